@@ -1,0 +1,1 @@
+"""Training: the paper's protocol on anyone's data. Nothing at run time imports it."""
