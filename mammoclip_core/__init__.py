@@ -1,0 +1,1 @@
+"""Mammo-CLIP: pixels in, findings out. Importing this package loads nothing heavy."""

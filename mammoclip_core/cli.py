@@ -1,0 +1,170 @@
+"""mammoclip-predict: what a bundle says of images, without any DICOM network."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mammoclip_core.manifest import Manifest
+
+app = typer.Typer(
+    name="mammoclip-predict",
+    help="Apply a Mammo-CLIP bundle to mammograms. Research use only: not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+BundleOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="MAMMOCLIP_BUNDLE", help="Bundle folder; the demonstration bundle if not given."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command()
+def image(
+    paths: Annotated[list[Path], typer.Argument(exists=True, help="DICOM files or folders.")],
+    *,
+    bundle: BundleOption = None,
+    accept: Annotated[
+        str | None,
+        typer.Option(envvar="MAMMOCLIP_ACCEPT", help="Words that accept the bundle's terms."),
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Study Instance UID, where the files hold several studies.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    as_json: JsonOption = False,
+    json_out: Annotated[
+        Path | None, typer.Option(help="Write the findings document to this file.")
+    ] = None,
+    heatmaps: Annotated[
+        Path | None, typer.Option(help="Write a heatmap-N.npz for each picture to this folder.")
+    ] = None,
+) -> None:
+    """Analyse the images of one study and show the findings of each.
+
+    Example: mammoclip-predict image study/ --json-out findings.json --heatmaps heatmaps/
+
+    Exit status: 0 if at least one image has an answer, 1 if none has or something is wrong,
+    2 for wrong usage.
+    """
+    with _one_line_errors():
+        from mammoclip_core.bundle import load_engine
+        from mammoclip_core.findings import to_json
+        from mammoclip_core.heatmaps import write_heatmaps
+        from mammoclip_core.manifest import require_acceptance
+        from mammoclip_core.requests import request_from
+        from mammoclip_core.tables import findings_table, show
+
+        folder, manifest = _opened(bundle)
+        require_acceptance(manifest, manifest.acceptance if bundle is None else accept)
+        request = request_from(paths, study)
+        _warn(manifest)
+        analysis = load_engine(folder, device=device).analyze(request)
+        document = to_json(analysis.findings)
+        if json_out is not None:
+            json_out.write_text(document + "\n", encoding="utf-8")
+        if heatmaps is not None:
+            write_heatmaps(analysis.heatmaps, heatmaps)
+        if as_json:
+            typer.echo(document)
+        else:
+            show(findings_table(analysis.findings, manifest.warning))
+    if not analysis.findings.analysed:
+        typer.echo("no image could be analysed: the findings give each one's reason", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def info(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="Bundle folder; the demonstration bundle if not given.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a bundle says of itself: model, terms of use, findings and thresholds.
+
+    Example: mammoclip-predict info bundles/b5 --json
+    """
+    with _one_line_errors():
+        from mammoclip_core.tables import manifest_table, show
+
+        _, manifest = _opened(bundle)
+        if as_json:
+            typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
+        else:
+            show(manifest_table(manifest))
+
+
+@app.command("demonstration-bundle")
+def demonstration(
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to make; it must not exist or be empty. Default: the cache."),
+    ] = None,
+) -> None:
+    """Make the demonstration bundle (random weights, to try the system with); print its folder.
+
+    Example: mammoclip-predict demonstration-bundle --out bundles/demonstration
+    """
+    with _one_line_errors():
+        from mammoclip_core.demonstration import demonstration_bundle, make_demonstration_bundle
+        from mammoclip_core.errors import BundleError
+        from mammoclip_core.manifest import read_manifest
+
+        if out is None:
+            out = demonstration_bundle()
+        else:
+            if out.exists() and (not out.is_dir() or any(out.iterdir())):
+                raise BundleError(f"{out} is not empty: name another folder")
+            out.mkdir(parents=True, exist_ok=True)
+            make_demonstration_bundle(out)
+        _warn(read_manifest(out))
+        typer.echo(out)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _opened(bundle: Path | None) -> tuple[Path, "Manifest"]:
+    from mammoclip_core.demonstration import demonstration_bundle
+    from mammoclip_core.manifest import read_manifest
+
+    folder = demonstration_bundle() if bundle is None else bundle
+    return folder, read_manifest(folder)
+
+
+def _warn(manifest: "Manifest") -> None:
+    if manifest.warning:
+        typer.echo(manifest.warning, err=True)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Show what a person can do something about in one line; let bugs through."""
+    from mammoclip_core.errors import CoreError
+
+    try:
+        yield
+    except CoreError as error:
+        typer.echo(f"mammoclip-predict: {error}", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        typer.echo(f"mammoclip-predict: {error.filename}: {reason}", err=True)
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    main()

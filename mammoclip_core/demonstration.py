@@ -1,0 +1,106 @@
+"""The demonstration bundle: seeded random weights, made on this machine, that mean nothing."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from mammoclip_core.findings import LocalisationMethod
+from mammoclip_core.lexicon import DEFAULT_FINDINGS
+from mammoclip_core.manifest import MANIFEST_NAME, EncoderEntry, Manifest, Preprocessing
+
+NAME: Final = "demonstration"
+VERSION: Final = "0.1.0-untrained"
+WARNING: Final = "UNTRAINED: random weights, outputs mean nothing"
+SEED: Final = 20240520
+ROWS: Final = 380
+COLUMNS: Final = 228
+ARCHITECTURE: Final = "tf_efficientnet_b0"
+PROJECTION_SIZE: Final = 128
+
+THRESHOLDS: Final[Mapping[str, float]] = {
+    "mass": 0.5,
+    "suspicious_calcification": 0.529,
+    "malignancy": 0.52,
+}
+"""Chosen so that some mammograms of the test data have a finding and others have none."""
+
+PUBLISHED_MEAN: Final = 0.3089279
+PUBLISHED_STD: Final = 0.25053555408335154
+
+
+def demonstration_bundle() -> Path:
+    """Return the demonstration bundle's folder in the user's cache, making it on first use.
+
+    Two processes may make it at the same time: one of them moves its copy into place.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mammoclip"
+    folder = cache / f"{NAME}-{VERSION}"
+    if (folder / MANIFEST_NAME).is_file():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f"{NAME}-", dir=cache))
+    try:
+        make_demonstration_bundle(making)
+        making.chmod(0o755)
+        try:
+            making.rename(folder)
+        except OSError:
+            if not (folder / MANIFEST_NAME).is_file():
+                raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return folder
+
+
+def make_demonstration_bundle(folder: Path, seed: int = SEED) -> Manifest:
+    """Write a small complete bundle with random weights into an existing empty folder.
+
+    The same seed gives the same weights, to the bit, whatever the version of torch: they are
+    drawn by a generator that is frozen, and what is computed from them is rounded coarsely.
+
+    Returns
+    -------
+    Manifest
+        As written.
+    """
+    from mammoclip_core import random_weights
+    from mammoclip_core.bundle import save_bundle
+    from mammoclip_core.text_encoder import Tokenizer
+
+    with tempfile.TemporaryDirectory() as scratch:
+        tokenizer_folder = Path(scratch) / "tokenizer"
+        prompts = [prompt for entry in DEFAULT_FINDINGS for prompt in entry.prompts]
+        vocabulary_size = random_weights.write_tokenizer(tokenizer_folder, prompts)
+        manifest = _manifest(random_weights.text_config(vocabulary_size))
+        model, embeddings = random_weights.random_model(
+            manifest, Tokenizer(tokenizer_folder, do_lower_case=True), seed
+        )
+        return save_bundle(model, manifest, embeddings, tokenizer_folder, folder)
+
+
+def _manifest(text_config: dict[str, int]) -> Manifest:
+    return Manifest(
+        name=NAME,
+        version=VERSION,
+        weights_sha256="",
+        licence="Apache-2.0",
+        permitted_use="demonstration use",
+        trained_on="nothing: random weights",
+        intended_use="showing that the system runs; no statement about any image",
+        warning=WARNING,
+        encoders=(EncoderEntry(name="image", architecture=ARCHITECTURE, padding="published"),),
+        text_encoder={"config": text_config, "pooling": "eos", "do_lower_case": True},
+        projection_size=PROJECTION_SIZE,
+        preprocessing=Preprocessing(
+            mode="published", rows=ROWS, columns=COLUMNS, mean=PUBLISHED_MEAN, std=PUBLISHED_STD
+        ),
+        findings=tuple(
+            replace(entry, threshold=THRESHOLDS.get(entry.name, entry.threshold))
+            for entry in DEFAULT_FINDINGS
+        ),
+        attribution=LocalisationMethod.CAM.value,
+    )

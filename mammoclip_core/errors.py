@@ -1,0 +1,28 @@
+"""Every error the core lets out, in one tree.
+
+CoreError
+├── PixelError                  one image cannot be turned into pixels; the others can
+├── BundleError                 a bundle is incomplete, altered or of another format
+├── LicenceError                a bundle may not be used as asked
+└── FindingsFormatError         a findings document is not one
+"""
+
+
+class CoreError(Exception):
+    """Base of all errors of the core."""
+
+
+class PixelError(CoreError):
+    """The data set holds no pixels that the model can be shown; the message says why."""
+
+
+class BundleError(CoreError):
+    """The bundle is incomplete, altered or of another format."""
+
+
+class LicenceError(CoreError):
+    """The bundle's terms of use have not been accepted in the settings."""
+
+
+class FindingsFormatError(CoreError):
+    """The text is not a findings document of a known format."""

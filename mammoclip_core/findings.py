@@ -1,0 +1,330 @@
+"""What the model says of a study, in source-image pixels, and its one JSON form.
+
+Points are ``(column, row)`` and boxes ``(left, top, right, bottom)``, half-open; the outer corner
+of the first pixel is ``(0.0, 0.0)`` (PS3.3 C.18.6.1.1).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammoclip_core.errors import FindingsFormatError
+
+FORMAT: Final = 1
+"""Version of the JSON form. A reader refuses what it does not know."""
+
+DENSITY_CATEGORIES: Final = ("A", "B", "C", "D")
+"""BI-RADS 5th edition breast composition, from almost entirely fat to extremely dense."""
+
+Point = tuple[float, float]
+Box = tuple[float, float, float, float]
+
+
+class ImageStatus(StrEnum):
+    """What became of one image."""
+
+    ANALYSED = "analysed"
+    FAILED = "failed"
+    LEFT_OUT = "left_out"
+
+
+class FindingSource(StrEnum):
+    """Which part of a bundle a score comes from."""
+
+    PROMPT = "prompt"
+    HEAD = "head"
+    DETECTOR = "detector"
+
+
+class LocalisationMethod(StrEnum):
+    """How the regions of a finding were found."""
+
+    FACTOR = "factor"
+    GRAD_CAM = "grad_cam"
+    CAM = "cam"
+    BOX = "box"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A closed outline on one source image.
+
+    Attributes
+    ----------
+    outline : 3 or more points
+        Vertices in source pixels, first one not repeated: writers close it.
+    box : half-open
+        Extent of the region's pixels.
+    area_pixels : source pixels
+        Number of pixels inside the region.
+    peak : point
+        Where the heatmap is highest inside the region.
+    activation : [0, 1]
+        The heatmap there, relative to the image. Not a probability.
+    """
+
+    outline: tuple[Point, ...]
+    box: Box
+    area_pixels: int
+    peak: Point
+    activation: float
+
+    def __post_init__(self) -> None:
+        if len(self.outline) < 3:
+            raise ValueError(f"an outline needs 3 vertices, got {len(self.outline)}")
+        if not 0.0 <= self.activation <= 1.0:
+            raise ValueError(f"activation {self.activation} outside [0, 1]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One finding on one image, or over a breast or a study.
+
+    Attributes
+    ----------
+    name : stable word
+        As in the bundle's manifest, for example ``mass``.
+    code : ``scheme|value|meaning``
+        The coded concept as the manifest gives it.
+    score : [0, 1]
+        A probability only if `calibrated`.
+    above_threshold : bool
+        Whether `score` reaches the finding's operating point.
+    regions : tuple of Region
+        Empty unless the finding is above its threshold on one image.
+    """
+
+    name: str
+    code: str
+    score: float
+    calibrated: bool
+    above_threshold: bool
+    source: FindingSource
+    method: LocalisationMethod
+    regions: tuple[Region, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"score {self.score} of {self.name} outside [0, 1]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFindings:
+    """What was found on one frame of one instance, or why nothing was.
+
+    Attributes
+    ----------
+    frame : 1 or more
+        Frame number, 1 for a single-frame image.
+    laterality : ``L``, ``R``, ``B`` or empty
+    view_position : as (0018,5101), for example ``MLO``; empty if unknown
+    reason : str
+        A remark; never empty unless `status` is ANALYSED.
+    density_scores : empty, or 4 values that sum to 1
+        Scores of the categories A to D.
+    """
+
+    sop_instance_uid: str
+    frame: int = 1
+    laterality: str = ""
+    view_position: str = ""
+    status: ImageStatus
+    reason: str = ""
+    findings: tuple[Finding, ...] = ()
+    density_scores: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.status is not ImageStatus.ANALYSED and not self.reason:
+            raise ValueError(f"image {self.sop_instance_uid} is {self.status} without a reason")
+        if len(self.density_scores) not in {0, len(DENSITY_CATEGORIES)}:
+            raise ValueError(f"{len(self.density_scores)} density scores for 4 categories")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreastFindings:
+    """The findings of one breast over its analysed images, without regions."""
+
+    laterality: str
+    findings: tuple[Finding, ...]
+    density: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.density is not None and self.density not in DENSITY_CATEGORIES:
+            raise ValueError(f"density {self.density} is none of {DENSITY_CATEGORIES}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleIdentity:
+    """Which bundle answered, and what it may be used for."""
+
+    name: str
+    version: str
+    sha256: str
+    licence: str
+    permitted_use: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFindings:
+    """Everything that the model says of one study.
+
+    Attributes
+    ----------
+    settings_sha256 : 64 hexadecimal digits
+        Digest of the settings that can change the answer: mode, size, engine, precision.
+    study : tuple of Finding
+        The highest score of each finding over the breasts, without regions.
+    """
+
+    study_instance_uid: str
+    bundle: BundleIdentity
+    settings_sha256: str
+    images: tuple[ImageFindings, ...]
+    breasts: tuple[BreastFindings, ...] = ()
+    study: tuple[Finding, ...] = ()
+    format: int = FORMAT
+
+    @property
+    def analysed(self) -> tuple[ImageFindings, ...]:
+        """Return the images that have an answer."""
+        return tuple(image for image in self.images if image.status is ImageStatus.ANALYSED)
+
+    @property
+    def is_partial(self) -> bool:
+        """Tell whether an image that should have an answer has none."""
+        return any(image.status is ImageStatus.FAILED for image in self.images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heatmap:
+    """Where the model looked for one finding on one image: a picture, never a measurement.
+
+    Attributes
+    ----------
+    values : (rows, columns) float32 in [0, 1]
+        On any grid: it covers `extent` of the source image.
+    extent : half-open box in source pixels
+        What the outer corners of `values` lie on; outside of it the heatmap is 0.
+    """
+
+    sop_instance_uid: str
+    frame: int
+    finding: str
+    values: NDArray[np.float32]
+    extent: Box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyAnalysis:
+    """The findings with the heatmaps behind them, which the JSON form leaves out."""
+
+    findings: StudyFindings
+    heatmaps: tuple[Heatmap, ...] = field(default=())
+
+
+def to_json(findings: StudyFindings) -> str:
+    """Write the findings document: UTF-8 JSON with sorted keys, the same for equal findings."""
+    return json.dumps(asdict(findings), sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(text: str) -> StudyFindings:
+    """Read a findings document that may come from outside.
+
+    Raises
+    ------
+    FindingsFormatError
+        The text is not JSON, has another format number, an unknown or missing key, or a value
+        outside its range.
+    """
+    try:
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise FindingsFormatError(f"findings format {document['format']!r}, expected {FORMAT}")
+        return StudyFindings(
+            **_with(
+                document,
+                bundle=BundleIdentity(**document["bundle"]),
+                images=tuple(map(_image_from, document["images"])),
+                breasts=tuple(map(_breast_from, document["breasts"])),
+                study=tuple(map(_finding_from, document["study"])),
+            )
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FindingsFormatError(f"not a findings document: {error}") from error
+
+
+def digest(findings: StudyFindings) -> str:
+    """Condense the answer to 64 hexadecimal digits: scores to 0.1 %, geometry to whole pixels.
+
+    Equal answers have equal digests whatever the revision, so that a result is never doubled.
+    """
+    document = asdict(findings)
+    for image in document["images"]:
+        image["density_scores"] = [round(score, 3) for score in image["density_scores"]]
+        _round_findings(image["findings"])
+    for breast in document["breasts"]:
+        _round_findings(breast["findings"])
+    _round_findings(document["study"])
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _round_findings(findings: list[dict[str, Any]]) -> None:
+    for finding in findings:
+        finding["score"] = round(finding["score"], 3)
+        for region in finding["regions"]:
+            region["activation"] = round(region["activation"], 3)
+            region["outline"] = [[round(column), round(row)] for column, row in region["outline"]]
+            region["box"] = [round(edge) for edge in region["box"]]
+            region["peak"] = [round(coordinate) for coordinate in region["peak"]]
+
+
+def _with(document: Mapping[str, Any], **replaced: Any) -> dict[str, Any]:
+    return {**document, **replaced}
+
+
+def _image_from(document: Mapping[str, Any]) -> ImageFindings:
+    return ImageFindings(
+        **_with(
+            document,
+            status=ImageStatus(document["status"]),
+            findings=tuple(map(_finding_from, document["findings"])),
+            density_scores=tuple(document["density_scores"]),
+        )
+    )
+
+
+def _breast_from(document: Mapping[str, Any]) -> BreastFindings:
+    return BreastFindings(
+        **_with(document, findings=tuple(map(_finding_from, document["findings"])))
+    )
+
+
+def _finding_from(document: Mapping[str, Any]) -> Finding:
+    return Finding(
+        **_with(
+            document,
+            source=FindingSource(document["source"]),
+            method=LocalisationMethod(document["method"]),
+            regions=tuple(map(_region_from, document["regions"])),
+        )
+    )
+
+
+def _region_from(document: Mapping[str, Any]) -> Region:
+    left, top, right, bottom = document["box"]
+    column, row = document["peak"]
+    return Region(
+        **_with(
+            document,
+            outline=tuple((float(x), float(y)) for x, y in document["outline"]),
+            box=(left, top, right, bottom),
+            peak=(column, row),
+        )
+    )

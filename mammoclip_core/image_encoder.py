@@ -1,0 +1,146 @@
+"""EfficientNet through timm, padded as the published weights expect."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mammoclip_core.errors import BundleError
+
+NOMINAL_SIZES: Final[Mapping[str, int]] = {
+    "tf_efficientnet_b0": 224,
+    "tf_efficientnet_b1": 240,
+    "tf_efficientnet_b2": 260,
+    "tf_efficientnet_b3": 300,
+    "tf_efficientnet_b4": 380,
+    "tf_efficientnet_b5": 456,
+}
+"""Square input in pixels for which each architecture's padding was fixed."""
+
+PUBLISHED_PADDING: Final = "published"
+DYNAMIC_PADDING: Final = "dynamic"
+
+
+class FixedPaddingConv2d(nn.Conv2d):
+    """A strided convolution that pads by the same amounts whatever its input's size.
+
+    Parameters
+    ----------
+    before, after : pixels
+        Padding left and above, right and below.
+    """
+
+    def __init__(self, source: nn.Conv2d, before: int, after: int) -> None:
+        super().__init__(
+            source.in_channels,
+            source.out_channels,
+            (source.kernel_size[0], source.kernel_size[1]),
+            stride=(source.stride[0], source.stride[1]),
+            groups=source.groups,
+            bias=source.bias is not None,
+            device=source.weight.device,
+            dtype=source.weight.dtype,
+        )
+        self.before = before
+        self.after = after
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pad, then convolve."""
+        padded = functional.pad(input, (self.before, self.after, self.before, self.after))
+        return super().forward(padded)
+
+
+class ImageEncoder(nn.Module):
+    """Feature maps and pooled features of images.
+
+    Parameters
+    ----------
+    architecture : timm model name
+        One of `NOMINAL_SIZES`.
+    padding : ``published`` or ``dynamic``
+        Published weights were trained with stride-2 padding that was computed once, for a square
+        input of nominal size. timm's own depends on the input: the map has the same size, another
+        sampling grid and wrong features, without any error.
+    """
+
+    def __init__(self, architecture: str, padding: str = PUBLISHED_PADDING) -> None:
+        super().__init__()
+        if architecture not in NOMINAL_SIZES:
+            raise BundleError(
+                f"image encoder {architecture!r} is none of {', '.join(NOMINAL_SIZES)}"
+            )
+        if padding not in {PUBLISHED_PADDING, DYNAMIC_PADDING}:
+            raise BundleError(f"padding {padding!r} is neither published nor dynamic")
+        self.backbone = timm.create_model(architecture, pretrained=False, num_classes=0)
+        self.size: int = self.backbone.num_features
+        self.padding = published_padding(self.backbone, NOMINAL_SIZES[architecture])
+        if padding == PUBLISHED_PADDING:
+            _fix_padding(self.backbone, self.padding)
+
+    @property
+    def stride(self) -> int:
+        """Return the model input's pixels a cell of the feature map."""
+        return 1 << len(self.padding)
+
+    @property
+    def first_centre(self) -> float:
+        """Return where the first cell looks: index of its central input pixel along an axis."""
+        centre, scale = 0.0, 1
+        for kernel, before, _ in self.padding.values():
+            centre += scale * ((kernel - 1) / 2 - before)
+            scale *= 2
+        return centre
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Compute the last feature map, (B, C, H, W), of (B, 3, rows, columns) images."""
+        result: Tensor = self.backbone.forward_features(images)
+        return result
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute the pooled features, (B, C)."""
+        return pooled(self.feature_map(images))
+
+
+def pooled(feature_map: Tensor) -> Tensor:
+    """Average a (B, C, H, W) feature map over its cells."""
+    return feature_map.mean(dim=(2, 3))
+
+
+def published_padding(backbone: nn.Module, nominal_size: int) -> dict[str, tuple[int, int, int]]:
+    """Compute the padding of each stride-2 convolution for a square input of nominal size.
+
+    Returns
+    -------
+    dict
+        Module name to (kernel size, padding before, padding after), in order of execution.
+
+    References
+    ----------
+    The "SAME" rule of the EfficientNet paper's code, applied to `nominal_size` once.
+    """
+    size = nominal_size
+    table = {}
+    for name, module in backbone.named_modules():
+        if isinstance(module, nn.Conv2d) and module.stride[0] == 2:
+            kernel = module.kernel_size[0]
+            output = -(-size // 2)
+            total = max((output - 1) * 2 + kernel - size, 0)
+            table[name] = (kernel, total // 2, total - total // 2)
+            size = output
+    return table
+
+
+def _fix_padding(backbone: nn.Module, table: Mapping[str, tuple[int, int, int]]) -> None:
+    for name, (_, before, after) in table.items():
+        parent_name, _, attribute = name.rpartition(".")
+        convolution = backbone.get_submodule(name)
+        if not isinstance(convolution, nn.Conv2d):
+            raise TypeError(f"{name} is no convolution")
+        fixed = FixedPaddingConv2d(convolution, before, after)
+        if not convolution.weight.is_meta:
+            with torch.no_grad():
+                fixed.weight.copy_(convolution.weight)
+        setattr(backbone.get_submodule(parent_name), attribute, fixed)

@@ -1,0 +1,129 @@
+"""From what the model answers to findings and heatmaps in source-image pixels."""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mammoclip_core import attribution
+from mammoclip_core.findings import Finding, LocalisationMethod
+from mammoclip_core.manifest import FindingEntry, Manifest
+from mammoclip_core.prediction import Prediction
+from mammoclip_core.preprocessing import CropGeometry, PreparedImage
+
+SCORING: Final = "softmax over cosines without temperature"
+"""How the published zero-shot evaluation scores a pair of prompts."""
+
+_SCORE_MARGIN: Final = 1e-6
+"""Keeps the logit of a score finite."""
+
+
+def settings_sha256(manifest: Manifest, engine_name: str, precision: str) -> str:
+    """Condense the settings that can change the answer to 64 hexadecimal digits."""
+    settings = {
+        "preprocessing": asdict(manifest.preprocessing),
+        "engine": engine_name,
+        "precision": precision,
+        "scoring": SCORING,
+        "attribution": manifest.attribution,
+        "region_threshold": attribution.DEFAULT_THRESHOLD,
+        "region_count": attribution.DEFAULT_MAX_REGIONS,
+        "region_area_pixels": attribution.DEFAULT_MIN_AREA,
+        "findings": [
+            [entry.name, entry.threshold, entry.calibration] for entry in manifest.findings
+        ],
+    }
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def findings_of(
+    manifest: Manifest, prediction: Prediction, image: PreparedImage
+) -> tuple[Finding, ...]:
+    """Read the findings of one image off a prediction, in the manifest's order.
+
+    A finding above its threshold gets its regions; a class set (density) is no finding.
+    """
+    return tuple(
+        _finding_of(entry, manifest, prediction, image)
+        for entry in manifest.findings
+        if not entry.is_class_set
+    )
+
+
+def shown_names(findings: tuple[Finding, ...]) -> tuple[str, ...]:
+    """Choose the findings whose heatmaps are worth a picture.
+
+    All that are localised and above their threshold; where none is, the one of the highest score,
+    so that there is something to look at for every image.
+    """
+    localised = [item for item in findings if item.method is not LocalisationMethod.NONE]
+    above = tuple(item.name for item in localised if item.above_threshold)
+    if above or not localised:
+        return above
+    return (max(localised, key=lambda item: item.score).name,)
+
+
+def on_extent(values: NDArray[np.float32], geometry: CropGeometry) -> NDArray[np.float32]:
+    """Bring an activation that covers the model input to the extent of the geometry.
+
+    The same values, save where the crop joined several parts of the source: then at source
+    resolution, and 0 between the parts.
+    """
+    if not geometry.is_joined:
+        return values
+    left, top, right, bottom = (int(edge) for edge in geometry.extent)
+    columns, rows = (
+        np.concatenate([np.arange(start, stop) for start, stop in runs])
+        for runs in (geometry.column_runs, geometry.row_runs)
+    )
+    whole = np.zeros((bottom - top, right - left), np.float32)
+    joined = cv2.resize(values, (len(columns), len(rows)), interpolation=cv2.INTER_LINEAR)
+    whole[np.ix_(rows - top, columns - left)] = joined
+    return whole
+
+
+def calibrated(score: float, calibration: tuple[float, float]) -> float:
+    """Apply Platt scaling: a logistic of the score's logit.
+
+    References
+    ----------
+    Platt, Probabilistic outputs for support vector machines (1999).
+    """
+    slope, intercept = calibration
+    inner = min(max(score, _SCORE_MARGIN), 1.0 - _SCORE_MARGIN)
+    exponent = slope * math.log(inner / (1.0 - inner)) + intercept
+    return 0.5 * (1.0 + math.tanh(0.5 * exponent))
+
+
+def _finding_of(
+    entry: FindingEntry, manifest: Manifest, prediction: Prediction, image: PreparedImage
+) -> Finding:
+    score = prediction.scores[entry.name]
+    if entry.calibration is not None:
+        score = calibrated(score, entry.calibration)
+    activation = prediction.activations.get(entry.name)
+    above_threshold = score >= entry.threshold
+    details: dict[str, Any] = {"method": LocalisationMethod.NONE}
+    if activation is not None:
+        details["method"] = LocalisationMethod(manifest.attribution)
+        if above_threshold:
+            details["regions"] = attribution.regions_of(
+                on_extent(activation, image.geometry),
+                image.geometry.extent,
+                (image.source_rows, image.source_columns),
+            )
+    return Finding(
+        name=entry.name,
+        code=entry.code,
+        score=score,
+        calibrated=entry.calibration is not None,
+        above_threshold=above_threshold,
+        source=entry.source,
+        **details,
+    )

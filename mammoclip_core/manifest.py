@@ -1,0 +1,230 @@
+"""What a bundle says of itself: `bundle.json` as frozen dataclasses, without any weights."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from mammoclip_core.errors import BundleError, LicenceError
+from mammoclip_core.findings import BundleIdentity, FindingSource
+
+FORMAT: Final = 1
+MANIFEST_NAME: Final = "bundle.json"
+WEIGHTS_NAME: Final = "model.safetensors"
+PROMPTS_NAME: Final = "prompts.safetensors"
+TOKENIZER_FOLDER: Final = "tokenizer"
+
+UNRESTRICTED_USE: Final = "unrestricted use"
+"""The one permitted use that needs no acceptance in the settings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderEntry:
+    """One image encoder of the bundle.
+
+    Attributes
+    ----------
+    name : name in the bundle, for example ``image``
+    architecture : timm model name, for example ``tf_efficientnet_b5``
+    padding : ``published`` or ``dynamic``
+        Whether stride-2 convolutions pad as the published weights expect.
+    """
+
+    name: str
+    architecture: str
+    padding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """How pixels become the model's input.
+
+    Attributes
+    ----------
+    mode : ``published`` or ``clinical``
+    rows, columns : model input size in pixels
+    mean, std : of the input after scaling to [0, 1]
+    """
+
+    mode: str
+    rows: int
+    columns: int
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """What a threshold was measured to give, on which data."""
+
+    sensitivity: float
+    specificity: float
+    data: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingEntry:
+    """One finding that the bundle can answer.
+
+    Attributes
+    ----------
+    name : stable word, for example ``mass``
+    code : ``scheme|value|meaning``
+    prompts : texts
+        Negative first, then positive, for a pair; one a class, in order, for a class set. Their
+        embeddings are the rows of the tensor `name` in ``prompts.safetensors``.
+    threshold : [0, 1]
+        A score at or above it is reported; not used for a class set.
+    calibration : Platt scaling (slope, intercept) of the logit, or None
+    own_prompts : bool
+        True where the prompts are this project's and published nowhere.
+    """
+
+    name: str
+    code: str
+    source: FindingSource
+    prompts: tuple[str, ...] = ()
+    head: str | None = None
+    threshold: float = 0.5
+    calibration: tuple[float, float] | None = None
+    operating_point: OperatingPoint | None = None
+    own_prompts: bool = False
+
+    @property
+    def is_class_set(self) -> bool:
+        """Tell whether the prompts are classes (density) and not a negative-positive pair."""
+        return len(self.prompts) > 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """All that a node needs to know of a bundle without opening its weights.
+
+    Attributes
+    ----------
+    weights_sha256 : 64 hexadecimal digits
+        Of ``model.safetensors``.
+    licence : SPDX identifier where there is one
+    permitted_use : words
+        ``unrestricted use``, ``research use``, ``demonstration use`` and the like.
+    trained_on : words
+        ``nothing`` for random weights.
+    warning : words that every object, log line and table carries; empty if none
+    """
+
+    name: str
+    version: str
+    weights_sha256: str
+    licence: str
+    permitted_use: str
+    trained_on: str
+    intended_use: str
+    warning: str = ""
+    encoders: tuple[EncoderEntry, ...]
+    text_encoder: Mapping[str, Any] = field(default_factory=dict)
+    projection_size: int = 512
+    logit_scale: float = 1.0
+    preprocessing: Preprocessing
+    findings: tuple[FindingEntry, ...]
+    attribution: str = "cam"
+    format: int = FORMAT
+
+    @property
+    def identity(self) -> BundleIdentity:
+        """Return what findings and objects say of the bundle."""
+        return BundleIdentity(
+            name=self.name,
+            version=self.version,
+            sha256=self.weights_sha256,
+            licence=self.licence,
+            permitted_use=self.permitted_use,
+        )
+
+    @property
+    def acceptance(self) -> str | None:
+        """Return the words by which a site accepts the terms, or None where it need not."""
+        if self.permitted_use == UNRESTRICTED_USE:
+            return None
+        return f"{self.licence} {self.permitted_use}"
+
+    def finding(self, name: str) -> FindingEntry:
+        """Return the entry of one finding.
+
+        Raises
+        ------
+        KeyError
+            The bundle has no finding of this name.
+        """
+        for entry in self.findings:
+            if entry.name == name:
+                return entry
+        raise KeyError(name)
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    """Read ``bundle.json`` of a bundle folder.
+
+    Raises
+    ------
+    BundleError
+        The folder has no manifest, or it is not of the known format.
+    """
+    path = bundle / MANIFEST_NAME
+    try:
+        return manifest_from(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BundleError(f"{bundle} is not a bundle: {error.strerror}: {path.name}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path} is not a manifest of format {FORMAT}: {error}") from error
+
+
+def manifest_from(document: Mapping[str, Any]) -> Manifest:
+    """Build a manifest from its JSON document; raises KeyError, TypeError or ValueError."""
+    if document["format"] != FORMAT:
+        raise ValueError(f"format {document['format']!r}")
+    values = dict(document)
+    values["encoders"] = tuple(EncoderEntry(**entry) for entry in document["encoders"])
+    values["preprocessing"] = Preprocessing(**document["preprocessing"])
+    values["findings"] = tuple(map(_finding_entry_from, document["findings"]))
+    return Manifest(**values)
+
+
+def write_manifest(manifest: Manifest, bundle: Path) -> None:
+    """Write ``bundle.json`` into a bundle folder."""
+    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
+    (bundle / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def require_acceptance(manifest: Manifest, accepted: str | None) -> None:
+    """Refuse a bundle whose terms of use the settings do not repeat in words.
+
+    Raises
+    ------
+    LicenceError
+        `accepted` is not what `Manifest.acceptance` asks for; the message gives the words.
+    """
+    if manifest.acceptance is not None and accepted != manifest.acceptance:
+        raise LicenceError(
+            f"bundle {manifest.name} {manifest.version} is under {manifest.licence} and for "
+            f'{manifest.permitted_use} only: set accept = "{manifest.acceptance}" under [model] '
+            "to confirm"
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _finding_entry_from(document: Mapping[str, Any]) -> FindingEntry:
+    values = dict(document)
+    values["source"] = FindingSource(document["source"])
+    values["prompts"] = tuple(document["prompts"])
+    calibration = document["calibration"]
+    values["calibration"] = None if calibration is None else (calibration[0], calibration[1])
+    point = document["operating_point"]
+    values["operating_point"] = None if point is None else OperatingPoint(**point)
+    return FindingEntry(**values)

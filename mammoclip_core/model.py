@@ -1,0 +1,68 @@
+"""MammoClip: images and texts in one embedding space."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mammoclip_core.image_encoder import ImageEncoder, pooled
+from mammoclip_core.text_encoder import TextEncoder
+
+
+class MammoClip(nn.Module):
+    """Two encoders, a linear projection each, and a temperature.
+
+    Parameters
+    ----------
+    text_encoder : TextEncoder or None
+        None where texts are not needed: the prompts' embeddings are stored beside the weights.
+    projection_size : dimensions of the common space
+    logit_scale : log of the factor on the similarities
+    """
+
+    def __init__(
+        self,
+        image_encoder: ImageEncoder,
+        text_encoder: TextEncoder | None,
+        projection_size: int,
+        logit_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.image_projection = nn.Linear(image_encoder.size, projection_size)
+        self.text_encoder = text_encoder
+        self.text_projection = (
+            None if text_encoder is None else nn.Linear(text_encoder.size, projection_size)
+        )
+        self.logit_scale = nn.Parameter(torch.tensor(logit_scale))
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Compute the embeddings, (B, D) of L2 norm 1, of (B, 3, rows, columns) images."""
+        return self.project_features(self.image_encoder(images))
+
+    def embed_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the embeddings, (B, D), with the feature maps behind them, (B, C, H, W)."""
+        feature_map = self.image_encoder.feature_map(images)
+        return self.project_features(pooled(feature_map)), feature_map
+
+    def project_features(self, features: Tensor) -> Tensor:
+        """Take pooled features, (B, C), to embeddings, (B, D) of L2 norm 1."""
+        return functional.normalize(self.image_projection(features), dim=-1)
+
+    def encode_text(self, tokens: Mapping[str, Tensor]) -> Tensor:
+        """Compute the embeddings, (B, D) of L2 norm 1, of tokenized texts.
+
+        Raises
+        ------
+        RuntimeError
+            The model was built without its text encoder.
+        """
+        if self.text_encoder is None or self.text_projection is None:
+            raise RuntimeError("this model was loaded without its text encoder")
+        return functional.normalize(self.text_projection(self.text_encoder(tokens)), dim=-1)
+
+    def similarity(self, images: Tensor, texts: Tensor, *, scaled: bool = False) -> Tensor:
+        """Compare embeddings: cosines, (B, P), times the temperature's factor if `scaled`."""
+        cosines = images @ texts.T
+        return cosines * self.logit_scale.exp() if scaled else cosines

@@ -1,0 +1,40 @@
+"""What a loaded bundle answers, whatever computes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammoclip_core.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What the model answers for one image.
+
+    Attributes
+    ----------
+    scores : [0, 1] by finding
+        Before calibration: one for each finding of the manifest that is no class set.
+    density_scores : empty, or 4 values that sum to 1
+    activations : (h, w) float32 in [0, 1] by finding
+        Where the model looked, on any grid that covers the whole model input from edge to edge,
+        relative to the image's own maximum. A finding without one is not localised.
+    """
+
+    scores: Mapping[str, float]
+    density_scores: tuple[float, ...] = ()
+    activations: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+class ImageModel(Protocol):
+    """A loaded bundle: whatever computes predictions from prepared images."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Return what the bundle says of itself."""
+
+    def predict(self, batch: NDArray[np.float32]) -> list[Prediction]:
+        """Answer for each image of a (B, 3, H, W) batch, in order."""

@@ -1,0 +1,256 @@
+"""From stored values to the model's input as the published weights expect it, and the way back."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mammoclip_core.errors import BundleError, PixelError
+from mammoclip_core.findings import Box
+from mammoclip_core.manifest import Preprocessing
+from mammoclip_core.pixels import StoredImage
+
+PUBLISHED_ROWS: Final = 1520
+PUBLISHED_COLUMNS: Final = 912
+PUBLISHED_MEAN: Final = 0.3089279
+PUBLISHED_STD: Final = 0.25053555408335154
+
+FRAME_PIXELS: Final = 5
+"""What is cut off every side: scanners draw frames there."""
+
+BACKGROUND_LEVEL: Final = 40
+"""8-bit value up to which a pixel is background for the crop."""
+
+Runs = tuple[tuple[int, int], ...]
+"""Half-open intervals of columns or rows, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropGeometry:
+    """Which columns and rows of the source became the model input, and at what scale.
+
+    Attributes
+    ----------
+    column_runs, row_runs : source pixels
+        One run each, save where the published crop finds several of the same greatest length:
+        it then joins them.
+    input_columns, input_rows : model input size in pixels
+    """
+
+    column_runs: Runs
+    row_runs: Runs
+    input_columns: int
+    input_rows: int
+
+    @property
+    def left(self) -> int:
+        """Return the first source column."""
+        return self.column_runs[0][0]
+
+    @property
+    def top(self) -> int:
+        """Return the first source row."""
+        return self.row_runs[0][0]
+
+    @property
+    def column_scale(self) -> float:
+        """Return input pixels a source pixel along a row."""
+        return self.input_columns / _total(self.column_runs)
+
+    @property
+    def row_scale(self) -> float:
+        """Return input pixels a source pixel along a column."""
+        return self.input_rows / _total(self.row_runs)
+
+    @property
+    def extent(self) -> Box:
+        """Return the box of the source that holds everything the model saw."""
+        right, bottom = self.column_runs[-1][1], self.row_runs[-1][1]
+        return float(self.left), float(self.top), float(right), float(bottom)
+
+    @property
+    def is_joined(self) -> bool:
+        """Tell whether the input is joined from several parts of the source."""
+        return len(self.column_runs) > 1 or len(self.row_runs) > 1
+
+    def to_source(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map (n, 2) ``(column, row)`` points from model input to source pixels."""
+        columns = _spread(points[:, 0] / self.column_scale, self.column_runs)
+        rows = _spread(points[:, 1] / self.row_scale, self.row_runs)
+        return np.stack([columns, rows], axis=1)
+
+    def to_input(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map (n, 2) ``(column, row)`` points from source pixels to the model input.
+
+        What lies between two joined parts falls on their seam.
+        """
+        columns = _gather(points[:, 0], self.column_runs) * self.column_scale
+        rows = _gather(points[:, 1], self.row_runs) * self.row_scale
+        return np.stack([columns, rows], axis=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedImage:
+    """What the model is shown of one image.
+
+    Attributes
+    ----------
+    values : (rows, columns) float32
+        One channel: the model's three are equal.
+    source_rows, source_columns : source pixels
+    """
+
+    values: NDArray[np.float32]
+    geometry: CropGeometry
+    source_rows: int
+    source_columns: int
+
+
+def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
+    """Crop, scale and normalise one image as the published weights were trained.
+
+    No VOI LUT, window or padding value is applied, and the aspect ratio is not kept.
+
+    Raises
+    ------
+    PixelError
+        The image, or what is left of it, has one single value.
+    BundleError
+        The bundle asks for a way of preparing images that this version does not know.
+
+    References
+    ----------
+    Mammo-CLIP (arXiv 2405.12255), section 3, and the published PNG data set's recipe.
+    """
+    if preprocessing.mode != "published":
+        raise BundleError(f"preprocessing mode {preprocessing.mode!r} is not known")
+    grey = to_grey(image)
+    columns, rows = breast_crop(grey)
+    crop = np.ascontiguousarray(grey[np.ix_(rows, columns)])
+    size = (preprocessing.columns, preprocessing.rows)
+    resized = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    return PreparedImage(
+        values=_normalise(resized, preprocessing, image.sop_instance_uid),
+        geometry=CropGeometry(
+            column_runs=_runs_of(columns + FRAME_PIXELS),
+            row_runs=_runs_of(rows + FRAME_PIXELS),
+            input_columns=preprocessing.columns,
+            input_rows=preprocessing.rows,
+        ),
+        source_rows=image.rows,
+        source_columns=image.columns,
+    )
+
+
+def to_grey(image: StoredImage) -> NDArray[np.uint8]:
+    """Scale the image without its outer frame to 8 bits, air dark, in the published arithmetic.
+
+    Returns
+    -------
+    (rows - 10, columns - 10) uint8
+    """
+    inner = image.values[FRAME_PIXELS:-FRAME_PIXELS, FRAME_PIXELS:-FRAME_PIXELS]
+    lowest, highest = int(inner.min()), int(inner.max())
+    # A table over the values that occur gives the same bits as arithmetic on every pixel, in half
+    # the time.
+    table = np.arange(lowest, highest + 1, dtype=np.int32).astype(np.float32)
+    table = table * np.float32(image.rescale_slope) + np.float32(image.rescale_intercept)
+    if image.photometric_interpretation == "MONOCHROME1":
+        table = table.max() - table
+    table = table - table.min()
+    greatest = table.max()
+    if not 0 < greatest < np.inf:
+        raise PixelError(f"{image.sop_instance_uid}: all pixels have the same value")
+    levels = (table / greatest * np.float32(255)).astype(np.uint8)
+    grey: NDArray[np.uint8] = levels[inner.astype(np.int32) - lowest]
+    return grey
+
+
+def breast_crop(
+    grey: NDArray[np.uint8],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Find the columns and rows that hold the breast, as the published crop does.
+
+    Returns
+    -------
+    columns, rows : increasing indices into `grey`
+        The longest run of columns that are not constant over the middle 80 % of the rows, then
+        the longest run of rows over the middle 80 % of those columns.
+    """
+    foreground = np.where(grey <= BACKGROUND_LEVEL, np.uint8(0), grey)
+    columns = _longest_runs(_is_varied(foreground[_middle(foreground.shape[0])], axis=0))
+    foreground = foreground[:, columns]
+    rows = _longest_runs(_is_varied(foreground[:, _middle(foreground.shape[1])], axis=1))
+    return columns, rows
+
+
+def _middle(length: int) -> slice:
+    return slice(length // 2 - int(length * 0.4), length // 2 + int(length * 0.4))
+
+
+def _is_varied(values: NDArray[np.uint8], axis: int) -> NDArray[np.bool_]:
+    if values.shape[axis] == 0:  # the published standard deviation of nothing is not 0
+        return np.ones(values.shape[1 - axis], dtype=np.bool_)
+    varied: NDArray[np.bool_] = values.max(axis=axis) != values.min(axis=axis)
+    return varied
+
+
+def _longest_runs(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the indices of the longest runs of True, with the quirks of the published crop.
+
+    A run counts one less for each end of the array that it touches, several runs of the greatest
+    length are all kept, and a mask without any True keeps everything.
+    """
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+    starts, stops = edges[0::2], edges[1::2]
+    if len(starts) == 0:
+        return np.arange(len(mask))
+    lengths = stops - starts - (starts == 0) - (stops == len(mask))
+    keep = lengths == lengths.max()
+    return np.concatenate(
+        [np.arange(start, stop) for start, stop in zip(starts[keep], stops[keep], strict=True)]
+    )
+
+
+def _normalise(
+    grey: NDArray[np.uint8], preprocessing: Preprocessing, sop_instance_uid: str
+) -> NDArray[np.float32]:
+    lowest, highest = int(grey.min()), int(grey.max())
+    if lowest == highest:
+        raise PixelError(f"{sop_instance_uid}: what is left after the crop has one single value")
+    levels = np.arange(256, dtype=np.float32) - np.float32(lowest)
+    levels = levels / np.float32(highest - lowest)
+    table = (levels - np.float32(preprocessing.mean)) / np.float32(preprocessing.std)
+    normalised: NDArray[np.float32] = table.astype(np.float32)[grey]
+    return normalised
+
+
+def _runs_of(indices: NDArray[np.intp]) -> Runs:
+    parts: list[NDArray[Any]] = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
+    return tuple((int(part[0]), int(part[-1]) + 1) for part in parts)
+
+
+def _total(runs: Runs) -> int:
+    return sum(stop - start for start, stop in runs)
+
+
+def _spread(positions: NDArray[np.float64], runs: Runs) -> NDArray[np.float64]:
+    """Map positions along the joined runs to source positions."""
+    lengths = np.array([stop - start for start, stop in runs], dtype=np.float64)
+    joined_starts = np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
+    run = np.searchsorted(joined_starts[1:], positions, side="right")
+    starts = np.array([start for start, _ in runs], dtype=np.float64)
+    spread: NDArray[np.float64] = starts[run] + positions - joined_starts[run]
+    return spread
+
+
+def _gather(positions: NDArray[np.float64], runs: Runs) -> NDArray[np.float64]:
+    """Map source positions to positions along the joined runs."""
+    if len(runs) == 1:
+        return positions - runs[0][0]
+    knots = [float(edge) for run in runs for edge in run]
+    lengths = [stop - start for start, stop in runs]
+    values = np.repeat(np.concatenate([[0], np.cumsum(lengths)]), 2)[1:-1]
+    return np.interp(positions, knots, values.astype(np.float64))

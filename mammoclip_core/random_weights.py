@@ -1,0 +1,147 @@
+"""Seeded random weights under which activations neither vanish nor agree for all images."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.manifest import Manifest, Preprocessing
+from mammoclip_core.model import MammoClip
+from mammoclip_core.text_encoder import TextEncoder, Tokenizer
+
+_SPECIAL_TOKENS: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_CALIBRATION_IMAGES: Final = 4
+_NOT_DRAWN: Final = ("running_mean", "running_var", "logit_scale")
+_PROMPT_STEPS: Final = 2.0**16
+
+
+def random_model(
+    manifest: Manifest, tokenizer: Tokenizer, seed: int
+) -> tuple[MammoClip, dict[str, Tensor]]:
+    """Build a manifest's model in float16, with the embeddings of its findings' prompts.
+
+    All is computed in float64 and then rounded to float16, so that the result does not depend on
+    the order in which a library adds.
+    """
+    encoder = manifest.encoders[0]
+    text = manifest.text_encoder
+    model = MammoClip(
+        ImageEncoder(encoder.architecture, encoder.padding),
+        TextEncoder(text["config"], text["pooling"]),
+        manifest.projection_size,
+        manifest.logit_scale,
+    ).double()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point() and not name.endswith(_NOT_DRAWN):
+                value.copy_(torch.from_numpy(_weight(name, tuple(value.shape), seed)))
+        _calibrate(model, _phantoms(manifest.preprocessing, seed))
+        model.eval()
+        prompts = {
+            entry.name: _rounded(model.encode_text(tokenizer(entry.prompts)))
+            for entry in manifest.findings
+        }
+    return model.half(), prompts
+
+
+def write_tokenizer(folder: Path, texts: Sequence[str]) -> int:
+    """Write a WordPiece tokenizer that knows the words of some texts and all letters.
+
+    Returns
+    -------
+    int
+        Size of the vocabulary.
+    """
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = sorted({word for text in texts for word in text.lower().split()})
+    vocabulary = dict.fromkeys(
+        [*_SPECIAL_TOKENS, *words, *letters, *(f"##{letter}" for letter in letters)]
+    )
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    return len(vocabulary)
+
+
+def text_config(vocabulary_size: int) -> dict[str, int]:
+    """Return the configuration of a BERT of two layers."""
+    return {
+        "vocab_size": vocabulary_size,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 128,
+        "max_position_embeddings": 256,
+    }
+
+
+def _generator(name: str, seed: int) -> np.random.RandomState:
+    """Return a generator whose stream NumPy has promised never to change (NEP 19)."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return np.random.RandomState(int.from_bytes(digest[:4], "little"))
+
+
+def _weight(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
+    """Draw one tensor: scaled by its fan-in; gains near 1, offsets near 0."""
+    values = _generator(name, seed).standard_normal(size=shape)
+    if len(shape) == 4:
+        values = values * np.sqrt(2.0 / np.prod(shape[1:]))
+    elif len(shape) == 2:
+        values = values * np.sqrt(1.0 / shape[1])
+    else:
+        values = 0.1 * values + name.endswith(".weight")
+    return values.astype(np.float16).astype(np.float64)
+
+
+def _calibrate(model: MammoClip, images: Tensor) -> None:
+    """Set the BatchNorm statistics and the image projection's offset by some images."""
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+            module.train()
+    model.image_encoder(images)
+    model.eval()
+    for name, value in model.image_encoder.state_dict().items():
+        if name.endswith(("running_mean", "running_var")):
+            value.copy_(value.half())
+        elif name.endswith("num_batches_tracked"):
+            value.fill_(1)
+    # Random features are much alike for all images: without their common part the embeddings
+    # spread, and so do the scores.
+    projection = model.image_projection
+    centre = model.image_encoder(images).mean(dim=0)
+    projection.bias.copy_(-(projection.weight @ centre).half())
+
+
+def _phantoms(preprocessing: Preprocessing, seed: int) -> Tensor:
+    """Draw half ellipses with texture at several scales, normalised as images are."""
+    rows, columns = preprocessing.rows, preprocessing.columns
+    row, column = np.mgrid[0:rows, 0:columns] / np.array([rows, columns])[:, None, None]
+    images = []
+    for number in range(_CALIBRATION_IMAGES):
+        generator = _generator(f"phantom {number}", seed)
+        across = 1 - column if number % 2 else column
+        base = np.clip(1 - across**2 - (2 * row - 1) ** 2, 0, 1) ** 0.5
+        texture = sum(
+            np.kron(
+                generator.standard_normal((rows // scale + 1, columns // scale + 1)),
+                np.ones((scale, scale)),
+            )[:rows, :columns]
+            for scale in (4, 8, 16, 32)
+        )
+        image = np.clip(base * (0.5 + 0.1 * texture), 0, 1)
+        images.append((image / image.max() - preprocessing.mean) / preprocessing.std)
+    return torch.from_numpy(np.stack(images))[:, None].repeat(1, 3, 1, 1)
+
+
+def _rounded(embeddings: Tensor) -> Tensor:
+    return ((embeddings * _PROMPT_STEPS).round() / _PROMPT_STEPS).float()

@@ -1,0 +1,68 @@
+"""From files on disk to a study request: which images belong to which study."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mammoclip_core.engine import ImageToAnalyse, StudyRequest
+from mammoclip_core.errors import CoreError
+from mammoclip_core.pixels import ImageHeader, is_dicom_file, read_header
+
+FOR_PROCESSING_REMARK = "For Processing: unlike the images that models are trained on"
+
+
+class StudyChoiceError(CoreError):
+    """The files hold no image, or images of several studies and nobody said which."""
+
+
+def request_from(paths: Iterable[Path], study_instance_uid: str | None = None) -> StudyRequest:
+    """Gather the images of one study from files and folders.
+
+    In a folder, files that are not DICOM and instances that are no images are passed over; a
+    file that is named must be an image.
+
+    Parameters
+    ----------
+    study_instance_uid : UID or None
+        Which study, where the paths hold several.
+
+    Raises
+    ------
+    PixelError
+        A file is not a readable DICOM file.
+    StudyChoiceError
+        There is no image, or there are several studies.
+    """
+    studies: dict[str, list[tuple[Path, ImageHeader]]] = {}
+    for path in _files(paths):
+        header = read_header(path)
+        if header.is_image and study_instance_uid in {None, header.study_instance_uid}:
+            studies.setdefault(header.study_instance_uid, []).append((path, header))
+    if not studies:
+        raise StudyChoiceError("there is no image to analyse: name DICOM files or a folder of them")
+    if len(studies) > 1:
+        counted = ", ".join(f"{uid} ({len(images)} images)" for uid, images in studies.items())
+        raise StudyChoiceError(f"several studies, choose one by --study: {counted}")
+    ((uid, images),) = studies.items()
+    return StudyRequest(
+        study_instance_uid=uid, images=tuple(_image_of(path, header) for path, header in images)
+    )
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            found = sorted(item for item in path.rglob("*") if item.is_file())
+            yield from (item for item in found if is_dicom_file(item))
+        else:
+            yield path
+
+
+def _image_of(path: Path, header: ImageHeader) -> ImageToAnalyse:
+    for_processing = header.presentation_intent == "FOR PROCESSING"
+    return ImageToAnalyse(
+        sop_instance_uid=header.sop_instance_uid,
+        path=path,
+        laterality=header.laterality,
+        view_position=header.view_position,
+        remark=FOR_PROCESSING_REMARK if for_processing else "",
+    )

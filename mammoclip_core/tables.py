@@ -1,0 +1,91 @@
+"""Findings and manifests as tables for a terminal."""
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+from mammoclip_core.findings import DENSITY_CATEGORIES, Finding, ImageFindings, StudyFindings
+from mammoclip_core.manifest import FindingEntry, Manifest
+
+
+def show(content: RenderableType) -> None:
+    """Print to standard output, as wide as the content needs where that is no terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    console.print(content)
+
+
+def findings_table(findings: StudyFindings, warning: str = "") -> RenderableType:
+    """Lay out the findings of each image, with what the bundle warns of above them."""
+    names = list(dict.fromkeys(item.name for image in findings.images for item in image.findings))
+    bundle = findings.bundle
+    table = Table(title=_title(f"{bundle.name} {bundle.version}", warning))
+    for heading in ("image", "frame", "view", *names, "density", "remark"):
+        table.add_column(heading.replace("_", " "), overflow="fold")
+    for image in findings.images:
+        scores = {item.name: _score(item) for item in image.findings}
+        table.add_row(
+            image.sop_instance_uid,
+            str(image.frame),
+            f"{image.laterality or '?'} {image.view_position or '?'}",
+            *(scores.get(name, "") for name in names),
+            _density(image),
+            image.reason if image.findings else f"{image.status}: {image.reason}",
+        )
+    density = ", ".join(
+        f"{breast.laterality or '?'} {breast.density or '-'}" for breast in findings.breasts
+    )
+    note = f"* at or above its threshold, with the number of regions. Density: {density or '-'}."
+    return Group(table, f"{note} Scores are no probabilities unless calibrated.")
+
+
+def manifest_table(manifest: Manifest) -> RenderableType:
+    """Lay out what a bundle says of itself."""
+    facts = Table(title=_title(f"{manifest.name} {manifest.version}", manifest.warning))
+    facts.add_column("")
+    facts.add_column("", overflow="fold")
+    facts.show_header = False
+    size = f"{manifest.preprocessing.rows} x {manifest.preprocessing.columns}"
+    encoders = ", ".join(f"{item.architecture} ({item.padding})" for item in manifest.encoders)
+    for name, value in (
+        ("licence", manifest.licence),
+        ("permitted use", manifest.permitted_use),
+        ("words of acceptance", manifest.acceptance or "none needed"),
+        ("intended use", manifest.intended_use),
+        ("trained on", manifest.trained_on),
+        ("weights SHA-256", manifest.weights_sha256),
+        ("image encoder", encoders),
+        ("input", f"{size}, {manifest.preprocessing.mode}"),
+        ("attribution", manifest.attribution),
+        ("warning", manifest.warning or "none"),
+    ):
+        facts.add_row(name, value)
+    findings = Table()
+    for heading in ("finding", "code", "source", "prompts", "threshold", "calibrated"):
+        findings.add_column(heading, overflow="fold")
+    for entry in manifest.findings:
+        findings.add_row(*_entry_cells(entry))
+    return Group(facts, findings)
+
+
+def _entry_cells(entry: FindingEntry) -> tuple[str, ...]:
+    prompts = " / ".join(entry.prompts) + (" (own)" if entry.own_prompts else "")
+    threshold = "-" if entry.is_class_set else f"{entry.threshold:.3f}"
+    calibrated = "no" if entry.calibration is None else "yes"
+    return entry.name, entry.code, entry.source.value, prompts, threshold, calibrated
+
+
+def _title(text: str, warning: str) -> str:
+    return f"{text}\n{warning}" if warning else text
+
+
+def _score(finding: Finding) -> str:
+    mark = f" * {len(finding.regions)}" if finding.above_threshold else ""
+    return f"{finding.score:.3f}{mark}"
+
+
+def _density(image: ImageFindings) -> str:
+    if not image.density_scores:
+        return ""
+    highest = max(image.density_scores)
+    return f"{DENSITY_CATEGORIES[image.density_scores.index(highest)]} {highest:.3f}"

@@ -1,0 +1,208 @@
+"""Which breast and which view an image shows, read from any data set without importing pydicom."""
+
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+STANDARD_VIEWS: Final = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))
+"""The four images of a screening study: (laterality, view position)."""
+
+VIEW_POSITIONS: Final = {
+    "399162004": "CC",
+    "R-10242": "CC",
+    "399368009": "MLO",
+    "R-10226": "MLO",
+    "399260004": "ML",
+    "R-10224": "ML",
+    "399352003": "LM",
+    "R-10228": "LM",
+    "399099002": "LMO",
+    "R-10230": "LMO",
+    "399196006": "FB",
+    "R-10244": "FB",
+    "399188001": "SIO",
+    "R-102D0": "SIO",
+    "441555000": "ISO",
+    "R-40AAA": "ISO",
+    "399192008": "XCCL",
+    "R-1024A": "XCCL",
+    "399101009": "XCCM",
+    "R-1024B": "XCCM",
+    "127457009": "SPECIMEN",
+    "G-8310": "SPECIMEN",
+}
+"""View codes of CID 4014, SNOMED CT and the SNOMED-RT value of older equipment."""
+
+VIEW_MODIFIERS: Final = {
+    "399055006": "spot compression",
+    "R-102D7": "spot compression",
+    "399163009": "magnification",
+    "R-102D6": "magnification",
+    "399209000": "implant displaced",
+    "R-102D5": "implant displaced",
+    "399011000": "axillary tail",
+    "R-102D1": "axillary tail",
+    "399161006": "cleavage",
+    "R-102D2": "cleavage",
+    "399197002": "rolled lateral",
+    "R-102D3": "rolled lateral",
+    "399226006": "rolled medial",
+    "R-102D4": "rolled medial",
+    "414493004": "rolled inferior",
+    "R-102CA": "rolled inferior",
+    "415670009": "rolled superior",
+    "R-102C9": "rolled superior",
+    "399110001": "tangential",
+    "R-102C2": "tangential",
+    "442581004": "nipple in profile",
+    "R-40AB3": "nipple in profile",
+    "441752004": "anterior compression",
+    "P2-00161": "anterior compression",
+    "442593008": "infra-mammary fold",
+    "R-40ABE": "infra-mammary fold",
+    "442580003": "axillary tissue",
+    "R-40AB2": "axillary tissue",
+}
+"""View modifier codes of CID 4015, SNOMED CT and the SNOMED-RT value of older equipment."""
+
+_KNOWN_VIEWS: Final = frozenset(VIEW_POSITIONS.values())
+_LATERALITIES: Final = {
+    "L": "L",
+    "LEFT": "L",
+    "R": "R",
+    "RIGHT": "R",
+    "B": "B",
+    "BOTH": "B",
+    "BILATERAL": "B",
+}
+
+
+class HasAttributes(Protocol):
+    """What is asked of a data set: a look-up by keyword."""
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        """Return the value of an attribute, or `default` where it is absent."""
+
+
+def laterality_of(dataset: HasAttributes) -> str:
+    """Tell which breast an image shows.
+
+    Returns
+    -------
+    ``L``, ``R``, ``B`` or empty
+        Image Laterality where it is given, else Laterality of the series, else Frame Laterality
+        of an enhanced multi-frame image; empty where none of them says anything sensible.
+
+    References
+    ----------
+    PS3.3 C.8.11.7.1.1 (Image Laterality), C.7.3.1 (Laterality), C.7.6.16.2.8 (Frame Anatomy).
+    """
+    for keyword in ("ImageLaterality", "Laterality"):
+        laterality = _LATERALITIES.get(_word(dataset, keyword), "")
+        if laterality:
+            return laterality
+    for group in _functional_groups(dataset):
+        for anatomy in _items(group, "FrameAnatomySequence"):
+            laterality = _LATERALITIES.get(_word(anatomy, "FrameLaterality"), "")
+            if laterality:
+                return laterality
+    return ""
+
+
+def view_position_of(dataset: HasAttributes) -> str:
+    """Tell which projection an image shows, for example ``CC`` or ``MLO``.
+
+    Returns
+    -------
+    str
+        View Position where it holds a mammographic view, else what View Code Sequence says;
+        empty where neither is known.
+
+    References
+    ----------
+    PS3.3 C.8.11.7.1.1; PS3.16 CID 4014.
+    """
+    for word in _spellings(_word(dataset, "ViewPosition")):
+        if word in _KNOWN_VIEWS:
+            return word
+    for code in _view_codes(dataset):
+        position = VIEW_POSITIONS.get(_word(code, "CodeValue"))
+        if position is not None:
+            return position
+    return ""
+
+
+def view_modifiers_of(dataset: HasAttributes) -> tuple[str, ...]:
+    """Name what makes the view a special one, in the words of CID 4015.
+
+    Returns
+    -------
+    tuple of str
+        Lower case, in the order of the data set, without repetition: ``spot compression``,
+        ``magnification``, ``implant displaced`` and so on. A code outside the context group gives
+        its own meaning.
+    """
+    modifiers = [
+        VIEW_MODIFIERS.get(_word(item, "CodeValue"), _word(item, "CodeMeaning").lower())
+        for code in _view_codes(dataset)
+        for item in _items(code, "ViewModifierCodeSequence")
+    ]
+    return tuple(dict.fromkeys(filter(None, modifiers)))
+
+
+def _spellings(word: str) -> Iterator[str]:
+    """Yield the word as it is, then as equipment decorates it: ``M-L-O``, ``RMLO``, ``CC ID``."""
+    yield word
+    compact = word.replace(" ", "").replace("-", "").replace("_", "")
+    yield compact
+    if compact[:1] in {"L", "R"}:
+        yield compact[1:]
+    yield from word.split()[:1]
+
+
+def _view_codes(dataset: HasAttributes) -> Iterator[HasAttributes]:
+    yield from _items(dataset, "ViewCodeSequence")
+    for group in _functional_groups(dataset):
+        for anatomy in _items(group, "FrameAnatomySequence"):
+            yield from _items(anatomy, "ViewCodeSequence")
+        for view in _items(group, "ViewSequence"):
+            yield from _items(view, "ViewCodeSequence")
+
+
+def _functional_groups(dataset: HasAttributes) -> Iterator[HasAttributes]:
+    yield from _items(dataset, "SharedFunctionalGroupsSequence")
+    yield from _items(dataset, "PerFrameFunctionalGroupsSequence")
+
+
+def _items(dataset: HasAttributes, keyword: str) -> list[HasAttributes]:
+    value = _value(dataset, keyword)
+    if value is None or isinstance(value, (str, bytes)):
+        return []
+    try:
+        return [item for item in value if hasattr(item, "get")]
+    except TypeError:
+        return []
+
+
+def _word(dataset: HasAttributes, keyword: str) -> str:
+    """Return one value in capitals without outer spaces; empty where there is no single word."""
+    value = _value(dataset, keyword)
+    if isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    if isinstance(value, bytes):
+        value = value.decode("ascii", errors="ignore")
+    return value.strip(" \0").upper() if isinstance(value, str) else ""
+
+
+def _value(dataset: HasAttributes, keyword: str) -> Any:
+    """Return what the data set holds, or None where its bytes cannot be read as a value."""
+    try:
+        return dataset.get(keyword)
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        NotImplementedError,
+        TypeError,
+        ValueError,
+    ):
+        return None
