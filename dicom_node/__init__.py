@@ -1,0 +1,1 @@
+"""Everything DICOM: reception, the ledger of studies, result objects and their delivery."""

@@ -1,0 +1,71 @@
+"""What ``mammoclip-node check`` tries before a site goes live; nothing is changed."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import requests
+from pynetdicom import AE, _config
+from pynetdicom.sop_class import Verification
+
+from dicom_node.errors import DestinationDownError, NodeError
+from dicom_node.model_bundle import pass_licence_gate
+from dicom_node.settings import DicomDestination, DicomwebDestination, Settings
+from dicom_node.studies.dispatch import GPU_QUEUE, Broker
+
+
+def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
+    """Yield each check's name, and its problem or None."""
+    yield "settings", None
+    yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
+    yield _tried(f"spool {settings.spool}", lambda: _check_space(settings))
+    broker = Broker(settings.broker.url.get_secret_value())
+    yield _tried("broker", lambda: broker.waiting(GPU_QUEUE))
+    for destination in settings.destinations:
+        name = f"destination {destination.name}"
+        yield _tried(name, lambda: _check_destination(settings, destination))  # noqa: B023  called at once
+
+
+def _tried(name: str, attempt: Callable[[], Any]) -> tuple[str, str | None]:
+    try:
+        attempt()
+    except (NodeError, OSError) as error:
+        return name, str(error)
+    return name, None
+
+
+def _check_space(settings: Settings) -> None:
+    folder = settings.spool
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < settings.receive.minimum_free_bytes:
+        raise NodeError(f"{free} bytes free, fewer than receive.minimum_free_bytes")
+
+
+def _check_destination(
+    settings: Settings, destination: DicomDestination | DicomwebDestination
+) -> None:
+    if isinstance(destination, DicomwebDestination):
+        url = f"{destination.url.rstrip('/')}/studies?limit=1"
+        auth = None
+        if destination.username is not None and destination.password is not None:
+            auth = (destination.username, destination.password.get_secret_value())
+        answer = requests.get(url, timeout=destination.timeout_seconds, auth=auth)
+        if not answer.ok:
+            raise DestinationDownError(f"answers HTTP {answer.status_code} to a search")
+        return
+    _config.LOG_HANDLER_LEVEL = "none"
+    entity = AE(ae_title=destination.calling_ae_title or settings.receive.ae_title)
+    entity.connection_timeout = destination.timeout_seconds
+    entity.add_requested_context(Verification)
+    association = entity.associate(
+        destination.host, destination.port, ae_title=destination.ae_title
+    )
+    if not association.is_established:
+        raise DestinationDownError("no association")
+    try:
+        if association.send_c_echo().get("Status") != 0x0000:
+            raise DestinationDownError("does not answer C-ECHO")
+    finally:
+        association.release()

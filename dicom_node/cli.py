@@ -1,0 +1,245 @@
+"""mammoclip-node: the node's commands, each one call and what it prints."""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dicom_node.errors import NodeError
+
+if TYPE_CHECKING:
+    from dicom_node.settings import Settings
+    from dicom_node.studies.ledger.database import Database
+
+app = typer.Typer(
+    name="mammoclip-node",
+    help="The DICOM node: receives mammograms, has them analysed, delivers the results. "
+    "Research use only: not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", envvar="MAMMOCLIP_CONFIG", help="Settings file; ./mammoclip.toml if not given."
+    ),
+]
+StudyArgument = Annotated[str, typer.Argument(help="Study Instance UID.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+JsonOutOption = Annotated[Path | None, typer.Option(help="Write the JSON to this file, too.")]
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("mammoclip.toml"),
+) -> None:
+    """Write a settings file with every setting, its default and what it means.
+
+    Example: mammoclip-node init /etc/mammoclip.toml
+    """
+    from dicom_node.settings import default_settings_text
+
+    with _one_line_errors():
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(default_settings_text())
+        typer.echo(f"{path} written; next: edit it, then 'mammoclip-node check'")
+
+
+@app.command()
+def check(config: ConfigOption = None) -> None:
+    """Check settings, bundle, spool, ledger, broker and destinations; change nothing.
+
+    Example: mammoclip-node check --config /etc/mammoclip.toml
+    """
+    from dicom_node.checks import run_checks
+
+    with _one_line_errors():
+        settings = _settings(config)
+        failed = 0
+        for name, problem in run_checks(settings):
+            failed += problem is not None
+            typer.echo(f"{'ok  ' if problem is None else 'FAIL'}  {name}{_after(problem)}")
+        if failed:
+            raise typer.Exit(1)
+
+
+@app.command()
+def serve(config: ConfigOption = None) -> None:
+    """Listen, register, settle and dispatch until stopped by SIGTERM or Ctrl-C.
+
+    Example: mammoclip-node serve --config /etc/mammoclip.toml
+    """
+    from dicom_node.logs import configure_logs
+    from dicom_node.model_bundle import pass_licence_gate
+    from dicom_node.node import running_node
+
+    with _one_line_errors():
+        settings = _settings(config)
+        configure_logs(settings.log_format)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        pass_licence_gate(settings.model)
+        with running_node(settings):
+            stop.wait()
+
+
+@app.command()
+def studies(
+    config: ConfigOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
+    as_json: JsonOption = False,
+    json_out: JsonOutOption = None,
+) -> None:
+    """List the studies and what became of them.
+
+    Example: mammoclip-node studies --limit 10
+    """
+    from dicom_node.studies.ledger import reading
+    from dicom_node.tables import strays_table, studies_table
+
+    with _one_line_errors(), _ledger(config) as (_, database), database.reading() as session:
+        summaries = reading.summaries(session, limit=limit)
+        strays = reading.strays(session, limit=limit)
+    document = {"studies": [asdict(one) for one in summaries], "set_aside": strays}
+    if not _emit(document, as_json=as_json, json_out=json_out):
+        _show(studies_table(summaries))
+        if strays:
+            _show(strays_table(strays))
+
+
+@app.command()
+def show(
+    study: StudyArgument,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    json_out: JsonOutOption = None,
+) -> None:
+    """Show everything that is known of one study: images, findings, deliveries, history.
+
+    Example: mammoclip-node show 1.2.826.0.1.3680043.8.498.1
+    """
+    from dicom_node.studies.ledger import reading
+    from dicom_node.tables import dossier_tables
+
+    with _one_line_errors(), _ledger(config) as (_, database), database.reading() as session:
+        dossier = reading.dossier(session, reading.find_study(session, study))
+    document = {**dossier, "summary": asdict(dossier["summary"])}
+    if not _emit(document, as_json=as_json, json_out=json_out):
+        for table in dossier_tables(dossier):
+            _show(table)
+
+
+@app.command()
+def retry(study: StudyArgument, config: ConfigOption = None) -> None:
+    """Try a study again: what was set aside, a failed analysis, what was not delivered.
+
+    A study that was analysed and delivered is analysed and delivered anew.
+
+    Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1
+    """
+    from dicom_node.node import open_spool
+    from dicom_node.studies.requests import judge_again, retry_study
+
+    with _one_line_errors(), _ledger(config) as (settings, database):
+        with database.writing() as session:
+            done = judge_again(session, open_spool(settings), study)
+            done = done or retry_study(session, study, at=datetime.now(UTC))
+        for line in done:
+            typer.echo(line)
+        if not done:
+            raise NodeError("nothing to try again: the study is still being worked on")
+
+
+@app.command()
+def cancel(study: StudyArgument, config: ConfigOption = None) -> None:
+    """Stop the analysis of a study that is waiting or running.
+
+    Example: mammoclip-node cancel 1.2.826.0.1.3680043.8.498.1
+    """
+    from dicom_node.studies.requests import cancel_study
+
+    with _one_line_errors(), _ledger(config) as (_, database):
+        with database.writing() as session:
+            done = cancel_study(session, study, at=datetime.now(UTC))
+        for line in done:
+            typer.echo(line)
+        if not done:
+            raise NodeError("nothing to cancel: no analysis is waiting or running")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _settings(config: Path | None) -> "Settings":
+    from dicom_node.settings import load_settings
+
+    return load_settings(config)
+
+
+@contextmanager
+def _ledger(config: Path | None) -> Iterator[tuple["Settings", "Database"]]:
+    from dicom_node.studies.ledger.database import Database
+
+    settings = _settings(config)
+    database = Database(settings.ledger_url)
+    try:
+        database.require_schema()
+        yield settings, database
+    finally:
+        database.close()
+
+
+def _emit(document: dict[str, Any], *, as_json: bool, json_out: Path | None) -> bool:
+    text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
+    if json_out is not None:
+        json_out.write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(text)
+    return as_json
+
+
+def _show(table: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not sys.stdout.isatty():
+        console.width = 200
+    console.print(table)
+
+
+def _after(problem: str | None) -> str:
+    return "" if problem is None else f": {problem}"
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Show what a person can do something about in one line; let bugs through."""
+    try:
+        yield
+    except NodeError as error:
+        typer.echo(f"mammoclip-node: {error}", err=True)
+        raise typer.Exit(1) from error
+    except FileExistsError as error:
+        typer.echo(f"mammoclip-node: {error.filename} exists and is left as it is", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        about = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"mammoclip-node: {about}{error.strerror or error}", err=True)
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    main()

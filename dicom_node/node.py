@@ -1,0 +1,154 @@
+"""The node process: listener, registrar and conductor around one spool and one ledger."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from dicom_node.errors import BrokerDownError
+from dicom_node.receive.listener import Listener
+from dicom_node.receive.registrar import Registrar
+from dicom_node.settings import DicomDestination, Settings
+from dicom_node.spool import Spool
+from dicom_node.studies.dispatch import Broker, Dispatcher
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.settling import Patience, settle_ready
+
+log = structlog.get_logger("dicom_node.node")
+
+_TICK_SECONDS = 1.0
+
+
+def utc_now() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
+
+
+def open_spool(settings: Settings) -> Spool:
+    """Open the spool of the settings."""
+    return Spool(settings.spool, minimum_free_bytes=settings.receive.minimum_free_bytes)
+
+
+@contextmanager
+def running_node(settings: Settings) -> Iterator["Node"]:
+    """Run a node in threads for as long as the block lasts.
+
+    Raises
+    ------
+    SpoolInUseError
+        Another node process works on the spool.
+    OSError
+        The listener's address cannot be used.
+    """
+    spool = open_spool(settings)
+    with spool.owned():
+        database = Database(settings.ledger_url)
+        database.migrate()
+        node = Node(settings, spool, database)
+        node.start()
+        try:
+            yield node
+        finally:
+            node.stop()
+            database.close()
+
+
+class Node:
+    """Reception and conduct of one spool; everything it knows is on disk and in the ledger."""
+
+    def __init__(self, settings: Settings, spool: Spool, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._stopping = threading.Event()
+        self._arrived = threading.Event()
+        self._registrar = Registrar(spool, database, settings.receive, clock=utc_now)
+        self._listener = Listener(
+            settings.receive,
+            spool,
+            result_senders=frozenset(
+                destination.ae_title
+                for destination in settings.destinations
+                if isinstance(destination, DicomDestination)
+            ),
+            on_kept=self._arrived.set,
+        )
+        self._dispatcher = Dispatcher(
+            database,
+            Broker(settings.broker.url.get_secret_value()),
+            redispatch_after=timedelta(seconds=settings.work.redispatch_seconds),
+            maximum_attempts=settings.work.maximum_attempts,
+        )
+        self._patience = Patience(
+            idle=timedelta(seconds=settings.settling.idle_seconds),
+            grace=timedelta(seconds=settings.settling.grace_seconds),
+        )
+        self._threads = [
+            threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
+            for name, step, pause in (
+                ("registrar", self._register, self._wait_for_arrival),
+                ("settling", self._settle, self._pause),
+                ("dispatch", self._dispatch, self._pause),
+            )
+        ]
+
+    def start(self) -> None:
+        """Finish what a crash interrupted, then listen."""
+        self._registrar.finish_moves()
+        self._registrar.register_all()
+        self._listener.start()
+        for thread in self._threads:
+            thread.start()
+        receive = self._settings.receive
+        log.info("node_started", host=receive.host, port=receive.port, kind=receive.ae_title)
+
+    def stop(self) -> None:
+        """Stop listening, finish the present step of each thread."""
+        self._listener.stop()
+        self._stopping.set()
+        self._arrived.set()
+        for thread in self._threads:
+            thread.join(timeout=30)
+        log.info("node_stopped")
+
+    def _loop(self, step: Callable[[], None], pause: Callable[[], None]) -> None:
+        failing = ""
+        while not self._stopping.is_set():
+            try:
+                step()
+                if failing:
+                    log.info("trouble_ended", reason=failing)
+                failing = ""
+            except BrokerDownError as error:
+                if failing != error.reason:
+                    log.warning("broker_down", reason=error.reason, detail=str(error))
+                failing = error.reason
+            except Exception as error:  # the outermost loop of this process
+                if failing != type(error).__name__:
+                    log.exception("step_failed", reason=type(error).__name__)
+                failing = type(error).__name__
+            pause()
+
+    def _register(self) -> None:
+        self._arrived.clear()
+        self._registrar.register_all()
+
+    def _settle(self) -> None:
+        # The listener first: what it lets go of afterwards is seen by the next tick.
+        open_tokens = self._listener.open_tokens()
+        with self._database.writing() as session:
+            settled = settle_ready(
+                session, open_associations=open_tokens, patience=self._patience, at=utc_now()
+            )
+            for study in settled:
+                log.info("study_settled", study=study.study_instance_uid, revision=study.revision)
+
+    def _dispatch(self) -> None:
+        self._dispatcher.tick(utc_now())
+
+    def _wait_for_arrival(self) -> None:
+        self._arrived.wait(_TICK_SECONDS)
+
+    def _pause(self) -> None:
+        self._stopping.wait(_TICK_SECONDS)

@@ -1,0 +1,1 @@
+"""Pure builders of result objects: findings and source headers in, data sets out."""

@@ -1,0 +1,132 @@
+"""The coded concepts of all result objects: here and nowhere else."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from dicom_node.errors import ObjectRefusedError
+from mammoclip_core.findings import Finding
+
+LANGUAGE: Final = Code("en-US", "RFC5646", "English (United States)")
+MAMMOGRAPHY: Final = codes.SCT.Mammography
+"""Procedure reported. CID 100 lacks it but is extensible, and it says more than its members."""
+
+BREAST: Final = codes.SCT.Breast
+LATERALITY: Final = codes.SCT.Laterality
+LESION: Final = codes.SCT.Lesion
+ABNORMAL_STRUCTURE: Final = codes.SCT.MorphologicallyAbnormalStructure
+SOURCE: Final = Code("260753009", "SCT", "Source")
+ARTIFICIAL_INTELLIGENCE: Final = codes.DCM.ArtificialIntelligence
+PERCENT: Final = codes.UCUM.Percent
+MILLIMETER: Final = Code("mm", "UCUM", "millimeter")
+PIXELS: Final = Code("{pixels}", "UCUM", "Pixels")
+
+IMAGE_LIBRARY: Final = codes.DCM.ImageLibrary
+IMAGE_LIBRARY_GROUP: Final = codes.DCM.ImageLibraryGroup
+MODALITY: Final = codes.DCM.Modality
+IMAGE_LATERALITY: Final = codes.DCM.ImageLaterality
+IMAGE_VIEW: Final = codes.DCM.ImageView
+IMAGE_VIEW_MODIFIER: Final = codes.DCM.ImageViewModifier
+PATIENT_ORIENTATION_ROW: Final = codes.DCM.PatientOrientationRow
+PATIENT_ORIENTATION_COLUMN: Final = codes.DCM.PatientOrientationColumn
+HORIZONTAL_PIXEL_SPACING: Final = codes.DCM.HorizontalPixelSpacing
+VERTICAL_PIXEL_SPACING: Final = codes.DCM.VerticalPixelSpacing
+PIXEL_DATA_ROWS: Final = codes.DCM.PixelDataRows
+PIXEL_DATA_COLUMNS: Final = codes.DCM.PixelDataColumns
+
+CERTAINTY_OF_FINDING: Final = codes.DCM.CertaintyOfFinding
+PROBABILITY_OF_CANCER: Final = codes.DCM.ProbabilityOfCancer
+QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
+NARRATIVE_SUMMARY: Final = codes.DCM.NarrativeSummary
+COMMENT: Final = codes.DCM.Comment
+BREAST_COMPOSITION: Final = codes.SCT.BreastComposition
+PROCESSING_SUMMARY: Final = codes.DCM.CADProcessingAndFindingsSummary
+SUCCEEDED_WITHOUT_FINDINGS: Final = codes.DCM.AllAlgorithmsSucceededWithoutFindings
+SUCCEEDED_WITH_FINDINGS: Final = codes.DCM.AllAlgorithmsSucceededWithFindings
+PARTLY_SUCCEEDED_WITHOUT_FINDINGS: Final = codes.DCM.NotAllAlgorithmsSucceededWithoutFindings
+PARTLY_SUCCEEDED_WITH_FINDINGS: Final = codes.DCM.NotAllAlgorithmsSucceededWithFindings
+NOT_SUCCEEDED: Final = codes.DCM.NoAlgorithmsSucceededWithoutFindings
+
+PROCESSING_EQUIPMENT: Final = codes.DCM.ProcessingEquipment
+SOURCE_IMAGE_FOR_PROCESSING: Final = codes.DCM.SourceImageForImageProcessingOperation
+
+LATERALITIES: Final[Mapping[str, Code]] = MappingProxyType(
+    {"L": codes.SCT.Left, "R": codes.SCT.Right, "B": codes.SCT.Bilateral}
+)
+"""CID 244, by the value of Image Laterality."""
+
+VIEWS: Final[Mapping[str, Code]] = MappingProxyType(
+    {
+        "CC": Code("399162004", "SCT", "cranio-caudal"),
+        "MLO": Code("399368009", "SCT", "medio-lateral oblique"),
+        "ML": Code("399260004", "SCT", "medial-lateral"),
+        "LM": Code("399352003", "SCT", "latero-medial"),
+        "LMO": Code("399099002", "SCT", "latero-medial oblique"),
+        "FB": Code("399196006", "SCT", "caudo-cranial"),
+        "SIO": Code("399188001", "SCT", "superolateral to inferomedial oblique"),
+        "ISO": Code("441555000", "SCT", "inferomedial to superolateral oblique"),
+        "XCCL": Code("399192008", "SCT", "cranio-caudal exaggerated laterally"),
+        "XCCM": Code("399101009", "SCT", "cranio-caudal exaggerated medially"),
+    }
+)
+"""CID 4014, by the value of View Position."""
+
+VIEW_MODIFIERS: Final[Mapping[str, Code]] = MappingProxyType(
+    {
+        "spot compression": codes.SCT.SpotCompression,
+        "magnification": codes.SCT.Magnification,
+        "implant displaced": codes.SCT.ImplantDisplaced,
+        "axillary tail": Code("399011000", "SCT", "Axillary Tail"),
+        "cleavage": Code("399161006", "SCT", "Cleavage"),
+        "rolled lateral": Code("399197002", "SCT", "Rolled Lateral"),
+        "rolled medial": Code("399226006", "SCT", "Rolled Medial"),
+        "rolled inferior": Code("414493004", "SCT", "Rolled Inferior"),
+        "rolled superior": Code("415670009", "SCT", "Rolled Superior"),
+        "tangential": Code("399110001", "SCT", "tangential"),
+        "nipple in profile": Code("442581004", "SCT", "Nipple in profile"),
+        "anterior compression": Code("441752004", "SCT", "Anterior compression"),
+        "infra-mammary fold": Code("442593008", "SCT", "Infra-mammary fold"),
+        "axillary tissue": Code("442580003", "SCT", "Axillary tissue"),
+    }
+)
+"""CID 4015, by the words of `mammoclip_core.views`."""
+
+BREAST_COMPOSITIONS: Final[Mapping[str, Code]] = MappingProxyType(
+    {
+        "A": codes.SCT.AlmostEntirelyFat,
+        "B": codes.SCT.ScatteredFibroglandularDensities,
+        "C": codes.SCT.HeterogeneouslyDense,
+        "D": codes.SCT.ExtremelyDense,
+    }
+)
+"""CID 6001, by BI-RADS category."""
+
+DISEASE_NAMES: Final = frozenset({"malignancy", "cancer"})
+"""Findings that name a disease. Their regions are called lesions: no model sees a disease."""
+
+
+def code_of(finding: Finding) -> Code:
+    """Return the concept that a finding may honestly be reported under.
+
+    Raises
+    ------
+    ObjectRefusedError
+        The finding's code is not ``scheme|value|meaning``.
+    """
+    if finding.name in DISEASE_NAMES or not finding.code:
+        return LESION
+    parts = finding.code.split("|")
+    if len(parts) != 3 or not all(parts) or len(parts[0]) > 16 or len(parts[1]) > 16:
+        raise ObjectRefusedError(f"code {finding.code!r} of {finding.name} is not a coded concept")
+    scheme, value, meaning = parts
+    return Code(value, scheme, meaning[:64])
+
+
+def score_name_of(finding: Finding) -> Code:
+    """Return what a score may be called: a probability only where calibration makes it one."""
+    if finding.calibrated and finding.name in DISEASE_NAMES:
+        return PROBABILITY_OF_CANCER
+    return CERTAINTY_OF_FINDING

@@ -1,0 +1,22 @@
+"""What every builder of one analysis is given besides its own image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.palette import RGB
+from dicom_node.objects.uids import AnalysisUIDs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultContext:
+    """The identity, the UIDs and the colours that the objects of one analysis share.
+
+    Attributes
+    ----------
+    colors : by the name of the finding
+    """
+
+    identity: ResultIdentity
+    uids: AnalysisUIDs
+    colors: Mapping[str, RGB]

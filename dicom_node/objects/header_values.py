@@ -1,0 +1,47 @@
+"""What a header says, where it can be read at all: damaged values count as absent."""
+
+import copy
+from typing import Any, Final
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+_READING_ERRORS: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
+"""What pydicom raises when it first turns the bytes of an attribute into a value."""
+
+
+def element_of(source: Dataset, keyword: str) -> DataElement | None:
+    """Return a copy of an attribute as it stands, or None where it is absent or unreadable.
+
+    pydicom 3 reads what is no number as if it were a text: such an attribute counts as unreadable.
+    """
+    try:
+        element = source[keyword]
+    except _READING_ERRORS:
+        return None
+    return copy.deepcopy(element) if element.VR == dictionary_VR(element.tag) else None
+
+
+def numbers_of(source: Dataset, keyword: str) -> tuple[float, ...]:
+    """Return all numbers of an attribute; empty where it is absent, empty or unreadable."""
+    try:
+        value: Any = source.get(keyword)
+        if value is None or isinstance(value, str):
+            return ()
+        values = value if hasattr(value, "__len__") else (value,)
+        return tuple(float(number) for number in values)
+    except _READING_ERRORS:
+        return ()
+
+
+def number_of(source: Dataset, keyword: str, default: float) -> float:
+    """Return the first number of an attribute, or `default` where there is none."""
+    return next(iter(numbers_of(source, keyword)), default)

@@ -1,0 +1,117 @@
+"""The Image Library of a report: every image of the study with its side, view and geometry."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from highdicom.sr import (
+    CodeContentItem,
+    ContainerContentItem,
+    ContentItem,
+    ContentSequence,
+    ImageContentItem,
+    NumContentItem,
+    RelationshipTypeValues,
+    TextContentItem,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as dictionary
+from pydicom.sr.coding import Code
+
+from dicom_node.objects import codes
+from dicom_node.objects.header_values import numbers_of
+from mammoclip_core.views import laterality_of, view_modifiers_of, view_position_of
+
+_CONTAINS: Final = RelationshipTypeValues.CONTAINS
+_ACQUISITION: Final = RelationshipTypeValues.HAS_ACQ_CONTEXT
+_DIRECTIONS: Final = re.compile(r"[APLRHF]{1,3}")
+
+
+def build_image_library(sources: Sequence[Dataset]) -> ContainerContentItem:
+    """List images in one group, since OHIF 3.13 reads only the first group.
+
+    References
+    ----------
+    PS3.16 TID 1600 to 1603.
+    """
+    group = ContainerContentItem(name=codes.IMAGE_LIBRARY_GROUP, relationship_type=_CONTAINS)
+    group.ContentSequence = ContentSequence([_entry(source) for source in sources])
+    library = ContainerContentItem(name=codes.IMAGE_LIBRARY, relationship_type=_CONTAINS)
+    library.ContentSequence = ContentSequence([group])
+    return library
+
+
+def patient_orientation_of(source: Dataset) -> tuple[str, str] | None:
+    """Return the directions of rows and columns, or None where the source has no sensible ones."""
+    values = source.get("PatientOrientation")
+    if not values or isinstance(values, str) or len(values) != 2:
+        return None
+    row, column = (str(value).strip() for value in values)
+    if not (_DIRECTIONS.fullmatch(row) and _DIRECTIONS.fullmatch(column)):
+        return None
+    return row, column
+
+
+def _entry(source: Dataset) -> ImageContentItem:
+    item = ImageContentItem(
+        name=codes.SOURCE,
+        referenced_sop_class_uid=source.SOPClassUID,
+        referenced_sop_instance_uid=source.SOPInstanceUID,
+        relationship_type=_CONTAINS,
+    )
+    item.ContentSequence = ContentSequence([*_descriptors(source), *_projection(source)])
+    return item
+
+
+def _descriptors(source: Dataset) -> Iterator[ContentItem]:
+    """Describe any image (TID 1602)."""
+    modality = str(source.get("Modality") or "")
+    known = {code.value: code for code in dictionary.cid29.concepts.values()}
+    if modality in known:
+        yield CodeContentItem(codes.MODALITY, known[modality], _ACQUISITION)
+    side = codes.LATERALITIES.get(laterality_of(source))
+    if side is not None:
+        yield CodeContentItem(codes.IMAGE_LATERALITY, side, _ACQUISITION)
+    for name, keyword in (
+        (codes.PIXEL_DATA_ROWS, "Rows"),
+        (codes.PIXEL_DATA_COLUMNS, "Columns"),
+    ):
+        for pixels in numbers_of(source, keyword):
+            yield NumContentItem(name, pixels, codes.PIXELS, None, _ACQUISITION)
+
+
+def _projection(source: Dataset) -> Iterator[ContentItem]:
+    """Describe a projection radiograph (TID 1603)."""
+    view = codes.VIEWS.get(view_position_of(source))
+    if view is not None:
+        yield _view(source, view)
+    orientation = patient_orientation_of(source)
+    if orientation is not None:
+        row, column = orientation
+        yield TextContentItem(codes.PATIENT_ORIENTATION_ROW, row, _ACQUISITION)
+        yield TextContentItem(codes.PATIENT_ORIENTATION_COLUMN, column, _ACQUISITION)
+    spacing = numbers_of(source, "ImagerPixelSpacing")
+    if len(spacing) == 2 and min(spacing) > 0:
+        vertical, horizontal = spacing
+        yield _millimeters(codes.HORIZONTAL_PIXEL_SPACING, horizontal)
+        yield _millimeters(codes.VERTICAL_PIXEL_SPACING, vertical)
+
+
+def _view(source: Dataset, view: Code) -> CodeContentItem:
+    item = CodeContentItem(codes.IMAGE_VIEW, view, _ACQUISITION)
+    modifiers = [
+        CodeContentItem(
+            codes.IMAGE_VIEW_MODIFIER,
+            codes.VIEW_MODIFIERS[words],
+            RelationshipTypeValues.HAS_CONCEPT_MOD,
+        )
+        for words in view_modifiers_of(source)
+        if words in codes.VIEW_MODIFIERS
+    ]
+    if modifiers:
+        item.ContentSequence = ContentSequence(modifiers)
+    return item
+
+
+def _millimeters(name: Code, value: float) -> NumContentItem:
+    return NumContentItem(name, value, codes.MILLIMETER, None, _ACQUISITION)

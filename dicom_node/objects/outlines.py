@@ -1,0 +1,87 @@
+"""A region's outline as a closed polyline of a report and as a mask on the source grid."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_node.errors import ObjectRefusedError
+from mammoclip_core.findings import Region
+
+MAX_VERTICES: Final = 4000
+"""Graphic Data of explicit VR holds 65,534 bytes: 8191 points of two 4-byte numbers."""
+
+_SUBPIXEL_BITS: Final = 6
+_TOLERANCES: Final = (0.25, 0.5, 0.75)
+"""Largest distances in pixels by which a long outline may be simplified, the first that serves."""
+
+
+def closed_polyline(region: Region, size: tuple[int, int], owner: str) -> NDArray[np.float64]:
+    """Return the outline as a report writes it: last vertex equal to the first, inside the image.
+
+    Parameters
+    ----------
+    size : (rows, columns) of the source image
+    owner : SOP Instance UID, for the message
+
+    Returns
+    -------
+    (n, 2) float64
+        Points ``(column, row)``, the outer corner of the first pixel at ``(0, 0)``.
+
+    Raises
+    ------
+    ObjectRefusedError
+        A vertex lies outside the image, or the outline is too long to be written.
+
+    References
+    ----------
+    PS3.3 C.18.6.1.1 (coordinates), C.18.6.1.2 (a closed polyline repeats its first vertex).
+    """
+    points = _simplified(_points_of(region, size, owner), owner)
+    return np.vstack([points, points[:1]])
+
+
+def fill(region: Region, size: tuple[int, int], owner: str) -> NDArray[np.bool_]:
+    """Return the region as a mask: the pixels on the outline and all within it.
+
+    Parameters
+    ----------
+    size : (rows, columns) of the source image
+    owner : SOP Instance UID, for the message
+
+    Returns
+    -------
+    (rows, columns) bool
+
+    Raises
+    ------
+    ObjectRefusedError
+        A vertex lies outside the image.
+    """
+    mask = np.zeros(size, dtype=np.uint8)
+    # OpenCV puts (0, 0) at the centre of the first pixel, findings put it at its outer corner.
+    centres = _points_of(region, size, owner) - 0.5
+    fixed_point = np.round(centres * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    cv2.fillPoly(mask, [fixed_point], 1, shift=_SUBPIXEL_BITS)
+    return mask.astype(np.bool_)
+
+
+def _points_of(region: Region, size: tuple[int, int], owner: str) -> NDArray[np.float64]:
+    points = np.asarray(region.outline, dtype=np.float64)
+    rows, columns = size
+    if not np.isfinite(points).all() or points.min() < 0 or (points > (columns, rows)).any():
+        raise ObjectRefusedError(f"an outline leaves image {owner} of {rows} x {columns} pixels")
+    return points
+
+
+def _simplified(points: NDArray[np.float64], owner: str) -> NDArray[np.float64]:
+    if len(points) <= MAX_VERTICES:
+        return points
+    curve = points.astype(np.float32).reshape(-1, 1, 2)
+    for tolerance in _TOLERANCES:
+        fewer = cv2.approxPolyDP(curve, tolerance, True).reshape(-1, 2)
+        if 3 <= len(fewer) <= MAX_VERTICES:
+            return np.asarray(fewer, dtype=np.float64)
+    raise ObjectRefusedError(f"an outline of image {owner} has {len(points)} vertices")

@@ -1,0 +1,136 @@
+"""The heatmap and the outlines on the rendered image, and where a source pixel went."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_node.objects.palette import RGB
+from dicom_node.objects.rendering import DisplayPicture
+from mammoclip_core.findings import Heatmap, ImageFindings, Region
+
+COLOR_MAP: Final = cv2.COLORMAP_INFERNO
+"""Perceptually ordered, and in the same order for every kind of colour vision and in grey."""
+
+_ACTIVE: Final = (0.2, 0.75)
+"""Below the first value the tissue stays as it is, from the second on the colour is full."""
+
+_OPACITY: Final = 0.4
+_SUBPIXEL_BITS: Final = 4
+_HALO: Final = (8, 10, 12)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where the pixels of the source lie in a picture.
+
+    Attributes
+    ----------
+    column_offset, row_offset : pixels of the picture
+        Of the outer corner of the first source pixel.
+    column_scale, row_scale : pixels of the picture for one of the source
+    """
+
+    column_offset: int
+    row_offset: int
+    column_scale: float
+    row_scale: float
+
+    def to_picture(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map (n, 2) points ``(column, row)`` from the source to the picture."""
+        scale = np.array([self.column_scale, self.row_scale])
+        offset = np.array([self.column_offset, self.row_offset], dtype=np.float64)
+        return np.asarray(points * scale + offset, dtype=np.float64)
+
+
+def numbered_regions(image: ImageFindings) -> tuple[tuple[int, str, Region], ...]:
+    """Return the regions of an image with their numbers from 1, in the order of its findings."""
+    regions = [(finding.name, region) for finding in image.findings for region in finding.regions]
+    return tuple((number, name, region) for number, (name, region) in enumerate(regions, start=1))
+
+
+def blend_heatmaps(display: DisplayPicture, heatmaps: Sequence[Heatmap]) -> NDArray[np.uint8]:
+    """Lay the strongest of the heatmaps over the image, where it is active.
+
+    Returns
+    -------
+    (rows, columns, 3) uint8
+        RGB. Grey where no heatmap is active.
+    """
+    grey = np.repeat(display.pixels[:, :, np.newaxis], 3, axis=2)
+    if not heatmaps:
+        return grey
+    heat: NDArray[np.float32] = np.max(
+        [_on_display(heatmap, display) for heatmap in heatmaps], axis=0
+    )
+    lowest, full = _ACTIVE
+    ramp = np.clip((heat - lowest) / (full - lowest), 0.0, 1.0)
+    opacity = (_OPACITY * ramp * ramp * (3.0 - 2.0 * ramp))[:, :, np.newaxis]
+    blended = grey * (1.0 - opacity) + color_of(heat) * opacity
+    return np.asarray(np.rint(blended), dtype=np.uint8)
+
+
+def color_of(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the RGB colours of (rows, columns) heatmap values in [0, 1]."""
+    levels = np.rint(np.clip(heat, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, COLOR_MAP), cv2.COLOR_BGR2RGB))
+
+
+def draw_outlines(
+    canvas: NDArray[np.uint8],
+    image: ImageFindings,
+    placement: Placement,
+    colors: Mapping[str, RGB],
+    thickness: int,
+) -> None:
+    """Draw the outline of each region into an RGB canvas, with a dark line around the colour."""
+    outlines = [
+        (colors[name], _fixed_point(placement.to_picture(np.asarray(region.outline))))
+        for _, name, region in numbered_regions(image)
+    ]
+    for color, width in ((_HALO, thickness + 2), (None, thickness)):
+        for own_color, points in outlines:
+            cv2.polylines(
+                canvas,
+                [points],
+                True,
+                own_color if color is None else color,
+                width,
+                cv2.LINE_AA,
+                _SUBPIXEL_BITS,
+            )
+
+
+def _on_display(heatmap: Heatmap, display: DisplayPicture) -> NDArray[np.float32]:
+    """Resample a heatmap to the pixels of the picture; 0 outside its extent."""
+    left, top, right, bottom = heatmap.extent
+    heat_rows, heat_columns = heatmap.values.shape
+    rows, columns = display.pixels.shape
+    column_step = heat_columns / (right - left)
+    row_step = heat_rows / (bottom - top)
+    # Centres of picture pixels, as source coordinates.
+    x = (np.arange(columns) + 0.5) / display.column_scale
+    y = (np.arange(rows) + 0.5) / display.row_scale
+    to_heat = np.array(
+        [
+            [column_step / display.column_scale, 0.0, (x[0] - left) * column_step - 0.5],
+            [0.0, row_step / display.row_scale, (y[0] - top) * row_step - 0.5],
+        ]
+    )
+    resampled = cv2.warpAffine(
+        np.ascontiguousarray(heatmap.values, dtype=np.float32),
+        to_heat,
+        (columns, rows),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    inside = np.outer((y >= top) & (y < bottom), (x >= left) & (x < right))
+    return np.where(inside, resampled, np.float32(0.0)).astype(np.float32)
+
+
+def _fixed_point(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    # OpenCV puts (0, 0) at the centre of the first pixel, a placement at its outer corner.
+    return np.round((points - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)

@@ -1,0 +1,167 @@
+"""From stored values to the 8-bit picture that a viewer would show, at a bounded size."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from highdicom.pixels import apply_lut, apply_voi_window
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.header_values import number_of
+
+_FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
+_PERCENTILES: Final = (0.5, 99.8)
+_LEAST_CONTRAST: Final = 0.02
+"""A window that leaves less than this between darkest and lightest pixel is not to be trusted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DisplayPicture:
+    """An image as it looks: grey, air dark, with the way from source pixels to its own.
+
+    Attributes
+    ----------
+    pixels : (rows, columns) uint8
+    column_scale, row_scale : pixels of the picture for one of the source, at most 1
+    """
+
+    pixels: NDArray[np.uint8]
+    column_scale: float
+    row_scale: float
+
+
+def render(source: Dataset, stored: NDArray[Any], long_side: int) -> DisplayPicture:
+    """Show stored values as a viewer does, through Modality LUT, VOI LUT and polarity.
+
+    A window that cannot be applied, or leaves no contrast, is replaced by one that fits the
+    values: the picture is there to be recognised, not to be read.
+
+    Parameters
+    ----------
+    stored : (rows, columns) integers
+        Decoded stored values of one frame.
+    long_side : pixels
+        Larger images are scaled down to it; smaller ones are left as they are.
+
+    Raises
+    ------
+    ObjectRefusedError
+        The values are not those of one monochrome frame of this source.
+
+    References
+    ----------
+    PS3.3 C.11.1 (Modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (MONOCHROME1).
+    """
+    size = (int(source.Rows), int(source.Columns))
+    if stored.shape != size:
+        raise ObjectRefusedError(
+            f"instance {source.SOPInstanceUID} has Rows and Columns {size}, "
+            f"its pixels are {stored.shape}"
+        )
+    padding = _padding_of(source, stored)
+    values = _modality_values(source, stored)
+    shown = _through_lut(source, values)
+    if shown is None:
+        shown = _through_window(source, values)
+    if shown is None or np.ptp(shown) < _LEAST_CONTRAST:
+        shown = _fitted(values, padding, lightest_first=_is_inverted(source))
+    if _is_inverted(source):
+        shown = 1.0 - shown
+    shown[padding] = 0.0
+    return _reduced(shown, long_side)
+
+
+def _modality_values(source: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
+    if source.get("ModalityLUTSequence"):
+        table, first, _ = _table_of(source.ModalityLUTSequence[0])
+        return np.asarray(apply_lut(stored.astype(np.int32), table, first))
+    slope = number_of(source, "RescaleSlope", 1.0)
+    intercept = number_of(source, "RescaleIntercept", 0.0)
+    if (slope, intercept) == (1.0, 0.0) or slope == 0.0:
+        return stored
+    return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+
+def _through_lut(source: Dataset, values: NDArray[Any]) -> NDArray[np.float32] | None:
+    if not source.get("VOILUTSequence"):
+        return None
+    table, first, bits = _table_of(source.VOILUTSequence[0])
+    if not table.size:
+        return None
+    shown = apply_lut(np.rint(values).astype(np.int32), table, first)
+    highest = max((1 << bits) - 1, int(table.max()), 1)
+    return np.asarray(shown / highest, dtype=np.float32)
+
+
+def _through_window(source: Dataset, values: NDArray[Any]) -> NDArray[np.float32] | None:
+    center = number_of(source, "WindowCenter", math.nan)
+    width = number_of(source, "WindowWidth", math.nan)
+    function = str(source.get("VOILUTFunction") or "LINEAR").strip().upper()
+    if function not in _FUNCTIONS:
+        function = "LINEAR"
+    least_width = 1.0 if function == "LINEAR" else 0.0
+    if not (math.isfinite(center) and math.isfinite(width) and width > least_width):
+        return None
+    with np.errstate(over="ignore"):  # far below a sigmoid's centre its exponential is infinite
+        shown = apply_voi_window(values, center, width, function, dtype=np.float32)
+    return np.asarray(shown, dtype=np.float32)
+
+
+def _fitted(
+    values: NDArray[Any], padding: NDArray[np.bool_], *, lightest_first: bool
+) -> NDArray[np.float32]:
+    """Spread the values of the breast over the grey scale, air and padding left out."""
+    inside = values[~padding]
+    air = inside.max(initial=0) if lightest_first else inside.min(initial=0)
+    breast = inside[inside != air]
+    if not breast.size:
+        return np.full(values.shape, 1.0 if lightest_first else 0.0, dtype=np.float32)
+    low, high = (float(level) for level in np.percentile(breast, _PERCENTILES))
+    if high <= low:
+        low, high = low - 1.0, high + 1.0
+    shown = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    return np.asarray(np.clip(shown, 0.0, 1.0), dtype=np.float32)
+
+
+def _padding_of(source: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
+    """Find what surrounds the image and is no measurement (PS3.3 C.7.5.1.1.2)."""
+    value = source.get("PixelPaddingValue")
+    if not isinstance(value, int):
+        return np.zeros(stored.shape, dtype=np.bool_)
+    limit = source.get("PixelPaddingRangeLimit")
+    low, high = sorted((value, limit if isinstance(limit, int) else value))
+    return (stored >= low) & (stored <= high)
+
+
+def _is_inverted(source: Dataset) -> bool:
+    photometric = source.get("PhotometricInterpretation")
+    return bool(photometric == "MONOCHROME1" or source.get("PresentationLUTShape") == "INVERSE")
+
+
+def _reduced(shown: NDArray[np.float32], long_side: int) -> DisplayPicture:
+    rows, columns = shown.shape
+    scale = min(1.0, long_side / max(rows, columns))
+    new_rows, new_columns = max(1, round(rows * scale)), max(1, round(columns * scale))
+    if scale < 1.0:
+        shown = np.asarray(cv2.resize(shown, (new_columns, new_rows), interpolation=cv2.INTER_AREA))
+    return DisplayPicture(
+        pixels=np.rint(np.clip(shown, 0.0, 1.0) * 255.0).astype(np.uint8),
+        column_scale=new_columns / columns,
+        row_scale=new_rows / rows,
+    )
+
+
+def _table_of(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
+    """Read a look-up table: its entries, the value that the first one stands for, its bits.
+
+    Vendors give tables of 10 to 16 bits, which highdicom 0.28 refuses to read.
+    """
+    _, first, bits = (int(number) for number in item.LUTDescriptor)
+    entries = item.LUTData
+    if isinstance(entries, bytes):
+        return np.frombuffer(entries[: len(entries) // 2 * 2], dtype="<u2"), first, bits
+    return np.atleast_1d(np.asarray(entries, dtype=np.uint16)), first, bits

@@ -1,0 +1,92 @@
+"""The words that results carry, the same in the report, the segmentation and the picture."""
+
+import unicodedata
+from typing import Final
+
+from dicom_node.objects.identity import ResultIdentity
+from mammoclip_core.findings import Finding, ImageFindings, ImageStatus
+
+RESEARCH_MARK: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
+SCORE_REMARK: Final = (
+    "A score is a number between 0 and 1 that orders images by how strongly the model reacts. "
+    "It is a probability only where it is named a probability."
+)
+REGION_REMARK: Final = (
+    "A region shows where the model looked. It is not the border of a lesion and measures nothing."
+)
+
+_SIDES: Final = {"L": "left", "R": "right", "B": "both breasts"}
+
+
+def to_ascii(text: str, limit: int | None = None) -> str:
+    """Reduce our own text to ASCII, which every Specific Character Set of a source can hold.
+
+    Parameters
+    ----------
+    limit : characters, or None for no limit
+        What is longer ends in ``...``.
+    """
+    plain = unicodedata.normalize("NFKD", text.replace("–", "-").replace("—", "-"))
+    plain = plain.replace("\\", "/").encode("ascii", "ignore").decode("ascii")
+    plain = " ".join(plain.split())
+    if limit is not None and len(plain) > limit:
+        return plain[: limit - 3] + "..."
+    return plain
+
+
+def words_of(name: str) -> str:
+    """Return the name of a finding for the eye: ``suspicious_calcification`` without its bar."""
+    return to_ascii(name.replace("_", " "), 40)
+
+
+def score_text(finding: Finding) -> str:
+    """Return a score with what it is, and never as a probability without calibration."""
+    return f"{'calibrated score' if finding.calibrated else 'score'} {finding.score:.2f}"
+
+
+def summary_of(findings: tuple[Finding, ...]) -> str:
+    """List findings with their scores and their side of the threshold, in one line."""
+    return "; ".join(
+        f"{words_of(finding.name)} {score_text(finding)} "
+        f"({'above' if finding.above_threshold else 'below'} threshold)"
+        for finding in findings
+    )
+
+
+def side_of(laterality: str) -> str:
+    """Return the side in a word, or that it is unknown."""
+    return _SIDES.get(laterality, "unknown side")
+
+
+def view_of(image: ImageFindings) -> str:
+    """Return laterality and view as they stand on a mammogram, for example ``L MLO``."""
+    return " ".join(filter(None, (image.laterality, image.view_position))) or "unknown view"
+
+
+def tracking_id_of(image: ImageFindings, finding: Finding, region: int | None = None) -> str:
+    """Name what is tracked for people, the same in report and segmentation, within 64 characters.
+
+    Parameters
+    ----------
+    region : 0 or more
+        Index among the finding's regions; None for the finding as a whole.
+    """
+    number = "" if region is None else f" {region + 1}"
+    return to_ascii(f"{view_of(image)} {words_of(finding.name)}{number}", 64)
+
+
+def weights_text(identity: ResultIdentity) -> str:
+    """Name the weights and what they may be used for."""
+    bundle = identity.bundle
+    return to_ascii(
+        f"Weights {bundle.name} {bundle.version}, licence {bundle.licence}, "
+        f"permitted use: {bundle.permitted_use}."
+    )
+
+
+def shortfall_text(image: ImageFindings) -> str:
+    """Say which image has no answer, and why."""
+    fate = "failed" if image.status is ImageStatus.FAILED else "left out"
+    return to_ascii(
+        f"Image {fate}: {view_of(image)}, SOP Instance UID {image.sop_instance_uid}: {image.reason}"
+    )

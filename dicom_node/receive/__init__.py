@@ -1,0 +1,1 @@
+"""Reception: from a C-STORE request to a row of the ledger."""

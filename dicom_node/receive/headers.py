@@ -1,0 +1,212 @@
+"""What lies inside a received object: facts for the ledger, or why it is set aside."""
+
+import hashlib
+import json
+import re
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from dicom_node.errors import SetAsideError
+from dicom_node.objects.recognition import is_own_result
+from dicom_node.receive.storage_classes import (
+    MAMMOGRAM_CLASSES,
+    SECONDARY_CAPTURE_CLASSES,
+    TOMOSYNTHESIS_CLASSES,
+)
+from dicom_node.studies.ledger.registering import InstanceFacts
+from mammoclip_core.views import laterality_of, view_modifiers_of, view_position_of
+
+# Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.
+_UID_PATTERN: Final = re.compile(r"^[0-9]+(\.[0-9]+)+$")
+_LONGEST_UID: Final = 64
+_DEFER_BYTES: Final = 4096
+_MAGNIFIED: Final = 1.4
+_SPECIMEN_VIEW: Final = "127457009"
+
+_LEFT_OUT_MODIFIERS: Final = {
+    "spot compression": "spot compression view",
+    "magnification": "magnification view",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was read of one object.
+
+    Attributes
+    ----------
+    facts : None where the object cannot be told apart from others
+    problem : why it is set aside; None for a mammogram
+    """
+
+    facts: InstanceFacts | None
+    problem: SetAsideError | None
+    calling_ae_title: str = ""
+
+
+def read_header(
+    file: Path, *, secondary_capture_senders: frozenset[str], maximum_bytes: int
+) -> Reading:
+    """Read one received file; never raises for what is in it."""
+    try:
+        _check_inflated_size(file, maximum_bytes)
+        dataset = pydicom.dcmread(file, defer_size=_DEFER_BYTES)
+        calling = str(dataset.file_meta.get("SendingApplicationEntityTitle", "")).strip()
+        facts = _identity(dataset)
+        problem: SetAsideError | None = None
+        try:
+            facts = _described(dataset, facts, calling in secondary_capture_senders)
+        except SetAsideError as error:
+            problem = error
+    except SetAsideError as error:
+        return Reading(facts=None, problem=error)
+    except Exception as error:  # noqa: BLE001  hostile bytes provoke any error, none stops the next object
+        detail = f"not a readable DICOM data set ({type(error).__name__})"
+        return Reading(facts=None, problem=SetAsideError("unreadable-object", detail))
+    return Reading(facts=facts, problem=problem, calling_ae_title=calling)
+
+
+def _check_inflated_size(file: Path, maximum_bytes: int) -> None:
+    meta = pydicom.filereader.read_file_meta_info(file)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    size = 0
+    with file.open("rb") as stream:
+        stream.seek(content_offset(file))
+        while chunk := stream.read(1 << 20):
+            while chunk:
+                size += len(inflater.decompress(chunk, 1 << 24))
+                chunk = inflater.unconsumed_tail
+                if size > maximum_bytes:
+                    raise SetAsideError("too-large", "the deflated data set is too large")
+
+
+def content_offset(file: Path) -> int:
+    """Return where the data set starts in a file of the spool, after its file meta information."""
+    with file.open("rb") as stream:
+        stream.seek(140)
+        length = int.from_bytes(stream.read(4), "little")
+    return 144 + length
+
+
+def content_sha256(file: Path) -> str:
+    """Return the SHA-256 of the data set, without the file meta information of its journey."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        stream.seek(content_offset(file))
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _identity(dataset: Dataset) -> InstanceFacts:
+    uids = {
+        keyword: _uid(dataset, keyword)
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+    }
+    told = str(dataset.file_meta.get("MediaStorageSOPInstanceUID", ""))
+    if told != uids["SOPInstanceUID"]:
+        raise SetAsideError(
+            "mismatched-uid", "the SOP Instance UID differs between C-STORE request and data set"
+        )
+    return InstanceFacts(
+        study_instance_uid=uids["StudyInstanceUID"],
+        series_instance_uid=uids["SeriesInstanceUID"],
+        sop_instance_uid=uids["SOPInstanceUID"],
+        sop_class_uid=uids["SOPClassUID"],
+        transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
+        patient_digest=_patient_digest(dataset),
+    )
+
+
+def _uid(dataset: Dataset, keyword: str) -> str:
+    value = str(dataset.get(keyword) or "").strip()
+    if not value:
+        raise SetAsideError("missing-uid", f"{keyword} is missing")
+    if len(value) > _LONGEST_UID or not _UID_PATTERN.match(value):
+        raise SetAsideError("invalid-uid", f"{keyword} is not a UID")
+    return value
+
+
+def _patient_digest(dataset: Dataset) -> str:
+    name = str(dataset.get("PatientName") or "").split("=")[0]
+    parts = [
+        str(dataset.get("PatientID") or "").strip(),
+        str(dataset.get("IssuerOfPatientID") or "").strip(),
+        " ".join(name.replace("^", " ").casefold().split()),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _described(
+    dataset: Dataset, facts: InstanceFacts, from_secondary_capture_sender: bool
+) -> InstanceFacts:
+    if is_own_result(dataset):
+        raise SetAsideError("own-result", "a result object of this software came back")
+    if facts.sop_class_uid in TOMOSYNTHESIS_CLASSES:
+        raise SetAsideError("tomosynthesis", "Breast Tomosynthesis is not analysed")
+    is_capture = facts.sop_class_uid in SECONDARY_CAPTURE_CLASSES
+    if facts.sop_class_uid not in MAMMOGRAM_CLASSES and not (
+        is_capture and from_secondary_capture_sender
+    ):
+        raise SetAsideError("not-a-mammogram", "the SOP Class is not one of a mammogram")
+    return _as_mammogram(dataset, facts)
+
+
+def _as_mammogram(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:
+    described = replace(
+        facts,
+        laterality=laterality_of(dataset),
+        view_position=view_position_of(dataset),
+        presentation_intent=str(dataset.get("PresentationIntentType") or "").strip().upper()[:16],
+        left_out_reason=_left_out_reason(dataset),
+    )
+    missing = None
+    if "PixelData" not in dataset:
+        missing = SetAsideError("no-pixel-data", "the image has no pixel data")
+    elif described.left_out_reason:
+        return described
+    elif not described.laterality:
+        missing = SetAsideError("no-laterality", "the image does not say which breast it shows")
+    elif not described.view_position:
+        missing = SetAsideError("no-view", "the image does not say which view it is")
+    if missing is not None:
+        raise missing
+    return described
+
+
+def _left_out_reason(dataset: Dataset) -> str:
+    if str(dataset.get("QualityControlImage") or "").strip().upper() in {"YES", "BOTH"}:
+        return "quality control image"
+    image_type = [str(value).upper() for value in _values(dataset.get("ImageType"))]
+    if "LOCALIZER" in image_type:
+        return "localiser"
+    codes = [str(item.get("CodeValue", "")) for item in dataset.get("ViewCodeSequence") or []]
+    if _SPECIMEN_VIEW in codes or dataset.get("SpecimenDescriptionSequence"):
+        return "specimen image"
+    for modifier in view_modifiers_of(dataset):
+        if modifier in _LEFT_OUT_MODIFIERS:
+            return _LEFT_OUT_MODIFIERS[modifier]
+    if _number(dataset.get("EstimatedRadiographicMagnificationFactor")) >= _MAGNIFIED:
+        return "magnification view"
+    return ""
+
+
+def _values(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0

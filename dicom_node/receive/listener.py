@@ -1,0 +1,193 @@
+"""The C-STORE listener: DIMSE in, one file flushed to disk, status out."""
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import structlog
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, evt
+from pynetdicom.dsutils import encode_file_meta
+from pynetdicom.sop_class import Verification
+
+from dicom_node.errors import (
+    NodeError,
+    NotAuthorisedError,
+    OutOfResourcesError,
+    SopClassNotSupportedError,
+)
+from dicom_node.receive.storage_classes import (
+    ACCEPTED_CLASSES,
+    MAMMOGRAM_CLASSES,
+    SECONDARY_CAPTURE_CLASSES,
+    TOMOSYNTHESIS_CLASSES,
+)
+from dicom_node.settings import ReceiveSettings
+from dicom_node.spool import Receipt, Spool, new_association_token
+
+log = structlog.get_logger("dicom_node.listener")
+
+SUCCESS: Final = 0x0000
+
+STATUS_OF: Final[dict[type[NodeError], int]] = {
+    OutOfResourcesError: 0xA700,
+    SopClassNotSupportedError: 0x0122,
+    NotAuthorisedError: 0x0124,
+}
+"""C-STORE failure status for each reason to refuse (PS3.4 B.2.3, PS3.7 C.5)."""
+
+_MAXIMUM_PDU_BYTES: Final = 131_072
+_PREAMBLE: Final = b"\x00" * 128 + b"DICM"
+
+
+class OpenAssociations(Protocol):
+    """What settling asks of the listener."""
+
+    def open_tokens(self) -> frozenset[str]:
+        """Return the tokens of associations over which objects may still come."""
+
+
+class Listener:
+    """Answers C-ECHO and C-STORE, and knows which associations are open.
+
+    Parameters
+    ----------
+    settings : ReceiveSettings
+    spool : Spool
+        The only thing that reception depends on.
+    result_senders : AE titles
+        Destinations: they may send results round, which the registrar recognises.
+    on_kept : callable
+        Called after an object is safe on disk, to wake the registrar; must not block.
+    """
+
+    def __init__(
+        self,
+        settings: ReceiveSettings,
+        spool: Spool,
+        *,
+        result_senders: frozenset[str] = frozenset(),
+        on_kept: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._spool = spool
+        self._result_senders = result_senders
+        self._on_kept = on_kept
+        self._tokens: dict[Any, str] = {}
+        self._lock = threading.Lock()
+        self._server: Any = None
+
+    def start(self) -> None:
+        """Listen in threads of its own; returns when the port is open.
+
+        Raises
+        ------
+        OSError
+            The address is not the machine's, or the port is taken or privileged.
+        """
+        # The library's own log handlers cost a third of the throughput and quote data sets.
+        _config.LOG_HANDLER_LEVEL = "none"
+        self._server = self._application_entity().start_server(
+            (self._settings.host, self._settings.port),
+            block=False,
+            evt_handlers=[
+                (evt.EVT_REQUESTED, self._handle_requested),
+                (evt.EVT_REJECTED, self._handle_rejected),
+                (evt.EVT_C_STORE, self._handle_c_store),
+                (evt.EVT_C_ECHO, self._handle_c_echo),
+            ],
+        )
+
+    def stop(self) -> None:
+        """Close the port and abort what is open; senders will try again."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+
+    def open_tokens(self) -> frozenset[str]:
+        """Return the tokens of associations over which objects may still come."""
+        with self._lock:
+            self._tokens = {one: token for one, token in self._tokens.items() if one.is_alive()}
+            return frozenset(self._tokens.values())
+
+    def _application_entity(self) -> AE:
+        settings = self._settings
+        entity = AE(ae_title=settings.ae_title)
+        entity.maximum_pdu_size = _MAXIMUM_PDU_BYTES
+        entity.maximum_associations = settings.maximum_associations
+        entity.network_timeout = settings.idle_timeout_seconds
+        entity.dimse_timeout = settings.idle_timeout_seconds
+        entity.acse_timeout = settings.idle_timeout_seconds
+        entity.require_called_aet = settings.require_called_ae_title
+        entity.require_calling_aet = list(settings.calling_ae_titles)
+        entity.add_supported_context(Verification)
+        for sop_class in ACCEPTED_CLASSES:
+            entity.add_supported_context(sop_class, ALL_TRANSFER_SYNTAXES)
+        return entity
+
+    def _handle_requested(self, event: evt.Event) -> None:
+        called = event.assoc.requestor.primitive.called_ae_title
+        if called in self._settings.called_ae_titles:
+            # The library knows one title only: answer by the one that was called.
+            event.assoc.acceptor.ae_title = called
+        with self._lock:
+            self._tokens[event.assoc] = new_association_token()
+
+    def _handle_rejected(self, event: evt.Event) -> None:
+        requestor = event.assoc.requestor
+        log.warning(
+            "association_rejected",
+            address=requestor.address,
+            calling_ae_title=requestor.primitive.calling_ae_title,
+            called_ae_title=requestor.primitive.called_ae_title,
+        )
+
+    def _handle_c_echo(self, event: evt.Event) -> int:
+        log.info("echo_answered", calling_ae_title=event.assoc.requestor.ae_title)
+        return SUCCESS
+
+    def _handle_c_store(self, event: evt.Event) -> int:
+        """Answer one request: 0x0000 only once the object and its folder are flushed to disk."""
+        calling = event.assoc.requestor.ae_title
+        try:
+            self._check_sender(str(event.request.AffectedSOPClassUID), calling)
+            self._keep(event, calling)
+        except tuple(STATUS_OF) as error:
+            status = STATUS_OF[type(error)]
+            log.warning(
+                "instance_refused",
+                reason=error.reason,
+                status=f"0x{status:04X}",
+                calling_ae_title=calling,
+                sop_class=str(event.request.AffectedSOPClassUID),
+            )
+            return status
+        self._on_kept()
+        return SUCCESS
+
+    def _check_sender(self, sop_class_uid: str, calling_ae_title: str) -> None:
+        if sop_class_uid in MAMMOGRAM_CLASSES | TOMOSYNTHESIS_CLASSES:
+            return
+        if calling_ae_title in self._result_senders:
+            return
+        if sop_class_uid not in SECONDARY_CAPTURE_CLASSES:
+            raise SopClassNotSupportedError("taken from a configured destination only")
+        if calling_ae_title not in self._settings.secondary_capture_senders:
+            raise NotAuthorisedError("not in receive.secondary_capture_senders")
+
+    def _keep(self, event: evt.Event, calling_ae_title: str) -> None:
+        content = event.request.DataSet.getbuffer()
+        if content.nbytes > self._settings.maximum_object_bytes:
+            raise OutOfResourcesError("larger than receive.maximum_object_bytes")
+        token = self._tokens[event.assoc]
+        meta = _file_meta(event, calling_ae_title)
+        self._spool.keep([_PREAMBLE, encode_file_meta(meta), content], Receipt.new(token))
+
+
+def _file_meta(event: evt.Event, calling_ae_title: str) -> FileMetaDataset:
+    meta: FileMetaDataset = event.file_meta
+    meta.SendingApplicationEntityTitle = calling_ae_title
+    meta.ReceivingApplicationEntityTitle = event.assoc.requestor.primitive.called_ae_title
+    meta.MediaStorageSOPClassUID = UID(str(meta.MediaStorageSOPClassUID))
+    return meta

@@ -1,0 +1,143 @@
+"""The registrar: turns what lies in the spool's ``incoming`` into rows of the ledger."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.errors import SetAsideError
+from dicom_node.receive.headers import Reading, content_sha256, read_header
+from dicom_node.settings import ReceiveSettings
+from dicom_node.spool import Receipt, Spool
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.registering import (
+    Arrival,
+    InstanceFacts,
+    Verdict,
+    confirm_filed,
+    enter,
+    enter_set_aside,
+    entered,
+    is_own_result,
+)
+from dicom_node.studies.ledger.states import InstanceState
+from dicom_node.studies.ledger.tables import Instance
+
+log = structlog.get_logger("dicom_node.registrar")
+
+
+class Registrar:
+    """Enters each received object, then moves it to its place; safe to kill and to repeat.
+
+    An object is first entered as received, then moved, then noted as registered: after a crash
+    between any two steps the same receipt is found in ``incoming`` or in its place, and the
+    steps that are left are done.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        database: Database,
+        settings: ReceiveSettings,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._spool = spool
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+
+    def register_all(self) -> int:
+        """Register everything that waits; returns how many objects it was."""
+        receipts = self._spool.incoming()
+        for receipt in receipts:
+            self._register(receipt)
+        return len(receipts)
+
+    def finish_moves(self) -> None:
+        """After a crash: note what was moved but not confirmed."""
+        with self._database.reading() as session:
+            received = select(Instance).where(Instance.state == InstanceState.RECEIVED)
+            rows = list(session.scalars(received))
+        for row in rows:
+            self._file(row)
+
+    def _register(self, receipt: Receipt) -> None:
+        with self._database.reading() as session:
+            row = entered(session, str(receipt))
+        if row is None:
+            row = self._enter(receipt)
+        if row is None:
+            self._spool.drop(receipt)
+            return
+        self._file(row)
+
+    def _file(self, row: Instance) -> None:
+        receipt = Receipt.parse(row.receipt)
+        assert receipt is not None, "the registrar enters nothing else"
+        self._spool.file_away(receipt, row.place)
+        if row.state is InstanceState.RECEIVED:
+            with self._database.writing() as session:
+                confirm_filed(session, session.get_one(Instance, row.id), at=self._clock())
+
+    def _enter(self, receipt: Receipt) -> Instance | None:
+        """Enter a receipt; None where the spool holds an equal copy already."""
+        file = self._spool.incoming_file(receipt)
+        reading = read_header(
+            file,
+            secondary_capture_senders=frozenset(self._settings.secondary_capture_senders),
+            maximum_bytes=self._settings.maximum_object_bytes,
+        )
+        arrival = Arrival(
+            receipt=str(receipt),
+            received_at=receipt.received_at,
+            association=receipt.association,
+            calling_ae_title=reading.calling_ae_title,
+            size_bytes=file.stat().st_size,
+            content_sha256=content_sha256(file),
+        )
+        with self._database.writing() as session:
+            verdict, problem = self._judge(session, receipt, arrival, reading)
+            row = entered(session, str(receipt))
+        _report(receipt, reading.facts, verdict, problem)
+        return row
+
+    def _judge(
+        self, session: Session, receipt: Receipt, arrival: Arrival, reading: Reading
+    ) -> tuple[Verdict, SetAsideError | None]:
+        """Enter the arrival where the verdict asks for a row."""
+        facts, problem = reading.facts, reading.problem
+        if facts is not None:
+            if is_own_result(session, facts.sop_instance_uid):
+                return Verdict.OWN_RESULT, None
+            if problem is None:
+                place = self._spool.study_place(receipt, facts.study_instance_uid)
+                try:
+                    return enter(session, arrival, facts, place=place, at=self._clock()), None
+                except SetAsideError as error:
+                    problem = error
+        assert problem is not None, "an object without facts has a problem"
+        enter_set_aside(
+            session,
+            arrival,
+            facts,
+            place=self._spool.set_aside_place(receipt),
+            reason=problem.reason_word,
+            detail=str(problem),
+            at=self._clock(),
+        )
+        return Verdict.SET_ASIDE, problem
+
+
+def _report(
+    receipt: Receipt, facts: InstanceFacts | None, verdict: Verdict, problem: SetAsideError | None
+) -> None:
+    about = {"receipt": str(receipt)}
+    if facts is not None:
+        about |= {"study": facts.study_instance_uid, "sop_instance": facts.sop_instance_uid}
+    if problem is None:
+        log.info(f"instance_{verdict.value}", **about)
+    else:
+        log.warning("instance_set_aside", reason=problem.reason_word, detail=str(problem), **about)

@@ -1,0 +1,1 @@
+"""Delivery: result objects to archives, with an outcome for each."""

@@ -1,0 +1,15 @@
+"""The table of destination kinds: settings in, sender out."""
+
+from dicom_node.send.cstore import CStoreSender
+from dicom_node.send.outcome import Sender
+from dicom_node.send.stow import StowSender
+from dicom_node.settings import DicomDestination, DicomwebDestination
+
+
+def sender_for(
+    destination: DicomDestination | DicomwebDestination, *, calling_ae_title: str
+) -> Sender:
+    """Return the sender of a configured destination."""
+    if isinstance(destination, DicomDestination):
+        return CStoreSender(destination, calling_ae_title=calling_ae_title)
+    return StowSender(destination)

@@ -1,0 +1,300 @@
+"""The settings: one TOML file and the environment, read once, checked whole, handed down."""
+
+import os
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from dicom_node.errors import SettingsError
+
+CONFIG_VARIABLE = "MAMMOCLIP_CONFIG"
+DEFAULT_CONFIG = Path("mammoclip.toml")
+
+AETitle = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$"),
+]
+"""PS3.5 6.2, VR AE: 1 to 16 characters, no backslash, outer spaces without meaning."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ReceiveSettings(_Section):
+    """How the node listens for mammograms."""
+
+    ae_title: AETitle = "MAMMOCLIP"
+    """The node's own AE title."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for every network of the machine."""
+    port: Port = 11112
+    """TCP port of the DICOM listener."""
+    called_ae_titles: tuple[AETitle, ...] = ()
+    """Further AE titles that senders may call the node by."""
+    require_called_ae_title: bool = True
+    """Reject associations that call another AE title."""
+    calling_ae_titles: tuple[AETitle, ...] = ()
+    """AE titles that may send; empty accepts all."""
+    secondary_capture_senders: tuple[AETitle, ...] = ()
+    """AE titles whose Secondary Captures are mammograms (old digitisers, teaching files)."""
+    maximum_associations: PositiveInt = 20
+    """Associations open at the same time; the next one is rejected as transient."""
+    maximum_object_bytes: PositiveInt = 1_500_000_000
+    """An object larger than this is answered 0xA700."""
+    minimum_free_bytes: PositiveInt = 2_000_000_000
+    """With less space left on the spool's disk every object is answered 0xA700."""
+    idle_timeout_seconds: PositiveFloat = 60.0
+    """An association that says nothing for so long is aborted."""
+
+
+class SettlingSettings(_Section):
+    """When a study counts as complete."""
+
+    idle_seconds: PositiveFloat = 60.0
+    """Without the four standard views: nothing has arrived for so long."""
+    grace_seconds: PositiveFloat = 5.0
+    """With the four standard views: nothing has arrived for so long."""
+
+
+class ModelSettings(_Section):
+    """Which bundle answers, and that its terms are accepted."""
+
+    bundle: Path | None = None
+    """Folder of the bundle; without it the demonstration bundle."""
+    accept: str | None = None
+    """The bundle's terms in words, for example "CC-BY-NC-SA-4.0 research use"."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+class LedgerSettings(_Section):
+    """Where the ledger is."""
+
+    url: str | None = None
+    """SQLAlchemy URL; without it an SQLite file beside the spool."""
+
+
+class BrokerSettings(_Section):
+    """Where the Celery broker is."""
+
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """Redis-protocol server or RabbitMQ."""
+
+
+class WorkSettings(_Section):
+    """How often work is tried, and how soon a silent worker is given up."""
+
+    heartbeat_seconds: PositiveFloat = 10.0
+    """A worker renews its lease this often."""
+    lease_seconds: PositiveFloat = 40.0
+    """Without renewal for so long the work is given to another worker."""
+    maximum_attempts: PositiveInt = 4
+    """Starts of one analysis before it counts as failed."""
+    redispatch_seconds: PositiveFloat = 30.0
+    """A message that no worker has taken up for so long may be sent again."""
+
+    @model_validator(mode="after")
+    def _lease_outlasts_heartbeat(self) -> "WorkSettings":
+        if self.lease_seconds < 2 * self.heartbeat_seconds:
+            raise ValueError("lease_seconds must be at least twice heartbeat_seconds")
+        return self
+
+
+class RetrySettings(_Section):
+    """How a delivery that may pass later is tried again."""
+
+    first_seconds: PositiveFloat = 10.0
+    """Wait after the first failure; it doubles with each further one."""
+    longest_seconds: PositiveFloat = 900.0
+    """The wait never exceeds this."""
+    expire_seconds: PositiveFloat = 7 * 86400.0
+    """A delivery that did not succeed within this time is given up as expired."""
+
+
+class ResultSettings(_Section):
+    """How result objects are made."""
+
+    comprehensive_3d: bool = True
+    """Comprehensive 3D SR, or else Comprehensive SR."""
+    longest_side_pixels: Annotated[int, Field(ge=512, le=8192)] = 2048
+    """Secondary Captures are reduced to this size."""
+    series_number_base: Annotated[int, Field(ge=1, le=99_000)] = 9000
+    """Series numbers of results start here."""
+
+
+class DicomDestination(_Section):
+    """An archive that takes results by C-STORE."""
+
+    kind: Literal["dicom"] = "dicom"
+    name: Name
+    ae_title: AETitle
+    host: str
+    port: Port = 104
+    calling_ae_title: AETitle | None = None
+    """AE title to call from; without it the node's own."""
+    timeout_seconds: PositiveFloat = 30.0
+
+
+class DicomwebDestination(_Section):
+    """An archive that takes results by STOW-RS."""
+
+    kind: Literal["dicomweb"]
+    name: Name
+    url: str = Field(pattern=r"^https?://")
+    """Service root, for example http://archive:8042/dicom-web"""
+    username: str | None = None
+    password: SecretStr | None = None
+    timeout_seconds: PositiveFloat = 30.0
+
+
+def _kind_of(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return value.get("kind", "dicom")
+    return getattr(value, "kind", None)
+
+
+Destination = Annotated[
+    Annotated[DicomDestination, Tag("dicom")] | Annotated[DicomwebDestination, Tag("dicomweb")],
+    Discriminator(
+        _kind_of,
+        custom_error_type="unknown_kind",
+        custom_error_message="kind must be dicom or dicomweb",
+    ),
+]
+
+
+class Settings(BaseSettings):
+    """All settings of a node and its workers."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MAMMOCLIP_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+    toml_file: ClassVar[Path | None] = None
+
+    spool: Path = Path("spool")
+    """Folder where everything received and made is kept; put it on a disk that is not lost."""
+    log_format: Literal["console", "json"] = "console"
+    """How log lines look."""
+    receive: ReceiveSettings = ReceiveSettings()
+    settling: SettlingSettings = SettlingSettings()
+    model: ModelSettings = ModelSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    broker: BrokerSettings = BrokerSettings()
+    work: WorkSettings = WorkSettings()
+    retry: RetrySettings = RetrySettings()
+    results: ResultSettings = ResultSettings()
+    destinations: tuple[Destination, ...] = ()
+
+    @model_validator(mode="after")
+    def _destination_names_are_unique(self) -> "Settings":
+        names = [destination.name for destination in self.destinations]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"destinations: the name {', '.join(doubled)} is used twice")
+        return self
+
+    @property
+    def ledger_url(self) -> str:
+        """Return the SQLAlchemy URL of the ledger."""
+        return self.ledger.url or f"sqlite:///{self.spool.absolute() / 'ledger.sqlite'}"
+
+    def destination(self, name: str) -> DicomDestination | DicomwebDestination | None:
+        """Return the destination of this name, or None where it is not configured any more."""
+        return next((entry for entry in self.destinations if entry.name == name), None)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file."""
+        file = TomlConfigSettingsSource(settings_cls, toml_file=cls.toml_file)
+        return (init_settings, env_settings, file)
+
+
+def config_path(given: Path | None = None) -> Path:
+    """Return the settings file: the one given, else of the environment, else the default."""
+    return given or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
+
+
+def load_settings(given: Path | None = None) -> Settings:
+    """Read the settings file and the environment.
+
+    Relative paths in the file count from the file's folder.
+
+    Raises
+    ------
+    SettingsError
+        The file is missing or not TOML, or any value is wrong: the message lists every mistake
+        with its key and never shows a value that may be secret.
+    """
+    path = config_path(given)
+    if not path.is_file():
+        raise SettingsError(
+            f"no settings file {path}: run 'mammoclip-node init' or set {CONFIG_VARIABLE}"
+        )
+    source = type("_FileSettings", (Settings,), {"toml_file": path, "__doc__": Settings.__doc__})
+    try:
+        settings: Settings = source()
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 text") from error
+    except ValidationError as error:
+        raise SettingsError(f"{path} has mistakes:\n" + "\n".join(_mistakes(error))) from error
+    return _anchored(settings, path.absolute().parent)
+
+
+def default_settings_text() -> str:
+    """Return the commented settings file that ``mammoclip-node init`` writes."""
+    return resources.files("dicom_node").joinpath("default.toml").read_text(encoding="utf-8")
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    lines = []
+    for mistake in error.errors(include_input=False, include_url=False):
+        key = ".".join(str(part) for part in mistake["loc"]) or "(file)"
+        text = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+        lines.append(f"  {key}: {text}")
+    return lines
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    changed: dict[str, Any] = {"spool": folder / settings.spool.expanduser()}
+    if settings.model.bundle is not None:
+        bundle = folder / settings.model.bundle.expanduser()
+        changed["model"] = settings.model.model_copy(update={"bundle": bundle})
+    return settings.model_copy(update=changed)

@@ -1,0 +1,212 @@
+"""Where everything received and made lies on disk, under names that the node gives itself."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Self
+
+from dicom_node.errors import NodeError, OutOfResourcesError
+
+_SUFFIX: Final = ".dcm"
+_RECEIPT_PATTERN: Final = re.compile(r"^(\d{19})-([0-9a-f]{16})-([0-9a-f]{8})$")
+_OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Receipt:
+    """The node's own name of one received object: when, over which association, which one.
+
+    Attributes
+    ----------
+    received_ns : nanoseconds since 1970, UTC
+    association : 16 hexadecimal digits
+    token : 8 hexadecimal digits
+        Tells objects of one association apart, also within one nanosecond.
+    """
+
+    received_ns: int
+    association: str
+    token: str
+
+    @classmethod
+    def new(cls, association: str) -> Self:
+        """Make the receipt of an object that arrives now."""
+        return cls(time.time_ns(), association, secrets.token_hex(4))
+
+    @classmethod
+    def parse(cls, name: str) -> Self | None:
+        """Read a receipt back from a file's stem; None for a file that is not the spool's."""
+        match = _RECEIPT_PATTERN.match(name)
+        return cls(int(match[1]), match[2], match[3]) if match else None
+
+    @property
+    def received_at(self) -> datetime:
+        """Return the instant of reception, aware, in UTC."""
+        return datetime.fromtimestamp(self.received_ns / 1e9, UTC)
+
+    def __str__(self) -> str:
+        return f"{self.received_ns:019d}-{self.association}-{self.token}"
+
+
+def new_association_token() -> str:
+    """Return 16 hexadecimal digits that name one association in receipts."""
+    return secrets.token_hex(8)
+
+
+class SpoolInUseError(NodeError):
+    """Another node process works on this spool."""
+
+    reason = "spool-in-use"
+
+
+class Spool:
+    """A folder on a local disk with everything that must survive a crash.
+
+    ``partial`` holds files being written, ``incoming`` what was answered 0x0000 and not yet
+    registered, ``studies`` and ``set-aside`` what the ledger knows, ``results`` what was made.
+
+    Parameters
+    ----------
+    root : folder
+        Made when missing.
+    minimum_free_bytes : bytes
+        With less space left, nothing more is kept.
+    """
+
+    def __init__(self, root: Path, *, minimum_free_bytes: int = 0) -> None:
+        self.root = root
+        self._minimum_free_bytes = minimum_free_bytes
+        for name in ("partial", "incoming", "studies", "set-aside", "results"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Hold the spool for one node process, and clear what a killed one left half written.
+
+        Raises
+        ------
+        SpoolInUseError
+            Another process holds it.
+        """
+        with (self.root / "node.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SpoolInUseError(f"another node process works on {self.root}") from None
+            for leftover in (self.root / "partial").iterdir():
+                leftover.unlink()
+            yield
+
+    def keep(self, chunks: Iterable[bytes | memoryview], receipt: Receipt) -> None:
+        """Put one received object on disk; on return the file and its folder are flushed.
+
+        Raises
+        ------
+        OutOfResourcesError
+            Too little space is left; nothing remains of the object.
+        """
+        if shutil.disk_usage(self.root).free < self._minimum_free_bytes:
+            raise OutOfResourcesError("less free disk space than minimum_free_bytes")
+        self._write(chunks, self._incoming(receipt))
+
+    def incoming(self) -> list[Receipt]:
+        """List what waits for the registrar, oldest first."""
+        names = (entry.name for entry in os.scandir(self.root / "incoming"))
+        receipts = (Receipt.parse(name.removesuffix(_SUFFIX)) for name in names)
+        return sorted(receipt for receipt in receipts if receipt is not None)
+
+    def incoming_file(self, receipt: Receipt) -> Path:
+        """Return where an object lies that waits for the registrar."""
+        return self._incoming(receipt)
+
+    def study_place(self, receipt: Receipt, study_instance_uid: str) -> str:
+        """Return the place, relative to the root, where an object of a study belongs."""
+        folder = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:32]
+        return f"studies/{folder}/{receipt}{_SUFFIX}"
+
+    def set_aside_place(self, receipt: Receipt) -> str:
+        """Return the place, relative to the root, of an object that is set aside."""
+        return f"set-aside/{receipt}{_SUFFIX}"
+
+    def file_away(self, receipt: Receipt, place: str) -> None:
+        """Move an object from ``incoming`` to its place; safe to repeat after a crash."""
+        source, target = self._incoming(receipt), self.root / place
+        if not source.exists() and target.exists():
+            return
+        self._make_folder(target.parent)
+        source.rename(target)
+        _flush_folder(target.parent)
+        _flush_folder(source.parent)
+
+    def drop(self, receipt: Receipt) -> None:
+        """Delete an object from ``incoming`` of which the spool holds an equal copy."""
+        self._incoming(receipt).unlink(missing_ok=True)
+
+    def take_back(self, place: str) -> Receipt:
+        """Put an object that was set aside before the registrar once more."""
+        receipt = Receipt.new(new_association_token())
+        (self.root / place).rename(self._incoming(receipt))
+        _flush_folder(self.root / "incoming")
+        return receipt
+
+    def keep_result(self, content: bytes, analysis_id: int, attempt: int, name: str) -> str:
+        """Write one result object durably; return its place relative to the root."""
+        place = f"results/{analysis_id}/{attempt}/{name}{_SUFFIX}"
+        self._make_folder((self.root / place).parent)
+        self._write([content], self.root / place)
+        return place
+
+    def file(self, place: str) -> Path:
+        """Return the file of a place that the ledger names.
+
+        Raises
+        ------
+        ValueError
+            The place lies outside the spool.
+        """
+        path = (self.root / place).resolve()
+        if not path.is_relative_to(self.root.resolve()):
+            raise ValueError("a place outside the spool")
+        return path
+
+    def _incoming(self, receipt: Receipt) -> Path:
+        return self.root / "incoming" / f"{receipt}{_SUFFIX}"
+
+    def _make_folder(self, folder: Path) -> None:
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            _flush_folder(folder.parent)
+
+    def _write(self, chunks: Iterable[bytes | memoryview], target: Path) -> None:
+        partial = self.root / "partial" / secrets.token_hex(16)
+        try:
+            with partial.open("xb") as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.rename(target)
+            _flush_folder(target.parent)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            if error.errno in _OUT_OF_SPACE:
+                raise OutOfResourcesError("the spool's disk is full") from error
+            raise
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What the node knows of its studies, and when work on them is due."""

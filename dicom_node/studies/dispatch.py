@@ -1,0 +1,174 @@
+"""The node's one door to Celery: tells workers what is due, and again what the broker lost."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from celery import Celery
+from celery.exceptions import OperationalError as CeleryOperationalError
+from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
+
+from dicom_node.errors import BrokerDownError
+from dicom_node.studies.ledger import work
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.tables import Analysis, Delivery
+
+log = structlog.get_logger("dicom_node.dispatch")
+
+ANALYZE_TASK: Final = "worker.analyze"
+DELIVER_TASK: Final = "worker.deliver"
+GPU_QUEUE: Final = "gpu"
+DELIVER_QUEUE: Final = "deliver"
+
+_ERRAND: Final[dict[type[Analysis | Delivery], tuple[str, str]]] = {
+    Analysis: (ANALYZE_TASK, GPU_QUEUE),
+    Delivery: (DELIVER_TASK, DELIVER_QUEUE),
+}
+_LONGEST_TASK_SECONDS: Final = 3600
+
+
+def celery_configuration(broker_url: str) -> dict[str, Any]:
+    """Return the Celery settings on which the node and its workers must agree."""
+    return {
+        "broker_url": broker_url,
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {
+            # A task longer than this is run twice; the lease in the ledger finds lost work sooner.
+            "visibility_timeout": _LONGEST_TASK_SECONDS,
+        },
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "result_serializer": "json",
+        "result_accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "task_queues": [
+            Queue(name, Exchange(name, type="direct"), routing_key=name)
+            for name in (GPU_QUEUE, DELIVER_QUEUE)
+        ],
+        "task_default_queue": GPU_QUEUE,
+        "task_routes": {task: {"queue": queue} for task, queue in _ERRAND.values()},
+    }
+
+
+class Broker:
+    """Sends nudges to workers: a task's name and a number of the ledger, nothing else.
+
+    Parameters
+    ----------
+    url : broker URL
+    """
+
+    def __init__(self, url: str) -> None:
+        self._app = Celery("mammoclip-node", set_as_current=False)
+        self._app.conf.update(celery_configuration(url))
+        self._app.conf.broker_transport_options.update(
+            socket_connect_timeout=5, socket_timeout=10, retry_on_timeout=False
+        )
+
+    def nudge(self, task: str, queue: str, ids: list[int]) -> None:
+        """Send one message for each id.
+
+        Raises
+        ------
+        BrokerDownError
+            The broker did not take all of them.
+        """
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=5)
+                with self._app.amqp.Producer(connection) as producer:
+                    for work_id in ids:
+                        self._app.send_task(
+                            task, args=[work_id], queue=queue, producer=producer, retry=False
+                        )
+        except (OSError, OperationalError, CeleryOperationalError) as error:
+            raise BrokerDownError(
+                f"the broker takes no messages: {type(error).__name__}"
+            ) from error
+
+    def waiting(self, queue: str) -> int:
+        """Count the messages of a queue that no worker has taken.
+
+        Raises
+        ------
+        BrokerDownError
+            The broker does not answer.
+        """
+        try:
+            with self._app.connection_for_read() as connection:
+                connection.ensure_connection(max_retries=1, timeout=5)
+                channel = connection.default_channel
+                bound = Queue(queue, Exchange(queue, type="direct"), routing_key=queue)(channel)
+                try:
+                    return int(bound.queue_declare(passive=True).message_count)
+                except connection.channel_errors:
+                    return 0  # Redis forgets an empty queue
+        except (OSError, OperationalError, CeleryOperationalError) as error:
+            raise BrokerDownError(f"the broker does not answer: {type(error).__name__}") from error
+
+
+class Dispatcher:
+    """Keeps the broker in step with the ledger; correctness never rests on the broker.
+
+    Parameters
+    ----------
+    redispatch_after : timedelta
+        A message that no worker has taken up for so long is sent again, if the queue is shorter
+        than what the ledger says is waiting.
+    maximum_attempts : 1 or more
+        Starts of an analysis before it counts as failed.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        broker: Broker,
+        *,
+        redispatch_after: timedelta,
+        maximum_attempts: int,
+    ) -> None:
+        self._database = database
+        self._broker = broker
+        self._redispatch_after = redispatch_after
+        self._maximum_attempts = maximum_attempts
+
+    def tick(self, at: datetime) -> None:
+        """Find lost work again, and tell the workers what is due.
+
+        Raises
+        ------
+        BrokerDownError
+            The broker took no messages; the next tick tries again.
+        """
+        self._recover(Analysis, at)
+        self._recover(Delivery, at)
+        self._dispatch(Analysis, at)
+        self._dispatch(Delivery, at)
+
+    def _recover(self, table: type[work.Work], at: datetime) -> None:
+        with self._database.writing() as session:
+            lost = work.recover_lost(session, table, maximum_attempts=self._maximum_attempts, at=at)
+            for row in lost:
+                log.warning(
+                    "lease_lost", kind=table.__name__.lower(), attempt=row.attempts, state=row.state
+                )
+
+    def _dispatch(self, table: type[work.Work], at: datetime) -> None:
+        task, queue = _ERRAND[table]
+        with self._database.reading() as session:
+            rows = work.due(session, table, at=at)
+        told = {row.id: row.dispatched_at for row in rows if row.dispatched_at is not None}
+        ids = [row.id for row in rows if row.dispatched_at is None]
+        stale = [key for key, since in told.items() if since + self._redispatch_after <= at]
+        if stale and self._broker.waiting(queue) < len(told):
+            log.warning("messages_lost", queue=queue, count=len(stale))
+            ids.extend(stale)
+        if not ids:
+            return
+        self._broker.nudge(task, queue, ids)
+        with self._database.writing() as session:
+            work.note_dispatched(session, table, ids, at=at)

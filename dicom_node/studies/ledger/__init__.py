@@ -1,0 +1,1 @@
+"""The ledger: the truth about every instance, study, analysis and delivery."""

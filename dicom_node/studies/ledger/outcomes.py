@@ -1,0 +1,234 @@
+"""How an analysis or a delivery ends: what workers write when they are through."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
+from dicom_node.studies.ledger.tables import (
+    Analysis,
+    Delivery,
+    DeliveryOutcome,
+    ResultObject,
+    Study,
+)
+from dicom_node.studies.ledger.transitions import apply, begin
+from dicom_node.studies.ledger.work import Claim, held_row
+
+DELIVERED = "delivered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeResult:
+    """One result object that lies in the spool.
+
+    Attributes
+    ----------
+    kind : ``measurement_report``, ``segmentation`` or ``secondary_capture``
+    place : relative to the spool's root
+    """
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    place: str
+
+
+def made_results(session: Session, study_id: int) -> dict[str, MadeResult]:
+    """Return the result objects of all analyses of a study, by SOP Instance UID.
+
+    An equal answer is the same object: the file made first is the one that is delivered.
+    """
+    rows = session.scalars(
+        select(ResultObject)
+        .join(Analysis)
+        .where(Analysis.study_id == study_id)
+        .order_by(ResultObject.id)
+    )
+    made: dict[str, MadeResult] = {}
+    for row in rows:
+        made.setdefault(row.sop_instance_uid, _made(row))
+    return made
+
+
+def predecessor(session: Session, analysis: Analysis) -> MadeResult | None:
+    """Return the report of the newest earlier revision that has one."""
+    row = session.scalars(
+        select(ResultObject)
+        .join(Analysis)
+        .where(
+            Analysis.study_id == analysis.study_id,
+            Analysis.revision < analysis.revision,
+            ResultObject.kind == "measurement_report",
+        )
+        .order_by(Analysis.revision.desc())
+    ).first()
+    return None if row is None else _made(row)
+
+
+def finish_analysis(
+    session: Session,
+    held: Claim,
+    *,
+    findings: str,
+    bundle: str,
+    results: Sequence[MadeResult],
+    destinations: Collection[str],
+    at: datetime,
+) -> list[Delivery]:
+    """Record an answer with its result objects, and make their deliveries due.
+
+    Raises
+    ------
+    OvertakenError
+        The analysis is no longer this holder's; nothing is recorded.
+    """
+    analysis = held_row(session, Analysis, held)
+    apply(
+        session,
+        analysis,
+        Event.FINISH,
+        because=f"{len(results)} result objects",
+        at=at,
+        findings=findings,
+        bundle=bundle,
+        reason="",
+        finished_at=at,
+    )
+    session.add_all(
+        ResultObject(
+            analysis_id=analysis.id,
+            kind=result.kind,
+            sop_class_uid=result.sop_class_uid,
+            sop_instance_uid=result.sop_instance_uid,
+            series_instance_uid=result.series_instance_uid,
+            place=result.place,
+        )
+        for result in results
+    )
+    _supersede_earlier(session, analysis, at)
+    return [
+        begin(
+            session,
+            Delivery(
+                analysis_id=analysis.id,
+                destination=name,
+                state=DeliveryState.DUE,
+                version=0,
+                attempts=0,
+                due_at=at,
+                created_at=at,
+                lease_holder="",
+                reason="",
+            ),
+            at=at,
+        )
+        for name in destinations
+    ]
+
+
+def fail_analysis(session: Session, held: Claim, *, reason: str, at: datetime) -> None:
+    """Record that an analysis cannot be done."""
+    row = held_row(session, Analysis, held)
+    apply(session, row, Event.FAIL, because=reason, at=at, reason=reason, finished_at=at)
+
+
+def give_back_analysis(
+    session: Session, held: Claim, *, reason: str, due_at: datetime, at: datetime
+) -> None:
+    """Make an analysis due again after an error that may pass."""
+    row = held_row(session, Analysis, held)
+    changes = {"reason": reason, "due_at": due_at, "dispatched_at": None}
+    apply(session, row, Event.GIVE_BACK, because=reason, at=at, **changes)
+
+
+def undelivered(session: Session, delivery: Delivery) -> list[ResultObject]:
+    """List the result objects that the destination has not taken yet."""
+    taken = select(DeliveryOutcome.result_object_id).where(
+        DeliveryOutcome.delivery_id == delivery.id, DeliveryOutcome.outcome == DELIVERED
+    )
+    return list(
+        session.scalars(
+            select(ResultObject)
+            .where(ResultObject.analysis_id == delivery.analysis_id, ResultObject.id.not_in(taken))
+            .order_by(ResultObject.id)
+        )
+    )
+
+
+def record_outcome(
+    session: Session, held: Claim, result_object_id: int, *, outcome: str, status: str, at: datetime
+) -> None:
+    """Record what the destination answered for one result object."""
+    row = session.scalars(
+        select(DeliveryOutcome).where(
+            DeliveryOutcome.delivery_id == held.id,
+            DeliveryOutcome.result_object_id == result_object_id,
+        )
+    ).first()
+    if row is None:
+        row = DeliveryOutcome(delivery_id=held.id, result_object_id=result_object_id)
+        session.add(row)
+    row.outcome, row.status, row.at = outcome, status[:255], at
+
+
+def finish_delivery(session: Session, held: Claim, *, at: datetime) -> None:
+    """Record that the destination has taken everything."""
+    row = held_row(session, Delivery, held)
+    apply(session, row, Event.DELIVER, at=at, reason="", finished_at=at)
+
+
+def refuse_delivery(session: Session, held: Claim, *, reason: str, at: datetime) -> None:
+    """Record that the destination refused for good."""
+    row = held_row(session, Delivery, held)
+    apply(session, row, Event.REFUSE, because=reason, at=at, reason=reason, finished_at=at)
+
+
+def expire_delivery(session: Session, held: Claim, *, reason: str, at: datetime) -> None:
+    """Record that a delivery is given up after its time."""
+    row = held_row(session, Delivery, held)
+    apply(session, row, Event.EXPIRE, because=reason, at=at, reason=reason, finished_at=at)
+
+
+def postpone_delivery(
+    session: Session, held: Claim, *, reason: str, due_at: datetime, at: datetime
+) -> None:
+    """Make a delivery due again later."""
+    row = held_row(session, Delivery, held)
+    changes = {"reason": reason, "due_at": due_at, "dispatched_at": None}
+    apply(session, row, Event.POSTPONE, because=reason, at=at, **changes)
+
+
+def study_of(session: Session, analysis: Analysis) -> Study:
+    """Return the study that an analysis belongs to."""
+    return session.get_one(Study, analysis.study_id)
+
+
+def _made(row: ResultObject) -> MadeResult:
+    return MadeResult(
+        kind=row.kind,
+        sop_class_uid=row.sop_class_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        place=row.place,
+    )
+
+
+def _supersede_earlier(session: Session, analysis: Analysis, at: datetime) -> None:
+    because = f"superseded by revision {analysis.revision}"
+    earlier = select(Analysis).where(
+        Analysis.study_id == analysis.study_id,
+        Analysis.revision < analysis.revision,
+        Analysis.state == AnalysisState.DONE,
+    )
+    for former in list(session.scalars(earlier)):
+        apply(session, former, Event.SUPERSEDE, because=because, at=at)
+        waiting = select(Delivery).where(
+            Delivery.analysis_id == former.id, Delivery.state == DeliveryState.DUE
+        )
+        for delivery in list(session.scalars(waiting)):
+            apply(session, delivery, Event.SUPERSEDE, because=because, at=at, reason=because)

@@ -1,0 +1,173 @@
+"""What a person asks the ledger: lists and histories as plain facts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from dicom_node.errors import UnknownStudyError
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, InstanceState, StudyState
+from dicom_node.studies.ledger.tables import (
+    Analysis,
+    Delivery,
+    DeliveryOutcome,
+    Instance,
+    ResultObject,
+    Study,
+    Transition,
+    as_facts,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySummary:
+    """One line of ``mammoclip-node studies``.
+
+    Attributes
+    ----------
+    condition : one word
+        Computed from the small lives: receiving, waiting, analysing, delivering, delivered,
+        done, failed, cancelled, refused, expired or nothing-to-analyse.
+    reason : why, where somebody must act
+    """
+
+    study_instance_uid: str
+    condition: str
+    reason: str
+    revision: int
+    images: int
+    set_aside: int
+    last_received_at: str
+
+
+def summaries(session: Session, *, limit: int) -> list[StudySummary]:
+    """Summarise the studies, those that received something last first."""
+    rows = session.scalars(select(Study).order_by(Study.last_received_at.desc()).limit(limit))
+    return [summary(session, study) for study in rows]
+
+
+def summary(session: Session, study: Study) -> StudySummary:
+    """Summarise one study."""
+    condition, reason = _condition(session, study)
+    return StudySummary(
+        study_instance_uid=study.study_instance_uid,
+        condition=condition,
+        reason=reason,
+        revision=study.revision,
+        images=_count(session, study, InstanceState.REGISTERED),
+        set_aside=_count(session, study, InstanceState.SET_ASIDE),
+        last_received_at=study.last_received_at.isoformat(timespec="seconds"),
+    )
+
+
+def find_study(session: Session, study_instance_uid: str) -> Study:
+    """Return a study by its UID.
+
+    Raises
+    ------
+    UnknownStudyError
+        The ledger has none.
+    """
+    query = select(Study).where(Study.study_instance_uid == study_instance_uid)
+    study = session.scalars(query).first()
+    if study is None:
+        raise UnknownStudyError(f"no study {study_instance_uid} in the ledger")
+    return study
+
+
+def strays(session: Session, *, limit: int) -> list[dict[str, Any]]:
+    """List objects that were set aside and belong to no study, newest first."""
+    rows = session.scalars(
+        select(Instance)
+        .where(Instance.study_id.is_(None))
+        .order_by(Instance.received_at.desc())
+        .limit(limit)
+    )
+    return [as_facts(row) for row in rows]
+
+
+def dossier(session: Session, study: Study) -> dict[str, Any]:
+    """Return all that the ledger knows of one study, with its history in order."""
+    instances = _all(session, select(Instance).where(Instance.study_id == study.id))
+    analyses = _all(session, select(Analysis).where(Analysis.study_id == study.id))
+    analysis_ids = [row.id for row in analyses]
+    deliveries = _all(session, select(Delivery).where(Delivery.analysis_id.in_(analysis_ids)))
+    results = _all(session, select(ResultObject).where(ResultObject.analysis_id.in_(analysis_ids)))
+    outcomes = _all(
+        session,
+        select(DeliveryOutcome).where(
+            DeliveryOutcome.delivery_id.in_([row.id for row in deliveries])
+        ),
+    )
+    return {
+        "summary": summary(session, study),
+        "instances": [as_facts(row) for row in instances],
+        "analyses": [as_facts(row) for row in analyses],
+        "results": [as_facts(row) for row in results],
+        "deliveries": [as_facts(row) for row in deliveries],
+        "outcomes": [as_facts(row) for row in outcomes],
+        "history": _history(session, study, instances, analyses, deliveries),
+    }
+
+
+def _all(session: Session, query: Any) -> list[Any]:
+    return list(session.scalars(query.order_by("id")))
+
+
+def _history(
+    session: Session,
+    study: Study,
+    instances: list[Instance],
+    analyses: list[Analysis],
+    deliveries: list[Delivery],
+) -> list[dict[str, Any]]:
+    subjects = {
+        "study": [study.id],
+        "instance": [row.id for row in instances],
+        "analysis": [row.id for row in analyses],
+        "delivery": [row.id for row in deliveries],
+    }
+    mine = or_(
+        *(
+            (Transition.subject == subject) & Transition.subject_id.in_(ids)
+            for subject, ids in subjects.items()
+        )
+    )
+    rows = session.scalars(select(Transition).where(mine).order_by(Transition.id))
+    return [as_facts(row) for row in rows]
+
+
+def _count(session: Session, study: Study, state: InstanceState) -> int:
+    query = select(func.count(Instance.id)).where(
+        Instance.study_id == study.id, Instance.state == state
+    )
+    return session.scalar(query) or 0
+
+
+def _condition(session: Session, study: Study) -> tuple[str, str]:
+    if study.state is StudyState.OPEN:
+        return "receiving", ""
+    analysis = session.scalars(
+        select(Analysis).where(Analysis.study_id == study.id).order_by(Analysis.revision.desc())
+    ).first()
+    if analysis is None or study.remark:
+        return "nothing-to-analyse", study.remark
+    words = {AnalysisState.DUE: "waiting", AnalysisState.RUNNING: "analysing"}
+    if analysis.state is not AnalysisState.DONE:
+        return words.get(analysis.state, analysis.state.value), analysis.reason
+    return _delivery_condition(session, analysis)
+
+
+def _delivery_condition(session: Session, analysis: Analysis) -> tuple[str, str]:
+    deliveries = _all(session, select(Delivery).where(Delivery.analysis_id == analysis.id))
+    if not deliveries:
+        return "done", "no destination is configured"
+    for state in (DeliveryState.REFUSED, DeliveryState.EXPIRED):
+        for delivery in deliveries:
+            if delivery.state is state:
+                return state.value, f"{delivery.destination}: {delivery.reason}"
+    for delivery in deliveries:
+        if delivery.state in {DeliveryState.DUE, DeliveryState.SENDING}:
+            return "delivering", delivery.reason and f"{delivery.destination}: {delivery.reason}"
+    return "delivered", ""

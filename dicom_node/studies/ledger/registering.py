@@ -1,0 +1,185 @@
+"""What the registrar writes: instances and the studies they belong to."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.errors import SetAsideError
+from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
+from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject, Study
+from dicom_node.studies.ledger.transitions import apply, begin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One received object before anybody looked inside.
+
+    Attributes
+    ----------
+    receipt : the spool's name of it
+    content_sha256 : 64 hexadecimal digits
+        Of the data set without its file meta information.
+    """
+
+    receipt: str
+    received_at: datetime
+    association: str
+    calling_ae_title: str = ""
+    size_bytes: int = 0
+    content_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceFacts:
+    """What the ledger keeps of an object's header: no name, no identifier, no date.
+
+    Attributes
+    ----------
+    patient_digest : SHA-256 of patient ID and issuer
+    left_out_reason : why there is nothing to analyse in it; empty if there is
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    patient_digest: str
+    laterality: str = ""
+    view_position: str = ""
+    presentation_intent: str = ""
+    left_out_reason: str = ""
+
+
+class Verdict(StrEnum):
+    """What the ledger says of an arrival."""
+
+    NEW = "new"
+    REPEATED = "repeated"
+    OWN_RESULT = "own_result"
+    SET_ASIDE = "set_aside"
+
+
+def entered(session: Session, receipt: str) -> Instance | None:
+    """Return the row of a receipt that was entered before, perhaps before a crash."""
+    return session.scalars(select(Instance).where(Instance.receipt == receipt)).first()
+
+
+def enter(
+    session: Session, arrival: Arrival, facts: InstanceFacts, *, place: str, at: datetime
+) -> Verdict:
+    """Enter a mammogram that is about to move to its place.
+
+    Raises
+    ------
+    SetAsideError
+        The study is another patient's, or the SOP Instance is known with other content.
+    """
+    twin = session.scalars(
+        select(Instance).where(
+            Instance.sop_instance_uid == facts.sop_instance_uid,
+            Instance.state != InstanceState.SET_ASIDE,
+        )
+    ).first()
+    if twin is not None:
+        if twin.content_sha256 == arrival.content_sha256:
+            return Verdict.REPEATED
+        raise SetAsideError(
+            "same-uid-other-content",
+            "this SOP Instance UID was received before, with other content",
+        )
+    study = _study_of(session, arrival, facts, at)
+    if study.patient_digest != facts.patient_digest:
+        raise SetAsideError(
+            "two-patients", "the study of this Study Instance UID belongs to another patient"
+        )
+    begin(session, _row(arrival, facts, study, InstanceState.RECEIVED, place), at=at)
+    return Verdict.NEW
+
+
+def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None:
+    """Note that an instance is at its place; a settled study that it belongs to opens again."""
+    apply(session, instance, Event.FILE, at=at)
+    study = session.get_one(Study, instance.study_id)
+    study.last_received_at = max(study.last_received_at, instance.received_at)
+    if study.state is not StudyState.SETTLED:
+        return
+    apply(session, study, Event.LATE_IMAGE, because="an image arrived after all", at=at)
+    superseded = (
+        AnalysisState.DUE,
+        AnalysisState.RUNNING,
+        AnalysisState.FAILED,
+        AnalysisState.CANCELLED,
+    )
+    for analysis in session.scalars(
+        select(Analysis).where(Analysis.study_id == study.id, Analysis.state.in_(superseded))
+    ):
+        apply(session, analysis, Event.LATE_IMAGE, because="an image arrived after all", at=at)
+
+
+def enter_set_aside(
+    session: Session,
+    arrival: Arrival,
+    facts: InstanceFacts | None,
+    *,
+    place: str,
+    reason: str,
+    detail: str,
+    at: datetime,
+) -> None:
+    """Enter an object that is kept but not analysed, with its study where one can be read."""
+    study = None if facts is None else _study_of(session, arrival, facts, at)
+    row = _row(arrival, facts, study, InstanceState.SET_ASIDE, place)
+    row.reason, row.detail = reason, detail
+    begin(session, row, because=f"{reason}: {detail}", at=at)
+
+
+def is_own_result(session: Session, sop_instance_uid: str) -> bool:
+    """Tell whether the ledger lists this SOP Instance among the results made here."""
+    query = select(ResultObject.id).where(ResultObject.sop_instance_uid == sop_instance_uid)
+    return session.scalars(query).first() is not None
+
+
+def _study_of(session: Session, arrival: Arrival, facts: InstanceFacts, at: datetime) -> Study:
+    uid = facts.study_instance_uid
+    study = session.scalars(select(Study).where(Study.study_instance_uid == uid)).first()
+    if study is not None:
+        return study
+    return begin(
+        session,
+        Study(
+            study_instance_uid=uid,
+            state=StudyState.OPEN,
+            version=0,
+            revision=0,
+            remark="",
+            patient_digest=facts.patient_digest,
+            first_received_at=arrival.received_at,
+            last_received_at=arrival.received_at,
+        ),
+        because="first object received",
+        at=at,
+    )
+
+
+def _row(
+    arrival: Arrival,
+    facts: InstanceFacts | None,
+    study: Study | None,
+    state: InstanceState,
+    place: str,
+) -> Instance:
+    columns = {} if facts is None else asdict(facts)
+    columns.pop("study_instance_uid", None)
+    columns.pop("patient_digest", None)
+    return Instance(
+        **asdict(arrival),
+        **columns,
+        study_id=None if study is None else study.id,
+        state=state,
+        version=0,
+        place=place,
+    )

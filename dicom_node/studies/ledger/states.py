@@ -1,0 +1,130 @@
+"""The four small lives of the ledger as tables: pure, without SQL or clock."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from dicom_node.errors import ForbiddenTransitionError
+
+
+class InstanceState(StrEnum):
+    """The life of one received object."""
+
+    RECEIVED = "received"
+    REGISTERED = "registered"
+    SET_ASIDE = "set_aside"
+
+
+class StudyState(StrEnum):
+    """The life of one study."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+
+
+class AnalysisState(StrEnum):
+    """The life of one analysis of one revision of a study."""
+
+    DUE = "due"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+
+class DeliveryState(StrEnum):
+    """The life of the delivery of one analysis to one destination."""
+
+    DUE = "due"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    COMMITTED = "committed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+
+State = InstanceState | StudyState | AnalysisState | DeliveryState
+
+
+class Event(StrEnum):
+    """What can happen to a thing in the ledger."""
+
+    FILE = "file"
+    SET_ASIDE = "set_aside"
+    SETTLE = "settle"
+    LATE_IMAGE = "late_image"
+    CLAIM = "claim"
+    FINISH = "finish"
+    FAIL = "fail"
+    GIVE_BACK = "give_back"
+    LEASE_LOST = "lease_lost"
+    CANCEL = "cancel"
+    SUPERSEDE = "supersede"
+    DELIVER = "deliver"
+    POSTPONE = "postpone"
+    REFUSE = "refuse"
+    EXPIRE = "expire"
+    COMMIT = "commit"
+    RETRY = "retry"
+
+
+_I, _S, _A, _D, _E = InstanceState, StudyState, AnalysisState, DeliveryState, Event
+
+# One table a life: members of two StrEnums with equal values are equal as keys.
+TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = {
+    InstanceState: {
+        (_I.RECEIVED, _E.FILE): _I.REGISTERED,
+        (_I.RECEIVED, _E.SET_ASIDE): _I.SET_ASIDE,
+    },
+    StudyState: {
+        (_S.OPEN, _E.SETTLE): _S.SETTLED,
+        (_S.SETTLED, _E.LATE_IMAGE): _S.OPEN,
+    },
+    AnalysisState: {
+        (_A.DUE, _E.CLAIM): _A.RUNNING,
+        (_A.RUNNING, _E.FINISH): _A.DONE,
+        (_A.RUNNING, _E.FAIL): _A.FAILED,
+        (_A.RUNNING, _E.GIVE_BACK): _A.DUE,
+        (_A.RUNNING, _E.LEASE_LOST): _A.DUE,
+        (_A.DUE, _E.LATE_IMAGE): _A.SUPERSEDED,
+        (_A.RUNNING, _E.LATE_IMAGE): _A.SUPERSEDED,
+        (_A.FAILED, _E.LATE_IMAGE): _A.SUPERSEDED,
+        (_A.CANCELLED, _E.LATE_IMAGE): _A.SUPERSEDED,
+        (_A.DONE, _E.SUPERSEDE): _A.SUPERSEDED,
+        (_A.DUE, _E.CANCEL): _A.CANCELLED,
+        (_A.RUNNING, _E.CANCEL): _A.CANCELLED,
+        (_A.FAILED, _E.RETRY): _A.DUE,
+        (_A.CANCELLED, _E.RETRY): _A.DUE,
+    },
+    DeliveryState: {
+        (_D.DUE, _E.CLAIM): _D.SENDING,
+        (_D.SENDING, _E.DELIVER): _D.DELIVERED,
+        (_D.SENDING, _E.POSTPONE): _D.DUE,
+        (_D.SENDING, _E.LEASE_LOST): _D.DUE,
+        (_D.SENDING, _E.REFUSE): _D.REFUSED,
+        (_D.SENDING, _E.EXPIRE): _D.EXPIRED,
+        (_D.DUE, _E.SUPERSEDE): _D.EXPIRED,
+        (_D.DELIVERED, _E.COMMIT): _D.COMMITTED,
+        (_D.DELIVERED, _E.RETRY): _D.DUE,
+        (_D.REFUSED, _E.RETRY): _D.DUE,
+        (_D.EXPIRED, _E.RETRY): _D.DUE,
+    },
+}
+"""For each life, (state, event) to the state that follows; what is not here is forbidden."""
+
+
+def following(state: State, event: Event) -> State:
+    """Return the state after an event.
+
+    Raises
+    ------
+    ForbiddenTransitionError
+        The event cannot happen in this state.
+    """
+    try:
+        return TRANSITIONS[type(state)][(state, event)]
+    except KeyError:
+        raise ForbiddenTransitionError(
+            f"{type(state).__name__} {state.value} knows no {event.value}"
+        ) from None

@@ -1,0 +1,234 @@
+"""The ledger's tables (SQLAlchemy); the migrations make them."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from dicom_node.studies.ledger.states import (
+    AnalysisState,
+    DeliveryState,
+    InstanceState,
+    StudyState,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware instants, stored in UTC without an offset, alike in SQLite and PostgreSQL."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive instants, store UTC."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the ledger stores aware instants only")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give stored instants their zone back."""
+        del dialect
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _stored(states: type[StrEnum]) -> Enum:
+    return Enum(
+        states,
+        values_callable=lambda members: [member.value for member in members],
+        native_enum=False,
+        create_constraint=False,
+        length=16,
+    )
+
+
+class Base(DeclarativeBase):
+    """The declarative base; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012  SQLAlchemy reads it from the class
+
+
+class Study(Base):
+    """One study of one patient."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    state: Mapped[StudyState] = mapped_column(_stored(StudyState), index=True)
+    version: Mapped[int] = mapped_column(default=0)
+    patient_digest: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of patient ID and issuer: tells two patients apart and names neither."""
+    revision: Mapped[int] = mapped_column(default=0)
+    """Times that the study was settled with something to analyse."""
+    remark: Mapped[str] = mapped_column(Text, default="")
+    """Why there is nothing to analyse, if so."""
+    first_received_at: Mapped[datetime]
+    last_received_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Instance(Base):
+    """One received object, kept or set aside."""
+
+    __tablename__ = "instances"
+    __table_args__ = (
+        Index(
+            "uq_instances_kept_sop_instance_uid",
+            "sop_instance_uid",
+            unique=True,
+            sqlite_where=text("state != 'set_aside'"),
+            postgresql_where=text("state != 'set_aside'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    receipt: Mapped[str] = mapped_column(String(64), unique=True)
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
+    state: Mapped[InstanceState] = mapped_column(_stored(InstanceState), index=True)
+    version: Mapped[int] = mapped_column(default=0)
+    reason: Mapped[str] = mapped_column(String(64), default="")
+    """A stable word where the instance is set aside."""
+    detail: Mapped[str] = mapped_column(Text, default="")
+    place: Mapped[str] = mapped_column(String(255))
+    size_bytes: Mapped[int] = mapped_column(default=0)
+    content_sha256: Mapped[str] = mapped_column(String(64), default="")
+    association: Mapped[str] = mapped_column(String(16))
+    calling_ae_title: Mapped[str] = mapped_column(String(16), default="")
+    received_at: Mapped[datetime]
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), default="", index=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(64), default="")
+    series_instance_uid: Mapped[str] = mapped_column(String(64), default="")
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64), default="")
+    laterality: Mapped[str] = mapped_column(String(16), default="")
+    view_position: Mapped[str] = mapped_column(String(16), default="")
+    presentation_intent: Mapped[str] = mapped_column(String(16), default="")
+    left_out_reason: Mapped[str] = mapped_column(Text, default="")
+    """Why this object, kept as it is, shows nothing to analyse; empty if it does."""
+
+
+class LeasedWork:
+    """What analyses and deliveries share: a version, attempts and a lease."""
+
+    version: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    dispatched_at: Mapped[datetime | None]
+    lease_holder: Mapped[str] = mapped_column(String(128), default="")
+    lease_expires_at: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class Analysis(LeasedWork, Base):
+    """The analysis of one revision of a study."""
+
+    __tablename__ = "analyses"
+    __table_args__ = (
+        UniqueConstraint("study_id", "revision"),
+        Index(
+            "uq_analyses_open",
+            "study_id",
+            unique=True,
+            sqlite_where=text("state IN ('due', 'running')"),
+            postgresql_where=text("state IN ('due', 'running')"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    revision: Mapped[int]
+    state: Mapped[AnalysisState] = mapped_column(_stored(AnalysisState), index=True)
+    findings: Mapped[str | None] = mapped_column(Text)
+    """The findings document of a done analysis."""
+    bundle: Mapped[str] = mapped_column(String(255), default="")
+
+
+class ResultObject(Base):
+    """One result object that an analysis made."""
+
+    __tablename__ = "result_objects"
+    __table_args__ = (UniqueConstraint("analysis_id", "sop_instance_uid"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(64))
+    place: Mapped[str] = mapped_column(String(255))
+
+
+class Delivery(LeasedWork, Base):
+    """The delivery of one analysis's result objects to one destination."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (UniqueConstraint("analysis_id", "destination"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
+    destination: Mapped[str] = mapped_column(String(64))
+    state: Mapped[DeliveryState] = mapped_column(_stored(DeliveryState), index=True)
+
+
+class DeliveryOutcome(Base):
+    """What a destination last answered for one result object."""
+
+    __tablename__ = "delivery_outcomes"
+    __table_args__ = (UniqueConstraint("delivery_id", "result_object_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
+    result_object_id: Mapped[int] = mapped_column(ForeignKey("result_objects.id"))
+    outcome: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(255))
+    at: Mapped[datetime]
+
+
+class Transition(Base):
+    """One step in the life of one thing: the history that is never changed."""
+
+    __tablename__ = "transitions"
+    __table_args__ = (Index("ix_transitions_subject", "subject", "subject_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(String(16))
+    subject_id: Mapped[int]
+    event: Mapped[str] = mapped_column(String(16))
+    before: Mapped[str] = mapped_column(String(16))
+    after: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    at: Mapped[datetime]
+
+
+Living = Study | Instance | Analysis | Delivery
+"""Rows that have a state and a version."""
+
+
+def as_facts(row: Any) -> dict[str, Any]:
+    """Return a row's columns as a dictionary, for tables and JSON."""
+    return {column.key: getattr(row, column.key) for column in row.__mapper__.columns}

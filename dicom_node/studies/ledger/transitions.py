@@ -1,0 +1,89 @@
+"""The only code that writes a state: one step of one life, with its history."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from dicom_node.errors import OvertakenError
+from dicom_node.studies.ledger.states import Event, State, following
+from dicom_node.studies.ledger.tables import (
+    Analysis,
+    Delivery,
+    Instance,
+    Living,
+    Study,
+    Transition,
+)
+
+Row = TypeVar("Row", Study, Instance, Analysis, Delivery)
+
+
+def begin(session: Session, row: Row, *, because: str = "", at: datetime) -> Row:
+    """Enter a new row with its first line of history, in the caller's transaction."""
+    session.add(row)
+    session.flush()
+    _record(session, row, event="new", before="", after=row.state, because=because, at=at)
+    return row
+
+
+def apply(
+    session: Session, row: Row, event: Event, *, because: str = "", at: datetime, **changes: Any
+) -> Row:
+    """Move one row and write its history, both in the caller's transaction.
+
+    Parameters
+    ----------
+    row : as read
+        Its version must still be the ledger's.
+    because : words for the history
+    changes : further columns that change with the state
+
+    Raises
+    ------
+    ForbiddenTransitionError
+        The event cannot happen in the row's state.
+    OvertakenError
+        Another process moved the row since it was read.
+    """
+    before, version = row.state, row.version
+    after = following(before, event)
+    table = type(row)
+    moved = session.execute(
+        update(table)
+        .where(table.id == row.id, table.version == version)
+        .values(state=after, version=version + 1, **changes)
+        .execution_options(synchronize_session=False)
+        .returning(table.id)
+    ).first()
+    if moved is None:
+        raise OvertakenError(f"{table.__tablename__} {row.id} moved on from version {version}")
+    _record(
+        session, row, event=event.value, before=before.value, after=after, because=because, at=at
+    )
+    session.refresh(row)
+    return row
+
+
+def _record(
+    session: Session,
+    row: Living,
+    *,
+    event: str,
+    before: str,
+    after: State,
+    because: str,
+    at: datetime,
+) -> None:
+    session.add(
+        Transition(
+            subject=type(row).__name__.lower(),
+            subject_id=row.id,
+            event=event,
+            before=before,
+            after=after.value,
+            reason=because,
+            at=at,
+        )
+    )

@@ -1,0 +1,108 @@
+"""When a study is complete, and that its analysis is then due."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
+from dicom_node.studies.ledger.tables import Analysis, Instance, Study
+from dicom_node.studies.ledger.transitions import apply, begin
+from dicom_node.studies.selection import Selection, has_standard_views, select_images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long the node waits for further images of a study."""
+
+    idle: timedelta
+    grace: timedelta
+
+
+def settle_ready(
+    session: Session, *, open_associations: Collection[str], patience: Patience, at: datetime
+) -> list[Study]:
+    """Settle every open study that is complete, and make its analysis due.
+
+    Parameters
+    ----------
+    open_associations : tokens
+        Associations over which more may still come.
+    """
+    settled = []
+    for study in list(session.scalars(select(Study).where(Study.state == StudyState.OPEN))):
+        instances = instances_of(session, study)
+        if _is_complete(study, instances, open_associations, patience, at):
+            _settle(session, study, instances, at)
+            settled.append(study)
+    return settled
+
+
+def selection_of(session: Session, study: Study) -> Selection:
+    """Choose the images of a study as the ledger knows it now."""
+    return selection_from(instances_of(session, study))
+
+
+def begin_analysis(session: Session, study: Study, *, because: str, at: datetime) -> Analysis:
+    """Make the analysis of a new revision due."""
+    study.revision += 1
+    session.flush()
+    return begin(
+        session,
+        Analysis(
+            study_id=study.id,
+            revision=study.revision,
+            state=AnalysisState.DUE,
+            version=0,
+            attempts=0,
+            due_at=at,
+            created_at=at,
+            lease_holder="",
+            reason="",
+            bundle="",
+        ),
+        because=because,
+        at=at,
+    )
+
+
+def instances_of(session: Session, study: Study) -> list[Instance]:
+    """Return everything received for a study, oldest first."""
+    query = select(Instance).where(Instance.study_id == study.id).order_by(Instance.id)
+    return list(session.scalars(query))
+
+
+def _is_complete(
+    study: Study,
+    instances: list[Instance],
+    open_associations: Collection[str],
+    patience: Patience,
+    at: datetime,
+) -> bool:
+    if any(
+        instance.state is InstanceState.RECEIVED or instance.association in open_associations
+        for instance in instances
+    ):
+        return False
+    registered = [row for row in instances if row.state is InstanceState.REGISTERED]
+    wait = patience.grace if has_standard_views(registered) else patience.idle
+    return at - study.last_received_at >= wait
+
+
+def _settle(session: Session, study: Study, instances: list[Instance], at: datetime) -> None:
+    chosen = selection_from(instances).chosen
+    study.remark = "" if chosen else "nothing to analyse"
+    session.flush()
+    apply(session, study, Event.SETTLE, because=f"{len(chosen)} images to analyse", at=at)
+    if chosen:
+        begin_analysis(session, study, because="study settled", at=at)
+
+
+def selection_from(instances: list[Instance]) -> Selection:
+    """Choose what is analysed of everything received for a study."""
+    return select_images(
+        [row for row in instances if row.state is InstanceState.REGISTERED],
+        [row for row in instances if row.state is InstanceState.SET_ASIDE and row.place],
+    )

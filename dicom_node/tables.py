@@ -1,0 +1,136 @@
+"""What the commands print: the ledger's facts as tables for people."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from dicom_node.studies.ledger.reading import StudySummary
+
+
+def studies_table(summaries: Sequence[StudySummary]) -> Table:
+    """List studies, one a line."""
+    table = _table(
+        "Studies", "Study Instance UID", "state", "rev", "images", "aside", "last", "why"
+    )
+    for one in summaries:
+        table.add_row(
+            one.study_instance_uid,
+            one.condition,
+            str(one.revision),
+            str(one.images),
+            str(one.set_aside),
+            one.last_received_at,
+            one.reason,
+        )
+    return table
+
+
+def strays_table(strays: Iterable[dict[str, Any]]) -> Table:
+    """List objects that were set aside and belong to no study."""
+    table = _table("Set aside, of no study", "received", "from", "reason", "detail", "file")
+    for one in strays:
+        table.add_row(
+            one["received_at"].isoformat(timespec="seconds"),
+            one["calling_ae_title"],
+            one["reason"],
+            one["detail"],
+            one["place"],
+        )
+    return table
+
+
+def dossier_tables(dossier: dict[str, Any]) -> Iterator[Table]:
+    """Show one study: its instances, findings, results, deliveries and history."""
+    yield studies_table([dossier["summary"]])
+    yield _instances_table(dossier["instances"])
+    for analysis in dossier["analyses"]:
+        if analysis["findings"]:
+            yield findings_table(json.loads(analysis["findings"]), analysis["revision"])
+    yield _analyses_table(dossier["analyses"])
+    yield _deliveries_table(dossier)
+    yield _history_table(dossier["history"])
+
+
+def findings_table(findings: dict[str, Any], revision: int) -> Table:
+    """Show the findings document of one revision, image by image."""
+    bundle = findings["bundle"]
+    title = f"Findings of revision {revision} by {bundle['name']} {bundle['version']}"
+    table = _table(
+        title, "SOP Instance UID", "view", "status", "finding", "score", "regions", "why"
+    )
+    for image in findings["images"]:
+        view = f"{image['laterality']}{image['view_position']}"
+        head = (image["sop_instance_uid"], view, image["status"])
+        for number, finding in enumerate(image["findings"]):
+            mark = " *" if finding["above_threshold"] else ""
+            table.add_row(
+                *(head if number == 0 else ("", "", "")),
+                finding["name"],
+                f"{finding['score']:.3f}{mark}",
+                str(len(finding["regions"])),
+                image["reason"] if number == 0 else "",
+            )
+        if not image["findings"]:
+            table.add_row(*head, "", "", "", image["reason"])
+    return table
+
+
+def _instances_table(instances: Iterable[dict[str, Any]]) -> Table:
+    table = _table("Instances", "SOP Instance UID", "view", "state", "from", "why", "file")
+    for one in instances:
+        why = f"{one['reason']}: {one['detail']}" if one["reason"] else one["left_out_reason"]
+        table.add_row(
+            one["sop_instance_uid"],
+            f"{one['laterality']}{one['view_position']}",
+            one["state"],
+            one["calling_ae_title"],
+            why,
+            one["place"],
+        )
+    return table
+
+
+def _analyses_table(analyses: Iterable[dict[str, Any]]) -> Table:
+    table = _table("Analyses", "rev", "state", "attempts", "bundle", "why")
+    for one in analyses:
+        bundle = " ".join(one["bundle"].split()[:2])
+        table.add_row(
+            str(one["revision"]), one["state"], str(one["attempts"]), bundle, one["reason"]
+        )
+    return table
+
+
+def _deliveries_table(dossier: dict[str, Any]) -> Table:
+    table = _table("Deliveries", "destination", "state", "attempts", "object", "outcome", "why")
+    results = {one["id"]: one for one in dossier["results"]}
+    for one in dossier["deliveries"]:
+        table.add_row(one["destination"], one["state"], str(one["attempts"]), "", "", one["reason"])
+        for outcome in dossier["outcomes"]:
+            if outcome["delivery_id"] == one["id"]:
+                result = results[outcome["result_object_id"]]
+                label = f"{result['kind']} {result['sop_instance_uid']}"
+                table.add_row("", "", "", label, outcome["outcome"], outcome["status"])
+    return table
+
+
+def _history_table(history: Iterable[dict[str, Any]]) -> Table:
+    table = _table("History", "when", "what", "event", "before", "after", "why")
+    for one in history:
+        table.add_row(
+            one["at"].isoformat(timespec="milliseconds"),
+            f"{one['subject']} {one['subject_id']}",
+            one["event"],
+            one["before"],
+            one["after"],
+            one["reason"],
+        )
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
