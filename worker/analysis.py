@@ -1,0 +1,235 @@
+"""One attempt to analyse one revision of a study: files in, result objects in the spool out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pydicom
+import structlog
+
+from dicom_node.errors import NodeError, OvertakenError
+from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.outcomes import MadeResult
+from dicom_node.studies.ledger.tables import Analysis, Instance
+from dicom_node.studies.ledger.work import Claim
+from dicom_node.studies.settling import instances_of, selection_from
+from mammoclip_core.errors import CoreError
+from mammoclip_core.findings import to_json
+from worker.runtime import Runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dicom_node.objects.results import ResultObject, SourceInstance
+    from mammoclip_core.findings import ImageFindings, StudyAnalysis
+
+log = structlog.get_logger("worker.analyze")
+
+_ANOTHER_PATIENT: Final = "two-patients"
+_FIRST_WAIT_SECONDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What the ledger says of the study at the moment of the attempt."""
+
+    study_id: int
+    study_instance_uid: str
+    revision: int
+    chosen: Sequence[tuple[Instance, str]]
+    left_out: tuple["ImageFindings", ...]
+    instances: Sequence[Instance]
+    predecessor: MadeResult | None
+    made: dict[str, MadeResult]
+
+
+class NothingAnalysedError(NodeError):
+    """Not one image of the study could be shown to the model; trying again changes nothing."""
+
+    reason = "nothing-analysed"
+
+
+def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
+    """Analyse the study as the ledger knows it now, and record how it ended."""
+    try:
+        _attempt(node, held, analysis)
+    except OvertakenError:
+        log.warning("analysis_overtaken", attempt=held.attempt)
+    except NothingAnalysedError as error:
+        _end_badly(node, held, str(error), final=True)
+    except (CoreError, NodeError) as error:
+        _end_badly(node, held, str(error), final=False)
+    except Exception as error:
+        log.exception("analysis_broke", reason=type(error).__name__)
+        _end_badly(node, held, f"unexpected error: {type(error).__name__}", final=False)
+
+
+def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
+    from mammoclip_core.engine import ImageToAnalyse, StudyRequest
+
+    order = _order(node, analysis)
+    log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)
+    answer = node.engine.analyze(
+        StudyRequest(
+            study_instance_uid=order.study_instance_uid,
+            images=tuple(
+                ImageToAnalyse(
+                    sop_instance_uid=row.sop_instance_uid,
+                    path=node.spool.file(row.place),
+                    laterality=row.laterality,
+                    view_position=row.view_position,
+                    remark=remark,
+                )
+                for row, remark in order.chosen
+            ),
+            left_out=order.left_out,
+        )
+    )
+    if not answer.findings.analysed:
+        reasons = sorted({image.reason for image in answer.findings.images})
+        raise NothingAnalysedError("no image could be analysed: " + "; ".join(reasons))
+    for image in answer.findings.images:
+        if image.reason:
+            log.warning(
+                f"image_{image.status.value}",
+                sop_instance=image.sop_instance_uid,
+                detail=image.reason,
+            )
+    results = list(_kept_results(node, held, order, answer))
+    with node.database.writing() as session:
+        outcomes.finish_analysis(
+            session,
+            held,
+            findings=to_json(answer.findings),
+            bundle=f"{node.manifest.name} {node.manifest.version} {node.manifest.weights_sha256}",
+            results=results,
+            destinations=[destination.name for destination in node.settings.destinations],
+            at=datetime.now(UTC),
+        )
+    log.info(
+        "analysis_done",
+        study=order.study_instance_uid,
+        revision=order.revision,
+        count=len(results),
+        warning=node.manifest.warning or None,
+    )
+
+
+def _order(node: Runtime, analysis: Analysis) -> _Order:
+    with node.database.reading() as session:
+        study = outcomes.study_of(session, analysis)
+        instances = instances_of(session, study)
+        selection = selection_from(instances)
+        return _Order(
+            study_id=study.id,
+            study_instance_uid=study.study_instance_uid,
+            revision=analysis.revision,
+            chosen=selection.chosen,
+            left_out=selection.left_out,
+            instances=instances,
+            predecessor=outcomes.predecessor(session, analysis),
+            made=outcomes.made_results(session, study.id),
+        )
+
+
+def _kept_results(
+    node: Runtime, held: Claim, order: _Order, answer: "StudyAnalysis"
+) -> Iterator[MadeResult]:
+    """Put the result objects into the spool; an object that was made before is not made again."""
+    for number, result in enumerate(_built_results(node, order, answer)):
+        dataset = result.dataset
+        former = order.made.get(str(dataset.SOPInstanceUID))
+        if former is not None:
+            yield former
+            continue
+        buffer = BytesIO()
+        dataset.save_as(buffer, enforce_file_format=True)
+        name = f"{number:03d}-{result.kind.value}"
+        yield MadeResult(
+            kind=result.kind.value,
+            sop_class_uid=str(dataset.SOPClassUID),
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            series_instance_uid=str(dataset.SeriesInstanceUID),
+            place=node.spool.keep_result(buffer.getvalue(), held.id, held.attempt, name),
+        )
+
+
+def _built_results(
+    node: Runtime, order: _Order, answer: "StudyAnalysis"
+) -> tuple["ResultObject", ...]:
+    from dicom_node.objects.identity import ResultIdentity
+    from dicom_node.objects.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
+    from dicom_node.objects.references import PredecessorDocument
+    from dicom_node.objects.results import ResultOptions, build_results
+    from dicom_node.objects.uids import ResultKind
+
+    settings = node.settings.results
+    predecessor = None
+    if order.predecessor is not None:
+        predecessor = PredecessorDocument(
+            study_instance_uid=order.study_instance_uid,
+            series_instance_uid=order.predecessor.series_instance_uid,
+            sop_class_uid=order.predecessor.sop_class_uid,
+            sop_instance_uid=order.predecessor.sop_instance_uid,
+        )
+    return build_results(
+        list(_sources(node, order)),
+        answer,
+        ResultIdentity(
+            bundle=node.manifest.identity,
+            warning=node.manifest.warning,
+            software_version=version("mammoclip-dicom"),
+            revision=order.revision,
+            created_at=datetime.now(UTC),
+            series_numbers={
+                kind: settings.series_number_base + number
+                for number, kind in enumerate(ResultKind, start=1)
+            },
+        ),
+        predecessor=predecessor,
+        options=ResultOptions(
+            report_sop_class_uid=(
+                COMPREHENSIVE_3D_SR if settings.comprehensive_3d else COMPREHENSIVE_SR
+            ),
+            picture_long_side=settings.longest_side_pixels,
+        ),
+    )
+
+
+def _sources(node: Runtime, order: _Order) -> Iterator["SourceInstance"]:
+    from dicom_node.objects.results import SourceInstance
+
+    chosen = {row.sop_instance_uid for row, _ in order.chosen}
+    stated = {image.sop_instance_uid for image in order.left_out}
+    for row in order.instances:
+        if row.reason == _ANOTHER_PATIENT or row.sop_instance_uid not in chosen | stated:
+            continue
+        path = node.spool.file(row.place)
+        yield SourceInstance(
+            dataset=pydicom.dcmread(path, stop_before_pixels=True),
+            pixels=partial(_stored_values, path) if row.sop_instance_uid in chosen else None,
+        )
+
+
+def _stored_values(path: Path) -> "NDArray[np.integer[Any]]":
+    from mammoclip_core.pixels import read_pixels
+
+    return read_pixels(path).values
+
+
+def _end_badly(node: Runtime, held: Claim, reason: str, *, final: bool) -> None:
+    at = datetime.now(UTC)
+    give_up = final or held.attempt >= node.settings.work.maximum_attempts
+    log.error("analysis_failed" if give_up else "analysis_given_back", reason=reason)
+    with node.database.writing() as session:
+        if give_up:
+            outcomes.fail_analysis(session, held, reason=reason, at=at)
+        else:
+            wait = timedelta(seconds=_FIRST_WAIT_SECONDS * 2 ** (held.attempt - 1))
+            outcomes.give_back_analysis(session, held, reason=reason, due_at=at + wait, at=at)

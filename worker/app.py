@@ -1,0 +1,30 @@
+"""The Celery application; its settings are read at first use, never at import."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from dicom_node.logs import configure_logs
+from dicom_node.settings import load_settings
+from dicom_node.studies.dispatch import celery_configuration
+from worker.devices import default_concurrency
+
+
+def _configuration() -> dict[str, Any]:
+    settings = load_settings()
+    return {
+        **celery_configuration(settings.broker.url.get_secret_value()),
+        "worker_concurrency": default_concurrency(),
+        "worker_enable_remote_control": True,
+        "imports": ["worker.tasks"],
+    }
+
+
+app = Celery("worker")
+app.add_defaults(_configuration)
+
+
+@setup_logging.connect
+def _configure_logs(**_options: object) -> None:
+    configure_logs(load_settings().log_format)

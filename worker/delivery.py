@@ -1,0 +1,96 @@
+"""One attempt to deliver the result objects of one analysis to one destination."""
+
+from datetime import UTC, datetime
+
+import structlog
+
+from dicom_node.errors import DestinationDownError, OvertakenError
+from dicom_node.send.outcome import ObjectToSend, Outcome
+from dicom_node.send.retry import next_attempt
+from dicom_node.send.senders import sender_for
+from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.tables import Delivery
+from dicom_node.studies.ledger.work import Claim
+from worker.runtime import Runtime
+
+log = structlog.get_logger("worker.deliver")
+
+
+def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
+    """Send what the destination has not taken yet, and record how it ended."""
+    try:
+        _attempt(node, held, delivery)
+    except OvertakenError:
+        log.warning("delivery_overtaken", destination=delivery.destination)
+    except Exception as error:
+        log.exception("delivery_failed", reason=type(error).__name__)
+        _postpone(node, held, delivery, f"unexpected error: {type(error).__name__}")
+
+
+def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
+    destination = node.settings.destination(delivery.destination)
+    if destination is None:
+        _refuse(node, held, delivery, "the destination is not in the settings any more")
+        return
+    with node.database.reading() as session:
+        objects = [
+            ObjectToSend(
+                key=row.id,
+                file=node.spool.file(row.place),
+                sop_class_uid=row.sop_class_uid,
+                sop_instance_uid=row.sop_instance_uid,
+            )
+            for row in outcomes.undelivered(session, delivery)
+        ]
+    sender = sender_for(destination, calling_ae_title=node.settings.receive.ae_title)
+    refused, postponed = [], []
+    try:
+        for answer in sender.send(objects) if objects else ():
+            with node.database.writing() as session:
+                outcomes.record_outcome(
+                    session,
+                    held,
+                    answer.key,
+                    outcome=answer.outcome.value,
+                    status=answer.status,
+                    at=datetime.now(UTC),
+                )
+            if answer.outcome is Outcome.REFUSED:
+                refused.append(answer.status)
+            elif answer.outcome is Outcome.POSTPONED:
+                postponed.append(answer.status)
+    except DestinationDownError as error:
+        _postpone(node, held, delivery, str(error))
+        return
+    if postponed:
+        _postpone(node, held, delivery, f"{len(postponed)} objects: {postponed[0]}")
+    elif refused:
+        _refuse(node, held, delivery, f"{len(refused)} objects: {refused[0]}")
+    else:
+        with node.database.writing() as session:
+            outcomes.finish_delivery(session, held, at=datetime.now(UTC))
+        log.info("results_delivered", destination=delivery.destination, count=len(objects))
+
+
+def _refuse(node: Runtime, held: Claim, delivery: Delivery, reason: str) -> None:
+    with node.database.writing() as session:
+        outcomes.refuse_delivery(session, held, reason=reason, at=datetime.now(UTC))
+    log.error("delivery_refused", destination=delivery.destination, reason=reason)
+
+
+def _postpone(node: Runtime, held: Claim, delivery: Delivery, reason: str) -> None:
+    at = datetime.now(UTC)
+    due_at = next_attempt(
+        node.settings.retry,
+        attempts=held.attempt,
+        created_at=delivery.created_at,
+        at=at,
+        generator=node.generator,
+    )
+    with node.database.writing() as session:
+        if due_at is None:
+            outcomes.expire_delivery(session, held, reason=reason, at=at)
+        else:
+            outcomes.postpone_delivery(session, held, reason=reason, due_at=due_at, at=at)
+    event = "delivery_expired" if due_at is None else "delivery_postponed"
+    log.warning(event, destination=delivery.destination, reason=reason)

@@ -1,0 +1,116 @@
+"""What one worker process keeps between tasks: settings, ledger, spool, and the loaded model."""
+
+import os
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import structlog
+from billiard import current_process
+
+from dicom_node.model_bundle import bundle_folder, pass_licence_gate
+from dicom_node.settings import Settings, load_settings
+from dicom_node.spool import Spool
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.work import Claim, Work, claim, renew
+from mammoclip_core.manifest import Manifest
+from worker.devices import device_of
+
+if TYPE_CHECKING:
+    from mammoclip_core.engine import Engine
+
+log = structlog.get_logger("worker.runtime")
+
+
+@dataclass
+class Runtime:
+    """One process's means; made at the first task, so always in the child and never before."""
+
+    settings: Settings
+    generator: random.Random = field(default_factory=random.Random)
+
+    @cached_property
+    def database(self) -> Database:
+        """Return the ledger's database."""
+        database = Database(self.settings.ledger_url)
+        database.require_schema()
+        return database
+
+    @cached_property
+    def spool(self) -> Spool:
+        """Return the spool that the node fills."""
+        return Spool(self.settings.spool)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Return the manifest of the bundle, its terms accepted."""
+        return pass_licence_gate(self.settings.model)
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """Load the model, once a process."""
+        from mammoclip_core.bundle import load_engine
+
+        manifest = self.manifest
+        index = getattr(current_process(), "index", 0)
+        device = device_of(self.settings.model.device, index)
+        engine = load_engine(bundle_folder(self.settings.model), device=device)
+        log.info(
+            "model_loaded",
+            bundle=manifest.name,
+            version=manifest.version,
+            warning=manifest.warning or None,
+            kind=device,
+        )
+        return engine
+
+    @property
+    def holder(self) -> str:
+        """Return the name under which this process holds leases."""
+        return f"{socket.gethostname()[:96]}:{os.getpid()}"
+
+    @contextmanager
+    def leased(self, table: type[Work], work_id: int) -> Iterator[tuple[Claim, Work] | None]:
+        """Hold a lease on a piece of work, renewed by heartbeat; None where it is not due."""
+        lease = timedelta(seconds=self.settings.work.lease_seconds)
+        with self.database.writing() as session:
+            taken = claim(
+                session, table, work_id, holder=self.holder, lease=lease, at=datetime.now(UTC)
+            )
+        if taken is None:
+            yield None
+            return
+        stop = threading.Event()
+        heart = threading.Thread(
+            target=self._beat, args=(table, taken[0], stop), name="heartbeat", daemon=True
+        )
+        heart.start()
+        try:
+            yield taken
+        finally:
+            stop.set()
+            heart.join()
+
+    def _beat(self, table: type[Work], held: Claim, stop: threading.Event) -> None:
+        lease = timedelta(seconds=self.settings.work.lease_seconds)
+        while not stop.wait(self.settings.work.heartbeat_seconds):
+            with self.database.writing() as session:
+                if not renew(session, table, held, until=datetime.now(UTC) + lease):
+                    return
+
+
+_runtimes: dict[int, Runtime] = {}
+
+
+def runtime() -> Runtime:
+    """Return this process's runtime, made at its first task; a forked child makes its own."""
+    pid = os.getpid()
+    if pid not in _runtimes:
+        _runtimes[pid] = Runtime(load_settings())
+    return _runtimes[pid]

@@ -1,0 +1,32 @@
+"""The two tasks: claim, work, record. Arguments are numbers of the ledger, nothing is returned."""
+
+import structlog
+
+from dicom_node.studies.dispatch import ANALYZE_TASK, DELIVER_TASK
+from dicom_node.studies.ledger.tables import Analysis, Delivery
+from worker.analysis import analyze_study
+from worker.app import app
+from worker.delivery import deliver_results
+from worker.runtime import runtime
+
+
+@app.task(name=ANALYZE_TASK)
+def analyze(analysis_id: int) -> None:
+    """Run one analysis if it is still due; a lost, late or doubled message does no harm."""
+    with (
+        structlog.contextvars.bound_contextvars(analysis=analysis_id),
+        runtime().leased(Analysis, analysis_id) as taken,
+    ):
+        if taken is not None:
+            analyze_study(runtime(), *taken)
+
+
+@app.task(name=DELIVER_TASK)
+def deliver(delivery_id: int) -> None:
+    """Try one delivery if it is still due; a lost, late or doubled message does no harm."""
+    with (
+        structlog.contextvars.bound_contextvars(delivery=delivery_id),
+        runtime().leased(Delivery, delivery_id) as taken,
+    ):
+        if taken is not None:
+            deliver_results(runtime(), *taken)
