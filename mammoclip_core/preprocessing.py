@@ -128,7 +128,7 @@ def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
         raise BundleError(f"preprocessing mode {preprocessing.mode!r} is not known")
     grey = to_grey(image)
     columns, rows = breast_crop(grey)
-    crop = np.ascontiguousarray(grey[np.ix_(rows, columns)])
+    crop = np.ascontiguousarray(grey[_selection(rows)][:, _selection(columns)])
     size = (preprocessing.columns, preprocessing.rows)
     resized = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
     return PreparedImage(
@@ -164,7 +164,10 @@ def to_grey(image: StoredImage) -> NDArray[np.uint8]:
     if not 0 < greatest < np.inf:
         raise PixelError(f"{image.sop_instance_uid}: all pixels have the same value")
     levels = (table / greatest * np.float32(255)).astype(np.uint8)
-    grey: NDArray[np.uint8] = levels[inner.astype(np.int32) - lowest]
+    patterns = inner.view(f"u{inner.dtype.itemsize}")
+    by_pattern = np.zeros(1 << (8 * inner.dtype.itemsize), np.uint8)
+    by_pattern[np.arange(lowest, highest + 1).astype(inner.dtype).view(patterns.dtype)] = levels
+    grey: NDArray[np.uint8] = by_pattern[patterns]
     return grey
 
 
@@ -179,11 +182,17 @@ def breast_crop(
         The longest run of columns that are not constant over the middle 80 % of the rows, then
         the longest run of rows over the middle 80 % of those columns.
     """
-    foreground = np.where(grey <= BACKGROUND_LEVEL, np.uint8(0), grey)
+    _, foreground = cv2.threshold(grey, BACKGROUND_LEVEL, 0, cv2.THRESH_TOZERO)
     columns = _longest_runs(_is_varied(foreground[_middle(foreground.shape[0])], axis=0))
-    foreground = foreground[:, columns]
+    foreground = foreground[:, _selection(columns)]
     rows = _longest_runs(_is_varied(foreground[:, _middle(foreground.shape[1])], axis=1))
     return columns, rows
+
+
+def _selection(indices: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Return a slice where the indices have no gap: it copies nothing."""
+    first, last = int(indices[0]), int(indices[-1])
+    return slice(first, last + 1) if last - first + 1 == len(indices) else indices
 
 
 def _middle(length: int) -> slice:

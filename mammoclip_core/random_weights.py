@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -30,25 +31,8 @@ def random_model(
     All is computed in float64 and then rounded to float16, so that the result does not depend on
     the order in which a library adds.
     """
-    encoder = manifest.encoders[0]
-    text = manifest.text_encoder
-    model = MammoClip(
-        ImageEncoder(encoder.architecture, encoder.padding),
-        TextEncoder(text["config"], text["pooling"]),
-        manifest.projection_size,
-        manifest.logit_scale,
-    ).double()
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if value.is_floating_point() and not name.endswith(_NOT_DRAWN):
-                value.copy_(torch.from_numpy(_weight(name, tuple(value.shape), seed)))
-        _calibrate(model, _phantoms(manifest.preprocessing, seed))
-        model.eval()
-        prompts = {
-            entry.name: _rounded(model.encode_text(tokenizer(entry.prompts)))
-            for entry in manifest.findings
-        }
-    return model.half(), prompts
+    with _one_thread():
+        return _calibrated_model(manifest, tokenizer, seed)
 
 
 def write_tokenizer(folder: Path, texts: Sequence[str]) -> int:
@@ -81,6 +65,41 @@ def text_config(vocabulary_size: int) -> dict[str, int]:
         "intermediate_size": 128,
         "max_position_embeddings": 256,
     }
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: on a busy machine several wait for each other, twenty times longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _calibrated_model(
+    manifest: Manifest, tokenizer: Tokenizer, seed: int
+) -> tuple[MammoClip, dict[str, Tensor]]:
+    encoder = manifest.encoders[0]
+    text = manifest.text_encoder
+    model = MammoClip(
+        ImageEncoder(encoder.architecture, encoder.padding),
+        TextEncoder(text["config"], text["pooling"]),
+        manifest.projection_size,
+        manifest.logit_scale,
+    ).double()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point() and not name.endswith(_NOT_DRAWN):
+                value.copy_(torch.from_numpy(_weight(name, tuple(value.shape), seed)))
+        _calibrate(model, _phantoms(manifest.preprocessing, seed))
+        model.eval()
+        prompts = {
+            entry.name: _rounded(model.encode_text(tokenizer(entry.prompts)))
+            for entry in manifest.findings
+        }
+    return model.half(), prompts
 
 
 def _generator(name: str, seed: int) -> np.random.RandomState:

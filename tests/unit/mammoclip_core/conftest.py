@@ -1,0 +1,42 @@
+"""Fixtures of the core's tests: test data, the demonstration bundle, files to read."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core_factory import WriteInstance, mammogram, save
+from numpy.typing import NDArray
+
+from mammoclip_core.demonstration import make_demonstration_bundle
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of the test mammograms; the parity fixtures lie beside it."""
+    folder = os.environ.get("MAMMOCLIP_TEST_DATA")
+    if folder:
+        return Path(folder)
+    reason = "MAMMOCLIP_TEST_DATA does not name the folder of the test mammograms"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demonstration")
+    make_demonstration_bundle(folder)
+    return folder
+
+
+@pytest.fixture
+def write_instance(tmp_path: Path) -> WriteInstance:
+    """Write a mammogram of some values to a new file."""
+
+    def write(values: NDArray[Any], **attributes: Any) -> Path:
+        number = len(list(tmp_path.glob("*.dcm")))
+        attributes.setdefault("SOPInstanceUID", f"1.2.826.0.1.3680043.8.498.{number + 1}")
+        return save(mammogram(values, **attributes), tmp_path / f"{number}.dcm")
+
+    return write

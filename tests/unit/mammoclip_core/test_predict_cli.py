@@ -1,0 +1,170 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core_factory import WriteInstance, breast
+from typer.testing import CliRunner
+
+from mammoclip_core.cli import app
+from mammoclip_core.demonstration import WARNING
+from mammoclip_core.findings import from_json
+from mammoclip_core.heatmaps import read_heatmaps
+
+Run = Any
+
+
+@pytest.fixture
+def run(demonstration: Path) -> Run:
+    """Run a command with the demonstration bundle named and accepted."""
+    environment = {
+        "MAMMOCLIP_BUNDLE": str(demonstration),
+        "MAMMOCLIP_ACCEPT": "Apache-2.0 demonstration use",
+    }
+    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)), env=environment)
+
+
+def test_document_names_the_image(run: Run, write_instance: WriteInstance) -> None:
+    result = run("image", write_instance(breast()), "--json")
+
+    findings = from_json(result.stdout)
+    assert result.exit_code == 0
+    assert findings.study_instance_uid == "1.2.3.4"
+    assert findings.bundle.version.endswith("untrained")
+    assert [(image.laterality, image.view_position) for image in findings.images] == [("L", "MLO")]
+
+
+def test_table_carries_the_warning(run: Run, write_instance: WriteInstance) -> None:
+    result = run("image", write_instance(breast()))
+
+    assert WARNING in result.stdout
+    assert WARNING in result.stderr
+
+
+def test_files_hold_the_document_with_its_heatmaps(
+    run: Run, write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    path = write_instance(breast())
+
+    run("image", path, "--json-out", tmp_path / "f.json", "--heatmaps", tmp_path / "maps")
+
+    findings = from_json((tmp_path / "f.json").read_text())
+    heatmaps = read_heatmaps(tmp_path / "maps")
+    assert {item.sop_instance_uid for item in heatmaps} == {findings.images[0].sop_instance_uid}
+
+
+def test_folder_is_searched_for_images_of_one_study(
+    run: Run, write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    for seed in range(2):
+        write_instance(breast(seed=seed))
+    (tmp_path / "notes.txt").write_text("not an image")
+
+    result = run("image", tmp_path, "--json")
+
+    assert len(from_json(result.stdout).images) == 2
+
+
+def test_several_studies_are_named(run: Run, write_instance: WriteInstance, tmp_path: Path) -> None:
+    for study in ("1.2.1", "1.2.2"):
+        write_instance(breast(), StudyInstanceUID=study)
+
+    result = run("image", tmp_path)
+
+    assert result.exit_code == 1
+    assert "1.2.1 (1 images), 1.2.2 (1 images)" in result.stderr
+
+
+def test_study_can_be_chosen(run: Run, write_instance: WriteInstance, tmp_path: Path) -> None:
+    for study in ("1.2.1", "1.2.2"):
+        write_instance(breast(), StudyInstanceUID=study)
+
+    result = run("image", tmp_path, "--study", "1.2.2", "--json")
+
+    assert from_json(result.stdout).study_instance_uid == "1.2.2"
+
+
+def test_image_for_processing_is_remarked(run: Run, write_instance: WriteInstance) -> None:
+    path = write_instance(breast(), PresentationIntentType="FOR PROCESSING")
+
+    result = run("image", path, "--json")
+
+    assert "For Processing" in from_json(result.stdout).images[0].reason
+
+
+def test_study_without_an_answer_is_a_failure(run: Run, write_instance: WriteInstance) -> None:
+    result = run("image", write_instance(breast() * 0), "--json")
+
+    assert result.exit_code == 1
+    assert from_json(result.stdout).is_partial
+
+
+def test_bundle_whose_terms_are_not_accepted_is_refused(
+    demonstration: Path, write_instance: WriteInstance
+) -> None:
+    arguments = ["image", str(write_instance(breast())), "--bundle", str(demonstration)]
+
+    result = CliRunner().invoke(app, [*arguments, "--accept", "yes"])
+
+    assert result.exit_code == 1
+    assert "demonstration use only" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("content", ["not DICOM", ""])
+def test_error_is_one_line(run: Run, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text(content)
+
+    result = run("image", path)
+
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "notes.txt" in result.stderr
+
+
+def test_manifest_is_shown_as_json(run: Run, demonstration: Path) -> None:
+    document = json.loads(run("info", demonstration, "--json").stdout)
+
+    assert document["warning"] == WARNING
+    assert [entry["name"] for entry in document["findings"]] == [
+        "mass",
+        "suspicious_calcification",
+        "malignancy",
+        "density",
+    ]
+
+
+def test_manifest_is_shown_as_a_table(run: Run, demonstration: Path) -> None:
+    stdout = run("info", demonstration).stdout
+
+    assert WARNING in stdout
+    assert "SCT|4147007|Mass" in stdout
+
+
+def test_folder_that_is_no_bundle_is_named(run: Run, tmp_path: Path) -> None:
+    result = run("info", tmp_path)
+
+    assert result.exit_code == 1
+    assert "is not a bundle" in result.stderr
+
+
+def test_demonstration_bundle_is_not_written_over_anything(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+
+    result = run("demonstration-bundle", "--out", tmp_path)
+
+    assert result.exit_code == 1
+    assert [item.name for item in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_help_is_quick() -> None:
+    command = [sys.executable, "-c", "from mammoclip_core.cli import main; main()", "--help"]
+
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+
+    assert time.perf_counter() - started < 5

@@ -1,0 +1,138 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from mammoclip_core.views import (
+    VIEW_MODIFIERS,
+    VIEW_POSITIONS,
+    laterality_of,
+    view_modifiers_of,
+    view_position_of,
+)
+
+
+def coded(value: str, meaning: str = "", *modifiers: Dataset) -> Dataset:
+    item = Dataset()
+    item.CodeValue = value
+    item.CodeMeaning = meaning
+    if modifiers:
+        item.ViewModifierCodeSequence = list(modifiers)
+    return item
+
+
+def dataset_with(**attributes: Any) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+class Broken:
+    """A data set whose bytes cannot be read as values."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        raise self.error(key)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "laterality"),
+    [
+        ({"ImageLaterality": "R"}, "R"),
+        ({"ImageLaterality": "", "Laterality": "L"}, "L"),
+        ({"ImageLaterality": "R", "Laterality": "L"}, "R"),
+        ({"Laterality": "left"}, "L"),
+        ({"ImageLaterality": "B"}, "B"),
+        ({"ImageLaterality": "U"}, ""),
+        ({}, ""),
+    ],
+)
+def test_laterality_comes_from_the_image_before_the_series(
+    attributes: dict[str, str], laterality: str
+) -> None:
+    assert laterality_of(attributes) == laterality
+
+
+def test_laterality_of_multi_frame_image_comes_from_its_functional_groups() -> None:
+    anatomy = dataset_with(FrameLaterality="R")
+    group = dataset_with(FrameAnatomySequence=[anatomy])
+
+    assert laterality_of(dataset_with(SharedFunctionalGroupsSequence=[group])) == "R"
+
+
+@pytest.mark.parametrize(
+    ("written", "view"),
+    [
+        ("MLO", "MLO"),
+        (" cc ", "CC"),
+        ("M-L-O", "MLO"),
+        ("RMLO", "MLO"),
+        ("LCC", "CC"),
+        ("LM", "LM"),
+        ("LMO", "LMO"),
+        ("CC ID", "CC"),
+        ("XCCL", "XCCL"),
+        ("AP", ""),
+        ("???", ""),
+    ],
+)
+def test_view_position_is_read_in_the_spellings_of_equipment(written: str, view: str) -> None:
+    assert view_position_of({"ViewPosition": written}) == view
+
+
+@pytest.mark.parametrize("value", ["399368009", "R-10226"])
+def test_view_code_speaks_where_view_position_does_not(value: str) -> None:
+    dataset = dataset_with(ViewPosition="AP", ViewCodeSequence=[coded(value)])
+
+    assert view_position_of(dataset) == "MLO"
+
+
+def test_every_code_of_context_group_4014_is_known() -> None:
+    values = {getattr(codes.CID4014, name).value for name in codes.CID4014.dir()}
+
+    assert values <= VIEW_POSITIONS.keys()
+
+
+def test_every_code_of_context_group_4015_is_known() -> None:
+    values = {getattr(codes.CID4015, name).value for name in codes.CID4015.dir()}
+
+    assert values <= VIEW_MODIFIERS.keys()
+
+
+def test_modifiers_are_named_once_each_in_order() -> None:
+    view = coded("R-10242", "", coded("399163009"), coded("R-102D7"), coded("399055006"))
+
+    modifiers = view_modifiers_of(dataset_with(ViewCodeSequence=[view]))
+
+    assert modifiers == ("magnification", "spot compression")
+
+
+def test_unknown_modifier_gives_its_own_meaning() -> None:
+    view = coded("399162004", "", coded("X-1", "Special View"))
+
+    assert view_modifiers_of(dataset_with(ViewCodeSequence=[view])) == ("special view",)
+
+
+@pytest.mark.parametrize("read", [laterality_of, view_position_of, view_modifiers_of])
+@pytest.mark.parametrize("error", [ValueError, KeyError, AttributeError, TypeError])
+def test_unreadable_data_set_says_nothing(
+    read: Callable[[Any], Any], error: type[Exception]
+) -> None:
+    assert not read(Broken(error))
+
+
+@pytest.mark.parametrize("read", [laterality_of, view_position_of, view_modifiers_of])
+@pytest.mark.parametrize("value", [None, "", 7, [], [None], b"\xff\x00", ["CC", 3], object()])
+def test_odd_values_raise_nothing(read: Callable[[Any], Any], value: Any) -> None:
+    keywords = ("ImageLaterality", "ViewPosition", "ViewCodeSequence", "FrameAnatomySequence")
+
+    assert read(dict.fromkeys((*keywords, "SharedFunctionalGroupsSequence"), value)) in {
+        "",
+        (),
+        "CC",
+    }
