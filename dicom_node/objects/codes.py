@@ -11,8 +11,8 @@ from dicom_node.errors import ObjectRefusedError
 from mammoclip_core.findings import Finding
 
 LANGUAGE: Final = Code("en-US", "RFC5646", "English (United States)")
-MAMMOGRAPHY: Final = codes.SCT.Mammography
-"""Procedure reported. CID 100 lacks it but is extensible, and it says more than its members."""
+PROCEDURE: Final = codes.cid100.ImagingProcedure
+"""Procedure reported: CID 100 has no mammography, and validators refuse what it does not have."""
 
 BREAST: Final = codes.SCT.Breast
 LATERALITY: Final = codes.SCT.Laterality

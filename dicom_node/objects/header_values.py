@@ -3,7 +3,6 @@
 import copy
 from typing import Any, Final
 
-from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
@@ -21,13 +20,14 @@ _READING_ERRORS: Final = (
 def element_of(source: Dataset, keyword: str) -> DataElement | None:
     """Return a copy of an attribute as it stands, or None where it is absent or unreadable.
 
-    pydicom 3 reads what is no number as if it were a text: such an attribute counts as unreadable.
+    Where a number cannot be read as one, pydicom 3 gives its text: it counts as unreadable.
     """
     try:
         element = source[keyword]
     except _READING_ERRORS:
         return None
-    return copy.deepcopy(element) if element.VR == dictionary_VR(element.tag) else None
+    is_no_number = element.VR in {"DS", "IS"} and isinstance(element.value, str) and element.value
+    return None if is_no_number else copy.deepcopy(element)
 
 
 def numbers_of(source: Dataset, keyword: str) -> tuple[float, ...]:

@@ -108,6 +108,8 @@ class GroupBuilder:
     def _summaries(self) -> Iterator[Group]:
         """Say of each image without findings that it was read, or that it could not be."""
         for image in self.findings.images:
+            if image.sop_instance_uid not in self.sources:
+                continue
             if image.status is ImageStatus.FAILED:
                 yield self._summary(image, codes.NOT_SUCCEEDED)
             elif image.status is ImageStatus.ANALYSED and not _is_positive(image.findings):

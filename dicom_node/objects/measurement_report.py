@@ -91,7 +91,7 @@ def build_measurement_report(
         raise ObjectRefusedError(f"no image of study {findings.study_instance_uid} was analysed")
     content = MeasurementReport(
         observation_context=_observation_context(identity),
-        procedure_reported=codes.MAMMOGRAPHY,
+        procedure_reported=codes.PROCEDURE,
         imaging_measurements=groups,
         title=dictionary.DCM.ImagingMeasurementReport,
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
@@ -109,7 +109,7 @@ def build_measurement_report(
     report.ReferencedPerformedProcedureStepSequence = []
     # SR Document General (PS3.3 C.17.2)
     report.InstanceNumber = identity.revision
-    report.CompletionFlag = "COMPLETE"
+    report.CompletionFlag = "PARTIAL" if findings.is_partial else "COMPLETE"
     report.VerificationFlag = "UNVERIFIED"
     report.PreliminaryFlag = "PRELIMINARY"
     report.PerformedProcedureCodeSequence = []

@@ -185,16 +185,21 @@ class _Study:
         ]
 
     def _library(self) -> dict[str, Dataset]:
-        """Return the headers that the report lists: what was read, and mammograms that were not."""
+        """Return the headers that the report lists: what was read, and mammograms that were not.
+
+        An image without a size, or whose header is not the patient's, is told of in words only.
+        """
         return {
             image.sop_instance_uid: self._header(image)
             for image in self.analysis.findings.images
-            if image.status is not ImageStatus.LEFT_OUT or self._is_mammogram(image)
+            if image.status is ImageStatus.ANALYSED or self._is_mammogram(image)
         }
 
     def _is_mammogram(self, image: ImageFindings) -> bool:
         source = self.by_uid.get(image.sop_instance_uid)
-        return source is not None and source.dataset.get("Modality") == "MG"
+        if source is None or not _has_size(source.dataset):
+            return False
+        return image.status is ImageStatus.FAILED or source.dataset.get("Modality") == "MG"
 
 
 def _hanging_order(image: ImageFindings) -> tuple[int, str, str, str, int]:
@@ -205,15 +210,22 @@ def _hanging_order(image: ImageFindings) -> tuple[int, str, str, str, int]:
 
 
 def _require_sources(images: Sequence[ImageFindings], by_uid: Mapping[str, SourceInstance]) -> None:
+    seen: set[str] = set()
     for image in images:
-        source = by_uid.get(image.sop_instance_uid)
-        if source is None:
-            if image.status is ImageStatus.LEFT_OUT:
-                continue
-            raise ObjectRefusedError(f"instance {image.sop_instance_uid} is not among the sources")
-        for keyword in ("Rows", "Columns"):
-            if image.status is not ImageStatus.LEFT_OUT and not source.dataset.get(keyword):
-                raise ObjectRefusedError(f"instance {image.sop_instance_uid} has no {keyword}")
+        uid = image.sop_instance_uid
+        if uid in seen:
+            raise ObjectRefusedError(f"instance {uid} has answers for 2 frames")
+        seen.add(uid)
+        if image.status is not ImageStatus.ANALYSED:
+            continue
+        if uid not in by_uid:
+            raise ObjectRefusedError(f"instance {uid} is not among the sources")
+        if not _has_size(by_uid[uid].dataset):
+            raise ObjectRefusedError(f"instance {uid} has no Rows or no Columns")
+
+
+def _has_size(dataset: Dataset) -> bool:
+    return bool(dataset.get("Rows") and dataset.get("Columns"))
 
 
 def _stored_values(source: SourceInstance) -> StoredValues:

@@ -1,0 +1,100 @@
+"""A segmentation holds each region on the very pixels of its source."""
+
+import io
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+from objects_factory import (
+    NEGATIVE,
+    bytes_of,
+    context_of,
+    finding,
+    image_of,
+    mammogram,
+    marker_mask,
+    study_of,
+)
+from pydicom.dataset import Dataset
+
+from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.segmentation import build_segmentation
+from mammoclip_core.findings import Finding
+
+
+def segmentation_of(*findings: Finding, **attributes: object) -> Dataset:
+    dataset = mammogram(**attributes)
+    image = image_of(dataset, *findings)
+    built = build_segmentation(dataset, image, 1, context_of(study_of(image)))
+    return pydicom.dcmread(io.BytesIO(bytes_of(built)))
+
+
+def test_mask_of_an_asymmetric_marker_comes_back_pixel_by_pixel() -> None:
+    mask = marker_mask(60, 150)
+
+    segmentation = segmentation_of(finding(mask))
+
+    assert np.array_equal(segmentation.pixel_array.astype(bool), mask)
+
+
+def test_overlapping_regions_of_two_findings_keep_their_own_pixels() -> None:
+    first, second = marker_mask(60, 150), marker_mask(64, 154)
+    calcification = finding(second, name="suspicious_calcification")
+
+    segmentation = segmentation_of(finding(first), calcification)
+
+    assert np.array_equal(segmentation.pixel_array.astype(bool), np.stack([first, second]))
+
+
+def test_highdicom_reads_each_segment_of_its_source() -> None:
+    masks = (marker_mask(20, 120), marker_mask(90, 200))
+    dataset = mammogram()
+
+    segmentation = hd.seg.Segmentation.from_dataset(segmentation_of(finding(*masks)))
+
+    pixels = segmentation.get_pixels_by_source_instance([dataset.SOPInstanceUID])
+    assert np.array_equal(np.moveaxis(pixels[0], -1, 0).astype(bool), np.stack(masks))
+
+
+def test_segment_is_named_by_what_it_is() -> None:
+    segment = segmentation_of(finding(marker_mask(60, 150))).SegmentSequence[0]
+
+    assert segment.SegmentLabel == "AI attention region: mass"
+    assert segment.SegmentAlgorithmType == "AUTOMATIC"
+    assert segment.SegmentAlgorithmName == "demonstration"
+    assert segment.AnatomicRegionSequence[0].CodeValue == "76752008"
+    modifier = segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence[0]
+    assert modifier.CodeMeaning == "Left"
+
+
+def test_rows_run_along_rows_for_viewers_that_ask() -> None:
+    shared = segmentation_of(finding(marker_mask(60, 150))).SharedFunctionalGroupsSequence[0]
+
+    assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+    assert "PixelMeasuresSequence" not in shared
+
+
+def test_spacing_without_thickness_is_left_out() -> None:
+    segmentation = segmentation_of(finding(marker_mask(60, 150)), PixelSpacing=[0.1, 0.1])
+
+    assert "PixelMeasuresSequence" not in segmentation.SharedFunctionalGroupsSequence[0]
+
+
+def test_image_without_region_is_refused() -> None:
+    with pytest.raises(ObjectRefusedError, match=mammogram().SOPInstanceUID):
+        segmentation_of(NEGATIVE)
+
+
+def test_image_with_several_frames_is_refused() -> None:
+    with pytest.raises(ObjectRefusedError, match="NumberOfFrames"):
+        segmentation_of(finding(marker_mask(60, 150)), NumberOfFrames=3)
+
+
+def test_two_findings_have_two_colors() -> None:
+    calcification = finding(marker_mask(90, 200), name="suspicious_calcification")
+
+    segments = segmentation_of(finding(marker_mask(60, 150)), calcification).SegmentSequence
+
+    first, second = (segment.RecommendedDisplayCIELabValue for segment in segments)
+    assert first != second
