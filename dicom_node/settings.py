@@ -173,9 +173,8 @@ class DicomwebDestination(_Section):
 
 
 def _kind_of(value: Any) -> str | None:
-    if isinstance(value, dict):
-        return value.get("kind", "dicom")
-    return getattr(value, "kind", None)
+    kind = value.get("kind", "dicom") if isinstance(value, dict) else getattr(value, "kind", None)
+    return kind if isinstance(kind, str) else None
 
 
 Destination = Annotated[

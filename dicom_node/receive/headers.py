@@ -1,7 +1,6 @@
 """What lies inside a received object: facts for the ledger, or why it is set aside."""
 
 import hashlib
-import json
 import re
 import zlib
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.errors import SetAsideError
 from dicom_node.objects.recognition import is_own_result
+from dicom_node.receive.patient import patient_digest
 from dicom_node.receive.storage_classes import (
     MAMMOGRAM_CLASSES,
     SECONDARY_CAPTURE_CLASSES,
@@ -122,7 +122,7 @@ def _identity(dataset: Dataset) -> InstanceFacts:
         sop_instance_uid=uids["SOPInstanceUID"],
         sop_class_uid=uids["SOPClassUID"],
         transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
-        patient_digest=_patient_digest(dataset),
+        patient_digest=patient_digest(dataset),
     )
 
 
@@ -133,16 +133,6 @@ def _uid(dataset: Dataset, keyword: str) -> str:
     if len(value) > _LONGEST_UID or not _UID_PATTERN.match(value):
         raise SetAsideError("invalid-uid", f"{keyword} is not a UID")
     return value
-
-
-def _patient_digest(dataset: Dataset) -> str:
-    name = str(dataset.get("PatientName") or "").split("=")[0]
-    parts = [
-        str(dataset.get("PatientID") or "").strip(),
-        str(dataset.get("IssuerOfPatientID") or "").strip(),
-        " ".join(name.replace("^", " ").casefold().split()),
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _described(

@@ -68,8 +68,7 @@ def _missing(set_aside: Iterable[Instance], known: set[str]) -> Iterable[ImageFi
     stated: set[str] = set()
     for instance in set_aside:
         uid = instance.sop_instance_uid
-        # Another patient's SOP Instance UID may be one that this study has too.
-        if uid in stated or (uid in known and instance.reason != "two-patients"):
+        if uid in stated or uid in known:
             continue
         stated.add(uid)
         if instance.reason in MISSING_REASONS:

@@ -38,7 +38,7 @@ class InstanceFacts:
 
     Attributes
     ----------
-    patient_digest : SHA-256 of patient ID and issuer
+    patient_digest : ``Keyword=digest`` words, one for each identifying attribute with a value
     left_out_reason : why there is nothing to analyse in it; empty if there is
     """
 
@@ -92,10 +92,11 @@ def enter(
             "this SOP Instance UID was received before, with other content",
         )
     study = _study_of(session, arrival, facts, at)
-    if study.patient_digest != facts.patient_digest:
+    if _contradict(study.patient_digest, facts.patient_digest):
         raise SetAsideError(
             "two-patients", "the study of this Study Instance UID belongs to another patient"
         )
+    study.patient_digest = _joined(study.patient_digest, facts.patient_digest)
     begin(session, _row(arrival, facts, study, InstanceState.RECEIVED, place), at=at)
     return Verdict.NEW
 
@@ -183,3 +184,19 @@ def _row(
         version=0,
         place=place,
     )
+
+
+def _contradict(one: str, other: str) -> bool:
+    """Tell whether two digests are of two patients: an absent value contradicts nothing."""
+    mine, theirs = _words(one), _words(other)
+    return any(mine[keyword] != theirs[keyword] for keyword in mine.keys() & theirs.keys())
+
+
+def _joined(one: str, other: str) -> str:
+    words = {**_words(other), **_words(one)}
+    return " ".join(f"{keyword}={digest}" for keyword, digest in sorted(words.items()))
+
+
+def _words(digest: str) -> dict[str, str]:
+    parts = (word.partition("=") for word in digest.split())
+    return {keyword: value for keyword, _, value in parts}

@@ -81,8 +81,8 @@ class Study(Base):
     study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
     state: Mapped[StudyState] = mapped_column(_stored(StudyState), index=True)
     version: Mapped[int] = mapped_column(default=0)
-    patient_digest: Mapped[str] = mapped_column(String(64))
-    """SHA-256 of patient ID and issuer: tells two patients apart and names neither."""
+    patient_digest: Mapped[str] = mapped_column(String(255))
+    """Digests of what identifies a patient: they tell two apart and name neither."""
     revision: Mapped[int] = mapped_column(default=0)
     """Times that the study was settled with something to analyse."""
     remark: Mapped[str] = mapped_column(Text, default="")

@@ -19,7 +19,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("patient_digest", sa.String(length=64), nullable=False),
+        sa.Column("patient_digest", sa.String(length=255), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("remark", sa.Text(), nullable=False),
         sa.Column("first_received_at", sa.DateTime(), nullable=False),

@@ -1,0 +1,5 @@
+"""What these tests share: the demonstration bundle."""
+
+from bundles import bundle
+
+__all__ = ["bundle"]

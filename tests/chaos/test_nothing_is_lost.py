@@ -1,0 +1,244 @@
+"""kill -9 at the worst moments: after a restart every study is delivered, once."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from sending import all_stored, datasets_of, send
+from services import Site, running, wait_for
+
+pytestmark = pytest.mark.timeout(600)
+
+FILM = Path(__file__).parents[2] / "deploy" / "demo" / "studies" / "film"
+WITHIN_SECONDS = 120
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture
+def film() -> list[Dataset]:
+    return datasets_of(FILM)
+
+
+@pytest.fixture
+def make_site(tmp_path: Path, bundle: Path) -> Iterator[MakeSite]:
+    sites: list[Site] = []
+
+    def make(**settings: Any) -> Site:
+        sites.append(Site(tmp_path, bundle, **settings))
+        return sites[-1]
+
+    yield make
+    for site in sites:
+        site.stop()
+
+
+def analysis_states(site: Site) -> list[tuple[str, int]]:
+    with sqlite3.connect(site.folder / "spool" / "ledger.sqlite", timeout=30) as ledger:
+        rows = ledger.execute("SELECT state, attempts FROM analyses ORDER BY id").fetchall()
+    ledger.close()
+    return rows
+
+
+def require_delivered_once(site: Site, sent: list[Dataset]) -> None:
+    """One report, a picture an image, a segmentation where a region is; each UID once."""
+    uid = sent[0].StudyInstanceUID
+    site.wait_for_condition(uid, "delivered", seconds=WITHIN_SECONDS)
+    dossier = site.dossier(uid)
+    done = [one for one in dossier["analyses"] if one["state"] == "done"]
+    assert len(done) == 1
+    images = json.loads(done[0]["findings"])["images"]
+    regions = [image for image in images if any(f["regions"] for f in image["findings"])]
+    held = [pydicom.dcmread(BytesIO(content)) for content in site.archive.instances(uid)]
+    modalities = sorted(dataset.Modality for dataset in held)
+    expected = ["OT"] * len(sent) + ["SEG"] * len(regions) + ["SR"]
+    assert modalities == expected
+    assert {one.SOPInstanceUID for one in held} == {
+        one["sop_instance_uid"] for one in dossier["results"]
+    }
+
+
+def test_worker_killed_in_the_middle_of_an_analysis(
+    make_site: MakeSite, film: list[Dataset]
+) -> None:
+    site = make_site(heartbeat_seconds=10, lease_seconds=40)  # as shipped
+    with running(site, "archive", "broker", "node", "worker"):
+        assert all_stored(send(film, site.node_port))
+        wait_for(
+            lambda: [state for state, _ in analysis_states(site)] == ["running"],
+            seconds=60,
+            what="the analysis runs",
+        )
+
+        site.worker.kill()
+        assert analysis_states(site) == [("running", 1)]
+        site.worker.start()
+
+        require_delivered_once(site, film)
+        assert analysis_states(site) == [("done", 2)]
+
+
+def test_node_killed_between_the_answer_and_the_ledger(
+    make_site: MakeSite, film: list[Dataset]
+) -> None:
+    site = make_site()
+    with running(site, "archive", "broker", "node", "worker"):
+        ledger = sqlite3.connect(site.folder / "spool" / "ledger.sqlite", timeout=30)
+        ledger.isolation_level = None
+        ledger.execute("BEGIN IMMEDIATE")  # the registrar cannot write, reception goes on
+
+        assert all_stored(send(film, site.node_port))
+        site.node.kill()
+        assert ledger.execute("SELECT count(*) FROM instances").fetchone() == (0,)
+        ledger.rollback()
+        ledger.close()
+        site.start_node()
+
+        require_delivered_once(site, film)
+
+
+def test_broker_killed_and_its_data_gone(make_site: MakeSite, film: list[Dataset]) -> None:
+    site = make_site()
+    with running(site, "archive", "broker", "node"):
+        assert all_stored(send(film, site.node_port))
+        wait_for(lambda: _dispatched(site), seconds=60, what="the analysis is in the queue")
+
+        site.broker.kill()
+        site.broker.lose_data()
+        site.broker.start()
+        site.worker.start()
+
+        require_delivered_once(site, film)
+
+
+def test_task_that_kills_its_process_every_time_ends_as_failed(
+    make_site: MakeSite, film: list[Dataset], tmp_path: Path
+) -> None:
+    site = make_site(maximum_attempts=3, lease_seconds=2)
+    patch = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    site.worker.environment = {**site.environment, **_patched_python(tmp_path, patch)}
+    with running(site, "archive", "broker", "node", "worker"):
+        assert all_stored(send(film, site.node_port))
+        uid = film[0].StudyInstanceUID
+
+        site.wait_for_condition(uid, "failed", seconds=WITHIN_SECONDS)
+
+        assert analysis_states(site) == [("failed", 3)]
+        assert "given up after 3 attempts" in site.studies()[uid]["reason"]
+
+        site.worker.stop()
+        site.worker.environment = site.environment
+        site.worker.start()
+        assert site.run("retry", uid).returncode == 0
+        require_delivered_once(site, film)
+
+
+def test_archive_that_is_down_gets_everything_when_it_is_back(
+    make_site: MakeSite, film: list[Dataset]
+) -> None:
+    site = make_site()
+    uid = film[0].StudyInstanceUID
+    with running(site, "broker", "node", "worker"):
+        assert all_stored(send(film, site.node_port))
+        wait_for(
+            lambda: site.studies().get(uid, {}).get("reason", "").startswith("archive: "),
+            seconds=90,
+            what="the delivery is postponed with its reason",
+        )
+
+        site.archive.start()
+
+        require_delivered_once(site, film)
+
+
+def test_bare_command_loads_one_model_on_a_machine_of_64_cores(
+    make_site: MakeSite, film: list[Dataset], tmp_path: Path
+) -> None:
+    site = make_site()
+    site.worker.environment = {
+        **site.environment,
+        **_patched_python(tmp_path, "", cores=64),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    with running(site, "archive", "broker", "node", "worker"):
+        second = _as_another_study(film)
+        assert all_stored(send(film, site.node_port))
+        assert all_stored(send(second, site.node_port))
+
+        require_delivered_once(site, film)
+        require_delivered_once(site, second)
+
+        assert "concurrency: 1 (prefork)" in site.worker.output()
+        assert site.worker.output().count("model_loaded") == 1
+
+
+def test_messages_hold_numbers_only(make_site: MakeSite, film: list[Dataset]) -> None:
+    site = make_site()
+    with running(site, "archive", "broker", "node"):
+        assert all_stored(send(film, site.node_port))
+        wait_for(lambda: _dispatched(site), seconds=60, what="the analysis is in the queue")
+
+        message = _first_message(site)
+
+        assert json.loads(message["body_text"])[0] == [1]
+        text = json.dumps(message)
+        for word in (film[0].PatientID, "OPEN", "Specimen", film[0].StudyInstanceUID):
+            assert str(word) not in text
+
+
+def _dispatched(site: Site) -> bool:
+    with sqlite3.connect(site.folder / "spool" / "ledger.sqlite", timeout=30) as ledger:
+        query = "SELECT count(*) FROM analyses WHERE dispatched_at IS NOT NULL"
+        (count,) = ledger.execute(query).fetchone()
+    ledger.close()
+    return count == 1
+
+
+def _first_message(site: Site) -> dict[str, Any]:
+    import base64
+
+    import redis
+
+    with redis.Redis(port=site.broker.port) as client:
+        message = json.loads(client.lrange("gpu", 0, 0)[0])
+    return {**message, "body_text": base64.b64decode(message["body"]).decode()}
+
+
+def _patched_python(folder: Path, on_analyze: str, cores: int = 0) -> dict[str, str]:
+    """Return an environment in which every analysis first runs some code, by `sitecustomize`."""
+    lines = ["import sys"]
+    if cores:
+        lines += [
+            "import os, multiprocessing",
+            f"os.cpu_count = multiprocessing.cpu_count = lambda: {cores}",
+        ]
+    if on_analyze:
+        body = "\n".join(f"        {line}" for line in on_analyze.splitlines())
+        lines += [
+            "from mammoclip_core import engine",
+            "class Deadly(engine.Engine):",
+            "    def analyze(self, request):",
+            body,
+            "engine.Engine = Deadly",
+        ]
+    customised = folder / "customised"
+    customised.mkdir()
+    (customised / "sitecustomize.py").write_text("\n".join(lines) + "\n")
+    return {"PYTHONPATH": str(customised)}
+
+
+def _as_another_study(datasets: list[Dataset]) -> list[Dataset]:
+    changed = []
+    for dataset in datasets:
+        other = pydicom.dcmread(dataset.filename)
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            other[keyword].value = f"{dataset[keyword].value[:60]}.77"
+        other.file_meta.MediaStorageSOPInstanceUID = other.SOPInstanceUID
+        changed.append(other)
+    return changed

@@ -1,0 +1,36 @@
+"""Sending to the node as a scanner does: pynetdicom SCU, stored transfer syntaxes."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pynetdicom import AE
+
+
+def datasets_of(folder: Path) -> list[Dataset]:
+    return [pydicom.dcmread(file) for file in sorted(folder.glob("*.dcm"))]
+
+
+def send(
+    datasets: Iterable[Dataset], port: int, *, calling: str = "SCANNER", called: str = "MAMMOCLIP"
+) -> list[int | None]:
+    """Send data sets over one association; None stands for no answer or no accepted context."""
+    datasets = list(datasets)
+    entity = AE(ae_title=calling)
+    for dataset in datasets:
+        entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
+    association = entity.associate("127.0.0.1", port, ae_title=called)
+    assert association.is_established, "the node accepts the association"
+    try:
+        return [_status(association.send_c_store(dataset)) for dataset in datasets]
+    finally:
+        association.release()
+
+
+def _status(answer: Dataset) -> int | None:
+    return answer.get("Status")
+
+
+def all_stored(statuses: Sequence[int | None]) -> bool:
+    return all(status == 0x0000 for status in statuses)

@@ -1,0 +1,58 @@
+"""External validators, judged as their authors mean them."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from services import BIN, require_program
+
+JAVA_OPTIONS = (
+    "-Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
+)
+"""Java 17 limits XPath below what the validator's style sheets need."""
+
+KEPT_REPORT_WARNING = re.compile(
+    r"^Warning: .*\((111017|129715009),(DCM|SCT),.*: Content Item not in template$"
+)
+"""The reason is in docs/validator_messages.md."""
+
+KEPT_DUMP_WARNING = re.compile(r"^W: .*Specific ?Character ?Set")
+
+
+def dciodvfy_errors(file: Path) -> list[str]:
+    """Return the Error lines of the newest dciodvfy (the wheel's, else Debian's)."""
+    program = BIN / "dciodvfy"
+    command = [str(program if program.exists() else require_program("dciodvfy")), "-new", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    assert output.strip(), "dciodvfy says at least which IOD it checks"
+    return [line for line in output.splitlines() if line.startswith("Error")]
+
+
+def report_template_complaints(file: Path, template: str) -> list[str]:
+    """Return what DicomSRValidator has against a report; its exit code is always 0."""
+    done = subprocess.run(
+        [require_program("DicomSRValidator"), str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "JAVA_TOOL_OPTIONS": JAVA_OPTIONS},
+    )
+    output = done.stdout + done.stderr
+    assert f"Found Root Template {template}" in output, output
+    assert "Root Template Validation Complete" in output, output
+    wrong = re.compile(r"^(Error|Warning)|illegal relationship|Exception")
+    lines = [line for line in output.splitlines() if wrong.search(line)]
+    return [line for line in lines if not KEPT_REPORT_WARNING.match(line)]
+
+
+def dump_of_report(file: Path) -> str:
+    """Return dcmtk's reading of a report; an error of its is a failure."""
+    done = subprocess.run(
+        [require_program("dsrdump"), str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for line in done.stderr.splitlines():
+        assert KEPT_DUMP_WARNING.match(line), done.stderr
+    return done.stdout
