@@ -2,6 +2,7 @@
 
 NodeError
 ├── SettingsError                   the settings file has mistakes: all of them are in the message
+├── AddressError                    the listener's address cannot be used
 ├── RefusedError                    answered to the sender; nothing was kept
 │   ├── OutOfResourcesError             disk watermark or a limit; the sender may try later
 │   ├── SopClassNotSupportedError       a SOP Class that this sender may not store
@@ -31,6 +32,12 @@ class SettingsError(NodeError):
     """The settings have mistakes; the message lists every one with its key."""
 
     reason = "settings"
+
+
+class AddressError(NodeError):
+    """The listener's address is not the machine's, or its port is taken or privileged."""
+
+    reason = "address"
 
 
 class RefusedError(NodeError):

@@ -39,13 +39,12 @@ def running_node(settings: Settings) -> Iterator["Node"]:
     ------
     SpoolInUseError
         Another node process works on the spool.
-    OSError
+    AddressError
         The listener's address cannot be used.
     """
     spool = open_spool(settings)
     with spool.owned():
         database = Database(settings.ledger_url)
-        database.migrate()
         node = Node(settings, spool, database)
         node.start()
         try:
@@ -62,6 +61,7 @@ class Node:
         self._settings = settings
         self._database = database
         self._stopping = threading.Event()
+        self._ledger_ready = threading.Event()
         self._arrived = threading.Event()
         self._registrar = Registrar(spool, database, settings.receive, clock=utc_now)
         self._listener = Listener(
@@ -94,9 +94,7 @@ class Node:
         ]
 
     def start(self) -> None:
-        """Finish what a crash interrupted, then listen."""
-        self._registrar.finish_moves()
-        self._registrar.register_all()
+        """Listen at once: reception waits for no ledger and for no broker."""
         self._listener.start()
         for thread in self._threads:
             thread.start()
@@ -131,10 +129,16 @@ class Node:
             pause()
 
     def _register(self) -> None:
+        if not self._ledger_ready.is_set():
+            self._database.migrate()
+            self._registrar.finish_moves()
+            self._ledger_ready.set()
         self._arrived.clear()
         self._registrar.register_all()
 
     def _settle(self) -> None:
+        if not self._ledger_ready.is_set():
+            return
         # The listener first: what it lets go of afterwards is seen by the next tick.
         open_tokens = self._listener.open_tokens()
         with self._database.writing() as session:
@@ -145,6 +149,8 @@ class Node:
                 log.info("study_settled", study=study.study_instance_uid, revision=study.revision)
 
     def _dispatch(self) -> None:
+        if not self._ledger_ready.is_set():
+            return
         self._dispatcher.tick(utc_now())
 
     def _wait_for_arrival(self) -> None:

@@ -103,7 +103,8 @@ class Spool:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise SpoolInUseError(f"another node process works on {self.root}") from None
-            for leftover in (self.root / "partial").iterdir():
+            # Workers write their results through the same folder and may be at it.
+            for leftover in (self.root / "partial").glob("incoming-*"):
                 leftover.unlink()
             yield
 
@@ -117,7 +118,7 @@ class Spool:
         """
         if shutil.disk_usage(self.root).free < self._minimum_free_bytes:
             raise OutOfResourcesError("less free disk space than minimum_free_bytes")
-        self._write(chunks, self._incoming(receipt))
+        self._write(chunks, self._incoming(receipt), purpose="incoming")
 
     def incoming(self) -> list[Receipt]:
         """List what waits for the registrar, oldest first."""
@@ -163,7 +164,7 @@ class Spool:
         """Write one result object durably; return its place relative to the root."""
         place = f"results/{analysis_id}/{attempt}/{name}{_SUFFIX}"
         self._make_folder((self.root / place).parent)
-        self._write([content], self.root / place)
+        self._write([content], self.root / place, purpose="result")
         return place
 
     def file(self, place: str) -> Path:
@@ -187,8 +188,8 @@ class Spool:
             folder.mkdir(parents=True, exist_ok=True)
             _flush_folder(folder.parent)
 
-    def _write(self, chunks: Iterable[bytes | memoryview], target: Path) -> None:
-        partial = self.root / "partial" / secrets.token_hex(16)
+    def _write(self, chunks: Iterable[bytes | memoryview], target: Path, *, purpose: str) -> None:
+        partial = self.root / "partial" / f"{purpose}-{secrets.token_hex(16)}"
         try:
             with partial.open("xb") as stream:
                 for chunk in chunks:

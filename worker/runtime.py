@@ -17,7 +17,7 @@ from billiard import current_process
 from dicom_node.model_bundle import bundle_folder, pass_licence_gate
 from dicom_node.settings import Settings, load_settings
 from dicom_node.spool import Spool
-from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.work import Claim, Work, claim, renew
 from mammoclip_core.manifest import Manifest
 from worker.devices import device_of
@@ -100,9 +100,12 @@ class Runtime:
     def _beat(self, table: type[Work], held: Claim, stop: threading.Event) -> None:
         lease = timedelta(seconds=self.settings.work.lease_seconds)
         while not stop.wait(self.settings.work.heartbeat_seconds):
-            with self.database.writing() as session:
-                if not renew(session, table, held, until=datetime.now(UTC) + lease):
-                    return
+            try:
+                with self.database.writing() as session:
+                    if not renew(session, table, held, until=datetime.now(UTC) + lease):
+                        return
+            except DATABASE_TROUBLE as error:
+                log.warning("heartbeat_missed", reason=type(error).__name__)
 
 
 _runtimes: dict[int, Runtime] = {}

@@ -12,6 +12,7 @@ from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.sop_class import Verification
 
 from dicom_node.errors import (
+    AddressError,
     NodeError,
     NotAuthorisedError,
     OutOfResourcesError,
@@ -83,21 +84,27 @@ class Listener:
 
         Raises
         ------
-        OSError
+        AddressError
             The address is not the machine's, or the port is taken or privileged.
         """
+        address = (self._settings.host, self._settings.port)
         # The library's own log handlers cost a third of the throughput and quote data sets.
         _config.LOG_HANDLER_LEVEL = "none"
-        self._server = self._application_entity().start_server(
-            (self._settings.host, self._settings.port),
-            block=False,
-            evt_handlers=[
-                (evt.EVT_REQUESTED, self._handle_requested),
-                (evt.EVT_REJECTED, self._handle_rejected),
-                (evt.EVT_C_STORE, self._handle_c_store),
-                (evt.EVT_C_ECHO, self._handle_c_echo),
-            ],
-        )
+        try:
+            self._server = self._application_entity().start_server(
+                address,
+                block=False,
+                evt_handlers=[
+                    (evt.EVT_REQUESTED, self._handle_requested),
+                    (evt.EVT_REJECTED, self._handle_rejected),
+                    (evt.EVT_C_STORE, self._handle_c_store),
+                    (evt.EVT_C_ECHO, self._handle_c_echo),
+                ],
+            )
+        except OSError as error:
+            raise AddressError(
+                f"cannot listen on {address[0]} port {address[1]}: {error.strerror or error}"
+            ) from error
 
     def stop(self) -> None:
         """Close the port and abort what is open; senders will try again."""

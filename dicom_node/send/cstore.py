@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, _config
@@ -73,11 +72,10 @@ class CStoreSender:
         ):
             return _refused(item, "the destination does not take this SOP Class")
         try:
-            dataset = pydicom.dcmread(item.file)
+            # By its path: the file goes out as it lies there, never decoded and encoded again.
+            response = association.send_c_store(item.file)
         except (OSError, InvalidDicomError) as error:
             return _refused(item, f"the result file cannot be read: {type(error).__name__}")
-        try:
-            response = association.send_c_store(dataset)
         except RuntimeError as error:
             raise DestinationDownError("the association ended before all was sent") from error
         if "Status" not in response:

@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from dicom_node.errors import LedgerError
+
+DATABASE_TROUBLE: Final = SQLAlchemyError
+"""What a caller outside of the ledger may catch and outlast, such as a lock held too long."""
 
 _BUSY_SECONDS = 30
 
@@ -22,18 +26,32 @@ class Database:
     Parameters
     ----------
     url : SQLAlchemy URL
+
+    Raises
+    ------
+    LedgerError
+        The URL is none, or its driver is not installed; the message does not show the URL, which
+        may hold a password.
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
         self.engine = _engine(url)
+        self._file = _sqlite_file(self.engine)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         reading = self.engine.execution_options(sqlite_begin="DEFERRED")
         self._reading_sessions = sessionmaker(reading, expire_on_commit=False)
 
     def migrate(self) -> None:
-        """Bring the schema to this version, from nothing or from any earlier version."""
-        with self.engine.begin() as connection:
+        """Bring the schema to this version, from nothing or from any earlier version.
+
+        Raises
+        ------
+        LedgerError
+            The database does not answer.
+        """
+        if self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+        with _answering(), self.engine.begin() as connection:
             command.upgrade(_alembic(connection), "head")
 
     def require_schema(self) -> None:
@@ -42,10 +60,24 @@ class Database:
         Raises
         ------
         LedgerError
-            The tables are not there.
+            The tables are not there, or the database does not answer.
         """
-        if not inspect(self.engine).has_table("studies"):
+        if not self.has_tables():
             raise LedgerError("the ledger has no tables yet: start 'mammoclip-node serve' first")
+
+    def has_tables(self) -> bool:
+        """Tell whether a node has made the tables.
+
+        Raises
+        ------
+        LedgerError
+            The database does not answer.
+        """
+        # SQLite would make the file, perhaps as a user whose file the node could not write.
+        if self._file is not None and not self._file.exists():
+            return False
+        with _answering():
+            return inspect(self.engine).has_table("studies")
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -64,16 +96,35 @@ class Database:
         self.engine.dispose()
 
 
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise LedgerError(f"the ledger does not answer: {type(error).__name__}") from error
+
+
 def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
-    if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
+    try:
+        parsed = make_url(url)
+        # Values stay out of error messages, because these go to the log.
+        if parsed.get_backend_name() != "sqlite":
+            return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+        engine = create_engine(
+            parsed, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True
+        )
+    except (ArgumentError, ImportError) as error:
+        raise LedgerError(
+            f"ledger.url is not a URL of an installed database driver ({type(error).__name__})"
+        ) from error
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _sqlite_file(engine: Engine) -> Path | None:
+    file = engine.url.database
+    return Path(file) if engine.dialect.name == "sqlite" and file else None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
