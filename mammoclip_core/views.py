@@ -114,8 +114,9 @@ def view_position_of(dataset: HasAttributes) -> str:
     Returns
     -------
     str
-        View Position where it holds a mammographic view, else what View Code Sequence says;
-        empty where neither is known.
+        View Position where it holds a mammographic view, else what View Code Sequence says, else
+        Patient Orientation where it holds a view, which no legal value of it spells (CBIS-DDSM has
+        it so); empty where none is known.
 
     References
     ----------
@@ -128,7 +129,8 @@ def view_position_of(dataset: HasAttributes) -> str:
         position = VIEW_POSITIONS.get(_word(code, "CodeValue"))
         if position is not None:
             return position
-    return ""
+    orientation = _word(dataset, "PatientOrientation")
+    return orientation if orientation in _KNOWN_VIEWS else ""
 
 
 def view_modifiers_of(dataset: HasAttributes) -> tuple[str, ...]:

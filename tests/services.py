@@ -221,6 +221,7 @@ spool = "spool"
 [receive]
 port = {node_port}
 minimum_free_bytes = 100000000
+secondary_capture_senders = ["FILM"]
 [settling]
 idle_seconds = {idle_seconds}
 grace_seconds = 0.5

@@ -5,14 +5,15 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging
 
+from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
-from dicom_node.settings import load_settings
+from dicom_node.settings import Settings, load_settings
 from dicom_node.studies.dispatch import celery_configuration
 from worker.devices import default_concurrency
 
 
 def _configuration() -> dict[str, Any]:
-    settings = load_settings()
+    settings = _settings()
     return {
         **celery_configuration(settings.broker.url.get_secret_value()),
         "worker_concurrency": default_concurrency(),
@@ -27,4 +28,12 @@ app.add_defaults(_configuration)
 
 @setup_logging.connect
 def _configure_logs(**_options: object) -> None:
-    configure_logs(load_settings().log_format)
+    configure_logs(_settings().log_format)
+
+
+def _settings() -> Settings:
+    """Read the settings, or end the command with their mistakes instead of a traceback."""
+    try:
+        return load_settings()
+    except SettingsError as error:
+        raise SystemExit(f"worker: {error}") from error

@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sending import all_stored, datasets_of, send
-from services import Site, running, wait_for
+from services import Site, require_test_data, running, wait_for
 
 FILM = Path(__file__).parents[2] / "deploy" / "demo" / "studies" / "film"
 
@@ -149,6 +149,19 @@ def test_late_image_makes_a_new_revision_that_names_its_predecessor(site: Site) 
     (instance,) = series.ReferencedSOPSequence
     assert instance.ReferencedSOPInstanceUID == reports[0].SOPInstanceUID
     assert reports[0].SeriesInstanceUID == reports[1].SeriesInstanceUID
+
+
+def test_film_as_secondary_capture_is_analysed_from_its_configured_sender_only(
+    site: Site,
+) -> None:
+    (image, *_) = datasets_of(require_test_data() / "open" / "film_headers_as_published")
+    uid = image.StudyInstanceUID
+
+    assert send([image], site.node_port, calling="SCANNER") == [0x0124]
+    assert all_stored(send([image], site.node_port, calling="FILM"))
+    site.wait_for_condition(uid, "delivered")
+
+    assert len(held(site, uid)["OT"]) == 1
 
 
 def test_results_that_the_archive_sends_round_change_nothing(site: Site) -> None:

@@ -136,3 +136,18 @@ def test_odd_values_raise_nothing(read: Callable[[Any], Any], value: Any) -> Non
         (),
         "CC",
     }
+
+
+@pytest.mark.parametrize(
+    ("orientation", "view"), [("CC", "CC"), ("MLO", "MLO"), (["A", "FR"], ""), ("A", "")]
+)
+def test_view_that_stands_in_patient_orientation_is_read_there(
+    orientation: str | list[str], view: str
+) -> None:
+    assert view_position_of(dataset_with(PatientOrientation=orientation)) == view
+
+
+def test_view_position_speaks_before_patient_orientation() -> None:
+    dataset = dataset_with(ViewPosition="MLO", PatientOrientation="CC")
+
+    assert view_position_of(dataset) == "MLO"
