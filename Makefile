@@ -1,0 +1,96 @@
+# Everything a person types. "make help" lists it.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install --disable-pip-version-check
+# Another index for torch, for example https://download.pytorch.org/whl/cpu (small, no CUDA)
+TORCH_INDEX ?=
+# Folder with your own DICOM files for "make demo"
+STUDY ?=
+
+TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools \
+	pixelmed-apps default-jre-headless redis-server
+
+ifeq ($(origin MAMMOCLIP_TEST_DATA),undefined)
+ifneq ($(wildcard ../shared/data/README.md),)
+export MAMMOCLIP_TEST_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-programs chaos bench lint format clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@echo "Variables:  PYTHON=python3.12  TORCH_INDEX=URL  STUDY=FOLDER (demo)"
+
+demo: $(VENV)/.demo-installed ## send sample studies (or STUDY=FOLDER) through the whole system
+	$(RUN) -m deploy.demo.run $(if $(STUDY),--study "$(STUDY)")
+
+up: $(VENV)/.demo-installed ## run everything in the foreground, for a real scanner to send to
+	$(RUN) -m deploy.up
+
+test: $(VENV)/.dev-installed test-programs ## run the tests, with real services where they are installed
+	$(RUN) -m pytest
+
+chaos: $(VENV)/.dev-installed test-programs ## the long form of the tests that kill and starve
+	MAMMOCLIP_CHAOS=long $(RUN) -m pytest tests/chaos
+
+bench: $(VENV)/.dev-installed ## run every benchmark and print one table
+	$(RUN) benchmarks
+
+lint: $(VENV)/.dev-installed ## style, format, types, import contracts
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m mypy -p deploy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.dev-installed ## write the format that lint asks for
+	$(RUN) -m ruff check --fix-only .
+	$(RUN) -m ruff format .
+
+clean: ## remove the environment, runs and caches; never the data of "make up"
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build *.egg-info
+
+$(RUN):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "python3 -m venv does not work here; on Debian: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.torch-installed: | $(RUN)
+ifneq ($(TORCH_INDEX),)
+	$(INSTALL) --index-url "$(TORCH_INDEX)" torch torchvision
+endif
+	@touch $@
+
+$(VENV)/.demo-installed: pyproject.toml | $(VENV)/.torch-installed
+	@echo "Installing into $(VENV); torch with CUDA is 3 GB, TORCH_INDEX names a smaller one (README)"
+	$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml | $(VENV)/.torch-installed
+	$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.demo-installed
+
+# Installing needs root and a Debian-like system; without them the tests say what they miss.
+test-programs:
+	@command -v dpkg-query > /dev/null || { \
+		echo "Not a Debian-like system: tests that need Orthanc, dcmtk, dicom3tools or PixelMed"; \
+		echo "run only where these programs are found."; exit 0; }; \
+	missing=""; for package in $(TEST_PACKAGES); do \
+		dpkg-query -W -f='$${Status}' $$package 2> /dev/null | grep -q 'ok installed' \
+			|| missing="$$missing $$package"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" -ne 0 ]; then \
+		echo "Not installed:$$missing"; \
+		echo "Tests that need them are not run. To run them, as root: apt-get install$$missing"; \
+		exit 0; \
+	fi; \
+	echo "Installing for the tests:$$missing"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing

@@ -1,0 +1,89 @@
+"""The one form in which every benchmark gives its result, and the table made of it."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+# The folder deploy is not installed with the packages; a benchmark may be run from anywhere.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One figure, and what it is held against.
+
+    Attributes
+    ----------
+    against, theirs, ratio : the anchor measured in the same run; empty or None where there is none
+    """
+
+    measure: str
+    unit: str
+    ours: float
+    against: str = ""
+    theirs: float | None = None
+    ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The result of one benchmark, with the conditions that it was made under."""
+
+    benchmark: str
+    rows: list[Row]
+    conditions: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write the report as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+def read_report(path: Path) -> Report:
+    """Read a report that a benchmark wrote."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return Report(**{**document, "rows": [Row(**row) for row in document["rows"]]})
+
+
+def machine() -> dict[str, Any]:
+    """Return what has to stand beside any figure of this machine."""
+    return {
+        "processors": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+
+
+def show(reports: Iterable[Report]) -> None:
+    """Print reports as one table."""
+    table = Table(title="Benchmarks", title_justify="left")
+    for heading in ("benchmark", "measure", "ours", "theirs", "ratio", "against", "unit"):
+        table.add_column(heading, overflow="fold")
+    notes = []
+    for report in reports:
+        notes.append(f"{report.benchmark}: {report.conditions}")
+        for number, row in enumerate(report.rows):
+            table.add_row(
+                report.benchmark if number == 0 else "",
+                row.measure,
+                f"{row.ours:.1f}",
+                "" if row.theirs is None else f"{row.theirs:.1f}",
+                "" if row.ratio is None else f"{row.ratio:.2f}",
+                row.against,
+                row.unit,
+            )
+        table.add_section()
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 140
+    console.print(table)
+    for note in notes:
+        console.print(note, soft_wrap=True)

@@ -1,0 +1,15 @@
+-- Orthanc sends every mammography series to the node once nothing more arrives for it.
+--
+-- In Orthanc's configuration:
+--   "LuaScripts": ["/etc/orthanc/route.lua"],
+--   "DicomModalities": { "mammoclip": ["MAMMOCLIP", "node.example", 11112] },
+--   "StableAge": 30
+--
+-- Only Modality MG: the node's own results come back as SR, SEG and OT, and must not go round.
+
+function OnStableSeries(seriesId, tags, metadata)
+  if tags['Modality'] == 'MG' then
+    local job = { Resources = { seriesId }, Synchronous = false }
+    RestApiPost('/modalities/mammoclip/store', DumpJson(job, true))
+  end
+end
