@@ -12,6 +12,7 @@ from dicom_node.errors import DestinationDownError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.settings import DicomDestination, DicomwebDestination, Settings
 from dicom_node.studies.dispatch import GPU_QUEUE, Broker
+from dicom_node.studies.ledger.database import Database
 
 
 def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
@@ -19,6 +20,7 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
     yield "settings", None
     yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
     yield _tried(f"spool {settings.spool}", lambda: _check_space(settings))
+    yield _tried("ledger", lambda: _check_ledger(settings))
     broker = Broker(settings.broker.url.get_secret_value())
     yield _tried("broker", lambda: broker.waiting(GPU_QUEUE))
     for destination in settings.destinations:
@@ -41,6 +43,14 @@ def _check_space(settings: Settings) -> None:
     free = shutil.disk_usage(folder).free
     if free < settings.receive.minimum_free_bytes:
         raise NodeError(f"{free} bytes free, fewer than receive.minimum_free_bytes")
+
+
+def _check_ledger(settings: Settings) -> None:
+    database = Database(settings.ledger_url)
+    try:
+        database.has_tables()
+    finally:
+        database.close()
 
 
 def _check_destination(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dicom_node.errors import NodeError
+from dicom_node.errors import LedgerError, NodeError
 
 if TYPE_CHECKING:
     from dicom_node.settings import Settings
@@ -62,9 +62,11 @@ def check(config: ConfigOption = None) -> None:
     Example: mammoclip-node check --config /etc/mammoclip.toml
     """
     from dicom_node.checks import run_checks
+    from dicom_node.logs import configure_logs
 
     with _one_line_errors():
         settings = _settings(config)
+        configure_logs(settings.log_format)
         failed = 0
         for name, problem in run_checks(settings):
             failed += problem is not None
@@ -111,11 +113,11 @@ def studies(
     with _one_line_errors(), _ledger(config) as (_, database), database.reading() as session:
         summaries = reading.summaries(session, limit=limit)
         strays = reading.strays(session, limit=limit)
-    document = {"studies": [asdict(one) for one in summaries], "set_aside": strays}
-    if not _emit(document, as_json=as_json, json_out=json_out):
-        _show(studies_table(summaries))
-        if strays:
-            _show(strays_table(strays))
+        document = {"studies": [asdict(one) for one in summaries], "set_aside": strays}
+        if not _emit(document, as_json=as_json, json_out=json_out):
+            _show(studies_table(summaries))
+            if strays:
+                _show(strays_table(strays))
 
 
 @app.command()
@@ -134,10 +136,10 @@ def show(
 
     with _one_line_errors(), _ledger(config) as (_, database), database.reading() as session:
         dossier = reading.dossier(session, reading.find_study(session, study))
-    document = {**dossier, "summary": asdict(dossier["summary"])}
-    if not _emit(document, as_json=as_json, json_out=json_out):
-        for table in dossier_tables(dossier):
-            _show(table)
+        document = {**dossier, "summary": asdict(dossier["summary"])}
+        if not _emit(document, as_json=as_json, json_out=json_out):
+            for table in dossier_tables(dossier):
+                _show(table)
 
 
 @app.command()
@@ -154,7 +156,7 @@ def retry(study: StudyArgument, config: ConfigOption = None) -> None:
     with _one_line_errors(), _ledger(config) as (settings, database):
         with database.writing() as session:
             done = judge_again(session, open_spool(settings), study)
-            done = done or retry_study(session, study, at=datetime.now(UTC))
+            done += retry_study(session, study, at=datetime.now(UTC))
         for line in done:
             typer.echo(line)
         if not done:
@@ -191,13 +193,15 @@ def _settings(config: Path | None) -> "Settings":
 
 @contextmanager
 def _ledger(config: Path | None) -> Iterator[tuple["Settings", "Database"]]:
-    from dicom_node.studies.ledger.database import Database
+    from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 
     settings = _settings(config)
     database = Database(settings.ledger_url)
     try:
         database.require_schema()
         yield settings, database
+    except DATABASE_TROUBLE as error:
+        raise LedgerError(f"the ledger does not answer: {type(error).__name__}") from error
     finally:
         database.close()
 

@@ -2,10 +2,15 @@
 
 import logging
 import sys
+import traceback
+import warnings
 from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
+
+from dicom_node.errors import NodeError
+from mammoclip_core.errors import CoreError
 
 ALLOWED_KEYS: Final = frozenset(
     {
@@ -49,7 +54,10 @@ ALLOWED_KEYS: Final = frozenset(
 """A key that is not here is dropped, so that a new one cannot leak a name."""
 
 _QUIET: Final = ("pynetdicom", "pydicom", "highdicom", "dicomweb_client", "alembic", "urllib3")
-"""Libraries whose own lines may quote data sets: only their errors pass, without arguments."""
+"""Libraries whose own lines and warnings may quote data sets."""
+
+_OUR_OWN: Final = (NodeError, CoreError)
+"""Errors whose messages hold no patient data."""
 
 
 def configure_logs(log_format: str) -> None:
@@ -57,7 +65,9 @@ def configure_logs(log_format: str) -> None:
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[
@@ -65,7 +75,7 @@ def configure_logs(log_format: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _keep_allowed_keys,
-            structlog.processors.format_exc_info,
+            _tell_where_it_failed,
             renderer,
         ],
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
@@ -73,9 +83,31 @@ def configure_logs(log_format: str) -> None:
     )
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
 
 
 def _keep_allowed_keys(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     return {key: value for key, value in event.items() if key in ALLOWED_KEYS}
+
+
+def _tell_where_it_failed(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    if event.pop("exc_info", None):
+        error = sys.exc_info()[1]
+        if error is not None:
+            event["exception"] = _traceback_of(error)
+    return event
+
+
+def _traceback_of(error: BaseException) -> str:
+    """Return where an error came from, without the words of libraries: they quote values."""
+    former = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    before = "" if former is None else f"{_traceback_of(former)}\nand then\n"
+    words = f": {error}" if isinstance(error, _OUR_OWN) else ""
+    if isinstance(error, OSError):
+        words = f": {error.strerror}"
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{before}{frames}{type(error).__qualname__}{words}"

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -43,15 +43,13 @@ def running_node(settings: Settings) -> Iterator["Node"]:
         The listener's address cannot be used.
     """
     spool = open_spool(settings)
-    with spool.owned():
-        database = Database(settings.ledger_url)
+    with spool.owned(), closing(Database(settings.ledger_url)) as database:
         node = Node(settings, spool, database)
         node.start()
         try:
             yield node
         finally:
             node.stop()
-            database.close()
 
 
 class Node:
@@ -131,7 +129,6 @@ class Node:
     def _register(self) -> None:
         if not self._ledger_ready.is_set():
             self._database.migrate()
-            self._registrar.finish_moves()
             self._ledger_ready.set()
         self._arrived.clear()
         self._registrar.register_all()
@@ -139,8 +136,9 @@ class Node:
     def _settle(self) -> None:
         if not self._ledger_ready.is_set():
             return
-        # The listener first: what it lets go of afterwards is seen by the next tick.
-        open_tokens = self._listener.open_tokens()
+        # In this order: what the listener lets go of lies in the spool by then, and what has left
+        # the spool is in the ledger.
+        open_tokens = self._listener.open_tokens() | self._registrar.waiting_associations()
         with self._database.writing() as session:
             settled = settle_ready(
                 session, open_associations=open_tokens, patience=self._patience, at=utc_now()

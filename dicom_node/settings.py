@@ -1,6 +1,7 @@
 """The settings: one TOML file and the environment, read once, checked whole, handed down."""
 
 import os
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -24,6 +25,9 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
+)
+from pydantic_settings import (
+    SettingsError as SourceError,
 )
 
 from dicom_node.errors import SettingsError
@@ -95,8 +99,8 @@ class ModelSettings(_Section):
 class LedgerSettings(_Section):
     """Where the ledger is."""
 
-    url: str | None = None
-    """SQLAlchemy URL; without it an SQLite file beside the spool."""
+    url: SecretStr | None = None
+    """SQLAlchemy URL; without it an SQLite file in the spool."""
 
 
 class BrokerSettings(_Section):
@@ -224,7 +228,9 @@ class Settings(BaseSettings):
     @property
     def ledger_url(self) -> str:
         """Return the SQLAlchemy URL of the ledger."""
-        return self.ledger.url or f"sqlite:///{self.spool.absolute() / 'ledger.sqlite'}"
+        if self.ledger.url is not None:
+            return self.ledger.url.get_secret_value()
+        return f"sqlite:///{self.spool.absolute() / 'ledger.sqlite'}"
 
     def destination(self, name: str) -> DicomDestination | DicomwebDestination | None:
         """Return the destination of this name, or None where it is not configured any more."""
@@ -272,6 +278,11 @@ def load_settings(given: Path | None = None) -> Settings:
         raise SettingsError(f"{path} is not TOML: {error}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} is not UTF-8 text") from error
+    except SourceError as error:
+        raise SettingsError(
+            f"environment: {error}; lists and tables are written as JSON there, for example "
+            '["ROOM1", "ROOM2"]'
+        ) from error
     except ValidationError as error:
         raise SettingsError(f"{path} has mistakes:\n" + "\n".join(_mistakes(error))) from error
     return _anchored(settings, path.absolute().parent)
@@ -296,4 +307,13 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     if settings.model.bundle is not None:
         bundle = folder / settings.model.bundle.expanduser()
         changed["model"] = settings.model.model_copy(update={"bundle": bundle})
+    if settings.ledger.url is not None:
+        url = _anchored_url(settings.ledger.url.get_secret_value(), folder)
+        changed["ledger"] = settings.ledger.model_copy(update={"url": SecretStr(url)})
     return settings.model_copy(update=changed)
+
+
+def _anchored_url(url: str, folder: Path) -> str:
+    """Let an SQLite file count from the settings' folder, or node and worker would have two."""
+    match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^/:].*)", url)
+    return url if match is None else f"{match[1]}{folder / match[2]}"

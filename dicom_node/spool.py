@@ -18,7 +18,7 @@ from typing import Final, Self
 from dicom_node.errors import NodeError, OutOfResourcesError
 
 _SUFFIX: Final = ".dcm"
-_RECEIPT_PATTERN: Final = re.compile(r"^(\d{19})-([0-9a-f]{16})-([0-9a-f]{8})$")
+_RECEIPT_PATTERN: Final = re.compile(r"([0-9]{19})-([0-9a-f]{16})-([0-9a-f]{8})")
 _OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -46,7 +46,7 @@ class Receipt:
     @classmethod
     def parse(cls, name: str) -> Self | None:
         """Read a receipt back from a file's stem; None for a file that is not the spool's."""
-        match = _RECEIPT_PATTERN.match(name)
+        match = _RECEIPT_PATTERN.fullmatch(name)
         return cls(int(match[1]), match[2], match[3]) if match else None
 
     @property
@@ -122,8 +122,8 @@ class Spool:
 
     def incoming(self) -> list[Receipt]:
         """List what waits for the registrar, oldest first."""
-        names = (entry.name for entry in os.scandir(self.root / "incoming"))
-        receipts = (Receipt.parse(name.removesuffix(_SUFFIX)) for name in names)
+        files = (self.root / "incoming").glob(f"*{_SUFFIX}")
+        receipts = (Receipt.parse(file.name.removesuffix(_SUFFIX)) for file in files)
         return sorted(receipt for receipt in receipts if receipt is not None)
 
     def incoming_file(self, receipt: Receipt) -> Path:
@@ -153,16 +153,29 @@ class Spool:
         """Delete an object from ``incoming`` of which the spool holds an equal copy."""
         self._incoming(receipt).unlink(missing_ok=True)
 
-    def take_back(self, place: str) -> Receipt:
-        """Put an object that was set aside before the registrar once more."""
+    def take_back(self, place: str) -> Receipt | None:
+        """Put an object that was set aside before the registrar once more.
+
+        None where it is not there: it was taken back before by a process that was then killed.
+        """
         receipt = Receipt.new(new_association_token())
-        (self.root / place).rename(self._incoming(receipt))
+        try:
+            self.file(place).rename(self._incoming(receipt))
+        except FileNotFoundError:
+            return None
         _flush_folder(self.root / "incoming")
         return receipt
 
-    def keep_result(self, content: bytes, analysis_id: int, attempt: int, name: str) -> str:
-        """Write one result object durably; return its place relative to the root."""
-        place = f"results/{analysis_id}/{attempt}/{name}{_SUFFIX}"
+    def keep_result(self, content: bytes, analysis_id: int, version: int, name: str) -> str:
+        """Write one result object durably; return its place relative to the root.
+
+        Parameters
+        ----------
+        version : of the claim under which it is made
+            It never comes back, as the count of attempts does: a worker that lost its lease
+            writes beside its successor, not over it.
+        """
+        place = f"results/{analysis_id}/{version}/{name}{_SUFFIX}"
         self._make_folder((self.root / place).parent)
         self._write([content], self.root / place, purpose="result")
         return place
@@ -185,7 +198,8 @@ class Spool:
 
     def _make_folder(self, folder: Path) -> None:
         if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
+            self._make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
             _flush_folder(folder.parent)
 
     def _write(self, chunks: Iterable[bytes | memoryview], target: Path, *, purpose: str) -> None:

@@ -58,16 +58,19 @@ class NothingAnalysedError(NodeError):
 def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
     """Analyse the study as the ledger knows it now, and record how it ended."""
     try:
-        _attempt(node, held, analysis)
+        try:
+            _attempt(node, held, analysis)
+        except OvertakenError:
+            raise
+        except NothingAnalysedError as error:
+            _end_badly(node, held, str(error), final=True)
+        except (CoreError, NodeError) as error:
+            _end_badly(node, held, str(error), final=False)
+        except Exception as error:
+            log.exception("analysis_broke", reason=type(error).__name__)
+            _end_badly(node, held, f"unexpected error: {type(error).__name__}", final=False)
     except OvertakenError:
         log.warning("analysis_overtaken", attempt=held.attempt)
-    except NothingAnalysedError as error:
-        _end_badly(node, held, str(error), final=True)
-    except (CoreError, NodeError) as error:
-        _end_badly(node, held, str(error), final=False)
-    except Exception as error:
-        log.exception("analysis_broke", reason=type(error).__name__)
-        _end_badly(node, held, f"unexpected error: {type(error).__name__}", final=False)
 
 
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
@@ -156,7 +159,7 @@ def _kept_results(
             sop_class_uid=str(dataset.SOPClassUID),
             sop_instance_uid=str(dataset.SOPInstanceUID),
             series_instance_uid=str(dataset.SeriesInstanceUID),
-            place=node.spool.keep_result(buffer.getvalue(), held.id, held.attempt, name),
+            place=node.spool.keep_result(buffer.getvalue(), held.id, held.version, name),
         )
 
 
@@ -205,16 +208,21 @@ def _built_results(
 def _sources(node: Runtime, order: _Order) -> Iterator["SourceInstance"]:
     from dicom_node.objects.results import SourceInstance
 
-    chosen = {row.sop_instance_uid for row, _ in order.chosen}
-    stated = {image.sop_instance_uid for image in order.left_out}
-    for row in order.instances:
-        if row.reason == _ANOTHER_PATIENT or row.sop_instance_uid not in chosen | stated:
-            continue
+    chosen = {row.sop_instance_uid: row for row, _ in order.chosen}
+    for row in chosen.values():
         path = node.spool.file(row.place)
         yield SourceInstance(
             dataset=pydicom.dcmread(path, stop_before_pixels=True),
-            pixels=partial(_stored_values, path) if row.sop_instance_uid in chosen else None,
+            pixels=partial(_stored_values, path),
         )
+    stated = {image.sop_instance_uid for image in order.left_out} - chosen.keys()
+    # The newest row of a UID: an object that was judged again lies where its last row says.
+    newest = {row.sop_instance_uid: row for row in order.instances if row.place}
+    for uid in sorted(stated & newest.keys()):
+        row = newest[uid]
+        if row.reason != _ANOTHER_PATIENT:
+            path = node.spool.file(row.place)
+            yield SourceInstance(dataset=pydicom.dcmread(path, stop_before_pixels=True))
 
 
 def _stored_values(path: Path) -> "NDArray[np.integer[Any]]":

@@ -4,6 +4,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
+from click import ClickException
 
 from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
@@ -32,8 +33,8 @@ def _configure_logs(**_options: object) -> None:
 
 
 def _settings() -> Settings:
-    """Read the settings, or end the command with their mistakes instead of a traceback."""
+    """Read the settings; Celery's command shows their mistakes as its own, without a traceback."""
     try:
         return load_settings()
     except SettingsError as error:
-        raise SystemExit(f"worker: {error}") from error
+        raise ClickException(str(error)) from error

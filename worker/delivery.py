@@ -19,12 +19,15 @@ log = structlog.get_logger("worker.deliver")
 def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
     """Send what the destination has not taken yet, and record how it ended."""
     try:
-        _attempt(node, held, delivery)
+        try:
+            _attempt(node, held, delivery)
+        except OvertakenError:
+            raise
+        except Exception as error:
+            log.exception("delivery_failed", reason=type(error).__name__)
+            _postpone(node, held, delivery, f"unexpected error: {type(error).__name__}")
     except OvertakenError:
         log.warning("delivery_overtaken", destination=delivery.destination)
-    except Exception as error:
-        log.exception("delivery_failed", reason=type(error).__name__)
-        _postpone(node, held, delivery, f"unexpected error: {type(error).__name__}")
 
 
 def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:

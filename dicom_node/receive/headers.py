@@ -15,17 +15,20 @@ from dicom_node.errors import SetAsideError
 from dicom_node.objects.recognition import is_own_result
 from dicom_node.receive.patient import patient_digest
 from dicom_node.receive.storage_classes import (
+    DIGITAL_MAMMOGRAPHY_FOR_PROCESSING,
     MAMMOGRAM_CLASSES,
     SECONDARY_CAPTURE_CLASSES,
     TOMOSYNTHESIS_CLASSES,
 )
 from dicom_node.studies.ledger.registering import InstanceFacts
+from dicom_node.studies.selection import FOR_PRESENTATION, FOR_PROCESSING
 from mammoclip_core.views import laterality_of, view_modifiers_of, view_position_of
 
 # Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.
 _UID_PATTERN: Final = re.compile(r"^[0-9]+(\.[0-9]+)+$")
 _LONGEST_UID: Final = 64
 _DEFER_BYTES: Final = 4096
+_PIXEL_DATA: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _MAGNIFIED: Final = 1.4
 _SPECIMEN_VIEW: Final = "127457009"
 
@@ -54,28 +57,47 @@ def read_header(
     file: Path, *, secondary_capture_senders: frozenset[str], maximum_bytes: int
 ) -> Reading:
     """Read one received file; never raises for what is in it."""
+    calling = ""
     try:
-        _check_inflated_size(file, maximum_bytes)
-        dataset = pydicom.dcmread(file, defer_size=_DEFER_BYTES)
-        calling = str(dataset.file_meta.get("SendingApplicationEntityTitle", "")).strip()
+        meta = pydicom.filereader.read_file_meta_info(file)
+        calling = str(meta.get("SendingApplicationEntityTitle", "")).strip()
+        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            _check_inflated_size(file, maximum_bytes)
+        dataset, has_pixels = _read_up_to_pixels(file)
         facts = _identity(dataset)
         problem: SetAsideError | None = None
         try:
             facts = _described(dataset, facts, calling in secondary_capture_senders)
         except SetAsideError as error:
             problem = error
+        if problem is None and not has_pixels:
+            problem = SetAsideError("no-pixel-data", "the image has no pixel data")
     except SetAsideError as error:
-        return Reading(facts=None, problem=error)
+        return Reading(facts=None, problem=error, calling_ae_title=calling)
     except Exception as error:  # noqa: BLE001  hostile bytes provoke any error, none stops the next object
         detail = f"not a readable DICOM data set ({type(error).__name__})"
-        return Reading(facts=None, problem=SetAsideError("unreadable-object", detail))
+        problem = SetAsideError("unreadable-object", detail)
+        return Reading(facts=None, problem=problem, calling_ae_title=calling)
     return Reading(facts=facts, problem=problem, calling_ae_title=calling)
 
 
+def _read_up_to_pixels(file: Path) -> tuple[Dataset, bool]:
+    """Read what stands before the pixel data, however these end, and tell whether they begin."""
+    lengths: list[int] = []
+
+    def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
+        if tag in _PIXEL_DATA:
+            lengths.append(length)
+        return tag in _PIXEL_DATA
+
+    with file.open("rb") as stream:
+        dataset = pydicom.filereader.read_partial(
+            stream, stop_when=at_pixels, defer_size=_DEFER_BYTES
+        )
+    return dataset, any(lengths)
+
+
 def _check_inflated_size(file: Path, maximum_bytes: int) -> None:
-    meta = pydicom.filereader.read_file_meta_info(file)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     size = 0
     with file.open("rb") as stream:
@@ -155,21 +177,24 @@ def _as_mammogram(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:
         facts,
         laterality=laterality_of(dataset),
         view_position=view_position_of(dataset),
-        presentation_intent=str(dataset.get("PresentationIntentType") or "").strip().upper()[:16],
+        presentation_intent=_presentation_intent(dataset, facts.sop_class_uid),
         left_out_reason=_left_out_reason(dataset),
     )
-    missing = None
-    if "PixelData" not in dataset:
-        missing = SetAsideError("no-pixel-data", "the image has no pixel data")
-    elif described.left_out_reason:
+    if described.left_out_reason:
         return described
-    elif not described.laterality:
-        missing = SetAsideError("no-laterality", "the image does not say which breast it shows")
-    elif not described.view_position:
-        missing = SetAsideError("no-view", "the image does not say which view it is")
-    if missing is not None:
-        raise missing
+    if not described.laterality:
+        raise SetAsideError("no-laterality", "the image does not say which breast it shows")
+    if not described.view_position:
+        raise SetAsideError("no-view", "the image does not say which view it is")
     return described
+
+
+def _presentation_intent(dataset: Dataset, sop_class_uid: str) -> str:
+    """Return the intent in the standard's words; empty where neither class nor header says it."""
+    if sop_class_uid == DIGITAL_MAMMOGRAPHY_FOR_PROCESSING:
+        return FOR_PROCESSING
+    told = str(dataset.get("PresentationIntentType") or "").strip().upper()
+    return told if told in {FOR_PRESENTATION, FOR_PROCESSING} else ""
 
 
 def _left_out_reason(dataset: Dataset) -> str:
@@ -179,7 +204,11 @@ def _left_out_reason(dataset: Dataset) -> str:
     if "LOCALIZER" in image_type:
         return "localiser"
     codes = [str(item.get("CodeValue", "")) for item in dataset.get("ViewCodeSequence") or []]
-    if _SPECIMEN_VIEW in codes or dataset.get("SpecimenDescriptionSequence"):
+    if (
+        _SPECIMEN_VIEW in codes
+        or view_position_of(dataset) == "SPECIMEN"
+        or dataset.get("SpecimenDescriptionSequence")
+    ):
         return "specimen image"
     for modifier in view_modifiers_of(dataset):
         if modifier in _LEFT_OUT_MODIFIERS:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
@@ -17,10 +18,12 @@ from dicom_node.studies.ledger.registering import (
     InstanceFacts,
     Verdict,
     confirm_filed,
+    confirm_lost,
     enter,
     enter_set_aside,
     entered,
     is_own_result,
+    is_set_aside_already,
 )
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance
@@ -48,16 +51,38 @@ class Registrar:
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._broken: set[Receipt] = set()
 
     def register_all(self) -> int:
-        """Register everything that waits; returns how many objects it was."""
+        """Register everything that waits; returns how many objects it was.
+
+        An object that breaks the registrar is told of once, stays where it is and keeps no other
+        waiting; a ledger that is down ends the step.
+        """
+        self.finish_moves()
         receipts = self._spool.incoming()
         for receipt in receipts:
-            self._register(receipt)
+            try:
+                self._register(receipt)
+            except OperationalError:
+                raise
+            except Exception as error:  # whatever one object provokes, the next one is registered
+                if receipt not in self._broken:
+                    log.exception(
+                        "registering_failed", receipt=str(receipt), reason=type(error).__name__
+                    )
+                self._broken.add(receipt)
+            else:
+                self._broken.discard(receipt)
         return len(receipts)
 
+    def waiting_associations(self) -> frozenset[str]:
+        """Return the tokens of associations with objects that are still to be registered."""
+        waiting = (one for one in self._spool.incoming() if one not in self._broken)
+        return frozenset(receipt.association for receipt in waiting)
+
     def finish_moves(self) -> None:
-        """After a crash: note what was moved but not confirmed."""
+        """After a crash or a failed write: note what was moved but not confirmed."""
         with self._database.reading() as session:
             received = select(Instance).where(Instance.state == InstanceState.RECEIVED)
             rows = list(session.scalars(received))
@@ -77,7 +102,13 @@ class Registrar:
     def _file(self, row: Instance) -> None:
         receipt = Receipt.parse(row.receipt)
         assert receipt is not None, "the registrar enters nothing else"
-        self._spool.file_away(receipt, row.place)
+        try:
+            self._spool.file_away(receipt, row.place)
+        except FileNotFoundError:
+            with self._database.writing() as session:
+                confirm_lost(session, session.get_one(Instance, row.id), at=self._clock())
+            log.warning("instance_lost", receipt=row.receipt, sop_instance=row.sop_instance_uid)
+            return
         if row.state is InstanceState.RECEIVED:
             with self._database.writing() as session:
                 confirm_filed(session, session.get_one(Instance, row.id), at=self._clock())
@@ -119,6 +150,8 @@ class Registrar:
                 except SetAsideError as error:
                     problem = error
         assert problem is not None, "an object without facts has a problem"
+        if is_set_aside_already(session, arrival, facts, reason=problem.reason_word):
+            return Verdict.REPEATED, None
         enter_set_aside(
             session,
             arrival,

@@ -2,11 +2,10 @@
 
 from typing import Final
 
+DIGITAL_MAMMOGRAPHY_FOR_PRESENTATION: Final = "1.2.840.10008.5.1.4.1.1.1.2"
+DIGITAL_MAMMOGRAPHY_FOR_PROCESSING: Final = "1.2.840.10008.5.1.4.1.1.1.2.1"
 MAMMOGRAM_CLASSES: Final = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.1.2",  # Digital Mammography X-Ray For Presentation
-        "1.2.840.10008.5.1.4.1.1.1.2.1",  # Digital Mammography X-Ray For Processing
-    }
+    {DIGITAL_MAMMOGRAPHY_FOR_PRESENTATION, DIGITAL_MAMMOGRAPHY_FOR_PROCESSING}
 )
 TOMOSYNTHESIS_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.13.1.3"})
 SECONDARY_CAPTURE_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.7"})

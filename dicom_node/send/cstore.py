@@ -9,13 +9,8 @@ from pynetdicom import AE, _config
 from pynetdicom.status import code_to_category
 
 from dicom_node.errors import DestinationDownError
-from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
+from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
 from dicom_node.settings import DicomDestination
-
-_DUPLICATE: Final = 0x0111
-_OUT_OF_RESOURCES: Final = range(0xA700, 0xA800)
-_TRY_LATER: Final = frozenset({0x0110, 0x0213})
-"""Processing failure and resource limitation (PS3.7 annex C): archives mend these."""
 
 _MAXIMUM_PDU_BYTES: Final = 131_072
 
@@ -59,7 +54,9 @@ class CStoreSender:
             ae_title=destination.ae_title,
             max_pdu=_MAXIMUM_PDU_BYTES,
         )
-        if association.is_established:
+        # With no context accepted the library aborts what the archive had agreed to: each object
+        # is then answered by `_store`, and nobody tries for days.
+        if association.is_established or association.rejected_contexts:
             return association
         if association.is_rejected:
             raise DestinationDownError("the destination rejected the association")
@@ -86,11 +83,9 @@ class CStoreSender:
 def _answer(item: ObjectToSend, status: int) -> Answer:
     category = code_to_category(status)
     text = f"0x{status:04X}"
-    if category in {"Success", "Warning"} or status == _DUPLICATE:
+    if category in {"Success", "Warning"}:
         return Answer(key=item.key, outcome=Outcome.DELIVERED, status=text)
-    if status in _OUT_OF_RESOURCES or status in _TRY_LATER:
-        return Answer(key=item.key, outcome=Outcome.POSTPONED, status=text)
-    return _refused(item, text)
+    return Answer(key=item.key, outcome=outcome_of_failure(status), status=text)
 
 
 def _refused(item: ObjectToSend, status: str) -> Answer:

@@ -4,7 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+_DUPLICATE: Final = 0x0111
+_OUT_OF_RESOURCES: Final = range(0xA700, 0xA800)
+_TRY_LATER: Final = frozenset({0x0110, 0x0213})
+"""Processing failure and resource limitation (PS3.7 annex C): archives mend these."""
 
 
 class Outcome(StrEnum):
@@ -42,6 +47,20 @@ class Answer:
     key: int
     outcome: Outcome
     status: str
+
+
+def outcome_of_failure(status: int) -> Outcome:
+    """Tell what a failure status means for one object: already there counts as delivered.
+
+    Parameters
+    ----------
+    status : C-STORE status, or Failure Reason (0008,1197) of a STOW-RS answer
+        They are the same codes (PS3.4 B.2.3, PS3.7 annex C, PS3.18 I.2.2).
+    """
+    if status == _DUPLICATE:
+        return Outcome.DELIVERED
+    later = status in _OUT_OF_RESOURCES or status in _TRY_LATER
+    return Outcome.POSTPONED if later else Outcome.REFUSED
 
 
 class Sender(Protocol):

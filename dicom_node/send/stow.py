@@ -1,22 +1,28 @@
 """Results to an archive by STOW-RS, one request an object so that each has its own outcome."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 import pydicom
 import requests
 from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.session_utils import create_session_from_user_pass
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import DestinationDownError
-from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
+from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
 from dicom_node.settings import DicomwebDestination
 
-_DUPLICATE: Final = 0x0111
-_OUT_OF_RESOURCES: Final = range(0xA700, 0xA800)
 _TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses by which a server says that another time may be better."""
+
+_CONFLICT: Final = 409
+"""Nothing was stored; the answer tells the reason for each object (PS3.18 10.5.3.2)."""
+
+_NO_DOCUMENT: Final = (AttributeError, KeyError, SyntaxError, TypeError, ValueError)
+"""What the libraries raise for an answer that is not the DICOM JSON or XML it claims to be."""
 
 
 class StowSender:
@@ -41,16 +47,22 @@ class StowSender:
             session = create_session_from_user_pass(
                 destination.username, destination.password.get_secret_value()
             )
-        session.mount("http://", _TimedAdapter(destination.timeout_seconds))
-        session.mount("https://", _TimedAdapter(destination.timeout_seconds))
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _ArchiveAdapter(destination.timeout_seconds))
         return session
 
     def _store(self, client: DICOMwebClient, item: ObjectToSend) -> Answer:
-        dataset = pydicom.dcmread(item.file)
+        try:
+            dataset = pydicom.dcmread(item.file)
+        except (OSError, InvalidDicomError) as error:
+            status = f"the result file cannot be read: {type(error).__name__}"
+            return Answer(key=item.key, outcome=Outcome.REFUSED, status=status)
         try:
             response = client.store_instances([dataset])
         except requests.HTTPError as error:
             return _http_answer(item, error)
+        except _NO_DOCUMENT:
+            return _postponed(item, "HTTP 200 without a DICOM answer")
         except (requests.RequestException, OSError) as error:
             raise DestinationDownError(
                 f"the destination does not answer: {type(error).__name__}"
@@ -58,8 +70,12 @@ class StowSender:
         return _stow_answer(item, response)
 
 
-class _TimedAdapter(requests.adapters.HTTPAdapter):
-    """Give every request a time limit, which the library itself has none of."""
+class _ArchiveAdapter(requests.adapters.HTTPAdapter):
+    """Give every request the destination's time limit, and every answer a bare media type.
+
+    The library has a limit of its own, and reads no answer whose media type has a parameter, such
+    as ``application/dicom+json; charset=utf-8``.
+    """
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -75,35 +91,48 @@ class _TimedAdapter(requests.adapters.HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """Send within the limit."""
-        return super().send(request, stream, timeout or self._seconds, verify, cert, proxies)
+        response = super().send(request, stream, self._seconds, verify, cert, proxies)
+        media_type = response.headers.get("Content-Type", "")
+        response.headers["Content-Type"] = media_type.partition(";")[0].strip().lower()
+        return response
 
 
 def _http_answer(item: ObjectToSend, error: requests.HTTPError) -> Answer:
-    status = error.response.status_code if error.response is not None else 0
+    status = error.response.status_code
+    if status == _CONFLICT:
+        # Any other document than the standard's leaves the status as all that is known.
+        with suppress(*_NO_DOCUMENT):
+            answer: Any = error.response.json()
+            failure = _failure_of(item, Dataset.from_json(answer))
+            if failure is not None:
+                return failure
     outcome = Outcome.POSTPONED if status in _TRY_LATER else Outcome.REFUSED
     return Answer(key=item.key, outcome=outcome, status=f"HTTP {status}")
 
 
 def _stow_answer(item: ObjectToSend, response: Dataset) -> Answer:
-    # Orthanc sends the sequence of failures empty when nothing failed.
-    for failed in response.get("FailedSOPSequence") or []:
-        if failed.get("ReferencedSOPInstanceUID") == item.sop_instance_uid:
-            return _failure(item, int(failed.get("FailureReason", 0)))
+    failure = _failure_of(item, response)
+    if failure is not None:
+        return failure
     taken = [entry.get("ReferencedSOPInstanceUID") for entry in _referenced(response)]
     if item.sop_instance_uid in taken:
         return Answer(key=item.key, outcome=Outcome.DELIVERED, status="HTTP 200")
-    return Answer(
-        key=item.key, outcome=Outcome.POSTPONED, status="HTTP 200 without the object's UID"
-    )
+    return _postponed(item, "HTTP 200 without the object's UID")
+
+
+def _failure_of(item: ObjectToSend, response: Dataset) -> Answer | None:
+    # Orthanc sends the sequence of failures empty when nothing failed.
+    for failed in response.get("FailedSOPSequence") or []:
+        if failed.get("ReferencedSOPInstanceUID") == item.sop_instance_uid:
+            reason = int(failed.get("FailureReason", 0))
+            outcome = outcome_of_failure(reason)
+            return Answer(key=item.key, outcome=outcome, status=f"0x{reason:04X}")
+    return None
 
 
 def _referenced(response: Dataset) -> list[Dataset]:
     return list(response.get("ReferencedSOPSequence") or [])
 
 
-def _failure(item: ObjectToSend, reason: int) -> Answer:
-    text = f"0x{reason:04X}"
-    if reason == _DUPLICATE:
-        return Answer(key=item.key, outcome=Outcome.DELIVERED, status=text)
-    outcome = Outcome.POSTPONED if reason in _OUT_OF_RESOURCES else Outcome.REFUSED
-    return Answer(key=item.key, outcome=outcome, status=text)
+def _postponed(item: ObjectToSend, status: str) -> Answer:
+    return Answer(key=item.key, outcome=Outcome.POSTPONED, status=status)

@@ -66,9 +66,9 @@ def judge_again(session: Session, spool: Spool, study_instance_uid: str) -> list
     )
     done = []
     for row in list(rows):
-        spool.take_back(row.place)
+        if spool.take_back(row.place) is not None:
+            done.append(f"{row.sop_instance_uid} ({row.reason}) is judged again")
         row.place = ""
-        done.append(f"{row.sop_instance_uid} ({row.reason}) is judged again")
     return done
 
 

@@ -8,6 +8,7 @@ from dicom_node.studies.ledger.tables import Instance
 from mammoclip_core.findings import ImageFindings, ImageStatus
 from mammoclip_core.views import STANDARD_VIEWS
 
+FOR_PRESENTATION: Final = "FOR PRESENTATION"
 FOR_PROCESSING: Final = "FOR PROCESSING"
 FOR_PROCESSING_REMARK: Final = (
     "For Processing image: outside of what the model was trained on; no For Presentation image "

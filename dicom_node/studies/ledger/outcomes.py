@@ -197,8 +197,12 @@ def expire_delivery(session: Session, held: Claim, *, reason: str, at: datetime)
 def postpone_delivery(
     session: Session, held: Claim, *, reason: str, due_at: datetime, at: datetime
 ) -> None:
-    """Make a delivery due again later."""
+    """Make a delivery due again later, unless a later revision has superseded what it sends."""
     row = held_row(session, Delivery, held)
+    if session.get_one(Analysis, row.analysis_id).state is AnalysisState.SUPERSEDED:
+        reason = f"superseded by a later revision; {reason}"
+        expire_delivery(session, held, reason=reason, at=at)
+        return
     changes = {"reason": reason, "due_at": due_at, "dispatched_at": None}
     apply(session, row, Event.POSTPONE, because=reason, at=at, **changes)
 

@@ -140,7 +140,9 @@ def _history(
 
 def _count(session: Session, study: Study, state: InstanceState) -> int:
     query = select(func.count(Instance.id)).where(
-        Instance.study_id == study.id, Instance.state == state
+        Instance.study_id == study.id,
+        Instance.state == state,
+        Instance.place != "",  # what was judged again counts by its new row
     )
     return session.scalar(query) or 0
 

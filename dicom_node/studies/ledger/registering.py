@@ -121,6 +121,20 @@ def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None
         apply(session, analysis, Event.LATE_IMAGE, because="an image arrived after all", at=at)
 
 
+def confirm_lost(session: Session, instance: Instance, *, at: datetime) -> None:
+    """Note that an instance that was entered has no file any more; it may be sent again."""
+    detail = "the file was gone before it reached its place"
+    apply(
+        session,
+        instance,
+        Event.SET_ASIDE,
+        because=f"file-lost: {detail}",
+        at=at,
+        reason="file-lost",
+        detail=detail,
+    )
+
+
 def enter_set_aside(
     session: Session,
     arrival: Arrival,
@@ -136,6 +150,20 @@ def enter_set_aside(
     row = _row(arrival, facts, study, InstanceState.SET_ASIDE, place)
     row.reason, row.detail = reason, detail
     begin(session, row, because=f"{reason}: {detail}", at=at)
+
+
+def is_set_aside_already(
+    session: Session, arrival: Arrival, facts: InstanceFacts | None, *, reason: str
+) -> bool:
+    """Tell whether an equal object is set aside: a sender that repeats itself fills no disk."""
+    query = select(Instance.id).where(
+        Instance.sop_instance_uid == ("" if facts is None else facts.sop_instance_uid),
+        Instance.content_sha256 == arrival.content_sha256,
+        Instance.state == InstanceState.SET_ASIDE,
+        Instance.reason == reason,
+        Instance.place != "",
+    )
+    return session.scalars(query).first() is not None
 
 
 def is_own_result(session: Session, sop_instance_uid: str) -> bool:
@@ -157,7 +185,7 @@ def _study_of(session: Session, arrival: Arrival, facts: InstanceFacts, at: date
             version=0,
             revision=0,
             remark="",
-            patient_digest=facts.patient_digest,
+            patient_digest="",  # only what is analysed says whose study it is
             first_received_at=arrival.received_at,
             last_received_at=arrival.received_at,
         ),
