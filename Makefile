@@ -44,7 +44,6 @@ lint: $(VENV)/.dev-installed ## style, format, types, import contracts
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m mypy -p deploy
 	$(VENV)/bin/lint-imports
 
 format: $(VENV)/.dev-installed ## write the format that lint asks for

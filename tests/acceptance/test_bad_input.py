@@ -1,4 +1,4 @@
-"""Bad input harms nobody else: it is set aside with its reason, and the report says what it lacks."""
+"""Bad input harms nobody else: it is set aside, and the report says what it lacks."""
 
 import json
 from collections.abc import Iterator

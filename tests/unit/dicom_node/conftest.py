@@ -1,0 +1,68 @@
+"""What the node's tests share: a spool, a migrated ledger, the registrar between them."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from node_factory import Reception
+from sqlalchemy.orm import Session
+
+from dicom_node.settings import ReceiveSettings
+from dicom_node.spool import Spool
+from dicom_node.studies.ledger.database import Database
+
+
+@pytest.fixture(scope="session")
+def migrated_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty ledger of the present schema, to be copied: migrating takes its time."""
+    file = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
+    database = Database(f"sqlite:///{file}")
+    database.migrate()
+    database.close()
+    return file
+
+
+@pytest.fixture
+def database(tmp_path: Path, migrated_ledger: Path) -> Iterator[Database]:
+    file = tmp_path / "ledger.sqlite"
+    shutil.copy(migrated_ledger, file)
+    database = Database(f"sqlite:///{file}")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def session(database: Database) -> Iterator[Session]:
+    """Return a session within one transaction that nobody commits."""
+    with database.reading() as session:
+        yield session
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def reception(spool: Spool, database: Database) -> Reception:
+    return Reception(spool, database)
+
+
+@pytest.fixture
+def reception_with(spool: Spool, database: Database) -> Callable[..., Reception]:
+    """Return a reception of other settings."""
+
+    def build(**settings: Any) -> Reception:
+        return Reception(spool, database, ReceiveSettings(**settings))
+
+    return build
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[Any]]:
+    """Return the list that log events are put into for the length of a test."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines

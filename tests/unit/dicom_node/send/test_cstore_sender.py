@@ -1,0 +1,265 @@
+"""C-STORE delivery against a real storage SCP on loopback."""
+
+import gc
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from node_factory import COMPREHENSIVE_SR, SECONDARY_CAPTURE
+from pynetdicom import AE, evt
+from services import free_port
+
+from dicom_node.errors import DestinationDownError
+from dicom_node.receive.headers import content_offset
+from dicom_node.send.cstore import CStoreSender
+from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
+from dicom_node.send.senders import sender_for
+from dicom_node.settings import DicomDestination
+
+MakeObject = Callable[..., ObjectToSend]
+
+OF_STATUS = {
+    0x0000: Outcome.DELIVERED,
+    0xB000: Outcome.DELIVERED,
+    0xB006: Outcome.DELIVERED,
+    0xB007: Outcome.DELIVERED,
+    0x0111: Outcome.DELIVERED,
+    0xA700: Outcome.POSTPONED,
+    0xA7FF: Outcome.POSTPONED,
+    0x0110: Outcome.POSTPONED,
+    0x0213: Outcome.POSTPONED,
+    0xA900: Outcome.REFUSED,
+    0xC000: Outcome.REFUSED,
+    0xCFFF: Outcome.REFUSED,
+    0x0117: Outcome.REFUSED,
+    0x0122: Outcome.REFUSED,
+    0x0124: Outcome.REFUSED,
+    0xFE00: Outcome.REFUSED,
+}
+
+
+@dataclass
+class Archive:
+    """A storage SCP that answers as a test wants it to."""
+
+    port: int
+    statuses: list[int] = field(default_factory=list)
+    abort_at: int | None = None
+    received: list[Any] = field(default_factory=list)
+    released: int = 0
+
+    def on_store(self, event: evt.Event) -> int:
+        if self.abort_at == len(self.received):
+            event.assoc.abort()
+            return 0xC000
+        self.received.append(
+            (
+                str(event.request.AffectedSOPInstanceUID),
+                event.request.DataSet.getvalue(),
+                event.assoc.requestor.ae_title,
+            )
+        )
+        return self.statuses.pop(0) if self.statuses else 0x0000
+
+    def on_release(self, _event: evt.Event) -> None:
+        self.released += 1
+
+
+@pytest.fixture(scope="module")
+def stopping() -> Iterator[ThreadPoolExecutor]:
+    """Stop archives beside the next test, because each takes half a second to look up."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        yield pool
+
+
+@pytest.fixture
+def archive_with(stopping: ThreadPoolExecutor) -> Iterator[Callable[..., Archive]]:
+    servers: list[Any] = []
+
+    def start(
+        *statuses: int,
+        classes: tuple[str, ...] = (COMPREHENSIVE_SR, SECONDARY_CAPTURE),
+        abort_at: int | None = None,
+        title: str = "ARCHIVE",
+    ) -> Archive:
+        archive = Archive(free_port(), list(statuses), abort_at)
+        entity = AE(ae_title=title)
+        entity.require_called_aet = True
+        for sop_class in classes:
+            entity.add_supported_context(sop_class)
+        handlers = [(evt.EVT_C_STORE, archive.on_store), (evt.EVT_RELEASED, archive.on_release)]
+        address = ("127.0.0.1", archive.port)
+        servers.append(entity.start_server(address, block=False, evt_handlers=handlers))
+        return archive
+
+    yield start
+    for server in servers:
+        stopping.submit(server.shutdown)
+
+
+def destination(port: int, **changes: Any) -> DicomDestination:
+    values = {"name": "archive", "ae_title": "ARCHIVE", "host": "127.0.0.1", "port": port}
+    return DicomDestination(**{**values, "timeout_seconds": 5, **changes})
+
+
+def sent(archive: Archive, *objects: ObjectToSend, **changes: Any) -> list[Answer]:
+    sender = CStoreSender(destination(archive.port, **changes), calling_ae_title="MAMMOCLIP")
+    return list(sender.send(objects))
+
+
+@pytest.mark.parametrize("status", OF_STATUS, ids="0x{:04X}".format)
+def test_status_of_the_archive_is_the_outcome(
+    archive_with: Callable[..., Archive], result_object: MakeObject, status: int
+) -> None:
+    (answer,) = sent(archive_with(status), item := result_object())
+
+    assert answer == Answer(key=item.key, outcome=OF_STATUS[status], status=f"0x{status:04X}")
+
+
+def test_every_object_has_its_own_answer(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    objects = [result_object() for _ in range(4)]
+
+    answers = sent(archive_with(0x0000, 0xC000, 0xA700, 0xB000), *objects)
+
+    assert [answer.key for answer in answers] == [item.key for item in objects]
+    assert [answer.outcome.value for answer in answers] == [
+        "delivered",
+        "refused",
+        "postponed",
+        "delivered",
+    ]
+
+
+def test_object_goes_out_byte_for_byte(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    archive, item = archive_with(), result_object()
+
+    sent(archive, item)
+
+    ((uid, content, _),) = archive.received
+    assert uid == item.sop_instance_uid
+    assert content == item.file.read_bytes()[content_offset(item.file) :]
+
+
+def test_objects_go_over_one_association_that_is_released(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    archive = archive_with()
+
+    sent(archive, result_object(), result_object(), result_object(SECONDARY_CAPTURE))
+
+    assert (len(archive.received), archive.released) == (3, 1)
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "MAMMOCLIP"), ("RESULTS", "RESULTS")])
+def test_calling_title_is_the_destination_s_or_the_node_s(
+    archive_with: Callable[..., Archive],
+    result_object: MakeObject,
+    own: str | None,
+    expected: str,
+) -> None:
+    archive = archive_with()
+
+    sent(archive, result_object(), calling_ae_title=own)
+
+    assert archive.received[0][2] == expected
+
+
+def test_class_that_the_archive_does_not_take_is_refused_and_the_rest_goes(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    archive = archive_with(classes=(SECONDARY_CAPTURE,))
+
+    report, picture = sent(archive, result_object(), result_object(SECONDARY_CAPTURE))
+
+    assert (report.outcome, picture.outcome) == (Outcome.REFUSED, Outcome.DELIVERED)
+    assert report.status == "the destination does not take this SOP Class"
+
+
+def test_archive_that_takes_no_class_at_all_refuses_for_good(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    archive = archive_with(classes=("1.2.840.10008.5.1.4.1.1.2",))
+
+    answers = sent(archive, result_object(), result_object())
+
+    assert {answer.outcome for answer in answers} == {Outcome.REFUSED}
+
+
+def test_file_that_is_gone_is_refused_and_the_rest_goes(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    gone, good = result_object(), result_object()
+    gone.file.unlink()
+
+    first, second = sent(archive_with(), gone, good)
+
+    assert (first.outcome, second.outcome) == (Outcome.REFUSED, Outcome.DELIVERED)
+    assert "FileNotFoundError" in first.status
+
+
+def test_file_that_is_no_dicom_is_refused(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    item = result_object()
+    item.file.write_bytes(b"not DICOM")
+
+    (answer,) = sent(archive_with(), item)
+
+    assert answer.outcome is Outcome.REFUSED
+
+
+# The library leaves the socket open that it could not connect.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_archive_that_does_not_listen_is_down(result_object: MakeObject) -> None:
+    sender = CStoreSender(destination(free_port()), calling_ae_title="MAMMOCLIP")
+
+    with pytest.raises(DestinationDownError, match="does not answer"):
+        list(sender.send([result_object()]))
+    gc.collect()
+
+
+def test_archive_that_rejects_the_association_is_down(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    archive = archive_with(title="ANOTHER")
+
+    with pytest.raises(DestinationDownError, match="rejected"):
+        sent(archive, result_object())
+
+
+def test_archive_that_aborts_in_the_middle_is_down_after_what_it_took(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    archive = archive_with(abort_at=1)
+    sender = CStoreSender(destination(archive.port), calling_ae_title="MAMMOCLIP")
+    answers = []
+
+    with pytest.raises(DestinationDownError, match="ended"):
+        for answer in sender.send([result_object() for _ in range(3)]):
+            answers.append(answer)
+
+    assert [answer.outcome for answer in answers] == [Outcome.DELIVERED]
+
+
+def test_caller_that_stops_early_leaves_no_association(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    archive = archive_with()
+    sender = CStoreSender(destination(archive.port), calling_ae_title="MAMMOCLIP")
+    answers = sender.send([result_object(), result_object()])
+
+    next(answers)
+    answers.close()
+
+    assert len(archive.received) == 1
+    assert archive.released == 1
+
+
+def test_kind_of_a_destination_chooses_its_sender() -> None:
+    assert isinstance(sender_for(destination(104), calling_ae_title="X"), CStoreSender)

@@ -1,0 +1,323 @@
+"""STOW-RS delivery against a small HTTP server on loopback."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from services import free_port
+
+from dicom_node.errors import DestinationDownError
+from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
+from dicom_node.send.senders import sender_for
+from dicom_node.send.stow import StowSender
+from dicom_node.settings import DicomwebDestination
+
+MakeObject = Callable[..., ObjectToSend]
+
+REFERENCED, FAILED = "00081199", "00081198"
+
+
+def item_of(uid: str, reason: int | None = None) -> dict[str, Any]:
+    item: dict[str, Any] = {"00081155": {"vr": "UI", "Value": [uid]}}
+    if reason is not None:
+        item["00081197"] = {"vr": "US", "Value": [reason]}
+    return item
+
+
+def taken(uid: str) -> dict[str, Any]:
+    return {REFERENCED: {"vr": "SQ", "Value": [item_of(uid)]}}
+
+
+def failed(uid: str, reason: int) -> dict[str, Any]:
+    return {FAILED: {"vr": "SQ", "Value": [item_of(uid, reason)]}}
+
+
+@dataclass
+class Answering:
+    """What the server says, and what it was asked."""
+
+    port: int
+    status: int = 200
+    document: Callable[[str], Any] = taken
+    content_type: str = "application/dicom+json"
+    uids: list[str] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    silent: threading.Event | None = None
+
+
+@pytest.fixture
+def archive() -> Iterator[Answering]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self._read_request()
+            if answering.silent is not None:
+                answering.silent.wait(30)
+                self.close_connection = True
+                return
+            document = answering.document(answering.uids.pop(0) if answering.uids else "1.2.3")
+            text = document if isinstance(document, str) else json.dumps(document)
+            self.send_response(answering.status)
+            self.send_header("Content-Type", answering.content_type)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def _read_request(self) -> None:
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            answering.requests.append((self.path, dict(self.headers), body))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        answering = Answering(server.server_address[1])
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield answering
+        server.shutdown()
+
+
+def destination(port: int, **changes: Any) -> DicomwebDestination:
+    url = f"http://127.0.0.1:{port}/dicom-web/"
+    values = {"kind": "dicomweb", "name": "web", "url": url, "timeout_seconds": 5}
+    return DicomwebDestination(**{**values, **changes})
+
+
+def sent(archive: Answering, *objects: ObjectToSend, **changes: Any) -> list[Answer]:
+    archive.uids = [item.sop_instance_uid for item in objects]
+    return list(StowSender(destination(archive.port, **changes)).send(objects))
+
+
+def test_object_that_the_answer_refers_to_is_delivered(
+    archive: Answering, result_object: MakeObject
+) -> None:
+    item = result_object()
+
+    (answer,) = sent(archive, item)
+
+    assert answer == Answer(key=item.key, outcome=Outcome.DELIVERED, status="HTTP 200")
+
+
+def test_object_is_posted_to_the_studies_of_the_service(
+    archive: Answering, result_object: MakeObject
+) -> None:
+    sent(archive, item := result_object())
+
+    ((path, headers, body),) = archive.requests
+    assert path == "/dicom-web/studies"
+    assert headers["Content-Type"].startswith('multipart/related; type="application/dicom"')
+    assert item.sop_instance_uid.encode() in body
+
+
+def test_empty_sequence_of_failures_is_no_failure(
+    archive: Answering, result_object: MakeObject
+) -> None:
+    archive.document = lambda uid: {**taken(uid), FAILED: {"vr": "SQ", "Value": []}}
+
+    (answer,) = sent(archive, result_object())
+
+    assert answer.outcome is Outcome.DELIVERED
+
+
+@pytest.mark.parametrize("http", [200, 202, 409])
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        (0x0111, Outcome.DELIVERED),
+        (0xA700, Outcome.POSTPONED),
+        (0xA7FF, Outcome.POSTPONED),
+        (0x0110, Outcome.POSTPONED),
+        (0x0213, Outcome.POSTPONED),
+        (0xA900, Outcome.REFUSED),
+        (0xC000, Outcome.REFUSED),
+        (0x0122, Outcome.REFUSED),
+    ],
+)
+def test_reason_of_a_failure_is_the_outcome(
+    archive: Answering, result_object: MakeObject, http: int, reason: int, outcome: Outcome
+) -> None:
+    archive.status = http
+    archive.document = lambda uid: failed(uid, reason)
+
+    (answer,) = sent(archive, result_object())
+
+    assert (answer.outcome, answer.status) == (outcome, f"0x{reason:04X}")
+
+
+def test_failure_of_another_object_is_not_this_one_s(
+    archive: Answering, result_object: MakeObject
+) -> None:
+    archive.document = lambda uid: {**taken(uid), **failed("9.9", 0xC000)}
+
+    (answer,) = sent(archive, result_object())
+
+    assert answer.outcome is Outcome.DELIVERED
+
+
+@pytest.mark.parametrize("document", [lambda _: {}, lambda _: taken("9.9")])
+def test_answer_without_the_object_is_not_believed(
+    archive: Answering, result_object: MakeObject, document: Callable[[str], Any]
+) -> None:
+    archive.document = document
+
+    (answer,) = sent(archive, result_object())
+
+    assert answer.outcome is Outcome.POSTPONED
+    assert answer.status == "HTTP 200 without the object's UID"
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (400, Outcome.REFUSED),
+        (401, Outcome.REFUSED),
+        (403, Outcome.REFUSED),
+        (404, Outcome.REFUSED),
+        (409, Outcome.REFUSED),
+        (413, Outcome.REFUSED),
+        (415, Outcome.REFUSED),
+        (408, Outcome.POSTPONED),
+        (429, Outcome.POSTPONED),
+        (500, Outcome.POSTPONED),
+        (502, Outcome.POSTPONED),
+        (503, Outcome.POSTPONED),
+        (504, Outcome.POSTPONED),
+    ],
+)
+def test_http_status_without_a_document_is_the_outcome(
+    archive: Answering, result_object: MakeObject, status: int, outcome: Outcome
+) -> None:
+    archive.status, archive.content_type = status, "text/plain"
+    archive.document = lambda _: "sorry"
+
+    (answer,) = sent(archive, result_object())
+
+    assert (answer.outcome, answer.status) == (outcome, f"HTTP {status}")
+
+
+@pytest.mark.parametrize("document", [{}, taken("9.9"), failed("9.9", 0xA700), [1], "sorry"])
+def test_conflict_that_says_nothing_of_the_object_is_refused(
+    archive: Answering, result_object: MakeObject, document: Any
+) -> None:
+    archive.status = 409
+    archive.document = lambda _: document
+
+    (answer,) = sent(archive, result_object())
+
+    assert (answer.outcome, answer.status) == (Outcome.REFUSED, "HTTP 409")
+
+
+@pytest.mark.parametrize("content_type", ["application/dicom+json", "application/dicom+xml"])
+@pytest.mark.parametrize("text", ["<p>please <b>log in</p>", '{"00081199": 5}', "[1]"])
+def test_success_that_is_no_dicom_answer_is_not_believed(
+    archive: Answering, result_object: MakeObject, content_type: str, text: str
+) -> None:
+    archive.content_type = content_type
+    archive.document = lambda _: text
+
+    (answer,) = sent(archive, result_object())
+
+    assert answer.outcome is Outcome.POSTPONED
+    assert answer.status == "HTTP 200 without a DICOM answer"
+
+
+def test_success_of_a_login_page_is_not_believed(
+    archive: Answering, result_object: MakeObject
+) -> None:
+    archive.content_type = "text/html"
+    archive.document = lambda _: "<html>please log in</html>"
+
+    (answer,) = sent(archive, result_object())
+
+    assert answer.outcome is Outcome.POSTPONED
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/dicom+json; charset=utf-8", "application/json;charset=UTF-8"]
+)
+def test_media_type_may_have_a_parameter(
+    archive: Answering, result_object: MakeObject, content_type: str
+) -> None:
+    archive.content_type = content_type
+
+    (answer,) = sent(archive, result_object())
+
+    assert answer.outcome is Outcome.DELIVERED
+
+
+def test_answer_in_xml_is_understood(archive: Answering, result_object: MakeObject) -> None:
+    archive.content_type = "application/dicom+xml"
+    archive.document = lambda uid: (
+        '<NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM">'
+        '<DicomAttribute tag="00081199" vr="SQ" keyword="ReferencedSOPSequence">'
+        '<Item number="1"><DicomAttribute tag="00081155" vr="UI"'
+        f' keyword="ReferencedSOPInstanceUID"><Value number="1">{uid}</Value>'
+        "</DicomAttribute></Item></DicomAttribute></NativeDicomModel>"
+    )
+
+    (answer,) = sent(archive, result_object())
+
+    assert answer.outcome is Outcome.DELIVERED
+
+
+def test_every_object_has_its_own_answer(archive: Answering, result_object: MakeObject) -> None:
+    objects = [result_object() for _ in range(3)]
+    bad = objects[1].sop_instance_uid
+    archive.document = lambda uid: failed(uid, 0xC000) if uid == bad else taken(uid)
+
+    answers = sent(archive, *objects)
+
+    assert [answer.key for answer in answers] == [item.key for item in objects]
+    assert [answer.outcome.value for answer in answers] == ["delivered", "refused", "delivered"]
+
+
+def test_file_that_is_gone_is_refused_and_the_rest_goes(
+    archive: Answering, result_object: MakeObject
+) -> None:
+    gone, good = result_object(), result_object()
+    gone.file.unlink()
+    archive.document = lambda _: taken(good.sop_instance_uid)
+
+    first, second = sent(archive, gone, good)
+
+    assert (first.outcome, second.outcome) == (Outcome.REFUSED, Outcome.DELIVERED)
+    assert first.status == "the result file cannot be read: FileNotFoundError"
+
+
+def test_archive_that_does_not_listen_is_down(result_object: MakeObject) -> None:
+    with pytest.raises(DestinationDownError, match="does not answer: ConnectionError"):
+        list(StowSender(destination(free_port())).send([result_object()]))
+
+
+def test_archive_that_says_nothing_is_down(archive: Answering, result_object: MakeObject) -> None:
+    archive.silent = threading.Event()
+
+    with pytest.raises(DestinationDownError, match="Timeout"):
+        sent(archive, result_object(), timeout_seconds=0.2)
+
+    archive.silent.set()
+
+
+def test_archive_without_an_account_is_asked_without_one(
+    archive: Answering, result_object: MakeObject
+) -> None:
+    sent(archive, result_object())
+
+    assert "Authorization" not in archive.requests[0][1]
+
+
+def test_account_of_the_settings_is_used(archive: Answering, result_object: MakeObject) -> None:
+    sent(archive, result_object(), username="node", password="s3cret")
+
+    assert archive.requests[0][1]["Authorization"] == "Basic bm9kZTpzM2NyZXQ="
+
+
+def test_kind_of_a_destination_chooses_its_sender() -> None:
+    assert isinstance(sender_for(destination(80), calling_ae_title="X"), StowSender)

@@ -1,0 +1,266 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from node_factory import NOW, after, analysis_row, claimed, delivery_row, study_row
+from services import free_port
+
+from dicom_node.errors import BrokerDownError
+from dicom_node.studies.dispatch import (
+    ANALYZE_TASK,
+    DELIVER_QUEUE,
+    DELIVER_TASK,
+    GPU_QUEUE,
+    Broker,
+    Dispatcher,
+    celery_configuration,
+)
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.states import AnalysisState
+from dicom_node.studies.ledger.tables import Analysis
+
+
+class FakeBroker:
+    """A broker that a test can take down, empty, and look into."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str, list[int]]] = []
+        self.length = 0
+        self.down = False
+
+    def nudge(self, task: str, queue: str, ids: list[int]) -> None:
+        if self.down:
+            raise BrokerDownError("for the test")
+        self.sent.append((task, queue, ids))
+        self.length += len(ids)
+
+    def waiting(self, queue: str) -> int:
+        if self.down:
+            raise BrokerDownError("for the test")
+        return self.length
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+@pytest.fixture
+def dispatcher(database: Database, broker: FakeBroker) -> Dispatcher:
+    return Dispatcher(
+        database,
+        broker,  # type: ignore[arg-type]  # the two methods are all that is used
+        redispatch_after=timedelta(seconds=30),
+        maximum_attempts=3,
+    )
+
+
+@pytest.fixture
+def analysis(database: Database) -> Analysis:
+    with database.writing() as session:
+        return analysis_row(session, study_row(session))
+
+
+def row(database: Database, one: Any) -> Any:
+    with database.reading() as session:
+        return session.get_one(type(one), one.id)
+
+
+def test_due_analysis_is_told_to_the_gpu_queue(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis, database: Database
+) -> None:
+    dispatcher.tick(NOW)
+
+    assert broker.sent == [(ANALYZE_TASK, GPU_QUEUE, [analysis.id])]
+    assert row(database, analysis).dispatched_at == NOW
+
+
+def test_due_delivery_is_told_to_its_own_queue(
+    dispatcher: Dispatcher, broker: FakeBroker, database: Database
+) -> None:
+    with database.writing() as session:
+        done = analysis_row(session, study_row(session), state=AnalysisState.DONE)
+        delivery = delivery_row(session, done)
+
+    dispatcher.tick(NOW)
+
+    assert broker.sent == [(DELIVER_TASK, DELIVER_QUEUE, [delivery.id])]
+
+
+def test_due_work_is_told_once(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis
+) -> None:
+    for seconds in (0, 1, 29, 60, 600):
+        dispatcher.tick(after(seconds))
+
+    assert len(broker.sent) == 1
+
+
+def test_work_that_is_not_due_is_not_told(
+    dispatcher: Dispatcher, broker: FakeBroker, database: Database
+) -> None:
+    with database.writing() as session:
+        analysis_row(session, study_row(session), due_at=after(5))
+
+    dispatcher.tick(after(4))
+    assert broker.sent == []
+    dispatcher.tick(after(5))
+
+    assert len(broker.sent) == 1
+
+
+@pytest.mark.parametrize(("seconds", "messages"), [(29, 1), (30, 2)])
+def test_message_that_the_broker_lost_is_sent_again_after_a_while(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis, seconds: int, messages: int
+) -> None:
+    dispatcher.tick(NOW)
+    broker.length = 0
+
+    dispatcher.tick(after(seconds))
+
+    assert len(broker.sent) == messages
+
+
+def test_message_that_waits_in_a_long_queue_is_not_sent_again(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis
+) -> None:
+    dispatcher.tick(NOW)
+    broker.length = 5
+
+    dispatcher.tick(after(3600))
+
+    assert len(broker.sent) == 1
+
+
+def test_loss_is_told_in_the_log(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis, log_lines: list[Any]
+) -> None:
+    dispatcher.tick(NOW)
+    broker.length = 0
+
+    dispatcher.tick(after(30))
+
+    assert log_lines[-1]["event"] == "messages_lost"
+    assert (log_lines[-1]["queue"], log_lines[-1]["count"]) == (GPU_QUEUE, 1)
+
+
+def test_broker_that_is_down_leaves_the_ledger_as_it_is(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis, database: Database
+) -> None:
+    broker.down = True
+
+    with pytest.raises(BrokerDownError):
+        dispatcher.tick(NOW)
+
+    assert row(database, analysis).dispatched_at is None
+
+
+def test_work_is_told_once_the_broker_is_back(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis
+) -> None:
+    broker.down = True
+    with pytest.raises(BrokerDownError):
+        dispatcher.tick(NOW)
+    broker.down = False
+
+    dispatcher.tick(after(1))
+
+    assert broker.sent == [(ANALYZE_TASK, GPU_QUEUE, [analysis.id])]
+
+
+def test_analysis_of_a_silent_worker_is_told_again(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis, database: Database
+) -> None:
+    dispatcher.tick(NOW)
+    with database.writing() as session:
+        claimed(session, session.get_one(Analysis, analysis.id))
+
+    dispatcher.tick(after(41))
+
+    assert len(broker.sent) == 2
+    assert row(database, analysis).state is AnalysisState.DUE
+
+
+def test_silent_worker_is_found_while_the_broker_is_down(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis, database: Database
+) -> None:
+    with database.writing() as session:
+        claimed(session, session.get_one(Analysis, analysis.id))
+    broker.down = True
+
+    with pytest.raises(BrokerDownError):
+        dispatcher.tick(after(41))
+
+    assert row(database, analysis).state is AnalysisState.DUE
+
+
+def test_analysis_that_kills_every_worker_is_given_up(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis, database: Database
+) -> None:
+    for attempt in range(3):
+        with database.writing() as session:
+            claimed(session, session.get_one(Analysis, analysis.id), at=after(100 * attempt))
+        dispatcher.tick(after(100 * attempt + 50))
+
+    assert row(database, analysis).state is AnalysisState.FAILED
+    assert len(broker.sent) == 2
+
+
+def test_running_work_is_not_told(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis, database: Database
+) -> None:
+    with database.writing() as session:
+        claimed(session, session.get_one(Analysis, analysis.id))
+
+    dispatcher.tick(after(1))
+
+    assert broker.sent == []
+
+
+def test_real_broker_that_does_not_answer_is_down() -> None:
+    broker = Broker(f"redis://127.0.0.1:{free_port()}/0")
+
+    with pytest.raises(BrokerDownError):
+        broker.waiting(GPU_QUEUE)
+
+
+def test_error_of_the_broker_does_not_show_its_url() -> None:
+    broker = Broker(f"redis://:s3cret@127.0.0.1:{free_port()}/0")
+
+    with pytest.raises(BrokerDownError) as caught:
+        broker.nudge(ANALYZE_TASK, GPU_QUEUE, [1])
+
+    assert "s3cret" not in str(caught.value)
+
+
+def test_message_holds_a_number_and_no_more() -> None:
+    broker = Broker("memory://")
+    broker.nudge(ANALYZE_TASK, GPU_QUEUE, [42])
+
+    assert broker.waiting(GPU_QUEUE) == 1
+    with broker._app.connection_for_read() as connection:
+        message = connection.SimpleQueue(GPU_QUEUE).get(block=False)
+    arguments, keywords, _ = message.payload
+    assert (arguments, keywords) == ([42], {})
+    assert message.content_type == "application/json"
+    assert broker.waiting(DELIVER_QUEUE) == 0
+
+
+def test_celery_reads_json_and_acknowledges_late() -> None:
+    configuration = celery_configuration("redis://localhost/0")
+
+    assert configuration["accept_content"] == ["json"]
+    assert configuration["result_accept_content"] == ["json"]
+    assert configuration["task_serializer"] == "json"
+    assert configuration["task_acks_late"]
+    assert configuration["task_reject_on_worker_lost"]
+    assert configuration["worker_prefetch_multiplier"] == 1
+    assert configuration["task_ignore_result"]
+
+
+def test_both_queues_are_declared_with_exchanges_of_their_own() -> None:
+    queues = celery_configuration("redis://localhost/0")["task_queues"]
+
+    told = {(queue.name, queue.exchange.name, queue.routing_key) for queue in queues}
+
+    assert told == {("gpu", "gpu", "gpu"), ("deliver", "deliver", "deliver")}

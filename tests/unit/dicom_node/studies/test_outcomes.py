@@ -1,0 +1,287 @@
+from typing import Any
+
+import pytest
+from node_factory import (
+    after,
+    analysis_row,
+    claimed,
+    delivery_row,
+    finished,
+    history,
+    made_result,
+    result_row,
+    study_row,
+)
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.errors import OvertakenError
+from dicom_node.studies.ledger import outcomes, work
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
+from dicom_node.studies.ledger.tables import (
+    Analysis,
+    Delivery,
+    DeliveryOutcome,
+    ResultObject,
+)
+from dicom_node.studies.ledger.transitions import apply
+
+
+@pytest.fixture
+def analysis(session: Session) -> Analysis:
+    return analysis_row(session, study_row(session))
+
+
+def next_revision(session: Session, former: Analysis) -> Analysis:
+    study = outcomes.study_of(session, former)
+    return analysis_row(session, study, revision=former.revision + 1)
+
+
+def test_finished_analysis_makes_a_delivery_for_each_destination_due(
+    session: Session, analysis: Analysis
+) -> None:
+    deliveries = finished(session, analysis, made_result(), to=["archive", "research"])
+
+    assert analysis.state is AnalysisState.DONE
+    assert {row.destination for row in deliveries} == {"archive", "research"}
+    assert {row.state for row in deliveries} == {DeliveryState.DUE}
+    assert {row.dispatched_at for row in deliveries} == {None}
+
+
+def test_finished_analysis_keeps_what_it_said(session: Session, analysis: Analysis) -> None:
+    finished(session, analysis)
+
+    assert (analysis.findings, analysis.bundle) == ("{}", "stand-in 1 00")
+    assert analysis.finished_at is not None
+
+
+def test_finished_analysis_lists_its_objects(session: Session, analysis: Analysis) -> None:
+    result = made_result()
+    finished(session, analysis, result)
+
+    row = session.scalars(select(ResultObject)).one()
+    assert (row.sop_instance_uid, row.place) == (result.sop_instance_uid, result.place)
+
+
+def test_analysis_without_a_destination_is_done(session: Session, analysis: Analysis) -> None:
+    assert finished(session, analysis, made_result(), to=[]) == []
+    assert analysis.state is AnalysisState.DONE
+
+
+@pytest.mark.parametrize("event", [Event.CANCEL, Event.LATE_IMAGE, Event.LEASE_LOST])
+def test_overtaken_analysis_records_nothing(
+    session: Session, analysis: Analysis, event: Event
+) -> None:
+    held = claimed(session, analysis)
+    apply(session, analysis, event, at=after(1))
+
+    with pytest.raises(OvertakenError):
+        outcomes.finish_analysis(
+            session,
+            held,
+            findings="{}",
+            bundle="",
+            results=[made_result()],
+            destinations=["archive"],
+            at=after(2),
+        )
+
+    assert session.scalars(select(ResultObject)).all() == []
+    assert session.scalars(select(Delivery)).all() == []
+
+
+def test_new_revision_supersedes_the_former(session: Session, analysis: Analysis) -> None:
+    finished(session, analysis, made_result())
+
+    finished(session, next_revision(session, analysis), made_result())
+
+    assert analysis.state is AnalysisState.SUPERSEDED
+    assert ("done", "supersede", "superseded") in list(history(session, "analysis"))
+
+
+def test_former_revision_is_not_sent_any_more(session: Session, analysis: Analysis) -> None:
+    (waiting,) = finished(session, analysis, made_result())
+
+    finished(session, next_revision(session, analysis), made_result())
+
+    assert (waiting.state, waiting.reason) == (DeliveryState.EXPIRED, "superseded by revision 2")
+
+
+def test_former_revision_that_is_being_sent_is_not_sent_again(
+    session: Session, analysis: Analysis
+) -> None:
+    (sending,) = finished(session, analysis, made_result())
+    held = claimed(session, sending)
+    finished(session, next_revision(session, analysis), made_result())
+
+    outcomes.postpone_delivery(session, held, reason="0xA700", due_at=after(9), at=after(1))
+
+    assert sending.state is DeliveryState.EXPIRED
+    assert sending.reason == "superseded by a later revision; 0xA700"
+
+
+def test_former_revision_that_was_delivered_stays_delivered(
+    session: Session, analysis: Analysis
+) -> None:
+    (delivery,) = finished(session, analysis, made_result())
+    outcomes.finish_delivery(session, claimed(session, delivery), at=after(1))
+
+    finished(session, next_revision(session, analysis), made_result())
+
+    assert delivery.state is DeliveryState.DELIVERED
+
+
+def test_other_studies_are_not_superseded(session: Session, analysis: Analysis) -> None:
+    finished(session, analysis, made_result())
+
+    finished(session, analysis_row(session, study_row(session, "1.2.3"), revision=2))
+
+    assert analysis.state is AnalysisState.DONE
+
+
+def test_equal_answer_is_the_file_that_was_made_first(session: Session, analysis: Analysis) -> None:
+    first = made_result()
+    finished(session, analysis, first)
+    second = next_revision(session, analysis)
+    finished(session, second, made_result(sop_instance_uid=first.sop_instance_uid))
+
+    made = outcomes.made_results(session, analysis.study_id)
+
+    assert made == {first.sop_instance_uid: first}
+
+
+def test_results_of_another_study_are_not_reused(session: Session, analysis: Analysis) -> None:
+    finished(session, analysis, made_result())
+
+    assert outcomes.made_results(session, study_row(session, "1.2.3").id) == {}
+
+
+def test_predecessor_is_the_newest_earlier_report(session: Session, analysis: Analysis) -> None:
+    finished(session, analysis, made_result())
+    second = next_revision(session, analysis)
+    newest = made_result()
+    finished(session, second, newest, made_result(kind="segmentation"))
+
+    former = outcomes.predecessor(session, next_revision(session, second))
+
+    assert former == newest
+
+
+def test_first_revision_has_no_predecessor(session: Session, analysis: Analysis) -> None:
+    assert outcomes.predecessor(session, analysis) is None
+
+
+def test_revision_that_failed_is_nobodys_predecessor(session: Session, analysis: Analysis) -> None:
+    finished(session, analysis, made_result())
+    failed = next_revision(session, analysis)
+    outcomes.fail_analysis(session, claimed(session, failed), reason="broken", at=after(1))
+
+    former = outcomes.predecessor(session, next_revision(session, failed))
+
+    assert former is not None
+
+
+def test_failed_analysis_says_why(session: Session, analysis: Analysis) -> None:
+    outcomes.fail_analysis(session, claimed(session, analysis), reason="broken", at=after(1))
+
+    assert (analysis.state, analysis.reason) == (AnalysisState.FAILED, "broken")
+
+
+@pytest.fixture
+def delivery(session: Session, analysis: Analysis) -> Delivery:
+    analysis.state = AnalysisState.DONE
+    result_row(session, analysis)
+    result_row(session, analysis)
+    return delivery_row(session, analysis)
+
+
+def answer(session: Session, delivery: Delivery, key: int, outcome: str) -> None:
+    held = work.Claim(id=delivery.id, version=0, attempt=1, holder="")
+    outcomes.record_outcome(session, held, key, outcome=outcome, status="0x0000", at=after(1))
+    session.flush()
+
+
+def test_only_what_was_not_taken_is_sent_again(session: Session, delivery: Delivery) -> None:
+    first, second = outcomes.undelivered(session, delivery)
+
+    answer(session, delivery, first.id, "delivered")
+    answer(session, delivery, second.id, "postponed")
+
+    assert outcomes.undelivered(session, delivery) == [second]
+
+
+def test_later_answer_takes_the_place_of_the_earlier(session: Session, delivery: Delivery) -> None:
+    first, _ = outcomes.undelivered(session, delivery)
+    answer(session, delivery, first.id, "postponed")
+
+    answer(session, delivery, first.id, "delivered")
+
+    assert [row.outcome for row in session.scalars(select(DeliveryOutcome))] == ["delivered"]
+
+
+def test_destinations_answer_for_themselves(session: Session, delivery: Delivery) -> None:
+    other = delivery_row(
+        session, session.get_one(Analysis, delivery.analysis_id), destination="research"
+    )
+    for row in outcomes.undelivered(session, delivery):
+        answer(session, delivery, row.id, "delivered")
+
+    assert len(outcomes.undelivered(session, other)) == 2
+
+
+def test_long_status_is_cut_to_its_column(session: Session, delivery: Delivery) -> None:
+    held = work.Claim(id=delivery.id, version=0, attempt=1, holder="")
+    first, _ = outcomes.undelivered(session, delivery)
+
+    outcomes.record_outcome(
+        session, held, first.id, outcome="refused", status="x" * 999, at=after(1)
+    )
+
+    assert len(session.scalars(select(DeliveryOutcome)).one().status) == 255
+
+
+ENDS: dict[str, tuple[Any, DeliveryState]] = {
+    "finish": (lambda *a: outcomes.finish_delivery(*a, at=after(1)), DeliveryState.DELIVERED),
+    "refuse": (
+        lambda *a: outcomes.refuse_delivery(*a, reason="why", at=after(1)),
+        DeliveryState.REFUSED,
+    ),
+    "expire": (
+        lambda *a: outcomes.expire_delivery(*a, reason="why", at=after(1)),
+        DeliveryState.EXPIRED,
+    ),
+    "postpone": (
+        lambda *a: outcomes.postpone_delivery(*a, reason="why", due_at=after(9), at=after(1)),
+        DeliveryState.DUE,
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_delivery_ends_as_its_worker_says(session: Session, delivery: Delivery, end: str) -> None:
+    conclude, state = ENDS[end]
+
+    conclude(session, claimed(session, delivery))
+
+    assert delivery.state is state
+    assert delivery.reason == ("" if end == "finish" else "why")
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_delivery_whose_lease_was_lost_is_not_ended(
+    session: Session, delivery: Delivery, end: str
+) -> None:
+    conclude, _ = ENDS[end]
+    held = claimed(session, delivery)
+    work.recover_lost(session, Delivery, maximum_attempts=9, at=after(50))
+
+    with pytest.raises(OvertakenError):
+        conclude(session, held)
+
+
+def test_postponed_delivery_waits_for_its_time(session: Session, delivery: Delivery) -> None:
+    outcomes.postpone_delivery(
+        session, claimed(session, delivery), reason="down", due_at=after(9), at=after(1)
+    )
+
+    assert (delivery.due_at, delivery.dispatched_at) == (after(9), None)

@@ -1,0 +1,155 @@
+"""A node in this process: its threads around a real spool, ledger and listener."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_factory import PATIENT_WORDS, STUDY_UID, four_views, mammogram, put
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+from sending import send
+from services import free_port, wait_for
+from sqlalchemy import select
+
+from dicom_node.errors import AddressError
+from dicom_node.node import Node, running_node
+from dicom_node.settings import Settings
+from dicom_node.spool import Spool, SpoolInUseError
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.states import AnalysisState, InstanceState, StudyState
+from dicom_node.studies.ledger.tables import Analysis, Instance, Study
+
+StartNode = Callable[..., tuple[Node, Settings]]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("MAMMOCLIP_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Return the settings of a node without a broker that loses no time."""
+    return Settings(
+        spool=tmp_path / "spool",
+        receive={"port": free_port(), "minimum_free_bytes": 1},
+        settling={"idle_seconds": 0.5, "grace_seconds": 0.1},
+        broker={"url": f"redis://127.0.0.1:{free_port()}/0"},
+    )
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Settings], Node]]:
+    with ExitStack() as stack:
+        yield lambda settings: stack.enter_context(running_node(settings))
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Callable[[type[Any]], list[Any]]]:
+    """Return what is in the ledger of the node, whether or not the node has made it yet."""
+    database = Database(settings.ledger_url)
+
+    def rows(table: type[Any]) -> list[Any]:
+        if not database.has_tables():
+            return []
+        with database.reading() as session:
+            return list(session.scalars(select(table)))
+
+    yield rows
+    database.close()
+
+
+def as_sent(dataset: Any) -> Any:
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return dataset
+
+
+def test_study_that_is_sent_is_analysed_next(
+    settings: Settings, start: Any, ledger: Any, log_lines: list[Any]
+) -> None:
+    start(settings)
+
+    statuses = send([as_sent(one) for one in four_views()], settings.receive.port)
+
+    assert statuses == [0x0000] * 4
+    wait_for(lambda: ledger(Analysis), seconds=30, what="the study settles")
+    assert [row.state for row in ledger(Analysis)] == [AnalysisState.DUE]
+    assert {row.state for row in ledger(Instance)} == {InstanceState.REGISTERED}
+    assert not [word for word in PATIENT_WORDS if word in str(log_lines)]
+
+
+def test_broker_that_is_down_is_told_once(
+    settings: Settings, start: Any, ledger: Any, log_lines: list[Any]
+) -> None:
+    start(settings)
+    send([as_sent(mammogram())], settings.receive.port)
+
+    def told() -> list[Any]:
+        return [line for line in log_lines if line["event"] == "broker_down"]
+
+    wait_for(told, seconds=30, what="the broker's absence is told")
+    assert len(told()) == 1
+    assert ledger(Study)[0].state is StudyState.SETTLED
+
+
+def test_what_waited_in_the_spool_is_registered_at_the_start(
+    settings: Settings, start: Any, ledger: Any
+) -> None:
+    put(Spool(settings.spool), mammogram())
+
+    start(settings)
+
+    wait_for(lambda: ledger(Instance), seconds=30, what="the object is registered")
+    assert ledger(Study)[0].study_instance_uid == STUDY_UID
+
+
+def test_second_node_on_a_spool_is_refused(settings: Settings, start: Any) -> None:
+    start(settings)
+
+    with pytest.raises(SpoolInUseError), running_node(settings):
+        pytest.fail("two nodes work on one spool")
+
+
+def test_address_that_is_not_the_machine_s_is_an_error(settings: Settings) -> None:
+    receive = settings.receive.model_copy(update={"host": "192.0.2.1"})
+    elsewhere = settings.model_copy(update={"receive": receive})
+
+    with pytest.raises(AddressError, match=r"cannot listen on 192\.0\.2\.1"):
+        with_running_node(elsewhere)
+
+
+def with_running_node(settings: Settings) -> None:
+    with running_node(settings):
+        pytest.fail("listens nowhere")
+
+
+def test_spool_is_free_again_after_the_node_has_stopped(settings: Settings) -> None:
+    with running_node(settings):
+        pass
+
+    with Spool(settings.spool).owned():
+        assert (settings.spool / "node.lock").exists()
+
+
+def test_node_listens_while_the_ledger_is_down(
+    settings: Settings, start: Any, tmp_path: Path, log_lines: list[Any]
+) -> None:
+    (tmp_path / "a file").write_text("no folder")
+    ledger = settings.ledger.model_copy(
+        update={"url": type(settings.broker.url)(f"sqlite:///{tmp_path}/a file/ledger.sqlite")}
+    )
+    start(settings.model_copy(update={"ledger": ledger}))
+
+    assert send([as_sent(mammogram())], settings.receive.port) == [0x0000]
+    assert len(Spool(settings.spool).incoming()) == 1
+    wait_for(
+        lambda: [line for line in log_lines if line["event"] == "step_failed"],
+        seconds=30,
+        what="the ledger's absence is told",
+    )

@@ -1,0 +1,70 @@
+"""What the worker's tests share: an installation in a folder, and a runtime without a model."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from unit.dicom_node.node_factory import Reception
+from worker_factory import StandInEngine, stand_in_manifest
+
+from dicom_node.settings import Settings
+from dicom_node.spool import Spool
+from dicom_node.studies.ledger.database import Database
+from worker.runtime import Runtime
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("MAMMOCLIP_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def worker_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty ledger of the present schema, to be copied: migrating takes its time."""
+    file = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
+    database = Database(f"sqlite:///{file}")
+    database.migrate()
+    database.close()
+    return file
+
+
+@pytest.fixture
+def runtime_with(tmp_path: Path, worker_ledger: Path) -> Iterator[Callable[..., Runtime]]:
+    """Return a runtime of some settings; its engine is a stand-in, so no torch is loaded."""
+    made: list[Runtime] = []
+    (tmp_path / "spool").mkdir()
+    shutil.copy(worker_ledger, tmp_path / "spool" / "ledger.sqlite")
+
+    def build(**settings: Any) -> Runtime:
+        node = Runtime(Settings(spool=tmp_path / "spool", **settings))
+        node.engine = StandInEngine()
+        node.manifest = stand_in_manifest()
+        made.append(node)
+        return node
+
+    yield build
+    for node in made:
+        node.database.close()
+
+
+@pytest.fixture
+def node(runtime_with: Callable[..., Runtime]) -> Runtime:
+    return runtime_with()
+
+
+@pytest.fixture
+def reception(node: Runtime) -> Reception:
+    """Return the registrar of the same installation."""
+    return Reception(Spool(node.settings.spool), node.database)
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[Any]]:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
