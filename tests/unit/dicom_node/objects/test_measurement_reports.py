@@ -328,12 +328,23 @@ def test_segmentation_of_an_outline_that_leaves_its_image_is_refused() -> None:
 
 def test_mammogram_that_was_left_out_is_listed_without_what_it_lacks() -> None:
     good = mammogram("CC")
-    bad = mammogram("MLO", without=("Rows", "Columns", "ImagerPixelSpacing", "PatientOrientation"))
+    bad = mammogram("MLO", without=("ImagerPixelSpacing", "PatientOrientation"))
     left_out = image_of(bad, status=ImageStatus.LEFT_OUT, reason="no pixels")
 
     report = results_of((good, image_of(good, NEGATIVE)), (bad, left_out))[-1].dataset
 
     assert values_of(report, "111031") == ["399162004", "399368009"]
+
+
+def test_mammogram_without_a_size_is_told_of_in_words_only() -> None:
+    good = mammogram("CC")
+    bad = mammogram("MLO", without=("Rows", "Columns"))
+    left_out = image_of(bad, status=ImageStatus.LEFT_OUT, reason="no pixels")
+
+    report = results_of((good, image_of(good, NEGATIVE)), (bad, left_out))[-1].dataset
+
+    assert values_of(report, "111031") == ["399162004"]
+    assert f"Image left out: L MLO, SOP Instance UID {bad.SOPInstanceUID}" in text_of(report)
 
 
 def test_code_that_is_none_is_refused() -> None:
