@@ -29,10 +29,7 @@ class Delivered:
         self.site = site
         self.sources = sources
         self.uids = {name: sent[0].StudyInstanceUID for name, sent in sources.items()}
-        self.files = {
-            name: [content for content in site.archive.instances(uid)]
-            for name, uid in self.uids.items()
-        }
+        self.files = {name: site.archive.instances(uid) for name, uid in self.uids.items()}
 
     def objects(self, folder: str, sop_class: str) -> list[Dataset]:
         every = [pydicom.dcmread(BytesIO(content)) for content in self.files[folder]]
