@@ -18,6 +18,7 @@ from dicom_node.objects.cad_options import DEFAULT_CAD_OPTIONS, CadOptions, Comp
 from dicom_node.objects.cad_summaries import ANALYSES, DETECTIONS, summary_item
 from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.legacy_codes import CodingScheme, use_legacy_codes
 from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report, density_of, outcome_of
@@ -26,7 +27,6 @@ from dicom_node.objects.wording import (
     REGION_REMARK,
     RESEARCH_MARK,
     SCORE_REMARK,
-    shortfall_text,
     side_of,
     to_ascii,
     weights_text,
@@ -75,6 +75,7 @@ def build_cad_report(
         entries=entries,
         marks=marks_of(findings, sources, options.plain_mark),
         findings=findings,
+        sources=sources,
         context=context,
         options=options,
     ).tree()
@@ -110,9 +111,11 @@ class _Document:
         entries: Mapping[ImageKey, Item],
         marks: Sequence[Mark],
         findings: StudyFindings,
+        sources: Mapping[str, Dataset],
         context: ResultContext,
         options: CadOptions,
     ) -> None:
+        self._sources = sources
         self._entries = entries
         self._marks = marks
         self._findings = findings
@@ -175,11 +178,7 @@ class _Document:
             for breast in self._findings.breasts
             if breast.density is not None
         ]
-        sentences += [
-            f"{shortfall_text(image)}."
-            for image in self._findings.images
-            if image.status is not ImageStatus.ANALYSED
-        ]
+        sentences += examination_remarks(self._findings, self._sources)
         sentences += [SCORE_REMARK, REGION_REMARK, weights_text(self._context.identity)]
         return " ".join(sentences)
 

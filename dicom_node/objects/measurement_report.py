@@ -23,6 +23,7 @@ from pydicom.sr.coding import Code
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.headers import coded
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.image_library import build_image_library
@@ -35,14 +36,13 @@ from dicom_node.objects.wording import (
     REGION_REMARK,
     RESEARCH_MARK,
     SCORE_REMARK,
-    shortfall_text,
     side_of,
     summary_of,
     to_ascii,
     view_of,
     weights_text,
 )
-from mammoclip_core.findings import ImageStatus, StudyFindings
+from mammoclip_core.findings import StudyFindings
 
 COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
 COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -93,7 +93,7 @@ def build_measurement_report(
         ),
     )[0]
     _insert_library(content, build_image_library(tuple(sources.values())))
-    content.ContentSequence.append(_qualitative_evaluations(findings, identity))
+    content.ContentSequence.append(_qualitative_evaluations(findings, sources, identity))
     content.ContinuityOfContent = "SEPARATE"
 
     report = Dataset()
@@ -133,7 +133,7 @@ def _insert_library(content: ContentItem, library: ContainerContentItem) -> None
 
 
 def _qualitative_evaluations(
-    findings: StudyFindings, identity: ResultIdentity
+    findings: StudyFindings, sources: Mapping[str, Dataset], identity: ResultIdentity
 ) -> ContainerContentItem:
     """State the results of the whole study, and how they may be used."""
     container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
@@ -145,7 +145,8 @@ def _qualitative_evaluations(
         )
     items.append(TextContentItem(codes.NARRATIVE_SUMMARY, _narrative(identity), _CONTAINS))
     items.extend(
-        TextContentItem(codes.COMMENT, text, _CONTAINS) for text in _comments(findings, identity)
+        TextContentItem(codes.COMMENT, text, _CONTAINS)
+        for text in _comments(findings, sources, identity)
     )
     container.ContentSequence = ContentSequence(items)
     return container
@@ -161,16 +162,16 @@ def _narrative(identity: ResultIdentity) -> str:
     return f"{RESEARCH_MARK}.{warning}"
 
 
-def _comments(findings: StudyFindings, identity: ResultIdentity) -> Iterator[str]:
+def _comments(
+    findings: StudyFindings, sources: Mapping[str, Dataset], identity: ResultIdentity
+) -> Iterator[str]:
     yield f"{SCORE_REMARK} {REGION_REMARK}"
     if findings.study:
         yield f"Study: {summary_of(findings.study)}."
     for breast in findings.breasts:
         density = f"; density {breast.density}" if breast.density else ""
         yield f"{side_of(breast.laterality).capitalize()}: {summary_of(breast.findings)}{density}."
-    for image in findings.images:
-        if image.status is not ImageStatus.ANALYSED:
-            yield shortfall_text(image)
-        else:
-            yield f"{view_of(image)}: {summary_of(image.findings) or 'no scores'}."
+    for image in findings.analysed:
+        yield f"{view_of(image)}: {summary_of(image.findings) or 'no scores'}."
+    yield from examination_remarks(findings, sources)
     yield weights_text(identity)
