@@ -15,6 +15,7 @@ SERIES_NUMBERS: Final[Mapping[ResultKind, int]] = MappingProxyType(
         ResultKind.CAD_REPORT: 9102,
         ResultKind.SEGMENTATION: 9103,
         ResultKind.SECONDARY_CAPTURE: 9104,
+        ResultKind.SUMMARY_SHEET: 9105,
     }
 )
 """Above what scanners use, so that results stand after the images in a list of series."""
@@ -25,6 +26,7 @@ SERIES_DESCRIPTIONS: Final[Mapping[ResultKind, str]] = MappingProxyType(
         ResultKind.CAD_REPORT: "RESEARCH USE ONLY - AI mammography CAD",
         ResultKind.SEGMENTATION: "RESEARCH USE ONLY - AI attention regions",
         ResultKind.SECONDARY_CAPTURE: "RESEARCH USE ONLY - AI attention pictures",
+        ResultKind.SUMMARY_SHEET: "RESEARCH USE ONLY - AI summary sheet",
     }
 )
 

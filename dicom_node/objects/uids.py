@@ -19,6 +19,7 @@ class ResultKind(StrEnum):
     CAD_REPORT = "cad_report"
     SEGMENTATION = "segmentation"
     SECONDARY_CAPTURE = "secondary_capture"
+    SUMMARY_SHEET = "summary_sheet"
 
 
 REPORTS: Final = frozenset({ResultKind.MEASUREMENT_REPORT, ResultKind.CAD_REPORT})
