@@ -25,8 +25,8 @@ from pydicom.dataset import Dataset
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.measurement_report import COMPREHENSIVE_SR
 from dicom_node.objects.outlines import MAX_VERTICES, closed_polyline
+from dicom_node.objects.profiles import OHIF, PACS
 from dicom_node.objects.references import PredecessorDocument
-from dicom_node.objects.results import ResultOptions
 from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import Finding, ImageStatus, Region
 
@@ -271,7 +271,9 @@ def test_new_revision_names_its_predecessor() -> None:
         sop_instance_uid="1.2.3.4",
     )
 
-    report = results_of((dataset, image_of(dataset, NEGATIVE)), predecessor=former)[-1].dataset
+    report = results_of((dataset, image_of(dataset, NEGATIVE)), predecessors={OHIF.report: former})[
+        -1
+    ].dataset
 
     series = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
     assert series.SeriesInstanceUID == "1.2.3"
@@ -289,7 +291,7 @@ def test_report_is_not_its_own_predecessor() -> None:
         sop_instance_uid=report.SOPInstanceUID,
     )
 
-    again = results_of(pair, predecessor=itself)[-1].dataset
+    again = results_of(pair, predecessors={OHIF.report: itself})[-1].dataset
 
     assert "PredecessorDocumentsSequence" not in again
 
@@ -298,7 +300,7 @@ def test_other_report_class_is_another_object() -> None:
     dataset = mammogram()
     pair = (dataset, image_of(dataset, NEGATIVE))
 
-    report = results_of(pair, options=ResultOptions(report_sop_class_uid=COMPREHENSIVE_SR))[-1]
+    report = results_of(pair, profiles=(PACS,))[-1]
 
     assert report.dataset.SOPClassUID == COMPREHENSIVE_SR
     assert report.dataset.SOPInstanceUID != results_of(pair)[-1].dataset.SOPInstanceUID
