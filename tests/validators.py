@@ -7,22 +7,12 @@ from pathlib import Path
 
 from services import BIN, require_program
 
+from dicom_node.validation import KNOWN_MESSAGES
+
 JAVA_OPTIONS = (
     "-Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
 )
 """Java 17 limits XPath below what the validator's style sheets need."""
-
-KEPT_REPORT_WARNING = re.compile(
-    r"^Warning: .*\((111017|129715009),(DCM|SCT),.*: Content Item not in template$"
-)
-"""The reason is in docs/validator_messages.md."""
-
-KEPT_CAD_MESSAGES = re.compile(
-    r"^Warning: .*\(111025,DCM,\"Failed  Detections\"\).*has different code meaning"
-    r"|^Warning: .*\(111024,DCM,\"Failed  Analyses\"\).*has different code meaning"
-    r"|^Error: .*\(129715009,(SCT|SRT),.*Incorrect relationship - expected CONTAINS"
-)
-"""The reasons are in docs/validator_messages.md."""
 
 KEPT_DUMP_WARNING = re.compile(
     r"^W: (.*Specific ?Character ?Set|Check for template constraints not yet supported)"
@@ -58,8 +48,7 @@ def report_template_complaints(file: Path, template: str) -> list[str]:
     assert "Root Template Validation Complete" in output, output
     wrong = re.compile(r"^(Error|Warning)|illegal relationship|Exception")
     lines = [line for line in output.splitlines() if wrong.search(line)]
-    kept = (KEPT_REPORT_WARNING, KEPT_CAD_MESSAGES)
-    return [line for line in lines if not any(pattern.match(line) for pattern in kept)]
+    return [line for line in lines if not any(known.match(line) for known in KNOWN_MESSAGES)]
 
 
 def dump_of_report(file: Path) -> str:
