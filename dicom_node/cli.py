@@ -180,6 +180,78 @@ def cancel(study: StudyArgument, config: ConfigOption = None) -> None:
             raise NodeError("nothing to cancel: no analysis is waiting or running")
 
 
+@app.command()
+def render(
+    study: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="DICOM folder.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for the objects: new, or empty.")],
+    bundle: Annotated[
+        Path | None,
+        typer.Option(envvar="MAMMOCLIP_BUNDLE", help="Bundle; the demonstration one if not given."),
+    ] = None,
+    accept: Annotated[
+        str | None,
+        typer.Option(envvar="MAMMOCLIP_ACCEPT", help="Words that accept the bundle's terms."),
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="ohif, workstation, pacs, all, or one of the settings.")
+    ] = "all",
+    findings: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Findings document, instead of analysing."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings file, for profiles of your own; none is needed."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the result objects of a study on disk: no network, no service.
+
+    Example: mammoclip-node render study/ --out results/ --profile workstation
+    """
+    from dicom_node.profiles import profile_named
+    from dicom_node.render import Model, render_study
+    from dicom_node.tables import rendered_table
+
+    with _one_line_errors():
+        settings = None if config is None else _settings(config)
+        written = render_study(
+            study,
+            out,
+            profile_named(profile, settings),
+            model=Model(bundle=bundle, accept=accept, device=device),
+            findings_file=findings,
+        )
+    document = {"objects": [asdict(one) for one in written]}
+    if not _emit(document, as_json=as_json, json_out=None):
+        _show(rendered_table(written))
+
+
+@app.command()
+def validate(
+    path: Annotated[Path, typer.Argument(exists=True, help="A DICOM file or a folder of them.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check result objects by our own rules and by every validator that is installed.
+
+    Example: mammoclip-node validate results/
+
+    Exit status: 0 if nothing is wrong, 1 if something is or there is no DICOM file.
+    """
+    from dicom_node.tables import verdicts_table
+    from dicom_node.validation import validate_path
+
+    with _one_line_errors():
+        verdicts = validate_path(path)
+    document = {"verdicts": [asdict(one) for one in verdicts]}
+    if not _emit(document, as_json=as_json, json_out=None):
+        _show(verdicts_table(verdicts))
+    if not verdicts or any(one.failed for one in verdicts):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -9,6 +9,7 @@ NodeError
 │   └── NotAuthorisedError              the sender is not configured for what it sent
 ├── SetAsideError                   kept, but not analysed, with its reason
 ├── ObjectRefusedError              a valid result object cannot be made from the sources
+├── RenderError                     a study on disk cannot be rendered into result objects
 ├── LedgerError
 │   ├── ForbiddenTransitionError        the table of states has no such row
 │   ├── OvertakenError                  another process moved the row first: read again
@@ -85,6 +86,12 @@ class ObjectRefusedError(NodeError):
     """No valid result object can be made from these sources; the message names the attribute."""
 
     reason = "object-refused"
+
+
+class RenderError(NodeError):
+    """A study on disk cannot be rendered; the message says what is missing or wrong."""
+
+    reason = "render"
 
 
 class LedgerError(NodeError):

@@ -41,6 +41,9 @@ AETitle = Annotated[
 ]
 """PS3.5 6.2, VR AE: 1 to 16 characters, no backslash, outer spaces without meaning."""
 
+BUILT_IN_PROFILES = ("ohif", "workstation", "pacs", "all")
+DEFAULT_PROFILE = "ohif"
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -143,12 +146,41 @@ class RetrySettings(_Section):
 class ResultSettings(_Section):
     """How result objects are made."""
 
-    comprehensive_3d: bool = True
-    """Comprehensive 3D SR, or else Comprehensive SR."""
     longest_side_pixels: Annotated[int, Field(ge=512, le=8192)] = 2048
     """Secondary Captures are reduced to this size."""
     series_number_base: Annotated[int, Field(ge=1, le=99_000)] = 9000
     """Series numbers of results start here."""
+
+
+class ProfileSettings(_Section):
+    """A profile of a site's own: what a destination is sent, and in which form."""
+
+    objects: Annotated[
+        tuple[
+            Literal[
+                "measurement_report",
+                "cad_report",
+                "segmentation",
+                "secondary_capture",
+                "summary_sheet",
+            ],
+            ...,
+        ],
+        Field(min_length=1),
+    ]
+    """The kinds of object."""
+    report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
+    """SOP Class of the measurement report."""
+    coding: Literal["SCT", "SRT"] = "SCT"
+    """Codes of the CAD report: SNOMED CT, or SNOMED-RT for workstations of before 2018."""
+    spacing_unit: Literal["um", "mm"] = "um"
+    """Unit of pixel spacing in the CAD report."""
+    composition: Literal["words", "coded"] = "words"
+    """Density in the CAD report; coded, it makes every report one with findings."""
+    plain_mark: Literal["breast_density", "selected_region"] = "breast_density"
+    """Mark of the CAD report for findings that have no mark of their own."""
+    picture_style: Literal["color", "single_color", "grey"] = "color"
+    """How pictures and summary sheet show attention."""
 
 
 class DicomDestination(_Section):
@@ -161,6 +193,8 @@ class DicomDestination(_Section):
     port: Port = 104
     calling_ae_title: AETitle | None = None
     """AE title to call from; without it the node's own."""
+    profile: Name = DEFAULT_PROFILE
+    """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
     timeout_seconds: PositiveFloat = 30.0
 
 
@@ -171,6 +205,8 @@ class DicomwebDestination(_Section):
     name: Name
     url: str = Field(pattern=r"^https?://")
     """Service root, for example http://archive:8042/dicom-web"""
+    profile: Name = DEFAULT_PROFILE
+    """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
     username: str | None = None
     password: SecretStr | None = None
     timeout_seconds: PositiveFloat = 30.0
@@ -215,7 +251,23 @@ class Settings(BaseSettings):
     work: WorkSettings = WorkSettings()
     retry: RetrySettings = RetrySettings()
     results: ResultSettings = ResultSettings()
+    profiles: dict[Name, ProfileSettings] = {}
+    """Profiles of the site's own, by name."""
     destinations: tuple[Destination, ...] = ()
+
+    @model_validator(mode="after")
+    def _profiles_are_known(self) -> "Settings":
+        taken = sorted(set(self.profiles) & set(BUILT_IN_PROFILES))
+        if taken:
+            raise ValueError(f"profiles: the name {', '.join(taken)} is one of the built-in ones")
+        known = {*BUILT_IN_PROFILES, *self.profiles}
+        unknown = sorted({entry.profile for entry in self.destinations} - known)
+        if unknown:
+            raise ValueError(
+                f"destinations: there is no profile {', '.join(unknown)}; "
+                f"there are {', '.join(sorted(known))}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _destination_names_are_unique(self) -> "Settings":

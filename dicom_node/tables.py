@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from dicom_node.studies.ledger.reading import StudySummary
+
+if TYPE_CHECKING:
+    from dicom_node.render import RenderedObject
+    from dicom_node.validation import Verdict
 
 
 def studies_table(summaries: Sequence[StudySummary]) -> Table:
@@ -74,6 +78,22 @@ def findings_table(findings: dict[str, Any], revision: int) -> Table:
             )
         if not image["findings"]:
             table.add_row(*head, "", "", "", image["reason"])
+    return table
+
+
+def rendered_table(written: Iterable["RenderedObject"]) -> Table:
+    """List the files that were written."""
+    table = _table("Result objects", "file", "kind", "form", "SOP Class", "bytes")
+    for one in written:
+        table.add_row(str(one.file), one.kind, one.variant, one.sop_class_uid, str(one.size_bytes))
+    return table
+
+
+def verdicts_table(verdicts: Iterable["Verdict"]) -> Table:
+    """List what each validator says of each file."""
+    table = _table("Validation", "file", "checked by", "verdict", "messages")
+    for one in verdicts:
+        table.add_row(one.file, one.validator, one.verdict.value, "\n".join(one.messages))
     return table
 
 

@@ -7,17 +7,16 @@ from pathlib import Path
 
 from services import BIN, require_program
 
+from dicom_node.validation import KNOWN_MESSAGES
+
 JAVA_OPTIONS = (
     "-Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
 )
 """Java 17 limits XPath below what the validator's style sheets need."""
 
-KEPT_REPORT_WARNING = re.compile(
-    r"^Warning: .*\((111017|129715009),(DCM|SCT),.*: Content Item not in template$"
+KEPT_DUMP_WARNING = re.compile(
+    r"^W: (.*Specific ?Character ?Set|Check for template constraints not yet supported)"
 )
-"""The reason is in docs/validator_messages.md."""
-
-KEPT_DUMP_WARNING = re.compile(r"^W: .*Specific ?Character ?Set")
 
 
 def dciodvfy_errors(file: Path) -> list[str]:
@@ -33,7 +32,12 @@ def dciodvfy_errors(file: Path) -> list[str]:
 def report_template_complaints(file: Path, template: str) -> list[str]:
     """Return what DicomSRValidator has against a report; its exit code is always 0."""
     done = subprocess.run(
-        [require_program("DicomSRValidator"), str(file)],
+        [
+            require_program("DicomSRValidator"),
+            "-checktemplateid",
+            "-checkcontentitemorder",
+            str(file),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -44,15 +48,18 @@ def report_template_complaints(file: Path, template: str) -> list[str]:
     assert "Root Template Validation Complete" in output, output
     wrong = re.compile(r"^(Error|Warning)|illegal relationship|Exception")
     lines = [line for line in output.splitlines() if wrong.search(line)]
-    return [line for line in lines if not KEPT_REPORT_WARNING.match(line)]
+    return [line for line in lines if not any(known.match(line) for known in KNOWN_MESSAGES)]
 
 
 def dump_of_report(file: Path) -> str:
     """Return dcmtk's reading of a report; an error of its is a failure."""
     done = subprocess.run(
-        [require_program("dsrdump"), str(file)], capture_output=True, text=True, check=False
+        [require_program("dsrdump"), "-v", "+Pn", "+Pc", str(file)],
+        capture_output=True,
+        encoding="latin-1",
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    for line in done.stderr.splitlines():
+    for line in filter(re.compile("^[WE]:").match, done.stderr.splitlines()):
         assert KEPT_DUMP_WARNING.match(line), done.stderr
     return done.stdout

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dicom_node.objects.profiles import Product
+    from dicom_node.objects.references import PredecessorDocument
     from dicom_node.objects.results import ResultObject, SourceInstance
     from mammoclip_core.findings import ImageFindings, StudyAnalysis
 
@@ -45,7 +47,7 @@ class _Order:
     chosen: Sequence[tuple[Instance, str]]
     left_out: tuple["ImageFindings", ...]
     instances: Sequence[Instance]
-    predecessor: MadeResult | None
+    former: dict[tuple[str, str], MadeResult]
     made: dict[str, MadeResult]
 
 
@@ -136,7 +138,7 @@ def _order(node: Runtime, analysis: Analysis) -> _Order:
             chosen=selection.chosen,
             left_out=selection.left_out,
             instances=instances,
-            predecessor=outcomes.predecessor(session, analysis),
+            former=outcomes.former_results(session, analysis),
             made=outcomes.made_results(session, study.id),
         )
 
@@ -156,6 +158,7 @@ def _kept_results(
         name = f"{number:03d}-{result.kind.value}"
         yield MadeResult(
             kind=result.kind.value,
+            variant=result.product.variant,
             sop_class_uid=str(dataset.SOPClassUID),
             sop_instance_uid=str(dataset.SOPInstanceUID),
             series_instance_uid=str(dataset.SeriesInstanceUID),
@@ -167,20 +170,11 @@ def _built_results(
     node: Runtime, order: _Order, answer: "StudyAnalysis"
 ) -> tuple["ResultObject", ...]:
     from dicom_node.objects.identity import ResultIdentity
-    from dicom_node.objects.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
-    from dicom_node.objects.references import PredecessorDocument
     from dicom_node.objects.results import ResultOptions, build_results
     from dicom_node.objects.uids import ResultKind
+    from dicom_node.profiles import profiles_in_use
 
     settings = node.settings.results
-    predecessor = None
-    if order.predecessor is not None:
-        predecessor = PredecessorDocument(
-            study_instance_uid=order.study_instance_uid,
-            series_instance_uid=order.predecessor.series_instance_uid,
-            sop_class_uid=order.predecessor.sop_class_uid,
-            sop_instance_uid=order.predecessor.sop_instance_uid,
-        )
     return build_results(
         list(_sources(node, order)),
         answer,
@@ -195,14 +189,27 @@ def _built_results(
                 for number, kind in enumerate(ResultKind, start=1)
             },
         ),
-        predecessor=predecessor,
-        options=ResultOptions(
-            report_sop_class_uid=(
-                COMPREHENSIVE_3D_SR if settings.comprehensive_3d else COMPREHENSIVE_SR
-            ),
-            picture_long_side=settings.longest_side_pixels,
-        ),
+        profiles=profiles_in_use(node.settings),
+        predecessors=_predecessors(order),
+        options=ResultOptions(picture_long_side=settings.longest_side_pixels),
     )
+
+
+def _predecessors(order: _Order) -> "dict[Product, PredecessorDocument]":
+    from dicom_node.objects.profiles import Product
+    from dicom_node.objects.references import PredecessorDocument
+    from dicom_node.objects.uids import REPORTS, ResultKind
+
+    return {
+        Product(kind=ResultKind(kind), variant=variant): PredecessorDocument(
+            study_instance_uid=order.study_instance_uid,
+            series_instance_uid=former.series_instance_uid,
+            sop_class_uid=former.sop_class_uid,
+            sop_instance_uid=former.sop_instance_uid,
+        )
+        for (kind, variant), former in order.former.items()
+        if kind in REPORTS
+    }
 
 
 def _sources(node: Runtime, order: _Order) -> Iterator["SourceInstance"]:

@@ -1,6 +1,7 @@
 """One attempt to deliver the result objects of one analysis to one destination."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 
@@ -12,6 +13,9 @@ from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim
 from worker.runtime import Runtime
+
+_MAY_BE_ABSENT: Final = frozenset({"segmentation"})
+"""Kinds of which an analysis may rightly make none."""
 
 log = structlog.get_logger("worker.deliver")
 
@@ -35,7 +39,11 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     if destination is None:
         _refuse(node, held, delivery, "the destination is not in the settings any more")
         return
+    wanted = _wanted(node, destination.profile)
     with node.database.reading() as session:
+        is_served = outcomes.has_any(session, delivery, wanted) or all(
+            kind in _MAY_BE_ABSENT for kind, _ in wanted
+        )
         objects = [
             ObjectToSend(
                 key=row.id,
@@ -43,8 +51,12 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
                 sop_class_uid=row.sop_class_uid,
                 sop_instance_uid=row.sop_instance_uid,
             )
-            for row in outcomes.undelivered(session, delivery)
+            for row in outcomes.undelivered(session, delivery, wanted)
         ]
+    if not is_served:
+        reason = f"nothing was made for profile {destination.profile}: retry the study"
+        _refuse(node, held, delivery, reason)
+        return
     sender = sender_for(destination, calling_ae_title=node.settings.receive.ae_title)
     refused, postponed = [], []
     try:
@@ -73,6 +85,15 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         with node.database.writing() as session:
             outcomes.finish_delivery(session, held, at=datetime.now(UTC))
         log.info("results_delivered", destination=delivery.destination, count=len(objects))
+
+
+def _wanted(node: Runtime, profile: str) -> set[tuple[str, str]]:
+    """Return kind and variant of what a destination is sent."""
+    # Here, because it loads the builders' libraries, which the worker's parent process never needs.
+    from dicom_node.profiles import profile_named
+
+    products = profile_named(profile, node.settings).products
+    return {(product.kind.value, product.variant) for product in products}
 
 
 def _refuse(node: Runtime, held: Claim, delivery: Delivery, reason: str) -> None:

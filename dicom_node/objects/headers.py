@@ -133,7 +133,13 @@ def stand_in(source: Dataset, keywords: Iterable[str] = ()) -> Dataset:
     return header
 
 
-def stamp(dataset: Dataset, source: Dataset, kind: ResultKind, context: ResultContext) -> None:
+def stamp(
+    dataset: Dataset,
+    source: Dataset,
+    kind: ResultKind,
+    context: ResultContext,
+    variant: str = "",
+) -> None:
     """Write the shared modules into an object, over whatever its constructor put there.
 
     Parameters
@@ -141,6 +147,7 @@ def stamp(dataset: Dataset, source: Dataset, kind: ResultKind, context: ResultCo
     dataset : the object, complete but for its shared modules; ``SOPClassUID``,
         ``SOPInstanceUID``, ``InstanceNumber`` and ``Modality`` are its own
     source : of which patient and study are copied as they are
+    variant : what tells its series from another of the same kind; may be empty
     """
     _copy_patient_and_study(dataset, source)
     identity = context.identity
@@ -148,7 +155,7 @@ def stamp(dataset: Dataset, source: Dataset, kind: ResultKind, context: ResultCo
     day, time_of_day = created_at.strftime("%Y%m%d"), created_at.strftime("%H%M%S.%f")
 
     # General Series (PS3.3 C.7.3.1)
-    dataset.SeriesInstanceUID = context.uids.series_instance_uid(kind)
+    dataset.SeriesInstanceUID = context.uids.series_instance_uid(kind, variant)
     dataset.SeriesNumber = identity.series_numbers[kind]
     dataset.SeriesDescription = to_ascii(identity.series_description(kind), 64)
     dataset.SeriesDate, dataset.SeriesTime = day, time_of_day

@@ -6,14 +6,16 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from dicom_node.objects.uids import ResultKind, uid_of
+from dicom_node.objects.uids import REPORTS, ResultKind, uid_of
 from mammoclip_core.findings import BundleIdentity
 
 SERIES_NUMBERS: Final[Mapping[ResultKind, int]] = MappingProxyType(
     {
         ResultKind.MEASUREMENT_REPORT: 9101,
-        ResultKind.SEGMENTATION: 9102,
-        ResultKind.SECONDARY_CAPTURE: 9103,
+        ResultKind.CAD_REPORT: 9102,
+        ResultKind.SEGMENTATION: 9103,
+        ResultKind.SECONDARY_CAPTURE: 9104,
+        ResultKind.SUMMARY_SHEET: 9105,
     }
 )
 """Above what scanners use, so that results stand after the images in a list of series."""
@@ -21,8 +23,10 @@ SERIES_NUMBERS: Final[Mapping[ResultKind, int]] = MappingProxyType(
 SERIES_DESCRIPTIONS: Final[Mapping[ResultKind, str]] = MappingProxyType(
     {
         ResultKind.MEASUREMENT_REPORT: "RESEARCH USE ONLY - AI report",
+        ResultKind.CAD_REPORT: "RESEARCH USE ONLY - AI mammography CAD",
         ResultKind.SEGMENTATION: "RESEARCH USE ONLY - AI attention regions",
         ResultKind.SECONDARY_CAPTURE: "RESEARCH USE ONLY - AI attention pictures",
+        ResultKind.SUMMARY_SHEET: "RESEARCH USE ONLY - AI summary sheet",
     }
 )
 
@@ -68,6 +72,6 @@ class ResultIdentity:
     def series_description(self, kind: ResultKind) -> str:
         """Return the description of a series; kinds with a series a revision say which."""
         description = self.series_descriptions[kind]
-        if kind is ResultKind.MEASUREMENT_REPORT:
+        if kind in REPORTS:
             return description
         return f"{description}, rev {self.revision}"

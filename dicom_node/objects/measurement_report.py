@@ -23,34 +23,26 @@ from pydicom.sr.coding import Code
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.headers import coded, stamp
+from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.headers import coded
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.image_library import build_image_library
 from dicom_node.objects.measurement_groups import GroupBuilder
 from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
-from dicom_node.objects.references import (
-    PredecessorDocument,
-    reference_to_predecessor,
-    referenced_request,
-    references_to,
-)
+from dicom_node.objects.references import PredecessorDocument
+from dicom_node.objects.report_modules import complete_report, density_of, outcome_of
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import (
     REGION_REMARK,
     RESEARCH_MARK,
     SCORE_REMARK,
-    shortfall_text,
     side_of,
     summary_of,
     to_ascii,
     view_of,
     weights_text,
 )
-from mammoclip_core.findings import (
-    DENSITY_CATEGORIES,
-    ImageStatus,
-    StudyFindings,
-)
+from mammoclip_core.findings import StudyFindings
 
 COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
 COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -66,6 +58,7 @@ def build_measurement_report(
     evidence: Sequence[Dataset] = (),
     predecessor: PredecessorDocument | None = None,
     sop_class_uid: str = COMPREHENSIVE_3D_SR,
+    variant: str = "",
 ) -> Dataset:
     """Write the report: what was found where, what was not, and what was not looked at.
 
@@ -75,6 +68,7 @@ def build_measurement_report(
         Every image that the report is to refer to; an image that was left out may be absent.
     evidence : segmentations and pictures of the same analysis
     sop_class_uid : Comprehensive 3D SR or Comprehensive SR
+    variant : what tells it from another report of the same answer; the SOP class if empty
 
     Raises
     ------
@@ -85,7 +79,7 @@ def build_measurement_report(
     ----------
     PS3.16 TID 1500; PS3.3 A.35.3, A.35.13.
     """
-    identity, uids = context.identity, context.uids
+    identity = context.identity
     groups = GroupBuilder(findings=findings, sources=sources, context=context).build()
     if not groups:
         raise ObjectRefusedError(f"no image of study {findings.study_instance_uid} was analysed")
@@ -99,33 +93,22 @@ def build_measurement_report(
         ),
     )[0]
     _insert_library(content, build_image_library(tuple(sources.values())))
-    content.ContentSequence.append(_qualitative_evaluations(findings, identity))
+    content.ContentSequence.append(_qualitative_evaluations(findings, sources, identity))
     content.ContinuityOfContent = "SEPARATE"
 
     report = Dataset()
     report.update({element.tag: element for element in content})
-    # SR Document Series (PS3.3 C.17.1)
-    report.Modality = "SR"
-    report.ReferencedPerformedProcedureStepSequence = []
-    # SR Document General (PS3.3 C.17.2)
-    report.InstanceNumber = identity.revision
-    report.CompletionFlag = "PARTIAL" if findings.is_partial else "COMPLETE"
-    report.VerificationFlag = "UNVERIFIED"
-    report.PreliminaryFlag = "PRELIMINARY"
-    report.PerformedProcedureCodeSequence = []
-    report.CurrentRequestedProcedureEvidenceSequence = references_to(
-        findings.study_instance_uid, [*sources.values(), *evidence]
-    )
-    # SOP Common (PS3.3 C.12.1)
     report.SOPClassUID = sop_class_uid
-    report.SOPInstanceUID = uids.sop_instance_uid(ResultKind.MEASUREMENT_REPORT, sop_class_uid)
-    if predecessor is not None and predecessor.sop_instance_uid != report.SOPInstanceUID:
-        report.PredecessorDocumentsSequence = reference_to_predecessor(predecessor)
-    source = next(iter(sources.values()))
-    stamp(report, source, ResultKind.MEASUREMENT_REPORT, context)
-    request = referenced_request(report, source)
-    if request:
-        report.ReferencedRequestSequence = request
+    complete_report(
+        report,
+        ResultKind.MEASUREMENT_REPORT,
+        variant or sop_class_uid,
+        context,
+        sources=sources,
+        findings=findings,
+        evidence=evidence,
+        predecessor=predecessor,
+    )
     return report
 
 
@@ -150,42 +133,28 @@ def _insert_library(content: ContentItem, library: ContainerContentItem) -> None
 
 
 def _qualitative_evaluations(
-    findings: StudyFindings, identity: ResultIdentity
+    findings: StudyFindings, sources: Mapping[str, Dataset], identity: ResultIdentity
 ) -> ContainerContentItem:
     """State the results of the whole study, and how they may be used."""
     container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
     items = [CodeContentItem(codes.PROCESSING_SUMMARY, _outcome_of(findings), _CONTAINS)]
-    density = _density_of(findings)
+    density = density_of(findings)
     if density is not None:
         items.append(
             CodeContentItem(codes.BREAST_COMPOSITION, codes.BREAST_COMPOSITIONS[density], _CONTAINS)
         )
     items.append(TextContentItem(codes.NARRATIVE_SUMMARY, _narrative(identity), _CONTAINS))
     items.extend(
-        TextContentItem(codes.COMMENT, text, _CONTAINS) for text in _comments(findings, identity)
+        TextContentItem(codes.COMMENT, text, _CONTAINS)
+        for text in _comments(findings, sources, identity)
     )
     container.ContentSequence = ContentSequence(items)
     return container
 
 
 def _outcome_of(findings: StudyFindings) -> Code:
-    """Derive CID 6047 from what happened to the images."""
-    if not findings.analysed:
-        return codes.NOT_SUCCEEDED
     found = any(f.above_threshold for image in findings.analysed for f in image.findings)
-    if findings.is_partial:
-        return (
-            codes.PARTLY_SUCCEEDED_WITH_FINDINGS
-            if found
-            else codes.PARTLY_SUCCEEDED_WITHOUT_FINDINGS
-        )
-    return codes.SUCCEEDED_WITH_FINDINGS if found else codes.SUCCEEDED_WITHOUT_FINDINGS
-
-
-def _density_of(findings: StudyFindings) -> str | None:
-    """Return the category of the denser breast, by which BI-RADS reports an examination."""
-    categories = [breast.density for breast in findings.breasts if breast.density is not None]
-    return max(categories, key=DENSITY_CATEGORIES.index, default=None)
+    return outcome_of(found=found, succeeded=bool(findings.analysed), failed=findings.is_partial)
 
 
 def _narrative(identity: ResultIdentity) -> str:
@@ -193,16 +162,16 @@ def _narrative(identity: ResultIdentity) -> str:
     return f"{RESEARCH_MARK}.{warning}"
 
 
-def _comments(findings: StudyFindings, identity: ResultIdentity) -> Iterator[str]:
+def _comments(
+    findings: StudyFindings, sources: Mapping[str, Dataset], identity: ResultIdentity
+) -> Iterator[str]:
     yield f"{SCORE_REMARK} {REGION_REMARK}"
     if findings.study:
         yield f"Study: {summary_of(findings.study)}."
     for breast in findings.breasts:
         density = f"; density {breast.density}" if breast.density else ""
         yield f"{side_of(breast.laterality).capitalize()}: {summary_of(breast.findings)}{density}."
-    for image in findings.images:
-        if image.status is not ImageStatus.ANALYSED:
-            yield shortfall_text(image)
-        else:
-            yield f"{view_of(image)}: {summary_of(image.findings) or 'no scores'}."
+    for image in findings.analysed:
+        yield f"{view_of(image)}: {summary_of(image.findings) or 'no scores'}."
+    yield from examination_remarks(findings, sources)
     yield weights_text(identity)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import cv2
@@ -14,6 +15,17 @@ from mammoclip_core.findings import Heatmap, ImageFindings, Region
 
 COLOR_MAP: Final = cv2.COLORMAP_INFERNO
 """Perceptually ordered, and in the same order for every kind of colour vision and in grey."""
+
+ONE_COLOR: Final[RGB] = (92, 200, 255)
+
+
+class PictureStyle(StrEnum):
+    """How attention is shown: in a range of colours, in one, or by outlines on grey alone."""
+
+    COLOR = "color"
+    SINGLE_COLOR = "single_color"
+    GREY = "grey"
+
 
 _ACTIVE: Final = (0.2, 0.75)
 """Below the first value the tissue stays as it is, from the second on the colour is full."""
@@ -52,16 +64,20 @@ def numbered_regions(image: ImageFindings) -> tuple[tuple[int, str, Region], ...
     return tuple((number, name, region) for number, (name, region) in enumerate(regions, start=1))
 
 
-def blend_heatmaps(display: DisplayPicture, heatmaps: Sequence[Heatmap]) -> NDArray[np.uint8]:
+def blend_heatmaps(
+    display: DisplayPicture,
+    heatmaps: Sequence[Heatmap],
+    style: PictureStyle = PictureStyle.COLOR,
+) -> NDArray[np.uint8]:
     """Lay the strongest of the heatmaps over the image, where it is active.
 
     Returns
     -------
     (rows, columns, 3) uint8
-        RGB. Grey where no heatmap is active.
+        RGB. Grey where no heatmap is active, and everywhere in the grey style.
     """
     grey = np.repeat(display.pixels[:, :, np.newaxis], 3, axis=2)
-    if not heatmaps:
+    if not heatmaps or style is PictureStyle.GREY:
         return grey
     heat: NDArray[np.float32] = np.max(
         [_on_display(heatmap, display) for heatmap in heatmaps], axis=0
@@ -69,12 +85,17 @@ def blend_heatmaps(display: DisplayPicture, heatmaps: Sequence[Heatmap]) -> NDAr
     lowest, full = _ACTIVE
     ramp = np.clip((heat - lowest) / (full - lowest), 0.0, 1.0)
     opacity = (_OPACITY * ramp * ramp * (3.0 - 2.0 * ramp))[:, :, np.newaxis]
-    blended = grey * (1.0 - opacity) + color_of(heat) * opacity
+    blended = grey * (1.0 - opacity) + color_of(heat, style) * opacity
     return np.asarray(np.rint(blended), dtype=np.uint8)
 
 
-def color_of(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+def color_of(
+    heat: NDArray[np.float32], style: PictureStyle = PictureStyle.COLOR
+) -> NDArray[np.uint8]:
     """Return the RGB colours of (rows, columns) heatmap values in [0, 1]."""
+    if style is PictureStyle.SINGLE_COLOR:
+        brightness = np.clip(heat, 0.0, 1.0)[:, :, np.newaxis]
+        return np.asarray(np.rint(brightness * np.array(ONE_COLOR)), dtype=np.uint8)
     levels = np.rint(np.clip(heat, 0.0, 1.0) * 255.0).astype(np.uint8)
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, COLOR_MAP), cv2.COLOR_BGR2RGB))
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+import cv2
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
@@ -12,7 +13,7 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.header_values import element_of
 from dicom_node.objects.headers import coded, is_multi_frame, stamp
 from dicom_node.objects.image_library import patient_orientation_of
-from dicom_node.objects.overlay import Placement
+from dicom_node.objects.overlay import PictureStyle, Placement
 from dicom_node.objects.picture import compose
 from dicom_node.objects.rendering import render
 from dicom_node.objects.uids import ResultKind
@@ -32,6 +33,7 @@ def build_secondary_capture(
     heatmaps: Sequence[Heatmap] = (),
     modality: str = "OT",
     long_side: int = 2048,
+    style: PictureStyle = PictureStyle.COLOR,
 ) -> tuple[Dataset, Placement]:
     """Draw one analysed image with its findings.
 
@@ -43,6 +45,7 @@ def build_secondary_capture(
     modality : ``OT``, or ``MG`` where a site wants the pictures among the views
     long_side : pixels
         Of the rendered image, without the strips of text.
+    style : the grey one is written in grey levels, the others in RGB
 
     Returns
     -------
@@ -58,7 +61,7 @@ def build_secondary_capture(
     ----------
     PS3.3 A.8.1, C.8.6.1.
     """
-    picture = compose(render(source, stored, long_side), image, heatmaps, context)
+    picture = compose(render(source, stored, long_side), image, heatmaps, context, style)
     capture = Dataset()
     # General Series (PS3.3 C.7.3.1)
     capture.Modality = modality
@@ -69,12 +72,12 @@ def build_secondary_capture(
     capture.PatientOrientation = list(patient_orientation_of(source) or ())
     capture.BurnedInAnnotation = "YES"
     capture.RecognizableVisualFeatures = "NO"
-    capture.DerivationDescription = _description(picture.placement)
-    capture.SourceImageSequence = [_source_item(source, image)]
-    _copy_lossy_compression(capture, source)
+    capture.DerivationDescription = _description(picture.placement, style)
+    capture.SourceImageSequence = [source_item(source, image)]
+    copy_lossy_compression(capture, [source])
     # SC Equipment (PS3.3 C.8.6.1)
     capture.ConversionType = "WSD"
-    _set_pixels(capture, picture.pixels)
+    set_pixels(capture, picture.pixels, style)
     # Standard extended: hanging protocols for mammograms look for these.
     if image.laterality:
         capture.ImageLaterality = image.laterality
@@ -86,21 +89,29 @@ def build_secondary_capture(
     # SOP Common (PS3.3 C.12.1)
     capture.SOPClassUID = SecondaryCaptureImageStorage
     capture.SOPInstanceUID = context.uids.sop_instance_uid(
-        ResultKind.SECONDARY_CAPTURE, image.sop_instance_uid
+        ResultKind.SECONDARY_CAPTURE, f"{image.sop_instance_uid} {image.frame} {style}"
     )
-    stamp(capture, source, ResultKind.SECONDARY_CAPTURE, context)
+    stamp(capture, source, ResultKind.SECONDARY_CAPTURE, context, style)
     return capture, picture.placement
 
 
-def _description(placement: Placement) -> str:
+_SHOWN: Final = {
+    PictureStyle.COLOR: "in color",
+    PictureStyle.SINGLE_COLOR: "in one color",
+    PictureStyle.GREY: "by outlines",
+}
+
+
+def _description(placement: Placement, style: PictureStyle) -> str:
     return (
-        f"{RESEARCH_MARK}. Rendered image with the model's attention in color. "
+        f"{RESEARCH_MARK}. Rendered image with the model's attention {_SHOWN[style]}. "
         f"Its first pixel begins at column {placement.column_offset}, row {placement.row_offset}; "
         f"scale {placement.column_scale:.4f}, {placement.row_scale:.4f}. Not for measurement."
     )
 
 
-def _source_item(source: Dataset, image: ImageFindings) -> Dataset:
+def source_item(source: Dataset, image: ImageFindings) -> Dataset:
+    """Name the image that a picture is of (PS3.3 C.7.6.1.1.4)."""
     item = Dataset()
     item.ReferencedSOPClassUID = source.SOPClassUID
     item.ReferencedSOPInstanceUID = source.SOPInstanceUID
@@ -111,23 +122,25 @@ def _source_item(source: Dataset, image: ImageFindings) -> Dataset:
     return item
 
 
-def _copy_lossy_compression(capture: Dataset, source: Dataset) -> None:
+def copy_lossy_compression(capture: Dataset, sources: Sequence[Dataset]) -> None:
     """Keep the memory of a lossy source, which is never lost again (PS3.3 C.7.6.1.1.5)."""
-    if source.get("LossyImageCompression") != "01":
-        capture.LossyImageCompression = "00"
-        return
-    capture.LossyImageCompression = "01"
-    for keyword in _LOSSY_KEYWORDS:
-        element = element_of(source, keyword)
+    lossy = [source for source in sources if source.get("LossyImageCompression") == "01"]
+    capture.LossyImageCompression = "01" if lossy else "00"
+    for keyword in _LOSSY_KEYWORDS if lossy else ():
+        element = element_of(lossy[0], keyword)
         if element is not None:
             capture[keyword] = element
 
 
-def _set_pixels(capture: Dataset, pixels: NDArray[Any]) -> None:
-    """Write an RGB picture (PS3.3 C.7.6.3)."""
-    capture.Rows, capture.Columns, capture.SamplesPerPixel = pixels.shape
-    capture.PhotometricInterpretation = "RGB"
-    capture.PlanarConfiguration = 0
+def set_pixels(capture: Dataset, pixels: NDArray[Any], style: PictureStyle) -> None:
+    """Write an RGB picture, in the grey style as grey levels (PS3.3 C.7.6.3)."""
+    if style is PictureStyle.GREY:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        capture.SamplesPerPixel, capture.PhotometricInterpretation = 1, "MONOCHROME2"
+    else:
+        capture.SamplesPerPixel, capture.PhotometricInterpretation = 3, "RGB"
+        capture.PlanarConfiguration = 0
+    capture.Rows, capture.Columns = pixels.shape[:2]
     capture.BitsAllocated, capture.BitsStored, capture.HighBit = 8, 8, 7
     capture.PixelRepresentation = 0
     values = pixels.tobytes()

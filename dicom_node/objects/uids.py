@@ -16,8 +16,14 @@ class ResultKind(StrEnum):
     """The kinds of object that an analysis can give."""
 
     MEASUREMENT_REPORT = "measurement_report"
+    CAD_REPORT = "cad_report"
     SEGMENTATION = "segmentation"
     SECONDARY_CAPTURE = "secondary_capture"
+    SUMMARY_SHEET = "summary_sheet"
+
+
+REPORTS: Final = frozenset({ResultKind.MEASUREMENT_REPORT, ResultKind.CAD_REPORT})
+"""Kinds whose newest instance names its predecessor: they keep one series over all revisions."""
 
 
 def uid_of(*parts: str) -> str:
@@ -78,11 +84,15 @@ class AnalysisUIDs:
         """
         return uid_of("instance", self.analysis, kind, source)
 
-    def series_instance_uid(self, kind: ResultKind) -> str:
-        """Name a series: one for all reports of a study, one a revision for the other kinds."""
-        if kind is ResultKind.MEASUREMENT_REPORT:
-            return uid_of("series", self.study_instance_uid, kind)
-        return uid_of("series", self.study_instance_uid, kind, str(self.revision))
+    def series_instance_uid(self, kind: ResultKind, variant: str = "") -> str:
+        """Name a series: one for all reports of a study, one a revision for the other kinds.
+
+        Parameters
+        ----------
+        variant : what tells it from another series of the same kind; may be empty
+        """
+        name = ("series", self.study_instance_uid, kind, *filter(None, [variant]))
+        return uid_of(*name) if kind in REPORTS else uid_of(*name, str(self.revision))
 
     def tracking_uid(self, source: str, finding: str, region: int | None = None) -> str:
         """Name what is tracked: the same in the report and in the segmentation.

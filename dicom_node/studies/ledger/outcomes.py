@@ -27,11 +27,13 @@ class MadeResult:
 
     Attributes
     ----------
-    kind : ``measurement_report``, ``segmentation`` or ``secondary_capture``
+    kind : ``measurement_report``, ``segmentation`` and so on
+    variant : what tells it from another form of the same kind; may be empty
     place : relative to the spool's root
     """
 
     kind: str
+    variant: str = ""
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
@@ -55,19 +57,15 @@ def made_results(session: Session, study_id: int) -> dict[str, MadeResult]:
     return made
 
 
-def predecessor(session: Session, analysis: Analysis) -> MadeResult | None:
-    """Return the report of the newest earlier revision that has one."""
-    row = session.scalars(
+def former_results(session: Session, analysis: Analysis) -> dict[tuple[str, str], MadeResult]:
+    """Return the newest result of earlier revisions for each kind and variant."""
+    rows = session.scalars(
         select(ResultObject)
         .join(Analysis)
-        .where(
-            Analysis.study_id == analysis.study_id,
-            Analysis.revision < analysis.revision,
-            ResultObject.kind == "measurement_report",
-        )
-        .order_by(Analysis.revision.desc())
-    ).first()
-    return None if row is None else _made(row)
+        .where(Analysis.study_id == analysis.study_id, Analysis.revision < analysis.revision)
+        .order_by(Analysis.revision, ResultObject.id)
+    )
+    return {(row.kind, row.variant): _made(row) for row in rows}
 
 
 def finish_analysis(
@@ -103,6 +101,7 @@ def finish_analysis(
         ResultObject(
             analysis_id=analysis.id,
             kind=result.kind,
+            variant=result.variant,
             sop_class_uid=result.sop_class_uid,
             sop_instance_uid=result.sop_instance_uid,
             series_instance_uid=result.series_instance_uid,
@@ -146,18 +145,32 @@ def give_back_analysis(
     apply(session, row, Event.GIVE_BACK, because=reason, at=at, **changes)
 
 
-def undelivered(session: Session, delivery: Delivery) -> list[ResultObject]:
-    """List the result objects that the destination has not taken yet."""
+def undelivered(
+    session: Session, delivery: Delivery, wanted: Collection[tuple[str, str]]
+) -> list[ResultObject]:
+    """List the result objects of a destination's kinds and variants that it has not taken yet.
+
+    Parameters
+    ----------
+    wanted : (kind, variant)
+    """
     taken = select(DeliveryOutcome.result_object_id).where(
         DeliveryOutcome.delivery_id == delivery.id, DeliveryOutcome.outcome == DELIVERED
     )
-    return list(
-        session.scalars(
-            select(ResultObject)
-            .where(ResultObject.analysis_id == delivery.analysis_id, ResultObject.id.not_in(taken))
-            .order_by(ResultObject.id)
-        )
+    rows = session.scalars(
+        select(ResultObject)
+        .where(ResultObject.analysis_id == delivery.analysis_id, ResultObject.id.not_in(taken))
+        .order_by(ResultObject.id)
     )
+    return [row for row in rows if (row.kind, row.variant) in wanted]
+
+
+def has_any(session: Session, delivery: Delivery, wanted: Collection[tuple[str, str]]) -> bool:
+    """Tell whether the analysis made anything for a destination at all."""
+    rows = session.scalars(
+        select(ResultObject).where(ResultObject.analysis_id == delivery.analysis_id)
+    )
+    return any((row.kind, row.variant) in wanted for row in rows)
 
 
 def record_outcome(
@@ -215,6 +228,7 @@ def study_of(session: Session, analysis: Analysis) -> Study:
 def _made(row: ResultObject) -> MadeResult:
     return MadeResult(
         kind=row.kind,
+        variant=row.variant,
         sop_class_uid=row.sop_class_uid,
         sop_instance_uid=row.sop_instance_uid,
         series_instance_uid=row.series_instance_uid,

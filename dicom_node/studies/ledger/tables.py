@@ -177,6 +177,8 @@ class ResultObject(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
     kind: Mapped[str] = mapped_column(String(32))
+    variant: Mapped[str] = mapped_column(String(128), default="")
+    """What tells it from another form of the same kind, made for another destination."""
     sop_class_uid: Mapped[str] = mapped_column(String(64))
     sop_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
     series_instance_uid: Mapped[str] = mapped_column(String(64))

@@ -260,6 +260,7 @@ def result_row(session: Session, analysis: Analysis, **columns: Any) -> ResultOb
     values = {
         "analysis_id": analysis.id,
         "kind": "measurement_report",
+        "variant": "",
         "sop_class_uid": COMPREHENSIVE_SR,
         "sop_instance_uid": f"{STUDY_UID}.3.{number}",
         "series_instance_uid": f"{STUDY_UID}.3",

@@ -18,9 +18,7 @@ from node_factory import (
     made_result,
     mammogram,
 )
-from services import free_port
 from sqlalchemy import update
-from test_licence_gate import WORDS, write_bundle
 from typer.testing import CliRunner
 
 from dicom_node.cli import app
@@ -340,69 +338,3 @@ def test_command_has_a_help_with_an_example(command: str) -> None:
 
 def test_wrong_usage_is_exit_status_2() -> None:
     assert run("show").exit_code == 2
-
-
-CHECKED = """
-spool = "spool"
-[receive]
-minimum_free_bytes = 1
-[model]
-bundle = "bundle"
-accept = "{words}"
-[broker]
-url = "redis://:s3cret@127.0.0.1:{port}/0"
-[ledger]
-url = "{ledger}"
-[[destinations]]
-name = "archive"
-ae_title = "ARCHIVE"
-host = "127.0.0.1"
-port = {port}
-timeout_seconds = 2
-[[destinations]]
-name = "web"
-kind = "dicomweb"
-url = "http://127.0.0.1:{port}"
-username = "node"
-password = "s3cret"
-"""
-
-
-@pytest.fixture
-def checked(tmp_path: Path) -> dict[str, str]:
-    """Return the lines of a check of a site on which nothing runs, by what was checked."""
-    write_bundle(tmp_path / "bundle")
-    file = tmp_path / "mammoclip.toml"
-    ledger = "postgresql+nodriver://node:s3cret@127.0.0.1/node"
-    file.write_text(CHECKED.format(words=WORDS, port=free_port(), ledger=ledger))
-
-    result = run("check", "--config", file)
-
-    assert result.exit_code == 1
-    assert "s3cret" not in result.stdout + result.stderr
-    assert not (tmp_path / "spool").exists()
-    return {line[6:].split(":")[0].split(" ")[0]: line[:4] for line in result.stdout.splitlines()}
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_check_tells_every_problem_and_changes_nothing(checked: dict[str, str]) -> None:
-    assert checked == {
-        "settings": "ok  ",
-        "bundle": "ok  ",
-        "spool": "ok  ",
-        "ledger": "FAIL",
-        "broker": "FAIL",
-        "destination": "FAIL",
-    }
-
-
-def test_serve_refuses_a_bundle_whose_terms_are_not_accepted(tmp_path: Path) -> None:
-    write_bundle(tmp_path / "bundle")
-    file = tmp_path / "mammoclip.toml"
-    file.write_text('[model]\nbundle = "bundle"')
-
-    result = run("serve", "--config", file)
-
-    assert result.exit_code == 1
-    assert f'set accept = "{WORDS}" under [model]' in result.stderr
-    assert len(result.stderr.splitlines()) == 1

@@ -11,6 +11,7 @@ from dicom_node.errors import SettingsError
 from dicom_node.settings import (
     DicomDestination,
     DicomwebDestination,
+    ProfileSettings,
     Settings,
     config_path,
     default_settings_text,
@@ -299,8 +300,10 @@ def test_default_file_with_every_comment_opened_is_valid(load: Load) -> None:
 def test_default_file_mentions_every_setting() -> None:
     document = tomllib.loads(_opened(default_settings_text()))
     dicom, dicomweb = document.pop("destinations")
+    (profile,) = document.pop("profiles").values()
 
-    assert _keys(document) == _fields(Settings) - {"destinations"}
+    assert _keys(document) == _fields(Settings) - {"destinations", "profiles"}
+    assert set(profile) == set(ProfileSettings.model_fields)
     assert set(dicom) == set(DicomDestination.model_fields)
     assert set(dicomweb) == set(DicomwebDestination.model_fields)
 
@@ -350,5 +353,5 @@ def _opened(text: str) -> str:
             continue
         if is_setting:
             seen.add(opened.split(" = ")[0])
-        lines.append(opened if is_setting or opened.startswith("[[") else line)
+        lines.append(opened if is_setting or opened.startswith("[") else line)
     return "\n".join(lines)

@@ -19,11 +19,10 @@ from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.errors import ObjectRefusedError, OutOfResourcesError
 from dicom_node.settings import DicomDestination
-from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject
 from dicom_node.studies.ledger.transitions import apply
-from dicom_node.studies.requests import cancel_study, judge_again
+from dicom_node.studies.requests import judge_again
 from mammoclip_core.errors import BundleError, PixelError
 from worker.runtime import Runtime
 
@@ -204,63 +203,6 @@ def test_late_message_finds_nothing_due(node: Runtime, reception: Reception) -> 
     run_analysis(node, analysis_id)
 
     assert len(node.engine.requests) == 1
-
-
-def late_image(reception: Reception) -> None:
-    reception.receive(shown_mammogram("CC"))
-
-
-def cancelled(reception: Reception) -> None:
-    with reception.database.writing() as session:
-        cancel_study(session, STUDY_UID, at=datetime.now(UTC))
-
-
-def lease_lost(reception: Reception) -> None:
-    later = datetime.now(UTC) + timedelta(hours=1)
-    with reception.database.writing() as session:
-        work.recover_lost(session, Analysis, maximum_attempts=9, at=later)
-
-
-OVERTAKERS = {
-    late_image: AnalysisState.SUPERSEDED,
-    cancelled: AnalysisState.CANCELLED,
-    lease_lost: AnalysisState.DUE,
-}
-
-
-@pytest.mark.parametrize("overtake", OVERTAKERS)
-def test_analysis_that_is_overtaken_records_nothing(
-    node: Runtime, reception: Reception, overtake: Callable[[Reception], None]
-) -> None:
-    reception.receive(shown_mammogram())
-    node.engine.meanwhile = lambda: overtake(reception)
-
-    analysis = run_analysis(node, due_analysis(reception))
-
-    assert (analysis.state, analysis.findings) == (OVERTAKERS[overtake], None)
-    assert reception.rows(ResultObject) == []
-
-
-@pytest.mark.parametrize("error", [BundleError("altered"), ValueError("a bug")])
-@pytest.mark.parametrize("overtake", OVERTAKERS)
-def test_analysis_that_breaks_after_it_was_overtaken_ends_quietly(
-    node: Runtime,
-    reception: Reception,
-    log_lines: list[Any],
-    overtake: Callable[[Reception], None],
-    error: Exception,
-) -> None:
-    def meanwhile() -> None:
-        overtake(reception)
-        raise error
-
-    reception.receive(shown_mammogram())
-    node.engine.meanwhile = meanwhile
-
-    analysis = run_analysis(node, due_analysis(reception))
-
-    assert analysis.state is OVERTAKERS[overtake]
-    assert "analysis_overtaken" in [line["event"] for line in log_lines]
 
 
 def next_revision(node: Runtime, reception: Reception) -> Analysis:

@@ -1,9 +1,11 @@
 """The Celery application: what importing it does, and with which settings it works."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,31 +27,57 @@ def in_fresh_interpreter(code: str, **environment: str) -> subprocess.CompletedP
     )
 
 
-def configured(tmp_path: Path, expression: str, **environment: str) -> str:
-    """Return what an expression over the application's configuration gives."""
-    file = tmp_path / "mammoclip.toml"
+DESCRIBE = """
+import json, os, sys
+os.cpu_count = lambda: 64
+from worker import app
+app.loader.import_default_modules()
+conf = app.conf
+print(json.dumps({
+    "broker_url": conf.broker_url,
+    "concurrency": conf.worker_concurrency,
+    "accept_content": conf.accept_content,
+    "acks_late": conf.task_acks_late,
+    "reject_on_worker_lost": conf.task_reject_on_worker_lost,
+    "prefetch": conf.worker_prefetch_multiplier,
+    "ignore_result": conf.task_ignore_result,
+    "queues": sorted(app.amqp.queues.consume_from),
+    "tasks": sorted(name for name in app.tasks if not name.startswith("celery.")),
+    "routes": {
+        name: app.amqp.router.route({}, name)["queue"].name
+        for name in ("worker.analyze", "worker.deliver")
+    },
+    "modules": sorted(name for name in sys.modules if "." not in name),
+}))
+"""
+
+
+def described(folder: Path, **environment: str) -> dict[str, Any]:
+    """Return what a worker of 64 cores would work with, told by a fresh interpreter."""
+    file = folder / "mammoclip.toml"
     file.write_text(SETTINGS)
-    code = f"from worker import app; print({expression})"
-    done = in_fresh_interpreter(code, MAMMOCLIP_CONFIG=str(file), **environment)
+    done = in_fresh_interpreter(DESCRIBE, MAMMOCLIP_CONFIG=str(file), **environment)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("module", ["worker", "worker.app", "worker.tasks", "worker.analysis"])
-def test_import_needs_no_settings_file(module: str) -> None:
-    done = in_fresh_interpreter(f"import {module}", MAMMOCLIP_CONFIG="/absent.toml")
-
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.fixture(scope="module")
+def without_gpu(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return described(tmp_path_factory.mktemp("site"), CUDA_VISIBLE_DEVICES="")
 
 
-def test_import_loads_no_model_library() -> None:
-    code = "import worker.tasks, sys; print({'torch', 'timm', 'highdicom'} & set(sys.modules))"
+def test_import_needs_no_settings_file() -> None:
+    done = in_fresh_interpreter("import worker.tasks", MAMMOCLIP_CONFIG="/absent.toml")
 
-    assert in_fresh_interpreter(code).stdout.strip() == "set()"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_broker_is_the_settings_one(tmp_path: Path) -> None:
-    assert configured(tmp_path, "app.conf.broker_url") == "redis://127.0.0.1:1/3"
+def test_worker_loads_no_model_library_before_its_first_task(without_gpu: dict[str, Any]) -> None:
+    assert not {"torch", "timm", "transformers", "highdicom"} & set(without_gpu["modules"])
+
+
+def test_broker_is_the_settings_one(without_gpu: dict[str, Any]) -> None:
+    assert without_gpu["broker_url"] == "redis://127.0.0.1:1/3"
 
 
 def test_missing_settings_end_the_worker_in_one_line() -> None:
@@ -63,57 +91,45 @@ def test_missing_settings_end_the_worker_in_one_line() -> None:
     ]
 
 
-@pytest.mark.parametrize("cores", [1, 2, 64])
 def test_machine_without_a_gpu_loads_one_model_whatever_its_cores(
-    tmp_path: Path, cores: int
+    without_gpu: dict[str, Any],
 ) -> None:
-    expression = (
-        f"setattr(__import__('os'), 'cpu_count', lambda: {cores}) or app.conf.worker_concurrency"
-    )
-
-    assert configured(tmp_path, expression, CUDA_VISIBLE_DEVICES="") == "1"
+    assert without_gpu["concurrency"] == 1
 
 
 def test_machine_of_four_gpus_loads_four_models(tmp_path: Path) -> None:
-    told = configured(tmp_path, "app.conf.worker_concurrency", CUDA_VISIBLE_DEVICES="0,1,2,3")
-
-    assert told == "4"
+    assert described(tmp_path, CUDA_VISIBLE_DEVICES="0,1,2,3")["concurrency"] == 4
 
 
-def test_worker_reads_json_and_acknowledges_late(tmp_path: Path) -> None:
-    told = configured(
-        tmp_path,
-        "app.conf.accept_content, app.conf.task_acks_late, app.conf.task_reject_on_worker_lost,"
-        " app.conf.worker_prefetch_multiplier, app.conf.task_ignore_result",
-    )
-
-    assert told == "['json'] True True 1 True"
+def test_worker_reads_json_only(without_gpu: dict[str, Any]) -> None:
+    assert without_gpu["accept_content"] == ["json"]
 
 
-def test_bare_worker_serves_both_queues(tmp_path: Path) -> None:
-    told = configured(tmp_path, "sorted(app.amqp.queues.consume_from)")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("acks_late", True),
+        ("reject_on_worker_lost", True),
+        ("prefetch", 1),
+        ("ignore_result", True),
+    ],
+)
+def test_message_is_acknowledged_when_its_work_is_recorded(
+    without_gpu: dict[str, Any], key: str, value: object
+) -> None:
+    assert without_gpu[key] == value
 
-    assert told == "['deliver', 'gpu']"
+
+def test_bare_worker_serves_both_queues(without_gpu: dict[str, Any]) -> None:
+    assert without_gpu["queues"] == ["deliver", "gpu"]
 
 
-def test_tasks_are_known_by_their_written_names(tmp_path: Path) -> None:
-    told = configured(
-        tmp_path,
-        "app.loader.import_default_modules() and"
-        " sorted(name for name in app.tasks if not name.startswith('celery.'))",
-    )
-
-    assert told == "['worker.analyze', 'worker.deliver']"
+def test_tasks_are_known_by_their_written_names(without_gpu: dict[str, Any]) -> None:
+    assert without_gpu["tasks"] == ["worker.analyze", "worker.deliver"]
 
 
-def test_tasks_are_routed_to_their_queues(tmp_path: Path) -> None:
-    told = configured(
-        tmp_path,
-        "[app.amqp.router.route({}, name)['queue'].name"
-        " for name in ('worker.analyze', 'worker.deliver')]",
-    )
-
-    assert told == "['gpu', 'deliver']"
+def test_tasks_are_routed_to_their_queues(without_gpu: dict[str, Any]) -> None:
+    assert without_gpu["routes"] == {"worker.analyze": "gpu", "worker.deliver": "deliver"}
 
 
 @pytest.fixture

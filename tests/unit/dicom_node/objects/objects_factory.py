@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 
+from dicom_node.objects.cad_options import CadOptions, CompositionForm, PlainMark
+from dicom_node.objects.cad_report import build_cad_report
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.legacy_codes import CodingScheme
 from dicom_node.objects.palette import colors_of
 from dicom_node.objects.results import ResultObject, SourceInstance, build_results
 from dicom_node.objects.uids import AnalysisUIDs, uid_of
@@ -251,6 +254,22 @@ def results_of(
     )
 
 
+def standard_views() -> tuple[tuple[str, str], ...]:
+    """Return laterality and view of a screening study, in the order in which it is hung."""
+    return (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))
+
+
+def cad_report_of(
+    *pairs: tuple[Dataset, ImageFindings],
+    breasts: tuple[BreastFindings, ...] = (),
+    **arguments: Any,
+) -> Dataset:
+    """Build the CAD report of a study of these images."""
+    findings = study_of(*(image for _, image in pairs), breasts=breasts)
+    sources = {str(dataset.SOPInstanceUID): dataset for dataset, _ in pairs}
+    return build_cad_report(sources, findings, context_of(findings), **arguments)
+
+
 def bytes_of(dataset: Dataset) -> bytes:
     """Return the file that a data set becomes."""
     stream = io.BytesIO()
@@ -338,3 +357,65 @@ CASES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "spacing in the patient": lambda: _one_finding(PixelSpacing=[math.pi / 30, math.pi / 30]),
 }
 """Each kind of study that the builders meet, for the tests that have to hold for all of them."""
+
+
+def _cad_of(*findings: Finding, options: CadOptions | None = None, **attributes: Any) -> Dataset:
+    dataset = mammogram(**attributes)
+    breast = BreastFindings(laterality="L", findings=(NEGATIVE,), density="B")
+    chosen = {} if options is None else {"options": options, "breasts": (breast,)}
+    return cad_report_of((dataset, image_of(dataset, *findings)), **chosen)
+
+
+def _cad_four_views(*, failed: bool = False) -> Dataset:
+    pairs = []
+    for side, view in standard_views():
+        dataset = mammogram(view, side, ContentDate="20260102", ContentTime="101501.5")
+        image = image_of(dataset, finding(marker_mask(130, 150)), NEGATIVE)
+        if failed and (side, view) == ("L", "MLO"):
+            image = image_of(dataset, status=ImageStatus.FAILED, reason="no pixels")
+        pairs.append((dataset, image))
+    return cad_report_of(*pairs)
+
+
+def _cad_all_failed() -> Dataset:
+    dataset = mammogram()
+    failure = image_of(dataset, status=ImageStatus.FAILED, reason="no pixels")
+    return cad_report_of((dataset, failure))
+
+
+_OPTIONAL = finding(marker_mask(60, 150), score=0.4, above_threshold=False)
+_DISEASE = finding(
+    marker_mask(60, 150), name="malignancy", code="SCT|21594007|Malignant", calibrated=True
+)
+
+CAD_CASES: dict[str, Callable[[], Dataset]] = {
+    "no finding": lambda: _cad_of(NEGATIVE),
+    "one finding": lambda: _cad_of(finding(marker_mask(60, 150))),
+    "four views": _cad_four_views,
+    "failed image": lambda: _cad_four_views(failed=True),
+    "all images failed": _cad_all_failed,
+    "optional mark": lambda: _cad_of(_OPTIONAL, _DISEASE),
+    "finding without a place": lambda: _cad_of(finding()),
+    "selected region": lambda: _cad_of(
+        _DISEASE, options=CadOptions(plain_mark=PlainMark.SELECTED_REGION)
+    ),
+    "density in words": lambda: _cad_of(NEGATIVE, options=CadOptions()),
+    "density coded": lambda: _cad_of(
+        finding(marker_mask(60, 150)), options=CadOptions(composition=CompositionForm.CODED)
+    ),
+    "older codes": lambda: _cad_of(_DISEASE, options=CadOptions(coding=CodingScheme.SRT)),
+    "Japanese name": lambda: _cad_of(
+        _DISEASE, name="Yamada^Hanako=山田^花子=やまだ^はなこ", charset=["", "ISO 2022 IR 87"]
+    ),
+    "Cyrillic name": lambda: _cad_of(_DISEASE, name="Иванова^Анна", charset="ISO_IR 144"),
+    "unknown view": lambda: _cad_of(_DISEASE, laterality="", view=""),
+    "almost empty header": lambda: _cad_of(
+        _DISEASE,
+        without=(
+            *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate"),
+            *("StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName"),
+            *("PatientOrientation", "ImagerPixelSpacing", "LossyImageCompression"),
+        ),
+    ),
+}
+"""Each kind of study that CAD reports are made of."""

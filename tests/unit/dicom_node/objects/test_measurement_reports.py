@@ -25,8 +25,8 @@ from pydicom.dataset import Dataset
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.measurement_report import COMPREHENSIVE_SR
 from dicom_node.objects.outlines import MAX_VERTICES, closed_polyline
+from dicom_node.objects.profiles import OHIF, PACS
 from dicom_node.objects.references import PredecessorDocument
-from dicom_node.objects.results import ResultOptions
 from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import Finding, ImageStatus, Region
 
@@ -271,7 +271,9 @@ def test_new_revision_names_its_predecessor() -> None:
         sop_instance_uid="1.2.3.4",
     )
 
-    report = results_of((dataset, image_of(dataset, NEGATIVE)), predecessor=former)[-1].dataset
+    report = results_of((dataset, image_of(dataset, NEGATIVE)), predecessors={OHIF.report: former})[
+        -1
+    ].dataset
 
     series = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
     assert series.SeriesInstanceUID == "1.2.3"
@@ -289,7 +291,7 @@ def test_report_is_not_its_own_predecessor() -> None:
         sop_instance_uid=report.SOPInstanceUID,
     )
 
-    again = results_of(pair, predecessor=itself)[-1].dataset
+    again = results_of(pair, predecessors={OHIF.report: itself})[-1].dataset
 
     assert "PredecessorDocumentsSequence" not in again
 
@@ -298,7 +300,7 @@ def test_other_report_class_is_another_object() -> None:
     dataset = mammogram()
     pair = (dataset, image_of(dataset, NEGATIVE))
 
-    report = results_of(pair, options=ResultOptions(report_sop_class_uid=COMPREHENSIVE_SR))[-1]
+    report = results_of(pair, profiles=(PACS,))[-1]
 
     assert report.dataset.SOPClassUID == COMPREHENSIVE_SR
     assert report.dataset.SOPInstanceUID != results_of(pair)[-1].dataset.SOPInstanceUID
@@ -328,12 +330,23 @@ def test_segmentation_of_an_outline_that_leaves_its_image_is_refused() -> None:
 
 def test_mammogram_that_was_left_out_is_listed_without_what_it_lacks() -> None:
     good = mammogram("CC")
-    bad = mammogram("MLO", without=("Rows", "Columns", "ImagerPixelSpacing", "PatientOrientation"))
+    bad = mammogram("MLO", without=("ImagerPixelSpacing", "PatientOrientation"))
     left_out = image_of(bad, status=ImageStatus.LEFT_OUT, reason="no pixels")
 
     report = results_of((good, image_of(good, NEGATIVE)), (bad, left_out))[-1].dataset
 
     assert values_of(report, "111031") == ["399162004", "399368009"]
+
+
+def test_mammogram_without_a_size_is_told_of_in_words_only() -> None:
+    good = mammogram("CC")
+    bad = mammogram("MLO", without=("Rows", "Columns"))
+    left_out = image_of(bad, status=ImageStatus.LEFT_OUT, reason="no pixels")
+
+    report = results_of((good, image_of(good, NEGATIVE)), (bad, left_out))[-1].dataset
+
+    assert values_of(report, "111031") == ["399162004"]
+    assert f"Image left out: L MLO, SOP Instance UID {bad.SOPInstanceUID}" in text_of(report)
 
 
 def test_code_that_is_none_is_refused() -> None:

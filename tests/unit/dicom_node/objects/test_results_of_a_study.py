@@ -16,11 +16,13 @@ from objects_factory import (
     image_of,
     mammogram,
     marker_mask,
+    results_of,
     source_of,
     study_of,
 )
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.profiles import ALL, OHIF, PACS, PROFILES, WORKSTATION, Profile
 from dicom_node.objects.results import SourceInstance, build_results
 from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import StudyAnalysis
@@ -30,6 +32,7 @@ REPORT, SEG, SC = (
     ResultKind.SEGMENTATION,
     ResultKind.SECONDARY_CAPTURE,
 )
+CAD, SHEET = ResultKind.CAD_REPORT, ResultKind.SUMMARY_SHEET
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,70 @@ REPORT, SEG, SC = (
 )
 def test_study_gives_the_objects_that_are_due(case: str, expected: dict[ResultKind, int]) -> None:
     assert Counter(result.kind for result in CASES[case]()) == expected
+
+
+def built_for(*profiles: Profile):
+    dataset = mammogram()
+    return results_of(
+        (dataset, image_of(dataset, finding(marker_mask(60, 150)))), profiles=profiles
+    )
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        (OHIF, {REPORT: 1, SC: 1, SEG: 1}),
+        (WORKSTATION, {CAD: 1, SC: 1, SHEET: 1}),
+        (PACS, {REPORT: 1, SC: 1, SHEET: 1}),
+        (ALL, {REPORT: 1, CAD: 1, SC: 1, SEG: 1, SHEET: 1}),
+    ],
+)
+def test_profile_gives_its_objects(profile: Profile, expected: dict[ResultKind, int]) -> None:
+    assert Counter(result.kind for result in built_for(profile)) == expected
+
+
+def test_what_two_profiles_share_is_made_once() -> None:
+    results = built_for(OHIF, WORKSTATION, PACS)
+
+    assert Counter(result.kind for result in results) == {
+        REPORT: 2,
+        CAD: 1,
+        SC: 1,
+        SEG: 1,
+        SHEET: 1,
+    }
+    assert len({result.dataset.SOPInstanceUID for result in results}) == len(results)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_result_is_a_product_of_its_profile(name: str) -> None:
+    results = built_for(PROFILES[name])
+
+    assert {result.product for result in results} == set(PROFILES[name].products)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_report_lists_only_what_the_same_destination_gets(name: str) -> None:
+    profile = PROFILES[name]
+    results = built_for(OHIF, PACS, ALL, profile)
+    reports = [result for result in results if result.product == profile.report]
+
+    for report in reports:
+        evidence = {
+            instance.ReferencedSOPInstanceUID
+            for study in report.dataset.CurrentRequestedProcedureEvidenceSequence
+            for series in study.ReferencedSeriesSequence
+            for instance in series.ReferencedSOPSequence
+        }
+        sent = {
+            result.dataset.SOPInstanceUID for result in results if result.product in profile.parts
+        }
+        assert evidence == sent | {str(mammogram().SOPInstanceUID)}
+
+
+def test_profile_without_objects_is_refused() -> None:
+    with pytest.raises(ValueError, match="sends nothing"):
+        Profile(objects=frozenset())
 
 
 def test_report_comes_last() -> None:

@@ -20,14 +20,18 @@ from objects_factory import (
 )
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.overlay import Placement
+from dicom_node.objects.overlay import PictureStyle, Placement
 from dicom_node.objects.picture import LEAST_COLUMNS
 from dicom_node.objects.secondary_capture import build_secondary_capture
 from mammoclip_core.findings import Finding, Heatmap
 
 
 def capture_of(
-    dataset: Dataset, *findings: Finding, heatmaps: tuple[Heatmap, ...] = (), long_side: int = 2048
+    dataset: Dataset,
+    *findings: Finding,
+    heatmaps: tuple[Heatmap, ...] = (),
+    long_side: int = 2048,
+    style: PictureStyle = PictureStyle.COLOR,
 ) -> tuple[Dataset, Placement]:
     image = image_of(dataset, *findings)
     built, placement = build_secondary_capture(
@@ -38,6 +42,7 @@ def capture_of(
         stored=breast_pixels(dataset),
         heatmaps=heatmaps,
         long_side=long_side,
+        style=style,
     )
     return pydicom.dcmread(io.BytesIO(bytes_of(built))), placement
 
@@ -206,3 +211,45 @@ def test_real_mammogram_becomes_a_picture(open_mammograms: Path, view: str) -> N
 
     assert max(capture.Rows - 250, dataset.Rows * placement.row_scale) <= 1024
     assert capture.pixel_array.mean() > 10
+
+
+def test_single_color_shows_attention_in_one_hue() -> None:
+    dataset = mammogram()
+    heatmaps = (heatmap_of(dataset, 70.0, 170.0),)
+
+    capture, placement = capture_of(
+        dataset, finding(), heatmaps=heatmaps, style=PictureStyle.SINGLE_COLOR
+    )
+
+    part = tissue_part(dataset, capture, placement).astype(int)
+    red, _, blue = part[colored(part)].T
+    assert red.size
+    assert (blue > red).all()
+
+
+def test_grey_picture_has_grey_levels_only() -> None:
+    dataset = mammogram()
+
+    capture, placement = capture_of(
+        dataset,
+        finding(marker_mask(60, 150)),
+        heatmaps=(heatmap_of(dataset, 70.0, 170.0),),
+        style=PictureStyle.GREY,
+    )
+
+    assert capture.PhotometricInterpretation == "MONOCHROME2"
+    part = tissue_part(dataset, capture, placement)
+    rows, columns = np.nonzero(part > 150)
+    assert columns.min() == pytest.approx(60, abs=3)
+    assert rows.min() == pytest.approx(150, abs=14)
+
+
+def test_each_style_is_an_object_of_its_own() -> None:
+    dataset = mammogram()
+
+    uids = {
+        capture_of(dataset, finding(marker_mask(60, 150)), style=style)[0].SOPInstanceUID
+        for style in PictureStyle
+    }
+
+    assert len(uids) == 3

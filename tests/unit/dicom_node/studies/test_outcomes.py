@@ -26,6 +26,9 @@ from dicom_node.studies.ledger.tables import (
 )
 from dicom_node.studies.ledger.transitions import apply
 
+REPORT = ("measurement_report", "")
+WANTED = [REPORT, ("segmentation", "")]
+
 
 @pytest.fixture
 def analysis(session: Session) -> Analysis:
@@ -162,13 +165,13 @@ def test_predecessor_is_the_newest_earlier_report(session: Session, analysis: An
     newest = made_result()
     finished(session, second, newest, made_result(kind="segmentation"))
 
-    former = outcomes.predecessor(session, next_revision(session, second))
+    former = outcomes.former_results(session, next_revision(session, second))
 
-    assert former == newest
+    assert former[REPORT] == newest
 
 
 def test_first_revision_has_no_predecessor(session: Session, analysis: Analysis) -> None:
-    assert outcomes.predecessor(session, analysis) is None
+    assert outcomes.former_results(session, analysis) == {}
 
 
 def test_revision_that_failed_is_nobodys_predecessor(session: Session, analysis: Analysis) -> None:
@@ -176,9 +179,9 @@ def test_revision_that_failed_is_nobodys_predecessor(session: Session, analysis:
     failed = next_revision(session, analysis)
     outcomes.fail_analysis(session, claimed(session, failed), reason="broken", at=after(1))
 
-    former = outcomes.predecessor(session, next_revision(session, failed))
+    former = outcomes.former_results(session, next_revision(session, failed))
 
-    assert former is not None
+    assert REPORT in former
 
 
 def test_failed_analysis_says_why(session: Session, analysis: Analysis) -> None:
@@ -202,16 +205,16 @@ def answer(session: Session, delivery: Delivery, key: int, outcome: str) -> None
 
 
 def test_only_what_was_not_taken_is_sent_again(session: Session, delivery: Delivery) -> None:
-    first, second = outcomes.undelivered(session, delivery)
+    first, second = outcomes.undelivered(session, delivery, WANTED)
 
     answer(session, delivery, first.id, "delivered")
     answer(session, delivery, second.id, "postponed")
 
-    assert outcomes.undelivered(session, delivery) == [second]
+    assert outcomes.undelivered(session, delivery, WANTED) == [second]
 
 
 def test_later_answer_takes_the_place_of_the_earlier(session: Session, delivery: Delivery) -> None:
-    first, _ = outcomes.undelivered(session, delivery)
+    first, _ = outcomes.undelivered(session, delivery, WANTED)
     answer(session, delivery, first.id, "postponed")
 
     answer(session, delivery, first.id, "delivered")
@@ -223,15 +226,15 @@ def test_destinations_answer_for_themselves(session: Session, delivery: Delivery
     other = delivery_row(
         session, session.get_one(Analysis, delivery.analysis_id), destination="research"
     )
-    for row in outcomes.undelivered(session, delivery):
+    for row in outcomes.undelivered(session, delivery, WANTED):
         answer(session, delivery, row.id, "delivered")
 
-    assert len(outcomes.undelivered(session, other)) == 2
+    assert len(outcomes.undelivered(session, other, WANTED)) == 2
 
 
 def test_long_status_is_cut_to_its_column(session: Session, delivery: Delivery) -> None:
     held = work.Claim(id=delivery.id, version=0, attempt=1, holder="")
-    first, _ = outcomes.undelivered(session, delivery)
+    first, _ = outcomes.undelivered(session, delivery, WANTED)
 
     outcomes.record_outcome(
         session, held, first.id, outcome="refused", status="x" * 999, at=after(1)

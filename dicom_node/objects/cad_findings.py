@@ -1,0 +1,137 @@
+"""The impressions of a CAD report: one container for each mark (TID 4003, 4006, 4021)."""
+
+from collections.abc import Mapping
+
+from dicom_node.objects import cad_codes, codes, content_tree
+from dicom_node.objects.cad_library import ImageKey, key_of
+from dicom_node.objects.cad_marks import Mark
+from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.context import ResultContext
+from dicom_node.objects.wording import to_ascii, tracking_id_of, words_of
+
+
+def algorithm_items(context: ResultContext) -> list[Item]:
+    """Name the weights and their version, as every result must (TID 4019)."""
+    bundle = context.identity.bundle
+    return [
+        content_tree.text(
+            Relationship.HAS_PROPERTIES, cad_codes.ALGORITHM_NAME, to_ascii(bundle.name, 64)
+        ),
+        content_tree.text(
+            Relationship.HAS_PROPERTIES, cad_codes.ALGORITHM_VERSION, to_ascii(bundle.version, 64)
+        ),
+    ]
+
+
+def mark_impression(mark: Mark, entries: Mapping[ImageKey, Item], context: ResultContext) -> Item:
+    """Write one mark in a container of its own, since PixelMed judges each by its siblings."""
+    image, finding = mark.image, mark.finding
+    children = [
+        content_tree.code(
+            Relationship.HAS_CONCEPT_MOD,
+            cad_codes.RENDERING_INTENT,
+            mark.intent,
+            _operating_point(mark),
+        ),
+        content_tree.text(
+            Relationship.HAS_OBS_CONTEXT,
+            cad_codes.TRACKING_IDENTIFIER,
+            tracking_id_of(image, finding, mark.region),
+        ),
+        content_tree.uid(
+            Relationship.HAS_OBS_CONTEXT,
+            cad_codes.TRACKING_UID,
+            context.uids.tracking_uid(image.sop_instance_uid, finding.name, mark.region),
+        ),
+        *algorithm_items(context),
+        _score(mark),
+        *_geometry(mark, entries[key_of(image)]),
+    ]
+    if mark.concept == cad_codes.SELECTED_REGION:
+        children.append(_description(mark))
+    return _impression(
+        # Workstations draw a mark only if every level above it says so (PS3.4 O.2.2.1).
+        content_tree.code(Relationship.HAS_CONCEPT_MOD, cad_codes.RENDERING_INTENT, mark.intent),
+        content_tree.code(
+            Relationship.CONTAINS, cad_codes.SINGLE_IMAGE_FINDING, mark.concept, children
+        ),
+    )
+
+
+def composition_impression(category: str, context: ResultContext) -> Item:
+    """Write the composition of the breasts as a coded finding (TID 4007).
+
+    Parameters
+    ----------
+    category : ``A`` to ``D``
+    """
+    intent = cad_codes.PRESENTATION_REQUIRED
+    return _impression(
+        content_tree.code(Relationship.HAS_CONCEPT_MOD, cad_codes.RENDERING_INTENT, intent),
+        content_tree.code(
+            Relationship.CONTAINS,
+            cad_codes.SINGLE_IMAGE_FINDING,
+            codes.BREAST_COMPOSITION,
+            [
+                content_tree.code(Relationship.HAS_CONCEPT_MOD, cad_codes.RENDERING_INTENT, intent),
+                *algorithm_items(context),
+                content_tree.code(
+                    Relationship.HAS_PROPERTIES,
+                    codes.BREAST_COMPOSITION,
+                    codes.BREAST_COMPOSITIONS[category],
+                ),
+            ],
+        ),
+    )
+
+
+def _impression(intent: Item, finding: Item) -> Item:
+    return content_tree.container(
+        Relationship.INFERRED_FROM, cad_codes.INDIVIDUAL_IMPRESSION, [intent, finding]
+    )
+
+
+def _operating_point(mark: Mark) -> list[Item]:
+    if mark.operating_point is None:
+        return []
+    return [
+        content_tree.number(
+            Relationship.HAS_PROPERTIES,
+            cad_codes.OPERATING_POINT,
+            mark.operating_point,
+            cad_codes.RANGE_FROM_1,
+        )
+    ]
+
+
+def _score(mark: Mark) -> Item:
+    # A selected region may have a certainty but no probability (TID 4006 row 7).
+    concept = (
+        codes.CERTAINTY_OF_FINDING
+        if mark.concept == cad_codes.SELECTED_REGION
+        else codes.score_name_of(mark.finding)
+    )
+    percent = round(100.0 * mark.finding.score, 1)
+    return content_tree.number(Relationship.HAS_PROPERTIES, concept, percent, codes.PERCENT)
+
+
+def _geometry(mark: Mark, entry: Item) -> list[Item]:
+    outline = [(float(column), float(row)) for column, row in mark.outline]
+    return [
+        content_tree.coordinates(
+            Relationship.HAS_PROPERTIES, cad_codes.CENTER, "POINT", [mark.center], entry
+        ),
+        content_tree.coordinates(
+            Relationship.HAS_PROPERTIES, cad_codes.OUTLINE, "POLYLINE", outline, entry
+        ),
+    ]
+
+
+def _description(mark: Mark) -> Item:
+    words = words_of(mark.finding.name)
+    place = "whole image: the model gave no place" if mark.region is None else "AI attention region"
+    return content_tree.text(
+        Relationship.HAS_PROPERTIES,
+        cad_codes.SELECTED_REGION_DESCRIPTION,
+        to_ascii(f"{words}, {place}"),
+    )

@@ -1,0 +1,135 @@
+"""Which marks a workstation is given: what each is called, where it lies, whether it is drawn."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from dicom_node.objects import cad_codes, codes
+from dicom_node.objects.cad_options import PlainMark
+from dicom_node.objects.outlines import closed_polyline
+from mammoclip_core.findings import Finding, ImageFindings, StudyFindings
+
+OPERATING_POINTS: Final = 100
+"""At operating point n a workstation draws, besides all required marks, scores from 1 - n/100."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mark:
+    """One single image finding.
+
+    Attributes
+    ----------
+    region : 0 or more, or None
+        Index among the finding's regions; None where the model gave no place.
+    center : point in source pixels
+    outline : (n, 2) closed polyline in source pixels
+    intent : rendering intent
+    operating_point : 1 to OPERATING_POINTS for an optional mark, else None
+    """
+
+    image: ImageFindings
+    finding: Finding
+    region: int | None
+    concept: Code
+    center: tuple[float, float]
+    outline: NDArray[np.float64]
+    intent: Code
+    operating_point: int | None = None
+
+
+def marks_of(
+    findings: StudyFindings, sources: Mapping[str, Dataset], plain_mark: PlainMark
+) -> tuple[Mark, ...]:
+    """Return a mark for each region, and for each finding above its threshold without one.
+
+    A region below its threshold is optional. A finding without a place is told of the whole
+    image and not drawn, since a single image finding must have a centre (TID 4021).
+
+    Raises
+    ------
+    ObjectRefusedError
+        An outline lies outside its image.
+    """
+    return tuple(_marks(findings, sources, plain_mark))
+
+
+def concept_of(finding: Finding, plain_mark: PlainMark) -> Code:
+    """Return the mark that a finding goes by (CID 6014)."""
+    value = codes.code_of(finding).value
+    if value in cad_codes.MARKS:
+        return cad_codes.MARKS[value]
+    if plain_mark is PlainMark.SELECTED_REGION:
+        return cad_codes.SELECTED_REGION
+    return cad_codes.BREAST_DENSITY_MARK
+
+
+def _marks(
+    findings: StudyFindings, sources: Mapping[str, Dataset], plain_mark: PlainMark
+) -> Iterator[Mark]:
+    for image in findings.analysed:
+        source = sources[image.sop_instance_uid]
+        size = (int(source.Rows), int(source.Columns))
+        for finding in image.findings:
+            for index, region in enumerate(finding.regions):
+                outline = closed_polyline(region, size, image.sop_instance_uid)
+                yield _placed(image, finding, index, outline, plain_mark)
+            if finding.above_threshold and not finding.regions:
+                yield _unplaced(image, finding, size)
+
+
+def _placed(
+    image: ImageFindings,
+    finding: Finding,
+    index: int,
+    outline: NDArray[np.float64],
+    plain_mark: PlainMark,
+) -> Mark:
+    required = finding.above_threshold
+    return Mark(
+        image=image,
+        finding=finding,
+        region=index,
+        concept=concept_of(finding, plain_mark),
+        center=_center_of(outline),
+        outline=outline,
+        intent=cad_codes.PRESENTATION_REQUIRED if required else cad_codes.PRESENTATION_OPTIONAL,
+        operating_point=None if required else _operating_point(finding.score),
+    )
+
+
+def _unplaced(image: ImageFindings, finding: Finding, size: tuple[int, int]) -> Mark:
+    rows, columns = size
+    frame = [[0, 0], [columns, 0], [columns, rows], [0, rows], [0, 0]]
+    return Mark(
+        image=image,
+        finding=finding,
+        region=None,
+        concept=cad_codes.SELECTED_REGION,
+        center=(columns / 2, rows / 2),
+        outline=np.array(frame, dtype=np.float64),
+        intent=cad_codes.NOT_FOR_PRESENTATION,
+    )
+
+
+def _operating_point(score: float) -> int:
+    return min(max(round(OPERATING_POINTS * (1.0 - score)), 1), OPERATING_POINTS)
+
+
+def _center_of(outline: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the centroid of the area within a closed polyline."""
+    origin = outline[0]
+    (x, y), (next_x, next_y) = (outline[:-1] - origin).T, (outline[1:] - origin).T
+    cross = x * next_y - next_x * y
+    area = cross.sum() / 2.0
+    if abs(area) < np.finfo(np.float32).eps:
+        column, row = outline[:-1].mean(axis=0)
+    else:
+        column, row = origin + np.array(
+            [((x + next_x) * cross).sum(), ((y + next_y) * cross).sum()]
+        ) / (6.0 * area)
+    return float(column), float(row)

@@ -1,0 +1,178 @@
+"""Our own checks of a finished object, for what no validator looks at."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from dicom_node.objects.cad_report import MAMMOGRAPHY_CAD_SR
+from dicom_node.objects.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
+
+SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
+SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
+REPORTS: Final = frozenset({COMPREHENSIVE_SR, COMPREHENSIVE_3D_SR, MAMMOGRAPHY_CAD_SR})
+
+_Path = tuple[int, ...]
+
+_NEEDED: Final = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "SeriesNumber",
+    "InstanceNumber",
+    "Manufacturer",
+)
+_PRESENT: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "StudyID",
+    "ReferringPhysicianName",
+)
+_WITH_FINDINGS: Final = frozenset({"111242", "111244"})
+_RESEARCH: Final = "RESEARCH USE ONLY"
+
+
+def complaints_about(dataset: Dataset) -> list[str]:
+    """Return what is wrong with an object; empty if nothing is.
+
+    Reports are checked for references that lead nowhere or to the wrong thing, open outlines,
+    images that are not evidence, tracking UIDs that are missing or shared, and a summary that
+    contradicts the marks; segmentations for empty frames; pictures for missing pixels.
+    """
+    return list(_complaints(dataset))
+
+
+def _complaints(dataset: Dataset) -> Iterator[str]:
+    for keyword in _NEEDED:
+        if dataset.get(keyword) in {None, ""}:
+            yield f"{keyword} has no value"
+    for keyword in _PRESENT:
+        if keyword not in dataset:
+            yield f"{keyword} is missing"
+    if _RESEARCH not in str(dataset.get("SeriesDescription") or "").upper():
+        yield f"SeriesDescription does not say {_RESEARCH}"
+    if dataset.get("SOPClassUID") in REPORTS:
+        yield from _report_complaints(dataset)
+    elif dataset.get("SOPClassUID") == SEGMENTATION:
+        yield from _segmentation_complaints(dataset)
+    elif dataset.get("SOPClassUID") == SECONDARY_CAPTURE:
+        yield from _picture_complaints(dataset)
+
+
+def _report_complaints(report: Dataset) -> Iterator[str]:
+    if report.get("VerificationFlag") != "UNVERIFIED":
+        yield "VerificationFlag is not UNVERIFIED"
+    items = dict(_walk(report, (1,)))
+    for path, item in items.items():
+        place = ".".join(map(str, path))
+        if "ReferencedContentItemIdentifier" in item:
+            yield from _reference_complaints(item, items, place)
+        elif item.get("ValueType") == "SCOORD" and item.get("GraphicType") == "POLYLINE":
+            numbers = list(item.GraphicData)
+            if numbers[:2] != numbers[-2:]:
+                yield f"{place}: the outline is not closed"
+    yield from _evidence_complaints(report, items)
+    yield from _tracking_complaints(items)
+    if report.SOPClassUID == MAMMOGRAPHY_CAD_SR:
+        yield from _cad_complaints(items)
+
+
+def _reference_complaints(item: Dataset, items: dict[_Path, Dataset], place: str) -> Iterator[str]:
+    identifier = item.ReferencedContentItemIdentifier
+    path = (identifier,) if isinstance(identifier, int) else tuple(identifier)
+    target = items.get(path)
+    if target is None:
+        yield f"{place}: the reference to {'.'.join(map(str, path))} leads nowhere"
+    elif target.get("ValueType") != "IMAGE":
+        yield f"{place}: the reference to {'.'.join(map(str, path))} is to no image"
+
+
+def _evidence_complaints(report: Dataset, items: dict[_Path, Dataset]) -> Iterator[str]:
+    evidence = {
+        instance.ReferencedSOPInstanceUID
+        for study in report.get("CurrentRequestedProcedureEvidenceSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    }
+    referenced = {
+        item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        for item in items.values()
+        if item.get("ValueType") == "IMAGE"
+    }
+    for uid in sorted(referenced - evidence):
+        yield f"instance {uid} is referred to but no evidence"
+
+
+def _tracking_complaints(items: dict[_Path, Dataset]) -> Iterator[str]:
+    uids = Counter(item.UID for item in items.values() if _concept(item) == "112040")
+    for uid, count in uids.items():
+        if count > 1:
+            yield f"tracking UID {uid} is used {count} times"
+    for path, item in items.items():
+        tracked = _concept(item) == "125007" or (
+            _concept(item) == "111059" and _value(item) != "129715009"
+        )
+        if tracked and not any(
+            _concept(child) == "112040" for child in item.get("ContentSequence", [])
+        ):
+            yield f"{'.'.join(map(str, path))}: no tracking UID"
+
+
+def _cad_complaints(items: dict[_Path, Dataset]) -> Iterator[str]:
+    for path, item in items.items():
+        if item.get("ValueType") == "IMAGE" and _concept(items[path[:-1]]) != "111028":
+            yield f"{'.'.join(map(str, path))}: an image by value outside the Image Library"
+    summary = next((item for item in items.values() if _concept(item) == "111017"), None)
+    found = any(_concept(item) == "111059" for item in items.values())
+    if summary is None:
+        yield "there is no summary of processing and findings"
+    elif found != (_value(summary) in _WITH_FINDINGS):
+        yield f"summary {_value(summary)} contradicts the findings"
+
+
+def _segmentation_complaints(segmentation: Dataset) -> Iterator[str]:
+    for segment in segmentation.get("SegmentSequence", []):
+        if not segment.get("TrackingUID"):
+            yield f"segment {segment.SegmentNumber} has no TrackingUID"
+    frames = int(segmentation.get("NumberOfFrames", 1))
+    bits = int(segmentation.Rows) * int(segmentation.Columns)
+    if segmentation.get("SegmentationType") != "BINARY" or "PixelData" not in segmentation:
+        return
+    lit = int.from_bytes(segmentation.PixelData, "little")
+    for frame in range(frames):
+        if not (lit >> (frame * bits)) & ((1 << bits) - 1):
+            yield f"frame {frame + 1} is empty"
+
+
+def _picture_complaints(picture: Dataset) -> Iterator[str]:
+    if picture.get("BurnedInAnnotation") != "YES":
+        yield "BurnedInAnnotation is not YES"
+    if not picture.get("SourceImageSequence"):
+        yield "SourceImageSequence names no image"
+    expected = int(picture.Rows) * int(picture.Columns) * int(picture.SamplesPerPixel)
+    if len(picture.get("PixelData", b"")) != expected + expected % 2:
+        yield "PixelData does not hold the picture's pixels"
+
+
+def _walk(item: Dataset, path: _Path) -> Iterator[tuple[_Path, Dataset]]:
+    yield path, item
+    for position, child in enumerate(item.get("ContentSequence", []), start=1):
+        yield from _walk(child, (*path, position))
+
+
+def _concept(item: Dataset) -> str:
+    names = item.get("ConceptNameCodeSequence")
+    return str(names[0].CodeValue) if names else ""
+
+
+def _value(item: Dataset) -> str:
+    values = item.get("ConceptCodeSequence")
+    return str(values[0].CodeValue) if values else ""

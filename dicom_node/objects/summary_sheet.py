@@ -1,0 +1,154 @@
+"""The summary sheet of an examination as a Secondary Capture: four views, findings, what lacks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.context import ResultContext
+from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.headers import stamp
+from dicom_node.objects.overlay import PictureStyle, Placement
+from dicom_node.objects.rendering import render
+from dicom_node.objects.secondary_capture import (
+    copy_lossy_compression,
+    set_pixels,
+    source_item,
+)
+from dicom_node.objects.sheet_picture import Tile, compose_sheet
+from dicom_node.objects.uids import ResultKind
+from dicom_node.objects.wording import RESEARCH_MARK
+from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
+from mammoclip_core.views import STANDARD_VIEWS
+
+
+def build_summary_sheet(
+    sources: Mapping[str, Dataset],
+    findings: StudyFindings,
+    context: ResultContext,
+    *,
+    stored: Mapping[str, NDArray[Any]],
+    heatmaps: Sequence[Heatmap] = (),
+    modality: str = "OT",
+    long_side: int = 2048,
+    style: PictureStyle = PictureStyle.COLOR,
+) -> tuple[Dataset, Mapping[str, Placement]]:
+    """Draw the standard views of an examination on one page.
+
+    Of a view that was taken more than once the image with the highest score is shown; further
+    views are named below.
+
+    Parameters
+    ----------
+    sources : headers by SOP Instance UID
+    stored : decoded stored values of the analysed images, by SOP Instance UID
+    long_side : pixels
+        About the height of the sheet's images together.
+
+    Returns
+    -------
+    Dataset, Mapping of Placement
+        The object, and where the pixels of each shown source lie in it.
+
+    Raises
+    ------
+    ObjectRefusedError
+        No image was analysed, or the stored values are not those of their source.
+
+    References
+    ----------
+    PS3.3 A.8.1, C.8.6.1.
+    """
+    analysed = findings.analysed
+    if not analysed:
+        raise ObjectRefusedError(f"no image of study {findings.study_instance_uid} was analysed")
+    cell = (long_side // 2, round(0.4 * long_side))
+    shown = shown_images(findings)
+    sheet = compose_sheet(
+        [
+            Tile(
+                image=image,
+                display=render(
+                    sources[image.sop_instance_uid],
+                    stored[image.sop_instance_uid],
+                    _long_side_in(cell, sources[image.sop_instance_uid]),
+                ),
+                heatmaps=[
+                    heatmap
+                    for heatmap in heatmaps
+                    if (heatmap.sop_instance_uid, heatmap.frame)
+                    == (image.sop_instance_uid, image.frame)
+                ],
+            )
+            for image in shown
+        ],
+        findings,
+        examination_remarks(findings, sources),
+        context,
+        cell=cell,
+        style=style,
+    )
+    used = shown or analysed[:1]
+    capture = Dataset()
+    # General Series (PS3.3 C.7.3.1)
+    capture.Modality = modality
+    capture.BodyPartExamined = "BREAST"
+    _set_laterality(capture, used)
+    # General Image (PS3.3 C.7.6.1)
+    capture.InstanceNumber = 1
+    capture.ImageType = ["DERIVED", "SECONDARY"]
+    capture.PatientOrientation = []
+    capture.BurnedInAnnotation = "YES"
+    capture.RecognizableVisualFeatures = "NO"
+    capture.DerivationDescription = (
+        f"{RESEARCH_MARK}. Standard views of the examination, scaled to one page. "
+        "Not for measurement."
+    )
+    capture.SourceImageSequence = [
+        source_item(sources[image.sop_instance_uid], image) for image in used
+    ]
+    copy_lossy_compression(capture, [sources[image.sop_instance_uid] for image in used])
+    # SC Equipment (PS3.3 C.8.6.1)
+    capture.ConversionType = "WSD"
+    set_pixels(capture, sheet.pixels, style)
+    capture.ContentQualification = "RESEARCH"
+    # SOP Common (PS3.3 C.12.1)
+    capture.SOPClassUID = SecondaryCaptureImageStorage
+    capture.SOPInstanceUID = context.uids.sop_instance_uid(ResultKind.SUMMARY_SHEET, style)
+    source = sources[used[0].sop_instance_uid]
+    stamp(capture, source, ResultKind.SUMMARY_SHEET, context, style)
+    return capture, sheet.placements
+
+
+def shown_images(findings: StudyFindings) -> tuple[ImageFindings, ...]:
+    """Return the image of each standard view that the sheet shows."""
+    shown = []
+    for view in STANDARD_VIEWS:
+        taken = [
+            image for image in findings.analysed if (image.laterality, image.view_position) == view
+        ]
+        if taken:
+            shown.append(max(taken, key=_highest_score))
+    return tuple(shown)
+
+
+def _set_laterality(capture: Dataset, used: Sequence[ImageFindings]) -> None:
+    """State the side, as Laterality cannot where the sheet shows both breasts."""
+    sides = {image.laterality for image in used}
+    if sides == {""}:
+        capture.Laterality = ""
+    else:
+        capture.ImageLaterality = "B" if len(sides) > 1 else next(iter(sides))
+
+
+def _highest_score(image: ImageFindings) -> float:
+    return max((finding.score for finding in image.findings), default=0.0)
+
+
+def _long_side_in(cell: tuple[int, int], source: Dataset) -> int:
+    rows, columns = int(source.Rows), int(source.Columns)
+    scale = min(cell[0] / rows, cell[1] / columns, 1.0)
+    return max(1, int(scale * max(rows, columns)))

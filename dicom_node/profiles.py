@@ -1,0 +1,52 @@
+"""From the profiles of the settings to what the builders make and a delivery sends."""
+
+from collections.abc import Iterable
+
+from dicom_node.errors import SettingsError
+from dicom_node.objects.cad_options import CadOptions, CompositionForm, PlainMark, SpacingUnit
+from dicom_node.objects.legacy_codes import CodingScheme
+from dicom_node.objects.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
+from dicom_node.objects.overlay import PictureStyle
+from dicom_node.objects.profiles import PROFILES, Profile
+from dicom_node.objects.uids import ResultKind
+from dicom_node.settings import DEFAULT_PROFILE, ProfileSettings, Settings
+
+
+def profile_named(name: str, settings: Settings | None = None) -> Profile:
+    """Return a built-in profile, or one of the settings.
+
+    Raises
+    ------
+    SettingsError
+        There is no profile of this name.
+    """
+    own = settings.profiles if settings is not None else {}
+    if name in PROFILES:
+        return PROFILES[name]
+    if name in own:
+        return _profile_from(own[name])
+    raise SettingsError(
+        f"there is no profile {name}: there are {', '.join(sorted([*PROFILES, *own]))}"
+    )
+
+
+def profiles_in_use(settings: Settings) -> tuple[Profile, ...]:
+    """Return the profile of each destination, each once; without destinations the default one."""
+    names: Iterable[str] = [entry.profile for entry in settings.destinations] or [DEFAULT_PROFILE]
+    return tuple(dict.fromkeys(profile_named(name, settings) for name in names))
+
+
+def _profile_from(own: ProfileSettings) -> Profile:
+    return Profile(
+        objects=frozenset(ResultKind(kind) for kind in own.objects),
+        report_sop_class_uid=(
+            COMPREHENSIVE_3D_SR if own.report == "comprehensive_3d" else COMPREHENSIVE_SR
+        ),
+        cad=CadOptions(
+            coding=CodingScheme(own.coding),
+            spacing_unit=SpacingUnit(own.spacing_unit),
+            composition=CompositionForm(own.composition),
+            plain_mark=PlainMark(own.plain_mark),
+        ),
+        style=PictureStyle(own.picture_style),
+    )

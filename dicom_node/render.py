@@ -1,0 +1,188 @@
+"""A folder of mammograms in, result objects out: no network, no service, no ledger."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.errors import InvalidDicomError
+
+from dicom_node.errors import RenderError
+from dicom_node.model_bundle import bundle_folder
+from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.profiles import Profile
+from dicom_node.objects.results import SourceInstance, build_results
+from dicom_node.settings import ModelSettings
+from mammoclip_core.errors import CoreError
+from mammoclip_core.findings import (
+    ImageFindings,
+    ImageStatus,
+    StudyAnalysis,
+    StudyFindings,
+    from_json,
+)
+from mammoclip_core.heatmaps import read_heatmaps
+from mammoclip_core.manifest import Manifest, read_manifest
+from mammoclip_core.pixels import read_pixels
+
+_DEMONSTRATION_USE: Final = "demonstration use"
+_REVISION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedObject:
+    """One file that was written."""
+
+    file: Path
+    kind: str
+    variant: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """Which bundle answers, and how.
+
+    Attributes
+    ----------
+    bundle : folder, or None for the demonstration bundle
+    accept : the bundle's terms in words; a bundle for demonstration use needs none
+    """
+
+    bundle: Path | None = None
+    accept: str | None = None
+    device: str = "cpu"
+
+
+def render_study(
+    study: Path,
+    out: Path,
+    profile: Profile,
+    *,
+    model: Model,
+    findings_file: Path | None = None,
+) -> list[RenderedObject]:
+    """Write the result objects of one study into a new or empty folder.
+
+    Parameters
+    ----------
+    study : folder of DICOM files
+    findings_file : a findings document of any model on these images, instead of an analysis
+
+    Raises
+    ------
+    RenderError
+        The folder for the objects is not empty, the findings are none, or nothing was analysed.
+    ObjectRefusedError
+        The findings and the images do not fit, or no valid object can be made of them.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RenderError(f"{out} is not an empty folder: name another one")
+    warning = ""
+    if findings_file is not None:
+        analysis = StudyAnalysis(findings=_findings_in(findings_file))
+    else:
+        bundle = bundle_folder(ModelSettings(bundle=model.bundle))
+        manifest = _manifest_of(bundle)
+        analysis, warning = _analysed(study, bundle, manifest, model), manifest.warning
+    if not analysis.findings.analysed:
+        raise RenderError("no image was analysed: the findings give each one's reason")
+    results = build_results(
+        list(_sources(study, analysis.findings)),
+        analysis,
+        ResultIdentity(
+            bundle=analysis.findings.bundle,
+            warning=warning,
+            software_version=version("mammoclip-dicom"),
+            revision=_REVISION,
+            created_at=datetime.now(UTC),
+        ),
+        profiles=(profile,),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for number, result in enumerate(results, start=1):
+        file = out / f"{number:03d}-{result.kind.value}.dcm"
+        result.dataset.save_as(file, enforce_file_format=True, overwrite=False)
+        written.append(
+            RenderedObject(
+                file=file,
+                kind=result.kind.value,
+                variant=result.product.variant,
+                sop_class_uid=str(result.dataset.SOPClassUID),
+                sop_instance_uid=str(result.dataset.SOPInstanceUID),
+                size_bytes=file.stat().st_size,
+            )
+        )
+    return written
+
+
+def _findings_in(file: Path) -> StudyFindings:
+    try:
+        return from_json(file.read_text(encoding="utf-8"))
+    except (CoreError, UnicodeDecodeError) as error:
+        raise RenderError(f"{file}: {error}") from error
+
+
+def _manifest_of(bundle: Path) -> Manifest:
+    try:
+        return read_manifest(bundle)
+    except CoreError as error:
+        raise RenderError(str(error)) from error
+
+
+def _analysed(study: Path, bundle: Path, manifest: Manifest, model: Model) -> StudyAnalysis:
+    """Have another process analyse the study: the node never loads the model's libraries."""
+    accept = model.accept
+    if accept is None and manifest.permitted_use == _DEMONSTRATION_USE:
+        accept = manifest.acceptance
+    with tempfile.TemporaryDirectory(prefix="mammoclip-render-") as name:
+        document, heatmaps = Path(name) / "findings.json", Path(name) / "heatmaps"
+        command = [sys.executable, "-m", "mammoclip_core.cli", "image", str(study)]
+        command += ["--json-out", str(document), "--heatmaps", str(heatmaps)]
+        command += ["--bundle", str(bundle), "--device", model.device]
+        command += ["--accept", accept] if accept else []
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines()
+            raise RenderError(lines[-1] if lines else "the analysis ended without a word")
+        try:
+            return StudyAnalysis(
+                findings=_findings_in(document), heatmaps=tuple(read_heatmaps(heatmaps))
+            )
+        except CoreError as error:
+            raise RenderError(str(error)) from error
+
+
+def _sources(study: Path, findings: StudyFindings) -> Iterator[SourceInstance]:
+    """Find the images that the findings speak of, each once."""
+    wanted = {image.sop_instance_uid: image for image in findings.images}
+    for file in sorted(path for path in study.rglob("*") if path.is_file()):
+        try:
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+        except (InvalidDicomError, OSError):
+            continue
+        image = wanted.pop(str(header.get("SOPInstanceUID", "")), None)
+        if image is not None:
+            analysed = image.status is ImageStatus.ANALYSED
+            yield SourceInstance(
+                dataset=header, pixels=partial(_stored_values, file, image) if analysed else None
+            )
+
+
+def _stored_values(file: Path, image: ImageFindings) -> NDArray[np.integer[Any]]:
+    try:
+        return read_pixels(file, image.frame).values
+    except CoreError as error:
+        raise RenderError(str(error)) from error

@@ -1,0 +1,152 @@
+"""Result objects judged by our own rules and by the validators that are installed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from dicom_node.objects.structure import REPORTS, complaints_about
+
+OWN_CHECKS: Final = "own checks"
+
+KNOWN_MESSAGES: Final = (
+    re.compile(r"^Warning: .*\((111017|129715009),(DCM|SCT),.*: Content Item not in template$"),
+    re.compile(r"^Warning: .*\((111024|111025),DCM,.*has different code meaning"),
+    re.compile(r"^Error: .*\(129715009,(SCT|SRT),.*Incorrect relationship - expected CONTAINS"),
+)
+"""What DicomSRValidator has against valid reports; the reasons: docs/validator_messages.md."""
+
+_JAVA_OPTIONS: Final = " ".join(
+    f"-Djdk.xml.{limit}=0"
+    for limit in ("xpathExprOpLimit", "xpathTotalOpLimit", "xpathExprGrpLimit")
+)
+_TIMEOUT_SECONDS: Final = 180
+
+
+class Judgement(StrEnum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    FAILED = "FAILED"
+    NOT_INSTALLED = "not installed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one validator says of one file.
+
+    Attributes
+    ----------
+    messages : what it complains of; warnings of a file that passes are left out
+    """
+
+    file: str
+    validator: str
+    verdict: Judgement
+    messages: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether something is wrong with the file."""
+        return self.verdict is Judgement.FAILED
+
+
+def validate_path(path: Path) -> list[Verdict]:
+    """Judge a file, or every DICOM file below a folder.
+
+    A file that is named must be DICOM; in a folder other files are passed over.
+    """
+    verdicts: list[Verdict] = []
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if not file.is_file():
+            continue
+        try:
+            dataset = pydicom.dcmread(file)
+        except InvalidDicomError:
+            if file == path:
+                verdicts.append(_verdict(file, OWN_CHECKS, ["not a DICOM file"]))
+            continue
+        verdicts.extend(_judged(file, dataset))
+    return verdicts
+
+
+def _judged(file: Path, dataset: Dataset) -> Iterator[Verdict]:
+    yield _verdict(file, OWN_CHECKS, complaints_about(dataset))
+    yield _external(file, "dciodvfy", ["-new"], re.compile(r"^Error"))
+    if dataset.get("SOPClassUID") in REPORTS:
+        yield _external(file, "dsrdump", ["+Pn", "+Pc"], re.compile(r"^E:|^W: .*[Rr]eference"))
+        yield _external(file, "dcsrdump", [], re.compile(r"^Error"))
+        yield _template_checked(file)
+
+
+def _external(
+    file: Path, program: str, options: Sequence[str], complaint: re.Pattern[str]
+) -> Verdict:
+    path = _program(program)
+    if path is None:
+        return Verdict(file=str(file), validator=program, verdict=Judgement.NOT_INSTALLED)
+    status, lines = _run([path, *options, str(file)])
+    complaints = [line for line in lines if complaint.search(line)]
+    if status != 0 and not complaints:
+        complaints = [f"ended with status {status}", *lines[-1:]]
+    return _verdict(file, program, complaints)
+
+
+def _template_checked(file: Path) -> Verdict:
+    """Judge by what DicomSRValidator writes: its exit status is 0 whatever it finds."""
+    program = "DicomSRValidator"
+    path = _program(program)
+    if path is None:
+        return Verdict(file=str(file), validator=program, verdict=Judgement.NOT_INSTALLED)
+    _, lines = _run([path, "-checktemplateid", "-checkcontentitemorder", str(file)])
+    complaints = [
+        line
+        for line in lines
+        if re.search(r"^(Error|Warning)|illegal relationship|Exception", line)
+        and not any(known.search(line) for known in KNOWN_MESSAGES)
+    ]
+    if not any(line.startswith("Found Root Template") for line in lines):
+        complaints.append("the root template was not found")
+    if "IOD validation complete" not in lines:
+        complaints.append("the validation did not come to its end")
+    return _verdict(file, program, complaints)
+
+
+def _program(name: str) -> str | None:
+    """Find a validator beside this Python first: wheels are newer than distributions."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.is_file() else shutil.which(name)
+
+
+def _run(command: Sequence[str]) -> tuple[int, list[str]]:
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="latin-1",
+            check=False,
+            timeout=_TIMEOUT_SECONDS,
+            env={**os.environ, "JAVA_TOOL_OPTIONS": _JAVA_OPTIONS},
+        )
+    except subprocess.TimeoutExpired:
+        return 1, [f"no answer within {_TIMEOUT_SECONDS} s"]
+    return done.returncode, (done.stdout + done.stderr).splitlines()
+
+
+def _verdict(file: Path, validator: str, complaints: Sequence[str]) -> Verdict:
+    return Verdict(
+        file=str(file),
+        validator=validator,
+        verdict=Judgement.FAILED if complaints else Judgement.PASSED,
+        messages=tuple(complaints),
+    )

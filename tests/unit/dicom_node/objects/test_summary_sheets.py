@@ -1,0 +1,147 @@
+"""A summary sheet shows the standard views where they are hung, and says what is missing."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from objects_factory import (
+    NEGATIVE,
+    breast_pixels,
+    bytes_of,
+    context_of,
+    finding,
+    image_of,
+    mammogram,
+    marker_mask,
+    standard_views,
+    study_of,
+)
+from pydicom.dataset import Dataset
+from validators import dciodvfy_errors
+
+from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.overlay import PictureStyle, Placement
+from dicom_node.objects.summary_sheet import build_summary_sheet, shown_images
+from dicom_node.objects.uids import uid_of
+from mammoclip_core.findings import BreastFindings, Finding, ImageFindings, ImageStatus
+
+SIZES = [(400, 300), (3000, 2200), (700, 1400)]
+
+
+def pairs_of(
+    *findings: Finding,
+    views: tuple[tuple[str, str], ...] | None = None,
+    size: tuple[int, int] = (400, 300),
+    **attributes: object,
+) -> list[tuple[Dataset, ImageFindings]]:
+    datasets = [
+        mammogram(view, side, size=size, **attributes) for side, view in views or standard_views()
+    ]
+    return [(dataset, image_of(dataset, *findings)) for dataset in datasets]
+
+
+def sheet_of(pairs, **arguments):
+    breasts = (BreastFindings(laterality="L", findings=(NEGATIVE,), density="C"),)
+    findings = study_of(*(image for _, image in pairs), breasts=breasts)
+    built, placements = build_summary_sheet(
+        {str(dataset.SOPInstanceUID): dataset for dataset, _ in pairs},
+        findings,
+        context_of(findings),
+        stored={str(dataset.SOPInstanceUID): breast_pixels(dataset) for dataset, _ in pairs},
+        **arguments,
+    )
+    return pydicom.dcmread(io.BytesIO(bytes_of(built))), placements
+
+
+def _part(sheet: Dataset, placement: Placement, size: tuple[int, int]) -> np.ndarray:
+    """Cut one image out of a sheet."""
+    top, left = placement.row_offset, placement.column_offset
+    rows, columns = round(size[0] * placement.row_scale), round(size[1] * placement.column_scale)
+    return sheet.pixel_array[top : top + rows, left : left + columns]
+
+
+def test_right_breast_hangs_on_the_left_and_cc_above_mlo() -> None:
+    pairs = pairs_of(NEGATIVE)
+
+    _, placements = sheet_of(pairs)
+
+    places = [placements[str(dataset.SOPInstanceUID)] for dataset, _ in pairs]
+    assert places[0].column_offset < places[1].column_offset
+    assert places[2].column_offset < places[3].column_offset
+    assert places[0].row_offset == places[1].row_offset < places[2].row_offset
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_outline_lies_where_its_source_has_it(size: tuple[int, int], photometric: str) -> None:
+    mask = marker_mask(150, 160, size)
+    pairs = pairs_of(finding(mask), size=size, photometric=photometric)
+    plain = pairs_of(NEGATIVE, size=size, photometric=photometric)
+
+    marked, placements = sheet_of(pairs)
+    unmarked, other_placements = sheet_of(plain)
+
+    for dataset, _ in pairs:
+        uid = str(dataset.SOPInstanceUID)
+        placement = placements[uid]
+        changed = _part(marked, placement, size) != _part(unmarked, other_placements[uid], size)
+        lit_rows, lit_columns = np.nonzero(changed.any(axis=2))
+        assert lit_columns.min() == pytest.approx(150 * placement.column_scale, abs=5)
+        assert lit_rows.max() == pytest.approx(208 * placement.row_scale, abs=5)
+
+
+def test_missing_view_leaves_its_place_empty_and_is_told() -> None:
+    complete, _ = sheet_of(pairs_of(NEGATIVE))
+    partial, placements = sheet_of(pairs_of(NEGATIVE, views=standard_views()[:3]))
+
+    assert len(placements) == 3
+    assert partial.Rows > complete.Rows  # a sentence more
+
+
+def test_image_with_the_highest_score_stands_for_a_repeated_view() -> None:
+    low, high = mammogram("CC"), mammogram("CC", SOPInstanceUID=uid_of("test", "again"))
+    images = (image_of(low, NEGATIVE), image_of(high, finding(score=0.9)))
+
+    assert shown_images(study_of(*images)) == (images[1],)
+
+
+def test_examination_of_further_views_alone_has_a_sheet_without_images() -> None:
+    _, placements = sheet_of(pairs_of(NEGATIVE, views=(("L", "ML"),)))
+
+    assert placements == {}
+
+
+def test_sheet_names_every_image_that_it_shows() -> None:
+    pairs = pairs_of(NEGATIVE)
+
+    capture, _ = sheet_of(pairs)
+
+    named = [item.ReferencedSOPInstanceUID for item in capture.SourceImageSequence]
+    assert named == [dataset.SOPInstanceUID for dataset, _ in pairs]
+
+
+def test_study_without_an_analysed_image_has_no_sheet() -> None:
+    dataset = mammogram()
+    failure = image_of(dataset, status=ImageStatus.FAILED, reason="no pixels")
+
+    with pytest.raises(ObjectRefusedError, match="no image"):
+        sheet_of([(dataset, failure)])
+
+
+def test_equal_answers_give_equal_sheets() -> None:
+    first, second = (sheet_of(pairs_of(finding(marker_mask(60, 150))))[0] for _ in range(2))
+
+    assert bytes_of(first) == bytes_of(second)
+
+
+@pytest.mark.validators
+@pytest.mark.parametrize("style", PictureStyle)
+@pytest.mark.parametrize("views", [None, standard_views()[:1]])
+def test_sheet_passes_dciodvfy(style: PictureStyle, views, tmp_path: Path) -> None:
+    path = tmp_path / "sheet.dcm"
+    capture, _ = sheet_of(pairs_of(finding(marker_mask(60, 150)), views=views), style=style)
+    capture.save_as(path)
+
+    assert dciodvfy_errors(path) == []

@@ -1,0 +1,227 @@
+"""Each destination is sent what its profile names, and nothing else."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from dicom_node.errors import SettingsError
+from dicom_node.objects.cad_options import CompositionForm, PlainMark, SpacingUnit
+from dicom_node.objects.legacy_codes import CodingScheme
+from dicom_node.objects.measurement_report import COMPREHENSIVE_SR
+from dicom_node.objects.overlay import PictureStyle
+from dicom_node.objects.profiles import OHIF, PACS, PROFILES
+from dicom_node.objects.uids import ResultKind
+from dicom_node.profiles import profile_named, profiles_in_use
+from dicom_node.settings import BUILT_IN_PROFILES, ProfileSettings, Settings, load_settings
+from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState
+from dicom_node.studies.ledger.tables import (
+    Analysis,
+    Delivery,
+    DeliveryOutcome,
+    ResultObject,
+    Study,
+)
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+ARCHIVE = """
+[[destinations]]
+name = "{name}"
+ae_title = "ARCHIVE"
+host = "127.0.0.1"
+profile = "{profile}"
+"""
+OWN = """
+[profiles.old]
+objects = ["cad_report", "summary_sheet"]
+report = "comprehensive"
+coding = "SRT"
+spacing_unit = "mm"
+composition = "coded"
+plain_mark = "selected_region"
+picture_style = "grey"
+"""
+
+
+def settings_of(tmp_path: Path, *texts: str) -> Settings:
+    file = tmp_path / "mammoclip.toml"
+    file.write_text("\n".join(texts))
+    return load_settings(file)
+
+
+def test_settings_know_the_built_in_profiles() -> None:
+    assert tuple(PROFILES) == BUILT_IN_PROFILES
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("coding", CodingScheme),
+        ("spacing_unit", SpacingUnit),
+        ("composition", CompositionForm),
+        ("plain_mark", PlainMark),
+        ("picture_style", PictureStyle),
+    ],
+)
+def test_settings_offer_what_the_builders_can(field: str, values: type) -> None:
+    offered = get_args(ProfileSettings.model_fields[field].annotation)
+
+    assert set(offered) == {str(value) for value in values}
+
+
+def test_settings_offer_every_kind_of_object() -> None:
+    ProfileSettings(objects=tuple(ResultKind))
+
+
+def test_destination_without_a_profile_is_sent_what_ohif_shows(tmp_path: Path) -> None:
+    text = ARCHIVE.format(name="archive", profile="x").replace('profile = "x"', "")
+
+    assert profiles_in_use(settings_of(tmp_path, text)) == (OHIF,)
+
+
+def test_profile_of_two_destinations_counts_once(tmp_path: Path) -> None:
+    texts = [
+        ARCHIVE.format(name=name, profile=profile)
+        for name, profile in (("a", "pacs"), ("b", "ohif"), ("c", "pacs"))
+    ]
+
+    assert profiles_in_use(settings_of(tmp_path, *texts)) == (PACS, OHIF)
+
+
+def test_node_without_destinations_makes_the_default_objects(tmp_path: Path) -> None:
+    assert profiles_in_use(settings_of(tmp_path)) == (OHIF,)
+
+
+def test_own_profile_sets_objects_and_forms(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, OWN, ARCHIVE.format(name="a", profile="old"))
+
+    (profile,) = profiles_in_use(settings)
+
+    assert profile.objects == {ResultKind.CAD_REPORT, ResultKind.SUMMARY_SHEET}
+    assert profile.report_sop_class_uid == COMPREHENSIVE_SR
+    assert profile.cad.variant == "SRT mm coded selected_region"
+    assert profile.style is PictureStyle.GREY
+
+
+def test_unknown_profile_is_a_mistake_of_the_settings(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no profile nothing; there are all, ohif"):
+        settings_of(tmp_path, ARCHIVE.format(name="a", profile="nothing"))
+
+
+def test_built_in_name_cannot_be_given_away(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="built-in"):
+        settings_of(tmp_path, OWN.replace("profiles.old", "profiles.ohif"))
+
+
+def test_unknown_profile_of_a_command_is_refused() -> None:
+    with pytest.raises(SettingsError, match="no profile nothing"):
+        profile_named("nothing")
+
+
+def _ledger(tmp_path: Path) -> Database:
+    database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    database.migrate()
+    common = {"version": 0, "attempts": 0, "due_at": NOW, "created_at": NOW}
+    with database.writing() as session:
+        session.add(
+            Study(
+                id=1,
+                study_instance_uid="1.2",
+                state=StudyState.SETTLED,
+                patient_digest="",
+                first_received_at=NOW,
+                last_received_at=NOW,
+            )
+        )
+        session.flush()
+        for revision in (1, 2):
+            session.add(
+                Analysis(
+                    id=revision,
+                    study_id=1,
+                    revision=revision,
+                    state=AnalysisState.DONE,
+                    **common,
+                )
+            )
+            session.flush()
+            for number, (kind, variant) in enumerate(
+                [("segmentation", ""), ("cad_report", "SCT"), ("cad_report", "SRT")]
+            ):
+                session.add(
+                    ResultObject(
+                        analysis_id=revision,
+                        kind=kind,
+                        variant=variant,
+                        sop_class_uid="1.3",
+                        sop_instance_uid=f"1.{revision}.{number}",
+                        series_instance_uid="1.4",
+                        place="results/x",
+                    )
+                )
+        session.add(
+            Delivery(id=1, analysis_id=2, destination="a", state=DeliveryState.SENDING, **common)
+        )
+    return database
+
+
+def test_delivery_sends_only_what_its_profile_names(tmp_path: Path) -> None:
+    database = _ledger(tmp_path)
+
+    with database.reading() as session:
+        delivery = session.get_one(Delivery, 1)
+        wanted = {("cad_report", "SRT"), ("summary_sheet", "color")}
+        rows = outcomes.undelivered(session, delivery, wanted)
+        uids = [row.sop_instance_uid for row in rows]
+    database.close()
+
+    assert uids == ["1.2.2"]
+
+
+def test_delivered_object_is_not_sent_again(tmp_path: Path) -> None:
+    database = _ledger(tmp_path)
+    with database.writing() as session:
+        sent = outcomes.undelivered(session, session.get_one(Delivery, 1), {("cad_report", "SRT")})
+        session.add(
+            DeliveryOutcome(
+                delivery_id=1,
+                result_object_id=sent[0].id,
+                outcome=outcomes.DELIVERED,
+                status="0x0000",
+                at=NOW,
+            )
+        )
+
+    with database.reading() as session:
+        delivery = session.get_one(Delivery, 1)
+        left = outcomes.undelivered(session, delivery, {("cad_report", "SRT")})
+    database.close()
+
+    assert left == []
+
+
+def test_ledger_tells_whether_anything_was_made_for_a_profile(tmp_path: Path) -> None:
+    database = _ledger(tmp_path)
+
+    with database.reading() as session:
+        delivery = session.get_one(Delivery, 1)
+        made = [
+            outcomes.has_any(session, delivery, wanted)
+            for wanted in ({("segmentation", "")}, {("summary_sheet", "color")})
+        ]
+    database.close()
+
+    assert made == [True, False]
+
+
+def test_report_of_a_former_revision_is_found_by_its_variant(tmp_path: Path) -> None:
+    database = _ledger(tmp_path)
+
+    with database.reading() as session:
+        former = outcomes.former_results(session, session.get_one(Analysis, 2))
+    database.close()
+
+    assert former["cad_report", "SRT"].sop_instance_uid == "1.1.2"
