@@ -105,6 +105,46 @@ def info(
             show(manifest_table(manifest))
 
 
+@app.command()
+def convert(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="A published pretraining checkpoint."),
+    ],
+    *,
+    tokenizer: Annotated[
+        str, typer.Option(help="Folder with the text encoder's vocab.txt, or its name on the hub.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Bundle folder to make; it must not exist or be empty.")
+    ],
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FILE: a fine-tuned classifier; mass, calcification, cancer or density."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Convert published checkpoints into a bundle; nothing in them is executed.
+
+    Example: mammoclip-predict convert b5-model-best-epoch-7.tar --tokenizer bio_clinicalbert/
+    --head cancer=cancer.pth --out bundles/b5
+    """
+    with _one_line_errors():
+        from mammoclip_core.conversion import convert as convert_checkpoint
+        from mammoclip_core.tables import manifest_table, show
+
+        manifest = convert_checkpoint(
+            checkpoint, tokenizer, out, heads=_named_files(head, "--head")
+        )
+        typer.echo(_terms(manifest), err=True)
+        if as_json:
+            typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
+        else:
+            show(manifest_table(manifest))
+
+
 @app.command("demonstration-bundle")
 def demonstration(
     out: Annotated[
@@ -143,6 +183,21 @@ def _opened(bundle: Path | None) -> tuple[Path, "Manifest"]:
 
     folder = demonstration_bundle() if bundle is None else bundle
     return folder, read_manifest(folder)
+
+
+def _named_files(options: list[str] | None, option: str) -> dict[str, Path]:
+    """Read NAME=FILE options."""
+    files: dict[str, Path] = {}
+    for text in options or ():
+        name, separator, file = text.partition("=")
+        if not separator or not name or name in files or not Path(file).is_file():
+            raise typer.BadParameter(f"{text}: one NAME=FILE each, of a file", param_hint=option)
+        files[name] = Path(file)
+    return files
+
+
+def _terms(manifest: "Manifest") -> str:
+    return f"{manifest.name} is under {manifest.licence}: {manifest.permitted_use} only"
 
 
 def _warn(manifest: "Manifest") -> None:

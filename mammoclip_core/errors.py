@@ -3,6 +3,7 @@
 CoreError
 ├── PixelError                  one image cannot be turned into pixels; the others can
 ├── BundleError                 a bundle is incomplete, altered or of another format
+├── CheckpointError             a checkpoint is damaged, unsafe or of another model
 ├── LicenceError                a bundle may not be used as asked
 └── FindingsFormatError         a findings document is not one
 """
@@ -18,6 +19,10 @@ class PixelError(CoreError):
 
 class BundleError(CoreError):
     """The bundle is incomplete, altered or of another format."""
+
+
+class CheckpointError(CoreError):
+    """The checkpoint is damaged, would run code, or holds another model than is known."""
 
 
 class LicenceError(CoreError):

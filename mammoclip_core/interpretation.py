@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core import attribution
-from mammoclip_core.findings import Finding, LocalisationMethod
+from mammoclip_core.findings import Finding, FindingSource, LocalisationMethod
 from mammoclip_core.manifest import FindingEntry, Manifest
 from mammoclip_core.prediction import Prediction
 from mammoclip_core.preprocessing import CropGeometry, PreparedImage
@@ -125,5 +125,8 @@ def _finding_of(
         calibrated=entry.calibration is not None,
         above_threshold=above_threshold,
         source=entry.source,
+        encoder=manifest.encoder_of(entry),
+        head=entry.head or "",
+        prompts=entry.prompts if entry.source is FindingSource.PROMPT else (),
         **details,
     )

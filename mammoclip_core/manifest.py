@@ -38,6 +38,24 @@ class EncoderEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeadEntry:
+    """A fine-tuned linear classifier of the bundle.
+
+    Attributes
+    ----------
+    name : name in the bundle, for example ``cancer``
+    encoder : name of its image encoder
+        Fine-tuning changes the encoder, so each head brings its own.
+    outputs : 1 or 4
+        One logit, or one a density category.
+    """
+
+    name: str
+    encoder: str
+    outputs: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
     """How pixels become the model's input.
 
@@ -74,12 +92,15 @@ class FindingEntry:
     code : ``scheme|value|meaning``
     prompts : texts
         Negative first, then positive, for a pair; one a class, in order, for a class set. Their
-        embeddings are the rows of the tensor `name` in ``prompts.safetensors``.
+        embeddings are the rows of the tensor `name` in ``prompts.safetensors``. A finding that a
+        head answers keeps them, for whoever wants to compare.
+    head : name of the head that answers, where the source is one
     threshold : [0, 1]
         A score at or above it is reported; not used for a class set.
     calibration : Platt scaling (slope, intercept) of the logit, or None
     own_prompts : bool
         True where the prompts are this project's and published nowhere.
+    classes : 0, or the number of a head's classes
     """
 
     name: str
@@ -91,11 +112,12 @@ class FindingEntry:
     calibration: tuple[float, float] | None = None
     operating_point: OperatingPoint | None = None
     own_prompts: bool = False
+    classes: int = 0
 
     @property
     def is_class_set(self) -> bool:
-        """Tell whether the prompts are classes (density) and not a negative-positive pair."""
-        return len(self.prompts) > 2
+        """Tell whether the answer is one of several classes (density) and not a yes or no."""
+        return max(len(self.prompts), self.classes) > 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +134,12 @@ class Manifest:
     trained_on : words
         ``nothing`` for random weights.
     warning : words that every object, log line and table carries; empty if none
+    encoders : tuple of EncoderEntry
+        The first one is the prompts'; each further one is a head's.
+    projection : ``linear``, ``mlp`` or ``none``
+        Form of the layer between an encoder and the common space.
+    sources : SHA-256 by what it was used for
+        Of the checkpoints that the bundle was converted from.
     """
 
     name: str
@@ -129,6 +157,9 @@ class Manifest:
     preprocessing: Preprocessing
     findings: tuple[FindingEntry, ...]
     attribution: str = "cam"
+    projection: str = "linear"
+    heads: tuple[HeadEntry, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
@@ -148,6 +179,13 @@ class Manifest:
         if self.permitted_use == UNRESTRICTED_USE:
             return None
         return f"{self.licence} {self.permitted_use}"
+
+    def encoder_of(self, entry: FindingEntry) -> str:
+        """Return the name of the image encoder behind a finding; empty if the bundle names none."""
+        for head in self.heads:
+            if head.name == entry.head:
+                return head.encoder
+        return self.encoders[0].name if self.encoders else ""
 
     def finding(self, name: str) -> FindingEntry:
         """Return the entry of one finding.
@@ -186,6 +224,7 @@ def manifest_from(document: Mapping[str, Any]) -> Manifest:
         raise ValueError(f"format {document['format']!r}")
     values = dict(document)
     values["encoders"] = tuple(EncoderEntry(**entry) for entry in document["encoders"])
+    values["heads"] = tuple(HeadEntry(**entry) for entry in document.get("heads", ()))
     values["preprocessing"] = Preprocessing(**document["preprocessing"])
     values["findings"] = tuple(map(_finding_entry_from, document["findings"]))
     return Manifest(**values)

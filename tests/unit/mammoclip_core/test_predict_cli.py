@@ -6,6 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkpoint_factory import (
+    classifier_state,
+    pretraining_state,
+    tokenizer,
+    vocabulary_size,
+    write_classifier,
+    write_pretraining,
+)
 from core_factory import WriteInstance, breast
 from typer.testing import CliRunner
 
@@ -13,6 +21,7 @@ from mammoclip_core.cli import app
 from mammoclip_core.demonstration import WARNING
 from mammoclip_core.findings import from_json
 from mammoclip_core.heatmaps import read_heatmaps
+from mammoclip_core.manifest import read_manifest
 
 Run = Any
 
@@ -168,3 +177,44 @@ def test_help_is_quick() -> None:
     subprocess.run(command, check=True, capture_output=True)
 
     assert time.perf_counter() - started < 5
+
+
+def test_checkpoint_is_converted_with_its_head(run: Run, tmp_path: Path) -> None:
+    words = tokenizer(tmp_path / "words")
+    checkpoint = write_pretraining(
+        tmp_path / "checkpoint.tar", pretraining_state(vocabulary_size(words))
+    )
+    head = write_classifier(tmp_path / "cancer.pth", classifier_state())
+    out = tmp_path / "bundle"
+
+    result = run(
+        "convert", checkpoint, "--tokenizer", words, "--out", out, "--head", f"cancer={head}"
+    )
+
+    assert result.exit_code == 0
+    assert "CC-BY-NC-SA-4.0: research use only" in result.stderr
+    assert read_manifest(out).finding("malignancy").head == "cancer"
+
+
+def test_checkpoint_that_is_refused_is_one_line(run: Run, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.tar"
+    checkpoint.write_bytes(b"PK")
+
+    result = run(
+        "convert", checkpoint, "--tokenizer", tokenizer(tmp_path / "words"), "--out", tmp_path / "b"
+    )
+
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "truncated" in result.stderr
+
+
+def test_head_without_a_name_is_wrong_usage(run: Run, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.tar"
+    checkpoint.write_bytes(b"")
+
+    result = run(
+        "convert", checkpoint, "--tokenizer", "x", "--out", tmp_path / "b", "--head", "cancer.pth"
+    )
+
+    assert result.exit_code == 2
