@@ -31,7 +31,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 @app.command()
 def image(
-    paths: Annotated[list[Path], typer.Argument(exists=True, help="DICOM files or folders.")],
+    paths: Annotated[
+        list[Path], typer.Argument(exists=True, help="DICOM, PNG, JPEG or TIFF files, or folders.")
+    ],
     *,
     bundle: BundleOption = None,
     accept: Annotated[
@@ -61,14 +63,12 @@ def image(
         from mammoclip_core.bundle import load_engine
         from mammoclip_core.findings import to_json
         from mammoclip_core.heatmaps import write_heatmaps
-        from mammoclip_core.manifest import require_acceptance
         from mammoclip_core.requests import request_from
         from mammoclip_core.tables import findings_table, show
 
         folder, manifest = _opened(bundle)
-        require_acceptance(manifest, manifest.acceptance if bundle is None else accept)
         request = request_from(paths, study)
-        _warn(manifest)
+        _accept(manifest, accept)
         analysis = load_engine(folder, device=device).analyze(request)
         document = to_json(analysis.findings)
         if json_out is not None:
@@ -82,6 +82,67 @@ def image(
     if not analysis.findings.analysed:
         typer.echo("no image could be analysed: the findings give each one's reason", err=True)
         raise typer.Exit(1)
+
+
+@app.command()
+def embed(
+    files: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, help="DICOM, PNG, JPEG or TIFF files."),
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="npz file to write: files, features, embeddings.")],
+    bundle: BundleOption = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+) -> None:
+    """Write the pooled features and the unit embeddings of images.
+
+    Example: mammoclip-predict embed a.dcm b.png --bundle bundles/b5 --out embeddings.npz
+
+    Exit status: 0 if every file has a row, 1 if one has none (it is named) or something is wrong.
+    """
+    with _one_line_errors():
+        import numpy as np
+
+        from mammoclip_core.bundle import load_model
+        from mammoclip_core.embedding import embed_files
+
+        folder, manifest = _opened(bundle)
+        _accept(manifest, None)
+        result = embed_files(load_model(folder, device), files)
+        if result.files:
+            np.savez_compressed(
+                out,
+                files=np.array(result.files),
+                features=result.features,
+                embeddings=result.embeddings,
+            )
+    for file, reason in result.failures.items():
+        typer.echo(f"mammoclip-predict: {file}: {reason}", err=True)
+    if result.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def text(
+    texts: Annotated[list[str], typer.Argument(help="Texts, each in quotes.")],
+    *,
+    out: Annotated[Path, typer.Option(help="npz file to write: texts, embeddings.")],
+    bundle: BundleOption = None,
+) -> None:
+    """Write the unit embeddings of texts.
+
+    Example: mammoclip-predict text "no mass" "mass" --bundle bundles/b5 --out texts.npz
+    """
+    with _one_line_errors():
+        import numpy as np
+
+        from mammoclip_core.embedding import embed_texts, load_text_model
+
+        folder, manifest = _opened(bundle)
+        _accept(manifest, None)
+        embeddings = embed_texts(load_text_model(folder), texts)
+        np.savez_compressed(out, texts=np.array(texts), embeddings=embeddings)
 
 
 @app.command()
@@ -194,6 +255,19 @@ def _named_files(options: list[str] | None, option: str) -> dict[str, Path]:
             raise typer.BadParameter(f"{text}: one NAME=FILE each, of a file", param_hint=option)
         files[name] = Path(file)
     return files
+
+
+def _accept(manifest: "Manifest", accepted: str | None) -> None:
+    """Show the terms of use to whoever runs a command; refuse words that are not the bundle's.
+
+    A node asks for the words in its settings. Here a person has named the bundle by hand.
+    """
+    from mammoclip_core.manifest import require_acceptance
+
+    require_acceptance(manifest, manifest.acceptance if accepted is None else accepted)
+    if accepted is None and manifest.acceptance is not None:
+        typer.echo(_terms(manifest), err=True)
+    _warn(manifest)
 
 
 def _terms(manifest: "Manifest") -> str:

@@ -31,7 +31,11 @@ class TextModel(nn.Module):
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take the text side's tensors out of a whole model's."""
-        own = {name: value for name, value in state.items() if name.startswith(TEXT_PREFIXES)}
+        own = {
+            name: value.float() if value.is_floating_point() else value
+            for name, value in state.items()
+            if name.startswith(TEXT_PREFIXES)
+        }
         self.load_state_dict(own, strict=True, assign=True)
         self.eval().requires_grad_(requires_grad=False)
 
