@@ -43,6 +43,12 @@ def image(
     study: Annotated[
         str | None, typer.Option(help="Study Instance UID, where the files hold several studies.")
     ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="TOML or JSON: pairs, class sets, ensembles to ask."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
     as_json: JsonOption = False,
     json_out: Annotated[
@@ -69,7 +75,14 @@ def image(
         folder, manifest = _opened(bundle)
         request = request_from(paths, study)
         _accept(manifest, accept)
-        analysis = load_engine(folder, device=device).analyze(request)
+        if prompts is None:
+            engine = load_engine(folder, device=device)
+        else:
+            from mammoclip_core.asking import engine_asking
+            from mammoclip_core.prompt_file import read_prompt_file
+
+            engine = engine_asking(folder, read_prompt_file(prompts), device)
+        analysis = engine.analyze(request)
         document = to_json(analysis.findings)
         if json_out is not None:
             json_out.write_text(document + "\n", encoding="utf-8")

@@ -16,6 +16,11 @@ WEIGHTS_NAME: Final = "model.safetensors"
 PROMPTS_NAME: Final = "prompts.safetensors"
 TOKENIZER_FOLDER: Final = "tokenizer"
 
+PUBLISHED_SCORING: Final = "published"
+TEMPERED_SCORING: Final = "tempered"
+SCORINGS: Final = (PUBLISHED_SCORING, TEMPERED_SCORING)
+"""Softmax over cosines as they are, or over cosines times the model's temperature factor."""
+
 UNRESTRICTED_USE: Final = "unrestricted use"
 """The one permitted use that needs no acceptance in the settings."""
 
@@ -101,6 +106,11 @@ class FindingEntry:
     own_prompts : bool
         True where the prompts are this project's and published nowhere.
     classes : 0, or the number of a head's classes
+    labels : names of the classes of a class set; empty for the density categories
+    ensembles : groups of texts, one for each of `prompts`
+        Whose embeddings were averaged; empty where each prompt stands alone.
+    isotonic : (score, probability) pairs, both increasing
+        Calibration by isotonic regression, linear between the pairs, in place of `calibration`.
     """
 
     name: str
@@ -113,6 +123,28 @@ class FindingEntry:
     operating_point: OperatingPoint | None = None
     own_prompts: bool = False
     classes: int = 0
+    labels: tuple[str, ...] = ()
+    ensembles: tuple[tuple[str, ...], ...] = ()
+    isotonic: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.isotonic and self.calibration is not None:
+            raise ValueError(f"{self.name}: two calibrations")
+        values = [probability for _, probability in self.isotonic]
+        knots = [score for score, _ in self.isotonic]
+        rises = knots == sorted(set(knots)) and values == sorted(values)
+        if not rises or any(not 0.0 <= value <= 1.0 for value in values):
+            raise ValueError(f"{self.name}: an isotonic calibration rises within [0, 1]")
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Tell whether a score of this finding becomes a probability."""
+        return self.calibration is not None or bool(self.isotonic)
+
+    @property
+    def is_density(self) -> bool:
+        """Tell whether the classes are the density categories A to D."""
+        return self.is_class_set and not self.labels
 
     @property
     def is_class_set(self) -> bool:
@@ -140,6 +172,7 @@ class Manifest:
         Form of the layer between an encoder and the common space.
     sources : SHA-256 by what it was used for
         Of the checkpoints that the bundle was converted from.
+    scoring : ``published`` or ``tempered``
     """
 
     name: str
@@ -160,6 +193,7 @@ class Manifest:
     projection: str = "linear"
     heads: tuple[HeadEntry, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    scoring: str = PUBLISHED_SCORING
     format: int = FORMAT
 
     @property
@@ -225,6 +259,8 @@ def manifest_from(document: Mapping[str, Any]) -> Manifest:
     values = dict(document)
     values["encoders"] = tuple(EncoderEntry(**entry) for entry in document["encoders"])
     values["heads"] = tuple(HeadEntry(**entry) for entry in document.get("heads", ()))
+    if document.get("scoring", PUBLISHED_SCORING) not in SCORINGS:
+        raise ValueError(f"scoring {document['scoring']!r}")
     values["preprocessing"] = Preprocessing(**document["preprocessing"])
     values["findings"] = tuple(map(_finding_entry_from, document["findings"]))
     return Manifest(**values)
@@ -264,6 +300,11 @@ def _finding_entry_from(document: Mapping[str, Any]) -> FindingEntry:
     values["prompts"] = tuple(document["prompts"])
     calibration = document["calibration"]
     values["calibration"] = None if calibration is None else (calibration[0], calibration[1])
+    values["labels"] = tuple(document.get("labels", ()))
+    values["ensembles"] = tuple(map(tuple, document.get("ensembles", ())))
+    values["isotonic"] = tuple(
+        (float(score), float(value)) for score, value in document.get("isotonic", ())
+    )
     point = document["operating_point"]
     values["operating_point"] = None if point is None else OperatingPoint(**point)
     return FindingEntry(**values)

@@ -59,6 +59,7 @@ def manifest_table(manifest: Manifest) -> RenderableType:
         ("image encoders", encoders),
         ("input", f"{size}, {manifest.preprocessing.mode}"),
         ("projection", f"{manifest.projection}, {manifest.projection_size} dimensions"),
+        ("scoring", manifest.scoring),
         ("attribution", manifest.attribution),
         ("converted from", "\n".join(f"{k} {v}" for k, v in manifest.sources.items()) or "-"),
         ("warning", manifest.warning or "none"),
@@ -76,7 +77,7 @@ def _entry_cells(entry: FindingEntry) -> tuple[str, ...]:
     head = f"head {entry.head}: " if entry.head else ""
     prompts = head + " / ".join(entry.prompts) + (" (own)" if entry.own_prompts else "")
     threshold = "-" if entry.is_class_set else f"{entry.threshold:.3f}"
-    calibrated = "no" if entry.calibration is None else "yes"
+    calibrated = "yes" if entry.is_calibrated else "no"
     return entry.name, entry.code, entry.source.value, prompts, threshold, calibrated
 
 

@@ -13,7 +13,7 @@ from mammoclip_core.attribution import class_activation, on_input_grid, relative
 from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.heads import FineTunedClassifier
 from mammoclip_core.image_encoder import ImageEncoder
-from mammoclip_core.manifest import FindingEntry, Manifest
+from mammoclip_core.manifest import TEMPERED_SCORING, FindingEntry, Manifest
 from mammoclip_core.model import MammoClip
 from mammoclip_core.prediction import Prediction
 
@@ -26,7 +26,18 @@ class _Gathered:
 
     scores: dict[str, float] = field(default_factory=dict)
     density_scores: tuple[float, ...] = ()
+    class_scores: dict[str, tuple[float, ...]] = field(default_factory=dict)
     activations: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def share(self, entry: FindingEntry, shares: NDArray[np.float64]) -> None:
+        """Keep the shares of a finding's sides or classes."""
+        values = tuple(map(float, shares))
+        if not entry.is_class_set:
+            self.scores[entry.name] = values[1]
+        elif entry.is_density:
+            self.density_scores = values
+        else:
+            self.class_scores[entry.name] = values
 
 
 class TorchImageModel:
@@ -69,6 +80,10 @@ class TorchImageModel:
         """Return what the bundle says of itself."""
         return self._manifest
 
+    def asking(self, manifest: Manifest, prompts: Mapping[str, Tensor]) -> "TorchImageModel":
+        """Return a model of the same networks that answers other prompts."""
+        return TorchImageModel(manifest, self._model, prompts, self._device, self._heads)
+
     @torch.no_grad()
     def predict(self, batch: NDArray[np.float32]) -> list[Prediction]:
         """Answer for each image of a (B, 3, H, W) batch, in order."""
@@ -83,6 +98,7 @@ class TorchImageModel:
             Prediction(
                 scores=item.scores,
                 density_scores=item.density_scores,
+                class_scores=item.class_scores,
                 activations=item.activations,
             )
             for item in gathered
@@ -102,13 +118,13 @@ class TorchImageModel:
     def _compare_prompts(self, images: Tensor, gathered: list[_Gathered]) -> None:
         embeddings, feature_maps = self._model.embed_map(images)
         for entry in self._by_prompt:
-            cosines = _numpy(self._model.similarity(embeddings, self._prompts[entry.name]))
-            for item, row in zip(gathered, cosines.astype(np.float64), strict=True):
-                shares = softmax(row)
-                if entry.is_class_set:
-                    item.density_scores = tuple(map(float, shares))
-                else:
-                    item.scores[entry.name] = float(shares[1])
+            cosines = self._model.similarity(
+                embeddings,
+                self._prompts[entry.name],
+                scaled=self._manifest.scoring == TEMPERED_SCORING,
+            )
+            for item, row in zip(gathered, _numpy(cosines).astype(np.float64), strict=True):
+                item.share(entry, softmax(row))
         if not self._localises:
             return
         maps = _numpy(feature_maps)
@@ -137,7 +153,7 @@ class TorchImageModel:
         logits, feature_maps = head.with_map(images)
         if entry.is_class_set:
             for item, row in zip(gathered, _numpy(logits).astype(np.float64), strict=True):
-                item.density_scores = tuple(map(float, softmax(row)))
+                item.share(entry, softmax(row))
             return
         scores = _numpy(torch.sigmoid(logits[:, 0]))
         weights = _numpy(head.linear.weight[0])
@@ -150,7 +166,7 @@ class TorchImageModel:
 
 
 def softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share 1 among similarities, without any temperature, as published."""
+    """Share 1 among similarities, as they are."""
     exponentials = np.exp(values - values.max())
     shares: NDArray[np.float64] = exponentials / exponentials.sum()
     return shares
