@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mammoclip_core.checkpoint import tensor_differences
 from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.errors import BundleError
+from mammoclip_core.factor import FactorWeights, factor_name, factor_shapes, factor_weights
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.heads import FineTunedClassifier, head_prefix
 from mammoclip_core.image_encoder import ImageEncoder
@@ -106,13 +107,15 @@ def load_model(bundle: Path, device: str = "cpu") -> TorchImageModel:
     weights = bundle / WEIGHTS_NAME
     try:
         check_weights(weights, manifest)
-        model, heads = _read_image_side(weights, manifest)
+        model, heads, factor = _read_image_side(weights, manifest)
         prompts = _read_prompts(bundle, manifest)
     except OSError as error:
         raise BundleError(f"{bundle} is incomplete: {error.strerror}: {error.filename}") from error
     except SafetensorError as error:
         raise BundleError(f"{bundle} holds damaged tensors: {error}") from error
-    return TorchImageModel(manifest, model, prompts, _device_named(device), heads)
+    return TorchImageModel(
+        manifest, model, prompts, _device_named(device), heads=heads, factor=factor
+    )
 
 
 def check_weights(weights: Path, manifest: Manifest) -> None:
@@ -123,7 +126,7 @@ def check_weights(weights: Path, manifest: Manifest) -> None:
 
 def _read_image_side(
     weights: Path, manifest: Manifest
-) -> tuple[MammoClip, dict[str, FineTunedClassifier]]:
+) -> tuple[MammoClip, dict[str, FineTunedClassifier], dict[str, FactorWeights]]:
     with torch.device("meta"):
         model, heads = _empty_model(manifest)
     modules: dict[str, nn.Module] = {"": model}
@@ -133,6 +136,12 @@ def _read_image_side(
         for prefix, module in modules.items()
         for name, value in module.state_dict().items()
     }
+    factor_expected = {
+        factor_name(entry.finding, name): shape
+        for entry in manifest.factor
+        for name, shape in factor_shapes(entry.rows * entry.columns, entry.size).items()
+    }
+    expected |= factor_expected
     with safe_open(weights, framework="pt") as tensors:
         names = set(tensors.keys())
         if manifest.text_encoder:
@@ -145,7 +154,11 @@ def _read_image_side(
                 for name in module.state_dict()
             }
             module.load_state_dict(state, strict=True, assign=True)
-    return model, heads
+        attributes = {
+            name: _full_precision(tensors.get_tensor(name)).numpy() for name in factor_expected
+        }
+    factor = {entry.finding: factor_weights(attributes, entry.finding) for entry in manifest.factor}
+    return model, heads, factor
 
 
 def _empty_model(manifest: Manifest) -> tuple[MammoClip, dict[str, FineTunedClassifier]]:
@@ -168,6 +181,13 @@ def _empty_model(manifest: Manifest) -> tuple[MammoClip, dict[str, FineTunedClas
         manifest.logit_scale,
         manifest.projection,
     )
+    size = model.image_encoder.map_size(manifest.preprocessing.rows, manifest.preprocessing.columns)
+    for attribute in manifest.factor:
+        if (attribute.rows, attribute.columns) != size:
+            raise BundleError(
+                f"Mammo-FActOR of {attribute.finding} is for {attribute.rows} x {attribute.columns}"
+                f" cells, the input makes {size[0]} x {size[1]}"
+            )
     heads = {
         head.name: FineTunedClassifier(
             ImageEncoder(encoders[head.encoder].architecture, encoders[head.encoder].padding),

@@ -198,6 +198,10 @@ def convert(
             help="NAME=FILE: a fine-tuned classifier; mass, calcification, cancer or density."
         ),
     ] = None,
+    factor: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Mammo-FActOR weights, safetensors."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Convert published checkpoints into a bundle; nothing in them is executed.

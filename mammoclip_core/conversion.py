@@ -32,6 +32,7 @@ from mammoclip_core.checkpoint_text import (
     without_text,
 )
 from mammoclip_core.errors import CheckpointError
+from mammoclip_core.factor_file import read_factor
 from mammoclip_core.heads import finding_of_head, head_prefix
 from mammoclip_core.image_encoder import PUBLISHED_PADDING
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
@@ -83,7 +84,12 @@ class _Classifier:
 
 
 def convert(
-    checkpoint: Path, tokenizer: str, out: Path, *, heads: Mapping[str, Path] | None = None
+    checkpoint: Path,
+    tokenizer: str,
+    out: Path,
+    *,
+    heads: Mapping[str, Path] | None = None,
+    factor: Path | None = None,
 ) -> Manifest:
     """Convert a published pretraining checkpoint, and fine-tuned heads, into a bundle.
 
@@ -94,6 +100,8 @@ def convert(
         Must not exist, or be empty. It appears complete or not at all.
     heads : classifier checkpoints by name
         Names of `heads.HEAD_FINDINGS`.
+    factor : safetensors file of Mammo-FActOR weights
+        Trained on this checkpoint's encoder; tensors as `factor.factor_name` calls them.
 
     Raises
     ------
@@ -112,6 +120,11 @@ def convert(
     sources |= {f"head {name}": file_sha256(path) for name, path in files.items()}
     manifest = _manifest(checkpoint, pretrained, classifiers, sources)
     state = dict(pretrained.state)
+    if factor is not None:
+        sources["factor"] = file_sha256(factor)
+        attributes, tensors = read_factor(factor, manifest)
+        manifest = replace(manifest, factor=attributes, sources=sources)
+        state.update(tensors)
     for classifier in classifiers:
         state.update(classifier.state)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,7 @@ def settings_sha256(manifest: Manifest, engine_name: str, precision: str) -> str
         "precision": precision,
         "scoring": SCORING_WORDS[manifest.scoring],
         "attribution": manifest.attribution,
+        "factor": [asdict(entry) for entry in manifest.factor],
         "region_threshold": attribution.DEFAULT_THRESHOLD,
         "region_count": attribution.DEFAULT_MAX_REGIONS,
         "region_area_pixels": attribution.DEFAULT_MIN_AREA,
@@ -160,7 +161,9 @@ def _finding_of(
     above_threshold = score >= entry.threshold
     details: dict[str, Any] = {"method": LocalisationMethod.NONE}
     if activation is not None:
-        details["method"] = LocalisationMethod(manifest.attribution)
+        details["method"] = prediction.methods.get(
+            entry.name, LocalisationMethod(manifest.attribution)
+        )
         if above_threshold:
             details["regions"] = attribution.regions_of(
                 on_extent(activation, image.geometry),

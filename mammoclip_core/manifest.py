@@ -61,6 +61,24 @@ class HeadEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FactorEntry:
+    """Mammo-FActOR weights of one finding, on the feature map of the first encoder.
+
+    Attributes
+    ----------
+    rows, columns : cells of the feature map
+    size : dimensions in which channels and attribute are compared
+    top_channels : channels whose maps make the heatmap
+    """
+
+    finding: str
+    rows: int
+    columns: int
+    size: int = 512
+    top_channels: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
     """How pixels become the model's input.
 
@@ -173,6 +191,8 @@ class Manifest:
     sources : SHA-256 by what it was used for
         Of the checkpoints that the bundle was converted from.
     scoring : ``published`` or ``tempered``
+    attribution : ``cam``, ``grad_cam`` or ``none``
+        How findings without an entry in `factor` are localised.
     """
 
     name: str
@@ -194,6 +214,7 @@ class Manifest:
     heads: tuple[HeadEntry, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     scoring: str = PUBLISHED_SCORING
+    factor: tuple[FactorEntry, ...] = ()
     format: int = FORMAT
 
     @property
@@ -259,6 +280,7 @@ def manifest_from(document: Mapping[str, Any]) -> Manifest:
     values = dict(document)
     values["encoders"] = tuple(EncoderEntry(**entry) for entry in document["encoders"])
     values["heads"] = tuple(HeadEntry(**entry) for entry in document.get("heads", ()))
+    values["factor"] = tuple(FactorEntry(**entry) for entry in document.get("factor", ()))
     if document.get("scoring", PUBLISHED_SCORING) not in SCORINGS:
         raise ValueError(f"scoring {document['scoring']!r}")
     values["preprocessing"] = Preprocessing(**document["preprocessing"])

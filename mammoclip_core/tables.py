@@ -60,7 +60,7 @@ def manifest_table(manifest: Manifest) -> RenderableType:
         ("input", f"{size}, {manifest.preprocessing.mode}"),
         ("projection", f"{manifest.projection}, {manifest.projection_size} dimensions"),
         ("scoring", manifest.scoring),
-        ("attribution", manifest.attribution),
+        ("attribution", _attribution_of(manifest)),
         ("converted from", "\n".join(f"{k} {v}" for k, v in manifest.sources.items()) or "-"),
         ("warning", manifest.warning or "none"),
     ):
@@ -71,6 +71,15 @@ def manifest_table(manifest: Manifest) -> RenderableType:
     for entry in manifest.findings:
         findings.add_row(*_entry_cells(entry))
     return Group(facts, findings)
+
+
+def _attribution_of(manifest: Manifest) -> str:
+    factor = ", ".join(entry.finding for entry in manifest.factor)
+    return (
+        f"Mammo-FActOR for {factor}, else {manifest.attribution}"
+        if factor
+        else manifest.attribution
+    )
 
 
 def _entry_cells(entry: FindingEntry) -> tuple[str, ...]:

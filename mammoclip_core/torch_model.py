@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mammoclip_core.attribution import class_activation, on_input_grid, relative
+from mammoclip_core.factor import FactorWeights, channel_similarities, factor_activation
 from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.heads import FineTunedClassifier
 from mammoclip_core.image_encoder import ImageEncoder
-from mammoclip_core.manifest import TEMPERED_SCORING, FindingEntry, Manifest
+from mammoclip_core.manifest import TEMPERED_SCORING, FactorEntry, FindingEntry, Manifest
 from mammoclip_core.model import MammoClip
 from mammoclip_core.prediction import Prediction
 
@@ -28,6 +29,7 @@ class _Gathered:
     density_scores: tuple[float, ...] = ()
     class_scores: dict[str, tuple[float, ...]] = field(default_factory=dict)
     activations: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    methods: dict[str, LocalisationMethod] = field(default_factory=dict)
 
     def share(self, entry: FindingEntry, shares: NDArray[np.float64]) -> None:
         """Keep the shares of a finding's sides or classes."""
@@ -47,6 +49,7 @@ class TorchImageModel:
     ----------
     prompts : (P, D) embeddings by finding
     heads : fine-tuned classifiers by name
+    factor : Mammo-FActOR weights by finding
     """
 
     def __init__(
@@ -55,13 +58,18 @@ class TorchImageModel:
         model: MammoClip,
         prompts: Mapping[str, Tensor],
         device: torch.device,
+        *,
         heads: Mapping[str, FineTunedClassifier] | None = None,
+        factor: Mapping[str, FactorWeights] | None = None,
     ) -> None:
         self._manifest = manifest
         self._device = device
         self._model = _ready(model, device)
         self._heads = {name: _ready(head, device) for name, head in (heads or {}).items()}
         self._prompts = {name: value.to(device) for name, value in prompts.items()}
+        self._factor = dict(factor or {})
+        names = {entry.name for entry in manifest.findings}
+        self._attributes = [entry for entry in manifest.factor if entry.finding in names]
         self._localises = manifest.attribution != LocalisationMethod.NONE
         self._by_prompt = [
             entry for entry in manifest.findings if entry.source is FindingSource.PROMPT
@@ -82,14 +90,21 @@ class TorchImageModel:
 
     def asking(self, manifest: Manifest, prompts: Mapping[str, Tensor]) -> "TorchImageModel":
         """Return a model of the same networks that answers other prompts."""
-        return TorchImageModel(manifest, self._model, prompts, self._device, self._heads)
+        return TorchImageModel(
+            manifest,
+            self._model,
+            prompts,
+            self._device,
+            heads=self._heads,
+            factor=self._factor,
+        )
 
     @torch.no_grad()
     def predict(self, batch: NDArray[np.float32]) -> list[Prediction]:
         """Answer for each image of a (B, 3, H, W) batch, in order."""
         images = torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
         gathered = [_Gathered() for _ in batch]
-        if self._by_prompt:
+        if self._by_prompt or self._attributes:
             self._compare_prompts(images, gathered)
         for entry in self._manifest.findings:
             if entry.source is FindingSource.HEAD:
@@ -100,6 +115,7 @@ class TorchImageModel:
                 density_scores=item.density_scores,
                 class_scores=item.class_scores,
                 activations=item.activations,
+                methods=item.methods,
             )
             for item in gathered
         ]
@@ -125,17 +141,31 @@ class TorchImageModel:
             )
             for item, row in zip(gathered, _numpy(cosines).astype(np.float64), strict=True):
                 item.share(entry, softmax(row))
-        if not self._localises:
-            return
         maps = _numpy(feature_maps)
+        for attribute in self._attributes:
+            self._attribute(attribute, maps, images, gathered)
         for entry in self._by_prompt:
-            if entry.is_class_set:
+            known = entry.name in gathered[0].activations
+            if entry.is_class_set or known or not self._localises:
                 continue
             weights = self._weights_of(entry, feature_maps)
             for item, feature_map, row in zip(gathered, maps, weights, strict=True):
                 item.activations[entry.name] = _activation(
                     self._model.image_encoder, feature_map, row, images
                 )
+
+    def _attribute(
+        self,
+        entry: FactorEntry,
+        maps: NDArray[np.float32],
+        images: Tensor,
+        gathered: list[_Gathered],
+    ) -> None:
+        for item, feature_map in zip(gathered, maps, strict=True):
+            similarities = channel_similarities(feature_map, self._factor[entry.finding])
+            values = factor_activation(feature_map, similarities, entry.top_channels)
+            item.activations[entry.finding] = _on_input(self._model.image_encoder, values, images)
+            item.methods[entry.finding] = LocalisationMethod.FACTOR
 
     def _weights_of(self, entry: FindingEntry, feature_maps: Tensor) -> NDArray[np.float32]:
         """Return what each channel adds to the similarity, (B, C): the same for all if linear."""
@@ -159,7 +189,7 @@ class TorchImageModel:
         weights = _numpy(head.linear.weight[0])
         for item, score, feature_map in zip(gathered, scores, _numpy(feature_maps), strict=True):
             item.scores[entry.name] = float(score)
-            if self._localises:
+            if self._localises and entry.name not in item.activations:
                 item.activations[entry.name] = _activation(
                     head.encoder, feature_map, weights, images
                 )
@@ -189,7 +219,12 @@ def _activation(
     weights: NDArray[np.float32],
     images: Tensor,
 ) -> NDArray[np.float32]:
-    values = class_activation(feature_map, weights)
+    return _on_input(encoder, class_activation(feature_map, weights), images)
+
+
+def _on_input(
+    encoder: ImageEncoder, values: NDArray[np.float32], images: Tensor
+) -> NDArray[np.float32]:
     size = (images.shape[2], images.shape[3])
     return relative(on_input_grid(values, encoder.stride, encoder.first_centre, size))
 
