@@ -31,7 +31,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 @app.command()
 def image(
-    paths: Annotated[list[Path], typer.Argument(exists=True, help="DICOM files or folders.")],
+    paths: Annotated[
+        list[Path], typer.Argument(exists=True, help="DICOM, PNG, JPEG or TIFF files, or folders.")
+    ],
     *,
     bundle: BundleOption = None,
     accept: Annotated[
@@ -40,6 +42,12 @@ def image(
     ] = None,
     study: Annotated[
         str | None, typer.Option(help="Study Instance UID, where the files hold several studies.")
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="TOML or JSON: pairs, class sets, ensembles to ask."
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
     as_json: JsonOption = False,
@@ -61,15 +69,20 @@ def image(
         from mammoclip_core.bundle import load_engine
         from mammoclip_core.findings import to_json
         from mammoclip_core.heatmaps import write_heatmaps
-        from mammoclip_core.manifest import require_acceptance
         from mammoclip_core.requests import request_from
         from mammoclip_core.tables import findings_table, show
 
         folder, manifest = _opened(bundle)
-        require_acceptance(manifest, manifest.acceptance if bundle is None else accept)
         request = request_from(paths, study)
-        _warn(manifest)
-        analysis = load_engine(folder, device=device).analyze(request)
+        _accept(manifest, accept)
+        if prompts is None:
+            engine = load_engine(folder, device=device)
+        else:
+            from mammoclip_core.asking import engine_asking
+            from mammoclip_core.prompt_file import read_prompt_file
+
+            engine = engine_asking(folder, read_prompt_file(prompts), device)
+        analysis = engine.analyze(request)
         document = to_json(analysis.findings)
         if json_out is not None:
             json_out.write_text(document + "\n", encoding="utf-8")
@@ -82,6 +95,67 @@ def image(
     if not analysis.findings.analysed:
         typer.echo("no image could be analysed: the findings give each one's reason", err=True)
         raise typer.Exit(1)
+
+
+@app.command()
+def embed(
+    files: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, help="DICOM, PNG, JPEG or TIFF files."),
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="npz file to write: files, features, embeddings.")],
+    bundle: BundleOption = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+) -> None:
+    """Write the pooled features and the unit embeddings of images.
+
+    Example: mammoclip-predict embed a.dcm b.png --bundle bundles/b5 --out embeddings.npz
+
+    Exit status: 0 if every file has a row, 1 if one has none (it is named) or something is wrong.
+    """
+    with _one_line_errors():
+        import numpy as np
+
+        from mammoclip_core.bundle import load_model
+        from mammoclip_core.embedding import embed_files
+
+        folder, manifest = _opened(bundle)
+        _accept(manifest, None)
+        result = embed_files(load_model(folder, device), files)
+        if result.files:
+            np.savez_compressed(
+                out,
+                files=np.array(result.files),
+                features=result.features,
+                embeddings=result.embeddings,
+            )
+    for file, reason in result.failures.items():
+        typer.echo(f"mammoclip-predict: {file}: {reason}", err=True)
+    if result.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def text(
+    texts: Annotated[list[str], typer.Argument(help="Texts, each in quotes.")],
+    *,
+    out: Annotated[Path, typer.Option(help="npz file to write: texts, embeddings.")],
+    bundle: BundleOption = None,
+) -> None:
+    """Write the unit embeddings of texts.
+
+    Example: mammoclip-predict text "no mass" "mass" --bundle bundles/b5 --out texts.npz
+    """
+    with _one_line_errors():
+        import numpy as np
+
+        from mammoclip_core.embedding import embed_texts, load_text_model
+
+        folder, manifest = _opened(bundle)
+        _accept(manifest, None)
+        embeddings = embed_texts(load_text_model(folder), texts)
+        np.savez_compressed(out, texts=np.array(texts), embeddings=embeddings)
 
 
 @app.command()
@@ -99,6 +173,50 @@ def info(
         from mammoclip_core.tables import manifest_table, show
 
         _, manifest = _opened(bundle)
+        if as_json:
+            typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
+        else:
+            show(manifest_table(manifest))
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="A published pretraining checkpoint."),
+    ],
+    *,
+    tokenizer: Annotated[
+        str, typer.Option(help="Folder with the text encoder's vocab.txt, or its name on the hub.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Bundle folder to make; it must not exist or be empty.")
+    ],
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FILE: a fine-tuned classifier; mass, calcification, cancer or density."
+        ),
+    ] = None,
+    factor: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Mammo-FActOR weights, safetensors."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Convert published checkpoints into a bundle; nothing in them is executed.
+
+    Example: mammoclip-predict convert b5-model-best-epoch-7.tar --tokenizer bio_clinicalbert/
+    --head cancer=cancer.pth --out bundles/b5
+    """
+    with _one_line_errors():
+        from mammoclip_core.conversion import convert as convert_checkpoint
+        from mammoclip_core.tables import manifest_table, show
+
+        manifest = convert_checkpoint(
+            checkpoint, tokenizer, out, heads=_named_files(head, "--head")
+        )
+        typer.echo(_terms(manifest), err=True)
         if as_json:
             typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
         else:
@@ -143,6 +261,34 @@ def _opened(bundle: Path | None) -> tuple[Path, "Manifest"]:
 
     folder = demonstration_bundle() if bundle is None else bundle
     return folder, read_manifest(folder)
+
+
+def _named_files(options: list[str] | None, option: str) -> dict[str, Path]:
+    """Read NAME=FILE options."""
+    files: dict[str, Path] = {}
+    for text in options or ():
+        name, separator, file = text.partition("=")
+        if not separator or not name or name in files or not Path(file).is_file():
+            raise typer.BadParameter(f"{text}: one NAME=FILE each, of a file", param_hint=option)
+        files[name] = Path(file)
+    return files
+
+
+def _accept(manifest: "Manifest", accepted: str | None) -> None:
+    """Show the terms of use to whoever runs a command; refuse words that are not the bundle's.
+
+    A node asks for the words in its settings. Here a person has named the bundle by hand.
+    """
+    from mammoclip_core.manifest import require_acceptance
+
+    require_acceptance(manifest, manifest.acceptance if accepted is None else accepted)
+    if accepted is None and manifest.acceptance is not None:
+        typer.echo(_terms(manifest), err=True)
+    _warn(manifest)
+
+
+def _terms(manifest: "Manifest") -> str:
+    return f"{manifest.name} is under {manifest.licence}: {manifest.permitted_use} only"
 
 
 def _warn(manifest: "Manifest") -> None:

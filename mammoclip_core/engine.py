@@ -20,9 +20,9 @@ from mammoclip_core.findings import (
 )
 from mammoclip_core.interpretation import findings_of, on_extent, settings_sha256, shown_names
 from mammoclip_core.manifest import Manifest, Preprocessing
-from mammoclip_core.pixels import read_pixels
 from mammoclip_core.prediction import ImageModel, Prediction
 from mammoclip_core.preprocessing import PreparedImage, prepare
+from mammoclip_core.reading import read_image
 
 __all__ = ["Engine", "ImageModel", "ImageToAnalyse", "Prediction", "StudyRequest"]
 
@@ -192,7 +192,7 @@ class Engine:
 
 def _prepare(image: ImageToAnalyse, preprocessing: Preprocessing) -> PreparedImage | PixelError:
     try:
-        stored = read_pixels(image.path, image.frame)
+        stored = read_image(image.path, image.frame)
         if stored.sop_instance_uid == image.sop_instance_uid:
             return prepare(stored, preprocessing)
     except PixelError as error:

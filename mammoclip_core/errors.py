@@ -3,6 +3,8 @@
 CoreError
 ├── PixelError                  one image cannot be turned into pixels; the others can
 ├── BundleError                 a bundle is incomplete, altered or of another format
+├── CheckpointError             a checkpoint is damaged, unsafe or of another model
+├── PromptFileError             a file of prompts is not of the known form
 ├── LicenceError                a bundle may not be used as asked
 └── FindingsFormatError         a findings document is not one
 """
@@ -18,6 +20,14 @@ class PixelError(CoreError):
 
 class BundleError(CoreError):
     """The bundle is incomplete, altered or of another format."""
+
+
+class CheckpointError(CoreError):
+    """The checkpoint is damaged, would run code, or holds another model than is known."""
+
+
+class PromptFileError(CoreError):
+    """The file of prompts is not of the known form; the message says where."""
 
 
 class LicenceError(CoreError):

@@ -99,6 +99,9 @@ class Finding:
         Whether `score` reaches the finding's operating point.
     regions : tuple of Region
         Empty unless the finding is above its threshold on one image.
+    encoder : name of the bundle's image encoder behind the score
+    head : name of the head or detector; empty where prompts answer
+    prompts : texts that answer; empty where a head or a detector does
     """
 
     name: str
@@ -109,6 +112,9 @@ class Finding:
     source: FindingSource
     method: LocalisationMethod
     regions: tuple[Region, ...] = ()
+    encoder: str = ""
+    head: str = ""
+    prompts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:
@@ -263,7 +269,8 @@ def from_json(text: str) -> StudyFindings:
 def digest(findings: StudyFindings) -> str:
     """Condense the answer to 64 hexadecimal digits: scores to 0.1 %, geometry to whole pixels.
 
-    Equal answers have equal digests whatever the revision, so that a result is never doubled.
+    Equal answers have equal digests whatever the revision, so that a result is never doubled. What
+    a finding says of its encoder, head and prompts is left out: the bundle's digest covers it.
     """
     document = asdict(findings)
     for image in document["images"]:
@@ -277,6 +284,8 @@ def digest(findings: StudyFindings) -> str:
 
 def _round_findings(findings: list[dict[str, Any]]) -> None:
     for finding in findings:
+        for origin in ("encoder", "head", "prompts"):
+            del finding[origin]
         finding["score"] = round(finding["score"], 3)
         for region in finding["regions"]:
             region["activation"] = round(region["activation"], 3)
@@ -313,6 +322,7 @@ def _finding_from(document: Mapping[str, Any]) -> Finding:
             source=FindingSource(document["source"]),
             method=LocalisationMethod(document["method"]),
             regions=tuple(map(_region_from, document["regions"])),
+            prompts=tuple(document.get("prompts", ())),
         )
     )
 

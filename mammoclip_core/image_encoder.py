@@ -77,7 +77,8 @@ class ImageEncoder(nn.Module):
         self.backbone = timm.create_model(architecture, pretrained=False, num_classes=0)
         self.size: int = self.backbone.num_features
         self.padding = published_padding(self.backbone, NOMINAL_SIZES[architecture])
-        if padding == PUBLISHED_PADDING:
+        self._is_fixed = padding == PUBLISHED_PADDING
+        if self._is_fixed:
             _fix_padding(self.backbone, self.padding)
 
     @property
@@ -93,6 +94,16 @@ class ImageEncoder(nn.Module):
             centre += scale * ((kernel - 1) / 2 - before)
             scale *= 2
         return centre
+
+    def map_size(self, rows: int, columns: int) -> tuple[int, int]:
+        """Return the cells of the feature map, (H, W), of an input of some size."""
+        return self._cells(rows), self._cells(columns)
+
+    def _cells(self, length: int) -> int:
+        for kernel, before, after in self.padding.values():
+            padded = length + before + after
+            length = (padded - kernel) // 2 + 1 if self._is_fixed else -(-length // 2)
+        return length
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Compute the last feature map, (B, C, H, W), of (B, 3, rows, columns) images."""

@@ -11,13 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core import attribution
-from mammoclip_core.findings import Finding, LocalisationMethod
-from mammoclip_core.manifest import FindingEntry, Manifest
+from mammoclip_core.findings import Finding, FindingSource, LocalisationMethod
+from mammoclip_core.manifest import (
+    PUBLISHED_SCORING,
+    TEMPERED_SCORING,
+    FindingEntry,
+    Manifest,
+)
 from mammoclip_core.prediction import Prediction
 from mammoclip_core.preprocessing import CropGeometry, PreparedImage
 
-SCORING: Final = "softmax over cosines without temperature"
-"""How the published zero-shot evaluation scores a pair of prompts."""
+SCORING_WORDS: Final = {
+    PUBLISHED_SCORING: "softmax over cosines without temperature",
+    TEMPERED_SCORING: "softmax over cosines times the temperature's factor",
+}
+"""How a pair of prompts is scored; the published zero-shot evaluation knows no temperature."""
 
 _SCORE_MARGIN: Final = 1e-6
 """Keeps the logit of a score finite."""
@@ -29,13 +37,25 @@ def settings_sha256(manifest: Manifest, engine_name: str, precision: str) -> str
         "preprocessing": asdict(manifest.preprocessing),
         "engine": engine_name,
         "precision": precision,
-        "scoring": SCORING,
+        "scoring": SCORING_WORDS[manifest.scoring],
         "attribution": manifest.attribution,
+        "factor": [asdict(entry) for entry in manifest.factor],
         "region_threshold": attribution.DEFAULT_THRESHOLD,
         "region_count": attribution.DEFAULT_MAX_REGIONS,
         "region_area_pixels": attribution.DEFAULT_MIN_AREA,
         "findings": [
-            [entry.name, entry.threshold, entry.calibration] for entry in manifest.findings
+            [
+                entry.name,
+                entry.source,
+                entry.head,
+                entry.threshold,
+                entry.calibration,
+                entry.isotonic,
+                entry.prompts,
+                entry.ensembles,
+                entry.labels,
+            ]
+            for entry in manifest.findings
         ],
     }
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -47,12 +67,18 @@ def findings_of(
 ) -> tuple[Finding, ...]:
     """Read the findings of one image off a prediction, in the manifest's order.
 
-    A finding above its threshold gets its regions; a class set (density) is no finding.
+    A finding above its threshold gets its regions. Density is no finding; of any other class set
+    each class is one, and the one of the highest share is above its threshold.
     """
     return tuple(
-        _finding_of(entry, manifest, prediction, image)
+        finding
         for entry in manifest.findings
-        if not entry.is_class_set
+        if not entry.is_density
+        for finding in (
+            _classes_of(entry, manifest, prediction.class_scores[entry.name])
+            if entry.is_class_set
+            else (_finding_of(entry, manifest, prediction, image),)
+        )
     )
 
 
@@ -88,30 +114,56 @@ def on_extent(values: NDArray[np.float32], geometry: CropGeometry) -> NDArray[np
     return whole
 
 
-def calibrated(score: float, calibration: tuple[float, float]) -> float:
-    """Apply Platt scaling: a logistic of the score's logit.
+def calibrated(score: float, entry: FindingEntry) -> float:
+    """Apply a finding's calibration: Platt scaling of the score's logit, or isotonic regression.
 
     References
     ----------
-    Platt, Probabilistic outputs for support vector machines (1999).
+    Platt, Probabilistic outputs for support vector machines (1999); Zadrozny and Elkan,
+    Transforming classifier scores into accurate multiclass probability estimates (KDD 2002).
     """
-    slope, intercept = calibration
+    if entry.isotonic:
+        knots, values = zip(*entry.isotonic, strict=True)
+        return float(np.interp(score, knots, values))
+    if entry.calibration is None:
+        return score
+    slope, intercept = entry.calibration
     inner = min(max(score, _SCORE_MARGIN), 1.0 - _SCORE_MARGIN)
     exponent = slope * math.log(inner / (1.0 - inner)) + intercept
     return 0.5 * (1.0 + math.tanh(0.5 * exponent))
 
 
+def _classes_of(
+    entry: FindingEntry, manifest: Manifest, shares: tuple[float, ...]
+) -> tuple[Finding, ...]:
+    highest = max(shares)
+    return tuple(
+        Finding(
+            name=f"{entry.name}.{label}",
+            code=f"99MAMMOCLIP|{entry.name}.{label}|{label}",
+            score=share,
+            calibrated=False,
+            above_threshold=share == highest,
+            source=entry.source,
+            method=LocalisationMethod.NONE,
+            encoder=manifest.encoder_of(entry),
+            prompts=texts,
+        )
+        for label, share, texts in zip(entry.labels, shares, entry.ensembles, strict=True)
+    )
+
+
 def _finding_of(
     entry: FindingEntry, manifest: Manifest, prediction: Prediction, image: PreparedImage
 ) -> Finding:
-    score = prediction.scores[entry.name]
-    if entry.calibration is not None:
-        score = calibrated(score, entry.calibration)
+    score = calibrated(prediction.scores[entry.name], entry)
     activation = prediction.activations.get(entry.name)
     above_threshold = score >= entry.threshold
     details: dict[str, Any] = {"method": LocalisationMethod.NONE}
     if activation is not None:
-        details["method"] = LocalisationMethod(manifest.attribution)
+        details["method"] = prediction.methods.get(
+            entry.name, LocalisationMethod(manifest.attribution)
+        )
         if above_threshold:
             details["regions"] = attribution.regions_of(
                 on_extent(activation, image.geometry),
@@ -122,8 +174,15 @@ def _finding_of(
         name=entry.name,
         code=entry.code,
         score=score,
-        calibrated=entry.calibration is not None,
+        calibrated=entry.is_calibrated,
         above_threshold=above_threshold,
         source=entry.source,
+        encoder=manifest.encoder_of(entry),
+        head=entry.head or "",
+        prompts=_texts_of(entry) if entry.source is FindingSource.PROMPT else (),
         **details,
     )
+
+
+def _texts_of(entry: FindingEntry) -> tuple[str, ...]:
+    return tuple(text for texts in entry.ensembles for text in texts) or entry.prompts

@@ -16,6 +16,11 @@ WEIGHTS_NAME: Final = "model.safetensors"
 PROMPTS_NAME: Final = "prompts.safetensors"
 TOKENIZER_FOLDER: Final = "tokenizer"
 
+PUBLISHED_SCORING: Final = "published"
+TEMPERED_SCORING: Final = "tempered"
+SCORINGS: Final = (PUBLISHED_SCORING, TEMPERED_SCORING)
+"""Softmax over cosines as they are, or over cosines times the model's temperature factor."""
+
 UNRESTRICTED_USE: Final = "unrestricted use"
 """The one permitted use that needs no acceptance in the settings."""
 
@@ -35,6 +40,42 @@ class EncoderEntry:
     name: str
     architecture: str
     padding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadEntry:
+    """A fine-tuned linear classifier of the bundle.
+
+    Attributes
+    ----------
+    name : name in the bundle, for example ``cancer``
+    encoder : name of its image encoder
+        Fine-tuning changes the encoder, so each head brings its own.
+    outputs : 1 or 4
+        One logit, or one a density category.
+    """
+
+    name: str
+    encoder: str
+    outputs: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorEntry:
+    """Mammo-FActOR weights of one finding, on the feature map of the first encoder.
+
+    Attributes
+    ----------
+    rows, columns : cells of the feature map
+    size : dimensions in which channels and attribute are compared
+    top_channels : channels whose maps make the heatmap
+    """
+
+    finding: str
+    rows: int
+    columns: int
+    size: int = 512
+    top_channels: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +115,20 @@ class FindingEntry:
     code : ``scheme|value|meaning``
     prompts : texts
         Negative first, then positive, for a pair; one a class, in order, for a class set. Their
-        embeddings are the rows of the tensor `name` in ``prompts.safetensors``.
+        embeddings are the rows of the tensor `name` in ``prompts.safetensors``. A finding that a
+        head answers keeps them, for whoever wants to compare.
+    head : name of the head that answers, where the source is one
     threshold : [0, 1]
         A score at or above it is reported; not used for a class set.
     calibration : Platt scaling (slope, intercept) of the logit, or None
     own_prompts : bool
         True where the prompts are this project's and published nowhere.
+    classes : 0, or the number of a head's classes
+    labels : names of the classes of a class set; empty for the density categories
+    ensembles : groups of texts, one for each of `prompts`
+        Whose embeddings were averaged; empty where each prompt stands alone.
+    isotonic : (score, probability) pairs, both increasing
+        Calibration by isotonic regression, linear between the pairs, in place of `calibration`.
     """
 
     name: str
@@ -91,11 +140,34 @@ class FindingEntry:
     calibration: tuple[float, float] | None = None
     operating_point: OperatingPoint | None = None
     own_prompts: bool = False
+    classes: int = 0
+    labels: tuple[str, ...] = ()
+    ensembles: tuple[tuple[str, ...], ...] = ()
+    isotonic: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.isotonic and self.calibration is not None:
+            raise ValueError(f"{self.name}: two calibrations")
+        values = [probability for _, probability in self.isotonic]
+        knots = [score for score, _ in self.isotonic]
+        rises = knots == sorted(set(knots)) and values == sorted(values)
+        if not rises or any(not 0.0 <= value <= 1.0 for value in values):
+            raise ValueError(f"{self.name}: an isotonic calibration rises within [0, 1]")
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Tell whether a score of this finding becomes a probability."""
+        return self.calibration is not None or bool(self.isotonic)
+
+    @property
+    def is_density(self) -> bool:
+        """Tell whether the classes are the density categories A to D."""
+        return self.is_class_set and not self.labels
 
     @property
     def is_class_set(self) -> bool:
-        """Tell whether the prompts are classes (density) and not a negative-positive pair."""
-        return len(self.prompts) > 2
+        """Tell whether the answer is one of several classes (density) and not a yes or no."""
+        return max(len(self.prompts), self.classes) > 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +184,15 @@ class Manifest:
     trained_on : words
         ``nothing`` for random weights.
     warning : words that every object, log line and table carries; empty if none
+    encoders : tuple of EncoderEntry
+        The first one is the prompts'; each further one is a head's.
+    projection : ``linear``, ``mlp`` or ``none``
+        Form of the layer between an encoder and the common space.
+    sources : SHA-256 by what it was used for
+        Of the checkpoints that the bundle was converted from.
+    scoring : ``published`` or ``tempered``
+    attribution : ``cam``, ``grad_cam`` or ``none``
+        How findings without an entry in `factor` are localised.
     """
 
     name: str
@@ -129,6 +210,11 @@ class Manifest:
     preprocessing: Preprocessing
     findings: tuple[FindingEntry, ...]
     attribution: str = "cam"
+    projection: str = "linear"
+    heads: tuple[HeadEntry, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    scoring: str = PUBLISHED_SCORING
+    factor: tuple[FactorEntry, ...] = ()
     format: int = FORMAT
 
     @property
@@ -148,6 +234,13 @@ class Manifest:
         if self.permitted_use == UNRESTRICTED_USE:
             return None
         return f"{self.licence} {self.permitted_use}"
+
+    def encoder_of(self, entry: FindingEntry) -> str:
+        """Return the name of the image encoder behind a finding; empty if the bundle names none."""
+        for head in self.heads:
+            if head.name == entry.head:
+                return head.encoder
+        return self.encoders[0].name if self.encoders else ""
 
     def finding(self, name: str) -> FindingEntry:
         """Return the entry of one finding.
@@ -186,6 +279,10 @@ def manifest_from(document: Mapping[str, Any]) -> Manifest:
         raise ValueError(f"format {document['format']!r}")
     values = dict(document)
     values["encoders"] = tuple(EncoderEntry(**entry) for entry in document["encoders"])
+    values["heads"] = tuple(HeadEntry(**entry) for entry in document.get("heads", ()))
+    values["factor"] = tuple(FactorEntry(**entry) for entry in document.get("factor", ()))
+    if document.get("scoring", PUBLISHED_SCORING) not in SCORINGS:
+        raise ValueError(f"scoring {document['scoring']!r}")
     values["preprocessing"] = Preprocessing(**document["preprocessing"])
     values["findings"] = tuple(map(_finding_entry_from, document["findings"]))
     return Manifest(**values)
@@ -225,6 +322,11 @@ def _finding_entry_from(document: Mapping[str, Any]) -> FindingEntry:
     values["prompts"] = tuple(document["prompts"])
     calibration = document["calibration"]
     values["calibration"] = None if calibration is None else (calibration[0], calibration[1])
+    values["labels"] = tuple(document.get("labels", ()))
+    values["ensembles"] = tuple(map(tuple, document.get("ensembles", ())))
+    values["isotonic"] = tuple(
+        (float(score), float(value)) for score, value in document.get("isotonic", ())
+    )
     point = document["operating_point"]
     values["operating_point"] = None if point is None else OperatingPoint(**point)
     return FindingEntry(**values)

@@ -1,17 +1,21 @@
 """MammoClip: images and texts in one embedding space."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoclip_core.image_encoder import ImageEncoder, pooled
-from mammoclip_core.text_encoder import TextEncoder
+from mammoclip_core.projection import LINEAR, build_projection
+
+if TYPE_CHECKING:
+    from mammoclip_core.text_encoder import TextEncoder
 
 
 class MammoClip(nn.Module):
-    """Two encoders, a linear projection each, and a temperature.
+    """Two encoders, a projection each, and a temperature.
 
     Parameters
     ----------
@@ -19,21 +23,25 @@ class MammoClip(nn.Module):
         None where texts are not needed: the prompts' embeddings are stored beside the weights.
     projection_size : dimensions of the common space
     logit_scale : log of the factor on the similarities
+    projection : ``linear``, ``mlp`` or ``none``
     """
 
     def __init__(
         self,
         image_encoder: ImageEncoder,
-        text_encoder: TextEncoder | None,
+        text_encoder: "TextEncoder | None",
         projection_size: int,
         logit_scale: float = 1.0,
+        projection: str = LINEAR,
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
-        self.image_projection = nn.Linear(image_encoder.size, projection_size)
+        self.image_projection = build_projection(projection, image_encoder.size, projection_size)
         self.text_encoder = text_encoder
         self.text_projection = (
-            None if text_encoder is None else nn.Linear(text_encoder.size, projection_size)
+            None
+            if text_encoder is None
+            else build_projection(projection, text_encoder.size, projection_size)
         )
         self.logit_scale = nn.Parameter(torch.tensor(logit_scale))
 

@@ -82,6 +82,8 @@ class StoredImage:
     rescale_slope, rescale_intercept : float
         Of the Modality LUT; 1 and 0 where the data set has none.
     frame : 1 or more
+    may_be_prepared : bool
+        Whether an image of the model's input size is one that was already cropped and scaled.
     """
 
     sop_instance_uid: str
@@ -92,6 +94,7 @@ class StoredImage:
     bits_stored: int = 16
     frame: int = 1
     number_of_frames: int = 1
+    may_be_prepared: bool = False
 
     @property
     def rows(self) -> int:

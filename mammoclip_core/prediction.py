@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.manifest import Manifest
 
 
@@ -19,14 +20,18 @@ class Prediction:
     scores : [0, 1] by finding
         Before calibration: one for each finding of the manifest that is no class set.
     density_scores : empty, or 4 values that sum to 1
+    class_scores : values that sum to 1, by class set other than density
     activations : (h, w) float32 in [0, 1] by finding
         Where the model looked, on any grid that covers the whole model input from edge to edge,
         relative to the image's own maximum. A finding without one is not localised.
+    methods : how an activation came about, by finding, where not by the manifest's attribution
     """
 
     scores: Mapping[str, float]
     density_scores: tuple[float, ...] = ()
+    class_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     activations: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    methods: Mapping[str, LocalisationMethod] = field(default_factory=dict)
 
 
 class ImageModel(Protocol):

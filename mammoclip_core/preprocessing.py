@@ -126,16 +126,33 @@ def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
     """
     if preprocessing.mode != "published":
         raise BundleError(f"preprocessing mode {preprocessing.mode!r} is not known")
+    size = (preprocessing.rows, preprocessing.columns)
+    if image.may_be_prepared and image.values.shape == size:
+        return _already_prepared(image, preprocessing)
     grey = to_grey(image)
     columns, rows = breast_crop(grey)
     crop = np.ascontiguousarray(grey[_selection(rows)][:, _selection(columns)])
-    size = (preprocessing.columns, preprocessing.rows)
-    resized = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(crop, size[::-1], interpolation=cv2.INTER_AREA)
     return PreparedImage(
         values=_normalise(resized, preprocessing, image.sop_instance_uid),
         geometry=CropGeometry(
             column_runs=_runs_of(columns + FRAME_PIXELS),
             row_runs=_runs_of(rows + FRAME_PIXELS),
+            input_columns=preprocessing.columns,
+            input_rows=preprocessing.rows,
+        ),
+        source_rows=image.rows,
+        source_columns=image.columns,
+    )
+
+
+def _already_prepared(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
+    """Normalise an image that was cropped and scaled before: the last steps alone."""
+    return PreparedImage(
+        values=_normalise(image.values, preprocessing, image.sop_instance_uid),
+        geometry=CropGeometry(
+            column_runs=((0, image.columns),),
+            row_runs=((0, image.rows),),
             input_columns=preprocessing.columns,
             input_rows=preprocessing.rows,
         ),
@@ -224,12 +241,13 @@ def _longest_runs(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _normalise(
-    grey: NDArray[np.uint8], preprocessing: Preprocessing, sop_instance_uid: str
+    grey: NDArray[Any], preprocessing: Preprocessing, sop_instance_uid: str
 ) -> NDArray[np.float32]:
+    """Scale unsigned values to [0, 1] and by the mean and standard deviation of the weights."""
     lowest, highest = int(grey.min()), int(grey.max())
     if lowest == highest:
         raise PixelError(f"{sop_instance_uid}: what is left after the crop has one single value")
-    levels = np.arange(256, dtype=np.float32) - np.float32(lowest)
+    levels = np.arange(np.iinfo(grey.dtype).max + 1, dtype=np.float32) - np.float32(lowest)
     levels = levels / np.float32(highest - lowest)
     table = (levels - np.float32(preprocessing.mean)) / np.float32(preprocessing.std)
     normalised: NDArray[np.float32] = table.astype(np.float32)[grey]

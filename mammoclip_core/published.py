@@ -1,11 +1,52 @@
-"""Names of the published weights, and what they are called in timm."""
+"""The published weights: under which terms they are, and what their tensors are called in timm."""
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a bundle of published weights says of them.
+
+    Attributes
+    ----------
+    licence : SPDX identifier where there is one
+    """
+
+    name: str
+    licence: str
+    permitted_use: str
+    trained_on: str
+    intended_use: str
+
+
+TERMS: Final[Mapping[str, Terms]] = {
+    "mammo-clip": Terms(
+        name="mammo-clip",
+        licence="CC-BY-NC-SA-4.0",
+        permitted_use="research use",
+        trained_on="mammograms with reports, as the authors of Mammo-CLIP describe",
+        intended_use="research on mammograms; no diagnosis",
+    ),
+    "mammo-fm": Terms(
+        name="mammo-fm",
+        licence="LicenseRef-Mammo-FM-Academic",
+        permitted_use="academic research use, without redistribution or hosting",
+        trained_on="mammograms with reports, as the authors of Mammo-FM describe",
+        intended_use="academic research on mammograms; no diagnosis",
+    ),
+}
+"""By family of models. Their authors' words are binding; these only name them."""
+
 STAGE_SIZES: Final[Mapping[str, tuple[int, ...]]] = {
+    "tf_efficientnet_b0": (1, 2, 2, 3, 3, 4, 1),
+    "tf_efficientnet_b1": (2, 3, 3, 4, 4, 5, 2),
     "tf_efficientnet_b2": (2, 3, 3, 4, 4, 5, 2),
+    "tf_efficientnet_b3": (2, 3, 3, 5, 5, 6, 2),
+    "tf_efficientnet_b4": (2, 4, 4, 6, 6, 8, 2),
     "tf_efficientnet_b5": (3, 5, 5, 7, 7, 9, 3),
 }
 """Blocks of each stage: the published names count through, timm's begin anew in each stage."""
@@ -34,7 +75,14 @@ _LATER_STAGES: Final = {
     "_project_conv": "conv_pwl",
     "_bn2": "bn3",
 }
+ENCODER_NAMES: Final[Mapping[str, str]] = {
+    "tf_efficientnet_b5_ns-detect": "tf_efficientnet_b5",
+    "tf_efficientnetv2-detect": "tf_efficientnet_b2",
+}
+"""Encoder names of published training configurations; the second is B2, whatever it says."""
+
 _BLOCK: Final = re.compile(r"_blocks\.(\d+)\.(\w+)\.(\w+)")
+_TIMM_BLOCK: Final = re.compile(r"blocks\.(\d+)\.(\d+)\.(.+)\.(\w+)")
 
 
 def timm_keys(keys: Iterable[str], architecture: str) -> dict[str, str]:
@@ -56,6 +104,33 @@ def timm_keys(keys: Iterable[str], architecture: str) -> dict[str, str]:
         for block in range(blocks)
     ]
     return {key: _timm_key(key, places) for key in keys}
+
+
+def published_keys(names: Iterable[str], architecture: str) -> dict[str, str]:
+    """Map timm's names of an image encoder's tensors to the published ones.
+
+    Raises
+    ------
+    KeyError
+        A name is none of timm's.
+    """
+    first_block = list(accumulate(STAGE_SIZES[architecture], initial=0))
+    return {name: _published_key(name, first_block) for name in names}
+
+
+def _published_key(name: str, first_block: list[int]) -> str:
+    match = _TIMM_BLOCK.fullmatch(name)
+    if match is None:
+        layer, _, attribute = name.rpartition(".")
+        return f"{_key_of(_OUTER, layer)}.{attribute}"
+    stage, block, layer, attribute = match.groups()
+    layers = _FIRST_STAGE if int(stage) == 0 else _LATER_STAGES
+    number = first_block[int(stage)] + int(block)
+    return f"_blocks.{number}.{_key_of(layers, layer)}.{attribute}"
+
+
+def _key_of(names: Mapping[str, str], value: str) -> str:
+    return {timm_name: published for published, timm_name in names.items()}[value]
 
 
 def _timm_key(key: str, places: list[tuple[int, int]]) -> str:

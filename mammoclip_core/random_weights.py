@@ -137,8 +137,9 @@ def _calibrate(model: MammoClip, images: Tensor) -> None:
     # Random features are much alike for all images: without their common part the embeddings
     # spread, and so do the scores.
     projection = model.image_projection
-    centre = model.image_encoder(images).mean(dim=0)
-    projection.bias.copy_(-(projection.weight @ centre).half())
+    if isinstance(projection, nn.Linear):
+        centre = model.image_encoder(images).mean(dim=0)
+        projection.bias.copy_(-(projection.weight @ centre).half())
 
 
 def _phantoms(preprocessing: Preprocessing, seed: int) -> Tensor:

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from mammoclip_core.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import CoreError
 from mammoclip_core.pixels import ImageHeader, is_dicom_file, read_header
+from mammoclip_core.rasters import raster_format
+
+NO_STUDY: Final = "files"
+"""Stands for the Study Instance UID of pictures, which have none."""
 
 FOR_PROCESSING_REMARK = "For Processing: unlike the images that models are trained on"
 
@@ -17,8 +22,9 @@ class StudyChoiceError(CoreError):
 def request_from(paths: Iterable[Path], study_instance_uid: str | None = None) -> StudyRequest:
     """Gather the images of one study from files and folders.
 
-    In a folder, files that are not DICOM and instances that are no images are passed over; a
-    file that is named must be an image.
+    In a folder, files that are neither DICOM nor pictures and instances that are no images are
+    passed over; a file that is named must be an image. Pictures (PNG, JPEG, TIFF) are named by
+    their path and make up one study, whose UID is `NO_STUDY`.
 
     Parameters
     ----------
@@ -34,11 +40,13 @@ def request_from(paths: Iterable[Path], study_instance_uid: str | None = None) -
     """
     studies: dict[str, list[tuple[Path, ImageHeader]]] = {}
     for path in _files(paths):
-        header = read_header(path)
+        header = _header_of(path)
         if header.is_image and study_instance_uid in {None, header.study_instance_uid}:
             studies.setdefault(header.study_instance_uid, []).append((path, header))
     if not studies:
-        raise StudyChoiceError("there is no image to analyse: name DICOM files or a folder of them")
+        raise StudyChoiceError(
+            "there is no image to analyse: name DICOM files, pictures or a folder of them"
+        )
     if len(studies) > 1:
         counted = ", ".join(f"{uid} ({len(images)} images)" for uid, images in studies.items())
         raise StudyChoiceError(f"several studies, choose one by --study: {counted}")
@@ -52,9 +60,22 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             found = sorted(item for item in path.rglob("*") if item.is_file())
-            yield from (item for item in found if is_dicom_file(item))
+            yield from (item for item in found if is_dicom_file(item) or raster_format(item))
         else:
             yield path
+
+
+def _header_of(path: Path) -> ImageHeader:
+    if raster_format(path) is None:
+        return read_header(path)
+    return ImageHeader(
+        sop_instance_uid=str(path),
+        study_instance_uid=NO_STUDY,
+        laterality="",
+        view_position="",
+        presentation_intent="",
+        is_image=True,
+    )
 
 
 def _image_of(path: Path, header: ImageHeader) -> ImageToAnalyse:

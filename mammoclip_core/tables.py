@@ -46,7 +46,9 @@ def manifest_table(manifest: Manifest) -> RenderableType:
     facts.add_column("", overflow="fold")
     facts.show_header = False
     size = f"{manifest.preprocessing.rows} x {manifest.preprocessing.columns}"
-    encoders = ", ".join(f"{item.architecture} ({item.padding})" for item in manifest.encoders)
+    encoders = ", ".join(
+        f"{item.name}: {item.architecture} ({item.padding})" for item in manifest.encoders
+    )
     for name, value in (
         ("licence", manifest.licence),
         ("permitted use", manifest.permitted_use),
@@ -54,24 +56,37 @@ def manifest_table(manifest: Manifest) -> RenderableType:
         ("intended use", manifest.intended_use),
         ("trained on", manifest.trained_on),
         ("weights SHA-256", manifest.weights_sha256),
-        ("image encoder", encoders),
+        ("image encoders", encoders),
         ("input", f"{size}, {manifest.preprocessing.mode}"),
-        ("attribution", manifest.attribution),
+        ("projection", f"{manifest.projection}, {manifest.projection_size} dimensions"),
+        ("scoring", manifest.scoring),
+        ("attribution", _attribution_of(manifest)),
+        ("converted from", "\n".join(f"{k} {v}" for k, v in manifest.sources.items()) or "-"),
         ("warning", manifest.warning or "none"),
     ):
         facts.add_row(name, value)
     findings = Table()
-    for heading in ("finding", "code", "source", "prompts", "threshold", "calibrated"):
+    for heading in ("finding", "code", "source", "head or prompts", "threshold", "calibrated"):
         findings.add_column(heading, overflow="fold")
     for entry in manifest.findings:
         findings.add_row(*_entry_cells(entry))
     return Group(facts, findings)
 
 
+def _attribution_of(manifest: Manifest) -> str:
+    factor = ", ".join(entry.finding for entry in manifest.factor)
+    return (
+        f"Mammo-FActOR for {factor}, else {manifest.attribution}"
+        if factor
+        else manifest.attribution
+    )
+
+
 def _entry_cells(entry: FindingEntry) -> tuple[str, ...]:
-    prompts = " / ".join(entry.prompts) + (" (own)" if entry.own_prompts else "")
+    head = f"head {entry.head}: " if entry.head else ""
+    prompts = head + " / ".join(entry.prompts) + (" (own)" if entry.own_prompts else "")
     threshold = "-" if entry.is_class_set else f"{entry.threshold:.3f}"
-    calibrated = "no" if entry.calibration is None else "yes"
+    calibrated = "yes" if entry.is_calibrated else "no"
     return entry.name, entry.code, entry.source.value, prompts, threshold, calibrated
 
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,14 @@ def test_import_loads_no_model_library(module: str) -> None:
 @pytest.mark.parametrize("name", ["findings", "heatmaps", "manifest", "views", "lexicon"])
 def test_what_the_node_imports_needs_no_pydicom(name: str) -> None:
     assert "pydicom" not in modules_after_import_of(f"mammoclip_core.{name}")
+
+
+def test_prediction_from_stored_prompts_needs_no_transformers(demonstration: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from mammoclip_core.bundle import load_model; "
+        f"load_model(Path({str(demonstration)!r})); print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+
+    assert "torch" in run.stdout.split()
+    assert "transformers" not in run.stdout.split()

@@ -228,7 +228,29 @@ def test_calibration_is_applied_before_the_threshold(write_instance: WriteInstan
 
 @pytest.mark.parametrize("score", [0.0, 1.0])
 def test_calibration_of_a_certain_score_is_finite(score: float) -> None:
-    assert 0.0 <= calibrated(score, (50.0, 3.0)) <= 1.0
+    assert 0.0 <= calibrated(score, pair("mass", calibration=(50.0, 3.0))) <= 1.0
+
+
+def test_isotonic_calibration_is_linear_between_its_pairs() -> None:
+    entry = pair("mass", isotonic=((0.4, 0.1), (0.6, 0.9)))
+
+    values = [calibrated(score, entry) for score in (0.0, 0.4, 0.45, 0.6, 1.0)]
+
+    assert values == pytest.approx([0.1, 0.1, 0.3, 0.9, 0.9])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"isotonic": ((0.4, 0.9), (0.6, 0.1))},
+        {"isotonic": ((0.6, 0.1), (0.4, 0.9))},
+        {"isotonic": ((0.4, 0.1), (0.6, 1.9))},
+        {"isotonic": ((0.4, 0.1),), "calibration": (1.0, 0.0)},
+    ],
+)
+def test_calibration_that_is_none_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="calibration"):
+        pair("mass", **changes)
 
 
 def test_equal_settings_have_equal_digests() -> None:
@@ -243,6 +265,9 @@ def test_every_setting_that_changes_the_answer_changes_the_digest() -> None:
         Engine(StandInModel(manifest_with()), precision="bfloat16"),
         Engine(StandInModel(manifest_with()), engine_name="openvino"),
         Engine(StandInModel(manifest_with(pair("mass", threshold=0.6)))),
+        Engine(StandInModel(manifest_with(scoring="tempered"))),
+        Engine(StandInModel(manifest_with(pair("mass", isotonic=((0.4, 0.1), (0.6, 0.9)))))),
+        Engine(StandInModel(manifest_with(replace(pair("mass"), prompts=("none", "mass"))))),
         Engine(StandInModel(manifest_with(preprocessing=replace(PUBLISHED, rows=760)))),
     ]
 

@@ -263,6 +263,22 @@ def test_first_cell_looks_where_a_chain_of_plain_convolutions_looks(
     assert encoder.first_centre == first
 
 
+@pytest.mark.parametrize("padding", ["published", "dynamic"])
+@pytest.mark.parametrize("size", [(190, 114), (256, 224), (97, 333)])
+def test_size_of_the_map_is_told_before_it_is_computed(padding: str, size: tuple[int, int]) -> None:
+    encoder = ImageEncoder("tf_efficientnet_b0", padding).eval()
+
+    with torch.inference_mode():
+        found = encoder.feature_map(torch.zeros(1, 3, *size)).shape[2:]
+
+    assert encoder.map_size(*size) == tuple(found)
+
+
+def test_published_input_makes_the_published_map() -> None:
+    with torch.device("meta"):
+        assert ImageEncoder("tf_efficientnet_b5").map_size(1520, 912) == (48, 29)
+
+
 def test_unknown_architecture_is_refused() -> None:
     with pytest.raises(BundleError, match="resnet50"):
         ImageEncoder("resnet50")

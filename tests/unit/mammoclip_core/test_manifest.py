@@ -21,6 +21,11 @@ MANIFEST = manifest_with(
         operating_point=OperatingPoint(sensitivity=0.8, specificity=0.9, data="none"),
     ),
     DENSITY,
+    pair(
+        "opacity",
+        isotonic=((0.4, 0.1), (0.6, 0.9)),
+        ensembles=(("no opacity",), ("opacity", "an opacity")),
+    ),
     encoders=(EncoderEntry(name="image", architecture="tf_efficientnet_b5", padding="published"),),
     text_encoder={"config": {"hidden_size": 768}, "pooling": "eos"},
     permitted_use="research use",
@@ -33,7 +38,9 @@ def test_manifest_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_manifest(tmp_path) == MANIFEST
 
 
-@pytest.mark.parametrize("change", [{"format": 7}, {"surprise": 1}, {"findings": 3}])
+@pytest.mark.parametrize(
+    "change", [{"format": 7}, {"surprise": 1}, {"findings": 3}, {"scoring": "odd"}]
+)
 def test_manifest_of_another_form_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
     write_manifest(MANIFEST, tmp_path)
     path = tmp_path / "bundle.json"
@@ -62,4 +69,4 @@ def test_unrestricted_bundle_needs_no_words() -> None:
 
 
 def test_density_is_a_class_set() -> None:
-    assert [entry.is_class_set for entry in MANIFEST.findings] == [False, True]
+    assert [entry.is_class_set for entry in MANIFEST.findings] == [False, True, False]

@@ -5,14 +5,29 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from core_factory import WriteInstance, breast
+from checkpoint_factory import (
+    classifier_state,
+    pretraining_state,
+    tokenizer,
+    vocabulary_size,
+    write_classifier,
+    write_pretraining,
+)
+from core_factory import WriteInstance, breast, manifest_with
+from cv2 import INTER_AREA, resize
+from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mammoclip_core.cli import app
 from mammoclip_core.demonstration import WARNING
 from mammoclip_core.findings import from_json
 from mammoclip_core.heatmaps import read_heatmaps
+from mammoclip_core.manifest import read_manifest, write_manifest
+from mammoclip_core.pixels import read_pixels
+from mammoclip_core.preprocessing import breast_crop, to_grey
 
 Run = Any
 
@@ -168,3 +183,109 @@ def test_help_is_quick() -> None:
     subprocess.run(command, check=True, capture_output=True)
 
     assert time.perf_counter() - started < 5
+
+
+def test_checkpoint_is_converted_with_its_head(run: Run, tmp_path: Path) -> None:
+    words = tokenizer(tmp_path / "words")
+    checkpoint = write_pretraining(
+        tmp_path / "checkpoint.tar", pretraining_state(vocabulary_size(words))
+    )
+    head = write_classifier(tmp_path / "cancer.pth", classifier_state())
+    out = tmp_path / "bundle"
+
+    result = run(
+        "convert", checkpoint, "--tokenizer", words, "--out", out, "--head", f"cancer={head}"
+    )
+
+    assert result.exit_code == 0
+    assert "CC-BY-NC-SA-4.0: research use only" in result.stderr
+    assert read_manifest(out).finding("malignancy").head == "cancer"
+
+
+def test_checkpoint_that_is_refused_is_one_line(run: Run, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.tar"
+    checkpoint.write_bytes(b"PK")
+
+    result = run(
+        "convert", checkpoint, "--tokenizer", tokenizer(tmp_path / "words"), "--out", tmp_path / "b"
+    )
+
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "truncated" in result.stderr
+
+
+def test_head_without_a_name_is_wrong_usage(run: Run, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.tar"
+    checkpoint.write_bytes(b"")
+
+    result = run(
+        "convert", checkpoint, "--tokenizer", "x", "--out", tmp_path / "b", "--head", "cancer.pth"
+    )
+
+    assert result.exit_code == 2
+
+
+def test_file_that_cannot_be_embedded_is_named_and_the_others_are_written(
+    run: Run, write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    good, bad = write_instance(breast()), write_instance(breast() * 0)
+
+    result = run("embed", good, bad, "--out", tmp_path / "x.npz")
+
+    assert result.exit_code == 1
+    assert str(bad) in result.stderr
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert arrays["files"].tolist() == [str(good)]
+        assert arrays["features"].shape == (1, 1280)
+        assert arrays["embeddings"].shape == (1, 128)
+
+
+def test_text_is_embedded_as_the_stored_prompts(
+    run: Run, demonstration: Path, tmp_path: Path
+) -> None:
+    run("text", "no mass", "mass", "--out", tmp_path / "x.npz")
+
+    with np.load(tmp_path / "x.npz") as arrays:
+        embeddings = arrays["embeddings"]
+    stored = load_file(demonstration / "prompts.safetensors")["mass"].numpy()
+    np.testing.assert_allclose(embeddings, stored, atol=1e-4)
+
+
+def test_text_without_a_text_encoder_is_refused(run: Run, tmp_path: Path) -> None:
+    write_manifest(manifest_with(), tmp_path)
+
+    result = run("text", "mass", "--bundle", tmp_path, "--out", tmp_path / "x.npz")
+
+    assert result.exit_code == 1
+    assert "no text encoder" in result.stderr
+
+
+def test_prepared_picture_has_the_scores_of_its_mammogram(
+    run: Run, write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    path = write_instance(breast(500, 400))
+    grey = to_grey(read_pixels(path))
+    columns, rows = breast_crop(grey)
+    crop = np.ascontiguousarray(grey[rows][:, columns])
+    Image.fromarray(resize(crop, (228, 380), interpolation=INTER_AREA)).save(tmp_path / "a.png")
+
+    documents = [
+        from_json(run("image", item, "--json").stdout) for item in (path, tmp_path / "a.png")
+    ]
+
+    dicom, picture = (
+        {item.name: item.score for item in document.images[0].findings} for document in documents
+    )
+    assert picture == pytest.approx(dicom, abs=1e-4)
+
+
+def test_terms_are_shown_to_who_has_not_accepted_them(
+    demonstration: Path, write_instance: WriteInstance
+) -> None:
+    arguments = ["image", str(write_instance(breast())), "--bundle", str(demonstration)]
+
+    result = CliRunner().invoke(app, arguments)
+
+    assert result.exit_code == 0
+    assert "demonstration use only" in result.stderr

@@ -1,0 +1,64 @@
+"""Fine-tuned classifiers: an image encoder of its own and one linear layer on pooled features."""
+
+from dataclasses import replace
+from typing import Final
+
+from torch import Tensor, nn
+
+from mammoclip_core.errors import CheckpointError
+from mammoclip_core.findings import DENSITY_CATEGORIES, FindingSource
+from mammoclip_core.image_encoder import ImageEncoder, pooled
+from mammoclip_core.lexicon import DENSITY, MALIGNANCY, MASS, SUSPICIOUS_CALCIFICATION
+from mammoclip_core.manifest import FindingEntry
+
+HEAD_FINDINGS: Final = {
+    "mass": MASS,
+    "calcification": SUSPICIOUS_CALCIFICATION,
+    "suspicious_calcification": SUSPICIOUS_CALCIFICATION,
+    "cancer": MALIGNANCY,
+    "malignancy": MALIGNANCY,
+    "density": DENSITY,
+}
+"""What a head of each name answers: its file does not tell, so whoever converts it must."""
+
+
+class FineTunedClassifier(nn.Module):
+    """Logits, (B, outputs), of images: no projection and no unit length in between."""
+
+    def __init__(self, encoder: ImageEncoder, outputs: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.linear = nn.Linear(encoder.size, outputs)
+
+    def with_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the logits with the feature maps, (B, C, H, W), behind them."""
+        feature_map = self.encoder.feature_map(images)
+        return self.linear(pooled(feature_map)), feature_map
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute the logits."""
+        return self.with_map(images)[0]
+
+
+def head_prefix(name: str) -> str:
+    """Return the begin of the names of a head's tensors in a bundle."""
+    return f"heads.{name}."
+
+
+def finding_of_head(name: str, outputs: int) -> FindingEntry:
+    """Return the manifest's entry of the finding that a head answers.
+
+    Raises
+    ------
+    CheckpointError
+        No head of this name is known, or it has another number of outputs.
+    """
+    entry = HEAD_FINDINGS.get(name)
+    if entry is None:
+        raise CheckpointError(f"head {name!r} is none of {', '.join(HEAD_FINDINGS)}")
+    expected = len(DENSITY_CATEGORIES) if entry is DENSITY else 1
+    if outputs != expected:
+        raise CheckpointError(f"head {name} needs {expected} outputs, its file has {outputs}")
+    return replace(
+        entry, source=FindingSource.HEAD, head=name, classes=outputs if outputs > 1 else 0
+    )

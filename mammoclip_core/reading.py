@@ -1,0 +1,42 @@
+"""From a file, DICOM or a picture, to what the model is shown of it."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from mammoclip_core.errors import PixelError
+from mammoclip_core.manifest import Preprocessing
+from mammoclip_core.pixels import StoredImage, read_pixels
+from mammoclip_core.preprocessing import PreparedImage, prepare
+from mammoclip_core.rasters import raster_format, read_raster
+
+
+def read_image(path: Path, frame: int = 1) -> StoredImage:
+    """Read the stored values of a DICOM file's frame or of a picture; raises PixelError."""
+    try:
+        is_raster = raster_format(path) is not None
+    except OSError as error:
+        raise PixelError(f"the file cannot be read: {type(error).__name__}") from error
+    return read_raster(path) if is_raster else read_pixels(path, frame)
+
+
+def prepared_files(
+    paths: Sequence[Path], preprocessing: Preprocessing, *, threads: int, ahead: int
+) -> Iterator[PreparedImage | PixelError]:
+    """Yield the files' images in order, prepared on threads, some ahead of what is taken."""
+    pending: deque[Future[PreparedImage | PixelError]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        for path in paths:
+            pending.append(pool.submit(_prepared, path, preprocessing))
+            if len(pending) >= ahead + threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _prepared(path: Path, preprocessing: Preprocessing) -> PreparedImage | PixelError:
+    try:
+        return prepare(read_image(path), preprocessing)
+    except PixelError as error:
+        return error

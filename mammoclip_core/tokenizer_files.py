@@ -1,0 +1,54 @@
+"""The files of a tokenizer: from a folder, or by a model hub's name."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from mammoclip_core.errors import CheckpointError
+
+TOKENIZER_FILES: Final = (
+    "vocab.txt",
+    "config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+"""All that a bundle takes over; whatever else lies in a folder stays there."""
+
+
+def find_tokenizer(name: str) -> Path:
+    """Return the folder of a tokenizer, downloaded if the name is no folder.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such folder, and the hub cannot be asked or has no such model; or the
+        folder holds no ``vocab.txt``.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = _downloaded(name)
+    if not (folder / "vocab.txt").is_file():
+        raise CheckpointError(f"tokenizer {name}: there is no vocab.txt")
+    return folder
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy a tokenizer's files into a new folder."""
+    target.mkdir()
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _downloaded(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(TOKENIZER_FILES)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"tokenizer {name} is no folder and cannot be had from the model hub: "
+            f"{type(error).__name__}"
+        ) from error
