@@ -77,6 +77,7 @@ class Node:
             Broker(settings.broker.url.get_secret_value()),
             redispatch_after=timedelta(seconds=settings.work.redispatch_seconds),
             maximum_attempts=settings.work.maximum_attempts,
+            expire_after=timedelta(seconds=settings.retry.expire_seconds),
         )
         self._patience = Patience(
             idle=timedelta(seconds=settings.settling.idle_seconds),

@@ -121,6 +121,8 @@ class Dispatcher:
         than what the ledger says is waiting.
     maximum_attempts : 1 or more
         Starts of an analysis before it counts as failed.
+    expire_after : timedelta
+        Age at which a delivery is given up whose workers keep dying.
     """
 
     def __init__(
@@ -130,11 +132,13 @@ class Dispatcher:
         *,
         redispatch_after: timedelta,
         maximum_attempts: int,
+        expire_after: timedelta = work.EXPIRE_AFTER,
     ) -> None:
         self._database = database
         self._broker = broker
         self._redispatch_after = redispatch_after
         self._maximum_attempts = maximum_attempts
+        self._expire_after = expire_after
 
     def tick(self, at: datetime) -> None:
         """Find lost work again, and tell the workers what is due.
@@ -151,7 +155,13 @@ class Dispatcher:
 
     def _recover(self, table: type[work.Work], at: datetime) -> None:
         with self._database.writing() as session:
-            lost = work.recover_lost(session, table, maximum_attempts=self._maximum_attempts, at=at)
+            lost = work.recover_lost(
+                session,
+                table,
+                maximum_attempts=self._maximum_attempts,
+                expire_after=self._expire_after,
+                at=at,
+            )
             for row in lost:
                 log.warning(
                     "lease_lost", kind=table.__name__.lower(), attempt=row.attempts, state=row.state

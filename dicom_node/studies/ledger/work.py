@@ -14,6 +14,9 @@ from dicom_node.studies.ledger.transitions import apply
 
 Work = TypeVar("Work", Analysis, Delivery)
 
+EXPIRE_AFTER: Final = timedelta(days=7)
+"""Age at which a delivery is given up, where the settings say nothing else."""
+
 _BUSY: Final = {Analysis: AnalysisState.RUNNING, Delivery: DeliveryState.SENDING}
 _DUE: Final = {Analysis: AnalysisState.DUE, Delivery: DeliveryState.DUE}
 
@@ -110,9 +113,20 @@ def note_dispatched(
 
 
 def recover_lost(
-    session: Session, table: type[Work], *, maximum_attempts: int, at: datetime
+    session: Session,
+    table: type[Work],
+    *,
+    maximum_attempts: int,
+    expire_after: timedelta = EXPIRE_AFTER,
+    at: datetime,
 ) -> list[Work]:
-    """Make work due again whose holder fell silent, or fail it after too many starts."""
+    """Make work due again whose holder fell silent, and give up what kills its holders for ever.
+
+    Parameters
+    ----------
+    maximum_attempts : starts of an analysis before it is failed
+    expire_after : age at which a delivery is given up
+    """
     lost = list(
         session.scalars(
             select(table).where(table.state == _BUSY[table], table.lease_expires_at < at)
@@ -123,6 +137,8 @@ def recover_lost(
         if table is Analysis and row.attempts >= maximum_attempts:
             reason = f"given up after {row.attempts} attempts: {reason}"
             apply(session, row, Event.FAIL, because=reason, at=at, reason=reason, finished_at=at)
+        elif table is Delivery and row.created_at + expire_after <= at:
+            apply(session, row, Event.EXPIRE, because=reason, at=at, reason=reason, finished_at=at)
         else:
             apply(
                 session, row, Event.LEASE_LOST, because=reason, at=at, dispatched_at=None, due_at=at

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +153,24 @@ def test_node_listens_while_the_ledger_is_down(
         seconds=30,
         what="the ledger's absence is told",
     )
+
+
+def test_study_waits_for_what_its_association_left_in_the_spool(
+    settings: Settings, ledger: Any
+) -> None:
+    settling = settings.settling.model_copy(update={"grace_seconds": 1e-6})
+    spool = Spool(settings.spool)
+    with closing(Database(settings.ledger_url)) as database:
+        node = Node(settings.model_copy(update={"settling": settling}), spool, database)
+        for dataset in four_views():
+            put(spool, dataset)
+        node._register()
+        put(spool, mammogram("CC"))
+
+        node._settle()
+        before = ledger(Analysis)
+        node._register()
+        node._settle()
+
+    assert before == []
+    assert [row.state for row in ledger(Analysis)] == [AnalysisState.DUE]

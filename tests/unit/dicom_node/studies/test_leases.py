@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -165,6 +166,24 @@ def test_analysis_that_loses_every_lease_ends_as_failed_with_its_reason(
     assert row.state is AnalysisState.FAILED
     assert row.reason == "given up after 3 attempts: no sign of host:1 in attempt 3"
     assert row.finished_at == after(250)
+
+
+def test_delivery_that_kills_its_workers_until_its_time_is_over_expires(
+    session: Session, work_of: Any
+) -> None:
+    row = work_of(Delivery)
+    for attempt in range(3):
+        claimed(session, row, at=after(100 * attempt))
+        work.recover_lost(
+            session,
+            Delivery,
+            maximum_attempts=9,
+            expire_after=timedelta(seconds=200),
+            at=after(100 * attempt + 50),
+        )
+
+    assert row.state is DeliveryState.EXPIRED
+    assert row.reason == "no sign of host:1 in attempt 3"
 
 
 def test_every_lost_lease_is_in_the_history(session: Session, work_of: Any) -> None:
