@@ -1,5 +1,6 @@
 """What ``mammoclip-node check`` tries before a site goes live; nothing is changed."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,6 +41,8 @@ def _check_space(settings: Settings) -> None:
     folder = settings.spool
     while not folder.exists():
         folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        raise NodeError(f"{folder} cannot be written by this user")
     free = shutil.disk_usage(folder).free
     if free < settings.receive.minimum_free_bytes:
         raise NodeError(f"{free} bytes free, fewer than receive.minimum_free_bytes")

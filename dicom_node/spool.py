@@ -1,6 +1,5 @@
 """Where everything received and made lies on disk, under names that the node gives itself."""
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -19,7 +18,6 @@ from dicom_node.errors import NodeError, OutOfResourcesError
 
 _SUFFIX: Final = ".dcm"
 _RECEIPT_PATTERN: Final = re.compile(r"([0-9]{19})-([0-9a-f]{16})-([0-9a-f]{8})")
-_OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -214,9 +212,8 @@ class Spool:
             _flush_folder(target.parent)
         except OSError as error:
             partial.unlink(missing_ok=True)
-            if error.errno in _OUT_OF_SPACE:
-                raise OutOfResourcesError("the spool's disk is full") from error
-            raise
+            # Whatever the disk has, the sender may try later, and somebody must look at it.
+            raise OutOfResourcesError(f"the spool cannot be written: {error.strerror}") from error
 
 
 def _flush_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pydicom
 import structlog
 
-from dicom_node.errors import NodeError, OvertakenError
+from dicom_node.errors import NodeError, OutOfResourcesError, OvertakenError
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.outcomes import MadeResult
 from dicom_node.studies.ledger.tables import Analysis, Instance
@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("worker.analyze")
 
-_ANOTHER_PATIENT: Final = "two-patients"
+_NO_SOURCE: Final = frozenset({"two-patients", "invalid-uid", "missing-uid", "mismatched-uid"})
+"""Reasons for which an object is told of in words and never referred to."""
+
 _FIRST_WAIT_SECONDS: Final = 5
+_WAIT_FOR_SPACE: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,8 @@ def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
             raise
         except NothingAnalysedError as error:
             _end_badly(node, held, str(error), final=True)
+        except OutOfResourcesError as error:
+            _wait_for_space(node, held, str(error))
         except (CoreError, NodeError) as error:
             _end_badly(node, held, str(error), final=False)
         except Exception as error:
@@ -227,7 +232,7 @@ def _sources(node: Runtime, order: _Order) -> Iterator["SourceInstance"]:
     newest = {row.sop_instance_uid: row for row in order.instances if row.place}
     for uid in sorted(stated & newest.keys()):
         row = newest[uid]
-        if row.reason != _ANOTHER_PATIENT:
+        if row.reason not in _NO_SOURCE:
             path = node.spool.file(row.place)
             yield SourceInstance(dataset=pydicom.dcmread(path, stop_before_pixels=True))
 
@@ -236,6 +241,16 @@ def _stored_values(path: Path) -> "NDArray[np.integer[Any]]":
     from mammoclip_core.pixels import read_pixels
 
     return read_pixels(path).values
+
+
+def _wait_for_space(node: Runtime, held: Claim, reason: str) -> None:
+    """Give the analysis back for as long as the disk is full: that is no fault of the study's."""
+    at = datetime.now(UTC)
+    log.error("analysis_given_back", reason=reason)
+    with node.database.writing() as session:
+        outcomes.give_back_analysis(
+            session, held, reason=reason, due_at=at + _WAIT_FOR_SPACE, at=at
+        )
 
 
 def _end_badly(node: Runtime, held: Claim, reason: str, *, final: bool) -> None:

@@ -64,10 +64,10 @@ def read_header(
         if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             _check_inflated_size(file, maximum_bytes)
         dataset, has_pixels = _read_up_to_pixels(file)
-        facts = _identity(dataset)
-        problem: SetAsideError | None = None
+        facts, problem = _identity(dataset)
         try:
-            facts = _described(dataset, facts, calling in secondary_capture_senders)
+            if facts is not None and problem is None:
+                facts = _described(dataset, facts, calling in secondary_capture_senders)
         except SetAsideError as error:
             problem = error
         if problem is None and not has_pixels:
@@ -128,17 +128,23 @@ def content_sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _identity(dataset: Dataset) -> InstanceFacts:
-    uids = {
-        keyword: _uid(dataset, keyword)
-        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
-    }
+def _identity(dataset: Dataset) -> tuple[InstanceFacts | None, SetAsideError | None]:
+    """Read which object of which study it is; without a study there are no facts."""
+    uids: dict[str, str] = {}
+    problem: SetAsideError | None = None
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+        try:
+            uids[keyword] = _uid(dataset, keyword)
+        except SetAsideError as error:
+            uids[keyword], problem = "", problem or error
     told = str(dataset.file_meta.get("MediaStorageSOPInstanceUID", ""))
-    if told != uids["SOPInstanceUID"]:
-        raise SetAsideError(
+    if problem is None and told != uids["SOPInstanceUID"]:
+        problem = SetAsideError(
             "mismatched-uid", "the SOP Instance UID differs between C-STORE request and data set"
         )
-    return InstanceFacts(
+    if not uids["StudyInstanceUID"]:
+        return None, problem
+    facts = InstanceFacts(
         study_instance_uid=uids["StudyInstanceUID"],
         series_instance_uid=uids["SeriesInstanceUID"],
         sop_instance_uid=uids["SOPInstanceUID"],
@@ -146,6 +152,7 @@ def _identity(dataset: Dataset) -> InstanceFacts:
         transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
         patient_digest=patient_digest(dataset),
     )
+    return facts, problem
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:

@@ -165,11 +165,16 @@ class Listener:
             log.warning(
                 "instance_refused",
                 reason=error.reason,
+                detail=str(error),
                 status=f"0x{status:04X}",
                 calling_ae_title=calling,
                 sop_class=str(event.request.AffectedSOPClassUID),
             )
             return status
+        except Exception as error:
+            # The library answers 0xC211 and says nothing, since its own log is off.
+            log.exception("storing_failed", reason=type(error).__name__, calling_ae_title=calling)
+            raise
         self._on_kept()
         return SUCCESS
 

@@ -87,7 +87,10 @@ class Registrar:
             received = select(Instance).where(Instance.state == InstanceState.RECEIVED)
             rows = list(session.scalars(received))
         for row in rows:
-            self._file(row)
+            try:
+                self._file(row)
+            except OSError as error:  # this object stays where it is; the next one does not wait
+                log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
 
     def _register(self, receipt: Receipt) -> None:
         with self._database.reading() as session:

@@ -15,8 +15,21 @@ FOR_PROCESSING_REMARK: Final = (
     "of this view was received"
 )
 
-MISSING_REASONS: Final = frozenset({"no-pixel-data", "no-laterality", "no-view", "two-patients"})
-"""Reasons to set a mammogram aside by which the study lacks an image that it should have."""
+MISSING_REASONS: Final = frozenset(
+    {
+        "no-pixel-data",
+        "no-laterality",
+        "no-view",
+        "two-patients",
+        "invalid-uid",
+        "missing-uid",
+        "mismatched-uid",
+    }
+)
+"""Reasons to set a mammogram aside by which the study lacks an image that it should have.
+
+A settled study opens again for them, because its report has to say so.
+"""
 
 LEFT_OUT_REASONS: Final = frozenset({"tomosynthesis"})
 """Reasons to set an object aside that a report states without calling the study partial."""
@@ -60,8 +73,12 @@ def select_images(registered: Sequence[Instance], set_aside: Iterable[Instance])
 
 
 def has_standard_views(registered: Iterable[Instance]) -> bool:
-    """Tell whether CC and MLO of both breasts are there."""
-    present = {_view(instance) for instance in registered if not instance.left_out_reason}
+    """Tell whether CC and MLO of both breasts are there, as images for presentation."""
+    present = {
+        _view(instance)
+        for instance in registered
+        if not instance.left_out_reason and instance.presentation_intent != FOR_PROCESSING
+    }
     return present.issuperset(STANDARD_VIEWS)
 
 

@@ -11,6 +11,7 @@ from dicom_node.errors import SetAsideError
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject, Study
 from dicom_node.studies.ledger.transitions import apply, begin
+from dicom_node.studies.selection import MISSING_REASONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,13 @@ def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None
     """Note that an instance is at its place; a settled study that it belongs to opens again."""
     apply(session, instance, Event.FILE, at=at)
     study = session.get_one(Study, instance.study_id)
-    study.last_received_at = max(study.last_received_at, instance.received_at)
+    _open_again(session, study, received_at=instance.received_at, at=at)
+
+
+def _open_again(session: Session, study: Study, *, received_at: datetime, at: datetime) -> None:
+    """Note that a study received something that its report has to tell of."""
+    study.last_received_at = max(study.last_received_at, received_at)
+    session.flush()
     if study.state is not StudyState.SETTLED:
         return
     apply(session, study, Event.LATE_IMAGE, because="an image arrived after all", at=at)
@@ -147,9 +154,22 @@ def enter_set_aside(
 ) -> None:
     """Enter an object that is kept but not analysed, with its study where one can be read."""
     study = None if facts is None else _study_of(session, arrival, facts, at)
+    if study is not None and facts is not None and reason in MISSING_REASONS:
+        _open_for_missing(session, study, facts, received_at=arrival.received_at, at=at)
     row = _row(arrival, facts, study, InstanceState.SET_ASIDE, place)
     row.reason, row.detail = reason, detail
     begin(session, row, because=f"{reason}: {detail}", at=at)
+
+
+def _open_for_missing(
+    session: Session, study: Study, facts: InstanceFacts, *, received_at: datetime, at: datetime
+) -> None:
+    """Let the report say that it lacks an image, unless the study knows of this one already."""
+    query = select(Instance.id).where(
+        Instance.study_id == study.id, Instance.sop_instance_uid == facts.sop_instance_uid
+    )
+    if session.scalars(query).first() is None:
+        _open_again(session, study, received_at=received_at, at=at)
 
 
 def is_set_aside_already(

@@ -113,7 +113,7 @@ def test_nothing_is_named_before_it_is_flushed(
 
     monkeypatch.setattr(os, "fsync", broken)
 
-    with pytest.raises(OSError, match="the disk is broken"):
+    with pytest.raises(OutOfResourcesError, match="the disk is broken"):
         kept(spool)
 
     assert spool.incoming() == []

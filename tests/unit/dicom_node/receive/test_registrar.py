@@ -1,6 +1,7 @@
 """What the registrar makes of whole mammograms: new, repeated, late, another patient's."""
 
 from node_factory import (
+    COMPREHENSIVE_SR,
     NOW,
     SECONDARY_CAPTURE,
     STUDY_UID,
@@ -204,13 +205,42 @@ def test_answer_stands_until_the_next_revision_has_one(reception: Reception) -> 
     assert reception.rows(Analysis)[0].state is AnalysisState.DONE
 
 
-def test_object_that_is_set_aside_does_not_reopen_its_study(reception: Reception) -> None:
+def test_mammogram_that_is_set_aside_reopens_its_study_for_the_report_to_say_so(
+    reception: Reception,
+) -> None:
     reception.receive(mammogram())
     settle(reception, AnalysisState.DONE)
 
     reception.receive(mammogram(without=["ViewPosition"]))
 
+    assert reception.study().state is StudyState.OPEN
+
+
+def test_mammogram_that_is_judged_again_reopens_nothing(reception: Reception) -> None:
+    unknown_view = mammogram(without=["ViewPosition"])
+    reception.receive(mammogram())
+    reception.receive(unknown_view)
+    settle(reception, AnalysisState.DONE)
+
+    reception.receive(unknown_view, association="c" * 16)
+
     assert reception.study().state is StudyState.SETTLED
+
+
+def test_object_that_is_no_mammogram_does_not_reopen_its_study(reception: Reception) -> None:
+    reception.receive(mammogram())
+    settle(reception, AnalysisState.DONE)
+
+    reception.receive(mammogram(SOPClassUID=COMPREHENSIVE_SR))
+
+    assert reception.study().state is StudyState.SETTLED
+
+
+def test_object_without_a_series_belongs_to_its_study_all_the_same(reception: Reception) -> None:
+    row = reception.receive(mammogram(without=["SeriesInstanceUID"]))
+
+    assert row is not None
+    assert row.study_id == reception.study().id
 
 
 def test_repeated_object_is_set_aside_once(reception: Reception) -> None:
