@@ -2,20 +2,12 @@
 
 from typing import Final
 
-import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoclip_core.anchors import ANCHORS_A_CELL, Selection, anchors_of, decode, select
-from mammoclip_core.errors import PixelError
 from mammoclip_core.image_encoder import DYNAMIC_PADDING, ImageEncoder
-from mammoclip_core.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
-
-INPUT_SIDE: Final = 512
-"""Rows and columns that the published detectors were trained at."""
 
 PYRAMID_CHANNELS: Final = 256
 BOX_COORDINATES: Final = 4
@@ -79,6 +71,11 @@ class DetectorHead(nn.Module):
         return output.permute(0, 2, 3, 1).reshape(len(output), -1, self.values)
 
 
+def detector_prefix(name: str) -> str:
+    """Return the begin of the names of a detector's tensors in a bundle."""
+    return f"detectors.{name}."
+
+
 class Detector(nn.Module):
     """Boxes on (B, 3, H, W) images whose sides are multiples of 32.
 
@@ -107,45 +104,6 @@ class Detector(nn.Module):
             select(scores, decode(anchors, deltas, rows, columns))
             for scores, deltas in zip(*self(images), strict=True)
         ]
-
-
-def to_detector_input(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Scale an image to the detector's square, the aspect ratio not kept, and normalise it.
-
-    Parameters
-    ----------
-    grey : (rows, columns) uint8
-        The published crop at the encoder's input size, before it is normalised.
-
-    Returns
-    -------
-    (512, 512) float32
-        One channel: the detector's three are equal.
-
-    Raises
-    ------
-    PixelError
-        What is left of the image has one single value.
-    """
-    values = to_detector_square(grey).astype(np.float32) / np.float32(255)
-    # In this order: another one changes the last bit of the pixels.
-    values = values - values.min()
-    greatest = values.max()
-    if greatest == 0:
-        raise PixelError("at the detector's size the image has one single value")
-    values = values / greatest
-    normalised: NDArray[np.float32] = (values - np.float32(PUBLISHED_MEAN)) / np.float32(
-        PUBLISHED_STD
-    )
-    return normalised
-
-
-def to_detector_square(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Resize an 8-bit image to the detector's input size by cubic interpolation."""
-    square: NDArray[np.uint8] = cv2.resize(
-        grey, (INPUT_SIDE, INPUT_SIDE), interpolation=cv2.INTER_CUBIC
-    )
-    return square
 
 
 def _twice(values: Tensor) -> Tensor:

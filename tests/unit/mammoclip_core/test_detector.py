@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from mammoclip_core.anchors import Selection, anchors_of, decode, select
-from mammoclip_core.detector import Detector, to_detector_input, to_detector_square
+from mammoclip_core.detector import Detector
 from mammoclip_core.detector_file import detector_plan, read_detector
+from mammoclip_core.detector_pixels import to_detector_input, to_detector_square
 from mammoclip_core.errors import CheckpointError, PixelError
 
 ANCHORS_OF_LEVELS = [9 * side**2 for side in (64, 32, 16, 8, 4)]
