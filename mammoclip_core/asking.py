@@ -23,6 +23,7 @@ def engine_asking(bundle: Path, prompts: PromptSet, device: str = "cpu") -> Engi
     manifest = replace(
         model.manifest,
         findings=prompts.findings,
+        detectors=(),
         scoring=prompts.scoring or model.manifest.scoring,
     )
     return Engine(model.asking(manifest, embeddings))

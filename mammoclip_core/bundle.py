@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mammoclip_core.checkpoint import tensor_differences
+from mammoclip_core.detector import Detector, detector_prefix
 from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.errors import BundleError
 from mammoclip_core.factor import FactorWeights, factor_name, factor_shapes, factor_weights
@@ -28,6 +29,7 @@ from mammoclip_core.manifest import (
     write_manifest,
 )
 from mammoclip_core.model import MammoClip
+from mammoclip_core.torch_boxes import TorchBoxModel
 from mammoclip_core.torch_model import TorchImageModel
 
 PROMPTS_SHA256: Final = "prompts_sha256"
@@ -88,7 +90,27 @@ def load_engine(
 ) -> Engine:
     """Load a bundle for analysing studies; raises BundleError as `load_model` does."""
     model = load_model(bundle, device)
-    return Engine(model, decode_threads=decode_threads, batch_size=batch_size)
+    return Engine(
+        model,
+        decode_threads=decode_threads,
+        batch_size=batch_size,
+        boxes=load_detectors(bundle, model.manifest, device),
+    )
+
+
+def load_detectors(bundle: Path, manifest: Manifest, device: str) -> TorchBoxModel | None:
+    """Load the detectors of a bundle whose weights were checked; None where it has none."""
+    if not manifest.detectors:
+        return None
+    detectors = _empty_detectors(manifest)
+    with safe_open(bundle / WEIGHTS_NAME, framework="pt") as tensors:
+        for name, detector in detectors.items():
+            state = {
+                key: _full_precision(tensors.get_tensor(detector_prefix(name) + key))
+                for key in detector.state_dict()
+            }
+            detector.load_state_dict(state, strict=True, assign=True)
+    return TorchBoxModel(detectors, _device_named(device))
 
 
 def load_model(bundle: Path, device: str = "cpu") -> TorchImageModel:
@@ -142,6 +164,11 @@ def _read_image_side(
         for name, shape in factor_shapes(entry.rows * entry.columns, entry.size).items()
     }
     expected |= factor_expected
+    expected |= {
+        detector_prefix(name) + key: tuple(value.shape)
+        for name, detector in _empty_detectors(manifest).items()
+        for key, value in detector.state_dict().items()
+    }
     with safe_open(weights, framework="pt") as tensors:
         names = set(tensors.keys())
         if manifest.text_encoder:
@@ -167,8 +194,12 @@ def _empty_model(manifest: Manifest) -> tuple[MammoClip, dict[str, FineTunedClas
         raise BundleError(f"bundle {manifest.name} names no image encoder")
     encoders = {entry.name: entry for entry in manifest.encoders}
     known = {head.name for head in manifest.heads if head.encoder in encoders}
+    answering = {
+        FindingSource.HEAD: known,
+        FindingSource.DETECTOR: {entry.name for entry in manifest.detectors},
+    }
     for entry in manifest.findings:
-        answered = entry.source is FindingSource.PROMPT or entry.head in known
+        answered = entry.source is FindingSource.PROMPT or entry.head in answering[entry.source]
         if not answered:
             raise BundleError(
                 f"finding {entry.name}: the bundle has no {entry.source} {entry.head}"
@@ -194,9 +225,14 @@ def _empty_model(manifest: Manifest) -> tuple[MammoClip, dict[str, FineTunedClas
             head.outputs,
         )
         for head in manifest.heads
-        if head.name in known
+        if head.encoder in encoders
     }
     return model, heads
+
+
+def _empty_detectors(manifest: Manifest) -> dict[str, Detector]:
+    with torch.device("meta"):
+        return {entry.name: Detector(entry.architecture, 1) for entry in manifest.detectors}
 
 
 def _check_tensors(

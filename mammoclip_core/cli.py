@@ -198,6 +198,10 @@ def convert(
             help="NAME=FILE: a fine-tuned classifier; mass, calcification, cancer or density."
         ),
     ] = None,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FILE: a published detector; mass or calcification."),
+    ] = None,
     factor: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Mammo-FActOR weights, safetensors."),
@@ -214,7 +218,12 @@ def convert(
         from mammoclip_core.tables import manifest_table, show
 
         manifest = convert_checkpoint(
-            checkpoint, tokenizer, out, heads=_named_files(head, "--head")
+            checkpoint,
+            tokenizer,
+            out,
+            heads=_named_files(head, "--head"),
+            factor=factor,
+            detectors=_named_files(detector, "--detector"),
         )
         typer.echo(_terms(manifest), err=True)
         if as_json:

@@ -31,6 +31,7 @@ from mammoclip_core.checkpoint_text import (
     with_current_names,
     without_text,
 )
+from mammoclip_core.detector_conversion import with_detector
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.factor_file import read_factor
 from mammoclip_core.heads import finding_of_head, head_prefix
@@ -90,6 +91,7 @@ def convert(
     *,
     heads: Mapping[str, Path] | None = None,
     factor: Path | None = None,
+    detectors: Mapping[str, Path] | None = None,
 ) -> Manifest:
     """Convert a published pretraining checkpoint, and fine-tuned heads, into a bundle.
 
@@ -102,6 +104,8 @@ def convert(
         Names of `heads.HEAD_FINDINGS`.
     factor : safetensors file of Mammo-FActOR weights
         Trained on this checkpoint's encoder; tensors as `factor.factor_name` calls them.
+    detectors : detector checkpoints by name
+        Names of `heads.HEAD_FINDINGS`: a file does not tell what it finds.
 
     Raises
     ------
@@ -124,6 +128,10 @@ def convert(
         sources["factor"] = file_sha256(factor)
         attributes, tensors = read_factor(factor, manifest)
         manifest = replace(manifest, factor=attributes, sources=sources)
+        state.update(tensors)
+    for name, path in (detectors or {}).items():
+        sources[f"detector {name}"] = file_sha256(path)
+        manifest, tensors = with_detector(replace(manifest, sources=sources), name, path)
         state.update(tensors)
     for classifier in classifiers:
         state.update(classifier.state)

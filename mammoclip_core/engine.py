@@ -3,13 +3,14 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from mammoclip_core.aggregation import breasts_of, study_of
+from mammoclip_core.detector_pixels import to_detector_input
 from mammoclip_core.errors import PixelError
 from mammoclip_core.findings import (
     Heatmap,
@@ -19,8 +20,8 @@ from mammoclip_core.findings import (
     StudyFindings,
 )
 from mammoclip_core.interpretation import findings_of, on_extent, settings_sha256, shown_names
-from mammoclip_core.manifest import Manifest, Preprocessing
-from mammoclip_core.prediction import ImageModel, Prediction
+from mammoclip_core.manifest import Manifest
+from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
 from mammoclip_core.preprocessing import PreparedImage, prepare
 from mammoclip_core.reading import read_image
 
@@ -87,6 +88,7 @@ class Engine:
         Images that the model is shown at once, at most.
     engine_name, precision : words
         What computes, and in which numbers: part of the digest of the settings.
+    boxes : the detectors, where the bundle names any
     """
 
     def __init__(
@@ -97,10 +99,12 @@ class Engine:
         batch_size: int = DEFAULT_BATCH_SIZE,
         engine_name: str = "torch",
         precision: str = "float32",
+        boxes: BoxModel | None = None,
     ) -> None:
         if decode_threads < 1 or batch_size < 1:
             raise ValueError("an engine needs at least 1 decode thread and a batch of 1")
         self._model = model
+        self._boxes = boxes
         self._decode_threads = decode_threads
         self._batch_size = batch_size
         self.manifest: Manifest = model.manifest
@@ -146,7 +150,7 @@ class Engine:
         pending: deque[Future[PreparedImage | PixelError]] = deque()
         with ThreadPoolExecutor(self._decode_threads, thread_name_prefix="decode") as threads:
             for image in images:
-                pending.append(threads.submit(_prepare, image, self.manifest.preprocessing))
+                pending.append(threads.submit(_prepare, image, self.manifest))
                 if len(pending) >= self._batch_size + self._decode_threads:
                     yield pending.popleft().result()
             while pending:
@@ -157,6 +161,14 @@ class Engine:
     ) -> dict[int, _Answer]:
         grey = np.stack([prepared.values for prepared in waiting.values()])
         predictions = self._model.predict(np.repeat(grey[:, np.newaxis], 3, axis=1))
+        if self._boxes is not None:
+            squares = [prepared.detector_values for prepared in waiting.values()]
+            shown = np.stack([square for square in squares if square is not None])
+            found = self._boxes.detect(np.repeat(shown[:, np.newaxis], 3, axis=1))
+            predictions = [
+                replace(prediction, boxes=boxes)
+                for prediction, boxes in zip(predictions, found, strict=True)
+            ]
         return {
             position: self._interpret(request.images[position], prepared, prediction)
             for (position, prepared), prediction in zip(waiting.items(), predictions, strict=True)
@@ -190,11 +202,14 @@ class Engine:
         )
 
 
-def _prepare(image: ImageToAnalyse, preprocessing: Preprocessing) -> PreparedImage | PixelError:
+def _prepare(image: ImageToAnalyse, manifest: Manifest) -> PreparedImage | PixelError:
     try:
         stored = read_image(image.path, image.frame)
         if stored.sop_instance_uid == image.sop_instance_uid:
-            return prepare(stored, preprocessing)
+            prepared = prepare(stored, manifest.preprocessing)
+            if not manifest.detectors:
+                return prepared
+            return replace(prepared, detector_values=to_detector_input(prepared.grey))
     except PixelError as error:
         return error
     return PixelError(f"{image.sop_instance_uid}: the file holds {stored.sop_instance_uid}")

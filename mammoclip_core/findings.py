@@ -65,9 +65,9 @@ class Region:
     area_pixels : source pixels
         Number of pixels inside the region.
     peak : point
-        Where the heatmap is highest inside the region.
+        Where the heatmap is highest inside the region; the centre of a detector's box.
     activation : [0, 1]
-        The heatmap there, relative to the image. Not a probability.
+        The heatmap there, relative to the image; the score of a detector's box. Not a probability.
     """
 
     outline: tuple[Point, ...]

@@ -1,7 +1,7 @@
 """EfficientNet through timm, padded as the published weights expect."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import timm
 import torch
@@ -109,6 +109,36 @@ class ImageEncoder(nn.Module):
         """Compute the last feature map, (B, C, H, W), of (B, 3, rows, columns) images."""
         result: Tensor = self.backbone.forward_features(images)
         return result
+
+    @property
+    def tap_channels(self) -> tuple[int, int, int]:
+        """Return the channels of the taps."""
+        third, fourth = (block.conv_pwl.out_channels for block in self._tapped_blocks())
+        return third, fourth, self.size
+
+    def taps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the feature maps that a detector's pyramid stands on.
+
+        Returns
+        -------
+        (B, C, H, W) each
+            After the last block of stride 16, after the last but one block of all (stride 32), and
+            the last feature map.
+        """
+        third, fourth = self._tapped_blocks()
+        tapped = {}
+        values = self.backbone.bn1(self.backbone.conv_stem(images))
+        for stage in self.backbone.blocks:
+            for block in stage:
+                values = block(values)
+                if block in {third, fourth}:
+                    tapped[block] = values
+        last: Tensor = self.backbone.bn2(self.backbone.conv_head(values))
+        return tapped[third], tapped[fourth], last
+
+    def _tapped_blocks(self) -> tuple[Any, Any]:
+        stages = self.backbone.blocks
+        return stages[4][-1], [block for stage in stages for block in stage][-2]
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the pooled features, (B, C)."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core import attribution
+from mammoclip_core.detector_pixels import box_regions
 from mammoclip_core.findings import Finding, FindingSource, LocalisationMethod
 from mammoclip_core.manifest import (
     PUBLISHED_SCORING,
@@ -27,13 +28,18 @@ SCORING_WORDS: Final = {
 }
 """How a pair of prompts is scored; the published zero-shot evaluation knows no temperature."""
 
+_WITH_HEATMAP: Final = frozenset(LocalisationMethod) - {
+    LocalisationMethod.BOX,
+    LocalisationMethod.NONE,
+}
+
 _SCORE_MARGIN: Final = 1e-6
 """Keeps the logit of a score finite."""
 
 
 def settings_sha256(manifest: Manifest, engine_name: str, precision: str) -> str:
     """Condense the settings that can change the answer to 64 hexadecimal digits."""
-    settings = {
+    settings: dict[str, Any] = {
         "preprocessing": asdict(manifest.preprocessing),
         "engine": engine_name,
         "precision": precision,
@@ -58,6 +64,8 @@ def settings_sha256(manifest: Manifest, engine_name: str, precision: str) -> str
             for entry in manifest.findings
         ],
     }
+    if manifest.detectors:
+        settings["detectors"] = [asdict(entry) for entry in manifest.detectors]
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -88,7 +96,7 @@ def shown_names(findings: tuple[Finding, ...]) -> tuple[str, ...]:
     All that are localised and above their threshold; where none is, the one of the highest score,
     so that there is something to look at for every image.
     """
-    localised = [item for item in findings if item.method is not LocalisationMethod.NONE]
+    localised = [item for item in findings if item.method in _WITH_HEATMAP]
     above = tuple(item.name for item in localised if item.above_threshold)
     if above or not localised:
         return above
@@ -156,11 +164,20 @@ def _classes_of(
 def _finding_of(
     entry: FindingEntry, manifest: Manifest, prediction: Prediction, image: PreparedImage
 ) -> Finding:
-    score = calibrated(prediction.scores[entry.name], entry)
+    detector = manifest.detector_of(entry)
+    boxes = prediction.boxes.get(detector.name, ()) if detector else ()
+    if entry.source is FindingSource.DETECTOR:
+        score = calibrated(max((item.score for item in boxes), default=0.0), entry)
+    else:
+        score = calibrated(prediction.scores[entry.name], entry)
     activation = prediction.activations.get(entry.name)
     above_threshold = score >= entry.threshold
     details: dict[str, Any] = {"method": LocalisationMethod.NONE}
-    if activation is not None:
+    if detector is not None:
+        details["method"] = LocalisationMethod.BOX
+        if above_threshold:
+            details["regions"] = box_regions(boxes, image)
+    elif activation is not None:
         details["method"] = prediction.methods.get(
             entry.name, LocalisationMethod(manifest.attribution)
         )

@@ -21,6 +21,9 @@ TEMPERED_SCORING: Final = "tempered"
 SCORINGS: Final = (PUBLISHED_SCORING, TEMPERED_SCORING)
 """Softmax over cosines as they are, or over cosines times the model's temperature factor."""
 
+BOX_THRESHOLD: Final = 0.2
+"""Score above which the authors of the published detectors report a box."""
+
 UNRESTRICTED_USE: Final = "unrestricted use"
 """The one permitted use that needs no acceptance in the settings."""
 
@@ -58,6 +61,24 @@ class HeadEntry:
     name: str
     encoder: str
     outputs: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorEntry:
+    """A detector of the bundle, of one class, with an encoder of its own.
+
+    Attributes
+    ----------
+    name : name in the bundle, for example ``mass``
+    finding : name of the finding whose boxes it reports
+    mean_average_precision : as its file says, or None
+        Measured by its authors on images that all hold the finding: it says where, not whether.
+    """
+
+    name: str
+    finding: str
+    architecture: str
+    mean_average_precision: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +213,7 @@ class Manifest:
         Of the checkpoints that the bundle was converted from.
     scoring : ``published`` or ``tempered``
     attribution : ``cam``, ``grad_cam`` or ``none``
-        How findings without an entry in `factor` are localised.
+        How findings without an entry in `factor` or `detectors` are localised.
     """
 
     name: str
@@ -215,6 +236,7 @@ class Manifest:
     sources: Mapping[str, str] = field(default_factory=dict)
     scoring: str = PUBLISHED_SCORING
     factor: tuple[FactorEntry, ...] = ()
+    detectors: tuple[DetectorEntry, ...] = ()
     format: int = FORMAT
 
     @property
@@ -235,8 +257,14 @@ class Manifest:
             return None
         return f"{self.licence} {self.permitted_use}"
 
+    def detector_of(self, entry: FindingEntry) -> DetectorEntry | None:
+        """Return the detector that reports a finding's boxes, or None."""
+        return next((item for item in self.detectors if item.finding == entry.name), None)
+
     def encoder_of(self, entry: FindingEntry) -> str:
         """Return the name of the image encoder behind a finding; empty if the bundle names none."""
+        if entry.source is FindingSource.DETECTOR and entry.head:
+            return entry.head
         for head in self.heads:
             if head.name == entry.head:
                 return head.encoder
@@ -280,6 +308,7 @@ def manifest_from(document: Mapping[str, Any]) -> Manifest:
     values = dict(document)
     values["encoders"] = tuple(EncoderEntry(**entry) for entry in document["encoders"])
     values["heads"] = tuple(HeadEntry(**entry) for entry in document.get("heads", ()))
+    values["detectors"] = tuple(DetectorEntry(**entry) for entry in document.get("detectors", ()))
     values["factor"] = tuple(FactorEntry(**entry) for entry in document.get("factor", ()))
     if document.get("scoring", PUBLISHED_SCORING) not in SCORINGS:
         raise ValueError(f"scoring {document['scoring']!r}")

@@ -7,8 +7,22 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.findings import LocalisationMethod
+from mammoclip_core.findings import Box, LocalisationMethod
 from mammoclip_core.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectedBox:
+    """One box that a detector reports, on its own square input.
+
+    Attributes
+    ----------
+    box : left, top, right, bottom in pixels of the detector's input
+    score : [0, 1]
+    """
+
+    box: Box
+    score: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +39,7 @@ class Prediction:
         Where the model looked, on any grid that covers the whole model input from edge to edge,
         relative to the image's own maximum. A finding without one is not localised.
     methods : how an activation came about, by finding, where not by the manifest's attribution
+    boxes : by detector, by falling score
     """
 
     scores: Mapping[str, float]
@@ -32,6 +47,7 @@ class Prediction:
     class_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     activations: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     methods: Mapping[str, LocalisationMethod] = field(default_factory=dict)
+    boxes: Mapping[str, tuple[DetectedBox, ...]] = field(default_factory=dict)
 
 
 class ImageModel(Protocol):
@@ -43,3 +59,10 @@ class ImageModel(Protocol):
 
     def predict(self, batch: NDArray[np.float32]) -> list[Prediction]:
         """Answer for each image of a (B, 3, H, W) batch, in order."""
+
+
+class BoxModel(Protocol):
+    """The loaded detectors of a bundle."""
+
+    def detect(self, batch: NDArray[np.float32]) -> list[dict[str, tuple[DetectedBox, ...]]]:
+        """Return each detector's boxes on each image of a (B, 3, 512, 512) batch, in order."""

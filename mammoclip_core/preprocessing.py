@@ -100,12 +100,17 @@ class PreparedImage:
     values : (rows, columns) float32
         One channel: the model's three are equal.
     source_rows, source_columns : source pixels
+    grey : (rows, columns) unsigned
+        The same before it is normalised: what a detector is shown comes from it.
+    detector_values : (512, 512) float32, or None where the bundle has no detector
     """
 
     values: NDArray[np.float32]
     geometry: CropGeometry
     source_rows: int
     source_columns: int
+    grey: NDArray[Any]
+    detector_values: NDArray[np.float32] | None = None
 
 
 def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
@@ -143,6 +148,7 @@ def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
         ),
         source_rows=image.rows,
         source_columns=image.columns,
+        grey=resized,
     )
 
 
@@ -158,6 +164,7 @@ def _already_prepared(image: StoredImage, preprocessing: Preprocessing) -> Prepa
         ),
         source_rows=image.rows,
         source_columns=image.columns,
+        grey=image.values,
     )
 
 

@@ -61,6 +61,7 @@ def manifest_table(manifest: Manifest) -> RenderableType:
         ("projection", f"{manifest.projection}, {manifest.projection_size} dimensions"),
         ("scoring", manifest.scoring),
         ("attribution", _attribution_of(manifest)),
+        ("detectors", _detectors_of(manifest)),
         ("converted from", "\n".join(f"{k} {v}" for k, v in manifest.sources.items()) or "-"),
         ("warning", manifest.warning or "none"),
     ):
@@ -82,8 +83,18 @@ def _attribution_of(manifest: Manifest) -> str:
     )
 
 
+def _detectors_of(manifest: Manifest) -> str:
+    return (
+        ", ".join(
+            f"{item.name}: {item.architecture}, boxes of {item.finding}"
+            for item in manifest.detectors
+        )
+        or "none"
+    )
+
+
 def _entry_cells(entry: FindingEntry) -> tuple[str, ...]:
-    head = f"head {entry.head}: " if entry.head else ""
+    head = f"{entry.source} {entry.head}: " if entry.head else ""
     prompts = head + " / ".join(entry.prompts) + (" (own)" if entry.own_prompts else "")
     threshold = "-" if entry.is_class_set else f"{entry.threshold:.3f}"
     calibrated = "yes" if entry.is_calibrated else "no"

@@ -1,0 +1,55 @@
+"""A published detector added to a bundle that is being made."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from mammoclip_core.detector import detector_prefix
+from mammoclip_core.detector_file import read_detector
+from mammoclip_core.errors import CheckpointError
+from mammoclip_core.findings import FindingSource
+from mammoclip_core.heads import HEAD_FINDINGS
+from mammoclip_core.lexicon import MASS, SUSPICIOUS_CALCIFICATION
+from mammoclip_core.manifest import BOX_THRESHOLD, DetectorEntry, Manifest
+
+
+def with_detector(manifest: Manifest, name: str, path: Path) -> tuple[Manifest, dict[str, Tensor]]:
+    """Add a detector to a manifest, and return its tensors under the bundle's names.
+
+    A head keeps the say whether the finding is there, since detectors saw only images that hold
+    it, and the detector says where. Without a head the highest box decides.
+
+    Raises
+    ------
+    CheckpointError
+        The file is refused, has several classes, or the finding is unknown or has a detector.
+    """
+    finding = HEAD_FINDINGS.get(name)
+    if finding not in {MASS, SUSPICIOUS_CALCIFICATION} or finding is None:
+        raise CheckpointError(f"detector {name!r} is neither mass nor calcification")
+    if manifest.detector_of(finding) is not None:
+        raise CheckpointError(f"two detectors find the same: {finding.name}")
+    file = read_detector(path)
+    if file.classes != 1:
+        raise CheckpointError(f"{path.name} has {file.classes} classes; published ones have one")
+    known = {entry.name: entry for entry in manifest.findings}
+    entry = known.get(finding.name, replace(finding, prompts=()))
+    if entry.source is not FindingSource.HEAD:
+        entry = replace(entry, source=FindingSource.DETECTOR, head=name, threshold=BOX_THRESHOLD)
+    known[finding.name] = entry
+    detector = DetectorEntry(
+        name=name,
+        finding=finding.name,
+        architecture=file.architecture,
+        mean_average_precision=file.mean_average_precision,
+    )
+    prefix = detector_prefix(name)
+    return (
+        replace(
+            manifest,
+            findings=tuple(known.values()),
+            detectors=(*manifest.detectors, detector),
+        ),
+        {prefix + key: value for key, value in file.state.items()},
+    )
