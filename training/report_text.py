@@ -1,0 +1,84 @@
+"""Report texts as the paper prepares them: cleaned sentences, sections, shuffles, two texts."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+FEWEST_TOKENS: Final = 3
+"""Sentences with fewer tokens say nothing and are dropped."""
+
+_TOKEN: Final = re.compile(r"\w+|[^\w\s]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The sections that the model learns from, as cleaned sentences; either may be empty."""
+
+    findings: tuple[str, ...] = ()
+    impression: tuple[str, ...] = ()
+
+    @property
+    def sections(self) -> tuple[tuple[str, ...], ...]:
+        """The sections that say anything, findings first."""
+        return tuple(section for section in (self.findings, self.impression) if section)
+
+
+def clean_report(*, findings: str = "", impression: str = "") -> Report:
+    """Clean both sections of a report."""
+    return Report(findings=clean_section(findings), impression=clean_section(impression))
+
+
+def clean_section(text: str) -> tuple[str, ...]:
+    """Split a section into sentences at its periods, each cleaned; short ones are dropped.
+
+    As published, a period inside a number divides too.
+
+    References
+    ----------
+    Mammo-CLIP, official `augment_text.py`.
+    """
+    sentences = text.replace("BI-RADS", "BIRADS").replace("\n", " ").split(".")
+    tokens = (_tokens(sentence) for sentence in sentences)
+    return tuple(" ".join(words) for words in tokens if len(words) >= FEWEST_TOKENS)
+
+
+def to_text(sentences: Sequence[str]) -> str:
+    """Join sentences as the published tables do: by spaces, without periods."""
+    return " ".join(sentences)
+
+
+def shuffled(sentences: Sequence[str], generator: np.random.Generator) -> tuple[str, ...]:
+    """Put sentences into a random order."""
+    return tuple(sentences[place] for place in generator.permutation(len(sentences)))
+
+
+def draw_texts(report: Report, generator: np.random.Generator) -> tuple[str, str]:
+    """Draw the two texts of one sample, their sentences shuffled.
+
+    Both sections in random order where the report has both, else the one section twice.
+
+    Raises
+    ------
+    ValueError
+        The report has no sentence.
+    """
+    sections = report.sections
+    if not sections:
+        raise ValueError("a report without a sentence has no text to draw")
+    first, second = (
+        generator.permutation(len(sections)) if len(sections) > 1 else (0, 0)  # the same section
+    )
+    return (
+        to_text(shuffled(sections[first], generator)),
+        to_text(shuffled(sections[second], generator)),
+    )
+
+
+def _tokens(sentence: str) -> list[str]:
+    ascii_only = (
+        token.encode("ascii", "ignore").decode() for token in _TOKEN.findall(sentence.lower())
+    )
+    return [token for token in ascii_only if token]
