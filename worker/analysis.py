@@ -249,7 +249,7 @@ def _wait_for_space(node: Runtime, held: Claim, reason: str) -> None:
     log.error("analysis_given_back", reason=reason)
     with node.database.writing() as session:
         outcomes.give_back_analysis(
-            session, held, reason=reason, due_at=at + _WAIT_FOR_SPACE, at=at
+            session, held, reason=reason, due_at=at + _WAIT_FOR_SPACE, at=at, counted=False
         )
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 from pydicom.dataset import FileMetaDataset
@@ -40,13 +40,6 @@ STATUS_OF: Final[dict[type[NodeError], int]] = {
 
 _MAXIMUM_PDU_BYTES: Final = 131_072
 _PREAMBLE: Final = b"\x00" * 128 + b"DICM"
-
-
-class OpenAssociations(Protocol):
-    """What settling asks of the listener."""
-
-    def open_tokens(self) -> frozenset[str]:
-        """Return the tokens of associations over which objects may still come."""
 
 
 class Listener:

@@ -137,11 +137,24 @@ def fail_analysis(session: Session, held: Claim, *, reason: str, at: datetime) -
 
 
 def give_back_analysis(
-    session: Session, held: Claim, *, reason: str, due_at: datetime, at: datetime
+    session: Session,
+    held: Claim,
+    *,
+    reason: str,
+    due_at: datetime,
+    at: datetime,
+    counted: bool = True,
 ) -> None:
-    """Make an analysis due again after an error that may pass."""
+    """Make an analysis due again after an error that may pass.
+
+    Parameters
+    ----------
+    counted : bool
+        False where the trouble is the site's and not the study's: the attempt does not count.
+    """
     row = held_row(session, Analysis, held)
     changes = {"reason": reason, "due_at": due_at, "dispatched_at": None}
+    changes["attempts"] = row.attempts if counted else row.attempts - 1
     apply(session, row, Event.GIVE_BACK, because=reason, at=at, **changes)
 
 

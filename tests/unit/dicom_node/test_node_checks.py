@@ -86,3 +86,19 @@ def test_serve_refuses_a_bundle_whose_terms_are_not_accepted(tmp_path: Path) -> 
     assert result.exit_code == 1
     assert f'set accept = "{WORDS}" under [model]' in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_spool_that_this_user_cannot_write_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path / "bundle")
+    file = tmp_path / "mammoclip.toml"
+    file.write_text(CHECKED.format(words=WORDS, port=free_port(), ledger="sqlite:///ledger"))
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != tmp_path)
+
+    result = CliRunner().invoke(app, ["check", "--config", str(file)])
+
+    (line,) = [line for line in result.stdout.splitlines() if "spool" in line]
+    assert line.startswith("FAIL")
+    assert line.endswith("cannot be written by this user")

@@ -184,6 +184,25 @@ def test_analysis_that_raises_every_time_fails_after_the_last_attempt(
     assert states == ["due", "due", "failed"]
 
 
+def test_full_disk_is_waited_for_however_often_the_analysis_starts(
+    runtime_with: Callable[..., Runtime], reception: Reception
+) -> None:
+    node = runtime_with(work={"maximum_attempts": 2})
+    reception.receive(shown_mammogram())
+    node.engine.meanwhile = raising(OutOfResourcesError("the disk is full"))
+    analysis_id = due_analysis(reception)
+
+    for _ in range(4):
+        with node.database.writing() as session:
+            session.execute(update(Analysis).values(due_at=datetime.now(UTC)))
+        before = datetime.now(UTC)
+        analysis = run_analysis(node, analysis_id)
+
+    assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 0)
+    assert analysis.due_at >= before + timedelta(minutes=1)
+    assert analysis.reason == "the disk is full"
+
+
 def test_analysis_that_is_given_back_is_not_run_before_its_time(
     node: Runtime, reception: Reception
 ) -> None:

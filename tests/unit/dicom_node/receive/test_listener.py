@@ -110,7 +110,7 @@ def test_statuses_are_the_standards() -> None:
 
 
 def test_spool_that_breaks_is_a_failure_and_the_association_goes_on(
-    listening: Listening, spool: Spool
+    listening: Listening, spool: Spool, log_lines: list[Any]
 ) -> None:
     class BrokenOnce(Spool):
         broken = True
@@ -129,6 +129,8 @@ def test_spool_that_breaks_is_a_failure_and_the_association_goes_on(
 
     assert first not in {0x0000, None}
     assert second == 0x0000
+    told = [line["reason"] for line in log_lines if line["event"] == "storing_failed"]
+    assert told == ["ValueError"]
 
 
 def test_disk_below_its_watermark_is_out_of_resources(listening: Listening, spool: Spool) -> None:

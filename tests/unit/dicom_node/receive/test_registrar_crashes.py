@@ -172,6 +172,32 @@ def test_object_that_breaks_the_registrar_does_not_keep_the_next_one_waiting(
     assert [line["event"] for line in log_lines].count("registering_failed") == 1
 
 
+def test_object_that_cannot_be_moved_does_not_keep_the_next_one_waiting(
+    reception: Reception,
+) -> None:
+    class StuckOnce(Spool):
+        stuck: Receipt | None = None
+
+        def file_away(self, receipt: Receipt, place: str) -> None:
+            self.stuck = self.stuck or receipt
+            if receipt == self.stuck:
+                raise PermissionError("the folder is another user's")
+            super().file_away(receipt, place)
+
+    stuck = StuckOnce(reception.spool.root)
+    registrar = Registrar(stuck, reception.database, ReceiveSettings(), clock=stopped_clock)
+    put(reception.spool, mammogram("CC"))
+    registrar.register_all()
+    put(reception.spool, mammogram("MLO"))
+
+    registrar.register_all()
+
+    assert [row.state for row in reception.instances()] == [
+        InstanceState.RECEIVED,
+        InstanceState.REGISTERED,
+    ]
+
+
 def test_object_that_breaks_the_registrar_does_not_keep_its_study_open(
     reception: Reception,
 ) -> None:

@@ -62,7 +62,11 @@ def test_study_of_four_views_settles_after_the_grace(
 
 @pytest.mark.parametrize(
     "columns",
-    [{"left_out_reason": "spot compression view"}, {"state": InstanceState.SET_ASIDE}],
+    [
+        {"left_out_reason": "spot compression view"},
+        {"state": InstanceState.SET_ASIDE},
+        {"presentation_intent": "FOR PROCESSING"},
+    ],
 )
 def test_view_that_is_not_analysed_does_not_shorten_the_wait(
     session: Session, columns: dict[str, Any]
