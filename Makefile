@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 STUDY ?=
 
 TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools \
-	pixelmed-apps default-jre-headless redis-server
+	pixelmed-apps default-jre-headless redis-server chromium nodejs npm
 
 ifeq ($(origin MAMMOCLIP_TEST_DATA),undefined)
 ifneq ($(wildcard ../shared/data/README.md),)
