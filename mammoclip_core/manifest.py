@@ -210,7 +210,11 @@ class Manifest:
     projection : ``linear``, ``mlp`` or ``none``
         Form of the layer between an encoder and the common space.
     sources : SHA-256 by what it was used for
-        Of the checkpoints that the bundle was converted from.
+        Of the checkpoints that the bundle was converted from; the commit of a model hub that
+        they were fetched at.
+    left_out : names of tensors
+        That the checkpoint holds and the bundle does not: a head that predicts masked words, a
+        text encoder that nobody knows.
     scoring : ``published`` or ``tempered``
     attribution : ``cam``, ``grad_cam`` or ``none``
         How findings without an entry in `factor` or `detectors` are localised.
@@ -234,6 +238,7 @@ class Manifest:
     projection: str = "linear"
     heads: tuple[HeadEntry, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     scoring: str = PUBLISHED_SCORING
     factor: tuple[FactorEntry, ...] = ()
     detectors: tuple[DetectorEntry, ...] = ()
@@ -312,6 +317,7 @@ def manifest_from(document: Mapping[str, Any]) -> Manifest:
     values["factor"] = tuple(FactorEntry(**entry) for entry in document.get("factor", ()))
     if document.get("scoring", PUBLISHED_SCORING) not in SCORINGS:
         raise ValueError(f"scoring {document['scoring']!r}")
+    values["left_out"] = tuple(document.get("left_out", ()))
     values["preprocessing"] = Preprocessing(**document["preprocessing"])
     values["findings"] = tuple(map(_finding_entry_from, document["findings"]))
     return Manifest(**values)

@@ -177,6 +177,9 @@ def test_head_that_predicts_masked_words_is_left_out(
 
     same_prompts(converted, published, with_head, tmp_path)
 
+    left_out = read_manifest(tmp_path / "bundle").left_out
+    assert left_out == (f"{TEXT}cls.predictions.bias",)
+
 
 def test_text_encoder_without_its_wrapper_is_read(
     converted: Convert, published: State, tmp_path: Path
@@ -200,7 +203,7 @@ def test_projection_of_two_layers_is_that_of_its_description(
     converted: Convert, words: Path, tmp_path: Path
 ) -> None:
     state = pretraining_state(vocabulary_size(words), "mlp")
-    manifest = converted(state)
+    manifest = converted(state, configuration(model__projection_head__name="mlp"))
     head = {
         name.removeprefix("image_projection."): value
         for name, value in state.items()
@@ -222,7 +225,10 @@ def test_projection_of_two_layers_is_that_of_its_description(
 def test_activation_through_two_layers_is_the_gradient(
     converted: Convert, words: Path, tmp_path: Path
 ) -> None:
-    converted(pretraining_state(vocabulary_size(words), "mlp"))
+    converted(
+        pretraining_state(vocabulary_size(words), "mlp"),
+        configuration(model__projection_head__name="mlp"),
+    )
 
     (prediction,) = load_model(tmp_path / "bundle").predict(batch())
 
@@ -242,7 +248,7 @@ def test_unknown_text_encoder_leaves_the_image_side(
     state = {
         name: value for name, value in published.items() if not name.startswith("text_encoder.")
     }
-    state["text_encoder.layers.1.attn.Wqkv.weight"] = torch.zeros(6, 2)
+    state["text_encoder.blocks.1.mixer.weight"] = torch.zeros(6, 2)
     manifest = converted(state)
 
     features, embeddings = load_model(tmp_path / "bundle").embed(batch())
@@ -251,6 +257,7 @@ def test_unknown_text_encoder_leaves_the_image_side(
     assert embeddings.shape == (1, 32)
     assert (manifest.findings, dict(manifest.text_encoder)) == ((), {})
     assert "Mammo-FM" in manifest.licence
+    assert manifest.left_out == ("text_encoder.blocks.1.mixer.weight",)
 
 
 @pytest.mark.parametrize(
@@ -315,6 +322,58 @@ def test_configuration_that_contradicts_the_tensors_is_refused(
 
     with pytest.raises(CheckpointError, match=r"b5_ns-detect .*b5.*tensors are .*b0"):
         converted(published, config)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"model__projection_head__name": "mlp"}, "'mlp'"),
+        ({"model__projection_head": None}, "projection None"),
+        ({"model__projection_head__proj_dim": 512}, "512 dimensions"),
+        ({"model__temperature": None}, "no model.temperature, its tensors hold logit_scale"),
+        ({"model__image_encoder__name": "resnet101"}, "resnet101"),
+        ({"model__image_encoder__name": "tf_efficientnet_b3_ns-detect"}, "b3"),
+        ({"model__text_encoder__pooling": "max"}, "pooling 'max'"),
+        ({"base__image_size_h": 10**9}, "1000000000 x 114"),
+        ({"base__std": 0.0}, "base.std 0.0"),
+        ({"base__text_max_length": -1}, "base.text_max_length -1"),
+    ],
+)
+def test_contradiction_or_nonsense_of_the_configuration_is_named(
+    converted: Convert, published: State, change: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(CheckpointError, match=re.escape(named)):
+        converted(published, configuration(**change))
+
+
+def test_encoders_without_projections_of_other_widths_are_refused(
+    converted: Convert, published: State
+) -> None:
+    state = {name: value for name, value in published.items() if "_projection." not in name}
+
+    with pytest.raises(CheckpointError, match="1280 and 64 dimensions"):
+        converted(state, configuration(model__projection_head=None))
+
+
+def test_layer_missing_in_between_is_refused(converted: Convert, published: State) -> None:
+    state = {
+        name.replace("encoder.layer.1.", "encoder.layer.7."): value
+        for name, value in published.items()
+    }
+
+    with pytest.raises(CheckpointError, match="layers missing"):
+        converted(state)
+
+
+def test_image_side_alone_needs_no_tokenizer(published: State, tmp_path: Path) -> None:
+    checkpoint = write_pretraining(tmp_path / "checkpoint.tar", published)
+
+    manifest = convert(checkpoint, None, tmp_path / "bundle")
+
+    features, _ = load_model(tmp_path / "bundle").embed(batch())
+    assert features.shape == (1, 1280)
+    assert (dict(manifest.text_encoder), manifest.findings) == ({}, ())
+    assert manifest.licence == "CC-BY-NC-SA-4.0"
 
 
 @pytest.mark.parametrize(
