@@ -96,6 +96,7 @@ def read_pretrained(path: Path, tokenizer_folder: Path | None) -> Pretrained:
     kind, projection_size = _projection_of(state, features, config, origin)
     plan |= projection_plan(kind, "image", features, projection_size)
     text = _text_side(state, content, tokenizer_folder, origin)
+    terms = TERMS[_family(state, text)]
     if text is None:
         left_out = tuple(name for name in state if name.startswith(TEXT_PREFIX))
         state = _without_text(state)
@@ -119,7 +120,7 @@ def read_pretrained(path: Path, tokenizer_folder: Path | None) -> Pretrained:
         text_encoder=text.settings if text else {},
         preprocessing=preprocessing,
         epoch=epoch if isinstance(epoch, int) else None,
-        terms=TERMS[_family(state, text)],
+        terms=terms,
         left_out=left_out,
     )
 
