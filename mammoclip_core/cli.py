@@ -294,14 +294,12 @@ def demonstration(
     """
     with _one_line_errors():
         from mammoclip_core.demonstration import demonstration_bundle, make_demonstration_bundle
-        from mammoclip_core.errors import BundleError
-        from mammoclip_core.manifest import read_manifest
+        from mammoclip_core.manifest import read_manifest, require_empty
 
         if out is None:
             out = demonstration_bundle()
         else:
-            if out.exists() and (not out.is_dir() or any(out.iterdir())):
-                raise BundleError(f"{out} is not empty: name another folder")
+            require_empty(out)
             out.mkdir(parents=True, exist_ok=True)
             make_demonstration_bundle(out)
         _warn(read_manifest(out))

@@ -31,6 +31,7 @@ from mammoclip_core.manifest import (
     HeadEntry,
     Manifest,
     file_sha256,
+    require_empty,
 )
 from mammoclip_core.pretrained_file import (
     BARE_CLASSIFIER,
@@ -86,8 +87,9 @@ def convert(
     Raises
     ------
     CheckpointError
-        A file is damaged, unsafe or of another model, the tokenizer is another model's, or the
-        output folder is in use.
+        A file is damaged, unsafe or of another model, or the tokenizer is another model's.
+    BundleError
+        The output folder is in use.
     """
     require_empty(out)
     tokenizer_folder = None if tokenizer is None else find_tokenizer(tokenizer)
@@ -125,12 +127,6 @@ def convert(
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return written
-
-
-def require_empty(out: Path) -> None:
-    """Refuse a folder for a bundle that holds something; raises CheckpointError."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CheckpointError(f"{out} is not empty: name another folder")
 
 
 def _read_classifier(name: str, path: Path) -> _Classifier:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mammoclip_core.errors import CheckpointError, FetchError
 from mammoclip_core.hub import fetch_file
-from mammoclip_core.manifest import Manifest
+from mammoclip_core.manifest import Manifest, require_empty
 from mammoclip_core.published import PUBLISHED, TERMS, PublishedModel
 
 
@@ -61,15 +61,17 @@ def fetch(
     ------
     FetchError
         A file cannot be had as the hub has it.
+    BundleError
+        The output folder is in use.
     CheckpointError
-        The output folder is in use, or a file is not the model that it should be.
+        A file is not the model that it should be.
     """
-    from mammoclip_core.conversion import convert, require_empty
-
     require_empty(out)
     folder = downloads or downloads_folder()
     tokenizer = [fetch_file(file, folder) for file in model.tokenizer]
     checkpoint = fetch_file(model.checkpoint, folder)
+    from mammoclip_core.conversion import convert
+
     origins = {
         f"hub {model.checkpoint.repository}": checkpoint.commit,
         f"hub {model.tokenizer[0].repository}": tokenizer[0].commit,

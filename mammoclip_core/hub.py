@@ -1,4 +1,4 @@
-"""Files of the model hub on this disk: resumed where they broke off, checked by the hub's digest."""
+"""Files of the model hub on this disk: resumed where they broke off, checked by its digests."""
 
 import hashlib
 import re
@@ -32,7 +32,7 @@ class Fetched:
 def fetch_file(file: HubFile, folder: Path) -> Fetched:
     """Download a file into a folder, or what of it is not there yet.
 
-    Large files are checked by the SHA-256 that the hub reports, small ones, for which it keeps none,
+    Large files are checked by the SHA-256 that the hub reports; small ones, which have none there,
     by git's digest. A download that breaks off is kept and resumed by the next call.
 
     Raises

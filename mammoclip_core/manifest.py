@@ -329,6 +329,12 @@ def write_manifest(manifest: Manifest, bundle: Path) -> None:
     (bundle / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
 
+def require_empty(out: Path) -> None:
+    """Refuse a folder for a new bundle that holds something; raises BundleError."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BundleError(f"{out} is not empty: name another folder")
+
+
 def require_acceptance(manifest: Manifest, accepted: str | None) -> None:
     """Refuse a bundle whose terms of use the settings do not repeat in words.
 

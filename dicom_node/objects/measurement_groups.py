@@ -24,7 +24,14 @@ from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.headers import is_multi_frame
 from dicom_node.objects.outlines import closed_polyline
-from dicom_node.objects.wording import side_of, to_ascii, tracking_id_of, view_of, words_of
+from dicom_node.objects.wording import (
+    method_of,
+    side_of,
+    to_ascii,
+    tracking_id_of,
+    view_of,
+    words_of,
+)
 from mammoclip_core.findings import (
     BreastFindings,
     Finding,
@@ -82,6 +89,7 @@ class GroupBuilder:
             finding_type=codes.code_of(finding),
             finding_sites=_sites(image.laterality),
             algorithm_id=self._algorithm(finding),
+            method=codes.METHODS.get(finding.method),
             measurements=[_score(finding)],
             referenced_region=ImageRegion(
                 graphic_type=GraphicTypeValues.POLYLINE,
@@ -187,7 +195,7 @@ class GroupBuilder:
         ]
         if finding is not None:
             parameters.append(f"finding {words_of(finding.name)}")
-            parameters.append(f"score from {finding.source}, region by {finding.method}")
+            parameters.append(f"score from {finding.source}, region by {method_of(finding)}")
         return AlgorithmIdentification(
             name=to_ascii(self.context.identity.bundle.name, 64),
             version=to_ascii(self.context.identity.bundle.version, 64),

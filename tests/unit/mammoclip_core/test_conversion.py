@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from mammoclip_core.bundle import load_model
 from mammoclip_core.conversion import convert
-from mammoclip_core.errors import CheckpointError
+from mammoclip_core.errors import BundleError, CheckpointError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.heads import finding_of_head
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
@@ -423,7 +423,7 @@ def test_folder_in_use_is_not_written_over(
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "mine.txt").write_text("precious")
 
-    with pytest.raises(CheckpointError, match="not empty"):
+    with pytest.raises(BundleError, match="not empty"):
         converted(published)
 
 
