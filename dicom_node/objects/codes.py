@@ -40,6 +40,7 @@ PIXEL_DATA_COLUMNS: Final = codes.DCM.PixelDataColumns
 CERTAINTY_OF_FINDING: Final = codes.DCM.CertaintyOfFinding
 PROBABILITY_OF_CANCER: Final = codes.DCM.ProbabilityOfCancer
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
+MEASUREMENT_METHOD: Final = codes.SCT.MeasurementMethod
 NARRATIVE_SUMMARY: Final = codes.DCM.NarrativeSummary
 COMMENT: Final = codes.DCM.Comment
 BREAST_COMPOSITION: Final = codes.SCT.BreastComposition

@@ -81,7 +81,7 @@ class GroupBuilder:
         """Write one region by its coordinates (TID 1410)."""
         source = self.sources[image.sop_instance_uid]
         size = (int(source.Rows), int(source.Columns))
-        return PlanarROIMeasurementsAndQualitativeEvaluations(
+        group = PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=TrackingIdentifier(
                 uid=self.context.uids.tracking_uid(image.sop_instance_uid, finding.name, index),
                 identifier=tracking_id_of(image, finding, index),
@@ -99,6 +99,8 @@ class GroupBuilder:
                 ),
             ),
         )
+        _relate_method(group)
+        return group
 
     def _whole_images(self) -> Iterator[Group]:
         """Write what is above its threshold and has no place (TID 1501)."""
@@ -219,6 +221,13 @@ def _score(finding: Finding, algorithm: AlgorithmIdentification | None = None) -
         unit=codes.PERCENT,
         algorithm_id=algorithm,
     )
+
+
+def _relate_method(group: PlanarROIMeasurementsAndQualitativeEvaluations) -> None:
+    """Relate the method as TID 1410 asks: highdicom 0.28 writes CONTAINS."""
+    for item in group[0].ContentSequence:
+        if item.ConceptNameCodeSequence[0].CodeValue == codes.MEASUREMENT_METHOD.value:
+            item.RelationshipType = "HAS CONCEPT MOD"
 
 
 def _sites(laterality: str) -> list[FindingSite]:
