@@ -21,6 +21,10 @@ TEMPERED_SCORING: Final = "tempered"
 SCORINGS: Final = (PUBLISHED_SCORING, TEMPERED_SCORING)
 """Softmax over cosines as they are, or over cosines times the model's temperature factor."""
 
+MAX_AGGREGATION: Final = "max"
+MEAN_AGGREGATION: Final = "mean"
+AGGREGATIONS: Final = (MAX_AGGREGATION, MEAN_AGGREGATION)
+
 BOX_THRESHOLD: Final = 0.2
 """Score above which the authors of the published detectors report a box."""
 
@@ -150,6 +154,8 @@ class FindingEntry:
         Whose embeddings were averaged; empty where each prompt stands alone.
     isotonic : (score, probability) pairs, both increasing
         Calibration by isotonic regression, linear between the pairs, in place of `calibration`.
+    aggregation : ``max`` or ``mean``
+        Of a breast's images: which score speaks for the breast.
     """
 
     name: str
@@ -165,8 +171,11 @@ class FindingEntry:
     labels: tuple[str, ...] = ()
     ensembles: tuple[tuple[str, ...], ...] = ()
     isotonic: tuple[tuple[float, float], ...] = ()
+    aggregation: str = MAX_AGGREGATION
 
     def __post_init__(self) -> None:
+        if self.aggregation not in AGGREGATIONS:
+            raise ValueError(f"{self.name}: aggregation {self.aggregation!r}")
         if self.isotonic and self.calibration is not None:
             raise ValueError(f"{self.name}: two calibrations")
         values = [probability for _, probability in self.isotonic]

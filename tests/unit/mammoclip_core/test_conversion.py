@@ -445,6 +445,7 @@ def test_head_is_preferred_to_prompts(
     assert prediction.scores["malignancy"] == pytest.approx(expected, abs=1e-6)
     entry = manifest.finding("malignancy")
     assert (entry.source, entry.head) == (FindingSource.HEAD, "cancer")
+    assert (entry.aggregation, manifest.finding("mass").aggregation) == ("mean", "max")
     assert manifest.encoder_of(entry) == "cancer"
     assert manifest.encoder_of(manifest.finding("mass")) == "image"
 
