@@ -1,7 +1,4 @@
 import json
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -209,15 +206,6 @@ def test_demonstration_bundle_is_not_written_over_anything(run: Run, tmp_path: P
     assert [item.name for item in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_help_is_quick() -> None:
-    command = [sys.executable, "-c", "from mammoclip_core.cli import main; main()", "--help"]
-
-    started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-
-    assert time.perf_counter() - started < 5
-
-
 def test_checkpoint_is_converted_with_its_head(run: Run, tmp_path: Path) -> None:
     words = tokenizer(tmp_path / "words")
     checkpoint = write_pretraining(
@@ -329,9 +317,9 @@ def test_real_mammogram_has_the_scores_of_its_prepared_picture(
     picture = tmp_path / "prepared.png"
     Image.fromarray(resize(crop, (114, 190), interpolation=INTER_AREA)).save(picture)
 
+    options = ("--bundle", bundle, "--accept", "CC-BY-NC-SA-4.0 research use", "--json")
     found = [
-        from_json(run("image", item, "--bundle", bundle, "--json").stdout).images[0]
-        for item in (mammogram, picture)
+        from_json(run("image", item, *options).stdout).images[0] for item in (mammogram, picture)
     ]
 
     scores = [[item.score for item in image.findings] for image in found]
