@@ -108,6 +108,8 @@ STAGE_SIZES: Final[Mapping[str, tuple[int, ...]]] = {
     "tf_efficientnet_b3": (2, 3, 3, 5, 5, 6, 2),
     "tf_efficientnet_b4": (2, 4, 4, 6, 6, 8, 2),
     "tf_efficientnet_b5": (3, 5, 5, 7, 7, 9, 3),
+    "tf_efficientnet_b6": (3, 6, 6, 8, 8, 11, 3),
+    "tf_efficientnet_b7": (4, 7, 7, 10, 10, 13, 4),
 }
 """Blocks of each stage: the published names count through, timm's begin anew in each stage."""
 

@@ -29,11 +29,18 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from mammoclip_core.bundle import load_model
+from mammoclip_core.checkpoint_layout import (
+    check_named_encoder,
+    encoder_plan,
+    recognise_architecture,
+)
 from mammoclip_core.conversion import convert
 from mammoclip_core.errors import BundleError, CheckpointError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.heads import finding_of_head
+from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
+from mammoclip_core.published import STAGE_SIZES
 
 SIZE = (190, 114)
 Convert = Callable[..., Manifest]
@@ -179,6 +186,56 @@ def test_head_that_predicts_masked_words_is_left_out(
 
     left_out = read_manifest(tmp_path / "bundle").left_out
     assert left_out == (f"{TEXT}cls.predictions.bias",)
+
+
+@pytest.mark.parametrize("architecture", STAGE_SIZES)
+def test_encoder_is_recognised_by_its_tensors(architecture: str) -> None:
+    state = {
+        key: torch.empty(place.shape, device="meta")
+        for key, place in encoder_plan(architecture, "image_encoder.", "").items()
+    }
+
+    assert recognise_architecture(state, "image_encoder.", "x") == architecture
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        ("tf_efficientnet_b5_ns-detect", "tf_efficientnet_b5"),
+        ("tf_efficientnetv2-detect", "tf_efficientnet_b2"),
+        ("efficientnet-b7", "tf_efficientnet_b7"),
+        ("tf_efficientnet_b3_ns-detect", "tf_efficientnet_b3"),
+    ],
+)
+def test_encoder_is_named_in_many_ways(name: str, architecture: str) -> None:
+    check_named_encoder(name, architecture, "x")
+
+    with pytest.raises(CheckpointError, match=f"{name}.*tensors are tf_efficientnet_b1"):
+        check_named_encoder(name, "tf_efficientnet_b1", "x")
+
+
+def test_encoder_of_the_published_size_has_its_features(
+    converted: Convert, words: Path, tmp_path: Path
+) -> None:
+    state = {
+        **encoder_state(architecture="tf_efficientnet_b5"),
+        **bert_state(vocabulary_size(words)),
+        **projections(features=2048),
+        "logit_scale": torch.tensor(2.0),
+    }
+    torch.manual_seed(0)
+    encoder = ImageEncoder("tf_efficientnet_b5").eval()
+
+    manifest = converted(
+        state, configuration(model__image_encoder__name="tf_efficientnet_b5_ns-detect")
+    )
+
+    features, _ = load_model(tmp_path / "bundle").embed(batch())
+    with torch.inference_mode():
+        expected = encoder(torch.from_numpy(batch()))
+    torch.testing.assert_close(torch.from_numpy(features), expected, rtol=1e-4, atol=1e-6)
+    assert len(encoder_plan("tf_efficientnet_b5", "", "")) == 852
+    assert manifest.name == "mammo-clip-b5"
 
 
 def test_text_encoder_without_its_wrapper_is_read(

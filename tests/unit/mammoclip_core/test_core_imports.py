@@ -66,7 +66,7 @@ def test_image_is_answered_without_transformers(
     modules = modules_after_command("image", path, "--bundle", str(demonstration), "--json")
 
     assert "pydicom" in modules
-    assert not {"transformers", "tokenizers", "huggingface_hub"} & modules
+    assert not {"transformers", "tokenizers"} & modules
 
 
 def test_prediction_from_stored_prompts_needs_no_transformers(demonstration: Path) -> None:
