@@ -1,6 +1,7 @@
 """mammoclip-predict: what a bundle says of images, without any DICOM network."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,6 +26,19 @@ BundleOption = Annotated[
     typer.Option(
         envvar="MAMMOCLIP_BUNDLE", help="Bundle folder; the demonstration bundle if not given."
     ),
+]
+BundleOut = Annotated[
+    Path, typer.Option(help="Bundle folder to make; it must not exist or be empty.")
+]
+HeadOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=FILE: a fine-tuned classifier; mass, calcification, cancer or density."
+    ),
+]
+DetectorOption = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=FILE: a published detector; mass or calcification."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -170,13 +184,8 @@ def info(
     Example: mammoclip-predict info bundles/b5 --json
     """
     with _one_line_errors():
-        from mammoclip_core.tables import manifest_table, show
-
         _, manifest = _opened(bundle)
-        if as_json:
-            typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
-        else:
-            show(manifest_table(manifest))
+        _show_manifest(manifest, as_json=as_json)
 
 
 @app.command()
@@ -187,21 +196,18 @@ def convert(
     ],
     *,
     tokenizer: Annotated[
-        str, typer.Option(help="Folder with the text encoder's vocab.txt, or its name on the hub.")
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Bundle folder to make; it must not exist or be empty.")
-    ],
-    head: Annotated[
-        list[str] | None,
+        str | None,
         typer.Option(
-            help="NAME=FILE: a fine-tuned classifier; mass, calcification, cancer or density."
+            help="Folder with the text encoder's tokenizer (vocab.txt, of Mammo-FM tokenizer.json),"
+            " or its name on the hub."
         ),
     ] = None,
-    detector: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=FILE: a published detector; mass or calcification."),
-    ] = None,
+    image_only: Annotated[
+        bool, typer.Option("--image-only", help="Leave the text side out; no tokenizer is needed.")
+    ] = False,
+    out: BundleOut,
+    head: HeadOption = None,
+    detector: DetectorOption = None,
     factor: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Mammo-FActOR weights, safetensors."),
@@ -213,9 +219,10 @@ def convert(
     Example: mammoclip-predict convert b5-model-best-epoch-7.tar --tokenizer bio_clinicalbert/
     --head cancer=cancer.pth --out bundles/b5
     """
+    if image_only == (tokenizer is not None):
+        raise typer.BadParameter("give either --tokenizer or --image-only")
     with _one_line_errors():
         from mammoclip_core.conversion import convert as convert_checkpoint
-        from mammoclip_core.tables import manifest_table, show
 
         manifest = convert_checkpoint(
             checkpoint,
@@ -226,10 +233,52 @@ def convert(
             detectors=_named_files(detector, "--detector"),
         )
         typer.echo(_terms(manifest), err=True)
-        if as_json:
-            typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
-        else:
-            show(manifest_table(manifest))
+        _show_manifest(manifest, as_json=as_json)
+
+
+@app.command()
+def fetch(
+    model: Annotated[str, typer.Argument(help="b5 (the best) or b2 (the light one).")],
+    *,
+    out: BundleOut,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept the terms without being asked.")
+    ] = False,
+    downloads: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the downloaded files. Default: in the user's cache."),
+    ] = None,
+    head: HeadOption = None,
+    detector: DetectorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Download the published weights and their tokenizer from the model hub, and convert them.
+
+    Shows their licence and asks. A download that breaks off is resumed by the next run.
+
+    Example: mammoclip-predict fetch b5 --out bundles/b5
+    """
+    with _one_line_errors():
+        from mammoclip_core.errors import LicenceError
+        from mammoclip_core.fetching import downloads_folder, notice, published_model
+        from mammoclip_core.fetching import fetch as fetch_model
+
+        published = published_model(model)
+        typer.echo(notice(published), err=True)
+        if not accept_licence:
+            if not sys.stdin.isatty():
+                raise LicenceError("nothing is downloaded until you say --accept-licence")
+            if not typer.confirm("Do you accept these terms?", err=True):
+                raise LicenceError("nothing was downloaded")
+        manifest = fetch_model(
+            published,
+            out,
+            downloads=downloads,
+            heads=_named_files(head, "--head"),
+            detectors=_named_files(detector, "--detector"),
+        )
+        typer.echo(f"the downloaded files are kept in {downloads or downloads_folder()}", err=True)
+        _show_manifest(manifest, as_json=as_json)
 
 
 @app.command("demonstration-bundle")
@@ -245,14 +294,12 @@ def demonstration(
     """
     with _one_line_errors():
         from mammoclip_core.demonstration import demonstration_bundle, make_demonstration_bundle
-        from mammoclip_core.errors import BundleError
-        from mammoclip_core.manifest import read_manifest
+        from mammoclip_core.manifest import read_manifest, require_empty
 
         if out is None:
             out = demonstration_bundle()
         else:
-            if out.exists() and (not out.is_dir() or any(out.iterdir())):
-                raise BundleError(f"{out} is not empty: name another folder")
+            require_empty(out)
             out.mkdir(parents=True, exist_ok=True)
             make_demonstration_bundle(out)
         _warn(read_manifest(out))
@@ -270,6 +317,15 @@ def _opened(bundle: Path | None) -> tuple[Path, "Manifest"]:
 
     folder = demonstration_bundle() if bundle is None else bundle
     return folder, read_manifest(folder)
+
+
+def _show_manifest(manifest: "Manifest", *, as_json: bool) -> None:
+    from mammoclip_core.tables import manifest_table, show
+
+    if as_json:
+        typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
+    else:
+        show(manifest_table(manifest))
 
 
 def _named_files(options: list[str] | None, option: str) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from mammoclip_core.bundle import check_weights
 from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
 from mammoclip_core.reading import prepared_files
-from mammoclip_core.text_encoder import DEFAULT_MAX_TOKENS, TextEncoder, Tokenizer
+from mammoclip_core.text_encoder import build_text_encoder, build_tokenizer
 from mammoclip_core.text_model import TEXT_PREFIXES, TextModel
 from mammoclip_core.torch_model import TorchImageModel
 
@@ -82,12 +82,8 @@ def load_text_model(bundle: Path) -> TextModel:
     if not text:
         raise BundleError(f"bundle {manifest.name} has no text encoder: it embeds images only")
     weights = bundle / WEIGHTS_NAME
-    tokenizer = Tokenizer(
-        bundle / TOKENIZER_FOLDER,
-        do_lower_case=text["do_lower_case"],
-        max_tokens=text.get("max_tokens", DEFAULT_MAX_TOKENS),
-    )
-    encoder = TextEncoder(text["config"], text["pooling"])
+    tokenizer = build_tokenizer(text, bundle / TOKENIZER_FOLDER)
+    encoder = build_text_encoder(text)
     model = TextModel(encoder, tokenizer, manifest.projection, manifest.projection_size)
     try:
         check_weights(weights, manifest)

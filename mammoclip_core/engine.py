@@ -132,7 +132,7 @@ class Engine:
 
     def _analysis_of(self, request: StudyRequest, answers: list[_Answer]) -> StudyAnalysis:
         images = tuple(answer.findings for answer in answers)
-        breasts = breasts_of(images)
+        breasts = breasts_of(images, self.manifest.findings)
         return StudyAnalysis(
             findings=StudyFindings(
                 study_instance_uid=request.study_instance_uid,

@@ -4,6 +4,7 @@ CoreError
 ├── PixelError                  one image cannot be turned into pixels; the others can
 ├── BundleError                 a bundle is incomplete, altered or of another format
 ├── CheckpointError             a checkpoint is damaged, unsafe or of another model
+├── FetchError                  published files cannot be had from the model hub as they are there
 ├── PromptFileError             a file of prompts is not of the known form
 ├── LicenceError                a bundle may not be used as asked
 └── FindingsFormatError         a findings document is not one
@@ -24,6 +25,10 @@ class BundleError(CoreError):
 
 class CheckpointError(CoreError):
     """The checkpoint is damaged, would run code, or holds another model than is known."""
+
+
+class FetchError(CoreError):
+    """Published files cannot be had from the model hub, or are not what it says they are."""
 
 
 class PromptFileError(CoreError):

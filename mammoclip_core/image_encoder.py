@@ -17,6 +17,8 @@ NOMINAL_SIZES: Final[Mapping[str, int]] = {
     "tf_efficientnet_b3": 300,
     "tf_efficientnet_b4": 380,
     "tf_efficientnet_b5": 456,
+    "tf_efficientnet_b6": 528,
+    "tf_efficientnet_b7": 600,
 }
 """Square input in pixels for which each architecture's padding was fixed."""
 

@@ -60,6 +60,7 @@ def settings_sha256(manifest: Manifest, engine_name: str, precision: str) -> str
                 entry.prompts,
                 entry.ensembles,
                 entry.labels,
+                entry.aggregation,
             ]
             for entry in manifest.findings
         ],

@@ -29,7 +29,7 @@ from dicom_node.objects.overlay import (
 )
 from dicom_node.objects.palette import RGB
 from dicom_node.objects.rendering import DisplayPicture
-from dicom_node.objects.wording import score_text, view_of, words_of
+from dicom_node.objects.wording import methods_text, score_text, view_of, words_of
 from mammoclip_core.findings import Finding, Heatmap, ImageFindings
 
 LEAST_COLUMNS: Final = 760
@@ -146,7 +146,7 @@ def _foot(
     lines = finding_lines(image, context.colors)
     texts = [model_line(context.identity)]
     if any(finding.regions for finding in image.findings):
-        texts.insert(0, ATTENTION_REMARK)
+        texts.insert(0, f"{ATTENTION_REMARK} {methods_text(image.findings)}.")
     remarks: list[Line] = [
         (line, DIM)
         for text in texts

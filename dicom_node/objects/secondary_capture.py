@@ -17,7 +17,7 @@ from dicom_node.objects.overlay import PictureStyle, Placement
 from dicom_node.objects.picture import compose
 from dicom_node.objects.rendering import render
 from dicom_node.objects.uids import ResultKind
-from dicom_node.objects.wording import RESEARCH_MARK
+from dicom_node.objects.wording import RESEARCH_MARK, methods_text
 from mammoclip_core.findings import Heatmap, ImageFindings
 
 _LOSSY_KEYWORDS: Final = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
@@ -72,7 +72,11 @@ def build_secondary_capture(
     capture.PatientOrientation = list(patient_orientation_of(source) or ())
     capture.BurnedInAnnotation = "YES"
     capture.RecognizableVisualFeatures = "NO"
-    capture.DerivationDescription = _description(picture.placement, style)
+    capture.DerivationDescription = _description(picture.placement, style, image)
+    shown = [finding.method for finding in image.findings if finding.regions]
+    methods = [codes.METHODS[method] for method in dict.fromkeys(shown) if method in codes.METHODS]
+    if methods:
+        capture.DerivationCodeSequence = [coded(method) for method in methods]
     capture.SourceImageSequence = [source_item(source, image)]
     copy_lossy_compression(capture, [source])
     # SC Equipment (PS3.3 C.8.6.1)
@@ -102,11 +106,13 @@ _SHOWN: Final = {
 }
 
 
-def _description(placement: Placement, style: PictureStyle) -> str:
+def _description(placement: Placement, style: PictureStyle, image: ImageFindings) -> str:
+    methods = methods_text(image.findings)
     return (
         f"{RESEARCH_MARK}. Rendered image with the model's attention {_SHOWN[style]}. "
         f"Its first pixel begins at column {placement.column_offset}, row {placement.row_offset}; "
         f"scale {placement.column_scale:.4f}, {placement.row_scale:.4f}. Not for measurement."
+        + (f" {methods}." if methods else "")
     )
 
 

@@ -21,7 +21,14 @@ from dicom_node.objects.headers import coded, is_multi_frame, software_versions,
 from dicom_node.objects.outlines import fill
 from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
 from dicom_node.objects.uids import ResultKind
-from dicom_node.objects.wording import RESEARCH_MARK, to_ascii, tracking_id_of, view_of, words_of
+from dicom_node.objects.wording import (
+    RESEARCH_MARK,
+    method_of,
+    to_ascii,
+    tracking_id_of,
+    view_of,
+    words_of,
+)
 from mammoclip_core.findings import Finding, ImageFindings, Region
 
 _SOURCE_KEYWORDS: Final = (
@@ -123,6 +130,11 @@ def _describe(
         anatomic_regions=[codes.BREAST],
         display_color=CIELabColor.from_rgb(*context.colors[finding.name]),
     )
+    segment.SegmentDescription = f"Region by {method_of(finding)}"
+    method = codes.METHODS.get(finding.method)
+    if method is not None:
+        algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
+        algorithm.AlgorithmNameCodeSequence = [coded(method)]
     side = codes.LATERALITIES.get(image.laterality)
     if side is not None:
         segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [coded(side)]
