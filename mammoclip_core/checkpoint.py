@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from mammoclip_core.errors import CheckpointError
-
-_NAMED_AT_MOST: Final = 10
+from mammoclip_core.tensor_names import listed
 
 _READING_ERRORS: Final = (
     ArithmeticError,
@@ -146,29 +145,6 @@ def tensors_of(content: Mapping[str, Any], key: str, origin: str) -> dict[str, T
     prefix = "module."
     wrapped = all(name.startswith(prefix) for name in state)
     return {name.removeprefix(prefix) if wrapped else name: value for name, value in state.items()}
-
-
-def listed(names: Any, at_most: int = _NAMED_AT_MOST) -> str:
-    """Name some things in order, and count the rest."""
-    ordered = sorted(names)
-    more = len(ordered) - at_most
-    return ", ".join(ordered[:at_most]) + (f" and {more} more" if more > 0 else "")
-
-
-def tensor_differences(
-    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
-) -> str:
-    """Tell which tensors are missing, unknown or of another shape; empty if all are as expected."""
-    complaints = {
-        "missing": expected.keys() - found.keys(),
-        "unknown": found.keys() - expected.keys(),
-        "of another shape": {
-            f"{name} {found[name]} instead of {expected[name]}"
-            for name in expected.keys() & found.keys()
-            if expected[name] != found[name]
-        },
-    }
-    return "; ".join(f"{word}: {listed(names)}" for word, names in complaints.items() if names)
 
 
 def _check_container(path: Path) -> None:
