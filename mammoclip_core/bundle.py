@@ -11,7 +11,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mammoclip_core.tensor_names import tensor_differences
 from mammoclip_core.detector import Detector, detector_prefix
 from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.errors import BundleError
@@ -29,6 +28,7 @@ from mammoclip_core.manifest import (
     write_manifest,
 )
 from mammoclip_core.model import MammoClip
+from mammoclip_core.tensor_names import tensor_differences
 from mammoclip_core.torch_boxes import TorchBoxModel
 from mammoclip_core.torch_model import TorchImageModel
 
