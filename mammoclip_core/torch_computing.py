@@ -141,15 +141,15 @@ def fold_batch_norms(encoder: ImageEncoder) -> None:
 
     What is left in its place is its activation; a folded encoder stays as it is.
     """
-    convolution = ""
+    last: tuple[str, nn.Conv2d] | None = None
     for name, module in list(encoder.named_modules()):
         if isinstance(module, nn.Conv2d):
-            convolution = name
-        elif isinstance(module, nn.BatchNorm2d):
-            before = encoder.get_submodule(convolution)
-            dtype = module.weight.dtype
-            folded = fuse_conv_bn_eval(before.double(), module.double()).to(dtype)
-            _replace(encoder, convolution, folded)
+            last = name, module
+        elif isinstance(module, nn.BatchNorm2d) and last is not None:
+            convolution_name, convolution = last
+            dtype = convolution.weight.dtype
+            folded = fuse_conv_bn_eval(convolution.double(), module.double()).to(dtype)
+            _replace(encoder, convolution_name, folded)
             _replace(encoder, name, module.get_submodule("act"))
 
 
