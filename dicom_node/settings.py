@@ -97,6 +97,12 @@ class ModelSettings(_Section):
     """The bundle's terms in words, for example "CC-BY-NC-SA-4.0 research use"."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    precision: Literal["exact", "bfloat16", "float16"] = "exact"
+    """exact (float32), or half as many bytes for speed; float16 on a GPU only."""
+    compile: bool = False
+    """Compile the model at its first study, which takes minutes; pays on a GPU."""
+    deterministic: bool = False
+    """Refuse operations that may give other bits when they are repeated."""
 
 
 class LedgerSettings(_Section):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mammoclip_core.computing import ComputingOptions, Precision
+
 if TYPE_CHECKING:
     from mammoclip_core.manifest import Manifest
 
@@ -25,6 +27,10 @@ BundleOption = Annotated[
     typer.Option(
         envvar="MAMMOCLIP_BUNDLE", help="Bundle folder; the demonstration bundle if not given."
     ),
+]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(help="Numbers of the image encoder: exact is float32; float16 on a GPU only."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -50,6 +56,7 @@ def image(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    precision: PrecisionOption = Precision.EXACT,
     as_json: JsonOption = False,
     json_out: Annotated[
         Path | None, typer.Option(help="Write the findings document to this file.")
@@ -75,13 +82,14 @@ def image(
         folder, manifest = _opened(bundle)
         request = request_from(paths, study)
         _accept(manifest, accept)
+        options = ComputingOptions(precision=precision)
         if prompts is None:
-            engine = load_engine(folder, device=device)
+            engine = load_engine(folder, device=device, options=options)
         else:
             from mammoclip_core.asking import engine_asking
             from mammoclip_core.prompt_file import read_prompt_file
 
-            engine = engine_asking(folder, read_prompt_file(prompts), device)
+            engine = engine_asking(folder, read_prompt_file(prompts), device, options)
         analysis = engine.analyze(request)
         document = to_json(analysis.findings)
         if json_out is not None:
@@ -107,6 +115,7 @@ def embed(
     out: Annotated[Path, typer.Option(help="npz file to write: files, features, embeddings.")],
     bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    precision: PrecisionOption = Precision.EXACT,
 ) -> None:
     """Write the pooled features and the unit embeddings of images.
 
@@ -122,7 +131,8 @@ def embed(
 
         folder, manifest = _opened(bundle)
         _accept(manifest, None)
-        result = embed_files(load_model(folder, device), files)
+        options = ComputingOptions(precision=precision)
+        result = embed_files(load_model(folder, device, options), files)
         if result.files:
             np.savez_compressed(
                 out,

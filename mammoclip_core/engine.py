@@ -118,6 +118,11 @@ class Engine:
     engine_name, precision : words
         What computes, and in which numbers: part of the digest of the settings.
     boxes : the detectors, where the bundle names any
+
+    Attributes
+    ----------
+    computed_by : words
+        What computes, in which numbers: ``torch float32``.
     """
 
     def __init__(
@@ -137,6 +142,7 @@ class Engine:
         self._decode_threads = decode_threads
         self._batch_size = batch_size
         self.manifest: Manifest = model.manifest
+        self.computed_by = f"{engine_name} {precision}"
         self.settings_sha256 = settings_sha256(model.manifest, engine_name, precision)
 
     def analyze(self, request: StudyRequest) -> StudyAnalysis:
