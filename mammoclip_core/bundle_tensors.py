@@ -1,20 +1,30 @@
 """The tensors of a bundle in numpy: which ones its manifest promises, checked and read."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from mammoclip_core.anchors import ANCHORS_A_CELL
 from mammoclip_core.efficientnet import DYNAMIC_PADDING, EfficientNet, Shapes
 from mammoclip_core.errors import BundleError
 from mammoclip_core.factor import factor_name, factor_shapes
 from mammoclip_core.findings import FindingSource
-from mammoclip_core.manifest import PROMPTS_NAME, WEIGHTS_NAME, Manifest, file_sha256
+from mammoclip_core.manifest import (
+    PROMPTS_NAME,
+    TOKENIZER_FOLDER,
+    WEIGHTS_NAME,
+    Manifest,
+    file_sha256,
+    write_manifest,
+)
 from mammoclip_core.map_projection import projection_shapes
 from mammoclip_core.tensor_names import tensor_differences
 
@@ -155,6 +165,36 @@ def read_prompts(bundle: Path, manifest: Manifest) -> Tensors:
         path,
     )
     return prompts
+
+
+def write_arrays(
+    tensors: Mapping[str, NDArray[Any]],
+    manifest: Manifest,
+    prompts: Mapping[str, NDArray[Any]],
+    tokenizer_folder: Path | None,
+    folder: Path,
+) -> Manifest:
+    """Write a bundle into an existing empty folder, the manifest last.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Its `weights_sha256` is replaced.
+    prompts : (P, D) embeddings of L2 norm 1 by finding
+
+    Returns
+    -------
+    Manifest
+        As written, with the digest of the weights.
+    """
+    if tokenizer_folder is not None:
+        shutil.copytree(tokenizer_folder, folder / TOKENIZER_FOLDER)
+    save_file(dict(prompts), folder / PROMPTS_NAME)
+    digest = file_sha256(folder / PROMPTS_NAME)
+    save_file(dict(tensors), folder / WEIGHTS_NAME, metadata={PROMPTS_SHA256: digest})
+    written = replace(manifest, weights_sha256=file_sha256(folder / WEIGHTS_NAME))
+    write_manifest(written, folder)
+    return written
 
 
 def check_weights(weights: Path, manifest: Manifest) -> None:

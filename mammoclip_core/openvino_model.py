@@ -22,7 +22,7 @@ from mammoclip_core.bundle_tensors import (
 )
 from mammoclip_core.detector_pixels import INPUT_SIDE
 from mammoclip_core.efficientnet import DYNAMIC_PADDING, EfficientNet
-from mammoclip_core.errors import BundleError
+from mammoclip_core.errors import ComputingError
 from mammoclip_core.factor import factor_weights
 from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.map_model import MapHead, MapModel
@@ -129,8 +129,9 @@ def load_openvino(
     Raises
     ------
     BundleError
-        A file is missing or altered, its tensors are not those of the manifest's model, or the
-        processor does not compute in the precision asked for.
+        A file is missing or altered, or its tensors are not those of the manifest's model.
+    ComputingError
+        The processor does not compute in the precision asked for.
     """
     options = options or OpenVinoOptions()
     manifest = read_manifest(bundle)
@@ -145,12 +146,12 @@ def compiled(graph: ov.Model, options: OpenVinoOptions) -> ov.CompiledModel:
 
     Raises
     ------
-    BundleError
+    ComputingError
         The precision is not known, or the processor does not have it.
     """
     precision = PRECISIONS.get(options.precision)
     if precision is None:
-        raise BundleError(f"precision {options.precision!r} is none of {', '.join(PRECISIONS)}")
+        raise ComputingError(f"precision {options.precision!r} is none of {', '.join(PRECISIONS)}")
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": "LATENCY",
@@ -161,7 +162,9 @@ def compiled(graph: ov.Model, options: OpenVinoOptions) -> ov.CompiledModel:
         settings["INFERENCE_NUM_THREADS"] = options.threads
     result = ov.Core().compile_model(graph, "CPU", settings)
     if result.get_property("INFERENCE_PRECISION_HINT") != precision:
-        raise BundleError(f"this processor does not compute in {options.precision}: take float32")
+        raise ComputingError(
+            f"this processor does not compute in {options.precision}: take float32"
+        )
     return result
 
 
