@@ -245,8 +245,7 @@ def _stages(channels: int, width: float, depth: float) -> Iterator[tuple[Block, 
             blocks.append(
                 _block(
                     f"blocks.{number}.{position}",
-                    channels,
-                    outputs,
+                    (channels, outputs),
                     kernel,
                     stride if position == 0 else 1,
                     expansion,
@@ -256,7 +255,8 @@ def _stages(channels: int, width: float, depth: float) -> Iterator[tuple[Block, 
         yield tuple(blocks)
 
 
-def _block(name: str, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> Block:
+def _block(name: str, channels: tuple[int, int], kernel: int, stride: int, expansion: int) -> Block:
+    inputs, outputs = channels
     wide = inputs * expansion
     is_expanded = expansion > 1
     norms = iter(f"{name}.bn{number}" for number in (1, 2, 3))

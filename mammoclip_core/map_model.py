@@ -1,6 +1,6 @@
 """From feature maps to predictions: similarities, heads, class activation and Mammo-FActOR."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -163,7 +163,10 @@ class MapModel:
                 continue
             negative, positive = self._prompts[entry.name]
             weights = self._projection.channel_weights(features, positive - negative)
-            _activate(entry, self._encoder, maps, weights, size, gathered)
+            for item, values in zip(
+                gathered, _looked_at(self._encoder, maps, weights, size), strict=True
+            ):
+                item.activations[entry.name] = values
 
     def _attribute(
         self, entry: FactorEntry, maps: Array, size: tuple[int, int], gathered: list[_Gathered]
@@ -188,7 +191,10 @@ class MapModel:
         if entry.is_class_set or not self._localises or entry.name in gathered[0].activations:
             return
         weights = np.broadcast_to(head.weight[0], (len(maps), len(head.weight[0])))
-        _activate(entry, head.encoder, maps, weights, size, gathered)
+        for item, values in zip(
+            gathered, _looked_at(head.encoder, maps, weights, size), strict=True
+        ):
+            item.activations[entry.name] = values
 
 
 def pooled(maps: Array) -> Array:
@@ -208,18 +214,12 @@ def sigmoid(value: float) -> float:
     return float(0.5 * (1.0 + np.tanh(0.5 * value)))
 
 
-def _activate(
-    entry: FindingEntry,
-    encoder: MapEncoder,
-    maps: Array,
-    weights: Array,
-    size: tuple[int, int],
-    gathered: list[_Gathered],
-) -> None:
-    """Localise a finding by what each channel adds to its similarity or logit."""
-    for item, feature_map, row in zip(gathered, maps, weights, strict=True):
-        values = class_activation(feature_map, row)
-        item.activations[entry.name] = _on_input(encoder, values, size)
+def _looked_at(
+    encoder: MapEncoder, maps: Array, weights: Array, size: tuple[int, int]
+) -> Iterator[Array]:
+    """Yield where each image speaks for a finding, by what each channel adds to it."""
+    for feature_map, row in zip(maps, weights, strict=True):
+        yield _on_input(encoder, class_activation(feature_map, row), size)
 
 
 def _on_input(encoder: MapEncoder, values: Array, size: tuple[int, int]) -> Array:

@@ -162,9 +162,7 @@ def compiled(graph: ov.Model, options: OpenVinoOptions) -> ov.CompiledModel:
         settings["INFERENCE_NUM_THREADS"] = options.threads
     result = ov.Core().compile_model(graph, "CPU", settings)
     if result.get_property("INFERENCE_PRECISION_HINT") != precision:
-        raise ComputingError(
-            f"this processor does not compute in {options.precision}: take float32"
-        )
+        raise ComputingError(f"this processor does not compute in {options.precision}")
     return result
 
 
