@@ -3,22 +3,15 @@
 import sys
 from pathlib import Path
 
-from mammoclip_core.engine import Engine
+from mammoclip_core.engine_name import EngineName
+from mammoclip_core.engines import load_engine
 from mammoclip_core.requests import request_from
 
 
 def main() -> None:
     """Load a bundle by the engine named, analyse one file, print the highest score."""
-    way, bundle, image = sys.argv[1:]
-    if way == "openvino":
-        from mammoclip_core.openvino_model import load_openvino
-
-        model, boxes = load_openvino(Path(bundle))
-        engine = Engine(model, boxes=boxes)
-    else:
-        from mammoclip_core.bundle import load_engine
-
-        engine = load_engine(Path(bundle))
+    name, bundle, image = sys.argv[1:]
+    engine = load_engine(Path(bundle), engine=EngineName(name))
     (found,) = engine.analyze(request_from([Path(image)])).findings.analysed
     print(max(finding.score for finding in found.findings), flush=True)
 

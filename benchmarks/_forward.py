@@ -52,29 +52,20 @@ def forward(
 
 def loaded(way: str, bundle: Path, device: str, threads: int) -> Embed:
     """Load a bundle in one of the ways."""
-    if way.startswith("openvino"):
-        from mammoclip_core.openvino_model import OpenVinoOptions, load_openvino
-
-        precision = "bfloat16" if way.endswith("bfloat16") else "float32"
-        embed: Embed = load_openvino(bundle, OpenVinoOptions(precision=precision, threads=threads))[
-            0
-        ].embed
-        return embed
-    import torch
-
-    torch.set_num_threads(threads)
     if way.startswith("official"):
-        return official(bundle, device, is_half=way.endswith("float16"))
-    from mammoclip_core.bundle import load_model
+        return official(bundle, device, threads, is_half=way.endswith("float16"))
     from mammoclip_core.computing import ComputingOptions, Precision
+    from mammoclip_core.engine_name import EngineName
+    from mammoclip_core.engines import load_model
 
+    words = way.split()
     options = ComputingOptions(
-        precision=Precision(way.rpartition(" ")[2]), is_compiled="compiled" in way
+        precision=Precision(words[-1]), is_compiled="compiled" in words, threads=threads
     )
-    return load_model(bundle, device, options).embed
+    return load_model(bundle, engine=EngineName(words[0]), device=device, options=options).embed
 
 
-def official(bundle: Path, device: str, *, is_half: bool) -> Embed:
+def official(bundle: Path, device: str, threads: int, *, is_half: bool) -> Embed:
     """Load a bundle into the authors' arithmetic, on a GPU under automatic float16 as they do."""
     import torch
     from _official import official_arithmetic
@@ -83,6 +74,7 @@ def official(bundle: Path, device: str, *, is_half: bool) -> Embed:
     from mammoclip_core.image_encoder import ImageEncoder
     from mammoclip_core.manifest import WEIGHTS_NAME, read_manifest
 
+    torch.set_num_threads(threads)
     manifest = read_manifest(bundle)
     tensors = load_file(bundle / WEIGHTS_NAME)
     with torch.device("meta"):

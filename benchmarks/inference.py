@@ -28,7 +28,7 @@ CPU_WAYS = (
     "official",
     "torch exact",
     "torch bfloat16",
-    "openvino float32",
+    "openvino exact",
     "openvino bfloat16",
 )
 COMPILED_ON_CPU = ("torch compiled exact", "torch compiled bfloat16")
@@ -83,7 +83,7 @@ def main(
     ways = list(GPU_WAYS if device != "cpu" else CPU_WAYS)
     if compiled and device == "cpu":
         ways += COMPILED_ON_CPU
-    if find_spec("openvino") is None or find_spec("mammoclip_core.openvino_model") is None:
+    if find_spec("openvino") is None:
         ways = [way for way in ways if not way.startswith("openvino")]
     rounds = 1 if quick else rounds
     preprocessing = preprocessing_of(rows, columns)
@@ -178,7 +178,7 @@ def forward_rows(
     for (size, way), mine in figures.items():
         anchor = figures[size, anchor_way]
         best = min(mine.seconds) / size
-        numbers = "float32" if way.endswith(("official", "exact", "float32")) else "bfloat16"
+        numbers = "float32" if way.endswith(("official", "exact")) else "bfloat16"
         details = {
             "encoder": encoder,
             "batch": size,

@@ -30,7 +30,7 @@ class ComputingOptions:
     is_deterministic : bool
         Refuse whatever may give other bits for the same images in the same batches.
     threads : 0 or more
-        Of the CPU engine; 0 takes every core that the process may use.
+        Of the CPU, for the whole process; 0 takes every core that it may use.
     """
 
     precision: Precision = Precision.EXACT

@@ -51,6 +51,8 @@ class TorchComputer:
             raise ComputingError("float16 is for GPUs: on a CPU choose exact or bfloat16")
         self._dtype = _DTYPES[self.options.precision]
         self._compiled: dict[ImageEncoder, _FeatureMap] = {}
+        if self.options.threads:
+            torch.set_num_threads(self.options.threads)
         if self.options.is_deterministic:
             # cuBLAS reads it when it is first used, and is not repeatable without.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
