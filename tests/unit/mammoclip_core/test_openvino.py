@@ -14,6 +14,7 @@ import pytest
 import torch
 from checkpoint_factory import (
     classifier_state,
+    configuration,
     pretraining_state,
     tokenizer,
     vocabulary_size,
@@ -165,12 +166,6 @@ def full_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = tokenizer(folder / "words")
     state = pretraining_state(vocabulary_size(words), "mlp")
     torch.manual_seed(4)
-    factor = {
-        factor_name("suspicious_calcification", name): torch.randn(shape) / 5
-        for name, shape in factor_shapes(6 * 4, 8).items()
-    }
-    from checkpoint_factory import configuration
-
     config = configuration(model__projection_head__name="mlp")
     cells = EfficientNet("tf_efficientnet_b0").map_size(190, 114)
     factor = {
