@@ -122,7 +122,8 @@ def _unit(values: Array) -> Array:
 
 def _length(values: Array) -> Array:
     lengths = np.linalg.norm(values, axis=1, keepdims=True).astype(np.float32)
-    return np.maximum(lengths, np.float32(_SHORTEST))
+    centred_unit: Array = np.maximum(lengths, np.float32(_SHORTEST))
+    return centred_unit
 
 
 def _normal_share(values: Array) -> Array:
