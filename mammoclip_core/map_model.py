@@ -199,7 +199,8 @@ class MapModel:
 
 def pooled(maps: Array) -> Array:
     """Average (B, C, H, W) feature maps over their cells."""
-    return maps.mean(axis=(2, 3))
+    features: Array = maps.mean(axis=(2, 3))
+    return features
 
 
 def softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:

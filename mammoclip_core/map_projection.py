@@ -116,11 +116,14 @@ def _standardised(values: Array) -> tuple[Array, Array]:
 
 
 def _unit(values: Array) -> Array:
-    return values / _length(values)
+    unit: Array = values / _length(values)
+    return unit
 
 
 def _length(values: Array) -> Array:
-    return np.maximum(np.linalg.norm(values, axis=1, keepdims=True), np.float32(_SHORTEST))
+    lengths = np.linalg.norm(values, axis=1, keepdims=True).astype(np.float32)
+    centred_unit: Array = np.maximum(lengths, np.float32(_SHORTEST))
+    return centred_unit
 
 
 def _normal_share(values: Array) -> Array:
@@ -135,4 +138,5 @@ def _gelu(values: Array) -> Array:
 
 def _gelu_slope(values: Array) -> Array:
     density = np.exp(-(values**2) / 2) / np.float32(math.sqrt(2 * math.pi))
-    return _normal_share(values) + values * density
+    slope: Array = (_normal_share(values) + values * density).astype(np.float32)
+    return slope
