@@ -76,6 +76,7 @@ def main(
 
     Example: python benchmarks/inference.py --rounds 5 --json inference.json
     """
+    conditions = machine()
     threads = threads or len(os.sched_getaffinity(0))
     rows, columns = (380, 228) if quick else (1520, 912)
     names = ["b2"] if quick else encoders.split(",")
@@ -120,8 +121,7 @@ def main(
             times = 1 if quick else COLD_ROUNDS
             result += cold_rows(engines, largest, paths[0], threads=threads, rounds=times)
     result += overlap_rows(paths, preprocessing, 2 if quick else 3)
-    conditions = {
-        **machine(),
+    conditions |= {
         "load_after": round(os.getloadavg()[0], 2),
         "device": device,
         "threads": threads,
