@@ -97,6 +97,16 @@ class ModelSettings(_Section):
     """The bundle's terms in words, for example "CC-BY-NC-SA-4.0 research use"."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    """auto: torch on a GPU; on a CPU OpenVINO where it is installed, else torch."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Of OpenVINO in each worker process; 0 takes every core."""
+    precision: Literal["exact", "bfloat16", "float16"] = "exact"
+    """exact (float32), or half as many bytes for speed; float16 on a GPU only."""
+    compile: bool = False
+    """Compile the model at its first study, which takes minutes; pays on a GPU."""
+    deterministic: bool = False
+    """Refuse operations that may give other bits when they are repeated."""
 
 
 class LedgerSettings(_Section):

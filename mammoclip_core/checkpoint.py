@@ -10,8 +10,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from mammoclip_core.checkpoint_container import check_container, listed
+from mammoclip_core.checkpoint_container import check_container
 from mammoclip_core.errors import CheckpointError
+from mammoclip_core.tensor_names import listed
 
 _READING_ERRORS: Final = (
     ArithmeticError,
@@ -142,22 +143,6 @@ def tensors_of(content: Mapping[str, Any], key: str, origin: str) -> dict[str, T
     prefix = "module."
     wrapped = all(name.startswith(prefix) for name in state)
     return {name.removeprefix(prefix) if wrapped else name: value for name, value in state.items()}
-
-
-def tensor_differences(
-    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
-) -> str:
-    """Tell which tensors are missing, unknown or of another shape; empty if all are as expected."""
-    complaints = {
-        "missing": expected.keys() - found.keys(),
-        "unknown": found.keys() - expected.keys(),
-        "of another shape": {
-            f"{name} {found[name]} instead of {expected[name]}"
-            for name in expected.keys() & found.keys()
-            if expected[name] != found[name]
-        },
-    }
-    return "; ".join(f"{word}: {listed(names)}" for word, names in complaints.items() if names)
 
 
 def _is_plain_tensor(value: Any) -> bool:

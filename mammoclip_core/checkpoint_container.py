@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from mammoclip_core.errors import CheckpointError
+from mammoclip_core.tensor_names import listed
 
 _MOST_PICKLE_BYTES: Final = 1 << 26
 """The largest published one, with its optimizer's state, has half a million bytes."""
@@ -74,13 +75,6 @@ def check_container(path: Path, further_names: Collection[str]) -> None:
             f"{path.name} is refused: it names code beyond tensors and plain values: "
             f"{listed(unsafe)}"
         )
-
-
-def listed(names: Collection[str], at_most: int = 10) -> str:
-    """Name some things in order, and count the rest."""
-    ordered = sorted(names)
-    more = len(ordered) - at_most
-    return ", ".join(ordered[:at_most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _pickle_of(archive: zipfile.ZipFile, path: Path) -> bytes:

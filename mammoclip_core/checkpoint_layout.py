@@ -10,12 +10,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from mammoclip_core.checkpoint import tensor_differences
-from mammoclip_core.checkpoint_container import listed
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.projection import build_projection
 from mammoclip_core.published import ENCODER_NAMES, STAGE_SIZES, published_keys
+from mammoclip_core.tensor_names import listed, tensor_differences
 from mammoclip_core.text_encoder import POOLINGS
 
 IMAGE_PREFIX: Final = "image_encoder."

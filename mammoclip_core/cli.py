@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mammoclip_core.computing import ComputingOptions, Precision
+from mammoclip_core.engine_name import EngineName
+
 if TYPE_CHECKING:
     from mammoclip_core.manifest import Manifest
 
@@ -40,6 +43,14 @@ DetectorOption = Annotated[
     list[str] | None,
     typer.Option(help="NAME=FILE: a published detector; mass or calcification."),
 ]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(help="Numbers of the image encoder: exact is float32; float16 on a GPU only."),
+]
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(help="What computes; auto: torch on a GPU, OpenVINO on a CPU where installed."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -64,6 +75,8 @@ def image(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    engine: EngineOption = EngineName.AUTO,
+    precision: PrecisionOption = Precision.EXACT,
     as_json: JsonOption = False,
     json_out: Annotated[
         Path | None, typer.Option(help="Write the findings document to this file.")
@@ -80,7 +93,7 @@ def image(
     2 for wrong usage.
     """
     with _one_line_errors():
-        from mammoclip_core.bundle import load_engine
+        from mammoclip_core.engines import load_engine, require_torch
         from mammoclip_core.findings import to_json
         from mammoclip_core.heatmaps import write_heatmaps
         from mammoclip_core.requests import request_from
@@ -89,14 +102,16 @@ def image(
         folder, manifest = _opened(bundle)
         request = request_from(paths, study)
         _accept(manifest, accept)
+        options = ComputingOptions(precision=precision)
         if prompts is None:
-            engine = load_engine(folder, device=device)
+            loaded = load_engine(folder, engine=engine, device=device, options=options)
         else:
+            require_torch("asking other prompts than the bundle's")
             from mammoclip_core.asking import engine_asking
             from mammoclip_core.prompt_file import read_prompt_file
 
-            engine = engine_asking(folder, read_prompt_file(prompts), device)
-        analysis = engine.analyze(request)
+            loaded = engine_asking(folder, read_prompt_file(prompts), device, options)
+        analysis = loaded.analyze(request)
         document = to_json(analysis.findings)
         if json_out is not None:
             json_out.write_text(document + "\n", encoding="utf-8")
@@ -121,6 +136,8 @@ def embed(
     out: Annotated[Path, typer.Option(help="npz file to write: files, features, embeddings.")],
     bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    engine: EngineOption = EngineName.AUTO,
+    precision: PrecisionOption = Precision.EXACT,
 ) -> None:
     """Write the pooled features and the unit embeddings of images.
 
@@ -131,12 +148,14 @@ def embed(
     with _one_line_errors():
         import numpy as np
 
-        from mammoclip_core.bundle import load_model
         from mammoclip_core.embedding import embed_files
+        from mammoclip_core.engines import load_model
 
         folder, manifest = _opened(bundle)
         _accept(manifest, None)
-        result = embed_files(load_model(folder, device), files)
+        options = ComputingOptions(precision=precision)
+        model = load_model(folder, engine=engine, device=device, options=options)
+        result = embed_files(model, files)
         if result.files:
             np.savez_compressed(
                 out,

@@ -12,7 +12,6 @@ from torch import Tensor
 from mammoclip_core import projection
 from mammoclip_core.checkpoint import read_checkpoint, tensors_of
 from mammoclip_core.checkpoint_bert import bert_side, is_bert
-from mammoclip_core.checkpoint_container import listed
 from mammoclip_core.checkpoint_layout import (
     IMAGE_PREFIX,
     TEXT_PREFIX,
@@ -29,6 +28,7 @@ from mammoclip_core.checkpoint_modernbert import is_modernbert, modernbert_side
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.manifest import Preprocessing
 from mammoclip_core.published import TERMS, Terms
+from mammoclip_core.tensor_names import listed
 
 CLASSIFIER: Final = "classifier.classification_head."
 BARE_CLASSIFIER: Final = "_fc."
