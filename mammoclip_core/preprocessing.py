@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.findings import Box
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.pixels import StoredImage
+from mammoclip_core.stored_image import StoredImage
 
 PUBLISHED_ROWS: Final = 1520
 PUBLISHED_COLUMNS: Final = 912

@@ -86,7 +86,7 @@ def test_frame_that_does_not_exist_is_refused(frame: object) -> None:
     document = json.loads(to_json(STUDY))
     document["images"][0]["findings"][0]["frame"] = frame
 
-    with pytest.raises(FindingsFormatError, match="frame|not supported"):
+    with pytest.raises(FindingsFormatError, match=r"frame|not supported"):
         from_json(json.dumps(document))
 
 
