@@ -11,7 +11,7 @@ import numpy as np
 
 from mammoclip_core.aggregation import breasts_of, study_of
 from mammoclip_core.detector_pixels import to_detector_input
-from mammoclip_core.errors import PixelError
+from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.findings import (
     Heatmap,
     ImageFindings,
@@ -20,10 +20,11 @@ from mammoclip_core.findings import (
     StudyFindings,
 )
 from mammoclip_core.interpretation import findings_of, on_extent, settings_sha256, shown_names
-from mammoclip_core.manifest import Manifest
+from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
 from mammoclip_core.preprocessing import PreparedImage, prepare
 from mammoclip_core.reading import read_image
+from mammoclip_core.tomosynthesis import merged
 
 __all__ = ["Engine", "ImageModel", "ImageToAnalyse", "Prediction", "StudyRequest"]
 
@@ -107,8 +108,23 @@ class Engine:
         self._boxes = boxes
         self._decode_threads = decode_threads
         self._batch_size = batch_size
+        self._computing = (engine_name, precision)
         self.manifest: Manifest = model.manifest
-        self.settings_sha256 = settings_sha256(model.manifest, engine_name, precision)
+        self.settings_sha256 = settings_sha256(model.manifest, *self._computing)
+
+    def prepare_as(self, mode: str) -> None:
+        """Prepare images in another mode than the bundle's; results' digest of settings tells.
+
+        Raises
+        ------
+        BundleError
+            The mode is not known.
+        """
+        if mode not in PREPROCESSING_MODES:
+            raise BundleError(f"preprocessing mode {mode!r} is not known")
+        preprocessing = replace(self.manifest.preprocessing, mode=mode)
+        self.manifest = replace(self.manifest, preprocessing=preprocessing)
+        self.settings_sha256 = settings_sha256(self.manifest, *self._computing)
 
     def analyze(self, request: StudyRequest) -> StudyAnalysis:
         """Answer for every image of a study.
@@ -131,7 +147,15 @@ class Engine:
         return self._analysis_of(request, [answers[position] for position in sorted(answers)])
 
     def _analysis_of(self, request: StudyRequest, answers: list[_Answer]) -> StudyAnalysis:
-        images = tuple(answer.findings for answer in answers)
+        by_instance: dict[str, list[ImageFindings]] = {}
+        for answer in answers:
+            by_instance.setdefault(answer.findings.sop_instance_uid, []).append(answer.findings)
+        images = tuple(map(merged, by_instance.values()))
+        kept = {
+            (image.sop_instance_uid, finding.name, finding.frame)
+            for image in images
+            for finding in image.findings
+        }
         breasts = breasts_of(images)
         return StudyAnalysis(
             findings=StudyFindings(
@@ -142,7 +166,12 @@ class Engine:
                 breasts=breasts,
                 study=study_of(breasts),
             ),
-            heatmaps=tuple(heatmap for answer in answers for heatmap in answer.heatmaps),
+            heatmaps=tuple(
+                heatmap
+                for answer in answers
+                for heatmap in answer.heatmaps
+                if (heatmap.sop_instance_uid, heatmap.finding, heatmap.frame) in kept
+            ),
         )
 
     def _prepared(self, images: tuple[ImageToAnalyse, ...]) -> Iterator[PreparedImage | PixelError]:

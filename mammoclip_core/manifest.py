@@ -21,6 +21,11 @@ TEMPERED_SCORING: Final = "tempered"
 SCORINGS: Final = (PUBLISHED_SCORING, TEMPERED_SCORING)
 """Softmax over cosines as they are, or over cosines times the model's temperature factor."""
 
+PUBLISHED_MODE: Final = "published"
+CLINICAL_MODE: Final = "clinical"
+PREPROCESSING_MODES: Final = (PUBLISHED_MODE, CLINICAL_MODE)
+"""The header's display ignored, as the published weights were trained; or respected."""
+
 BOX_THRESHOLD: Final = 0.2
 """Score above which the authors of the published detectors report a box."""
 

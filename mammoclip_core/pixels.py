@@ -77,6 +77,7 @@ class ImageHeader:
     view_position: str
     presentation_intent: str
     is_image: bool
+    number_of_frames: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +118,7 @@ def read_header(path: Path) -> ImageHeader:
             view_position=view_position_of(dataset),
             presentation_intent=str(dataset.get("PresentationIntentType") or "").strip().upper(),
             is_image="Rows" in dataset and "Columns" in dataset,
+            number_of_frames=max(int(dataset.get("NumberOfFrames") or 1), 1),
         )
     except _READING_ERRORS as error:
         raise PixelError(

@@ -130,9 +130,9 @@ def test_image_that_is_constant_within_its_frame_is_refused() -> None:
 
 
 def test_unknown_mode_is_refused() -> None:
-    unknown = Preprocessing(mode="clinical", rows=95, columns=57, mean=0.3, std=0.25)
+    unknown = Preprocessing(mode="guessed", rows=95, columns=57, mean=0.3, std=0.25)
 
-    with pytest.raises(BundleError, match="clinical"):
+    with pytest.raises(BundleError, match="guessed"):
         prepare(IMAGES["left"], unknown)
 
 
