@@ -20,6 +20,9 @@ _SHARE_OF_THRESHOLD: Final = 0.3
 _UNEVEN_AIR: Final = 20.0
 """Standard deviation, of 255 levels, above which the darker part is no air but tissue."""
 
+_FURTHER_DIVISIONS: Final = 2
+"""How often the darker part is divided again where it holds tissue beside an implant."""
+
 _LEAST_SHARE: Final = 0.02
 """Share of the image below which nothing is a breast."""
 
@@ -84,6 +87,10 @@ def breast_mask(picture: NDArray[np.uint16]) -> tuple[NDArray[np.bool_], NDArray
     levels = cv2.GaussianBlur((root * 255).astype(np.uint8), (0, 0), 1.5)
     level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     dark = levels[levels <= level]
+    for _ in range(_FURTHER_DIVISIONS):
+        if dark.size and dark.std() > _UNEVEN_AIR:
+            level, _ = cv2.threshold(dark, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+            dark = dark[dark <= level]
     none = np.zeros(picture.shape, np.bool_)
     if not dark.size or dark.std() > _UNEVEN_AIR:
         return none, none

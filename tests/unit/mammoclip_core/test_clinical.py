@@ -66,14 +66,14 @@ def test_tables_show_what_pydicom_shows(write_instance: WriteInstance, bits: int
 
 def test_modality_table_goes_before_the_window(write_instance: WriteInstance) -> None:
     path = write_instance(
-        VALUES, ModalityLUTSequence=[table(0)], WindowCenter=1000, WindowWidth=1500
+        VALUES, ModalityLUTSequence=[table(0, 16)], WindowCenter=20000, WindowWidth=30000
     )
 
     shown = to_display(read_pixels(path))
 
     dataset = pydicom.dcmread(path)
     modality = apply_modality_lut(dataset.pixel_array, dataset).astype(float)
-    expected = np.clip((modality - 999.5) / 1499 + 0.5, 0, 1)
+    expected = np.clip((modality - 19999.5) / 29999 + 0.5, 0, 1)
     np.testing.assert_allclose(shown / 65535, expected, atol=2e-5)
 
 
