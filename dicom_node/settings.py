@@ -97,6 +97,8 @@ class ModelSettings(_Section):
     """The bundle's terms in words, for example "CC-BY-NC-SA-4.0 research use"."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    mode: Literal["published", "clinical"] | None = None
+    """How pixels are prepared: headers' windows ignored or respected; without it as the bundle."""
 
 
 class LedgerSettings(_Section):

@@ -61,6 +61,8 @@ class Runtime:
         index = getattr(current_process(), "index", 0)
         device = device_of(self.settings.model.device, index)
         engine = load_engine(bundle_folder(self.settings.model), device=device)
+        if self.settings.model.mode is not None:
+            engine.prepare_as(self.settings.model.mode)
         log.info(
             "model_loaded",
             bundle=manifest.name,
