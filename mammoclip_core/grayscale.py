@@ -30,16 +30,21 @@ def to_display(image: StoredImage) -> NDArray[np.uint16]:
     """
     lowest, highest = int(image.values.min()), int(image.values.max())
     stored = np.arange(lowest, highest + 1, dtype=np.int64)
-    counts = np.bincount((image.values.ravel().astype(np.int64)) - lowest, minlength=len(stored))
+    # A table over the bit patterns costs one look-up a pixel, whatever the header asks for.
+    patterns = image.values.view(f"u{image.values.dtype.itemsize}")
+    places = stored.astype(image.values.dtype).view(patterns.dtype)
+    seen = np.zeros(1 << (8 * patterns.dtype.itemsize), np.bool_)
+    seen[patterns] = True
     padding = image.display.padding
     is_padding = np.zeros(len(stored), np.bool_)
     if padding is not None:
         is_padding = (stored >= padding[0]) & (stored <= padding[1])
-    occurs = (counts > 0) & ~is_padding
+    occurs = seen[places] & ~is_padding
     shown = displayed(image, stored, occurs)
     shown[is_padding] = 0.0
-    levels = np.rint(shown * (LEVELS - 1)).astype(np.uint16)
-    picture: NDArray[np.uint16] = levels[image.values.astype(np.int64) - lowest]
+    levels = np.zeros(len(seen), np.uint16)
+    levels[places] = np.rint(shown * (LEVELS - 1)).astype(np.uint16)
+    picture: NDArray[np.uint16] = levels[patterns]
     return picture
 
 
