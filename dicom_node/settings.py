@@ -107,6 +107,8 @@ class ModelSettings(_Section):
     """Compile the model at its first study, which takes minutes; pays on a GPU."""
     deterministic: bool = False
     """Refuse operations that may give other bits when they are repeated."""
+    mode: Literal["published", "clinical"] | None = None
+    """How pixels are prepared: headers' windows ignored or respected; without it as the bundle."""
 
 
 class LedgerSettings(_Section):

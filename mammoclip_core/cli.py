@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -57,7 +57,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 @app.command()
 def image(
     paths: Annotated[
-        list[Path], typer.Argument(exists=True, help="DICOM, PNG, JPEG or TIFF files, or folders.")
+        list[Path],
+        typer.Argument(help="DICOM, PNG, JPEG or TIFF files, folders, or patterns in quotes."),
     ],
     *,
     bundle: BundleOption = None,
@@ -77,12 +78,23 @@ def image(
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
     engine: EngineOption = EngineName.AUTO,
     precision: PrecisionOption = Precision.EXACT,
+    mode: Annotated[
+        Literal["published", "clinical"] | None,
+        typer.Option(help="How pixels are prepared; as the bundle says if not given."),
+    ] = None,
+    tomosynthesis: Annotated[
+        Literal["refuse", "middle", "max"],
+        typer.Option(help="Which frames of an image of several: none, the middle one, or up to 16"),
+    ] = "refuse",
     as_json: JsonOption = False,
     json_out: Annotated[
         Path | None, typer.Option(help="Write the findings document to this file.")
     ] = None,
     heatmaps: Annotated[
         Path | None, typer.Option(help="Write a heatmap-N.npz for each picture to this folder.")
+    ] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="Write a picture of each answer to this folder, as PNG.")
     ] = None,
 ) -> None:
     """Analyse the images of one study and show the findings of each.
@@ -96,11 +108,12 @@ def image(
         from mammoclip_core.engines import load_engine, require_torch
         from mammoclip_core.findings import to_json
         from mammoclip_core.heatmaps import write_heatmaps
-        from mammoclip_core.requests import request_from
+        from mammoclip_core.requests import expanded, request_from
         from mammoclip_core.tables import findings_table, show
+        from mammoclip_core.tomosynthesis import Tomosynthesis
 
         folder, manifest = _opened(bundle)
-        request = request_from(paths, study)
+        request = request_from(expanded(paths), study, Tomosynthesis(tomosynthesis))
         _accept(manifest, accept)
         options = ComputingOptions(precision=precision)
         if prompts is None:
@@ -111,12 +124,19 @@ def image(
             from mammoclip_core.prompt_file import read_prompt_file
 
             loaded = engine_asking(folder, read_prompt_file(prompts), device, options)
+        if mode is not None:
+            loaded.prepare_as(mode)
         analysis = loaded.analyze(request)
         document = to_json(analysis.findings)
         if json_out is not None:
             json_out.write_text(document + "\n", encoding="utf-8")
         if heatmaps is not None:
             write_heatmaps(analysis.heatmaps, heatmaps)
+        if overlay is not None:
+            from mammoclip_core.overlays import write_overlays
+
+            paths_of = {item.sop_instance_uid: item.path for item in request.images}
+            write_overlays(paths_of, analysis, manifest.warning, overlay)
         if as_json:
             typer.echo(document)
         else:

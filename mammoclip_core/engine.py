@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mammoclip_core.aggregation import breasts_of, study_of
 from mammoclip_core.ahead import done_ahead
 from mammoclip_core.detector_pixels import to_detector_input
-from mammoclip_core.errors import BatchMemoryError, ComputingError, PixelError
+from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, PixelError
 from mammoclip_core.findings import (
     Heatmap,
     ImageFindings,
@@ -21,10 +21,11 @@ from mammoclip_core.findings import (
     StudyFindings,
 )
 from mammoclip_core.interpretation import findings_of, on_extent, settings_sha256, shown_names
-from mammoclip_core.manifest import Manifest
+from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
 from mammoclip_core.preprocessing import PreparedImage, prepare
 from mammoclip_core.reading import read_image
+from mammoclip_core.tomosynthesis import merged
 
 __all__ = ["Engine", "ImageModel", "ImageToAnalyse", "Prediction", "StudyRequest"]
 
@@ -141,9 +142,24 @@ class Engine:
         self._boxes = boxes
         self._decode_threads = decode_threads
         self._batch_size = batch_size
+        self._computing = (engine_name, precision)
         self.manifest: Manifest = model.manifest
         self.computed_by = f"{engine_name} {precision}"
-        self.settings_sha256 = settings_sha256(model.manifest, engine_name, precision)
+        self.settings_sha256 = settings_sha256(model.manifest, *self._computing)
+
+    def prepare_as(self, mode: str) -> None:
+        """Prepare images in another mode than the bundle's; results' digest of settings tells.
+
+        Raises
+        ------
+        BundleError
+            The mode is not known.
+        """
+        if mode not in PREPROCESSING_MODES:
+            raise BundleError(f"preprocessing mode {mode!r} is not known")
+        preprocessing = replace(self.manifest.preprocessing, mode=mode)
+        self.manifest = replace(self.manifest, preprocessing=preprocessing)
+        self.settings_sha256 = settings_sha256(self.manifest, *self._computing)
 
     def analyze(self, request: StudyRequest) -> StudyAnalysis:
         """Answer for every image of a study.
@@ -197,7 +213,15 @@ class Engine:
 
     def _analysis_of(self, study: _Study) -> StudyAnalysis:
         answers = [study.answers[position] for position in sorted(study.answers)]
-        images = tuple(answer.findings for answer in answers)
+        by_instance: dict[str, list[ImageFindings]] = {}
+        for answer in answers:
+            by_instance.setdefault(answer.findings.sop_instance_uid, []).append(answer.findings)
+        images = tuple(map(merged, by_instance.values()))
+        kept = {
+            (image.sop_instance_uid, finding.name, finding.frame)
+            for image in images
+            for finding in image.findings
+        }
         breasts = breasts_of(images, self.manifest.findings)
         return StudyAnalysis(
             findings=StudyFindings(
@@ -208,7 +232,12 @@ class Engine:
                 breasts=breasts,
                 study=study_of(breasts),
             ),
-            heatmaps=tuple(heatmap for answer in answers for heatmap in answer.heatmaps),
+            heatmaps=tuple(
+                heatmap
+                for answer in answers
+                for heatmap in answer.heatmaps
+                if (heatmap.sop_instance_uid, heatmap.finding, heatmap.frame) in kept
+            ),
         )
 
     def _prepared(self, image: _Image) -> _Image:
@@ -264,7 +293,7 @@ class Engine:
     def _interpret(
         self, image: ImageToAnalyse, prepared: PreparedImage, prediction: Prediction
     ) -> _Answer:
-        findings = findings_of(self.manifest, prediction, prepared)
+        findings = findings_of(self.manifest, prediction, prepared, image.frame)
         return _Answer(
             findings=ImageFindings(
                 sop_instance_uid=image.sop_instance_uid,

@@ -24,6 +24,10 @@ SCORINGS: Final = (PUBLISHED_SCORING, TEMPERED_SCORING)
 MAX_AGGREGATION: Final = "max"
 MEAN_AGGREGATION: Final = "mean"
 AGGREGATIONS: Final = (MAX_AGGREGATION, MEAN_AGGREGATION)
+PUBLISHED_MODE: Final = "published"
+CLINICAL_MODE: Final = "clinical"
+PREPROCESSING_MODES: Final = (PUBLISHED_MODE, CLINICAL_MODE)
+"""The header's display ignored, as the published weights were trained; or respected."""
 
 BOX_THRESHOLD: Final = 0.2
 """Score above which the authors of the published detectors report a box."""

@@ -75,6 +75,8 @@ class Runtime:
             device=device,
             options=options,
         )
+        if wishes.mode is not None:
+            engine.prepare_as(wishes.mode)
         log.info(
             "model_loaded",
             bundle=manifest.name,
