@@ -18,16 +18,14 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.headers import coded, is_multi_frame, software_versions, stamp, stand_in
-from dicom_node.objects.outlines import fill
 from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
+from dicom_node.objects.segment_frames import packed_frames
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK, to_ascii, tracking_id_of, view_of, words_of
 from mammoclip_core.findings import Finding, ImageFindings, Region
 
 _SOURCE_KEYWORDS: Final = (
     "Modality",
-    "Rows",
-    "Columns",
     "FrameOfReferenceUID",
     "PositionReferenceIndicator",
     "PixelSpacing",
@@ -58,17 +56,14 @@ def build_segmentation(
     if is_multi_frame(source):
         raise ObjectRefusedError(f"instance {owner} has several frames: NumberOfFrames")
     regions = tuple(_regions_of(image))
+    if not regions:
+        raise ObjectRefusedError(f"instance {owner} has no region to write")
     size = (int(source.Rows), int(source.Columns))
-    mask = np.zeros((1, *size, len(regions)), dtype=np.bool_)
-    for number, (_, _, region) in enumerate(regions):
-        mask[0, :, :, number] = fill(region, size, owner)
-    # highdicom would write an all-zero frame without a word, and viewers fail on it.
-    if not regions or not mask.any(axis=(0, 1, 2)).all():
-        raise ObjectRefusedError(f"a region of instance {owner} covers no pixel")
+    frames, overlap = packed_frames([region for _, _, region in regions], size, owner)
 
     segmentation = Segmentation(
-        source_images=[stand_in(source, _SOURCE_KEYWORDS)],
-        pixel_array=mask,
+        source_images=[_one_pixel_of(source)],
+        pixel_array=np.ones((1, 1, 1, len(regions)), dtype=np.uint8),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[
             _describe(number, image, finding, index, context)
@@ -85,12 +80,26 @@ def build_segmentation(
         content_label="AI_REGIONS",
         content_description=to_ascii(f"{RESEARCH_MARK}: {view_of(image)}", 64),
     )
+    segmentation.Rows, segmentation.Columns = size
+    segmentation.PixelData = frames
+    segmentation.SegmentsOverlap = "YES" if overlap else "NO"
     stamp(segmentation, source, ResultKind.SEGMENTATION, context)
     _place_on_projection(segmentation)
     _name_dimensions(segmentation, uids.dimension_organization_uid(owner))
     segmentation.ContentCreatorName = ""
     segmentation.ContentQualification = "RESEARCH"
     return segmentation
+
+
+def _one_pixel_of(source: Dataset) -> Dataset:
+    """Return a stand-in of one pixel.
+
+    highdicom 0.28 goes through the whole grid several times for each segment; the frames are
+    packed by ourselves, and all that it writes of the grid is its size.
+    """
+    header = stand_in(source, _SOURCE_KEYWORDS)
+    header.Rows = header.Columns = 1
+    return header
 
 
 def _regions_of(image: ImageFindings) -> Iterator[tuple[Finding, int, Region]]:
