@@ -48,7 +48,7 @@ def _highest(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     for finding in findings:
         known = highest.get(finding.name)
         if known is None or finding.score > known.score:
-            highest[finding.name] = replace(finding, regions=())
+            highest[finding.name] = replace(finding, regions=(), frame=1)
     return tuple(highest.values())
 
 

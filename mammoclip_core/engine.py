@@ -177,7 +177,7 @@ class Engine:
     def _interpret(
         self, image: ImageToAnalyse, prepared: PreparedImage, prediction: Prediction
     ) -> _Answer:
-        findings = findings_of(self.manifest, prediction, prepared)
+        findings = findings_of(self.manifest, prediction, prepared, image.frame)
         return _Answer(
             findings=ImageFindings(
                 sop_instance_uid=image.sop_instance_uid,
