@@ -44,9 +44,7 @@ def closed_polyline(region: Region, size: tuple[int, int], owner: str) -> NDArra
     return np.vstack([points, points[:1]])
 
 
-def fill_band(
-    region: Region, size: tuple[int, int], owner: str
-) -> tuple[int, NDArray[np.bool_]]:
+def fill_band(region: Region, size: tuple[int, int], owner: str) -> tuple[int, NDArray[np.bool_]]:
     """Return the rows of a mask that a region touches: the pixels on its outline and within it.
 
     Parameters

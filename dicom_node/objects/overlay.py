@@ -93,6 +93,8 @@ def blend_heatmaps(
         raise_to(heat, heatmap, (display.column_scale, display.row_scale))
     lowest, full = _ACTIVE
     active = _window_above(heat, lowest)
+    if active is None:
+        return grey
     heat = heat[active]
     ramp = np.clip((heat - lowest) / (full - lowest), 0.0, 1.0)
     opacity = (_OPACITY * ramp * ramp * (3.0 - 2.0 * ramp))[:, :, np.newaxis]
@@ -179,12 +181,12 @@ def draw_outlines(
             )
 
 
-def _window_above(heat: NDArray[np.float32], lowest: float) -> tuple[slice, slice]:
-    """Return the rows and columns outside of which no value is above `lowest`."""
+def _window_above(heat: NDArray[np.float32], lowest: float) -> tuple[slice, slice] | None:
+    """Return the rows and columns outside of which no value is above `lowest`, if any is."""
     above = heat > lowest
     rows, columns = np.flatnonzero(above.any(axis=1)), np.flatnonzero(above.any(axis=0))
     if not rows.size:
-        return slice(0, 0), slice(0, 0)
+        return None
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 

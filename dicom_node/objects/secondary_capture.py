@@ -18,6 +18,7 @@ from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, ImageFindings
 
+
 def build_secondary_capture(
     source: Dataset,
     image: ImageFindings,

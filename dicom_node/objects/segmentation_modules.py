@@ -147,9 +147,7 @@ def _place_on_projection(segmentation: Dataset) -> None:
         del shared.PixelMeasuresSequence
 
 
-def _place_on_frames(
-    segmentation: Dataset, source: Dataset, source_frames: Sequence[int]
-) -> None:
+def _place_on_frames(segmentation: Dataset, source: Dataset, source_frames: Sequence[int]) -> None:
     """Name the source's frame of each frame, and lay it where the source says that it lies.
 
     References

@@ -45,9 +45,7 @@ class SourceInstance:
         return self.pixels(frame) if callable(self.pixels) else self.pixels
 
 
-def require_sources(
-    images: Sequence[ImageFindings], by_uid: Mapping[str, SourceInstance]
-) -> None:
+def require_sources(images: Sequence[ImageFindings], by_uid: Mapping[str, SourceInstance]) -> None:
     """Make sure that there is an image for each answer, with a size and the answer's frame.
 
     Raises
