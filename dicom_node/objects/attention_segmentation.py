@@ -79,9 +79,9 @@ def build_attention_segmentation(
             for number, (image, finding) in enumerate(described, start=1)
         ],
         [image.frame for image, _ in described],
-        SegmentationTypeValues.FRACTIONAL,
-        ResultKind.ATTENTION_SEGMENTATION,
-        context,
+        segmentation_type=SegmentationTypeValues.FRACTIONAL,
+        kind=ResultKind.ATTENTION_SEGMENTATION,
+        context=context,
         instance_number=instance_number,
         content_label="AI_ATTENTION",
         content_description=f"{RESEARCH_MARK}: {side_and_view_of(images[0])}",
@@ -96,7 +96,7 @@ def build_attention_segmentation(
 def _on_source(heatmap: Heatmap, size: tuple[int, int]) -> NDArray[np.uint8]:
     heat = np.zeros(size, dtype=np.float32)
     raise_to(heat, heatmap)
-    return np.rint(np.clip(heat, 0.0, 1.0) * np.float32(_MAXIMUM)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(heat, 0.0, 1.0) * np.float32(_MAXIMUM)), dtype=np.uint8)
 
 
 def _finding_of(image: ImageFindings, heatmap: Heatmap) -> Finding:

@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
@@ -14,7 +15,6 @@ from dicom_node.objects.headers import coded, stamp
 from dicom_node.objects.overlay import PictureStyle, heatmaps_of
 from dicom_node.objects.rendering import DisplayPicture
 from dicom_node.objects.report_page import compose_page
-from dicom_node.objects.secondary_capture import source_item
 from dicom_node.objects.sheet_picture import Tile
 from dicom_node.objects.summary_sheet import shown_images
 from dicom_node.objects.uids import ResultKind
@@ -69,7 +69,8 @@ def build_pdf_report(
     report.BurnedInAnnotation = "YES"
     report.RecognizableVisualFeatures = "NO"
     report.SourceInstanceSequence = [
-        source_item(sources[image.sop_instance_uid], image) for image in analysed
+        _reference(sources[uid])
+        for uid in dict.fromkeys(image.sop_instance_uid for image in analysed)
     ]
     report.DocumentTitle = f"AI report to print. {RESEARCH_MARK}"
     report.ConceptNameCodeSequence = [coded(dictionary.DCM.ImagingMeasurementReport)]
@@ -83,3 +84,11 @@ def build_pdf_report(
     source = sources[analysed[0].sop_instance_uid]
     stamp(report, source, ResultKind.PDF_REPORT, context, style)
     return report
+
+
+def _reference(source: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    item.PurposeOfReferenceCodeSequence = [coded(codes.SOURCE_IMAGE_FOR_PROCESSING)]
+    return item

@@ -87,10 +87,10 @@ def set_pixels(
 
 def _set_jpeg(capture: Dataset, pixels: NDArray[Any]) -> None:
     stream = io.BytesIO()
-    # Without chroma subsampling, which would blur thin coloured lines.
-    Image.fromarray(pixels).save(stream, "JPEG", quality=_JPEG_QUALITY, subsampling="4:4:4")
+    # The one subsampling of colour that a Secondary Capture may have (PS3.3 C.7.6.3.1.2).
+    Image.fromarray(pixels).save(stream, "JPEG", quality=_JPEG_QUALITY, subsampling="4:2:2")
     if capture.SamplesPerPixel == 3:
-        capture.PhotometricInterpretation = "YBR_FULL"
+        capture.PhotometricInterpretation = "YBR_FULL_422"
     capture.PixelData = encapsulate([stream.getvalue()])
     capture["PixelData"].VR = "OB"
     capture["PixelData"].is_undefined_length = True

@@ -54,9 +54,9 @@ def build_segmentation(
             for number, (image, finding, index, _) in enumerate(regions, start=1)
         ],
         [image.frame for image, *_ in regions],
-        SegmentationTypeValues.BINARY,
-        ResultKind.SEGMENTATION,
-        context,
+        segmentation_type=SegmentationTypeValues.BINARY,
+        kind=ResultKind.SEGMENTATION,
+        context=context,
         instance_number=instance_number,
         content_label="AI_REGIONS",
         content_description=f"{RESEARCH_MARK}: {side_and_view_of(images[0])}",

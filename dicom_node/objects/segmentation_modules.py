@@ -14,6 +14,7 @@ from highdicom.seg import (
     SegmentDescription,
 )
 from pydicom.dataset import Dataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
@@ -22,6 +23,8 @@ from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import to_ascii
 from mammoclip_core.findings import Finding, ImageFindings
+
+_SINGLE_FRAME: Final = DigitalMammographyXRayImageStorageForPresentation
 
 _SOURCE_KEYWORDS: Final = (
     "Modality",
@@ -37,10 +40,10 @@ def segmentation_of(
     source: Dataset,
     segments: Sequence[SegmentDescription],
     source_frames: Sequence[int],
+    *,
     segmentation_type: SegmentationTypeValues,
     kind: ResultKind,
     context: ResultContext,
-    *,
     instance_number: int,
     content_label: str,
     content_description: str,
@@ -78,6 +81,7 @@ def segmentation_of(
     )
     segmentation.Rows, segmentation.Columns = int(source.Rows), int(source.Columns)
     stamp(segmentation, source, kind, context)
+    _name_source(segmentation, source)
     _place_on_projection(segmentation)
     if is_multi_frame(source):
         _place_on_frames(segmentation, source, source_frames)
@@ -122,9 +126,28 @@ def segment_of(
 
 
 def _one_pixel_of(source: Dataset) -> Dataset:
+    """Return a single-frame stand-in: highdicom would want a mask for every frame of a source."""
     header = stand_in(source, _SOURCE_KEYWORDS)
+    header.SOPClassUID = _SINGLE_FRAME
     header.Rows = header.Columns = 1
     return header
+
+
+def _name_source(segmentation: Dataset, source: Dataset) -> None:
+    """Write the SOP Class of the source wherever the stand-in's was written."""
+    references = [
+        instance
+        for series in segmentation.ReferencedSeriesSequence
+        for instance in series.ReferencedInstanceSequence
+    ]
+    references += [
+        instance
+        for frame in segmentation.PerFrameFunctionalGroupsSequence
+        for derivation in frame.DerivationImageSequence
+        for instance in derivation.SourceImageSequence
+    ]
+    for instance in references:
+        instance.ReferencedSOPClassUID = source.SOPClassUID
 
 
 def _apart(kind: ResultKind) -> str:
