@@ -145,9 +145,7 @@ def _tomosynthesis() -> tuple[ResultObject, ...]:
         replace(heatmap_of(dataset, 70.0, 170.0), frame=3),
         replace(heatmap_of(dataset, 100.0, 200.0, "suspicious_calcification"), frame=5),
     )
-    return results_of(
-        (dataset, replace(image, frame=3)), heatmaps=heatmaps, profiles=(EVERY_KIND,)
-    )
+    return results_of((dataset, replace(image, frame=3)), heatmaps=heatmaps, profiles=(EVERY_KIND,))
 
 
 def _compressed() -> tuple[ResultObject, ...]:

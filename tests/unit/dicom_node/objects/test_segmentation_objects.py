@@ -86,7 +86,6 @@ def test_image_without_region_is_refused() -> None:
         segmentation_of(NEGATIVE)
 
 
-
 def test_two_findings_have_two_colors() -> None:
     calcification = finding(marker_mask(90, 200), name="suspicious_calcification")
 
