@@ -175,6 +175,9 @@ class ProfileSettings(_Section):
                 "segmentation",
                 "secondary_capture",
                 "summary_sheet",
+                "presentation_state",
+                "pdf_report",
+                "attention_segmentation",
             ],
             ...,
         ],
@@ -193,6 +196,8 @@ class ProfileSettings(_Section):
     """Mark of the CAD report for findings that have no mark of their own."""
     picture_style: Literal["color", "single_color", "grey"] = "color"
     """How pictures and summary sheet show attention."""
+    picture_compression: Literal["none", "rle", "jpeg"] = "none"
+    """How the pixels of pictures and summary sheet are stored; jpeg loses a little."""
 
 
 class DicomDestination(_Section):

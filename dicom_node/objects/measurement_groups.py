@@ -22,6 +22,7 @@ from pydicom.sr.coding import Code
 
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.frames import name_of
 from dicom_node.objects.headers import is_multi_frame
 from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.wording import (
@@ -83,7 +84,7 @@ class GroupBuilder:
         size = (int(source.Rows), int(source.Columns))
         group = PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=TrackingIdentifier(
-                uid=self.context.uids.tracking_uid(image.sop_instance_uid, finding.name, index),
+                uid=self.context.uids.tracking_uid(name_of(image), finding.name, index),
                 identifier=tracking_id_of(image, finding, index),
             ),
             finding_type=codes.code_of(finding),
@@ -108,7 +109,7 @@ class GroupBuilder:
             for finding in image.findings:
                 if finding.above_threshold and not finding.regions:
                     yield self._whole(
-                        self.context.uids.tracking_uid(image.sop_instance_uid, finding.name),
+                        self.context.uids.tracking_uid(name_of(image), finding.name),
                         tracking_id_of(image, finding),
                         finding,
                         image.laterality,
@@ -128,7 +129,7 @@ class GroupBuilder:
     def _summary(self, image: ImageFindings, summary: Code) -> Group:
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=TrackingIdentifier(
-                uid=self.context.uids.tracking_uid(image.sop_instance_uid, _NO_NUMBER),
+                uid=self.context.uids.tracking_uid(name_of(image), _NO_NUMBER),
                 identifier=to_ascii(f"{view_of(image)} {_NO_NUMBER}", 64),
             ),
             finding_sites=_sites(image.laterality),

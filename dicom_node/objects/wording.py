@@ -78,9 +78,15 @@ def side_of(laterality: str) -> str:
     return _SIDES.get(laterality, "unknown side")
 
 
-def view_of(image: ImageFindings) -> str:
+def side_and_view_of(image: ImageFindings) -> str:
     """Return laterality and view as they stand on a mammogram, for example ``L MLO``."""
     return " ".join(filter(None, (image.laterality, image.view_position))) or "unknown view"
+
+
+def view_of(image: ImageFindings) -> str:
+    """Return side and view, and of a multi-frame image every frame but the first."""
+    view = side_and_view_of(image)
+    return view if image.frame == 1 else f"{view} frame {image.frame}"
 
 
 def tracking_id_of(image: ImageFindings, finding: Finding, region: int | None = None) -> str:
