@@ -176,7 +176,9 @@ def _picture(tile: Tile, context: ResultContext, style: PictureStyle) -> "Flowab
     pixels = blend_heatmaps(display, shown_heatmaps(tile.image, tile.heatmaps), style)
     lettering = Lettering(pixels.shape[1])
     draw_outlines(pixels, tile.image, placement, context.colors, max(2, lettering.text // 8))
-    pixels = with_numbers(pixels, tile.image, placement, context.colors, lettering)
+    pixels = with_numbers(
+        pixels, tile.image, display, placement, context.colors, lettering=lettering
+    )
     stream = io.BytesIO()
     Image.fromarray(np.asarray(pixels)).save(stream, "JPEG", quality=_JPEG_QUALITY)
     stream.seek(0)

@@ -22,6 +22,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.header_values import number_of, numbers_of
 from dicom_node.objects.headers import coded, is_multi_frame, software_versions, stamp, stand_in
 from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
 from dicom_node.objects.uids import ResultKind
@@ -176,11 +177,11 @@ def _place_on_projection(segmentation: Dataset, source: Dataset) -> None:
         shared.PlaneOrientationSequence = PlaneOrientationSequence(
             coordinate_system="PATIENT", image_orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
         )
-    spacing = source.get("PixelSpacing") or source.get("ImagerPixelSpacing")
-    if spacing:
+    spacing = numbers_of(source, "PixelSpacing") or numbers_of(source, "ImagerPixelSpacing")
+    if len(spacing) == 2 and min(spacing) > 0:
         shared.PixelMeasuresSequence = PixelMeasuresSequence(
-            pixel_spacing=[float(value) for value in spacing],
-            slice_thickness=float(source.get("SliceThickness") or NOMINAL_THICKNESS_MM),
+            pixel_spacing=spacing,
+            slice_thickness=number_of(source, "SliceThickness", NOMINAL_THICKNESS_MM),
         )
     elif "PixelMeasuresSequence" in shared:
         del shared.PixelMeasuresSequence
