@@ -156,7 +156,10 @@ def embed(
     out: Annotated[Path, typer.Option(help="npz file to write: files, features, embeddings.")],
     bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
-    engine: EngineOption = EngineName.AUTO,
+    engine: Annotated[
+        EngineName,
+        typer.Option(help="What computes; auto: torch where it is installed, as the reference."),
+    ] = EngineName.AUTO,
     precision: PrecisionOption = Precision.EXACT,
 ) -> None:
     """Write the pooled features and the unit embeddings of images.

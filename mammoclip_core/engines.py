@@ -102,8 +102,14 @@ def load_model(
     device: str = "cpu",
     options: ComputingOptions | None = None,
 ) -> EmbeddingModel:
-    """Load the image side of a bundle; raises what `load_engine` does."""
+    """Load the image side of a bundle for its embeddings; raises what `load_engine` does.
+
+    ``auto`` means torch wherever it is installed: embeddings are compared with others' numbers,
+    and OpenVINO's features of a B5 differ from the official ones by up to 2e-4.
+    """
     options = options or ComputingOptions()
+    if engine is EngineName.AUTO and is_installed("torch"):
+        engine = EngineName.TORCH
     if chosen_engine(engine, device) is EngineName.TORCH:
         from mammoclip_core import bundle as torch_bundle
 
