@@ -1,6 +1,7 @@
 """A segmentation holds each region on the very pixels of its source."""
 
 import io
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -72,11 +73,22 @@ def test_rows_run_along_rows_for_viewers_that_ask() -> None:
     shared = segmentation_of(finding(marker_mask(60, 150))).SharedFunctionalGroupsSequence[0]
 
     assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
-    assert "PixelMeasuresSequence" not in shared
 
 
-def test_spacing_without_thickness_is_left_out() -> None:
-    segmentation = segmentation_of(finding(marker_mask(60, 150)), PixelSpacing=[0.1, 0.1])
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagerPixelSpacing"])
+def test_pixels_have_the_stated_size_and_a_nominal_thickness(keyword: str) -> None:
+    header: dict[str, Any] = {"ImagerPixelSpacing": None, keyword: [0.1, 0.2]}
+
+    segmentation = segmentation_of(finding(marker_mask(60, 150)), **header)
+
+    (measures,) = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert measures.PixelSpacing == [0.1, 0.2]
+    assert measures.SliceThickness == 1
+
+
+@pytest.mark.parametrize("spacing", [None, [0.0, 0.1], [0.1]])
+def test_a_size_that_is_not_stated_is_not_made_up(spacing: list[float] | None) -> None:
+    segmentation = segmentation_of(finding(marker_mask(60, 150)), ImagerPixelSpacing=spacing)
 
     assert "PixelMeasuresSequence" not in segmentation.SharedFunctionalGroupsSequence[0]
 
