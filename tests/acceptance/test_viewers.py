@@ -60,6 +60,12 @@ _ON_SCREEN: Final = """points => {
 }"""
 """Where the viewer itself lays pixels of the image that it shows, whatever lies over them."""
 
+_EXTENT: Final = """outline => {
+  const box = outline.getBBox(), layer = outline.ownerSVGElement.getBoundingClientRect();
+  return [layer.x + box.x, layer.y + box.y,
+          layer.x + box.x + box.width, layer.y + box.y + box.height];
+}"""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -69,6 +75,13 @@ class Shown:
     address: str
     browser: Browser
     results: dict[str, list[Path]]
+
+    @property
+    def study(self) -> str:
+        return f"{self.address}/viewer?StudyInstanceUIDs={_findings().study_instance_uid}"
+
+    def shows_image(self) -> bool:
+        return bool(_image_shown(self.browser.page))
 
     def row(self, words: str) -> Any:
         rows = self.browser.page.locator("[data-cy^=study-browser-thumbnail]")
@@ -92,7 +105,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     archive = Orthanc(folder, node_port=1)
     try:
         archive.start()
-        for file in [*PHANTOM.glob("*.dcm"), *(file for files in results.values() for file in files)]:
+        for file in [
+            *PHANTOM.glob("*.dcm"),
+            *(file for files in results.values() for file in files),
+        ]:
             _store(archive, file)
         with ohif_before(archive) as address, headless_browser(folder / "profile") as browser:
             yield Shown(archive, address, browser, results)
@@ -101,13 +117,21 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
 
 
 @pytest.fixture(scope="module")
-def opened(shown: Shown) -> Shown:
-    """Open the study as a reader does, from the list."""
-    page = shown.browser.page
-    page.goto(f"{shown.address}/viewer?StudyInstanceUIDs={_findings().study_instance_uid}")
-    page.get_by_text("Skip all").click(timeout=90_000)
-    shown.row(LISTED["SR"]).wait_for()
+def visited(shown: Shown) -> Shown:
+    """Have the first visit's tour of the viewer behind us."""
+    shown.browser.page.goto(shown.study)
+    shown.browser.page.get_by_text("Skip all").click(timeout=90_000)
     return shown
+
+
+@pytest.fixture
+def opened(visited: Shown) -> Shown:
+    """Open the study afresh: OHIF 3.13 trips over a report that follows a segmentation."""
+    visited.browser.page.goto(visited.study)
+    visited.row(LISTED["SR"]).wait_for(timeout=90_000)
+    wait_for(visited.shows_image, seconds=60, what="the first image is shown")
+    visited.browser.complaints.clear()
+    return visited
 
 
 def test_the_study_is_listed(shown: Shown) -> None:
@@ -162,12 +186,10 @@ def test_the_report_is_drawn_at_its_region(opened: Shown) -> None:
     opened.row(LISTED["SR"]).dblclick()
     label = page.locator("svg.svg-layer text").filter(has_text=f"{100 * SCORE:.2f} %")
     label.first.wait_for(timeout=60_000)
-    outline = page.locator("svg.svg-layer polyline").first.bounding_box()
+    drawn = page.locator("svg.svg-layer polyline").first.evaluate(_EXTENT)
     view = wait_for(lambda: _view_shown(page), seconds=10, what="a view with a region is shown")
-    assert outline is not None
     left, top, right, bottom = opened.box_on_screen(REGIONS[view])
-    drawn = [outline["x"], outline["y"], outline["width"], outline["height"]]
-    assert drawn == pytest.approx([left, top, right - left, bottom - top], abs=3)
+    assert drawn == pytest.approx([left, top, right, bottom], abs=2)
     assert "Certainty of Finding" in label.first.inner_text()
     opened.keep("ohif-report", opened.browser.pixels())
     assert opened.browser.complaints == []
@@ -203,10 +225,14 @@ def test_orthanc_previews_what_was_drawn(shown: Shown, kind: str) -> None:
     shown.keep(f"orthanc-{kind.replace('_', '-')}", np.asarray(preview.convert("RGB")))
 
 
-def _view_shown(page: Any) -> str | None:
-    image = page.evaluate(
-        "() => cornerstone.getEnabledElements()[0]?.viewport.getCurrentImageId?.() ?? ''"
+def _image_shown(page: Any) -> str:
+    return page.evaluate(
+        "() => window.cornerstone?.getEnabledElements()[0]?.viewport.getCurrentImageId?.() ?? ''"
     )
+
+
+def _view_shown(page: Any) -> str | None:
+    image = _image_shown(page)
     for file in PHANTOM.glob("*.dcm"):
         header = pydicom.dcmread(file, stop_before_pixels=True)
         view = f"{header.ImageLaterality} {header.ViewPosition}"
@@ -223,7 +249,13 @@ def _colored(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def _rendered(folder: Path) -> dict[str, list[Path]]:
     document = folder / "findings.json"
     document.write_text(to_json(_findings()), encoding="utf-8")
-    command = [str(BIN / "mammoclip-node"), "render", str(PHANTOM), "--out", str(folder / "results")]
+    command = [
+        str(BIN / "mammoclip-node"),
+        "render",
+        str(PHANTOM),
+        "--out",
+        str(folder / "results"),
+    ]
     command += ["--findings", str(document), "--profile", "all"]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     results: dict[str, list[Path]] = {}
