@@ -149,6 +149,7 @@ def test_each_kind_is_listed_by_its_own_words(opened: Shown) -> None:
     for modality, words in LISTED.items():
         assert opened.row(words).count() == 1
         assert modality in opened.row(words).inner_text()
+    assert opened.row("AI mammography CAD - RESEARCH USE ONLY").count() == 1
     picture = opened.row(LISTED["OT"])
     assert str(VIEWS) in picture.inner_text().split()
     thumbnail = picture.locator("img")
@@ -190,7 +191,7 @@ def test_the_report_is_drawn_at_its_region(opened: Shown) -> None:
     view = wait_for(lambda: _view_shown(page), seconds=10, what="a view with a region is shown")
     left, top, right, bottom = opened.box_on_screen(REGIONS[view])
     assert drawn == pytest.approx([left, top, right, bottom], abs=2)
-    assert "Certainty of Finding" in label.first.inner_text()
+    assert "Certainty of Finding" in (label.first.text_content() or "")
     opened.keep("ohif-report", opened.browser.pixels())
     assert opened.browser.complaints == []
 
