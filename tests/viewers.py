@@ -66,6 +66,18 @@ CONFIGURATION: Final = {
     ],
 }
 
+PLACELESS_RESULTS: Final = """
+window.config.customizationService = {
+  onBeforeSRAddMeasurement: {
+    $set: ({ measurement }) => {
+      if (!measurement.coords.length) measurement.coords.push({});
+      return measurement;
+    },
+  },
+};
+"""
+"""OHIF 3.13 opens no report that holds a group without coordinates, unless a site says this."""
+
 _PASSED_ON: Final = ("/dicom-web/", "/wado")
 _OF_THE_CONNECTION: Final = {"connection", "keep-alive", "transfer-encoding", "accept-encoding"}
 _TYPES: Final = {
@@ -137,7 +149,8 @@ class _OneOrigin(BaseHTTPRequestHandler):
         if path.startswith(_PASSED_ON):
             self._pass_on()
         elif path == "/app-config.js":
-            self._answer(f"window.config = {json.dumps(CONFIGURATION)};".encode(), ".js")
+            settings = f"window.config = {json.dumps(CONFIGURATION)};{PLACELESS_RESULTS}"
+            self._answer(settings.encode(), ".js")
         else:
             self._answer_file(path)
 

@@ -25,16 +25,17 @@ SERIES_NUMBERS: Final[Mapping[ResultKind, int]] = MappingProxyType(
 
 SERIES_DESCRIPTIONS: Final[Mapping[ResultKind, str]] = MappingProxyType(
     {
-        ResultKind.MEASUREMENT_REPORT: "RESEARCH USE ONLY - AI report",
-        ResultKind.CAD_REPORT: "RESEARCH USE ONLY - AI mammography CAD",
-        ResultKind.SEGMENTATION: "RESEARCH USE ONLY - AI attention regions",
-        ResultKind.SECONDARY_CAPTURE: "RESEARCH USE ONLY - AI attention pictures",
-        ResultKind.SUMMARY_SHEET: "RESEARCH USE ONLY - AI summary sheet",
-        ResultKind.PRESENTATION_STATE: "RESEARCH USE ONLY - AI outlines",
-        ResultKind.PDF_REPORT: "RESEARCH USE ONLY - AI report to print",
-        ResultKind.ATTENTION_SEGMENTATION: "RESEARCH USE ONLY - AI attention maps",
+        ResultKind.MEASUREMENT_REPORT: "AI report - RESEARCH USE ONLY",
+        ResultKind.CAD_REPORT: "AI mammography CAD - RESEARCH USE ONLY",
+        ResultKind.SEGMENTATION: "AI regions - RESEARCH USE ONLY",
+        ResultKind.SECONDARY_CAPTURE: "AI pictures - RESEARCH USE ONLY",
+        ResultKind.SUMMARY_SHEET: "AI summary sheet - RESEARCH USE ONLY",
+        ResultKind.PRESENTATION_STATE: "AI outlines - RESEARCH USE ONLY",
+        ResultKind.PDF_REPORT: "AI report to print - RESEARCH USE ONLY",
+        ResultKind.ATTENTION_SEGMENTATION: "AI attention maps - RESEARCH USE ONLY",
     }
 )
+"""The kind first: viewers cut what does not fit their list of series."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
