@@ -11,6 +11,7 @@ from torch.nn import functional
 from mammoclip_core.errors import BundleError
 
 NOMINAL_SIZES: Final[Mapping[str, int]] = {
+    "tf_efficientnet_lite0": 224,
     "tf_efficientnet_b0": 224,
     "tf_efficientnet_b1": 240,
     "tf_efficientnet_b2": 260,

@@ -42,6 +42,7 @@ TERMS: Final[Mapping[str, Terms]] = {
 """By family of models. Their authors' words are binding; these only name them."""
 
 STAGE_SIZES: Final[Mapping[str, tuple[int, ...]]] = {
+    "tf_efficientnet_lite0": (1, 2, 2, 3, 3, 4, 1),
     "tf_efficientnet_b0": (1, 2, 2, 3, 3, 4, 1),
     "tf_efficientnet_b1": (2, 3, 3, 4, 4, 5, 2),
     "tf_efficientnet_b2": (2, 3, 3, 4, 4, 5, 2),

@@ -1,0 +1,74 @@
+"""Where prepared images come from: a folder of pictures, or one array on disk."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+ARRAY_NAME: Final = "images.npy"
+NAMES_NAME: Final = "images.json"
+
+
+class ImageSource(Protocol):
+    """Prepared images by name."""
+
+    def __call__(self, name: str) -> NDArray[np.uint8]:
+        """Return one image, (rows, columns)."""
+
+
+class PictureFolder:
+    """Pictures in a folder, scaled to one size; sub-folders are part of the names.
+
+    Parameters
+    ----------
+    size : (rows, columns)
+    """
+
+    def __init__(self, folder: Path, size: tuple[int, int]) -> None:
+        self._folder = folder
+        self._size = size
+
+    def __call__(self, name: str) -> NDArray[np.uint8]:
+        """Return one image; raises FileNotFoundError where there is no such picture."""
+        path = self._folder / name
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+        if image is None:
+            raise FileNotFoundError(f"{path} is no picture")
+        if image.shape != self._size:
+            image = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
+        return np.asarray(image, dtype=np.uint8)
+
+
+class ImageArray:
+    """Images of one size in one array, mapped from disk: what is not read costs no memory."""
+
+    def __init__(self, folder: Path, size: tuple[int, int] | None = None) -> None:
+        self._images = np.load(folder / ARRAY_NAME, mmap_mode="r")
+        names = json.loads((folder / NAMES_NAME).read_text(encoding="utf-8"))
+        self._places = {name: place for place, name in enumerate(names)}
+        self._size = size or self._images.shape[1:]
+
+    def __call__(self, name: str) -> NDArray[np.uint8]:
+        """Return one image; raises KeyError where the array has none of this name."""
+        image: NDArray[np.uint8] = np.array(self._images[self._places[name]])
+        if image.shape != self._size:
+            image = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
+        return image
+
+
+def image_source(folder: Path, size: tuple[int, int]) -> Callable[[str], NDArray[np.uint8]]:
+    """Return the source that a folder is: an array if it holds one, else pictures."""
+    return ImageArray(folder, size) if (folder / ARRAY_NAME).is_file() else PictureFolder(folder, size)
+
+
+def unit_range(image: NDArray[np.uint8]) -> Tensor:
+    """Scale an image to [0, 1], (1, rows, columns), as the model's input is."""
+    values = torch.from_numpy(image).float()[None]
+    lowest, highest = values.min(), values.max()
+    return (values - lowest) / (highest - lowest).clamp(min=1.0)
