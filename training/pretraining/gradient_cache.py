@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 Embed = Callable[[Any], tuple[Tensor, ...]]
@@ -32,7 +32,7 @@ def cached_backward(
         May reach parameters of its own; their gradient is left in them too.
     backward : backward pass of a value, as the trainer's precision wants it
     unsynchronised : context in which ranks do not exchange gradients
-        All chunks but the last run in it.
+        Everything runs in it: `average_gradients` brings them together afterwards.
 
     References
     ----------
@@ -55,9 +55,8 @@ def cached_backward(
     after = _random_state()
     split = [gradient.split(sizes) for gradient in gradients]
     for number, chunk in enumerate(chunks):
-        is_last = number == len(chunks) - 1
         _set_random_state(states[number])
-        with nullcontext() if is_last else unsynchronised():
+        with unsynchronised():
             again = embed(chunk)
             pieces = [
                 (rows * split[place][number]).sum() for place, rows in enumerate(again)
@@ -65,6 +64,19 @@ def cached_backward(
             _plain_backward(torch.stack(pieces).sum())
     _set_random_state(after)
     return loss.detach()
+
+
+def average_gradients(model: nn.Module) -> None:
+    """Average the gradients over all ranks; nothing without a process group."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return
+    ranks = distributed.get_world_size()
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            distributed.all_reduce(parameter.grad)
+            parameter.grad /= ranks
 
 
 def _plain_backward(value: Tensor) -> None:
