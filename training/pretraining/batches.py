@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, Sampler
 
 from mammoclip_core.text_encoder import Tokenizer
 from training.pretraining.augmentation import Augmentation
-from training.pretraining.image_source import ImageSource, unit_range
+from training.pretraining.image_source import ImageSource
 from training.pretraining.label_loss import stacked_labels
 from training.pretraining.records import BreastRecord
 from training.pretraining.texts import texts_of
@@ -72,7 +72,7 @@ class BreastSamples(Dataset[Sample]):
         names = two_images(record, stream(_IMAGES))
         seeds = stream(_AUGMENTATION).integers(2**31, size=2)
         images = [
-            self._augmentation(unit_range(self._images(name)), int(seed))
+            self._augmentation(self._images(name), int(seed))
             for name, seed in zip(names, seeds, strict=True)
         ]
         return Sample(

@@ -15,6 +15,8 @@ from training.pretraining.saving import Checkpoints, PublishedCheckpoints
 CONFIGURATIONS: Final = ("b5", "b2", "tiny", "demonstration")
 """Settings that come with the package, named without their ending."""
 
+FINISHED: Final = "finished.ckpt"
+
 
 def pretrain(arguments: Sequence[str]) -> None:
     """Train as the arguments and settings files say; goes on where a killed run stopped.
@@ -33,6 +35,7 @@ def pretrain(arguments: Sequence[str]) -> None:
         parser_kwargs={"prog": "mammoclip-train pretrain"},
     )
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli))
+    cli.trainer.save_checkpoint(Path(cli.config["out"]) / "checkpoints" / FINISHED)
 
 
 class _CommandLine(LightningCLI):

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 import lightning
-import numpy as np
-from numpy.typing import NDArray
+from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
 from training.pretraining.augmentation import PLAIN, Augmentation
@@ -40,17 +39,22 @@ class PhantomSet:
     ----------
     images : folder that `mammoclip-train demo-images` made
     studies : patients 0 to this number less one
+    are_windows : bool
+        The folder holds windows of the images, and each is labelled by what lies in it.
     """
 
     seed: int
     studies: int
     images: str
+    are_windows: bool = False
 
     def records(self) -> list[BreastRecord]:
         """Draw the labels; the pictures lie in the folder."""
         from training.demonstration.phantom_records import phantom_records
+        from training.demonstration.windows import window_records
 
-        return phantom_records(self.seed, self.studies)
+        records = phantom_records(self.seed, self.studies)
+        return window_records(records, Path(self.images)) if self.are_windows else records
 
 
 class Breasts(Protocol):
@@ -149,14 +153,12 @@ class PretrainingData(lightning.LightningDataModule):
             ranks=trainer.world_size,
             is_shuffled=is_shuffled,
         )
-        import torch
-
         return DataLoader(
             samples,  # type: ignore[arg-type]
             batch_sampler=batches,
             collate_fn=Collate(trainer.lightning_module.tokenizer),
             num_workers=self.settings.workers,
-            generator=torch.Generator(),  # its own: the model's random numbers stay as they are
+            generator=Generator(),  # its own: the model's random numbers stay as they are
         )
 
 
@@ -169,5 +171,5 @@ class _Sources:
             folder: image_source(Path(folder), size) for folder in set(folders.values())
         }
 
-    def __call__(self, name: str) -> NDArray[np.uint8]:
+    def __call__(self, name: str) -> Tensor:
         return self._open[self._folders[name]](name)

@@ -1,7 +1,6 @@
 """Where prepared images come from: a folder of pictures, or one array on disk."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -15,11 +14,15 @@ ARRAY_NAME: Final = "images.npy"
 NAMES_NAME: Final = "images.json"
 
 
+RANGES_NAME: Final = "ranges.npy"
+"""Smallest and largest value, (N, 2), by which an array's images are scaled, if not by their own."""
+
+
 class ImageSource(Protocol):
     """Prepared images by name."""
 
-    def __call__(self, name: str) -> NDArray[np.uint8]:
-        """Return one image, (rows, columns)."""
+    def __call__(self, name: str) -> Tensor:
+        """Return one image, (1, rows, columns) in [0, 1]."""
 
 
 class PictureFolder:
@@ -34,7 +37,7 @@ class PictureFolder:
         self._folder = folder
         self._size = size
 
-    def __call__(self, name: str) -> NDArray[np.uint8]:
+    def __call__(self, name: str) -> Tensor:
         """Return one image; raises FileNotFoundError where there is no such picture."""
         path = self._folder / name
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
@@ -42,7 +45,7 @@ class PictureFolder:
             raise FileNotFoundError(f"{path} is no picture")
         if image.shape != self._size:
             image = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
-        return np.asarray(image, dtype=np.uint8)
+        return unit_range(np.asarray(image, dtype=np.uint8))
 
 
 class ImageArray:
@@ -53,22 +56,29 @@ class ImageArray:
         names = json.loads((folder / NAMES_NAME).read_text(encoding="utf-8"))
         self._places = {name: place for place, name in enumerate(names)}
         self._size = size or self._images.shape[1:]
+        ranges = folder / RANGES_NAME
+        self._ranges = np.load(ranges) if ranges.is_file() else None
 
-    def __call__(self, name: str) -> NDArray[np.uint8]:
+    def __call__(self, name: str) -> Tensor:
         """Return one image; raises KeyError where the array has none of this name."""
-        image: NDArray[np.uint8] = np.array(self._images[self._places[name]])
+        place = self._places[name]
+        image: NDArray[np.uint8] = np.array(self._images[place])
         if image.shape != self._size:
             image = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
-        return image
+        return unit_range(image, None if self._ranges is None else self._ranges[place])
 
 
-def image_source(folder: Path, size: tuple[int, int]) -> Callable[[str], NDArray[np.uint8]]:
+def image_source(folder: Path, size: tuple[int, int]) -> ImageSource:
     """Return the source that a folder is: an array if it holds one, else pictures."""
     return ImageArray(folder, size) if (folder / ARRAY_NAME).is_file() else PictureFolder(folder, size)
 
 
-def unit_range(image: NDArray[np.uint8]) -> Tensor:
-    """Scale an image to [0, 1], (1, rows, columns), as the model's input is."""
+def unit_range(image: NDArray[np.uint8], limits: NDArray[np.uint8] | None = None) -> Tensor:
+    """Scale an image to [0, 1], (1, rows, columns), by its own range or a given one."""
     values = torch.from_numpy(image).float()[None]
-    lowest, highest = values.min(), values.max()
-    return (values - lowest) / (highest - lowest).clamp(min=1.0)
+    lowest, highest = (
+        (float(values.min()), float(values.max()))
+        if limits is None
+        else (float(limits[0]), float(limits[1]))
+    )
+    return (values - lowest) / max(highest - lowest, 1.0)

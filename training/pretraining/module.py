@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 import lightning
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mammoclip_core.checkpoint import read_checkpoint, tensors_of
 from mammoclip_core.image_encoder import pooled
 from mammoclip_core.model import MammoClip
 from training.losses import MultiViewEmbeddings, SupervisionWeights, gathered, multi_view_loss
@@ -33,6 +35,7 @@ class Pretraining(lightning.LightningModule):
         Larger batches than memory holds, with the gradient of the whole batch.
     channels_last : memory layout of images; faster on most machines
     largest_scale : bound on the temperature's factor
+    start : checkpoint of an earlier pretraining whose weights are taken, and nothing else
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Pretraining(lightning.LightningModule):
         gradient_clip: float = 0.0,
         channels_last: bool = True,
         largest_scale: float = 100.0,
+        start: str = "",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -70,6 +74,9 @@ class Pretraining(lightning.LightningModule):
         self.model: MammoClip
         self.model, self.tokenizer, self.text = build_network(network)
         self.label_loss = LabelLoss() if label_weight > 0 else None
+        if start:
+            state = tensors_of(read_checkpoint(Path(start)), "state_dict", start)
+            self.load_state_dict(state)
         self.channels_last = channels_last
         if channels_last:
             self.model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
