@@ -77,9 +77,7 @@ class BreastSamples(Dataset[Sample]):
         ]
         return Sample(
             images=torch.stack(images),
-            texts=texts_of(
-                record, names, stream(_TEXTS), excerpt_share=self._excerpt_share
-            ),
+            texts=texts_of(record, names, stream(_TEXTS), excerpt_share=self._excerpt_share),
             labels=stacked_labels([record.labels.get(name) for name in names]),
         )
 
@@ -179,5 +177,3 @@ def chunks_of(batch: Batch, size: int) -> list[Batch]:
             )
         )
     return parts
-
-

@@ -167,9 +167,7 @@ class _Sources:
 
     def __init__(self, folders: dict[str, str], size: tuple[int, int]) -> None:
         self._folders = folders
-        self._open = {
-            folder: image_source(Path(folder), size) for folder in set(folders.values())
-        }
+        self._open = {folder: image_source(Path(folder), size) for folder in set(folders.values())}
 
     def __call__(self, name: str) -> Tensor:
         return self._open[self._folders[name]](name)

@@ -58,9 +58,7 @@ def cached_backward(
         _set_random_state(states[number])
         with unsynchronised():
             again = embed(chunk)
-            pieces = [
-                (rows * split[place][number]).sum() for place, rows in enumerate(again)
-            ]
+            pieces = [(rows * split[place][number]).sum() for place, rows in enumerate(again)]
             _plain_backward(torch.stack(pieces).sum())
     _set_random_state(after)
     return loss.detach()

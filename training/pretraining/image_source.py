@@ -70,7 +70,9 @@ class ImageArray:
 
 def image_source(folder: Path, size: tuple[int, int]) -> ImageSource:
     """Return the source that a folder is: an array if it holds one, else pictures."""
-    return ImageArray(folder, size) if (folder / ARRAY_NAME).is_file() else PictureFolder(folder, size)
+    return (
+        ImageArray(folder, size) if (folder / ARRAY_NAME).is_file() else PictureFolder(folder, size)
+    )
 
 
 def unit_range(image: NDArray[np.uint8], limits: NDArray[np.uint8] | None = None) -> Tensor:

@@ -95,9 +95,7 @@ class Pretraining(lightning.LightningModule):
         count = len(batch.images)
         images = batch.images.transpose(0, 1).flatten(0, 1)
         feature_map = self.model.image_encoder.feature_map(self._as_input(images)).float()
-        features = functional.dropout(
-            pooled(feature_map), self.network.dropout, self.training
-        )
+        features = functional.dropout(pooled(feature_map), self.network.dropout, self.training)
         image_embeddings = self.model.project_features(features)
         text_embeddings = self.model.encode_text(batch.tokens).float()
         label_losses = image_embeddings.new_zeros(count, 1)
@@ -175,9 +173,7 @@ class Pretraining(lightning.LightningModule):
                 ]
             },
         ]
-        optimizer = torch.optim.AdamW(
-            groups, lr=self.learning_rate, weight_decay=self.weight_decay
-        )
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
         total = int(self.trainer.estimated_stepping_batches)
         warmup = round(self.warmup_epochs * float(self.trainer.num_training_batches))
         scheduler = torch.optim.lr_scheduler.LambdaLR(

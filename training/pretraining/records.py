@@ -11,7 +11,16 @@ import pandas as pd
 from training.report_synthesis import Observation
 from training.report_text import Report, clean_section
 
-COLUMNS: Final = ("patient_id", "laterality", "view", "CC", "MLO", "findings", "impressions", "fold")
+COLUMNS: Final = (
+    "patient_id",
+    "laterality",
+    "view",
+    "CC",
+    "MLO",
+    "findings",
+    "impressions",
+    "fold",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +120,7 @@ def _record_of(row: Mapping[str, Any]) -> BreastRecord:
     if laterality is None:
         raise ValueError(f"laterality {row['laterality']!r} is neither L nor R")
     images = {view: names for view in ("CC", "MLO") if (names := _list_of(row[view]))}
-    report = Report(
-        findings=_sentences(row["findings"]), impression=_sentences(row["impressions"])
-    )
+    report = Report(findings=_sentences(row["findings"]), impression=_sentences(row["impressions"]))
     if not report.sections:
         raise ValueError("findings and impressions are empty")
     return BreastRecord(
