@@ -6,11 +6,14 @@ RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --disable-pip-version-check
 # Another index for torch, for example https://download.pytorch.org/whl/cpu (small, no CUDA)
 TORCH_INDEX ?=
+# What computes: cuda where there is an NVIDIA GPU, else cpu (OpenVINO, without torch)
+BACKEND ?= $(if $(wildcard /proc/driver/nvidia/gpus/*),cuda,$(shell \
+	nvidia-smi -L > /dev/null 2>&1 && echo cuda || echo cpu))
 # Folder with your own DICOM files for "make demo"
 STUDY ?=
 
 TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools \
-	pixelmed-apps default-jre-headless redis-server
+	pixelmed-apps default-jre-headless redis-server chromium nodejs npm
 
 ifeq ($(origin MAMMOCLIP_TEST_DATA),undefined)
 ifneq ($(wildcard ../shared/data/README.md),)
@@ -23,12 +26,12 @@ endif
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
-	@echo "Variables:  PYTHON=python3.12  TORCH_INDEX=URL  STUDY=FOLDER (demo)"
+	@echo "Variables:  PYTHON=python3.12  TORCH_INDEX=URL  STUDY=FOLDER (demo)  BACKEND=cpu|cuda"
 
-demo: $(VENV)/.demo-installed ## send sample studies (or STUDY=FOLDER) through the whole system
+demo: $(VENV)/.demo-$(BACKEND)-installed ## send sample studies (or STUDY=FOLDER) through the whole system
 	$(RUN) -m deploy.demo.run $(if $(STUDY),--study "$(STUDY)")
 
-up: $(VENV)/.demo-installed ## run everything in the foreground, for a real scanner to send to
+up: $(VENV)/.demo-$(BACKEND)-installed ## run everything in the foreground, for a real scanner to send to
 	$(RUN) -m deploy.up
 
 test: $(VENV)/.dev-installed test-programs ## run the tests, with real services where they are installed
@@ -66,14 +69,19 @@ ifneq ($(TORCH_INDEX),)
 endif
 	@touch $@
 
-$(VENV)/.demo-installed: pyproject.toml | $(VENV)/.torch-installed
-	@echo "Installing into $(VENV); torch with CUDA is 3 GB, TORCH_INDEX names a smaller one (README)"
-	$(INSTALL) --editable '.[demo]'
+$(VENV)/.demo-cpu-installed: pyproject.toml | $(RUN)
+	@echo "Installing into $(VENV) for the CPU, without torch (BACKEND=cuda for an NVIDIA GPU)"
+	$(INSTALL) --editable '.[demo,cpu]'
+	@touch $@
+
+$(VENV)/.demo-cuda-installed: pyproject.toml | $(VENV)/.torch-installed
+	@echo "Installing into $(VENV) with torch: 3 GB with CUDA (BACKEND=cpu does without, README)"
+	$(INSTALL) --editable '.[demo,cuda]'
 	@touch $@
 
 $(VENV)/.dev-installed: pyproject.toml | $(VENV)/.torch-installed
 	$(INSTALL) --editable '.[dev]'
-	@touch $@ $(VENV)/.demo-installed
+	@touch $@ $(VENV)/.demo-cpu-installed $(VENV)/.demo-cuda-installed
 
 # Installing needs root and a Debian-like system; without them the tests say what they miss.
 test-programs:

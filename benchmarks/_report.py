@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ class Row:
     Attributes
     ----------
     against, theirs, ratio : the anchor measured in the same run; empty or None where there is none
+    details : what else was measured, by name
     """
 
     measure: str
@@ -31,6 +32,7 @@ class Row:
     against: str = ""
     theirs: float | None = None
     ratio: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +64,21 @@ def machine() -> dict[str, Any]:
     }
 
 
-def show(reports: Iterable[Report]) -> None:
-    """Print reports as one table."""
+def show(
+    reports: Iterable[Report], details: Mapping[str, tuple[str, Callable[[Any], str]]] | None = None
+) -> None:
+    """Print reports as one table.
+
+    Parameters
+    ----------
+    details : heading and form by name
+        Which of the rows' details have a column.
+    """
+    details = details or {}
     table = Table(title="Benchmarks", title_justify="left")
     for heading in ("benchmark", "measure", "ours", "theirs", "ratio", "against", "unit"):
+        table.add_column(heading, overflow="fold")
+    for heading, _ in details.values():
         table.add_column(heading, overflow="fold")
     notes = []
     for report in reports:
@@ -74,16 +87,24 @@ def show(reports: Iterable[Report]) -> None:
             table.add_row(
                 report.benchmark if number == 0 else "",
                 row.measure,
-                f"{row.ours:.1f}",
-                "" if row.theirs is None else f"{row.theirs:.1f}",
+                _figure(row.ours),
+                "" if row.theirs is None else _figure(row.theirs),
                 "" if row.ratio is None else f"{row.ratio:.2f}",
                 row.against,
                 row.unit,
+                *(
+                    form(row.details[name]) if name in row.details else ""
+                    for name, (_, form) in details.items()
+                ),
             )
         table.add_section()
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 140
+        console.width = 180 if details else 140
     console.print(table)
     for note in notes:
         console.print(note, soft_wrap=True)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"

@@ -7,6 +7,7 @@ from dicom_node.objects.cad_options import CadOptions, CompositionForm, PlainMar
 from dicom_node.objects.legacy_codes import CodingScheme
 from dicom_node.objects.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
 from dicom_node.objects.overlay import PictureStyle
+from dicom_node.objects.pixel_encoding import Compression, PictureForm
 from dicom_node.objects.profiles import PROFILES, Profile
 from dicom_node.objects.uids import ResultKind
 from dicom_node.settings import DEFAULT_PROFILE, ProfileSettings, Settings
@@ -48,5 +49,8 @@ def _profile_from(own: ProfileSettings) -> Profile:
             composition=CompositionForm(own.composition),
             plain_mark=PlainMark(own.plain_mark),
         ),
-        style=PictureStyle(own.picture_style),
+        form=PictureForm(
+            style=PictureStyle(own.picture_style),
+            compression=Compression(own.picture_compression),
+        ),
     )

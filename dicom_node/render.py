@@ -20,11 +20,11 @@ from dicom_node.errors import RenderError
 from dicom_node.model_bundle import bundle_folder
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.profiles import Profile
-from dicom_node.objects.results import SourceInstance, build_results
+from dicom_node.objects.results import build_results
+from dicom_node.objects.sources import SourceInstance
 from dicom_node.settings import ModelSettings
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import (
-    ImageFindings,
     ImageStatus,
     StudyAnalysis,
     StudyFindings,
@@ -177,12 +177,12 @@ def _sources(study: Path, findings: StudyFindings) -> Iterator[SourceInstance]:
         if image is not None:
             analysed = image.status is ImageStatus.ANALYSED
             yield SourceInstance(
-                dataset=header, pixels=partial(_stored_values, file, image) if analysed else None
+                dataset=header, pixels=partial(_stored_values, file) if analysed else None
             )
 
 
-def _stored_values(file: Path, image: ImageFindings) -> NDArray[np.integer[Any]]:
+def _stored_values(file: Path, frame: int) -> NDArray[np.integer[Any]]:
     try:
-        return read_pixels(file, image.frame).values
+        return read_pixels(file, frame).values
     except CoreError as error:
         raise RenderError(str(error)) from error

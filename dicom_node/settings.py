@@ -97,6 +97,18 @@ class ModelSettings(_Section):
     """The bundle's terms in words, for example "CC-BY-NC-SA-4.0 research use"."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    """auto: torch on a GPU; on a CPU OpenVINO where it is installed, else torch."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Of OpenVINO in each worker process; 0 takes every core."""
+    precision: Literal["exact", "bfloat16", "float16"] = "exact"
+    """exact (float32), or half as many bytes for speed; float16 on a GPU only."""
+    compile: bool = False
+    """Compile the model at its first study, which takes minutes; pays on a GPU."""
+    deterministic: bool = False
+    """Refuse operations that may give other bits when they are repeated."""
+    mode: Literal["published", "clinical"] | None = None
+    """How pixels are prepared: headers' windows ignored or respected; without it as the bundle."""
 
 
 class LedgerSettings(_Section):
@@ -163,6 +175,9 @@ class ProfileSettings(_Section):
                 "segmentation",
                 "secondary_capture",
                 "summary_sheet",
+                "presentation_state",
+                "pdf_report",
+                "attention_segmentation",
             ],
             ...,
         ],
@@ -181,6 +196,8 @@ class ProfileSettings(_Section):
     """Mark of the CAD report for findings that have no mark of their own."""
     picture_style: Literal["color", "single_color", "grey"] = "color"
     """How pictures and summary sheet show attention."""
+    picture_compression: Literal["none", "rle", "jpeg"] = "none"
+    """How the pixels of pictures and summary sheet are stored; jpeg loses a little."""
 
 
 class DicomDestination(_Section):

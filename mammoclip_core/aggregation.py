@@ -1,4 +1,4 @@
-"""From images to breasts, from breasts to the study: the highest score speaks."""
+"""From images to breasts, from breasts to the study: the highest score or the mean speaks."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,24 +13,39 @@ from mammoclip_core.findings import (
     ImageFindings,
     ImageStatus,
 )
+from mammoclip_core.manifest import MEAN_AGGREGATION, FindingEntry
 
 _LATERALITY_ORDER: Final = ("R", "L", "B", "")
 
 
-def breasts_of(images: Iterable[ImageFindings]) -> tuple[BreastFindings, ...]:
+def breasts_of(
+    images: Iterable[ImageFindings], entries: Iterable[FindingEntry] = ()
+) -> tuple[BreastFindings, ...]:
     """Gather the analysed images of each breast.
+
+    Parameters
+    ----------
+    entries : the bundle's findings
+        Those whose `aggregation` is ``mean`` score a breast by the mean over its images, as the
+        published evaluation on RSNA does; the others by the highest.
 
     Returns
     -------
     tuple of BreastFindings
-        Right, left, both in one image, and unknown, each where there is one. A finding's score
-        is the highest over the images; density is the category of the highest mean score.
+        Right, left, both in one image, and unknown, each where there is one. Density is the
+        category of the highest mean score.
     """
+    averaged = {entry.name: entry for entry in entries if entry.aggregation == MEAN_AGGREGATION}
     analysed = [image for image in images if image.status is ImageStatus.ANALYSED]
     return tuple(
         BreastFindings(
             laterality=laterality,
-            findings=_highest(finding for image in group for finding in image.findings),
+            findings=tuple(
+                _averaged(highest, averaged[highest.name], group)
+                if highest.name in averaged
+                else highest
+                for highest in _highest(finding for image in group for finding in image.findings)
+            ),
             density=_density_of(group),
         )
         for laterality in _LATERALITY_ORDER
@@ -48,8 +63,19 @@ def _highest(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     for finding in findings:
         known = highest.get(finding.name)
         if known is None or finding.score > known.score:
-            highest[finding.name] = replace(finding, regions=())
+            highest[finding.name] = replace(finding, regions=(), frame=1)
     return tuple(highest.values())
+
+
+def _averaged(highest: Finding, entry: FindingEntry, images: Iterable[ImageFindings]) -> Finding:
+    scores = [
+        finding.score
+        for image in images
+        for finding in image.findings
+        if finding.name == entry.name
+    ]
+    score = min(float(np.mean(scores)), 1.0)
+    return replace(highest, score=score, above_threshold=score >= entry.threshold)
 
 
 def _density_of(images: Iterable[ImageFindings]) -> str | None:

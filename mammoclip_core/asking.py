@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mammoclip_core.bundle import load_model
+from mammoclip_core.computing import ComputingOptions
 from mammoclip_core.embedding import embed_texts, load_text_model
 from mammoclip_core.engine import Engine
 from mammoclip_core.manifest import FindingEntry
@@ -16,9 +17,14 @@ from mammoclip_core.prompt_file import PromptSet
 from mammoclip_core.text_model import TextModel
 
 
-def engine_asking(bundle: Path, prompts: PromptSet, device: str = "cpu") -> Engine:
-    """Load a bundle and ask it the prompts of a file alone; raises BundleError."""
-    model = load_model(bundle, device)
+def engine_asking(
+    bundle: Path,
+    prompts: PromptSet,
+    device: str = "cpu",
+    options: ComputingOptions | None = None,
+) -> Engine:
+    """Load a bundle and ask it the prompts of a file alone; raises what `load_model` does."""
+    model = load_model(bundle, device, options)
     embeddings = prompt_embeddings(load_text_model(bundle), prompts.findings)
     manifest = replace(
         model.manifest,
@@ -26,7 +32,11 @@ def engine_asking(bundle: Path, prompts: PromptSet, device: str = "cpu") -> Engi
         detectors=(),
         scoring=prompts.scoring or model.manifest.scoring,
     )
-    return Engine(model.asking(manifest, embeddings))
+    return Engine(
+        model.asking(manifest, embeddings),
+        engine_name=model.computer.engine_name,
+        precision=model.computer.options.precision.numbers,
+    )
 
 
 def prompt_embeddings(model: TextModel, findings: Iterable[FindingEntry]) -> dict[str, Tensor]:

@@ -1,17 +1,16 @@
 """A bundle with its weights: written once, verified and loaded into a model that predicts."""
 
-import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mammoclip_core.checkpoint import tensor_differences
+from mammoclip_core.bundle_tensors import PROMPTS_SHA256, write_arrays
+from mammoclip_core.computing import ComputingOptions
 from mammoclip_core.detector import Detector, detector_prefix
 from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.errors import BundleError
@@ -21,19 +20,16 @@ from mammoclip_core.heads import FineTunedClassifier, head_prefix
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import (
     PROMPTS_NAME,
-    TOKENIZER_FOLDER,
     WEIGHTS_NAME,
     Manifest,
     file_sha256,
     read_manifest,
-    write_manifest,
 )
 from mammoclip_core.model import MammoClip
+from mammoclip_core.tensor_names import tensor_differences
 from mammoclip_core.torch_boxes import TorchBoxModel
+from mammoclip_core.torch_computing import TorchComputer
 from mammoclip_core.torch_model import TorchImageModel
-
-PROMPTS_SHA256: Final = "prompts_sha256"
-"""Entry of the weights' header: the prompts' digest is thus covered by the weights' own."""
 
 _TEXT_PREFIXES: Final = ("text_encoder.", "text_projection.")
 
@@ -70,15 +66,13 @@ def write_bundle(
     folder: Path,
 ) -> Manifest:
     """Write a bundle as `save_bundle` does, from tensors that are already under its names."""
-    if tokenizer_folder is not None:
-        shutil.copytree(tokenizer_folder, folder / TOKENIZER_FOLDER)
-    save_file({name: value.contiguous() for name, value in prompts.items()}, folder / PROMPTS_NAME)
-    digest = file_sha256(folder / PROMPTS_NAME)
-    tensors = {name: value.detach().contiguous() for name, value in state.items()}
-    save_file(tensors, folder / WEIGHTS_NAME, metadata={PROMPTS_SHA256: digest})
-    written = replace(manifest, weights_sha256=file_sha256(folder / WEIGHTS_NAME))
-    write_manifest(written, folder)
-    return written
+    return write_arrays(
+        {name: value.detach().contiguous().numpy() for name, value in state.items()},
+        manifest,
+        {name: value.contiguous().numpy() for name, value in prompts.items()},
+        tokenizer_folder,
+        folder,
+    )
 
 
 def load_engine(
@@ -87,18 +81,23 @@ def load_engine(
     device: str = "cpu",
     decode_threads: int = DEFAULT_DECODE_THREADS,
     batch_size: int = DEFAULT_BATCH_SIZE,
+    options: ComputingOptions | None = None,
 ) -> Engine:
-    """Load a bundle for analysing studies; raises BundleError as `load_model` does."""
-    model = load_model(bundle, device)
+    """Load a bundle for analysing studies; raises what `load_model` does."""
+    model = load_model(bundle, device, options)
     return Engine(
         model,
         decode_threads=decode_threads,
         batch_size=batch_size,
-        boxes=load_detectors(bundle, model.manifest, device),
+        engine_name=model.computer.engine_name,
+        precision=model.computer.options.precision.numbers,
+        boxes=load_detectors(bundle, model.manifest, model.computer),
     )
 
 
-def load_detectors(bundle: Path, manifest: Manifest, device: str) -> TorchBoxModel | None:
+def load_detectors(
+    bundle: Path, manifest: Manifest, computer: TorchComputer
+) -> TorchBoxModel | None:
     """Load the detectors of a bundle whose weights were checked; None where it has none."""
     if not manifest.detectors:
         return None
@@ -110,10 +109,12 @@ def load_detectors(bundle: Path, manifest: Manifest, device: str) -> TorchBoxMod
                 for key in detector.state_dict()
             }
             detector.load_state_dict(state, strict=True, assign=True)
-    return TorchBoxModel(detectors, _device_named(device))
+    return TorchBoxModel(detectors, computer)
 
 
-def load_model(bundle: Path, device: str = "cpu") -> TorchImageModel:
+def load_model(
+    bundle: Path, device: str = "cpu", options: ComputingOptions | None = None
+) -> TorchImageModel:
     """Load the image side of a bundle, with the stored embeddings of its prompts.
 
     Parameters
@@ -123,8 +124,12 @@ def load_model(bundle: Path, device: str = "cpu") -> TorchImageModel:
     Raises
     ------
     BundleError
-        A file is missing or altered, or its tensors are not those of the manifest's model.
+        A file is missing or altered, or its tensors are not those of the manifest's model, or the
+        machine has no such device.
+    ComputingError
+        The device cannot compute in the precision asked for.
     """
+    computer = TorchComputer(device, options)
     manifest = read_manifest(bundle)
     weights = bundle / WEIGHTS_NAME
     try:
@@ -135,9 +140,7 @@ def load_model(bundle: Path, device: str = "cpu") -> TorchImageModel:
         raise BundleError(f"{bundle} is incomplete: {error.strerror}: {error.filename}") from error
     except SafetensorError as error:
         raise BundleError(f"{bundle} holds damaged tensors: {error}") from error
-    return TorchImageModel(
-        manifest, model, prompts, _device_named(device), heads=heads, factor=factor
-    )
+    return TorchImageModel(manifest, model, prompts, computer, heads=heads, factor=factor)
 
 
 def check_weights(weights: Path, manifest: Manifest) -> None:
@@ -260,15 +263,6 @@ def _read_prompts(bundle: Path, manifest: Manifest) -> dict[str, Tensor]:
         path,
     )
     return prompts
-
-
-def _device_named(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BundleError(f"device {name!r} is not usable on this machine, cpu is") from error
-    return device
 
 
 def _full_precision(tensor: Tensor) -> Tensor:

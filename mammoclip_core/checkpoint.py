@@ -3,16 +3,16 @@
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from mammoclip_core.checkpoint_container import check_container
 from mammoclip_core.errors import CheckpointError
-
-_NAMED_AT_MOST: Final = 10
+from mammoclip_core.tensor_names import listed
 
 _READING_ERRORS: Final = (
     ArithmeticError,
@@ -90,19 +90,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     CheckpointError
         The file is no such file, is truncated, or names anything beyond tensors and `STAND_INS`.
     """
-    _check_container(path)
+    check_container(path, STAND_INS)
     stand_ins: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
         type(name.rpartition(".")[2], (StandIn,), {"__module__": name.rpartition(".")[0]})
         for name in STAND_INS
     ]
     with torch.serialization.safe_globals(stand_ins):
         try:
-            unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-            if unsafe:
-                raise CheckpointError(
-                    f"{path.name} is refused: it names code beyond tensors and plain values: "
-                    f"{listed(unsafe)}"
-                )
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except _READING_ERRORS as error:
             raise CheckpointError(
@@ -111,18 +105,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.name} is no checkpoint: it holds no dictionary at its top")
-    return {str(key): plain(value) for key, value in content.items()}
+    try:
+        return {str(key): plain(value) for key, value in content.items()}
+    except RecursionError as error:
+        raise CheckpointError(f"{path.name} is refused: its values are nested too deep") from error
 
 
 def plain(value: Any) -> Any:
-    """Turn what was read into dictionaries, lists, numbers, words and tensors; else None."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, StandIn):
-        return _plain_stand_in(value)
-    return value if isinstance(value, str | int | float | Tensor) else None
+    """Turn what was read into dictionaries, lists, numbers, words and tensors; else None.
+
+    A value that stands in several places is turned once: some lines of a pickle can name one list
+    in more places than there is memory for. What holds itself holds None there.
+    """
+    return _plain(value, {})
 
 
 def tensors_of(content: Mapping[str, Any], key: str, origin: str) -> dict[str, Tensor]:
@@ -131,68 +126,67 @@ def tensors_of(content: Mapping[str, Any], key: str, origin: str) -> dict[str, T
     Raises
     ------
     CheckpointError
-        There is no such dictionary, or it holds something else than plain tensors.
+        There is no such dictionary, it holds something else than plain tensors, or these say that
+        they are larger than the file is.
     """
     state = content.get(key)
     if not isinstance(state, dict) or not state:
         raise CheckpointError(f"{origin} holds no tensors under {key!r}")
-    odd = [
+    odd = {
         str(name)
         for name, value in state.items()
-        if type(value) is not Tensor or value.layout is not torch.strided or value.is_complex()
-    ]
+        if not isinstance(name, str) or not _is_plain_tensor(value)
+    }
     if odd:
         raise CheckpointError(f"{origin}: not plain tensors: {listed(odd)}")
+    _check_extent(state.values(), origin)
     prefix = "module."
     wrapped = all(name.startswith(prefix) for name in state)
     return {name.removeprefix(prefix) if wrapped else name: value for name, value in state.items()}
 
 
-def listed(names: Any, at_most: int = _NAMED_AT_MOST) -> str:
-    """Name some things in order, and count the rest."""
-    ordered = sorted(names)
-    more = len(ordered) - at_most
-    return ", ".join(ordered[:at_most]) + (f" and {more} more" if more > 0 else "")
+def _is_plain_tensor(value: Any) -> bool:
+    return (
+        type(value) is Tensor
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not value.is_complex()
+        and not value.is_quantized
+    )
 
 
-def tensor_differences(
-    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
-) -> str:
-    """Tell which tensors are missing, unknown or of another shape; empty if all are as expected."""
-    complaints = {
-        "missing": expected.keys() - found.keys(),
-        "unknown": found.keys() - expected.keys(),
-        "of another shape": {
-            f"{name} {found[name]} instead of {expected[name]}"
-            for name in expected.keys() & found.keys()
-            if expected[name] != found[name]
-        },
-    }
-    return "; ".join(f"{word}: {listed(names)}" for word, names in complaints.items() if names)
+def _check_extent(tensors: Collection[Tensor], origin: str) -> None:
+    """Refuse tensors that repeat few bytes many times; tied weights may double them."""
+    storages = [value.untyped_storage() for value in tensors]
+    held = {storage.data_ptr(): storage.nbytes() for storage in storages}
+    if sum(value.nbytes for value in tensors) > 2 * sum(held.values()):
+        raise CheckpointError(f"{origin}: its tensors are larger than what the file holds of them")
 
 
-def _check_container(path: Path) -> None:
-    with path.open("rb") as stream:
-        start = stream.read(4)
-    if zipfile.is_zipfile(path):
-        return
-    if start[:2] == b"PK":
-        raise CheckpointError(f"{path.name} is truncated: its archive has no end")
-    if start[:1] == b"\x80":
-        raise CheckpointError(
-            f"{path.name} is a bare pickle, which could run code when it is read: refused"
-        )
-    raise CheckpointError(f"{path.name} is no file of torch.save")
+def _plain(value: Any, known: dict[int, Any]) -> Any:
+    if isinstance(value, str | int | float | Tensor):
+        return value
+    if not isinstance(value, Mapping | list | tuple | StandIn):
+        return None
+    if id(value) not in known:
+        known[id(value)] = None
+        if isinstance(value, Mapping):
+            known[id(value)] = {key: _plain(item, known) for key, item in value.items()}
+        elif isinstance(value, StandIn):
+            known[id(value)] = _plain_stand_in(value, known)
+        else:
+            known[id(value)] = [_plain(item, known) for item in value]
+    return known[id(value)]
 
 
-def _plain_stand_in(value: StandIn) -> Any:
+def _plain_stand_in(value: StandIn, known: dict[int, Any]) -> Any:
     name = type(value).__name__
     state = value.state
     if name == "scalar":
         return _number(value)
     if not isinstance(state, Mapping):
         return None
-    return plain(state["_content"] if "_content" in state else state.get("_val"))
+    return _plain(state["_content"] if "_content" in state else state.get("_val"), known)
 
 
 def _number(value: StandIn) -> float | None:

@@ -1,22 +1,29 @@
 """Which tensors a published checkpoint must hold, and under which names a bundle keeps them."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
-from mammoclip_core.checkpoint import listed, tensor_differences
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.projection import build_projection
 from mammoclip_core.published import ENCODER_NAMES, STAGE_SIZES, published_keys
+from mammoclip_core.tensor_names import listed, tensor_differences
+from mammoclip_core.text_encoder import POOLINGS
 
 IMAGE_PREFIX: Final = "image_encoder."
+TEXT_PREFIX: Final = "text_encoder."
+LEAST_TOKENS: Final = 3
+"""The first, the last, and one between them."""
 
-_BLOCK_NUMBER: Final = re.compile(r"_blocks\.(\d+)\.")
+_BLOCK_NUMBER: Final = re.compile(r"_blocks\.(\d{1,4})\.")
+_VERSION: Final = re.compile(r"efficientnet[-_]?(b\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +36,28 @@ class Place:
 
 Plan = dict[str, Place]
 """By the checkpoint's own name: every tensor that it must hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSide:
+    """What a checkpoint says of its text encoder.
+
+    Attributes
+    ----------
+    state : all tensors of the checkpoint, the text encoder's under today's names
+    plan : of the text encoder's tensors
+    settings : as `manifest.Manifest.text_encoder` keeps them
+    size : dimensions of a text's vector
+    family : key of `published.TERMS`
+    left_out : names of tensors that the file holds and nothing computes with
+    """
+
+    state: dict[str, Tensor]
+    plan: Plan
+    settings: dict[str, Any]
+    size: int
+    family: str
+    left_out: tuple[str, ...]
 
 
 def recognise_architecture(state: Mapping[str, Tensor], prefix: str, origin: str) -> str:
@@ -60,10 +89,13 @@ def recognise_architecture(state: Mapping[str, Tensor], prefix: str, origin: str
 
 def check_named_encoder(name: object, architecture: str, origin: str) -> None:
     """Refuse a configuration that names another encoder than the tensors are."""
-    named = ENCODER_NAMES.get(str(name))
-    if named is not None and named != architecture:
+    text = str(name).lower()
+    version = _VERSION.search(text)
+    named = ENCODER_NAMES.get(text, f"tf_efficientnet_{version[1]}" if version else "")
+    if named != architecture and (named or "efficientnet" not in text):
+        what = f" ({named})" if named else ""
         raise CheckpointError(
-            f"{origin}: its configuration names {name} ({named}), its tensors are {architecture}"
+            f"{origin}: its configuration names {name}{what}, its tensors are {architecture}"
         )
 
 
@@ -118,6 +150,64 @@ def rename(state: Mapping[str, Tensor], plan: Plan, origin: str) -> dict[str, Te
     return renamed
 
 
+def wrapped_prefix(state: Mapping[str, Tensor], inner: str) -> str:
+    """Return what the names of a text encoder's tensors begin with, wrapped once, twice or not."""
+    prefix = TEXT_PREFIX
+    for further in (TEXT_PREFIX, inner):
+        if any(name.startswith(prefix + further) for name in state):
+            prefix += further
+    return prefix
+
+
+def layers_of(
+    state: Mapping[str, Tensor], prefix: str, number: re.Pattern[str], origin: str
+) -> int:
+    """Count the layers of a text encoder.
+
+    Raises
+    ------
+    CheckpointError
+        There is none, or one is missing in between.
+    """
+    numbers = {
+        int(match[1])
+        for name in state
+        if name.startswith(prefix) and (match := number.match(name.removeprefix(prefix)))
+    }
+    if not numbers or len(numbers) != max(numbers) + 1:
+        raise CheckpointError(f"{origin}: layers missing under {prefix}: it has {len(numbers)}")
+    return len(numbers)
+
+
+def pooling_of(config: Mapping[str, Any], origin: str) -> str:
+    """Return how token vectors become one; raises CheckpointError if that is not known."""
+    pooling: str = setting(config, "model.text_encoder.pooling", str, origin)
+    if pooling not in POOLINGS:
+        raise CheckpointError(
+            f"{origin}: model.text_encoder.pooling {pooling!r} is none of {', '.join(POOLINGS)}"
+        )
+    return pooling
+
+
+def json_of(path: Path) -> Mapping[str, Any]:
+    """Read a JSON object beside a tokenizer; empty if there is no such file.
+
+    Raises
+    ------
+    CheckpointError
+        The file holds something else.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object")
+    return content
+
+
 def setting(config: Mapping[str, Any], key: str, kind: type, origin: str) -> Any:
     """Return a value of the nested training configuration, its path given with dots.
 
@@ -143,8 +233,7 @@ def _fit(shapes: Mapping[str, tuple[int, ...]], architecture: str) -> float:
         return 0.0
     expected = encoder_plan(architecture, "", "")
     fitting = sum(key in expected and expected[key].shape == shape for key, shape in shapes.items())
-    # Over all names of either side: B0 holds every tensor of Lite0, and more.
-    return fitting / len(expected.keys() | shapes.keys())
+    return fitting / len(shapes)
 
 
 def _encoder_shapes(architecture: str) -> dict[str, tuple[int, ...]]:

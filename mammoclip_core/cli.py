@@ -1,13 +1,17 @@
 """mammoclip-predict: what a bundle says of images, without any DICOM network."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from mammoclip_core.computing import ComputingOptions, Precision
+from mammoclip_core.engine_name import EngineName
 
 if TYPE_CHECKING:
     from mammoclip_core.manifest import Manifest
@@ -26,13 +30,35 @@ BundleOption = Annotated[
         envvar="MAMMOCLIP_BUNDLE", help="Bundle folder; the demonstration bundle if not given."
     ),
 ]
+BundleOut = Annotated[
+    Path, typer.Option(help="Bundle folder to make; it must not exist or be empty.")
+]
+HeadOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=FILE: a fine-tuned classifier; mass, calcification, cancer or density."
+    ),
+]
+DetectorOption = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=FILE: a published detector; mass or calcification."),
+]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(help="Numbers of the image encoder: exact is float32; float16 on a GPU only."),
+]
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(help="What computes; auto: torch on a GPU, OpenVINO on a CPU where installed."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command()
 def image(
     paths: Annotated[
-        list[Path], typer.Argument(exists=True, help="DICOM, PNG, JPEG or TIFF files, or folders.")
+        list[Path],
+        typer.Argument(help="DICOM, PNG, JPEG or TIFF files, folders, or patterns in quotes."),
     ],
     *,
     bundle: BundleOption = None,
@@ -50,12 +76,25 @@ def image(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    engine: EngineOption = EngineName.AUTO,
+    precision: PrecisionOption = Precision.EXACT,
+    mode: Annotated[
+        Literal["published", "clinical"] | None,
+        typer.Option(help="How pixels are prepared; as the bundle says if not given."),
+    ] = None,
+    tomosynthesis: Annotated[
+        Literal["refuse", "middle", "max"],
+        typer.Option(help="Which frames of an image of several: none, the middle one, or up to 16"),
+    ] = "refuse",
     as_json: JsonOption = False,
     json_out: Annotated[
         Path | None, typer.Option(help="Write the findings document to this file.")
     ] = None,
     heatmaps: Annotated[
         Path | None, typer.Option(help="Write a heatmap-N.npz for each picture to this folder.")
+    ] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="Write a picture of each answer to this folder, as PNG.")
     ] = None,
 ) -> None:
     """Analyse the images of one study and show the findings of each.
@@ -66,28 +105,38 @@ def image(
     2 for wrong usage.
     """
     with _one_line_errors():
-        from mammoclip_core.bundle import load_engine
+        from mammoclip_core.engines import load_engine, require_torch
         from mammoclip_core.findings import to_json
         from mammoclip_core.heatmaps import write_heatmaps
-        from mammoclip_core.requests import request_from
+        from mammoclip_core.requests import expanded, request_from
         from mammoclip_core.tables import findings_table, show
+        from mammoclip_core.tomosynthesis import Tomosynthesis
 
         folder, manifest = _opened(bundle)
-        request = request_from(paths, study)
+        request = request_from(expanded(paths), study, Tomosynthesis(tomosynthesis))
         _accept(manifest, accept)
+        options = ComputingOptions(precision=precision)
         if prompts is None:
-            engine = load_engine(folder, device=device)
+            loaded = load_engine(folder, engine=engine, device=device, options=options)
         else:
+            require_torch("asking other prompts than the bundle's")
             from mammoclip_core.asking import engine_asking
             from mammoclip_core.prompt_file import read_prompt_file
 
-            engine = engine_asking(folder, read_prompt_file(prompts), device)
-        analysis = engine.analyze(request)
+            loaded = engine_asking(folder, read_prompt_file(prompts), device, options)
+        if mode is not None:
+            loaded.prepare_as(mode)
+        analysis = loaded.analyze(request)
         document = to_json(analysis.findings)
         if json_out is not None:
             json_out.write_text(document + "\n", encoding="utf-8")
         if heatmaps is not None:
             write_heatmaps(analysis.heatmaps, heatmaps)
+        if overlay is not None:
+            from mammoclip_core.overlays import write_overlays
+
+            paths_of = {item.sop_instance_uid: item.path for item in request.images}
+            write_overlays(paths_of, analysis, manifest.warning, overlay)
         if as_json:
             typer.echo(document)
         else:
@@ -107,6 +156,8 @@ def embed(
     out: Annotated[Path, typer.Option(help="npz file to write: files, features, embeddings.")],
     bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    engine: EngineOption = EngineName.AUTO,
+    precision: PrecisionOption = Precision.EXACT,
 ) -> None:
     """Write the pooled features and the unit embeddings of images.
 
@@ -117,12 +168,14 @@ def embed(
     with _one_line_errors():
         import numpy as np
 
-        from mammoclip_core.bundle import load_model
         from mammoclip_core.embedding import embed_files
+        from mammoclip_core.engines import load_model
 
         folder, manifest = _opened(bundle)
         _accept(manifest, None)
-        result = embed_files(load_model(folder, device), files)
+        options = ComputingOptions(precision=precision)
+        model = load_model(folder, engine=engine, device=device, options=options)
+        result = embed_files(model, files)
         if result.files:
             np.savez_compressed(
                 out,
@@ -170,13 +223,8 @@ def info(
     Example: mammoclip-predict info bundles/b5 --json
     """
     with _one_line_errors():
-        from mammoclip_core.tables import manifest_table, show
-
         _, manifest = _opened(bundle)
-        if as_json:
-            typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
-        else:
-            show(manifest_table(manifest))
+        _show_manifest(manifest, as_json=as_json)
 
 
 @app.command()
@@ -187,21 +235,18 @@ def convert(
     ],
     *,
     tokenizer: Annotated[
-        str, typer.Option(help="Folder with the text encoder's vocab.txt, or its name on the hub.")
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Bundle folder to make; it must not exist or be empty.")
-    ],
-    head: Annotated[
-        list[str] | None,
+        str | None,
         typer.Option(
-            help="NAME=FILE: a fine-tuned classifier; mass, calcification, cancer or density."
+            help="Folder with the text encoder's tokenizer (vocab.txt, of Mammo-FM tokenizer.json),"
+            " or its name on the hub."
         ),
     ] = None,
-    detector: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=FILE: a published detector; mass or calcification."),
-    ] = None,
+    image_only: Annotated[
+        bool, typer.Option("--image-only", help="Leave the text side out; no tokenizer is needed.")
+    ] = False,
+    out: BundleOut,
+    head: HeadOption = None,
+    detector: DetectorOption = None,
     factor: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Mammo-FActOR weights, safetensors."),
@@ -213,9 +258,10 @@ def convert(
     Example: mammoclip-predict convert b5-model-best-epoch-7.tar --tokenizer bio_clinicalbert/
     --head cancer=cancer.pth --out bundles/b5
     """
+    if image_only == (tokenizer is not None):
+        raise typer.BadParameter("give either --tokenizer or --image-only")
     with _one_line_errors():
         from mammoclip_core.conversion import convert as convert_checkpoint
-        from mammoclip_core.tables import manifest_table, show
 
         manifest = convert_checkpoint(
             checkpoint,
@@ -226,10 +272,52 @@ def convert(
             detectors=_named_files(detector, "--detector"),
         )
         typer.echo(_terms(manifest), err=True)
-        if as_json:
-            typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
-        else:
-            show(manifest_table(manifest))
+        _show_manifest(manifest, as_json=as_json)
+
+
+@app.command()
+def fetch(
+    model: Annotated[str, typer.Argument(help="b5 (the best) or b2 (the light one).")],
+    *,
+    out: BundleOut,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept the terms without being asked.")
+    ] = False,
+    downloads: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the downloaded files. Default: in the user's cache."),
+    ] = None,
+    head: HeadOption = None,
+    detector: DetectorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Download the published weights and their tokenizer from the model hub, and convert them.
+
+    Shows their licence and asks. A download that breaks off is resumed by the next run.
+
+    Example: mammoclip-predict fetch b5 --out bundles/b5
+    """
+    with _one_line_errors():
+        from mammoclip_core.errors import LicenceError
+        from mammoclip_core.fetching import downloads_folder, notice, published_model
+        from mammoclip_core.fetching import fetch as fetch_model
+
+        published = published_model(model)
+        typer.echo(notice(published), err=True)
+        if not accept_licence:
+            if not sys.stdin.isatty():
+                raise LicenceError("nothing is downloaded until you say --accept-licence")
+            if not typer.confirm("Do you accept these terms?", err=True):
+                raise LicenceError("nothing was downloaded")
+        manifest = fetch_model(
+            published,
+            out,
+            downloads=downloads,
+            heads=_named_files(head, "--head"),
+            detectors=_named_files(detector, "--detector"),
+        )
+        typer.echo(f"the downloaded files are kept in {downloads or downloads_folder()}", err=True)
+        _show_manifest(manifest, as_json=as_json)
 
 
 @app.command("demonstration-bundle")
@@ -245,14 +333,12 @@ def demonstration(
     """
     with _one_line_errors():
         from mammoclip_core.demonstration import demonstration_bundle, make_demonstration_bundle
-        from mammoclip_core.errors import BundleError
-        from mammoclip_core.manifest import read_manifest
+        from mammoclip_core.manifest import read_manifest, require_empty
 
         if out is None:
             out = demonstration_bundle()
         else:
-            if out.exists() and (not out.is_dir() or any(out.iterdir())):
-                raise BundleError(f"{out} is not empty: name another folder")
+            require_empty(out)
             out.mkdir(parents=True, exist_ok=True)
             make_demonstration_bundle(out)
         _warn(read_manifest(out))
@@ -270,6 +356,15 @@ def _opened(bundle: Path | None) -> tuple[Path, "Manifest"]:
 
     folder = demonstration_bundle() if bundle is None else bundle
     return folder, read_manifest(folder)
+
+
+def _show_manifest(manifest: "Manifest", *, as_json: bool) -> None:
+    from mammoclip_core.tables import manifest_table, show
+
+    if as_json:
+        typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
+    else:
+        show(manifest_table(manifest))
 
 
 def _named_files(options: list[str] | None, option: str) -> dict[str, Path]:

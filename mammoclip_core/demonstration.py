@@ -1,5 +1,6 @@
 """The demonstration bundle: seeded random weights, made on this machine, that mean nothing."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -7,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
@@ -20,6 +23,11 @@ ROWS: Final = 380
 COLUMNS: Final = 228
 ARCHITECTURE: Final = "tf_efficientnet_b0"
 PROJECTION_SIZE: Final = 128
+
+COMPUTED: Final = Path(__file__).with_name("demonstration.safetensors")
+"""Statistics, offset and prompt embeddings of the drawn weights, and what is to be drawn."""
+
+PROMPT_PREFIX: Final = "prompts."
 
 THRESHOLDS: Final[Mapping[str, float]] = {
     "mass": 0.5,
@@ -56,33 +64,43 @@ def demonstration_bundle() -> Path:
     return folder
 
 
-def make_demonstration_bundle(folder: Path, seed: int = SEED) -> Manifest:
+def make_demonstration_bundle(folder: Path) -> Manifest:
     """Write a small complete bundle with random weights into an existing empty folder.
 
-    The same seed gives the same weights, to the bit, whatever the version of torch: they are
-    drawn by a generator that is frozen, and what is computed from them is rounded coarsely.
+    The weights are the same to the bit everywhere: they are drawn by a generator that is frozen,
+    and what was computed from them (`mammoclip_core.random_weights`) comes with the package.
 
     Returns
     -------
     Manifest
         As written.
     """
-    from mammoclip_core import random_weights
-    from mammoclip_core.bundle import save_bundle
-    from mammoclip_core.text_encoder import Tokenizer
+    from safetensors import safe_open
 
+    from mammoclip_core.bundle_tensors import write_arrays
+    from mammoclip_core.drawn_weights import drawn_weight, text_config, write_tokenizer
+
+    with safe_open(COMPUTED, framework="np") as file:
+        shapes = json.loads(file.metadata()["drawn"])
+        computed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+    prompts = {
+        name.removeprefix(PROMPT_PREFIX): computed.pop(name)
+        for name in list(computed)
+        if name.startswith(PROMPT_PREFIX)
+    }
+    drawn = {
+        name: drawn_weight(name, tuple(shape), SEED).astype(np.float16)
+        for name, shape in shapes.items()
+    }
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer_folder = Path(scratch) / "tokenizer"
-        prompts = [prompt for entry in DEFAULT_FINDINGS for prompt in entry.prompts]
-        vocabulary_size = random_weights.write_tokenizer(tokenizer_folder, prompts)
-        manifest = _manifest(random_weights.text_config(vocabulary_size))
-        model, embeddings = random_weights.random_model(
-            manifest, Tokenizer(tokenizer_folder, do_lower_case=True), seed
-        )
-        return save_bundle(model, manifest, embeddings, tokenizer_folder, folder)
+        texts = [prompt for entry in DEFAULT_FINDINGS for prompt in entry.prompts]
+        manifest = demonstration_manifest(text_config(write_tokenizer(tokenizer_folder, texts)))
+        return write_arrays(drawn | computed, manifest, prompts, tokenizer_folder, folder)
 
 
-def _manifest(text_config: dict[str, int]) -> Manifest:
+def demonstration_manifest(text_config: dict[str, int]) -> Manifest:
+    """Return what the demonstration bundle says of itself."""
     return Manifest(
         name=NAME,
         version=VERSION,

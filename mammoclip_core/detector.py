@@ -99,10 +99,11 @@ class Detector(nn.Module):
     def detect(self, images: Tensor) -> list[Selection]:
         """Return the boxes that are left on each image."""
         rows, columns = images.shape[2:]
-        anchors = anchors_of(rows, columns).to(images)
+        anchors = anchors_of(rows, columns)
+        outputs = (values.float().cpu().numpy() for values in self(images))
         return [
             select(scores, decode(anchors, deltas, rows, columns))
-            for scores, deltas in zip(*self(images), strict=True)
+            for scores, deltas in zip(*outputs, strict=True)
         ]
 
 

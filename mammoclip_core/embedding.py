@@ -3,19 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from mammoclip_core.bundle import check_weights
+from mammoclip_core.bundle_tensors import TEXT_PREFIXES, check_weights
+from mammoclip_core.engines import EmbeddingModel, require_torch
 from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
 from mammoclip_core.reading import prepared_files
-from mammoclip_core.text_encoder import DEFAULT_MAX_TOKENS, TextEncoder, Tokenizer
-from mammoclip_core.text_model import TEXT_PREFIXES, TextModel
-from mammoclip_core.torch_model import TorchImageModel
+
+if TYPE_CHECKING:
+    from mammoclip_core.text_model import TextModel
 
 _BATCH_SIZE: Final = 4
 _DECODE_THREADS: Final = 2
@@ -40,7 +41,7 @@ class ImageEmbeddings:
     failures: Mapping[str, str]
 
 
-def embed_files(model: TorchImageModel, paths: Sequence[Path]) -> ImageEmbeddings:
+def embed_files(model: EmbeddingModel, paths: Sequence[Path]) -> ImageEmbeddings:
     """Embed the images of files, DICOM (first frame) or pictures, in their order."""
     files: list[str] = []
     failures: dict[str, str] = {}
@@ -69,25 +70,27 @@ def embed_files(model: TorchImageModel, paths: Sequence[Path]) -> ImageEmbedding
     )
 
 
-def load_text_model(bundle: Path) -> TextModel:
+def load_text_model(bundle: Path) -> "TextModel":
     """Load the text side of a bundle alone.
 
     Raises
     ------
     BundleError
         The bundle has no text encoder, or a file is missing or altered.
+    MissingLibraryError
+        The text side's libraries are not installed.
     """
+    require_torch("a text that is not among the bundle's prompts")
+    from mammoclip_core.text_encoder import build_text_encoder, build_tokenizer
+    from mammoclip_core.text_model import TextModel
+
     manifest = read_manifest(bundle)
     text: Mapping[str, Any] = manifest.text_encoder
     if not text:
         raise BundleError(f"bundle {manifest.name} has no text encoder: it embeds images only")
     weights = bundle / WEIGHTS_NAME
-    tokenizer = Tokenizer(
-        bundle / TOKENIZER_FOLDER,
-        do_lower_case=text["do_lower_case"],
-        max_tokens=text.get("max_tokens", DEFAULT_MAX_TOKENS),
-    )
-    encoder = TextEncoder(text["config"], text["pooling"])
+    tokenizer = build_tokenizer(text, bundle / TOKENIZER_FOLDER)
+    encoder = build_text_encoder(text)
     model = TextModel(encoder, tokenizer, manifest.projection, manifest.projection_size)
     try:
         check_weights(weights, manifest)
@@ -101,13 +104,13 @@ def load_text_model(bundle: Path) -> TextModel:
     return model
 
 
-def embed_texts(model: TextModel, texts: Sequence[str]) -> NDArray[np.float32]:
+def embed_texts(model: "TextModel", texts: Sequence[str]) -> NDArray[np.float32]:
     """Embed texts, (N, D) of L2 norm 1, each by itself: no text depends on its neighbours."""
     rows = [model([text])[0].numpy() for text in texts]
     return np.stack(rows).astype(np.float32)
 
 
 def _embed(
-    model: TorchImageModel, waiting: Sequence[NDArray[np.float32]]
+    model: EmbeddingModel, waiting: Sequence[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return model.embed(np.repeat(np.stack(waiting)[:, np.newaxis], 3, axis=1))

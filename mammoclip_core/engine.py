@@ -1,17 +1,18 @@
 """From a study's files to its findings: decoding on threads while the model runs."""
 
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mammoclip_core.aggregation import breasts_of, study_of
+from mammoclip_core.ahead import done_ahead
 from mammoclip_core.detector_pixels import to_detector_input
-from mammoclip_core.errors import PixelError
+from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, PixelError
 from mammoclip_core.findings import (
     Heatmap,
     ImageFindings,
@@ -20,10 +21,11 @@ from mammoclip_core.findings import (
     StudyFindings,
 )
 from mammoclip_core.interpretation import findings_of, on_extent, settings_sha256, shown_names
-from mammoclip_core.manifest import Manifest
+from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
 from mammoclip_core.preprocessing import PreparedImage, prepare
 from mammoclip_core.reading import read_image
+from mammoclip_core.tomosynthesis import merged
 
 __all__ = ["Engine", "ImageModel", "ImageToAnalyse", "Prediction", "StudyRequest"]
 
@@ -77,6 +79,34 @@ class _Answer:
     heatmaps: tuple[Heatmap, ...] = ()
 
 
+@dataclass(slots=True)
+class _Study:
+    """One study on its way through the engine."""
+
+    request: StudyRequest
+    answers: dict[int, _Answer] = field(default_factory=dict)
+
+    @property
+    def is_answered(self) -> bool:
+        """Tell whether every image has its answer."""
+        return len(self.answers) == len(self.request.images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Image:
+    """One image on its way through the engine, with what is known of it so far."""
+
+    study: _Study
+    position: int
+    outcome: PreparedImage | PixelError | None = None
+    prediction: Prediction | ComputingError | None = None
+
+    @property
+    def shown(self) -> ImageToAnalyse:
+        """Return what the request says of it."""
+        return self.study.request.images[self.position]
+
+
 class Engine:
     """Analyse studies with one loaded model; keep it for the life of the process.
 
@@ -89,6 +119,11 @@ class Engine:
     engine_name, precision : words
         What computes, and in which numbers: part of the digest of the settings.
     boxes : the detectors, where the bundle names any
+
+    Attributes
+    ----------
+    computed_by : words
+        What computes, in which numbers: ``torch float32``.
     """
 
     def __init__(
@@ -107,77 +142,158 @@ class Engine:
         self._boxes = boxes
         self._decode_threads = decode_threads
         self._batch_size = batch_size
+        self._computing = (engine_name, precision)
         self.manifest: Manifest = model.manifest
-        self.settings_sha256 = settings_sha256(model.manifest, engine_name, precision)
+        self.computed_by = f"{engine_name} {precision}"
+        self.settings_sha256 = settings_sha256(model.manifest, *self._computing)
+
+    def prepare_as(self, mode: str) -> None:
+        """Prepare images in another mode than the bundle's; results' digest of settings tells.
+
+        Raises
+        ------
+        BundleError
+            The mode is not known.
+        """
+        if mode not in PREPROCESSING_MODES:
+            raise BundleError(f"preprocessing mode {mode!r} is not known")
+        preprocessing = replace(self.manifest.preprocessing, mode=mode)
+        self.manifest = replace(self.manifest, preprocessing=preprocessing)
+        self.settings_sha256 = settings_sha256(self.manifest, *self._computing)
 
     def analyze(self, request: StudyRequest) -> StudyAnalysis:
         """Answer for every image of a study.
 
-        An image that cannot be turned into pixels is FAILED with its reason, and the others go
-        on. An error of the model is the caller's: it concerns them all.
+        An image that cannot be turned into pixels, for which memory is short even alone, or whose
+        answer is no number, is FAILED with its reason, and the others go on. Any other error of
+        the model is the caller's: it concerns them all.
         """
-        answers: dict[int, _Answer] = {}
-        waiting: dict[int, PreparedImage] = {}
-        for position, outcome in enumerate(self._prepared(request.images)):
-            if isinstance(outcome, PixelError):
-                answers[position] = _failed(request.images[position], outcome)
-                continue
-            waiting[position] = outcome
-            if len(waiting) == self._batch_size:
-                answers.update(self._answer(request, waiting))
-                waiting = {}
-        if waiting:
-            answers.update(self._answer(request, waiting))
-        return self._analysis_of(request, [answers[position] for position in sorted(answers)])
+        (analysis,) = self.analyze_studies([request])
+        return analysis
 
-    def _analysis_of(self, request: StudyRequest, answers: list[_Answer]) -> StudyAnalysis:
-        images = tuple(answer.findings for answer in answers)
-        breasts = breasts_of(images)
+    def analyze_studies(self, requests: Iterable[StudyRequest]) -> Iterator[StudyAnalysis]:
+        """Answer for studies as `analyze` does, in order.
+
+        The next images are decoded and the last ones interpreted while the model looks at some,
+        and a batch may hold images of two studies. What is held in memory does not grow with the
+        number of studies; requests are taken a few ahead of the answers.
+        """
+        waiting: deque[_Study] = deque()
+        prepared = done_ahead(
+            _images_of(requests, waiting),
+            self._prepared,
+            threads=self._decode_threads,
+            ahead=self._batch_size,
+            name="decode",
+        )
+        answered = done_ahead(
+            map(self._predicted, self._batches(prepared)),
+            self._interpreted,
+            threads=1,
+            ahead=1,
+            name="interpret",
+        )
+        for answers in answered:
+            for image, answer in answers:
+                image.study.answers[image.position] = answer
+            while waiting and waiting[0].is_answered:
+                yield self._analysis_of(waiting.popleft())
+        for study in waiting:
+            yield self._analysis_of(study)
+
+    def _batches(self, prepared: Iterable[_Image]) -> Iterator[list[_Image]]:
+        batch: list[_Image] = []
+        for image in prepared:
+            batch.append(image)
+            if sum(isinstance(item.outcome, PreparedImage) for item in batch) >= self._batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _analysis_of(self, study: _Study) -> StudyAnalysis:
+        answers = [study.answers[position] for position in sorted(study.answers)]
+        by_instance: dict[str, list[ImageFindings]] = {}
+        for answer in answers:
+            by_instance.setdefault(answer.findings.sop_instance_uid, []).append(answer.findings)
+        images = tuple(map(merged, by_instance.values()))
+        kept = {
+            (image.sop_instance_uid, finding.name, finding.frame)
+            for image in images
+            for finding in image.findings
+        }
+        breasts = breasts_of(images, self.manifest.findings)
         return StudyAnalysis(
             findings=StudyFindings(
-                study_instance_uid=request.study_instance_uid,
+                study_instance_uid=study.request.study_instance_uid,
                 bundle=self.manifest.identity,
                 settings_sha256=self.settings_sha256,
-                images=images + request.left_out,
+                images=images + study.request.left_out,
                 breasts=breasts,
                 study=study_of(breasts),
             ),
-            heatmaps=tuple(heatmap for answer in answers for heatmap in answer.heatmaps),
+            heatmaps=tuple(
+                heatmap
+                for answer in answers
+                for heatmap in answer.heatmaps
+                if (heatmap.sop_instance_uid, heatmap.finding, heatmap.frame) in kept
+            ),
         )
 
-    def _prepared(self, images: tuple[ImageToAnalyse, ...]) -> Iterator[PreparedImage | PixelError]:
-        """Yield the images in order while the next ones are decoded, a batch ahead at most."""
-        pending: deque[Future[PreparedImage | PixelError]] = deque()
-        with ThreadPoolExecutor(self._decode_threads, thread_name_prefix="decode") as threads:
-            for image in images:
-                pending.append(threads.submit(_prepare, image, self.manifest))
-                if len(pending) >= self._batch_size + self._decode_threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+    def _prepared(self, image: _Image) -> _Image:
+        return replace(image, outcome=_prepare(image.shown, self.manifest))
 
-    def _answer(
-        self, request: StudyRequest, waiting: dict[int, PreparedImage]
-    ) -> dict[int, _Answer]:
-        grey = np.stack([prepared.values for prepared in waiting.values()])
-        predictions = self._model.predict(np.repeat(grey[:, np.newaxis], 3, axis=1))
-        if self._boxes is not None:
-            squares = [prepared.detector_values for prepared in waiting.values()]
-            shown = np.stack([square for square in squares if square is not None])
-            found = self._boxes.detect(np.repeat(shown[:, np.newaxis], 3, axis=1))
-            predictions = [
-                replace(prediction, boxes=boxes)
-                for prediction, boxes in zip(predictions, found, strict=True)
-            ]
-        return {
-            position: self._interpret(request.images[position], prepared, prediction)
-            for (position, prepared), prediction in zip(waiting.items(), predictions, strict=True)
-        }
+    def _predicted(self, batch: list[_Image]) -> list[_Image]:
+        """Show the model those images of a batch that could be prepared."""
+        prepared = [image.outcome for image in batch if isinstance(image.outcome, PreparedImage)]
+        predictions = iter(self._predictions(prepared))
+        return [
+            replace(image, prediction=next(predictions))
+            if isinstance(image.outcome, PreparedImage)
+            else image
+            for image in batch
+        ]
+
+    def _predictions(self, prepared: Sequence[PreparedImage]) -> list[Prediction | ComputingError]:
+        """Ask the model, in halves of the batch where it fails as a whole."""
+        if not prepared:
+            return []
+        try:
+            return list(self._answers(prepared))
+        except ComputingError as error:
+            # Without the frames of the failed attempt, which hold its memory.
+            failure = type(error)(*error.args)
+        if len(prepared) == 1:
+            return [failure]
+        half = len(prepared) // 2
+        if isinstance(failure, BatchMemoryError):
+            self._batch_size = min(self._batch_size, half)
+        return [*self._predictions(prepared[:half]), *self._predictions(prepared[half:])]
+
+    def _answers(self, prepared: Sequence[PreparedImage]) -> Iterable[Prediction]:
+        predictions = self._model.predict(_channels([image.values for image in prepared]))
+        if self._boxes is None:
+            return predictions
+        squares = [image.detector_values for image in prepared]
+        found = self._boxes.detect(_channels([item for item in squares if item is not None]))
+        return [
+            replace(prediction, boxes=boxes)
+            for prediction, boxes in zip(predictions, found, strict=True)
+        ]
+
+    def _interpreted(self, batch: list[_Image]) -> list[tuple[_Image, _Answer]]:
+        return [(image, self._answer(image)) for image in batch]
+
+    def _answer(self, image: _Image) -> _Answer:
+        if isinstance(image.outcome, PreparedImage) and isinstance(image.prediction, Prediction):
+            return self._interpret(image.shown, image.outcome, image.prediction)
+        problem = image.prediction or image.outcome
+        return _failed(image.shown, str(problem))
 
     def _interpret(
         self, image: ImageToAnalyse, prepared: PreparedImage, prediction: Prediction
     ) -> _Answer:
-        findings = findings_of(self.manifest, prediction, prepared)
+        findings = findings_of(self.manifest, prediction, prepared, image.frame)
         return _Answer(
             findings=ImageFindings(
                 sop_instance_uid=image.sop_instance_uid,
@@ -202,6 +318,21 @@ class Engine:
         )
 
 
+def _images_of(requests: Iterable[StudyRequest], waiting: deque[_Study]) -> Iterator[_Image]:
+    """Yield the images of all studies; each study is waited for from then on."""
+    for request in requests:
+        study = _Study(request)
+        waiting.append(study)
+        for position in range(len(request.images)):
+            yield _Image(study=study, position=position)
+
+
+def _channels(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return a (B, 3, H, W) batch of one-channel images, its channels one and the same memory."""
+    grey = np.stack(values)[:, np.newaxis]
+    return np.broadcast_to(grey, (len(grey), 3, *grey.shape[2:]))
+
+
 def _prepare(image: ImageToAnalyse, manifest: Manifest) -> PreparedImage | PixelError:
     try:
         stored = read_image(image.path, image.frame)
@@ -215,7 +346,7 @@ def _prepare(image: ImageToAnalyse, manifest: Manifest) -> PreparedImage | Pixel
     return PixelError(f"{image.sop_instance_uid}: the file holds {stored.sop_instance_uid}")
 
 
-def _failed(image: ImageToAnalyse, error: PixelError) -> _Answer:
+def _failed(image: ImageToAnalyse, reason: str) -> _Answer:
     return _Answer(
         findings=ImageFindings(
             sop_instance_uid=image.sop_instance_uid,
@@ -223,6 +354,6 @@ def _failed(image: ImageToAnalyse, error: PixelError) -> _Answer:
             laterality=image.laterality,
             view_position=image.view_position,
             status=ImageStatus.FAILED,
-            reason=str(error),
+            reason=reason,
         )
     )

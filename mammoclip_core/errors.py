@@ -4,8 +4,12 @@ CoreError
 ├── PixelError                  one image cannot be turned into pixels; the others can
 ├── BundleError                 a bundle is incomplete, altered or of another format
 ├── CheckpointError             a checkpoint is damaged, unsafe or of another model
+├── FetchError                  published files cannot be had from the model hub as they are there
 ├── PromptFileError             a file of prompts is not of the known form
 ├── LicenceError                a bundle may not be used as asked
+├── MissingLibraryError         an optional library is needed; the message names the extra
+├── ComputingError              the machine cannot compute as asked, or some images give no numbers
+│   └── BatchMemoryError            memory is short for so many images at once
 └── FindingsFormatError         a findings document is not one
 """
 
@@ -26,6 +30,10 @@ class CheckpointError(CoreError):
     """The checkpoint is damaged, would run code, or holds another model than is known."""
 
 
+class FetchError(CoreError):
+    """Published files cannot be had from the model hub, or are not what it says they are."""
+
+
 class PromptFileError(CoreError):
     """The file of prompts is not of the known form; the message says where."""
 
@@ -36,3 +44,15 @@ class LicenceError(CoreError):
 
 class FindingsFormatError(CoreError):
     """The text is not a findings document of a known format."""
+
+
+class MissingLibraryError(CoreError):
+    """A library that comes with an installation extra is needed; the message names the extra."""
+
+
+class ComputingError(CoreError):
+    """The machine cannot compute as it is asked to, or some images give no finite numbers."""
+
+
+class BatchMemoryError(ComputingError):
+    """Memory is short for so many images at once; fewer may do."""

@@ -102,6 +102,10 @@ class Finding:
     encoder : name of the bundle's image encoder behind the score
     head : name of the head or detector; empty where prompts answer
     prompts : texts that answer; empty where a head or a detector does
+    frame : 1 or more
+        Frame that the score and the regions are of. Another one than its image's only where
+        several frames of one instance were looked at and this finding is highest on that one. 1
+        over a breast or a study.
     """
 
     name: str
@@ -115,8 +119,11 @@ class Finding:
     encoder: str = ""
     head: str = ""
     prompts: tuple[str, ...] = ()
+    frame: int = 1
 
     def __post_init__(self) -> None:
+        if self.frame < 1:
+            raise ValueError(f"frame {self.frame} of {self.name}: frames count from 1")
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f"score {self.score} of {self.name} outside [0, 1]")
 
@@ -128,7 +135,8 @@ class ImageFindings:
     Attributes
     ----------
     frame : 1 or more
-        Frame number, 1 for a single-frame image.
+        Frame number, 1 for a single-frame image. Where several frames of one instance were looked
+        at, the one that stands for the instance: that of its highest score.
     laterality : ``L``, ``R``, ``B`` or empty
     view_position : as (0018,5101), for example ``MLO``; empty if unknown
     reason : str

@@ -9,7 +9,7 @@ from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import DENSITY_CATEGORIES, FindingSource
 from mammoclip_core.image_encoder import ImageEncoder, pooled
 from mammoclip_core.lexicon import DENSITY, MALIGNANCY, MASS, SUSPICIOUS_CALCIFICATION
-from mammoclip_core.manifest import FindingEntry
+from mammoclip_core.manifest import MEAN_AGGREGATION, FindingEntry
 
 HEAD_FINDINGS: Final = {
     "mass": MASS,
@@ -59,6 +59,12 @@ def finding_of_head(name: str, outputs: int) -> FindingEntry:
     expected = len(DENSITY_CATEGORIES) if entry is DENSITY else 1
     if outputs != expected:
         raise CheckpointError(f"head {name} needs {expected} outputs, its file has {outputs}")
+    # The published evaluation of cancer takes the mean over a breast's images, of the others none.
+    aggregation = MEAN_AGGREGATION if entry is MALIGNANCY else entry.aggregation
     return replace(
-        entry, source=FindingSource.HEAD, head=name, classes=outputs if outputs > 1 else 0
+        entry,
+        source=FindingSource.HEAD,
+        head=name,
+        classes=outputs if outputs > 1 else 0,
+        aggregation=aggregation,
     )

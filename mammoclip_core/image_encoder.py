@@ -1,28 +1,17 @@
 """EfficientNet through timm, padded as the published weights expect."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mammoclip_core.efficientnet import DYNAMIC_PADDING, NOMINAL_SIZES, PUBLISHED_PADDING
 from mammoclip_core.errors import BundleError
 
-NOMINAL_SIZES: Final[Mapping[str, int]] = {
-    "tf_efficientnet_lite0": 224,
-    "tf_efficientnet_b0": 224,
-    "tf_efficientnet_b1": 240,
-    "tf_efficientnet_b2": 260,
-    "tf_efficientnet_b3": 300,
-    "tf_efficientnet_b4": 380,
-    "tf_efficientnet_b5": 456,
-}
-"""Square input in pixels for which each architecture's padding was fixed."""
-
-PUBLISHED_PADDING: Final = "published"
-DYNAMIC_PADDING: Final = "dynamic"
+__all__ = ["DYNAMIC_PADDING", "NOMINAL_SIZES", "PUBLISHED_PADDING", "ImageEncoder"]
 
 
 class FixedPaddingConv2d(nn.Conv2d):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import cv2
@@ -60,6 +60,7 @@ def settings_sha256(manifest: Manifest, engine_name: str, precision: str) -> str
                 entry.prompts,
                 entry.ensembles,
                 entry.labels,
+                entry.aggregation,
             ]
             for entry in manifest.findings
         ],
@@ -71,15 +72,15 @@ def settings_sha256(manifest: Manifest, engine_name: str, precision: str) -> str
 
 
 def findings_of(
-    manifest: Manifest, prediction: Prediction, image: PreparedImage
+    manifest: Manifest, prediction: Prediction, image: PreparedImage, frame: int = 1
 ) -> tuple[Finding, ...]:
-    """Read the findings of one image off a prediction, in the manifest's order.
+    """Read the findings of one frame off a prediction, in the manifest's order.
 
     A finding above its threshold gets its regions. Density is no finding; of any other class set
     each class is one, and the one of the highest share is above its threshold.
     """
     return tuple(
-        finding
+        replace(finding, frame=frame)
         for entry in manifest.findings
         if not entry.is_density
         for finding in (

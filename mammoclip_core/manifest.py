@@ -21,6 +21,14 @@ TEMPERED_SCORING: Final = "tempered"
 SCORINGS: Final = (PUBLISHED_SCORING, TEMPERED_SCORING)
 """Softmax over cosines as they are, or over cosines times the model's temperature factor."""
 
+MAX_AGGREGATION: Final = "max"
+MEAN_AGGREGATION: Final = "mean"
+AGGREGATIONS: Final = (MAX_AGGREGATION, MEAN_AGGREGATION)
+PUBLISHED_MODE: Final = "published"
+CLINICAL_MODE: Final = "clinical"
+PREPROCESSING_MODES: Final = (PUBLISHED_MODE, CLINICAL_MODE)
+"""The header's display ignored, as the published weights were trained; or respected."""
+
 BOX_THRESHOLD: Final = 0.2
 """Score above which the authors of the published detectors report a box."""
 
@@ -150,6 +158,8 @@ class FindingEntry:
         Whose embeddings were averaged; empty where each prompt stands alone.
     isotonic : (score, probability) pairs, both increasing
         Calibration by isotonic regression, linear between the pairs, in place of `calibration`.
+    aggregation : ``max`` or ``mean``
+        Of a breast's images: which score speaks for the breast.
     """
 
     name: str
@@ -165,8 +175,11 @@ class FindingEntry:
     labels: tuple[str, ...] = ()
     ensembles: tuple[tuple[str, ...], ...] = ()
     isotonic: tuple[tuple[float, float], ...] = ()
+    aggregation: str = MAX_AGGREGATION
 
     def __post_init__(self) -> None:
+        if self.aggregation not in AGGREGATIONS:
+            raise ValueError(f"{self.name}: aggregation {self.aggregation!r}")
         if self.isotonic and self.calibration is not None:
             raise ValueError(f"{self.name}: two calibrations")
         values = [probability for _, probability in self.isotonic]
@@ -210,7 +223,11 @@ class Manifest:
     projection : ``linear``, ``mlp`` or ``none``
         Form of the layer between an encoder and the common space.
     sources : SHA-256 by what it was used for
-        Of the checkpoints that the bundle was converted from.
+        Of the checkpoints that the bundle was converted from; the commit of a model hub that
+        they were fetched at.
+    left_out : names of tensors
+        That the checkpoint holds and the bundle does not: a head that predicts masked words, a
+        text encoder that nobody knows.
     scoring : ``published`` or ``tempered``
     attribution : ``cam``, ``grad_cam`` or ``none``
         How findings without an entry in `factor` or `detectors` are localised.
@@ -234,6 +251,7 @@ class Manifest:
     projection: str = "linear"
     heads: tuple[HeadEntry, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     scoring: str = PUBLISHED_SCORING
     factor: tuple[FactorEntry, ...] = ()
     detectors: tuple[DetectorEntry, ...] = ()
@@ -312,6 +330,7 @@ def manifest_from(document: Mapping[str, Any]) -> Manifest:
     values["factor"] = tuple(FactorEntry(**entry) for entry in document.get("factor", ()))
     if document.get("scoring", PUBLISHED_SCORING) not in SCORINGS:
         raise ValueError(f"scoring {document['scoring']!r}")
+    values["left_out"] = tuple(document.get("left_out", ()))
     values["preprocessing"] = Preprocessing(**document["preprocessing"])
     values["findings"] = tuple(map(_finding_entry_from, document["findings"]))
     return Manifest(**values)
@@ -321,6 +340,12 @@ def write_manifest(manifest: Manifest, bundle: Path) -> None:
     """Write ``bundle.json`` into a bundle folder."""
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
     (bundle / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def require_empty(out: Path) -> None:
+    """Refuse a folder for a new bundle that holds something; raises BundleError."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BundleError(f"{out} is not empty: name another folder")
 
 
 def require_acceptance(manifest: Manifest, accepted: str | None) -> None:

@@ -3,52 +3,40 @@
 import math
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
-import imagecodecs
 import numpy as np
 import pydicom
 import pydicom.filereader
 from numpy.typing import NDArray
 from pydicom.encaps import get_frame
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels import pixel_array
 from pydicom.uid import UID
 
-from mammoclip_core.codestream import codestream_size, is_complete
+from mammoclip_core.decoding import (
+    BIG_ENDIAN,
+    DEFLATED,
+    ENCAPSULATED,
+    UNCOMPRESSED,
+    FrameLayout,
+    decode_frame,
+    stored_bits,
+)
+from mammoclip_core.display_header import display_header_of, frame_groups
 from mammoclip_core.errors import PixelError
+from mammoclip_core.stored_image import MAX_PIXELS, MIN_EDGE, MONOCHROME, StoredImage
 from mammoclip_core.views import laterality_of, view_position_of
-
-MAX_PIXELS: Final = 100_000_000
-"""Rows x Columns that are decoded at most: three times the largest mammography detectors."""
 
 MAX_INFLATED_BYTES: Final = 4 * MAX_PIXELS
 """What a deflated data set may grow to: two bytes a pixel, and as much again for the rest."""
 
-MIN_EDGE: Final = 64
-"""Rows and columns that an image needs to be one."""
-
-MONOCHROME: Final = ("MONOCHROME1", "MONOCHROME2")
-
-_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
-_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
-_RUN_LENGTH: Final = "1.2.840.10008.1.2.5"
-_UNCOMPRESSED: Final = frozenset(
-    {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", _BIG_ENDIAN, _DEFLATED}
-)
-_JPEG: Final = "1.2.840.10008.1.2.4."
-_DECODERS: Final[Mapping[str, Callable[[bytes], NDArray[Any]]]] = {
-    **dict.fromkeys(
-        (f"{_JPEG}50", f"{_JPEG}51", f"{_JPEG}57", f"{_JPEG}70"), imagecodecs.jpeg_decode
-    ),
-    **dict.fromkeys((f"{_JPEG}80", f"{_JPEG}81"), imagecodecs.jpegls_decode),
-    **dict.fromkeys((f"{_JPEG}90", f"{_JPEG}91"), imagecodecs.jpeg2k_decode),
-    **dict.fromkeys((f"{_JPEG}201", f"{_JPEG}202", f"{_JPEG}203"), imagecodecs.jpeg2k_decode),
-}
-"""Decoder of each compressed transfer syntax (PS3.5 A.4). They let other threads run."""
+_PIXEL_DATA: Final = 0x7FE00010
+_UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 
 _READING_ERRORS: Final = (
     ArithmeticError,
@@ -70,43 +58,6 @@ _READING_ERRORS: Final = (
 """What pydicom and the decoders are known to raise on damaged input: no common class."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StoredImage:
-    """One frame as it is stored: before rescale, inversion and any window.
-
-    Attributes
-    ----------
-    values : (rows, columns) uint8, int8, uint16 or int16
-        Stored pixel values, bits above Bits Stored removed, sign applied.
-    photometric_interpretation : ``MONOCHROME1`` or ``MONOCHROME2``
-    rescale_slope, rescale_intercept : float
-        Of the Modality LUT; 1 and 0 where the data set has none.
-    frame : 1 or more
-    may_be_prepared : bool
-        Whether an image of the model's input size is one that was already cropped and scaled.
-    """
-
-    sop_instance_uid: str
-    values: NDArray[Any]
-    photometric_interpretation: str
-    rescale_slope: float = 1.0
-    rescale_intercept: float = 0.0
-    bits_stored: int = 16
-    frame: int = 1
-    number_of_frames: int = 1
-    may_be_prepared: bool = False
-
-    @property
-    def rows(self) -> int:
-        """Return the height in pixels."""
-        return int(self.values.shape[0])
-
-    @property
-    def columns(self) -> int:
-        """Return the width in pixels."""
-        return int(self.values.shape[1])
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageHeader:
     """What a file says of itself before its pixels are looked at.
@@ -126,23 +77,21 @@ class ImageHeader:
     view_position: str
     presentation_intent: str
     is_image: bool
+    number_of_frames: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Layout:
-    """The Image Pixel module's numbers, checked."""
+class _PixelData:
+    """The value of a Pixel Data element: a stream that stands at its first byte.
 
-    rows: int
-    columns: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
-    frames: int
+    Attributes
+    ----------
+    length : bytes as the element says; 0xFFFFFFFF for frames in items
+    """
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(f"{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
+    stream: BinaryIO
+    length: int
+    vr: str
 
 
 def is_dicom_file(path: Path) -> bool:
@@ -169,6 +118,7 @@ def read_header(path: Path) -> ImageHeader:
             view_position=view_position_of(dataset),
             presentation_intent=str(dataset.get("PresentationIntentType") or "").strip().upper(),
             is_image="Rows" in dataset and "Columns" in dataset,
+            number_of_frames=max(int(dataset.get("NumberOfFrames") or 1), 1),
         )
     except _READING_ERRORS as error:
         raise PixelError(
@@ -178,6 +128,8 @@ def read_header(path: Path) -> ImageHeader:
 
 def read_pixels(path: Path, frame: int = 1) -> StoredImage:
     """Decode the stored values of one frame of a monochrome image.
+
+    Of the pixel data nothing but this frame is read, however many there are.
 
     Parameters
     ----------
@@ -196,30 +148,43 @@ def read_pixels(path: Path, frame: int = 1) -> StoredImage:
     ----------
     PS3.3 C.7.6.3 (Image Pixel), PS3.5 8 and A.4.
     """
+    sop_instance_uid = ""
     try:
         _check_inflated_size(path)
-        dataset = pydicom.dcmread(path)
-        sop_instance_uid = str(dataset.get("SOPInstanceUID") or "without SOP Instance UID")
-    except _READING_ERRORS as error:
-        # The message of the library may quote the data set's values: only its class is handed on.
-        raise PixelError(
-            f"the file is not a readable DICOM file: {type(error).__name__}"
-        ) from error
-    try:
-        return _decode(dataset, sop_instance_uid, frame)
+        with _opened(path) as (dataset, stream):
+            sop_instance_uid = str(dataset.get("SOPInstanceUID") or "without SOP Instance UID")
+            return _decode(dataset, stream, sop_instance_uid, frame)
     except PixelError:
         raise
     except _READING_ERRORS as error:
-        raise PixelError(
-            f"{sop_instance_uid}: the pixel data cannot be decoded: {type(error).__name__}"
-        ) from error
+        # The message of the library may quote the data set's values: only its class is handed on.
+        what = (
+            f"{sop_instance_uid}: the pixel data cannot be decoded"
+            if sop_instance_uid
+            else "the file is not a readable DICOM file"
+        )
+        raise PixelError(f"{what}: {type(error).__name__}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[pydicom.Dataset, BinaryIO]]:
+    """Open a file: the data set up to its pixel data, and a stream that stands there.
+
+    A deflated data set is read whole, within `MAX_INFLATED_BYTES`.
+    """
+    with path.open("rb") as stream:
+        dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+        if _transfer_syntax_of(dataset) == DEFLATED:
+            stream.seek(0)
+            dataset = pydicom.dcmread(stream)
+        yield dataset, stream
 
 
 def _check_inflated_size(path: Path) -> None:
     """Refuse a deflated data set that would grow without bound (PS3.5 A.5)."""
     with path.open("rb") as stream:
         meta = pydicom.filereader.read_file_meta_info(path)
-        if str(meta.get("TransferSyntaxUID", "")) != _DEFLATED:
+        if str(meta.get("TransferSyntaxUID", "")) != DEFLATED:
             return
         stream.seek(128 + 4 + 12 + int(meta.FileMetaInformationGroupLength))
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -232,7 +197,10 @@ def _check_inflated_size(path: Path) -> None:
             pending = inflater.unconsumed_tail or stream.read(1 << 20)
 
 
-def _decode(dataset: pydicom.Dataset, sop_instance_uid: str, frame: int) -> StoredImage:
+def _decode(
+    dataset: pydicom.Dataset, stream: BinaryIO, sop_instance_uid: str, frame: int
+) -> StoredImage:
+    data = _pixel_data(dataset, stream, sop_instance_uid)
     layout = _layout_of(dataset, sop_instance_uid)
     if not 1 <= frame <= layout.frames:
         raise PixelError(f"{sop_instance_uid}: frame {frame} of {layout.frames} does not exist")
@@ -241,27 +209,25 @@ def _decode(dataset: pydicom.Dataset, sop_instance_uid: str, frame: int) -> Stor
         raise PixelError(
             f"{sop_instance_uid}: Photometric Interpretation is not one of {', '.join(MONOCHROME)}"
         )
-    slope = _real(dataset, sop_instance_uid, "RescaleSlope", 1.0)
-    intercept = _real(dataset, sop_instance_uid, "RescaleIntercept", 0.0)
-    values = _frame_values(dataset, sop_instance_uid, layout, frame)
-    if values.shape != (layout.rows, layout.columns):
-        raise PixelError(
-            f"{sop_instance_uid}: the header says {layout.rows} x {layout.columns} pixels, "
-            f"the pixel data hold {' x '.join(map(str, values.shape))}"
-        )
+    transform = next(frame_groups(dataset, frame, "PixelValueTransformationSequence"), None)
+    slope, intercept = (
+        _real(dataset, sop_instance_uid, keyword, default, transform)
+        for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
     return StoredImage(
         sop_instance_uid=sop_instance_uid,
-        values=_stored_bits(values, layout),
+        values=_frame_values(dataset, data, layout, frame),
         photometric_interpretation=photometric_interpretation,
         rescale_slope=slope,
         rescale_intercept=intercept,
         bits_stored=layout.bits_stored,
         frame=frame,
         number_of_frames=layout.frames,
+        display=display_header_of(dataset, frame, signed=layout.signed),
     )
 
 
-def _layout_of(dataset: pydicom.Dataset, sop_instance_uid: str) -> _Layout:
+def _layout_of(dataset: pydicom.Dataset, sop_instance_uid: str) -> FrameLayout:
     def number(keyword: str, default: int | None = None) -> int:
         value = dataset.get(keyword)
         if value is None and default is not None:
@@ -273,8 +239,6 @@ def _layout_of(dataset: pydicom.Dataset, sop_instance_uid: str) -> _Layout:
         except (TypeError, ValueError) as error:
             raise PixelError(f"{sop_instance_uid}: {keyword} is not a number") from error
 
-    if not dataset.get("PixelData"):
-        raise PixelError(f"{sop_instance_uid}: there is no Pixel Data")
     samples = number("SamplesPerPixel", 1)
     if samples != 1:
         raise PixelError(f"{sop_instance_uid}: {samples} samples per pixel, only 1 is a mammogram")
@@ -291,7 +255,8 @@ def _layout_of(dataset: pydicom.Dataset, sop_instance_uid: str) -> _Layout:
             f"{sop_instance_uid}: {bits_stored} bits stored up to bit {high_bit} of "
             f"{bits_allocated} cannot be read"
         )
-    return _Layout(
+    return FrameLayout(
+        sop_instance_uid=sop_instance_uid,
         rows=rows,
         columns=columns,
         bits_allocated=bits_allocated,
@@ -302,8 +267,12 @@ def _layout_of(dataset: pydicom.Dataset, sop_instance_uid: str) -> _Layout:
     )
 
 
-def _real(dataset: pydicom.Dataset, sop_instance_uid: str, keyword: str, default: float) -> float:
+def _real(
+    dataset: pydicom.Dataset, sop_instance_uid: str, keyword: str, default: float, transform: Any
+) -> float:
     value = dataset.get(keyword)
+    if value is None and transform is not None:
+        value = transform.get(keyword)
     if value is None or value == "":
         return default
     try:
@@ -315,72 +284,71 @@ def _real(dataset: pydicom.Dataset, sop_instance_uid: str, keyword: str, default
     return real
 
 
+def _pixel_data(dataset: pydicom.Dataset, stream: BinaryIO, sop_instance_uid: str) -> _PixelData:
+    """Read the head of the Pixel Data element, at which the stream stands."""
+    if "PixelData" in dataset:
+        content = dataset.PixelData or b""
+        found = _PixelData(stream=BytesIO(content), length=len(content), vr=dataset["PixelData"].VR)
+    else:
+        implicit, little = dataset.original_encoding
+        order = "<" if little else ">"
+        head = stream.read(8)
+        tag, vr, length = 0, "OW", 0
+        if len(head) == 8:
+            group, element, length = struct.unpack(f"{order}HHL", head)
+            tag = group << 16 | element
+        if tag == _PIXEL_DATA and not implicit:
+            vr = head[4:6].decode("ascii")
+            (length,) = struct.unpack(f"{order}L", stream.read(4))
+        found = _PixelData(stream=stream, length=length if tag == _PIXEL_DATA else 0, vr=vr)
+    if found.length == 0:
+        raise PixelError(f"{sop_instance_uid}: there is no Pixel Data")
+    return found
+
+
 def _frame_values(
-    dataset: pydicom.Dataset, sop_instance_uid: str, layout: _Layout, frame: int
+    dataset: pydicom.Dataset, data: _PixelData, layout: FrameLayout, frame: int
 ) -> NDArray[Any]:
-    transfer_syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
-    if transfer_syntax in _UNCOMPRESSED:
-        return _uncompressed_values(dataset, sop_instance_uid, layout, frame)
-    if transfer_syntax == _RUN_LENGTH:
-        values: NDArray[Any] = pixel_array(dataset, index=frame - 1, raw=True)
-        return values
-    decoder = _DECODERS.get(transfer_syntax)
-    if decoder is None:
+    transfer_syntax = _transfer_syntax_of(dataset)
+    if transfer_syntax in UNCOMPRESSED:
+        is_big_endian = transfer_syntax == BIG_ENDIAN
+        return _uncompressed_values(data, layout, frame, is_big_endian=is_big_endian)
+    if transfer_syntax not in ENCAPSULATED:
         raise PixelError(
-            f"{sop_instance_uid}: transfer syntax {transfer_syntax.name} is not supported"
+            f"{layout.sop_instance_uid}: transfer syntax {UID(transfer_syntax).name} "
+            "is not supported"
         )
+    if data.length != _UNDEFINED_LENGTH and not isinstance(data.stream, BytesIO):
+        raise PixelError(f"{layout.sop_instance_uid}: the compressed pixel data are not in frames")
     offsets = None
     if "ExtendedOffsetTable" in dataset:
         offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
     encoded = get_frame(
-        dataset.PixelData, frame - 1, number_of_frames=layout.frames, extended_offsets=offsets
+        data.stream, frame - 1, number_of_frames=layout.frames, extended_offsets=offsets
     )
-    _check_codestream(encoded, sop_instance_uid, layout)
-    return decoder(encoded)
+    return decode_frame(encoded, transfer_syntax, layout)
 
 
 def _uncompressed_values(
-    dataset: pydicom.Dataset, sop_instance_uid: str, layout: _Layout, frame: int
+    data: _PixelData, layout: FrameLayout, frame: int, *, is_big_endian: bool
 ) -> NDArray[Any]:
-    is_big_endian = dataset.file_meta.TransferSyntaxUID == _BIG_ENDIAN
-    count = layout.rows * layout.columns
-    size_bytes = layout.bits_allocated // 8
-    content = dataset.PixelData
-    if len(content) < frame * count * size_bytes:
-        raise PixelError(f"{sop_instance_uid}: the pixel data are truncated")
-    if is_big_endian and size_bytes == 1 and dataset["PixelData"].VR == "OW":
+    start = (frame - 1) * layout.frame_bytes
+    stop = start + layout.frame_bytes
+    if data.length < stop:
+        raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")
+    # Whole words are read, of which a frame of bytes may begin or end in the middle.
+    first = start - start % 2
+    data.stream.seek(first, 1)
+    content = data.stream.read(stop + stop % 2 - first)
+    if len(content) < stop - first:
+        raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")
+    if is_big_endian and layout.sample_bytes == 1 and data.vr == "OW":
         # Two pixels share a 16-bit word, whose bytes are swapped (PS3.5 8.1.1).
         content = np.frombuffer(content, "<u2").astype(">u2").tobytes()
-    dtype = f"{'>' if is_big_endian else '<'}u{size_bytes}"
-    offset = (frame - 1) * count * size_bytes
-    values = np.frombuffer(content, dtype, count, offset)
-    return values.reshape(layout.rows, layout.columns)
+    dtype = f"{'>' if is_big_endian else '<'}u{layout.sample_bytes}"
+    values = np.frombuffer(content, dtype, layout.rows * layout.columns, start - first)
+    return stored_bits(values.reshape(layout.rows, layout.columns), layout)
 
 
-def _check_codestream(encoded: bytes, sop_instance_uid: str, layout: _Layout) -> None:
-    try:
-        size = codestream_size(encoded)
-    except ValueError as error:
-        raise PixelError(f"{sop_instance_uid}: {error}") from error
-    if not is_complete(encoded):
-        raise PixelError(f"{sop_instance_uid}: the pixel data are truncated")
-    if (size.rows, size.columns, size.samples) != (layout.rows, layout.columns, 1):
-        raise PixelError(
-            f"{sop_instance_uid}: the header says {layout.rows} x {layout.columns} pixels of 1 "
-            f"sample, the codestream {size.rows} x {size.columns} of {size.samples}"
-        )
-    if size.bits > layout.bits_allocated:
-        raise PixelError(
-            f"{sop_instance_uid}: the codestream holds {size.bits} bits, the header allocates "
-            f"{layout.bits_allocated}"
-        )
-
-
-def _stored_bits(values: NDArray[Any], layout: _Layout) -> NDArray[Any]:
-    """Keep the stored bits only, and give them their sign: decoders do neither."""
-    above = layout.bits_allocated - 1 - layout.high_bit
-    below = layout.bits_allocated - layout.bits_stored
-    unsigned = np.ascontiguousarray(values).astype(f"u{layout.bits_allocated // 8}")
-    if below == 0:
-        return unsigned.view(layout.dtype)
-    return (unsigned << above).view(layout.dtype) >> below
+def _transfer_syntax_of(dataset: pydicom.Dataset) -> str:
+    return str(dataset.file_meta.get("TransferSyntaxUID", ""))

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammoclip_core.clinical import clinical_crop
 from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.findings import Box
-from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.pixels import StoredImage
+from mammoclip_core.manifest import CLINICAL_MODE, PREPROCESSING_MODES, Preprocessing
+from mammoclip_core.stored_image import StoredImage
 
 PUBLISHED_ROWS: Final = 1520
 PUBLISHED_COLUMNS: Final = 912
@@ -114,9 +115,11 @@ class PreparedImage:
 
 
 def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
-    """Crop, scale and normalise one image as the published weights were trained.
+    """Crop, scale and normalise one image as the bundle's mode of preprocessing says.
 
-    No VOI LUT, window or padding value is applied, and the aspect ratio is not kept.
+    ``published`` is what the published weights were trained on: no VOI LUT, window or padding
+    value is applied. ``clinical`` shows the image as its header asks, in 16 bits, and finds the
+    breast among markers and labels. Neither keeps the aspect ratio.
 
     Raises
     ------
@@ -129,20 +132,27 @@ def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
     ----------
     Mammo-CLIP (arXiv 2405.12255), section 3, and the published PNG data set's recipe.
     """
-    if preprocessing.mode != "published":
+    if preprocessing.mode not in PREPROCESSING_MODES:
         raise BundleError(f"preprocessing mode {preprocessing.mode!r} is not known")
     size = (preprocessing.rows, preprocessing.columns)
     if image.may_be_prepared and image.values.shape == size:
         return _already_prepared(image, preprocessing)
-    grey = to_grey(image)
-    columns, rows = breast_crop(grey)
-    crop = np.ascontiguousarray(grey[_selection(rows)][:, _selection(columns)])
+    crop: NDArray[Any]
+    if preprocessing.mode == CLINICAL_MODE:
+        crop, (left, top, right, bottom) = clinical_crop(image)
+        column_runs: Runs = ((left, right),)
+        row_runs: Runs = ((top, bottom),)
+    else:
+        grey = to_grey(image)
+        columns, rows = breast_crop(grey)
+        crop = np.ascontiguousarray(grey[_selection(rows)][:, _selection(columns)])
+        column_runs, row_runs = _runs_of(columns + FRAME_PIXELS), _runs_of(rows + FRAME_PIXELS)
     resized = cv2.resize(crop, size[::-1], interpolation=cv2.INTER_AREA)
     return PreparedImage(
         values=_normalise(resized, preprocessing, image.sop_instance_uid),
         geometry=CropGeometry(
-            column_runs=_runs_of(columns + FRAME_PIXELS),
-            row_runs=_runs_of(rows + FRAME_PIXELS),
+            column_runs=column_runs,
+            row_runs=row_runs,
             input_columns=preprocessing.columns,
             input_rows=preprocessing.rows,
         ),

@@ -1,4 +1,4 @@
-"""The published weights: under which terms they are, and what their tensors are called in timm."""
+"""The published weights: where and under which terms they are, what timm calls their tensors."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -41,14 +41,75 @@ TERMS: Final[Mapping[str, Terms]] = {
 }
 """By family of models. Their authors' words are binding; these only name them."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubFile:
+    """One file of a repository on the model hub.
+
+    Attributes
+    ----------
+    revision : branch, tag or commit
+        The commit that a branch stood at is written into the bundle.
+    """
+
+    repository: str
+    path: str
+    revision: str = "main"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedModel:
+    """The files of a published model, and what they are expected to be.
+
+    Attributes
+    ----------
+    family : key of `TERMS`
+    architecture : key of `STAGE_SIZES`
+    """
+
+    checkpoint: HubFile
+    tokenizer: tuple[HubFile, ...]
+    family: str
+    architecture: str
+
+
+_BIO_CLINICAL_BERT: Final = tuple(
+    HubFile(repository="emilyalsentzer/Bio_ClinicalBERT", path=path)
+    for path in ("vocab.txt", "config.json")
+)
+"""MIT licence. The checkpoints hold the weights; only the vocabulary and the head count lack."""
+
+PUBLISHED: Final[Mapping[str, PublishedModel]] = {
+    "b5": PublishedModel(
+        checkpoint=HubFile(
+            repository="shawn24/Mammo-CLIP",
+            path="Pre-trained-checkpoints/b5-model-best-epoch-7.tar",
+        ),
+        tokenizer=_BIO_CLINICAL_BERT,
+        family="mammo-clip",
+        architecture="tf_efficientnet_b5",
+    ),
+    "b2": PublishedModel(
+        checkpoint=HubFile(
+            repository="shawn24/Mammo-CLIP",
+            path="Pre-trained-checkpoints/b2-model-best-epoch-10.tar",
+        ),
+        tokenizer=_BIO_CLINICAL_BERT,
+        family="mammo-clip",
+        architecture="tf_efficientnet_b2",
+    ),
+}
+"""What ``mammoclip-predict fetch`` knows."""
+
 STAGE_SIZES: Final[Mapping[str, tuple[int, ...]]] = {
-    "tf_efficientnet_lite0": (1, 2, 2, 3, 3, 4, 1),
     "tf_efficientnet_b0": (1, 2, 2, 3, 3, 4, 1),
     "tf_efficientnet_b1": (2, 3, 3, 4, 4, 5, 2),
     "tf_efficientnet_b2": (2, 3, 3, 4, 4, 5, 2),
     "tf_efficientnet_b3": (2, 3, 3, 5, 5, 6, 2),
     "tf_efficientnet_b4": (2, 4, 4, 6, 6, 8, 2),
     "tf_efficientnet_b5": (3, 5, 5, 7, 7, 9, 3),
+    "tf_efficientnet_b6": (3, 6, 6, 8, 8, 11, 3),
+    "tf_efficientnet_b7": (4, 7, 7, 10, 10, 13, 4),
 }
 """Blocks of each stage: the published names count through, timm's begin anew in each stage."""
 

@@ -1,23 +1,19 @@
 """Seeded random weights under which activations neither vanish nor agree for all images."""
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mammoclip_core.drawn_weights import drawn_weight, frozen_generator
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import Manifest, Preprocessing
 from mammoclip_core.model import MammoClip
 from mammoclip_core.text_encoder import TextEncoder, Tokenizer
 
-_SPECIAL_TOKENS: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CALIBRATION_IMAGES: Final = 4
 _NOT_DRAWN: Final = ("running_mean", "running_var", "logit_scale")
 _PROMPT_STEPS: Final = 2.0**16
@@ -33,38 +29,6 @@ def random_model(
     """
     with _one_thread():
         return _calibrated_model(manifest, tokenizer, seed)
-
-
-def write_tokenizer(folder: Path, texts: Sequence[str]) -> int:
-    """Write a WordPiece tokenizer that knows the words of some texts and all letters.
-
-    Returns
-    -------
-    int
-        Size of the vocabulary.
-    """
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    words = sorted({word for text in texts for word in text.lower().split()})
-    vocabulary = dict.fromkeys(
-        [*_SPECIAL_TOKENS, *words, *letters, *(f"##{letter}" for letter in letters)]
-    )
-    folder.mkdir()
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings) + "\n", encoding="utf-8")
-    return len(vocabulary)
-
-
-def text_config(vocabulary_size: int) -> dict[str, int]:
-    """Return the configuration of a BERT of two layers."""
-    return {
-        "vocab_size": vocabulary_size,
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 128,
-        "max_position_embeddings": 256,
-    }
 
 
 @contextmanager
@@ -92,7 +56,7 @@ def _calibrated_model(
     with torch.no_grad():
         for name, value in model.state_dict().items():
             if value.is_floating_point() and not name.endswith(_NOT_DRAWN):
-                value.copy_(torch.from_numpy(_weight(name, tuple(value.shape), seed)))
+                value.copy_(torch.from_numpy(drawn_weight(name, tuple(value.shape), seed)))
         _calibrate(model, _phantoms(manifest.preprocessing, seed))
         model.eval()
         prompts = {
@@ -100,24 +64,6 @@ def _calibrated_model(
             for entry in manifest.findings
         }
     return model.half(), prompts
-
-
-def _generator(name: str, seed: int) -> np.random.RandomState:
-    """Return a generator whose stream NumPy has promised never to change (NEP 19)."""
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return np.random.RandomState(int.from_bytes(digest[:4], "little"))
-
-
-def _weight(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
-    """Draw one tensor: scaled by its fan-in; gains near 1, offsets near 0."""
-    values = _generator(name, seed).standard_normal(size=shape)
-    if len(shape) == 4:
-        values = values * np.sqrt(2.0 / np.prod(shape[1:]))
-    elif len(shape) == 2:
-        values = values * np.sqrt(1.0 / shape[1])
-    else:
-        values = 0.1 * values + name.endswith(".weight")
-    return values.astype(np.float16).astype(np.float64)
 
 
 def _calibrate(model: MammoClip, images: Tensor) -> None:
@@ -148,7 +94,7 @@ def _phantoms(preprocessing: Preprocessing, seed: int) -> Tensor:
     row, column = np.mgrid[0:rows, 0:columns] / np.array([rows, columns])[:, None, None]
     images = []
     for number in range(_CALIBRATION_IMAGES):
-        generator = _generator(f"phantom {number}", seed)
+        generator = frozen_generator(f"phantom {number}", seed)
         across = 1 - column if number % 2 else column
         base = np.clip(1 - across**2 - (2 * row - 1) ** 2, 0, 1) ** 0.5
         texture = sum(

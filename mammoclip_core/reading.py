@@ -1,15 +1,16 @@
 """From a file, DICOM or a picture, to what the model is shown of it."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+from mammoclip_core.ahead import done_ahead
 from mammoclip_core.errors import PixelError
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.pixels import StoredImage, read_pixels
+from mammoclip_core.pixels import read_pixels
 from mammoclip_core.preprocessing import PreparedImage, prepare
 from mammoclip_core.rasters import raster_format, read_raster
+from mammoclip_core.stored_image import StoredImage
 
 
 def read_image(path: Path, frame: int = 1) -> StoredImage:
@@ -25,14 +26,8 @@ def prepared_files(
     paths: Sequence[Path], preprocessing: Preprocessing, *, threads: int, ahead: int
 ) -> Iterator[PreparedImage | PixelError]:
     """Yield the files' images in order, prepared on threads, some ahead of what is taken."""
-    pending: deque[Future[PreparedImage | PixelError]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        for path in paths:
-            pending.append(pool.submit(_prepared, path, preprocessing))
-            if len(pending) >= ahead + threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    work = partial(_prepared, preprocessing=preprocessing)
+    return done_ahead(paths, work, threads=threads, ahead=ahead, name="decode")
 
 
 def _prepared(path: Path, preprocessing: Preprocessing) -> PreparedImage | PixelError:

@@ -1,13 +1,16 @@
 """From files on disk to a study request: which images belong to which study."""
 
 from collections.abc import Iterable, Iterator
+from glob import glob
 from pathlib import Path
 from typing import Final
 
 from mammoclip_core.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import CoreError
+from mammoclip_core.findings import ImageFindings, ImageStatus
 from mammoclip_core.pixels import ImageHeader, is_dicom_file, read_header
 from mammoclip_core.rasters import raster_format
+from mammoclip_core.tomosynthesis import REFUSAL, Tomosynthesis, frames_to_look_at
 
 NO_STUDY: Final = "files"
 """Stands for the Study Instance UID of pictures, which have none."""
@@ -19,7 +22,11 @@ class StudyChoiceError(CoreError):
     """The files hold no image, or images of several studies and nobody said which."""
 
 
-def request_from(paths: Iterable[Path], study_instance_uid: str | None = None) -> StudyRequest:
+def request_from(
+    paths: Iterable[Path],
+    study_instance_uid: str | None = None,
+    tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE,
+) -> StudyRequest:
     """Gather the images of one study from files and folders.
 
     In a folder, files that are neither DICOM nor pictures and instances that are no images are
@@ -30,6 +37,7 @@ def request_from(paths: Iterable[Path], study_instance_uid: str | None = None) -
     ----------
     study_instance_uid : UID or None
         Which study, where the paths hold several.
+    tomosynthesis : which frames of an image of several are looked at
 
     Raises
     ------
@@ -52,8 +60,37 @@ def request_from(paths: Iterable[Path], study_instance_uid: str | None = None) -
         raise StudyChoiceError(f"several studies, choose one by --study: {counted}")
     ((uid, images),) = studies.items()
     return StudyRequest(
-        study_instance_uid=uid, images=tuple(_image_of(path, header) for path, header in images)
+        study_instance_uid=uid,
+        images=tuple(
+            image for path, header in images for image in _images_of(path, header, tomosynthesis)
+        ),
+        left_out=tuple(
+            _refused(header)
+            for _, header in images
+            if not frames_to_look_at(header.number_of_frames, tomosynthesis)
+        ),
     )
+
+
+def expanded(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Replace patterns that the shell has left alone by the files that they match.
+
+    Raises
+    ------
+    StudyChoiceError
+        A path does not exist, and as a pattern matches nothing.
+    """
+    found: list[Path] = []
+    for path in paths:
+        matches = [path] if path.exists() else _matches(str(path))
+        if not matches:
+            raise StudyChoiceError(f"{path}: there is no such file, folder or match")
+        found.extend(matches)
+    return tuple(found)
+
+
+def _matches(pattern: str) -> list[Path]:
+    return sorted(map(Path, glob(pattern, recursive=True)))  # noqa: PTH207  may be absolute
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -78,12 +115,24 @@ def _header_of(path: Path) -> ImageHeader:
     )
 
 
-def _image_of(path: Path, header: ImageHeader) -> ImageToAnalyse:
+def _images_of(path: Path, header: ImageHeader, how: Tomosynthesis) -> Iterator[ImageToAnalyse]:
     for_processing = header.presentation_intent == "FOR PROCESSING"
-    return ImageToAnalyse(
+    for frame in frames_to_look_at(header.number_of_frames, how):
+        yield ImageToAnalyse(
+            sop_instance_uid=header.sop_instance_uid,
+            path=path,
+            laterality=header.laterality,
+            view_position=header.view_position,
+            remark=FOR_PROCESSING_REMARK if for_processing else "",
+            frame=frame,
+        )
+
+
+def _refused(header: ImageHeader) -> ImageFindings:
+    return ImageFindings(
         sop_instance_uid=header.sop_instance_uid,
-        path=path,
         laterality=header.laterality,
         view_position=header.view_position,
-        remark=FOR_PROCESSING_REMARK if for_processing else "",
+        status=ImageStatus.LEFT_OUT,
+        reason=REFUSAL,
     )

@@ -1,10 +1,32 @@
 """Findings and manifests as tables for a terminal."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
-from mammoclip_core.findings import DENSITY_CATEGORIES, Finding, ImageFindings, StudyFindings
-from mammoclip_core.manifest import FindingEntry, Manifest
+from mammoclip_core.findings import (
+    DENSITY_CATEGORIES,
+    Finding,
+    FindingSource,
+    ImageFindings,
+    StudyFindings,
+)
+from mammoclip_core.manifest import FindingEntry, Manifest, OperatingPoint
+
+_SHOWN_NAMES: Final = 3
+
+_HEADINGS: Final = (
+    "finding",
+    "code",
+    "answered by",
+    "encoder",
+    "threshold",
+    "measured there",
+    "calibrated",
+    "over images",
+)
 
 
 def show(content: RenderableType) -> None:
@@ -57,20 +79,22 @@ def manifest_table(manifest: Manifest) -> RenderableType:
         ("trained on", manifest.trained_on),
         ("weights SHA-256", manifest.weights_sha256),
         ("image encoders", encoders),
+        ("text encoder", _text_encoder_of(manifest)),
         ("input", f"{size}, {manifest.preprocessing.mode}"),
         ("projection", f"{manifest.projection}, {manifest.projection_size} dimensions"),
         ("scoring", manifest.scoring),
         ("attribution", _attribution_of(manifest)),
         ("detectors", _detectors_of(manifest)),
         ("converted from", "\n".join(f"{k} {v}" for k, v in manifest.sources.items()) or "-"),
+        ("left out of it", _shortened(manifest.left_out)),
         ("warning", manifest.warning or "none"),
     ):
         facts.add_row(name, value)
     findings = Table()
-    for heading in ("finding", "code", "source", "head or prompts", "threshold", "calibrated"):
+    for heading in _HEADINGS:
         findings.add_column(heading, overflow="fold")
     for entry in manifest.findings:
-        findings.add_row(*_entry_cells(entry))
+        findings.add_row(*_entry_cells(entry, manifest))
     return Group(facts, findings)
 
 
@@ -93,12 +117,56 @@ def _detectors_of(manifest: Manifest) -> str:
     )
 
 
-def _entry_cells(entry: FindingEntry) -> tuple[str, ...]:
-    head = f"{entry.source} {entry.head}: " if entry.head else ""
-    prompts = head + " / ".join(entry.prompts) + (" (own)" if entry.own_prompts else "")
-    threshold = "-" if entry.is_class_set else f"{entry.threshold:.3f}"
-    calibrated = "yes" if entry.is_calibrated else "no"
-    return entry.name, entry.code, entry.source.value, prompts, threshold, calibrated
+def _text_encoder_of(manifest: Manifest) -> str:
+    text = manifest.text_encoder
+    if not text:
+        return "none: it embeds images only"
+    sizes = text["config"]
+    layers, size = sizes.get("num_hidden_layers"), sizes.get("hidden_size")
+    return f"{text.get('kind', 'bert')}, {layers} layers of {size}, pooling {text['pooling']}"
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN_NAMES
+    return (", ".join(names[:_SHOWN_NAMES]) or "nothing") + (
+        f" and {more} more" if more > 0 else ""
+    )
+
+
+def _entry_cells(entry: FindingEntry, manifest: Manifest) -> tuple[str, ...]:
+    prompts = " / ".join(entry.prompts) + (" (own)" if entry.own_prompts else "")
+    by_prompts = entry.source is FindingSource.PROMPT
+    answers = prompts if by_prompts else f"{entry.source} {entry.head}"
+    return (
+        entry.name,
+        entry.code,
+        answers,
+        manifest.encoder_of(entry),
+        "-" if entry.is_class_set else f"{entry.threshold:.3f}",
+        _measured(entry.operating_point),
+        _calibration_of(entry),
+        _classes_of(entry),
+    )
+
+
+def _measured(point: OperatingPoint | None) -> str:
+    if point is None:
+        return "not measured"
+    return (
+        f"sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f} on {point.data}"
+    )
+
+
+def _calibration_of(entry: FindingEntry) -> str:
+    if entry.isotonic:
+        return "isotonic"
+    return "Platt" if entry.calibration is not None else "no"
+
+
+def _classes_of(entry: FindingEntry) -> str:
+    if entry.is_density:
+        return f"one of {', '.join(DENSITY_CATEGORIES)}"
+    return "one of " + ", ".join(entry.labels) if entry.is_class_set else entry.aggregation
 
 
 def _title(text: str, warning: str) -> str:

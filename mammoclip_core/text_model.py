@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoclip_core.projection import build_projection
-from mammoclip_core.text_encoder import TextEncoder, Tokenizer
+from mammoclip_core.text_encoder import TextEncoder, TextTokenizer
 
 TEXT_PREFIXES: Final = ("text_encoder.", "text_projection.")
 
@@ -22,7 +22,11 @@ class TextModel(nn.Module):
     """
 
     def __init__(
-        self, encoder: TextEncoder, tokenizer: Tokenizer, projection: str, projection_size: int
+        self,
+        encoder: TextEncoder,
+        tokenizer: TextTokenizer,
+        projection: str,
+        projection_size: int,
     ) -> None:
         super().__init__()
         self.text_encoder = encoder

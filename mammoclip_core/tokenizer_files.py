@@ -23,13 +23,13 @@ def find_tokenizer(name: str) -> Path:
     ------
     CheckpointError
         There is no such folder, and the hub cannot be asked or has no such model; or the
-        folder holds no ``vocab.txt``.
+        folder holds neither ``vocab.txt`` nor ``tokenizer.json``.
     """
     folder = Path(name)
     if not folder.is_dir():
         folder = _downloaded(name)
-    if not (folder / "vocab.txt").is_file():
-        raise CheckpointError(f"tokenizer {name}: there is no vocab.txt")
+    if not any((folder / file).is_file() for file in ("vocab.txt", "tokenizer.json")):
+        raise CheckpointError(f"tokenizer {name}: there is no vocab.txt and no tokenizer.json")
     return folder
 
 

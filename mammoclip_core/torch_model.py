@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,15 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mammoclip_core.attribution import class_activation, on_input_grid, relative
+from mammoclip_core.errors import ComputingError
 from mammoclip_core.factor import FactorWeights, channel_similarities, factor_activation
 from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.heads import FineTunedClassifier
-from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.image_encoder import ImageEncoder, pooled
 from mammoclip_core.manifest import TEMPERED_SCORING, FactorEntry, FindingEntry, Manifest
 from mammoclip_core.model import MammoClip
 from mammoclip_core.prediction import Prediction
-
-_Module = TypeVar("_Module", bound=nn.Module)
+from mammoclip_core.torch_computing import TorchComputer
 
 
 @dataclass(slots=True)
@@ -43,10 +42,12 @@ class _Gathered:
 
 
 class TorchImageModel:
-    """The exact engine: torch in float32, channels last.
+    """The image side of a bundle in torch.
 
     Parameters
     ----------
+    model, heads
+        Changed for good: folded, on the computer's device, in its numbers.
     prompts : (P, D) embeddings by finding
     heads : fine-tuned classifiers by name
     factor : Mammo-FActOR weights by finding
@@ -57,16 +58,16 @@ class TorchImageModel:
         manifest: Manifest,
         model: MammoClip,
         prompts: Mapping[str, Tensor],
-        device: torch.device,
+        computer: TorchComputer,
         *,
         heads: Mapping[str, FineTunedClassifier] | None = None,
         factor: Mapping[str, FactorWeights] | None = None,
     ) -> None:
         self._manifest = manifest
-        self._device = device
-        self._model = _ready(model, device)
-        self._heads = {name: _ready(head, device) for name, head in (heads or {}).items()}
-        self._prompts = {name: value.to(device) for name, value in prompts.items()}
+        self.computer = computer
+        self._model = computer.ready(model)
+        self._heads = {name: computer.ready(head) for name, head in (heads or {}).items()}
+        self._prompts = {name: value.to(computer.device) for name, value in prompts.items()}
         self._factor = dict(factor or {})
         names = {entry.name for entry in manifest.findings}
         self._attributes = [entry for entry in manifest.factor if entry.finding in names]
@@ -94,21 +95,27 @@ class TorchImageModel:
             manifest,
             self._model,
             prompts,
-            self._device,
+            self.computer,
             heads=self._heads,
             factor=self._factor,
         )
 
-    @torch.no_grad()
     def predict(self, batch: NDArray[np.float32]) -> list[Prediction]:
-        """Answer for each image of a (B, 3, H, W) batch, in order."""
-        images = torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
+        """Answer for each image of a (B, 3, H, W) batch, in order.
+
+        Raises
+        ------
+        ComputingError
+            Memory is short, or the answer for an image is no finite number.
+        """
         gathered = [_Gathered() for _ in batch]
-        if self._by_prompt or self._attributes:
-            self._compare_prompts(images, gathered)
-        for entry in self._manifest.findings:
-            if entry.source is FindingSource.HEAD:
-                self._ask_head(entry, images, gathered)
+        with self.computer.computing():
+            images = self.computer.images(batch)
+            if self._by_prompt or self._attributes:
+                self._compare_prompts(images, gathered)
+            for entry in self._manifest.findings:
+                if entry.source is FindingSource.HEAD:
+                    self._ask_head(entry, images, gathered)
         return [
             Prediction(
                 scores=item.scores,
@@ -120,26 +127,33 @@ class TorchImageModel:
             for item in gathered
         ]
 
-    @torch.inference_mode()
     def embed(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the pooled features, (B, C), and embeddings, (B, D), of (B, 3, H, W) images."""
-        images = torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
-        features = self._model.image_encoder(images)
-        return _numpy(features), _numpy(self._model.project_features(features))
+        """Return the pooled features, (B, C), and embeddings, (B, D), of (B, 3, H, W) images.
+
+        Raises
+        ------
+        ComputingError
+            As `predict` does.
+        """
+        with self.computer.computing():
+            images = self.computer.images(batch)
+            features = pooled(self.computer.feature_map(self._model.image_encoder, images))
+            return _finite(features), _finite(self._model.project_features(features))
 
     def _direction(self, entry: FindingEntry) -> Tensor:
         prompts = self._prompts[entry.name]
         return prompts[1] - prompts[0]
 
     def _compare_prompts(self, images: Tensor, gathered: list[_Gathered]) -> None:
-        embeddings, feature_maps = self._model.embed_map(images)
+        feature_maps = self.computer.feature_map(self._model.image_encoder, images)
+        embeddings = self._model.project_features(pooled(feature_maps))
         for entry in self._by_prompt:
             cosines = self._model.similarity(
                 embeddings,
                 self._prompts[entry.name],
                 scaled=self._manifest.scoring == TEMPERED_SCORING,
             )
-            for item, row in zip(gathered, _numpy(cosines).astype(np.float64), strict=True):
+            for item, row in zip(gathered, _finite(cosines).astype(np.float64), strict=True):
                 item.share(entry, softmax(row))
         maps = _numpy(feature_maps)
         for attribute in self._attributes:
@@ -172,20 +186,21 @@ class TorchImageModel:
         known = self._channel_weights.get(entry.name)
         if known is not None:
             return np.broadcast_to(known, (len(feature_maps), len(known)))
-        with torch.enable_grad():
-            features = feature_maps.mean(dim=(2, 3)).requires_grad_()
+        with torch.inference_mode(mode=False):
+            features = pooled(feature_maps.clone()).requires_grad_()
             similarity = self._model.project_features(features) @ self._direction(entry)
             (gradient,) = torch.autograd.grad(similarity.sum(), features)
         return _numpy(gradient)
 
     def _ask_head(self, entry: FindingEntry, images: Tensor, gathered: list[_Gathered]) -> None:
         head = self._heads[entry.head or ""]
-        logits, feature_maps = head.with_map(images)
+        feature_maps = self.computer.feature_map(head.encoder, images)
+        logits = head.linear(pooled(feature_maps))
         if entry.is_class_set:
-            for item, row in zip(gathered, _numpy(logits).astype(np.float64), strict=True):
+            for item, row in zip(gathered, _finite(logits).astype(np.float64), strict=True):
                 item.share(entry, softmax(row))
             return
-        scores = _numpy(torch.sigmoid(logits[:, 0]))
+        scores = _finite(torch.sigmoid(logits[:, 0]))
         weights = _numpy(head.linear.weight[0])
         for item, score, feature_map in zip(gathered, scores, _numpy(feature_maps), strict=True):
             item.scores[entry.name] = float(score)
@@ -200,13 +215,6 @@ def softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
     exponentials = np.exp(values - values.max())
     shares: NDArray[np.float64] = exponentials / exponentials.sum()
     return shares
-
-
-def _ready(module: _Module, device: torch.device) -> _Module:
-    module.eval().requires_grad_(requires_grad=False)
-    module.to(device)
-    module.to(memory_format=torch.channels_last)
-    return module
 
 
 def _through(projection: nn.Module, direction: Tensor) -> Tensor:
@@ -231,3 +239,10 @@ def _on_input(
 
 def _numpy(tensor: Tensor) -> NDArray[np.float32]:
     return tensor.detach().cpu().contiguous().numpy()
+
+
+def _finite(tensor: Tensor) -> NDArray[np.float32]:
+    values = _numpy(tensor)
+    if not np.isfinite(values).all():
+        raise ComputingError("the model's answer is no finite number")
+    return values

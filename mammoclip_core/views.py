@@ -101,7 +101,7 @@ def laterality_of(dataset: HasAttributes) -> str:
         if laterality:
             return laterality
     for group in _functional_groups(dataset):
-        for anatomy in _items(group, "FrameAnatomySequence"):
+        for anatomy in items_of(group, "FrameAnatomySequence"):
             laterality = _LATERALITIES.get(_word(anatomy, "FrameLaterality"), "")
             if laterality:
                 return laterality
@@ -146,7 +146,7 @@ def view_modifiers_of(dataset: HasAttributes) -> tuple[str, ...]:
     modifiers = [
         VIEW_MODIFIERS.get(_word(item, "CodeValue"), _word(item, "CodeMeaning").lower())
         for code in _view_codes(dataset)
-        for item in _items(code, "ViewModifierCodeSequence")
+        for item in items_of(code, "ViewModifierCodeSequence")
     ]
     return tuple(dict.fromkeys(filter(None, modifiers)))
 
@@ -162,21 +162,22 @@ def _spellings(word: str) -> Iterator[str]:
 
 
 def _view_codes(dataset: HasAttributes) -> Iterator[HasAttributes]:
-    yield from _items(dataset, "ViewCodeSequence")
+    yield from items_of(dataset, "ViewCodeSequence")
     for group in _functional_groups(dataset):
-        for anatomy in _items(group, "FrameAnatomySequence"):
-            yield from _items(anatomy, "ViewCodeSequence")
-        for view in _items(group, "ViewSequence"):
-            yield from _items(view, "ViewCodeSequence")
+        for anatomy in items_of(group, "FrameAnatomySequence"):
+            yield from items_of(anatomy, "ViewCodeSequence")
+        for view in items_of(group, "ViewSequence"):
+            yield from items_of(view, "ViewCodeSequence")
 
 
 def _functional_groups(dataset: HasAttributes) -> Iterator[HasAttributes]:
-    yield from _items(dataset, "SharedFunctionalGroupsSequence")
-    yield from _items(dataset, "PerFrameFunctionalGroupsSequence")
+    yield from items_of(dataset, "SharedFunctionalGroupsSequence")
+    yield from items_of(dataset, "PerFrameFunctionalGroupsSequence")
 
 
-def _items(dataset: HasAttributes, keyword: str) -> list[HasAttributes]:
-    value = _value(dataset, keyword)
+def items_of(dataset: HasAttributes, keyword: str) -> list[HasAttributes]:
+    """Return the items of a sequence; none where it is absent or cannot be read."""
+    value = value_of(dataset, keyword)
     if value is None or isinstance(value, (str, bytes)):
         return []
     try:
@@ -187,7 +188,7 @@ def _items(dataset: HasAttributes, keyword: str) -> list[HasAttributes]:
 
 def _word(dataset: HasAttributes, keyword: str) -> str:
     """Return one value in capitals without outer spaces; empty where there is no single word."""
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     if isinstance(value, (list, tuple)) and value:
         value = value[0]
     if isinstance(value, bytes):
@@ -195,7 +196,7 @@ def _word(dataset: HasAttributes, keyword: str) -> str:
     return value.strip(" \0").upper() if isinstance(value, str) else ""
 
 
-def _value(dataset: HasAttributes, keyword: str) -> Any:
+def value_of(dataset: HasAttributes, keyword: str) -> Any:
     """Return what the data set holds, or None where its bytes cannot be read as a value."""
     try:
         return dataset.get(keyword)

@@ -26,7 +26,7 @@ def require_program(name: str) -> str:
     """Return a program's path; missing is a failure in CI and a skip with its reason elsewhere."""
     path = shutil.which(name)
     if path is None:
-        _missing(f"{name} is not installed: 'make test' as root installs it on Debian")
+        missing(f"{name} is not installed: 'make test' as root installs it on Debian")
     return path
 
 
@@ -34,11 +34,11 @@ def require_test_data() -> Path:
     """Return the folder of further real mammograms."""
     folder = os.environ.get("MAMMOCLIP_TEST_DATA")
     if not folder or not Path(folder).is_dir():
-        _missing("MAMMOCLIP_TEST_DATA does not name the folder of real mammograms")
+        missing("MAMMOCLIP_TEST_DATA does not name the folder of real mammograms")
     return Path(folder)
 
 
-def _missing(reason: str) -> None:
+def missing(reason: str) -> None:
     if IN_CI:
         pytest.fail(reason)
     pytest.skip(reason)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from dicom_node.objects.profiles import Product
     from dicom_node.objects.references import PredecessorDocument
-    from dicom_node.objects.results import ResultObject, SourceInstance
+    from dicom_node.objects.results import ResultObject
+    from dicom_node.objects.sources import SourceInstance
     from mammoclip_core.findings import ImageFindings, StudyAnalysis
 
 log = structlog.get_logger("worker.analyze")
@@ -218,7 +219,7 @@ def _predecessors(order: _Order) -> "dict[Product, PredecessorDocument]":
 
 
 def _sources(node: Runtime, order: _Order) -> Iterator["SourceInstance"]:
-    from dicom_node.objects.results import SourceInstance
+    from dicom_node.objects.sources import SourceInstance
 
     chosen = {row.sop_instance_uid: row for row, _ in order.chosen}
     for row in chosen.values():
@@ -237,10 +238,10 @@ def _sources(node: Runtime, order: _Order) -> Iterator["SourceInstance"]:
             yield SourceInstance(dataset=pydicom.dcmread(path, stop_before_pixels=True))
 
 
-def _stored_values(path: Path) -> "NDArray[np.integer[Any]]":
+def _stored_values(path: Path, frame: int) -> "NDArray[np.integer[Any]]":
     from mammoclip_core.pixels import read_pixels
 
-    return read_pixels(path).values
+    return read_pixels(path, frame).values
 
 
 def _wait_for_space(node: Runtime, held: Claim, reason: str) -> None:

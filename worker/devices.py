@@ -1,5 +1,6 @@
 """Which device a worker process computes on, told without loading any model library."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -28,5 +29,5 @@ def device_of(wish: str, process_index: int) -> str:
     """
     gpus = gpu_count()
     if wish == "auto":
-        wish = "cuda" if gpus else "cpu"
+        wish = "cuda" if gpus and importlib.util.find_spec("torch") else "cpu"
     return f"cuda:{process_index % gpus}" if wish == "cuda" and gpus else wish

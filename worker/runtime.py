@@ -55,18 +55,35 @@ class Runtime:
     @cached_property
     def engine(self) -> "Engine":
         """Load the model, once a process."""
-        from mammoclip_core.bundle import load_engine
+        from mammoclip_core.computing import ComputingOptions, Precision
+        from mammoclip_core.engine_name import EngineName
+        from mammoclip_core.engines import load_engine
 
         manifest = self.manifest
         index = getattr(current_process(), "index", 0)
-        device = device_of(self.settings.model.device, index)
-        engine = load_engine(bundle_folder(self.settings.model), device=device)
+        wishes = self.settings.model
+        device = device_of(wishes.device, index)
+        options = ComputingOptions(
+            precision=Precision(wishes.precision),
+            is_compiled=wishes.compile,
+            is_deterministic=wishes.deterministic,
+            threads=wishes.threads,
+        )
+        engine = load_engine(
+            bundle_folder(wishes),
+            engine=EngineName(wishes.engine),
+            device=device,
+            options=options,
+        )
+        if wishes.mode is not None:
+            engine.prepare_as(wishes.mode)
         log.info(
             "model_loaded",
             bundle=manifest.name,
             version=manifest.version,
             warning=manifest.warning or None,
             kind=device,
+            detail=engine.computed_by,
         )
         return engine
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from dicom_node.objects import cad_codes, codes, content_tree
-from dicom_node.objects.cad_library import ImageKey, key_of
 from dicom_node.objects.cad_marks import Mark
 from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.frames import ImageKey, key_of, name_of
 from dicom_node.objects.wording import to_ascii, tracking_id_of, words_of
 
 
@@ -41,7 +41,7 @@ def mark_impression(mark: Mark, entries: Mapping[ImageKey, Item], context: Resul
         content_tree.uid(
             Relationship.HAS_OBS_CONTEXT,
             cad_codes.TRACKING_UID,
-            context.uids.tracking_uid(image.sop_instance_uid, finding.name, mark.region),
+            context.uids.tracking_uid(name_of(image), finding.name, mark.region),
         ),
         *algorithm_items(context),
         _score(mark),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
@@ -10,23 +10,16 @@ from pydicom.sr.coding import Code
 from dicom_node.objects import cad_codes, codes, content_tree
 from dicom_node.objects.cad_options import SpacingUnit
 from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.header_values import numbers_of
 from dicom_node.objects.headers import is_multi_frame
 from dicom_node.objects.image_library import patient_orientation_of
 from mammoclip_core.findings import ImageFindings
 from mammoclip_core.views import view_modifiers_of, view_position_of
 
-ImageKey: TypeAlias = tuple[str, int]
-"""SOP Instance UID and frame number."""
-
 _ACQUISITION: Final = Relationship.HAS_ACQ_CONTEXT
 _DATE: Final = re.compile(r"\d{8}")
 _TIME: Final = re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
-
-
-def key_of(image: ImageFindings) -> ImageKey:
-    """Return what the entry of an image is found by."""
-    return image.sop_instance_uid, image.frame
 
 
 def build_entries(

@@ -12,13 +12,14 @@ from dicom_node.objects.cad_findings import (
     composition_impression,
     mark_impression,
 )
-from dicom_node.objects.cad_library import ImageKey, build_entries, key_of
+from dicom_node.objects.cad_library import build_entries
 from dicom_node.objects.cad_marks import Mark, concept_of, marks_of
 from dicom_node.objects.cad_options import DEFAULT_CAD_OPTIONS, CadOptions, CompositionForm
 from dicom_node.objects.cad_summaries import ANALYSES, DETECTIONS, summary_item
 from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.legacy_codes import CodingScheme, use_legacy_codes
 from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report, density_of, outcome_of

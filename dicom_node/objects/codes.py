@@ -8,7 +8,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom_node.errors import ObjectRefusedError
-from mammoclip_core.findings import Finding
+from mammoclip_core.findings import Finding, LocalisationMethod
 
 LANGUAGE: Final = Code("en-US", "RFC5646", "English (United States)")
 PROCEDURE: Final = codes.cid100.ImagingProcedure
@@ -40,6 +40,7 @@ PIXEL_DATA_COLUMNS: Final = codes.DCM.PixelDataColumns
 CERTAINTY_OF_FINDING: Final = codes.DCM.CertaintyOfFinding
 PROBABILITY_OF_CANCER: Final = codes.DCM.ProbabilityOfCancer
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
+MEASUREMENT_METHOD: Final = codes.SCT.MeasurementMethod
 NARRATIVE_SUMMARY: Final = codes.DCM.NarrativeSummary
 COMMENT: Final = codes.DCM.Comment
 BREAST_COMPOSITION: Final = codes.SCT.BreastComposition
@@ -106,6 +107,16 @@ BREAST_COMPOSITIONS: Final[Mapping[str, Code]] = MappingProxyType(
 
 DISEASE_NAMES: Final = frozenset({"malignancy", "cancer"})
 """Findings that name a disease. Their regions are called lesions: no model sees a disease."""
+
+
+METHODS: Final[Mapping[LocalisationMethod, Code]] = MappingProxyType(
+    {
+        LocalisationMethod.FACTOR: codes.DCM.VisualExplanation,
+        LocalisationMethod.CAM: codes.DCM.ClassActivation,
+        LocalisationMethod.GRAD_CAM: codes.DCM.GradientWeightedClassActivation,
+    }
+)
+"""How a region was found, where the standard has a code for it: a detector's box has none."""
 
 
 def code_of(finding: Finding) -> Code:

@@ -53,11 +53,11 @@ def _breasts(findings: StudyFindings) -> Iterator[str]:
 
 def _repetitions(findings: StudyFindings) -> Iterator[str]:
     for side, view in STANDARD_VIEWS:
-        taken = [
-            image
+        taken = {
+            image.sop_instance_uid
             for image in findings.analysed
             if (image.laterality, image.view_position) == (side, view)
-        ]
+        }
         if len(taken) > 1:
             yield (
                 f"View {side} {view} was taken {len(taken)} times: each image has its own answer, "

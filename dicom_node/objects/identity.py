@@ -16,6 +16,9 @@ SERIES_NUMBERS: Final[Mapping[ResultKind, int]] = MappingProxyType(
         ResultKind.SEGMENTATION: 9103,
         ResultKind.SECONDARY_CAPTURE: 9104,
         ResultKind.SUMMARY_SHEET: 9105,
+        ResultKind.PRESENTATION_STATE: 9106,
+        ResultKind.PDF_REPORT: 9107,
+        ResultKind.ATTENTION_SEGMENTATION: 9108,
     }
 )
 """Above what scanners use, so that results stand after the images in a list of series."""
@@ -27,6 +30,9 @@ SERIES_DESCRIPTIONS: Final[Mapping[ResultKind, str]] = MappingProxyType(
         ResultKind.SEGMENTATION: "RESEARCH USE ONLY - AI attention regions",
         ResultKind.SECONDARY_CAPTURE: "RESEARCH USE ONLY - AI attention pictures",
         ResultKind.SUMMARY_SHEET: "RESEARCH USE ONLY - AI summary sheet",
+        ResultKind.PRESENTATION_STATE: "RESEARCH USE ONLY - AI outlines",
+        ResultKind.PDF_REPORT: "RESEARCH USE ONLY - AI report to print",
+        ResultKind.ATTENTION_SEGMENTATION: "RESEARCH USE ONLY - AI attention maps",
     }
 )
 

@@ -1,7 +1,8 @@
 """The Image Library of a report: every image of the study with its side, view and geometry."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from highdicom.sr import (
@@ -27,15 +28,23 @@ _ACQUISITION: Final = RelationshipTypeValues.HAS_ACQ_CONTEXT
 _DIRECTIONS: Final = re.compile(r"[APLRHF]{1,3}")
 
 
-def build_image_library(sources: Sequence[Dataset]) -> ContainerContentItem:
+def build_image_library(
+    sources: Sequence[Dataset], frames: Mapping[str, Sequence[int]] = MappingProxyType({})
+) -> ContainerContentItem:
     """List images in one group, since OHIF 3.13 reads only the first group.
+
+    Parameters
+    ----------
+    frames : the frames that were used of each multi-frame image, by its SOP Instance UID
 
     References
     ----------
     PS3.16 TID 1600 to 1603.
     """
     group = ContainerContentItem(name=codes.IMAGE_LIBRARY_GROUP, relationship_type=_CONTAINS)
-    group.ContentSequence = ContentSequence([_entry(source) for source in sources])
+    group.ContentSequence = ContentSequence(
+        [_entry(source, frames.get(str(source.SOPInstanceUID))) for source in sources]
+    )
     library = ContainerContentItem(name=codes.IMAGE_LIBRARY, relationship_type=_CONTAINS)
     library.ContentSequence = ContentSequence([group])
     return library
@@ -52,11 +61,12 @@ def patient_orientation_of(source: Dataset) -> tuple[str, str] | None:
     return row, column
 
 
-def _entry(source: Dataset) -> ImageContentItem:
+def _entry(source: Dataset, frames: Sequence[int] | None) -> ImageContentItem:
     item = ImageContentItem(
         name=codes.SOURCE,
         referenced_sop_class_uid=source.SOPClassUID,
         referenced_sop_instance_uid=source.SOPInstanceUID,
+        referenced_frame_numbers=list(frames) if frames else None,
         relationship_type=_CONTAINS,
     )
     item.ContentSequence = ContentSequence([*_descriptors(source), *_projection(source)])

@@ -22,9 +22,17 @@ from pydicom.sr.coding import Code
 
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.frames import name_of
 from dicom_node.objects.headers import is_multi_frame
 from dicom_node.objects.outlines import closed_polyline
-from dicom_node.objects.wording import side_of, to_ascii, tracking_id_of, view_of, words_of
+from dicom_node.objects.wording import (
+    method_of,
+    side_of,
+    to_ascii,
+    tracking_id_of,
+    view_of,
+    words_of,
+)
 from mammoclip_core.findings import (
     BreastFindings,
     Finding,
@@ -74,14 +82,15 @@ class GroupBuilder:
         """Write one region by its coordinates (TID 1410)."""
         source = self.sources[image.sop_instance_uid]
         size = (int(source.Rows), int(source.Columns))
-        return PlanarROIMeasurementsAndQualitativeEvaluations(
+        group = PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=TrackingIdentifier(
-                uid=self.context.uids.tracking_uid(image.sop_instance_uid, finding.name, index),
+                uid=self.context.uids.tracking_uid(name_of(image), finding.name, index),
                 identifier=tracking_id_of(image, finding, index),
             ),
             finding_type=codes.code_of(finding),
             finding_sites=_sites(image.laterality),
             algorithm_id=self._algorithm(finding),
+            method=codes.METHODS.get(finding.method),
             measurements=[_score(finding)],
             referenced_region=ImageRegion(
                 graphic_type=GraphicTypeValues.POLYLINE,
@@ -91,6 +100,8 @@ class GroupBuilder:
                 ),
             ),
         )
+        _relate_method(group)
+        return group
 
     def _whole_images(self) -> Iterator[Group]:
         """Write what is above its threshold and has no place (TID 1501)."""
@@ -98,7 +109,7 @@ class GroupBuilder:
             for finding in image.findings:
                 if finding.above_threshold and not finding.regions:
                     yield self._whole(
-                        self.context.uids.tracking_uid(image.sop_instance_uid, finding.name),
+                        self.context.uids.tracking_uid(name_of(image), finding.name),
                         tracking_id_of(image, finding),
                         finding,
                         image.laterality,
@@ -118,7 +129,7 @@ class GroupBuilder:
     def _summary(self, image: ImageFindings, summary: Code) -> Group:
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=TrackingIdentifier(
-                uid=self.context.uids.tracking_uid(image.sop_instance_uid, _NO_NUMBER),
+                uid=self.context.uids.tracking_uid(name_of(image), _NO_NUMBER),
                 identifier=to_ascii(f"{view_of(image)} {_NO_NUMBER}", 64),
             ),
             finding_sites=_sites(image.laterality),
@@ -187,7 +198,7 @@ class GroupBuilder:
         ]
         if finding is not None:
             parameters.append(f"finding {words_of(finding.name)}")
-            parameters.append(f"score from {finding.source}, region by {finding.method}")
+            parameters.append(f"score from {finding.source}, region by {method_of(finding)}")
         return AlgorithmIdentification(
             name=to_ascii(self.context.identity.bundle.name, 64),
             version=to_ascii(self.context.identity.bundle.version, 64),
@@ -211,6 +222,13 @@ def _score(finding: Finding, algorithm: AlgorithmIdentification | None = None) -
         unit=codes.PERCENT,
         algorithm_id=algorithm,
     )
+
+
+def _relate_method(group: PlanarROIMeasurementsAndQualitativeEvaluations) -> None:
+    """Relate the method as TID 1410 asks: highdicom 0.28 writes CONTAINS."""
+    for item in group[0].ContentSequence:
+        if item.ConceptNameCodeSequence[0].CodeValue == codes.MEASUREMENT_METHOD.value:
+            item.RelationshipType = "HAS CONCEPT MOD"
 
 
 def _sites(laterality: str) -> list[FindingSite]:

@@ -24,7 +24,7 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
-from dicom_node.objects.headers import coded
+from dicom_node.objects.headers import coded, is_multi_frame
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.image_library import build_image_library
 from dicom_node.objects.measurement_groups import GroupBuilder
@@ -92,7 +92,9 @@ def build_measurement_report(
             coded(codes.LANGUAGE)
         ),
     )[0]
-    _insert_library(content, build_image_library(tuple(sources.values())))
+    _insert_library(
+        content, build_image_library(tuple(sources.values()), _frames_used(findings, sources))
+    )
     content.ContentSequence.append(_qualitative_evaluations(findings, sources, identity))
     content.ContinuityOfContent = "SEPARATE"
 
@@ -130,6 +132,14 @@ def _observation_context(identity: ResultIdentity) -> ObservationContext:
 def _insert_library(content: ContentItem, library: ContainerContentItem) -> None:
     """Put the library before the measurements, where TID 1500 has it."""
     content.ContentSequence.insert(len(content.ContentSequence) - 1, library)
+
+
+def _frames_used(findings: StudyFindings, sources: Mapping[str, Dataset]) -> dict[str, list[int]]:
+    used: dict[str, list[int]] = {}
+    for image in findings.analysed:
+        if is_multi_frame(sources[image.sop_instance_uid]):
+            used.setdefault(image.sop_instance_uid, []).append(image.frame)
+    return used
 
 
 def _qualitative_evaluations(

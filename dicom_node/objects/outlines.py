@@ -1,5 +1,6 @@
 """A region's outline as a closed polyline of a report and as a mask on the source grid."""
 
+import math
 from typing import Final
 
 import cv2
@@ -43,8 +44,8 @@ def closed_polyline(region: Region, size: tuple[int, int], owner: str) -> NDArra
     return np.vstack([points, points[:1]])
 
 
-def fill(region: Region, size: tuple[int, int], owner: str) -> NDArray[np.bool_]:
-    """Return the region as a mask: the pixels on the outline and all within it.
+def fill_band(region: Region, size: tuple[int, int], owner: str) -> tuple[int, NDArray[np.bool_]]:
+    """Return the rows of a mask that a region touches: the pixels on its outline and within it.
 
     Parameters
     ----------
@@ -53,19 +54,22 @@ def fill(region: Region, size: tuple[int, int], owner: str) -> NDArray[np.bool_]
 
     Returns
     -------
-    (rows, columns) bool
+    int, (rows, columns) bool
+        The first of these rows, and these rows over all columns of the image.
 
     Raises
     ------
     ObjectRefusedError
         A vertex lies outside the image.
     """
-    mask = np.zeros(size, dtype=np.uint8)
     # OpenCV puts (0, 0) at the centre of the first pixel, findings put it at its outer corner.
     centres = _points_of(region, size, owner) - 0.5
-    fixed_point = np.round(centres * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    cv2.fillPoly(mask, [fixed_point], 1, shift=_SUBPIXEL_BITS)
-    return mask.astype(np.bool_)
+    top = max(math.floor(centres[:, 1].min()), 0)
+    bottom = min(math.ceil(centres[:, 1].max()) + 1, size[0])
+    band = np.zeros((bottom - top, size[1]), dtype=np.uint8)
+    fixed_point = np.round((centres - (0, top)) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    cv2.fillPoly(band, [fixed_point], 1, shift=_SUBPIXEL_BITS)
+    return top, band.view(np.bool_)
 
 
 def _points_of(region: Region, size: tuple[int, int], owner: str) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """The heatmap and the outlines on the rendered image, and where a source pixel went."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -64,6 +64,15 @@ def numbered_regions(image: ImageFindings) -> tuple[tuple[int, str, Region], ...
     return tuple((number, name, region) for number, (name, region) in enumerate(regions, start=1))
 
 
+def heatmaps_of(image: ImageFindings, heatmaps: Iterable[Heatmap]) -> list[Heatmap]:
+    """Return the heatmaps of one image, or of one frame of it."""
+    return [
+        heatmap
+        for heatmap in heatmaps
+        if (heatmap.sop_instance_uid, heatmap.frame) == (image.sop_instance_uid, image.frame)
+    ]
+
+
 def blend_heatmaps(
     display: DisplayPicture,
     heatmaps: Sequence[Heatmap],
@@ -79,14 +88,61 @@ def blend_heatmaps(
     grey = np.repeat(display.pixels[:, :, np.newaxis], 3, axis=2)
     if not heatmaps or style is PictureStyle.GREY:
         return grey
-    heat: NDArray[np.float32] = np.max(
-        [_on_display(heatmap, display) for heatmap in heatmaps], axis=0
-    )
+    heat = np.zeros(display.pixels.shape, dtype=np.float32)
+    for heatmap in heatmaps:
+        raise_to(heat, heatmap, (display.column_scale, display.row_scale))
     lowest, full = _ACTIVE
+    active = _window_above(heat, lowest)
+    if active is None:
+        return grey
+    heat = heat[active]
     ramp = np.clip((heat - lowest) / (full - lowest), 0.0, 1.0)
     opacity = (_OPACITY * ramp * ramp * (3.0 - 2.0 * ramp))[:, :, np.newaxis]
-    blended = grey * (1.0 - opacity) + color_of(heat, style) * opacity
-    return np.asarray(np.rint(blended), dtype=np.uint8)
+    blended = grey[active] * (1.0 - opacity) + color_of(heat, style) * opacity
+    grey[active] = np.rint(blended)
+    return grey
+
+
+def raise_to(
+    heat: NDArray[np.float32], heatmap: Heatmap, scale: tuple[float, float] = (1.0, 1.0)
+) -> None:
+    """Raise the pixels of a grid to a heatmap's values, within the heatmap's extent.
+
+    Parameters
+    ----------
+    heat : (rows, columns), changed in place
+        Covers the whole source image.
+    scale : columns and rows of the grid for one of the source
+    """
+    column_scale, row_scale = scale
+    left, top, right, bottom = heatmap.extent
+    heat_rows, heat_columns = heatmap.values.shape
+    rows, columns = heat.shape
+    column_step = heat_columns / (right - left)
+    row_step = heat_rows / (bottom - top)
+    # Centres of grid pixels, as source coordinates.
+    x = (np.arange(columns) + 0.5) / column_scale
+    y = (np.arange(rows) + 0.5) / row_scale
+    inside_x = np.flatnonzero((x >= left) & (x < right))
+    inside_y = np.flatnonzero((y >= top) & (y < bottom))
+    if not (inside_x.size and inside_y.size):
+        return
+    first_x, first_y = inside_x[0], inside_y[0]
+    to_heat = np.array(
+        [
+            [column_step / column_scale, 0.0, (x[first_x] - left) * column_step - 0.5],
+            [0.0, row_step / row_scale, (y[first_y] - top) * row_step - 0.5],
+        ]
+    )
+    resampled = cv2.warpAffine(
+        np.ascontiguousarray(heatmap.values, dtype=np.float32),
+        to_heat,
+        (len(inside_x), len(inside_y)),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    window = heat[first_y : first_y + len(inside_y), first_x : first_x + len(inside_x)]
+    np.maximum(window, resampled, out=window)
 
 
 def color_of(
@@ -125,31 +181,13 @@ def draw_outlines(
             )
 
 
-def _on_display(heatmap: Heatmap, display: DisplayPicture) -> NDArray[np.float32]:
-    """Resample a heatmap to the pixels of the picture; 0 outside its extent."""
-    left, top, right, bottom = heatmap.extent
-    heat_rows, heat_columns = heatmap.values.shape
-    rows, columns = display.pixels.shape
-    column_step = heat_columns / (right - left)
-    row_step = heat_rows / (bottom - top)
-    # Centres of picture pixels, as source coordinates.
-    x = (np.arange(columns) + 0.5) / display.column_scale
-    y = (np.arange(rows) + 0.5) / display.row_scale
-    to_heat = np.array(
-        [
-            [column_step / display.column_scale, 0.0, (x[0] - left) * column_step - 0.5],
-            [0.0, row_step / display.row_scale, (y[0] - top) * row_step - 0.5],
-        ]
-    )
-    resampled = cv2.warpAffine(
-        np.ascontiguousarray(heatmap.values, dtype=np.float32),
-        to_heat,
-        (columns, rows),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    inside = np.outer((y >= top) & (y < bottom), (x >= left) & (x < right))
-    return np.where(inside, resampled, np.float32(0.0)).astype(np.float32)
+def _window_above(heat: NDArray[np.float32], lowest: float) -> tuple[slice, slice] | None:
+    """Return the rows and columns outside of which no value is above `lowest`, if any is."""
+    above = heat > lowest
+    rows, columns = np.flatnonzero(above.any(axis=1)), np.flatnonzero(above.any(axis=0))
+    if not rows.size:
+        return None
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _fixed_point(points: NDArray[np.float64]) -> NDArray[np.int32]:

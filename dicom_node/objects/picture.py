@@ -29,7 +29,7 @@ from dicom_node.objects.overlay import (
 )
 from dicom_node.objects.palette import RGB
 from dicom_node.objects.rendering import DisplayPicture
-from dicom_node.objects.wording import score_text, view_of, words_of
+from dicom_node.objects.wording import methods_text, score_text, view_of, words_of
 from mammoclip_core.findings import Finding, Heatmap, ImageFindings
 
 LEAST_COLUMNS: Final = 760
@@ -85,7 +85,8 @@ def compose(
     canvas = np.concatenate([np.asarray(head), canvas, np.asarray(foot)])
     draw_outlines(canvas, image, placement, colors, thickness=max(2, lettering.text // 8))
     return Picture(
-        pixels=with_numbers(canvas, image, placement, colors, lettering), placement=placement
+        pixels=with_numbers(canvas, image, display, placement, colors, lettering=lettering),
+        placement=placement,
     )
 
 
@@ -103,21 +104,29 @@ def shown_heatmaps(image: ImageFindings, heatmaps: Sequence[Heatmap]) -> list[He
 def with_numbers(
     canvas: NDArray[np.uint8],
     image: ImageFindings,
+    display: DisplayPicture,
     placement: Placement,
     colors: Mapping[str, RGB],
+    *,
     lettering: Lettering,
 ) -> NDArray[np.uint8]:
-    """Write the number of each region beside it."""
+    """Write the number of each region beside it, never over a neighbouring image or strip."""
+    rows, columns = display.pixels.shape
+    right, top = placement.column_offset + columns, placement.row_offset
+    own = font(lettering.text)
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
     for number, name, region in numbered_regions(image):
         points = placement.to_picture(np.asarray(region.outline))
         corner = points[np.argmax(points[:, 0] - points[:, 1])]
         draw.text(
-            (min(corner[0] + lettering.text / 3, lettering.columns - lettering.text), corner[1]),
+            (
+                min(corner[0] + lettering.text / 3, right - own.getlength(f"{number} ")),
+                min(max(corner[1], top + lettering.text), top + rows - lettering.text / 4),
+            ),
             str(number),
             colors[name],
-            font(lettering.text),
+            own,
             anchor="ls",
             stroke_width=max(1, lettering.text // 8),
             stroke_fill=BACKGROUND,
@@ -137,7 +146,7 @@ def _foot(
     lines = finding_lines(image, context.colors)
     texts = [model_line(context.identity)]
     if any(finding.regions for finding in image.findings):
-        texts.insert(0, ATTENTION_REMARK)
+        texts.insert(0, f"{ATTENTION_REMARK} {methods_text(image.findings)}.")
     remarks: list[Line] = [
         (line, DIM)
         for text in texts

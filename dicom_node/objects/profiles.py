@@ -7,15 +7,23 @@ from typing import Final
 
 from dicom_node.objects.cad_options import DEFAULT_CAD_OPTIONS, CadOptions
 from dicom_node.objects.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
-from dicom_node.objects.overlay import PictureStyle
-from dicom_node.objects.uids import ResultKind
+from dicom_node.objects.pixel_encoding import DEFAULT_FORM, PictureForm
+from dicom_node.objects.uids import ON_REQUEST, ResultKind
 
-PARTS: Final = (
+EVIDENCE: Final = (
     ResultKind.SECONDARY_CAPTURE,
     ResultKind.SUMMARY_SHEET,
     ResultKind.SEGMENTATION,
+    ResultKind.ATTENTION_SEGMENTATION,
 )
 """Kinds that a TID 1500 report lists as evidence, where the same destination gets them."""
+
+PICTURES: Final = frozenset(
+    {ResultKind.SECONDARY_CAPTURE, ResultKind.SUMMARY_SHEET, ResultKind.PDF_REPORT}
+)
+"""Kinds that show the images themselves."""
+
+_BEFORE_REPORTS: Final = (*EVIDENCE, ResultKind.PRESENTATION_STATE, ResultKind.PDF_REPORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +51,7 @@ class Profile:
     objects: frozenset[ResultKind]
     report_sop_class_uid: str = COMPREHENSIVE_3D_SR
     cad: CadOptions = DEFAULT_CAD_OPTIONS
-    style: PictureStyle = PictureStyle.COLOR
+    form: PictureForm = DEFAULT_FORM
 
     def __post_init__(self) -> None:
         if not self.objects:
@@ -52,7 +60,7 @@ class Profile:
     @property
     def products(self) -> tuple[Product, ...]:
         """Return what is made for this profile, reports last since they refer to the rest."""
-        made = [Product(kind=kind, variant=self._variant_of(kind)) for kind in PARTS]
+        made = [Product(kind=kind, variant=self._variant_of(kind)) for kind in _BEFORE_REPORTS]
         made.append(self.report)
         made.append(Product(kind=ResultKind.CAD_REPORT, variant=self.cad.variant))
         return tuple(product for product in made if product.kind in self.objects)
@@ -60,17 +68,19 @@ class Profile:
     @property
     def parts(self) -> tuple[Product, ...]:
         """Return the pictures and segmentations among the products."""
-        return tuple(product for product in self.products if product.kind in PARTS)
+        return tuple(product for product in self.products if product.kind in EVIDENCE)
 
     @property
     def report(self) -> Product:
         """Return the TID 1500 report: it says which parts go with it, so these tell it apart."""
-        evidence = sorted(kind for kind in PARTS if kind in self.objects)
-        variant = " ".join((self.report_sop_class_uid, "+".join(evidence), self.style))
+        evidence = sorted(kind for kind in EVIDENCE if kind in self.objects)
+        variant = " ".join((self.report_sop_class_uid, "+".join(evidence), self.form.variant))
         return Product(kind=ResultKind.MEASUREMENT_REPORT, variant=variant)
 
     def _variant_of(self, kind: ResultKind) -> str:
-        return "" if kind is ResultKind.SEGMENTATION else self.style.value
+        if kind is ResultKind.PDF_REPORT:
+            return self.form.style.value
+        return self.form.variant if kind in PICTURES else ""
 
 
 OHIF: Final = Profile(
@@ -93,7 +103,7 @@ PACS: Final = Profile(
     ),
     report_sop_class_uid=COMPREHENSIVE_SR,
 )
-ALL: Final = Profile(objects=frozenset(ResultKind))
+ALL: Final = Profile(objects=frozenset(ResultKind) - ON_REQUEST)
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {"ohif": OHIF, "workstation": WORKSTATION, "pacs": PACS, "all": ALL}

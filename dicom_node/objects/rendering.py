@@ -34,7 +34,36 @@ class DisplayPicture:
     row_scale: float
 
 
-def render(source: Dataset, stored: NDArray[Any], long_side: int) -> DisplayPicture:
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownImage:
+    """An image as it looks at its full size.
+
+    Attributes
+    ----------
+    values : (rows, columns) float32 in [0, 1]
+        Grey, air dark.
+    """
+
+    values: NDArray[np.float32]
+
+    def reduced(self, long_side: int) -> DisplayPicture:
+        """Return the picture of 8 bits, scaled down to `long_side` pixels if it is larger."""
+        rows, columns = self.values.shape
+        scale = min(1.0, long_side / max(rows, columns))
+        new_rows, new_columns = max(1, round(rows * scale)), max(1, round(columns * scale))
+        values = self.values
+        if scale < 1.0:
+            values = np.asarray(
+                cv2.resize(values, (new_columns, new_rows), interpolation=cv2.INTER_AREA)
+            )
+        return DisplayPicture(
+            pixels=np.rint(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8),
+            column_scale=new_columns / columns,
+            row_scale=new_rows / rows,
+        )
+
+
+def show(source: Dataset, stored: NDArray[Any]) -> ShownImage:
     """Show stored values as a viewer does, through Modality LUT, VOI LUT and polarity.
 
     A window that cannot be applied, or leaves no contrast, is replaced by one that fits the
@@ -44,8 +73,6 @@ def render(source: Dataset, stored: NDArray[Any], long_side: int) -> DisplayPict
     ----------
     stored : (rows, columns) integers
         Decoded stored values of one frame.
-    long_side : pixels
-        Larger images are scaled down to it; smaller ones are left as they are.
 
     Raises
     ------
@@ -68,16 +95,47 @@ def render(source: Dataset, stored: NDArray[Any], long_side: int) -> DisplayPict
     if shown is None:
         shown = _through_window(source, values)
     if shown is None or np.ptp(shown) < _LEAST_CONTRAST:
-        shown = _fitted(values, padding, lightest_first=_is_inverted(source))
-    if _is_inverted(source):
+        shown = _fitted(values, padding, lightest_first=is_inverted(source))
+    if is_inverted(source):
         shown = 1.0 - shown
     shown[padding] = 0.0
-    return _reduced(shown, long_side)
+    return ShownImage(shown)
+
+
+def window_of(source: Dataset) -> tuple[float, float, str] | None:
+    """Return centre, width and function of an image's first window, or None if it has none."""
+    center = number_of(source, "WindowCenter", math.nan)
+    width = number_of(source, "WindowWidth", math.nan)
+    function = str(source.get("VOILUTFunction") or "LINEAR").strip().upper()
+    if function not in _FUNCTIONS:
+        function = "LINEAR"
+    least_width = 1.0 if function == "LINEAR" else 0.0
+    if not (math.isfinite(center) and math.isfinite(width) and width > least_width):
+        return None
+    return center, width, function
+
+
+def is_inverted(source: Dataset) -> bool:
+    """Tell whether the lowest values are shown lightest."""
+    photometric = source.get("PhotometricInterpretation")
+    return bool(photometric == "MONOCHROME1" or source.get("PresentationLUTShape") == "INVERSE")
+
+
+def table_of(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
+    """Read a look-up table: its entries, the value that the first one stands for, its bits.
+
+    Vendors give tables of 10 to 16 bits, which highdicom 0.28 refuses to read.
+    """
+    _, first, bits = (int(number) for number in item.LUTDescriptor)
+    entries = item.LUTData
+    if isinstance(entries, bytes):
+        return np.frombuffer(entries[: len(entries) // 2 * 2], dtype="<u2"), first, bits
+    return np.atleast_1d(np.asarray(entries, dtype=np.uint16)), first, bits
 
 
 def _modality_values(source: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
     if source.get("ModalityLUTSequence"):
-        table, first, _ = _table_of(source.ModalityLUTSequence[0])
+        table, first, _ = table_of(source.ModalityLUTSequence[0])
         return np.asarray(apply_lut(stored.astype(np.int32), table, first))
     slope = number_of(source, "RescaleSlope", 1.0)
     intercept = number_of(source, "RescaleIntercept", 0.0)
@@ -89,7 +147,7 @@ def _modality_values(source: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
 def _through_lut(source: Dataset, values: NDArray[Any]) -> NDArray[np.float32] | None:
     if not source.get("VOILUTSequence"):
         return None
-    table, first, bits = _table_of(source.VOILUTSequence[0])
+    table, first, bits = table_of(source.VOILUTSequence[0])
     if not table.size:
         return None
     shown = apply_lut(np.rint(values).astype(np.int32), table, first)
@@ -98,14 +156,10 @@ def _through_lut(source: Dataset, values: NDArray[Any]) -> NDArray[np.float32] |
 
 
 def _through_window(source: Dataset, values: NDArray[Any]) -> NDArray[np.float32] | None:
-    center = number_of(source, "WindowCenter", math.nan)
-    width = number_of(source, "WindowWidth", math.nan)
-    function = str(source.get("VOILUTFunction") or "LINEAR").strip().upper()
-    if function not in _FUNCTIONS:
-        function = "LINEAR"
-    least_width = 1.0 if function == "LINEAR" else 0.0
-    if not (math.isfinite(center) and math.isfinite(width) and width > least_width):
+    window = window_of(source)
+    if window is None:
         return None
+    center, width, function = window
     with np.errstate(over="ignore"):  # far below a sigmoid's centre its exponential is infinite
         shown = apply_voi_window(values, center, width, function, dtype=np.float32)
     return np.asarray(shown, dtype=np.float32)
@@ -135,33 +189,3 @@ def _padding_of(source: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
     limit = source.get("PixelPaddingRangeLimit")
     low, high = sorted((value, limit if isinstance(limit, int) else value))
     return (stored >= low) & (stored <= high)
-
-
-def _is_inverted(source: Dataset) -> bool:
-    photometric = source.get("PhotometricInterpretation")
-    return bool(photometric == "MONOCHROME1" or source.get("PresentationLUTShape") == "INVERSE")
-
-
-def _reduced(shown: NDArray[np.float32], long_side: int) -> DisplayPicture:
-    rows, columns = shown.shape
-    scale = min(1.0, long_side / max(rows, columns))
-    new_rows, new_columns = max(1, round(rows * scale)), max(1, round(columns * scale))
-    if scale < 1.0:
-        shown = np.asarray(cv2.resize(shown, (new_columns, new_rows), interpolation=cv2.INTER_AREA))
-    return DisplayPicture(
-        pixels=np.rint(np.clip(shown, 0.0, 1.0) * 255.0).astype(np.uint8),
-        column_scale=new_columns / columns,
-        row_scale=new_rows / rows,
-    )
-
-
-def _table_of(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
-    """Read a look-up table: its entries, the value that the first one stands for, its bits.
-
-    Vendors give tables of 10 to 16 bits, which highdicom 0.28 refuses to read.
-    """
-    _, first, bits = (int(number) for number in item.LUTDescriptor)
-    entries = item.LUTData
-    if isinstance(entries, bytes):
-        return np.frombuffer(entries[: len(entries) // 2 * 2], dtype="<u2"), first, bits
-    return np.atleast_1d(np.asarray(entries, dtype=np.uint16)), first, bits

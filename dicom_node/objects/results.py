@@ -1,47 +1,35 @@
 """All result objects of one analysed study, in the order in which they are sent."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.attention_segmentation import build_attention_segmentation
 from dicom_node.objects.cad_report import build_cad_report
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.frames import ImageKey, by_frame, key_of
 from dicom_node.objects.headers import require_one_study
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.measurement_report import build_measurement_report
-from dicom_node.objects.overlay import PictureStyle
+from dicom_node.objects.overlay import heatmaps_of
 from dicom_node.objects.palette import colors_of
-from dicom_node.objects.profiles import OHIF, Product, Profile, products_of
+from dicom_node.objects.pdf_report import build_pdf_report
+from dicom_node.objects.picture import shown_heatmaps
+from dicom_node.objects.pixel_encoding import PictureForm
+from dicom_node.objects.presentation_state import build_presentation_state
+from dicom_node.objects.profiles import OHIF, Product, Profile
 from dicom_node.objects.references import PredecessorDocument
+from dicom_node.objects.rendering import DisplayPicture, ShownImage, show
 from dicom_node.objects.secondary_capture import build_secondary_capture
 from dicom_node.objects.segmentation import build_segmentation
-from dicom_node.objects.summary_sheet import build_summary_sheet, shown_images
+from dicom_node.objects.sources import SourceInstance, has_size, require_sources
+from dicom_node.objects.summary_sheet import build_summary_sheet, shown_images, tile_of
 from dicom_node.objects.uids import AnalysisUIDs, ResultKind
-from mammoclip_core.findings import Heatmap, ImageFindings, ImageStatus, StudyAnalysis
+from mammoclip_core.findings import ImageFindings, ImageStatus, StudyAnalysis
 from mammoclip_core.views import STANDARD_VIEWS
-
-StoredValues = NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceInstance:
-    """One image of the study as the builders need it.
-
-    Attributes
-    ----------
-    dataset : header, pixel data not needed
-    pixels : (rows, columns) stored values, or what returns them when they are needed, or None
-        None is right for an image that was not analysed.
-    """
-
-    dataset: Dataset
-    pixels: Callable[[], StoredValues] | StoredValues | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +102,8 @@ def build_results(
     findings = analysis.findings
     require_one_study([source.dataset for source in sources], findings.study_instance_uid)
     by_uid = {str(source.dataset.SOPInstanceUID): source for source in sources}
-    images = sorted(findings.images, key=_hanging_order)
-    _require_sources(images, by_uid)
+    images = sorted(by_frame(findings.images), key=_hanging_order)
+    require_sources(images, by_uid)
     study = _Study(
         by_uid=by_uid,
         analysis=replace(analysis, findings=replace(findings, images=tuple(images))),
@@ -125,69 +113,124 @@ def build_results(
             colors=colors_of(images),
         ),
         options=options,
-        products=products_of(profiles),
+        profiles=tuple(dict.fromkeys(profiles)),
     )
-    parts = (*study.pictures(), *study.segmentations())
+    evidence = (*study.pictures(), *study.segmentations(), *study.attention_segmentations())
     return (
-        *parts,
-        *study.measurement_reports(profiles, parts, predecessors),
-        *study.cad_reports(profiles, predecessors),
+        *evidence,
+        *study.presentation_states(),
+        *study.pdf_reports(),
+        *study.measurement_reports(evidence, predecessors),
+        *study.cad_reports(predecessors),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Study:
-    """What all builders of one study are given."""
+    """What all builders of one study are given.
+
+    Attributes
+    ----------
+    displays : filled by `pictures`, for the pages that show several images
+    """
 
     by_uid: Mapping[str, SourceInstance]
     analysis: StudyAnalysis
     context: ResultContext
     options: ResultOptions
-    products: frozenset[Product]
+    profiles: Sequence[Profile]
+    displays: dict[ImageKey, DisplayPicture] = field(default_factory=dict)
 
     def pictures(self) -> Iterator[ResultObject]:
         """Draw each image, then the sheet; the pixels of an image are decoded once."""
-        styles = self._styles(ResultKind.SECONDARY_CAPTURE)
-        sheet_styles = self._styles(ResultKind.SUMMARY_SHEET)
-        on_sheet = {
-            image.sop_instance_uid
-            for image in (shown_images(self.analysis.findings) if sheet_styles else ())
-        }
-        kept: dict[str, StoredValues] = {}
+        forms = self._forms(ResultKind.SECONDARY_CAPTURE)
+        sheet_forms = self._forms(ResultKind.SUMMARY_SHEET)
+        with_pages = sheet_forms or self._forms(ResultKind.PDF_REPORT)
+        on_page = (
+            {key_of(image) for image in shown_images(self.analysis.findings)}
+            if with_pages
+            else set()
+        )
+        long_side = self.options.picture_long_side
         for number, image in enumerate(self.analysis.findings.analysed, start=1):
-            uid = image.sop_instance_uid
-            if not styles and uid not in on_sheet:
+            if not forms and key_of(image) not in on_page:
                 continue
-            stored = _stored_values(self.by_uid[uid])
-            if uid in on_sheet:
-                kept[uid] = stored
-            for style in styles:
-                yield self._picture(image, number, stored, style)
+            source = self.by_uid[image.sop_instance_uid]
+            shown = show(source.dataset, source.stored_values(image.frame))
+            if key_of(image) in on_page:
+                self.displays[key_of(image)] = tile_of(shown, long_side)
+            for form in forms:
+                yield self._picture(image, number, shown, form)
         if self.analysis.findings.analysed:
-            for style in sheet_styles:
-                yield self._sheet(kept, style)
+            for form in sheet_forms:
+                yield self._sheet(form)
 
     def segmentations(self) -> Iterator[ResultObject]:
-        product = Product(kind=ResultKind.SEGMENTATION)
-        if product not in self.products:
+        if not self._asked(ResultKind.SEGMENTATION):
+            return
+        for number, (uid, images) in enumerate(self._by_instance().items(), start=1):
+            if any(finding.regions for image in images for finding in image.findings):
+                yield ResultObject(
+                    product=Product(kind=ResultKind.SEGMENTATION),
+                    dataset=build_segmentation(
+                        self.by_uid[uid].dataset, images, number, self.context
+                    ),
+                    source_sop_instance_uid=uid,
+                )
+
+    def attention_segmentations(self) -> Iterator[ResultObject]:
+        if not self._asked(ResultKind.ATTENTION_SEGMENTATION):
+            return
+        for number, (uid, images) in enumerate(self._by_instance().items(), start=1):
+            heatmaps = [
+                heatmap
+                for image in images
+                for heatmap in shown_heatmaps(image, heatmaps_of(image, self.analysis.heatmaps))
+            ]
+            if heatmaps:
+                yield ResultObject(
+                    product=Product(kind=ResultKind.ATTENTION_SEGMENTATION),
+                    dataset=build_attention_segmentation(
+                        self.by_uid[uid].dataset, images, heatmaps, number, self.context
+                    ),
+                    source_sop_instance_uid=uid,
+                )
+
+    def presentation_states(self) -> Iterator[ResultObject]:
+        if not self._asked(ResultKind.PRESENTATION_STATE):
             return
         for number, image in enumerate(self.analysis.findings.analysed, start=1):
             if any(finding.regions for finding in image.findings):
                 yield ResultObject(
-                    product=product,
-                    dataset=build_segmentation(self._header(image), image, number, self.context),
+                    product=Product(kind=ResultKind.PRESENTATION_STATE),
+                    dataset=build_presentation_state(
+                        self._header(image), image, number, self.context
+                    ),
                     source_sop_instance_uid=image.sop_instance_uid,
                 )
 
+    def pdf_reports(self) -> Iterator[ResultObject]:
+        for style in dict.fromkeys(form.style for form in self._forms(ResultKind.PDF_REPORT)):
+            yield ResultObject(
+                product=Product(kind=ResultKind.PDF_REPORT, variant=style.value),
+                dataset=build_pdf_report(
+                    self._headers(),
+                    self.analysis.findings,
+                    self.context,
+                    displays=self.displays,
+                    heatmaps=self.analysis.heatmaps,
+                    style=style,
+                ),
+            )
+
     def measurement_reports(
         self,
-        profiles: Iterable[Profile],
         parts: Sequence[ResultObject],
         predecessors: Mapping[Product, PredecessorDocument],
     ) -> Iterator[ResultObject]:
         asking = {
             profile.report: profile
-            for profile in profiles
+            for profile in self.profiles
             if ResultKind.MEASUREMENT_REPORT in profile.objects
         }
         for product, profile in asking.items():
@@ -205,12 +248,10 @@ class _Study:
             )
 
     def cad_reports(
-        self,
-        profiles: Iterable[Profile],
-        predecessors: Mapping[Product, PredecessorDocument],
+        self, predecessors: Mapping[Product, PredecessorDocument]
     ) -> Iterator[ResultObject]:
         asked = dict.fromkeys(
-            profile.cad for profile in profiles if ResultKind.CAD_REPORT in profile.objects
+            profile.cad for profile in self.profiles if ResultKind.CAD_REPORT in profile.objects
         )
         for options in asked:
             product = Product(kind=ResultKind.CAD_REPORT, variant=options.variant)
@@ -226,53 +267,59 @@ class _Study:
             )
 
     def _picture(
-        self, image: ImageFindings, number: int, stored: StoredValues, style: PictureStyle
+        self, image: ImageFindings, number: int, shown: ShownImage, form: PictureForm
     ) -> ResultObject:
         dataset, _ = build_secondary_capture(
             self._header(image),
             image,
             number,
             self.context,
-            stored=stored,
-            heatmaps=self._heatmaps(image),
+            shown=shown,
+            heatmaps=heatmaps_of(image, self.analysis.heatmaps),
             modality=self.options.picture_modality,
             long_side=self.options.picture_long_side,
-            style=style,
+            form=form,
         )
         return ResultObject(
-            product=Product(kind=ResultKind.SECONDARY_CAPTURE, variant=style),
+            product=Product(kind=ResultKind.SECONDARY_CAPTURE, variant=form.variant),
             dataset=dataset,
             source_sop_instance_uid=image.sop_instance_uid,
         )
 
-    def _sheet(self, stored: Mapping[str, StoredValues], style: PictureStyle) -> ResultObject:
+    def _sheet(self, form: PictureForm) -> ResultObject:
         dataset, _ = build_summary_sheet(
-            {uid: source.dataset for uid, source in self.by_uid.items()},
+            self._headers(),
             self.analysis.findings,
             self.context,
-            stored=stored,
+            displays=self.displays,
             heatmaps=self.analysis.heatmaps,
             modality=self.options.picture_modality,
             long_side=self.options.picture_long_side,
-            style=style,
+            form=form,
         )
         return ResultObject(
-            product=Product(kind=ResultKind.SUMMARY_SHEET, variant=style), dataset=dataset
+            product=Product(kind=ResultKind.SUMMARY_SHEET, variant=form.variant), dataset=dataset
         )
 
-    def _styles(self, kind: ResultKind) -> list[PictureStyle]:
-        wanted = {product.variant for product in self.products if product.kind is kind}
-        return [style for style in PictureStyle if style in wanted]
+    def _asked(self, kind: ResultKind) -> bool:
+        return any(kind in profile.objects for profile in self.profiles)
+
+    def _forms(self, kind: ResultKind) -> list[PictureForm]:
+        asked = {profile.form for profile in self.profiles if kind in profile.objects}
+        return sorted(asked, key=lambda form: form.variant)
 
     def _header(self, image: ImageFindings) -> Dataset:
         return self.by_uid[image.sop_instance_uid].dataset
 
-    def _heatmaps(self, image: ImageFindings) -> list[Heatmap]:
-        return [
-            heatmap
-            for heatmap in self.analysis.heatmaps
-            if (heatmap.sop_instance_uid, heatmap.frame) == (image.sop_instance_uid, image.frame)
-        ]
+    def _headers(self) -> dict[str, Dataset]:
+        return {uid: source.dataset for uid, source in self.by_uid.items()}
+
+    def _by_instance(self) -> dict[str, list[ImageFindings]]:
+        """Return the analysed frames of each instance, in the order in which images are hung."""
+        instances: dict[str, list[ImageFindings]] = {}
+        for image in self.analysis.findings.analysed:
+            instances.setdefault(image.sop_instance_uid, []).append(image)
+        return instances
 
     def _library(self) -> dict[str, Dataset]:
         """Return the headers that the report lists: what was read, and mammograms that were not.
@@ -287,7 +334,7 @@ class _Study:
 
     def _is_mammogram(self, image: ImageFindings) -> bool:
         source = self.by_uid.get(image.sop_instance_uid)
-        if source is None or not _has_size(source.dataset):
+        if source is None or not has_size(source.dataset):
             return False
         return image.status is ImageStatus.FAILED or source.dataset.get("Modality") == "MG"
 
@@ -297,31 +344,3 @@ def _hanging_order(image: ImageFindings) -> tuple[int, str, str, str, int]:
     view = (image.laterality, image.view_position)
     place = STANDARD_VIEWS.index(view) if view in STANDARD_VIEWS else len(STANDARD_VIEWS)
     return place, image.view_position, image.laterality, image.sop_instance_uid, image.frame
-
-
-def _require_sources(images: Sequence[ImageFindings], by_uid: Mapping[str, SourceInstance]) -> None:
-    seen: set[str] = set()
-    for image in images:
-        uid = image.sop_instance_uid
-        if uid in seen:
-            raise ObjectRefusedError(f"instance {uid} has answers for 2 frames")
-        seen.add(uid)
-        if image.status is not ImageStatus.ANALYSED:
-            continue
-        if uid not in by_uid:
-            raise ObjectRefusedError(f"instance {uid} is not among the sources")
-        if not _has_size(by_uid[uid].dataset):
-            raise ObjectRefusedError(f"instance {uid} has no Rows or no Columns")
-
-
-def _has_size(dataset: Dataset) -> bool:
-    return bool(dataset.get("Rows") and dataset.get("Columns"))
-
-
-def _stored_values(source: SourceInstance) -> StoredValues:
-    pixels = source.pixels
-    if pixels is None:
-        raise ObjectRefusedError(
-            f"instance {source.dataset.SOPInstanceUID} was analysed but its pixels are not given"
-        )
-    return pixels() if callable(pixels) else pixels

@@ -1,102 +1,78 @@
-"""The regions of one image as a binary Segmentation on the grid of that image."""
+"""The regions of one instance as a binary Segmentation on the grid of that instance."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-from highdicom import AlgorithmIdentificationSequence, PlaneOrientationSequence
-from highdicom.color import CIELabColor
-from highdicom.seg import (
-    SegmentAlgorithmTypeValues,
-    Segmentation,
-    SegmentationTypeValues,
-    SegmentDescription,
-)
+from highdicom.seg import SegmentationTypeValues, SegmentDescription
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.headers import coded, is_multi_frame, software_versions, stamp, stand_in
-from dicom_node.objects.outlines import fill
-from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
+from dicom_node.objects.frames import name_of
+from dicom_node.objects.segment_frames import packed_frames
+from dicom_node.objects.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.uids import ResultKind
-from dicom_node.objects.wording import RESEARCH_MARK, to_ascii, tracking_id_of, view_of, words_of
-from mammoclip_core.findings import Finding, ImageFindings, Region
-
-_SOURCE_KEYWORDS: Final = (
-    "Modality",
-    "Rows",
-    "Columns",
-    "FrameOfReferenceUID",
-    "PositionReferenceIndicator",
-    "PixelSpacing",
-    "SliceThickness",
-    "PatientOrientation",
+from dicom_node.objects.wording import (
+    RESEARCH_MARK,
+    side_and_view_of,
+    tracking_id_of,
+    words_of,
 )
+from mammoclip_core.findings import Finding, ImageFindings, Region
 
 
 def build_segmentation(
     source: Dataset,
-    image: ImageFindings,
+    images: Sequence[ImageFindings],
     instance_number: int,
     context: ResultContext,
 ) -> Dataset:
-    """Write the regions of one image, one segment each, in the order of its findings.
+    """Write the regions of one instance, one segment each, in the order of its findings.
+
+    Parameters
+    ----------
+    images : what was found on it, by frame
 
     Raises
     ------
     ObjectRefusedError
-        The image has no region, a region covers no pixel, or the source has several frames.
+        There is no region, or a region covers no pixel.
 
     References
     ----------
     PS3.3 A.51, C.8.20.2.
     """
-    identity, uids = context.identity, context.uids
-    owner = image.sop_instance_uid
-    if is_multi_frame(source):
-        raise ObjectRefusedError(f"instance {owner} has several frames: NumberOfFrames")
-    regions = tuple(_regions_of(image))
+    owner = str(source.SOPInstanceUID)
+    regions = tuple(_regions_of(images))
+    if not regions:
+        raise ObjectRefusedError(f"instance {owner} has no region to write")
     size = (int(source.Rows), int(source.Columns))
-    mask = np.zeros((1, *size, len(regions)), dtype=np.bool_)
-    for number, (_, _, region) in enumerate(regions):
-        mask[0, :, :, number] = fill(region, size, owner)
-    # highdicom would write an all-zero frame without a word, and viewers fail on it.
-    if not regions or not mask.any(axis=(0, 1, 2)).all():
-        raise ObjectRefusedError(f"a region of instance {owner} covers no pixel")
-
-    segmentation = Segmentation(
-        source_images=[stand_in(source, _SOURCE_KEYWORDS)],
-        pixel_array=mask,
-        segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=[
+    frames, overlap = packed_frames([region for *_, region in regions], size, owner)
+    segmentation = segmentation_of(
+        source,
+        [
             _describe(number, image, finding, index, context)
-            for number, (finding, index, _) in enumerate(regions, start=1)
+            for number, (image, finding, index, _) in enumerate(regions, start=1)
         ],
-        series_instance_uid=uids.series_instance_uid(ResultKind.SEGMENTATION),
-        series_number=identity.series_numbers[ResultKind.SEGMENTATION],
-        sop_instance_uid=uids.sop_instance_uid(ResultKind.SEGMENTATION, owner),
+        [image.frame for image, *_ in regions],
+        segmentation_type=SegmentationTypeValues.BINARY,
+        kind=ResultKind.SEGMENTATION,
+        context=context,
         instance_number=instance_number,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=software_versions(identity)[0],
-        device_serial_number=identity.serial_number,
         content_label="AI_REGIONS",
-        content_description=to_ascii(f"{RESEARCH_MARK}: {view_of(image)}", 64),
+        content_description=f"{RESEARCH_MARK}: {side_and_view_of(images[0])}",
     )
-    stamp(segmentation, source, ResultKind.SEGMENTATION, context)
-    _place_on_projection(segmentation)
-    _name_dimensions(segmentation, uids.dimension_organization_uid(owner))
-    segmentation.ContentCreatorName = ""
-    segmentation.ContentQualification = "RESEARCH"
+    segmentation.PixelData = frames
+    segmentation.SegmentsOverlap = "YES" if overlap else "NO"
     return segmentation
 
 
-def _regions_of(image: ImageFindings) -> Iterator[tuple[Finding, int, Region]]:
-    for finding in image.findings:
-        for index, region in enumerate(finding.regions):
-            yield finding, index, region
+def _regions_of(
+    images: Sequence[ImageFindings],
+) -> Iterator[tuple[ImageFindings, Finding, int, Region]]:
+    for image in images:
+        for finding in image.findings:
+            for index, region in enumerate(finding.regions):
+                yield image, finding, index, region
 
 
 def _describe(
@@ -106,47 +82,12 @@ def _describe(
     index: int,
     context: ResultContext,
 ) -> SegmentDescription:
-    bundle = context.identity.bundle
-    segment = SegmentDescription(
-        segment_number=number,
-        segment_label=to_ascii(f"AI attention region: {words_of(finding.name)}", 64),
-        segmented_property_category=codes.ABNORMAL_STRUCTURE,
-        segmented_property_type=codes.code_of(finding),
-        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=AlgorithmIdentificationSequence(
-            name=to_ascii(bundle.name, 64),
-            family=codes.ARTIFICIAL_INTELLIGENCE,
-            version=to_ascii(bundle.version, 64),
-        ),
-        tracking_uid=context.uids.tracking_uid(image.sop_instance_uid, finding.name, index),
+    return segment_of(
+        number,
+        f"AI attention region: {words_of(finding.name)}",
+        image,
+        finding,
+        context,
+        tracking_uid=context.uids.tracking_uid(name_of(image), finding.name, index),
         tracking_id=tracking_id_of(image, finding, index),
-        anatomic_regions=[codes.BREAST],
-        display_color=CIELabColor.from_rgb(*context.colors[finding.name]),
     )
-    side = codes.LATERALITIES.get(image.laterality)
-    if side is not None:
-        segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [coded(side)]
-    return segment
-
-
-def _place_on_projection(segmentation: Dataset) -> None:
-    """Say that rows run along rows, as OHIF 3.13 must read it, and no spacing that is half known.
-
-    highdicom 0.28 writes Pixel Measures without Slice Thickness where the source has only a
-    Pixel Spacing, and its own reader fails on it.
-    """
-    shared = segmentation.SharedFunctionalGroupsSequence[0]
-    if "PlaneOrientationSequence" not in shared:
-        shared.PlaneOrientationSequence = PlaneOrientationSequence(
-            coordinate_system="PATIENT", image_orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-        )
-    measures = shared.get("PixelMeasuresSequence")
-    if measures and not ("SliceThickness" in measures[0] and "PixelSpacing" in measures[0]):
-        del shared.PixelMeasuresSequence
-
-
-def _name_dimensions(segmentation: Dataset, uid: str) -> None:
-    for item in segmentation.DimensionOrganizationSequence:
-        item.DimensionOrganizationUID = uid
-    for item in segmentation.DimensionIndexSequence:
-        item.DimensionOrganizationUID = uid

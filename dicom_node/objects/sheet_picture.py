@@ -93,7 +93,9 @@ def compose_sheet(
         placement = placements[tile.image.sop_instance_uid]
         thickness = max(2, lettering.text // 8)
         draw_outlines(pixels, tile.image, placement, context.colors, thickness)
-        pixels = with_numbers(pixels, tile.image, placement, context.colors, lettering).copy()
+        pixels = with_numbers(
+            pixels, tile.image, tile.display, placement, context.colors, lettering=lettering
+        ).copy()
     return Sheet(pixels=pixels, placements=placements)
 
 

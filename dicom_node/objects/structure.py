@@ -158,7 +158,10 @@ def _picture_complaints(picture: Dataset) -> Iterator[str]:
     if not picture.get("SourceImageSequence"):
         yield "SourceImageSequence names no image"
     expected = int(picture.Rows) * int(picture.Columns) * int(picture.SamplesPerPixel)
-    if len(picture.get("PixelData", b"")) != expected + expected % 2:
+    if picture.file_meta.TransferSyntaxUID.is_encapsulated:
+        if not picture.get("PixelData"):
+            yield "PixelData is empty"
+    elif len(picture.get("PixelData", b"")) != expected + expected % 2:
         yield "PixelData does not hold the picture's pixels"
 
 

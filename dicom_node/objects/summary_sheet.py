@@ -1,23 +1,19 @@
 """The summary sheet of an examination as a Secondary Capture: four views, findings, what lacks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.headers import stamp
-from dicom_node.objects.overlay import PictureStyle, Placement
-from dicom_node.objects.rendering import render
-from dicom_node.objects.secondary_capture import (
-    copy_lossy_compression,
-    set_pixels,
-    source_item,
-)
+from dicom_node.objects.overlay import Placement, heatmaps_of
+from dicom_node.objects.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
+from dicom_node.objects.rendering import DisplayPicture, ShownImage
+from dicom_node.objects.secondary_capture import source_item
 from dicom_node.objects.sheet_picture import Tile, compose_sheet
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK
@@ -30,11 +26,11 @@ def build_summary_sheet(
     findings: StudyFindings,
     context: ResultContext,
     *,
-    stored: Mapping[str, NDArray[Any]],
+    displays: Mapping[ImageKey, DisplayPicture],
     heatmaps: Sequence[Heatmap] = (),
     modality: str = "OT",
     long_side: int = 2048,
-    style: PictureStyle = PictureStyle.COLOR,
+    form: PictureForm = DEFAULT_FORM,
 ) -> tuple[Dataset, Mapping[str, Placement]]:
     """Draw the standard views of an examination on one page.
 
@@ -44,7 +40,7 @@ def build_summary_sheet(
     Parameters
     ----------
     sources : headers by SOP Instance UID
-    stored : decoded stored values of the analysed images, by SOP Instance UID
+    displays : each of `shown_images`, scaled down by `tile_of`
     long_side : pixels
         About the height of the sheet's images together.
 
@@ -56,7 +52,7 @@ def build_summary_sheet(
     Raises
     ------
     ObjectRefusedError
-        No image was analysed, or the stored values are not those of their source.
+        No image was analysed.
 
     References
     ----------
@@ -65,31 +61,21 @@ def build_summary_sheet(
     analysed = findings.analysed
     if not analysed:
         raise ObjectRefusedError(f"no image of study {findings.study_instance_uid} was analysed")
-    cell = (long_side // 2, round(0.4 * long_side))
     shown = shown_images(findings)
     sheet = compose_sheet(
         [
             Tile(
                 image=image,
-                display=render(
-                    sources[image.sop_instance_uid],
-                    stored[image.sop_instance_uid],
-                    _long_side_in(cell, sources[image.sop_instance_uid]),
-                ),
-                heatmaps=[
-                    heatmap
-                    for heatmap in heatmaps
-                    if (heatmap.sop_instance_uid, heatmap.frame)
-                    == (image.sop_instance_uid, image.frame)
-                ],
+                display=displays[key_of(image)],
+                heatmaps=heatmaps_of(image, heatmaps),
             )
             for image in shown
         ],
         findings,
         examination_remarks(findings, sources),
         context,
-        cell=cell,
-        style=style,
+        cell=_cell(long_side),
+        style=form.style,
     )
     used = shown or analysed[:1]
     capture = Dataset()
@@ -110,16 +96,15 @@ def build_summary_sheet(
     capture.SourceImageSequence = [
         source_item(sources[image.sop_instance_uid], image) for image in used
     ]
-    copy_lossy_compression(capture, [sources[image.sop_instance_uid] for image in used])
     # SC Equipment (PS3.3 C.8.6.1)
     capture.ConversionType = "WSD"
-    set_pixels(capture, sheet.pixels, style)
     capture.ContentQualification = "RESEARCH"
     # SOP Common (PS3.3 C.12.1)
     capture.SOPClassUID = SecondaryCaptureImageStorage
-    capture.SOPInstanceUID = context.uids.sop_instance_uid(ResultKind.SUMMARY_SHEET, style)
-    source = sources[used[0].sop_instance_uid]
-    stamp(capture, source, ResultKind.SUMMARY_SHEET, context, style)
+    capture.SOPInstanceUID = context.uids.sop_instance_uid(ResultKind.SUMMARY_SHEET, form.variant)
+    headers = [sources[image.sop_instance_uid] for image in used]
+    stamp(capture, headers[0], ResultKind.SUMMARY_SHEET, context, form.variant)
+    set_pixels(capture, sheet.pixels, form, headers)
     return capture, sheet.placements
 
 
@@ -135,6 +120,14 @@ def shown_images(findings: StudyFindings) -> tuple[ImageFindings, ...]:
     return tuple(shown)
 
 
+def tile_of(shown: ShownImage, long_side: int) -> DisplayPicture:
+    """Scale an image down to its place on a sheet of `long_side` pixels."""
+    rows, columns = shown.values.shape
+    cell_rows, cell_columns = _cell(long_side)
+    scale = min(cell_rows / rows, cell_columns / columns, 1.0)
+    return shown.reduced(max(1, int(scale * max(rows, columns))))
+
+
 def _set_laterality(capture: Dataset, used: Sequence[ImageFindings]) -> None:
     """State the side, as Laterality cannot where the sheet shows both breasts."""
     sides = {image.laterality for image in used}
@@ -148,7 +141,6 @@ def _highest_score(image: ImageFindings) -> float:
     return max((finding.score for finding in image.findings), default=0.0)
 
 
-def _long_side_in(cell: tuple[int, int], source: Dataset) -> int:
-    rows, columns = int(source.Rows), int(source.Columns)
-    scale = min(cell[0] / rows, cell[1] / columns, 1.0)
-    return max(1, int(scale * max(rows, columns)))
+def _cell(long_side: int) -> tuple[int, int]:
+    """Return the rows and columns that an image on the sheet fits into."""
+    return long_side // 2, round(0.4 * long_side)

@@ -13,17 +13,30 @@ NAMESPACE: Final = uuid.UUID("6f0b7f0e-5f5b-5d0c-9f4e-2f2a9d1c7a31")
 
 
 class ResultKind(StrEnum):
-    """The kinds of object that an analysis can give."""
+    """The kinds of object that an analysis can give; series are numbered in this order."""
 
     MEASUREMENT_REPORT = "measurement_report"
     CAD_REPORT = "cad_report"
     SEGMENTATION = "segmentation"
     SECONDARY_CAPTURE = "secondary_capture"
     SUMMARY_SHEET = "summary_sheet"
+    PRESENTATION_STATE = "presentation_state"
+    PDF_REPORT = "pdf_report"
+    ATTENTION_SEGMENTATION = "attention_segmentation"
 
 
 REPORTS: Final = frozenset({ResultKind.MEASUREMENT_REPORT, ResultKind.CAD_REPORT})
 """Kinds whose newest instance names its predecessor: they keep one series over all revisions."""
+
+
+ON_REQUEST: Final = frozenset(
+    {
+        ResultKind.PRESENTATION_STATE,
+        ResultKind.PDF_REPORT,
+        ResultKind.ATTENTION_SEGMENTATION,
+    }
+)
+"""Kinds that no built-in profile has: viewers may apply them unasked, or fail on them."""
 
 
 def uid_of(*parts: str) -> str:

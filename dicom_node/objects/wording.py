@@ -1,10 +1,11 @@
 """The words that results carry, the same in the report, the segmentation and the picture."""
 
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from dicom_node.objects.identity import ResultIdentity
-from mammoclip_core.findings import Finding, ImageFindings, ImageStatus
+from mammoclip_core.findings import Finding, ImageFindings, ImageStatus, LocalisationMethod
 
 RESEARCH_MARK: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
 SCORE_REMARK: Final = (
@@ -14,6 +15,14 @@ SCORE_REMARK: Final = (
 REGION_REMARK: Final = (
     "A region shows where the model looked. It is not the border of a lesion and measures nothing."
 )
+
+_METHODS: Final = {
+    LocalisationMethod.FACTOR: "Mammo-FActOR",
+    LocalisationMethod.GRAD_CAM: "gradient-weighted class activation",
+    LocalisationMethod.CAM: "class activation",
+    LocalisationMethod.BOX: "detector box",
+    LocalisationMethod.NONE: "none",
+}
 
 _SIDES: Final = {"L": "left", "R": "right", "B": "both breasts"}
 
@@ -53,14 +62,31 @@ def summary_of(findings: tuple[Finding, ...]) -> str:
     )
 
 
+def method_of(finding: Finding) -> str:
+    """Name the method that found the regions of a finding."""
+    return _METHODS[finding.method]
+
+
+def methods_text(findings: Iterable[Finding]) -> str:
+    """Name the methods behind the regions of some findings; empty if there is no region."""
+    names = dict.fromkeys(method_of(finding) for finding in findings if finding.regions)
+    return f"Regions by {', '.join(names)}" if names else ""
+
+
 def side_of(laterality: str) -> str:
     """Return the side in a word, or that it is unknown."""
     return _SIDES.get(laterality, "unknown side")
 
 
-def view_of(image: ImageFindings) -> str:
+def side_and_view_of(image: ImageFindings) -> str:
     """Return laterality and view as they stand on a mammogram, for example ``L MLO``."""
     return " ".join(filter(None, (image.laterality, image.view_position))) or "unknown view"
+
+
+def view_of(image: ImageFindings) -> str:
+    """Return side and view, and of a multi-frame image every frame but the first."""
+    view = side_and_view_of(image)
+    return view if image.frame == 1 else f"{view} frame {image.frame}"
 
 
 def tracking_id_of(image: ImageFindings, finding: Finding, region: int | None = None) -> str:

@@ -19,8 +19,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.palette import colors_of
-from dicom_node.objects.results import SourceInstance, build_results
+from dicom_node.objects.rendering import show
+from dicom_node.objects.results import build_results
 from dicom_node.objects.secondary_capture import build_secondary_capture
+from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.uids import AnalysisUIDs, ResultKind
 from mammoclip_core.engine import Engine, ImageToAnalyse, StudyRequest
 from mammoclip_core.findings import FindingSource, StudyAnalysis
@@ -220,7 +222,7 @@ def test_picture_colors_the_marker(case: Case) -> None:
         findings.images[0],
         1,
         context,
-        stored=case.stored,
+        shown=show(case.dataset, case.stored),
         heatmaps=case.analysis.heatmaps,
     )
     picture = np.frombuffer(capture.PixelData, np.uint8)[: capture.Rows * capture.Columns * 3]

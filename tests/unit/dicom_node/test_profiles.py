@@ -11,6 +11,7 @@ from dicom_node.objects.cad_options import CompositionForm, PlainMark, SpacingUn
 from dicom_node.objects.legacy_codes import CodingScheme
 from dicom_node.objects.measurement_report import COMPREHENSIVE_SR
 from dicom_node.objects.overlay import PictureStyle
+from dicom_node.objects.pixel_encoding import Compression
 from dicom_node.objects.profiles import OHIF, PACS, PROFILES
 from dicom_node.objects.uids import ResultKind
 from dicom_node.profiles import profile_named, profiles_in_use
@@ -64,6 +65,7 @@ def test_settings_know_the_built_in_profiles() -> None:
         ("composition", CompositionForm),
         ("plain_mark", PlainMark),
         ("picture_style", PictureStyle),
+        ("picture_compression", Compression),
     ],
 )
 def test_settings_offer_what_the_builders_can(field: str, values: type) -> None:
@@ -103,7 +105,7 @@ def test_own_profile_sets_objects_and_forms(tmp_path: Path) -> None:
     assert profile.objects == {ResultKind.CAD_REPORT, ResultKind.SUMMARY_SHEET}
     assert profile.report_sop_class_uid == COMPREHENSIVE_SR
     assert profile.cad.variant == "SRT mm coded selected_region"
-    assert profile.style is PictureStyle.GREY
+    assert profile.form.style is PictureStyle.GREY
 
 
 def test_unknown_profile_is_a_mistake_of_the_settings(tmp_path: Path) -> None:

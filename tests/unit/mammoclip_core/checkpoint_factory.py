@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
+from mammoclip_core.drawn_weights import write_tokenizer
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.projection import build_projection
 from mammoclip_core.published import published_keys
-from mammoclip_core.random_weights import write_tokenizer
 
 ARCHITECTURE = "tf_efficientnet_b0"
 TEXT = "text_encoder.text_encoder."

@@ -65,6 +65,25 @@ def test_density_is_the_category_of_the_highest_mean(
     assert breast.density == category
 
 
+@pytest.mark.parametrize(("threshold", "above"), [(0.5, False), (0.4, True)])
+def test_averaged_finding_has_the_mean_of_its_images(threshold: float, above: bool) -> None:
+    entry = pair("mass", threshold, aggregation="mean")
+
+    breasts = breasts_of([image("L", 0.2), image("L", 0.6), image("R", 0.1)], [entry])
+
+    left = next(breast for breast in breasts if breast.laterality == "L")
+    assert left.findings[0].score == pytest.approx(0.4)
+    assert left.findings[0].above_threshold is above
+
+
+def test_study_has_the_highest_mean_of_its_breasts() -> None:
+    entry = pair("mass", aggregation="mean")
+
+    (mass,) = study_of(breasts_of([image("L", 0.2), image("L", 0.6), image("R", 0.3)], [entry]))
+
+    assert mass.score == pytest.approx(0.4)
+
+
 def test_failed_image_counts_for_no_breast() -> None:
     failed = ImageFindings(
         sop_instance_uid="1.2", laterality="L", status=ImageStatus.FAILED, reason="no pixels"

@@ -29,11 +29,18 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from mammoclip_core.bundle import load_model
+from mammoclip_core.checkpoint_layout import (
+    check_named_encoder,
+    encoder_plan,
+    recognise_architecture,
+)
 from mammoclip_core.conversion import convert
-from mammoclip_core.errors import CheckpointError
+from mammoclip_core.errors import BundleError, CheckpointError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.heads import finding_of_head
+from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
+from mammoclip_core.published import STAGE_SIZES
 
 SIZE = (190, 114)
 Convert = Callable[..., Manifest]
@@ -177,6 +184,59 @@ def test_head_that_predicts_masked_words_is_left_out(
 
     same_prompts(converted, published, with_head, tmp_path)
 
+    left_out = read_manifest(tmp_path / "bundle").left_out
+    assert left_out == (f"{TEXT}cls.predictions.bias",)
+
+
+@pytest.mark.parametrize("architecture", STAGE_SIZES)
+def test_encoder_is_recognised_by_its_tensors(architecture: str) -> None:
+    state = {
+        key: torch.empty(place.shape, device="meta")
+        for key, place in encoder_plan(architecture, "image_encoder.", "").items()
+    }
+
+    assert recognise_architecture(state, "image_encoder.", "x") == architecture
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        ("tf_efficientnet_b5_ns-detect", "tf_efficientnet_b5"),
+        ("tf_efficientnetv2-detect", "tf_efficientnet_b2"),
+        ("efficientnet-b7", "tf_efficientnet_b7"),
+        ("tf_efficientnet_b3_ns-detect", "tf_efficientnet_b3"),
+    ],
+)
+def test_encoder_is_named_in_many_ways(name: str, architecture: str) -> None:
+    check_named_encoder(name, architecture, "x")
+
+    with pytest.raises(CheckpointError, match=f"{name}.*tensors are tf_efficientnet_b1"):
+        check_named_encoder(name, "tf_efficientnet_b1", "x")
+
+
+def test_encoder_of_the_published_size_has_its_features(
+    converted: Convert, words: Path, tmp_path: Path
+) -> None:
+    state = {
+        **encoder_state(architecture="tf_efficientnet_b5"),
+        **bert_state(vocabulary_size(words)),
+        **projections(features=2048),
+        "logit_scale": torch.tensor(2.0),
+    }
+    torch.manual_seed(0)
+    encoder = ImageEncoder("tf_efficientnet_b5").eval()
+
+    manifest = converted(
+        state, configuration(model__image_encoder__name="tf_efficientnet_b5_ns-detect")
+    )
+
+    features, _ = load_model(tmp_path / "bundle").embed(batch())
+    with torch.inference_mode():
+        expected = encoder(torch.from_numpy(batch()))
+    torch.testing.assert_close(torch.from_numpy(features), expected, rtol=1e-4, atol=1e-6)
+    assert len(encoder_plan("tf_efficientnet_b5", "", "")) == 852
+    assert manifest.name == "mammo-clip-b5"
+
 
 def test_text_encoder_without_its_wrapper_is_read(
     converted: Convert, published: State, tmp_path: Path
@@ -200,7 +260,7 @@ def test_projection_of_two_layers_is_that_of_its_description(
     converted: Convert, words: Path, tmp_path: Path
 ) -> None:
     state = pretraining_state(vocabulary_size(words), "mlp")
-    manifest = converted(state)
+    manifest = converted(state, configuration(model__projection_head__name="mlp"))
     head = {
         name.removeprefix("image_projection."): value
         for name, value in state.items()
@@ -222,7 +282,10 @@ def test_projection_of_two_layers_is_that_of_its_description(
 def test_activation_through_two_layers_is_the_gradient(
     converted: Convert, words: Path, tmp_path: Path
 ) -> None:
-    converted(pretraining_state(vocabulary_size(words), "mlp"))
+    converted(
+        pretraining_state(vocabulary_size(words), "mlp"),
+        configuration(model__projection_head__name="mlp"),
+    )
 
     (prediction,) = load_model(tmp_path / "bundle").predict(batch())
 
@@ -242,7 +305,7 @@ def test_unknown_text_encoder_leaves_the_image_side(
     state = {
         name: value for name, value in published.items() if not name.startswith("text_encoder.")
     }
-    state["text_encoder.layers.1.attn.Wqkv.weight"] = torch.zeros(6, 2)
+    state["text_encoder.blocks.1.mixer.weight"] = torch.zeros(6, 2)
     manifest = converted(state)
 
     features, embeddings = load_model(tmp_path / "bundle").embed(batch())
@@ -251,6 +314,7 @@ def test_unknown_text_encoder_leaves_the_image_side(
     assert embeddings.shape == (1, 32)
     assert (manifest.findings, dict(manifest.text_encoder)) == ((), {})
     assert "Mammo-FM" in manifest.licence
+    assert manifest.left_out == ("text_encoder.blocks.1.mixer.weight",)
 
 
 @pytest.mark.parametrize(
@@ -318,6 +382,58 @@ def test_configuration_that_contradicts_the_tensors_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"model__projection_head__name": "mlp"}, "'mlp'"),
+        ({"model__projection_head": None}, "projection None"),
+        ({"model__projection_head__proj_dim": 512}, "512 dimensions"),
+        ({"model__temperature": None}, "no model.temperature, its tensors hold logit_scale"),
+        ({"model__image_encoder__name": "resnet101"}, "resnet101"),
+        ({"model__image_encoder__name": "tf_efficientnet_b3_ns-detect"}, "b3"),
+        ({"model__text_encoder__pooling": "max"}, "pooling 'max'"),
+        ({"base__image_size_h": 10**9}, "1000000000 x 114"),
+        ({"base__std": 0.0}, "base.std 0.0"),
+        ({"base__text_max_length": -1}, "base.text_max_length -1"),
+    ],
+)
+def test_contradiction_or_nonsense_of_the_configuration_is_named(
+    converted: Convert, published: State, change: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(CheckpointError, match=re.escape(named)):
+        converted(published, configuration(**change))
+
+
+def test_encoders_without_projections_of_other_widths_are_refused(
+    converted: Convert, published: State
+) -> None:
+    state = {name: value for name, value in published.items() if "_projection." not in name}
+
+    with pytest.raises(CheckpointError, match="1280 and 64 dimensions"):
+        converted(state, configuration(model__projection_head=None))
+
+
+def test_layer_missing_in_between_is_refused(converted: Convert, published: State) -> None:
+    state = {
+        name.replace("encoder.layer.1.", "encoder.layer.7."): value
+        for name, value in published.items()
+    }
+
+    with pytest.raises(CheckpointError, match="layers missing"):
+        converted(state)
+
+
+def test_image_side_alone_needs_no_tokenizer(published: State, tmp_path: Path) -> None:
+    checkpoint = write_pretraining(tmp_path / "checkpoint.tar", published)
+
+    manifest = convert(checkpoint, None, tmp_path / "bundle")
+
+    features, _ = load_model(tmp_path / "bundle").embed(batch())
+    assert features.shape == (1, 1280)
+    assert (dict(manifest.text_encoder), manifest.findings) == ({}, ())
+    assert manifest.licence == "CC-BY-NC-SA-4.0"
+
+
+@pytest.mark.parametrize(
     "key", ["base__mean", "base__image_size_h", "model__text_encoder__pooling"]
 )
 def test_configuration_without_a_needed_value_is_refused(
@@ -364,7 +480,7 @@ def test_folder_in_use_is_not_written_over(
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "mine.txt").write_text("precious")
 
-    with pytest.raises(CheckpointError, match="not empty"):
+    with pytest.raises(BundleError, match="not empty"):
         converted(published)
 
 
@@ -386,6 +502,7 @@ def test_head_is_preferred_to_prompts(
     assert prediction.scores["malignancy"] == pytest.approx(expected, abs=1e-6)
     entry = manifest.finding("malignancy")
     assert (entry.source, entry.head) == (FindingSource.HEAD, "cancer")
+    assert (entry.aggregation, manifest.finding("mass").aggregation) == ("mean", "max")
     assert manifest.encoder_of(entry) == "cancer"
     assert manifest.encoder_of(manifest.finding("mass")) == "image"
 

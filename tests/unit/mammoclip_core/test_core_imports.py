@@ -3,14 +3,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from core_factory import WriteInstance, breast
 
 LIGHT_MODULES = [
     "mammoclip_core.aggregation",
     "mammoclip_core.cli",
     "mammoclip_core.demonstration",
     "mammoclip_core.engine",
+    "mammoclip_core.fetching",
     "mammoclip_core.findings",
     "mammoclip_core.heatmaps",
+    "mammoclip_core.hub",
     "mammoclip_core.lexicon",
     "mammoclip_core.manifest",
     "mammoclip_core.preprocessing",
@@ -33,6 +36,37 @@ def test_import_loads_no_model_library(module: str) -> None:
 @pytest.mark.parametrize("name", ["findings", "heatmaps", "manifest", "views", "lexicon"])
 def test_what_the_node_imports_needs_no_pydicom(name: str) -> None:
     assert "pydicom" not in modules_after_import_of(f"mammoclip_core.{name}")
+
+
+COMMAND = """
+import sys
+from mammoclip_core.cli import app
+app(sys.argv[1:], standalone_mode=False)
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+def modules_after_command(*arguments: str) -> set[str]:
+    command = [sys.executable, "-c", COMMAND, *arguments]
+    return set(subprocess.run(command, capture_output=True, check=True, text=True).stderr.split())
+
+
+@pytest.mark.parametrize("command", [[], ["image"], ["fetch"], ["convert"]])
+def test_help_loads_nothing_that_takes_a_second(command: list[str]) -> None:
+    heavy = {"torch", "timm", "transformers", "huggingface_hub", "numpy", "cv2", "pydicom"}
+
+    assert not heavy & modules_after_command(*command, "--help")
+
+
+def test_image_is_answered_without_transformers(
+    demonstration: Path, write_instance: WriteInstance
+) -> None:
+    path = str(write_instance(breast()))
+
+    modules = modules_after_command("image", path, "--bundle", str(demonstration), "--json")
+
+    assert "pydicom" in modules
+    assert not {"transformers", "tokenizers"} & modules
 
 
 def test_prediction_from_stored_prompts_needs_no_transformers(demonstration: Path) -> None:

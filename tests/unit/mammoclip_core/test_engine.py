@@ -1,5 +1,6 @@
 """The engine with a model that looks at the brightest spot: the way back to source pixels."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from core_factory import (
 from numpy.typing import NDArray
 
 from mammoclip_core.engine import Engine, ImageToAnalyse, Prediction, StudyRequest
+from mammoclip_core.errors import BatchMemoryError, ComputingError
 from mammoclip_core.findings import ImageFindings, ImageStatus, LocalisationMethod, StudyAnalysis
 from mammoclip_core.interpretation import calibrated, on_extent
 from mammoclip_core.lexicon import DENSITY
-from mammoclip_core.preprocessing import CropGeometry
+from mammoclip_core.preprocessing import CropGeometry, prepare
+from mammoclip_core.reading import read_image
 
 
 def request_of(*paths: Path, **changes: Any) -> StudyRequest:
@@ -291,3 +294,93 @@ def test_activation_over_joined_parts_is_empty_between_them() -> None:
     assert spread[:, :20].all()
     assert not spread[:, 20:40].any()
     assert spread[:, 40:].all()
+
+
+class SmallMemoryModel(StandInModel):
+    """Has memory for some images at once and no more."""
+
+    fits: int = 1
+
+    def predict(self, batch: NDArray[np.float32]) -> list[Prediction]:
+        if len(batch) > self.fits:
+            raise BatchMemoryError("memory is short on cpu")
+        return super().predict(batch)
+
+
+def test_batch_that_does_not_fit_is_halved(write_instance: WriteInstance) -> None:
+    paths = [write_instance(breast(seed=number)) for number in range(5)]
+    model = SmallMemoryModel(manifest_with())
+
+    findings = Engine(model, batch_size=4).analyze(request_of(*paths)).findings
+
+    assert [image.status for image in findings.images] == [ImageStatus.ANALYSED] * 5
+    assert [shape[0] for shape in model.batches] == [1] * 5
+
+
+def test_image_that_does_not_fit_alone_fails_with_the_reason(
+    write_instance: WriteInstance,
+) -> None:
+    model = SmallMemoryModel(manifest_with())
+    model.fits = 0
+    engine = Engine(model, batch_size=2)
+
+    findings = engine.analyze(request_of(write_instance(breast()))).findings
+
+    assert findings.images[0].status is ImageStatus.FAILED
+    assert findings.images[0].reason == "memory is short on cpu"
+
+
+def test_image_without_a_finite_answer_fails_alone(write_instance: WriteInstance) -> None:
+    class OverflowingModel(StandInModel):
+        def predict(self, batch: NDArray[np.float32]) -> list[Prediction]:
+            if any(np.array_equal(image, marked_values) for image in batch):
+                raise ComputingError("the model's answer is no finite number")
+            return super().predict(batch)
+
+    paths = [write_instance(breast(seed=number)) for number in range(4)]
+    marked_values = np.repeat(
+        prepare(read_image(paths[2]), PUBLISHED).values[np.newaxis], 3, axis=0
+    )
+    engine = Engine(OverflowingModel(manifest_with()), batch_size=4)
+
+    findings = engine.analyze(request_of(*paths)).findings
+
+    statuses = [image.status for image in findings.images]
+    assert statuses == [*[ImageStatus.ANALYSED] * 2, ImageStatus.FAILED, ImageStatus.ANALYSED]
+
+
+def test_studies_are_answered_in_order_and_share_batches(write_instance: WriteInstance) -> None:
+    paths = [write_instance(breast(seed=number)) for number in range(3)]
+    requests = [
+        replace(request_of(*paths), study_instance_uid="1"),
+        StudyRequest(study_instance_uid="2", images=()),
+        replace(request_of(*paths), study_instance_uid="3"),
+        StudyRequest(study_instance_uid="4", images=()),
+    ]
+    model = StandInModel(manifest_with())
+
+    answers = list(Engine(model, batch_size=4).analyze_studies(requests))
+
+    assert [answer.findings.study_instance_uid for answer in answers] == ["1", "2", "3", "4"]
+    assert [len(answer.findings.images) for answer in answers] == [3, 0, 3, 0]
+    assert [shape[0] for shape in model.batches] == [4, 2]
+    alone = Engine(StandInModel(manifest_with())).analyze(requests[0])
+    assert answers[0].findings.images == alone.findings.images
+
+
+def test_studies_are_taken_a_few_ahead_of_the_answers(write_instance: WriteInstance) -> None:
+    path = write_instance(breast())
+    taken = []
+
+    def requests() -> Iterator[StudyRequest]:
+        for number in range(50):
+            taken.append(number)
+            yield replace(request_of(path), study_instance_uid=str(number))
+
+    answers = Engine(StandInModel(manifest_with()), batch_size=2).analyze_studies(requests())
+
+    next(answers)
+
+    # Two decoded, two a thread, a batch at the model, one being interpreted, one that is taken.
+    assert len(taken) <= 10
+    answers.close()

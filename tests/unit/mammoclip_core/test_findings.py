@@ -67,6 +67,29 @@ def test_document_reads_back_as_it_was_written() -> None:
     assert from_json(to_json(STUDY)) == STUDY
 
 
+def test_finding_keeps_its_frame() -> None:
+    image = replace(STUDY.images[0], frame=7, findings=(replace(MASS, frame=12),))
+    study = replace(STUDY, images=(image,))
+
+    assert from_json(to_json(study)) == study
+
+
+def test_document_without_frames_of_findings_is_read() -> None:
+    document = json.loads(to_json(STUDY))
+    del document["images"][0]["findings"][0]["frame"]
+
+    assert from_json(json.dumps(document)).images[0].findings[0].frame == 1
+
+
+@pytest.mark.parametrize("frame", [0, -3, "2"])
+def test_frame_that_does_not_exist_is_refused(frame: object) -> None:
+    document = json.loads(to_json(STUDY))
+    document["images"][0]["findings"][0]["frame"] = frame
+
+    with pytest.raises(FindingsFormatError, match=r"frame|not supported"):
+        from_json(json.dumps(document))
+
+
 def test_document_of_unknown_format_is_refused() -> None:
     document = json.loads(to_json(STUDY)) | {"format": 2}
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.pixels import StoredImage
 from mammoclip_core.preprocessing import (
     CropGeometry,
     PreparedImage,
@@ -18,6 +17,7 @@ from mammoclip_core.preprocessing import (
     prepare,
     to_grey,
 )
+from mammoclip_core.stored_image import StoredImage
 
 SMALL = Preprocessing(mode="published", rows=95, columns=57, mean=0.3089279, std=0.2505355)
 
@@ -130,9 +130,9 @@ def test_image_that_is_constant_within_its_frame_is_refused() -> None:
 
 
 def test_unknown_mode_is_refused() -> None:
-    unknown = Preprocessing(mode="clinical", rows=95, columns=57, mean=0.3, std=0.25)
+    unknown = Preprocessing(mode="guessed", rows=95, columns=57, mean=0.3, std=0.25)
 
-    with pytest.raises(BundleError, match="clinical"):
+    with pytest.raises(BundleError, match="guessed"):
         prepare(IMAGES["left"], unknown)
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mammoclip_core.drawn_weights import text_config, write_tokenizer
 from mammoclip_core.errors import BundleError
-from mammoclip_core.random_weights import text_config, write_tokenizer
 from mammoclip_core.text_encoder import TextEncoder, Tokenizer, pool_tokens
 
 HIDDEN = torch.arange(24, dtype=torch.float32).reshape(2, 4, 3)

@@ -19,7 +19,8 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.legacy_codes import CodingScheme
 from dicom_node.objects.palette import colors_of
-from dicom_node.objects.results import ResultObject, SourceInstance, build_results
+from dicom_node.objects.results import ResultObject, build_results
+from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.uids import AnalysisUIDs, uid_of
 from mammoclip_core.findings import (
     BreastFindings,
@@ -235,7 +236,7 @@ def heatmap_of(dataset: Dataset, column: float, row: float, name: str = "mass") 
 
 def source_of(dataset: Dataset) -> SourceInstance:
     """Return a source whose pixels are made when they are asked for."""
-    return SourceInstance(dataset=dataset, pixels=lambda: breast_pixels(dataset))
+    return SourceInstance(dataset=dataset, pixels=lambda _: breast_pixels(dataset))
 
 
 def results_of(

@@ -23,7 +23,8 @@ from objects_factory import (
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.profiles import ALL, OHIF, PACS, PROFILES, WORKSTATION, Profile
-from dicom_node.objects.results import SourceInstance, build_results
+from dicom_node.objects.results import build_results
+from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import StudyAnalysis
 
@@ -181,11 +182,11 @@ def test_image_that_is_no_source_is_refused() -> None:
         build_results([source_of(mammogram())], analysis, identity())
 
 
-def test_answers_for_two_frames_of_an_instance_are_refused() -> None:
+def test_answer_for_a_frame_that_is_not_there_is_refused() -> None:
     dataset = mammogram()
     frames = [replace(image_of(dataset, NEGATIVE), frame=number) for number in (1, 2)]
 
-    with pytest.raises(ObjectRefusedError, match="2 frames"):
+    with pytest.raises(ObjectRefusedError, match=r"1 frames \(NumberOfFrames\).*frame 2"):
         build_results([source_of(dataset)], StudyAnalysis(findings=study_of(*frames)), identity())
 
 

@@ -22,6 +22,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.objects.overlay import PictureStyle, Placement
 from dicom_node.objects.picture import LEAST_COLUMNS
+from dicom_node.objects.pixel_encoding import PictureForm
+from dicom_node.objects.rendering import show
 from dicom_node.objects.secondary_capture import build_secondary_capture
 from mammoclip_core.findings import Finding, Heatmap
 
@@ -39,10 +41,10 @@ def capture_of(
         image,
         1,
         context_of(study_of(image)),
-        stored=breast_pixels(dataset),
+        shown=show(dataset, breast_pixels(dataset)),
         heatmaps=heatmaps,
         long_side=long_side,
-        style=style,
+        form=PictureForm(style=style),
     )
     return pydicom.dcmread(io.BytesIO(bytes_of(built))), placement
 
@@ -206,7 +208,12 @@ def test_real_mammogram_becomes_a_picture(open_mammograms: Path, view: str) -> N
     image = image_of(dataset, finding(marker_mask(300, 900, dataset.pixel_array.shape, 20)))
 
     capture, placement = build_secondary_capture(
-        dataset, image, 1, context_of(study_of(image)), stored=dataset.pixel_array, long_side=1024
+        dataset,
+        image,
+        1,
+        context_of(study_of(image)),
+        shown=show(dataset, dataset.pixel_array),
+        long_side=1024,
     )
 
     assert max(capture.Rows - 250, dataset.Rows * placement.row_scale) <= 1024

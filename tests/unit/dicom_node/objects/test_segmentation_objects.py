@@ -26,7 +26,7 @@ from mammoclip_core.findings import Finding
 def segmentation_of(*findings: Finding, **attributes: object) -> Dataset:
     dataset = mammogram(**attributes)
     image = image_of(dataset, *findings)
-    built = build_segmentation(dataset, image, 1, context_of(study_of(image)))
+    built = build_segmentation(dataset, [image], 1, context_of(study_of(image)))
     return pydicom.dcmread(io.BytesIO(bytes_of(built)))
 
 
@@ -84,11 +84,6 @@ def test_spacing_without_thickness_is_left_out() -> None:
 def test_image_without_region_is_refused() -> None:
     with pytest.raises(ObjectRefusedError, match=mammogram().SOPInstanceUID):
         segmentation_of(NEGATIVE)
-
-
-def test_image_with_several_frames_is_refused() -> None:
-    with pytest.raises(ObjectRefusedError, match="NumberOfFrames"):
-        segmentation_of(finding(marker_mask(60, 150)), NumberOfFrames=3)
 
 
 def test_two_findings_have_two_colors() -> None:

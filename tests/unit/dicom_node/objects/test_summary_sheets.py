@@ -22,8 +22,11 @@ from pydicom.dataset import Dataset
 from validators import dciodvfy_errors
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.frames import key_of
 from dicom_node.objects.overlay import PictureStyle, Placement
-from dicom_node.objects.summary_sheet import build_summary_sheet, shown_images
+from dicom_node.objects.pixel_encoding import PictureForm
+from dicom_node.objects.rendering import show
+from dicom_node.objects.summary_sheet import build_summary_sheet, shown_images, tile_of
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BreastFindings, Finding, ImageFindings, ImageStatus
 
@@ -42,14 +45,19 @@ def pairs_of(
     return [(dataset, image_of(dataset, *findings)) for dataset in datasets]
 
 
-def sheet_of(pairs, **arguments):
+def sheet_of(pairs, style=PictureStyle.COLOR, long_side=2048, **arguments):
     breasts = (BreastFindings(laterality="L", findings=(NEGATIVE,), density="C"),)
     findings = study_of(*(image for _, image in pairs), breasts=breasts)
     built, placements = build_summary_sheet(
         {str(dataset.SOPInstanceUID): dataset for dataset, _ in pairs},
         findings,
         context_of(findings),
-        stored={str(dataset.SOPInstanceUID): breast_pixels(dataset) for dataset, _ in pairs},
+        displays={
+            key_of(image): tile_of(show(dataset, breast_pixels(dataset)), long_side)
+            for dataset, image in pairs
+        },
+        long_side=long_side,
+        form=PictureForm(style=style),
         **arguments,
     )
     return pydicom.dcmread(io.BytesIO(bytes_of(built))), placements

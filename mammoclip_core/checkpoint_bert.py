@@ -1,6 +1,5 @@
-"""The text encoder of a published checkpoint: which one, how large, and its tensors' places."""
+"""The BERT of a published checkpoint: how large it is, and its tensors' places in a bundle."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,21 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from mammoclip_core.checkpoint_layout import Place, Plan
+from mammoclip_core.checkpoint_layout import (
+    LEAST_TOKENS,
+    TEXT_PREFIX,
+    Place,
+    Plan,
+    TextSide,
+    json_of,
+    layers_of,
+    pooling_of,
+    setting,
+    wrapped_prefix,
+)
 from mammoclip_core.errors import CheckpointError
+from mammoclip_core.text_encoder import BERT
 
-TEXT_PREFIX: Final = "text_encoder."
 OWN_PREFIX: Final = "text_encoder.bert."
 
 _BUFFERS: Final = ("embeddings.position_ids", "embeddings.token_type_ids")
@@ -22,43 +32,57 @@ _BUFFERS: Final = ("embeddings.position_ids", "embeddings.token_type_ids")
 _MASKED_WORDS_HEAD: Final = ("cls.", "head.", "decoder.")
 """Begin of the names of a head that predicts masked words: trained beside, never used."""
 
-_LAYER_NUMBER: Final = re.compile(r"encoder\.layer\.(\d+)\.")
+_LAYER_NUMBER: Final = re.compile(r"encoder\.layer\.(\d{1,4})\.")
 _HEAD_SIZE: Final = 64
 """Dimensions of one attention head in every published BERT: the tensors do not tell."""
 
 
-def text_prefix(state: Mapping[str, Tensor]) -> str | None:
-    """Return the prefix of a BERT's tensors; None where the text encoder is another one."""
-    wrapped = f"{TEXT_PREFIX}text_encoder."
-    names = [name for name in state if name.startswith(TEXT_PREFIX)]
-    if not any(name.endswith("attention.self.query.weight") for name in names):
-        return None
-    prefix = wrapped if any(name.startswith(wrapped) for name in names) else TEXT_PREFIX
-    inner = f"{prefix}bert."
-    return inner if any(name.startswith(inner) for name in names) else prefix
+def is_bert(state: Mapping[str, Tensor]) -> bool:
+    """Tell whether the text encoder is a BERT, by the names of its attention."""
+    mark = "attention.self.query.weight"
+    return any(name.startswith(TEXT_PREFIX) and name.endswith(mark) for name in state)
 
 
-def without_text(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of the image side alone."""
-    prefixes = (TEXT_PREFIX, "text_projection.")
-    return {name: value for name, value in state.items() if not name.startswith(prefixes)}
+def bert_side(
+    state: Mapping[str, Tensor], config: Mapping[str, Any], tokenizer_folder: Path, origin: str
+) -> TextSide:
+    """Read the text side of a checkpoint with a BERT.
 
-
-def with_current_names(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors with the names that today's transformers gives a BERT's.
-
-    Buffers that hold no weights, and a head that predicts masked words, are left out.
+    Raises
+    ------
+    CheckpointError
+        A size is told by no tensor, a needed setting is missing, or the tokenizer is another
+        model's.
     """
+    prefix = wrapped_prefix(state, "bert.")
     outer = prefix.removesuffix("bert.")
-    dropped = (
-        *(f"{prefix}{name}" for name in _BUFFERS),
-        *(f"{outer}{name}" for name in _MASKED_WORDS_HEAD),
-    )
-    return {
+    buffers = tuple(f"{prefix}{name}" for name in _BUFFERS)
+    unused = tuple(f"{outer}{name}" for name in _MASKED_WORDS_HEAD)
+    left_out = tuple(name for name in state if name.startswith(unused))
+    named = {
         _current_name(name, prefix): value
         for name, value in state.items()
-        if not name.startswith(dropped)
+        if not name.startswith((*buffers, *unused))
     }
+    sizes = bert_config(named, prefix, tokenizer_folder, origin)
+    check_vocabulary(tokenizer_folder, sizes["vocab_size"], origin)
+    most = setting(config, "base.text_max_length", int, origin)
+    if most < LEAST_TOKENS:
+        raise CheckpointError(f"{origin}: base.text_max_length {most} is no number of tokens")
+    return TextSide(
+        state=named,
+        plan=bert_plan(sizes, prefix),
+        settings={
+            "kind": BERT,
+            "config": sizes,
+            "pooling": pooling_of(config, origin),
+            "do_lower_case": True,
+            "max_tokens": min(most, sizes["max_position_embeddings"]),
+        },
+        size=sizes["hidden_size"],
+        family="mammo-clip",
+        left_out=left_out,
+    )
 
 
 def bert_config(
@@ -79,15 +103,10 @@ def bert_config(
         return tuple(value.shape)
 
     vocabulary_size, hidden_size = shape("embeddings.word_embeddings.weight")
-    numbers = {
-        int(match[1])
-        for name in state
-        if name.startswith(prefix) and (match := _LAYER_NUMBER.match(name.removeprefix(prefix)))
-    }
     return {
         "vocab_size": vocabulary_size,
         "hidden_size": hidden_size,
-        "num_hidden_layers": max(numbers) + 1,
+        "num_hidden_layers": layers_of(state, prefix, _LAYER_NUMBER, origin),
         "num_attention_heads": _head_count(tokenizer_folder, hidden_size, origin),
         "intermediate_size": shape("encoder.layer.0.intermediate.dense.weight")[0],
         "max_position_embeddings": shape("embeddings.position_embeddings.weight")[0],
@@ -113,7 +132,13 @@ def check_vocabulary(tokenizer_folder: Path, vocabulary_size: int, origin: str) 
     CheckpointError
         The vocabulary's length is not the number of the model's word embeddings.
     """
-    text = (tokenizer_folder / "vocab.txt").read_text(encoding="utf-8").rstrip("\n")
+    path = tokenizer_folder / "vocab.txt"
+    if not path.is_file():
+        raise CheckpointError(f"{origin} holds a BERT: its tokenizer needs a vocab.txt")
+    try:
+        text = path.read_text(encoding="utf-8").rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is no vocabulary: it is not UTF-8") from error
     found = text.count("\n") + 1
     if found != vocabulary_size:
         raise CheckpointError(
@@ -132,13 +157,11 @@ def _current_name(name: str, prefix: str) -> str:
 
 
 def _head_count(tokenizer_folder: Path, hidden_size: int, origin: str) -> int:
-    path = tokenizer_folder / "config.json"
-    count = hidden_size // _HEAD_SIZE
-    if path.is_file():
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if config.get("hidden_size") == hidden_size:
-            count = int(config.get("num_attention_heads", count))
-    if count < 1 or hidden_size % count:
+    config = json_of(tokenizer_folder / "config.json")
+    count: Any = hidden_size // _HEAD_SIZE
+    if config.get("hidden_size") == hidden_size:
+        count = config.get("num_attention_heads", count)
+    if not isinstance(count, int) or count < 1 or hidden_size % count:
         raise CheckpointError(
             f"{origin}: {hidden_size} dimensions do not tell how many attention heads there are: "
             f"put the text encoder's config.json into the tokenizer's folder"

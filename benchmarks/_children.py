@@ -1,0 +1,68 @@
+"""The child processes of the inference benchmark: each computes in one way, when it is told to."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).parent
+
+
+class Child:
+    """One process of ``_forward.py``."""
+
+    def __init__(self, process: subprocess.Popen[str], way: str) -> None:
+        self._process = process
+        self.way = way
+
+    def run(self, count: int, out: Path) -> dict[str, Any]:
+        """Let it compute some images, and return what it tells of that."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{count} {out}\n")
+        self._process.stdin.flush()
+        return self.answer()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for its next line."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.way} could not be run: its reason stands above")
+        result: dict[str, Any] = json.loads(line)
+        return result
+
+
+@contextmanager
+def children(
+    ways: Sequence[str], bundle: Path, images: Path, device: str, threads: int
+) -> Iterator[list[Child]]:
+    """Start a child for each way; they end with the block."""
+    environment = environment_of(threads)
+    with ExitStack() as stack:
+        started = []
+        for way in ways:
+            command = [sys.executable, str(_HERE / "_forward.py"), way]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [*command, str(bundle), str(images), device, str(threads)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env=environment,
+                )
+            )
+            stack.callback(process.terminate)
+            started.append(Child(process, way))
+        for child in started:
+            child.answer()
+        yield started
+
+
+def environment_of(threads: int) -> dict[str, str]:
+    """Return the environment of a process that computes on so many threads."""
+    path = os.pathsep.join(filter(None, [str(_HERE.parent), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path}

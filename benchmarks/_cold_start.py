@@ -1,0 +1,20 @@
+"""A child of the inference benchmark: a fresh process that says one image's findings and ends."""
+
+import sys
+from pathlib import Path
+
+from mammoclip_core.engine_name import EngineName
+from mammoclip_core.engines import load_engine
+from mammoclip_core.requests import request_from
+
+
+def main() -> None:
+    """Load a bundle by the engine named, analyse one file, print the highest score."""
+    name, bundle, image = sys.argv[1:]
+    engine = load_engine(Path(bundle), engine=EngineName(name))
+    (found,) = engine.analyze(request_from([Path(image)])).findings.analysed
+    print(max(finding.score for finding in found.findings), flush=True)
+
+
+if __name__ == "__main__":
+    main()

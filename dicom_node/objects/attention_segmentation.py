@@ -1,0 +1,103 @@
+"""The heatmaps of one instance as a fractional Segmentation, for viewers that can lay it over."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from highdicom.seg import SegmentationTypeValues
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.context import ResultContext
+from dicom_node.objects.frames import key_of, name_of
+from dicom_node.objects.overlay import raise_to
+from dicom_node.objects.segmentation_modules import segment_of, segmentation_of
+from dicom_node.objects.uids import ResultKind
+from dicom_node.objects.wording import (
+    RESEARCH_MARK,
+    side_and_view_of,
+    tracking_id_of,
+    words_of,
+)
+from mammoclip_core.findings import Finding, Heatmap, ImageFindings
+
+_MAXIMUM: Final = 255
+
+
+def build_attention_segmentation(
+    source: Dataset,
+    images: Sequence[ImageFindings],
+    heatmaps: Sequence[Heatmap],
+    instance_number: int,
+    context: ResultContext,
+) -> Dataset:
+    """Write the heatmaps of one instance, one segment each.
+
+    The standard has no word for attention: of the two kinds of fraction that there are it goes by
+    probability, and label and description say that it is none.
+
+    Parameters
+    ----------
+    images : what was found on the instance, by frame
+    heatmaps : of these images' findings
+
+    Raises
+    ------
+    ObjectRefusedError
+        No heatmap is above 0 anywhere.
+
+    References
+    ----------
+    PS3.3 A.51, C.8.20.2.3.
+    """
+    size = (int(source.Rows), int(source.Columns))
+    described: list[tuple[ImageFindings, Finding]] = []
+    frames: list[bytes] = []
+    by_key = {key_of(image): image for image in images}
+    for heatmap in heatmaps:
+        image = by_key[heatmap.sop_instance_uid, heatmap.frame]
+        values = _on_source(heatmap, size)
+        # highdicom's readers, and viewers, stumble over a frame without a value.
+        if values.any():
+            described.append((image, _finding_of(image, heatmap)))
+            frames.append(values.tobytes())
+    if not frames:
+        raise ObjectRefusedError(f"instance {source.SOPInstanceUID} has no heatmap above 0")
+    segmentation = segmentation_of(
+        source,
+        [
+            segment_of(
+                number,
+                f"AI attention, relative, no probability: {words_of(finding.name)}",
+                image,
+                finding,
+                context,
+                tracking_uid=context.uids.tracking_uid(name_of(image), finding.name),
+                tracking_id=tracking_id_of(image, finding),
+            )
+            for number, (image, finding) in enumerate(described, start=1)
+        ],
+        [image.frame for image, _ in described],
+        segmentation_type=SegmentationTypeValues.FRACTIONAL,
+        kind=ResultKind.ATTENTION_SEGMENTATION,
+        context=context,
+        instance_number=instance_number,
+        content_label="AI_ATTENTION",
+        content_description=f"{RESEARCH_MARK}: {side_and_view_of(images[0])}",
+    )
+    pixels = b"".join(frames)
+    segmentation.PixelData = pixels + b"\0" * (len(pixels) % 2)
+    segmentation.MaximumFractionalValue = _MAXIMUM
+    segmentation.SegmentsOverlap = "UNDEFINED"
+    return segmentation
+
+
+def _on_source(heatmap: Heatmap, size: tuple[int, int]) -> NDArray[np.uint8]:
+    heat = np.zeros(size, dtype=np.float32)
+    raise_to(heat, heatmap)
+    return np.asarray(np.rint(np.clip(heat, 0.0, 1.0) * np.float32(_MAXIMUM)), dtype=np.uint8)
+
+
+def _finding_of(image: ImageFindings, heatmap: Heatmap) -> Finding:
+    return next(finding for finding in image.findings if finding.name == heatmap.finding)

@@ -1,0 +1,94 @@
+"""The page to print as an Encapsulated PDF, which archives and viewers keep with the images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as dictionary
+
+from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects import codes
+from dicom_node.objects.context import ResultContext
+from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.frames import ImageKey, key_of
+from dicom_node.objects.headers import coded, stamp
+from dicom_node.objects.overlay import PictureStyle, heatmaps_of
+from dicom_node.objects.rendering import DisplayPicture
+from dicom_node.objects.report_page import compose_page
+from dicom_node.objects.sheet_picture import Tile
+from dicom_node.objects.summary_sheet import shown_images
+from dicom_node.objects.uids import ResultKind
+from dicom_node.objects.wording import RESEARCH_MARK
+from mammoclip_core.findings import Heatmap, StudyFindings
+
+ENCAPSULATED_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
+
+
+def build_pdf_report(
+    sources: Mapping[str, Dataset],
+    findings: StudyFindings,
+    context: ResultContext,
+    *,
+    displays: Mapping[ImageKey, DisplayPicture],
+    heatmaps: Sequence[Heatmap] = (),
+    style: PictureStyle = PictureStyle.COLOR,
+) -> Dataset:
+    """Write the report to print.
+
+    Parameters
+    ----------
+    sources : headers by SOP Instance UID
+    displays : each of `shown_images`, scaled down for a page
+
+    Raises
+    ------
+    ObjectRefusedError
+        No image was analysed.
+
+    References
+    ----------
+    PS3.3 A.45.1, C.24.1, C.24.2.
+    """
+    analysed = findings.analysed
+    if not analysed:
+        raise ObjectRefusedError(f"no image of study {findings.study_instance_uid} was analysed")
+    tiles = [
+        Tile(image=image, display=displays[key_of(image)], heatmaps=heatmaps_of(image, heatmaps))
+        for image in shown_images(findings)
+    ]
+    remarks = examination_remarks(findings, sources)
+    page = compose_page(tiles, findings, remarks, context, style)
+    report = Dataset()
+    # Encapsulated Document Series (PS3.3 C.24.1)
+    report.Modality = "DOC"
+    # SC Equipment (PS3.3 C.8.6.1)
+    report.ConversionType = "WSD"
+    # Encapsulated Document (PS3.3 C.24.2)
+    report.InstanceNumber = 1
+    report.AcquisitionDateTime = ""
+    report.BurnedInAnnotation = "YES"
+    report.RecognizableVisualFeatures = "NO"
+    report.SourceInstanceSequence = [
+        _reference(sources[uid])
+        for uid in dict.fromkeys(image.sop_instance_uid for image in analysed)
+    ]
+    report.DocumentTitle = f"AI report to print. {RESEARCH_MARK}"
+    report.ConceptNameCodeSequence = [coded(dictionary.DCM.ImagingMeasurementReport)]
+    report.VerificationFlag = "UNVERIFIED"
+    report.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    report.EncapsulatedDocument = page + b"\0" * (len(page) % 2)
+    report.EncapsulatedDocumentLength = len(page)
+    # SOP Common (PS3.3 C.12.1)
+    report.SOPClassUID = ENCAPSULATED_PDF
+    report.SOPInstanceUID = context.uids.sop_instance_uid(ResultKind.PDF_REPORT, style)
+    source = sources[analysed[0].sop_instance_uid]
+    stamp(report, source, ResultKind.PDF_REPORT, context, style)
+    return report
+
+
+def _reference(source: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    item.PurposeOfReferenceCodeSequence = [coded(codes.SOURCE_IMAGE_FOR_PROCESSING)]
+    return item

@@ -1,0 +1,123 @@
+"""The pixels of a picture in an object, as they are or in a compressed transfer syntax."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import cv2
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.multival import MultiValue
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
+
+from dicom_node.objects.header_values import element_of
+from dicom_node.objects.overlay import PictureStyle
+
+_JPEG_QUALITY: Final = 92
+_JPEG_METHOD: Final = "ISO_10918_1"
+
+
+class Compression(StrEnum):
+    """How the pixels of pictures are stored."""
+
+    NONE = "none"
+    RLE = "rle"
+    JPEG = "jpeg"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureForm:
+    """What a destination may choose of its pictures."""
+
+    style: PictureStyle = PictureStyle.COLOR
+    compression: Compression = Compression.NONE
+
+    @property
+    def variant(self) -> str:
+        """Return what tells pictures of this form from those of another."""
+        if self.compression is Compression.NONE:
+            return self.style.value
+        return f"{self.style} {self.compression}"
+
+
+DEFAULT_FORM: Final = PictureForm()
+
+
+def set_pixels(
+    capture: Dataset, pixels: NDArray[Any], form: PictureForm, sources: Sequence[Dataset]
+) -> None:
+    """Write an RGB picture, in the grey style as grey levels.
+
+    Parameters
+    ----------
+    capture : its file meta information is there already
+    sources : headers of the images that it shows; where one was compressed with losses, the
+        picture remembers it
+
+    References
+    ----------
+    PS3.3 C.7.6.3, C.7.6.1.1.5; PS3.5 8.2.1 (JPEG baseline), annex G (RLE).
+    """
+    if form.style is PictureStyle.GREY:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        capture.SamplesPerPixel, capture.PhotometricInterpretation = 1, "MONOCHROME2"
+    else:
+        capture.SamplesPerPixel, capture.PhotometricInterpretation = 3, "RGB"
+        capture.PlanarConfiguration = 0
+    capture.Rows, capture.Columns = pixels.shape[:2]
+    capture.BitsAllocated, capture.BitsStored, capture.HighBit = 8, 8, 7
+    capture.PixelRepresentation = 0
+    _copy_lossy_compression(capture, sources)
+    if form.compression is Compression.JPEG:
+        _set_jpeg(capture, pixels)
+        return
+    values = pixels.tobytes()
+    capture.PixelData = values + b"\0" * (len(values) % 2)
+    capture["PixelData"].VR = "OB"
+    capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    if form.compression is Compression.RLE:
+        capture.compress(
+            RLELossless, pixels, encoding_plugin="pylibjpeg", generate_instance_uid=False
+        )
+
+
+def _set_jpeg(capture: Dataset, pixels: NDArray[Any]) -> None:
+    stream = io.BytesIO()
+    # The one subsampling of colour that a Secondary Capture may have (PS3.3 C.7.6.3.1.2).
+    Image.fromarray(pixels).save(stream, "JPEG", quality=_JPEG_QUALITY, subsampling="4:2:2")
+    if capture.SamplesPerPixel == 3:
+        capture.PhotometricInterpretation = "YBR_FULL_422"
+    capture.PixelData = encapsulate([stream.getvalue()])
+    capture["PixelData"].VR = "OB"
+    capture["PixelData"].is_undefined_length = True
+    capture.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    ratio = round(pixels.nbytes / stream.tell(), 2)
+    capture.LossyImageCompression = "01"
+    capture.LossyImageCompressionRatio = [*_values(capture, "LossyImageCompressionRatio"), ratio]
+    capture.LossyImageCompressionMethod = [
+        *_values(capture, "LossyImageCompressionMethod"),
+        _JPEG_METHOD,
+    ]
+
+
+def _copy_lossy_compression(capture: Dataset, sources: Sequence[Dataset]) -> None:
+    """Keep the memory of a lossy source, which is never lost again (PS3.3 C.7.6.1.1.5)."""
+    lossy = [source for source in sources if source.get("LossyImageCompression") == "01"]
+    capture.LossyImageCompression = "01" if lossy else "00"
+    if not lossy:
+        return
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        element = element_of(lossy[0], keyword)
+        if element is not None:
+            capture[keyword] = element
+
+
+def _values(capture: Dataset, keyword: str) -> list[Any]:
+    value = capture.get(keyword)
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, MultiValue) else [value]

@@ -1,0 +1,79 @@
+"""The greys of an image, written into a presentation state as the image itself has them."""
+
+import math
+from typing import Final
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from dicom_node.objects.header_values import number_of
+from dicom_node.objects.rendering import is_inverted, table_of, window_of
+
+_WHOLE_RANGE: Final = 1 << 16
+"""A table of so many entries is said to have 0 (PS3.3 C.11.1.1.1)."""
+
+
+def set_greys(state: Dataset, source: Dataset, reference: Dataset) -> None:
+    """Copy Modality LUT, VOI LUT or window, and polarity of an image.
+
+    An image without a window that can be applied leaves the viewer its own.
+
+    Parameters
+    ----------
+    reference : item that names the image, or the frame of it
+
+    References
+    ----------
+    PS3.3 C.11.1, C.11.8, C.11.6.
+    """
+    _set_modality_lut(state, source)
+    voi = _voi_of(source)
+    if voi is not None:
+        voi.ReferencedImageSequence = [reference]
+        state.SoftcopyVOILUTSequence = [voi]
+    state.PresentationLUTShape = "INVERSE" if is_inverted(source) else "IDENTITY"
+
+
+def _set_modality_lut(state: Dataset, source: Dataset) -> None:
+    if source.get("ModalityLUTSequence"):
+        item = _table_item(source.ModalityLUTSequence[0])
+        if item is not None:
+            item.ModalityLUTType = str(source.ModalityLUTSequence[0].get("ModalityLUTType") or "US")
+            state.ModalityLUTSequence = [item]
+            return
+    slope = number_of(source, "RescaleSlope", math.nan)
+    intercept = number_of(source, "RescaleIntercept", math.nan)
+    if math.isfinite(slope) and math.isfinite(intercept) and slope != 0.0:
+        state.RescaleIntercept, state.RescaleSlope = intercept, slope
+        state.RescaleType = str(source.get("RescaleType") or "US")
+
+
+def _voi_of(source: Dataset) -> Dataset | None:
+    if source.get("VOILUTSequence"):
+        item = _table_item(source.VOILUTSequence[0])
+        if item is not None:
+            voi = Dataset()
+            voi.VOILUTSequence = [item]
+            return voi
+    window = window_of(source)
+    if window is None:
+        return None
+    center, width, function = window
+    voi = Dataset()
+    voi.WindowCenter, voi.WindowWidth = center, width
+    if function != "LINEAR":
+        voi.VOILUTFunction = function
+    return voi
+
+
+def _table_item(item: Dataset) -> Dataset | None:
+    """Write a look-up table anew: in the source its value representation may be ambiguous."""
+    table, first, bits = table_of(item)
+    if not table.size:
+        return None
+    written = Dataset()
+    signed = "SS" if first < 0 else "US"
+    entries = 0 if len(table) == _WHOLE_RANGE else len(table)
+    written.add(DataElement("LUTDescriptor", signed, [entries, first, bits]))
+    written.add(DataElement("LUTData", "OW", table.astype("<u2").tobytes()))
+    return written

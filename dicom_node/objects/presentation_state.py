@@ -1,0 +1,170 @@
+"""Outlines and labels over one image, in the image's own greys: a Softcopy Presentation State."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from highdicom.color import CIELabColor
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicom_node.objects.context import ResultContext
+from dicom_node.objects.frames import name_of
+from dicom_node.objects.headers import is_multi_frame, stamp
+from dicom_node.objects.outlines import closed_polyline
+from dicom_node.objects.overlay import numbered_regions
+from dicom_node.objects.presentation_greys import set_greys
+from dicom_node.objects.uids import ResultKind
+from dicom_node.objects.wording import RESEARCH_MARK, score_text, to_ascii, view_of, words_of
+from mammoclip_core.findings import Finding, ImageFindings
+
+GRAYSCALE_PRESENTATION_STATE: Final = "1.2.840.10008.5.1.4.1.1.11.1"
+
+_LABEL_SIZE: Final = (0.025, 0.35)
+"""Height and width of a label's box, as parts of the image's."""
+
+_FOOT: Final = (0.02, 0.94, 0.98, 0.99)
+"""Where the words on the whole image stand: left, top, right, bottom as parts of the display."""
+
+
+def build_presentation_state(
+    source: Dataset, image: ImageFindings, instance_number: int, context: ResultContext
+) -> Dataset:
+    """Write what was found on one image as graphics, one layer for each finding.
+
+    The image is neither turned nor flipped, and looks as it does without this object.
+
+    Raises
+    ------
+    ObjectRefusedError
+        An outline lies outside the image.
+
+    References
+    ----------
+    PS3.3 A.33.1, C.10.4, C.10.5, C.11.10, C.11.11.
+    """
+    state = Dataset()
+    # Presentation Series (PS3.3 C.11.9)
+    state.Modality = "PR"
+    state.BodyPartExamined = "BREAST"
+    state.Laterality = image.laterality if image.laterality in {"L", "R"} else ""
+    # Presentation State Identification (PS3.3 C.11.10)
+    state.InstanceNumber = instance_number
+    state.ContentLabel = "AI_OUTLINES"
+    state.ContentDescription = to_ascii(f"{RESEARCH_MARK}: {view_of(image)}", 64)
+    state.ContentCreatorName = ""
+    # Presentation State Relationship (PS3.3 C.11.11)
+    series = Dataset()
+    series.SeriesInstanceUID = source.SeriesInstanceUID
+    series.ReferencedImageSequence = [_reference(source, image)]
+    state.ReferencedSeriesSequence = [series]
+    state.DisplayedAreaSelectionSequence = [_displayed_area(source, image)]
+    set_greys(state, source, _reference(source, image))
+    state.GraphicAnnotationSequence = list(_annotations(source, image))
+    state.GraphicLayerSequence = list(_layers(image, context))
+    # SOP Common (PS3.3 C.12.1)
+    state.SOPClassUID = GRAYSCALE_PRESENTATION_STATE
+    state.SOPInstanceUID = context.uids.sop_instance_uid(
+        ResultKind.PRESENTATION_STATE, name_of(image)
+    )
+    stamp(state, source, ResultKind.PRESENTATION_STATE, context)
+    state.PresentationCreationDate = state.ContentDate
+    state.PresentationCreationTime = state.ContentTime
+    del state.ContentDate, state.ContentTime
+    return state
+
+
+def _reference(source: Dataset, image: ImageFindings) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    if is_multi_frame(source):
+        item.ReferencedFrameNumber = image.frame
+    return item
+
+
+def _displayed_area(source: Dataset, image: ImageFindings) -> Dataset:
+    area = Dataset()
+    area.ReferencedImageSequence = [_reference(source, image)]
+    area.DisplayedAreaTopLeftHandCorner = [1, 1]
+    area.DisplayedAreaBottomRightHandCorner = [int(source.Columns), int(source.Rows)]
+    area.PresentationSizeMode = "SCALE TO FIT"
+    area.PresentationPixelAspectRatio = [1, 1]
+    return area
+
+
+def _layers(image: ImageFindings, context: ResultContext) -> Iterator[Dataset]:
+    for number, finding in enumerate(_drawn(image), start=1):
+        layer = Dataset()
+        layer.GraphicLayer = _layer_of(number)
+        layer.GraphicLayerOrder = number
+        color = CIELabColor.from_rgb(*context.colors[finding.name])
+        layer.GraphicLayerRecommendedDisplayCIELabValue = list(color.value)
+        layer.GraphicLayerDescription = to_ascii(f"AI: {words_of(finding.name)}", 64)
+        yield layer
+
+
+def _annotations(source: Dataset, image: ImageFindings) -> Iterator[Dataset]:
+    size = (int(source.Rows), int(source.Columns))
+    outlines = [
+        (number, name, closed_polyline(region, size, image.sop_instance_uid))
+        for number, name, region in numbered_regions(image)
+    ]
+    for layer, finding in enumerate(_drawn(image), start=1):
+        annotation = Dataset()
+        annotation.ReferencedImageSequence = [_reference(source, image)]
+        annotation.GraphicLayer = _layer_of(layer)
+        own = [(number, outline) for number, name, outline in outlines if name == finding.name]
+        words = f"{words_of(finding.name)}, {score_text(finding)}"
+        texts = [_label(f"{number} AI {words}", outline, size) for number, outline in own]
+        if not own:
+            texts.append(_foot(f"AI, whole image: {words}. {RESEARCH_MARK}"))
+        elif layer == 1:
+            texts.append(_foot(RESEARCH_MARK))
+        annotation.TextObjectSequence = texts
+        if own:
+            annotation.GraphicObjectSequence = [_polyline(outline) for _, outline in own]
+        yield annotation
+
+
+def _drawn(image: ImageFindings) -> Sequence[Finding]:
+    return [finding for finding in image.findings if finding.regions or finding.above_threshold]
+
+
+def _layer_of(number: int) -> str:
+    return f"AI_{number}"
+
+
+def _polyline(outline: NDArray[np.float64]) -> Dataset:
+    graphic = Dataset()
+    graphic.GraphicAnnotationUnits = "PIXEL"
+    graphic.GraphicDimensions = 2
+    graphic.NumberOfGraphicPoints = len(outline)
+    graphic.GraphicData = [float(coordinate) for coordinate in outline.ravel()]
+    graphic.GraphicType = "POLYLINE"
+    graphic.GraphicFilled = "N"
+    return graphic
+
+
+def _label(words: str, outline: NDArray[np.float64], size: tuple[int, int]) -> Dataset:
+    """Write beside the upper right corner of an outline, within the image."""
+    rows, columns = size
+    height, width = _LABEL_SIZE[0] * rows, _LABEL_SIZE[1] * columns
+    left = min(float(outline[:, 0].max()), columns - width)
+    top = min(float(outline[:, 1].min()), rows - height)
+    return _text(words, "PIXEL", (left, top, left + width, top + height))
+
+
+def _foot(words: str) -> Dataset:
+    return _text(words, "DISPLAY", _FOOT)
+
+
+def _text(words: str, units: str, box: tuple[float, float, float, float]) -> Dataset:
+    left, top, right, bottom = box
+    text = Dataset()
+    text.UnformattedTextValue = to_ascii(words, 1000)
+    text.BoundingBoxAnnotationUnits = units
+    text.BoundingBoxTopLeftHandCorner = [left, top]
+    text.BoundingBoxBottomRightHandCorner = [right, bottom]
+    text.BoundingBoxTextHorizontalJustification = "LEFT"
+    return text

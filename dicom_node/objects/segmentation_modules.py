@@ -1,0 +1,224 @@
+"""What every Segmentation of ours is made of, around the pixels of its frames."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from highdicom import (
+    AlgorithmIdentificationSequence,
+    PixelMeasuresSequence,
+    PlaneOrientationSequence,
+)
+from highdicom.color import CIELabColor
+from highdicom.seg import (
+    SegmentAlgorithmTypeValues,
+    Segmentation,
+    SegmentationTypeValues,
+    SegmentDescription,
+)
+from pydicom.dataset import Dataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
+
+from dicom_node.objects import codes
+from dicom_node.objects.context import ResultContext
+from dicom_node.objects.header_values import number_of, numbers_of
+from dicom_node.objects.headers import coded, is_multi_frame, software_versions, stamp, stand_in
+from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
+from dicom_node.objects.uids import ResultKind
+from dicom_node.objects.wording import method_of, to_ascii
+from mammoclip_core.findings import Finding, ImageFindings
+
+_SINGLE_FRAME: Final = DigitalMammographyXRayImageStorageForPresentation
+
+NOMINAL_THICKNESS_MM: Final = 1.0
+
+_SOURCE_KEYWORDS: Final = (
+    "Modality",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    "PixelSpacing",
+    "SliceThickness",
+    "PatientOrientation",
+)
+
+
+def segmentation_of(
+    source: Dataset,
+    segments: Sequence[SegmentDescription],
+    source_frames: Sequence[int],
+    *,
+    segmentation_type: SegmentationTypeValues,
+    kind: ResultKind,
+    context: ResultContext,
+    instance_number: int,
+    content_label: str,
+    content_description: str,
+) -> Dataset:
+    """Return a Segmentation that wants only its pixels, one frame a segment.
+
+    highdicom 0.28 goes through the whole grid several times for each segment, which takes seconds
+    for a study: it is given one pixel of each, and all that it writes of the grid is its size.
+
+    Parameters
+    ----------
+    source_frames : the frame of the source that each segment lies on
+    content_label : CS, at most 16 characters
+    """
+    identity, uids = context.identity, context.uids
+    owner = str(source.SOPInstanceUID)
+    pixel: Any = np.ones((1, 1, 1, len(segments)), dtype=np.uint8)
+    if segmentation_type is SegmentationTypeValues.FRACTIONAL:
+        pixel = pixel.astype(np.float32)
+    segmentation = Segmentation(
+        source_images=[_one_pixel_of(source)],
+        pixel_array=pixel,
+        segmentation_type=segmentation_type,
+        segment_descriptions=segments,
+        series_instance_uid=uids.series_instance_uid(kind),
+        series_number=identity.series_numbers[kind],
+        sop_instance_uid=uids.sop_instance_uid(kind, owner),
+        instance_number=instance_number,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=software_versions(identity)[0],
+        device_serial_number=identity.serial_number,
+        content_label=content_label,
+        content_description=to_ascii(content_description, 64),
+    )
+    segmentation.Rows, segmentation.Columns = int(source.Rows), int(source.Columns)
+    stamp(segmentation, source, kind, context)
+    _name_source(segmentation, source)
+    _place_on_projection(segmentation, source)
+    if is_multi_frame(source):
+        _place_on_frames(segmentation, source, source_frames)
+    _name_dimensions(segmentation, uids.dimension_organization_uid(f"{owner}{_apart(kind)}"))
+    segmentation.ContentCreatorName = ""
+    segmentation.ContentQualification = "RESEARCH"
+    return segmentation
+
+
+def segment_of(
+    number: int,
+    label: str,
+    image: ImageFindings,
+    finding: Finding,
+    context: ResultContext,
+    *,
+    tracking_uid: str,
+    tracking_id: str,
+) -> SegmentDescription:
+    """Describe one segment of one finding (PS3.3 C.8.20.4)."""
+    bundle = context.identity.bundle
+    segment = SegmentDescription(
+        segment_number=number,
+        segment_label=to_ascii(label, 64),
+        segmented_property_category=codes.ABNORMAL_STRUCTURE,
+        segmented_property_type=codes.code_of(finding),
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=AlgorithmIdentificationSequence(
+            name=to_ascii(bundle.name, 64),
+            family=codes.ARTIFICIAL_INTELLIGENCE,
+            version=to_ascii(bundle.version, 64),
+        ),
+        tracking_uid=tracking_uid,
+        tracking_id=tracking_id,
+        anatomic_regions=[codes.BREAST],
+        display_color=CIELabColor.from_rgb(*context.colors[finding.name]),
+    )
+    segment.SegmentDescription = f"Region by {method_of(finding)}"
+    method = codes.METHODS.get(finding.method)
+    if method is not None:
+        algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
+        algorithm.AlgorithmNameCodeSequence = [coded(method)]
+    side = codes.LATERALITIES.get(image.laterality)
+    if side is not None:
+        segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [coded(side)]
+    return segment
+
+
+def _one_pixel_of(source: Dataset) -> Dataset:
+    """Return a single-frame stand-in: highdicom would want a mask for every frame of a source."""
+    header = stand_in(source, _SOURCE_KEYWORDS)
+    header.SOPClassUID = _SINGLE_FRAME
+    header.Rows = header.Columns = 1
+    return header
+
+
+def _name_source(segmentation: Dataset, source: Dataset) -> None:
+    """Write the SOP Class of the source wherever the stand-in's was written."""
+    references = [
+        instance
+        for series in segmentation.ReferencedSeriesSequence
+        for instance in series.ReferencedInstanceSequence
+    ]
+    references += [
+        instance
+        for frame in segmentation.PerFrameFunctionalGroupsSequence
+        for derivation in frame.DerivationImageSequence
+        for instance in derivation.SourceImageSequence
+    ]
+    for instance in references:
+        instance.ReferencedSOPClassUID = source.SOPClassUID
+
+
+def _apart(kind: ResultKind) -> str:
+    return "" if kind is ResultKind.SEGMENTATION else f" {kind}"
+
+
+def _place_on_projection(segmentation: Dataset, source: Dataset) -> None:
+    """Say that rows run along rows and how large pixels are: OHIF 3.13 opens nothing without.
+
+    A projection has no slices. Its thickness is nominal, since highdicom's reader and OHIF want
+    one beside the spacing; a spacing that the source does not state is not made up.
+    """
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    if "PlaneOrientationSequence" not in shared:
+        shared.PlaneOrientationSequence = PlaneOrientationSequence(
+            coordinate_system="PATIENT", image_orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        )
+    spacing = numbers_of(source, "PixelSpacing") or numbers_of(source, "ImagerPixelSpacing")
+    if len(spacing) == 2 and min(spacing) > 0:
+        shared.PixelMeasuresSequence = PixelMeasuresSequence(
+            pixel_spacing=spacing,
+            slice_thickness=number_of(source, "SliceThickness", NOMINAL_THICKNESS_MM),
+        )
+    elif "PixelMeasuresSequence" in shared:
+        del shared.PixelMeasuresSequence
+
+
+def _place_on_frames(segmentation: Dataset, source: Dataset, source_frames: Sequence[int]) -> None:
+    """Name the source's frame of each frame, and lay it where the source says that it lies.
+
+    References
+    ----------
+    PS3.3 C.7.6.16.2.6 (Derivation Image), C.7.6.16.2.3 (Plane Position).
+    """
+    shared = _first(source, "SharedFunctionalGroupsSequence")
+    own_shared = segmentation.SharedFunctionalGroupsSequence[0]
+    groups = source.get("PerFrameFunctionalGroupsSequence") or []
+    for item, frame in zip(
+        segmentation.PerFrameFunctionalGroupsSequence, source_frames, strict=True
+    ):
+        for derivation in item.DerivationImageSequence:
+            for reference in derivation.SourceImageSequence:
+                reference.ReferencedFrameNumber = frame
+        own = groups[frame - 1] if frame <= len(groups) else Dataset()
+        position = own.get("PlanePositionSequence") or shared.get("PlanePositionSequence")
+        if position:
+            item.PlanePositionSequence = copy.deepcopy(position)
+    for keyword in ("PlaneOrientationSequence", "PixelMeasuresSequence"):
+        if shared.get(keyword):
+            setattr(own_shared, keyword, copy.deepcopy(shared[keyword].value))
+
+
+def _first(source: Dataset, keyword: str) -> Dataset:
+    items = source.get(keyword)
+    return items[0] if items else Dataset()
+
+
+def _name_dimensions(segmentation: Dataset, uid: str) -> None:
+    for item in segmentation.DimensionOrganizationSequence:
+        item.DimensionOrganizationUID = uid
+    for item in segmentation.DimensionIndexSequence:
+        item.DimensionOrganizationUID = uid

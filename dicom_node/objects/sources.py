@@ -1,0 +1,69 @@
+"""The images of a study as the builders are given them, and what they must have."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.frames import require_frames
+from dicom_node.objects.header_values import number_of
+from mammoclip_core.findings import ImageFindings, ImageStatus
+
+StoredValues = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceInstance:
+    """One image of the study as the builders need it.
+
+    Attributes
+    ----------
+    dataset : header, pixel data not needed
+    pixels : (rows, columns) stored values, or what returns those of a frame by its number, or None
+        None is right for an image that was not analysed.
+    """
+
+    dataset: Dataset
+    pixels: Callable[[int], StoredValues] | StoredValues | None = None
+
+    def stored_values(self, frame: int) -> StoredValues:
+        """Return the stored values of one frame; they are decoded at each call.
+
+        Raises
+        ------
+        ObjectRefusedError
+            There are none.
+        """
+        if self.pixels is None:
+            raise ObjectRefusedError(
+                f"instance {self.dataset.SOPInstanceUID} was analysed but its pixels are not given"
+            )
+        return self.pixels(frame) if callable(self.pixels) else self.pixels
+
+
+def require_sources(images: Sequence[ImageFindings], by_uid: Mapping[str, SourceInstance]) -> None:
+    """Make sure that there is an image for each answer, with a size and the answer's frame.
+
+    Raises
+    ------
+    ObjectRefusedError
+        Naming the instance and the attribute.
+    """
+    require_frames(images, {uid: source.dataset for uid, source in by_uid.items()})
+    for image in images:
+        uid = image.sop_instance_uid
+        if image.status is not ImageStatus.ANALYSED:
+            continue
+        if uid not in by_uid:
+            raise ObjectRefusedError(f"instance {uid} is not among the sources")
+        if not has_size(by_uid[uid].dataset):
+            raise ObjectRefusedError(f"instance {uid} has no Rows or no Columns")
+
+
+def has_size(dataset: Dataset) -> bool:
+    """Tell whether a header says how large its image is."""
+    return number_of(dataset, "Rows", 0) >= 1 and number_of(dataset, "Columns", 0) >= 1

@@ -1,0 +1,34 @@
+"""Work done ahead on threads: results in order, never more of them than asked for."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def done_ahead(
+    items: Iterable[_Item], work: Callable[[_Item], _Result], *, threads: int, ahead: int, name: str
+) -> Iterator[_Result]:
+    """Yield the result of each item in order, while the next ones are worked on.
+
+    Parameters
+    ----------
+    ahead : 0 or more
+        Results that may wait to be taken, besides one a thread that is being worked on.
+    name : word
+        What the threads are called.
+    """
+    pending: deque[Future[_Result]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) >= ahead + threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

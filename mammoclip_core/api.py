@@ -1,0 +1,46 @@
+"""What a script needs of the core, under one name and with paths as plain text."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mammoclip_core.engine import Engine, StudyRequest
+from mammoclip_core.requests import request_from as _request_from
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mammoclip_core.embedding import ImageEmbeddings
+
+__all__ = ["Engine", "StudyRequest", "embed_images", "embed_texts", "load_engine", "request_from"]
+
+
+def load_engine(bundle: str | Path, *, device: str = "cpu") -> Engine:
+    """Load a bundle for analysing studies; raises BundleError."""
+    from mammoclip_core.bundle import load_engine as load
+
+    return load(Path(bundle), device=device)
+
+
+def request_from(paths: Iterable[str | Path], study: str | None = None) -> StudyRequest:
+    """Gather the images of one study from files and folders; raises StudyChoiceError."""
+    return _request_from(map(Path, paths), study)
+
+
+def embed_images(
+    bundle: str | Path, paths: Iterable[str | Path], *, device: str = "cpu"
+) -> "ImageEmbeddings":
+    """Compute the pooled features and unit embeddings of images; raises BundleError."""
+    from mammoclip_core.bundle import load_model
+    from mammoclip_core.embedding import embed_files
+
+    return embed_files(load_model(Path(bundle), device), list(map(Path, paths)))
+
+
+def embed_texts(bundle: str | Path, texts: Iterable[str]) -> "NDArray[np.float32]":
+    """Compute the unit embeddings, (N, D), of texts; raises BundleError."""
+    from mammoclip_core.embedding import embed_texts as embed
+    from mammoclip_core.embedding import load_text_model
+
+    return embed(load_text_model(Path(bundle)), list(texts))

@@ -1,0 +1,112 @@
+"""The breast as a header wants it shown, found among markers, labels and frames."""
+
+import math
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mammoclip_core.errors import PixelError
+from mammoclip_core.grayscale import LEVELS, to_display
+from mammoclip_core.stored_image import StoredImage
+
+_LONG_SIDE: Final = 512
+"""Pixels of the reduced picture in which the breast is looked for."""
+
+_SHARE_OF_THRESHOLD: Final = 0.3
+"""How far above air the skin begins, on the way to the level that divides air and breast."""
+
+_UNEVEN_AIR: Final = 20.0
+"""Standard deviation, of 255 levels, above which the darker part is no air but tissue."""
+
+_FURTHER_DIVISIONS: Final = 2
+"""How often the darker part is divided again where it holds tissue beside an implant."""
+
+_LEAST_SHARE: Final = 0.02
+"""Share of the image below which nothing is a breast."""
+
+_OPENING: Final = 5
+_MARGIN: Final = 7
+
+
+def clinical_crop(image: StoredImage) -> tuple[NDArray[np.uint16], tuple[int, int, int, int]]:
+    """Show an image as its header asks and cut the breast out of it.
+
+    Returns
+    -------
+    crop : (bottom - top, right - left) uint16
+        Air dark; what is bright and does not belong to the breast (markers, labels) is 0.
+    box : left, top, right, bottom in source pixels, half-open
+
+    Raises
+    ------
+    PixelError
+        All measured pixels have the same value.
+    """
+    picture = to_display(image)
+    if picture.min() == picture.max():
+        raise PixelError(f"{image.sop_instance_uid}: all pixels have the same value")
+    rows, columns = picture.shape
+    scale = min(1.0, _LONG_SIDE / max(rows, columns))
+    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    breast, others = breast_mask(small)
+    if not breast.any():
+        return picture, (0, 0, columns, rows)
+    across, down = columns / size[0], rows / size[1]
+    places_down, places_across = np.flatnonzero(breast.any(1)), np.flatnonzero(breast.any(0))
+    left = math.floor(places_across[0] * across)
+    right = min(columns, math.ceil((places_across[-1] + 1) * across))
+    top = math.floor(places_down[0] * down)
+    bottom = min(rows, math.ceil((places_down[-1] + 1) * down))
+    if others.any():
+        mask = cv2.resize(others.astype(np.uint8), (columns, rows), interpolation=cv2.INTER_NEAREST)
+        picture[mask > 0] = 0
+    return np.ascontiguousarray(picture[top:bottom, left:right]), (left, top, right, bottom)
+
+
+def breast_mask(picture: NDArray[np.uint16]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell the breast, the largest connected part above air, from everything else that is bright.
+
+    An implant is brighter than the breast around it and must not draw the level up: the level is
+    looked for in the square root of the picture and lowered towards air.
+
+    Returns
+    -------
+    breast : (rows, columns) bool
+        With a margin; empty where there is no air to tell it from.
+    others : (rows, columns) bool
+        Markers and labels, with a margin.
+
+    References
+    ----------
+    Otsu, A threshold selection method from gray-level histograms (1979).
+    """
+    root = np.sqrt(picture.astype(np.float32) / np.float32(LEVELS - 1))
+    levels = cv2.GaussianBlur((root * 255).astype(np.uint8), (0, 0), 1.5)
+    level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    dark = levels[levels <= level]
+    for _ in range(_FURTHER_DIVISIONS):
+        if dark.size and dark.std() > _UNEVEN_AIR:
+            level, _ = cv2.threshold(dark, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+            dark = dark[dark <= level]
+    none = np.zeros(picture.shape, np.bool_)
+    if not dark.size or dark.std() > _UNEVEN_AIR:
+        return none, none
+    air = float(np.median(dark))
+    above = (levels > air + _SHARE_OF_THRESHOLD * (level - air)).astype(np.uint8)
+    opened = cv2.morphologyEx(above, cv2.MORPH_OPEN, _ellipse(_OPENING))
+    _, labels, facts, _ = cv2.connectedComponentsWithStats(opened)
+    areas: NDArray[Any] = facts[1:, cv2.CC_STAT_AREA]
+    if not areas.size or areas.max() < _LEAST_SHARE * above.size:
+        return none, none
+    largest = (labels == 1 + int(areas.argmax())).astype(np.uint8)
+    breast = cv2.dilate(largest, _ellipse(_MARGIN)) > 0
+    others = cv2.dilate(((above > 0) & ~breast).astype(np.uint8), _ellipse(_OPENING)) > 0
+    return breast, others & ~breast
+
+
+def _ellipse(size: int) -> NDArray[np.uint8]:
+    kernel: NDArray[np.uint8] = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return kernel

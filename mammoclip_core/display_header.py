@@ -1,0 +1,123 @@
+"""How a header wants stored values to look; what it says badly counts as absent."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from mammoclip_core.stored_image import DisplayHeader, LookUpTable, Window
+from mammoclip_core.views import HasAttributes, items_of, value_of
+
+_FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
+_LUT_BITS: Final = range(8, 17)
+
+
+def display_header_of(dataset: HasAttributes, frame: int, *, signed: bool) -> DisplayHeader:
+    """Read Modality LUT, VOI LUT, window, polarity and padding of one frame.
+
+    Vendors write LUTs and windows that cannot be applied; none of them is a reason to refuse an
+    image, so what cannot be read is left out.
+
+    Parameters
+    ----------
+    frame : 1 or more
+        Functional groups of an enhanced multi-frame image are looked up for it.
+    signed : whether stored values are, so that the LUT's first value and the padding are, too
+
+    References
+    ----------
+    PS3.3 C.11.1 (Modality LUT), C.11.2 (VOI LUT), C.7.6.16.2.10 (Frame VOI LUT), C.11.6
+    (Presentation LUT Shape), C.7.5.1.1.2 (Pixel Padding).
+    """
+    sources = [dataset, *frame_groups(dataset, frame, "FrameVOILUTSequence")]
+    return DisplayHeader(
+        modality_table=_table(dataset, "ModalityLUTSequence", signed=signed),
+        voi_table=next(
+            (
+                table
+                for source in sources
+                if (table := _table(source, "VOILUTSequence", signed=signed)) is not None
+            ),
+            None,
+        ),
+        window=next((found for item in sources if (found := _window(item)) is not None), None),
+        is_inverted=_word(dataset, "PresentationLUTShape") == "INVERSE",
+        padding=_padding(dataset, signed=signed),
+    )
+
+
+def frame_groups(dataset: HasAttributes, frame: int, keyword: str) -> Iterator[HasAttributes]:
+    """Yield the items of one functional group for a frame: its own, then the shared ones."""
+    own = items_of(dataset, "PerFrameFunctionalGroupsSequence")[frame - 1 : frame]
+    for group in [*own, *items_of(dataset, "SharedFunctionalGroupsSequence")]:
+        yield from items_of(group, keyword)
+
+
+def number_of(dataset: HasAttributes, keyword: str) -> float | None:
+    """Return the first value of an attribute where it is a finite number, else None."""
+    value = value_of(dataset, keyword)
+    if value is None or isinstance(value, (str, bytes)):
+        return None
+    try:
+        number = float(value)
+    except TypeError:
+        try:
+            number = float(value[0])
+        except (IndexError, KeyError, TypeError, ValueError):
+            return None
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _window(dataset: HasAttributes) -> Window | None:
+    center, width = number_of(dataset, "WindowCenter"), number_of(dataset, "WindowWidth")
+    function = _word(dataset, "VOILUTFunction") or "LINEAR"
+    if center is None or width is None or function not in _FUNCTIONS:
+        return None
+    if width <= (1.0 if function == "LINEAR" else 0.0):
+        return None
+    return Window(center=center, width=width, function=function)
+
+
+def _table(dataset: HasAttributes, keyword: str, *, signed: bool) -> LookUpTable | None:
+    """Read the first table of a sequence: vendors give entries of 8 to 16 bits, as OW or US."""
+    for item in items_of(dataset, keyword)[:1]:
+        descriptor, data = value_of(item, "LUTDescriptor"), value_of(item, "LUTData")
+        try:
+            _, first, bits = (int(number) for number in descriptor)
+            entries = _entries(data)
+        except (OverflowError, TypeError, ValueError):
+            return None
+        if len(entries) and bits in _LUT_BITS:
+            return LookUpTable(entries=entries, first=_signed(first, signed=signed), bits=bits)
+    return None
+
+
+def _entries(data: Any) -> "np.ndarray[Any, np.dtype[np.uint16]]":
+    if isinstance(data, bytes):
+        return np.frombuffer(data[: len(data) // 2 * 2], "<u2").astype(np.uint16)
+    return np.atleast_1d(np.asarray(data, dtype=np.uint16))
+
+
+def _padding(dataset: HasAttributes, *, signed: bool) -> tuple[int, int] | None:
+    value = number_of(dataset, "PixelPaddingValue")
+    if value is None:
+        return None
+    limit = number_of(dataset, "PixelPaddingRangeLimit")
+    low, high = sorted(
+        _signed(int(item), signed=signed) for item in (value, value if limit is None else limit)
+    )
+    return low, high
+
+
+def _signed(value: int, *, signed: bool) -> int:
+    """Read a 16-bit value as its data set's pixels are: US and SS are told apart badly."""
+    value &= 0xFFFF
+    return value - 0x10000 if signed and value >= 0x8000 else value
+
+
+def _word(dataset: HasAttributes, keyword: str) -> str:
+    value = value_of(dataset, keyword)
+    return value.strip().upper() if isinstance(value, str) else ""

@@ -1,0 +1,136 @@
+"""Which library computes a bundle: torch or OpenVINO, chosen by device and by what is installed."""
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammoclip_core.computing import ComputingOptions
+from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
+from mammoclip_core.engine_name import EngineName
+from mammoclip_core.errors import BundleError, MissingLibraryError
+from mammoclip_core.prediction import ImageModel
+
+if TYPE_CHECKING:
+    from mammoclip_core.openvino_model import OpenVinoOptions
+
+
+class EmbeddingModel(ImageModel, Protocol):
+    """A loaded bundle that gives its features and embeddings away."""
+
+    def embed(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the pooled features, (B, C), and embeddings, (B, D), of (B, 3, H, W) images."""
+
+
+def chosen_engine(wish: EngineName, device: str) -> EngineName:
+    """Choose the library for a device.
+
+    Raises
+    ------
+    MissingLibraryError
+        It is not installed; the message names the extra.
+    BundleError
+        OpenVINO is asked for on another device than the CPU.
+    """
+    is_cpu = device == "cpu"
+    if wish is EngineName.OPENVINO and not is_cpu:
+        raise BundleError(f"engine openvino computes on the CPU: device {device!r} needs torch")
+    if wish is EngineName.AUTO:
+        by_openvino = is_cpu and (is_installed("openvino") or not is_installed("torch"))
+        wish = EngineName.OPENVINO if by_openvino else EngineName.TORCH
+    if wish is EngineName.TORCH:
+        require_torch(f"device {device!r} with engine torch")
+    elif not is_installed("openvino"):
+        raise MissingLibraryError(
+            "computing on the CPU needs OpenVINO: pip install 'mammoclip-dicom[cpu]'"
+        )
+    return wish
+
+
+def load_engine(
+    bundle: Path,
+    *,
+    engine: EngineName = EngineName.AUTO,
+    device: str = "cpu",
+    options: ComputingOptions | None = None,
+    decode_threads: int = DEFAULT_DECODE_THREADS,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+) -> Engine:
+    """Load a bundle for analysing studies.
+
+    Raises
+    ------
+    BundleError
+        A file is missing or altered, or its tensors are not those of the manifest's model.
+    ComputingError
+        The device cannot compute in the precision asked for.
+    MissingLibraryError
+        The library that would compute is not installed.
+    """
+    options = options or ComputingOptions()
+    if chosen_engine(engine, device) is EngineName.TORCH:
+        from mammoclip_core import bundle as torch_bundle
+
+        return torch_bundle.load_engine(
+            bundle,
+            device=device,
+            options=options,
+            decode_threads=decode_threads,
+            batch_size=batch_size,
+        )
+    from mammoclip_core.openvino_model import load_openvino, openvino_version
+
+    model, boxes = load_openvino(bundle, _openvino_options(options))
+    loaded = Engine(
+        model,
+        decode_threads=decode_threads,
+        batch_size=batch_size,
+        engine_name=EngineName.OPENVINO.value,
+        precision=options.precision.numbers,
+        boxes=boxes,
+    )
+    loaded.computed_by = f"openvino {openvino_version()} {options.precision.numbers}"
+    return loaded
+
+
+def load_model(
+    bundle: Path,
+    *,
+    engine: EngineName = EngineName.AUTO,
+    device: str = "cpu",
+    options: ComputingOptions | None = None,
+) -> EmbeddingModel:
+    """Load the image side of a bundle; raises what `load_engine` does."""
+    options = options or ComputingOptions()
+    if chosen_engine(engine, device) is EngineName.TORCH:
+        from mammoclip_core import bundle as torch_bundle
+
+        return torch_bundle.load_model(bundle, device, options)
+    from mammoclip_core.openvino_model import load_openvino
+
+    return load_openvino(bundle, _openvino_options(options))[0]
+
+
+def require_torch(purpose: str) -> None:
+    """Raise MissingLibraryError where torch or its companions are not installed."""
+    missing = [name for name in ("torch", "timm", "transformers") if not is_installed(name)]
+    if missing:
+        raise MissingLibraryError(
+            f"{purpose} needs {', '.join(missing)}: pip install 'mammoclip-dicom[cuda]'"
+        )
+
+
+def is_installed(library: str) -> bool:
+    """Tell whether a library can be imported, without importing it."""
+    try:
+        return importlib.util.find_spec(library) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _openvino_options(options: ComputingOptions) -> "OpenVinoOptions":
+    from mammoclip_core.openvino_model import OpenVinoOptions
+
+    return OpenVinoOptions(precision=options.precision.numbers, threads=options.threads)

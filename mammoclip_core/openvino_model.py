@@ -1,0 +1,209 @@
+"""The CPU engine: image encoders and detectors compiled by OpenVINO, without torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from mammoclip_core.anchors import anchors_of, decode, reported, select
+from mammoclip_core.bundle_tensors import (
+    BACKBONE,
+    LOGIT_SCALE,
+    PROJECTION,
+    Tensors,
+    detector_prefix,
+    encoder_of,
+    head_prefix,
+    read_image_side,
+    read_prompts,
+)
+from mammoclip_core.detector_pixels import INPUT_SIDE
+from mammoclip_core.efficientnet import DYNAMIC_PADDING, EfficientNet
+from mammoclip_core.errors import ComputingError
+from mammoclip_core.factor import factor_weights
+from mammoclip_core.manifest import Manifest, read_manifest
+from mammoclip_core.map_model import MapHead, MapModel
+from mammoclip_core.map_projection import MapProjection
+from mammoclip_core.openvino_graph import detector_graph, encoder_graph
+from mammoclip_core.prediction import DetectedBox
+
+PRECISIONS: Final = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenVinoOptions:
+    """How OpenVINO computes.
+
+    Attributes
+    ----------
+    precision : ``float32`` or ``bfloat16``
+        Always said: left to itself, OpenVINO takes bfloat16 where the processor has it.
+    threads : 0 or more
+        0 takes every core that the process may use.
+    """
+
+    precision: str = "float32"
+    threads: int = 0
+
+
+class OpenVinoEncoder:
+    """An image encoder for one input size, computed image by image.
+
+    On a CPU a batch is no faster than its images one after the other, and takes more memory; and
+    so the answer for an image does not depend on its neighbours.
+
+    Parameters
+    ----------
+    tensors : by name, `prefix` included
+    size : (rows, columns)
+    """
+
+    def __init__(
+        self,
+        network: EfficientNet,
+        tensors: Tensors,
+        prefix: str,
+        size: tuple[int, int],
+        options: OpenVinoOptions,
+    ) -> None:
+        self.stride = network.stride
+        self.first_centre = network.first_centre
+        self.compiled = compiled(encoder_graph(network, tensors, prefix, size), options)
+        self._request = self.compiled.create_infer_request()
+
+    def feature_maps(self, images: Array) -> Array:
+        """Compute the last feature maps, (B, C, H, W), of (B, 3, rows, columns) images."""
+        return np.stack([_inferred(self._request, image)[0][0] for image in images])
+
+
+class OpenVinoBoxModel:
+    """The detectors of a bundle.
+
+    Parameters
+    ----------
+    detectors : architectures by name
+    """
+
+    def __init__(
+        self, detectors: dict[str, str], tensors: Tensors, options: OpenVinoOptions
+    ) -> None:
+        size = (INPUT_SIDE, INPUT_SIDE)
+        self._anchors = anchors_of(*size)
+        self._requests = {
+            name: compiled(
+                detector_graph(
+                    EfficientNet(architecture, DYNAMIC_PADDING),
+                    tensors,
+                    detector_prefix(name),
+                    size,
+                    1,
+                ),
+                options,
+            ).create_infer_request()
+            for name, architecture in detectors.items()
+        }
+
+    def detect(self, batch: Array) -> list[dict[str, tuple[DetectedBox, ...]]]:
+        """Return each detector's boxes on each image of a (B, 3, 512, 512) batch, in order."""
+        return [
+            {name: self._boxes(request, image) for name, request in self._requests.items()}
+            for image in batch
+        ]
+
+    def _boxes(self, request: ov.InferRequest, image: Array) -> tuple[DetectedBox, ...]:
+        scores, deltas = _inferred(request, image)
+        boxes = decode(self._anchors, deltas[0], INPUT_SIDE, INPUT_SIDE)
+        return reported(select(scores[0], boxes))
+
+
+def load_openvino(
+    bundle: Path, options: OpenVinoOptions | None = None
+) -> tuple[MapModel, OpenVinoBoxModel | None]:
+    """Load the image side of a bundle, and its detectors where it has any.
+
+    Raises
+    ------
+    BundleError
+        A file is missing or altered, or its tensors are not those of the manifest's model.
+    ComputingError
+        The processor does not compute in the precision asked for.
+    """
+    options = options or OpenVinoOptions()
+    manifest = read_manifest(bundle)
+    tensors = read_image_side(bundle, manifest)
+    model = _model_of(manifest, tensors, read_prompts(bundle, manifest), options)
+    detectors = {entry.name: entry.architecture for entry in manifest.detectors}
+    return model, OpenVinoBoxModel(detectors, tensors, options) if detectors else None
+
+
+def compiled(graph: ov.Model, options: OpenVinoOptions) -> ov.CompiledModel:
+    """Compile a graph for the CPU.
+
+    Raises
+    ------
+    ComputingError
+        The precision is not known, or the processor does not have it.
+    """
+    precision = PRECISIONS.get(options.precision)
+    if precision is None:
+        raise ComputingError(f"precision {options.precision!r} is none of {', '.join(PRECISIONS)}")
+    settings: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY",
+        # Two processes that pin their threads pin them to the same cores.
+        "ENABLE_CPU_PINNING": False,
+    }
+    if options.threads:
+        settings["INFERENCE_NUM_THREADS"] = options.threads
+    result = ov.Core().compile_model(graph, "CPU", settings)
+    if result.get_property("INFERENCE_PRECISION_HINT") != precision:
+        raise ComputingError(f"this processor does not compute in {options.precision}")
+    return result
+
+
+def openvino_version() -> str:
+    """Return the version of the library, without its build."""
+    return str(ov.__version__).partition("-")[0]
+
+
+def _model_of(
+    manifest: Manifest, tensors: Tensors, prompts: Tensors, options: OpenVinoOptions
+) -> MapModel:
+    size = (manifest.preprocessing.rows, manifest.preprocessing.columns)
+    heads = {}
+    for head in manifest.heads:
+        prefix = head_prefix(head.name)
+        network = encoder_of(manifest, head.encoder)
+        heads[head.name] = MapHead(
+            encoder=OpenVinoEncoder(network, tensors, f"{prefix}encoder.backbone.", size, options),
+            weight=tensors[f"{prefix}linear.weight"],
+            bias=tensors[f"{prefix}linear.bias"],
+        )
+    projection = {
+        name.removeprefix(PROJECTION): value
+        for name, value in tensors.items()
+        if name.startswith(PROJECTION)
+    }
+    return MapModel(
+        manifest,
+        OpenVinoEncoder(encoder_of(manifest), tensors, BACKBONE, size, options),
+        MapProjection(manifest.projection, projection),
+        float(tensors[LOGIT_SCALE]),
+        prompts,
+        heads=heads,
+        factor={entry.finding: factor_weights(tensors, entry.finding) for entry in manifest.factor},
+    )
+
+
+def _inferred(request: ov.InferRequest, image: Array) -> list[Array]:
+    """Return the outputs for one (3, rows, columns) image; raises ValueError at another size."""
+    wanted = tuple(request.model_inputs[0].shape)
+    if (1, *image.shape) != wanted:
+        raise ValueError(f"the model was compiled for {wanted}, the image has {image.shape}")
+    results = request.infer([np.ascontiguousarray(image)[np.newaxis]], share_inputs=True)
+    return [np.array(value) for value in results.values()]

@@ -1,0 +1,163 @@
+"""What comes back says how each region was found: by Mammo-FActOR where the bundle has it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from sending import all_stored, datasets_of, send
+from services import Site, running
+
+FILM = Path(__file__).parents[2] / "deploy" / "demo" / "studies" / "film"
+
+SR, SEG, SC = (
+    "1.2.840.10008.5.1.4.1.1.88.34",
+    "1.2.840.10008.5.1.4.1.1.66.4",
+    "1.2.840.10008.5.1.4.1.1.7",
+)
+
+METHODS = {"130401": "Mammo-FActOR", "130402": "class activation"}
+"""Words by code value (PS3.16 annex D)."""
+
+WITH_FACTOR = """
+import sys, torch
+from dataclasses import replace
+from pathlib import Path
+from safetensors.torch import load_file, save_file
+from mammoclip_core.factor_file import read_factor
+from mammoclip_core.factor import factor_name, factor_shapes
+from mammoclip_core.bundle import write_bundle
+from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.manifest import read_manifest
+
+source, out = map(Path, sys.argv[1:])
+manifest = read_manifest(source)
+size = manifest.preprocessing
+with torch.device("meta"):
+    encoder = ImageEncoder(manifest.encoders[0].architecture, manifest.encoders[0].padding)
+rows, columns = encoder.map_size(size.rows, size.columns)
+torch.manual_seed(8)
+weights = {
+    factor_name(entry.name, name): torch.randn(shape) / 5
+    for entry in manifest.findings
+    if not entry.is_class_set
+    for name, shape in factor_shapes(rows * columns, 16).items()
+}
+save_file(weights, out.with_suffix(".safetensors"))
+entries, tensors = read_factor(out.with_suffix(".safetensors"), manifest)
+out.mkdir()
+write_bundle(
+    {**load_file(source / "model.safetensors"), **tensors},
+    replace(manifest, factor=entries),
+    load_file(source / "prompts.safetensors"),
+    source / "tokenizer",
+    out,
+)
+"""
+
+pytestmark = pytest.mark.timeout(600)
+
+
+class Results:
+    """What the archive got back for the film study, by SOP class."""
+
+    def __init__(self, site: Site, uid: str) -> None:
+        every = [pydicom.dcmread(BytesIO(content)) for content in site.archive.instances(uid)]
+        self.by_class = {
+            kind: [one for one in every if one.SOPClassUID == kind] for kind in (SR, SEG, SC)
+        }
+        self.document = json.loads(site.dossier(uid)["analyses"][-1]["findings"])
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def results(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, bundle: Path
+) -> Iterator[tuple[str, Results]]:
+    """The study of the demonstration, analysed with and without Mammo-FActOR weights."""
+    folder = tmp_path_factory.mktemp("method")
+    used = bundle
+    if METHODS[request.param] == "Mammo-FActOR":
+        used = folder / "bundle"
+        subprocess.run(
+            [sys.executable, "-c", WITH_FACTOR, str(bundle), str(used)], check=True, timeout=120
+        )
+    site = Site(folder, used)
+    sent = datasets_of(FILM)
+    with running(site, "archive", "broker", "node", "worker"):
+        assert all_stored(send(sent, site.node_port))
+        site.wait_for_condition(sent[0].StudyInstanceUID, "delivered")
+        yield request.param, Results(site, sent[0].StudyInstanceUID)
+
+
+def values_under(dataset: Dataset, keyword: str) -> set[str]:
+    """Return the code values of every sequence of this keyword, at any depth."""
+    found = set()
+    for element in dataset.iterall():
+        if element.keyword == keyword:
+            found |= {item.CodeValue for item in element.value}
+    return found
+
+
+def test_study_has_regions(results: tuple[str, Results]) -> None:
+    code, found = results
+
+    methods = {
+        finding["method"]
+        for image in found.document["images"]
+        for finding in image["findings"]
+        if finding["regions"]
+    }
+
+    assert methods == {{"130401": "factor", "130402": "cam"}[code]}
+
+
+def test_report_names_the_method(results: tuple[str, Results]) -> None:
+    code, found = results
+    (report,) = found.by_class[SR]
+
+    methods = {
+        item.ConceptCodeSequence[0].CodeValue
+        for item in contents_of(report)
+        if item.ConceptNameCodeSequence[0].CodeValue == "370129005"
+    }
+
+    assert methods == {code}
+    texts = [item.get("TextValue", "") for item in contents_of(report)]
+    assert any(text.endswith(f"region by {METHODS[code]}") for text in texts)
+
+
+def contents_of(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence", ()):
+        yield child
+        yield from contents_of(child)
+
+
+def test_segmentations_name_the_method(results: tuple[str, Results]) -> None:
+    code, found = results
+
+    for segmentation in found.by_class[SEG]:
+        assert values_under(segmentation, "AlgorithmNameCodeSequence") == {code}
+        for segment in segmentation.SegmentSequence:
+            assert segment.SegmentDescription == f"Region by {METHODS[code]}"
+    assert found.by_class[SEG]
+
+
+def test_pictures_of_regions_name_the_method(results: tuple[str, Results]) -> None:
+    code, found = results
+    with_region = {
+        image["sop_instance_uid"]
+        for image in found.document["images"]
+        if any(finding["regions"] for finding in image["findings"])
+    }
+
+    for picture in found.by_class[SC]:
+        shown = picture.SourceImageSequence[0].ReferencedSOPInstanceUID in with_region
+        assert values_under(picture, "DerivationCodeSequence") == ({code} if shown else set())
+        named = f"Regions by {METHODS[code]}" in picture.DerivationDescription
+        assert named == shown
+    assert with_region

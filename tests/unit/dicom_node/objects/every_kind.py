@@ -1,0 +1,201 @@
+"""Every kind of object of every kind of study, as files, for readers that are not ours."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from objects_factory import (
+    NEGATIVE,
+    finding,
+    heatmap_of,
+    image_of,
+    mammogram,
+    marker_mask,
+    results_of,
+    standard_views,
+)
+from pydicom.dataset import Dataset
+from pydicom.uid import BreastTomosynthesisImageStorage
+
+from dicom_node.objects.cad_options import CadOptions
+from dicom_node.objects.legacy_codes import CodingScheme
+from dicom_node.objects.measurement_report import COMPREHENSIVE_SR
+from dicom_node.objects.overlay import PictureStyle
+from dicom_node.objects.pixel_encoding import Compression, PictureForm
+from dicom_node.objects.profiles import Profile
+from dicom_node.objects.results import ResultObject
+from dicom_node.objects.uids import ResultKind, uid_of
+from mammoclip_core.findings import (
+    BreastFindings,
+    Finding,
+    FindingSource,
+    ImageStatus,
+    LocalisationMethod,
+    Region,
+)
+
+EVERY_KIND = Profile(objects=frozenset(ResultKind))
+COMPRESSED = (
+    Profile(
+        objects=EVERY_KIND.objects,
+        report_sop_class_uid=COMPREHENSIVE_SR,
+        cad=CadOptions(coding=CodingScheme.SRT),
+        form=PictureForm(style=PictureStyle.GREY, compression=Compression.RLE),
+    ),
+    Profile(objects=EVERY_KIND.objects, form=PictureForm(compression=Compression.JPEG)),
+)
+_MARK = finding(marker_mask(60, 150))
+_BREAST = BreastFindings(laterality="L", findings=(finding(), NEGATIVE), density="C")
+
+
+def tomosynthesis(
+    laterality: str = "L", view: str = "MLO", frames: int = 5, **attributes: Any
+) -> Dataset:
+    """Return the header of a tomosynthesis stack whose frames lie one behind the other."""
+    dataset = mammogram(
+        view,
+        laterality,
+        SOPClassUID=BreastTomosynthesisImageStorage,
+        NumberOfFrames=frames,
+        FrameOfReferenceUID=uid_of("test", "frame of reference", laterality, view),
+        **attributes,
+    )
+    del dataset.ImagerPixelSpacing
+    shared, orientation, measures = Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+    measures.PixelSpacing, measures.SliceThickness = [0.1, 0.1], 1.0
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = []
+    for number in range(frames):
+        position, group = Dataset(), Dataset()
+        position.ImagePositionPatient = [float(number), 0.0, 0.0]
+        group.PlanePositionSequence = [position]
+        dataset.PerFrameFunctionalGroupsSequence.append(group)
+    return dataset
+
+
+def boxed(left: float, top: float, right: float, bottom: float, score: float = 0.71) -> Finding:
+    """Return a finding of a detector, whose outline is its box."""
+    return Finding(
+        name="mass",
+        code="SCT|4147007|Mass",
+        score=score,
+        calibrated=False,
+        above_threshold=True,
+        source=FindingSource.DETECTOR,
+        method=LocalisationMethod.BOX,
+        regions=(
+            Region(
+                outline=((left, top), (right, top), (right, bottom), (left, bottom)),
+                box=(left, top, right, bottom),
+                area_pixels=round((right - left) * (bottom - top)),
+                peak=((left + right) / 2, (top + bottom) / 2),
+                activation=score,
+            ),
+        ),
+    )
+
+
+def _one(*findings: Finding, **attributes: Any) -> tuple[ResultObject, ...]:
+    dataset = mammogram(**attributes)
+    return results_of(
+        (dataset, image_of(dataset, *(findings or (_MARK,)))),
+        heatmaps=(heatmap_of(dataset, 70.0, 170.0),),
+        breasts=(_BREAST,),
+        profiles=(EVERY_KIND,),
+    )
+
+
+def _many() -> tuple[ResultObject, ...]:
+    return _one(
+        finding(marker_mask(20, 120), marker_mask(90, 200)),
+        finding(
+            marker_mask(40, 230),
+            name="suspicious_calcification",
+            code="SCT|129769006|Calcification Cluster",
+            score=0.4,
+            above_threshold=False,
+        ),
+        finding(name="malignancy", code="SCT|1|Malignant", score=0.7, calibrated=True),
+    )
+
+
+def _four_views(*, failed: bool = False) -> tuple[ResultObject, ...]:
+    pairs = []
+    for side, view in standard_views():
+        dataset = mammogram(view, side)
+        image = image_of(dataset, finding(marker_mask(130, 150)))
+        if failed and (side, view) == ("L", "MLO"):
+            image = image_of(dataset, status=ImageStatus.FAILED, reason="no pixels – cut off")
+        pairs.append((dataset, image))
+    return results_of(*pairs, profiles=(EVERY_KIND,))
+
+
+def _tomosynthesis() -> tuple[ResultObject, ...]:
+    dataset = tomosynthesis()
+    calcification = finding(
+        marker_mask(90, 190),
+        name="suspicious_calcification",
+        code="SCT|129769006|Calcification Cluster",
+    )
+    image = image_of(dataset, replace(_MARK, frame=3), replace(calcification, frame=5))
+    heatmaps = (
+        replace(heatmap_of(dataset, 70.0, 170.0), frame=3),
+        replace(heatmap_of(dataset, 100.0, 200.0, "suspicious_calcification"), frame=5),
+    )
+    return results_of((dataset, replace(image, frame=3)), heatmaps=heatmaps, profiles=(EVERY_KIND,))
+
+
+def _compressed() -> tuple[ResultObject, ...]:
+    dataset = mammogram(
+        LossyImageCompression="01",
+        LossyImageCompressionRatio=11.5,
+        LossyImageCompressionMethod="ISO_10918_1",
+    )
+    return results_of((dataset, image_of(dataset, _MARK)), profiles=COMPRESSED)
+
+
+STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
+    "no finding": lambda: _one(NEGATIVE),
+    "one finding": _one,
+    "many findings": _many,
+    "four views": _four_views,
+    "failed image": lambda: _four_views(failed=True),
+    "MONOCHROME1": lambda: _one(photometric="MONOCHROME1"),
+    "flipped field of view": lambda: _one(
+        laterality="L",
+        PatientOrientation=["P", "FR"],
+        FieldOfViewHorizontalFlip="YES",
+        FieldOfViewRotation=180,
+        FieldOfViewOrigin=[0.0, 0.0],
+    ),
+    "Japanese name": lambda: _one(
+        name="Yamada^Hanako=山田^花子=やまだ^はなこ", charset=["", "ISO 2022 IR 87"]
+    ),
+    "Korean name": lambda: _one(
+        name="Hong^Gildong=洪^吉洞=홍^길동", charset=["", "ISO 2022 IR 149"]
+    ),
+    "Chinese name": lambda: _one(name="Wang^XiaoDong=王^小东", charset="GB18030"),
+    "Cyrillic name": lambda: _one(name="Иванова^Анна", charset="ISO_IR 144"),
+    "tomosynthesis": _tomosynthesis,
+    "detector box": lambda: _one(boxed(60.0, 150.0, 100.0, 198.0)),
+    "compressed pictures": _compressed,
+    "header without ViewCodeSequence": lambda: _one(without=("ViewCodeSequence",)),
+    "header without Type 2 attributes": lambda: _one(
+        without=(
+            *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate"),
+            *("StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName"),
+            *("PatientOrientation", "ImagerPixelSpacing", "LossyImageCompression"),
+            *("WindowCenter", "WindowWidth"),
+        )
+    ),
+}
+"""What the result objects are made of, from the most common to the oddest."""
+
+
+@cache
+def objects_of(study: str) -> tuple[ResultObject, ...]:
+    """Build the objects of one of the studies, once."""
+    return STUDIES[study]()

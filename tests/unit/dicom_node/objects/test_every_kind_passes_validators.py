@@ -1,0 +1,87 @@
+"""Every kind of object of every kind of study passes every validator that there is for it."""
+
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from every_kind import STUDIES, objects_of
+from services import require_program
+from sr_reading import drawn_tree
+from validators import dciodvfy_errors, dump_of_report, report_template_complaints
+
+from dicom_node.objects.structure import complaints_about
+from dicom_node.objects.uids import REPORTS, ResultKind
+
+pytestmark = pytest.mark.validators
+
+NOT_EXPLAINED = re.compile(
+    r"^Error: Template 1410 .* within 1\.10\.[23]: .*: Missing conditional content item$"
+)
+"""Of two groups without coordinates behind a single region: see docs/validator_messages.md."""
+
+TEMPLATES = {
+    ResultKind.MEASUREMENT_REPORT: "TID_1500 (MeasurementReport)",
+    ResultKind.CAD_REPORT: "TID_4000 (MammographyCADDocumentRoot)",
+}
+
+
+def saved(study: str, folder: Path) -> dict[Path, ResultKind]:
+    files = {}
+    for number, result in enumerate(objects_of(study)):
+        file = folder / f"{number:02d}-{result.kind}.dcm"
+        result.dataset.save_as(file, enforce_file_format=True)
+        files[file] = result.kind
+    return files
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_object_passes_dciodvfy(study: str, tmp_path: Path) -> None:
+    found = {file.name: dciodvfy_errors(file) for file in saved(study, tmp_path)}
+
+    assert found == {name: [] for name in found}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_object_passes_our_own_checks(study: str) -> None:
+    found = {result.kind: complaints_about(result.dataset) for result in objects_of(study)}
+
+    assert found == {kind: [] for kind in found}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_two_other_readers_follow_every_report(study: str, tmp_path: Path) -> None:
+    for file, kind in saved(study, tmp_path).items():
+        if kind in REPORTS:
+            assert "Report" in dump_of_report(file)
+            subprocess.run([require_program("dcsrdump"), file], capture_output=True, check=True)
+
+
+def unexpected_complaints(report: tuple[Path, str]) -> list[str]:
+    complaints = report_template_complaints(*report)
+    return [line for line in complaints if not NOT_EXPLAINED.match(line)]
+
+
+@pytest.mark.timeout(900)
+def test_every_report_follows_its_template_row_by_row(tmp_path: Path) -> None:
+    """The validator takes 10 s a report: of those with the same tree it is shown one."""
+    different: dict[tuple[str, ...], tuple[Path, str]] = {}
+    for study in STUDIES:
+        for number, result in enumerate(objects_of(study)):
+            if result.kind in REPORTS:
+                file = tmp_path / f"{study.replace(' ', '-')}-{number}.dcm"
+                result.dataset.save_as(file, enforce_file_format=True)
+                different.setdefault(
+                    tuple(drawn_tree(result.dataset)), (file, TEMPLATES[result.kind])
+                )
+
+    with ThreadPoolExecutor(2) as pool:
+        complaints = pool.map(unexpected_complaints, different.values())
+        found = dict(zip((file.name for file, _ in different.values()), complaints, strict=True))
+
+    assert found == {name: [] for name in found}
+
+
+def test_the_objects_are_of_every_kind() -> None:
+    assert {result.kind for study in STUDIES for result in objects_of(study)} == set(ResultKind)

@@ -1,0 +1,216 @@
+"""The clinical path: pydicom as the second opinion on values, marks as that on places."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from core_factory import WriteInstance, breast
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+from mammoclip_core.clinical import breast_mask, clinical_crop
+from mammoclip_core.grayscale import to_display
+from mammoclip_core.manifest import Preprocessing
+from mammoclip_core.pixels import read_pixels
+from mammoclip_core.preprocessing import prepare
+from mammoclip_core.stored_image import DisplayHeader, StoredImage
+
+CLINICAL = Preprocessing(mode="clinical", rows=380, columns=228, mean=0.3089279, std=0.2505355)
+VALUES = breast(90, 74, seed=1)
+
+
+def table(first: int, bits: int = 12) -> Dataset:
+    item = Dataset()
+    item.LUTDescriptor = [4096, first, bits]
+    entries = (np.linspace(0, 1, 4096) ** 2 * ((1 << bits) - 1)).astype("<u2")
+    item.LUTData = entries.tobytes()
+    item["LUTData"].VR = "OW"
+    item.ModalityLUTType = "US"
+    return item
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID", None])
+@pytest.mark.parametrize("signed", [False, True])
+def test_window_shows_what_pydicom_shows(
+    write_instance: WriteInstance, function: str | None, signed: bool
+) -> None:
+    values = VALUES.astype(np.int16) - 2048 if signed else VALUES
+    changes = {"RescaleSlope": 1.5, "RescaleIntercept": -100}
+    path = write_instance(
+        values, WindowCenter=900, WindowWidth=2500, VOILUTFunction=function or "LINEAR", **changes
+    )
+
+    shown = to_display(read_pixels(path))
+
+    dataset = pydicom.dcmread(path)
+    expected = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
+    low = -2048 * 1.5 - 100 if signed else -100
+    share = (expected - low) / (4095 * 1.5)
+    np.testing.assert_allclose(shown / 65535, share, atol=2e-5)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_tables_show_what_pydicom_shows(write_instance: WriteInstance, bits: int) -> None:
+    path = write_instance(VALUES, VOILUTSequence=[table(0, bits)])
+
+    shown = to_display(read_pixels(path))
+
+    dataset = pydicom.dcmread(path)
+    expected = apply_voi_lut(dataset.pixel_array, dataset) / ((1 << bits) - 1)
+    np.testing.assert_allclose(shown / 65535, expected, atol=2e-5)
+
+
+def test_modality_table_goes_before_the_window(write_instance: WriteInstance) -> None:
+    path = write_instance(
+        VALUES, ModalityLUTSequence=[table(0, 16)], WindowCenter=20000, WindowWidth=30000
+    )
+
+    shown = to_display(read_pixels(path))
+
+    dataset = pydicom.dcmread(path)
+    modality = apply_modality_lut(dataset.pixel_array, dataset).astype(float)
+    expected = np.clip((modality - 19999.5) / 29999 + 0.5, 0, 1)
+    np.testing.assert_allclose(shown / 65535, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"PhotometricInterpretation": "MONOCHROME1"},
+        {"PresentationLUTShape": "INVERSE"},
+        {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"},
+    ],
+)
+def test_inverted_image_is_shown_air_dark(
+    write_instance: WriteInstance, changes: dict[str, Any]
+) -> None:
+    shown = to_display(read_pixels(write_instance(4095 - VALUES, **changes)))
+
+    np.testing.assert_array_equal(shown, to_display(read_pixels(write_instance(VALUES))))
+
+
+@pytest.mark.parametrize(("limit", "gone"), [(None, {4095}), (4000, set(range(4000, 4096)))])
+def test_padding_is_air_and_no_measurement(
+    write_instance: WriteInstance, limit: int | None, gone: set[int]
+) -> None:
+    values = VALUES.copy()
+    values[:20], values[20:30] = 4095, 4001
+    changes = {} if limit is None else {"PixelPaddingRangeLimit": limit}
+    path = write_instance(values, PixelPaddingValue=4095, **changes)
+
+    shown = to_display(read_pixels(path))
+
+    assert (shown[np.isin(values, list(gone))] == 0).all()
+    assert shown.max() == 65535
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"WindowCenter": 2048, "WindowWidth": 0},
+        {"WindowCenter": 90000, "WindowWidth": 10},
+        {"WindowCenter": 2048},
+        {"VOILUTSequence": [Dataset()]},
+    ],
+)
+def test_window_that_cannot_be_applied_is_left_out(
+    write_instance: WriteInstance, changes: dict[str, Any]
+) -> None:
+    shown = to_display(read_pixels(write_instance(VALUES, **changes)))
+
+    assert (shown.min(), shown.max()) == (0, 65535)
+
+
+def with_label(rows: int = 800, columns: int = 640) -> np.ndarray[Any, Any]:
+    values = breast(rows, columns) // 2 + 20
+    values[40:110, 500:610] = 4000
+    return values
+
+
+def stored(values: np.ndarray[Any, Any], **display: Any) -> StoredImage:
+    return StoredImage(
+        sop_instance_uid="1.2.3",
+        values=values,
+        photometric_interpretation="MONOCHROME2",
+        display=DisplayHeader(**display),
+    )
+
+
+def test_label_beside_the_breast_is_left_out() -> None:
+    crop, (left, top, right, bottom) = clinical_crop(stored(with_label()))
+
+    assert left == 0
+    assert right < 500 + 110
+    assert crop.shape == (bottom - top, right - left)
+    assert crop.max() < 65535 * 0.7
+
+
+def test_implant_stays_with_its_breast() -> None:
+    plain = breast(800, 640) // 4 + 20
+    implant = plain.copy()
+    row, column = np.mgrid[0:800, 0:640]
+    implant[((row - 400) / 200) ** 2 + (column / 180) ** 2 < 1] = 4000
+
+    boxes = [clinical_crop(stored(values))[1] for values in (plain, implant)]
+
+    np.testing.assert_allclose(boxes[0], boxes[1], atol=45)
+
+
+def test_image_without_air_is_kept_whole() -> None:
+    values = np.random.default_rng(0).integers(0, 4000, (300, 200)).astype(np.uint16)
+
+    assert clinical_crop(stored(values))[1] in {(0, 0, 200, 300)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(120, 680), st.integers(60, 300), st.booleans())
+def test_mark_is_found_in_the_source_within_half_a_pixel(row: int, column: int, flip: bool) -> None:
+    values = np.full((800, 480), 10, np.uint16)
+    values[40:760, :400] = np.random.default_rng(0).integers(1000, 1100, (720, 400))
+    values[row - 9 : row + 9, column - 9 : column + 9] = 4000
+    mark = (float(column), float(row))
+    if flip:
+        values, mark = values[:, ::-1].copy(), (480.0 - column, float(row))
+
+    prepared = prepare(stored(values), BIG)
+
+    rows, columns = np.nonzero(prepared.values > prepared.values.max() - 0.5)
+    centre = np.array([[columns.mean() + 0.5, rows.mean() + 0.5]])
+    np.testing.assert_allclose(prepared.geometry.to_source(centre)[0], mark, atol=0.5)
+
+
+BIG = Preprocessing(mode="clinical", rows=1520, columns=912, mean=0.3, std=0.25)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "four_views/RCC.dcm",
+        "four_views/LMLO.dcm",
+        "full_field/LCC.dcm",
+        "full_field/RCC.dcm",
+        "MG1_J2KI.dcm",
+        "open/malignant_four_views/RMLO.dcm",
+        "open/film_headers_as_published/LCC.dcm",
+    ],
+)
+def test_real_breast_is_found(test_data: Path, name: str) -> None:
+    image = read_pixels(test_data / name)
+    picture = to_display(image)
+
+    crop, (left, top, right, bottom) = clinical_crop(image)
+
+    assert (right - left) * (bottom - top) > 0.15 * picture.size
+    assert int(crop.astype(np.int64).sum()) > 0.7 * int(picture.astype(np.int64).sum())
+    assert prepare(image, CLINICAL).values.shape == (380, 228)
+
+
+def test_breast_and_others_do_not_overlap() -> None:
+    mask, others = breast_mask(to_display(stored(with_label())))
+
+    assert others.any()
+    assert not (mask & others).any()

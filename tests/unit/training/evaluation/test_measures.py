@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from training.evaluation.intervals import bootstrap
+from training.evaluation.localisation import (
+    Detections,
+    best_overlap,
+    mean_average_precision,
+    overlaps,
+    points_inside,
+)
+from training.evaluation.measures import (
+    auroc,
+    average_precision,
+    balanced_accuracy,
+    expected_calibration_error,
+    macro_f1,
+    quadratic_kappa,
+    retrieval,
+)
+from training.evaluation.operating_points import (
+    at_threshold,
+    threshold_for_sensitivity,
+    threshold_for_specificity,
+)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=40))
+def test_auroc_is_the_librarys_with_ties(cases):
+    labels, scores = np.array(cases, dtype=int).T
+    if labels.min() == labels.max():
+        assert np.isnan(auroc(labels, scores))
+    else:
+        assert auroc(labels, scores) == pytest.approx(roc_auc_score(labels, scores))
+
+
+def test_nothing_is_claimed_without_a_positive():
+    assert np.isnan(average_precision([0, 0], [0.2, 0.1]))
+    assert str(bootstrap(auroc, [0, 0], [0.1, 0.2])) == "–"
+
+
+def test_always_the_commonest_density_earns_a_quarter():
+    truth = np.repeat([0, 1, 2, 3], [5, 95, 765, 135])
+    answer = np.full_like(truth, 2)
+    assert balanced_accuracy(truth, answer) == 0.25
+    assert quadratic_kappa(truth, answer, range(4)) == pytest.approx(0, abs=1e-12)
+    assert macro_f1(truth, answer, range(4)) < 0.25
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
+def test_balanced_accuracy_is_the_librarys(cases):
+    truth, answer = np.array(cases).T
+    if set(answer) <= set(truth) and len(set(truth)) > 1:
+        assert balanced_accuracy(truth, answer) == pytest.approx(
+            balanced_accuracy_score(truth, answer)
+        )
+
+
+def test_calibration_error_sees_overconfidence():
+    generator = np.random.default_rng(1)
+    said = generator.random(20_000)
+    labels = generator.random(20_000) < said
+    assert expected_calibration_error(labels, said) < 0.02
+    assert expected_calibration_error(labels, np.round(said)) > 0.2
+
+
+def test_retrieval_counts_a_tie_against_the_model():
+    assert retrieval(np.eye(4), range(4)) == {
+        "recall@1": 1,
+        "recall@5": 1,
+        "recall@10": 1,
+        "recall@15": 1,
+        "mean_rank": 1,
+    }
+    assert retrieval(np.ones((4, 4)), range(4), (1,)) == {"recall@1": 0, "mean_rank": 4}
+
+
+def test_interval_widens_when_images_of_a_patient_are_equal():
+    generator = np.random.default_rng(3)
+    labels = np.repeat(generator.random(60) < 0.5, 4)
+    scores = np.repeat(generator.random(60), 4) + labels * 0.3
+    singly = bootstrap(auroc, labels, scores, repeats=300)
+    grouped = bootstrap(auroc, labels, scores, groups=np.repeat(np.arange(60), 4), repeats=300)
+    assert grouped.value == singly.value
+    assert grouped.high - grouped.low > 1.5 * (singly.high - singly.low)
+    assert grouped.low < grouped.value < grouped.high
+
+
+def test_interval_refuses_columns_of_different_length():
+    with pytest.raises(ValueError, match="3"):
+        bootstrap(auroc, [0, 1, 1], [0.1, 0.2])
+
+
+BOX = np.array([[0.0, 0, 10, 10]])
+
+
+def test_overlap_adds_no_pixel():
+    assert overlaps(BOX, np.array([[5.0, 0, 15, 10]]))[0, 0] == pytest.approx(1 / 3)
+    assert overlaps(BOX, np.array([[10.0, 0, 20, 10]]))[0, 0] == 0
+    assert overlaps(BOX, np.empty((0, 4))).shape == (1, 0)
+
+
+def _found(boxes, scores, truth):
+    return Detections(
+        boxes=np.reshape(np.asarray(boxes, float), (-1, 4)),
+        scores=np.asarray(scores, float),
+        truth=np.reshape(np.asarray(truth, float), (-1, 4)),
+    )
+
+
+def test_second_box_on_the_same_truth_is_wrong():
+    one = _found([[0, 0, 10, 10], [0, 0, 10, 10]], [0.9, 0.8], BOX)
+    assert mean_average_precision([one], 0.5) == 1.0
+    other = _found([[50, 50, 60, 60], [0, 0, 10, 10]], [0.9, 0.8], BOX)
+    assert mean_average_precision([other], 0.5) == pytest.approx(0.5)
+
+
+def test_images_without_the_finding_lower_the_precision():
+    hit = _found([[0, 0, 10, 10]], [0.5], BOX)
+    clean = _found([[0, 0, 10, 10]], [0.9], [])
+    assert mean_average_precision([hit], 0.5) == 1.0
+    assert mean_average_precision([hit, clean], 0.5) == pytest.approx(0.5)
+    assert mean_average_precision([hit, clean], 0.5, score_cut=0.95) == 0.0
+    assert np.isnan(mean_average_precision([clean], 0.5))
+
+
+def test_pointing_game_and_best_overlap():
+    heat = np.zeros((20, 30))
+    heat[5, 12] = 1
+    assert points_inside(heat, np.array([[12.0, 5, 13, 6]]))
+    assert not points_inside(heat, np.array([[14.0, 5, 16, 6]]))
+    assert points_inside(heat, np.array([[14.0, 5, 16, 6]]), tolerance=2)
+    assert best_overlap(np.empty((0, 4)), BOX) == 0
+    assert best_overlap(BOX, BOX) == 1
+
+
+@given(st.data())
+def test_thresholds_keep_what_was_wished(data):
+    scores = data.draw(st.lists(st.integers(0, 9), min_size=4, max_size=40))
+    labels = [
+        0,
+        1,
+        *data.draw(st.lists(st.booleans(), min_size=len(scores) - 2, max_size=len(scores) - 2)),
+    ]
+    wished = data.draw(st.floats(0.01, 1))
+    assert threshold_for_sensitivity(labels, scores, wished).sensitivity >= wished - 1e-9
+    assert threshold_for_specificity(labels, scores, wished).specificity >= wished - 1e-9
+
+
+def test_operating_point_has_intervals_and_needs_both_classes():
+    point = at_threshold([1] * 20 + [0] * 20, [0.9] * 19 + [0.1] + [0.2] * 20, 0.5)
+    assert (point.sensitivity, point.specificity) == (0.95, 1.0)
+    low, high = point.sensitivity_interval
+    assert 0.7 < low < 0.95 < high < 1
+    with pytest.raises(ValueError, match="positives and negatives"):
+        at_threshold([1, 1], [0.1, 0.2], 0.5)
+    with pytest.raises(ValueError, match="wished"):
+        threshold_for_sensitivity([0, 1], [0.1, 0.2], 0)

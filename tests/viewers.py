@@ -1,0 +1,183 @@
+"""A real viewer for tests: OHIF in a headless browser, before an archive, from one origin."""
+
+import base64
+import hashlib
+import http.client
+import json
+import shutil
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from services import Orthanc, missing, require_program
+
+OHIF: Final = "@ohif/app@3.13.2"
+OHIF_SHA512: Final = (
+    "WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="
+)
+"""The integrity that the registry names; checked again before anything of the file is used."""
+
+CACHE: Final = Path(__file__).parents[1] / ".test" / "ohif"
+
+CONFIGURATION: Final = {
+    "routerBasename": None,
+    "extensions": [],
+    "modes": [],
+    "customizationService": {},
+    "showStudyList": True,
+    "maxNumberOfWebWorkers": 2,
+    "showWarningMessageForCrossOrigin": False,
+    "showCPUFallbackMessage": False,
+    "strictZSpacingForVolumeViewport": True,
+    "groupEnabledModesFirst": True,
+    "investigationalUseDialog": {"option": "never"},
+    "defaultDataSourceName": "archive",
+    "dataSources": [
+        {
+            "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
+            "sourceName": "archive",
+            "configuration": {
+                "friendlyName": "Archive",
+                "name": "archive",
+                "wadoUriRoot": "/wado",
+                "qidoRoot": "/dicom-web",
+                "wadoRoot": "/dicom-web",
+                "qidoSupportsIncludeField": True,
+                "supportsReject": False,
+                "supportsStow": True,
+                "supportsFuzzyMatching": False,
+                "supportsWildcard": True,
+                "imageRendering": "wadors",
+                "thumbnailRendering": "wadors",
+                # With lazy load a segmentation may be laid over the first image of the series.
+                "enableStudyLazyLoad": False,
+                "dicomUploadEnabled": False,
+                "singlepart": "bulkdata,video",
+                "bulkDataURI": {"enabled": True, "relativeResolution": "studies"},
+                "omitQuotationForMultipartRequest": True,
+            },
+        }
+    ],
+}
+
+_PASSED_ON: Final = ("/dicom-web/", "/wado")
+_OF_THE_CONNECTION: Final = {"connection", "keep-alive", "transfer-encoding", "accept-encoding"}
+_TYPES: Final = {
+    ".css": "text/css",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+}
+
+
+def require_ohif() -> Path:
+    """Return the folder of the built viewer; fetched once into an ignored folder of the project."""
+    built = CACHE / "package" / "dist"
+    if not (built / "index.html").exists():
+        _fetch_ohif()
+    return built
+
+
+def _fetch_ohif() -> None:
+    npm = require_program("npm")
+    shutil.rmtree(CACHE, ignore_errors=True)
+    CACHE.mkdir(parents=True)
+    command = [npm, "pack", "--silent", OHIF]
+    done = subprocess.run(
+        command, cwd=CACHE, capture_output=True, text=True, check=False, timeout=240
+    )
+    if done.returncode != 0:
+        missing(f"{OHIF} could not be fetched: {done.stderr.strip()[-300:]}")
+    (archive,) = CACHE.glob("*.tgz")
+    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    assert digest == OHIF_SHA512, f"{OHIF} is not the file that is expected"
+    with tarfile.open(archive) as content:
+        content.extractall(CACHE, filter="data")
+    archive.unlink()
+
+
+@contextmanager
+def ohif_before(archive: Orthanc) -> Iterator[str]:
+    """Serve the viewer and the archive's DICOMweb from one origin; yields its address."""
+    built = require_ohif()
+
+    class Handler(_OneOrigin):
+        folder = built
+        archive_port = archive.http_port
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _OneOrigin(BaseHTTPRequestHandler):
+    """Files of the viewer, its settings, and everything else from the archive."""
+
+    protocol_version = "HTTP/1.1"
+    folder: Path
+    archive_port: int
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if path.startswith(_PASSED_ON):
+            self._pass_on()
+        elif path == "/app-config.js":
+            self._answer(f"window.config = {json.dumps(CONFIGURATION)};".encode(), ".js")
+        else:
+            self._answer_file(path)
+
+    def do_POST(self) -> None:
+        self._pass_on()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: what the browser saw is what the tests look at."""
+
+    def _answer_file(self, path: str) -> None:
+        file = (self.folder / path.lstrip("/")).resolve()
+        if not file.is_relative_to(self.folder.resolve()) or not file.is_file():
+            file = self.folder / "index.html"  # the viewer's own routes
+        self._answer(file.read_bytes(), file.suffix)
+
+    def _answer(self, content: bytes, suffix: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", _TYPES.get(suffix, "application/octet-stream"))
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {
+            name: value
+            for name, value in self.headers.items()
+            if name.lower() not in _OF_THE_CONNECTION
+        }
+        connection = http.client.HTTPConnection("127.0.0.1", self.archive_port, timeout=60)
+        try:
+            connection.request(self.command, self.path, body or None, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in {*_OF_THE_CONNECTION, "content-length"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)

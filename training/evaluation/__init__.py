@@ -1,0 +1,1 @@
+"""How good a model is: measures with intervals, the published figures beside ours, plots."""

@@ -1,0 +1,124 @@
+"""How well boxes and heatmaps meet the truth: overlap, average precision, pointing game."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Boxes = NDArray[np.float64]
+"""(N, 4): left, top, right, bottom, in pixels, right and bottom being outside."""
+
+MOST_DETECTIONS: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detections:
+    """What a model found on one image, and what is there.
+
+    Attributes
+    ----------
+    boxes : (N, 4)
+    scores : (N,)
+    truth : (M, 4); M is 0 on an image without the finding
+    """
+
+    boxes: Boxes
+    scores: NDArray[np.float64]
+    truth: Boxes
+
+
+def overlaps(first: Boxes, second: Boxes) -> NDArray[np.float64]:
+    """Return the intersection over union of each pair, (N, M), 0 to 1; no +1 pixel is added."""
+    if not len(first) or not len(second):
+        return np.zeros((len(first), len(second)))
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    union = _areas(first)[:, None] + _areas(second)[None, :] - shared
+    share: Boxes = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return share
+
+
+def mean_average_precision(
+    images: Sequence[Detections],
+    threshold: float,
+    *,
+    score_cut: float = 0.0,
+    most: int = MOST_DETECTIONS,
+) -> float:
+    """Return the average precision of one class over all images, by the envelope of the curve.
+
+    As the published detector is judged: on each image at most 100 boxes, best first; a box is
+    right if its best truth overlaps it at least by the threshold and is not taken yet.
+
+    Parameters
+    ----------
+    threshold : smallest intersection over union that counts
+    score_cut : boxes that score less are not counted
+    most : boxes counted on one image
+
+    Returns
+    -------
+    float
+        0 to 1; NaN where no image has a truth.
+    """
+    wanted = sum(len(image.truth) for image in images)
+    if wanted == 0:
+        return float("nan")
+    scores: list[float] = []
+    right: list[bool] = []
+    for image in images:
+        taken: set[int] = set()
+        order = np.argsort(-image.scores, kind="stable")[:most]
+        table = overlaps(image.boxes, image.truth)
+        for index in order:
+            if image.scores[index] < score_cut:
+                break
+            best = int(np.argmax(table[index])) if len(image.truth) else -1
+            hit = best >= 0 and table[index, best] >= threshold and best not in taken
+            if hit:
+                taken.add(best)
+            scores.append(float(image.scores[index]))
+            right.append(bool(hit))
+    if not scores:
+        return 0.0
+    hits = np.asarray(right)[np.argsort(-np.asarray(scores), kind="stable")]
+    true = np.cumsum(hits)
+    recall = np.concatenate([[0.0], true / wanted, [1.0]])
+    precision = np.concatenate([[0.0], true / np.arange(1, hits.size + 1), [0.0]])
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall) * envelope[1:]))
+
+
+def best_overlap(found: Boxes, truth: Boxes) -> float:
+    """Return the mean, over the true boxes, of the best overlap that a found box has with each.
+
+    NaN without a true box; 0 where nothing is found.
+    """
+    if not len(truth):
+        return float("nan")
+    if not len(found):
+        return 0.0
+    return float(overlaps(found, truth).max(axis=0).mean())
+
+
+def points_inside(heatmap: NDArray[np.floating], boxes: Boxes, tolerance: float = 0.0) -> bool:
+    """Tell whether a heatmap's highest pixel lies in one of the boxes: the pointing game.
+
+    Parameters
+    ----------
+    heatmap : (rows, columns), on the boxes' grid
+    tolerance : pixels by which boxes are widened on each side
+    """
+    row, column = np.unravel_index(int(np.argmax(heatmap)), heatmap.shape)
+    x, y = float(column) + 0.5, float(row) + 0.5
+    grown = boxes + np.array([-tolerance, -tolerance, tolerance, tolerance])
+    return bool(
+        np.any((grown[:, 0] <= x) & (x <= grown[:, 2]) & (grown[:, 1] <= y) & (y <= grown[:, 3]))
+    )
+
+
+def _areas(boxes: Boxes) -> NDArray[np.float64]:
+    return np.clip(boxes[:, 2] - boxes[:, 0], 0, None) * np.clip(boxes[:, 3] - boxes[:, 1], 0, None)

@@ -1,0 +1,90 @@
+"""ROC, precision-recall and calibration curves as PNG files."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from training.evaluation.measures import (
+    auroc,
+    average_precision,
+    calibration_bins,
+    expected_calibration_error,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Curves = Mapping[str, tuple[NDArray[np.generic], NDArray[np.generic]]]
+"""By name: labels (N,) of 0 or 1, and scores (N,)."""
+
+_DOTS_PER_INCH: Final = 110
+_SIDE: Final = 4.6
+
+
+def write_plots(curves: Curves, folder: Path, *, probabilities: bool = True) -> list[Path]:
+    """Write ``roc.png``, ``precision-recall.png`` and, of probabilities, ``calibration.png``.
+
+    What has only one class has no curve and is left out; where nothing is left, nothing is
+    written.
+
+    Parameters
+    ----------
+    probabilities : the scores are probabilities from 0 to 1
+    """
+    drawable = {
+        name: (np.asarray(labels, dtype=bool), np.asarray(scores, dtype=np.float64))
+        for name, (labels, scores) in curves.items()
+        if len(np.unique(np.asarray(labels, dtype=bool))) == 2
+    }
+    if not drawable:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds = {"roc.png": _roc, "precision-recall.png": _precision_recall}
+    if probabilities:
+        kinds["calibration.png"] = _calibration
+    return [_write(folder / name, draw, drawable) for name, draw in kinds.items()]
+
+
+def _write(path: Path, draw: "Callable[[Axes, Curves], None]", curves: Curves) -> Path:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_SIDE, _SIDE), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.grid(alpha=0.25)
+    draw(axes, curves)
+    axes.legend(fontsize="small", loc="best")
+    figure.savefig(path, dpi=_DOTS_PER_INCH)
+    return path
+
+
+def _roc(axes: "Axes", curves: Curves) -> None:
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
+    for name, (labels, scores) in curves.items():
+        false, true, _ = roc_curve(labels, scores)
+        axes.plot(false, true, label=f"{name}: AUROC {auroc(labels, scores):.3f}")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity")
+
+
+def _precision_recall(axes: "Axes", curves: Curves) -> None:
+    for name, (labels, scores) in curves.items():
+        precision, recall, _ = precision_recall_curve(labels, scores)
+        share = float(np.mean(labels.astype(np.float64)))
+        words = f"{name}: AP {average_precision(labels, scores):.3f}, positive {share:.2f}"
+        axes.plot(recall, precision, label=words)
+    axes.set(xlabel="sensitivity (recall)", ylabel="precision")
+
+
+def _calibration(axes: "Axes", curves: Curves) -> None:
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
+    for name, (labels, scores) in curves.items():
+        table = calibration_bins(labels, scores)
+        error = expected_calibration_error(labels, scores)
+        axes.plot(table[:, 0], table[:, 1], marker="o", markersize=3, label=f"{name}: {error:.3f}")
+    axes.set(xlabel="probability given", ylabel="share of positives")
