@@ -24,7 +24,7 @@ _LOOKS: Final[Mapping[str, tuple[float, float, float, float, float, float]]] = {
 greatest brightness in stored values."""
 
 _BENIGN: Final = (0.4, 1.0, 1.0, 1.3, 400.0, 1050.0)
-_BENIGN_A_VIEW: Final = 1.8
+_BENIGN_A_VIEW: Final = 2.3
 
 
 def draw_cluster(

@@ -45,7 +45,7 @@ def draw_mass(
         hidden = np.cos(np.radians(angle - generator.uniform(0, 360))).astype(np.float32)
         edge = edge + np.float32(0.9) * np.clip(hidden + np.float32(0.2), 0, 1)
     body = np.clip((1.0 + edge / 2 - relative) / edge, 0.0, 1.0)
-    dome = 0.72 + 0.28 * np.sqrt(np.clip(1.0 - relative**2, 0.0, 1.0))
+    dome = 0.82 + 0.18 * np.sqrt(np.clip(1.0 - relative**2, 0.0, 1.0))
     signal = (body * dome).astype(np.float32)
     if margin == "spiculated":
         lines = radiating_lines(

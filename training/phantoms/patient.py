@@ -188,9 +188,9 @@ def _draw_mass(generator: np.random.Generator) -> Lesion:
     shape = str(generator.choice(("oval", "round", "irregular"), p=(0.34, 0.22, 0.44)))
     margin = str(generator.choice(_MARGIN_WORDS, p=_MARGINS[shape]))
     density, contrast = (
-        ("high density", generator.uniform(1.35, 1.5)),
-        ("equal density", generator.uniform(1.2, 1.35)),
-        ("low density", generator.uniform(1.05, 1.2)),
+        ("high density", generator.uniform(1.42, 1.5)),
+        ("equal density", generator.uniform(1.34, 1.42)),
+        ("low density", generator.uniform(1.25, 1.34)),
     )[generator.choice(3, p=(0.55, 0.30, 0.15))]
     if margin == "spiculated":
         birads = 5

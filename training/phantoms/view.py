@@ -1,4 +1,4 @@
-"""One view of a phantom breast: tissue, lesions, noise and marker as stored values, with the truth."""
+"""One view of a phantom breast as stored values, and the truth about its lesions."""
 
 from dataclasses import dataclass
 from typing import Final
