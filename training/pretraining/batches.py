@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from mammoclip_core.text_encoder import Tokenizer
+from training.errors import SettingsError
 from training.pretraining.augmentation import Augmentation
 from training.pretraining.image_source import ImageSource
 from training.pretraining.label_loss import stacked_labels
@@ -109,7 +110,7 @@ class ResumableBatches(Sampler[list[tuple[int, int]]]):
         self._ranks = ranks
         self._is_shuffled = is_shuffled
         if len(self) == 0:
-            raise ValueError(f"{count} breasts make no batch of {batch_size} on {ranks} ranks")
+            raise SettingsError(f"{count} breasts make no batch of {batch_size} on {ranks} ranks")
 
     def __len__(self) -> int:
         return self._count // (self._batch_size * self._ranks)

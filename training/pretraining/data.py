@@ -8,6 +8,7 @@ import lightning
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
+from training.errors import SettingsError
 from training.pretraining.augmentation import PLAIN, Augmentation
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
 from training.pretraining.image_source import image_source
@@ -110,7 +111,7 @@ class PretrainingData(lightning.LightningDataModule):
         """Read the tables; raises TableError where they cannot be used."""
         sets: list[Breasts] = [*self.settings.image_text, *self.settings.phantoms]
         if not sets:
-            raise ValueError("no set is named: give data.image_text or data.phantoms")
+            raise SettingsError("no set is named: give data.image_text or data.phantoms")
         records: list[BreastRecord] = []
         for item in sets:
             own = item.records()

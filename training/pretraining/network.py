@@ -18,6 +18,7 @@ from mammoclip_core.model import MammoClip
 from mammoclip_core.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.published import timm_keys
 from mammoclip_core.text_encoder import TextEncoder, Tokenizer
+from training.errors import SettingsError
 
 IMAGENET: Final = "imagenet"
 RANDOM: Final = "random"
@@ -73,13 +74,13 @@ def build_network(settings: NetworkSettings) -> tuple[MammoClip, Tokenizer, dict
 
     Raises
     ------
-    ValueError
+    SettingsError
         The settings name no text encoder, or a file that is none of the encoder's.
     """
     if settings.bundle:
         return _from_bundle(Path(settings.bundle), settings)
     if not settings.tokenizer:
-        raise ValueError("no tokenizer is named: a folder with vocab.txt is needed")
+        raise SettingsError("no tokenizer is named: a folder with vocab.txt is needed")
     tokenizer_folder = Path(settings.tokenizer)
     config = dict(settings.text_config)
     if settings.text_weights:
@@ -150,7 +151,7 @@ def _load_image_weights(encoder: ImageEncoder, settings: NetworkSettings) -> Non
     try:
         encoder.backbone.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"{path.name} is no {settings.architecture}: {error}") from error
+        raise SettingsError(f"{path.name} is no {settings.architecture}: {error}") from error
 
 
 def _from_bundle(
@@ -159,7 +160,7 @@ def _from_bundle(
     manifest = read_manifest(folder)
     text = dict(manifest.text_encoder)
     if not text:
-        raise ValueError(f"{folder} holds no text encoder: pretraining needs one")
+        raise SettingsError(f"{folder} holds no text encoder: pretraining needs one")
     model = MammoClip(
         ImageEncoder(manifest.encoders[0].architecture, manifest.encoders[0].padding),
         TextEncoder(text["config"], text["pooling"]),

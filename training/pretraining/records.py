@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from training.errors import TableError
 from training.report_synthesis import Observation
 from training.report_text import Report, clean_section
 
@@ -64,10 +65,6 @@ class BreastRecord:
             raise ValueError(f"{self.patient_id} {self.laterality}: no image")
         if self.report is None and not self.labels:
             raise ValueError(f"{self.patient_id} {self.laterality}: neither report nor labels")
-
-
-class TableError(ValueError):
-    """A table holds rows that cannot be used; the message names every one."""
 
 
 def read_image_text_table(path: Path) -> list[BreastRecord]:
