@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIGMAS_MM: Final = (0.15, 0.25, 0.4, 0.7, 1.2, 2.0, 3.0, 4.5, 6.5, 9.0, 12.0)
-"""From a calcification's to the largest mass's scale: a disc of radius r answers best at r / 1.41."""
+"""From a calcification's to the largest mass's: a disc of radius r answers best at r / 1.41."""
 
 _AIR: Final = 20
 """8-bit value up to which a pixel is air."""

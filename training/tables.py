@@ -34,7 +34,7 @@ class Format:
 
     columns: Mapping[str, Check]
     group: str
-    optional: Mapping[str, Check] = {}  # noqa: RUF012 - never changed
+    optional: Mapping[str, Check] = {}
     key: tuple[str, ...] = ()
     boxes: tuple[tuple[str, str, str, str], ...] = ()
 

@@ -20,6 +20,7 @@ TRAINING_SEED = 101
 
 
 def main(
+    *,
     folder: Annotated[Path, typer.Option(help="Where all of it is kept.")] = Path(".weights"),
     image_weights: Annotated[
         str, typer.Option(help="imagenet (fetched by timm), random, or a file.")
@@ -37,7 +38,7 @@ def main(
     tokenizer = folder / "tokenizer"
     if not (images / TRUTH_NAME).is_file():
         typer.echo("drawing phantoms", err=True)
-        prepare_phantoms(TRAINING_SEED, studies, SIZE, images, processes)
+        prepare_phantoms(TRAINING_SEED, studies, SIZE, images, processes=processes)
     if not (windows / TRUTH_NAME).is_file():
         cut_windows(images, windows, WINDOW, TRAINING_SEED)
     if not (tokenizer / "vocab.txt").is_file():

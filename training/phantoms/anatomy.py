@@ -144,4 +144,4 @@ def _muscle(generator: np.random.Generator) -> Plane:
     softness = generator.uniform(1.5, 4.0)
     muscle = 1.0 / (1.0 + np.exp(np.clip((columns[None, :] - edge[:, None]) / softness, -30, 30)))
     muscle *= np.clip((height - rows) / 12.0, 0.0, 1.0)[:, None]
-    return muscle.astype(np.float32)
+    return np.asarray(muscle, dtype=np.float32)

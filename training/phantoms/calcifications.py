@@ -1,4 +1,4 @@
-"""Calcifications by morphology and distribution, and the single benign ones that all breasts have."""
+"""Calcifications by morphology and distribution, and the single benign ones of every breast."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -30,6 +30,7 @@ _BENIGN_A_VIEW: Final = 2.3
 def draw_cluster(
     morphology: str,
     distribution: str,
+    *,
     size_mm: float,
     spacing_mm: float,
     column: float,
@@ -67,10 +68,24 @@ def draw_cluster(
     left, top, across, down = empty_window(column, row, reach)
     signal = np.zeros((down.shape[0], across.shape[1]), np.float32)
     for point in points - (left, top):
-        _add_speck(signal, point, _LOOKS[morphology], spacing_mm, heading, generator)
+        _add_speck(
+            signal,
+            point,
+            look=_LOOKS[morphology],
+            spacing_mm=spacing_mm,
+            heading=heading,
+            generator=generator,
+        )
         if morphology.endswith("branching"):
             branch = point + generator.normal(0.0, 0.25 / spacing_mm, 2)
-            _add_speck(signal, branch, _LOOKS["fine linear"], spacing_mm, heading + 0.9, generator)
+            _add_speck(
+                signal,
+                branch,
+                look=_LOOKS["fine linear"],
+                spacing_mm=spacing_mm,
+                heading=heading + 0.9,
+                generator=generator,
+            )
     return Patch(
         left=left,
         top=top,
@@ -91,7 +106,9 @@ def draw_benign(
         left, top, across, down = empty_window(column, row, 2.0 / spacing_mm)
         signal = np.zeros((down.shape[0], across.shape[1]), np.float32)
         point = np.array([column - left, row - top])
-        _add_speck(signal, point, _BENIGN, spacing_mm, 0.0, generator)
+        _add_speck(
+            signal, point, look=_BENIGN, spacing_mm=spacing_mm, heading=0.0, generator=generator
+        )
         patches.append(
             Patch(left=left, top=top, signal=signal, mask=np.zeros(signal.shape, np.bool_))
         )
@@ -107,12 +124,12 @@ def _offsets(
     if distribution == "linear":
         share = generator.uniform(-0.5, 0.5, count)
         spread = generator.normal(0.0, 0.035, count)
-        return size * (share[:, None] * along + spread[:, None] * aside)
+        return np.asarray(size * (share[:, None] * along + spread[:, None] * aside))
     if distribution == "segmental":
         # A wedge that opens away from the nipple.
         share = np.sqrt(generator.uniform(0.0, 1.0, count))
         spread = generator.uniform(-0.28, 0.28, count) * share
-        return size * ((0.5 - share)[:, None] * along + spread[:, None] * aside)
+        return np.asarray(size * ((0.5 - share)[:, None] * along + spread[:, None] * aside))
     turn = generator.uniform(0, 2 * np.pi, count)
     distance = size / 2 * np.sqrt(generator.uniform(0.0, 1.0, count))
     return np.stack([distance * np.cos(turn), distance * np.sin(turn)], axis=1)
@@ -130,6 +147,7 @@ def _values_at(plane: NDArray[np.float32], points: NDArray[np.float64]) -> NDArr
 def _add_speck(
     signal: NDArray[np.float32],
     point: NDArray[np.float64],
+    *,
     look: tuple[float, float, float, float, float, float],
     spacing_mm: float,
     heading: float,
@@ -171,4 +189,4 @@ def _hull(
     cv2.fillConvexPoly(drawn, np.round(hull).astype(np.int32), 1)
     side = 2 * round(1.0 / spacing_mm) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return cv2.dilate(drawn, kernel).astype(np.bool_)
+    return np.asarray(cv2.dilate(drawn, kernel), dtype=np.bool_)

@@ -22,7 +22,14 @@ _SPICULE_MM: Final = 0.45
 
 
 def draw_mass(
-    shape: str, margin: str, size_mm: float, spacing_mm: float, column: float, row: float, seed: int
+    shape: str,
+    margin: str,
+    *,
+    size_mm: float,
+    spacing_mm: float,
+    column: float,
+    row: float,
+    seed: int,
 ) -> Patch:
     """Draw a mass of some longest diameter around a point of the full grid.
 
@@ -49,7 +56,12 @@ def draw_mass(
     signal = (body * dome).astype(np.float32)
     if margin == "spiculated":
         lines = radiating_lines(
-            across, down, 0.5 * float(radii.min()), reach / 1.05, generator, spacing_mm
+            across,
+            down,
+            inner=0.5 * float(radii.min()),
+            outer=reach / 1.05,
+            generator=generator,
+            spacing_mm=spacing_mm,
         )
         signal = np.maximum(signal, np.float32(0.8) * lines)
     return Patch(left=left, top=top, signal=signal, mask=relative < 1.0)
@@ -62,13 +74,16 @@ def draw_distortion(
     generator = np.random.default_rng(seed)
     reach = size_mm / spacing_mm / 2
     left, top, across, down = empty_window(column, row, reach)
-    lines = radiating_lines(across, down, reach * 0.08, reach, generator, spacing_mm)
+    lines = radiating_lines(
+        across, down, inner=reach * 0.08, outer=reach, generator=generator, spacing_mm=spacing_mm
+    )
     return Patch(left=left, top=top, signal=lines, mask=np.hypot(across, down) < 0.8 * reach)
 
 
 def radiating_lines(
     across: NDArray[np.float32],
     down: NDArray[np.float32],
+    *,
     inner: float,
     outer: float,
     generator: np.random.Generator,
@@ -100,7 +115,7 @@ def radiating_lines(
     fading = np.clip(1.15 - np.hypot(across, down) / np.float32(outer), 0.0, 1.0)
     lines *= np.minimum(fading * 1.6, 1.0)
     peak = float(lines.max())
-    return lines / np.float32(peak) if peak > 0 else lines
+    return np.asarray(lines / np.float32(peak) if peak > 0 else lines, dtype=np.float32)
 
 
 def _radii(shape: str, margin: str, generator: np.random.Generator) -> NDArray[np.float32]:

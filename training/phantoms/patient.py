@@ -202,10 +202,10 @@ def _draw_mass(generator: np.random.Generator) -> Lesion:
     return _placed(
         Attribute.MASS,
         terms,
-        float(generator.uniform(*MASS_MM)),
-        float(contrast),
-        birads,
-        generator,
+        size_mm=float(generator.uniform(*MASS_MM)),
+        contrast=float(contrast),
+        birads=birads,
+        generator=generator,
     )
 
 
@@ -216,13 +216,27 @@ def _draw_calcifications(generator: np.random.Generator) -> Lesion:
     birads = int(generator.choice((4, 5), p=(0.4, 0.6) if is_ductal else (0.85, 0.15)))
     terms = {"morphology": morphology, "distribution": distribution}
     size = float(generator.uniform(*_CLUSTER_MM[distribution]))
-    return _placed(Attribute.SUSPICIOUS_CALCIFICATION, terms, size, 0.0, birads, generator)
+    return _placed(
+        Attribute.SUSPICIOUS_CALCIFICATION,
+        terms,
+        size_mm=size,
+        contrast=0.0,
+        birads=birads,
+        generator=generator,
+    )
 
 
 def _draw_distortion(generator: np.random.Generator) -> Lesion:
     terms = {"sign": "with radiating lines"}
     size, contrast = float(generator.uniform(18.0, 36.0)), float(generator.uniform(1.2, 1.5))
-    return _placed(Attribute.ARCHITECTURAL_DISTORTION, terms, size, contrast, 4, generator)
+    return _placed(
+        Attribute.ARCHITECTURAL_DISTORTION,
+        terms,
+        size_mm=size,
+        contrast=contrast,
+        birads=4,
+        generator=generator,
+    )
 
 
 _DRAW: Final = {
@@ -235,6 +249,7 @@ _DRAW: Final = {
 def _placed(
     attribute: Attribute,
     terms: dict[str, str],
+    *,
     size_mm: float,
     contrast: float,
     birads: int,

@@ -70,7 +70,7 @@ def _amplitude() -> NDArray[np.float32]:
     amplitude = np.maximum(frequency, floor) ** (-SPECTRUM_EXPONENT / 2)
     amplitude[0, 0] = 0.0
     amplitude *= ROWS * COLUMNS / np.sqrt((amplitude**2).sum())
-    return amplitude.astype(np.float32)
+    return np.asarray(amplitude, dtype=np.float32)
 
 
 def _gland(
@@ -100,7 +100,7 @@ def _ligaments(web: Plane) -> Plane:
     curves = np.zeros_like(smooth)
     for level in (-0.8, 0.0, 0.8):
         curves += np.exp(-(((smooth - np.float32(level)) / np.float32(0.05)) ** 2))
-    return curves
+    return np.asarray(curves, dtype=np.float32)
 
 
 def _vessels(anatomy: Anatomy, generator: np.random.Generator) -> Plane:
@@ -119,4 +119,5 @@ def _vessels(anatomy: Anatomy, generator: np.random.Generator) -> Plane:
         cv2.polylines(
             drawn, [np.round(points * 8).astype(np.int32)], False, 255, thickness, cv2.LINE_AA, 3
         )
-    return cv2.GaussianBlur(drawn, (0, 0), 1.6).astype(np.float32) / np.float32(255)
+    smooth = cv2.GaussianBlur(drawn, (0, 0), 1.6)
+    return np.asarray(smooth, dtype=np.float32) / np.float32(255)

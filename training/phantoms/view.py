@@ -97,11 +97,16 @@ def draw_view(
     tissue = draw_tissue(anatomy, breast.gland_share, generator)
     smooth = anatomy.thickness * (_FAT + tissue.values * (1.0 - 0.7 * anatomy.muscle))
     smooth += _SKIN * anatomy.skin + _MUSCLE * anatomy.muscle * anatomy.thickness
-    canvas = _enlarged(smooth, reduction)
+    canvas = _enlarged(np.asarray(smooth, dtype=np.float32), reduction)
     shown = []
     for lesion in breast.lesions:
         patch, texture = _draw_lesion(
-            lesion, view_position, patient, anatomy, tissue.values, generator
+            lesion,
+            view_position,
+            patient=patient,
+            anatomy=anatomy,
+            tissue=tissue.values,
+            generator=generator,
         )
         strength = lesion.contrast * texture if lesion.contrast else 1.0
         lay_on(canvas, patch, strength, reduction)
@@ -125,7 +130,7 @@ def draw_view(
         spacing_mm=(patient.spacing_mm * ROWS / rows, patient.spacing_mm * COLUMNS / columns),
         gland_share=tissue.gland_share,
         lesions=tuple(
-            _shown(lesion, patch, texture, rows, columns, is_right)
+            _shown(lesion, patch, texture, size=(rows, columns), is_right=is_right)
             for lesion, patch, texture in shown
         ),
     )
@@ -134,6 +139,7 @@ def draw_view(
 def _draw_lesion(
     lesion: Lesion,
     view_position: str,
+    *,
     patient: Patient,
     anatomy: Anatomy,
     tissue: Plane,
@@ -148,7 +154,13 @@ def _draw_lesion(
         case Attribute.MASS:
             shape, margin = terms["shape"], terms["margin"]
             patch = draw_mass(
-                shape, margin, lesion.size_mm, spacing, full_column, full_row, lesion.seed
+                shape,
+                margin,
+                size_mm=lesion.size_mm,
+                spacing_mm=spacing,
+                column=full_column,
+                row=full_row,
+                seed=lesion.seed,
             )
         case Attribute.ARCHITECTURAL_DISTORTION:
             patch = draw_distortion(lesion.size_mm, spacing, full_column, full_row, lesion.seed)
@@ -157,14 +169,14 @@ def _draw_lesion(
             patch = draw_cluster(
                 terms["morphology"],
                 terms["distribution"],
-                lesion.size_mm,
-                spacing,
-                full_column,
-                full_row,
-                lesion.seed,
-                anatomy.clearance,
-                float(np.arctan2(nipple_row - row, nipple_column - column)),
-                generator,
+                size_mm=lesion.size_mm,
+                spacing_mm=spacing,
+                column=full_column,
+                row=full_row,
+                seed=lesion.seed,
+                clearance=anatomy.clearance,
+                heading=float(np.arctan2(nipple_row - row, nipple_column - column)),
+                generator=generator,
             )
     return patch, texture
 
@@ -203,8 +215,8 @@ def _prominence(size_mm: float, anatomy: Anatomy, tissue: Plane) -> Plane:
     outer = round(max(2.0 * size_mm, _WINDOW_MM) / anatomy.spacing_mm)
     mean = cv2.boxFilter(tissue, -1, (outer, outer))
     spread = cv2.boxFilter(tissue * tissue, -1, (outer, outer)) - mean * mean
-    difference: Plane = cv2.boxFilter(tissue, -1, (inner, inner)) - mean
-    return difference / np.sqrt(np.maximum(spread, 1.0))
+    difference = cv2.boxFilter(tissue, -1, (inner, inner)) - mean
+    return np.asarray(difference / np.sqrt(np.maximum(spread, 1.0)), dtype=np.float32)
 
 
 def _texture_at(column: int, row: int, size_mm: float, anatomy: Anatomy, tissue: Plane) -> float:
@@ -219,8 +231,9 @@ def _texture_at(column: int, row: int, size_mm: float, anatomy: Anatomy, tissue:
 
 
 def _shown(
-    lesion: Lesion, patch: Patch, texture: float, rows: int, columns: int, is_right: bool
+    lesion: Lesion, patch: Patch, texture: float, *, size: tuple[int, int], is_right: bool
 ) -> ShownLesion:
+    rows, columns = size
     mask = full_mask(patch, ROWS, COLUMNS)
     if (rows, columns) != (ROWS, COLUMNS):
         share = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
@@ -258,10 +271,12 @@ def _add_marker(canvas: Plane, text: str, reduction: int, generator: np.random.G
 def _enlarged(plane: Plane, reduction: int) -> Plane:
     if reduction == COARSE:
         return plane.copy()
-    return cv2.resize(plane, (COLUMNS, ROWS), interpolation=cv2.INTER_LINEAR)
+    enlarged = cv2.resize(plane, (COLUMNS, ROWS), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(enlarged, dtype=np.float32)
 
 
 def _sized(canvas: Plane, rows: int, columns: int) -> Plane:
     if canvas.shape == (rows, columns):
         return canvas
-    return cv2.resize(canvas, (columns, rows), interpolation=cv2.INTER_AREA)
+    reduced = cv2.resize(canvas, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(reduced, dtype=np.float32)

@@ -12,6 +12,7 @@ from training.errors import SettingsError
 from training.pretraining.augmentation import PLAIN, Augmentation
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
 from training.pretraining.image_source import image_source
+from training.pretraining.module import Pretraining
 from training.pretraining.records import BreastRecord, read_image_text_table, split_by_fold
 
 
@@ -137,7 +138,10 @@ class PretrainingData(lightning.LightningDataModule):
         trainer = self.trainer
         if trainer is None:
             raise RuntimeError("no trainer runs")
-        network = trainer.lightning_module.network
+        module = trainer.lightning_module
+        if not isinstance(module, Pretraining):
+            raise TypeError(type(module).__name__)
+        network = module.network
         samples = BreastSamples(
             records,
             _Sources(self._sources, (network.rows, network.columns)),
@@ -157,7 +161,7 @@ class PretrainingData(lightning.LightningDataModule):
         return DataLoader(
             samples,  # type: ignore[arg-type]
             batch_sampler=batches,
-            collate_fn=Collate(trainer.lightning_module.tokenizer),
+            collate_fn=Collate(module.tokenizer),
             num_workers=self.settings.workers,
             generator=Generator(),  # its own: the model's random numbers stay as they are
         )

@@ -53,7 +53,7 @@ def cached_backward(
         torch.zeros_like(rows) if rows.grad is None else rows.grad.detach() for rows in joined
     ]
     after = _random_state()
-    split = [gradient.split(sizes) for gradient in gradients]
+    split = [torch.split(gradient, sizes) for gradient in gradients]
     for number, chunk in enumerate(chunks):
         _set_random_state(states[number])
         with unsynchronised():
@@ -101,7 +101,7 @@ def _statistics_kept(model: nn.Module) -> Iterator[None]:
 
 def _random_state() -> tuple[Tensor, list[Tensor]]:
     return torch.get_rng_state(), (
-        torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     )
 
 

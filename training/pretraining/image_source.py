@@ -12,10 +12,8 @@ from torch import Tensor
 
 ARRAY_NAME: Final = "images.npy"
 NAMES_NAME: Final = "images.json"
-
-
 RANGES_NAME: Final = "ranges.npy"
-"""Smallest and largest value, (N, 2), by which an array's images are scaled, if not by their own."""
+"""Smallest and largest value, (N, 2), by which images are scaled, if not by their own."""
 
 
 class ImageSource(Protocol):

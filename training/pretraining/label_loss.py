@@ -50,6 +50,7 @@ class LabelLoss(nn.Module):
     def forward(
         self,
         feature_map: Tensor,
+        *,
         projection: nn.Module,
         embeddings: Tensor,
         prompts: Tensor,
@@ -71,7 +72,7 @@ class LabelLoss(nn.Module):
         Tensor
             Sum of the parts' means; 0 where nothing is known.
         """
-        pairs = prompts[: 2 * len(FINDINGS)].unflatten(0, (len(FINDINGS), 2))
+        pairs = prompts[: 2 * len(FINDINGS)].reshape(len(FINDINGS), 2, -1)
         directions = pairs[:, 1] - pairs[:, 0]
         cells = projection(feature_map.flatten(2).transpose(1, 2))
         best = (cells @ directions.T).topk(min(self.top_cells, cells.shape[1]), dim=1).values

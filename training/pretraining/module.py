@@ -79,7 +79,7 @@ class Pretraining(lightning.LightningModule):
             self.load_state_dict(state)
         self.channels_last = channels_last
         if channels_last:
-            self.model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.model.image_encoder.to(memory_format=torch.channels_last)
         if gradient_checkpointing:
             save_gradient_memory(self.model)
         self._restored: Tensor | None = None
@@ -105,14 +105,18 @@ class Pretraining(lightning.LightningModule):
             ).float()
             loss = self.label_loss(
                 feature_map,
-                self.model.image_projection,
-                image_embeddings,
-                prompts,
-                self.scale(),
-                batch.labels.transpose(0, 1).flatten(0, 1),
+                projection=self.model.image_projection,
+                embeddings=image_embeddings,
+                prompts=prompts,
+                scale=self.scale(),
+                labels=batch.labels.transpose(0, 1).flatten(0, 1),
             )
             label_losses = label_losses + loss
-        return (*image_embeddings.float().split(count), *text_embeddings.split(count), label_losses)
+        return (
+            *image_embeddings.float().tensor_split(2),
+            *text_embeddings.tensor_split(2),
+            label_losses,
+        )
 
     def scale(self) -> Tensor:
         """Return the temperature's factor on the cosines."""
@@ -151,7 +155,7 @@ class Pretraining(lightning.LightningModule):
         if self.gradient_clip > 0:
             self.clip_gradients(optimizer, self.gradient_clip)  # type: ignore[arg-type]
         optimizer.step()  # type: ignore[union-attr]
-        self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
+        self.lr_schedulers().step()  # type: ignore[union-attr]
         self.log("train_loss", loss.detach(), prog_bar=True)
         self.log("learning_rate", optimizer.param_groups[0]["lr"])  # type: ignore[union-attr]
         self.log("scale", self.scale().detach())
@@ -161,9 +165,9 @@ class Pretraining(lightning.LightningModule):
         loss = self.loss_of(self(batch))
         self.log("validation_loss", loss, batch_size=len(batch.images), sync_dist=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Return AdamW with warm-up and the square of a cosine."""
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": _trained(self.model.image_encoder), "lr": self.image_learning_rate},
             {
                 "params": [

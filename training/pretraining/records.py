@@ -140,7 +140,7 @@ def _list_of(text: str) -> tuple[str, ...]:
 
 
 def _sentences(text: str) -> tuple[str, ...]:
-    """Read a section: a list of cleaned sentences, or one text, whose sentences are then cleaned."""
+    """Read a section: a list of sentences, or one text; the sentences are cleaned."""
     if text.lstrip().startswith("["):
         return tuple(item for part in _list_of(text) for item in clean_section(part))
     return clean_section(text)

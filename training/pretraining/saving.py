@@ -10,8 +10,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from mammoclip_core.checkpoint_layout import encoder_plan, projection_plan
-from mammoclip_core.checkpoint_text import OWN_PREFIX, TEXT_PREFIX
+from mammoclip_core.checkpoint_bert import OWN_PREFIX
+from mammoclip_core.checkpoint_layout import TEXT_PREFIX, encoder_plan, projection_plan
 from mammoclip_core.model import MammoClip
 from mammoclip_core.published import ENCODER_NAMES
 from training.pretraining.module import Pretraining
