@@ -23,6 +23,7 @@ def cached_backward(
     """Leave in a model's parameters the gradient of a loss over the joint batch of all chunks.
 
     The result is that of one backward pass through all chunks at once; memory is that of one.
+    BatchNorm alone tells them apart: in training it takes the statistics of a chunk.
 
     Parameters
     ----------

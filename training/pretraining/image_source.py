@@ -1,5 +1,6 @@
 """Where prepared images come from: a folder of pictures, or one array on disk."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Final, Protocol
@@ -40,7 +41,7 @@ class PictureFolder:
         path = self._folder / name
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
         if image is None:
-            raise FileNotFoundError(f"{path} is no picture")
+            raise FileNotFoundError(errno.ENOENT, "there is no such picture", str(path))
         if image.shape != self._size:
             image = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
         return unit_range(np.asarray(image, dtype=np.uint8))

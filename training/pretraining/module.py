@@ -17,7 +17,12 @@ from training.losses import MultiViewEmbeddings, SupervisionWeights, gathered, m
 from training.pretraining.batches import Batch, chunks_of
 from training.pretraining.gradient_cache import average_gradients, cached_backward
 from training.pretraining.label_loss import PROMPTS, LabelLoss
-from training.pretraining.network import NetworkSettings, build_network, save_gradient_memory
+from training.pretraining.network import (
+    NetworkSettings,
+    build_network,
+    save_gradient_memory,
+    settled,
+)
 from training.pretraining.schedule import learning_rate_factor
 
 _RANDOM_STATE: Final = "random_state"
@@ -59,7 +64,7 @@ class Pretraining(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.network = network
+        self.network = network = settled(network)
         self.weights = weights or SupervisionWeights()
         self.learning_rate = learning_rate
         self.image_learning_rate = image_learning_rate or learning_rate

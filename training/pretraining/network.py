@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +62,25 @@ class NetworkSettings:
     mean: float = PUBLISHED_MEAN
     std: float = PUBLISHED_STD
     bundle: str = ""
+
+
+def settled(settings: NetworkSettings) -> NetworkSettings:
+    """Return the settings with what a bundle to begin from decides."""
+    if not settings.bundle:
+        return settings
+    manifest = read_manifest(Path(settings.bundle))
+    pixels = manifest.preprocessing
+    return replace(
+        settings,
+        architecture=manifest.encoders[0].architecture,
+        padding=manifest.encoders[0].padding,
+        projection=manifest.projection,
+        projection_size=manifest.projection_size,
+        rows=pixels.rows,
+        columns=pixels.columns,
+        mean=pixels.mean,
+        std=pixels.std,
+    )
 
 
 def build_network(settings: NetworkSettings) -> tuple[MammoClip, Tokenizer, dict[str, Any]]:

@@ -75,7 +75,10 @@ def read_image_text_table(path: Path) -> list[BreastRecord]:
     TableError
         Columns are missing, or rows are bad: all of them are named.
     """
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise TableError(f"{path.name}: no table of comma-separated values: {error}") from error
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise TableError(f"{path.name}: no column {', '.join(missing)}")
@@ -83,7 +86,7 @@ def read_image_text_table(path: Path) -> list[BreastRecord]:
     for number, row in enumerate(table.to_dict("records"), start=2):
         try:
             records.append(_record_of(row))
-        except (ValueError, SyntaxError) as error:
+        except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
             complaints.append(f"line {number}: {error}")
     if complaints:
         raise TableError(f"{path.name}: {len(complaints)} bad rows\n" + "\n".join(complaints))
