@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,7 +34,7 @@ class Format:
 
     columns: Mapping[str, Check]
     group: str
-    optional: Mapping[str, Check] = {}
+    optional: Mapping[str, Check] = field(default_factory=dict)
     key: tuple[str, ...] = ()
     boxes: tuple[tuple[str, str, str, str], ...] = ()
 

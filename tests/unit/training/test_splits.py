@@ -24,7 +24,7 @@ def test_no_patient_is_in_two_folds(rows, seed):
 
 
 def test_leak_names_the_patient():
-    with pytest.raises(LeakError, match="1 of 2 groups.*P7"):
+    with pytest.raises(LeakError, match="1 of 2 groups are in several parts: P7"):
         check_no_leak(["P7", "P8", "P7"], ["training", "training", "test"])
 
 
