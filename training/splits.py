@@ -1,5 +1,6 @@
 """Folds and splits in which no patient is on both sides."""
 
+import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -31,9 +32,10 @@ def group_folds(
         raise LeakError(f"{len(set(groups))} groups cannot fill {folds} folds")
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold_of = np.zeros(len(groups), np.intp)
-    for fold, (_, held_out) in enumerate(
-        splitter.split(np.zeros(len(groups)), labels, np.asarray(groups, dtype=str))
-    ):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        parts = list(splitter.split(fold_of, labels, np.asarray(groups, dtype=str)))
+    for fold, (_, held_out) in enumerate(parts):
         fold_of[held_out] = fold
     check_no_leak(groups, fold_of.tolist())
     return fold_of

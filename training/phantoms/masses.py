@@ -40,8 +40,7 @@ def draw_mass(
     """
     generator = np.random.default_rng(seed)
     radii = _radii(shape, margin, generator)
-    longest = float((radii[: _ANGLES // 2] + radii[_ANGLES // 2 :]).max())
-    radii *= np.float32(size_mm / spacing_mm / longest)
+    radii *= np.float32(size_mm / spacing_mm / _longest(radii))
     reach = float(radii.max()) * (2.1 if margin == "spiculated" else 1.4)
     left, top, across, down = empty_window(column, row, reach)
     angle = np.degrees(np.arctan2(down, across)).astype(np.int32) % _ANGLES
@@ -116,6 +115,12 @@ def radiating_lines(
     lines *= np.minimum(fading * 1.6, 1.0)
     peak = float(lines.max())
     return np.asarray(lines / np.float32(peak) if peak > 0 else lines, dtype=np.float32)
+
+
+def _longest(radii: NDArray[np.float32]) -> float:
+    """Return the longest line between two points of an outline."""
+    points = radii * np.exp(1j * np.radians(np.arange(_ANGLES)))
+    return float(np.abs(points[:, None] - points[None]).max())
 
 
 def _radii(shape: str, margin: str, generator: np.random.Generator) -> NDArray[np.float32]:

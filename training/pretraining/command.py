@@ -1,6 +1,7 @@
 """``mammoclip-train pretrain``: settings from a file, then Lightning's loop."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -25,15 +26,17 @@ def pretrain(arguments: Sequence[str]) -> None:
     checkpoint of the output folder if there is one, ``--resume FILE`` that file.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    cli = _CommandLine(
-        Pretraining,
-        PretrainingData,
-        run=False,
-        args=[_expanded(item) for item in arguments],
-        seed_everything_default=10,
-        save_config_kwargs={"overwrite": True},
-        parser_kwargs={"prog": "mammoclip-train pretrain"},
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # they are ours to give
+        cli = _CommandLine(
+            Pretraining,
+            PretrainingData,
+            run=False,
+            args=[_expanded(item) for item in arguments],
+            seed_everything_default=10,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"prog": "mammoclip-train pretrain"},
+        )
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli))
     cli.trainer.save_checkpoint(Path(cli.config["out"]) / "checkpoints" / FINISHED)
 
@@ -54,9 +57,10 @@ class _CommandLine(LightningCLI):
 
         out = Path(self.config["out"])
         trainer = self.config["trainer"]
-        trainer["default_root_dir"] = str(out)
-        trainer["use_distributed_sampler"] = False
+        kwargs["default_root_dir"] = str(out)
+        kwargs["use_distributed_sampler"] = False  # the batches know their rank
         kwargs["callbacks"] = [
+            *(self.config_init["trainer"].get("callbacks") or ()),
             Checkpoints(str(out / "checkpoints"), every_n_steps=self.config["checkpoint_steps"]),
             PublishedCheckpoints(str(out / "published")),
         ]

@@ -73,7 +73,7 @@ def test_every_bad_row_of_a_table_is_named(tiny_data, tmp_path):
     lines[3] = lines[3].rsplit("],", 1)[0] + "],x"
     (tmp_path / "table.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    with pytest.raises(TableError, match="2 bad rows\nline 2: laterality.*\nline 4: "):
+    with pytest.raises(TableError, match=r"2 bad rows\nline 2: laterality.*\nline 4: "):
         read_image_text_table(tmp_path / "table.csv")
 
 
