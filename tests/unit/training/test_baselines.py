@@ -15,8 +15,8 @@ def breast(radius_mm=0.0, spacing_mm=0.5):
     return picture
 
 
-@pytest.mark.parametrize("radius_mm", [4.0, 8.0])
-def test_disc_answers_at_its_own_scale(radius_mm):
+def test_disc_answers_at_its_own_scale():
+    radius_mm = 4.0
     added = blob_scores(breast(radius_mm), 0.5) - blob_scores(breast(), 0.5)
 
     best = SIGMAS_MM[int(np.argmax(added))]

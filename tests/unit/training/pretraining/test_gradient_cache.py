@@ -53,7 +53,7 @@ def gradients(module):
     return found
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("size", [1, 2])
 def test_gradient_of_chunks_is_that_of_the_batch(module, batch, size):
     loss = module.loss_of(module(batch))
     loss.backward()
