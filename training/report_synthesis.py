@@ -123,6 +123,21 @@ _NEGATIVE: Final = (
     "no evidence of {noun} in the {side} breast",
 )
 _SIDES: Final = {"L": "left", "R": "right"}
+_COMPOSITIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "A": ("the breasts are almost entirely fatty", "the breast tissue is almost entirely fatty"),
+    "B": (
+        "there are scattered areas of fibroglandular density",
+        "the breasts show scattered areas of fibroglandular density",
+    ),
+    "C": (
+        "the breasts are heterogeneously dense",
+        "the breast tissue is heterogeneously dense which may obscure small masses",
+    ),
+    "D": (
+        "the breasts are extremely dense",
+        "the breast tissue is extremely dense which lowers the sensitivity of mammography",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +177,11 @@ def negative_sentences(attribute: Attribute, laterality: str) -> Iterator[str]:
     """Yield every sentence that says that a breast, L or R, does not show the attribute."""
     noun, side = attribute.value.lower(), _SIDES[laterality]
     return (template.format(noun=noun, side=side) for template in _NEGATIVE)
+
+
+def density_sentences(category: str) -> tuple[str, ...]:
+    """Return the sentences that say a breast composition, A to D."""
+    return _COMPOSITIONS[category]
 
 
 def synthesize_report(

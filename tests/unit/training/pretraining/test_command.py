@@ -1,0 +1,154 @@
+"""The command: it survives a kill, runs on two ranks, and leaves what everybody can read."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typer.testing import CliRunner
+
+from mammoclip_core.cli import app as predict
+from mammoclip_core.manifest import read_manifest
+from training.cli import app
+from training.pretraining.network import NetworkSettings, build_network, settled
+
+ROOT = Path(__file__).parents[4]
+LIMIT_S = 120
+DYING = """
+import os, signal, sys
+from training.pretraining.command import pretrain
+from training.pretraining.module import Pretraining
+step = Pretraining.training_step
+def dying(self, batch, batch_index):
+    if self.global_step == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(self, batch, batch_index)
+Pretraining.training_step = dying
+pretrain(sys.argv[1:])
+"""
+
+
+def run(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def losses(out, name="train_loss"):
+    """Return the logged losses by step; of a step done twice, the later one."""
+    events = EventAccumulator(str(out / "tensorboard"))
+    events.Reload()
+    return {item.step: item.value for item in events.Scalars(name)}
+
+
+@pytest.fixture(scope="module")
+def whole(arguments_for, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    done = run("-m", "training.cli", "pretrain",
+               *arguments_for(out, "--trainer.max_epochs", "2"))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def bundle(whole, tiny_data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("bundles") / "tiny"
+    checkpoint = whole / "published/model-best.tar"
+
+    result = CliRunner().invoke(
+        predict,
+        [
+            "convert",
+            str(checkpoint),
+            "--tokenizer",
+            str(tiny_data / "tokenizer"),
+            "--out",
+            str(out),
+        ],
+    )
+
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_killed_run_goes_on_with_the_same_losses(whole, arguments_for, tmp_path):
+    arguments = arguments_for(tmp_path, "--trainer.max_epochs", "2", "--checkpoint_steps", "1")
+    killed = run("-c", DYING, *arguments)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    resumed = run("-m", "training.cli", "pretrain", *arguments)
+
+    assert resumed.returncode == 0, resumed.stderr
+    expected = losses(whole)
+    assert len(expected) == 4
+    assert losses(tmp_path) == pytest.approx(expected, abs=1e-6)
+    assert losses(tmp_path, "validation_loss") == pytest.approx(
+        losses(whole, "validation_loss"), abs=1e-6
+    )
+
+
+def test_two_ranks_train_together(arguments_for, tmp_path):
+    done = run(
+        *("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+        *("-m", "training.cli", "pretrain"),
+        *arguments_for(tmp_path, "--trainer.max_epochs", "1", "--trainer.devices", "2"),
+        *("--trainer.strategy", "ddp", "--model.chunk_size", "1"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert math.isfinite(losses(tmp_path)[0])
+    assert (tmp_path / "published/model-epoch-0.tar").is_file()
+
+
+def test_published_checkpoint_becomes_a_bundle(bundle):
+    manifest = read_manifest(bundle)
+
+    assert manifest.encoders[0].architecture == "tf_efficientnet_b0"
+    assert (manifest.preprocessing.rows, manifest.preprocessing.columns) == (76, 64)
+
+
+def test_pretraining_begins_from_the_bundle_as_it_ended(bundle, whole):
+    settings = settled(NetworkSettings(bundle=str(bundle)))
+
+    model, _, _ = build_network(settings)
+
+    assert (settings.architecture, settings.rows, settings.columns) == (
+        "tf_efficientnet_b0",
+        76,
+        64,
+    )
+    saved = torch.load(whole / "published/model-best.tar", weights_only=True)["model"]
+    torch.testing.assert_close(
+        model.image_projection.weight, saved["image_projection.projection.weight"]
+    )
+    torch.testing.assert_close(
+        model.image_encoder.backbone.conv_stem.weight, saved["image_encoder._conv_stem.weight"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("further", "said"),
+    [
+        (["--data.settings.image_text", "[{table: gone.csv, images: png}]"], "gone.csv"),
+        (["--data.settings.image_text", "[]"], "no set is named"),
+        (["--model.network.tokenizer", ""], "no tokenizer is named"),
+        (["--data.settings.batch_size", "64"], "4 breasts make no batch of 64"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # not ours
+def test_bad_settings_are_told_in_one_line(arguments_for, tmp_path, further, said):
+    result = CliRunner().invoke(app, ["pretrain", *arguments_for(tmp_path, *further)])
+
+    assert result.exit_code == 1
+    assert said in result.output

@@ -1,0 +1,114 @@
+"""The published tables: read as they are, and refused with every bad row named."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from training.errors import TableError
+from training.tables import (
+    IMAGE_TEXT,
+    PLAIN,
+    RSNA,
+    VINDR_BREASTS,
+    VINDR_FINDINGS,
+    image_labels,
+    read_table,
+)
+
+FIXTURES = Path(__file__).parent / "fixtures"
+TABLES = {
+    "image_text": IMAGE_TEXT,
+    "finding_annotations": VINDR_FINDINGS,
+    "finding_annotations_resized": VINDR_FINDINGS,
+    "breast-level_annotations": VINDR_BREASTS,
+    "rsna_train": RSNA,
+}
+
+
+def changed(name, target, changes, *, repeated=()):
+    """Copy a fixture with some cells changed, {(row, column): text}, and some rows repeated."""
+    with (FIXTURES / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for (row, column), text in changes.items():
+        rows[row][column] = text
+    rows += [dict(rows[row]) for row in repeated]
+    path = target / f"{name}.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_with_the_published_columns_is_read(name):
+    assert len(read_table(FIXTURES / f"{name}.csv", TABLES[name])) == 20
+
+
+def test_every_bad_row_is_named_at_once(tmp_path):
+    path = changed(
+        "rsna_train",
+        tmp_path,
+        {(0, "laterality"): "X", (3, "cancer"): "yes", (7, "age"): "inf", (9, "patient_id"): ""},
+        repeated=[5],
+    )
+
+    with pytest.raises(TableError) as caught:
+        read_table(path, RSNA)
+
+    message = str(caught.value)
+    assert "5 faults" in message
+    for line in ("line 2, laterality", "line 5, cancer", "line 9, age", "line 11, patient_id"):
+        assert line in message
+    assert "line 22: image_id" in message
+
+
+def test_same_finding_twice_is_meant(tmp_path):
+    path = changed("finding_annotations", tmp_path, {}, repeated=[0, 0])
+
+    assert len(read_table(path, VINDR_FINDINGS)) == 22
+
+
+def test_finding_counts_where_labels_of_an_image_contradict():
+    findings = read_table(FIXTURES / "finding_annotations.csv", VINDR_FINDINGS)
+    contradicting = findings.groupby("image_id")["finding_categories"].agg(set)
+    both = [name for name, kinds in contradicting.items() if {("No Finding",), ("Mass",)} <= kinds]
+    assert both, "the fixture holds such an image"
+
+    labels = image_labels(findings).set_index("image_id")
+
+    assert labels.index.is_unique
+    assert labels.loc[both, "Mass"].tolist() == [1] * len(both)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({(0, "xmin"): "900", (0, "xmax"): "100"}, "line 2: the box"),
+        ({(0, "ymin"): ""}, "line 2: a box needs all of"),
+        ({(4, "finding_categories"): "__import__('os')"}, "line 6, finding_categories"),
+        ({(4, "breast_density"): "DENSITY E"}, "line 6, breast_density"),
+        ({(2, "height"): "-5"}, "line 4, height: '-5' is not positive"),
+    ],
+)
+def test_bad_cell_is_refused_with_its_line(tmp_path, changes, said):
+    with pytest.raises(TableError, match=said.replace("(", r"\(")):
+        read_table(changed("finding_annotations", tmp_path, changes), VINDR_FINDINGS)
+
+
+def test_missing_columns_are_named(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("file\na.dcm\n", encoding="utf-8")
+
+    with pytest.raises(TableError, match="columns are missing: patient_id"):
+        read_table(path, PLAIN)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'"a\n'])
+def test_file_that_is_no_table_is_refused(tmp_path, content):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(TableError):
+        read_table(path, PLAIN)

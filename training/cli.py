@@ -1,0 +1,117 @@
+"""mammoclip-train: from data to a bundle that a node deploys."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="mammoclip-train",
+    help="Train and evaluate Mammo-CLIP on your own data. Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ProcessesOption = Annotated[int, typer.Option(min=1, help="How many processes work at once.")]
+
+
+@app.callback()
+def _commands() -> None:
+    """Keep the names of the commands, however many there are."""
+
+
+@app.command()
+def phantoms(
+    *,
+    studies: Annotated[int, typer.Option(min=1, help="How many four-view studies.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same number gives the same bytes.")] = 1,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder; made when missing.")],
+    first: Annotated[int, typer.Option(min=0, help="Number of the first study.")] = 0,
+    dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM studies.")] = False,
+    rows: Annotated[int, typer.Option(min=64, max=1520, help="Height of the pictures.")] = 1520,
+    columns: Annotated[int, typer.Option(min=64, max=912, help="Width of the pictures.")] = 912,
+    processes: ProcessesOption = 1,
+) -> None:
+    """Make phantom mammograms: pictures, truth masks, and tables in the published formats.
+
+    Example: mammoclip-train phantoms --studies 500 --seed 1 --out phantoms --processes 2
+    """
+    from training.phantoms.writing import Order, write_phantoms
+
+    order = Order(
+        seed=seed,
+        studies=studies,
+        first=first,
+        out=out,
+        rows=rows,
+        columns=columns,
+        with_dicom=dicom,
+    )
+    with _progress("phantom studies", studies) as advance, _one_line_errors():
+        write_phantoms(order, processes, advance)
+    typer.echo(out)
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def pretrain(context: typer.Context) -> None:
+    """Pretrain a Mammo-CLIP on images with reports or labels; `pretrain --help` lists the settings.
+
+    Example: mammoclip-train pretrain --config b5 --data.settings.image_text
+    '[{table: clip.csv, images: png}]' --model.network.tokenizer Bio_ClinicalBERT
+    """
+    from training.pretraining.command import pretrain as run
+
+    with _one_line_errors():
+        run(context.args)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar on standard error; yields what moves it on by one."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Show what a person can do something about in one line; let bugs through."""
+    from mammoclip_core.errors import CoreError
+
+    try:
+        yield
+    except CoreError as error:
+        typer.echo(f"mammoclip-train: {error}", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        typer.echo(f"mammoclip-train: {error.filename}: {reason}", err=True)
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    main()

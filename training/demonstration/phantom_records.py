@@ -1,0 +1,39 @@
+"""Phantom patients as breasts of an image-label set, and their truth."""
+
+from training.phantoms.patient import Patient, draw_patient
+from training.phantoms.view import VIEW_POSITIONS
+from training.pretraining.records import BreastRecord, ImageLabels
+
+
+def phantom_records(seed: int, studies: int, first: int = 0) -> list[BreastRecord]:
+    """Return the breasts of some patients of a seed; images by the names of `image_name`."""
+    return [
+        record
+        for number in range(first, first + studies)
+        for record in _records_of(draw_patient(seed, number))
+    ]
+
+
+def image_name(patient: Patient, laterality: str, view_position: str) -> str:
+    """Return the name of one view's image."""
+    return f"{patient.patient_id}-{laterality}{view_position}"
+
+
+def _records_of(patient: Patient) -> list[BreastRecord]:
+    records = []
+    for breast in patient.breasts:
+        labels = ImageLabels(
+            observations=tuple(lesion.observation for lesion in breast.lesions),
+            density=patient.density,
+        )
+        names = {view: image_name(patient, breast.laterality, view) for view in VIEW_POSITIONS}
+        records.append(
+            BreastRecord(
+                patient_id=patient.patient_id,
+                laterality=breast.laterality,
+                images={view: (name,) for view, name in names.items()},
+                labels=dict.fromkeys(names.values(), labels),
+                fold=patient.fold,
+            )
+        )
+    return records

@@ -1,0 +1,1 @@
+"""Phantom mammograms: made-up patients with known findings, as pictures, tables and DICOM."""

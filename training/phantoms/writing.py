@@ -1,0 +1,129 @@
+"""Phantom patients to disk: pictures, masks, tables and DICOM studies, by several processes."""
+
+import csv
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.phantoms.patient import draw_patient
+from training.phantoms.published_tables import Row, Tables, image_path, mask_path, rows_of
+from training.phantoms.view import COLUMNS, ROWS, VIEW_POSITIONS, PhantomView, draw_view
+
+_PNG: Final = [
+    cv2.IMWRITE_PNG_COMPRESSION,
+    1,
+    cv2.IMWRITE_PNG_STRATEGY,
+    cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
+]
+"""Noise has no repetitions to look for: this is twice as fast as the usual search, and smaller."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be written.
+
+    Attributes
+    ----------
+    seed, studies : 0 or more
+        Patients 0 to `studies` - 1 of the seed.
+    rows, columns : pixels
+    with_pictures, with_dicom : bool
+    """
+
+    seed: int
+    studies: int
+    out: Path
+    rows: int = ROWS
+    columns: int = COLUMNS
+    with_pictures: bool = True
+    with_dicom: bool = False
+    first: int = 0
+
+
+def write_phantoms(
+    order: Order, processes: int = 1, on_study: Callable[[], None] = lambda: None
+) -> None:
+    """Write studies and, at the end, their tables; calls back after each study."""
+    order.out.mkdir(parents=True, exist_ok=True)
+    tables: Tables = {}
+    for study in _studies(order, processes):
+        for name, rows in study.items():
+            tables.setdefault(name, []).extend(rows)
+        on_study()
+    for name, rows in tables.items():
+        _write_table(order.out / name, rows)
+
+
+def write_study(order: Order, number: int) -> Tables:
+    """Write one study and return its rows of the tables."""
+    patient = draw_patient(order.seed, number)
+    views = [
+        draw_view(patient, breast, view_position, order.rows, order.columns)
+        for breast in patient.breasts
+        for view_position in VIEW_POSITIONS
+    ]
+    for view in views:
+        if order.with_pictures:
+            _write_png(order.out / "png" / image_path(view), to_grey(view.pixels))
+            for place, shown in enumerate(view.lesions, start=1):
+                mask = shown.mask.astype(np.uint8) * np.uint8(255)
+                _write_png(order.out / "masks" / mask_path(view, place), mask)
+        if order.with_dicom:
+            _write_dicom(order.out / "dicom" / patient.patient_id, view)
+    return rows_of(patient, views)
+
+
+def to_grey(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Scale stored values to 8 bits as the published pictures are: least 0, greatest 255."""
+    values = pixels.astype(np.float32)
+    values -= values.min()
+    grey: NDArray[np.uint8] = (values * np.float32(255 / max(values.max(), 1.0))).astype(np.uint8)
+    return grey
+
+
+def _studies(order: Order, processes: int) -> Iterator[Tables]:
+    numbers = range(order.first, order.first + order.studies)
+    write = partial(write_study, order)
+    if processes == 1:
+        _one_thread()
+        yield from map(write, numbers)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+        yield from pool.map(write, numbers, chunksize=4)
+
+
+def _one_thread() -> None:
+    """Let the processes share the cores, not each process all of them."""
+    cv2.setNumThreads(1)
+
+
+def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_encoded, encoded = cv2.imencode(".png", picture, _PNG)
+    if not is_encoded:
+        raise ValueError(f"{path}: a picture of shape {picture.shape} cannot be written")
+    path.write_bytes(encoded.tobytes())
+
+
+def _write_dicom(folder: Path, view: PhantomView) -> None:
+    from training.phantoms.mammogram_object import to_dataset
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{view.breast.laterality}{view.view_position}.dcm"
+    to_dataset(view).save_as(path, enforce_file_format=True)
+
+
+def _write_table(path: Path, rows: list[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["image_id"])
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,1 @@
+"""Pretraining: images and reports of breasts into one space, by multi-view supervision."""

@@ -1,0 +1,88 @@
+"""``mammoclip-train pretrain``: settings from a file, then Lightning's loop."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from training.pretraining.data import PretrainingData
+from training.pretraining.module import Pretraining
+from training.pretraining.saving import Checkpoints, PublishedCheckpoints
+
+CONFIGURATIONS: Final = ("b5", "b2", "tiny", "demonstration")
+"""Settings that come with the package, named without their ending."""
+
+FINISHED: Final = "finished.ckpt"
+
+
+def pretrain(arguments: Sequence[str]) -> None:
+    """Train as the arguments and settings files say; goes on where a killed run stopped.
+
+    ``--config`` takes a file or one of `CONFIGURATIONS`; ``--resume last`` takes up the newest
+    checkpoint of the output folder if there is one, ``--resume FILE`` that file.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # they are ours to give
+        cli = _CommandLine(
+            Pretraining,
+            PretrainingData,
+            run=False,
+            args=[_expanded(item) for item in arguments],
+            seed_everything_default=10,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"prog": "mammoclip-train pretrain"},
+        )
+    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli))
+    cli.trainer.save_checkpoint(Path(cli.config["out"]) / "checkpoints" / FINISHED)
+
+
+class _CommandLine(LightningCLI):
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--out", default="pretraining", help="Folder of all that is written.")
+        parser.add_argument(
+            "--checkpoint_steps",
+            type=int,
+            default=0,
+            help="Batches between two checkpoints; 0: one every ten minutes.",
+        )
+        parser.add_argument("--resume", default="last", help="last, none, or a checkpoint.")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        out = Path(self.config["out"])
+        trainer = self.config["trainer"]
+        kwargs["default_root_dir"] = str(out)
+        kwargs["use_distributed_sampler"] = False  # the batches know their rank
+        kwargs["callbacks"] = [
+            *(self.config_init["trainer"].get("callbacks") or ()),
+            Checkpoints(str(out / "checkpoints"), every_n_steps=self.config["checkpoint_steps"]),
+            PublishedCheckpoints(str(out / "published")),
+        ]
+        if trainer.get("logger") is None:
+            kwargs.setdefault("logger", TensorBoardLogger(out, name="tensorboard", version=""))
+        return super().instantiate_trainer(**kwargs)
+
+
+def _expanded(argument: str) -> str:
+    """Turn the name of a shipped configuration into its path."""
+    name = argument.removeprefix("--config=")
+    if name not in CONFIGURATIONS:
+        return argument
+    path = str(files("training.pretraining") / "configs" / f"{name}.yaml")
+    return path if name == argument else f"--config={path}"
+
+
+def _checkpoint(cli: LightningCLI) -> str | None:
+    resume = cli.config["resume"]
+    if resume == "none":
+        return None
+    if resume != "last":
+        return str(resume)
+    last = Path(cli.config["out"]) / "checkpoints" / "last.ckpt"
+    return str(last) if last.is_file() else None

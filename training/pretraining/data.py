@@ -1,0 +1,178 @@
+"""The sets of one pretraining, image-text and image-label together, as Lightning reads them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import lightning
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader
+
+from training.errors import SettingsError
+from training.pretraining.augmentation import PLAIN, Augmentation
+from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
+from training.pretraining.image_source import image_source
+from training.pretraining.module import Pretraining
+from training.pretraining.records import BreastRecord, read_image_text_table, split_by_fold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTextSet:
+    """A published image-text table with its pictures.
+
+    Attributes
+    ----------
+    images : folder of pictures, or of an array of them
+    """
+
+    table: str
+    images: str
+
+    def records(self) -> list[BreastRecord]:
+        """Read the breasts."""
+        return read_image_text_table(Path(self.table))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhantomSet:
+    """Phantom patients of one seed: an image-label set.
+
+    Attributes
+    ----------
+    images : folder that `mammoclip-train demo-images` made
+    studies : patients 0 to this number less one
+    are_windows : bool
+        The folder holds windows of the images, and each is labelled by what lies in it.
+    """
+
+    seed: int
+    studies: int
+    images: str
+    are_windows: bool = False
+
+    def records(self) -> list[BreastRecord]:
+        """Draw the labels; the pictures lie in the folder."""
+        from training.demonstration.phantom_records import phantom_records
+        from training.demonstration.windows import window_records
+
+        records = phantom_records(self.seed, self.studies)
+        return window_records(records, Path(self.images)) if self.are_windows else records
+
+
+class Breasts(Protocol):
+    """Any of the sets."""
+
+    @property
+    def images(self) -> str:
+        """Return the folder of the pictures."""
+
+    def records(self) -> list[BreastRecord]:
+        """Return the breasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSettings:
+    """What is read, and how.
+
+    Attributes
+    ----------
+    batch_size : breasts a rank
+    validation_fold : number of the fold that is held out
+    excerpt_share : as `texts.texts_of`
+    augmentation : None for the paper's
+    workers : processes that read ahead, 0 for none
+    """
+
+    image_text: list[ImageTextSet] = field(default_factory=list)
+    phantoms: list[PhantomSet] = field(default_factory=list)
+    batch_size: int = 4
+    validation_fold: int = 0
+    excerpt_share: float = 0.0
+    augmentation: Augmentation | None = None
+    workers: int = 0
+    seed: int = 10
+
+
+class PretrainingData(lightning.LightningDataModule):
+    """Reads the sets, joins them, and serves batches in an order that a killed run takes up.
+
+    Parameters
+    ----------
+    size : (rows, columns) of the model's input
+    """
+
+    def __init__(self, settings: DataSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self._training: list[BreastRecord] = []
+        self._validation: list[BreastRecord] = []
+        self._sources: dict[str, str] = {}
+
+    def setup(self, stage: str) -> None:
+        """Read the tables; raises TableError where they cannot be used."""
+        sets: list[Breasts] = [*self.settings.image_text, *self.settings.phantoms]
+        if not sets:
+            raise SettingsError("no set is named: give data.image_text or data.phantoms")
+        records: list[BreastRecord] = []
+        for item in sets:
+            own = item.records()
+            records.extend(own)
+            for record in own:
+                for names in record.images.values():
+                    self._sources |= dict.fromkeys(names, item.images)
+        self._training, self._validation = split_by_fold(records, self.settings.validation_fold)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the batches that are left of this epoch."""
+        return self._loader(
+            self._training, self.settings.augmentation or Augmentation(), is_shuffled=True
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation batches, always the same."""
+        return self._loader(self._validation, PLAIN, is_shuffled=False)
+
+    def _loader(
+        self, records: list[BreastRecord], augmentation: Augmentation, *, is_shuffled: bool
+    ) -> DataLoader[Batch]:
+        trainer = self.trainer
+        if trainer is None:
+            raise RuntimeError("no trainer runs")
+        module = trainer.lightning_module
+        if not isinstance(module, Pretraining):
+            raise TypeError(type(module).__name__)
+        network = module.network
+        samples = BreastSamples(
+            records,
+            _Sources(self._sources, (network.rows, network.columns)),
+            augmentation,
+            self.settings.seed,
+            excerpt_share=self.settings.excerpt_share,
+        )
+        batches = ResumableBatches(
+            len(records),
+            self.settings.batch_size,
+            self.settings.seed,
+            step=lambda: trainer.global_step,
+            rank=trainer.global_rank,
+            ranks=trainer.world_size,
+            is_shuffled=is_shuffled,
+        )
+        return DataLoader(
+            samples,  # type: ignore[arg-type]
+            batch_sampler=batches,
+            collate_fn=Collate(module.tokenizer),
+            num_workers=self.settings.workers,
+            generator=Generator(),  # its own: the model's random numbers stay as they are
+        )
+
+
+class _Sources:
+    """Images of several folders by name."""
+
+    def __init__(self, folders: dict[str, str], size: tuple[int, int]) -> None:
+        self._folders = folders
+        self._open = {folder: image_source(Path(folder), size) for folder in set(folders.values())}
+
+    def __call__(self, name: str) -> Tensor:
+        return self._open[self._folders[name]](name)

@@ -1,0 +1,85 @@
+"""Where prepared images come from: a folder of pictures, or one array on disk."""
+
+import errno
+import json
+from pathlib import Path
+from typing import Final, Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+ARRAY_NAME: Final = "images.npy"
+NAMES_NAME: Final = "images.json"
+RANGES_NAME: Final = "ranges.npy"
+"""Smallest and largest value, (N, 2), by which images are scaled, if not by their own."""
+
+
+class ImageSource(Protocol):
+    """Prepared images by name."""
+
+    def __call__(self, name: str) -> Tensor:
+        """Return one image, (1, rows, columns) in [0, 1]."""
+
+
+class PictureFolder:
+    """Pictures in a folder, scaled to one size; sub-folders are part of the names.
+
+    Parameters
+    ----------
+    size : (rows, columns)
+    """
+
+    def __init__(self, folder: Path, size: tuple[int, int]) -> None:
+        self._folder = folder
+        self._size = size
+
+    def __call__(self, name: str) -> Tensor:
+        """Return one image; raises FileNotFoundError where there is no such picture."""
+        path = self._folder / name
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+        if image is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no such picture", str(path))
+        if image.shape != self._size:
+            image = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
+        return unit_range(np.asarray(image, dtype=np.uint8))
+
+
+class ImageArray:
+    """Images of one size in one array, mapped from disk: what is not read costs no memory."""
+
+    def __init__(self, folder: Path, size: tuple[int, int] | None = None) -> None:
+        self._images = np.load(folder / ARRAY_NAME, mmap_mode="r")
+        names = json.loads((folder / NAMES_NAME).read_text(encoding="utf-8"))
+        self._places = {name: place for place, name in enumerate(names)}
+        self._size = size or self._images.shape[1:]
+        ranges = folder / RANGES_NAME
+        self._ranges = np.load(ranges) if ranges.is_file() else None
+
+    def __call__(self, name: str) -> Tensor:
+        """Return one image; raises KeyError where the array has none of this name."""
+        place = self._places[name]
+        image: NDArray[np.uint8] = np.array(self._images[place])
+        if image.shape != self._size:
+            image = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
+        return unit_range(image, None if self._ranges is None else self._ranges[place])
+
+
+def image_source(folder: Path, size: tuple[int, int]) -> ImageSource:
+    """Return the source that a folder is: an array if it holds one, else pictures."""
+    return (
+        ImageArray(folder, size) if (folder / ARRAY_NAME).is_file() else PictureFolder(folder, size)
+    )
+
+
+def unit_range(image: NDArray[np.uint8], limits: NDArray[np.uint8] | None = None) -> Tensor:
+    """Scale an image to [0, 1], (1, rows, columns), by its own range or a given one."""
+    values = torch.from_numpy(image).float()[None]
+    lowest, highest = (
+        (float(values.min()), float(values.max()))
+        if limits is None
+        else (float(limits[0]), float(limits[1]))
+    )
+    return (values - lowest) / max(highest - lowest, 1.0)

@@ -1,0 +1,227 @@
+"""One step of pretraining, as Lightning runs it."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mammoclip_core.checkpoint import read_checkpoint, tensors_of
+from mammoclip_core.image_encoder import pooled
+from mammoclip_core.model import MammoClip
+from training.losses import MultiViewEmbeddings, SupervisionWeights, gathered, multi_view_loss
+from training.pretraining.batches import Batch, chunks_of
+from training.pretraining.gradient_cache import average_gradients, cached_backward
+from training.pretraining.label_loss import PROMPTS, LabelLoss
+from training.pretraining.network import (
+    NetworkSettings,
+    build_network,
+    save_gradient_memory,
+    settled,
+)
+from training.pretraining.schedule import learning_rate_factor
+
+_RANDOM_STATE: Final = "random_state"
+
+
+class Pretraining(lightning.LightningModule):
+    """Multi-view supervision of a Mammo-CLIP, the paper's unless told otherwise.
+
+    Parameters
+    ----------
+    label_weight : weight of the loss on labels of image-label sets
+        The paper has none; 0 leaves it out.
+    image_learning_rate : of the image encoder; None for `learning_rate`
+    chunk_size : breasts computed at a time, 0 for all
+        Larger batches than memory holds, with the gradient of the whole batch.
+    channels_last : memory layout of images; faster on most machines
+    largest_scale : bound on the temperature's factor
+    start : checkpoint of an earlier pretraining whose weights are taken, and nothing else
+    """
+
+    def __init__(
+        self,
+        network: NetworkSettings,
+        weights: SupervisionWeights | None = None,
+        *,
+        learning_rate: float = 5e-5,
+        image_learning_rate: float | None = None,
+        weight_decay: float = 1e-4,
+        warmup_epochs: float = 1.0,
+        label_smoothing: float = 0.0,
+        label_weight: float = 0.0,
+        multi_view_weight: float = 1.0,
+        chunk_size: int = 0,
+        gradient_checkpointing: bool = False,
+        gradient_clip: float = 0.0,
+        channels_last: bool = True,
+        largest_scale: float = 100.0,
+        start: str = "",
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.network = network = settled(network)
+        self.weights = weights or SupervisionWeights()
+        self.learning_rate = learning_rate
+        self.image_learning_rate = image_learning_rate or learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_epochs = warmup_epochs
+        self.label_smoothing = label_smoothing
+        self.label_weight = label_weight
+        self.multi_view_weight = multi_view_weight
+        self.chunk_size = chunk_size
+        self.gradient_clip = gradient_clip
+        self.largest_scale = largest_scale
+        self.model: MammoClip
+        self.model, self.tokenizer, self.text = build_network(network)
+        self.label_loss = LabelLoss() if label_weight > 0 else None
+        if start:
+            state = tensors_of(read_checkpoint(Path(start)), "state_dict", start)
+            self.load_state_dict(state)
+        self.channels_last = channels_last
+        if channels_last:
+            self.model.image_encoder.to(memory_format=torch.channels_last)
+        if gradient_checkpointing:
+            save_gradient_memory(self.model)
+        self._restored: Tensor | None = None
+
+    def forward(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Compute what the loss stands on: four embeddings a breast, and the loss on its labels.
+
+        Returns
+        -------
+        first images, second images, first texts, second texts : (B, D) of L2 norm 1
+        label losses : (B, 1)
+        """
+        count = len(batch.images)
+        images = batch.images.transpose(0, 1).flatten(0, 1)
+        feature_map = self.model.image_encoder.feature_map(self._as_input(images)).float()
+        features = functional.dropout(pooled(feature_map), self.network.dropout, self.training)
+        image_embeddings = self.model.project_features(features)
+        text_embeddings = self.model.encode_text(batch.tokens).float()
+        label_losses = image_embeddings.new_zeros(count, 1)
+        if self.label_loss is not None:
+            prompts = self.model.encode_text(
+                {name: value.to(self.device) for name, value in self.tokenizer(PROMPTS).items()}
+            ).float()
+            loss = self.label_loss(
+                feature_map,
+                projection=self.model.image_projection,
+                embeddings=image_embeddings,
+                prompts=prompts,
+                scale=self.scale(),
+                labels=batch.labels.transpose(0, 1).flatten(0, 1),
+            )
+            label_losses = label_losses + loss
+        return (
+            *image_embeddings.float().tensor_split(2),
+            *text_embeddings.tensor_split(2),
+            label_losses,
+        )
+
+    def scale(self) -> Tensor:
+        """Return the temperature's factor on the cosines."""
+        return self.model.logit_scale.exp().clamp(max=self.largest_scale)
+
+    def loss_of(self, parts: tuple[Tensor, ...]) -> Tensor:
+        """Compute the loss of what `forward` returns, over all ranks."""
+        *views, label_losses = parts
+        loss = self.multi_view_weight * multi_view_loss(
+            MultiViewEmbeddings(*views),
+            self.scale(),
+            self.weights,
+            label_smoothing=self.label_smoothing,
+        )
+        if self.label_loss is not None:
+            loss = loss + self.label_weight * gathered(label_losses).mean()
+        return loss
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        """Move the weights by one batch."""
+        optimizer = self.optimizers()
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        if 0 < self.chunk_size < len(batch.images):
+            loss = cached_backward(
+                self,
+                chunks_of(batch, self.chunk_size),
+                self._embedded,
+                self.loss_of,
+                self.manual_backward,
+                unsynchronised=self._unsynchronised,
+            )
+            average_gradients(self)
+        else:
+            loss = self.loss_of(self(batch))
+            self.manual_backward(loss)
+        if self.gradient_clip > 0:
+            self.clip_gradients(optimizer, self.gradient_clip)  # type: ignore[arg-type]
+        optimizer.step()  # type: ignore[union-attr]
+        self.lr_schedulers().step()  # type: ignore[union-attr]
+        self.log("train_loss", loss.detach(), prog_bar=True)
+        self.log("learning_rate", optimizer.param_groups[0]["lr"])  # type: ignore[union-attr]
+        self.log("scale", self.scale().detach())
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Log the loss of a validation batch."""
+        loss = self.loss_of(self(batch))
+        self.log("validation_loss", loss, batch_size=len(batch.images), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW with warm-up and the square of a cosine."""
+        groups: list[dict[str, Any]] = [
+            {"params": _trained(self.model.image_encoder), "lr": self.image_learning_rate},
+            {
+                "params": [
+                    value
+                    for name, value in self.named_parameters()
+                    if value.requires_grad and not name.startswith("model.image_encoder.")
+                ]
+            },
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
+        total = int(self.trainer.estimated_stepping_batches)
+        warmup = round(self.warmup_epochs * float(self.trainer.num_training_batches))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, warmup, total)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of the random numbers, so that a resumed run goes on as this one."""
+        checkpoint[_RANDOM_STATE] = torch.get_rng_state()
+        checkpoint["network"] = asdict(self.network)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the state of the random numbers until training begins."""
+        self._restored = checkpoint.get(_RANDOM_STATE)
+
+    def on_train_start(self) -> None:
+        """Take up the random numbers of the run that is resumed."""
+        if self._restored is not None:
+            torch.set_rng_state(self._restored.cpu())
+            self._restored = None
+
+    def _embedded(self, batch: Batch) -> tuple[Tensor, ...]:
+        with self.trainer.precision_plugin.forward_context():
+            embedded: tuple[Tensor, ...] = self(batch)
+        return embedded
+
+    def _unsynchronised(self) -> AbstractContextManager[Any]:
+        strategy = self.trainer.strategy
+        block = getattr(strategy, "block_backward_sync", None)
+        return nullcontext() if block is None else block()
+
+    def _as_input(self, images: Tensor) -> Tensor:
+        normalised = (images - self.network.mean) / self.network.std
+        inputs = normalised.expand(-1, 3, -1, -1)
+        return inputs.contiguous(
+            memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
+        )
+
+
+def _trained(module: torch.nn.Module) -> list[torch.nn.Parameter]:
+    return [value for value in module.parameters() if value.requires_grad]

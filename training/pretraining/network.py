@@ -1,0 +1,221 @@
+"""The model that pretraining begins with: fresh, on ImageNet's weights, or from a bundle."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mammoclip_core.checkpoint import read_checkpoint
+from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
+from mammoclip_core.model import MammoClip
+from mammoclip_core.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
+from mammoclip_core.published import timm_keys
+from mammoclip_core.text_encoder import TextEncoder, Tokenizer
+from training.errors import SettingsError
+
+IMAGENET: Final = "imagenet"
+RANDOM: Final = "random"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSettings:
+    """Which model is trained.
+
+    Attributes
+    ----------
+    architecture : timm model name, for example ``tf_efficientnet_b5``
+    image_weights : ``imagenet``, ``random``, or a file
+        ImageNet's are fetched by timm. A file is a ``torch.save`` of an EfficientNet by the names
+        of `efficientnet_pytorch` or timm, with its classifier or without.
+    text_weights : folder or name on the model hub of a BERT; empty for fresh weights
+    text_config : keyword arguments of transformers' BertConfig, for fresh weights
+    tokenizer : folder with ``vocab.txt``
+    bundle : folder to begin from; empty for none
+        Its weights, tokenizer and sizes are taken, and nothing else of the above.
+    drop_path, dropout : [0, 1)
+        Drop connect, linear over the blocks, and dropout on the pooled features; training only.
+    """
+
+    architecture: str = "tf_efficientnet_b5"
+    padding: str = "published"
+    image_weights: str = IMAGENET
+    text_weights: str = ""
+    text_config: dict[str, Any] = field(default_factory=dict)
+    tokenizer: str = ""
+    do_lower_case: bool = True
+    max_tokens: int = 256
+    pooling: str = "eos"
+    projection: str = "linear"
+    projection_size: int = 512
+    temperature: float = 0.07
+    drop_path: float = 0.2
+    dropout: float = 0.4
+    rows: int = 1520
+    columns: int = 912
+    mean: float = PUBLISHED_MEAN
+    std: float = PUBLISHED_STD
+    bundle: str = ""
+
+
+def settled(settings: NetworkSettings) -> NetworkSettings:
+    """Return the settings with what a bundle to begin from decides."""
+    if not settings.bundle:
+        return settings
+    manifest = read_manifest(Path(settings.bundle))
+    pixels = manifest.preprocessing
+    return replace(
+        settings,
+        architecture=manifest.encoders[0].architecture,
+        padding=manifest.encoders[0].padding,
+        projection=manifest.projection,
+        projection_size=manifest.projection_size,
+        rows=pixels.rows,
+        columns=pixels.columns,
+        mean=pixels.mean,
+        std=pixels.std,
+    )
+
+
+def build_network(settings: NetworkSettings) -> tuple[MammoClip, Tokenizer, dict[str, Any]]:
+    """Build a model with its tokenizer.
+
+    Returns
+    -------
+    model, tokenizer
+    text : configuration of the text encoder, as a bundle's manifest keeps it
+
+    Raises
+    ------
+    SettingsError
+        The settings name no text encoder, or a file that is none of the encoder's.
+    """
+    if settings.bundle:
+        return _from_bundle(Path(settings.bundle), settings)
+    if not settings.tokenizer:
+        raise SettingsError("no tokenizer is named: a folder with vocab.txt is needed")
+    tokenizer_folder = Path(settings.tokenizer)
+    config = dict(settings.text_config)
+    if settings.text_weights:
+        from transformers import BertConfig
+
+        config = BertConfig.from_pretrained(settings.text_weights).to_dict()
+    elif "vocab_size" not in config:
+        words = (tokenizer_folder / "vocab.txt").read_text(encoding="utf-8").rstrip("\n")
+        config["vocab_size"] = words.count("\n") + 1
+    model = _model(settings, settings.architecture, config, settings.pooling)
+    _load_image_weights(model.image_encoder, settings)
+    if settings.text_weights and model.text_encoder is not None:
+        from transformers import BertModel
+
+        source = BertModel.from_pretrained(settings.text_weights)
+        model.text_encoder.bert.load_state_dict(source.state_dict())
+    text = {
+        "config": config,
+        "pooling": settings.pooling,
+        "do_lower_case": settings.do_lower_case,
+        "max_tokens": settings.max_tokens,
+    }
+    return model, _tokenizer(tokenizer_folder, text), text
+
+
+def _model(
+    settings: NetworkSettings, architecture: str, config: Mapping[str, Any], pooling: str
+) -> MammoClip:
+    model = MammoClip(
+        ImageEncoder(architecture, settings.padding),
+        TextEncoder(config, pooling),
+        settings.projection_size,
+        math.log(1.0 / settings.temperature),
+        settings.projection,
+    )
+    _set_drop_path(model.image_encoder, settings.drop_path)
+    if model.text_encoder is not None:  # saved and never used: it would get no gradient
+        model.text_encoder.bert.pooler.requires_grad_(requires_grad=False)
+    return model
+
+
+def _set_drop_path(encoder: ImageEncoder, rate: float) -> None:
+    from timm.layers import DropPath
+
+    blocks = [block for stage in encoder.backbone.blocks for block in stage]
+    for number, block in enumerate(blocks):
+        if getattr(block, "has_skip", False) and rate > 0:
+            block.drop_path = DropPath(rate * number / len(blocks))
+
+
+def _load_image_weights(encoder: ImageEncoder, settings: NetworkSettings) -> None:
+    if settings.image_weights == RANDOM:
+        return
+    if settings.image_weights == IMAGENET:
+        source = timm.create_model(settings.architecture, pretrained=True, num_classes=0)
+        encoder.backbone.load_state_dict(source.state_dict())
+        return
+    path = Path(settings.image_weights)
+    content = load_file(path) if path.suffix == ".safetensors" else read_checkpoint(path)
+    state = {
+        name: value
+        for name, value in content.items()
+        if isinstance(value, Tensor) and not name.startswith(("_fc.", "classifier."))
+    }
+    if "_conv_stem.weight" in state:
+        names = timm_keys(state, settings.architecture)
+        state = {names[name]: value for name, value in state.items()}
+    try:
+        encoder.backbone.load_state_dict(state)
+    except RuntimeError as error:
+        raise SettingsError(f"{path.name} is no {settings.architecture}: {error}") from error
+
+
+def _from_bundle(
+    folder: Path, settings: NetworkSettings
+) -> tuple[MammoClip, Tokenizer, dict[str, Any]]:
+    manifest = read_manifest(folder)
+    text = dict(manifest.text_encoder)
+    if not text:
+        raise SettingsError(f"{folder} holds no text encoder: pretraining needs one")
+    model = MammoClip(
+        ImageEncoder(manifest.encoders[0].architecture, manifest.encoders[0].padding),
+        TextEncoder(text["config"], text["pooling"]),
+        manifest.projection_size,
+        manifest.logit_scale,
+        manifest.projection,
+    )
+    own = model.state_dict()
+    state = {name: value for name, value in load_file(folder / WEIGHTS_NAME).items() if name in own}
+    model.load_state_dict(
+        {name: value.to(own[name].dtype) for name, value in state.items()}, strict=True
+    )
+    _set_drop_path(model.image_encoder, settings.drop_path)
+    if model.text_encoder is not None:
+        model.text_encoder.bert.pooler.requires_grad_(requires_grad=False)
+    return model, _tokenizer(folder / TOKENIZER_FOLDER, text), text
+
+
+def _tokenizer(folder: Path, text: Mapping[str, Any]) -> Tokenizer:
+    return Tokenizer(
+        folder, do_lower_case=text["do_lower_case"], max_tokens=text.get("max_tokens", 256)
+    )
+
+
+def save_gradient_memory(model: MammoClip) -> None:
+    """Compute activations again on the way back instead of keeping them.
+
+    The running statistics of BatchNorm then move twice a step, by the same values.
+    """
+    model.image_encoder.backbone.set_grad_checkpointing(enable=True)
+    if model.text_encoder is not None:
+        model.text_encoder.bert.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": False}
+        )
+
+
+def parameter_count(model: torch.nn.Module) -> int:
+    """Count the values that training may change."""
+    return sum(value.numel() for value in model.parameters() if value.requires_grad)

@@ -1,0 +1,134 @@
+"""What pretraining leaves: resumable checkpoints, and the published layout for everybody else."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from mammoclip_core.checkpoint_bert import OWN_PREFIX
+from mammoclip_core.checkpoint_layout import TEXT_PREFIX, encoder_plan, projection_plan
+from mammoclip_core.model import MammoClip
+from mammoclip_core.published import ENCODER_NAMES
+from training.pretraining.module import Pretraining
+from training.pretraining.network import NetworkSettings
+
+_IMAGE_PREFIX: Final = "image_encoder."
+
+
+class Checkpoints(ModelCheckpoint):
+    """Keeps the newest state in ``checkpoints/last.ckpt``, to go on from after a kill.
+
+    Parameters
+    ----------
+    minutes : between two of them
+    """
+
+    def __init__(self, folder: str, minutes: float = 10.0, every_n_steps: int = 0) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="newest",
+            save_last=True,
+            save_top_k=1,
+            monitor=None,
+            train_time_interval=None if every_n_steps else timedelta(minutes=minutes),
+            every_n_train_steps=every_n_steps or None,
+            enable_version_counter=False,
+        )
+
+
+class PublishedCheckpoints(lightning.Callback):
+    """Writes ``model-epoch-N.tar`` in the published layout after each epoch.
+
+    ``model-best.tar`` is the one of the smallest validation loss.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+        self._best = float("inf")
+
+    def on_validation_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Write the checkpoint, on the first rank."""
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        if not isinstance(pl_module, Pretraining):
+            raise TypeError(type(pl_module).__name__)
+        loss = float(trainer.callback_metrics["validation_loss"])
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"model-epoch-{trainer.current_epoch}.tar"
+        save_published(pl_module, path, epoch=trainer.current_epoch)
+        if loss < self._best:
+            self._best = loss
+            save_published(pl_module, self._folder / "model-best.tar", epoch=trainer.current_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the smallest loss over a kill."""
+        return {"best": self._best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the smallest loss up again."""
+        self._best = float(state_dict["best"])
+
+
+def save_published(module: Pretraining, path: Path, *, epoch: int) -> None:
+    """Write a model as the authors' checkpoints are laid out, so that every reader of them can."""
+    content = {
+        "model": published_state(module.model, module.network),
+        "config": published_config(module.network, module.text),
+        "epoch": epoch,
+        "train_loss": float(module.trainer.callback_metrics.get("train_loss", torch.nan)),
+    }
+    making = path.with_suffix(".part")
+    torch.save(content, making)
+    making.replace(path)
+
+
+def published_state(model: MammoClip, network: NetworkSettings) -> dict[str, Tensor]:
+    """Return the tensors by their published names."""
+    plan = encoder_plan(network.architecture, _IMAGE_PREFIX, _IMAGE_PREFIX)
+    sizes = {"image": model.image_encoder.size}
+    if model.text_encoder is not None:
+        sizes["text"] = model.text_encoder.size
+    for modality, size in sizes.items():
+        plan |= projection_plan(network.projection, modality, size, network.projection_size)
+    names = {place.name: name for name, place in plan.items()}
+    state = {}
+    for name, value in model.state_dict().items():
+        if name.startswith(OWN_PREFIX):
+            published = f"{TEXT_PREFIX}text_encoder.{name.removeprefix(OWN_PREFIX)}"
+        else:
+            published = names.get(name, name)
+        state[published] = value.detach().cpu().contiguous().clone()
+    return state
+
+
+def published_config(network: NetworkSettings, text: dict[str, Any]) -> dict[str, Any]:
+    """Return the nested configuration that readers of a published checkpoint look into."""
+    known = {architecture: name for name, architecture in ENCODER_NAMES.items()}
+    return {
+        "base": {
+            "image_size_h": network.rows,
+            "image_size_w": network.columns,
+            "mean": network.mean,
+            "std": network.std,
+            "text_max_length": text.get("max_tokens", 256),
+        },
+        "model": {
+            "name": "clip_custom",
+            "temperature": network.temperature,
+            "image_encoder": {
+                "source": "cnn",
+                "name": known.get(network.architecture, network.architecture),
+            },
+            "text_encoder": {"source": "huggingface", "pooling": text["pooling"]},
+            "projection_head": {"name": network.projection, "proj_dim": network.projection_size},
+        },
+        "tokenizer": {"source": "huggingface"},
+        "network": asdict(network),
+    }
