@@ -66,9 +66,7 @@ def test_every_report_follows_its_template_row_by_row(tmp_path: Path) -> None:
                 )
 
     with ThreadPoolExecutor(2) as pool:
-        complaints = pool.map(
-            lambda report: report_template_complaints(*report), different.values()
-        )
+        complaints = pool.map(report_template_complaints, *zip(*different.values(), strict=True))
         found = dict(zip((file.name for file, _ in different.values()), complaints, strict=True))
 
     assert found == {name: [] for name in found}
