@@ -168,8 +168,12 @@ def test_segmentation_has_the_marker(rendered) -> None:
     for dataset in segmentations:
         segmentation = hd.seg.Segmentation.from_dataset(dataset)
         ((_, _, uid),) = segmentation.get_source_image_uids()
-        (frame,) = frames_of(dataset) or (1,)
-        pixels = segmentation.get_pixels_by_source_frame(uid, [frame])
+        frames = frames_of(dataset)
+        pixels = (
+            segmentation.get_pixels_by_source_frame(uid, list(frames))
+            if frames
+            else segmentation.get_pixels_by_source_instance([uid])
+        )
         assert np.array_equal(pixels[0, :, :, 0].astype(bool), markers[uid])
         seen.add(str(uid))
     assert seen == set(markers)
