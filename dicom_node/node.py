@@ -61,7 +61,13 @@ class Node:
         self._stopping = threading.Event()
         self._ledger_ready = threading.Event()
         self._arrived = threading.Event()
-        self._registrar = Registrar(spool, database, settings.receive, clock=utc_now)
+        self._registrar = Registrar(
+            spool,
+            database,
+            settings.receive,
+            clock=utc_now,
+            takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
+        )
         self._listener = Listener(
             settings.receive,
             spool,

@@ -109,6 +109,8 @@ class ModelSettings(_Section):
     """Refuse operations that may give other bits when they are repeated."""
     mode: Literal["published", "clinical"] | None = None
     """How pixels are prepared: headers' windows ignored or respected; without it as the bundle."""
+    tomosynthesis: Literal["refuse", "middle", "max"] = "refuse"
+    """Images of several frames: left out, or looked at in one frame or in up to 16."""
 
 
 class LedgerSettings(_Section):

@@ -25,7 +25,7 @@ from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
 from mammoclip_core.preprocessing import PreparedImage, prepare
 from mammoclip_core.reading import read_image
-from mammoclip_core.tomosynthesis import merged
+from mammoclip_core.tomosynthesis import Tomosynthesis, merged
 
 __all__ = ["Engine", "ImageModel", "ImageToAnalyse", "Prediction", "StudyRequest"]
 
@@ -64,11 +64,14 @@ class StudyRequest:
     ----------
     left_out : tuple of ImageFindings
         Handed on unchanged, behind the images.
+    tomosynthesis : how the frames among the images were chosen
+        Part of the digest of the settings.
     """
 
     study_instance_uid: str
     images: tuple[ImageToAnalyse, ...]
     left_out: tuple[ImageFindings, ...] = ()
+    tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +230,9 @@ class Engine:
             findings=StudyFindings(
                 study_instance_uid=study.request.study_instance_uid,
                 bundle=self.manifest.identity,
-                settings_sha256=self.settings_sha256,
+                settings_sha256=settings_sha256(
+                    self.manifest, *self._computing, study.request.tomosynthesis
+                ),
                 images=images + study.request.left_out,
                 breasts=breasts,
                 study=study_of(breasts),

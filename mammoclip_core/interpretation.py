@@ -21,6 +21,7 @@ from mammoclip_core.manifest import (
 )
 from mammoclip_core.prediction import Prediction
 from mammoclip_core.preprocessing import CropGeometry, PreparedImage
+from mammoclip_core.tomosynthesis import Tomosynthesis
 
 SCORING_WORDS: Final = {
     PUBLISHED_SCORING: "softmax over cosines without temperature",
@@ -37,7 +38,12 @@ _SCORE_MARGIN: Final = 1e-6
 """Keeps the logit of a score finite."""
 
 
-def settings_sha256(manifest: Manifest, engine_name: str, precision: str) -> str:
+def settings_sha256(
+    manifest: Manifest,
+    engine_name: str,
+    precision: str,
+    tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE,
+) -> str:
     """Condense the settings that can change the answer to 64 hexadecimal digits."""
     settings: dict[str, Any] = {
         "preprocessing": asdict(manifest.preprocessing),
@@ -67,6 +73,8 @@ def settings_sha256(manifest: Manifest, engine_name: str, precision: str) -> str
     }
     if manifest.detectors:
         settings["detectors"] = [asdict(entry) for entry in manifest.detectors]
+    if tomosynthesis is not Tomosynthesis.REFUSE:
+        settings["tomosynthesis"] = tomosynthesis
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

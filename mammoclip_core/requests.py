@@ -7,10 +7,9 @@ from typing import Final
 
 from mammoclip_core.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import CoreError
-from mammoclip_core.findings import ImageFindings, ImageStatus
 from mammoclip_core.pixels import ImageHeader, is_dicom_file, read_header
 from mammoclip_core.rasters import raster_format
-from mammoclip_core.tomosynthesis import REFUSAL, Tomosynthesis, frames_to_look_at
+from mammoclip_core.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
 
 NO_STUDY: Final = "files"
 """Stands for the Study Instance UID of pictures, which have none."""
@@ -65,10 +64,11 @@ def request_from(
             image for path, header in images for image in _images_of(path, header, tomosynthesis)
         ),
         left_out=tuple(
-            _refused(header)
+            refusal_of(header.sop_instance_uid, header.laterality, header.view_position)
             for _, header in images
             if not frames_to_look_at(header.number_of_frames, tomosynthesis)
         ),
+        tomosynthesis=tomosynthesis,
     )
 
 
@@ -126,13 +126,3 @@ def _images_of(path: Path, header: ImageHeader, how: Tomosynthesis) -> Iterator[
             remark=FOR_PROCESSING_REMARK if for_processing else "",
             frame=frame,
         )
-
-
-def _refused(header: ImageHeader) -> ImageFindings:
-    return ImageFindings(
-        sop_instance_uid=header.sop_instance_uid,
-        laterality=header.laterality,
-        view_position=header.view_position,
-        status=ImageStatus.LEFT_OUT,
-        reason=REFUSAL,
-    )

@@ -36,6 +36,17 @@ def frames_to_look_at(number_of_frames: int, how: Tomosynthesis) -> tuple[int, .
     return tuple(int(place) + 1 for place in edges)
 
 
+def refusal_of(sop_instance_uid: str, laterality: str, view_position: str) -> ImageFindings:
+    """State that an image of several frames was left out, and why."""
+    return ImageFindings(
+        sop_instance_uid=sop_instance_uid,
+        laterality=laterality,
+        view_position=view_position,
+        status=ImageStatus.LEFT_OUT,
+        reason=REFUSAL,
+    )
+
+
 def merged(frames: Sequence[ImageFindings]) -> ImageFindings:
     """Make one answer of those of several frames: of each finding the highest score.
 

@@ -205,6 +205,7 @@ def value_of(dataset: HasAttributes, keyword: str) -> Any:
         AttributeError,
         LookupError,
         NotImplementedError,
+        OSError,
         TypeError,
         ValueError,
     ):

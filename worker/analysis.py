@@ -1,7 +1,7 @@
 """One attempt to analyse one revision of a study: files in, result objects in the spool out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dicom_node.objects.references import PredecessorDocument
     from dicom_node.objects.results import ResultObject
     from dicom_node.objects.sources import SourceInstance
+    from mammoclip_core.engine import StudyRequest
     from mammoclip_core.findings import ImageFindings, StudyAnalysis
 
 log = structlog.get_logger("worker.analyze")
@@ -82,26 +83,9 @@ def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
 
 
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
-    from mammoclip_core.engine import ImageToAnalyse, StudyRequest
-
     order = _order(node, analysis)
     log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)
-    answer = node.engine.analyze(
-        StudyRequest(
-            study_instance_uid=order.study_instance_uid,
-            images=tuple(
-                ImageToAnalyse(
-                    sop_instance_uid=row.sop_instance_uid,
-                    path=node.spool.file(row.place),
-                    laterality=row.laterality,
-                    view_position=row.view_position,
-                    remark=remark,
-                )
-                for row, remark in order.chosen
-            ),
-            left_out=order.left_out,
-        )
-    )
+    answer = node.engine.analyze(_request(node, order))
     if not answer.findings.analysed:
         reasons = sorted({image.reason for image in answer.findings.images})
         raise NothingAnalysedError("no image could be analysed: " + "; ".join(reasons))
@@ -130,6 +114,44 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
         count=len(results),
         warning=node.manifest.warning or None,
     )
+
+
+def _request(node: Runtime, order: _Order) -> "StudyRequest":
+    """Ask for every chosen image, in as many frames as the settings say."""
+    from mammoclip_core.engine import ImageToAnalyse, StudyRequest
+    from mammoclip_core.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
+
+    how = Tomosynthesis(node.settings.model.tomosynthesis)
+    images: list[ImageToAnalyse] = []
+    refused: list[ImageFindings] = []
+    for row, remark in order.chosen:
+        image = ImageToAnalyse(
+            sop_instance_uid=row.sop_instance_uid,
+            path=node.spool.file(row.place),
+            laterality=row.laterality,
+            view_position=row.view_position,
+            remark=remark,
+        )
+        frames = frames_to_look_at(_number_of_frames(image.path), how)
+        images.extend(replace(image, frame=frame) for frame in frames)
+        if not frames:
+            refused.append(refusal_of(row.sop_instance_uid, row.laterality, row.view_position))
+    return StudyRequest(
+        study_instance_uid=order.study_instance_uid,
+        images=tuple(images),
+        left_out=(*refused, *order.left_out),
+        tomosynthesis=how,
+    )
+
+
+def _number_of_frames(path: Path) -> int:
+    """Count the frames that a header promises; of a file that cannot be read the engine tells."""
+    from mammoclip_core.pixels import read_header
+
+    try:
+        return read_header(path).number_of_frames
+    except CoreError:
+        return 1
 
 
 def _order(node: Runtime, analysis: Analysis) -> _Order:

@@ -22,6 +22,7 @@ TRACKING_IDENTIFIER: Final = dictionary.DCM.TrackingIdentifier
 TRACKING_UID: Final = dictionary.DCM.TrackingUniqueIdentifier
 ALGORITHM_NAME: Final = dictionary.DCM.AlgorithmName
 ALGORITHM_VERSION: Final = dictionary.DCM.AlgorithmVersion
+ALGORITHM_PARAMETERS: Final = dictionary.DCM.AlgorithmParameters
 CENTER: Final = dictionary.DCM.Center
 OUTLINE: Final = dictionary.DCM.Outline
 SELECTED_REGION_DESCRIPTION: Final = dictionary.DCM.SelectedRegionDescription

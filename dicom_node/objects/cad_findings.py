@@ -7,11 +7,12 @@ from dicom_node.objects.cad_marks import Mark
 from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import ImageKey, key_of, name_of
-from dicom_node.objects.wording import to_ascii, tracking_id_of, words_of
+from dicom_node.objects.wording import method_of, to_ascii, tracking_id_of, words_of
+from mammoclip_core.findings import Finding, LocalisationMethod
 
 
-def algorithm_items(context: ResultContext) -> list[Item]:
-    """Name the weights and their version, as every result must (TID 4019)."""
+def algorithm_items(context: ResultContext, *parameters: str) -> list[Item]:
+    """Name the weights and their version, as every result must, and parameters (TID 4019)."""
     bundle = context.identity.bundle
     return [
         content_tree.text(
@@ -19,6 +20,12 @@ def algorithm_items(context: ResultContext) -> list[Item]:
         ),
         content_tree.text(
             Relationship.HAS_PROPERTIES, cad_codes.ALGORITHM_VERSION, to_ascii(bundle.version, 64)
+        ),
+        *(
+            content_tree.text(
+                Relationship.HAS_PROPERTIES, cad_codes.ALGORITHM_PARAMETERS, to_ascii(parameter)
+            )
+            for parameter in parameters
         ),
     ]
 
@@ -43,7 +50,7 @@ def mark_impression(mark: Mark, entries: Mapping[ImageKey, Item], context: Resul
             cad_codes.TRACKING_UID,
             context.uids.tracking_uid(name_of(image), finding.name, mark.region),
         ),
-        *algorithm_items(context),
+        *algorithm_items(context, *_parameters(finding)),
         _score(mark),
         *_geometry(mark, entries[key_of(image)]),
     ]
@@ -91,6 +98,15 @@ def _impression(intent: Item, finding: Item) -> Item:
     )
 
 
+def _parameters(finding: Finding) -> list[str]:
+    """Tell a detector's box from a model's attention, which the summaries tell of."""
+    return [f"region by {method_of(finding)}"] if _is_box(finding) else []
+
+
+def _is_box(finding: Finding) -> bool:
+    return finding.method is LocalisationMethod.BOX and bool(finding.regions)
+
+
 def _operating_point(mark: Mark) -> list[Item]:
     if mark.operating_point is None:
         return []
@@ -129,7 +145,10 @@ def _geometry(mark: Mark, entry: Item) -> list[Item]:
 
 def _description(mark: Mark) -> Item:
     words = words_of(mark.finding.name)
-    place = "whole image: the model gave no place" if mark.region is None else "AI attention region"
+    if mark.region is None:
+        place = "whole image: the model gave no place"
+    else:
+        place = "AI detector box" if _is_box(mark.finding) else "AI attention region"
     return content_tree.text(
         Relationship.HAS_PROPERTIES,
         cad_codes.SELECTED_REGION_DESCRIPTION,

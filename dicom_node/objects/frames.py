@@ -2,16 +2,24 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.header_values import number_of
+from mammoclip_core.display_header import frame_groups
 from mammoclip_core.findings import ImageFindings, ImageStatus
+from mammoclip_core.views import value_of
 
 ImageKey: TypeAlias = tuple[str, int]
 """SOP Instance UID and frame number."""
+
+_GREY_GROUPS: Final = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+_GREY_KEYWORDS: Final = (
+    *("RescaleSlope", "RescaleIntercept", "RescaleType"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
+)
 
 
 def key_of(image: ImageFindings) -> ImageKey:
@@ -35,6 +43,25 @@ def by_frame(images: Iterable[ImageFindings]) -> tuple[ImageFindings, ...]:
         threshold and has no region; then each further frame on which something was found.
     """
     return tuple(part for image in images for part in _parts_of(image))
+
+
+def header_of_frame(source: Dataset, frame: int) -> Dataset:
+    """Return a header that says of one frame how its values are shown, as single frames do.
+
+    References
+    ----------
+    PS3.3 C.7.6.16.2.9 (Pixel Value Transformation), C.7.6.16.2.10 (Frame VOI LUT).
+    """
+    lifted = Dataset()
+    for tag in source.keys():  # noqa: SIM118  a data set's items are read when they are iterated
+        lifted[tag] = source.get_item(tag)
+    for group in _GREY_GROUPS:
+        for item in list(frame_groups(source, frame, group))[:1]:
+            for keyword in _GREY_KEYWORDS:
+                value = value_of(item, keyword)
+                if value is not None and keyword not in lifted:
+                    setattr(lifted, keyword, value)
+    return lifted
 
 
 def require_frames(images: Iterable[ImageFindings], sources: Mapping[str, Dataset]) -> None:

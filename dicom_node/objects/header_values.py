@@ -11,10 +11,24 @@ _READING_ERRORS: Final = (
     AttributeError,
     LookupError,
     NotImplementedError,
+    OSError,
     TypeError,
     ValueError,
 )
 """What pydicom raises when it first turns the bytes of an attribute into a value."""
+
+
+def readable(source: Dataset) -> Dataset:
+    """Return a header without private attributes and without those that cannot be read."""
+    kept = Dataset()
+    for tag in source.keys():  # noqa: SIM118  a data set's items are read when they are iterated
+        if tag.is_private:
+            continue
+        try:
+            kept[tag] = source[tag]
+        except _READING_ERRORS:
+            continue
+    return kept
 
 
 def element_of(source: Dataset, keyword: str) -> DataElement | None:

@@ -7,7 +7,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.objects.header_values import number_of
-from dicom_node.objects.rendering import is_inverted, table_of, window_of
+from dicom_node.objects.rendering import first_table, is_inverted, window_of
 
 _WHOLE_RANGE: Final = 1 << 16
 """A table of so many entries is said to have 0 (PS3.3 C.11.1.1.1)."""
@@ -35,12 +35,11 @@ def set_greys(state: Dataset, source: Dataset, reference: Dataset) -> None:
 
 
 def _set_modality_lut(state: Dataset, source: Dataset) -> None:
-    if source.get("ModalityLUTSequence"):
-        item = _table_item(source.ModalityLUTSequence[0])
-        if item is not None:
-            item.ModalityLUTType = str(source.ModalityLUTSequence[0].get("ModalityLUTType") or "US")
-            state.ModalityLUTSequence = [item]
-            return
+    item = _table_item(source, "ModalityLUTSequence")
+    if item is not None:
+        item.ModalityLUTType = str(source.ModalityLUTSequence[0].get("ModalityLUTType") or "US")
+        state.ModalityLUTSequence = [item]
+        return
     slope = number_of(source, "RescaleSlope", math.nan)
     intercept = number_of(source, "RescaleIntercept", math.nan)
     if math.isfinite(slope) and math.isfinite(intercept) and slope != 0.0:
@@ -49,12 +48,11 @@ def _set_modality_lut(state: Dataset, source: Dataset) -> None:
 
 
 def _voi_of(source: Dataset) -> Dataset | None:
-    if source.get("VOILUTSequence"):
-        item = _table_item(source.VOILUTSequence[0])
-        if item is not None:
-            voi = Dataset()
-            voi.VOILUTSequence = [item]
-            return voi
+    item = _table_item(source, "VOILUTSequence")
+    if item is not None:
+        voi = Dataset()
+        voi.VOILUTSequence = [item]
+        return voi
     window = window_of(source)
     if window is None:
         return None
@@ -66,11 +64,12 @@ def _voi_of(source: Dataset) -> Dataset | None:
     return voi
 
 
-def _table_item(item: Dataset) -> Dataset | None:
+def _table_item(source: Dataset, keyword: str) -> Dataset | None:
     """Write a look-up table anew: in the source its value representation may be ambiguous."""
-    table, first, bits = table_of(item)
-    if not table.size:
+    found = first_table(source, keyword)
+    if found is None:
         return None
+    table, first, bits = found
     written = Dataset()
     signed = "SS" if first < 0 else "US"
     entries = 0 if len(table) == _WHOLE_RANGE else len(table)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.frames import name_of
+from dicom_node.objects.frames import header_of_frame, name_of
 from dicom_node.objects.headers import is_multi_frame, stamp
 from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.overlay import numbered_regions
@@ -59,7 +59,7 @@ def build_presentation_state(
     series.ReferencedImageSequence = [_reference(source, image)]
     state.ReferencedSeriesSequence = [series]
     state.DisplayedAreaSelectionSequence = [_displayed_area(source, image)]
-    set_greys(state, source, _reference(source, image))
+    set_greys(state, header_of_frame(source, image.frame), _reference(source, image))
     state.GraphicAnnotationSequence = list(_annotations(source, image))
     state.GraphicLayerSequence = list(_layers(image, context))
     # SOP Common (PS3.3 C.12.1)

@@ -133,9 +133,22 @@ def table_of(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
     return np.atleast_1d(np.asarray(entries, dtype=np.uint16)), first, bits
 
 
+def first_table(source: Dataset, keyword: str) -> tuple[NDArray[np.uint16], int, int] | None:
+    """Read the first table of a sequence as `table_of` does; None where there is no whole one."""
+    items = source.get(keyword)
+    if not items:
+        return None
+    try:
+        found = table_of(items[0])
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        return None
+    return found if found[0].size else None
+
+
 def _modality_values(source: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
-    if source.get("ModalityLUTSequence"):
-        table, first, _ = table_of(source.ModalityLUTSequence[0])
+    found = first_table(source, "ModalityLUTSequence")
+    if found is not None:
+        table, first, _ = found
         return np.asarray(apply_lut(stored.astype(np.int32), table, first))
     slope = number_of(source, "RescaleSlope", 1.0)
     intercept = number_of(source, "RescaleIntercept", 0.0)
@@ -145,11 +158,10 @@ def _modality_values(source: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
 
 
 def _through_lut(source: Dataset, values: NDArray[Any]) -> NDArray[np.float32] | None:
-    if not source.get("VOILUTSequence"):
+    found = first_table(source, "VOILUTSequence")
+    if found is None:
         return None
-    table, first, bits = table_of(source.VOILUTSequence[0])
-    if not table.size:
-        return None
+    table, first, bits = found
     shown = apply_lut(np.rint(values).astype(np.int32), table, first)
     highest = max((1 << bits) - 1, int(table.max()), 1)
     return np.asarray(shown / highest, dtype=np.float32)

@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from dicom_node.objects.attention_segmentation import build_attention_segmentation
 from dicom_node.objects.cad_report import build_cad_report
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.frames import ImageKey, by_frame, key_of
+from dicom_node.objects.frames import ImageKey, by_frame, header_of_frame, key_of
+from dicom_node.objects.header_values import readable
 from dicom_node.objects.headers import require_one_study
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.measurement_report import build_measurement_report
@@ -100,6 +101,7 @@ def build_results(
         not fit the findings. The message names the instance and the attribute, never a value.
     """
     findings = analysis.findings
+    sources = [replace(source, dataset=readable(source.dataset)) for source in sources]
     require_one_study([source.dataset for source in sources], findings.study_instance_uid)
     by_uid = {str(source.dataset.SOPInstanceUID): source for source in sources}
     images = sorted(by_frame(findings.images), key=_hanging_order)
@@ -156,7 +158,8 @@ class _Study:
             if not forms and key_of(image) not in on_page:
                 continue
             source = self.by_uid[image.sop_instance_uid]
-            shown = show(source.dataset, source.stored_values(image.frame))
+            header = header_of_frame(source.dataset, image.frame)
+            shown = show(header, source.stored_values(image.frame))
             if key_of(image) in on_page:
                 self.displays[key_of(image)] = tile_of(shown, long_side)
             for form in forms:

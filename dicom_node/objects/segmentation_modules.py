@@ -200,6 +200,8 @@ def _place_on_frames(segmentation: Dataset, source: Dataset, source_frames: Sequ
     for item, frame in zip(
         segmentation.PerFrameFunctionalGroupsSequence, source_frames, strict=True
     ):
+        # highdicom 0.28 gives one and the same item to segments of the same source.
+        item.DerivationImageSequence = copy.deepcopy(item.DerivationImageSequence)
         for derivation in item.DerivationImageSequence:
             for reference in derivation.SourceImageSequence:
                 reference.ReferencedFrameNumber = frame

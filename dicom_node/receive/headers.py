@@ -54,7 +54,11 @@ class Reading:
 
 
 def read_header(
-    file: Path, *, secondary_capture_senders: frozenset[str], maximum_bytes: int
+    file: Path,
+    *,
+    secondary_capture_senders: frozenset[str],
+    maximum_bytes: int,
+    takes_tomosynthesis: bool = False,
 ) -> Reading:
     """Read one received file; never raises for what is in it."""
     calling = ""
@@ -67,7 +71,12 @@ def read_header(
         facts, problem = _identity(dataset)
         try:
             if facts is not None and problem is None:
-                facts = _described(dataset, facts, calling in secondary_capture_senders)
+                analysed = MAMMOGRAM_CLASSES
+                if takes_tomosynthesis:
+                    analysed |= TOMOSYNTHESIS_CLASSES
+                if calling in secondary_capture_senders:
+                    analysed |= SECONDARY_CAPTURE_CLASSES
+                facts = _described(dataset, facts, analysed)
         except SetAsideError as error:
             problem = error
         if problem is None and not has_pixels:
@@ -165,16 +174,15 @@ def _uid(dataset: Dataset, keyword: str) -> str:
 
 
 def _described(
-    dataset: Dataset, facts: InstanceFacts, from_secondary_capture_sender: bool
+    dataset: Dataset, facts: InstanceFacts, analysed_classes: frozenset[str]
 ) -> InstanceFacts:
     if is_own_result(dataset):
         raise SetAsideError("own-result", "a result object of this software came back")
-    if facts.sop_class_uid in TOMOSYNTHESIS_CLASSES:
-        raise SetAsideError("tomosynthesis", "Breast Tomosynthesis is not analysed")
-    is_capture = facts.sop_class_uid in SECONDARY_CAPTURE_CLASSES
-    if facts.sop_class_uid not in MAMMOGRAM_CLASSES and not (
-        is_capture and from_secondary_capture_sender
-    ):
+    if facts.sop_class_uid in TOMOSYNTHESIS_CLASSES - analysed_classes:
+        raise SetAsideError(
+            "tomosynthesis", "Breast Tomosynthesis is not analysed unless the settings say how"
+        )
+    if facts.sop_class_uid not in analysed_classes:
         raise SetAsideError("not-a-mammogram", "the SOP Class is not one of a mammogram")
     return _as_mammogram(dataset, facts)
 

@@ -46,11 +46,13 @@ class Registrar:
         settings: ReceiveSettings,
         *,
         clock: Callable[[], datetime],
+        takes_tomosynthesis: bool = False,
     ) -> None:
         self._spool = spool
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._takes_tomosynthesis = takes_tomosynthesis
         self._broken: set[Receipt] = set()
 
     def register_all(self) -> int:
@@ -123,6 +125,7 @@ class Registrar:
             file,
             secondary_capture_senders=frozenset(self._settings.secondary_capture_senders),
             maximum_bytes=self._settings.maximum_object_bytes,
+            takes_tomosynthesis=self._takes_tomosynthesis,
         )
         arrival = Arrival(
             receipt=str(receipt),

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pydicom.uid import BreastTomosynthesisImageStorage
+
 from dicom_node.studies.ledger.tables import Instance
 from mammoclip_core.findings import ImageFindings, ImageStatus
 from mammoclip_core.views import STANDARD_VIEWS
@@ -46,6 +48,8 @@ class Selection:
 def select_images(registered: Sequence[Instance], set_aside: Iterable[Instance]) -> Selection:
     """Choose what is analysed: For Presentation where there is a choice, no spot views.
 
+    A tomosynthesis stands beside the flat image of its view and takes no image's place.
+
     Parameters
     ----------
     registered : instances of the study that are in their place
@@ -73,11 +77,13 @@ def select_images(registered: Sequence[Instance], set_aside: Iterable[Instance])
 
 
 def has_standard_views(registered: Iterable[Instance]) -> bool:
-    """Tell whether CC and MLO of both breasts are there, as images for presentation."""
+    """Tell whether CC and MLO of both breasts are there, as flat images for presentation."""
     present = {
-        _view(instance)
+        (instance.laterality, instance.view_position)
         for instance in registered
-        if not instance.left_out_reason and instance.presentation_intent != FOR_PROCESSING
+        if not instance.left_out_reason
+        and instance.presentation_intent != FOR_PROCESSING
+        and not _is_tomosynthesis(instance)
     }
     return present.issuperset(STANDARD_VIEWS)
 
@@ -95,8 +101,12 @@ def _missing(set_aside: Iterable[Instance], known: set[str]) -> Iterable[ImageFi
             yield _stated(instance, ImageStatus.LEFT_OUT, f"set aside: {instance.detail}")
 
 
-def _view(instance: Instance) -> tuple[str, str]:
-    return instance.laterality, instance.view_position
+def _view(instance: Instance) -> tuple[str, str, bool]:
+    return instance.laterality, instance.view_position, _is_tomosynthesis(instance)
+
+
+def _is_tomosynthesis(instance: Instance) -> bool:
+    return bool(instance.sop_class_uid == BreastTomosynthesisImageStorage)
 
 
 def _stated(instance: Instance, status: ImageStatus, reason: str) -> ImageFindings:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import highdicom as hd
@@ -14,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import BreastTomosynthesisImageStorage, ExplicitVRLittleEndian
 
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.identity import ResultIdentity
@@ -24,15 +25,24 @@ from dicom_node.objects.results import build_results
 from dicom_node.objects.secondary_capture import build_secondary_capture
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.uids import AnalysisUIDs, ResultKind
-from mammoclip_core.engine import Engine, ImageToAnalyse, StudyRequest
+from mammoclip_core.engine import Engine
 from mammoclip_core.findings import FindingSource, StudyAnalysis
 from mammoclip_core.manifest import FindingEntry, Manifest, Preprocessing
 from mammoclip_core.prediction import Prediction
+from mammoclip_core.requests import request_from
+from mammoclip_core.tomosynthesis import Tomosynthesis
 
 VIEWS = [("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO")]
 SIZES = [(900, 700), (1400, 1100), (1024, 1500)]
 INPUT = Preprocessing(mode="published", rows=380, columns=228, mean=0.3, std=0.25)
 TISSUE, MARKER = 1800, 4000
+FRAMES, MIDDLE = 5, 3
+FLIPPED: dict[str, Any] = {
+    "PatientOrientation": ["P", "FR"],
+    "FieldOfViewHorizontalFlip": "YES",
+    "FieldOfViewRotation": 180,
+    "FieldOfViewOrigin": [12.0, 30.0],
+}
 
 
 class MarkerModel:
@@ -62,7 +72,8 @@ class MarkerModel:
         shown = batch[:, 0] * INPUT.std + INPUT.mean
         return [
             Prediction(
-                scores={"mass": 0.9},
+                # A frame without a marker is bright all over: its greys are stretched.
+                scores={"mass": 0.9 if (image > 0.75).mean() < 0.05 else 0.2},
                 density_scores=(),
                 activations={"mass": (image > 0.75).astype(np.float32)},
             )
@@ -135,8 +146,27 @@ def photometric(request: pytest.FixtureRequest) -> str:
 def case(
     request: pytest.FixtureRequest, tmp_path: Path, view: tuple[str, str], photometric: str
 ) -> Case:
+    return made(tmp_path, request.param, view, photometric)
+
+
+@pytest.fixture(params=["flipped", "middle", "max"])
+def odd_case(request: pytest.FixtureRequest, tmp_path: Path, view: tuple[str, str]) -> Case:
+    """Return images whose header says that they were flipped and turned, and volumes."""
+    if request.param == "flipped":
+        return made(tmp_path, SIZES[0], view, "MONOCHROME2", **FLIPPED)
+    return made(tmp_path, SIZES[0], view, "MONOCHROME2", Tomosynthesis(request.param))
+
+
+def made(
+    folder: Path,
+    size: tuple[int, int],
+    view: tuple[str, str],
+    photometric: str,
+    volume: Tomosynthesis = Tomosynthesis.REFUSE,
+    **attributes: Any,
+) -> Case:
+    """Have the stand-in look at a mammogram, or at a volume whose other frames have no marker."""
     laterality, position = view
-    size = request.param
     marker = letter_f(size, laterality)
     shown = np.zeros(size, dtype=np.uint16)
     edge = 0 if laterality == "L" else size[1]
@@ -144,23 +174,21 @@ def case(
     cv2.ellipse(shown, (edge, size[0] // 2), axes, 0, 0, 360, (TISSUE,), cv2.FILLED)
     texture = np.random.default_rng(7).integers(0, 400, size, dtype=np.uint16)
     shown[shown > 0] -= texture[shown > 0]
+    plain = shown.copy()
     shown[marker] = MARKER
     stored = 4095 - shown if photometric == "MONOCHROME1" else shown
     dataset = mammogram(stored, laterality, position, photometric)
-    file = tmp_path / "image.dcm"
+    if volume is not Tomosynthesis.REFUSE:
+        dataset.SOPClassUID = BreastTomosynthesisImageStorage
+        dataset.NumberOfFrames = FRAMES
+        frames = [shown if number == MIDDLE else plain for number in range(1, FRAMES + 1)]
+        dataset.PixelData = np.stack(frames).tobytes()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    file = folder / "image.dcm"
     dataset.save_as(file, enforce_file_format=True)
-    request_ = StudyRequest(
-        study_instance_uid=dataset.StudyInstanceUID,
-        images=(
-            ImageToAnalyse(
-                sop_instance_uid=dataset.SOPInstanceUID,
-                path=file,
-                laterality=laterality,
-                view_position=position,
-            ),
-        ),
-    )
-    return Case(dataset, marker, Engine(MarkerModel()).analyze(request_), stored)
+    request = request_from([file], tomosynthesis=volume)
+    return Case(dataset, marker, Engine(MarkerModel()).analyze(request), stored)
 
 
 def mammogram(stored: NDArray[np.uint16], laterality: str, view: str, photometric: str) -> Dataset:
@@ -199,6 +227,19 @@ def test_report_outlines_the_marker(case: Case) -> None:
 def planar_groups(report: Dataset) -> list:
     parsed = hd.sr.Comprehensive3DSR.from_dataset(report)
     return parsed.content.get_planar_roi_measurement_groups()
+
+
+def test_header_of_a_flip_and_frames_of_a_volume_move_nothing(odd_case: Case) -> None:
+    results = odd_case.results()
+    (group,) = planar_groups(results[ResultKind.MEASUREMENT_REPORT])
+    drawn = filled(np.asarray(group.roi.value), odd_case.marker.shape)
+    mask = np.squeeze(results[ResultKind.SEGMENTATION].pixel_array).astype(bool)
+
+    for found in (drawn, mask):
+        assert_same_place(found, odd_case.marker, odd_case.tolerance)
+    if "NumberOfFrames" in odd_case.dataset:
+        (selected,) = group.roi.ContentSequence[0].ReferencedSOPSequence
+        assert selected.ReferencedFrameNumber == MIDDLE
 
 
 def test_segmentation_covers_the_marker(case: Case) -> None:

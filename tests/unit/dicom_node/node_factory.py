@@ -150,10 +150,17 @@ class Reception:
     spool: Spool
     database: Database
     settings: ReceiveSettings = field(default_factory=ReceiveSettings)
+    takes_tomosynthesis: bool = False
 
     @property
     def registrar(self) -> Registrar:
-        return Registrar(self.spool, self.database, self.settings, clock=lambda: NOW)
+        return Registrar(
+            self.spool,
+            self.database,
+            self.settings,
+            clock=lambda: NOW,
+            takes_tomosynthesis=self.takes_tomosynthesis,
+        )
 
     def receive(self, content: Dataset | bytes, **journey: Any) -> Instance | None:
         """Put an object into the spool, register it, and return its row if it has one."""

@@ -100,6 +100,7 @@ class StandInEngine:
     def _answer(self, image: ImageToAnalyse) -> ImageFindings:
         known = {
             "sop_instance_uid": image.sop_instance_uid,
+            "frame": image.frame,
             "laterality": image.laterality,
             "view_position": image.view_position,
         }

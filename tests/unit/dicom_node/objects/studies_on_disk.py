@@ -17,7 +17,7 @@ def written(folder: Path, *datasets: Dataset) -> Path:
     """Write images with their pixels into a folder."""
     folder.mkdir(exist_ok=True)
     for number, dataset in enumerate(datasets):
-        dataset.PixelData = breast_pixels(dataset).tobytes()
+        dataset.PixelData = breast_pixels(dataset).tobytes() * int(dataset.get("NumberOfFrames", 1))
         dataset["PixelData"].VR = "OW"
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID

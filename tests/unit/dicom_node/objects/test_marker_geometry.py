@@ -1,15 +1,19 @@
 """An asymmetric marker is read back where it was put, by readers that are not our builders.
 
 The findings document is rendered by the command; pydicom and highdicom parse the files. The study
-is of all four views, so that both lateralities and both projections are in each case.
+is of all four views, so that both lateralities and both projections are in each case. A flipped
+and turned field of view, and frames of a volume, move nothing.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from every_kind import tomosynthesis
 from objects_factory import (
     finding,
     image_of,
@@ -24,6 +28,13 @@ from studies_on_disk import document_in, node, written
 
 SIZES = [(400, 300), (1664, 1280), (700, 1400)]
 UNIT = 8
+FRAMES, FRAME = 5, 4
+FLIPPED: dict[str, Any] = {
+    "PatientOrientation": ["P", "FR"],
+    "FieldOfViewHorizontalFlip": "YES",
+    "FieldOfViewRotation": 180,
+    "FieldOfViewOrigin": [12.0, 30.0],
+}
 
 
 def places(size: tuple[int, int]) -> dict[tuple[str, str], tuple[int, int]]:
@@ -38,7 +49,13 @@ def places(size: tuple[int, int]) -> dict[tuple[str, str], tuple[int, int]]:
 @pytest.fixture(
     scope="module",
     params=[
-        (size, photometric) for size in SIZES for photometric in ("MONOCHROME1", "MONOCHROME2")
+        *(
+            (size, photometric, "plain")
+            for size in SIZES
+            for photometric in ("MONOCHROME1", "MONOCHROME2")
+        ),
+        (SIZES[0], "MONOCHROME2", "flipped"),
+        (SIZES[0], "MONOCHROME1", "volume"),
     ],
     ids=str,
 )
@@ -46,19 +63,30 @@ def rendered(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, np.ndarray], list[Dataset]]:
     """Return the marker of each image by its UID, and all result objects."""
-    size, photometric = request.param
+    size, photometric, form = request.param
     folder = tmp_path_factory.mktemp("marker")
     datasets, markers, images = [], {}, []
     for (side, view), (left, top) in places(size).items():
-        dataset = mammogram(view, side, size=size, photometric=photometric)
+        if form == "volume":
+            dataset = tomosynthesis(side, view, FRAMES, size=size, photometric=photometric)
+        else:
+            flipped = FLIPPED if form == "flipped" else {}
+            dataset = mammogram(view, side, size=size, photometric=photometric, **flipped)
         markers[str(dataset.SOPInstanceUID)] = marker_mask(left, top, size, UNIT)
         datasets.append(dataset)
-        images.append(image_of(dataset, finding(markers[str(dataset.SOPInstanceUID)])))
+        frame = FRAME if form == "volume" else 1
+        found = replace(finding(markers[str(dataset.SOPInstanceUID)]), frame=frame)
+        images.append(replace(image_of(dataset, found), frame=frame))
     study = written(folder / "study", *datasets)
     findings = document_in(folder, study_of(*images))
     done = node("render", study, "--out", folder / "out", "--findings", findings)
     assert done.exit_code == 0, done.output
     return markers, [pydicom.dcmread(file) for file in sorted((folder / "out").iterdir())]
+
+
+def frames_of(dataset: Dataset) -> set[int]:
+    """Return every frame number that an object names."""
+    return {int(one.value) for one in dataset.iterall() if one.keyword == "ReferencedFrameNumber"}
 
 
 def of_class(objects: list[Dataset], ending: str) -> list[Dataset]:
@@ -140,10 +168,22 @@ def test_segmentation_has_the_marker(rendered) -> None:
     for dataset in segmentations:
         segmentation = hd.seg.Segmentation.from_dataset(dataset)
         ((_, _, uid),) = segmentation.get_source_image_uids()
-        pixels = segmentation.get_pixels_by_source_instance(source_sop_instance_uids=[uid])
+        frames = frames_of(dataset)
+        pixels = (
+            segmentation.get_pixels_by_source_frame(uid, list(frames))
+            if frames
+            else segmentation.get_pixels_by_source_instance([uid])
+        )
         assert np.array_equal(pixels[0, :, :, 0].astype(bool), markers[uid])
         seen.add(str(uid))
     assert seen == set(markers)
+
+
+def test_every_object_names_the_frame_of_a_volume(rendered) -> None:
+    _, objects = rendered
+    named = {frozenset(frames_of(one)) for one in objects}
+
+    assert named in ({frozenset()}, {frozenset({FRAME})})
 
 
 def test_report_and_segmentation_track_the_same_thing(rendered) -> None:

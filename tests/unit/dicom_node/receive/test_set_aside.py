@@ -82,6 +82,14 @@ def test_set_aside_object_is_told_in_one_line_that_names_nobody(
     assert not [word for word in PATIENT_WORDS if word in str(line)]
 
 
+def test_tomosynthesis_is_kept_where_the_settings_say_how(reception: Reception) -> None:
+    reception.takes_tomosynthesis = True
+
+    row = reception.receive(mammogram(SOPClassUID=TOMOSYNTHESIS))
+
+    assert (row.state, row.laterality, row.view_position) == (InstanceState.REGISTERED, "L", "MLO")
+
+
 def test_registered_image_is_told_in_one_line_that_names_nobody(
     reception: Reception, log_lines: list[Any]
 ) -> None:

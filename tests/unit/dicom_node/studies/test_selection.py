@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from node_factory import FOR_PROCESSING as PROCESSING_CLASS
-from node_factory import instance_row, study_row
+from node_factory import TOMOSYNTHESIS, instance_row, study_row
 from sqlalchemy.orm import Session
 
 from dicom_node.receive import headers
@@ -73,6 +73,31 @@ def test_spot_view_does_not_take_the_place_of_the_whole_one(image: Any) -> None:
     assert [one for one, _ in selection.chosen] == [raw]
     assert selection.left_out[0].reason == "spot compression view"
     assert selection.left_out[0].status is ImageStatus.LEFT_OUT
+
+
+VOLUME = {"sop_class_uid": TOMOSYNTHESIS}
+
+
+def test_tomosynthesis_is_analysed_beside_the_flat_image_of_its_view(image: Any) -> None:
+    raw, volume = image(**RAW), image(**VOLUME)
+
+    selection = select_images([raw, volume], [])
+
+    assert selection.chosen == ((raw, FOR_PROCESSING_REMARK), (volume, ""))
+
+
+def test_raw_tomosynthesis_gives_way_to_the_one_for_presentation(image: Any) -> None:
+    flat, shown = image(), image(**VOLUME)
+    raw = image(**VOLUME, presentation_intent=FOR_PROCESSING)
+
+    selection = select_images([flat, raw, shown], [])
+
+    assert [one for one, _ in selection.chosen] == [flat, shown]
+
+
+def test_tomosynthesis_is_none_of_the_four_views(image: Any) -> None:
+    """Flat images of the same views may still be on their way."""
+    assert not has_standard_views([image(view, side, **VOLUME) for side, view in STANDARD_VIEWS])
 
 
 def test_repeated_view_is_analysed_too(image: Any) -> None:

@@ -1,0 +1,128 @@
+"""The page to print says what it is and who made it, names nobody, and holds every view."""
+
+import base64
+import io
+import re
+import zlib
+from collections.abc import Iterator
+
+import pytest
+from every_kind import EVERY_KIND, objects_of
+from objects_factory import NEGATIVE, image_of, mammogram, results_of
+from PIL import Image
+from pydicom.dataset import Dataset
+from sr_reading import read_back
+
+from dicom_node.objects.uids import ResultKind
+from dicom_node.objects.wording import RESEARCH_MARK
+
+_STREAM = re.compile(rb"<<((?:(?!endobj).)*?)>>\s*stream\r?\n(.*?)endstream", re.DOTALL)
+_SHOWN_TEXT = re.compile(rb"\(((?:\\.|[^\\()])*)\)\s*Tj")
+_ESCAPED = re.compile(rb"\\([0-7]{3}|.)")
+
+
+def report_of(study: str) -> Dataset:
+    (report,) = [one for one in objects_of(study) if one.kind is ResultKind.PDF_REPORT]
+    return read_back(report.dataset)
+
+
+def pdf_in(report: Dataset) -> bytes:
+    return report.EncapsulatedDocument[: report.EncapsulatedDocumentLength]
+
+
+def streams(pdf: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield dictionary and content of each stream, out of its text form (PDF 32000-1, 7.4)."""
+    for match in _STREAM.finditer(pdf):
+        described, content = match.groups()
+        if b"ASCII85Decode" in described:
+            content = base64.a85decode(content.strip().removesuffix(b"~>"))
+        if b"FlateDecode" in described:
+            content = zlib.decompress(content)
+        yield described, content
+
+
+def text_of(pdf: bytes) -> str:
+    return " ".join(
+        _ESCAPED.sub(
+            lambda found: (
+                bytes([int(found[1], 8)]) if found[1].isdigit() and len(found[1]) == 3 else found[1]
+            ),
+            shown,
+        ).decode("latin-1")
+        for _, content in streams(pdf)
+        for shown in _SHOWN_TEXT.findall(content)
+    )
+
+
+def test_page_says_what_it_is_and_who_made_it() -> None:
+    report = report_of("four views")
+    text = text_of(pdf_in(report))
+
+    assert RESEARCH_MARK in text
+    assert "UNVERIFIED" in text
+    assert re.search(r"Made by software: \S.* 0\.1\.0 with the model demonstration 0\.1\.0", text)
+    assert "ab" * 32 in text.replace(" ", "")
+    assert report.VerificationFlag == "UNVERIFIED"
+
+
+def test_page_names_nobody() -> None:
+    dataset = mammogram(
+        name="Quellwasser^Ottilie=山田^花子",
+        PatientID="KLINIK-90817263",
+        PatientBirthDate="19470302",
+        AccessionNumber="ACC-55512",
+    )
+    results = results_of((dataset, image_of(dataset, NEGATIVE)), profiles=(EVERY_KIND,))
+    (report,) = [one.dataset for one in results if one.kind is ResultKind.PDF_REPORT]
+    pdf = pdf_in(read_back(report))
+    everything = pdf + b"".join(content for _, content in streams(pdf))
+
+    for word in ("Quellwasser", "Ottilie", "山田", "花子", "KLINIK", "19470302", "ACC-55512"):
+        for encoding in ("utf-8", "utf-16-be"):
+            assert word.encode(encoding) not in everything
+    assert report.PatientID == "KLINIK-90817263"
+
+
+def test_page_holds_a_picture_of_every_view() -> None:
+    contents = list(streams(pdf_in(report_of("four views"))))
+    pictures = [
+        Image.open(io.BytesIO(content))
+        for described, content in contents
+        if b"DCTDecode" in described
+    ]
+
+    # Equal pictures, of both breasts, are in the file once and painted twice.
+    assert sum(len(re.findall(rb"/\S+ Do\b", content)) for _, content in contents) == 4
+    assert len(pictures) == 2
+    for picture in pictures:
+        picture.load()
+        assert min(picture.size) > 200
+        low, high = picture.convert("L").getextrema()
+        assert high - low > 100
+
+
+def test_page_lists_findings_and_what_could_not_be_read() -> None:
+    text = text_of(pdf_in(report_of("failed image")))
+
+    assert "mass score 0.83" in text
+    assert "L MLO" in text
+    assert "no pixels" in text
+
+
+@pytest.mark.parametrize("study", ["no finding", "one finding", "four views", "tomosynthesis"])
+def test_report_is_one_whole_page(study: str) -> None:
+    pdf = pdf_in(report_of(study))
+
+    assert pdf.startswith(b"%PDF-")
+    assert pdf.rstrip().endswith(b"%%EOF")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
+    # The table of objects lies where the file says (PDF 32000-1, 7.5.5).
+    (start,) = re.findall(rb"startxref\s+(\d+)", pdf)
+    assert pdf[int(start) :].startswith(b"xref")
+
+
+def test_report_refers_to_the_images_that_it_shows() -> None:
+    report = report_of("four views")
+
+    assert report.MIMETypeOfEncapsulatedDocument == "application/pdf"
+    assert len(report.SourceInstanceSequence) == 4
