@@ -182,20 +182,6 @@ def test_a_segmentation_lies_over_its_region(opened: Shown) -> None:
     assert opened.browser.complaints == []
 
 
-def test_the_report_is_drawn_at_its_region(opened: Shown) -> None:
-    page = opened.browser.page
-    opened.row(LISTED["SR"]).dblclick()
-    label = page.locator("svg.svg-layer text").filter(has_text=f"{100 * SCORE:.2f} %")
-    label.first.wait_for(timeout=60_000)
-    drawn = page.locator("svg.svg-layer polyline").first.evaluate(_EXTENT)
-    view = wait_for(lambda: _view_shown(page), seconds=10, what="a view with a region is shown")
-    left, top, right, bottom = opened.box_on_screen(REGIONS[view])
-    assert drawn == pytest.approx([left, top, right, bottom], abs=2)
-    assert "Certainty of Finding" in (label.first.text_content() or "")
-    opened.keep("ohif-report", opened.browser.pixels())
-    assert opened.browser.complaints == []
-
-
 def test_a_picture_is_shown(opened: Shown) -> None:
     page = opened.browser.page
     opened.row(LISTED["OT"]).dblclick()
