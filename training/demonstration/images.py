@@ -1,6 +1,7 @@
 """Phantoms drawn, cropped and scaled as a node does it, into one array that training maps."""
 
 import json
+import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -80,7 +81,7 @@ def prepare_phantoms(
     else:
         images = np.lib.format.open_memmap(path, "w+", np.uint8, (views, *size))
     draw = partial(_prepared_study, seed, size)
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         for start in range(len(done) // 4, studies, _AHEAD):
             numbers = range(start, min(start + _AHEAD, studies))
             for number, study in zip(numbers, pool.map(draw, numbers), strict=True):
