@@ -60,12 +60,6 @@ _ON_SCREEN: Final = """points => {
 }"""
 """Where the viewer itself lays pixels of the image that it shows, whatever lies over them."""
 
-_EXTENT: Final = """outline => {
-  const box = outline.getBBox(), layer = outline.ownerSVGElement.getBoundingClientRect();
-  return [layer.x + box.x, layer.y + box.y,
-          layer.x + box.x + box.width, layer.y + box.y + box.height];
-}"""
-
 
 @dataclass(frozen=True)
 class Shown:
@@ -179,24 +173,6 @@ def test_a_segmentation_lies_over_its_region(opened: Shown) -> None:
     for columns, rows in ((-1, 0), (1, 0), (0, -1), (0, 1)):
         x, y = left + columns * (width + 4), top + rows * (height + 4)
         assert not _colored(pixels)[y + 4 : y + height - 4, x + 4 : x + width - 4].any()
-    assert opened.browser.complaints == []
-
-
-def test_a_picture_is_shown(opened: Shown) -> None:
-    page = opened.browser.page
-    opened.row(LISTED["OT"]).dblclick()
-    page.get_by_text(LISTED["OT"]).nth(1).wait_for(timeout=60_000)  # in the viewport beside the row
-
-    def outlined() -> bool:
-        """Tell whether this picture has an outline, and else turn to the next one."""
-        pixels = opened.browser.pixels()
-        if int(_colored(pixels)[200:700, 500:1200].sum()) > 300:
-            return True
-        page.keyboard.press("ArrowDown")
-        return False
-
-    wait_for(outlined, seconds=30, what="a picture with its outline is shown")
-    opened.keep("ohif-picture", opened.browser.pixels())
     assert opened.browser.complaints == []
 
 
