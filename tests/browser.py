@@ -49,8 +49,6 @@ class Browser:
 
     def _console(self, message: ConsoleMessage) -> None:
         # OHIF says at the level of debugging that a whole viewport is gone.
-        if "IMAGE_LOAD_ERROR" in message.text:
-            return  # a load that was under way when another series was opened
         if message.type == "error" or "Error Boundary" in message.text:
             self.complaints.append(f"console: {message.text}")
 
