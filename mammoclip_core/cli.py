@@ -12,6 +12,15 @@ import typer
 
 from mammoclip_core.computing import ComputingOptions, Precision
 from mammoclip_core.engine_name import EngineName
+from mammoclip_core.options import (
+    BundleOption,
+    BundleOut,
+    DetectorOption,
+    EngineOption,
+    HeadOption,
+    JsonOption,
+    PrecisionOption,
+)
 
 if TYPE_CHECKING:
     from mammoclip_core.manifest import Manifest
@@ -23,35 +32,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-BundleOption = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="MAMMOCLIP_BUNDLE", help="Bundle folder; the demonstration bundle if not given."
-    ),
-]
-BundleOut = Annotated[
-    Path, typer.Option(help="Bundle folder to make; it must not exist or be empty.")
-]
-HeadOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="NAME=FILE: a fine-tuned classifier; mass, calcification, cancer or density."
-    ),
-]
-DetectorOption = Annotated[
-    list[str] | None,
-    typer.Option(help="NAME=FILE: a published detector; mass or calcification."),
-]
-PrecisionOption = Annotated[
-    Precision,
-    typer.Option(help="Numbers of the image encoder: exact is float32; float16 on a GPU only."),
-]
-EngineOption = Annotated[
-    EngineName,
-    typer.Option(help="What computes; auto: torch on a GPU, OpenVINO on a CPU where installed."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command()

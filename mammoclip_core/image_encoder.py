@@ -8,8 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoclip_core.efficientnet import DYNAMIC_PADDING, NOMINAL_SIZES, PUBLISHED_PADDING
-from mammoclip_core.errors import BundleError
+from mammoclip_core.efficientnet import (
+    DYNAMIC_PADDING,
+    NOMINAL_SIZES,
+    PUBLISHED_PADDING,
+    EfficientNet,
+)
 
 __all__ = ["DYNAMIC_PADDING", "NOMINAL_SIZES", "PUBLISHED_PADDING", "ImageEncoder"]
 
@@ -58,42 +62,25 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, architecture: str, padding: str = PUBLISHED_PADDING) -> None:
         super().__init__()
-        if architecture not in NOMINAL_SIZES:
-            raise BundleError(
-                f"image encoder {architecture!r} is none of {', '.join(NOMINAL_SIZES)}"
-            )
-        if padding not in {PUBLISHED_PADDING, DYNAMIC_PADDING}:
-            raise BundleError(f"padding {padding!r} is neither published nor dynamic")
+        self.layout = EfficientNet(architecture, padding)
         self.backbone = timm.create_model(architecture, pretrained=False, num_classes=0)
         self.size: int = self.backbone.num_features
-        self.padding = published_padding(self.backbone, NOMINAL_SIZES[architecture])
-        self._is_fixed = padding == PUBLISHED_PADDING
-        if self._is_fixed:
-            _fix_padding(self.backbone, self.padding)
+        if self.layout.is_fixed:
+            _fix_padding(self.backbone, self.layout.padding)
 
     @property
     def stride(self) -> int:
         """Return the model input's pixels a cell of the feature map."""
-        return 1 << len(self.padding)
+        return self.layout.stride
 
     @property
     def first_centre(self) -> float:
         """Return where the first cell looks: index of its central input pixel along an axis."""
-        centre, scale = 0.0, 1
-        for kernel, before, _ in self.padding.values():
-            centre += scale * ((kernel - 1) / 2 - before)
-            scale *= 2
-        return centre
+        return self.layout.first_centre
 
     def map_size(self, rows: int, columns: int) -> tuple[int, int]:
         """Return the cells of the feature map, (H, W), of an input of some size."""
-        return self._cells(rows), self._cells(columns)
-
-    def _cells(self, length: int) -> int:
-        for kernel, before, after in self.padding.values():
-            padded = length + before + after
-            length = (padded - kernel) // 2 + 1 if self._is_fixed else -(-length // 2)
-        return length
+        return self.layout.map_size(rows, columns)
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Compute the last feature map, (B, C, H, W), of (B, 3, rows, columns) images."""
@@ -138,30 +125,6 @@ class ImageEncoder(nn.Module):
 def pooled(feature_map: Tensor) -> Tensor:
     """Average a (B, C, H, W) feature map over its cells."""
     return feature_map.mean(dim=(2, 3))
-
-
-def published_padding(backbone: nn.Module, nominal_size: int) -> dict[str, tuple[int, int, int]]:
-    """Compute the padding of each stride-2 convolution for a square input of nominal size.
-
-    Returns
-    -------
-    dict
-        Module name to (kernel size, padding before, padding after), in order of execution.
-
-    References
-    ----------
-    The "SAME" rule of the EfficientNet paper's code, applied to `nominal_size` once.
-    """
-    size = nominal_size
-    table = {}
-    for name, module in backbone.named_modules():
-        if isinstance(module, nn.Conv2d) and module.stride[0] == 2:
-            kernel = module.kernel_size[0]
-            output = -(-size // 2)
-            total = max((output - 1) * 2 + kernel - size, 0)
-            table[name] = (kernel, total // 2, total - total // 2)
-            size = output
-    return table
 
 
 def _fix_padding(backbone: nn.Module, table: Mapping[str, tuple[int, int, int]]) -> None:

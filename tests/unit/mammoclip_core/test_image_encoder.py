@@ -253,7 +253,7 @@ def test_first_cell_looks_where_a_chain_of_plain_convolutions_looks(
         encoder = ImageEncoder(f"tf_efficientnet_{architecture}")
     ramp = torch.arange(1000, dtype=torch.float64).repeat(1000, 1)[None, None]
 
-    for kernel, before, after in encoder.padding.values():
+    for kernel, before, after in encoder.layout.padding.values():
         padded = nn.functional.pad(ramp, (before, after, before, after))
         ramp = nn.functional.avg_pool2d(padded, kernel, stride=2)
 

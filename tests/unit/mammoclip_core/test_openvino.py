@@ -79,9 +79,16 @@ def test_layers_are_those_of_timm(architecture: str) -> None:
 
     state = encoder.backbone.state_dict()
     assert network.shapes == {name: tuple(value.shape) for name, value in state.items()}
-    assert network.padding == encoder.padding
-    assert network.first_centre == encoder.first_centre
-    assert network.map_size(333, 251) == encoder.map_size(333, 251)
+    convolutions = {
+        name: module
+        for name, module in encoder.backbone.named_modules()
+        if isinstance(module, torch.nn.Conv2d) and module.stride[0] == 2
+    }
+    assert list(network.padding) == list(convolutions)
+    for name, module in convolutions.items():
+        assert network.padding[name] == (module.kernel_size[0], module.before, module.after)
+    feature_map = encoder.feature_map(torch.empty(1, 3, 333, 251, device="meta"))
+    assert network.map_size(333, 251) == feature_map.shape[2:]
 
 
 def test_detectors_have_the_tensors_of_the_exact_engine() -> None:
