@@ -60,6 +60,7 @@ def compute_on_rank(rank: int, folder: Path) -> None:
     share = joint_batch().chunk(RANKS)[rank]
     results = loss_with_gradients(DistributedDataParallel(TinyClip()), share)
     torch.save(results, folder / f"{rank}.pt")
+    distributed.barrier()  # no rank leaves while another still speaks with it
     distributed.destroy_process_group()
 
 
