@@ -24,7 +24,6 @@ from mammoclip_core.interpretation import findings_of, on_extent, settings_sha25
 from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
 from mammoclip_core.preprocessing import PreparedImage, prepare
-from mammoclip_core.reading import read_image
 from mammoclip_core.tomosynthesis import Tomosynthesis, merged
 
 __all__ = ["Engine", "ImageModel", "ImageToAnalyse", "Prediction", "StudyRequest"]
@@ -339,6 +338,9 @@ def _channels(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _prepare(image: ImageToAnalyse, manifest: Manifest) -> PreparedImage | PixelError:
+    # Imported on the threads that decode: while they do so, the model is still being compiled.
+    from mammoclip_core.reading import read_image
+
     try:
         stored = read_image(image.path, image.frame)
         if stored.sop_instance_uid == image.sop_instance_uid:
