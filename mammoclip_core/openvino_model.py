@@ -26,6 +26,7 @@ from mammoclip_core.detector_pixels import INPUT_SIDE
 from mammoclip_core.efficientnet import DYNAMIC_PADDING, EfficientNet
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.factor import factor_weights
+from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.map_model import MapHead, MapModel
 from mammoclip_core.map_projection import MapProjection
@@ -77,7 +78,13 @@ class OpenVinoNetwork:
         return self._compiling.result()
 
     def infer(self, image: Array) -> list[Array]:
-        """Return the outputs for one (3, rows, columns) image; raises ValueError at another size."""
+        """Return the outputs for one (3, rows, columns) image.
+
+        Raises
+        ------
+        ValueError
+            The image has another size than the graph.
+        """
         if (1, *image.shape) != self._size:
             raise ValueError(
                 f"the model was compiled for {self._size}, the image has {image.shape}"
@@ -212,9 +219,10 @@ def _require_precision(precision: str) -> None:
         raise ComputingError(f"this processor does not compute in {precision}")
 
 
-def openvino_version() -> str:
-    """Return the version of the library, without its build."""
-    return str(ov.__version__).partition("-")[0]
+def openvino_identity(options: OpenVinoOptions) -> EngineIdentity:
+    """Return what results say of the engine: the library's version is without its build."""
+    version = str(ov.__version__).partition("-")[0]
+    return EngineIdentity(name="openvino", version=version, precision=options.precision)
 
 
 def _model_of(
