@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -200,7 +200,13 @@ def render(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Findings document, instead of analysing."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="Where to compute: cpu, cuda, cuda:N; auto: a GPU if there is one.")
+    ] = "auto",
+    tomosynthesis: Annotated[
+        Literal["refuse", "middle", "max"],
+        typer.Option(help="Which frames of an image of several: none, the middle one, or up to 16"),
+    ] = "refuse",
     config: Annotated[
         Path | None,
         typer.Option("--config", help="Settings file, for profiles of your own; none is needed."),
@@ -221,7 +227,7 @@ def render(
             study,
             out,
             profile_named(profile, settings),
-            model=Model(bundle=bundle, accept=accept, device=device),
+            model=Model(bundle=bundle, accept=accept, device=device, tomosynthesis=tomosynthesis),
             findings_file=findings,
         )
     document = {"objects": [asdict(one) for one in written]}

@@ -58,11 +58,14 @@ class Model:
     ----------
     bundle : folder, or None for the demonstration bundle
     accept : the bundle's terms in words; a bundle for demonstration use needs none
+    tomosynthesis : ``refuse``, ``middle`` or ``max``
+        Which frames of an image of several are looked at.
     """
 
     bundle: Path | None = None
     accept: str | None = None
-    device: str = "cpu"
+    device: str = "auto"
+    tomosynthesis: str = "refuse"
 
 
 def render_study(
@@ -152,6 +155,7 @@ def _analysed(study: Path, bundle: Path, manifest: Manifest, model: Model) -> St
         command = [sys.executable, "-m", "mammoclip_core.cli", "image", str(study)]
         command += ["--json-out", str(document), "--heatmaps", str(heatmaps)]
         command += ["--bundle", str(bundle), "--device", model.device]
+        command += ["--tomosynthesis", model.tomosynthesis]
         command += ["--accept", accept] if accept else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:

@@ -32,3 +32,18 @@ def done_ahead(
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def begun(work: Callable[[], _Result], *, name: str) -> Future[_Result]:
+    """Begin work on a thread of its own, which ends with it.
+
+    Parameters
+    ----------
+    name : word
+        What the thread is called.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        return pool.submit(work)
+    finally:
+        pool.shutdown(wait=False)

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from mammoclip_core.bundle import load_model
 from mammoclip_core.computing import ComputingOptions
+from mammoclip_core.devices import chosen_device
 from mammoclip_core.embedding import embed_texts, load_text_model
 from mammoclip_core.engine import Engine
 from mammoclip_core.manifest import FindingEntry
@@ -24,7 +25,7 @@ def engine_asking(
     options: ComputingOptions | None = None,
 ) -> Engine:
     """Load a bundle and ask it the prompts of a file alone; raises what `load_model` does."""
-    model = load_model(bundle, device, options)
+    model = load_model(bundle, chosen_device(device), options)
     embeddings = prompt_embeddings(load_text_model(bundle), prompts.findings)
     manifest = replace(
         model.manifest,
@@ -32,11 +33,7 @@ def engine_asking(
         detectors=(),
         scoring=prompts.scoring or model.manifest.scoring,
     )
-    return Engine(
-        model.asking(manifest, embeddings),
-        engine_name=model.computer.engine_name,
-        precision=model.computer.options.precision.numbers,
-    )
+    return Engine(model.asking(manifest, embeddings), computed_by=model.computer.identity)
 
 
 def prompt_embeddings(model: TextModel, findings: Iterable[FindingEntry]) -> dict[str, Tensor]:

@@ -89,8 +89,7 @@ def load_engine(
         model,
         decode_threads=decode_threads,
         batch_size=batch_size,
-        engine_name=model.computer.engine_name,
-        precision=model.computer.options.precision.numbers,
+        computed_by=model.computer.identity,
         boxes=load_detectors(bundle, model.manifest, model.computer),
     )
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from mammoclip_core.ahead import begun
 from mammoclip_core.anchors import ANCHORS_A_CELL
 from mammoclip_core.efficientnet import DYNAMIC_PADDING, EfficientNet, Shapes
 from mammoclip_core.errors import BundleError
@@ -128,15 +130,12 @@ def read_image_side(bundle: Path, manifest: Manifest) -> Tensors:
     """
     weights = bundle / WEIGHTS_NAME
     with declared(bundle):
-        check_weights(weights, manifest)
-        expected = image_side_shapes(manifest)
-        with safe_open(weights, framework="np") as tensors:
-            names = set(tensors.keys())
-            if manifest.text_encoder:
-                names = {name for name in names if not name.startswith(TEXT_PREFIXES)}
-            shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
-            check_tensors(expected, shapes, weights)
-            return {name: _full_precision(tensors.get_tensor(name)) for name in expected}
+        # The digest is computed beside the reading; whatever else is wrong, it speaks first.
+        intact = begun(partial(check_weights, weights, manifest), name="digest")
+        try:
+            return _read_image_side(weights, manifest)
+        finally:
+            intact.result()
 
 
 def read_prompts(bundle: Path, manifest: Manifest) -> Tensors:
@@ -237,9 +236,20 @@ def _check_sources(manifest: Manifest) -> None:
             )
 
 
+def _read_image_side(weights: Path, manifest: Manifest) -> Tensors:
+    expected = image_side_shapes(manifest)
+    with safe_open(weights, framework="np") as tensors:
+        names = set(tensors.keys())
+        if manifest.text_encoder:
+            names = {name for name in names if not name.startswith(TEXT_PREFIXES)}
+        shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
+        check_tensors(expected, shapes, weights)
+        return {name: _full_precision(tensors.get_tensor(name)) for name in expected}
+
+
 def _prefixed(prefix: str, shapes: Shapes) -> Shapes:
     return {prefix + name: shape for name, shape in shapes.items()}
 
 
 def _full_precision(values: NDArray[Any]) -> NDArray[Any]:
-    return values.astype(np.float32) if values.dtype.kind == "f" else values
+    return values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values

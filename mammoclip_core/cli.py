@@ -1,29 +1,21 @@
 """mammoclip-predict: what a bundle says of images, without any DICOM network."""
 
-import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from mammoclip_core import making
 from mammoclip_core.computing import ComputingOptions, Precision
 from mammoclip_core.engine_name import EngineName
 from mammoclip_core.options import (
     BundleOption,
-    BundleOut,
-    DetectorOption,
+    DeviceOption,
     EngineOption,
-    HeadOption,
     JsonOption,
     PrecisionOption,
 )
-
-if TYPE_CHECKING:
-    from mammoclip_core.manifest import Manifest
+from mammoclip_core.terminal import accept_terms, one_line_errors, opened, show_manifest
 
 app = typer.Typer(
     name="mammoclip-predict",
@@ -55,7 +47,7 @@ def image(
             exists=True, dir_okay=False, help="TOML or JSON: pairs, class sets, ensembles to ask."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    device: DeviceOption = "auto",
     engine: EngineOption = EngineName.AUTO,
     precision: PrecisionOption = Precision.EXACT,
     mode: Annotated[
@@ -84,17 +76,16 @@ def image(
     Exit status: 0 if at least one image has an answer, 1 if none has or something is wrong,
     2 for wrong usage.
     """
-    with _one_line_errors():
+    with one_line_errors():
         from mammoclip_core.engines import load_engine, require_torch
         from mammoclip_core.findings import to_json
         from mammoclip_core.heatmaps import write_heatmaps
-        from mammoclip_core.requests import expanded, request_from
+        from mammoclip_core.progress import counted
         from mammoclip_core.tables import findings_table, show
         from mammoclip_core.tomosynthesis import Tomosynthesis
 
-        folder, manifest = _opened(bundle)
-        request = request_from(expanded(paths), study, Tomosynthesis(tomosynthesis))
-        _accept(manifest, accept)
+        folder, manifest = opened(bundle)
+        accept_terms(manifest, accept)
         options = ComputingOptions(precision=precision)
         if prompts is None:
             loaded = load_engine(folder, engine=engine, device=device, options=options)
@@ -106,7 +97,12 @@ def image(
             loaded = engine_asking(folder, read_prompt_file(prompts), device, options)
         if mode is not None:
             loaded.prepare_as(mode)
-        analysis = loaded.analyze(request)
+        # What reads images is loaded and used while OpenVINO still compiles the model.
+        from mammoclip_core.requests import expanded, request_from
+
+        request = request_from(expanded(paths), study, Tomosynthesis(tomosynthesis))
+        with counted(len(request.images), "images") as on_image:
+            analysis = loaded.analyze(request, on_image)
         document = to_json(analysis.findings)
         if json_out is not None:
             json_out.write_text(document + "\n", encoding="utf-8")
@@ -135,7 +131,7 @@ def embed(
     *,
     out: Annotated[Path, typer.Option(help="npz file to write: files, features, embeddings.")],
     bundle: BundleOption = None,
-    device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    device: DeviceOption = "auto",
     engine: Annotated[
         EngineName,
         typer.Option(help="What computes; auto: torch where it is installed, as the reference."),
@@ -148,14 +144,14 @@ def embed(
 
     Exit status: 0 if every file has a row, 1 if one has none (it is named) or something is wrong.
     """
-    with _one_line_errors():
+    with one_line_errors():
         import numpy as np
 
         from mammoclip_core.embedding import embed_files
         from mammoclip_core.engines import load_model
 
-        folder, manifest = _opened(bundle)
-        _accept(manifest, None)
+        folder, manifest = opened(bundle)
+        accept_terms(manifest, None)
         options = ComputingOptions(precision=precision)
         model = load_model(folder, engine=engine, device=device, options=options)
         result = embed_files(model, files)
@@ -183,13 +179,13 @@ def text(
 
     Example: mammoclip-predict text "no mass" "mass" --bundle bundles/b5 --out texts.npz
     """
-    with _one_line_errors():
+    with one_line_errors():
         import numpy as np
 
         from mammoclip_core.embedding import embed_texts, load_text_model
 
-        folder, manifest = _opened(bundle)
-        _accept(manifest, None)
+        folder, manifest = opened(bundle)
+        accept_terms(manifest, None)
         embeddings = embed_texts(load_text_model(folder), texts)
         np.savez_compressed(out, texts=np.array(texts), embeddings=embeddings)
 
@@ -205,198 +201,19 @@ def info(
 
     Example: mammoclip-predict info bundles/b5 --json
     """
-    with _one_line_errors():
-        _, manifest = _opened(bundle)
-        _show_manifest(manifest, as_json=as_json)
+    with one_line_errors():
+        _, manifest = opened(bundle)
+        show_manifest(manifest, as_json=as_json)
 
 
-@app.command()
-def convert(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, help="A published pretraining checkpoint."),
-    ],
-    *,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder with the text encoder's tokenizer (vocab.txt, of Mammo-FM tokenizer.json),"
-            " or its name on the hub."
-        ),
-    ] = None,
-    image_only: Annotated[
-        bool, typer.Option("--image-only", help="Leave the text side out; no tokenizer is needed.")
-    ] = False,
-    out: BundleOut,
-    head: HeadOption = None,
-    detector: DetectorOption = None,
-    factor: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Mammo-FActOR weights, safetensors."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Convert published checkpoints into a bundle; nothing in them is executed.
-
-    Example: mammoclip-predict convert b5-model-best-epoch-7.tar --tokenizer bio_clinicalbert/
-    --head cancer=cancer.pth --out bundles/b5
-    """
-    if image_only == (tokenizer is not None):
-        raise typer.BadParameter("give either --tokenizer or --image-only")
-    with _one_line_errors():
-        from mammoclip_core.conversion import convert as convert_checkpoint
-
-        manifest = convert_checkpoint(
-            checkpoint,
-            tokenizer,
-            out,
-            heads=_named_files(head, "--head"),
-            factor=factor,
-            detectors=_named_files(detector, "--detector"),
-        )
-        typer.echo(_terms(manifest), err=True)
-        _show_manifest(manifest, as_json=as_json)
-
-
-@app.command()
-def fetch(
-    model: Annotated[str, typer.Argument(help="b5 (the best) or b2 (the light one).")],
-    *,
-    out: BundleOut,
-    accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept the terms without being asked.")
-    ] = False,
-    downloads: Annotated[
-        Path | None,
-        typer.Option(help="Folder that keeps the downloaded files. Default: in the user's cache."),
-    ] = None,
-    head: HeadOption = None,
-    detector: DetectorOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Download the published weights and their tokenizer from the model hub, and convert them.
-
-    Shows their licence and asks. A download that breaks off is resumed by the next run.
-
-    Example: mammoclip-predict fetch b5 --out bundles/b5
-    """
-    with _one_line_errors():
-        from mammoclip_core.errors import LicenceError
-        from mammoclip_core.fetching import downloads_folder, notice, published_model
-        from mammoclip_core.fetching import fetch as fetch_model
-
-        published = published_model(model)
-        typer.echo(notice(published), err=True)
-        if not accept_licence:
-            if not sys.stdin.isatty():
-                raise LicenceError("nothing is downloaded until you say --accept-licence")
-            if not typer.confirm("Do you accept these terms?", err=True):
-                raise LicenceError("nothing was downloaded")
-        manifest = fetch_model(
-            published,
-            out,
-            downloads=downloads,
-            heads=_named_files(head, "--head"),
-            detectors=_named_files(detector, "--detector"),
-        )
-        typer.echo(f"the downloaded files are kept in {downloads or downloads_folder()}", err=True)
-        _show_manifest(manifest, as_json=as_json)
-
-
-@app.command("demonstration-bundle")
-def demonstration(
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder to make; it must not exist or be empty. Default: the cache."),
-    ] = None,
-) -> None:
-    """Make the demonstration bundle (random weights, to try the system with); print its folder.
-
-    Example: mammoclip-predict demonstration-bundle --out bundles/demonstration
-    """
-    with _one_line_errors():
-        from mammoclip_core.demonstration import demonstration_bundle, make_demonstration_bundle
-        from mammoclip_core.manifest import read_manifest, require_empty
-
-        if out is None:
-            out = demonstration_bundle()
-        else:
-            require_empty(out)
-            out.mkdir(parents=True, exist_ok=True)
-            make_demonstration_bundle(out)
-        _warn(read_manifest(out))
-        typer.echo(out)
+app.command()(making.convert)
+app.command()(making.fetch)
+app.command("demonstration-bundle")(making.demonstration)
 
 
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def _opened(bundle: Path | None) -> tuple[Path, "Manifest"]:
-    from mammoclip_core.demonstration import demonstration_bundle
-    from mammoclip_core.manifest import read_manifest
-
-    folder = demonstration_bundle() if bundle is None else bundle
-    return folder, read_manifest(folder)
-
-
-def _show_manifest(manifest: "Manifest", *, as_json: bool) -> None:
-    from mammoclip_core.tables import manifest_table, show
-
-    if as_json:
-        typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
-    else:
-        show(manifest_table(manifest))
-
-
-def _named_files(options: list[str] | None, option: str) -> dict[str, Path]:
-    """Read NAME=FILE options."""
-    files: dict[str, Path] = {}
-    for text in options or ():
-        name, separator, file = text.partition("=")
-        if not separator or not name or name in files or not Path(file).is_file():
-            raise typer.BadParameter(f"{text}: one NAME=FILE each, of a file", param_hint=option)
-        files[name] = Path(file)
-    return files
-
-
-def _accept(manifest: "Manifest", accepted: str | None) -> None:
-    """Show the terms of use to whoever runs a command; refuse words that are not the bundle's.
-
-    A node asks for the words in its settings. Here a person has named the bundle by hand.
-    """
-    from mammoclip_core.manifest import require_acceptance
-
-    require_acceptance(manifest, manifest.acceptance if accepted is None else accepted)
-    if accepted is None and manifest.acceptance is not None:
-        typer.echo(_terms(manifest), err=True)
-    _warn(manifest)
-
-
-def _terms(manifest: "Manifest") -> str:
-    return f"{manifest.name} is under {manifest.licence}: {manifest.permitted_use} only"
-
-
-def _warn(manifest: "Manifest") -> None:
-    if manifest.warning:
-        typer.echo(manifest.warning, err=True)
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Show what a person can do something about in one line; let bugs through."""
-    from mammoclip_core.errors import CoreError
-
-    try:
-        yield
-    except CoreError as error:
-        typer.echo(f"mammoclip-predict: {error}", err=True)
-        raise typer.Exit(1) from error
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        typer.echo(f"mammoclip-predict: {error.filename}: {reason}", err=True)
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

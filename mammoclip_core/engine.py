@@ -1,7 +1,7 @@
 """From a study's files to its findings: decoding on threads while the model runs."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from mammoclip_core.ahead import done_ahead
 from mammoclip_core.detector_pixels import to_detector_input
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, PixelError
 from mammoclip_core.findings import (
+    EngineIdentity,
     Heatmap,
     ImageFindings,
     ImageStatus,
@@ -24,7 +25,6 @@ from mammoclip_core.interpretation import findings_of, on_extent, settings_sha25
 from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
 from mammoclip_core.preprocessing import PreparedImage, prepare
-from mammoclip_core.reading import read_image
 from mammoclip_core.tomosynthesis import Tomosynthesis, merged
 
 __all__ = ["Engine", "ImageModel", "ImageToAnalyse", "Prediction", "StudyRequest"]
@@ -33,6 +33,8 @@ DEFAULT_BATCH_SIZE: Final = 4
 """The images of a screening study."""
 
 DEFAULT_DECODE_THREADS: Final = 2
+
+_UNKNOWN_TORCH: Final = EngineIdentity(name="torch", version="unknown", precision="float32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +121,9 @@ class Engine:
         Images that are decoded and prepared beside the model.
     batch_size : 1 or more
         Images that the model is shown at once, at most.
-    engine_name, precision : words
-        What computes, and in which numbers: part of the digest of the settings.
+    computed_by : what computes, and in which numbers
+        Stated by every result; name and numbers are part of the digest of the settings.
     boxes : the detectors, where the bundle names any
-
-    Attributes
-    ----------
-    computed_by : words
-        What computes, in which numbers: ``torch float32``.
     """
 
     def __init__(
@@ -135,8 +132,7 @@ class Engine:
         *,
         decode_threads: int = DEFAULT_DECODE_THREADS,
         batch_size: int = DEFAULT_BATCH_SIZE,
-        engine_name: str = "torch",
-        precision: str = "float32",
+        computed_by: EngineIdentity = _UNKNOWN_TORCH,
         boxes: BoxModel | None = None,
     ) -> None:
         if decode_threads < 1 or batch_size < 1:
@@ -145,10 +141,9 @@ class Engine:
         self._boxes = boxes
         self._decode_threads = decode_threads
         self._batch_size = batch_size
-        self._computing = (engine_name, precision)
         self.manifest: Manifest = model.manifest
-        self.computed_by = f"{engine_name} {precision}"
-        self.settings_sha256 = settings_sha256(model.manifest, *self._computing)
+        self.computed_by = computed_by
+        self.settings_sha256 = settings_sha256(model.manifest, computed_by)
 
     def prepare_as(self, mode: str) -> None:
         """Prepare images in another mode than the bundle's; results' digest of settings tells.
@@ -162,19 +157,27 @@ class Engine:
             raise BundleError(f"preprocessing mode {mode!r} is not known")
         preprocessing = replace(self.manifest.preprocessing, mode=mode)
         self.manifest = replace(self.manifest, preprocessing=preprocessing)
-        self.settings_sha256 = settings_sha256(self.manifest, *self._computing)
+        self.settings_sha256 = settings_sha256(self.manifest, self.computed_by)
 
-    def analyze(self, request: StudyRequest) -> StudyAnalysis:
+    def analyze(
+        self, request: StudyRequest, on_image: Callable[[], object] | None = None
+    ) -> StudyAnalysis:
         """Answer for every image of a study.
 
         An image that cannot be turned into pixels, for which memory is short even alone, or whose
         answer is no number, is FAILED with its reason, and the others go on. Any other error of
         the model is the caller's: it concerns them all.
+
+        Parameters
+        ----------
+        on_image : called each time that one more image has its answer
         """
-        (analysis,) = self.analyze_studies([request])
+        (analysis,) = self.analyze_studies([request], on_image)
         return analysis
 
-    def analyze_studies(self, requests: Iterable[StudyRequest]) -> Iterator[StudyAnalysis]:
+    def analyze_studies(
+        self, requests: Iterable[StudyRequest], on_image: Callable[[], object] | None = None
+    ) -> Iterator[StudyAnalysis]:
         """Answer for studies as `analyze` does, in order.
 
         The next images are decoded and the last ones interpreted while the model looks at some,
@@ -199,6 +202,8 @@ class Engine:
         for answers in answered:
             for image, answer in answers:
                 image.study.answers[image.position] = answer
+                if on_image is not None:
+                    on_image()
             while waiting and waiting[0].is_answered:
                 yield self._analysis_of(waiting.popleft())
         for study in waiting:
@@ -231,11 +236,12 @@ class Engine:
                 study_instance_uid=study.request.study_instance_uid,
                 bundle=self.manifest.identity,
                 settings_sha256=settings_sha256(
-                    self.manifest, *self._computing, study.request.tomosynthesis
+                    self.manifest, self.computed_by, study.request.tomosynthesis
                 ),
                 images=images + study.request.left_out,
                 breasts=breasts,
                 study=study_of(breasts),
+                engine=self.computed_by,
             ),
             heatmaps=tuple(
                 heatmap
@@ -339,6 +345,9 @@ def _channels(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _prepare(image: ImageToAnalyse, manifest: Manifest) -> PreparedImage | PixelError:
+    # Imported on the threads that decode: while they do so, the model is still being compiled.
+    from mammoclip_core.reading import read_image
+
     try:
         stored = read_image(image.path, image.frame)
         if stored.sop_instance_uid == image.sop_instance_uid:

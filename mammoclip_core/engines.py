@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.computing import ComputingOptions
+from mammoclip_core.devices import chosen_device
 from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.engine_name import EngineName
 from mammoclip_core.errors import BundleError, MissingLibraryError
@@ -60,6 +61,10 @@ def load_engine(
 ) -> Engine:
     """Load a bundle for analysing studies.
 
+    Parameters
+    ----------
+    device : as torch names it, or ``auto``: a GPU where there is one
+
     Raises
     ------
     BundleError
@@ -70,6 +75,7 @@ def load_engine(
         The library that would compute is not installed.
     """
     options = options or ComputingOptions()
+    device = chosen_device(device, engine)
     if chosen_engine(engine, device) is EngineName.TORCH:
         from mammoclip_core import bundle as torch_bundle
 
@@ -80,19 +86,17 @@ def load_engine(
             decode_threads=decode_threads,
             batch_size=batch_size,
         )
-    from mammoclip_core.openvino_model import load_openvino, openvino_version
+    from mammoclip_core.openvino_model import load_openvino, openvino_identity
 
-    model, boxes = load_openvino(bundle, _openvino_options(options))
-    loaded = Engine(
+    how = _openvino_options(options)
+    model, boxes = load_openvino(bundle, how)
+    return Engine(
         model,
         decode_threads=decode_threads,
         batch_size=batch_size,
-        engine_name=EngineName.OPENVINO.value,
-        precision=options.precision.numbers,
+        computed_by=openvino_identity(how),
         boxes=boxes,
     )
-    loaded.computed_by = f"openvino {openvino_version()} {options.precision.numbers}"
-    return loaded
 
 
 def load_model(
@@ -108,6 +112,7 @@ def load_model(
     and OpenVINO's features of a B5 differ from the official ones by up to 2e-4.
     """
     options = options or ComputingOptions()
+    device = chosen_device(device, engine)
     if engine is EngineName.AUTO and is_installed("torch"):
         engine = EngineName.TORCH
     if chosen_engine(engine, device) is EngineName.TORCH:

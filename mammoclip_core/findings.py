@@ -186,6 +186,26 @@ class BundleIdentity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineIdentity:
+    """Which library computed the answers, and in which numbers.
+
+    Attributes
+    ----------
+    name : ``torch``, ``torch compiled`` or ``openvino``
+    version : the library's own
+    precision : ``float32``, ``bfloat16`` or ``float16``
+        Of the image encoders; projections and scores are always float32.
+    """
+
+    name: str
+    version: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} {self.precision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyFindings:
     """Everything that the model says of one study.
 
@@ -193,6 +213,8 @@ class StudyFindings:
     ----------
     settings_sha256 : 64 hexadecimal digits
         Digest of the settings that can change the answer: mode, size, engine, precision.
+    engine : EngineIdentity or None
+        None where the document does not tell.
     study : tuple of Finding
         The highest score of each finding over the breasts, without regions.
     """
@@ -203,6 +225,7 @@ class StudyFindings:
     images: tuple[ImageFindings, ...]
     breasts: tuple[BreastFindings, ...] = ()
     study: tuple[Finding, ...] = ()
+    engine: EngineIdentity | None = None
     format: int = FORMAT
 
     @property
@@ -268,6 +291,7 @@ def from_json(text: str) -> StudyFindings:
                 images=tuple(map(_image_from, document["images"])),
                 breasts=tuple(map(_breast_from, document["breasts"])),
                 study=tuple(map(_finding_from, document["study"])),
+                engine=_engine_from(document.get("engine")),
             )
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -278,9 +302,12 @@ def digest(findings: StudyFindings) -> str:
     """Condense the answer to 64 hexadecimal digits: scores to 0.1 %, geometry to whole pixels.
 
     Equal answers have equal digests whatever the revision, so that a result is never doubled. What
-    a finding says of its encoder, head and prompts is left out: the bundle's digest covers it.
+    a finding says of its encoder, head and prompts is left out: the bundle's digest covers it. The
+    engine is left out, too: the settings' digest covers its name and numbers, and another version
+    with an equal answer is no other result.
     """
     document = asdict(findings)
+    del document["engine"]
     for image in document["images"]:
         image["density_scores"] = [round(score, 3) for score in image["density_scores"]]
         _round_findings(image["findings"])
@@ -304,6 +331,10 @@ def _round_findings(findings: list[dict[str, Any]]) -> None:
 
 def _with(document: Mapping[str, Any], **replaced: Any) -> dict[str, Any]:
     return {**document, **replaced}
+
+
+def _engine_from(document: Mapping[str, Any] | None) -> EngineIdentity | None:
+    return None if document is None else EngineIdentity(**document)
 
 
 def _image_from(document: Mapping[str, Any]) -> ImageFindings:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mammoclip_core import attribution
 from mammoclip_core.detector_pixels import box_regions
-from mammoclip_core.findings import Finding, FindingSource, LocalisationMethod
+from mammoclip_core.findings import EngineIdentity, Finding, FindingSource, LocalisationMethod
 from mammoclip_core.manifest import (
     PUBLISHED_SCORING,
     TEMPERED_SCORING,
@@ -40,15 +40,14 @@ _SCORE_MARGIN: Final = 1e-6
 
 def settings_sha256(
     manifest: Manifest,
-    engine_name: str,
-    precision: str,
+    engine: EngineIdentity,
     tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE,
 ) -> str:
     """Condense the settings that can change the answer to 64 hexadecimal digits."""
     settings: dict[str, Any] = {
         "preprocessing": asdict(manifest.preprocessing),
-        "engine": engine_name,
-        "precision": precision,
+        "engine": engine.name,
+        "precision": engine.precision,
         "scoring": SCORING_WORDS[manifest.scoring],
         "attribution": manifest.attribution,
         "factor": [asdict(entry) for entry in manifest.factor],

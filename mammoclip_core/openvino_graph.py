@@ -84,11 +84,14 @@ class _Encoder:
             self._tensor(layer.norm, part) for part in ("weight", "running_mean", "bias")
         )
         gain = gain / np.sqrt(self._tensor(layer.norm, "running_var") + NORM_EPSILON)
-        weights = self._tensor(layer.name, "weight") * gain[:, None, None, None]
+        filters = self._tensors[f"{self._prefix}{layer.name}.weight"]
+        weights = np.empty(filters.shape, np.float32)
+        # Multiplied in float64 piece by piece: whole copies would take longer than the rest.
+        np.multiply(filters, gain[:, None, None, None], out=weights, casting="same_kind")
         offset = (bias - mean * gain).reshape(1, -1, 1, 1)
         convolution = ops.group_convolution if layer.is_depthwise else ops.convolution
-        filters = _constant(weights[:, None] if layer.is_depthwise else weights)
-        result = convolution(values, filters, [layer.stride] * 2, *self._padding(layer))
+        kernel = _constant(weights[:, None] if layer.is_depthwise else weights)
+        result = convolution(values, kernel, [layer.stride] * 2, *self._padding(layer))
         result = ops.add(result, _constant(offset))
         return ops.swish(result) if layer.is_activated else result
 
@@ -161,4 +164,5 @@ def _twice(values: ov.Node) -> ov.Node:
 
 
 def _constant(values: NDArray[Any]) -> ov.Node:
-    return ops.constant(np.ascontiguousarray(values, np.float32))
+    """Return the values as a node that keeps the array and copies nothing."""
+    return ops.constant(np.ascontiguousarray(values, np.float32), shared_memory=True)

@@ -1,6 +1,7 @@
 """The CPU engine: image encoders and detectors compiled by OpenVINO, without torch."""
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from mammoclip_core.ahead import begun
 from mammoclip_core.anchors import anchors_of, decode, reported, select
 from mammoclip_core.bundle_tensors import (
     BACKBONE,
@@ -24,6 +26,7 @@ from mammoclip_core.detector_pixels import INPUT_SIDE
 from mammoclip_core.efficientnet import DYNAMIC_PADDING, EfficientNet
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.factor import factor_weights
+from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.map_model import MapHead, MapModel
 from mammoclip_core.map_projection import MapProjection
@@ -31,6 +34,7 @@ from mammoclip_core.openvino_graph import detector_graph, encoder_graph
 from mammoclip_core.prediction import DetectedBox
 
 PRECISIONS: Final = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
+_CAPABILITIES: Final = {"float32": "FP32", "bfloat16": "BF16"}
 
 Array = NDArray[np.float32]
 
@@ -49,6 +53,48 @@ class OpenVinoOptions:
 
     precision: str = "float32"
     threads: int = 0
+
+
+class OpenVinoNetwork:
+    """A graph that computes one image at a time, once it is compiled.
+
+    It is compiled on a thread of its own, while whoever loads it reads images; the first who asks
+    for an answer waits for it.
+
+    Raises
+    ------
+    ComputingError
+        The precision is not known, or the processor does not have it.
+    """
+
+    def __init__(self, graph: ov.Model, options: OpenVinoOptions) -> None:
+        _require_precision(options.precision)
+        self._size = tuple(graph.inputs[0].shape)
+        self._compiling = begun(partial(compiled, graph, options), name="compile")
+
+    @property
+    def compiled(self) -> ov.CompiledModel:
+        """Return the compiled graph."""
+        return self._compiling.result()
+
+    def infer(self, image: Array) -> list[Array]:
+        """Return the outputs for one (3, rows, columns) image.
+
+        Raises
+        ------
+        ValueError
+            The image has another size than the graph.
+        """
+        if (1, *image.shape) != self._size:
+            raise ValueError(
+                f"the model was compiled for {self._size}, the image has {image.shape}"
+            )
+        results = self._request.infer([np.ascontiguousarray(image)[np.newaxis]], share_inputs=True)
+        return [np.array(value) for value in results.values()]
+
+    @cached_property
+    def _request(self) -> ov.InferRequest:
+        return self.compiled.create_infer_request()
 
 
 class OpenVinoEncoder:
@@ -73,12 +119,11 @@ class OpenVinoEncoder:
     ) -> None:
         self.stride = network.stride
         self.first_centre = network.first_centre
-        self.compiled = compiled(encoder_graph(network, tensors, prefix, size), options)
-        self._request = self.compiled.create_infer_request()
+        self.network = OpenVinoNetwork(encoder_graph(network, tensors, prefix, size), options)
 
     def feature_maps(self, images: Array) -> Array:
         """Compute the last feature maps, (B, C, H, W), of (B, 3, rows, columns) images."""
-        return np.stack([_inferred(self._request, image)[0][0] for image in images])
+        return np.stack([self.network.infer(image)[0][0] for image in images])
 
 
 class OpenVinoBoxModel:
@@ -94,8 +139,8 @@ class OpenVinoBoxModel:
     ) -> None:
         size = (INPUT_SIDE, INPUT_SIDE)
         self._anchors = anchors_of(*size)
-        self._requests = {
-            name: compiled(
+        self._networks = {
+            name: OpenVinoNetwork(
                 detector_graph(
                     EfficientNet(architecture, DYNAMIC_PADDING),
                     tensors,
@@ -104,19 +149,19 @@ class OpenVinoBoxModel:
                     1,
                 ),
                 options,
-            ).create_infer_request()
+            )
             for name, architecture in detectors.items()
         }
 
     def detect(self, batch: Array) -> list[dict[str, tuple[DetectedBox, ...]]]:
         """Return each detector's boxes on each image of a (B, 3, 512, 512) batch, in order."""
         return [
-            {name: self._boxes(request, image) for name, request in self._requests.items()}
+            {name: self._boxes(network, image) for name, network in self._networks.items()}
             for image in batch
         ]
 
-    def _boxes(self, request: ov.InferRequest, image: Array) -> tuple[DetectedBox, ...]:
-        scores, deltas = _inferred(request, image)
+    def _boxes(self, network: OpenVinoNetwork, image: Array) -> tuple[DetectedBox, ...]:
+        scores, deltas = network.infer(image)
         boxes = decode(self._anchors, deltas[0], INPUT_SIDE, INPUT_SIDE)
         return reported(select(scores[0], boxes))
 
@@ -125,6 +170,8 @@ def load_openvino(
     bundle: Path, options: OpenVinoOptions | None = None
 ) -> tuple[MapModel, OpenVinoBoxModel | None]:
     """Load the image side of a bundle, and its detectors where it has any.
+
+    Both are still being compiled when it returns.
 
     Raises
     ------
@@ -147,11 +194,9 @@ def compiled(graph: ov.Model, options: OpenVinoOptions) -> ov.CompiledModel:
     Raises
     ------
     ComputingError
-        The precision is not known, or the processor does not have it.
+        OpenVINO chose other numbers than those asked for.
     """
-    precision = PRECISIONS.get(options.precision)
-    if precision is None:
-        raise ComputingError(f"precision {options.precision!r} is none of {', '.join(PRECISIONS)}")
+    precision = PRECISIONS[options.precision]
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": "LATENCY",
@@ -166,9 +211,18 @@ def compiled(graph: ov.Model, options: OpenVinoOptions) -> ov.CompiledModel:
     return result
 
 
-def openvino_version() -> str:
-    """Return the version of the library, without its build."""
-    return str(ov.__version__).partition("-")[0]
+def _require_precision(precision: str) -> None:
+    """Raise ComputingError where a precision is not known or not the processor's."""
+    if precision not in PRECISIONS:
+        raise ComputingError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+    if _CAPABILITIES[precision] not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise ComputingError(f"this processor does not compute in {precision}")
+
+
+def openvino_identity(options: OpenVinoOptions) -> EngineIdentity:
+    """Return what results say of the engine: the library's version is without its build."""
+    version = str(ov.__version__).partition("-")[0]
+    return EngineIdentity(name="openvino", version=version, precision=options.precision)
 
 
 def _model_of(
@@ -198,12 +252,3 @@ def _model_of(
         heads=heads,
         factor={entry.finding: factor_weights(tensors, entry.finding) for entry in manifest.factor},
     )
-
-
-def _inferred(request: ov.InferRequest, image: Array) -> list[Array]:
-    """Return the outputs for one (3, rows, columns) image; raises ValueError at another size."""
-    wanted = tuple(request.model_inputs[0].shape)
-    if (1, *image.shape) != wanted:
-        raise ValueError(f"the model was compiled for {wanted}, the image has {image.shape}")
-    results = request.infer([np.ascontiguousarray(image)[np.newaxis]], share_inputs=True)
-    return [np.array(value) for value in results.values()]

@@ -27,6 +27,9 @@ DetectorOption = Annotated[
     list[str] | None,
     typer.Option(help="NAME=FILE: a published detector; mass or calcification."),
 ]
+DeviceOption = Annotated[
+    str, typer.Option(help="Where to compute: cpu, cuda, cuda:N; auto: a GPU where there is one.")
+]
 PrecisionOption = Annotated[
     Precision,
     typer.Option(help="Numbers of the image encoder: exact is float32; float16 on a GPU only."),

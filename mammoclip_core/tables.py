@@ -58,7 +58,8 @@ def findings_table(findings: StudyFindings, warning: str = "") -> RenderableType
         f"{breast.laterality or '?'} {breast.density or '-'}" for breast in findings.breasts
     )
     note = f"* at or above its threshold, with the number of regions. Density: {density or '-'}."
-    return Group(table, f"{note} Scores are no probabilities unless calibrated.")
+    note = f"{note} Scores are no probabilities unless calibrated."
+    return Group(table, f"{note} Computed by {findings.engine}." if findings.engine else note)
 
 
 def manifest_table(manifest: Manifest) -> RenderableType:

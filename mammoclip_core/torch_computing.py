@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mammoclip_core.computing import ComputingOptions, Precision
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError
+from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.image_encoder import ImageEncoder
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -66,9 +67,13 @@ class TorchComputer:
             torch.use_deterministic_algorithms(True)
 
     @property
-    def engine_name(self) -> str:
-        """Return what computes, in words."""
-        return "torch compiled" if self.options.is_compiled else "torch"
+    def identity(self) -> EngineIdentity:
+        """Return what results say of the engine."""
+        return EngineIdentity(
+            name="torch compiled" if self.options.is_compiled else "torch",
+            version=str(torch.__version__),
+            precision=self.options.precision.numbers,
+        )
 
     def ready(self, module: _Module, *, exact: bool = False) -> _Module:
         """Bring a module to the device for good, its encoders folded and in their precision.

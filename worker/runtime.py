@@ -62,7 +62,8 @@ class Runtime:
         manifest = self.manifest
         index = getattr(current_process(), "index", 0)
         wishes = self.settings.model
-        device = device_of(wishes.device, index)
+        name = EngineName(wishes.engine)
+        device = device_of(wishes.device, index, name)
         options = ComputingOptions(
             precision=Precision(wishes.precision),
             is_compiled=wishes.compile,
@@ -71,7 +72,7 @@ class Runtime:
         )
         engine = load_engine(
             bundle_folder(wishes),
-            engine=EngineName(wishes.engine),
+            engine=name,
             device=device,
             options=options,
         )
@@ -83,7 +84,7 @@ class Runtime:
             version=manifest.version,
             warning=manifest.warning or None,
             kind=device,
-            detail=engine.computed_by,
+            detail=str(engine.computed_by),
         )
         return engine
 

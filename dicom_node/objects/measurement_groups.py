@@ -196,6 +196,8 @@ class GroupBuilder:
             f"weights sha256 {self.context.identity.bundle.sha256}",
             f"settings sha256 {self.findings.settings_sha256}",
         ]
+        if self.findings.engine is not None:
+            parameters.append(f"computed by {to_ascii(str(self.findings.engine), 64)}")
         if finding is not None:
             parameters.append(f"finding {words_of(finding.name)}")
             parameters.append(f"score from {finding.source}, region by {method_of(finding)}")

@@ -213,6 +213,7 @@ def _model_facts(findings: StudyFindings, identity: ResultIdentity) -> tuple[str
         f"permitted use: {bundle.permitted_use}.",
         f"Weights SHA-256 {bundle.sha256}",
         f"Settings SHA-256 {findings.settings_sha256}",
+        *((f"Computed by {findings.engine}",) if findings.engine is not None else ()),
     )
 
 

@@ -4,14 +4,21 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from safetensors.numpy import load_file
 from sending import all_stored, datasets_of, send
 from services import Site, running
+
+from mammoclip_core.bundle_tensors import write_arrays
+from mammoclip_core.manifest import PROMPTS_NAME, TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
+from mammoclip_core.map_projection import projection_shapes
 
 FILM = Path(__file__).parents[2] / "deploy" / "demo" / "studies" / "film"
 
@@ -21,7 +28,11 @@ SR, SEG, SC = (
     "1.2.840.10008.5.1.4.1.1.7",
 )
 
-METHODS = {"130401": "Mammo-FActOR", "130402": "class activation"}
+METHODS = {
+    "130401": "Mammo-FActOR",
+    "130402": "class activation",
+    "130403": "gradient-weighted class activation",
+}
 """Words by code value (PS3.16 annex D)."""
 
 WITH_FACTOR = """
@@ -64,21 +75,24 @@ pytestmark = pytest.mark.timeout(600)
 
 
 class Results:
-    """What the archive got back for the film study, by SOP class."""
+    """What became of the film study, by SOP class, and the findings document."""
 
-    def __init__(self, site: Site, uid: str) -> None:
-        every = [pydicom.dcmread(BytesIO(content)) for content in site.archive.instances(uid)]
+    def __init__(self, every: list[Dataset], document: str) -> None:
         self.by_class = {
             kind: [one for one in every if one.SOPClassUID == kind] for kind in (SR, SEG, SC)
         }
-        self.document = json.loads(site.dossier(uid)["analyses"][-1]["findings"])
+        self.document = json.loads(document)
 
 
 @pytest.fixture(scope="module", params=METHODS)
 def results(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, bundle: Path
 ) -> Iterator[tuple[str, Results]]:
-    """The study of the demonstration, analysed with and without Mammo-FActOR weights."""
+    """The study of the demonstration, analysed by bundles that find regions in different ways.
+
+    Two of them through a whole site; the third, to save its start, by the commands that do the
+    same without services.
+    """
     folder = tmp_path_factory.mktemp("method")
     used = bundle
     if METHODS[request.param] == "Mammo-FActOR":
@@ -86,12 +100,51 @@ def results(
         subprocess.run(
             [sys.executable, "-c", WITH_FACTOR, str(bundle), str(used)], check=True, timeout=120
         )
+    if request.param == "130403":
+        used = with_residual_projection(bundle, folder / "bundle")
+        yield request.param, Results(*by_commands(used, folder))
+        return
     site = Site(folder, used)
     sent = datasets_of(FILM)
     with running(site, "archive", "broker", "node", "worker"):
         assert all_stored(send(sent, site.node_port))
         site.wait_for_condition(sent[0].StudyInstanceUID, "delivered")
-        yield request.param, Results(site, sent[0].StudyInstanceUID)
+        uid = sent[0].StudyInstanceUID
+        every = [pydicom.dcmread(BytesIO(content)) for content in site.archive.instances(uid)]
+        yield request.param, Results(every, site.dossier(uid)["analyses"][-1]["findings"])
+
+
+def with_residual_projection(source: Path, out: Path) -> Path:
+    """Write a bundle whose similarities are no weighted sum of channels, so that a gradient is."""
+    manifest = read_manifest(source)
+    tensors, prompts = (load_file(source / name) for name in (WEIGHTS_NAME, PROMPTS_NAME))
+    size = tensors["image_projection.weight"].shape[1]
+    kept = {k: v for k, v in tensors.items() if not k.startswith("image_projection.")}
+    generator = np.random.default_rng(8)
+    for name, shape in projection_shapes("mlp", size, manifest.projection_size).items():
+        scale = 1 / np.sqrt(shape[-1]) if len(shape) > 1 else 1.0
+        drawn = generator.standard_normal(shape) * scale
+        kept[f"image_projection.{name}"] = drawn.astype(np.float32)
+    manifest = replace(
+        manifest,
+        projection="mlp",
+        attribution="grad_cam",
+        findings=tuple(replace(entry, threshold=0.3) for entry in manifest.findings),
+    )
+    out.mkdir()
+    write_arrays(kept, manifest, prompts, source / TOKENIZER_FOLDER, out)
+    return out
+
+
+def by_commands(bundle: Path, folder: Path) -> tuple[list[Dataset], str]:
+    """Analyse the study and make its objects without a node."""
+    document, out = folder / "findings.json", folder / "out"
+    analyse = ("-m", "mammoclip_core.cli", "image", FILM, "--bundle", bundle)
+    make = ("-m", "dicom_node.cli", "render", FILM, "--findings", document, "--out", out)
+    make += ("--profile", "ohif")
+    for command in ((*analyse, "--json-out", document), make):
+        subprocess.run([sys.executable, *map(str, command)], check=True, timeout=120)
+    return list(map(pydicom.dcmread, sorted(out.iterdir()))), document.read_text()
 
 
 def values_under(dataset: Dataset, keyword: str) -> set[str]:
@@ -113,7 +166,7 @@ def test_study_has_regions(results: tuple[str, Results]) -> None:
         if finding["regions"]
     }
 
-    assert methods == {{"130401": "factor", "130402": "cam"}[code]}
+    assert methods == {{"130401": "factor", "130402": "cam", "130403": "grad_cam"}[code]}
 
 
 def test_report_names_the_method(results: tuple[str, Results]) -> None:

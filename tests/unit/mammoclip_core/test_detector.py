@@ -2,6 +2,8 @@
 
 import importlib.util
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,21 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mammoclip_core.anchors import Selection, anchors_of, decode, select
+from mammoclip_core.anchors import MAX_BOXES, Selection, anchors_of, decode, select
+from mammoclip_core.bundle_tensors import detector_prefix
 from mammoclip_core.detector import Detector
-from mammoclip_core.detector_file import detector_plan, read_detector
+from mammoclip_core.detector_file import DetectorFile, detector_plan, read_detector
 from mammoclip_core.detector_pixels import to_detector_input, to_detector_square
+from mammoclip_core.efficientnet import DYNAMIC_PADDING, EfficientNet
 from mammoclip_core.errors import CheckpointError, PixelError
+from mammoclip_core.manifest import BOX_THRESHOLD
+from mammoclip_core.openvino_graph import detector_graph
+from mammoclip_core.openvino_model import OpenVinoBoxModel, OpenVinoNetwork, OpenVinoOptions
 
 ANCHORS_OF_LEVELS = [9 * side**2 for side in (64, 32, 16, 8, 4)]
 
 Arrays = dict[str, NDArray[Any]]
+Answer = Callable[[str, str], tuple[torch.Tensor, ...]]
 
 
 def error(found: Any, wanted: NDArray[Any]) -> float:
@@ -67,11 +75,39 @@ def detector(files: Path) -> Detector:
     return read_detector(files / "1" / "detector.pth").build()
 
 
-@pytest.fixture(scope="module")
-def outputs(detector: Detector, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def by_torch(found: DetectorFile, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
     with torch.inference_mode():
-        scores, deltas = detector(image)
-    return scores[0, :, 0], deltas[0]
+        scores, deltas = found.build()(image)
+    return scores[0], deltas[0]
+
+
+def by_openvino(found: DetectorFile, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    network = EfficientNet(found.architecture, DYNAMIC_PADDING)
+    tensors = {name: value.numpy() for name, value in found.state.items()}
+    graph = detector_graph(network, tensors, "", (512, 512), found.classes)
+    answer = OpenVinoNetwork(graph, OpenVinoOptions()).infer(image[0].numpy())
+    scores, deltas = (torch.from_numpy(part[0]) for part in answer)
+    return scores, deltas
+
+
+ENGINES = {"torch": by_torch, "openvino": by_openvino}
+
+
+@pytest.fixture(scope="module")
+def answer(files: Path, image: torch.Tensor) -> Answer:
+    """Give scores and deltas of all anchors, by engine and number of classes."""
+
+    @cache
+    def given(engine: str, classes: str) -> tuple[torch.Tensor, ...]:
+        return ENGINES[engine](read_detector(files / classes / "detector.pth"), image)
+
+    return given
+
+
+@pytest.fixture(params=ENGINES)
+def outputs(request: pytest.FixtureRequest, answer: Answer) -> tuple[torch.Tensor, torch.Tensor]:
+    scores, deltas = answer(request.param, "1")
+    return scores[:, 0], deltas
 
 
 def test_file_tells_its_score(files: Path) -> None:
@@ -128,13 +164,14 @@ def test_candidates_are_the_official_ones(
     assert np.abs(boxes - expected["pre_box"][order]).max() < 0.02
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("classes", "prefix"), [("1", ""), ("2", "two_")])
 def test_boxes_are_the_official_ones(
-    files: Path, image: torch.Tensor, expected: Arrays, classes: str, prefix: str
+    answer: Answer, expected: Arrays, classes: str, prefix: str, engine: str
 ) -> None:
-    detector = read_detector(files / classes / "detector.pth").build()
+    scores, deltas = (part.numpy() for part in answer(engine, classes))
 
-    (found,) = detector.detect(image)
+    found = select(scores, decode(anchors_of(512, 512), deltas, 512, 512))
 
     keep = expected[f"{prefix}keep"]
     assert sorted(found.anchors.tolist()) == sorted(keep.tolist())
@@ -143,6 +180,26 @@ def test_boxes_are_the_official_ones(
     assert np.abs(scores - expected[f"{prefix}prob"][theirs]).max() < 1e-4
     assert np.abs(boxes - expected[f"{prefix}box"][theirs]).max() < 0.02
     assert (found.labels[mine] == expected[f"{prefix}label"][theirs]).all()
+
+
+def test_engine_without_torch_reports_the_official_boxes(
+    files: Path, image: torch.Tensor, expected: Arrays
+) -> None:
+    found = read_detector(files / "1" / "detector.pth")
+    tensors = {detector_prefix("mass") + name: value.numpy() for name, value in found.state.items()}
+    model = OpenVinoBoxModel({"mass": found.architecture}, tensors, OpenVinoOptions())
+
+    (boxes,) = model.detect(image.numpy())
+
+    order = np.argsort(-expected["prob"])
+    order = order[expected["prob"][order] > BOX_THRESHOLD][:MAX_BOXES]
+    assert 0 < len(order) < len(expected["prob"])
+    np.testing.assert_allclose(
+        [item.score for item in boxes["mass"]], expected["prob"][order], atol=1e-4
+    )
+    np.testing.assert_allclose(
+        [item.box for item in boxes["mass"]], expected["box"][order], atol=0.02
+    )
 
 
 def test_resized_pixels_are_the_official_ones(files: Path, expected: Arrays) -> None:

@@ -19,11 +19,19 @@ from numpy.typing import NDArray
 
 from mammoclip_core.engine import Engine, ImageToAnalyse, Prediction, StudyRequest
 from mammoclip_core.errors import BatchMemoryError, ComputingError
-from mammoclip_core.findings import ImageFindings, ImageStatus, LocalisationMethod, StudyAnalysis
+from mammoclip_core.findings import (
+    EngineIdentity,
+    ImageFindings,
+    ImageStatus,
+    LocalisationMethod,
+    StudyAnalysis,
+)
 from mammoclip_core.interpretation import calibrated, on_extent
 from mammoclip_core.lexicon import DENSITY
 from mammoclip_core.preprocessing import CropGeometry, prepare
 from mammoclip_core.reading import read_image
+
+TORCH = EngineIdentity(name="torch", version="2.6.0", precision="float32")
 
 
 def request_of(*paths: Path, **changes: Any) -> StudyRequest:
@@ -265,8 +273,8 @@ def test_equal_settings_have_equal_digests() -> None:
 def test_every_setting_that_changes_the_answer_changes_the_digest() -> None:
     engines = [
         Engine(StandInModel(manifest_with())),
-        Engine(StandInModel(manifest_with()), precision="bfloat16"),
-        Engine(StandInModel(manifest_with()), engine_name="openvino"),
+        Engine(StandInModel(manifest_with()), computed_by=replace(TORCH, precision="bfloat16")),
+        Engine(StandInModel(manifest_with()), computed_by=replace(TORCH, name="openvino")),
         Engine(StandInModel(manifest_with(pair("mass", threshold=0.6)))),
         Engine(StandInModel(manifest_with(scoring="tempered"))),
         Engine(StandInModel(manifest_with(pair("mass", isotonic=((0.4, 0.1), (0.6, 0.9)))))),
@@ -275,6 +283,37 @@ def test_every_setting_that_changes_the_answer_changes_the_digest() -> None:
     ]
 
     assert len({engine.settings_sha256 for engine in engines}) == len(engines)
+
+
+def test_version_of_the_engine_does_not_change_the_digest() -> None:
+    other = Engine(StandInModel(manifest_with()), computed_by=replace(TORCH, version="9"))
+
+    assert other.settings_sha256 == Engine(StandInModel(manifest_with())).settings_sha256
+
+
+def test_findings_say_what_computed_them(write_instance: WriteInstance) -> None:
+    engine = Engine(StandInModel(manifest_with()), computed_by=TORCH)
+
+    findings = engine.analyze(request_of(write_instance(breast()))).findings
+
+    assert findings.engine == TORCH
+    assert str(findings.engine) == "torch 2.6.0 float32"
+
+
+def test_every_image_is_counted_as_it_is_answered(
+    write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    paths = [write_instance(breast()) for _ in range(5)]
+    paths.append(tmp_path / "none")
+    counted: list[int] = []
+    model = StandInModel(manifest_with())
+
+    Engine(model, batch_size=1).analyze(
+        request_of(*paths), lambda: counted.append(len(model.batches))
+    )
+
+    assert len(counted) == 6
+    assert counted[0] < counted[-1] == 5
 
 
 def test_batch_size_does_not_change_the_digest() -> None:

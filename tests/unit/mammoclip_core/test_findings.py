@@ -7,6 +7,7 @@ from mammoclip_core.errors import FindingsFormatError
 from mammoclip_core.findings import (
     BreastFindings,
     BundleIdentity,
+    EngineIdentity,
     Finding,
     FindingSource,
     ImageFindings,
@@ -55,6 +56,7 @@ STUDY = StudyFindings(
     ),
     breasts=(BreastFindings(laterality="R", findings=(replace(MASS, regions=()),), density="D"),),
     study=(replace(MASS, regions=()),),
+    engine=EngineIdentity(name="openvino", version="2026.4.1", precision="float32"),
 )
 
 
@@ -79,6 +81,21 @@ def test_document_without_frames_of_findings_is_read() -> None:
     del document["images"][0]["findings"][0]["frame"]
 
     assert from_json(json.dumps(document)).images[0].findings[0].frame == 1
+
+
+def test_document_without_its_engine_is_read() -> None:
+    document = json.loads(to_json(STUDY))
+    del document["engine"]
+
+    assert from_json(json.dumps(document)) == replace(STUDY, engine=None)
+
+
+@pytest.mark.parametrize("engine", ["openvino", {"name": "openvino"}, {"cores": 2}, [1]])
+def test_engine_that_is_none_is_refused(engine: object) -> None:
+    document = json.loads(to_json(STUDY)) | {"engine": engine}
+
+    with pytest.raises(FindingsFormatError):
+        from_json(json.dumps(document))
 
 
 @pytest.mark.parametrize("frame", [0, -3, "2"])
@@ -119,6 +136,10 @@ def test_document_with_score_outside_its_range_is_refused() -> None:
 
 def test_digest_ignores_differences_below_a_thousandth() -> None:
     assert digest(with_score(0.6251)) == digest(STUDY)
+
+
+def test_digest_ignores_which_version_computed() -> None:
+    assert digest(replace(STUDY, engine=None)) == digest(STUDY)
 
 
 def test_digest_tells_scores_apart() -> None:

@@ -160,7 +160,7 @@ def test_precision_and_pinning_are_as_set(precision: str, type_: ov.Type) -> Non
             OpenVinoEncoder(network, tensors, "", (64, 64), options)
         return
 
-    compiled = OpenVinoEncoder(network, tensors, "", (64, 64), options).compiled
+    compiled = OpenVinoEncoder(network, tensors, "", (64, 64), options).network.compiled
 
     assert compiled.get_property("INFERENCE_PRECISION_HINT") == type_
     assert compiled.get_property("ENABLE_CPU_PINNING") is False

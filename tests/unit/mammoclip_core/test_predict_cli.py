@@ -142,8 +142,9 @@ def test_error_is_one_line(run: Run, tmp_path: Path, content: str) -> None:
     result = run("image", path)
 
     assert result.exit_code == 1
-    assert result.stderr.count("\n") == 1
-    assert "notes.txt" in result.stderr
+    warning, error = result.stderr.splitlines()
+    assert warning == WARNING
+    assert "notes.txt" in error
 
 
 def test_manifest_is_shown_as_json(run: Run, demonstration: Path) -> None:

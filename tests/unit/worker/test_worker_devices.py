@@ -1,6 +1,8 @@
 import pytest
 
-from worker.devices import default_concurrency, device_of, gpu_count
+from mammoclip_core.devices import gpu_count
+from mammoclip_core.engine_name import EngineName
+from worker.devices import default_concurrency, device_of
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,9 @@ def test_processes_share_the_gpus_out_among_them(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 
     assert device_of(wish, index) == device
+
+
+def test_openvino_leaves_the_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+
+    assert device_of("auto", 1, EngineName.OPENVINO) == "cpu"

@@ -25,6 +25,7 @@ from dicom_node.objects.uids import AnalysisUIDs, uid_of
 from mammoclip_core.findings import (
     BreastFindings,
     BundleIdentity,
+    EngineIdentity,
     Finding,
     FindingSource,
     Heatmap,
@@ -190,6 +191,7 @@ def study_of(*images: ImageFindings, breasts: tuple[BreastFindings, ...] = ()) -
         study_instance_uid=STUDY_UID,
         bundle=BUNDLE,
         settings_sha256="cd" * 32,
+        engine=EngineIdentity(name="openvino", version="2026.4.1", precision="float32"),
         images=images,
         breasts=breasts,
         study=breasts[0].findings if breasts else (),

@@ -223,6 +223,12 @@ def test_report_states_research_use_weights_and_scores_below_threshold() -> None
     assert "L MLO: mass score 0.12 (below threshold)" in text
 
 
+def test_every_group_says_what_computed_it() -> None:
+    report = report_of("one finding")
+
+    assert set(values_of(report, "111002")) >= {"computed by openvino 2026.4.1 float32"}
+
+
 def test_density_is_stated_for_the_breast_and_for_the_examination() -> None:
     assert values_of(report_of("many findings"), "129715009") == ["129718006", "129718006"]
 

@@ -160,6 +160,20 @@ def test_model_answers_where_no_findings_are_given(tmp_path: Path, bundle: Path)
     assert all(b"UNTRAINED" in file.read_bytes() for file in out.iterdir())
 
 
+@pytest.mark.timeout(300)
+def test_volume_is_answered_in_the_frame_that_is_asked_for(tmp_path: Path, bundle: Path) -> None:
+    study = written(tmp_path / "study", mammogram("CC", size=(400, 300), NumberOfFrames=3))
+    out = tmp_path / "out"
+    options = ("--bundle", bundle, "--tomosynthesis", "middle", "--profile", "pacs")
+
+    done = node("render", study, "--out", out, *options)
+
+    assert done.exit_code == 0, done.output
+    (picture,) = out.glob("*secondary_capture.dcm")
+    (source,) = pydicom.dcmread(picture).SourceImageSequence
+    assert source.ReferencedFrameNumber == 2
+
+
 def test_command_that_renders_loads_no_model_library() -> None:
     command = [sys.executable, "-c", "import dicom_node.render, sys; print(*sys.modules)"]
 
