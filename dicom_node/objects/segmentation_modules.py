@@ -26,7 +26,7 @@ from dicom_node.objects.header_values import number_of, numbers_of
 from dicom_node.objects.headers import coded, is_multi_frame, software_versions, stamp, stand_in
 from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
 from dicom_node.objects.uids import ResultKind
-from dicom_node.objects.wording import method_of, to_ascii
+from dicom_node.objects.wording import RESEARCH_MARK, method_of, to_ascii
 from mammoclip_core.findings import Finding, ImageFindings
 
 _SINGLE_FRAME: Final = DigitalMammographyXRayImageStorageForPresentation
@@ -51,19 +51,24 @@ def segmentation_of(
     segmentation_type: SegmentationTypeValues,
     kind: ResultKind,
     context: ResultContext,
-    instance_number: int,
+    image_number: int,
     content_label: str,
-    content_description: str,
+    view: str,
 ) -> Dataset:
     """Return a Segmentation that wants only its pixels, one frame a segment.
 
     highdicom 0.28 goes through the whole grid several times for each segment, which takes seconds
     for a study: it is given one pixel of each, and all that it writes of the grid is its size.
 
+    It is alone in its series: OHIF 3.13 lists one segmentation of a series.
+
     Parameters
     ----------
     source_frames : the frame of the source that each segment lies on
+    image_number : 1 to 999
+        The place of the source among the images of the study; it ends the number of the series.
     content_label : CS, at most 16 characters
+    view : of the source, which begins the description of the series
     """
     identity, uids = context.identity, context.uids
     owner = str(source.SOPInstanceUID)
@@ -75,19 +80,21 @@ def segmentation_of(
         pixel_array=pixel,
         segmentation_type=segmentation_type,
         segment_descriptions=segments,
-        series_instance_uid=uids.series_instance_uid(kind),
+        series_instance_uid=uids.series_instance_uid(kind, owner),
         series_number=identity.series_numbers[kind],
         sop_instance_uid=uids.sop_instance_uid(kind, owner),
-        instance_number=instance_number,
+        instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
         software_versions=software_versions(identity)[0],
         device_serial_number=identity.serial_number,
         content_label=content_label,
-        content_description=to_ascii(content_description, 64),
+        content_description=to_ascii(f"{RESEARCH_MARK}: {view}", 64),
     )
     segmentation.Rows, segmentation.Columns = int(source.Rows), int(source.Columns)
-    stamp(segmentation, source, kind, context)
+    stamp(segmentation, source, kind, context, owner)
+    segmentation.SeriesNumber = 1000 * identity.series_numbers[kind] + image_number
+    segmentation.SeriesDescription = to_ascii(f"{view} {segmentation.SeriesDescription}", 64)
     _name_source(segmentation, source)
     _place_on_projection(segmentation, source)
     if is_multi_frame(source):
