@@ -19,6 +19,7 @@ from highdicom.seg import (
 )
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
+from pydicom.valuerep import DS
 
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
@@ -176,22 +177,24 @@ def _apart(kind: ResultKind) -> str:
 def _place_on_projection(segmentation: Dataset, source: Dataset) -> None:
     """Say that rows run along rows and how large pixels are: OHIF 3.13 opens nothing without.
 
-    A projection has no slices. Its thickness is nominal, since highdicom's reader and OHIF want
-    one beside the spacing; a spacing that the source does not state is not made up.
+    A projection has no slices. Its thickness is nominal, since highdicom's reader wants one beside
+    the spacing; a spacing that the source does not state is not made up, and then the thickness
+    stands alone, since OHIF turns its page black where there are no measures at all.
     """
     shared = segmentation.SharedFunctionalGroupsSequence[0]
     if "PlaneOrientationSequence" not in shared:
         shared.PlaneOrientationSequence = PlaneOrientationSequence(
             coordinate_system="PATIENT", image_orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
         )
+    thickness = number_of(source, "SliceThickness", NOMINAL_THICKNESS_MM)
     spacing = numbers_of(source, "PixelSpacing") or numbers_of(source, "ImagerPixelSpacing")
     if len(spacing) == 2 and min(spacing) > 0:
         shared.PixelMeasuresSequence = PixelMeasuresSequence(
-            pixel_spacing=spacing,
-            slice_thickness=number_of(source, "SliceThickness", NOMINAL_THICKNESS_MM),
+            pixel_spacing=spacing, slice_thickness=thickness
         )
-    elif "PixelMeasuresSequence" in shared:
-        del shared.PixelMeasuresSequence
+    else:
+        shared.PixelMeasuresSequence = [Dataset()]
+        shared.PixelMeasuresSequence[0].SliceThickness = DS(thickness, auto_format=True)
 
 
 def _place_on_frames(segmentation: Dataset, source: Dataset, source_frames: Sequence[int]) -> None:
