@@ -20,12 +20,10 @@ from dicom_node.objects.structure import REPORTS, complaints_about
 OWN_CHECKS: Final = "own checks"
 
 KNOWN_MESSAGES: Final = (
-    re.compile(r"^Warning: .*\((111017|129715009),(DCM|SCT),.*: Content Item not in template$"),
-    re.compile(r"^Warning: .*\((111024|111025),DCM,.*has different code meaning"),
     re.compile(
-        r"^Error: Template 1410 .*\[Row [57]\].* within 1\.\d+\.(?!1:)\d+: .*"
-        r": Missing conditional content item$"
+        r"^Warning: .*/CONTAINER \(C0034375,.*?\)/CODE .*?\)/.*: Content Item not in template$"
     ),
+    re.compile(r"^Warning: .*\((111024|111025),DCM,.*has different code meaning"),
     re.compile(r"^Error: .*\(129715009,(SCT|SRT),.*Incorrect relationship - expected CONTAINS"),
 )
 """What DicomSRValidator has against valid reports; the reasons: docs/validator_messages.md."""

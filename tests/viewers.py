@@ -66,17 +66,8 @@ CONFIGURATION: Final = {
     ],
 }
 
-PLACELESS_RESULTS: Final = """
-window.config.customizationService = {
-  onBeforeSRAddMeasurement: {
-    $set: ({ measurement }) => {
-      if (!measurement.coords.length) measurement.coords.push({});
-      return measurement;
-    },
-  },
-};
-"""
-"""OHIF 3.13 opens no report that holds a group without coordinates, unless a site says this."""
+TOUR_WAS_SEEN: Final = """localStorage.setItem("shownTours", '["basicViewerTour"]')"""
+"""What the viewer keeps of a first visit, which would begin with a tour over the images."""
 
 _PASSED_ON: Final = ("/dicom-web/", "/wado")
 _OF_THE_CONNECTION: Final = {"connection", "keep-alive", "transfer-encoding", "accept-encoding"}
@@ -149,8 +140,7 @@ class _OneOrigin(BaseHTTPRequestHandler):
         if path.startswith(_PASSED_ON):
             self._pass_on()
         elif path == "/app-config.js":
-            settings = f"window.config = {json.dumps(CONFIGURATION)};{PLACELESS_RESULTS}"
-            self._answer(settings.encode(), ".js")
+            self._answer(f"window.config = {json.dumps(CONFIGURATION)};".encode(), ".js")
         else:
             self._answer_file(path)
 

@@ -15,7 +15,6 @@ from dicom_node.objects.overlay import raise_to
 from dicom_node.objects.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import (
-    RESEARCH_MARK,
     side_and_view_of,
     tracking_id_of,
     words_of,
@@ -29,7 +28,7 @@ def build_attention_segmentation(
     source: Dataset,
     images: Sequence[ImageFindings],
     heatmaps: Sequence[Heatmap],
-    instance_number: int,
+    image_number: int,
     context: ResultContext,
 ) -> Dataset:
     """Write the heatmaps of one instance, one segment each.
@@ -82,9 +81,9 @@ def build_attention_segmentation(
         segmentation_type=SegmentationTypeValues.FRACTIONAL,
         kind=ResultKind.ATTENTION_SEGMENTATION,
         context=context,
-        instance_number=instance_number,
+        image_number=image_number,
         content_label="AI_ATTENTION",
-        content_description=f"{RESEARCH_MARK}: {side_and_view_of(images[0])}",
+        view=side_and_view_of(images[0]),
     )
     pixels = b"".join(frames)
     segmentation.PixelData = pixels + b"\0" * (len(pixels) % 2)

@@ -37,6 +37,7 @@ VERTICAL_PIXEL_SPACING: Final = codes.DCM.VerticalPixelSpacing
 PIXEL_DATA_ROWS: Final = codes.DCM.PixelDataRows
 PIXEL_DATA_COLUMNS: Final = codes.DCM.PixelDataColumns
 
+FINDING: Final = codes.DCM.Finding
 CERTAINTY_OF_FINDING: Final = codes.DCM.CertaintyOfFinding
 PROBABILITY_OF_CANCER: Final = codes.DCM.ProbabilityOfCancer
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")

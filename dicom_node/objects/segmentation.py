@@ -12,7 +12,6 @@ from dicom_node.objects.segment_frames import packed_frames
 from dicom_node.objects.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import (
-    RESEARCH_MARK,
     side_and_view_of,
     tracking_id_of,
     words_of,
@@ -23,7 +22,7 @@ from mammoclip_core.findings import Finding, ImageFindings, Region
 def build_segmentation(
     source: Dataset,
     images: Sequence[ImageFindings],
-    instance_number: int,
+    image_number: int,
     context: ResultContext,
 ) -> Dataset:
     """Write the regions of one instance, one segment each, in the order of its findings.
@@ -57,9 +56,9 @@ def build_segmentation(
         segmentation_type=SegmentationTypeValues.BINARY,
         kind=ResultKind.SEGMENTATION,
         context=context,
-        instance_number=instance_number,
+        image_number=image_number,
         content_label="AI_REGIONS",
-        content_description=f"{RESEARCH_MARK}: {side_and_view_of(images[0])}",
+        view=side_and_view_of(images[0]),
     )
     segmentation.PixelData = frames
     segmentation.SegmentsOverlap = "YES" if overlap else "NO"

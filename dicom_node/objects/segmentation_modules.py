@@ -19,6 +19,7 @@ from highdicom.seg import (
 )
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
+from pydicom.valuerep import DS
 
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
@@ -26,7 +27,7 @@ from dicom_node.objects.header_values import number_of, numbers_of
 from dicom_node.objects.headers import coded, is_multi_frame, software_versions, stamp, stand_in
 from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
 from dicom_node.objects.uids import ResultKind
-from dicom_node.objects.wording import method_of, to_ascii
+from dicom_node.objects.wording import RESEARCH_MARK, method_of, to_ascii
 from mammoclip_core.findings import Finding, ImageFindings
 
 _SINGLE_FRAME: Final = DigitalMammographyXRayImageStorageForPresentation
@@ -51,19 +52,24 @@ def segmentation_of(
     segmentation_type: SegmentationTypeValues,
     kind: ResultKind,
     context: ResultContext,
-    instance_number: int,
+    image_number: int,
     content_label: str,
-    content_description: str,
+    view: str,
 ) -> Dataset:
     """Return a Segmentation that wants only its pixels, one frame a segment.
 
     highdicom 0.28 goes through the whole grid several times for each segment, which takes seconds
     for a study: it is given one pixel of each, and all that it writes of the grid is its size.
 
+    It is alone in its series: OHIF 3.13 lists one segmentation of a series.
+
     Parameters
     ----------
     source_frames : the frame of the source that each segment lies on
+    image_number : 1 to 999
+        The place of the source among the images of the study; it ends the number of the series.
     content_label : CS, at most 16 characters
+    view : of the source, which begins the description of the series
     """
     identity, uids = context.identity, context.uids
     owner = str(source.SOPInstanceUID)
@@ -75,19 +81,21 @@ def segmentation_of(
         pixel_array=pixel,
         segmentation_type=segmentation_type,
         segment_descriptions=segments,
-        series_instance_uid=uids.series_instance_uid(kind),
+        series_instance_uid=uids.series_instance_uid(kind, owner),
         series_number=identity.series_numbers[kind],
         sop_instance_uid=uids.sop_instance_uid(kind, owner),
-        instance_number=instance_number,
+        instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
         software_versions=software_versions(identity)[0],
         device_serial_number=identity.serial_number,
         content_label=content_label,
-        content_description=to_ascii(content_description, 64),
+        content_description=to_ascii(f"{RESEARCH_MARK}: {view}", 64),
     )
     segmentation.Rows, segmentation.Columns = int(source.Rows), int(source.Columns)
-    stamp(segmentation, source, kind, context)
+    stamp(segmentation, source, kind, context, owner)
+    segmentation.SeriesNumber = 1000 * identity.series_numbers[kind] + image_number
+    segmentation.SeriesDescription = to_ascii(f"{view} {segmentation.SeriesDescription}", 64)
     _name_source(segmentation, source)
     _place_on_projection(segmentation, source)
     if is_multi_frame(source):
@@ -169,22 +177,24 @@ def _apart(kind: ResultKind) -> str:
 def _place_on_projection(segmentation: Dataset, source: Dataset) -> None:
     """Say that rows run along rows and how large pixels are: OHIF 3.13 opens nothing without.
 
-    A projection has no slices. Its thickness is nominal, since highdicom's reader and OHIF want
-    one beside the spacing; a spacing that the source does not state is not made up.
+    A projection has no slices. Its thickness is nominal, since highdicom's reader wants one beside
+    the spacing; a spacing that the source does not state is not made up, and then the thickness
+    stands alone, since OHIF turns its page black where there are no measures at all.
     """
     shared = segmentation.SharedFunctionalGroupsSequence[0]
     if "PlaneOrientationSequence" not in shared:
         shared.PlaneOrientationSequence = PlaneOrientationSequence(
             coordinate_system="PATIENT", image_orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
         )
+    thickness = number_of(source, "SliceThickness", NOMINAL_THICKNESS_MM)
     spacing = numbers_of(source, "PixelSpacing") or numbers_of(source, "ImagerPixelSpacing")
     if len(spacing) == 2 and min(spacing) > 0:
         shared.PixelMeasuresSequence = PixelMeasuresSequence(
-            pixel_spacing=spacing,
-            slice_thickness=number_of(source, "SliceThickness", NOMINAL_THICKNESS_MM),
+            pixel_spacing=spacing, slice_thickness=thickness
         )
-    elif "PixelMeasuresSequence" in shared:
-        del shared.PixelMeasuresSequence
+    else:
+        shared.PixelMeasuresSequence = [Dataset()]
+        shared.PixelMeasuresSequence[0].SliceThickness = DS(thickness, auto_format=True)
 
 
 def _place_on_frames(segmentation: Dataset, source: Dataset, source_frames: Sequence[int]) -> None:

@@ -117,8 +117,10 @@ def _tracking_complaints(items: dict[_Path, Dataset]) -> Iterator[str]:
         if count > 1:
             yield f"tracking UID {uid} is used {count} times"
     for path, item in items.items():
-        tracked = _concept(item) == "125007" or (
-            _concept(item) == "111059" and _value(item) != "129715009"
+        tracked = (
+            _concept(item) == "125007"
+            or (_concept(item) == "111059" and _value(item) != "129715009")
+            or (_concept(item) == "121071" and "ContentSequence" in item)
         )
         if tracked and not any(
             _concept(child) == "112040" for child in item.get("ContentSequence", [])

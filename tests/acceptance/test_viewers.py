@@ -18,9 +18,8 @@ import pytest
 from browser import Browser, headless_browser
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from services import BIN, Orthanc, wait_for
-from viewers import ohif_before
+from viewers import TOUR_WAS_SEEN, ohif_before
 
 from mammoclip_core.findings import (
     Box,
@@ -44,11 +43,15 @@ REGIONS: Final[dict[str, Box]] = {
 
 SCORE: Final = 0.83
 VIEWS: Final = 4
+REPORT: Final = "AI report - RESEARCH USE ONLY"
+PICTURES: Final = "AI pictures - RESEARCH USE ONLY, rev 1"
 LISTED: Final = {
-    "SEG": "AI regions - RESEARCH USE ONLY, rev 1",
-    "SR": "AI report - RESEARCH USE ONLY",
-    "OT": "AI pictures - RESEARCH USE ONLY, rev 1",
+    "AI mammography CAD - RESEARCH USE ONLY": "SR",
+    REPORT: "SR",
+    PICTURES: "OT",
+    **{f"{view} AI regions - RESEARCH USE ONLY, rev 1": "SEG" for view in REGIONS},
 }
+"""The modality of each row, by its words."""
 
 _ON_SCREEN: Final = """points => {
   const viewport = cornerstone.getEnabledElements()[0].viewport;
@@ -91,22 +94,10 @@ class Shown:
     def visit(self) -> None:
         """Open the study afresh, with nothing still on its way."""
         self.browser.page.goto(self.study)
-        self.row(LISTED["SR"]).wait_for(timeout=90_000)
-        wait_for(self.shows_image, seconds=60, what="the first image is shown")
-        self.browser.page.wait_for_load_state("networkidle", timeout=60_000)
+        self.row(REPORT).wait_for(timeout=90_000)
+        wait_for(self.shows_image, seconds=90, what="the first image is shown")
+        self.browser.page.wait_for_load_state("networkidle", timeout=90_000)
         self.browser.complaints.clear()
-
-    def open(self, words: str, sign: Any) -> None:
-        """Open a row; OHIF 3.13 on a busy machine may show a report's image without its marks."""
-        for _ in range(4):
-            self.row(words).dblclick()
-            try:
-                sign.wait_for(timeout=20_000)
-            except PlaywrightTimeoutError:
-                self.visit()
-                continue
-            return
-        pytest.fail(f"{words!r} was not opened")
 
     def box_on_screen(self, box: Box) -> tuple[int, int, int, int]:
         corners = [[box[0], box[1]], [box[2], box[3]]]
@@ -132,24 +123,17 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         ]:
             _store(archive, file)
         with ohif_before(archive) as address, headless_browser(folder / "profile") as browser:
+            browser.page.add_init_script(TOUR_WAS_SEEN)
             yield Shown(archive, address, browser, results)
     finally:
         archive.stop()
 
 
-@pytest.fixture(scope="module")
-def visited(shown: Shown) -> Shown:
-    """Have the first visit's tour of the viewer behind us."""
-    shown.browser.page.goto(shown.study)
-    shown.browser.page.get_by_text("Skip all").click(timeout=90_000)
-    return shown
-
-
 @pytest.fixture
-def opened(visited: Shown) -> Shown:
+def opened(shown: Shown) -> Shown:
     """Open the study afresh: OHIF 3.13 trips over a report that follows a segmentation."""
-    visited.visit()
-    return visited
+    shown.visit()
+    return shown
 
 
 def test_the_study_is_listed(shown: Shown) -> None:
@@ -161,29 +145,26 @@ def test_the_study_is_listed(shown: Shown) -> None:
     assert shown.browser.complaints == []
 
 
-def test_each_kind_is_listed_by_its_own_words(opened: Shown) -> None:
-    """Two segmentations in one series are one row: OHIF 3.13 takes a series for one."""
-    assert len(opened.results["segmentation"]) == len(REGIONS)
-    for modality, words in LISTED.items():
+def test_each_result_is_listed_by_its_own_words(opened: Shown) -> None:
+    for words, modality in LISTED.items():
         assert opened.row(words).count() == 1
         assert modality in opened.row(words).inner_text()
-    assert opened.row("AI mammography CAD - RESEARCH USE ONLY").count() == 1
-    picture = opened.row(LISTED["OT"])
+    picture = opened.row(PICTURES)
     assert str(VIEWS) in picture.inner_text().split()
     thumbnail = picture.locator("img")
     thumbnail.wait_for()
     assert thumbnail.evaluate("image => image.naturalWidth") > 0
 
 
-def test_a_segmentation_lies_over_its_region(opened: Shown) -> None:
+@pytest.mark.parametrize("of_view", REGIONS)
+def test_a_segmentation_lies_over_its_region(opened: Shown, of_view: str) -> None:
     page = opened.browser.page
-    question = page.get_by_role("button", name="Yes")
-    opened.open(LISTED["SEG"], question)
-    question.click()
+    opened.row(f"{of_view} AI regions").dblclick()
+    page.get_by_role("button", name="Yes").click(timeout=60_000)
 
     def colored_region() -> str | None:
         view = _view_shown(page)
-        if view is None:
+        if view != of_view:
             return None
         left, top, right, bottom = opened.box_on_screen(REGIONS[view])
         inside = _colored(opened.browser.pixels())[top + 4 : bottom - 4, left + 4 : right - 4]
@@ -204,11 +185,18 @@ def test_a_segmentation_lies_over_its_region(opened: Shown) -> None:
 def test_the_report_is_drawn_at_its_region(opened: Shown) -> None:
     page = opened.browser.page
     label = page.locator("svg.svg-layer text").filter(has_text=f"{100 * SCORE:.2f} %")
-    opened.open(LISTED["SR"], label.first)
-    drawn = page.locator("svg.svg-layer polyline").first.evaluate(_EXTENT)
+    outline = page.locator("svg.svg-layer polyline")
+    opened.row(REPORT).dblclick()
+
+    def drawn() -> bool:
+        # OHIF 3.13 may draw before it knows the report's outlines, and then not until it is moved.
+        page.keyboard.press("Equal")  # zoom to fit
+        return bool(label.count())
+
+    wait_for(drawn, seconds=60, what="the outline is drawn")
     view = wait_for(lambda: _view_shown(page), seconds=10, what="a view with a region is shown")
-    left, top, right, bottom = opened.box_on_screen(REGIONS[view])
-    assert drawn == pytest.approx([left, top, right, bottom], abs=2)
+    extent = outline.first.evaluate(_EXTENT)
+    assert extent == pytest.approx(opened.box_on_screen(REGIONS[view]), abs=2)
     assert "Certainty of Finding" in (label.first.text_content() or "")
     opened.keep("ohif-report", opened.browser.pixels())
     assert opened.browser.complaints == []
@@ -216,8 +204,9 @@ def test_the_report_is_drawn_at_its_region(opened: Shown) -> None:
 
 def test_a_picture_is_shown(opened: Shown) -> None:
     page = opened.browser.page
-    in_viewport = page.get_by_text(LISTED["OT"]).nth(1)  # beside the row of the same words
-    opened.open(LISTED["OT"], in_viewport)
+    opened.row(PICTURES).dblclick()
+    in_viewport = page.get_by_text(PICTURES).nth(1)  # beside the row of the same words
+    in_viewport.wait_for(timeout=60_000)
 
     wanted = _pictures_with_regions(opened.results["secondary_capture"])
     for _ in range(VIEWS):

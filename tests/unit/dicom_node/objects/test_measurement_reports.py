@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from objects_factory import (
+    BUNDLE,
     CASES,
     COLUMNS,
     NEGATIVE,
@@ -28,9 +29,14 @@ from dicom_node.objects.outlines import MAX_VERTICES, closed_polyline
 from dicom_node.objects.profiles import OHIF, PACS
 from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.uids import ResultKind
-from mammoclip_core.findings import Finding, ImageStatus, Region
+from mammoclip_core.findings import BreastFindings, Finding, ImageStatus, Region
 
 REGION = ("111030", "DCM")
+GROUP = ("125007", "DCM")
+PROCESSING_SUMMARY = ("111017", "DCM", "CAD Processing and Findings Summary")
+COMPOSITION = ("129715009", "SCT", "Breast composition")
+FINDING = ("121071", "DCM", "Finding")
+EVALUATIONS = hd.sr.CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
 
 
 def read_back(dataset: Dataset) -> Dataset:
@@ -67,6 +73,21 @@ def values_of(report: Dataset, code: str) -> list[str]:
         else str(item.get("UID"))
         for item in found
     ]
+
+
+def evaluations_of(report: Dataset, name: hd.sr.CodedConcept) -> list[hd.sr.CodeContentItem]:
+    """Return the evaluations of one concept, as highdicom's reader finds them."""
+    content = hd.sr.Comprehensive3DSR.from_dataset(report).content[0]
+    (container,) = hd.sr.utils.find_content_items(content, name=EVALUATIONS)
+    return hd.sr.utils.find_content_items(container, name=name)
+
+
+def images_of(item: hd.sr.CodeContentItem) -> set[str]:
+    return {
+        child.referenced_sop_instance_uid
+        for child in item.ContentSequence
+        if child.ValueType == "IMAGE"
+    }
 
 
 def text_of(report: Dataset) -> str:
@@ -181,7 +202,7 @@ def test_score_of_a_third_fits_a_decimal_string() -> None:
 def test_summary_follows_from_the_images(case: str, summary: str, completion: str) -> None:
     report = report_of(case)
 
-    assert values_of(report, "111017")[-1] == summary
+    assert values_of(report, "111017")[0] == summary
     assert report.CompletionFlag == completion
     assert (report.VerificationFlag, report.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")
 
@@ -191,11 +212,49 @@ def test_report_without_findings_names_every_image_that_was_read() -> None:
 
     results = results_of(*((dataset, image_of(dataset, NEGATIVE)) for dataset in datasets))
 
-    report = hd.sr.Comprehensive3DSR.from_dataset(read_back(results[-1].dataset))
-    groups = report.content.get_image_measurement_groups()
-    read = {group.source_images[0].referenced_sop_instance_uid for group in groups}
-    assert read == {dataset.SOPInstanceUID for dataset in datasets}
+    report = read_back(results[-1].dataset)
+    whole, *each = evaluations_of(report, hd.sr.CodedConcept(*PROCESSING_SUMMARY))
+    assert "ContentSequence" not in whole
+    assert {uid for item in each for uid in images_of(item)} == {
+        dataset.SOPInstanceUID for dataset in datasets
+    }
+    assert {item.value.value for item in each} == {"111241"}
     assert not any(concept(item)[0] == "111012" for item in items(report))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_measurement_group_has_coordinates(case: str) -> None:
+    """OHIF 3.13 opens no report with a group that has none."""
+    groups = [item for item in items(report_of(case)) if concept(item) == GROUP]
+    containers = [item for item in items(report_of(case)) if concept(item)[0] == "126010"]
+
+    assert all(any(concept(child) == REGION for child in group.ContentSequence) for group in groups)
+    assert len(containers) == bool(groups)
+
+
+def test_finding_of_a_whole_image_keeps_what_it_is_of() -> None:
+    report = report_with(finding(name="malignancy", score=0.7, calibrated=True))
+
+    (item,) = evaluations_of(report, hd.sr.CodedConcept(*FINDING))
+    told = {concept(child)[0]: child for child in item.ContentSequence}
+    assert item.value.value == "52988006"
+    assert images_of(item) == {mammogram().SOPInstanceUID}
+    assert float(told["111047"].MeasuredValueSequence[0].NumericValue) == 70.0
+    assert told["363698007"].ContentSequence[0].ConceptCodeSequence[0].CodeValue == "7771000"
+    assert told["112039"].TextValue == "L MLO malignancy"
+    assert told["111001"].TextValue == BUNDLE.name
+
+
+def test_score_of_a_breast_names_the_images_that_it_rests_on() -> None:
+    views = [mammogram("CC"), mammogram("MLO"), mammogram("CC", "R")]
+    breast = BreastFindings(laterality="L", findings=(finding(), NEGATIVE), density="C")
+
+    results = results_of(*((one, image_of(one, NEGATIVE)) for one in views), breasts=(breast,))
+
+    report = read_back(results[-1].dataset)
+    (score,) = evaluations_of(report, hd.sr.CodedConcept(*FINDING))
+    _, density = evaluations_of(report, hd.sr.CodedConcept(*COMPOSITION))
+    assert images_of(score) == images_of(density) == {one.SOPInstanceUID for one in views[:2]}
 
 
 def test_failed_image_is_named_with_its_reason() -> None:

@@ -23,7 +23,7 @@ KNOWN_WARNINGS = (
 CHARACTER_SET_WARNING = re.compile(rb"VR checker does not support|unsupported SpecificCharacterSet")
 
 KNOWN_REPORT_MESSAGES = (
-    r"^Warning: 1\.10\.\d+\.\d+: .*(111017,DCM|129715009,SCT).*: Content Item not in template$",
+    r"^Warning: 1\.1[01](\.\d+){2,3}: .*/CONTAINER \(C0034375,.*: Content Item not in template$",
 )
 """What DicomSRValidator may say; the reasons are in docs/validator_messages.md."""
 

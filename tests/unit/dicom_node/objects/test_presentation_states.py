@@ -1,5 +1,8 @@
 """A presentation state draws each region where it lies, in the image's own greys."""
 
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 from every_kind import EVERY_KIND, objects_of, tomosynthesis
 from objects_factory import finding, image_of, mammogram, marker_mask, results_of
 from pydicom.dataset import Dataset
+from services import require_program
 from sr_reading import read_back
 
 from dicom_node.objects.uids import ResultKind
@@ -117,3 +121,18 @@ def test_image_is_neither_turned_nor_flipped() -> None:
     assert "ImageHorizontalFlip" not in state
     (area,) = state.DisplayedAreaSelectionSequence
     assert area.DisplayedAreaBottomRightHandCorner == [300, 400]
+
+
+@pytest.mark.validators
+def test_dcmpschk_has_nothing_against_it_but_a_time_zone(tmp_path: Path) -> None:
+    """The tool of dcmtk 3.6.7 takes no offset from UTC, which its own pattern allows."""
+    for number, one in enumerate(objects_of("many findings")):
+        if one.kind is ResultKind.PRESENTATION_STATE:
+            file = tmp_path / f"{number}.dcm"
+            one.dataset.save_as(file, enforce_file_format=True)
+            done = subprocess.run(
+                [require_program("dcmpschk"), file], capture_output=True, text=True, check=False
+            )
+            affected = re.findall(r"Affected attribute: (\w+)", done.stdout + done.stderr)
+            assert "Testing:" in done.stderr
+            assert affected == ["ContributionDateTime"]

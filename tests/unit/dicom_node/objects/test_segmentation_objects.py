@@ -15,12 +15,15 @@ from objects_factory import (
     image_of,
     mammogram,
     marker_mask,
+    results_of,
+    standard_views,
     study_of,
 )
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.segmentation import build_segmentation
+from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import Finding
 
 
@@ -90,7 +93,27 @@ def test_pixels_have_the_stated_size_and_a_nominal_thickness(keyword: str) -> No
 def test_a_size_that_is_not_stated_is_not_made_up(spacing: list[float] | None) -> None:
     segmentation = segmentation_of(finding(marker_mask(60, 150)), ImagerPixelSpacing=spacing)
 
-    assert "PixelMeasuresSequence" not in segmentation.SharedFunctionalGroupsSequence[0]
+    (measures,) = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert {element.keyword for element in measures} == {"SliceThickness"}  # OHIF wants an item
+
+
+def test_each_segmentation_is_alone_in_its_series() -> None:
+    """OHIF 3.13 lists one of a series."""
+    views = [mammogram(view, side) for side, view in standard_views()]
+    marked = finding(marker_mask(60, 150))
+    pairs = [(one, image_of(one, marked)) for one in views]
+
+    first, again = (
+        [one.dataset for one in results_of(*pairs) if one.kind is ResultKind.SEGMENTATION]
+        for _ in range(2)
+    )
+
+    series = [one.SeriesInstanceUID for one in first]
+    assert series == [one.SeriesInstanceUID for one in again]
+    assert len(set(series)) == len({one.SeriesNumber for one in first}) == len(views)
+    assert [one.SeriesDescription.partition(" AI ")[0] for one in first] == [
+        " ".join(view) for view in standard_views()
+    ]
 
 
 def test_image_without_region_is_refused() -> None:

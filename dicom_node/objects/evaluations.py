@@ -1,0 +1,188 @@
+"""The evaluations of a report: what is said of a study, a breast or an image, without a place."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from highdicom.sr import (
+    CodeContentItem,
+    ContainerContentItem,
+    ContentItem,
+    ContentSequence,
+    NumContentItem,
+    RelationshipTypeValues,
+    SourceImageForMeasurement,
+    TextContentItem,
+    TrackingIdentifier,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from dicom_node.objects import codes
+from dicom_node.objects.context import ResultContext
+from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.frames import name_of
+from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.observation_items import algorithm_of, frames_of, percent_of, site_of
+from dicom_node.objects.report_modules import density_of, outcome_of
+from dicom_node.objects.wording import (
+    REGION_REMARK,
+    RESEARCH_MARK,
+    SCORE_REMARK,
+    side_of,
+    summary_of,
+    to_ascii,
+    tracking_id_of,
+    view_of,
+    weights_text,
+    words_of,
+)
+from mammoclip_core.findings import Finding, ImageFindings, ImageStatus, StudyFindings
+
+_CONTAINS: Final = RelationshipTypeValues.CONTAINS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationsBuilder:
+    """Builds the Qualitative Evaluations of one study (TID 1500 row 12).
+
+    A result without coordinates stands here and not in a measurement group: OHIF 3.13 opens no
+    report that has such a group. Each says of which images and of which side it is.
+
+    Attributes
+    ----------
+    sources : headers by SOP Instance UID
+    """
+
+    findings: StudyFindings
+    sources: Mapping[str, Dataset]
+    context: ResultContext
+
+    def build(self) -> ContainerContentItem:
+        """Return the container: the study first, then images and breasts, then words."""
+        container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
+        container.ContentSequence = ContentSequence(
+            [*self._study(), *self._images(), *self._breasts(), *self._words()]
+        )
+        container.ContinuityOfContent = "SEPARATE"
+        return container
+
+    def _study(self) -> Iterator[ContentItem]:
+        yield CodeContentItem(codes.PROCESSING_SUMMARY, _outcome_of(self.findings), _CONTAINS)
+        density = density_of(self.findings)
+        if density is not None:
+            yield CodeContentItem(
+                codes.BREAST_COMPOSITION, codes.BREAST_COMPOSITIONS[density], _CONTAINS
+            )
+
+    def _images(self) -> Iterator[ContentItem]:
+        """Tell findings without a place, and of the other images whether they were read."""
+        for image in self.findings.images:
+            if image.sop_instance_uid not in self.sources:
+                continue
+            if image.status is ImageStatus.FAILED:
+                yield self._outcome(image, codes.NOT_SUCCEEDED)
+            elif image.status is ImageStatus.ANALYSED:
+                above = [finding for finding in image.findings if finding.above_threshold]
+                if not above:
+                    yield self._outcome(image, codes.SUCCEEDED_WITHOUT_FINDINGS)
+                for finding in above:
+                    if not finding.regions:
+                        tracking = TrackingIdentifier(
+                            uid=self.context.uids.tracking_uid(name_of(image), finding.name),
+                            identifier=tracking_id_of(image, finding),
+                        )
+                        yield self._finding(finding, tracking, image.laterality, [image])
+
+    def _breasts(self) -> Iterator[ContentItem]:
+        for breast in self.findings.breasts:
+            side = breast.laterality
+            images = [image for image in self.findings.analysed if image.laterality == side]
+            for finding in breast.findings:
+                if finding.above_threshold:
+                    tracking = TrackingIdentifier(
+                        uid=self.context.uids.tracking_uid(side, finding.name),
+                        identifier=to_ascii(f"{side_of(side)} {words_of(finding.name)}", 64),
+                    )
+                    yield self._finding(finding, tracking, side, images)
+            if breast.density is not None:
+                composition = codes.BREAST_COMPOSITIONS[breast.density]
+                yield self._evaluation(codes.BREAST_COMPOSITION, composition, side, images)
+
+    def _outcome(self, image: ImageFindings, outcome: Code) -> CodeContentItem:
+        return self._evaluation(codes.PROCESSING_SUMMARY, outcome, image.laterality, [image])
+
+    def _finding(
+        self,
+        finding: Finding,
+        tracking: TrackingIdentifier,
+        laterality: str,
+        images: Sequence[ImageFindings],
+    ) -> CodeContentItem:
+        item = self._evaluation(
+            codes.FINDING, codes.code_of(finding), laterality, images, finding=finding
+        )
+        score = NumContentItem(
+            codes.score_name_of(finding),
+            percent_of(finding),
+            codes.PERCENT,
+            relationship_type=RelationshipTypeValues.HAS_PROPERTIES,
+        )
+        item.ContentSequence = ContentSequence([*tracking, *item.ContentSequence, score])
+        return item
+
+    def _evaluation(
+        self,
+        concept: Code,
+        value: Code,
+        laterality: str,
+        images: Sequence[ImageFindings],
+        finding: Finding | None = None,
+    ) -> CodeContentItem:
+        """Return a value with the breast, the weights and the images that it is of."""
+        item = CodeContentItem(concept, value, _CONTAINS)
+        item.ContentSequence = ContentSequence(
+            [
+                site_of(laterality),
+                *algorithm_of(self.context, self.findings, finding),
+                *map(self._evidence, images),
+            ]
+        )
+        return item
+
+    def _evidence(self, image: ImageFindings) -> SourceImageForMeasurement:
+        source = self.sources[image.sop_instance_uid]
+        return SourceImageForMeasurement(
+            source.SOPClassUID, source.SOPInstanceUID, frames_of(source, image)
+        )
+
+    def _words(self) -> Iterator[ContentItem]:
+        identity = self.context.identity
+        yield TextContentItem(codes.NARRATIVE_SUMMARY, _narrative(identity), _CONTAINS)
+        for text in _comments(self.findings, self.sources, identity):
+            yield TextContentItem(codes.COMMENT, text, _CONTAINS)
+
+
+def _outcome_of(findings: StudyFindings) -> Code:
+    found = any(f.above_threshold for image in findings.analysed for f in image.findings)
+    return outcome_of(found=found, succeeded=bool(findings.analysed), failed=findings.is_partial)
+
+
+def _narrative(identity: ResultIdentity) -> str:
+    warning = f" {to_ascii(identity.warning)}" if identity.warning else ""
+    return f"{RESEARCH_MARK}.{warning}"
+
+
+def _comments(
+    findings: StudyFindings, sources: Mapping[str, Dataset], identity: ResultIdentity
+) -> Iterator[str]:
+    yield f"{SCORE_REMARK} {REGION_REMARK}"
+    if findings.study:
+        yield f"Study: {summary_of(findings.study)}."
+    for breast in findings.breasts:
+        density = f"; density {breast.density}" if breast.density else ""
+        yield f"{side_of(breast.laterality).capitalize()}: {summary_of(breast.findings)}{density}."
+    for image in findings.analysed:
+        yield f"{view_of(image)}: {summary_of(image.findings) or 'no scores'}."
+    yield from examination_remarks(findings, sources)
+    yield weights_text(identity)

@@ -1,0 +1,50 @@
+"""What a report says of any result: by what it was found, on which side, how surely."""
+
+from typing import Final
+
+from highdicom.sr import AlgorithmIdentification, FindingSite
+from pydicom.dataset import Dataset
+
+from dicom_node.objects import codes
+from dicom_node.objects.context import ResultContext
+from dicom_node.objects.headers import is_multi_frame
+from dicom_node.objects.wording import method_of, to_ascii, words_of
+from mammoclip_core.findings import Finding, ImageFindings, StudyFindings
+
+_NAME_LENGTH: Final = 64
+
+
+def algorithm_of(
+    context: ResultContext, findings: StudyFindings, finding: Finding | None = None
+) -> AlgorithmIdentification:
+    """Name the weights (TID 4019), with the settings and how a finding was scored and found."""
+    bundle = context.identity.bundle
+    parameters = [
+        f"weights sha256 {bundle.sha256}",
+        f"settings sha256 {findings.settings_sha256}",
+    ]
+    if findings.engine is not None:
+        parameters.append(f"computed by {to_ascii(str(findings.engine), _NAME_LENGTH)}")
+    if finding is not None:
+        parameters.append(f"finding {words_of(finding.name)}")
+        parameters.append(f"score from {finding.source}, region by {method_of(finding)}")
+    return AlgorithmIdentification(
+        name=to_ascii(bundle.name, _NAME_LENGTH),
+        version=to_ascii(bundle.version, _NAME_LENGTH),
+        parameters=parameters,
+    )
+
+
+def site_of(laterality: str) -> FindingSite:
+    """Return the breast, with its side where that is known."""
+    return FindingSite(codes.BREAST, laterality=codes.LATERALITIES.get(laterality))
+
+
+def percent_of(finding: Finding) -> float:
+    """Return the score as reports write it: 0 to 100, to one decimal."""
+    return round(100.0 * finding.score, 1)
+
+
+def frames_of(source: Dataset, image: ImageFindings) -> list[int] | None:
+    """Return the frame that a reference to a multi-frame image has to name."""
+    return [image.frame] if is_multi_frame(source) else None
