@@ -336,19 +336,26 @@ RSNA: Final = Format(
 )
 """RSNA screening mammography, training table: one row an image."""
 
+_NAMING: Final = ("file", "image_id", "sop_instance_uid")
+
+
+def _image_is_named(row: Mapping[str, Any]) -> None:
+    if not any(row.get(column) for column in _NAMING):
+        raise ValueError(f"{' and '.join(_NAMING)} are empty")
+
+
 PLAIN: Final = Format(
     columns={},
     optional={
-        "file": _text,
-        "image_id": _text,
-        "sop_instance_uid": _text,
+        **dict.fromkeys(_NAMING, _any_text),
         "patient_id": _any_text,
         "split": _SPLIT,
         "fold": _whole,
     },
     group="patient_id",
-    key=("file", "image_id", "sop_instance_uid"),
-    any_of=("file", "image_id", "sop_instance_uid"),
+    key=_NAMING,
+    any_of=_NAMING,
+    row=_image_is_named,
 )
 """A table of your own: which image, its patient, and any labels.
 

@@ -71,9 +71,10 @@ def _alone(work: Callable[[_Job], _Result], job: _Job) -> _Result | ProcessDiedE
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
-    )
+    # Forked from a server that has no threads, and has imported what is slow to import.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training.preparation.picture"])
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=_begin)
 
 
 def _begin() -> None:

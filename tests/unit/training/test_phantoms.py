@@ -194,7 +194,7 @@ def test_picture_and_dicom_show_the_same(written):
 
 @pytest.mark.parametrize(("laterality", "wall"), [("L", 0), ("R", -1)])
 def test_chest_wall_is_on_the_side_of_the_other_breast(written, laterality, wall):
-    pixels = read_pixels(written / f"dicom/S3N000000/{laterality}CC.dcm").values
+    pixels = read_pixels(written / f"dicom/S3N000000/S3N000000-{laterality}CC.dcm").values
 
     middle = pixels[len(pixels) // 2]
 
