@@ -55,6 +55,56 @@ def phantoms(
     typer.echo(out)
 
 
+@app.command()
+def prepare(
+    source: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Folder of DICOM files.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder; made when missing.")],
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV: VinDr findings or breasts, RSNA, reports, image-text, or your own labels; "
+            "may be given several times. Without one, every image of the folder is prepared.",
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=64, max=8192, help="Height of the pictures.")] = 1520,
+    columns: Annotated[int, typer.Option(min=64, max=8192, help="Width of the pictures.")] = 912,
+    folds: Annotated[
+        int, typer.Option(min=0, help="Parts of the patients, for tables without any; 0: none.")
+    ] = 4,
+    processes: ProcessesOption = 1,
+) -> None:
+    """Make the published pictures of DICOM mammograms, and the tables that go with them.
+
+    A run that was stopped goes on where it was. Exit status: 0 all is prepared, 1 something could
+    not be: errors.csv names it.
+
+    Example: mammoclip-train prepare vindr/images --table vindr/finding_annotations.csv
+    --out prepared --processes 8
+    """
+    from training.preparation.run import Order, prepare_folder
+
+    order = Order(
+        source=source,
+        out=out,
+        tables=tuple(table or ()),
+        rows=rows,
+        columns=columns,
+        processes=processes,
+        folds=folds,
+    )
+    with _one_line_errors():
+        outcome = prepare_folder(order, _progress)
+    for line in outcome.summary(out):
+        typer.echo(line, err=True)
+    typer.echo(out)
+    raise typer.Exit(1 if outcome.failures else 0)
+
+
 @app.command(
     context_settings={
         "allow_extra_args": True,

@@ -1,7 +1,9 @@
 """Report texts as the paper prepares them: cleaned sentences, sections, shuffles, two texts."""
 
+import ast
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,10 +33,15 @@ def clean_report(*, findings: str = "", impression: str = "") -> Report:
     return Report(findings=clean_section(findings), impression=clean_section(impression))
 
 
-def clean_section(text: str) -> tuple[str, ...]:
+def clean_section(text: str, fewest_tokens: int = FEWEST_TOKENS) -> tuple[str, ...]:
     """Split a section into sentences at its periods, each cleaned; short ones are dropped.
 
     As published, a period inside a number divides too.
+
+    Parameters
+    ----------
+    fewest_tokens : 1 or more
+        That a sentence needs to be kept.
 
     References
     ----------
@@ -42,7 +49,19 @@ def clean_section(text: str) -> tuple[str, ...]:
     """
     sentences = text.replace("BI-RADS", "BIRADS").replace("\n", " ").split(".")
     tokens = (_tokens(sentence) for sentence in sentences)
-    return tuple(" ".join(words) for words in tokens if len(words) >= FEWEST_TOKENS)
+    return tuple(" ".join(words) for words in tokens if len(words) >= fewest_tokens)
+
+
+def sentences_of(cell: str) -> tuple[str, ...]:
+    """Read a section of a published table, a text or a list of texts, as sentences.
+
+    Such tables are clean already: no sentence is dropped for its length.
+    """
+    parts = [cell]
+    if cell.lstrip().startswith("["):  # so does a dictated "[personalname] is 59 years old"
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            parts = ast.literal_eval(cell.strip())
+    return tuple(sentence for part in parts for sentence in clean_section(str(part), 1))
 
 
 def to_text(sentences: Sequence[str]) -> str:

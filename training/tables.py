@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Check = Callable[[str], Any]
 """From a cell's text to its value; raises ValueError with the reason."""
 
+RowCheck = Callable[[Mapping[str, Any]], None]
+"""Looks at a whole row whose cells are good; raises ValueError with the reason."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
@@ -28,8 +31,10 @@ class Format:
     group : column
         Rows of one group never part in a split.
     key : columns
-        What no two rows may share; empty where repetition is meant.
+        What no two different rows may share; empty where repetition is meant.
     boxes : (left, top, right, bottom) columns, in sets
+    any_of : columns of which at least one must be there
+    row : what must hold for a row as a whole, or None
     """
 
     columns: Mapping[str, Check]
@@ -37,6 +42,8 @@ class Format:
     optional: Mapping[str, Check] = field(default_factory=dict)
     key: tuple[str, ...] = ()
     boxes: tuple[tuple[str, str, str, str], ...] = ()
+    any_of: tuple[str, ...] = ()
+    row: RowCheck | None = None
 
 
 def read_table(path: Path, layout: Format) -> "pd.DataFrame":
@@ -45,22 +52,24 @@ def read_table(path: Path, layout: Format) -> "pd.DataFrame":
     Returns
     -------
     DataFrame
-        Cells as the format's checks give them: lists as tuples, missing numbers as NaN.
+        Cells as the format's checks give them: lists as tuples, missing numbers as NaN. The index
+        counts the file's rows. Where the format has a key, a row that is repeated to the letter is
+        there once.
 
     Raises
     ------
     TableError
         The file is no such table. The message names every bad row by its line.
     """
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (ValueError, pd.errors.ParserError) as error:
-        raise TableError(f"{path}: no table of comma-separated values: {error}") from error
+    frame = read_cells(path)
     missing = [name for name in layout.columns if name not in frame.columns]
+    if layout.any_of and not set(layout.any_of) & set(frame.columns):
+        missing.append(" or ".join(layout.any_of))
     if missing:
         raise TableError(f"{path}: columns are missing: {', '.join(missing)}")
+    if frame.empty:
+        raise TableError(f"{path}: the table has no row")
+    repeated = frame.duplicated()
     checks = {**layout.columns, **layout.optional}
     faults: list[str] = []
     for name in [name for name in checks if name in frame.columns]:
@@ -68,14 +77,28 @@ def read_table(path: Path, layout: Format) -> "pd.DataFrame":
     for corners in layout.boxes:
         if set(corners) <= set(frame.columns):
             faults += _box_faults(frame, corners)
-    if layout.key:
-        for line in frame.index[frame.duplicated(list(layout.key))]:
-            named = ", ".join(f"{name} {frame.at[line, name]}" for name in layout.key)
-            faults.append(f"line {line + 2}: {named} is there twice")
+    key = [name for name in layout.key if name in frame.columns]
+    if key:
+        frame = frame[~repeated]
+        for line in frame.index[frame.duplicated(key)]:
+            named = ", ".join(f"{name} {frame.at[line, name]}" for name in key)
+            faults.append(f"line {line + 2}: {named} is there twice, with other cells")
+    if layout.row is not None and not faults:
+        faults += _row_faults(frame, layout.row)
     if faults:
         listed = "\n  ".join(faults)
         raise TableError(f"{path}: {len(faults)} faults\n  {listed}")
     return frame
+
+
+def read_cells(path: Path) -> "pd.DataFrame":
+    """Read a table of any format, every cell as its text; raises TableError where it is none."""
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, pd.errors.ParserError) as error:
+        raise TableError(f"{path}: no table of comma-separated values: {error}") from error
 
 
 def image_labels(findings: "pd.DataFrame") -> "pd.DataFrame":
@@ -105,6 +128,16 @@ def _checked(cells: "pd.Series[str]", check: Check, faults: list[str]) -> list[A
             faults.append(f"line {line}, {cells.name}: {error}")
             values.append(None)
     return values
+
+
+def _row_faults(frame: "pd.DataFrame", check: RowCheck) -> list[str]:
+    faults = []
+    for index, row in zip(frame.index, frame.to_dict("records"), strict=True):
+        try:
+            check(row)
+        except ValueError as error:
+            faults.append(f"line {index + 2}: {error}")
+    return faults
 
 
 def _box_faults(frame: "pd.DataFrame", corners: tuple[str, str, str, str]) -> list[str]:
@@ -185,6 +218,29 @@ def _texts(cell: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _names(cell: str) -> tuple[str, ...]:
+    """Read names of images: a list as `_texts`, one bare name, or nothing."""
+    if cell.startswith("["):
+        return _texts(cell)
+    return (cell,) if cell else ()
+
+
+def _side(cell: str) -> str:
+    sides = {"L": "L", "LEFT": "L", "R": "R", "RIGHT": "R"}
+    if cell.upper() not in sides:
+        raise ValueError(f"{cell!r} is neither L nor R")
+    return sides[cell.upper()]
+
+
+def _breast_has_image_and_report(row: Mapping[str, Any]) -> None:
+    from training.report_text import sentences_of
+
+    if not row["CC"] and not row["MLO"]:
+        raise ValueError("neither CC nor MLO names an image")
+    if not sentences_of(row["findings"]) and not sentences_of(row["impressions"]):
+        raise ValueError("findings and impressions are empty")
+
+
 def _some_texts(cell: str) -> tuple[str, ...]:
     texts = _texts(cell)
     if not texts:
@@ -202,23 +258,31 @@ _RESIZED: Final = ("resized_xmin", "resized_ymin", "resized_xmax", "resized_ymax
 IMAGE_TEXT: Final = Format(
     columns={
         "patient_id": _text,
-        "laterality": _SIDE,
-        "image": _some_texts,
-        "view": _some_texts,
-        "CC": _texts,
-        "MLO": _texts,
-        "text": _some_texts,
-    },
-    optional={
+        "laterality": _side,
+        "CC": _names,
+        "MLO": _names,
         "findings": _any_text,
         "impressions": _any_text,
-        "text_augment": _texts,
-        "fold": _whole,
     },
+    optional={"image": _names, "view": _texts, "text": _texts, "fold": _whole},
     group="patient_id",
     key=("patient_id", "laterality"),
+    row=_breast_has_image_and_report,
 )
 """One row a patient and side: its images by view and its report, findings before impression."""
+
+REPORTS: Final = Format(
+    columns={
+        "patient_id": _text,
+        "image_id": _text,
+        "FINDINGS": _any_text,
+        "IMPRESSION": _any_text,
+    },
+    optional={"laterality": _side, "view": _any_text, "fold": _whole},
+    group="patient_id",
+    key=("patient_id", "image_id"),
+)
+"""One row an image, with the report of its breast as it was dictated."""
 
 _VINDR_IMAGE: Final[Mapping[str, Check]] = {
     "study_id": _text,
@@ -272,11 +336,44 @@ RSNA: Final = Format(
 )
 """RSNA screening mammography, training table: one row an image."""
 
+_NAMING: Final = ("file", "image_id", "sop_instance_uid")
+
+
+def _image_is_named(row: Mapping[str, Any]) -> None:
+    if not any(row.get(column) for column in _NAMING):
+        raise ValueError(f"{' and '.join(_NAMING)} are empty")
+
+
 PLAIN: Final = Format(
-    columns={"file": _text, "patient_id": _text},
-    optional={"laterality": _SIDE, "view": _text, "split": _SPLIT},
+    columns={},
+    optional={
+        **dict.fromkeys(_NAMING, _any_text),
+        "patient_id": _any_text,
+        "split": _SPLIT,
+        "fold": _whole,
+    },
     group="patient_id",
-    key=("file",),
+    key=_NAMING,
+    any_of=_NAMING,
+    row=_image_is_named,
 )
-"""A folder of DICOM files with a table of your own: the file's path and its patient, and any
-labels."""
+"""A table of your own: which image, its patient, and any labels.
+
+An image is named by its file, by an `image_id` that is the file's name or SOP Instance UID, or by
+its SOP Instance UID. What the table does not say of patient, laterality and view, the DICOM header
+does.
+"""
+
+_TELLING: Final = (
+    ("finding_categories", VINDR_FINDINGS),
+    ("breast_birads", VINDR_BREASTS),
+    ("difficult_negative_case", RSNA),
+    ("FINDINGS", REPORTS),
+    ("impressions", IMAGE_TEXT),
+)
+
+
+def recognised(path: Path) -> Format:
+    """Tell a table's format by the column that only it has; a table without any is `PLAIN`."""
+    columns = set(read_cells(path).columns)
+    return next((layout for column, layout in _TELLING if column in columns), PLAIN)

@@ -77,7 +77,7 @@ def write_study(order: Order, number: int) -> Tables:
                 mask = shown.mask.astype(np.uint8) * np.uint8(255)
                 _write_png(order.out / "masks" / mask_path(view, place), mask)
         if order.with_dicom:
-            _write_dicom(order.out / "dicom" / patient.patient_id, view)
+            _write_dicom(order.out / "dicom" / patient.patient_id / f"{view.image_id}.dcm", view)
     return rows_of(patient, views)
 
 
@@ -114,11 +114,11 @@ def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     path.write_bytes(encoded.tobytes())
 
 
-def _write_dicom(folder: Path, view: PhantomView) -> None:
+def _write_dicom(path: Path, view: PhantomView) -> None:
+    """Write a view under the name that the tables have for it."""
     from training.phantoms.mammogram_object import to_dataset
 
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{view.breast.laterality}{view.view_position}.dcm"
+    path.parent.mkdir(parents=True, exist_ok=True)
     to_dataset(view).save_as(path, enforce_file_format=True)
 
 

@@ -1,27 +1,14 @@
 """What pretraining knows of a breast: its images by view, and a report or labels."""
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-
-import pandas as pd
+from typing import Any
 
 from training.errors import TableError
 from training.report_synthesis import Observation
-from training.report_text import Report, clean_section
-
-COLUMNS: Final = (
-    "patient_id",
-    "laterality",
-    "view",
-    "CC",
-    "MLO",
-    "findings",
-    "impressions",
-    "fold",
-)
+from training.report_text import Report, sentences_of
+from training.tables import IMAGE_TEXT, read_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,31 +55,15 @@ class BreastRecord:
 
 
 def read_image_text_table(path: Path) -> list[BreastRecord]:
-    """Read the published image-text table: a row a breast, lists as Python lists in text.
+    """Read the published image-text table: a row a breast.
 
     Raises
     ------
     TableError
         Columns are missing, or rows are bad: all of them are named.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:
-        raise TableError(f"{path.name}: no table of comma-separated values: {error}") from error
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise TableError(f"{path.name}: no column {', '.join(missing)}")
-    records, complaints = [], []
-    for number, row in enumerate(table.to_dict("records"), start=2):
-        try:
-            records.append(_record_of(row))
-        except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-            complaints.append(f"line {number}: {error}")
-    if complaints:
-        raise TableError(f"{path.name}: {len(complaints)} bad rows\n" + "\n".join(complaints))
-    if not records:
-        raise TableError(f"{path.name}: no row")
-    return records
+    rows = read_table(path, IMAGE_TEXT).to_dict("records")
+    return [_record_of(row) for row in rows]
 
 
 def split_by_fold(
@@ -116,39 +87,14 @@ def split_by_fold(
 
 
 def _record_of(row: Mapping[str, Any]) -> BreastRecord:
-    laterality = {"L": "L", "R": "R", "LEFT": "L", "RIGHT": "R"}.get(row["laterality"].upper())
-    if laterality is None:
-        raise ValueError(f"laterality {row['laterality']!r} is neither L nor R")
-    images = {view: names for view in ("CC", "MLO") if (names := _list_of(row[view]))}
-    report = Report(findings=_sentences(row["findings"]), impression=_sentences(row["impressions"]))
-    if not report.sections:
-        raise ValueError("findings and impressions are empty")
+    augmented = sentences_of(row.get("text_augment", ""))
     return BreastRecord(
         patient_id=row["patient_id"],
-        laterality=laterality,
-        images=images,
-        report=report,
-        augmented=_augmented(row.get("text_augment", "")),
-        fold=int(float(row["fold"] or 0)),
+        laterality=row["laterality"],
+        images={view: row[view] for view in ("CC", "MLO") if row[view]},
+        report=Report(
+            findings=sentences_of(row["findings"]), impression=sentences_of(row["impressions"])
+        ),
+        augmented=Report(findings=augmented) if augmented else None,
+        fold=row.get("fold", 0),
     )
-
-
-def _list_of(text: str) -> tuple[str, ...]:
-    if not text.strip():
-        return ()
-    value = ast.literal_eval(text) if text.lstrip().startswith("[") else [text]
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{text[:60]!r} is no list of texts")
-    return tuple(value)
-
-
-def _sentences(text: str) -> tuple[str, ...]:
-    """Read a section: a list of sentences, or one text; the sentences are cleaned."""
-    if text.lstrip().startswith("["):
-        return tuple(item for part in _list_of(text) for item in clean_section(part))
-    return clean_section(text)
-
-
-def _augmented(text: str) -> Report | None:
-    sentences = _sentences(text)
-    return Report(findings=sentences) if sentences else None

@@ -186,7 +186,7 @@ def test_image_labels_are_those_of_the_findings(written):
 
 
 def test_picture_and_dicom_show_the_same(written):
-    stored = read_pixels(written / "dicom/S3N000000/LCC.dcm").values.astype(float)
+    stored = read_pixels(written / "dicom/S3N000000/S3N000000-LCC.dcm").values.astype(float)
     picture = cv2.imread(str(written / "png/S3N000000/S3N000000-LCC.png"), cv2.IMREAD_GRAYSCALE)
 
     assert np.abs(stored / stored.max() * 255 - picture).max() < 1.001
@@ -194,7 +194,7 @@ def test_picture_and_dicom_show_the_same(written):
 
 @pytest.mark.parametrize(("laterality", "wall"), [("L", 0), ("R", -1)])
 def test_chest_wall_is_on_the_side_of_the_other_breast(written, laterality, wall):
-    pixels = read_pixels(written / f"dicom/S3N000000/{laterality}CC.dcm").values
+    pixels = read_pixels(written / f"dicom/S3N000000/S3N000000-{laterality}CC.dcm").values
 
     middle = pixels[len(pixels) // 2]
 

@@ -9,11 +9,13 @@ from training.errors import TableError
 from training.tables import (
     IMAGE_TEXT,
     PLAIN,
+    REPORTS,
     RSNA,
     VINDR_BREASTS,
     VINDR_FINDINGS,
     image_labels,
     read_table,
+    recognised,
 )
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -23,16 +25,19 @@ TABLES = {
     "finding_annotations_resized": VINDR_FINDINGS,
     "breast-level_annotations": VINDR_BREASTS,
     "rsna_train": RSNA,
+    "rsna_train_folds": RSNA,
+    "reports": REPORTS,
+    "own_labels": PLAIN,
 }
 
 
-def changed(name, target, changes, *, repeated=()):
+def changed(name, target, changes, *, repeated=(), differently=None):
     """Copy a fixture with some cells changed, {(row, column): text}, and some rows repeated."""
     with (FIXTURES / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     for (row, column), text in changes.items():
         rows[row][column] = text
-    rows += [dict(rows[row]) for row in repeated]
+    rows += [{**rows[row], **(differently or {})} for row in repeated]
     path = target / f"{name}.csv"
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
@@ -46,12 +51,18 @@ def test_table_with_the_published_columns_is_read(name):
     assert len(read_table(FIXTURES / f"{name}.csv", TABLES[name])) == 20
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_format_is_recognised_by_its_columns(name):
+    assert recognised(FIXTURES / f"{name}.csv") is TABLES[name]
+
+
 def test_every_bad_row_is_named_at_once(tmp_path):
     path = changed(
         "rsna_train",
         tmp_path,
         {(0, "laterality"): "X", (3, "cancer"): "yes", (7, "age"): "inf", (9, "patient_id"): ""},
         repeated=[5],
+        differently={"cancer": "1"},
     )
 
     with pytest.raises(TableError) as caught:
@@ -68,6 +79,20 @@ def test_same_finding_twice_is_meant(tmp_path):
     path = changed("finding_annotations", tmp_path, {}, repeated=[0, 0])
 
     assert len(read_table(path, VINDR_FINDINGS)) == 22
+
+
+def test_image_repeated_to_the_letter_is_read_once(tmp_path):
+    path = changed("rsna_train", tmp_path, {}, repeated=[3, 0, 3])
+
+    assert len(read_table(path, RSNA)) == 20
+
+
+def test_table_without_a_row_is_refused(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("image_id\n", encoding="utf-8")
+
+    with pytest.raises(TableError, match="no row"):
+        read_table(path, PLAIN)
 
 
 def test_finding_counts_where_labels_of_an_image_contradict():
@@ -97,12 +122,19 @@ def test_bad_cell_is_refused_with_its_line(tmp_path, changes, said):
         read_table(changed("finding_annotations", tmp_path, changes), VINDR_FINDINGS)
 
 
-def test_missing_columns_are_named(tmp_path):
+@pytest.mark.parametrize(
+    ("layout", "columns", "said"),
+    [
+        (PLAIN, "patient_id,label", "file or image_id or sop_instance_uid"),
+        (REPORTS, "patient_id,image_id", "FINDINGS, IMPRESSION"),
+    ],
+)
+def test_missing_columns_are_named(tmp_path, layout, columns, said):
     path = tmp_path / "table.csv"
-    path.write_text("file\na.dcm\n", encoding="utf-8")
+    path.write_text(f"{columns}\na,b\n", encoding="utf-8")
 
-    with pytest.raises(TableError, match="columns are missing: patient_id"):
-        read_table(path, PLAIN)
+    with pytest.raises(TableError, match=f"columns are missing: {said}"):
+        read_table(path, layout)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'"a\n'])
