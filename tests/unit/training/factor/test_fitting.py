@@ -155,7 +155,13 @@ def test_heatmap_points_at_the_finding(fitted, example):
     truths = []
     for label, (row, column) in zip(labels, places.tolist(), strict=True):
         x, y = centre + column * CELL, centre + row * CELL
-        box = np.array([[x - 24, y - 24, x + 24, y + 24]]) if label[0] else np.zeros((0, 4))
+        corners = [
+            max(x - CELL, 0),
+            max(y - CELL, 0),
+            min(x + CELL, SIZE[1]),
+            min(y + CELL, SIZE[0]),
+        ]
+        box = np.array([corners]) if label[0] else np.zeros((0, 4))
         truths.append(
             TrueBoxes(patient_id=str(len(truths)), boxes=box, sizes_mm=np.full(len(box), 13.0))
         )
