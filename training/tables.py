@@ -274,9 +274,16 @@ RSNA: Final = Format(
 
 PLAIN: Final = Format(
     columns={"file": _text, "patient_id": _text},
-    optional={"laterality": _SIDE, "view": _text, "split": _SPLIT},
+    optional={
+        "laterality": _SIDE,
+        "view": _text,
+        "split": _SPLIT,
+        "mass": _flag,
+        "suspicious_calcification": _flag,
+        "malignancy": _flag,
+        "density": _one_of("", "A", "B", "C", "D"),
+    },
     group="patient_id",
     key=("file",),
 )
-"""A folder of DICOM files with a table of your own: the file's path and its patient, and any
-labels."""
+"""A folder of images with a table of your own: the file's path and its patient, and any labels."""

@@ -139,9 +139,9 @@ def cases_of(frame: "pd.DataFrame", task: Task, *, by_breast: bool | None = None
     if by_breast:
         _, units = np.unique(frame["breast"].to_numpy(), return_inverse=True)
     return Cases(
-        images=frame["image"].to_numpy(dtype=np.intp),
-        labels=frame[task.label].to_numpy(dtype=np.int64),
-        patients=frame["patient"].to_numpy(dtype=object),
+        images=np.array(frame["image"], dtype=np.intp),
+        labels=np.array(frame[task.label], dtype=np.int64),
+        patients=np.array(frame["patient"], dtype=object),
         units=units,
     )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -83,13 +83,11 @@ def fit(
         network.eval()
         value = judge()
         if best.epoch < 0 or value > best.value or math.isnan(best.value):
-            state = {
-                name: item.detach().cpu().clone() for name, item in network.state_dict().items()
-            }
-            best = Fitted(epoch=epoch, value=value, state=state, losses=())
-    network.load_state_dict(best.state)
+            best = Fitted(epoch=epoch, value=value)
+            state = {key: item.detach().cpu().clone() for key, item in network.state_dict().items()}
+    network.load_state_dict(state)
     network.eval()
-    return Fitted(epoch=best.epoch, value=best.value, state=best.state, losses=tuple(losses))
+    return replace(best, losses=tuple(losses))
 
 
 def head_loss(logits: Tensor, labels: Tensor, positive_weight: Tensor) -> Tensor:
