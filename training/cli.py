@@ -1,11 +1,14 @@
 """mammoclip-train: from data to a bundle that a node deploys."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from training.downstream.cli import calibrate, finetune, probe
+from training.evaluation.cli import evaluate
+from training.terminal import one_line_errors as _one_line_errors
+from training.terminal import progress as _progress
 
 app = typer.Typer(
     name="mammoclip-train",
@@ -126,43 +129,13 @@ def factor(
     typer.echo(out / FACTOR_NAME)
 
 
+for _command in (probe, finetune, calibrate, evaluate):
+    app.command()(_command)
+
+
 def main() -> None:
     """Run the command line."""
     app()
-
-
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar on standard error; yields what moves it on by one."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Show what a person can do something about in one line; let bugs through."""
-    from mammoclip_core.errors import CoreError
-
-    try:
-        yield
-    except CoreError as error:
-        typer.echo(f"mammoclip-train: {error}", err=True)
-        raise typer.Exit(1) from error
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        typer.echo(f"mammoclip-train: {error.filename}: {reason}", err=True)
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":
