@@ -48,7 +48,7 @@ IMAGE: Final = "image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Classifier:
+class Classifier:
     """A fine-tuned classifier under the bundle's names."""
 
     state: dict[str, Tensor]
@@ -95,7 +95,7 @@ def convert(
     tokenizer_folder = None if tokenizer is None else find_tokenizer(tokenizer)
     pretrained = read_pretrained(checkpoint, tokenizer_folder)
     files = dict(heads or {})
-    classifiers = [_read_classifier(name, path) for name, path in files.items()]
+    classifiers = [read_classifier(name, path) for name, path in files.items()]
     _check_one_head_a_finding(classifiers)
     sources = {"checkpoint": file_sha256(checkpoint), **(origins or {})}
     sources |= {f"head {name}": file_sha256(path) for name, path in files.items()}
@@ -129,7 +129,18 @@ def convert(
     return written
 
 
-def _read_classifier(name: str, path: Path) -> _Classifier:
+def read_classifier(name: str, path: Path) -> Classifier:
+    """Read a fine-tuned classifier, without running any of its file.
+
+    Parameters
+    ----------
+    name : one of `heads.HEAD_FINDINGS`
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged, unsafe or no such classifier, or of another number of outputs.
+    """
     origin = path.name
     state = tensors_of(read_checkpoint(path), "model", origin)
     bare = any(key.startswith(BARE_CLASSIFIER) for key in state)
@@ -146,7 +157,7 @@ def _read_classifier(name: str, path: Path) -> _Classifier:
     features = plan[f"{prefix}_conv_head.weight"].shape[0]
     plan[f"{linear}weight"] = Place(name=f"{own}linear.weight", shape=(outputs, features))
     plan[f"{linear}bias"] = Place(name=f"{own}linear.bias", shape=(outputs,))
-    return _Classifier(
+    return Classifier(
         state=rename(state, plan, origin),
         encoder=EncoderEntry(name=name, architecture=architecture, padding=PUBLISHED_PADDING),
         head=HeadEntry(name=name, encoder=name, outputs=outputs),
@@ -154,7 +165,7 @@ def _read_classifier(name: str, path: Path) -> _Classifier:
     )
 
 
-def _check_one_head_a_finding(classifiers: Sequence[_Classifier]) -> None:
+def _check_one_head_a_finding(classifiers: Sequence[Classifier]) -> None:
     names = [item.finding.name for item in classifiers]
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:
@@ -163,7 +174,7 @@ def _check_one_head_a_finding(classifiers: Sequence[_Classifier]) -> None:
 
 def _manifest(
     pretrained: Pretrained,
-    classifiers: Sequence[_Classifier],
+    classifiers: Sequence[Classifier],
     sources: Mapping[str, str],
 ) -> Manifest:
     terms = pretrained.terms

@@ -62,6 +62,7 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, architecture: str, padding: str = PUBLISHED_PADDING) -> None:
         super().__init__()
+        self.architecture = architecture
         self.layout = EfficientNet(architecture, padding)
         self.backbone = timm.create_model(architecture, pretrained=False, num_classes=0)
         self.size: int = self.backbone.num_features

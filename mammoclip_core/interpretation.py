@@ -34,7 +34,7 @@ _WITH_HEATMAP: Final = frozenset(LocalisationMethod) - {
     LocalisationMethod.NONE,
 }
 
-_SCORE_MARGIN: Final = 1e-6
+SCORE_MARGIN: Final = 1e-6
 """Keeps the logit of a score finite."""
 
 
@@ -144,7 +144,7 @@ def calibrated(score: float, entry: FindingEntry) -> float:
     if entry.calibration is None:
         return score
     slope, intercept = entry.calibration
-    inner = min(max(score, _SCORE_MARGIN), 1.0 - _SCORE_MARGIN)
+    inner = min(max(score, SCORE_MARGIN), 1.0 - SCORE_MARGIN)
     exponent = slope * math.log(inner / (1.0 - inner)) + intercept
     return 0.5 * (1.0 + math.tanh(0.5 * exponent))
 

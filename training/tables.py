@@ -364,6 +364,28 @@ its SOP Instance UID. What the table does not say of patient, laterality and vie
 does.
 """
 
+PICTURES: Final = Format(
+    columns={"patient_id": _text},
+    optional={
+        "image": _text,
+        "file": _text,
+        "laterality": _one_of("", "L", "R"),
+        "view": _any_text,
+        "split": _SPLIT,
+        "mass": _flag,
+        "suspicious_calcification": _flag,
+        "malignancy": _flag,
+        "density": _one_of("", "A", "B", "C", "D"),
+    },
+    group="patient_id",
+    key=("image", "file"),
+    any_of=("image", "file"),
+)
+"""Pictures with a table of your own: each picture's path, its patient, and any labels.
+
+What `prepare` writes of such a table has the path under `image`.
+"""
+
 _TELLING: Final = (
     ("finding_categories", VINDR_FINDINGS),
     ("breast_birads", VINDR_BREASTS),

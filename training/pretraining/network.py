@@ -135,13 +135,14 @@ def _model(
         math.log(1.0 / settings.temperature),
         settings.projection,
     )
-    _set_drop_path(model.image_encoder, settings.drop_path)
+    set_drop_path(model.image_encoder, settings.drop_path)
     if model.text_encoder is not None:  # saved and never used: it would get no gradient
         model.text_encoder.bert.pooler.requires_grad_(requires_grad=False)
     return model
 
 
-def _set_drop_path(encoder: ImageEncoder, rate: float) -> None:
+def set_drop_path(encoder: ImageEncoder, rate: float) -> None:
+    """Leave blocks out at random while training, the later ones the more often: up to `rate`."""
     from timm.layers import DropPath
 
     blocks = [block for stage in encoder.backbone.blocks for block in stage]
@@ -192,7 +193,7 @@ def _from_bundle(
     model.load_state_dict(
         {name: value.to(own[name].dtype) for name, value in state.items()}, strict=True
     )
-    _set_drop_path(model.image_encoder, settings.drop_path)
+    set_drop_path(model.image_encoder, settings.drop_path)
     if model.text_encoder is not None:
         model.text_encoder.bert.pooler.requires_grad_(requires_grad=False)
     return model, _tokenizer(folder / TOKENIZER_FOLDER, text), text

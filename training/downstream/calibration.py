@@ -1,0 +1,173 @@
+"""Scores into probabilities, and the threshold that keeps a wished sensitivity or specificity."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from mammoclip_core.interpretation import SCORE_MARGIN, calibrated
+from mammoclip_core.manifest import FindingEntry, OperatingPoint
+from training.errors import SettingsError
+from training.evaluation.operating_points import (
+    Threshold,
+    at_threshold,
+    threshold_for_sensitivity,
+    threshold_for_specificity,
+)
+
+
+class Method(StrEnum):
+    """How scores become probabilities."""
+
+    PLATT = "platt"
+    """A logistic curve through the score's logit: two numbers, for few cases too."""
+
+    ISOTONIC = "isotonic"
+    """Any rising curve: for a thousand cases and more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the threshold is to keep; of both, one is given."""
+
+    sensitivity: float | None = None
+    specificity: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [item for item in (self.sensitivity, self.specificity) if item is not None]
+        if len(given) != 1 or not 0 < given[0] <= 1:
+            raise SettingsError(
+                "wish for a sensitivity or for a specificity, above 0 and at most 1"
+            )
+
+
+def platt(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
+    """Fit slope and intercept of a logistic curve through the logits of scores.
+
+    A slope below 0 would turn the ranking round: it is kept at 0, which says the same of all.
+
+    Parameters
+    ----------
+    labels : (N,) of 0 and 1
+    scores : (N,) [0, 1]
+
+    References
+    ----------
+    Platt 1999, section 2.2, with its targets that shun 0 and 1; Lin, Lin and Weng 2007,
+    doi:10.1007/s10994-007-5018-6.
+    """
+    truth = np.asarray(labels, dtype=bool)
+    values = logit(np.clip(np.asarray(scores, dtype=np.float64), SCORE_MARGIN, 1 - SCORE_MARGIN))
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    targets = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    # Zero-shot scores lie within a thousandth of each other: the search needs a common scale.
+    centre, spread = float(values.mean()), float(values.std()) or 1.0
+    plain = (values - centre) / spread
+
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        inner = parameters[0] * plain + parameters[1]
+        gap = expit(inner) - targets
+        value = float(np.mean(np.logaddexp(0, inner) - targets * inner))
+        return value, np.array([np.mean(gap * plain), np.mean(gap)])
+
+    found = minimize(
+        loss,
+        np.array([1.0, float(logit(targets.mean()))]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, None), (None, None)],
+        options={"ftol": 1e-14, "gtol": 1e-10, "maxiter": 1000},
+    )
+    slope = float(found.x[0]) / spread
+    return slope, float(found.x[1]) - slope * centre
+
+
+def isotonic(labels: ArrayLike, scores: ArrayLike) -> tuple[tuple[float, float], ...]:
+    """Fit a rising curve as (score, probability) pairs, linear in between.
+
+    Probabilities stay 1 / (N + 2) away from 0 and 1: N cases cannot exclude anything.
+
+    References
+    ----------
+    Zadrozny and Elkan, KDD 2002, doi:10.1145/775047.775151.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    truth = np.asarray(labels, dtype=np.float64)
+    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+    fitted.fit(np.asarray(scores, dtype=np.float64), truth)
+    least = 1 / (len(truth) + 2)
+    knots = [float(value) for value in fitted.X_thresholds_]
+    values = [float(value) for value in np.clip(fitted.y_thresholds_, least, 1 - least)]
+    return tuple(zip(knots, values, strict=True))
+
+
+def calibrate_finding(
+    entry: FindingEntry,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    wish: Wish,
+    *,
+    data: str,
+    method: Method = Method.PLATT,
+) -> tuple[FindingEntry, Threshold]:
+    """Return a finding that answers with probabilities and cuts them as wished.
+
+    Parameters
+    ----------
+    labels : (N,) of 0 and 1
+    scores : (N,) [0, 1], before any calibration
+    data : words
+        What calibration and threshold were chosen on, and so measured on.
+
+    Returns
+    -------
+    FindingEntry, Threshold
+        The threshold lies in the middle between two neighbouring scores, so that other arithmetic
+        cuts alike.
+
+    Raises
+    ------
+    SettingsError
+        Positives or negatives are missing.
+    """
+    truth = np.asarray(labels, dtype=bool)
+    raw = np.asarray(scores, dtype=np.float64)
+    if truth.all() or not truth.any():
+        kind = "negative" if truth.any() else "positive"
+        raise SettingsError(f"{entry.name}: none of {len(truth)} cases is {kind}")
+    bare = replace(entry, calibration=None, isotonic=(), operating_point=None)
+    fitted = (
+        replace(bare, calibration=platt(truth, raw))
+        if method is Method.PLATT
+        else replace(bare, isotonic=isotonic(truth, raw))
+    )
+    probabilities = np.array([calibrated(float(score), fitted) for score in raw])
+    chosen = (
+        threshold_for_sensitivity(truth, probabilities, wish.sensitivity)
+        if wish.sensitivity is not None
+        else threshold_for_specificity(truth, probabilities, wish.specificity or 0.0)
+    )
+    point = at_threshold(truth, probabilities, _between(probabilities, chosen.threshold))
+    words = (
+        f"{data}: {int(truth.sum())} of {len(truth)} positive; 95 % intervals: "
+        f"sensitivity {_range(point.sensitivity_interval)}, "
+        f"specificity {_range(point.specificity_interval)}"
+    )
+    known = OperatingPoint(sensitivity=point.sensitivity, specificity=point.specificity, data=words)
+    return replace(fitted, threshold=point.threshold, operating_point=known), point
+
+
+def _between(values: NDArray[np.float64], threshold: float) -> float:
+    below, above = values[values < threshold], values[values >= threshold]
+    low = float(below.max()) if below.size else 0.0
+    high = float(above.min()) if above.size else 1.0
+    middle = (low + high) / 2
+    return middle if low < middle else high
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.2f}–{interval[1]:.2f}"

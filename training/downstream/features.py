@@ -1,0 +1,98 @@
+"""Pooled features and embeddings of images, computed once and kept on disk."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammoclip_core.embedding import embed_files
+from mammoclip_core.engines import load_model
+from mammoclip_core.manifest import Manifest, read_manifest
+from training.errors import TableError
+
+_PART: Final = 256
+"""Images in one file: a killed run loses no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageFeatures:
+    """What a bundle's first encoder makes of images, in their order.
+
+    Attributes
+    ----------
+    features : (N, C) float32, before the projection
+    embeddings : (N, D) float32 of L2 norm 1
+    """
+
+    features: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+
+
+def image_features(
+    bundle: Path,
+    files: Sequence[Path],
+    cache: Path,
+    *,
+    device: str = "cpu",
+    on_part: Callable[[int], None] = lambda images: None,
+) -> ImageFeatures:
+    """Return the features of images, from the cache where they are known.
+
+    The cache's key is the weights, the preprocessing, and the files' paths, sizes and times.
+
+    Parameters
+    ----------
+    cache : folder
+    on_part : called with the number of images that are done, time and again
+
+    Raises
+    ------
+    TableError
+        Images cannot be read; the message names them.
+    BundleError
+        The bundle cannot be loaded.
+    """
+    manifest = read_manifest(bundle)
+    folder = cache / cache_key(manifest, files)
+    folder.mkdir(parents=True, exist_ok=True)
+    model = None
+    features, embeddings = [], []
+    failures: dict[str, str] = {}
+    for start in range(0, len(files), _PART):
+        part = files[start : start + _PART]
+        path = folder / f"{start:08d}.npz"
+        if not path.is_file():
+            model = model or load_model(bundle, device=device)
+            found = embed_files(model, part)
+            if found.failures:
+                failures |= found.failures
+                continue
+            making = path.with_suffix(".part")
+            with making.open("wb") as stream:
+                np.savez(stream, features=found.features, embeddings=found.embeddings)
+            making.replace(path)
+        with np.load(path) as kept:
+            features.append(kept["features"])
+            embeddings.append(kept["embeddings"])
+        on_part(len(part))
+    if failures:
+        listed = "\n  ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise TableError(f"{len(failures)} images cannot be read\n  {listed}")
+    return ImageFeatures(features=np.concatenate(features), embeddings=np.concatenate(embeddings))
+
+
+def cache_key(manifest: Manifest, files: Sequence[Path]) -> str:
+    """Condense what features depend on to 32 hexadecimal digits."""
+    facts = [(str(path.resolve()), *_stamp(path)) for path in files]
+    text = json.dumps([manifest.weights_sha256, asdict(manifest.preprocessing), facts])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,90 @@
+"""A trained head: what it answers, and its file in the published classifiers' layout."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mammoclip_core.checkpoint_layout import IMAGE_PREFIX
+from mammoclip_core.pretrained_file import CLASSIFIER
+from mammoclip_core.published import published_keys
+from training.downstream.cases import Division, Protocol
+from training.downstream.fitting import Fitted
+from training.downstream.presets import Recipe, Training
+from training.downstream.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is trained, how, and by which rules it is chosen.
+
+    Attributes
+    ----------
+    percent : 1 to 100
+        Of the training part that the division was made with.
+    """
+
+    task: Task
+    training: Training
+    protocol: Protocol
+    recipe: Recipe
+    percent: int = 100
+    seed: int = 10
+
+    @property
+    def setting(self) -> str:
+        """Return how the published tables call it."""
+        return f"{self.training} {self.percent} %"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainedHead:
+    """One linear probe or fine-tune, with what it said.
+
+    Attributes
+    ----------
+    backbone : tensors of the encoder under timm's names
+    weight, bias : (outputs, C) and (outputs,)
+    fitted : the epoch that was kept
+    test_scores, choice_scores : (N, outputs) [0, 1] of the division's cases
+    """
+
+    plan: Plan
+    architecture: str
+    backbone: dict[str, Tensor]
+    weight: Tensor
+    bias: Tensor
+    fitted: Fitted
+    division: Division
+    test_scores: NDArray[np.float64]
+    choice_scores: NDArray[np.float64]
+
+
+def save_head(head: TrainedHead, path: Path) -> None:
+    """Write a head as the authors' fine-tuned classifiers are laid out.
+
+    `mammoclip-predict convert --head NAME=FILE` reads it.
+    """
+    names = published_keys(head.backbone, head.architecture)
+    model = {
+        IMAGE_PREFIX + names[name]: value.detach().cpu().contiguous().clone()
+        for name, value in head.backbone.items()
+    }
+    model[f"{CLASSIFIER}weight"] = head.weight.detach().cpu().clone()
+    model[f"{CLASSIFIER}bias"] = head.bias.detach().cpu().clone()
+    measure = "accuracy" if head.plan.task.is_class_set else "auroc"
+    content = {
+        "model": model,
+        "predictions": torch.from_numpy(head.test_scores),
+        "epoch": head.fitted.epoch,
+        measure: None if math.isnan(head.fitted.value) else head.fitted.value,
+        "recipe": f"{head.plan.setting}, {head.plan.protocol}: {head.plan.recipe}",
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    making = path.with_suffix(".part")
+    torch.save(content, making)
+    making.replace(path)

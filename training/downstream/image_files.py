@@ -1,0 +1,83 @@
+"""Where a table's images lie: by name anywhere below some folders, or by the path it gives."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from training.errors import TableError
+
+_NAMED: Final = 5
+"""How many of the missing are named."""
+
+
+def find_named(
+    folders: Sequence[Path], groups: Sequence[str], names: Sequence[str], table: Path
+) -> tuple[Path, ...]:
+    """Return each image's file: its name without ending, in its group's folder if in several.
+
+    Parameters
+    ----------
+    groups : the folder of each image in the published layouts, its study's or patient's
+    names : of images, without ending
+
+    Raises
+    ------
+    TableError
+        Images are missing, or are there several times.
+    """
+    wanted = set(names)
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.stem in wanted and path.is_file():
+                found.setdefault(path.stem, []).append(path)
+    files: list[Path] = []
+    missing: list[str] = []
+    doubled: list[str] = []
+    for group, name in zip(groups, names, strict=True):
+        paths = found.get(name, [])
+        if len(paths) > 1:
+            paths = [path for path in paths if path.parent.name == group] or paths
+        if len(paths) == 1:
+            files.append(paths[0])
+        else:
+            (doubled if paths else missing).append(name)
+    _refuse(missing, f"are not under {_listed(folders)}", table)
+    _refuse(doubled, f"are there several times under {_listed(folders)}", table)
+    return tuple(files)
+
+
+def find_listed(folders: Sequence[Path], paths: Sequence[str], table: Path) -> tuple[Path, ...]:
+    """Return the files that a table gives by their paths below one of the folders.
+
+    Raises
+    ------
+    TableError
+        Files are missing, or lie outside the folders.
+    """
+    roots = [folder.resolve() for folder in folders]
+    files: list[Path] = []
+    missing: list[str] = []
+    for name in paths:
+        places = [
+            place
+            for root in roots
+            if (place := (root / name).resolve()).is_relative_to(root) and place.is_file()
+        ]
+        if places:
+            files.append(places[0])
+        else:
+            missing.append(name)
+    _refuse(missing, f"are not under {_listed(folders)}", table)
+    return tuple(files)
+
+
+def _refuse(names: Sequence[str], fault: str, table: Path) -> None:
+    if names:
+        more = ", ..." if len(names) > _NAMED else ""
+        listed = ", ".join(names[:_NAMED])
+        raise TableError(f"{table}: {len(names)} images {fault}: {listed}{more}")
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders))

@@ -1,0 +1,235 @@
+"""Labelled images from the published tables: files, labels, patients and parts of the split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.downstream.image_files import find_listed, find_named
+from training.downstream.tasks import DataSet
+from training.errors import TableError
+from training.held_out import held_out
+from training.splits import check_no_leak, group_folds
+from training.tables import PICTURES, RSNA, VINDR_FINDINGS, image_labels, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAINING: Final = "training"
+HELD_OUT: Final = "held out"
+TEST: Final = "test"
+
+UNKNOWN: Final = -1
+"""A label that the table does not give."""
+
+DENSITIES: Final = "ABCD"
+_RSNA_FOLDS: Final = 4
+_RSNA_TEST_FOLD: Final = 0
+_RSNA_UNUSED_FOLD: Final = 3
+"""The published evaluation trains on folds 1 and 2 and never looks at this one."""
+
+_FINDINGS: Final = ("mass", "suspicious_calcification", "malignancy")
+_COLUMNS: Final = ("image", "patient", "breast", "part", "view", "density", "machine", "age")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelledImages:
+    """Images of one table, each once, and its rows.
+
+    Attributes
+    ----------
+    files : images
+    rows, images : DataFrames
+        One row an annotation, as published, and one an image. Columns: ``image`` (position in
+        `files`), ``patient``, ``breast``, ``part`` (training, held out, test), ``view``,
+        ``machine``, ``age``, ``density`` (0 to 3 or `UNKNOWN`), and of each finding that the
+        table knows 0 or 1.
+    held_out_is_training : bool
+        The published evaluation trains on what we hold out.
+    """
+
+    data: DataSet
+    table: Path
+    files: tuple[Path, ...]
+    rows: "pd.DataFrame"
+    images: "pd.DataFrame"
+    held_out_is_training: bool
+
+    def require(self, label: str) -> None:
+        """Refuse a label that the table does not have; raises TableError."""
+        if label not in self.images.columns:
+            known = [name for name in (*_FINDINGS, "density") if name in self.images.columns]
+            raise TableError(f"{self.table} has no labels of {label}; of {', '.join(known)} it has")
+
+
+def read_labelled(table: Path, folders: Sequence[Path], seed: int = 0) -> LabelledImages:
+    """Read a table of VinDr-Mammo's findings, of RSNA, or of your own, and find its images.
+
+    A table of your own has the columns ``file`` and ``patient_id``, any of ``mass``,
+    ``suspicious_calcification``, ``malignancy`` (0 or 1) and ``density`` (A to D), and may have
+    ``laterality``, ``view`` and ``split``.
+
+    Parameters
+    ----------
+    folders : where images lie, at any depth
+        VinDr's and RSNA's are found by their image's name.
+    seed : of what is held out
+
+    Raises
+    ------
+    TableError
+        The table is none of these, has bad rows, or images are missing.
+    SettingsError
+        There are too few patients to hold any out.
+    """
+    import pandas as pd
+
+    try:
+        head = set(pd.read_csv(table, dtype=str, nrows=0, encoding="utf-8").columns)
+    except (ValueError, pd.errors.ParserError) as error:
+        raise TableError(f"{table}: no table of comma-separated values: {error}") from error
+    if "finding_categories" in head:
+        return _read_vindr(table, folders, seed)
+    if "difficult_negative_case" in head:
+        return _read_rsna(table, folders, seed)
+    if "file" in head:
+        return _read_own(table, folders, seed)
+    raise TableError(
+        f"{table} is neither VinDr-Mammo's finding table, nor RSNA's, nor one with a column file"
+    )
+
+
+def _read_vindr(table: Path, folders: Sequence[Path], seed: int) -> LabelledImages:
+    rows = read_table(table, VINDR_FINDINGS)
+    images = image_labels(rows)
+    files = find_named(folders, images["study_id"].tolist(), images["image_id"].tolist(), table)
+    place = {name: number for number, name in enumerate(images["image_id"])}
+    rows["Mass"], rows["Suspicious_Calcification"] = (
+        [int(category in cell) for cell in rows["finding_categories"]]
+        for category in ("Mass", "Suspicious Calcification")
+    )
+    check_no_leak(images["study_id"].tolist(), images["split"].tolist())
+    is_held_out = _held_out(images["study_id"], images["Mass"], images["split"] == TRAINING, seed)
+    part = dict(
+        zip(images["image_id"], np.where(is_held_out, HELD_OUT, images["split"]), strict=True)
+    )
+
+    def plain(frame: "pd.DataFrame") -> "pd.DataFrame":
+        return _frame(
+            image=[place[name] for name in frame["image_id"]],
+            patient=frame["study_id"],
+            breast=frame["study_id"] + " " + frame["laterality"],
+            part=[part[name] for name in frame["image_id"]],
+            view=frame["view_position"],
+            density=[DENSITIES.index(words[-1]) for words in frame["breast_density"]],
+            machine=frame.get("machine_id", ""),
+            age=_ages(frame["age"]) if "age" in frame else np.nan,
+            mass=frame["Mass"],
+            suspicious_calcification=frame["Suspicious_Calcification"],
+        )
+
+    return LabelledImages(
+        data=DataSet.VINDR,
+        table=table,
+        files=files,
+        rows=plain(rows),
+        images=plain(images),
+        held_out_is_training=True,
+    )
+
+
+def _read_rsna(table: Path, folders: Sequence[Path], seed: int) -> LabelledImages:
+    rows = read_table(table, RSNA)
+    files = find_named(folders, rows["patient_id"].tolist(), rows["image_id"].tolist(), table)
+    fold = (
+        rows["fold"].to_numpy()
+        if "fold" in rows
+        else group_folds(rows["patient_id"].tolist(), rows["cancer"].tolist(), _RSNA_FOLDS, seed)
+    )
+    check_no_leak(rows["patient_id"].tolist(), fold.tolist())
+    part = np.select(
+        [fold == _RSNA_TEST_FOLD, fold == _RSNA_UNUSED_FOLD], [TEST, HELD_OUT], TRAINING
+    )
+    images = _frame(
+        image=np.arange(len(rows)),
+        patient=rows["patient_id"],
+        breast=rows["patient_id"] + " " + rows["laterality"],
+        part=part,
+        view=rows["view"],
+        density=[_density(cell) for cell in rows["density"]],
+        machine=rows["machine_id"],
+        age=rows["age"],
+        malignancy=rows["cancer"],
+    )
+    return LabelledImages(
+        data=DataSet.RSNA,
+        table=table,
+        files=files,
+        rows=images,
+        images=images,
+        held_out_is_training=False,
+    )
+
+
+def _read_own(table: Path, folders: Sequence[Path], seed: int) -> LabelledImages:
+    rows = read_table(table, PICTURES)
+    files = find_listed(folders, rows["image" if "image" in rows else "file"].tolist(), table)
+    part = np.full(len(rows), HELD_OUT)
+    if "split" in rows:
+        check_no_leak(rows["patient_id"].tolist(), rows["split"].tolist())
+        labels = rows[next((name for name in _FINDINGS if name in rows), "patient_id")]
+        is_held_out = _held_out(rows["patient_id"], labels, rows["split"] == TRAINING, seed)
+        part = np.where(is_held_out, HELD_OUT, rows["split"])
+    side = rows.get("laterality", "")
+    images = _frame(
+        image=np.arange(len(rows)),
+        patient=rows["patient_id"],
+        breast=rows["patient_id"] + " " + side,
+        part=part,
+        view=rows.get("view", ""),
+        density=[_density(cell) for cell in rows["density"]] if "density" in rows else UNKNOWN,
+        machine=rows.get("machine_id", ""),
+        age=_ages(rows["age"]) if "age" in rows else np.nan,
+        **{name: rows[name] for name in _FINDINGS if name in rows},
+    )
+    return LabelledImages(
+        data=DataSet.OWN,
+        table=table,
+        files=files,
+        rows=images,
+        images=images,
+        held_out_is_training=True,
+    )
+
+
+def _held_out(
+    patients: "pd.Series[str]", labels: "pd.Series[int]", training: "pd.Series[bool]", seed: int
+) -> NDArray[np.bool_]:
+    """Choose a fifth of the training patients."""
+    chosen = np.zeros(len(patients), np.bool_)
+    inside = np.flatnonzero(training)
+    chosen[inside] = held_out(patients.iloc[inside].tolist(), labels.iloc[inside].tolist(), seed)
+    return chosen
+
+
+def _frame(**columns: Any) -> "pd.DataFrame":
+    import pandas as pd
+
+    plain = {
+        name: value.to_numpy() if isinstance(value, pd.Series) else value
+        for name, value in columns.items()
+    }
+    return pd.DataFrame(plain, index=range(len(plain["image"])))
+
+
+def _density(cell: str) -> int:
+    return DENSITIES.index(cell) if cell and cell in DENSITIES else UNKNOWN
+
+
+def _ages(cells: "pd.Series[str]") -> list[float]:
+    """Read ages, of DICOM's form too (``063Y``); NaN where there is none."""
+    words = [cell.strip().removesuffix("Y") for cell in cells]
+    return [float(word) if word.replace(".", "", 1).isdigit() else np.nan for word in words]

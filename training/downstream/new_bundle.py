@@ -1,0 +1,124 @@
+"""A bundle made from another one: with a further head, or with calibrations and thresholds."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from mammoclip_core.bundle import check_weights, write_bundle
+from mammoclip_core.bundle_tensors import declared, head_prefix
+from mammoclip_core.conversion import read_classifier
+from mammoclip_core.manifest import (
+    PROMPTS_NAME,
+    TOKENIZER_FOLDER,
+    WEIGHTS_NAME,
+    FindingEntry,
+    Manifest,
+    file_sha256,
+    read_manifest,
+    require_empty,
+    write_manifest,
+)
+
+
+def with_head(bundle: Path, name: str, file: Path, out: Path) -> Manifest:
+    """Write a bundle that answers a finding by a classifier, in place of its prompts or a head.
+
+    Parameters
+    ----------
+    name : one of `mammoclip_core.heads.HEAD_FINDINGS`
+    file : in the published classifiers' layout
+    out : folder
+        Must not exist, or be empty. It appears complete or not at all.
+
+    Raises
+    ------
+    BundleError
+        The bundle is incomplete or altered, or the output folder is in use.
+    CheckpointError
+        The file is no such classifier.
+    """
+    require_empty(out)
+    manifest = read_manifest(bundle)
+    classifier = read_classifier(name, file)
+    finding = classifier.finding
+    former = next((item for item in manifest.findings if item.name == finding.name), None)
+    if former is None:
+        findings = (*manifest.findings, replace(finding, prompts=()))
+    else:
+        kept = replace(
+            finding,
+            code=former.code,
+            prompts=former.prompts,
+            ensembles=former.ensembles,
+            own_prompts=former.own_prompts,
+        )
+        findings = tuple(kept if item is former else item for item in manifest.findings)
+    replaced = {name, former.head if former and former.head else name}
+    changed = replace(
+        manifest,
+        encoders=(
+            *(item for item in manifest.encoders if item.name not in replaced),
+            classifier.encoder,
+        ),
+        heads=(*(item for item in manifest.heads if item.name not in replaced), classifier.head),
+        findings=findings,
+        sources={**manifest.sources, f"head {name}": file_sha256(file)},
+        version=f"{manifest.version}+{name}-{file_sha256(file)[:8]}",
+    )
+    with declared(bundle):
+        check_weights(bundle / WEIGHTS_NAME, manifest)
+        state = load_file(bundle / WEIGHTS_NAME)
+        prompts = load_file(bundle / PROMPTS_NAME)
+        gone = tuple(head_prefix(item) for item in replaced)
+        state = {key: value for key, value in state.items() if not key.startswith(gone)}
+        tokenizer = bundle / TOKENIZER_FOLDER
+        with _making(out) as folder:
+            return write_bundle(
+                state | classifier.state,
+                changed,
+                prompts,
+                tokenizer if tokenizer.is_dir() else None,
+                folder,
+            )
+
+
+def with_findings(bundle: Path, entries: Mapping[str, FindingEntry], out: Path) -> Manifest:
+    """Write a bundle of the same weights whose manifest says other things of some findings.
+
+    Raises
+    ------
+    BundleError
+        As `with_head`.
+    """
+    require_empty(out)
+    manifest = read_manifest(bundle)
+    changed = replace(
+        manifest,
+        findings=tuple(entries.get(item.name, item) for item in manifest.findings),
+        version=f"{manifest.version}+calibrated",
+    )
+    with declared(bundle):
+        check_weights(bundle / WEIGHTS_NAME, manifest)
+        with _making(out) as folder:
+            shutil.copytree(bundle, folder, dirs_exist_ok=True)
+            write_manifest(changed, folder)
+    return changed
+
+
+@contextmanager
+def _making(out: Path) -> Iterator[Path]:
+    """Yield a folder that takes the place of `out` when all went well."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        folder = scratch / "bundle"
+        folder.mkdir()
+        yield folder
+        folder.replace(out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,84 @@
+"""Linear probes: the encoder stays as it is, one linear layer learns on cached features."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mammoclip_core.image_encoder import ImageEncoder
+from training.downstream.cases import Division
+from training.downstream.fitting import fit, judged_by, shares_of, shuffled
+from training.downstream.heads import Plan, TrainedHead
+from training.downstream.tasks import Task
+from training.errors import SettingsError
+
+
+def train_probe(
+    encoder: ImageEncoder,
+    features: NDArray[np.float32],
+    division: Division,
+    plan: Plan,
+) -> TrainedHead:
+    """Train a linear layer on features that are computed once: images are not augmented.
+
+    Parameters
+    ----------
+    encoder : what the features, (images, C), come from
+
+    Raises
+    ------
+    SettingsError
+        There is no row to train on, or none of a class that a yes or no needs.
+    """
+    task, recipe, seed = plan.task, plan.recipe, plan.seed
+    require_classes(division, task)
+    torch.manual_seed(seed)
+    layer = nn.Linear(features.shape[1], task.outputs)
+    known = torch.from_numpy(features)
+    rows = known[torch.from_numpy(division.training.images)]
+    labels = torch.from_numpy(division.training.labels)
+    choice = known[torch.from_numpy(division.choice.images)]
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for chosen in shuffled(len(rows), recipe.batch_size, seed, epoch):
+            yield rows[chosen], labels[chosen]
+
+    def judge() -> float:
+        with torch.inference_mode():
+            return judged_by(task, division.choice, shares_of(layer(choice)))
+
+    fitted = fit(
+        layer,
+        layer,
+        batches,
+        recipe,
+        batches_an_epoch=len(shuffled(len(rows), recipe.batch_size, seed, 0)),
+        positive_weight=division.positive_weight,
+        judge=judge,
+    )
+    with torch.inference_mode():
+        test_scores = shares_of(layer(known[torch.from_numpy(division.test.images)]))
+        choice_scores = shares_of(layer(choice))
+    return TrainedHead(
+        plan=plan,
+        architecture=encoder.architecture,
+        backbone=dict(encoder.backbone.state_dict()),
+        weight=layer.weight,
+        bias=layer.bias,
+        fitted=fitted,
+        division=division,
+        test_scores=test_scores,
+        choice_scores=choice_scores,
+    )
+
+
+def require_classes(division: Division, task: Task) -> None:
+    """Refuse a training part that nothing can be learnt from; raises SettingsError."""
+    labels = division.training.labels
+    if len(labels) == 0:
+        raise SettingsError(f"{task.name}: no row to train on")
+    if not task.is_class_set and (labels.min() == labels.max()):
+        kind = "positive" if labels.max() == 0 else "negative"
+        raise SettingsError(f"{task.name}: none of {len(labels)} rows to train on is {kind}")

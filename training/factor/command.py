@@ -1,0 +1,220 @@
+"""``mammoclip-train factor``: from a bundle and a table of findings to heatmaps of its own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mammoclip_core.embedding import load_text_model
+from mammoclip_core.factor import FactorWeights, factor_weights
+from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.manifest import Manifest
+from training.boxed_images import BoxedImage, PreparedFiles, attribute_of, read_boxed_images
+from training.bundle_encoder import read_image_encoder
+from training.errors import SettingsError
+from training.evaluation.report import EvaluationReport, Figure
+from training.factor.attributes import (
+    attribute_embedding,
+    report_sentences,
+    synthesized_sentences,
+)
+from training.factor.export import bundle_with_factor, write_factor
+from training.factor.feature_maps import cache_feature_maps
+from training.factor.fitting import FactorSettings, FittedFactor, fit_factor
+from training.factor.localisation import LocalisedImage, TrueBoxes, localisation_figures, localise
+from training.held_out import held_out
+from training.pretraining.records import read_image_text_table
+from training.report_synthesis import Attribute
+
+FACTOR_NAME: Final = "factor.safetensors"
+FINDINGS: Final = ("mass", "suspicious_calcification")
+"""What the paper localises."""
+
+Said = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorOrder:
+    """What is to be trained on what.
+
+    Attributes
+    ----------
+    table : VinDr-Mammo's finding table, or one of its format
+        Its boxes are used to measure, never to train.
+    images : folders
+    out : folder of the weights, the cached maps and the figures
+    findings : of the bundle
+    reports : image-text table whose sentences say what a finding is; None for written sentences
+    truth : table of lesions' sizes, or None
+    with_flips : bool
+        Mirrored images too; four times the disk.
+    into : folder of a bundle with the weights in it, or None
+    data : name of the data in the table of figures
+    """
+
+    bundle: Path
+    table: Path
+    images: tuple[Path, ...]
+    out: Path
+    findings: tuple[str, ...] = FINDINGS
+    reports: Path | None = None
+    truth: Path | None = None
+    with_flips: bool = False
+    into: Path | None = None
+    settings: FactorSettings = field(default_factory=FactorSettings)
+    device: str = "cpu"
+    data: str = "VinDr"
+
+
+def train_factor(order: FactorOrder, say: Said = lambda _: None) -> list[Figure]:
+    """Train, write the weights, and measure them on the test part.
+
+    Parameters
+    ----------
+    say : is told in words how far it is
+
+    Raises
+    ------
+    CoreError
+        The bundle, the table, an image or the settings are of no use; the message says why.
+    """
+    encoder, manifest = read_image_encoder(order.bundle)
+    images = read_boxed_images(order.table, order.images, order.truth)
+    attributes = {name: attribute_of(name) for name in order.findings}
+    unknown = set(order.findings) - {entry.name for entry in manifest.findings}
+    if unknown or not attributes:
+        named = ", ".join(sorted(unknown)) or "none is named"
+        raise SettingsError(f"findings that {order.bundle} does not have: {named}")
+    fitted = _fitted(order, encoder, manifest, images, attributes=attributes, say=say)
+    path = order.out / FACTOR_NAME
+    write_factor(fitted.tensors(), path)
+    if order.into is not None:
+        bundle_with_factor(order.bundle, path, order.into)
+    say("measuring on the test part")
+    test = [image for image in images if image.split == "test"]
+    tensors = {name: value.numpy() for name, value in fitted.tensors().items()}
+    weights = {name: factor_weights(tensors, name) for name in attributes}
+    figures = factor_figures(encoder, manifest, test, weights, device=order.device, data=order.data)
+    EvaluationReport(
+        made_with={
+            "bundle": f"{manifest.name} {manifest.version}, {manifest.trained_on}",
+            "weights": manifest.weights_sha256,
+            "images": f"{order.data}: {len(test)} of the test part",
+            "epoch": f"{fitted.best_epoch + 1} of {len(fitted.losses)}",
+            "settings": str(order.settings),
+        },
+        figures=figures,
+    ).write(order.out)
+    return figures
+
+
+def factor_figures(
+    encoder: ImageEncoder,
+    manifest: Manifest,
+    images: Sequence[BoxedImage],
+    weights: dict[str, FactorWeights],
+    *,
+    device: str = "cpu",
+    data: str = "VinDr",
+) -> list[Figure]:
+    """Measure Mammo-FActOR on images with boxes, each image read and encoded once."""
+    found: dict[str, list[LocalisedImage]] = {name: [] for name in weights}
+    size = (manifest.preprocessing.rows, manifest.preprocessing.columns)
+    for image, feature_map, truths in _encoded(encoder, manifest, images, tuple(weights), device):
+        for name, own in weights.items():
+            truth = TrueBoxes(
+                patient_id=image.patient_id,
+                boxes=truths[name],
+                sizes_mm=image.sizes_of(attribute_of(name)),
+            )
+            found[name].append(localise(feature_map, own, truth, encoder=encoder.layout, size=size))
+    return [
+        figure
+        for name, own in found.items()
+        for figure in localisation_figures(own, attribute_of(name).value.lower(), data=data)
+    ]
+
+
+def _fitted(
+    order: FactorOrder,
+    encoder: ImageEncoder,
+    manifest: Manifest,
+    images: Sequence[BoxedImage],
+    *,
+    attributes: dict[str, Attribute],
+    say: Said,
+) -> FittedFactor:
+    wanted = set(attributes.values())
+    used = [
+        image
+        for image in images
+        if image.split == "training" and (order.settings.with_clean or image.shown & wanted)
+    ]
+    labels = np.array(
+        [[int(item in image.shown) for item in attributes.values()] for image in used], np.int64
+    ).reshape(-1, len(attributes))
+    is_validation = held_out([image.patient_id for image in used], labels[:, 0].tolist())
+    say(f"feature maps of {len(used)} images")
+    maps = cache_feature_maps(
+        order.out / "maps",
+        encoder,
+        [image.image_id for image in used],
+        PreparedFiles(used, manifest.preprocessing),
+        manifest.preprocessing,
+        weights_sha256=manifest.weights_sha256,
+        with_flips=order.with_flips,
+        device=order.device,
+    )
+    say("training")
+    return fit_factor(
+        maps,
+        labels,
+        _embeddings(order, attributes),
+        is_validation,
+        order.settings,
+        device=order.device,
+        on_epoch=lambda epoch, loss, validation: say(
+            f"epoch {epoch + 1}: loss {loss:.4f}, of validation {validation:.4f}"
+        ),
+    )
+
+
+def _embeddings(order: FactorOrder, attributes: dict[str, Attribute]) -> dict[str, Tensor]:
+    model = load_text_model(order.bundle)
+    reports = (
+        None
+        if order.reports is None
+        else [item.report for item in read_image_text_table(order.reports) if item.report]
+    )
+    return {
+        name: attribute_embedding(
+            model,
+            synthesized_sentences(attribute)
+            if reports is None
+            else report_sentences(reports, attribute),
+        )
+        for name, attribute in attributes.items()
+    }
+
+
+def _encoded(
+    encoder: ImageEncoder,
+    manifest: Manifest,
+    images: Sequence[BoxedImage],
+    findings: Sequence[str],
+    device: str,
+) -> Iterator[tuple[BoxedImage, NDArray[np.float32], dict[str, NDArray[np.float64]]]]:
+    """Yield each image's feature map, with its true boxes on the model's input by finding."""
+    encoder.to(device)
+    for image in images:
+        prepared = image.prepared(manifest.preprocessing)
+        batch = torch.from_numpy(prepared.values).to(device).expand(1, 3, -1, -1)
+        with torch.inference_mode():
+            feature_map = encoder.feature_map(batch)[0].float().cpu().numpy()
+        boxes = {name: image.boxes_on(attribute_of(name), prepared) for name in findings}
+        yield image, feature_map, boxes

@@ -1,0 +1,30 @@
+"""Which patients of the training part choose an epoch and teach nothing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.errors import SettingsError
+from training.splits import group_folds
+
+FOLDS = 5
+
+
+def held_out(patients: Sequence[str], labels: Sequence[int], seed: int = 0) -> NDArray[np.bool_]:
+    """Hold out a fifth of the patients, as rich in findings as the others.
+
+    Parameters
+    ----------
+    patients, labels : one an image
+
+    Raises
+    ------
+    SettingsError
+        There are too few patients.
+    """
+    folds = min(FOLDS, len(set(patients)))
+    if folds < 2:
+        raise SettingsError(f"{len(set(patients))} patients to train on: none can be held out")
+    chosen: NDArray[np.bool_] = group_folds(patients, labels, folds, seed) == 0
+    return chosen
