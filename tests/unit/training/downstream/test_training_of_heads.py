@@ -156,7 +156,9 @@ def tuned(own, small_bundle):
         own.files,
         read_manifest(small_bundle).preprocessing,
         divide(own, MASS, Protocol.HONEST),
-        plan(training=Training.FINE_TUNE, recipe=Recipe(epochs=4, batch_size=8, learning_rate=3e-4)),
+        plan(
+            training=Training.FINE_TUNE, recipe=Recipe(epochs=4, batch_size=8, learning_rate=3e-4)
+        ),
         augmentation=PLAIN,
     )
 

@@ -13,9 +13,9 @@ ROWS, COLUMNS = 128, 96
 
 @pytest.fixture(scope="session")
 def phantom_tables(tmp_path_factory):
-    """Folder with ``png``, ``finding_annotations.csv`` and ``truth.csv`` of ten studies."""
+    """Folder with ``png``, ``finding_annotations.csv`` and ``truth.csv`` of eight studies."""
     folder = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(Order(seed=4, studies=10, out=folder, rows=ROWS, columns=COLUMNS))
+    write_phantoms(Order(seed=4, studies=8, out=folder, rows=ROWS, columns=COLUMNS))
     return folder
 
 

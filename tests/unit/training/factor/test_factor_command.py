@@ -38,7 +38,7 @@ def run(phantom_tables, small_bundle, out, *further):
 @pytest.fixture(scope="module")
 def trained(phantom_tables, small_bundle, tmp_path_factory):
     out = tmp_path_factory.mktemp("factor")
-    result = run(phantom_tables, small_bundle, out, "--flips", "--clean", "--into", str(out / "b"))
+    result = run(phantom_tables, small_bundle, out, "--clean", "--into", str(out / "b"))
     assert result.exit_code == 0, result.output
     return out
 
