@@ -126,6 +126,61 @@ def factor(
     typer.echo(out / FACTOR_NAME)
 
 
+@app.command()
+def detect(
+    *,
+    bundle: Annotated[Path, typer.Option(exists=True, file_okay=False, help="To start from.")],
+    table: Annotated[Path, typer.Option(help="Finding table in VinDr-Mammo's format.")],
+    images: Annotated[list[Path], typer.Option(help="Folder of the images; may be repeated.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of all that is written.")],
+    finding: Annotated[str, typer.Option(help="mass or suspicious_calcification.")] = "mass",
+    frozen: Annotated[bool, typer.Option("--frozen", help="The encoder does not learn.")] = False,
+    preset: Annotated[str, typer.Option(help="paper or readme: the authors' recipes.")] = "paper",
+    percent: Annotated[int, typer.Option(min=1, max=100, help="Of the training patients.")] = 100,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Learn on images without the finding too.")
+    ] = False,
+    into: Annotated[Path | None, typer.Option(help="Also write a bundle with it.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="In place of its.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0.0, help="In place of its.")] = None,
+    device: Annotated[str, typer.Option(help="As torch names it.")] = "cpu",
+    data: Annotated[str, typer.Option(help="What the data is called in the figures.")] = "VinDr",
+) -> None:
+    """Train the published detector on a bundle's encoder, and measure it.
+
+    Writes FINDING.pth, evaluation.md and evaluation.json into the folder.
+
+    Example: mammoclip-train detect --bundle b5 --table finding_annotations.csv --images png
+    --finding mass --out mass-detector --into b5-detecting
+    """
+    from training.detection.command import DetectionOrder, train_detector
+    from training.detection.fitting import DetectionSettings
+    from training.detection.recipes import detection_recipe, preset_of
+
+    with _one_line_errors():
+        name = preset_of(preset)
+        recipe = detection_recipe(
+            name, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
+        )
+        order = DetectionOrder(
+            bundle=bundle,
+            table=table,
+            images=tuple(images),
+            out=out,
+            finding=finding,
+            settings=DetectionSettings(
+                recipe=recipe, is_frozen=frozen, with_clean=clean, device=device
+            ),
+            preset=name,
+            percent=percent,
+            into=into,
+            data=data,
+        )
+        train_detector(order, lambda words: typer.echo(words, err=True))
+    typer.echo(out / f"{finding}.pth")
+
+
 def main() -> None:
     """Run the command line."""
     app()
