@@ -24,6 +24,7 @@ from training.detection.fitting import (
 from training.detection.published_file import bundle_with_detector, write_detector
 from training.downstream.presets import Preset
 from training.errors import SettingsError
+from training.evaluation.intervals import Estimate
 from training.evaluation.report import EvaluationReport, Figure
 from training.held_out import held_out
 from training.report_synthesis import Attribute
@@ -66,6 +67,19 @@ class DetectionOrder:
         trained = "frozen encoder" if self.settings.is_frozen else "fine-tune"
         return f"{trained} {self.percent} %"
 
+    def figure(
+        self, as_published: Estimate | None = None, honest: Estimate | None = None, remark: str = ""
+    ) -> Figure:
+        """Return the row of the table of figures that this is."""
+        return Figure(
+            task=f"{self.data} {attribute_of(self.finding).value.lower()} detection",
+            setting=self.setting,
+            measure="mAP at IoU 0.5",
+            as_published=as_published,
+            honest=honest,
+            remark=remark,
+        )
+
 
 def train_detector(order: DetectionOrder, say: Said = lambda _: None) -> list[Figure]:
     """Train, write the detector of the honest epoch, and measure it on the test part.
@@ -102,7 +116,7 @@ def train_detector(order: DetectionOrder, say: Said = lambda _: None) -> list[Fi
     if order.into is not None:
         bundle_with_detector(order.bundle, order.finding, path, order.into)
     say("measuring on the test part")
-    figures = [_figure(order, attribute, fitted, test)]
+    figures = [_figure(order, fitted, test)]
     EvaluationReport(
         made_with={
             "bundle": f"{manifest.name} {manifest.version}, {manifest.trained_on}",
@@ -150,9 +164,7 @@ def _of_some_patients(images: list[BoxedImage], percent: int, seed: int) -> list
     return [image for image in images if image.patient_id in own]
 
 
-def _figure(
-    order: DetectionOrder, attribute: Attribute, fitted: FittedDetector, test: Sequence[Example]
-) -> Figure:
+def _figure(order: DetectionOrder, fitted: FittedDetector, test: Sequence[Example]) -> Figure:
     detector: Detector = fitted.detector
     patients = [item.patient_id for item in test]
     cut = order.settings.recipe.score_cut
@@ -163,12 +175,9 @@ def _figure(
         found, OVERLAP, [item.patient_id for item in test if len(item.boxes)], score_cut=cut
     )
     detector.load_state_dict(fitted.honest.state)
-    return Figure(
-        task=f"{order.data} {attribute.value.lower()} detection",
-        setting=order.setting,
-        measure="mAP at IoU 0.5",
-        as_published=published,
-        honest=honest,
-        remark=f"{order.preset}: {order.settings.recipe}; a fifth of the training patients is"
+    return order.figure(
+        published,
+        honest,
+        f"{order.preset}: {order.settings.recipe}; a fifth of the training patients is"
         " held out for both columns",
     )

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from training.downstream.presets import Preset
-from training.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +36,6 @@ _RECIPES: Final = {
     Preset.PAPER: DetectionRecipe(alpha=0.6, score_cut=0.05),
     Preset.README: DetectionRecipe(alpha=0.25, score_cut=0.2),
 }
-
-
-def preset_of(name: str) -> Preset:
-    """Return the preset of a name; raises SettingsError where there is none."""
-    if name not in tuple(Preset):
-        raise SettingsError(f"preset {name!r} is none of {', '.join(Preset)}")
-    return Preset(name)
 
 
 def detection_recipe(

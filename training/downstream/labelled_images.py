@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from training.downstream.image_files import find_listed, find_named
 from training.downstream.tasks import DataSet
-from training.errors import SettingsError, TableError
+from training.errors import TableError
+from training.held_out import held_out
 from training.splits import check_no_leak, group_folds
 from training.tables import PLAIN, RSNA, VINDR_FINDINGS, image_labels, read_table
 
@@ -25,7 +26,6 @@ UNKNOWN: Final = -1
 """A label that the table does not give."""
 
 DENSITIES: Final = "ABCD"
-_HELD_OUT_FOLDS: Final = 5
 _RSNA_FOLDS: Final = 4
 _RSNA_TEST_FOLD: Final = 0
 _RSNA_UNUSED_FOLD: Final = 3
@@ -112,8 +112,10 @@ def _read_vindr(table: Path, folders: Sequence[Path], seed: int) -> LabelledImag
         for category in ("Mass", "Suspicious Calcification")
     )
     check_no_leak(images["study_id"].tolist(), images["split"].tolist())
-    held_out = _held_out(images["study_id"], images["Mass"], images["split"] == TRAINING, seed)
-    part = dict(zip(images["image_id"], np.where(held_out, HELD_OUT, images["split"]), strict=True))
+    is_held_out = _held_out(images["study_id"], images["Mass"], images["split"] == TRAINING, seed)
+    part = dict(
+        zip(images["image_id"], np.where(is_held_out, HELD_OUT, images["split"]), strict=True)
+    )
 
     def plain(frame: "pd.DataFrame") -> "pd.DataFrame":
         return _frame(
@@ -179,8 +181,8 @@ def _read_own(table: Path, folders: Sequence[Path], seed: int) -> LabelledImages
     if "split" in rows:
         check_no_leak(rows["patient_id"].tolist(), rows["split"].tolist())
         labels = rows[next((name for name in _FINDINGS if name in rows), "patient_id")]
-        held_out = _held_out(rows["patient_id"], labels, rows["split"] == TRAINING, seed)
-        part = np.where(held_out, HELD_OUT, rows["split"])
+        is_held_out = _held_out(rows["patient_id"], labels, rows["split"] == TRAINING, seed)
+        part = np.where(is_held_out, HELD_OUT, rows["split"])
     side = rows.get("laterality", "")
     images = _frame(
         image=np.arange(len(rows)),
@@ -206,14 +208,10 @@ def _read_own(table: Path, folders: Sequence[Path], seed: int) -> LabelledImages
 def _held_out(
     patients: "pd.Series[str]", labels: "pd.Series[int]", training: "pd.Series[bool]", seed: int
 ) -> NDArray[np.bool_]:
-    """Choose a fifth of the training patients, as rich in findings as the others."""
+    """Choose a fifth of the training patients."""
     chosen = np.zeros(len(patients), np.bool_)
     inside = np.flatnonzero(training)
-    own = patients.iloc[inside].tolist()
-    folds = min(_HELD_OUT_FOLDS, len(set(own)))
-    if folds < 2:
-        raise SettingsError(f"{len(set(own))} patients to train on: none can be held out")
-    chosen[inside] = group_folds(own, labels.iloc[inside].tolist(), folds, seed) == 0
+    chosen[inside] = held_out(patients.iloc[inside].tolist(), labels.iloc[inside].tolist(), seed)
     return chosen
 
 

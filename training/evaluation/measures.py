@@ -118,24 +118,31 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
     return float(np.mean(gap**2)) if gap.size else float("nan")
 
 
-def retrieval(
-    similarity: ArrayLike, own: Sequence[int], ks: Sequence[int] = (1, 5, 10, 15)
-) -> dict[str, float]:
-    """Return how often an image's own report is among the first K by similarity.
+def retrieval_ranks(similarity: ArrayLike, own: Sequence[int]) -> NDArray[np.intp]:
+    """Return the place of each image's own text by similarity, 1 at best; a tie counts against.
 
     Parameters
     ----------
     similarity : (images, texts)
         Texts are unique: two images may have the same one.
     own : for each image, the index of its text
+    """
+    table = np.asarray(similarity, dtype=np.float64)
+    mine = table[np.arange(table.shape[0]), np.asarray(own)]
+    ranks: NDArray[np.intp] = (table >= mine[:, None]).sum(axis=1)
+    return ranks
+
+
+def retrieval(
+    similarity: ArrayLike, own: Sequence[int], ks: Sequence[int] = (1, 5, 10, 15)
+) -> dict[str, float]:
+    """Return how often an image's own report is among the first K by similarity.
 
     Returns
     -------
     dict
-        ``recall@K`` for every K, 0 to 1, and ``mean_rank``, 1 at best. A tie counts against.
+        ``recall@K`` for every K, 0 to 1, and ``mean_rank``; of `retrieval_ranks`.
     """
-    table = np.asarray(similarity, dtype=np.float64)
-    mine = table[np.arange(table.shape[0]), np.asarray(own)]
-    ranks = (table >= mine[:, None]).sum(axis=1)
+    ranks = retrieval_ranks(similarity, own)
     answer = {f"recall@{k}": float((ranks <= k).mean()) for k in ks}
     return answer | {"mean_rank": float(ranks.mean())}

@@ -6,8 +6,12 @@ from typing import Final
 DIGITISED: Final = "D"
 """Read off the authors' charts to ±0.005: two decimals, and no more is claimed."""
 
+AMBIGUOUS: Final = "D?"
+"""Digitised as well; what was measured is told in two ways."""
+
 EVIDENCE: Final = {
-    DIGITISED: "read off the authors' published charts (±0.005); not compared with the paper's text"
+    DIGITISED: "read off the authors' charts (±0.005); not compared with the paper's text",
+    AMBIGUOUS: "as [D]; the chart's axis says IoU, other sources say average precision",
 }
 
 MODELS: Final = ("B2", "B5", "B5+V")
@@ -32,12 +36,26 @@ class PublishedFigure:
     evidence: str = DIGITISED
 
 
-def _rows(
-    task: str, measure: str, figures: dict[str, tuple[float | None, float | None, float | None]]
-) -> tuple[PublishedFigure, ...]:
+_ByModel = tuple[float | None, float | None, float | None]
+
+
+def _rows(task: str, measure: str, figures: dict[str, _ByModel]) -> tuple[PublishedFigure, ...]:
     return tuple(
         PublishedFigure(task=task, setting=setting, measure=measure, by_model=by_model)
         for setting, by_model in figures.items()
+    )
+
+
+def _localisation(finding: str, figures: dict[str, _ByModel]) -> tuple[PublishedFigure, ...]:
+    return tuple(
+        PublishedFigure(
+            task=f"VinDr {finding} localisation without boxes",
+            setting=f"Mammo-FActOR, {threshold}",
+            measure=f"average precision at IoU {threshold}",
+            by_model=by_model,
+            evidence=AMBIGUOUS,
+        )
+        for threshold, by_model in figures.items()
     )
 
 
@@ -88,7 +106,7 @@ PUBLISHED: Final[tuple[PublishedFigure, ...]] = (
     ),
     *_rows(
         "VinDr suspicious calcification detection",
-        "mAP at IoU 0.5",
+        "average precision at IoU 0.5",
         {
             "frozen encoder 100 %": (0.17, 0.17, 0.17),
             "fine-tune 10 %": (0.08, 0.12, 0.10),
@@ -98,7 +116,7 @@ PUBLISHED: Final[tuple[PublishedFigure, ...]] = (
     ),
     *_rows(
         "VinDr mass detection",
-        "mAP at IoU 0.5",
+        "average precision at IoU 0.5",
         {
             "frozen encoder 100 %": (0.37, 0.35, 0.39),
             "fine-tune 10 %": (0.38, 0.41, 0.43),
@@ -106,19 +124,14 @@ PUBLISHED: Final[tuple[PublishedFigure, ...]] = (
             "fine-tune 100 %": (0.55, 0.58, 0.58),
         },
     ),
-    *_rows(
-        "VinDr mass localisation without boxes",
-        "mAP or IoU (the chart and its text differ)",
-        {"Mammo-FActOR, 0.25": (0.38, 0.45, None), "Mammo-FActOR, 0.5": (0.22, 0.37, None)},
-    ),
-    *_rows(
-        "VinDr suspicious calcification localisation without boxes",
-        "mAP or IoU (the chart and its text differ)",
-        {"Mammo-FActOR, 0.25": (0.20, 0.25, None), "Mammo-FActOR, 0.5": (0.13, 0.17, None)},
+    *_localisation("mass", {"0.25": (0.38, 0.45, None), "0.5": (0.22, 0.37, None)}),
+    *_localisation(
+        "suspicious calcification", {"0.25": (0.20, 0.25, None), "0.5": (0.13, 0.17, None)}
     ),
 )
 
 
-def published(task: str, setting: str) -> PublishedFigure | None:
-    """Return the published cell of a task and setting, or None where there is none."""
-    return next((row for row in PUBLISHED if (row.task, row.setting) == (task, setting)), None)
+def published(task: str, setting: str, measure: str) -> PublishedFigure | None:
+    """Return the published cell of a task, setting and measure, or None where there is none."""
+    key = (task, setting, measure)
+    return next((row for row in PUBLISHED if (row.task, row.setting, row.measure) == key), None)

@@ -27,6 +27,7 @@ class Figure:
         Images as cases, the epoch chosen on a held-out part of training, all images.
     remark : words
         For example the anchor that the figure must be held against.
+    model : which of several models; empty for the one that the report is about
     """
 
     task: str
@@ -35,6 +36,7 @@ class Figure:
     as_published: Estimate | None = None
     honest: Estimate | None = None
     remark: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ class EvaluationReport:
         """Return the report as plain values; what cannot be computed is null."""
         rows = []
         for figure in self.figures:
-            cell = published(figure.task, figure.setting)
+            cell = published(figure.task, figure.setting, figure.measure)
             row = asdict(figure)
             row["published"] = (
                 dict(zip(MODELS, cell.by_model, strict=True)) | {"evidence": cell.evidence}
@@ -94,10 +96,12 @@ class EvaluationReport:
         parts = ["| made with | |", "| --- | --- |"]
         parts += [f"| {name} | {_cell(value)} |" for name, value in self.made_with.items()]
         heads = [f"published {model}" for model in MODELS]
+        has_others = any(figure.model for figure in self.figures)
         titles = ["task", "setting", "measure", *heads, "ours, as published", "ours, honest"]
-        parts += ["", _row([*titles, "cases", "remark"]), _row(["---"] * (len(titles) + 2))]
+        titles += ["cases", "remark", *(["model"] if has_others else [])]
+        parts += ["", _row(titles), _row(["---"] * len(titles))]
         for figure in self.figures:
-            cell = published(figure.task, figure.setting)
+            cell = published(figure.task, figure.setting, figure.measure)
             values = [
                 NONE if value is None or cell is None else f"{value:.2f} [{cell.evidence}]"
                 for value in (cell.by_model if cell else (None,) * len(MODELS))
@@ -106,7 +110,8 @@ class EvaluationReport:
             known = figure.honest or figure.as_published
             cases = str(known.cases) if known else NONE
             shown = (figure.task, figure.setting, figure.measure, *values, *ours, cases)
-            parts.append(_row([*shown, figure.remark]))
+            model = [figure.model or "the bundle"] if has_others else []
+            parts.append(_row([*shown, figure.remark, *model]))
         parts += ["", *(f"[{key}]: {words}." for key, words in EVIDENCE.items())]
         if self.subgroups:
             parts += ["", _row(["task", "by", "value", "measure", "ours", "cases"])]

@@ -135,22 +135,6 @@ def test_engine_reports_the_boxes_of_the_trained_model(small_bundle, images, tmp
     assert mass.score == pytest.approx(own.scores.max(), abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("further", "said"),
-    [
-        (("--finding", "density"), "'density' is none of mass"),
-        (("--preset", "poster"), "'poster' is none of paper, readme"),
-        (("--table", "gone.csv"), "gone.csv"),
-    ],
-)
-def test_bad_orders_are_told_in_one_line(phantom_tables, small_bundle, tmp_path, further, said):
-    result = run(phantom_tables, small_bundle, tmp_path / "out", *further)
-
-    assert result.exit_code == 1
-    assert said in result.output
-    assert result.output.count("\n") == 1
-
-
 def test_picture_of_another_size_than_its_boxes_is_refused(phantom_tables, small_bundle, tmp_path):
     table = (phantom_tables / "finding_annotations.csv").read_text()
     (tmp_path / "other.csv").write_text(table.replace(",128,96,", ",1280,960,"))
@@ -161,3 +145,15 @@ def test_picture_of_another_size_than_its_boxes_is_refused(phantom_tables, small
 
     assert result.exit_code == 1
     assert "has 128 x 96 pixels, its boxes are for 1280 x 960" in result.output
+
+
+def test_finding_without_a_training_image_is_told(phantom_tables, small_bundle, few, tmp_path):
+    table = few.read_text().replace("['Mass']", "['Asymmetry']")
+    (tmp_path / "none.csv").write_text(table)
+
+    result = run(
+        phantom_tables, small_bundle, tmp_path / "o", "--table", str(tmp_path / "none.csv")
+    )
+
+    assert result.exit_code == 1
+    assert "no training image has a box of the finding" in result.output

@@ -17,7 +17,7 @@ from training.detection.fitting import (
     initialise,
 )
 from training.detection.losses import detection_loss, encoded, matched
-from training.detection.recipes import detection_recipe, preset_of
+from training.detection.recipes import detection_recipe
 from training.downstream.presets import Preset
 from training.evaluation.localisation import Detections, mean_average_precision
 from training.pretraining.augmentation import PLAIN, Augmentation
@@ -217,7 +217,7 @@ def test_average_precision_with_its_interval_is_the_plain_one():
 
 
 def test_presets_differ_where_the_authors_do():
-    paper, readme = (detection_recipe(preset_of(name)) for name in ("paper", "readme"))
+    paper, readme = (detection_recipe(preset) for preset in Preset)
 
     assert (paper.alpha, paper.score_cut) == (0.6, SCORE_THRESHOLD)
     assert (readme.alpha, readme.score_cut) == (0.25, 0.2)

@@ -11,7 +11,7 @@ from mammoclip_core.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import read_manifest
-from training.downstream.bundle_encoder import bundle_encoder
+from training.bundle_encoder import read_image_encoder
 from training.downstream.bundle_scores import bundle_scores
 from training.downstream.cases import Cases, Division, Protocol, divide
 from training.downstream.features import image_features
@@ -44,7 +44,7 @@ def cases(labels, images=None):
 
 @pytest.fixture(scope="module")
 def encoder(small_bundle):
-    return bundle_encoder(small_bundle)
+    return read_image_encoder(small_bundle)[0]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_unreadable_images_are_named(own, small_bundle, tmp_path):
 @pytest.fixture(scope="module")
 def tuned(own, small_bundle):
     return fine_tune(
-        bundle_encoder(small_bundle),
+        read_image_encoder(small_bundle)[0],
         own.files,
         read_manifest(small_bundle).preprocessing,
         divide(own, MASS, Protocol.HONEST),

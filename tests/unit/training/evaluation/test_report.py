@@ -59,7 +59,24 @@ def test_json_has_null_for_what_cannot_be_computed(tmp_path):
 def test_published_table_is_whole():
     assert len({(row.task, row.setting) for row in PUBLISHED}) == len(PUBLISHED) == 32
     assert all(len(row.by_model) == len(MODELS) and row.evidence in EVIDENCE for row in PUBLISHED)
-    assert published("VinDr mass", "no such setting") is None
+    assert published("VinDr mass", "no such setting", "AUROC") is None
+
+
+def test_a_published_figure_stands_beside_its_own_measure_alone():
+    assert published("VinDr mass", "zero-shot", "AUROC").by_model[2] == 0.76
+    assert published("VinDr mass", "zero-shot", "average precision") is None
+
+
+def test_other_models_stand_in_a_column_of_their_own():
+    figures = [
+        Figure(task="t", setting="s", measure="AUROC", honest=ESTIMATE, model=name)
+        for name in ("", "random")
+    ]
+    rows = EvaluationReport(made_with={}, figures=figures).as_markdown().splitlines()
+    assert [row.split("|")[-2].strip() for row in rows if row.startswith("| t ")] == [
+        "the bundle",
+        "random",
+    ]
 
 
 def test_plots_are_pictures_and_leave_out_what_has_one_class(tmp_path):

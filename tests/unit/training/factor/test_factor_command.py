@@ -178,7 +178,6 @@ def test_attribute_is_the_mean_of_its_sentences():
     [
         (("--finding", "density"), "'density' is none of the table's"),
         (("--finding", "asymmetry"), "does not have: asymmetry"),
-        (("--table", "gone.csv"), "gone.csv"),
         (("--images", "gone"), "images are not under"),
     ],
 )

@@ -1,0 +1,106 @@
+"""The command that judges a bundle as the paper judges its models: evaluate."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from training.options import (
+    DeviceOption,
+    EpochsOption,
+    ImagesOption,
+    LearningRateOption,
+    OutOption,
+    PresetOption,
+    SeedOption,
+    WorkersOption,
+)
+from training.terminal import one_line_errors, say
+
+
+def evaluate(
+    *,
+    suite: Annotated[Literal["paper"], typer.Option(help="What is evaluated.")] = "paper",
+    bundle: Annotated[
+        Path,
+        typer.Option(exists=True, help="Bundle folder, or a published pretraining checkpoint."),
+    ],
+    vindr: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="VinDr-Mammo's finding table.")
+    ] = None,
+    rsna: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="RSNA's training table.")
+    ] = None,
+    reports: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Image-text table.")
+    ] = None,
+    images: ImagesOption,
+    out: OutOption,
+    beside: Annotated[
+        list[str] | None, typer.Option(help="NAME=BUNDLE: another model; may be repeated.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="zero-shot, probe, finetune, retrieval, localisation, detection, blobs."),
+    ] = None,
+    preset: PresetOption = "paper",
+    epochs: EpochsOption = None,
+    learning_rate: LearningRateOption = None,
+    percent: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=100, help="Of the training part; default: 10, 50 and 100."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=20, help="Draws of each bootstrap.")] = 1000,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="2 epochs, 100 % alone, 200 draws: to try it.")
+    ] = False,
+    seed: SeedOption = 10,
+    device: DeviceOption = "cpu",
+    workers: WorkersOption = 0,
+) -> None:
+    """Judge a bundle as the paper judges its models: the published figures beside ours.
+
+    Writes evaluation.md, evaluation.json, plots and trained heads into the folder.
+
+    Example: mammoclip-train evaluate --suite paper --bundle b5 --vindr finding_annotations.csv
+    --rsna train.csv --images vindr-png --images rsna-png --out paper
+    """
+    from training.evaluation.command import EvaluationOrder
+    from training.evaluation.command import evaluate as run
+
+    order = EvaluationOrder(
+        bundle=bundle,
+        vindr=vindr,
+        rsna=rsna,
+        reports=reports,
+        images=tuple(images),
+        out=out,
+        beside=_named(beside),
+        only=tuple(only or ()),
+        preset=preset,
+        epochs=2 if quick and epochs is None else epochs,
+        learning_rate=learning_rate,
+        percents=tuple(percent or ((100,) if quick else (10, 50, 100))),
+        repeats=min(repeats, 200) if quick else repeats,
+        seed=seed,
+        device=device,
+        workers=workers,
+        say=say,
+    )
+    with one_line_errors():
+        run(order)
+    typer.echo(out / "evaluation.md")
+
+
+def _named(options: list[str] | None) -> dict[str, Path]:
+    """Read NAME=BUNDLE options."""
+    bundles: dict[str, Path] = {}
+    for text in options or ():
+        name, separator, folder = text.partition("=")
+        is_word = name.replace("-", "").replace("_", "").isalnum()
+        if not separator or not is_word or name in bundles or not Path(folder).exists():
+            raise typer.BadParameter(
+                f"{text}: one NAME=BUNDLE each, the name a word", param_hint="--beside"
+            )
+        bundles[name] = Path(folder)
+    return bundles

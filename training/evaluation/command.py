@@ -1,0 +1,88 @@
+"""``mammoclip-train evaluate``: tables and bundles opened, then the suite."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mammoclip_core.manifest import read_manifest
+from training.downstream.finetune import Machine
+from training.downstream.labelled_images import LabelledImages, read_labelled
+from training.downstream.presets import Preset
+from training.downstream.tasks import DataSet
+from training.errors import TableError
+from training.evaluation.intervals import REPEATS
+from training.evaluation.report import EvaluationReport
+from training.evaluation.suite import PARTS, opened, run_suite
+from training.evaluation.suite_input import ALL_PERCENTS, SuiteInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationOrder:
+    """What is to be evaluated on what.
+
+    Attributes
+    ----------
+    bundle : folder, or a pretraining checkpoint
+    vindr, rsna, reports : tables; None where they are not at hand
+    images : folders
+    beside : other bundles or checkpoints by name
+    only : of `suite.PARTS`; empty for all
+    epochs, learning_rate : in place of the preset's
+    """
+
+    bundle: Path
+    vindr: Path | None = None
+    rsna: Path | None = None
+    reports: Path | None = None
+    images: tuple[Path, ...]
+    out: Path
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    preset: str = Preset.PAPER
+    epochs: int | None = None
+    learning_rate: float | None = None
+    percents: tuple[int, ...] = ALL_PERCENTS
+    repeats: int = REPEATS
+    seed: int = 10
+    device: str = "cpu"
+    workers: int = 0
+    say: Callable[[str], None] = lambda words: None
+
+
+def evaluate(order: EvaluationOrder) -> EvaluationReport:
+    """Run the suite as ordered; features are kept in the folder, so that a second run is quick.
+
+    Raises
+    ------
+    CoreError
+        A bundle, a table or an image is of no use; the message says why.
+    """
+    cache = order.out / "features"
+    sets: dict[DataSet, LabelledImages] = {}
+    for expected, table in ((DataSet.VINDR, order.vindr), (DataSet.RSNA, order.rsna)):
+        if table is None:
+            continue
+        data = read_labelled(table, order.images, order.seed)
+        if data.data is not expected:
+            raise TableError(f"{table} is not a table of {expected}")
+        sets[expected] = data
+    bundle = opened(order.bundle, cache)
+    given = SuiteInput(
+        bundle=bundle,
+        manifest=read_manifest(bundle),
+        sets=sets,
+        folders=order.images,
+        reports=order.reports,
+        out=order.out,
+        cache=cache,
+        preset=Preset(order.preset),
+        epochs=order.epochs,
+        learning_rate=order.learning_rate,
+        percents=order.percents,
+        repeats=order.repeats,
+        seed=order.seed,
+        machine=Machine(device=order.device, workers=order.workers),
+        say=order.say,
+    )
+    beside = {name: opened(path, cache) for name, path in order.beside.items()}
+    return run_suite(given, beside, order.only or PARTS)

@@ -1,0 +1,172 @@
+"""What is said of one task in one setting: figures, subgroups and curves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.downstream.cases import Cases, Judged
+from training.downstream.labelled_images import DENSITIES, UNKNOWN, LabelledImages
+from training.downstream.tasks import Task
+from training.evaluation.intervals import Estimate, bootstrap
+from training.evaluation.measures import (
+    accuracy,
+    auroc,
+    average_precision,
+    balanced_accuracy,
+    expected_calibration_error,
+    macro_f1,
+    quadratic_kappa,
+)
+from training.evaluation.report import Figure, Subgroup
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Measure = Callable[..., float]
+Curves = Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
+
+CALIBRATION: Final = "calibration error"
+_OF_SCORES: Final[Mapping[str, Measure]] = {
+    "AUROC": auroc,
+    "average precision": average_precision,
+    CALIBRATION: expected_calibration_error,
+}
+_CLASSES: Final = range(len(DENSITIES))
+_OF_CLASSES: Final[Mapping[str, Measure]] = {
+    "accuracy": accuracy,
+    "balanced accuracy": balanced_accuracy,
+    "macro F1": lambda labels, answers: macro_f1(labels, answers, _CLASSES),
+    "quadratic kappa": lambda labels, answers: quadratic_kappa(labels, answers, _CLASSES),
+}
+_AGES: Final = (0, 50, 60, 70, 200)
+_LEAST_CASES: Final = 2
+_MOST_VALUES: Final = 12
+"""Machines beyond the commonest are not told apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What one part of the suite has to say.
+
+    Attributes
+    ----------
+    curves : labels (N,) and scores (N,) by setting, of a yes-or-no task
+    """
+
+    figures: Sequence[Figure] = ()
+    subgroups: Sequence[Subgroup] = ()
+    curves: Curves = field(default_factory=dict)
+
+
+def figures_of(
+    task: Task,
+    setting: str,
+    published: Judged | None,
+    honest: Judged | None,
+    *,
+    repeats: int,
+    remark: str = "",
+) -> list[Figure]:
+    """Return every measure of a task, each in both ways."""
+    known = honest or published
+    anchor = "" if known is None else _anchor(task, known)
+    columns = [
+        None if one is None else estimates(task, one, repeats) for one in (published, honest)
+    ]
+    return [
+        Figure(
+            task=task.name,
+            setting=setting,
+            measure=name,
+            as_published=columns[0][name] if columns[0] else None,
+            honest=columns[1][name] if columns[1] else None,
+            remark="; ".join(words for words in (anchor, remark) if words),
+        )
+        for name in (_OF_CLASSES if task.is_class_set else _OF_SCORES)
+    ]
+
+
+def estimates(task: Task, judged: Judged, repeats: int) -> dict[str, Estimate]:
+    """Return each measure of a task with its interval, patients being drawn."""
+    said = judged.scores.argmax(axis=1) if task.is_class_set else judged.scores[:, 0]
+    groups = judged.patients.astype(str)
+    return {
+        name: bootstrap(measure, judged.labels, said, groups=groups, repeats=repeats)
+        for name, measure in (_OF_CLASSES if task.is_class_set else _OF_SCORES).items()
+    }
+
+
+def subgroups_of(
+    data: LabelledImages,
+    task: Task,
+    setting: str,
+    *,
+    cases: Cases,
+    scores: NDArray[np.float64],
+    repeats: int,
+) -> list[Subgroup]:
+    """Return the first measure of a task on parts of the images, by what the table tells of them.
+
+    Parameters
+    ----------
+    cases : rows of images, with scores (N, outputs)
+    """
+    name, measure = next(iter((_OF_CLASSES if task.is_class_set else _OF_SCORES).items()))
+    said = scores.argmax(axis=1) if task.is_class_set else scores[:, 0]
+    frame = data.images.iloc[cases.images]
+    found = []
+    for by, values in _parts(frame).items():
+        kinds, counts = np.unique(values, return_counts=True)
+        commonest = kinds[np.argsort(-counts, kind="stable")][:_MOST_VALUES]
+        for value in sorted(set(commonest) - {""}):
+            rows = values == value
+            if rows.sum() < _LEAST_CASES:
+                continue
+            estimate = bootstrap(
+                measure,
+                cases.labels[rows],
+                said[rows],
+                groups=cases.patients[rows].astype(str),
+                repeats=repeats,
+            )
+            found.append(
+                Subgroup(
+                    task=f"{task.name}, {setting}",
+                    by=by,
+                    value=str(value),
+                    measure=name,
+                    estimate=estimate,
+                )
+            )
+    return found
+
+
+def _parts(frame: "pd.DataFrame") -> dict[str, NDArray[np.str_]]:
+    """Return by what images are told apart; what is not known is empty."""
+    ages = np.array(frame["age"], dtype=np.float64)
+    bins = np.digitize(np.nan_to_num(ages, nan=-1.0), _AGES)
+    names = ["", f"under {_AGES[1]}"]
+    names += [f"{low} to {high - 1}" for low, high in pairwise(_AGES[1:-1])]
+    names += [f"{_AGES[-2]} and over", ""]
+    densities = np.array(frame["density"], dtype=np.int64)
+    return {
+        "view": np.array(frame["view"], dtype=str),
+        "density": np.array(["" if one == UNKNOWN else DENSITIES[one] for one in densities]),
+        "machine": np.array(frame["machine"], dtype=str),
+        "age": np.array([names[one] for one in bins]),
+    }
+
+
+def _anchor(task: Task, judged: Judged) -> str:
+    """Say what a figure must be held against."""
+    labels = judged.labels
+    if not len(labels):
+        return ""
+    if task.is_class_set:
+        share = np.bincount(labels).max() / len(labels)
+        return f"always the commonest class: accuracy {share:.3f}"
+    return f"{int(labels.sum())} positive"

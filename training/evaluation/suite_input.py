@@ -1,0 +1,64 @@
+"""What every part of the evaluation suite is given."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mammoclip_core.manifest import Manifest
+from training.downstream.features import ImageFeatures, image_features
+from training.downstream.finetune import Machine
+from training.downstream.labelled_images import LabelledImages
+from training.downstream.presets import Preset, Recipe, Training, recipe_of
+from training.downstream.tasks import DataSet, Task
+from training.evaluation.intervals import REPEATS
+
+ALL_PERCENTS = (10, 50, 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SuiteInput:
+    """One model, the data, and how it is judged.
+
+    Attributes
+    ----------
+    bundle : folder
+    sets : tables with their images, by data set
+    folders : where images lie
+    reports : image-text table, for retrieval
+    out : folder of what is trained on the way
+    cache : folder of features, the same for all models
+    epochs, learning_rate : in place of the preset's
+    percents : of the training part that heads are trained on
+    repeats : draws of each bootstrap
+    say : is told in words how far it is
+    """
+
+    bundle: Path
+    manifest: Manifest
+    sets: Mapping[DataSet, LabelledImages]
+    folders: tuple[Path, ...]
+    reports: Path | None = None
+    out: Path
+    cache: Path
+    preset: Preset = Preset.PAPER
+    epochs: int | None = None
+    learning_rate: float | None = None
+    percents: tuple[int, ...] = ALL_PERCENTS
+    repeats: int = REPEATS
+    seed: int = 10
+    machine: Machine = field(default_factory=Machine)
+    say: Callable[[str], None] = lambda words: None
+
+    def features(self, data: LabelledImages) -> ImageFeatures:
+        """Return the features of all images of a table, computed once."""
+        return image_features(self.bundle, data.files, self.cache, device=self.machine.device)
+
+    def recipe(self, task: Task, training: Training) -> Recipe:
+        """Return how a head is trained."""
+        return recipe_of(
+            self.preset,
+            task.data,
+            training,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+        )
