@@ -202,8 +202,7 @@ def fit_detector(
         }
         on_epoch(epoch, losses[-1], values["honest"], values["published"])
         for name, value in values.items():
-            # Until a first box is right, the last epoch is as good as any.
-            if name not in best or not value <= best[name].average_precision or value == 0:
+            if name not in best or is_better(value, best[name].average_precision):
                 best[name] = BestEpoch(epoch=epoch, average_precision=value, state=_state(detector))
     detector.load_state_dict(best["honest"].state)
     return FittedDetector(
@@ -212,6 +211,15 @@ def fit_detector(
         published=best["published"],
         losses=tuple(losses),
     )
+
+
+def is_better(value: float, former: float) -> bool:
+    """Tell whether an epoch takes the place of a former one; without any hit, the later is as good.
+
+    NaN, where nothing could be judged, is no hit.
+    """
+    later, earlier = (0.0 if math.isnan(item) else item for item in (value, former))
+    return later > earlier or later == earlier == 0.0
 
 
 def detected(detector: Detector, examples: Sequence[Example]) -> list[Detections]:

@@ -15,6 +15,7 @@ from training.detection.fitting import (
     detected,
     fit_detector,
     initialise,
+    is_better,
 )
 from training.detection.losses import detection_loss, encoded, matched
 from training.detection.recipes import detection_recipe
@@ -144,7 +145,7 @@ def fitted():
     initialise(detector)
     recipe = detection_recipe(Preset.README, epochs=5, batch_size=4, learning_rate=3e-4)
     settings = DetectionSettings(recipe=recipe, is_frozen=True, augmentation=PLAIN)
-    data = Examples(training=examples(16, 1), held_out=examples(2, 2, 0.5), test=examples(2, 3))
+    data = Examples(training=examples(12, 1), held_out=examples(2, 2, 0.5), test=examples(2, 3))
     return fit_detector(detector, data, settings)
 
 
@@ -222,6 +223,22 @@ def test_presets_differ_where_the_authors_do():
     assert (paper.alpha, paper.score_cut) == (0.6, SCORE_THRESHOLD)
     assert (readme.alpha, readme.score_cut) == (0.25, 0.2)
     assert (paper.epochs, paper.batch_size, paper.gradient_norm) == (120, 7, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("value", "former", "expected"),
+    [
+        (0.4, 0.3, True),
+        (0.3, 0.3, False),
+        (0.0, 0.3, False),
+        (0.0, 0.0, True),
+        (math.nan, 0.3, False),
+        (math.nan, math.nan, True),
+        (0.1, math.nan, True),
+    ],
+)
+def test_first_of_the_best_epochs_is_kept(value, former, expected):
+    assert is_better(value, former) is expected
 
 
 def test_boxes_of_a_fresh_detector_are_below_the_cut(fresh):
