@@ -158,7 +158,8 @@ def _fitted(
     labels = np.array(
         [[int(item in image.shown) for item in attributes.values()] for image in used], np.int64
     ).reshape(-1, len(attributes))
-    is_validation = held_out([image.patient_id for image in used], labels[:, 0].tolist())
+    kinds = labels @ (2 ** np.arange(labels.shape[1]))  # each combination is to be on both sides
+    is_validation = held_out([image.patient_id for image in used], kinds.tolist())
     say(f"feature maps of {len(used)} images")
     maps = cache_feature_maps(
         order.out / "maps",
