@@ -29,5 +29,13 @@ def chosen_device(wish: str, engine: EngineName = EngineName.AUTO) -> str:
     """
     if wish != AUTO:
         return wish
-    by_torch = engine is not EngineName.OPENVINO and importlib.util.find_spec("torch") is not None
+    by_torch = engine is not EngineName.OPENVINO and is_installed("torch")
     return "cuda" if by_torch and gpu_count() else "cpu"
+
+
+def is_installed(library: str) -> bool:
+    """Tell whether a library can be imported, without importing it."""
+    try:
+        return importlib.util.find_spec(library) is not None
+    except (ImportError, ValueError):
+        return False

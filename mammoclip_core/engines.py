@@ -1,6 +1,5 @@
 """Which library computes a bundle: torch or OpenVINO, chosen by device and by what is installed."""
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.computing import ComputingOptions
-from mammoclip_core.devices import chosen_device
+from mammoclip_core.devices import chosen_device, is_installed
 from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.engine_name import EngineName
 from mammoclip_core.errors import BundleError, MissingLibraryError
@@ -131,14 +130,6 @@ def require_torch(purpose: str) -> None:
         raise MissingLibraryError(
             f"{purpose} needs {', '.join(missing)}: pip install 'mammoclip-dicom[cuda]'"
         )
-
-
-def is_installed(library: str) -> bool:
-    """Tell whether a library can be imported, without importing it."""
-    try:
-        return importlib.util.find_spec(library) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _openvino_options(options: ComputingOptions) -> "OpenVinoOptions":
