@@ -206,6 +206,7 @@ def mammogram(stored: NDArray[np.uint16], laterality: str, view: str, photometri
     dataset.ImageLaterality, dataset.ViewPosition = laterality, view
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
     dataset.Rows, dataset.Columns = stored.shape
+    dataset.ImagerPixelSpacing = [0.1, 0.1]  # highdicom reads no segmentation without
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
     dataset.PixelRepresentation = 0
     dataset.WindowCenter, dataset.WindowWidth = 2048, 4096
