@@ -132,7 +132,7 @@ def test_full_disk_ends_the_run(phantoms, tmp_path):
     for patient in (phantoms / "dicom").iterdir():
         (tmp_path / "png" / patient.name).write_text("in the way", encoding="utf-8")
 
-    with pytest.raises(OSError, match="File exists|Not a directory"):
+    with pytest.raises(OSError, match=r"File exists|Not a directory"):
         prepare_folder(order(phantoms, tmp_path), Bars())
 
 
