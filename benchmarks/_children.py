@@ -1,10 +1,10 @@
-"""The child processes of the inference benchmark: each computes in one way, when it is told to."""
+"""The child processes of a benchmark: each computes in one way, when it is told to."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ _HERE = Path(__file__).parent
 
 
 class Child:
-    """One process of ``_forward.py``."""
+    """One process that computes for each line it is sent."""
 
     def __init__(self, process: subprocess.Popen[str], way: str) -> None:
         self._process = process
@@ -21,8 +21,12 @@ class Child:
 
     def run(self, count: int, out: Path) -> dict[str, Any]:
         """Let it compute some images, and return what it tells of that."""
+        return self.ask(f"{count} {out}")
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """Send it a line, and return what it tells."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{count} {out}\n")
+        self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
         return self.answer()
 
@@ -40,15 +44,27 @@ class Child:
 def children(
     ways: Sequence[str], bundle: Path, images: Path, device: str, threads: int
 ) -> Iterator[list[Child]]:
-    """Start a child for each way; they end with the block."""
+    """Start a child of ``_forward.py`` for each way; they end with the block."""
+    words = [str(bundle), str(images), device, str(threads)]
+    with started_children("_forward.py", {way: [way, *words] for way in ways}, threads) as started:
+        yield started
+
+
+@contextmanager
+def started_children(
+    script: str, arguments: Mapping[str, Sequence[str]], threads: int
+) -> Iterator[list[Child]]:
+    """Start a child of a script of this folder for each way, with its arguments.
+
+    Each has said that it is ready; they end with the block.
+    """
     environment = environment_of(threads)
     with ExitStack() as stack:
         started = []
-        for way in ways:
-            command = [sys.executable, str(_HERE / "_forward.py"), way]
+        for way, words in arguments.items():
             process = stack.enter_context(
                 subprocess.Popen(
-                    [*command, str(bundle), str(images), device, str(threads)],
+                    [sys.executable, str(_HERE / script), *words],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from mammoclip_core.errors import MissingLibraryError
 from training.pretraining.data import PretrainingData
 from training.pretraining.module import Pretraining
 from training.pretraining.saving import Checkpoints, PublishedCheckpoints
@@ -50,6 +51,9 @@ class _CommandLine(LightningCLI):
             default=0,
             help="Batches between two checkpoints; 0: one every ten minutes.",
         )
+        parser.add_argument(
+            "--wandb", default="", help="Project of Weights & Biases to log to as well."
+        )
         parser.add_argument("--resume", default="last", help="last, none, or a checkpoint.")
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
@@ -65,8 +69,24 @@ class _CommandLine(LightningCLI):
             PublishedCheckpoints(str(out / "published")),
         ]
         if trainer.get("logger") is None:
-            kwargs.setdefault("logger", TensorBoardLogger(out, name="tensorboard", version=""))
+            loggers: list[Any] = [TensorBoardLogger(out, name="tensorboard", version="")]
+            if self.config["wandb"]:
+                loggers.append(_wandb_logger(self.config["wandb"], out))
+            kwargs.setdefault("logger", loggers)
         return super().instantiate_trainer(**kwargs)
+
+
+def _wandb_logger(project: str, out: Path) -> Any:
+    """Return the logger; ``WANDB_MODE=offline`` keeps all of it on this machine."""
+    try:
+        import wandb  # noqa: F401
+    except ImportError as error:
+        raise MissingLibraryError(
+            "logging to Weights & Biases needs wandb: pip install 'mammoclip-dicom[wandb]'"
+        ) from error
+    from lightning.pytorch.loggers import WandbLogger
+
+    return WandbLogger(project=project, save_dir=out)
 
 
 def _expanded(argument: str) -> str:

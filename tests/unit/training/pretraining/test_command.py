@@ -137,6 +137,16 @@ def test_pretraining_begins_from_the_bundle_as_it_ended(bundle, whole):
     )
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # not ours
+def test_missing_wandb_is_named_with_its_extra(arguments_for, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+
+    result = CliRunner().invoke(app, ["pretrain", *arguments_for(tmp_path, "--wandb", "mine")])
+
+    assert result.exit_code == 1
+    assert "mammoclip-dicom[wandb]" in result.output
+
+
 @pytest.mark.parametrize(
     ("further", "said"),
     [
