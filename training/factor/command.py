@@ -14,6 +14,7 @@ from mammoclip_core.embedding import load_text_model
 from mammoclip_core.factor import DEFAULT_TOP_CHANNELS, FactorWeights, factor_weights
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import Manifest
+from mammoclip_core.torch_computing import TorchComputer
 from training.boxed_images import BoxedImage, PreparedFiles, attribute_of, read_boxed_images
 from training.bundle_encoder import read_image_encoder
 from training.errors import SettingsError
@@ -85,6 +86,7 @@ def train_factor(order: FactorOrder, say: Said = lambda _: None) -> list[Figure]
     CoreError
         The bundle, the table, an image or the settings are of no use; the message says why.
     """
+    TorchComputer(order.device, None)  # refuses a device that is not there
     encoder, manifest = read_image_encoder(order.bundle)
     images = read_boxed_images(order.table, order.images, order.truth)
     attributes = {name: attribute_of(name) for name in order.findings}
