@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mammoclip_core.errors import PixelError
 from mammoclip_core.manifest import Preprocessing
 from mammoclip_core.preprocessing import PreparedImage, prepare
 from mammoclip_core.reading import read_image
@@ -57,11 +58,14 @@ class BoxedImage:
         Raises
         ------
         PixelError
-            The file cannot be read.
+            The file cannot be read; the message names it.
         TableError
             The file has another size than the boxes were drawn on.
         """
-        stored = read_image(self.file)
+        try:
+            stored = read_image(self.file)
+        except PixelError as error:
+            raise PixelError(f"{self.file}: {error}") from error
         if self.boxes and (stored.rows, stored.columns) != self.size:
             raise TableError(
                 f"{self.file} has {stored.rows} x {stored.columns} pixels, its boxes are for"

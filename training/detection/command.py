@@ -10,6 +10,7 @@ import numpy as np
 
 from mammoclip_core.detector import Detector
 from mammoclip_core.manifest import read_manifest
+from mammoclip_core.torch_computing import TorchComputer
 from training.box_figures import average_precision_of
 from training.boxed_images import BoxedImage, attribute_of, read_boxed_images
 from training.detection.examples import Example, Examples, read_examples
@@ -91,6 +92,7 @@ def train_detector(order: DetectionOrder, say: Said = lambda _: None) -> list[Fi
     """
     if order.finding not in FINDINGS:
         raise SettingsError(f"finding {order.finding!r} is none of {', '.join(FINDINGS)}")
+    TorchComputer(order.settings.device, None)  # refuses a device that is not there
     attribute = attribute_of(order.finding)
     manifest = read_manifest(order.bundle)
     detector = detector_from(order.bundle, order.settings.seed)

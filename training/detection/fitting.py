@@ -140,7 +140,7 @@ def fit_detector(
     Raises
     ------
     SettingsError
-        No training image bears the finding.
+        No training image or no held-out one bears the finding.
 
     References
     ----------
@@ -150,6 +150,8 @@ def fit_detector(
     used = [item for item in examples.training if settings.with_clean or len(item.boxes)]
     if not any(len(item.boxes) for item in used):
         raise SettingsError("no training image has a box of the finding")
+    if not any(len(item.boxes) for item in examples.held_out):
+        raise SettingsError("no image held out has a box of the finding: no epoch can be chosen")
     bearing = [item for item in examples.test if len(item.boxes)]
     device = torch.device(settings.device)
     rows, columns = used[0].square.shape

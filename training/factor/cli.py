@@ -39,6 +39,9 @@ def factor(
     start: Annotated[
         Literal["quiet", "random"], typer.Option(help="Of the networks; published is random.")
     ] = "quiet",
+    top_channels: Annotated[
+        int, typer.Option(min=1, help="Channels whose maps make a heatmap.")
+    ] = 3,
     epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 20,
     learning_rate: Annotated[float, typer.Option(min=0)] = 1e-4,
     batch_size: Annotated[int, typer.Option(min=2)] = 8,
@@ -66,6 +69,7 @@ def factor(
         reports=reports,
         truth=truth,
         with_flips=flips,
+        top_channels=top_channels,
         into=into,
         settings=FactorSettings(
             epochs=epochs,

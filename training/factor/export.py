@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mammoclip_core.factor import FACTOR_PREFIX
+from mammoclip_core.factor import DEFAULT_TOP_CHANNELS, FACTOR_PREFIX
 from mammoclip_core.factor_file import read_factor
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
 from training.bundle_copy import copy_bundle
@@ -21,11 +21,17 @@ def write_factor(tensors: Mapping[str, Tensor], path: Path) -> None:
     making.replace(path)
 
 
-def bundle_with_factor(bundle: Path, factor: Path, out: Path) -> Manifest:
+def bundle_with_factor(
+    bundle: Path, factor: Path, out: Path, *, top_channels: int = DEFAULT_TOP_CHANNELS
+) -> Manifest:
     """Write a bundle that localises by the weights of a file, and is else as another one.
 
     Weights keep the precision that they have in the bundle and in the file. Former ones of
     Mammo-FActOR are replaced.
+
+    Parameters
+    ----------
+    top_channels : channels whose maps make a heatmap
 
     Raises
     ------
@@ -37,6 +43,7 @@ def bundle_with_factor(bundle: Path, factor: Path, out: Path) -> Manifest:
     manifest = read_manifest(bundle)
     entries, _ = read_factor(factor, manifest)
     sources = {**manifest.sources, "factor": file_sha256(factor)}
+    entries = tuple(replace(entry, top_channels=top_channels) for entry in entries)
     return copy_bundle(
         bundle,
         out,

@@ -157,3 +157,11 @@ def test_finding_without_a_training_image_is_told(phantom_tables, small_bundle, 
 
     assert result.exit_code == 1
     assert "no training image has a box of the finding" in result.output
+
+
+def test_device_that_is_not_there_is_told(phantom_tables, small_bundle, tmp_path):
+    result = run(phantom_tables, small_bundle, tmp_path / "o", "--device", "nowhere")
+
+    assert result.exit_code == 1
+    assert "nowhere" in result.output
+    assert result.output.count("\n") == 1

@@ -145,7 +145,7 @@ def fitted():
     initialise(detector)
     recipe = detection_recipe(Preset.README, epochs=5, batch_size=4, learning_rate=3e-4)
     settings = DetectionSettings(recipe=recipe, is_frozen=True, augmentation=PLAIN)
-    data = Examples(training=examples(12, 1), held_out=examples(2, 2, 0.5), test=examples(2, 3))
+    data = Examples(training=examples(8, 1), held_out=examples(1, 2), test=examples(1, 3))
     return fit_detector(detector, data, settings)
 
 

@@ -1,6 +1,7 @@
 """The command: from tables and pictures to a bundle that localises by Mammo-FActOR."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mammoclip_core.bundle import load_model
+from mammoclip_core.errors import PixelError
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.manifest import read_manifest
 from mammoclip_core.preprocessing import prepare
@@ -38,7 +40,16 @@ def run(phantom_tables, small_bundle, out, *further):
 @pytest.fixture(scope="module")
 def trained(phantom_tables, small_bundle, tmp_path_factory):
     out = tmp_path_factory.mktemp("factor")
-    result = run(phantom_tables, small_bundle, out, "--clean", "--into", str(out / "b"))
+    result = run(
+        phantom_tables,
+        small_bundle,
+        out,
+        "--clean",
+        "--top-channels",
+        "5",
+        "--into",
+        str(out / "b"),
+    )
     assert result.exit_code == 0, result.output
     return out
 
@@ -54,6 +65,7 @@ def test_bundle_localises_by_the_trained_weights(trained, phantom_tables):
         ("mass", "suspicious_calcification"), LocalisationMethod.FACTOR
     )
     assert set(manifest.sources) == {"factor"}
+    assert {entry.top_channels for entry in manifest.factor} == {5}
 
 
 def test_bundle_keeps_the_weights_it_had(trained, small_bundle):
@@ -196,3 +208,14 @@ def test_bad_orders_are_told_in_one_line(phantom_tables, small_bundle, tmp_path,
     assert result.exit_code == 1
     assert said in result.output
     assert result.output.count("\n") == 1
+
+
+def test_damaged_picture_is_named(phantom_tables, small_bundle, tmp_path):
+    (image, *_) = read_boxed_images(
+        phantom_tables / "finding_annotations.csv", [phantom_tables / "png"]
+    )
+    damaged = tmp_path / image.file.name
+    damaged.write_bytes(b"no picture")
+
+    with pytest.raises(PixelError, match=image.file.name):
+        replace(image, file=damaged).prepared(read_manifest(small_bundle).preprocessing)
