@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from training.detection.cli import detect
 from training.downstream.cli import calibrate, finetune, probe
 from training.evaluation.cli import evaluate
+from training.factor.cli import factor
 from training.terminal import one_line_errors as _one_line_errors
 from training.terminal import progress as _progress
 
@@ -77,59 +79,7 @@ def pretrain(context: typer.Context) -> None:
         run(context.args)
 
 
-@app.command()
-def factor(
-    *,
-    bundle: Annotated[Path, typer.Option(exists=True, file_okay=False, help="To start from.")],
-    table: Annotated[Path, typer.Option(help="Finding table in VinDr-Mammo's format.")],
-    images: Annotated[list[Path], typer.Option(help="Folder of the images; may be repeated.")],
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of all that is written.")],
-    into: Annotated[Path | None, typer.Option(help="Also write a bundle with the weights.")] = None,
-    finding: Annotated[
-        list[str] | None, typer.Option(help="Of the bundle; may be repeated. Default: two.")
-    ] = None,
-    reports: Annotated[
-        Path | None, typer.Option(help="Image-text table to take a finding's sentences from.")
-    ] = None,
-    truth: Annotated[Path | None, typer.Option(help="Table of lesions' sizes in mm.")] = None,
-    flips: Annotated[bool, typer.Option("--flips", help="Learn on mirrored images too.")] = False,
-    clean: Annotated[bool, typer.Option("--clean", help="Learn on images without both.")] = False,
-    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 20,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 1e-4,
-    device: Annotated[str, typer.Option(help="As torch names it.")] = "cpu",
-    data: Annotated[str, typer.Option(help="What the data is called in the figures.")] = "VinDr",
-) -> None:
-    """Train Mammo-FActOR, which localises findings without having seen a box, and measure it.
-
-    Writes factor.safetensors, evaluation.md and evaluation.json into the folder.
-
-    Example: mammoclip-train factor --bundle b5 --table finding_annotations.csv --images png
-    --out factor --into b5-localising
-    """
-    from training.factor.command import FACTOR_NAME, FINDINGS, FactorOrder, train_factor
-    from training.factor.fitting import FactorSettings
-
-    settings = FactorSettings(epochs=epochs, learning_rate=learning_rate, with_clean=clean)
-    order = FactorOrder(
-        bundle=bundle,
-        table=table,
-        images=tuple(images),
-        out=out,
-        findings=tuple(finding) if finding else FINDINGS,
-        reports=reports,
-        truth=truth,
-        with_flips=flips,
-        into=into,
-        settings=settings,
-        device=device,
-        data=data,
-    )
-    with _one_line_errors():
-        train_factor(order, lambda words: typer.echo(words, err=True))
-    typer.echo(out / FACTOR_NAME)
-
-
-for _command in (probe, finetune, calibrate, evaluate):
+for _command in (probe, finetune, calibrate, factor, detect, evaluate):
     app.command()(_command)
 
 

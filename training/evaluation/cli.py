@@ -41,7 +41,7 @@ def evaluate(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="zero-shot, probe, finetune, retrieval, localisation, blobs."),
+        typer.Option(help="zero-shot, probe, finetune, retrieval, localisation, detection, blobs."),
     ] = None,
     preset: PresetOption = "paper",
     epochs: EpochsOption = None,

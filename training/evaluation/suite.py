@@ -12,6 +12,7 @@ from training.downstream.tasks import TASKS, Task
 from training.errors import SettingsError
 from training.evaluation.blob_baseline import blob_figures
 from training.evaluation.classification import fine_tunes, joined, probes, zero_shot
+from training.evaluation.detection_part import detection_part
 from training.evaluation.localisation_part import localisation_part
 from training.evaluation.outcome import Curves, Outcome
 from training.evaluation.plots import write_plots
@@ -32,6 +33,7 @@ PARTS_OF_TASKS: Final[Mapping[str, OfTask]] = {
 PARTS_OF_MODELS: Final[Mapping[str, OfModel]] = {
     "retrieval": retrieval_figures,
     "localisation": localisation_part,
+    "detection": detection_part,
 }
 """Done once a model; a part whose data is not given returns nothing."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mammoclip_core.embedding import load_text_model
-from mammoclip_core.factor import FactorWeights, factor_weights
+from mammoclip_core.factor import DEFAULT_TOP_CHANNELS, FactorWeights, factor_weights
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import Manifest
 from training.boxed_images import BoxedImage, PreparedFiles, attribute_of, read_boxed_images
@@ -53,6 +53,7 @@ class FactorOrder:
     truth : table of lesions' sizes, or None
     with_flips : bool
         Mirrored images too; four times the disk.
+    top_channels : channels whose maps make a heatmap
     into : folder of a bundle with the weights in it, or None
     data : name of the data in the table of figures
     """
@@ -65,6 +66,7 @@ class FactorOrder:
     reports: Path | None = None
     truth: Path | None = None
     with_flips: bool = False
+    top_channels: int = DEFAULT_TOP_CHANNELS
     into: Path | None = None
     settings: FactorSettings = field(default_factory=FactorSettings)
     device: str = "cpu"
@@ -94,7 +96,7 @@ def train_factor(order: FactorOrder, say: Said = lambda _: None) -> list[Figure]
     path = order.out / FACTOR_NAME
     write_factor(fitted.tensors(), path)
     if order.into is not None:
-        bundle_with_factor(order.bundle, path, order.into)
+        bundle_with_factor(order.bundle, path, order.into, top_channels=order.top_channels)
     say("measuring on the test part")
     test = [image for image in images if image.split == "test"]
     tensors = {name: value.numpy() for name, value in fitted.tensors().items()}
@@ -105,6 +107,7 @@ def train_factor(order: FactorOrder, say: Said = lambda _: None) -> list[Figure]
             "bundle": f"{manifest.name} {manifest.version}, {manifest.trained_on}",
             "weights": manifest.weights_sha256,
             "images": f"{order.data}: {len(test)} of the test part",
+            "channels of a heatmap": str(order.top_channels),
             "epoch": f"{fitted.best_epoch + 1} of {len(fitted.losses)}",
             "settings": str(order.settings),
         },
@@ -121,6 +124,7 @@ def factor_figures(
     *,
     device: str = "cpu",
     data: str = "VinDr",
+    top_channels: int = DEFAULT_TOP_CHANNELS,
 ) -> list[Figure]:
     """Measure Mammo-FActOR on images with boxes, each image read and encoded once."""
     found: dict[str, list[LocalisedImage]] = {name: [] for name in weights}
@@ -132,7 +136,16 @@ def factor_figures(
                 boxes=truths[name],
                 sizes_mm=image.sizes_of(attribute_of(name)),
             )
-            found[name].append(localise(feature_map, own, truth, encoder=encoder.layout, size=size))
+            found[name].append(
+                localise(
+                    feature_map,
+                    own,
+                    truth,
+                    encoder=encoder.layout,
+                    size=size,
+                    top_channels=top_channels,
+                )
+            )
     return [
         figure
         for name, own in found.items()
@@ -158,7 +171,8 @@ def _fitted(
     labels = np.array(
         [[int(item in image.shown) for item in attributes.values()] for image in used], np.int64
     ).reshape(-1, len(attributes))
-    is_validation = held_out([image.patient_id for image in used], labels[:, 0].tolist())
+    kinds = labels @ (2 ** np.arange(labels.shape[1]))  # each combination is to be on both sides
+    is_validation = held_out([image.patient_id for image in used], kinds.tolist())
     say(f"feature maps of {len(used)} images")
     maps = cache_feature_maps(
         order.out / "maps",

@@ -94,7 +94,7 @@ def fit_factor(
     Raises
     ------
     SettingsError
-        Training or validation has no image of a finding.
+        Training has no image of a finding, or validation none of any.
 
     References
     ----------
@@ -106,10 +106,11 @@ def fit_factor(
         "training": np.flatnonzero(is_used & ~is_validation),
         "validation": np.flatnonzero(is_used & is_validation),
     }
-    for part, own in places.items():
-        for finding, count in zip(attributes, labels[own].sum(axis=0), strict=True):
-            if count == 0:
-                raise SettingsError(f"{part} has no image of {finding}")
+    for finding, count in zip(attributes, labels[places["training"]].sum(axis=0), strict=True):
+        if count == 0:
+            raise SettingsError(f"training has no image of {finding}")
+    if not labels[places["validation"]].any():
+        raise SettingsError("validation has no image of any finding")
     generator = np.random.default_rng(settings.seed)
     # Neighbours are often views of one patient: side by side they would not stand for negatives.
     validation = generator.permutation(places["validation"])
@@ -119,8 +120,7 @@ def fit_factor(
         network = FactorNetwork(cells, attributes, settings.temperature)
     if settings.quiet_start:
         loudness = _loudness(maps, generator.permutation(places["training"])[:_SAMPLE])
-        for part in network.networks:
-            part.start_quiet(loudness)  # type: ignore[operator]  # a ModuleList's parts are Modules
+        network.start_quiet(loudness)
     network.to(device)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay

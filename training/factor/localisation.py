@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.attribution import on_input_grid, regions_of, relative
+from mammoclip_core.attribution import DEFAULT_THRESHOLD, on_input_grid, regions_of, relative
 from mammoclip_core.efficientnet import EfficientNet
 from mammoclip_core.factor import (
     DEFAULT_TOP_CHANNELS,
@@ -102,10 +102,9 @@ def localise(
     whole = 0.5 * (1.0 + np.tanh(0.5 * similarity)) if score is None else score
     quantile = max(float(np.quantile(enlarged, QUANTILE)), 1e-6)
 
-    def found(threshold: float | None) -> Detections:
+    def found(threshold: float) -> Detections:
         extent = (0.0, 0.0, float(size[1]), float(size[0]))
-        options = {} if threshold is None else {"threshold": threshold}
-        regions = regions_of(heatmap, extent, size, min_area_pixels=1, **options)
+        regions = regions_of(heatmap, extent, size, threshold=threshold, min_area_pixels=1)
         return Detections(
             boxes=np.array([region.box for region in regions], np.float64).reshape(-1, 4),
             scores=np.array([whole * region.activation for region in regions], np.float64),
@@ -116,7 +115,7 @@ def localise(
     return LocalisedImage(
         patient_id=truth.patient_id,
         similarity=similarity,
-        regions=found(None),
+        regions=found(DEFAULT_THRESHOLD),
         above_quantile=found(quantile),
         point=point,
         points_inside=_contain(truth.boxes, point),
@@ -209,7 +208,7 @@ def _looked_at(
 
 def _contain(boxes: Boxes, point: tuple[float, float]) -> NDArray[np.bool_]:
     near, far = boxes[:, :2] <= point, boxes[:, 2:] >= point
-    inside: NDArray[np.bool_] = (near & far).all(axis=1)
+    inside: NDArray[np.bool_] = np.all(near & far, axis=1)
     return inside
 
 

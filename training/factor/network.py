@@ -74,9 +74,14 @@ class FactorNetwork(nn.Module):
         super().__init__()
         self.findings = tuple(attributes)
         self.temperature = temperature
-        self.networks = nn.ModuleList(
-            ChannelNetwork(cells, attribute) for attribute in attributes.values()
-        )
+        parts = [ChannelNetwork(cells, attribute) for attribute in attributes.values()]
+        self.networks = nn.ModuleList(parts)
+
+    def start_quiet(self, loudness: float) -> None:
+        """Begin as `ChannelNetwork.start_quiet` says."""
+        for network in self.networks:
+            if isinstance(network, ChannelNetwork):
+                network.start_quiet(loudness)
 
     def forward(self, feature_maps: Tensor) -> Tensor:
         """Compute the similarity of (B, C, H, W) images and findings, (B, findings).

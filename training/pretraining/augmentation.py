@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 
 
@@ -39,6 +40,21 @@ class Augmentation:
             torch.manual_seed(seed)
             changed: Tensor = self._steps()(image)
         return changed
+
+    def with_boxes(self, image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Change an image, (1, rows, columns), and its boxes, (M, 4), together.
+
+        A box becomes the smallest one around what it held; one that leaves the image is dropped.
+        """
+        rows, columns = image.shape[1:]
+        on_image = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(rows, columns))
+        steps = v2.Compose(
+            [self._steps(), v2.ClampBoundingBoxes(), v2.SanitizeBoundingBoxes(labels_getter=None)]
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            changed, moved = steps(tv_tensors.Image(image), on_image)
+        return changed.as_subclass(Tensor), moved.as_subclass(Tensor)
 
     def _steps(self) -> Any:
         steps: list[Any] = [v2.RandomHorizontalFlip(self.flip), v2.RandomVerticalFlip(self.flip)]

@@ -1,30 +1,5 @@
-"""Phantoms in the published tables, and the demonstration bundle at a small input."""
+"""Phantoms in the published tables, and a small bundle."""
 
-from dataclasses import replace
+from phantom_bundle import phantom_tables, small_bundle
 
-import pytest
-
-from mammoclip_core.demonstration import make_demonstration_bundle
-from mammoclip_core.manifest import write_manifest
-from training.phantoms.writing import Order, write_phantoms
-
-ROWS, COLUMNS = 128, 96
-
-
-@pytest.fixture(scope="session")
-def phantom_tables(tmp_path_factory):
-    """Folder with ``png``, ``finding_annotations.csv`` and ``truth.csv`` of ten studies."""
-    folder = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(Order(seed=4, studies=10, out=folder, rows=ROWS, columns=COLUMNS))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def small_bundle(tmp_path_factory):
-    """The demonstration bundle with an input of 128 x 96."""
-    folder = tmp_path_factory.mktemp("small") / "bundle"
-    folder.mkdir()
-    manifest = make_demonstration_bundle(folder)
-    pixels = replace(manifest.preprocessing, rows=ROWS, columns=COLUMNS)
-    write_manifest(replace(manifest, preprocessing=pixels), folder)
-    return folder
+__all__ = ["phantom_tables", "small_bundle"]

@@ -38,7 +38,16 @@ def run(phantom_tables, small_bundle, out, *further):
 @pytest.fixture(scope="module")
 def trained(phantom_tables, small_bundle, tmp_path_factory):
     out = tmp_path_factory.mktemp("factor")
-    result = run(phantom_tables, small_bundle, out, "--flips", "--clean", "--into", str(out / "b"))
+    result = run(
+        phantom_tables,
+        small_bundle,
+        out,
+        "--clean",
+        "--top-channels",
+        "5",
+        "--into",
+        str(out / "b"),
+    )
     assert result.exit_code == 0, result.output
     return out
 
@@ -54,6 +63,7 @@ def test_bundle_localises_by_the_trained_weights(trained, phantom_tables):
         ("mass", "suspicious_calcification"), LocalisationMethod.FACTOR
     )
     assert set(manifest.sources) == {"factor"}
+    assert {entry.top_channels for entry in manifest.factor} == {5}
 
 
 def test_bundle_keeps_the_weights_it_had(trained, small_bundle):
@@ -178,7 +188,6 @@ def test_attribute_is_the_mean_of_its_sentences():
     [
         (("--finding", "density"), "'density' is none of the table's"),
         (("--finding", "asymmetry"), "does not have: asymmetry"),
-        (("--table", "gone.csv"), "gone.csv"),
         (("--images", "gone"), "images are not under"),
     ],
 )

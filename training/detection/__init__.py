@@ -1,0 +1,1 @@
+"""The published detector trained on an encoder that learned from reports: where a finding is."""

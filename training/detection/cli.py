@@ -1,0 +1,80 @@
+"""The command that trains the published detector: detect."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from training.options import (
+    BundleOption,
+    DeviceOption,
+    EpochsOption,
+    ImagesOption,
+    LearningRateOption,
+    OutOption,
+    PercentOption,
+    PresetOption,
+    SeedOption,
+)
+from training.terminal import one_line_errors, say
+
+
+def detect(
+    *,
+    bundle: BundleOption,
+    table: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Of VinDr-Mammo's findings.")
+    ],
+    images: ImagesOption,
+    out: OutOption,
+    into: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Also write a bundle with the detector.")
+    ] = None,
+    finding: Annotated[
+        Literal["mass", "suspicious_calcification"], typer.Option(help="What is found.")
+    ] = "mass",
+    frozen: Annotated[bool, typer.Option("--frozen", help="The encoder does not learn.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Learn on images without the finding too.")
+    ] = False,
+    percent: PercentOption = 100,
+    preset: PresetOption = "paper",
+    epochs: EpochsOption = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="In place of 7.")] = None,
+    learning_rate: LearningRateOption = None,
+    seed: SeedOption = 10,
+    device: DeviceOption = "cpu",
+    data: Annotated[str, typer.Option(help="What the data is called in the figures.")] = "VinDr",
+) -> None:
+    """Train the published detector on a bundle's encoder, and measure it.
+
+    Writes FINDING.pth, as published detectors are laid out, evaluation.md and evaluation.json.
+
+    Example: mammoclip-train detect --bundle b5 --table finding_annotations.csv --images png
+    --finding mass --out mass-detector --into b5-detecting
+    """
+    from training.detection.command import DetectionOrder, train_detector
+    from training.detection.fitting import DetectionSettings
+    from training.detection.recipes import detection_recipe
+    from training.downstream.presets import Preset
+
+    recipe = detection_recipe(
+        Preset(preset), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
+    )
+    order = DetectionOrder(
+        bundle=bundle,
+        table=table,
+        images=tuple(images),
+        out=out,
+        finding=finding,
+        settings=DetectionSettings(
+            recipe=recipe, is_frozen=frozen, with_clean=clean, device=device, seed=seed
+        ),
+        preset=Preset(preset),
+        percent=percent,
+        into=into,
+        data=data,
+    )
+    with one_line_errors():
+        train_detector(order, say)
+    typer.echo(out / f"{finding}.pth")

@@ -1,0 +1,183 @@
+"""``mammoclip-train detect``: from a bundle and a table of boxes to a detector and its figures."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mammoclip_core.detector import Detector
+from mammoclip_core.manifest import read_manifest
+from training.box_figures import average_precision_of
+from training.boxed_images import BoxedImage, attribute_of, read_boxed_images
+from training.detection.examples import Example, Examples, read_examples
+from training.detection.fitting import (
+    OVERLAP,
+    DetectionSettings,
+    FittedDetector,
+    detected,
+    detector_from,
+    fit_detector,
+)
+from training.detection.published_file import bundle_with_detector, write_detector
+from training.downstream.presets import Preset
+from training.errors import SettingsError
+from training.evaluation.intervals import Estimate
+from training.evaluation.report import EvaluationReport, Figure
+from training.held_out import held_out
+from training.report_synthesis import Attribute
+
+FINDINGS: Final = ("mass", "suspicious_calcification")
+"""What the published detectors find, and a bundle can have a detector of."""
+
+Said = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionOrder:
+    """What is to be trained on what.
+
+    Attributes
+    ----------
+    table : VinDr-Mammo's finding table, or one of its format
+    images : folders
+    out : folder of the detector and the figures
+    preset : name of the settings' recipe
+    percent : 1 to 100, of the training patients
+    into : folder of a bundle with the detector in it, or None
+    data : name of the data in the table of figures
+    """
+
+    bundle: Path
+    table: Path
+    images: tuple[Path, ...]
+    out: Path
+    finding: str
+    settings: DetectionSettings
+    preset: Preset = Preset.PAPER
+    percent: int = 100
+    into: Path | None = None
+    data: str = "VinDr"
+
+    @property
+    def setting(self) -> str:
+        """Return what the published tables call this."""
+        trained = "frozen encoder" if self.settings.is_frozen else "fine-tune"
+        return f"{trained} {self.percent} %"
+
+    def figure(
+        self, as_published: Estimate | None = None, honest: Estimate | None = None, remark: str = ""
+    ) -> Figure:
+        """Return the row of the table of figures that this is."""
+        return Figure(
+            task=f"{self.data} {attribute_of(self.finding).value.lower()} detection",
+            setting=self.setting,
+            measure="mAP at IoU 0.5",
+            as_published=as_published,
+            honest=honest,
+            remark=remark,
+        )
+
+
+def train_detector(order: DetectionOrder, say: Said = lambda _: None) -> list[Figure]:
+    """Train, write the detector of the honest epoch, and measure it on the test part.
+
+    Raises
+    ------
+    CoreError
+        The bundle, the table, an image or the settings are of no use; the message says why.
+    """
+    if order.finding not in FINDINGS:
+        raise SettingsError(f"finding {order.finding!r} is none of {', '.join(FINDINGS)}")
+    attribute = attribute_of(order.finding)
+    manifest = read_manifest(order.bundle)
+    detector = detector_from(order.bundle, order.settings.seed)
+    images = read_boxed_images(order.table, order.images)
+    parts = _parts(images, attribute, order)
+    say("reading " + ", ".join(f"{len(part)} images of {name}" for name, part in parts.items()))
+    training, choice, test = (
+        read_examples(part, attribute, manifest.preprocessing) for part in parts.values()
+    )
+    fitted = fit_detector(
+        detector,
+        Examples(training=training, held_out=choice, test=test),
+        order.settings,
+        on_epoch=lambda epoch, loss, honest, published: say(
+            f"epoch {epoch + 1}: loss {loss:.4f}, average precision of those held out"
+            f" {honest:.3f}, of the test part {published:.3f}"
+        ),
+    )
+    architecture = manifest.encoders[0].architecture
+    path = order.out / f"{order.finding}.pth"
+    value = fitted.honest.average_precision
+    write_detector(fitted.honest.state, architecture, path, 0.0 if math.isnan(value) else value)
+    if order.into is not None:
+        bundle_with_detector(order.bundle, order.finding, path, order.into)
+    say("measuring on the test part")
+    figures = [_figure(order, fitted, test)]
+    EvaluationReport(
+        made_with={
+            "bundle": f"{manifest.name} {manifest.version}, {manifest.trained_on}",
+            "weights": manifest.weights_sha256,
+            "images": ", ".join(f"{len(part)} of {name}" for name, part in parts.items()),
+            "preset": order.preset,
+            "recipe": str(order.settings.recipe),
+        },
+        figures=figures,
+    ).write(order.out)
+    return figures
+
+
+def _parts(
+    images: Sequence[BoxedImage], attribute: Attribute, order: DetectionOrder
+) -> dict[str, list[BoxedImage]]:
+    """Divide the images: training, held out, test.
+
+    Of the held-out patients, those with the finding choose the epoch: on images of theirs without
+    it, too.
+    """
+    training = [image for image in images if image.split == "training"]
+    patients = [image.patient_id for image in training]
+    kept = held_out(patients, [int(attribute in image.boxes) for image in training])
+    bearing = {image.patient_id for image in training if attribute in image.boxes}
+    taught = [image for image, is_out in zip(training, kept, strict=True) if not is_out]
+    if not order.settings.with_clean:
+        taught = [image for image in taught if attribute in image.boxes]
+    return {
+        "training": _of_some_patients(taught, order.percent, order.settings.seed),
+        "those held out": [
+            image
+            for image, is_out in zip(training, kept, strict=True)
+            if is_out and image.patient_id in bearing
+        ],
+        "the test part": [image for image in images if image.split == "test"],
+    }
+
+
+def _of_some_patients(images: list[BoxedImage], percent: int, seed: int) -> list[BoxedImage]:
+    """Draw whole patients: 10 % of them are among any 50 % of the same seed."""
+    patients = np.unique([image.patient_id for image in images])
+    drawn = np.random.default_rng(seed).permutation(patients)
+    own = set(drawn[: math.ceil(len(patients) * percent / 100)].tolist())
+    return [image for image in images if image.patient_id in own]
+
+
+def _figure(order: DetectionOrder, fitted: FittedDetector, test: Sequence[Example]) -> Figure:
+    detector: Detector = fitted.detector
+    patients = [item.patient_id for item in test]
+    cut = order.settings.recipe.score_cut
+    honest = average_precision_of(detected(detector, test), OVERLAP, patients, score_cut=cut)
+    detector.load_state_dict(fitted.published.state)
+    found = detected(detector, [item for item in test if len(item.boxes)])
+    published = average_precision_of(
+        found, OVERLAP, [item.patient_id for item in test if len(item.boxes)], score_cut=cut
+    )
+    detector.load_state_dict(fitted.honest.state)
+    return order.figure(
+        published,
+        honest,
+        f"{order.preset}: {order.settings.recipe}; a fifth of the training patients is"
+        " held out for both columns",
+    )

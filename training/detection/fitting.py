@@ -1,0 +1,258 @@
+"""A detector's training, with the best epoch kept by the published rule and by the honest one."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mammoclip_core.anchors import MAX_BOXES, anchors_of
+from mammoclip_core.detector import Detector, DetectorHead
+from mammoclip_core.image_encoder import DYNAMIC_PADDING
+from mammoclip_core.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
+from training.bundle_encoder import read_image_encoder
+from training.detection.examples import Example, Examples, shown
+from training.detection.losses import detection_loss
+from training.detection.recipes import DetectionRecipe
+from training.errors import SettingsError
+from training.evaluation.localisation import Detections, mean_average_precision
+from training.pretraining.augmentation import Augmentation
+from training.pretraining.network import set_drop_path
+
+OVERLAP = 0.5
+"""Smallest intersection over union of a hit, by which epochs are chosen."""
+
+_PRIOR = 0.01
+"""Score of every anchor before training."""
+
+_DROP_PATH = 0.2
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BestEpoch:
+    """The weights after one epoch.
+
+    Attributes
+    ----------
+    epoch : counted from 0
+    average_precision : that it was chosen by; NaN if nothing could be judged
+    """
+
+    epoch: int
+    average_precision: float
+    state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FittedDetector:
+    """What a training leaves.
+
+    Attributes
+    ----------
+    detector : of the honest epoch, in evaluation mode
+    honest : best on images that were held out of training
+    published : best on the test images that bear the finding, as the published figures are chosen
+    losses : mean over each epoch
+    """
+
+    detector: Detector
+    honest: BestEpoch
+    published: BestEpoch
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionSettings:
+    """What of the detector learns, from which images, on what.
+
+    Attributes
+    ----------
+    is_frozen : bool
+        The encoder's parameters stay; BatchNorm's running statistics move, as published.
+    with_clean : bool
+        Images without the finding teach background. The published detectors never saw one.
+    augmentation : None for the paper's
+    """
+
+    recipe: DetectionRecipe
+    is_frozen: bool = False
+    with_clean: bool = False
+    augmentation: Augmentation | None = None
+    device: str = "cpu"
+    seed: int = 10
+
+
+def detector_from(bundle: Path, seed: int = 10) -> Detector:
+    """Build a detector on a bundle's image encoder; all else is fresh.
+
+    Raises
+    ------
+    BundleError
+        The bundle is incomplete or altered.
+    """
+    encoder, manifest = read_image_encoder(bundle, DYNAMIC_PADDING)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        detector = Detector(manifest.encoders[0].architecture, 1)
+        initialise(detector)
+    detector.encoder.load_state_dict(encoder.state_dict())
+    return detector
+
+
+@torch.no_grad()
+def initialise(detector: Detector) -> None:
+    """Draw the pyramid's and the heads' weights; every anchor begins with a score of 1 %.
+
+    References
+    ----------
+    Lin et al., Focal loss for dense object detection (ICCV 2017), section 4.1.
+    """
+    for part in (detector.pyramid, detector.boxes, detector.classes):
+        for layer in part.modules():
+            if isinstance(layer, nn.Conv2d):
+                fan = layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels
+                nn.init.normal_(layer.weight, std=math.sqrt(2 / fan))
+        if isinstance(part, DetectorHead):
+            nn.init.zeros_(part.output.weight)
+            if part.output.bias is not None:
+                nn.init.zeros_(part.output.bias)
+    if detector.classes.output.bias is not None:
+        nn.init.constant_(detector.classes.output.bias, -math.log((1 - _PRIOR) / _PRIOR))
+
+
+def fit_detector(
+    detector: Detector,
+    examples: Examples,
+    settings: DetectionSettings,
+    on_epoch: Callable[[int, float, float, float], None] = lambda *_: None,
+) -> FittedDetector:
+    """Train a detector, which is changed.
+
+    Parameters
+    ----------
+    on_epoch : is told the epoch, its loss, and the average precision on both
+
+    Raises
+    ------
+    SettingsError
+        No training image bears the finding.
+
+    References
+    ----------
+    Mammo-CLIP (arXiv 2405.12255), section 3.
+    """
+    recipe = settings.recipe
+    used = [item for item in examples.training if settings.with_clean or len(item.boxes)]
+    if not any(len(item.boxes) for item in used):
+        raise SettingsError("no training image has a box of the finding")
+    bearing = [item for item in examples.test if len(item.boxes)]
+    device = torch.device(settings.device)
+    rows, columns = used[0].square.shape
+    anchors = torch.from_numpy(anchors_of(rows, columns)).to(device)
+    if settings.is_frozen:
+        detector.encoder.requires_grad_(requires_grad=False)
+    else:
+        set_drop_path(detector.encoder, _DROP_PATH)
+    detector.to(device)
+    learning = [value for value in detector.parameters() if value.requires_grad]
+    optimizer = torch.optim.Adam(learning, lr=recipe.learning_rate)
+    augmentation = settings.augmentation or Augmentation()
+    generator = np.random.default_rng(settings.seed)
+    torch.manual_seed(settings.seed)
+    losses: list[float] = []
+    best: dict[str, BestEpoch] = {}
+    for epoch in range(recipe.epochs):
+        detector.train()
+        total = []
+        for batch in _batches(generator.permutation(len(used)), recipe.batch_size):
+            images, truths = shown(
+                [used[place] for place in batch],
+                PUBLISHED_MEAN,
+                PUBLISHED_STD,
+                augmentation=augmentation,
+                seeds=generator.integers(2**31, size=len(batch)).tolist(),
+            )
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                logits, deltas = _outputs(detector, images.to(device))
+            loss = detection_loss(
+                (logits.float(), deltas.float()),
+                anchors,
+                [boxes.to(device) for boxes in truths],
+                alpha=recipe.alpha,
+                gamma=recipe.gamma,
+                with_clean=settings.with_clean,
+            )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
+            nn.utils.clip_grad_norm_(learning, recipe.gradient_norm)
+            optimizer.step()
+            total.append(float(loss.detach()))
+        losses.append(float(np.mean(total)))
+        detector.eval()
+        values = {
+            name: mean_average_precision(
+                detected(detector, judged), OVERLAP, score_cut=recipe.score_cut
+            )
+            for name, judged in (("honest", examples.held_out), ("published", bearing))
+        }
+        on_epoch(epoch, losses[-1], values["honest"], values["published"])
+        for name, value in values.items():
+            if name not in best or is_better(value, best[name].average_precision):
+                best[name] = BestEpoch(epoch=epoch, average_precision=value, state=_state(detector))
+    detector.load_state_dict(best["honest"].state)
+    return FittedDetector(
+        detector=detector.eval(),
+        honest=best["honest"],
+        published=best["published"],
+        losses=tuple(losses),
+    )
+
+
+def is_better(value: float, former: float) -> bool:
+    """Tell whether an epoch takes the place of a former one; without any hit, the later is as good.
+
+    NaN, where nothing could be judged, is no hit.
+    """
+    later, earlier = (0.0 if math.isnan(item) else item for item in (value, former))
+    return later > earlier or later == earlier == 0.0
+
+
+def detected(detector: Detector, examples: Sequence[Example]) -> list[Detections]:
+    """Show each image to a detector as it is, and return its boxes beside the true ones."""
+    device = next(detector.parameters()).device
+    found = []
+    for example in examples:
+        images, _ = shown([example], PUBLISHED_MEAN, PUBLISHED_STD)
+        (selection,) = detector.detect(images.to(device))
+        found.append(
+            Detections(
+                boxes=selection.boxes[:MAX_BOXES].astype(np.float64),
+                scores=selection.scores[:MAX_BOXES].astype(np.float64),
+                truth=example.boxes.astype(np.float64),
+            )
+        )
+    return found
+
+
+def _outputs(detector: Detector, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits and the deltas of all anchors; the detector itself gives scores."""
+    levels = detector.pyramid(detector.encoder.taps(images))
+    return detector.classes(levels), detector.boxes(levels)
+
+
+def _state(detector: Detector) -> State:
+    return {name: value.detach().cpu().clone() for name, value in detector.state_dict().items()}
+
+
+def _batches(order: np.ndarray[tuple[int], np.dtype[np.intp]], size: int) -> list[list[int]]:
+    """Divide an order into batches; a last one of a single image joins the one before it."""
+    starts = list(range(0, len(order), size))
+    if len(starts) > 1 and len(order) - starts[-1] == 1:  # BatchNorm learns nothing of one image
+        starts.pop()
+    ends = [*starts[1:], len(order)]
+    return [order[start:end].tolist() for start, end in zip(starts, ends, strict=True)]
