@@ -31,7 +31,7 @@ def evaluate(*arguments):
 @pytest.fixture(scope="module")
 def evaluated(phantoms, bundle, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluated")
-    parts = ("zero-shot", "probe", "finetune", "retrieval", "blobs")
+    parts = ("zero-shot", "probe", "retrieval", "blobs")
     result = evaluate(
         *("--suite", "paper", "--bundle", bundle, "--beside", f"other={bundle}"),
         *("--vindr", phantoms / "finding_annotations.csv", "--rsna", phantoms / "rsna_train.csv"),
@@ -53,7 +53,7 @@ def test_every_task_stands_in_every_setting_beside_the_published(figures):
     tasks = ("VinDr mass", "VinDr suspicious calcification", "VinDr density", "RSNA cancer")
 
     for task in tasks:
-        for setting in ("zero-shot", "linear probe 100 %", "fine-tune 100 %"):
+        for setting in ("zero-shot", "linear probe 100 %"):
             assert (task, setting) in ours
     first = next(row for row in figures if row["task"] == "VinDr mass" and row["published"])
     assert first["published"]["B5+V"] == 0.76
@@ -91,7 +91,7 @@ def test_table_says_what_was_evaluated_and_how(evaluated):
 def test_curves_and_heads_are_written(evaluated):
     for head in ("mass", "calcification", "cancer"):
         assert (evaluated / "plots" / head / "roc.png").is_file()
-        assert (evaluated / "heads" / f"{head}-fine-tune.pth").is_file()
+        assert (evaluated / "heads" / f"{head}-probe.pth").is_file()
 
 
 def test_calibrated_head_of_a_phantom_table_becomes_a_bundle(phantoms, bundle, tmp_path):
