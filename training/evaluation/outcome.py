@@ -71,7 +71,7 @@ def figures_of(
     repeats: int,
     remark: str = "",
 ) -> list[Figure]:
-    """Return every measure of a task, each in both ways."""
+    """Return every measure of a task, each in both ways; the first one has the remark."""
     known = honest or published
     anchor = "" if known is None else _anchor(task, known)
     columns = [
@@ -84,9 +84,9 @@ def figures_of(
             measure=name,
             as_published=columns[0][name] if columns[0] else None,
             honest=columns[1][name] if columns[1] else None,
-            remark="; ".join(words for words in (anchor, remark) if words),
+            remark="; ".join(words for words in (anchor, remark) if words) if place == 0 else "",
         )
-        for name in (_OF_CLASSES if task.is_class_set else _OF_SCORES)
+        for place, name in enumerate(_OF_CLASSES if task.is_class_set else _OF_SCORES)
     ]
 
 

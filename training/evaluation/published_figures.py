@@ -106,7 +106,7 @@ PUBLISHED: Final[tuple[PublishedFigure, ...]] = (
     ),
     *_rows(
         "VinDr suspicious calcification detection",
-        "average precision at IoU 0.5",
+        "mAP at IoU 0.5",
         {
             "frozen encoder 100 %": (0.17, 0.17, 0.17),
             "fine-tune 10 %": (0.08, 0.12, 0.10),
@@ -116,7 +116,7 @@ PUBLISHED: Final[tuple[PublishedFigure, ...]] = (
     ),
     *_rows(
         "VinDr mass detection",
-        "average precision at IoU 0.5",
+        "mAP at IoU 0.5",
         {
             "frozen encoder 100 %": (0.37, 0.35, 0.39),
             "fine-tune 10 %": (0.38, 0.41, 0.43),

@@ -161,7 +161,10 @@ def _made_with(given: SuiteInput, models: Sequence[_Model], parts: Sequence[str]
     facts["ours, honest"] = (
         "images as cases (RSNA: breasts), epoch chosen on patients held out of training"
     )
-    facts["intervals"] = f"95 %, bootstrap over patients, {given.repeats} draws"
+    facts["intervals"] = (
+        f"95 %, bootstrap over patients, {given.repeats} draws; few images drawn repeatedly look "
+        "worse calibrated than the whole: an interval of calibration error may lie above its figure"
+    )
     facts["seed"] = str(given.seed)
     facts["software"] = f"mammoclip-dicom {version('mammoclip-dicom')}"
     return facts
