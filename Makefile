@@ -22,7 +22,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-programs chaos bench screenshots lint format clean
+.PHONY: help demo demo-weights up test test-programs chaos bench screenshots lint format clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -42,6 +42,10 @@ chaos: $(VENV)/.dev-installed test-programs ## the long form of the tests that k
 
 bench: $(VENV)/.dev-installed ## run every benchmark and print one table
 	$(RUN) benchmarks
+
+demo-weights: $(VENV)/.dev-installed ## train the demonstration weights anew on phantoms, in .weights; hours
+	$(INSTALL) --editable '.[demo-weights]'
+	$(RUN) -m training.demonstration.command
 
 screenshots: $(VENV)/.dev-installed test-programs ## take the pictures of docs/objects.md anew, in real viewers
 	MAMMOCLIP_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest tests/acceptance/test_viewers.py

@@ -89,6 +89,22 @@ class ImageEncoder(nn.Module):
         return result
 
     @property
+    def block_channels(self) -> int:
+        """Return the channels behind the last block."""
+        return int(self.backbone.conv_head.in_channels)
+
+    def block_map(self, images: Tensor) -> Tensor:
+        """Compute what lies behind the last block, (B, c, H, W): all but the last convolution."""
+        values = self.backbone.bn1(self.backbone.conv_stem(images))
+        result: Tensor = self.backbone.blocks(values)
+        return result
+
+    def from_blocks(self, block_map: Tensor) -> Tensor:
+        """Compute the last feature map, (B, C, H, W), from what `block_map` gives."""
+        result: Tensor = self.backbone.bn2(self.backbone.conv_head(block_map))
+        return result
+
+    @property
     def tap_channels(self) -> tuple[int, int, int]:
         """Return the channels of the taps."""
         third, fourth = (block.conv_pwl.out_channels for block in self._tapped_blocks())
@@ -111,8 +127,7 @@ class ImageEncoder(nn.Module):
                 values = block(values)
                 if block in {third, fourth}:
                     tapped[block] = values
-        last: Tensor = self.backbone.bn2(self.backbone.conv_head(values))
-        return tapped[third], tapped[fourth], last
+        return tapped[third], tapped[fourth], self.from_blocks(values)
 
     def _tapped_blocks(self) -> tuple[Any, Any]:
         stages = self.backbone.blocks

@@ -22,11 +22,19 @@ class MultiViewEmbeddings(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisionWeights:
-    """How much each kind of pair counts; the defaults are the paper's."""
+    """How much each kind of pair counts; the defaults are the paper's.
+
+    Attributes
+    ----------
+    across_views : bool
+        Whether an image is also compared with the other view's text. With False, and 0 for pairs of
+        images and of texts, what is left is CLIP's loss on single views.
+    """
 
     image_text: float = 1.0
     image_image: float = 1.0
     text_text: float = 0.5
+    across_views: bool = True
 
     def __post_init__(self) -> None:
         if min(self.image_text, self.image_image, self.text_text) < 0:
@@ -112,11 +120,9 @@ def multi_view_loss(
     def between(first: Tensor, second: Tensor) -> Tensor:
         return contrastive_loss(first, second, scale, label_smoothing=label_smoothing)
 
-    pairs = [
-        between(images, texts)
-        for images in (first_images, second_images)
-        for texts in (first_texts, second_texts)
-    ]
+    pairs = [between(first_images, first_texts), between(second_images, second_texts)]
+    if weights.across_views:
+        pairs += [between(first_images, second_texts), between(second_images, first_texts)]
     return (
         weights.image_text * torch.stack(pairs).mean()
         + weights.image_image * between(first_images, second_images)

@@ -1,89 +1,279 @@
 """``python -m training.demonstration.command``: the demonstration weights, from nothing.
 
 Each step leaves a file and is passed over when that is there, so the same command goes on after a
-kill.
+kill. What is chosen, is chosen on the validation seed; the held-out seed is looked at once, at the
+end.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
+import torch
 import typer
 
-from training.demonstration.images import TRUTH_NAME, prepare_phantoms
+from mammoclip_core.image_encoder import ImageEncoder
+from training.bundle_encoder import read_image_encoder
+from training.demonstration.answers import answers_of
+from training.demonstration.export import export_bundle, read_pretraining
+from training.demonstration.figures import figures_of
+from training.demonstration.finishing import finish_bundle, write_card
+from training.demonstration.first_weights import (
+    ARCHITECTURE,
+    lite_weights_file,
+    load_lite_weights,
+)
+from training.demonstration.images import TRUTH_NAME, prepare_phantoms, read_truth
+from training.demonstration.lesson import DenseLesson, teach
+from training.demonstration.lesson_data import LessonSettings
+from training.demonstration.maps import write_block_maps
 from training.demonstration.vocabulary import write_trained_tokenizer
-from training.demonstration.windows import cut_windows
 from training.pretraining.command import FINISHED, pretrain
 
-SIZE = (760, 456)
-WINDOW = (380, 228)
-TRAINING_SEED = 101
+SIZE: Final = (760, 456)
+WINDOW: Final = (288, 224)
+TRAINING_SEED, VALIDATION_SEED, HELD_OUT_SEED = 101, 202, 303
+VALIDATION_STUDIES: Final = 150
+HELD_OUT_STUDIES: Final = 260
+
+ENCODER_NAME: Final = "encoder.pt"
+MULTI_VIEW: Final = "multi-view"
+SINGLE_VIEW: Final = "single-view"
+_SINGLE_VIEW_WEIGHTS: Final = (
+    "{image_text: 1.0, image_image: 0.0, text_text: 0.0, across_views: false}"
+)
+_WHOLE_IMAGE_RATE: Final = 3e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much is done of everything.
+
+    Attributes
+    ----------
+    image_weights : empty for EfficientNet-Lite0's from its package, ``random``, or a file of them
+    window_steps, image_steps : batches of the lesson on windows and on whole images
+    epochs : of pretraining, over breasts
+    """
+
+    folder: Path
+    image_weights: str = ""
+    studies: int = 1088
+    processes: int = 2
+    window_steps: int = 750
+    image_steps: int = 450
+    epochs: int = 10
+    validation_studies: int = VALIDATION_STUDIES
+    held_out_studies: int = HELD_OUT_STUDIES
+    size: tuple[int, int] = SIZE
+    window: tuple[int, int] = WINDOW
+    window_batch: int = 16
+    image_batch: int = 4
+    pretraining_batch: int = 16
+
+    def images(self, seed: int) -> Path:
+        """Return the folder of a seed's images."""
+        return self.folder / f"images-{seed}"
+
+    def maps(self, seed: int) -> Path:
+        """Return the folder of a seed's maps."""
+        return self.folder / f"maps-{seed}"
+
+    def studies_of(self, seed: int) -> int:
+        """Return how many studies are drawn of a seed."""
+        return {
+            TRAINING_SEED: self.studies,
+            VALIDATION_SEED: self.validation_studies,
+            HELD_OUT_SEED: self.held_out_studies,
+        }[seed]
+
+
+def make_weights(plan: Plan) -> Path:
+    """Make everything that is not there yet; returns the finished bundle's folder."""
+    for seed in (VALIDATION_SEED, TRAINING_SEED):
+        _draw(plan, seed)
+    encoder = _taught_encoder(plan)
+    for seed in (TRAINING_SEED, VALIDATION_SEED):
+        _say(f"maps of seed {seed}")
+        write_block_maps(
+            encoder, plan.images(seed), plan.maps(seed), is_exact=seed != TRAINING_SEED
+        )
+    for name, weights in ((MULTI_VIEW, ""), (SINGLE_VIEW, _SINGLE_VIEW_WEIGHTS)):
+        _pretrain(plan, name, weights)
+        _finish(plan, name)
+    return _judge(plan)
+
+
+def _draw(plan: Plan, seed: int) -> None:
+    if not (plan.images(seed) / TRUTH_NAME).is_file():
+        _say(f"drawing phantoms of seed {seed}")
+        prepare_phantoms(
+            seed, plan.studies_of(seed), plan.size, plan.images(seed), processes=plan.processes
+        )
+
+
+def first_encoder(image_weights: str) -> ImageEncoder:
+    """Return the encoder that the lessons begin with."""
+    torch.manual_seed(10)
+    encoder = ImageEncoder(ARCHITECTURE)
+    if image_weights != "random":
+        path = Path(image_weights) if image_weights else lite_weights_file()
+        load_lite_weights(encoder, path)
+    return encoder
+
+
+def _taught_encoder(plan: Plan) -> ImageEncoder:
+    """Run the lessons on windows, then on whole images."""
+    path = plan.folder / ENCODER_NAME
+    encoder = first_encoder("random" if path.is_file() else plan.image_weights)
+    if path.is_file():
+        encoder.backbone.load_state_dict(torch.load(path, weights_only=True))
+        return encoder
+    images = str(plan.images(TRAINING_SEED))
+    module = DenseLesson(encoder)
+    _say("lesson on windows")
+    teach(
+        module,
+        LessonSettings(images=images, rows=plan.window[0], columns=plan.window[1]),
+        plan.folder / "lesson-windows",
+        steps=plan.window_steps,
+        batch_size=plan.window_batch,
+    )
+    _say("lesson on whole images")
+    module.learning_rate = _WHOLE_IMAGE_RATE
+    teach(
+        module,
+        LessonSettings(images=images, rows=plan.size[0], columns=plan.size[1], repeats=1),
+        plan.folder / "lesson-images",
+        steps=plan.image_steps,
+        batch_size=plan.image_batch,
+    )
+    making = path.with_suffix(".part")
+    torch.save(encoder.backbone.state_dict(), making)
+    making.replace(path)
+    return encoder
+
+
+def _pretrain(plan: Plan, name: str, weights: str) -> None:
+    tokenizer = plan.folder / "tokenizer"
+    if not (tokenizer / "vocab.txt").is_file():
+        write_trained_tokenizer(tokenizer, attention_heads=2, hidden_size=128)
+    out = plan.folder / name
+    if (out / "checkpoints" / FINISHED).is_file():
+        return
+    _say(f"pretraining, {name}")
+    sets = ", ".join(
+        f"{{seed: {seed}, studies: {plan.studies_of(seed)}, images: {plan.maps(seed)}, "
+        f"fold: {fold}}}"
+        for fold, seed in enumerate((TRAINING_SEED, VALIDATION_SEED))
+    )
+    pretrain(
+        [
+            *("--config", "demonstration"),
+            *("--out", str(out)),
+            *("--model.network.tokenizer", str(tokenizer)),
+            *("--model.network.image_weights", str(plan.folder / ENCODER_NAME)),
+            *("--model.network.rows", str(plan.size[0])),
+            *("--model.network.columns", str(plan.size[1])),
+            *("--data.settings.phantoms", f"[{sets}]"),
+            *("--data.settings.batch_size", str(plan.pretraining_batch)),
+            *("--trainer.max_epochs", str(plan.epochs)),
+            *(("--model.weights", weights) if weights else ()),
+        ]
+    )
+
+
+def _bundle(plan: Plan, name: str) -> Path:
+    return plan.folder / f"bundle-{name}"
+
+
+def _finish(plan: Plan, name: str) -> None:
+    """Export a model, fit Mammo-FActOR on training and calibration on validation images."""
+    out = _bundle(plan, name)
+    if out.is_dir():
+        return
+    plain = plan.folder / name / "bundle"
+    if not plain.is_dir():
+        module = read_pretraining(plan.folder / name / "checkpoints" / FINISHED)
+        export_bundle(module, plain)
+    _say(f"Mammo-FActOR and calibration, {name}")
+    finish_bundle(
+        plain,
+        out,
+        training=(plan.maps(TRAINING_SEED), read_truth(plan.images(TRAINING_SEED))),
+        validation=(plan.maps(VALIDATION_SEED), read_truth(plan.images(VALIDATION_SEED))),
+        validation_name=f"{4 * plan.validation_studies} phantoms of seed {VALIDATION_SEED}",
+    )
+
+
+def _judge(plan: Plan) -> Path:
+    """Look at the held-out seed, and write the model card."""
+    bundle = _bundle(plan, MULTI_VIEW)
+    card = plan.folder / "model-card.md"
+    if card.is_file():
+        return bundle
+    _draw(plan, HELD_OUT_SEED)
+    _say("held-out images")
+    images = plan.images(HELD_OUT_SEED)
+    truth = read_truth(images)
+    random = plan.folder / "bundle-random"
+    if not random.is_dir():
+        module = read_pretraining(plan.folder / MULTI_VIEW / "checkpoints" / FINISHED)
+        torch.manual_seed(1)
+        untaught = type(module)(module.network)
+        export_bundle(untaught.eval(), random, name="random", trained_on="nothing")
+    maps = write_block_maps(_taught_encoder(plan), images, plan.maps(HELD_OUT_SEED), is_exact=True)
+    plain_maps = write_block_maps(
+        read_image_encoder(random)[0], images, plan.folder / "maps-random", is_exact=True
+    )
+    figures = []
+    for name, own, setting in (
+        (bundle, maps, "multi-view supervision"),
+        (_bundle(plan, SINGLE_VIEW), maps, "single views"),
+        (random, plain_maps, "random weights"),
+    ):
+        figures += figures_of(answers_of(name, own, truth), setting)
+    write_card(
+        card,
+        figures,
+        bundle,
+        {
+            "command": "python -m training.demonstration.command",
+            "learned from": f"{plan.studies} studies, seed {TRAINING_SEED}",
+            "chosen and calibrated on": f"{plan.validation_studies} studies, "
+            f"seed {VALIDATION_SEED}",
+            "measured on": f"{len(truth)} images, seed {HELD_OUT_SEED}",
+            "lesson on windows": f"{plan.window_steps} batches of {plan.window_batch}, "
+            f"{plan.window[0]} x {plan.window[1]}",
+            "lesson on whole images": f"{plan.image_steps} batches of {plan.image_batch}",
+            "pretraining": f"{plan.epochs} epochs",
+        },
+    )
+    return bundle
+
+
+def _say(words: str) -> None:
+    typer.echo(words, err=True)
 
 
 def main(
     *,
     folder: Annotated[Path, typer.Option(help="Where all of it is kept.")] = Path(".weights"),
     image_weights: Annotated[
-        str, typer.Option(help="imagenet (fetched by timm), random, or a file.")
-    ] = "imagenet",
-    studies: Annotated[int, typer.Option(min=8, help="Phantom studies to learn from.")] = 1500,
+        str,
+        typer.Option(help="File of EfficientNet-Lite0; random; empty: from its Python package."),
+    ] = "",
+    studies: Annotated[int, typer.Option(min=8, help="Phantom studies to learn from.")] = 1088,
     processes: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
-    window_epochs: Annotated[int, typer.Option(min=1, help="Epochs on windows.")] = 10,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs on whole images.")] = 4,
 ) -> None:
-    """Draw phantoms, train the tokenizer, then pretrain on windows and on whole images.
+    """Draw phantoms, teach, pretrain, fit, calibrate and judge; prints the bundle's folder.
 
     Example: python -m training.demonstration.command --folder .weights
     """
-    images, windows = folder / f"images-{TRAINING_SEED}", folder / f"windows-{TRAINING_SEED}"
-    tokenizer = folder / "tokenizer"
-    if not (images / TRUTH_NAME).is_file():
-        typer.echo("drawing phantoms", err=True)
-        prepare_phantoms(TRAINING_SEED, studies, SIZE, images, processes=processes)
-    if not (windows / TRUTH_NAME).is_file():
-        cut_windows(images, windows, WINDOW, TRAINING_SEED)
-    if not (tokenizer / "vocab.txt").is_file():
-        write_trained_tokenizer(tokenizer, attention_heads=2, hidden_size=128)
-    common = [
-        "--config",
-        "demonstration",
-        "--model.network.tokenizer",
-        str(tokenizer),
-        "--model.network.image_weights",
-        image_weights,
-    ]
-    first = folder / "on-windows"
-    if not (first / "checkpoints" / FINISHED).is_file():
-        typer.echo("pretraining on windows", err=True)
-        pretrain(
-            [
-                *common,
-                *("--out", str(first)),
-                *("--model.network.rows", str(WINDOW[0])),
-                *("--model.network.columns", str(WINDOW[1])),
-                *("--data.settings.batch_size", "16"),
-                *("--data.settings.phantoms", _set(studies, windows, are_windows=True)),
-                *("--trainer.max_epochs", str(window_epochs)),
-            ]
+    typer.echo(
+        make_weights(
+            Plan(folder=folder, image_weights=image_weights, studies=studies, processes=processes)
         )
-    second = folder / "on-images"
-    if not (second / "checkpoints" / FINISHED).is_file():
-        typer.echo("pretraining on whole images", err=True)
-        pretrain(
-            [
-                *common,
-                *("--out", str(second)),
-                *("--model.start", str(first / "checkpoints" / FINISHED)),
-                *("--data.settings.phantoms", _set(studies, images, are_windows=False)),
-                *("--model.image_learning_rate", "2e-4"),
-                *("--trainer.max_epochs", str(epochs)),
-            ]
-        )
-
-
-def _set(studies: int, images: Path, *, are_windows: bool) -> str:
-    words = str(are_windows).lower()
-    return (
-        f"[{{seed: {TRAINING_SEED}, studies: {studies}, images: {images}, are_windows: {words}}}]"
     )
 
 

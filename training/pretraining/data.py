@@ -1,6 +1,6 @@
 """The sets of one pretraining, image-text and image-label together, as Lightning reads them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -39,24 +39,24 @@ class PhantomSet:
 
     Attributes
     ----------
-    images : folder that `mammoclip-train demo-images` made
+    images : folder that `training.demonstration.images` or `.maps` made
     studies : patients 0 to this number less one
-    are_windows : bool
-        The folder holds windows of the images, and each is labelled by what lies in it.
+    fold : all of them are put into it; None for their own
     """
 
     seed: int
     studies: int
     images: str
-    are_windows: bool = False
+    fold: int | None = None
 
     def records(self) -> list[BreastRecord]:
         """Draw the labels; the pictures lie in the folder."""
         from training.demonstration.phantom_records import phantom_records
-        from training.demonstration.windows import window_records
 
         records = phantom_records(self.seed, self.studies)
-        return window_records(records, Path(self.images)) if self.are_windows else records
+        if self.fold is None:
+            return records
+        return [replace(record, fold=self.fold) for record in records]
 
 
 class Breasts(Protocol):

@@ -13,8 +13,7 @@ from torch import Tensor
 
 ARRAY_NAME: Final = "images.npy"
 NAMES_NAME: Final = "images.json"
-RANGES_NAME: Final = "ranges.npy"
-"""Smallest and largest value, (N, 2), by which images are scaled, if not by their own."""
+MAPS_NAME: Final = "maps.npy"
 
 
 class ImageSource(Protocol):
@@ -54,21 +53,37 @@ class ImageArray:
         self._images = np.load(folder / ARRAY_NAME, mmap_mode="r")
         names = json.loads((folder / NAMES_NAME).read_text(encoding="utf-8"))
         self._places = {name: place for place, name in enumerate(names)}
-        self._size = size or self._images.shape[1:]
-        ranges = folder / RANGES_NAME
-        self._ranges = np.load(ranges) if ranges.is_file() else None
+        self.size: tuple[int, int] = size or self._images.shape[1:]
 
     def __call__(self, name: str) -> Tensor:
         """Return one image; raises KeyError where the array has none of this name."""
         place = self._places[name]
         image: NDArray[np.uint8] = np.array(self._images[place])
-        if image.shape != self._size:
-            image = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
-        return unit_range(image, None if self._ranges is None else self._ranges[place])
+        if image.shape != self.size:
+            image = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA)
+        return unit_range(image)
+
+
+class MapArray:
+    """What lies behind an encoder's last block, by name of image, instead of images.
+
+    Its folder holds an array ``maps.npy``, (N, 1, c, H, W) float16, and ``images.json``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._maps = np.load(folder / MAPS_NAME, mmap_mode="r")
+        names = json.loads((folder / NAMES_NAME).read_text(encoding="utf-8"))
+        self._places = {name: place for place, name in enumerate(names)}
+
+    def __call__(self, name: str) -> Tensor:
+        """Return one map, (c, H, W); raises KeyError where the array has none of this name."""
+        return torch.from_numpy(self._maps[self._places[name], 0].astype(np.float32))
 
 
 def image_source(folder: Path, size: tuple[int, int]) -> ImageSource:
     """Return the source that a folder is: an array if it holds one, else pictures."""
+    if (folder / MAPS_NAME).is_file():
+        return MapArray(folder)
     return (
         ImageArray(folder, size) if (folder / ARRAY_NAME).is_file() else PictureFolder(folder, size)
     )

@@ -2,7 +2,6 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Final
 
 import lightning
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mammoclip_core.checkpoint import read_checkpoint, tensors_of
 from mammoclip_core.image_encoder import pooled
 from mammoclip_core.model import MammoClip
 from training.losses import MultiViewEmbeddings, SupervisionWeights, gathered, multi_view_loss
@@ -40,7 +38,9 @@ class Pretraining(lightning.LightningModule):
         Larger batches than memory holds, with the gradient of the whole batch.
     channels_last : memory layout of images; faster on most machines
     largest_scale : bound on the temperature's factor
-    start : checkpoint of an earlier pretraining whose weights are taken, and nothing else
+    from_block_maps : bool
+        Images come as what lies behind the encoder's last block (`training.demonstration.maps`):
+        the blocks stand still, and its last convolution learns.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Pretraining(lightning.LightningModule):
         gradient_clip: float = 0.0,
         channels_last: bool = True,
         largest_scale: float = 100.0,
-        start: str = "",
+        from_block_maps: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -79,9 +79,12 @@ class Pretraining(lightning.LightningModule):
         self.model: MammoClip
         self.model, self.tokenizer, self.text = build_network(network)
         self.label_loss = LabelLoss() if label_weight > 0 else None
-        if start:
-            state = tensors_of(read_checkpoint(Path(start)), "state_dict", start)
-            self.load_state_dict(state)
+        self.from_block_maps = from_block_maps
+        if from_block_maps:
+            encoder = self.model.image_encoder.backbone
+            encoder.conv_stem.requires_grad_(requires_grad=False)
+            encoder.bn1.requires_grad_(requires_grad=False)
+            encoder.blocks.requires_grad_(requires_grad=False)
         self.channels_last = channels_last
         if channels_last:
             self.model.image_encoder.to(memory_format=torch.channels_last)
@@ -99,7 +102,7 @@ class Pretraining(lightning.LightningModule):
         """
         count = len(batch.images)
         images = batch.images.transpose(0, 1).flatten(0, 1)
-        feature_map = self.model.image_encoder.feature_map(self._as_input(images)).float()
+        feature_map = self._feature_map(images).float()
         features = functional.dropout(pooled(feature_map), self.network.dropout, self.training)
         image_embeddings = self.model.project_features(features)
         text_embeddings = self.model.encode_text(batch.tokens).float()
@@ -214,6 +217,12 @@ class Pretraining(lightning.LightningModule):
         strategy = self.trainer.strategy
         block = getattr(strategy, "block_backward_sync", None)
         return nullcontext() if block is None else block()
+
+    def _feature_map(self, images: Tensor) -> Tensor:
+        encoder = self.model.image_encoder
+        if self.from_block_maps:
+            return encoder.from_blocks(images)
+        return encoder.feature_map(self._as_input(images))
 
     def _as_input(self, images: Tensor) -> Tensor:
         normalised = (images - self.network.mean) / self.network.std

@@ -116,6 +116,26 @@ def test_negative_weight_is_refused() -> None:
         SupervisionWeights(text_text=-0.5)
 
 
+def test_single_views_know_nothing_of_the_other_view() -> None:
+    views = functional.normalize(torch.randn(4, ROWS, SIZE, generator=_generator()), dim=-1)
+    embeddings, scale = MultiViewEmbeddings(*views), torch.tensor(5.0)
+    weights = SupervisionWeights(image_image=0.0, text_text=0.0, across_views=False)
+
+    loss = multi_view_loss(embeddings, scale, weights)
+
+    own = [
+        contrastive_loss(embeddings.first_images, embeddings.first_texts, scale),
+        contrastive_loss(embeddings.second_images, embeddings.second_texts, scale),
+    ]
+    torch.testing.assert_close(loss, torch.stack(own).mean())
+    crossed = SupervisionWeights(image_image=0.0, text_text=0.0)
+    assert abs(float(multi_view_loss(embeddings, scale, crossed) - loss)) > 0.01
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(7)
+
+
 def test_image_text_weight_scales_the_mean_of_the_four_pairs() -> None:
     views = MultiViewEmbeddings(*functional.normalize(joint_batch(), dim=-1).unbind(1))
     scale = torch.tensor(10.0)

@@ -1,14 +1,15 @@
 """The demonstration's data: prepared phantoms, and windows that hold what they say."""
 
-import json
-
 import numpy as np
 import pytest
+import torch
 
-from training.demonstration.images import prepare_phantoms, read_truth
+from training.demonstration.cells import ABSENT, PRESENT, UNDECIDED, cell_truth
+from training.demonstration.images import TrueLesion, prepare_phantoms, read_truth
+from training.demonstration.lesson_data import Lessons, LessonSettings
 from training.demonstration.phantom_records import phantom_records
-from training.demonstration.windows import cut_windows, window_records
-from training.pretraining.image_source import ARRAY_NAME, ImageArray
+from training.pretraining.image_source import ARRAY_NAME
+from training.report_synthesis import Attribute
 
 SEED, STUDIES, SIZE, WINDOW = 9, 2, (190, 114), (96, 64)
 
@@ -49,20 +50,90 @@ def test_interrupted_drawing_goes_on_to_the_same_images(prepared, tmp_path):
     assert read_truth(tmp_path) == read_truth(prepared)
 
 
-def test_window_keeps_its_lesion_and_its_label(prepared, tmp_path):
-    cut_windows(prepared, tmp_path, WINDOW, seed=1)
+@pytest.fixture(scope="module")
+def lessons(prepared):
+    return Lessons(LessonSettings(images=str(prepared), rows=WINDOW[0], columns=WINDOW[1]))
 
-    whole, cut = read_truth(prepared), read_truth(tmp_path)
-    assert any(item.lesions for item in whole)
-    assert [bool(item.lesions) for item in cut] == [bool(item.lesions) for item in whole]
-    labels = {
-        name: kept
-        for record in window_records(phantom_records(SEED, STUDIES), tmp_path)
-        for name, kept in record.labels.items()
-    }
-    for item in cut:
-        shown = {observation.attribute.value for observation in labels[item.name].observations}
-        assert shown == {lesion.attribute for lesion in item.lesions}
-    image = ImageArray(tmp_path)(json.loads((tmp_path / "images.json").read_text())[0])
-    assert image.shape == (1, *WINDOW)
-    assert 0.0 <= float(image.min()) < float(image.max()) <= 1.0
+
+def test_sample_is_the_same_for_the_same_epoch_and_place(lessons):
+    first, again, later = lessons[(0, 1)], lessons[(0, 1)], lessons[(1, 1)]
+
+    assert first.image.shape == (1, *WINDOW)
+    assert first.image.equal(again.image)
+    assert not first.image.equal(later.image)
+
+
+def test_image_with_a_lesion_comes_more_often_and_shows_it(prepared, lessons):
+    truth = read_truth(prepared)
+    bearing = {Attribute.MASS.value, Attribute.SUSPICIOUS_CALCIFICATION.value}
+    shown = [any(one.attribute in bearing for one in item.lesions) for item in truth]
+
+    samples = [lessons[(0, place)] for place in range(len(lessons))]
+
+    assert len(samples) == len(truth) + sum(shown)
+    with_lesion = sum(bool((sample.cells == PRESENT).any()) for sample in samples)
+    assert with_lesion == 2 * sum(shown) > 0
+
+
+def test_window_looks_as_bright_as_in_its_image(prepared):
+    whole = Lessons(LessonSettings(images=str(prepared), rows=SIZE[0], columns=SIZE[1]))
+    bright = Lessons(LessonSettings(images=str(prepared), rows=WINDOW[0], columns=WINDOW[1]))
+
+    assert float(whole[(0, 0)].image.max()) == 1.0
+    assert float(bright[(0, 0)].image.max()) <= 1.0
+    assert any(float(bright[(0, place)].image.max()) < 1.0 for place in range(len(bright)))
+
+
+def lesion(attribute, box):
+    return TrueLesion(attribute=attribute.value, size_mm=10.0, box=box)
+
+
+def test_cells_on_a_lesion_are_its_own_and_those_at_its_rim_nobodys():
+    mass = lesion(Attribute.MASS, (64.0, 64.0, 160.0, 160.0))
+
+    cells = cell_truth([mass], (8, 7), 32, 15.5)
+
+    assert not cells[1].any()
+    assert cells[0, 3, 3] == PRESENT  # its centre lies at 112.5
+    assert cells[0, 1, 3] == UNDECIDED  # 64 pixels above the centre, 16 above its upper edge
+    assert cells[0, 0, 3] == cells[0, 7, 6] == ABSENT
+
+
+def test_small_lesion_has_one_cell_and_one_outside_none():
+    small = lesion(Attribute.SUSPICIOUS_CALCIFICATION, (30.0, 62.0, 34.0, 66.0))
+    outside = lesion(Attribute.MASS, (-500.0, -500.0, -400.0, -400.0))
+    other = lesion(Attribute.ARCHITECTURAL_DISTORTION, (0.0, 0.0, 200.0, 200.0))
+
+    cells = cell_truth([small, outside, other], (4, 4), 32, 15.5)
+
+    assert (cells[1] == PRESENT).sum() == 1
+    assert not cells[0].any()
+
+
+def test_mirrored_boxes_stay_on_what_they_enclose(prepared):
+    size = {"rows": SIZE[0], "columns": SIZE[1]}
+    plain = Lessons(LessonSettings(images=str(prepared), is_flipped=False, **size))
+    mirrored = Lessons(LessonSettings(images=str(prepared), **size))
+    bearing = [place for place in range(len(plain)) if (plain[(0, place)].cells == PRESENT).any()]
+
+    for place in bearing:
+        before, after = plain[(0, place)], mirrored[(0, place)]
+        axes = [
+            [axis - 2 for axis in range(2) if turned >> axis & 1]
+            for turned in range(4)
+            if before.image.flip([axis - 2 for axis in range(2) if turned >> axis & 1]).equal(
+                after.image
+            )
+        ]
+        assert len(axes) == 1
+        brightness = _brightness(after.image, after.cells)
+        assert brightness == pytest.approx(_brightness(before.image, before.cells), abs=0.12)
+
+
+def _brightness(image, cells):
+    """Return the mean brightness around the cells of a lesion."""
+    place = (cells == PRESENT).any(dim=0)
+    grown = torch.nn.functional.interpolate(
+        place[None, None].float(), size=image.shape[-2:], mode="nearest"
+    )[0]
+    return float(image[grown > 0].mean())

