@@ -62,7 +62,7 @@ class Plan:
     processes: int = 2
     window_steps: int = 750
     image_steps: int = 450
-    epochs: int = 10
+    epochs: int = 6
     validation_studies: int = VALIDATION_STUDIES
     held_out_studies: int = HELD_OUT_STUDIES
     size: tuple[int, int] = SIZE
