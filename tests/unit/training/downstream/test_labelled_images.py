@@ -146,7 +146,7 @@ def test_own_table_without_a_split_is_for_calibration(tmp_path):
         (["file,patient_id,mass", "/etc/hostname,1,0"], "1 images are not under"),
         (["file,patient_id,mass", "a.png,1,yes"], "neither 0 nor 1"),
         (["file,patient_id,density", "a.png,1,E"], "line 2, density"),
-        (["file,patient_id,mass", "a.png,1,0", "a.png,1,0"], "is there twice"),
+        (["file,patient_id,mass", "a.png,1,0", "a.png,1,1"], "is there twice"),
         (["patient,score"], "neither VinDr-Mammo's"),
         ([VINDR, vindr_row("s", "gone")], "1 images are not under"),
         ([VINDR, vindr_row("s", "twice")], "are there several times"),
