@@ -182,7 +182,7 @@ def test_bundle_answers_as_the_head_did_at_training(which, own, small_bundle, tm
     assert (entry.source, entry.head, len(entry.prompts)) == (FindingSource.HEAD, "mass", 2)
     shown = [own.files[place] for place in head.division.test.images]
     scores = bundle_scores(tmp_path / "bundle", shown)["mass"]
-    # The engine folds BatchNorm into the convolutions: other roundings, within what scores may differ.
+    # The engine folds BatchNorm into the convolutions, and rounds otherwise.
     np.testing.assert_allclose(scores, head.test_scores[:, 0], rtol=0, atol=1e-4)
     engine = load_engine(tmp_path / "bundle")
     study = StudyRequest(
