@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -26,7 +27,7 @@ def copy_bundle(
     manifest: Manifest,
     tensors: Mapping[str, Tensor],
     *,
-    without: str | None = None,
+    without: tuple[str, ...] = (),
 ) -> Manifest:
     """Write a bundle with its own tensors, all in the precision they have, and further ones.
 
@@ -35,7 +36,7 @@ def copy_bundle(
     out : folder
         Must not exist, or be empty. It appears complete or not at all.
     manifest : of the new bundle
-    without : begin of names of tensors that are left behind
+    without : begins of names of tensors that are left behind
 
     Raises
     ------
@@ -47,22 +48,27 @@ def copy_bundle(
         check_weights(bundle / WEIGHTS_NAME, read_manifest(bundle))
         state = load_file(bundle / WEIGHTS_NAME)
         prompts = load_file(bundle / PROMPTS_NAME)
-    if without is not None:
-        state = {name: value for name, value in state.items() if not name.startswith(without)}
+    kept = {name: value for name, value in state.items() if not name.startswith(without)}
     tokenizer = bundle / TOKENIZER_FOLDER
-    out.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        folder = making / "bundle"
-        folder.mkdir()
-        written = write_bundle(
-            state | dict(tensors),
+    with making_bundle(out) as folder:
+        return write_bundle(
+            kept | dict(tensors),
             manifest,
             prompts,
             tokenizer if tokenizer.is_dir() else None,
             folder,
         )
+
+
+@contextmanager
+def making_bundle(out: Path) -> Iterator[Path]:
+    """Yield a folder that takes the place of `out` when all went well."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        folder = scratch / "bundle"
+        folder.mkdir()
+        yield folder
         folder.replace(out)
     finally:
-        shutil.rmtree(making, ignore_errors=True)
-    return written
+        shutil.rmtree(scratch, ignore_errors=True)

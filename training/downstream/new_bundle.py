@@ -1,20 +1,14 @@
 """A bundle made from another one: with a further head, or with calibrations and thresholds."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors.torch import load_file
-
-from mammoclip_core.bundle import check_weights, write_bundle
+from mammoclip_core.bundle import check_weights
 from mammoclip_core.bundle_tensors import declared, head_prefix
 from mammoclip_core.conversion import read_classifier
 from mammoclip_core.manifest import (
-    PROMPTS_NAME,
-    TOKENIZER_FOLDER,
     WEIGHTS_NAME,
     FindingEntry,
     Manifest,
@@ -23,6 +17,7 @@ from mammoclip_core.manifest import (
     require_empty,
     write_manifest,
 )
+from training.bundle_copy import copy_bundle, making_bundle
 
 
 def with_head(bundle: Path, name: str, file: Path, out: Path) -> Manifest:
@@ -70,21 +65,8 @@ def with_head(bundle: Path, name: str, file: Path, out: Path) -> Manifest:
         sources={**manifest.sources, f"head {name}": file_sha256(file)},
         version=f"{manifest.version}+{name}-{file_sha256(file)[:8]}",
     )
-    with declared(bundle):
-        check_weights(bundle / WEIGHTS_NAME, manifest)
-        state = load_file(bundle / WEIGHTS_NAME)
-        prompts = load_file(bundle / PROMPTS_NAME)
-        gone = tuple(head_prefix(item) for item in replaced)
-        state = {key: value for key, value in state.items() if not key.startswith(gone)}
-        tokenizer = bundle / TOKENIZER_FOLDER
-        with _making(out) as folder:
-            return write_bundle(
-                state | classifier.state,
-                changed,
-                prompts,
-                tokenizer if tokenizer.is_dir() else None,
-                folder,
-            )
+    gone = tuple(head_prefix(item) for item in replaced)
+    return copy_bundle(bundle, out, changed, classifier.state, without=gone)
 
 
 def with_findings(bundle: Path, entries: Mapping[str, FindingEntry], out: Path) -> Manifest:
@@ -104,21 +86,7 @@ def with_findings(bundle: Path, entries: Mapping[str, FindingEntry], out: Path) 
     )
     with declared(bundle):
         check_weights(bundle / WEIGHTS_NAME, manifest)
-        with _making(out) as folder:
+        with making_bundle(out) as folder:
             shutil.copytree(bundle, folder, dirs_exist_ok=True)
             write_manifest(changed, folder)
     return changed
-
-
-@contextmanager
-def _making(out: Path) -> Iterator[Path]:
-    """Yield a folder that takes the place of `out` when all went well."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        folder = scratch / "bundle"
-        folder.mkdir()
-        yield folder
-        folder.replace(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

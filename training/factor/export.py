@@ -49,5 +49,5 @@ def bundle_with_factor(
         out,
         replace(manifest, factor=entries, sources=sources),
         load_file(factor),
-        without=FACTOR_PREFIX,
+        without=(FACTOR_PREFIX,),
     )
