@@ -120,22 +120,37 @@ def detector_shapes(architecture: str, classes: int) -> Shapes:
     return shapes
 
 
+@contextmanager
+def weights_checked(bundle: Path, manifest: Manifest) -> Iterator[None]:
+    """Compute the weights' digest beside what is done with them; raises BundleError at its end.
+
+    Whatever else is wrong with them, the digest speaks first.
+    """
+    with declared(bundle):
+        checking = begun(partial(check_weights, bundle / WEIGHTS_NAME, manifest), name="digest")
+        try:
+            yield
+        finally:
+            checking.result()
+
+
 def read_image_side(bundle: Path, manifest: Manifest) -> Tensors:
     """Read all tensors but the text side's, floating-point ones in float32.
 
     Raises
     ------
     BundleError
-        A file is missing or altered, or its tensors are not those of the manifest's model.
+        A file is missing, or its tensors are not those of the manifest's model.
     """
     weights = bundle / WEIGHTS_NAME
-    with declared(bundle):
-        # The digest is computed beside the reading; whatever else is wrong, it speaks first.
-        intact = begun(partial(check_weights, weights, manifest), name="digest")
-        try:
-            return _read_image_side(weights, manifest)
-        finally:
-            intact.result()
+    expected = image_side_shapes(manifest)
+    with declared(bundle), safe_open(weights, framework="np") as tensors:
+        names = set(tensors.keys())
+        if manifest.text_encoder:
+            names = {name for name in names if not name.startswith(TEXT_PREFIXES)}
+        shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
+        check_tensors(expected, shapes, weights)
+        return {name: _full_precision(tensors.get_tensor(name)) for name in expected}
 
 
 def read_prompts(bundle: Path, manifest: Manifest) -> Tensors:
@@ -144,7 +159,7 @@ def read_prompts(bundle: Path, manifest: Manifest) -> Tensors:
     Raises
     ------
     BundleError
-        As `read_image_side` does.
+        A file is missing or altered, or the prompts are not those of the manifest's findings.
     """
     path = bundle / PROMPTS_NAME
     with declared(bundle):
@@ -234,17 +249,6 @@ def _check_sources(manifest: Manifest) -> None:
             raise BundleError(
                 f"finding {entry.name}: the bundle has no {entry.source} {entry.head}"
             )
-
-
-def _read_image_side(weights: Path, manifest: Manifest) -> Tensors:
-    expected = image_side_shapes(manifest)
-    with safe_open(weights, framework="np") as tensors:
-        names = set(tensors.keys())
-        if manifest.text_encoder:
-            names = {name for name in names if not name.startswith(TEXT_PREFIXES)}
-        shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
-        check_tensors(expected, shapes, weights)
-        return {name: _full_precision(tensors.get_tensor(name)) for name in expected}
 
 
 def _prefixed(prefix: str, shapes: Shapes) -> Shapes:

@@ -1,11 +1,13 @@
 """Which library computes a bundle: torch or OpenVINO, chosen by device and by what is installed."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mammoclip_core.ahead import begun
 from mammoclip_core.computing import ComputingOptions
 from mammoclip_core.devices import chosen_device, is_installed
 from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
@@ -88,7 +90,11 @@ def load_engine(
     from mammoclip_core.openvino_model import load_openvino, openvino_identity
 
     how = _openvino_options(options)
-    model, boxes = load_openvino(bundle, how)
+    loading = begun(partial(load_openvino, bundle, how), name="load")
+    # What reads images takes as long to import as the weights to read.
+    import mammoclip_core.requests  # noqa: F401
+
+    model, boxes = loading.result()
     return Engine(
         model,
         decode_threads=decode_threads,

@@ -1,5 +1,6 @@
 """The CPU engine: image encoders and detectors compiled by OpenVINO, without torch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from mammoclip_core.bundle_tensors import (
     head_prefix,
     read_image_side,
     read_prompts,
+    weights_checked,
 )
 from mammoclip_core.detector_pixels import INPUT_SIDE
 from mammoclip_core.efficientnet import DYNAMIC_PADDING, EfficientNet
@@ -56,10 +58,15 @@ class OpenVinoOptions:
 
 
 class OpenVinoNetwork:
-    """A graph that computes one image at a time, once it is compiled.
+    """A graph that computes one image at a time, once it is built and compiled.
 
-    It is compiled on a thread of its own, while whoever loads it reads images; the first who asks
+    Both happen on a thread of its own, while whoever loads it reads images; the first who asks
     for an answer waits for it.
+
+    Parameters
+    ----------
+    build : makes the graph
+    size : (rows, columns) of its input
 
     Raises
     ------
@@ -67,10 +74,12 @@ class OpenVinoNetwork:
         The precision is not known, or the processor does not have it.
     """
 
-    def __init__(self, graph: ov.Model, options: OpenVinoOptions) -> None:
+    def __init__(
+        self, build: Callable[[], ov.Model], size: tuple[int, int], options: OpenVinoOptions
+    ) -> None:
         _require_precision(options.precision)
-        self._size = tuple(graph.inputs[0].shape)
-        self._compiling = begun(partial(compiled, graph, options), name="compile")
+        self._size = (1, 3, *size)
+        self._compiling = begun(lambda: compiled(build(), options), name="compile")
 
     @property
     def compiled(self) -> ov.CompiledModel:
@@ -119,7 +128,8 @@ class OpenVinoEncoder:
     ) -> None:
         self.stride = network.stride
         self.first_centre = network.first_centre
-        self.network = OpenVinoNetwork(encoder_graph(network, tensors, prefix, size), options)
+        build = partial(encoder_graph, network, tensors, prefix, size)
+        self.network = OpenVinoNetwork(build, size, options)
 
     def feature_maps(self, images: Array) -> Array:
         """Compute the last feature maps, (B, C, H, W), of (B, 3, rows, columns) images."""
@@ -141,13 +151,15 @@ class OpenVinoBoxModel:
         self._anchors = anchors_of(*size)
         self._networks = {
             name: OpenVinoNetwork(
-                detector_graph(
+                partial(
+                    detector_graph,
                     EfficientNet(architecture, DYNAMIC_PADDING),
                     tensors,
                     detector_prefix(name),
                     size,
                     1,
                 ),
+                size,
                 options,
             )
             for name, architecture in detectors.items()
@@ -182,10 +194,12 @@ def load_openvino(
     """
     options = options or OpenVinoOptions()
     manifest = read_manifest(bundle)
-    tensors = read_image_side(bundle, manifest)
-    model = _model_of(manifest, tensors, read_prompts(bundle, manifest), options)
     detectors = {entry.name: entry.architecture for entry in manifest.detectors}
-    return model, OpenVinoBoxModel(detectors, tensors, options) if detectors else None
+    with weights_checked(bundle, manifest):
+        tensors = read_image_side(bundle, manifest)
+        model = _model_of(manifest, tensors, read_prompts(bundle, manifest), options)
+        boxes = OpenVinoBoxModel(detectors, tensors, options) if detectors else None
+    return model, boxes
 
 
 def compiled(graph: ov.Model, options: OpenVinoOptions) -> ov.CompiledModel:

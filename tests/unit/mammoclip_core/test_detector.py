@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +84,9 @@ def by_torch(found: DetectorFile, image: torch.Tensor) -> tuple[torch.Tensor, ..
 def by_openvino(found: DetectorFile, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
     network = EfficientNet(found.architecture, DYNAMIC_PADDING)
     tensors = {name: value.numpy() for name, value in found.state.items()}
-    graph = detector_graph(network, tensors, "", (512, 512), found.classes)
-    answer = OpenVinoNetwork(graph, OpenVinoOptions()).infer(image[0].numpy())
+    size = (512, 512)
+    build = partial(detector_graph, network, tensors, "", size, found.classes)
+    answer = OpenVinoNetwork(build, size, OpenVinoOptions()).infer(image[0].numpy())
     scores, deltas = (torch.from_numpy(part[0]) for part in answer)
     return scores, deltas
 
