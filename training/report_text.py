@@ -23,9 +23,9 @@ class Report:
     impression: tuple[str, ...] = ()
 
     @property
-    def sections(self) -> tuple[tuple[str, ...], ...]:
-        """The sections that say anything, findings first."""
-        return tuple(section for section in (self.findings, self.impression) if section)
+    def sections(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Both sections, findings first."""
+        return self.findings, self.impression
 
 
 def clean_report(*, findings: str = "", impression: str = "") -> Report:
@@ -57,11 +57,16 @@ def sentences_of(cell: str) -> tuple[str, ...]:
 
     Such tables are clean already: no sentence is dropped for its length.
     """
+    return tuple(sentence for part in parts_of(cell) for sentence in part)
+
+
+def parts_of(cell: str) -> tuple[tuple[str, ...], ...]:
+    """Read a text, or each text of a list, as its sentences; as `sentences_of` otherwise."""
     parts = [cell]
     if cell.lstrip().startswith("["):  # so does a dictated "[personalname] is 59 years old"
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             parts = ast.literal_eval(cell.strip())
-    return tuple(sentence for part in parts for sentence in clean_section(str(part), 1))
+    return tuple(clean_section(str(part), 1) for part in parts)
 
 
 def to_text(sentences: Sequence[str]) -> str:
@@ -74,26 +79,41 @@ def shuffled(sentences: Sequence[str], generator: np.random.Generator) -> tuple[
     return tuple(sentences[place] for place in generator.permutation(len(sentences)))
 
 
-def draw_texts(report: Report, generator: np.random.Generator) -> tuple[str, str]:
+def draw_texts(
+    report: Report, generator: np.random.Generator, augmented: Report | None = None
+) -> tuple[str, str]:
     """Draw the two texts of one sample, their sentences shuffled.
 
     Both sections in random order where the report has both, else the one section twice.
+
+    Parameters
+    ----------
+    augmented : the report in other words
+        A section that it has takes the place of the report's own every second time.
 
     Raises
     ------
     ValueError
         The report has no sentence.
     """
-    sections = report.sections
-    if not sections:
+    told = [place for place, section in enumerate(report.sections) if section]
+    if not told:
         raise ValueError("a report without a sentence has no text to draw")
+    drawn = generator.permutation(told).tolist() if len(told) > 1 else told * 2
     first, second = (
-        generator.permutation(len(sections)) if len(sections) > 1 else (0, 0)  # the same section
+        _in_either_words(
+            report.sections[place], augmented.sections[place] if augmented else (), generator
+        )
+        for place in drawn
     )
-    return (
-        to_text(shuffled(sections[first], generator)),
-        to_text(shuffled(sections[second], generator)),
-    )
+    return first, second
+
+
+def _in_either_words(
+    sentences: Sequence[str], augmented: Sequence[str], generator: np.random.Generator
+) -> str:
+    is_replaced = bool(augmented) and generator.random() >= 0.5
+    return to_text(shuffled(augmented if is_replaced else sentences, generator))
 
 
 def _tokens(sentence: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from training.errors import TableError
 from training.report_synthesis import Observation
-from training.report_text import Report, sentences_of
+from training.report_text import Report, parts_of, sentences_of
 from training.tables import IMAGE_TEXT, read_table
 
 
@@ -87,7 +87,6 @@ def split_by_fold(
 
 
 def _record_of(row: Mapping[str, Any]) -> BreastRecord:
-    augmented = sentences_of(row.get("text_augment", ""))
     return BreastRecord(
         patient_id=row["patient_id"],
         laterality=row["laterality"],
@@ -95,6 +94,16 @@ def _record_of(row: Mapping[str, Any]) -> BreastRecord:
         report=Report(
             findings=sentences_of(row["findings"]), impression=sentences_of(row["impressions"])
         ),
-        augmented=Report(findings=augmented) if augmented else None,
+        augmented=_augmented(row.get("text_augment", "")),
         fold=row.get("fold", 0),
     )
+
+
+def _augmented(cell: str) -> Report | None:
+    """Read a back-translation: two texts are those of findings and impression, others of both."""
+    parts = parts_of(cell)
+    if len(parts) != 2:
+        whole = tuple(sentence for part in parts for sentence in part)
+        parts = (whole, whole)
+    findings, impression = parts
+    return Report(findings=findings, impression=impression) if any(parts) else None

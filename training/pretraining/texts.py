@@ -5,7 +5,7 @@ import numpy as np
 from mammoclip_core.lexicon import DENSITY
 from training.pretraining.records import BreastRecord, ImageLabels
 from training.report_synthesis import Attribute, synthesize_report
-from training.report_text import Report, draw_texts, shuffled, to_text
+from training.report_text import draw_texts, shuffled, to_text
 
 
 def texts_of(
@@ -17,7 +17,7 @@ def texts_of(
 ) -> tuple[str, str]:
     """Draw two texts for two images of a breast.
 
-    From a report: two of its sections, each replaced by its back-translation every second time
+    From a report: two of its sections, each replaced by its own back-translation every second time
     where there is one. From labels: one report an image.
 
     Parameters
@@ -31,11 +31,7 @@ def texts_of(
     Mammo-CLIP (arXiv 2405.12255), section 2.1.
     """
     if record.report is not None:
-        first, second = draw_texts(record.report, generator)
-        return (
-            _replaced(first, record.augmented, generator),
-            _replaced(second, record.augmented, generator),
-        )
+        return draw_texts(record.report, generator, record.augmented)
     first, second = (
         _written(record.labels[name], record.laterality, generator, excerpt_share)
         for name in images
@@ -46,12 +42,6 @@ def texts_of(
 def density_sentence(density: str) -> str:
     """Say a density category, ``A`` to ``D``, in the words of BI-RADS."""
     return DENSITY.prompts["ABCD".index(density)]
-
-
-def _replaced(text: str, augmented: Report | None, generator: np.random.Generator) -> str:
-    if augmented is None or generator.random() < 0.5:
-        return text
-    return to_text(shuffled(augmented.findings, generator))
 
 
 def _written(

@@ -91,3 +91,30 @@ def test_equal_seeds_draw_equal_texts() -> None:
 def test_report_without_a_sentence_is_refused() -> None:
     with pytest.raises(ValueError, match="without a sentence"):
         draw_texts(Report(), generator())
+
+
+def test_section_is_replaced_by_its_own_words_every_second_time() -> None:
+    report = Report(findings=("there is a mass",), impression=("birads category four",))
+    other = Report(findings=("a mass is seen",), impression=("suspicious abnormality found",))
+
+    drawn = [draw_texts(report, generator(seed), other) for seed in range(200)]
+
+    pairs = {frozenset(texts) for texts in drawn}
+    assert pairs == {
+        frozenset((findings, impression))
+        for findings in (*report.findings, *other.findings)
+        for impression in (*report.impression, *other.impression)
+    }
+    replaced = sum(text in (*other.findings, *other.impression) for pair in drawn for text in pair)
+    assert 160 <= replaced <= 240  # of 400, four standard deviations to either side
+
+
+def test_section_without_other_words_keeps_its_own() -> None:
+    report = Report(findings=SENTENCES, impression=("birads category four",))
+    other = Report(impression=("suspicious abnormality found",))
+
+    texts = {text for seed in range(20) for text in draw_texts(report, generator(seed), other)}
+
+    assert all(sorted(text.split()) == sorted(" ".join(SENTENCES).split())
+               for text in texts - {*report.impression, *other.impression})  # fmt: skip
+    assert {*report.impression, *other.impression} <= texts
