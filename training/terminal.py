@@ -1,9 +1,12 @@
 """What every command says on the terminal: progress, and errors in one line."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import typer
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""Opens a bar of a title and a total; yields what moves it on by one."""
 
 
 def say(words: str) -> None:

@@ -1,7 +1,6 @@
 """``mammoclip-train prepare``: tables and DICOM files in, pictures and their tables out."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -30,13 +29,11 @@ from training.preparation.wanted import (
 )
 from training.splits import check_no_leak
 from training.tables import REPORTS, read_cells, read_table, recognised
+from training.terminal import Progress
 
 PICTURES_NAME: Final = "pictures.csv"
 ERRORS_NAME: Final = "errors.csv"
 _OWN_NAMES: Final = frozenset({PICTURES_NAME, ERRORS_NAME, SETTINGS_NAME, JOURNAL_NAME, PICTURES})
-
-Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-"""Opens a bar of a title and a total; yields what moves it on by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
