@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from training.back_translation.cli import back_translate
 from training.detection.cli import detect
 from training.downstream.cli import calibrate, finetune, probe
 from training.evaluation.cli import evaluate
@@ -129,7 +130,7 @@ def pretrain(context: typer.Context) -> None:
         run(context.args)
 
 
-for _command in (probe, finetune, calibrate, factor, detect, evaluate):
+for _command in (back_translate, probe, finetune, calibrate, factor, detect, evaluate):
     app.command()(_command)
 
 

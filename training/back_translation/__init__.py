@@ -1,0 +1,1 @@
+"""Back-translation: reports said again in other words, by way of another language."""
