@@ -84,8 +84,7 @@ def main(
     ways = list(GPU_WAYS if device != "cpu" else CPU_WAYS)
     if compiled and device == "cpu":
         ways += COMPILED_ON_CPU
-    if find_spec("openvino") is None:
-        ways = [way for way in ways if not way.startswith("openvino")]
+    ways = [way for way in ways if not way.startswith("openvino") or openvino_has(way)]
     rounds = 1 if quick else rounds
     preprocessing = preprocessing_of(rows, columns)
     paths = sorted(path for path in images.rglob("*") if path.is_file())
@@ -236,6 +235,15 @@ def scores(embeddings: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArr
     exponentials = np.exp((embeddings @ texts.T).astype(np.float64))
     shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return shares
+
+
+def openvino_has(way: str) -> bool:
+    """Tell whether OpenVINO is installed and this processor computes in a way's numbers."""
+    if find_spec("openvino") is None:
+        return False
+    from mammoclip_core.openvino_model import computes_in
+
+    return computes_in("bfloat16" if way.endswith("bfloat16") else "float32")
 
 
 def relative_error(mine: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:

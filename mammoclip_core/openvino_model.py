@@ -225,11 +225,17 @@ def compiled(graph: ov.Model, options: OpenVinoOptions) -> ov.CompiledModel:
     return result
 
 
+def computes_in(precision: str) -> bool:
+    """Tell whether this processor has arithmetic for one of `PRECISIONS`."""
+    known = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return _CAPABILITIES[precision] in known
+
+
 def _require_precision(precision: str) -> None:
     """Raise ComputingError where a precision is not known or not the processor's."""
     if precision not in PRECISIONS:
         raise ComputingError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
-    if _CAPABILITIES[precision] not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if not computes_in(precision):
         raise ComputingError(f"this processor does not compute in {precision}")
 
 
