@@ -58,7 +58,7 @@ class TorchComputer:
         self._dtype = _DTYPES[self.options.precision]
         self._compiled: dict[ImageEncoder, _FeatureMap] = {}
         if self.device.type == "cpu":
-            _keep_freed_memory()
+            keep_freed_memory()
         if self.options.threads:
             torch.set_num_threads(self.options.threads)
         if self.options.is_deterministic:
@@ -178,7 +178,7 @@ def _compiled(encoder: ImageEncoder, device: torch.device) -> _FeatureMap:
     return torch.compile(encoder.feature_map, dynamic=False, options={"freezing": True})
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep what it is given back, where glibc it is.
 
     It asks the system anew for every large tensor otherwise, which then clears each page: a sixth

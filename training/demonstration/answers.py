@@ -3,28 +3,44 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from mammoclip_core.attribution import class_activation
 from mammoclip_core.factor import FactorWeights, factor_name, factor_shapes, factor_weights
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.interpretation import calibrated
 from mammoclip_core.manifest import PROMPTS_NAME, WEIGHTS_NAME, Manifest
-from mammoclip_core.map_model import MapModel
+from mammoclip_core.map_model import MapModel, pooled
 from mammoclip_core.map_projection import MapProjection
 from training.bundle_encoder import read_image_encoder
 from training.demonstration.images import TrueImage
 from training.factor.feature_maps import FeatureMaps
-from training.factor.localisation import LocalisedImage, TrueBoxes, localise
+from training.factor.localisation import (
+    LocalisedImage,
+    TrueBoxes,
+    localise,
+    localise_activation,
+)
 from training.pretraining.label_loss import FINDINGS
 
 _BATCH: Final = 16
 _PROJECTION: Final = "image_projection."
+
+FACTOR: Final = "Mammo-FActOR"
+CLASS_ACTIVATION: Final = "class activation"
+
+
+class Way(NamedTuple):
+    """A method that looks for a finding."""
+
+    method: str
+    finding: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,7 +53,7 @@ class Answers:
     labels, scores : (N,) by finding
         Scores are as the manifest calibrates them.
     density, said_density : (N,), 0 to 3
-    localised : what Mammo-FActOR shows, by finding; empty of a bundle without it
+    localised : what class activation shows, and Mammo-FActOR where the bundle has it
     """
 
     patients: tuple[str, ...]
@@ -45,7 +61,7 @@ class Answers:
     scores: dict[str, NDArray[np.float64]]
     density: NDArray[np.int64]
     said_density: NDArray[np.int64]
-    localised: dict[str, list[LocalisedImage]]
+    localised: dict[Way, list[LocalisedImage]]
 
 
 class _Given:
@@ -67,43 +83,58 @@ def answers_of(bundle: Path, block_maps: FeatureMaps, truth: list[TrueImage]) ->
     truth : of the images, in their order
     """
     encoder, manifest = read_image_encoder(bundle)
-    tensors = load_file(bundle / WEIGHTS_NAME)
-    arrays = {name: value.float().numpy() for name, value in tensors.items()}
+    arrays = _arrays_of(bundle / WEIGHTS_NAME)
+    prompts = _arrays_of(bundle / PROMPTS_NAME)
+    projection = MapProjection(
+        manifest.projection,
+        {
+            name.removeprefix(_PROJECTION): value
+            for name, value in arrays.items()
+            if name.startswith(_PROJECTION)
+        },
+    )
     model = MapModel(
         replace(manifest, attribution=LocalisationMethod.NONE.value, factor=()),
         _Given(),
-        MapProjection(
-            manifest.projection,
-            {
-                name.removeprefix(_PROJECTION): value
-                for name, value in arrays.items()
-                if name.startswith(_PROJECTION)
-            },
-        ),
+        projection,
         float(arrays["logit_scale"]),
-        {name: value.float().numpy() for name, value in load_file(bundle / PROMPTS_NAME).items()},
+        prompts,
     )
-    weights = {entry.finding: _factor_of(arrays, entry.finding) for entry in manifest.factor}
-    scores: dict[str, list[float]] = {entry.name: [] for _, entry in FINDINGS}
-    tops = {entry.finding: entry.top_channels for entry in manifest.factor}
-    localised: dict[str, list[LocalisedImage]] = {name: [] for name in weights}
+    names = [entry.name for _, entry in FINDINGS]
+    scores: dict[str, list[float]] = {name: [] for name in names}
+    localised: dict[Way, list[LocalisedImage]] = {Way(CLASS_ACTIVATION, name): [] for name in names}
+    localised |= {Way(FACTOR, entry.finding): [] for entry in manifest.factor}
+    layout, size = encoder.layout, _size_of(manifest)
     said: list[int] = []
     for start, maps in _last_maps(encoder, block_maps):
+        features = pooled(maps)
         for place, prediction in enumerate(model.predict(maps)):
             item = truth[start + place]
             said.append(int(np.argmax(prediction.density_scores)))
-            for name, own in scores.items():
-                own.append(calibrated(prediction.scores[name], manifest.finding(name)))
-            for name, own_weights in weights.items():
-                localised[name].append(
+            for name in names:
+                negative, positive = prompts[name]
+                row = projection.channel_weights(features[place : place + 1], positive - negative)
+                score = calibrated(prediction.scores[name], manifest.finding(name))
+                scores[name].append(score)
+                localised[Way(CLASS_ACTIVATION, name)].append(
+                    localise_activation(
+                        class_activation(maps[place], row[0]),
+                        _boxes_of(item, name),
+                        score=score,
+                        encoder=layout,
+                        size=size,
+                    )
+                )
+            for entry in manifest.factor:
+                localised[Way(FACTOR, entry.finding)].append(
                     localise(
                         maps[place],
-                        own_weights,
-                        _boxes_of(item, name),
-                        encoder=encoder.layout,
-                        size=_size_of(manifest),
-                        score=scores[name][-1],
-                        top_channels=tops[name],
+                        _factor_of(arrays, entry.finding),
+                        _boxes_of(item, entry.finding),
+                        score=scores[entry.finding][-1],
+                        top_channels=entry.top_channels,
+                        encoder=layout,
+                        size=size,
                     )
                 )
     return Answers(
@@ -149,6 +180,10 @@ def _last_maps(
 def _factor_of(arrays: dict[str, NDArray[np.float32]], finding: str) -> FactorWeights:
     names = [factor_name(finding, name) for name in factor_shapes(1, 1)]
     return factor_weights({name: arrays[name] for name in names}, finding)
+
+
+def _arrays_of(file: Path) -> dict[str, NDArray[np.float32]]:
+    return {name: value.float().numpy() for name, value in load_file(file).items()}
 
 
 def _size_of(manifest: Manifest) -> tuple[int, int]:

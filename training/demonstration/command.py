@@ -15,9 +15,10 @@ import typer
 from mammoclip_core.image_encoder import ImageEncoder
 from training.bundle_encoder import read_image_encoder
 from training.demonstration.answers import answers_of
+from training.demonstration.blobs import blob_rows
 from training.demonstration.export import export_bundle, read_pretraining
-from training.demonstration.figures import figures_of
-from training.demonstration.finishing import finish_bundle, write_card
+from training.demonstration.figures import DATA, figures_of
+from training.demonstration.finishing import CARD_NAME, finish_bundle, maps_of, write_card
 from training.demonstration.first_weights import (
     ARCHITECTURE,
     lite_weights_file,
@@ -27,6 +28,7 @@ from training.demonstration.images import TRUTH_NAME, prepare_phantoms, read_tru
 from training.demonstration.lesson import DenseLesson, teach
 from training.demonstration.lesson_data import LessonSettings
 from training.demonstration.maps import write_block_maps
+from training.demonstration.pointing import keep_the_better
 from training.demonstration.vocabulary import write_trained_tokenizer
 from training.pretraining.command import FINISHED, pretrain
 
@@ -37,6 +39,7 @@ VALIDATION_STUDIES: Final = 150
 HELD_OUT_STUDIES: Final = 260
 
 ENCODER_NAME: Final = "encoder.pt"
+FINISHED_BUNDLE: Final = "demonstration_bundle"
 MULTI_VIEW: Final = "multi-view"
 SINGLE_VIEW: Final = "single-view"
 _SINGLE_VIEW_WEIGHTS: Final = (
@@ -95,9 +98,7 @@ def make_weights(plan: Plan) -> Path:
     encoder = _taught_encoder(plan)
     for seed in (TRAINING_SEED, VALIDATION_SEED):
         _say(f"maps of seed {seed}")
-        write_block_maps(
-            encoder, plan.images(seed), plan.maps(seed), is_exact=seed != TRAINING_SEED
-        )
+        write_block_maps(encoder, plan.images(seed), plan.maps(seed))
     for name, weights in ((MULTI_VIEW, ""), (SINGLE_VIEW, _SINGLE_VIEW_WEIGHTS)):
         _pretrain(plan, name, weights)
         _finish(plan, name)
@@ -206,11 +207,20 @@ def _finish(plan: Plan, name: str) -> None:
     )
 
 
+def _kept(plan: Plan) -> Path:
+    """Leave each finding the way of localising that points better on the validation seed."""
+    out, both = plan.folder / FINISHED_BUNDLE, _bundle(plan, MULTI_VIEW)
+    if not out.is_dir():
+        maps = plan.maps(VALIDATION_SEED)
+        answers = answers_of(both, maps_of(maps), read_truth(plan.images(VALIDATION_SEED)))
+        keep_the_better(both, answers, out)
+    return out
+
+
 def _judge(plan: Plan) -> Path:
     """Look at the held-out seed, and write the model card."""
-    bundle = _bundle(plan, MULTI_VIEW)
-    card = plan.folder / "model-card.md"
-    if card.is_file():
+    bundle = _kept(plan)
+    if (bundle / CARD_NAME).is_file():
         return bundle
     _draw(plan, HELD_OUT_SEED)
     _say("held-out images")
@@ -222,21 +232,21 @@ def _judge(plan: Plan) -> Path:
         torch.manual_seed(1)
         untaught = type(module)(module.network)
         export_bundle(untaught.eval(), random, name="random", trained_on="nothing")
-    maps = write_block_maps(_taught_encoder(plan), images, plan.maps(HELD_OUT_SEED), is_exact=True)
+    maps = write_block_maps(_taught_encoder(plan), images, plan.maps(HELD_OUT_SEED))
     plain_maps = write_block_maps(
-        read_image_encoder(random)[0], images, plan.folder / "maps-random", is_exact=True
+        read_image_encoder(random)[0], images, plan.folder / "maps-random"
     )
     figures = []
     for name, own, setting in (
-        (bundle, maps, "multi-view supervision"),
+        (_bundle(plan, MULTI_VIEW), maps, "multi-view supervision"),
         (_bundle(plan, SINGLE_VIEW), maps, "single views"),
         (random, plain_maps, "random weights"),
     ):
         figures += figures_of(answers_of(name, own, truth), setting)
+    figures += blob_rows(HELD_OUT_SEED, truth, data=DATA, processes=plan.processes)
     write_card(
-        card,
-        figures,
         bundle,
+        figures,
         {
             "command": "python -m training.demonstration.command",
             "learned from": f"{plan.studies} studies, seed {TRAINING_SEED}",
@@ -248,6 +258,7 @@ def _judge(plan: Plan) -> Path:
             "lesson on whole images": f"{plan.image_steps} batches of {plan.image_batch}",
             "pretraining": f"{plan.epochs} epochs",
         },
+        plan.folder,
     )
     return bundle
 

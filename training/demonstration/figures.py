@@ -24,7 +24,10 @@ trained on synthetic phantoms and has never seen a mammogram: what it says of on
 Its image encoder was first taught where the phantoms' lesions lie, cell by cell, from their boxes,
 which the paper's pretraining does not know. Then its blocks stood still, and its last convolution,
 both projections and the text encoder were pretrained on pairs of views and of written reports, with
-the paper's multi-view supervision beside the labels' own prompts. Mammo-FActOR saw no box.
+the paper's multi-view supervision beside the labels' own prompts. Mammo-FActOR saw no box, but the
+encoder that it reads had. Its channels, calibration and thresholds were chosen on the validation
+seed, and so was, for each finding, whether a node marks places by Mammo-FActOR or by class
+activation. The held-out seed was opened once, for the figures below.
 
 The model on single views differs in pretraining alone: an image stands beside its own report, never
 beside the other view or that view's report; its encoder's blocks, images and epochs are the same.
@@ -67,9 +70,9 @@ def figures_of(answers: Answers, setting: str) -> list[Figure]:
                 ),
             )
         )
-    for finding, found in answers.localised.items():
+    for (method, finding), found in answers.localised.items():
         figures += localisation_figures(
-            found, finding.replace("_", " "), data=DATA, method=f"Mammo-FActOR, {setting}"
+            found, finding.replace("_", " "), data=DATA, method=f"{method}, {setting}"
         )
     return figures
 

@@ -1,5 +1,6 @@
 """From a pretrained bundle to the finished one: Mammo-FActOR, calibration, thresholds, its card."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from training.demonstration.answers import answers_of, labels_of, last_maps
 from training.demonstration.figures import model_card
 from training.demonstration.images import TrueImage
 from training.demonstration.maps import MirroredMaps
+from training.demonstration.pointing import with_best_channels
 from training.downstream.calibration import Wish, calibrate_finding
 from training.downstream.new_bundle import with_findings
 from training.evaluation.report import EvaluationReport, Figure
@@ -35,10 +37,8 @@ FACTOR_SETTINGS: Final = FactorSettings(
 )
 """Not the paper's: beside calcifications alone, what tells masses from nothing is not learned."""
 
-TOP_CHANNELS: Final = 100
-"""Of 3, 10, 30 and 100 the one that points best at the masses of the validation seed."""
-
-SPECIFICITY: Final = 0.95
+CARD_NAME: Final = "model-card.md"
+SPECIFICITY: Final = 0.98
 _CHUNK: Final = 16
 
 MapsAndTruth = tuple[Path, list[TrueImage]]
@@ -47,7 +47,7 @@ MapsAndTruth = tuple[Path, list[TrueImage]]
 
 def finish_bundle(
     plain: Path,
-    out: Path,
+    both: Path,
     *,
     training: MapsAndTruth,
     validation: MapsAndTruth,
@@ -59,16 +59,19 @@ def finish_bundle(
     Parameters
     ----------
     training : what Mammo-FActOR learns from, without boxes
-    validation : what calibration and thresholds are fitted on
+    validation : what its channels, calibration and thresholds are chosen on
     validation_name : of the validation images, in words
     """
+    maps, truth = maps_of(validation[0]), validation[1]
+    file = plain.with_name("factor.safetensors")
+    if not file.is_file():
+        write_factor(_factor_tensors(plain, training, settings), file)
     middle = plain.with_name("bundle-with-factor")
-    if not middle.is_dir():
-        file = plain.with_name("factor.safetensors")
-        if not file.is_file():
-            write_factor(_factor_tensors(plain, training, settings), file)
-        bundle_with_factor(plain, file, middle, top_channels=TOP_CHANNELS)
-    answers = answers_of(middle, _maps_of(validation[0]), validation[1])
+    shutil.rmtree(middle, ignore_errors=True)
+    bundle_with_factor(plain, file, middle)
+    tried = with_best_channels(middle, maps, truth)
+    both.with_name(f"{both.name}-channels.json").write_text(json.dumps(tried), encoding="utf-8")
+    answers = answers_of(middle, maps, truth)
     manifest = read_manifest(middle)
     entries = {
         name: calibrate_finding(
@@ -80,24 +83,32 @@ def finish_bundle(
         )[0]
         for name, scores in answers.scores.items()
     }
-    making = out.with_name(f".{out.name}.part")
+    making = both.with_name(f".{both.name}.part")
     shutil.rmtree(making, ignore_errors=True)
     changed = with_findings(middle, entries, making)
     write_manifest(replace(changed, version=manifest.version), making)
-    making.replace(out)
+    making.replace(both)
 
 
-def write_card(path: Path, figures: Sequence[Figure], bundle: Path, facts: dict[str, str]) -> None:
-    """Write the figures as a report beside the card, and the card last."""
+def write_card(
+    bundle: Path, figures: Sequence[Figure], facts: dict[str, str], report: Path
+) -> None:
+    """Write the figures as a report into a folder, and the card into the bundle last."""
     manifest = read_manifest(bundle)
+    ways = {
+        entry.finding: f"Mammo-FActOR, {entry.top_channels} channels" for entry in manifest.factor
+    }
     facts = {
         "bundle": f"{manifest.name} {manifest.version}",
         "weights (SHA-256)": manifest.weights_sha256,
         "trained on": manifest.trained_on,
+        "places found by": "; ".join(
+            f"{entry.name}: {ways.get(entry.name, 'class activation')}" for _, entry in FINDINGS
+        ),
         **facts,
     }
-    EvaluationReport(made_with=facts, figures=figures).write(path.parent)
-    path.write_text(model_card(figures, facts), encoding="utf-8")
+    EvaluationReport(made_with=facts, figures=figures).write(report)
+    (bundle / CARD_NAME).write_text(model_card(figures, facts), encoding="utf-8")
 
 
 def _factor_tensors(
@@ -108,7 +119,7 @@ def _factor_tensors(
     names = [entry.name for _, entry in FINDINGS]
     labels = np.stack([labels_of(truth, name) for name in names], axis=1).astype(np.int64)
     shown = np.arange(min(len(truth), FACTOR_IMAGES))
-    maps = _last_maps(encoder, _maps_of(folder), shown)
+    maps = _last_maps(encoder, maps_of(folder), shown)
     model = load_text_model(plain)
     patients = np.array([truth[place].patient_id for place in shown])
     last = np.unique(patients)[-len(np.unique(patients)) // 5 :]
@@ -136,6 +147,7 @@ def _last_maps(
     return np.concatenate(parts)[:, None]
 
 
-def _maps_of(folder: Path) -> FeatureMaps:
+def maps_of(folder: Path) -> FeatureMaps:
+    """Open the maps of a folder, (N, 1, c, H, W), from disk."""
     maps: FeatureMaps = np.load(folder / ARRAY_NAME, mmap_mode="r")
     return maps

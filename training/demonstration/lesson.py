@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from mammoclip_core.findings import DENSITY_CATEGORIES
 from mammoclip_core.image_encoder import ImageEncoder, pooled
 from mammoclip_core.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
+from mammoclip_core.torch_computing import keep_freed_memory
 from training.demonstration.cells import PRESENT, UNDECIDED
 from training.demonstration.lesson_data import Lesson, Lessons, LessonSettings, joined
 from training.pretraining.batches import ResumableBatches
@@ -137,7 +138,6 @@ def teach(
     *,
     steps: int,
     batch_size: int,
-    precision: Any = "bf16-mixed",
 ) -> None:
     """Run a lesson; takes up what a killed run left in `out`, and its result if it was finished."""
     checkpoints = out / "checkpoints"
@@ -146,10 +146,10 @@ def teach(
         module.load_state_dict(torch.load(finished, weights_only=True)["state_dict"])
         return
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    keep_freed_memory()
     lessons = Lessons(settings)
     trainer = lightning.Trainer(
         accelerator="cpu",
-        precision=precision,
         max_steps=steps,
         logger=CSVLogger(out, name="", version="log"),
         callbacks=[Checkpoints(str(checkpoints), minutes=3.0)],

@@ -24,18 +24,11 @@ _BATCH_SIZE: Final = 8
 
 
 class Blocks(nn.Module):
-    """An image encoder without its last convolution, where a whole one is expected.
+    """An image encoder without its last convolution, where a whole one is expected."""
 
-    Parameters
-    ----------
-    is_exact : bool
-        Computes in float32 and not in bfloat16: what is measured is what a node computes.
-    """
-
-    def __init__(self, encoder: ImageEncoder, *, is_exact: bool) -> None:
+    def __init__(self, encoder: ImageEncoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.is_exact = is_exact
         self.size = encoder.block_channels
 
     def map_size(self, rows: int, columns: int) -> tuple[int, int]:
@@ -45,13 +38,10 @@ class Blocks(nn.Module):
     def feature_map(self, images: Tensor) -> Tensor:
         """Compute what lies behind the last block, (B, c, H, W)."""
         inputs = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=not self.is_exact):
-            return self.encoder.block_map(inputs).float()
+        return self.encoder.block_map(inputs)
 
 
-def write_block_maps(
-    encoder: ImageEncoder, images: Path, out: Path, *, is_exact: bool = False
-) -> FeatureMaps:
+def write_block_maps(encoder: ImageEncoder, images: Path, out: Path) -> FeatureMaps:
     """Compute the maps of a folder that `prepare_phantoms` made; takes up what a killed run left.
 
     Returns
@@ -72,7 +62,7 @@ def write_block_maps(
     encoder.eval().to(memory_format=torch.channels_last)
     maps = cache_feature_maps(
         out,
-        Blocks(encoder, is_exact=is_exact),  # type: ignore[arg-type]
+        Blocks(encoder),  # type: ignore[arg-type]
         names,
         source,
         preprocessing,

@@ -1,4 +1,4 @@
-"""How well Mammo-FActOR's heatmaps meet the true boxes, which training never saw."""
+"""How well heatmaps, Mammo-FActOR's first of all, meet true boxes that training never saw."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ class LocalisedImage:
     Attributes
     ----------
     similarity : how much the image shows the finding, the cosine divided by the temperature
+        Not a number where another method than Mammo-FActOR looked.
     regions : boxes of the node's regions
     above_quantile : boxes of the regions above `QUANTILE`
     point : (x, y) that the highest cell of the heatmap looks at
@@ -96,10 +97,28 @@ def localise(
     values = np.asarray(feature_map, np.float32)
     similarities = channel_similarities(values, weights)
     similarity = image_similarity(similarities)
-    activation = factor_activation(values, similarities, top_channels)
+    return localise_activation(
+        factor_activation(values, similarities, top_channels),
+        truth,
+        encoder=encoder,
+        size=size,
+        score=0.5 * (1.0 + np.tanh(0.5 * similarity)) if score is None else score,
+        similarity=similarity,
+    )
+
+
+def localise_activation(
+    activation: NDArray[np.float32],
+    truth: TrueBoxes,
+    *,
+    encoder: EfficientNet,
+    size: tuple[int, int],
+    score: float,
+    similarity: float = float("nan"),
+) -> LocalisedImage:
+    """Find regions in a map of any method, (H, W), on the cells of the encoder's feature map."""
     heatmap = relative(on_input_grid(activation, encoder.stride, encoder.first_centre, size))
     enlarged = cv2.resize(heatmap, size[::-1], interpolation=cv2.INTER_LINEAR)
-    whole = 0.5 * (1.0 + np.tanh(0.5 * similarity)) if score is None else score
     quantile = max(float(np.quantile(enlarged, QUANTILE)), 1e-6)
 
     def found(threshold: float) -> Detections:
@@ -107,7 +126,7 @@ def localise(
         regions = regions_of(heatmap, extent, size, threshold=threshold, min_area_pixels=1)
         return Detections(
             boxes=np.array([region.box for region in regions], np.float64).reshape(-1, 4),
-            scores=np.array([whole * region.activation for region in regions], np.float64),
+            scores=np.array([score * region.activation for region in regions], np.float64),
             truth=truth.boxes,
         )
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mammoclip_core.errors import MissingLibraryError
+from mammoclip_core.torch_computing import keep_freed_memory
 from training.pretraining.data import PretrainingData
 from training.pretraining.module import Pretraining
 from training.pretraining.saving import Checkpoints, PublishedCheckpoints
@@ -38,6 +39,7 @@ def pretrain(arguments: Sequence[str]) -> None:
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "mammoclip-train pretrain"},
         )
+    keep_freed_memory()
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli))
     cli.trainer.save_checkpoint(Path(cli.config["out"]) / "checkpoints" / FINISHED)
 

@@ -98,7 +98,7 @@ def test_file_of_another_network_is_refused(tmp_path):
 def test_kept_maps_are_what_the_encoder_computes(images, tmp_path):
     encoder = fresh().encoder.eval()
 
-    write_block_maps(encoder, images, tmp_path, is_exact=True)
+    write_block_maps(encoder, images, tmp_path)
 
     name = "S9N000000-LCC"
     kept = image_source(tmp_path, SIZE)(name)

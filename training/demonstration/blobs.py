@@ -1,0 +1,64 @@
+"""What a blob detector without learning makes of the held-out phantoms, at full resolution."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.baselines import SIGMAS_MM, best_scale_auc, blob_scores
+from training.demonstration.answers import labels_of
+from training.demonstration.images import TrueImage
+from training.evaluation.intervals import bootstrap
+from training.evaluation.measures import auroc
+from training.evaluation.report import Figure
+from training.phantoms.patient import draw_patient
+from training.phantoms.view import VIEW_POSITIONS, draw_view
+from training.pretraining.label_loss import FINDINGS
+
+SETTING: Final = "blob detector without learning"
+
+
+def blob_rows(seed: int, truth: list[TrueImage], *, data: str, processes: int = 1) -> list[Figure]:
+    """Judge the strongest blob of the scale that does best on these very images.
+
+    Parameters
+    ----------
+    seed : that the images were drawn with, from the first patient on
+    truth : of all images, four a study
+    """
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        studies = pool.map(partial(_scores_of_study, seed), range(len(truth) // 4))
+        scores = np.concatenate(list(studies))
+    figures = []
+    for _, entry in FINDINGS:
+        labels = labels_of(truth, entry.name)
+        if labels.all() or not labels.any():
+            continue
+        _, sigma_mm = best_scale_auc(scores, labels)
+        said = np.nan_to_num(scores[:, SIGMAS_MM.index(sigma_mm)], neginf=-1e9)
+        figures.append(
+            Figure(
+                task=f"{data} {entry.name.replace('_', ' ')} zero-shot",
+                setting=SETTING,
+                measure="AUROC",
+                honest=bootstrap(auroc, labels, said, groups=[one.patient_id for one in truth]),
+                remark=f"Laplacian of a Gaussian of {sigma_mm:g} mm, 1520 x 912 pixels",
+            )
+        )
+    return figures
+
+
+def _scores_of_study(seed: int, number: int) -> NDArray[np.float64]:
+    cv2.setNumThreads(1)
+    patient = draw_patient(seed, number)
+    scores = []
+    for breast in patient.breasts:
+        for view_position in VIEW_POSITIONS:
+            view = draw_view(patient, breast, view_position)
+            picture = (view.pixels / max(int(view.pixels.max()), 1) * 255).astype(np.uint8)
+            scores.append(blob_scores(picture, view.spacing_mm[0]))
+    return np.stack(scores)

@@ -1,0 +1,93 @@
+"""How the demonstration finds places: by what points best at lesions of the validation seed."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from mammoclip_core.factor import factor_name
+from mammoclip_core.manifest import Manifest, read_manifest, write_manifest
+from training.bundle_copy import copy_bundle
+from training.demonstration.answers import CLASS_ACTIVATION, FACTOR, Answers, Way, answers_of
+from training.demonstration.images import TrueImage
+from training.factor.feature_maps import FeatureMaps
+from training.factor.localisation import LARGE_MM, LocalisedImage
+
+TOP_CHANNELS: Final = (3, 10, 30, 100, 200, 300, 450, 640)
+"""Numbers of channels that are tried; the paper's is the first."""
+
+MARGIN: Final = 0.05
+"""Mammo-FActOR, which needs no prompts, is kept where it points at most so much worse."""
+
+
+def pointing_share(images: list[LocalisedImage], least_mm: float = LARGE_MM) -> float:
+    """Return how often the highest cell lies in a lesion of some size, of images with one."""
+    hits = [
+        bool(image.points_inside[image.sizes_mm >= least_mm].any())
+        for image in images
+        if (image.sizes_mm >= least_mm).any()
+    ]
+    return sum(hits) / max(len(hits), 1)
+
+
+def with_best_channels(
+    bundle: Path, maps: FeatureMaps, truth: list[TrueImage]
+) -> dict[int, dict[str, float]]:
+    """Set the number of channels that points best, finding by finding, in a bundle's manifest.
+
+    Returns
+    -------
+    dict
+        The share that each number points rightly at, by finding.
+    """
+    manifest = read_manifest(bundle)
+    large = [
+        place
+        for place, item in enumerate(truth)
+        if any(lesion.size_mm >= LARGE_MM for lesion in item.lesions)
+    ]
+    shown, true = maps[large], [truth[place] for place in large]
+    tried: dict[int, dict[str, float]] = {}
+    for count in TOP_CHANNELS:
+        entries = tuple(replace(entry, top_channels=count) for entry in manifest.factor)
+        write_manifest(replace(manifest, factor=entries), bundle)
+        tried[count] = shares_of(answers_of(bundle, shown, true), FACTOR)
+    best = {
+        entry.finding: max(TOP_CHANNELS, key=lambda count: tried[count][entry.finding])
+        for entry in manifest.factor
+    }
+    chosen = tuple(replace(entry, top_channels=best[entry.finding]) for entry in manifest.factor)
+    write_manifest(replace(manifest, factor=chosen), bundle)
+    return tried
+
+
+def shares_of(answers: Answers, method: str) -> dict[str, float]:
+    """Return how often a method points rightly, by finding."""
+    return {
+        way.finding: pointing_share(images)
+        for way, images in answers.localised.items()
+        if way.method == method
+    }
+
+
+def keep_the_better(bundle: Path, answers: Answers, out: Path) -> Manifest:
+    """Write a bundle without the Mammo-FActOR weights that class activation points better than.
+
+    Parameters
+    ----------
+    answers : of the bundle, on images of the validation seed
+    """
+    manifest = read_manifest(bundle)
+    left = [
+        entry.finding
+        for entry in manifest.factor
+        if pointing_share(answers.localised[Way(FACTOR, entry.finding)])
+        < pointing_share(answers.localised[Way(CLASS_ACTIVATION, entry.finding)]) - MARGIN
+    ]
+    kept = tuple(entry for entry in manifest.factor if entry.finding not in left)
+    return copy_bundle(
+        bundle,
+        out,
+        replace(manifest, factor=kept),
+        {},
+        without=tuple(factor_name(finding, "") for finding in left),
+    )
