@@ -32,7 +32,7 @@ def main(
     """
     conditions = {
         **machine(),
-        "bundle": "demonstration (EfficientNet-B0, 380 x 228)",
+        "bundle": "demonstration (EfficientNet-B0, 760 x 456)",
         "grace": "1 s, contained in every figure",
         "archive": "Orthanc" if orthanc_program() else "pynetdicom's qrscp",
     }

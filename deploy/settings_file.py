@@ -9,7 +9,7 @@ from deploy.archive import AE_TITLE, HOST
 from dicom_node.settings import default_settings_text
 
 DEMONSTRATION_TERMS: Final = "Apache-2.0 demonstration use"
-"""The words that accept the demonstration bundle: random weights, whose outputs mean nothing."""
+"""The words that accept the demonstration bundle, which learned from synthetic phantoms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,15 +104,15 @@ def fetch(
 def demonstration(
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to make; it must not exist or be empty. Default: the cache."),
+        typer.Option(help="Folder for a copy; it must not exist or be empty."),
     ] = None,
 ) -> None:
-    """Make the demonstration bundle (random weights, to try the system with); print its folder.
+    """Print the folder of the demonstration bundle (trained on phantoms), or of a copy of it.
 
     Example: mammoclip-predict demonstration-bundle --out bundles/demonstration
     """
     with one_line_errors():
-        from mammoclip_core.demonstration import demonstration_bundle, make_demonstration_bundle
+        from mammoclip_core.demonstration import copy_demonstration_bundle, demonstration_bundle
         from mammoclip_core.manifest import read_manifest, require_empty
 
         if out is None:
@@ -120,7 +120,7 @@ def demonstration(
         else:
             require_empty(out)
             out.mkdir(parents=True, exist_ok=True)
-            make_demonstration_bundle(out)
+            copy_demonstration_bundle(out)
         warn(read_manifest(out))
         typer.echo(out)
 

@@ -29,7 +29,8 @@ from deploy.demo.mammograms import StudyToSend, find_studies
 from deploy.demo.outcome import Outcome, outcome_of, shortcomings
 from deploy.demo.system import RunningSystem, running_system
 from deploy.demo.workplace import workplace
-from mammoclip_core.demonstration import WARNING
+from mammoclip_core.demonstration import demonstration_bundle
+from mammoclip_core.manifest import read_manifest
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _SAMPLES: Final = Path(__file__).parent / "studies"
@@ -88,7 +89,7 @@ def demonstrate(
     archive = "Orthanc" if orthanc_program() else "pynetdicom's qrscp"
     _say(console, f"Starting broker, archive ({archive}), node and worker on loopback ...")
     with running_system(folder) as system:
-        console.print(warning_panel(WARNING))
+        console.print(warning_panel(_warning()))
         taken, problems = _send(console, system, studies)
         _await_results(console, system, taken)
         for line in system.ledger.strays():
@@ -153,7 +154,7 @@ def _outcome(system: RunningSystem, study: StudyToSend) -> Outcome:
 def _show(console: Console, outcomes: list[Outcome], folder: Path) -> list[str]:
     """Print what came back and write the pictures; returns what is wrong with it."""
     console.print(objects_table(outcomes))
-    console.print(findings_table(outcomes, WARNING))
+    console.print(findings_table(outcomes, _warning()))
     for outcome in outcomes:
         for reason in outcome.not_analysed:
             _say(console, f"Not analysed in {outcome.label}: {reason}")
@@ -162,6 +163,11 @@ def _show(console: Console, outcomes: list[Outcome], folder: Path) -> list[str]:
         for path in write_pictures(outcome, folder / outcome.label):
             _say(console, f"  {path}")
     return [f"{outcome.label}: {line}" for outcome in outcomes for line in shortcomings(outcome)]
+
+
+def _warning() -> str:
+    """Return what the bundle says against itself."""
+    return read_manifest(demonstration_bundle()).warning
 
 
 def _say(console: Console, text: str) -> None:

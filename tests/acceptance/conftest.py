@@ -1,4 +1,4 @@
-"""What these tests share: the demonstration bundle."""
+"""What these tests share: a bundle of random weights."""
 
 from bundles import bundle
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from drawn_weights import write_tokenizer
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from mammoclip_core.drawn_weights import write_tokenizer
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.projection import build_projection

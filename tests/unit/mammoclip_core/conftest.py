@@ -1,4 +1,4 @@
-"""Fixtures of the core's tests: test data, the demonstration bundle, files to read."""
+"""Fixtures of the core's tests: test data, a bundle of random weights, files to read."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from core_factory import WriteInstance, mammogram, save
 from numpy.typing import NDArray
-
-from mammoclip_core.demonstration import make_demonstration_bundle
+from random_bundle import make_random_bundle
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +23,9 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demonstration")
-    make_demonstration_bundle(folder)
+def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("random")
+    make_random_bundle(folder)
     return folder
 
 

@@ -20,8 +20,8 @@ SIZE = (380, 228)
 
 
 @pytest.fixture
-def bundle(demonstration: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(demonstration, tmp_path / "bundle"))
+def bundle(random_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(random_bundle, tmp_path / "bundle"))
 
 
 def batch(count: int = 2) -> NDArray[np.float32]:

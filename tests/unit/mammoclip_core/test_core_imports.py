@@ -59,20 +59,20 @@ def test_help_loads_nothing_that_takes_a_second(command: list[str]) -> None:
 
 
 def test_image_is_answered_without_transformers(
-    demonstration: Path, write_instance: WriteInstance
+    random_bundle: Path, write_instance: WriteInstance
 ) -> None:
     path = str(write_instance(breast()))
 
-    modules = modules_after_command("image", path, "--bundle", str(demonstration), "--json")
+    modules = modules_after_command("image", path, "--bundle", str(random_bundle), "--json")
 
     assert "pydicom" in modules
     assert not {"transformers", "tokenizers"} & modules
 
 
-def test_prediction_from_stored_prompts_needs_no_transformers(demonstration: Path) -> None:
+def test_prediction_from_stored_prompts_needs_no_transformers(random_bundle: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mammoclip_core.bundle import load_model; "
-        f"load_model(Path({str(demonstration)!r})); print(*sys.modules)"
+        f"load_model(Path({str(random_bundle)!r})); print(*sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
 

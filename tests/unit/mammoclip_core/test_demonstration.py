@@ -1,81 +1,74 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
-from mammoclip_core.bundle import load_engine
-from mammoclip_core.demonstration import (
-    WARNING,
-    demonstration_bundle,
-    make_demonstration_bundle,
-)
-from mammoclip_core.findings import ImageFindings
-from mammoclip_core.manifest import read_manifest
-from mammoclip_core.requests import request_from
+from mammoclip_core.api import embed_texts
+from mammoclip_core.cli import app
+from mammoclip_core.demonstration import copy_demonstration_bundle, demonstration_bundle
+from mammoclip_core.manifest import PROMPTS_NAME, read_manifest
 
-MAKE = (
-    "from mammoclip_core.demonstration import demonstration_bundle; print(demonstration_bundle())"
-)
+CARD = "model-card.md"
+MEGABYTE = 1e6
 
 
-def test_two_runs_give_the_same_weights(demonstration: Path, tmp_path: Path) -> None:
-    manifest = make_demonstration_bundle(tmp_path)
+def test_bundle_says_what_it_learned_from() -> None:
+    manifest = read_manifest(demonstration_bundle())
 
-    assert manifest.weights_sha256 == read_manifest(demonstration).weights_sha256
-
-
-def test_manifest_says_that_nothing_was_trained(demonstration: Path) -> None:
-    manifest = read_manifest(demonstration)
-
-    assert manifest.warning == WARNING
-    assert manifest.version.endswith("untrained")
+    assert manifest.trained_on == "synthetic phantoms"
+    assert manifest.warning == "trained on synthetic phantoms, never on a mammogram"
     assert manifest.acceptance == "Apache-2.0 demonstration use"
 
 
-def test_prompts_have_unit_length(demonstration: Path) -> None:
-    for embeddings in load_file(demonstration / "prompts.safetensors").values():
-        assert embeddings.norm(dim=1).tolist() == pytest.approx([1.0] * len(embeddings), abs=1e-4)
+def test_bundle_is_small() -> None:
+    sizes = [file.stat().st_size for file in demonstration_bundle().rglob("*")]
+
+    assert sum(sizes) <= 30 * MEGABYTE
 
 
-def test_bundle_is_made_once_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_card_is_of_these_weights() -> None:
+    card = (demonstration_bundle() / CARD).read_text(encoding="utf-8")
 
-    folder = demonstration_bundle()
-
-    written_at = (folder / "bundle.json").stat().st_mtime_ns
-    assert folder.parent == tmp_path / "mammoclip"
-    assert demonstration_bundle() == folder
-    assert (folder / "bundle.json").stat().st_mtime_ns == written_at
+    assert read_manifest(demonstration_bundle()).weights_sha256 in card
 
 
-def test_two_processes_may_make_it_at_the_same_time(tmp_path: Path) -> None:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", MAKE]
+def test_prompts_are_what_its_text_encoder_says() -> None:
+    manifest = read_manifest(demonstration_bundle())
+    stored = load_file(demonstration_bundle() / PROMPTS_NAME)
 
-    makers = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    folders = {maker.communicate()[0].strip() for maker in makers}
-
-    assert [maker.returncode for maker in makers] == [0, 0]
-    (folder,) = folders
-    assert [item.name for item in (tmp_path / "mammoclip").iterdir()] == [Path(folder).name]
+    for finding in manifest.findings:
+        computed = embed_texts(demonstration_bundle(), list(finding.prompts))
+        np.testing.assert_allclose(stored[finding.name], computed, atol=1e-3)
 
 
-@pytest.mark.parametrize("study", ["four_views", "full_field", "open/malignant_four_views"])
-def test_some_real_images_have_findings_and_some_have_none(
-    demonstration: Path, test_data: Path, study: str
-) -> None:
-    request = request_from([test_data / study])
+def test_copy_is_a_bundle(tmp_path: Path) -> None:
+    copy_demonstration_bundle(tmp_path)
 
-    findings = load_engine(demonstration).analyze(request).findings
-
-    assert {has_regions(image) for image in findings.images} == {True, False}
+    assert read_manifest(tmp_path) == read_manifest(demonstration_bundle())
+    assert (tmp_path / CARD).is_file()
 
 
-def has_regions(image: ImageFindings) -> bool:
-    return any(finding.regions for finding in image.findings)
+def test_command_prints_where_it_is() -> None:
+    done = CliRunner().invoke(app, ["demonstration-bundle"])
+
+    assert done.stdout.strip() == str(demonstration_bundle())
+    assert "trained on synthetic phantoms" in done.stderr
+
+
+def test_command_copies_it(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["demonstration-bundle", "--out", str(tmp_path / "mine")])
+
+    assert done.stdout.strip() == str(tmp_path / "mine")
+    assert read_manifest(tmp_path / "mine").name == "demonstration"
+
+
+@pytest.mark.parametrize("image", ["LCC", "RMLO"])
+def test_film_is_answered_with_the_warning(image: str) -> None:
+    film = Path(__file__).parents[3] / "deploy" / "demo" / "studies" / "film" / f"{image}.dcm"
+
+    done = CliRunner().invoke(app, ["image", str(film)])
+
+    assert done.exit_code == 0
+    assert "never on a mammogram" in done.stdout

@@ -248,17 +248,17 @@ def test_full_bundle_gives_the_same_findings(
     assert exact.settings_sha256 != mine.settings_sha256
 
 
-def test_demonstration_bundle_gives_the_same_findings(demonstration: Path, test_data: Path) -> None:
-    exact, mine = documents_of(demonstration, [test_data / "four_views"])
+def test_demonstration_bundle_gives_the_same_findings(random_bundle: Path, test_data: Path) -> None:
+    exact, mine = documents_of(random_bundle, [test_data / "four_views"])
 
     assert_equal_findings(exact, mine)
 
 
 def test_image_is_analysed_without_torch(
-    demonstration: Path, test_data: Path, tmp_path: Path, without_torch: dict[str, str]
+    random_bundle: Path, test_data: Path, tmp_path: Path, without_torch: dict[str, str]
 ) -> None:
     command = [sys.executable, "-m", "mammoclip_core.cli", "image", str(test_data / "four_views")]
-    command += ["--bundle", str(demonstration), "--json-out", str(tmp_path / "findings.json")]
+    command += ["--bundle", str(random_bundle), "--json-out", str(tmp_path / "findings.json")]
 
     done = subprocess.run(command, env=without_torch, capture_output=True, text=True, check=False)
 
@@ -268,10 +268,10 @@ def test_image_is_analysed_without_torch(
 
 
 def test_study_is_rendered_without_torch(
-    demonstration: Path, test_data: Path, tmp_path: Path, without_torch: dict[str, str]
+    random_bundle: Path, test_data: Path, tmp_path: Path, without_torch: dict[str, str]
 ) -> None:
     command = [sys.executable, "-m", "dicom_node.cli", "render", str(test_data / "four_views")]
-    command += ["--bundle", str(demonstration), "--out", str(tmp_path / "out")]
+    command += ["--bundle", str(random_bundle), "--out", str(tmp_path / "out")]
 
     done = subprocess.run(command, env=without_torch, capture_output=True, text=True, check=False)
 
@@ -279,10 +279,10 @@ def test_study_is_rendered_without_torch(
     assert list((tmp_path / "out").rglob("*.dcm"))
 
 
-def test_openvino_does_not_import_torch_where_it_is_installed(demonstration: Path) -> None:
+def test_openvino_does_not_import_torch_where_it_is_installed(random_bundle: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mammoclip_core.engines import load_engine; "
-        f"load_engine(Path({str(demonstration)!r})); print(*sys.modules)"
+        f"load_engine(Path({str(random_bundle)!r})); print(*sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
 
@@ -293,7 +293,7 @@ def test_openvino_does_not_import_torch_where_it_is_installed(demonstration: Pat
 
 @pytest.mark.parametrize("options", [["--engine", "torch"], ["--device", "cuda"], ["--prompts"]])
 def test_missing_library_is_named_with_its_extra(
-    demonstration: Path,
+    random_bundle: Path,
     test_data: Path,
     tmp_path: Path,
     without_torch: dict[str, str],
@@ -304,7 +304,7 @@ def test_missing_library_is_named_with_its_extra(
         prompts.write_text('[[pairs]]\nname = "a"\nnegative = "no a"\npositive = "a"\n')
         options = ["--prompts", str(prompts)]
     command = [sys.executable, "-m", "mammoclip_core.cli", "image", str(test_data / "four_views")]
-    command += ["--bundle", str(demonstration), *options]
+    command += ["--bundle", str(random_bundle), *options]
 
     done = subprocess.run(command, env=without_torch, capture_output=True, text=True, check=False)
 
@@ -346,12 +346,12 @@ def test_openvino_on_a_gpu_is_refused() -> None:
         engines.chosen_engine(EngineName.OPENVINO, "cuda")
 
 
-def test_embedding_is_that_of_the_exact_engine(demonstration: Path) -> None:
+def test_embedding_is_that_of_the_exact_engine(random_bundle: Path) -> None:
     grey = breast(380, 228).astype(np.float32) / 4000
     batch = np.repeat(grey[None, None], 3, axis=1)
 
-    mine = load_openvino(demonstration)[0].embed(batch)
-    exact = torch_bundle.load_model(demonstration).embed(batch)
+    mine = load_openvino(random_bundle)[0].embed(batch)
+    exact = torch_bundle.load_model(random_bundle).embed(batch)
 
     assert error(mine[0], exact[0]) < FEATURES
     assert error(mine[1], exact[1]) < FEATURES

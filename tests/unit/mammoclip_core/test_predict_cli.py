@@ -16,11 +16,11 @@ from checkpoint_factory import (
 from core_factory import WriteInstance, breast, manifest_with, pair
 from cv2 import INTER_AREA, resize
 from PIL import Image
+from random_bundle import WARNING
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mammoclip_core.cli import app
-from mammoclip_core.demonstration import WARNING
 from mammoclip_core.findings import FindingSource, from_json
 from mammoclip_core.heatmaps import read_heatmaps
 from mammoclip_core.lexicon import DENSITY
@@ -38,10 +38,10 @@ Run = Any
 
 
 @pytest.fixture
-def run(demonstration: Path) -> Run:
-    """Run a command with the demonstration bundle named and accepted."""
+def run(random_bundle: Path) -> Run:
+    """Run a command with a bundle of random weights named and accepted."""
     environment = {
-        "MAMMOCLIP_BUNDLE": str(demonstration),
+        "MAMMOCLIP_BUNDLE": str(random_bundle),
         "MAMMOCLIP_ACCEPT": "Apache-2.0 demonstration use",
     }
     return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)), env=environment)
@@ -123,9 +123,9 @@ def test_study_without_an_answer_is_a_failure(run: Run, write_instance: WriteIns
 
 
 def test_bundle_whose_terms_are_not_accepted_is_refused(
-    demonstration: Path, write_instance: WriteInstance
+    random_bundle: Path, write_instance: WriteInstance
 ) -> None:
-    arguments = ["image", str(write_instance(breast())), "--bundle", str(demonstration)]
+    arguments = ["image", str(write_instance(breast())), "--bundle", str(random_bundle)]
 
     result = CliRunner().invoke(app, [*arguments, "--accept", "yes"])
 
@@ -147,8 +147,8 @@ def test_error_is_one_line(run: Run, tmp_path: Path, content: str) -> None:
     assert "notes.txt" in error
 
 
-def test_manifest_is_shown_as_json(run: Run, demonstration: Path) -> None:
-    document = json.loads(run("info", demonstration, "--json").stdout)
+def test_manifest_is_shown_as_json(run: Run, random_bundle: Path) -> None:
+    document = json.loads(run("info", random_bundle, "--json").stdout)
 
     assert document["warning"] == WARNING
     assert [entry["name"] for entry in document["findings"]] == [
@@ -159,8 +159,8 @@ def test_manifest_is_shown_as_json(run: Run, demonstration: Path) -> None:
     ]
 
 
-def test_manifest_is_shown_as_a_table(run: Run, demonstration: Path) -> None:
-    stdout = run("info", demonstration).stdout
+def test_manifest_is_shown_as_a_table(run: Run, random_bundle: Path) -> None:
+    stdout = run("info", random_bundle).stdout
 
     assert WARNING in stdout
     assert "SCT|4147007|Mass" in stdout
@@ -264,13 +264,13 @@ def test_file_that_cannot_be_embedded_is_named_and_the_others_are_written(
 
 
 def test_text_is_embedded_as_the_stored_prompts(
-    run: Run, demonstration: Path, tmp_path: Path
+    run: Run, random_bundle: Path, tmp_path: Path
 ) -> None:
     run("text", "no mass", "mass", "--out", tmp_path / "x.npz")
 
     with np.load(tmp_path / "x.npz") as arrays:
         embeddings = arrays["embeddings"]
-    stored = load_file(demonstration / "prompts.safetensors")["mass"].numpy()
+    stored = load_file(random_bundle / "prompts.safetensors")["mass"].numpy()
     np.testing.assert_allclose(embeddings, stored, atol=1e-4)
 
 
@@ -340,9 +340,9 @@ def test_image_side_is_converted_without_a_tokenizer(run: Run, tmp_path: Path) -
 
 
 def test_terms_are_shown_to_who_has_not_accepted_them(
-    demonstration: Path, write_instance: WriteInstance
+    random_bundle: Path, write_instance: WriteInstance
 ) -> None:
-    arguments = ["image", str(write_instance(breast())), "--bundle", str(demonstration)]
+    arguments = ["image", str(write_instance(breast())), "--bundle", str(random_bundle)]
 
     result = CliRunner().invoke(app, arguments)
 

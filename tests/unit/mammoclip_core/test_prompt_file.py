@@ -90,27 +90,27 @@ def test_file_of_another_form_is_refused(tmp_path: Path, content: Any, complaint
 
 
 def test_own_pair_has_the_bundles_score(
-    demonstration: Path, write_instance: WriteInstance, tmp_path: Path
+    random_bundle: Path, write_instance: WriteInstance, tmp_path: Path
 ) -> None:
     prompts = read_prompt_file(written(tmp_path, {"mass": ["no mass", "mass"]}))
     path = write_instance(breast())
 
-    (image,) = asked(demonstration, prompts, path).images
+    (image,) = asked(random_bundle, prompts, path).images
 
-    known = load_engine(demonstration).analyze(request_from([path])).findings.images[0]
+    known = load_engine(random_bundle).analyze(request_from([path])).findings.images[0]
     assert [item.name for item in image.findings] == ["mass"]
     assert image.findings[0].prompts == ("no mass", "mass")
     assert image.findings[0].score == pytest.approx(known.findings[0].score, abs=1e-4)
 
 
 def test_tempered_score_uses_the_models_temperature(
-    demonstration: Path, write_instance: WriteInstance, tmp_path: Path
+    random_bundle: Path, write_instance: WriteInstance, tmp_path: Path
 ) -> None:
     path = write_instance(breast())
     pair = {"mass": ["no mass", "mass"]}
     scores = [
         asked(
-            demonstration,
+            random_bundle,
             read_prompt_file(written(tmp_path, {"findings": pair, "scoring": scoring})),
             path,
         )
@@ -124,9 +124,9 @@ def test_tempered_score_uses_the_models_temperature(
     assert tempered == pytest.approx(plain * np.e, abs=1e-4)
 
 
-def test_ensemble_is_the_mean_direction(demonstration: Path, tmp_path: Path) -> None:
+def test_ensemble_is_the_mean_direction(random_bundle: Path, tmp_path: Path) -> None:
     content = {"mass": [["no mass"], ["mass", "malignancy"]]}
-    model = load_text_model(demonstration)
+    model = load_text_model(random_bundle)
     prompts = read_prompt_file(written(tmp_path, content))
 
     rows = prompt_embeddings(model, prompts.findings)["mass"]
@@ -137,10 +137,10 @@ def test_ensemble_is_the_mean_direction(demonstration: Path, tmp_path: Path) -> 
 
 
 def test_class_of_the_highest_share_is_above_its_threshold(
-    demonstration: Path, write_instance: WriteInstance, tmp_path: Path
+    random_bundle: Path, write_instance: WriteInstance, tmp_path: Path
 ) -> None:
     path = written(tmp_path, TOML, "prompts.toml")
-    environment = {"MAMMOCLIP_BUNDLE": str(demonstration)}
+    environment = {"MAMMOCLIP_BUNDLE": str(random_bundle)}
     arguments = ["image", str(write_instance(breast())), "--prompts", str(path), "--json"]
 
     result = CliRunner().invoke(app, arguments, env=environment)

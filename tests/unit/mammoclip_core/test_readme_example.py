@@ -14,14 +14,14 @@ README = Path(__file__).parents[3] / "README.md"
 
 
 def test_example_prints_the_findings_of_an_image(
-    demonstration: Path,
+    random_bundle: Path,
     write_instance: WriteInstance,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    shutil.copytree(demonstration, tmp_path / "bundles" / "mammo-clip-b5")
+    shutil.copytree(random_bundle, tmp_path / "bundles" / "mammo-clip-b5")
     study = tmp_path / "study"
     study.mkdir()
     write_instance(breast()).rename(study / "1.dcm")
@@ -35,10 +35,10 @@ def test_example_prints_the_findings_of_an_image(
 
 
 def test_embeddings_of_images_and_texts_lie_in_one_space(
-    demonstration: Path, write_instance: WriteInstance
+    random_bundle: Path, write_instance: WriteInstance
 ) -> None:
-    images = embed_images(demonstration, [str(write_instance(breast()))])
-    texts = embed_texts(demonstration, ["no mass", "mass"])
+    images = embed_images(random_bundle, [str(write_instance(breast()))])
+    texts = embed_texts(random_bundle, ["no mass", "mass"])
 
     assert images.embeddings.shape[1] == texts.shape[1]
     assert np.abs(texts @ images.embeddings.T).max() <= 1 + 1e-6

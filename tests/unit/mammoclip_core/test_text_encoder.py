@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from drawn_weights import text_config, write_tokenizer
 
-from mammoclip_core.drawn_weights import text_config, write_tokenizer
 from mammoclip_core.errors import BundleError
 from mammoclip_core.text_encoder import TextEncoder, Tokenizer, pool_tokens
 

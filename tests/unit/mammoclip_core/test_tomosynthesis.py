@@ -100,9 +100,9 @@ def test_frames_out_of_reach_leave_the_others_an_answer(volume: Path) -> None:
 
 
 @pytest.fixture
-def run(demonstration: Path) -> Any:
+def run(random_bundle: Path) -> Any:
     environment = {
-        "MAMMOCLIP_BUNDLE": str(demonstration),
+        "MAMMOCLIP_BUNDLE": str(random_bundle),
         "MAMMOCLIP_ACCEPT": "Apache-2.0 demonstration use",
     }
     return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)), env=environment)

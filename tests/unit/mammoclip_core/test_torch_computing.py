@@ -112,8 +112,8 @@ def test_other_errors_of_torch_stay_what_they_are() -> None:
         torch.zeros(2).reshape(3)
 
 
-def test_answer_that_is_no_number_is_a_declared_error(demonstration: Path) -> None:
-    model = load_model(demonstration)
+def test_answer_that_is_no_number_is_a_declared_error(random_bundle: Path) -> None:
+    model = load_model(random_bundle)
     batch = np.full((1, 3, 380, 228), np.inf, np.float32)
 
     with pytest.raises(ComputingError, match="no finite number"):
@@ -127,11 +127,11 @@ def repeatable() -> Iterator[ComputingOptions]:
 
 
 def test_deterministic_model_repeats_itself_to_the_bit(
-    demonstration: Path, repeatable: ComputingOptions
+    random_bundle: Path, repeatable: ComputingOptions
 ) -> None:
     batch = np.random.default_rng(1).standard_normal((2, 3, 380, 228)).astype(np.float32)
 
-    first, second = (load_model(demonstration, "cpu", repeatable).embed(batch) for _ in range(2))
+    first, second = (load_model(random_bundle, "cpu", repeatable).embed(batch) for _ in range(2))
 
     assert torch.are_deterministic_algorithms_enabled()
     assert np.array_equal(first[0], second[0])

@@ -1,10 +1,10 @@
-"""Phantoms in the published tables, and the demonstration bundle at a small input."""
+"""Phantoms in the published tables, and random weights at a small input."""
 
 from dataclasses import replace
 
 import pytest
+from random_bundle import make_random_bundle
 
-from mammoclip_core.demonstration import make_demonstration_bundle
 from mammoclip_core.manifest import write_manifest
 from training.phantoms.writing import Order, write_phantoms
 
@@ -21,10 +21,10 @@ def phantom_tables(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_bundle(tmp_path_factory):
-    """The demonstration bundle with an input of 128 x 96."""
+    """Random weights with an input of 128 x 96."""
     folder = tmp_path_factory.mktemp("small") / "bundle"
     folder.mkdir()
-    manifest = make_demonstration_bundle(folder)
+    manifest = make_random_bundle(folder)
     pixels = replace(manifest.preprocessing, rows=ROWS, columns=COLUMNS)
     write_manifest(replace(manifest, preprocessing=pixels), folder)
     return folder

@@ -1,14 +1,14 @@
-"""Small pictures with a table, and the demonstration bundle at a small size of input."""
+"""Small pictures with a table, and a bundle of random weights at a small size of input."""
 
 import cv2
 import numpy as np
 import pytest
-from small_bundles import SIZE, small_demonstration
+from small_bundles import SIZE, small_random_bundle
 
 
 @pytest.fixture(scope="session")
 def small_bundle(tmp_path_factory):
-    return small_demonstration(tmp_path_factory.mktemp("bundles") / "small")
+    return small_random_bundle(tmp_path_factory.mktemp("bundles") / "small")
 
 
 @pytest.fixture(scope="session")

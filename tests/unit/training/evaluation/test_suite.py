@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from small_bundles import SIZE, small_demonstration
+from small_bundles import SIZE, small_random_bundle
 from typer.testing import CliRunner
 
 from training.cli import app
@@ -21,7 +21,7 @@ def phantoms(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return small_demonstration(tmp_path_factory.mktemp("bundles") / "small")
+    return small_random_bundle(tmp_path_factory.mktemp("bundles") / "small")
 
 
 def evaluate(*arguments):
