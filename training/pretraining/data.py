@@ -12,6 +12,7 @@ from training.errors import SettingsError
 from training.pretraining.augmentation import PLAIN, Augmentation
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
 from training.pretraining.image_source import image_source
+from training.pretraining.label_records import read_image_label_table
 from training.pretraining.module import Pretraining
 from training.pretraining.records import BreastRecord, read_image_text_table, split_by_fold
 
@@ -31,6 +32,23 @@ class ImageTextSet:
     def records(self) -> list[BreastRecord]:
         """Read the breasts."""
         return read_image_text_table(Path(self.table))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLabelSet:
+    """VinDr-Mammo's finding table with its pictures: texts are written from the labels.
+
+    Attributes
+    ----------
+    images : folder of pictures
+    """
+
+    table: str
+    images: str
+
+    def records(self) -> list[BreastRecord]:
+        """Read the breasts of the training part."""
+        return read_image_label_table(Path(self.table), Path(self.images))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +102,7 @@ class DataSettings:
     """
 
     image_text: list[ImageTextSet] = field(default_factory=list)
+    image_label: list[ImageLabelSet] = field(default_factory=list)
     phantoms: list[PhantomSet] = field(default_factory=list)
     batch_size: int = 4
     validation_fold: int = 0
@@ -110,9 +129,12 @@ class PretrainingData(lightning.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Read the tables; raises TableError where they cannot be used."""
-        sets: list[Breasts] = [*self.settings.image_text, *self.settings.phantoms]
+        given = self.settings
+        sets: list[Breasts] = [*given.image_text, *given.image_label, *given.phantoms]
         if not sets:
-            raise SettingsError("no set is named: give data.image_text or data.phantoms")
+            raise SettingsError(
+                "no set is named: give data.image_text, data.image_label or data.phantoms"
+            )
         records: list[BreastRecord] = []
         for item in sets:
             own = item.records()

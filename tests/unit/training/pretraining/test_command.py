@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from mammoclip_core.cli import app as predict
 from mammoclip_core.manifest import read_manifest
 from training.cli import app
+from training.phantoms.writing import Order, write_phantoms
 from training.pretraining.network import NetworkSettings, build_network, settled
 
 ROOT = Path(__file__).parents[4]
@@ -145,6 +146,22 @@ def test_missing_wandb_is_named_with_its_extra(arguments_for, tmp_path, monkeypa
 
     assert result.exit_code == 1
     assert "mammoclip-dicom[wandb]" in result.output
+
+
+def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
+    write_phantoms(Order(seed=6, studies=6, out=tmp_path / "labels", rows=76, columns=64))
+    table, images = (tmp_path / "labels" / name for name in ("finding_annotations.csv", "png"))
+
+    done = run(
+        *("-m", "training.cli", "pretrain"),
+        *arguments_for(tmp_path / "out", "--trainer.max_epochs", "1"),
+        *("--data.settings.image_label", f"[{{table: {table}, images: {images}}}]"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    alone = 4 // 2
+    assert len(losses(tmp_path / "out")) > alone
+    assert all(math.isfinite(value) for value in losses(tmp_path / "out").values())
 
 
 @pytest.mark.parametrize(
