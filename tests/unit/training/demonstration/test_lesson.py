@@ -39,7 +39,7 @@ def fresh():
 def taught(images, out, steps):
     module = fresh()
     settings = LessonSettings(images=str(images), rows=SIZE[0], columns=SIZE[1])
-    teach(module, settings, out, steps=steps, batch_size=2, precision="32-true")
+    teach(module, settings, out, steps=steps, batch_size=2)
     return module
 
 
