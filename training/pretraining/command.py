@@ -39,7 +39,8 @@ def pretrain(arguments: Sequence[str]) -> None:
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "mammoclip-train pretrain"},
         )
-    keep_freed_memory()
+    if cli.trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli))
     cli.trainer.save_checkpoint(Path(cli.config["out"]) / "checkpoints" / FINISHED)
 
