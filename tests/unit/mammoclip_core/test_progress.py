@@ -1,8 +1,10 @@
 """The bar of a long command: on a terminal, and nowhere else."""
 
+import io
 import os
 import pty
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,11 +21,23 @@ def shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch, steps: int) -> str:
     """Count with a terminal for standard error; return what it was sent."""
     monkeypatch.setenv("TERM", "xterm")
     far, near = pty.openpty()
-    os.set_blocking(far, False)
-    with os.fdopen(near, "w") as stream, os.fdopen(far, "rb", buffering=0) as screen:
-        monkeypatch.setattr(sys, "stderr", stream)
-        count(steps)
-        return (screen.read(1 << 16) or b"").decode()
+    with os.fdopen(far, "rb", buffering=0) as screen:
+        with os.fdopen(near, "w") as stream:
+            monkeypatch.setattr(sys, "stderr", stream)
+            count(steps)
+        return b"".join(received(screen)).decode()
+
+
+def received(screen: io.FileIO) -> Iterator[bytes]:
+    """Everything sent to the terminal: it arrives piece by piece, after the writer's call."""
+    while True:
+        try:
+            piece = screen.read(1 << 16)
+        except OSError:  # How Linux says that the other side is closed and all was read.
+            return
+        if not piece:
+            return
+        yield piece
 
 
 def test_terminal_shows_how_many_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
