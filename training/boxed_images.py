@@ -18,7 +18,8 @@ from training.downstream.image_files import find_named
 from training.errors import TableError
 from training.report_synthesis import Attribute
 from training.splits import check_no_leak
-from training.tables import VINDR_FINDINGS, read_table
+from training.table_formats import VINDR_FINDINGS
+from training.tables import read_table
 
 Boxes = NDArray[np.float64]
 """(N, 4): left, top, right, bottom, in pixels, right and bottom being outside."""

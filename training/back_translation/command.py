@@ -11,7 +11,8 @@ from training.back_translation.marian import MarianTranslator, load_translator
 from training.errors import SettingsError, TableError
 from training.preparation.moved_tables import write_table
 from training.report_text import clean_section, sentences_of
-from training.tables import IMAGE_TEXT, read_cells, read_table, recognised
+from training.table_formats import IMAGE_TEXT, recognised
+from training.tables import read_cells, read_table
 from training.terminal import Progress
 
 if TYPE_CHECKING:

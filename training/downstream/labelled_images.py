@@ -13,7 +13,8 @@ from training.downstream.tasks import DataSet
 from training.errors import TableError
 from training.held_out import held_out
 from training.splits import check_no_leak, group_folds
-from training.tables import PICTURES, RSNA, VINDR_FINDINGS, image_labels, read_table
+from training.table_formats import PICTURES, RSNA, VINDR_FINDINGS, image_labels
+from training.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,8 @@ from training.evaluation.intervals import bootstrap
 from training.evaluation.measures import retrieval_ranks
 from training.evaluation.report import Figure
 from training.evaluation.suite_input import SuiteInput
-from training.tables import IMAGE_TEXT, read_table
+from training.table_formats import IMAGE_TEXT
+from training.tables import read_table
 
 TASK: Final = "image to report retrieval"
 _KS: Final = (1, 5, 10, 15)

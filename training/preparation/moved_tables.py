@@ -11,7 +11,7 @@ from training.preparation.picture import Failure, Picture
 from training.preparation.wanted import Reference, Table, references_of
 from training.report_text import clean_report, to_text
 from training.splits import check_no_leak, group_folds
-from training.tables import IMAGE_TEXT, PLAIN, REPORTS, VINDR_FINDINGS
+from training.table_formats import IMAGE_TEXT, PLAIN, REPORTS, VINDR_FINDINGS
 
 if TYPE_CHECKING:
     import pandas as pd

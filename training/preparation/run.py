@@ -28,7 +28,8 @@ from training.preparation.wanted import (
     references_of,
 )
 from training.splits import check_no_leak
-from training.tables import REPORTS, read_cells, read_table, recognised
+from training.table_formats import REPORTS, recognised
+from training.tables import read_cells, read_table
 from training.terminal import Progress
 
 PICTURES_NAME: Final = "pictures.csv"

@@ -12,7 +12,8 @@ from training.preparation.names import image_path, stem_of
 from training.preparation.picture import Failure
 from training.preparation.processes import ProcessDiedError, worked
 from training.preparation.source import SourceFolder, UnmatchedError
-from training.tables import IMAGE_TEXT, PLAIN, REPORTS, Format
+from training.table_formats import IMAGE_TEXT, PLAIN, REPORTS
+from training.tables import Format
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,8 @@ from training.errors import TableError
 from training.pretraining.records import BreastRecord, ImageLabels
 from training.report_synthesis import Attribute, Observation
 from training.splits import check_no_leak, group_folds
-from training.tables import VINDR_FINDINGS, image_labels, read_table
+from training.table_formats import VINDR_FINDINGS, image_labels
+from training.tables import read_table
 
 _TRAINING: Final = "training"
 _FOLDS: Final = 4

@@ -8,7 +8,8 @@ from typing import Any
 from training.errors import TableError
 from training.report_synthesis import Observation
 from training.report_text import Report, parts_of, sentences_of
-from training.tables import IMAGE_TEXT, read_table
+from training.table_formats import IMAGE_TEXT
+from training.tables import read_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

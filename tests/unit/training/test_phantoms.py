@@ -18,14 +18,8 @@ from training.phantoms.patient import draw_patient
 from training.phantoms.view import VIEW_POSITIONS, draw_view
 from training.phantoms.writing import Order, write_phantoms
 from training.report_synthesis import Attribute
-from training.tables import (
-    IMAGE_TEXT,
-    RSNA,
-    VINDR_BREASTS,
-    VINDR_FINDINGS,
-    image_labels,
-    read_table,
-)
+from training.table_formats import IMAGE_TEXT, RSNA, VINDR_BREASTS, VINDR_FINDINGS, image_labels
+from training.tables import read_table
 
 SHIPPED = Path(__file__).parents[3] / "deploy/demo/studies/phantom"
 SHIPPED_SEED, SHIPPED_NUMBER = 7, 34

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.errors import TableError
-from training.tables import (
+from training.table_formats import (
     IMAGE_TEXT,
     PLAIN,
     REPORTS,
@@ -14,9 +14,9 @@ from training.tables import (
     VINDR_BREASTS,
     VINDR_FINDINGS,
     image_labels,
-    read_table,
     recognised,
 )
+from training.tables import read_table
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TABLES = {

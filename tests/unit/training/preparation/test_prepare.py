@@ -13,7 +13,8 @@ from mammoclip_core.pixels import read_pixels
 from training.cli import app
 from training.pretraining.records import read_image_text_table
 from training.splits import check_no_leak
-from training.tables import RSNA, VINDR_BREASTS, VINDR_FINDINGS, read_table
+from training.table_formats import RSNA, VINDR_BREASTS, VINDR_FINDINGS
+from training.tables import read_table
 
 REAL = ("full_field/LCC.dcm", "four_views/RMLO.dcm")
 SMALL = ("--rows", "190", "--columns", "114")

@@ -10,7 +10,8 @@ from training.pretraining.label_records import read_image_label_table
 from training.pretraining.records import split_by_fold
 from training.pretraining.texts import texts_of
 from training.report_synthesis import Attribute
-from training.tables import VINDR_FINDINGS, read_table
+from training.table_formats import VINDR_FINDINGS
+from training.tables import read_table
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "finding_annotations.csv"
 
