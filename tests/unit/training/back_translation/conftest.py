@@ -25,6 +25,11 @@ BACK = {
 POSITIONS = 32
 """Tokens that a model has positions for."""
 
+BY_HEART = 1e-3
+"""Mean cross-entropy of a token."""
+
+MOST_STEPS = 1000
+
 
 def write_pieces(path, sentences):
     """Train a SentencePiece model on sentences; returns its pieces."""
@@ -41,8 +46,8 @@ def write_pieces(path, sentences):
     return [processor.id_to_piece(number) for number in range(processor.get_piece_size())]
 
 
-def write_model(folder, lesson, steps):
-    """Write a model that learned for so many steps; it knows its lesson by heart after 90."""
+def write_model(folder, lesson, *, learned=True):
+    """Write a model that knows its lesson by heart, or one that was never taught it."""
     folder.mkdir()
     pieces = [
         *write_pieces(folder / "source.spm", lesson),
@@ -75,28 +80,38 @@ def write_model(folder, lesson, steps):
             scale_embedding=True,
         )
     )
-    batch = tokenizer(
-        list(lesson), text_target=list(lesson.values()), padding=True, return_tensors="pt"
-    )
-    batch["labels"][batch["labels"] == numbers["<pad>"]] = -100
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        model(**batch).loss.backward()
-        optimizer.step()
+    if learned:
+        learn(model, tokenizer, lesson)
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def learn(model, tokenizer, lesson):
+    """Teach until every token is all but certain: how many steps that takes, the processor says."""
+    batch = tokenizer(
+        list(lesson), text_target=list(lesson.values()), padding=True, return_tensors="pt"
+    )
+    batch["labels"][batch["labels"] == model.config.pad_token_id] = -100
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(MOST_STEPS):
+        optimizer.zero_grad()
+        loss = model(**batch).loss
+        if loss < BY_HEART:
+            return
+        loss.backward()
+        optimizer.step()
+    pytest.fail(f"not learned within {MOST_STEPS} steps: loss {float(loss):.4f}")
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
     """Folders of a model there and of one back."""
     folder = tmp_path_factory.mktemp("marian")
-    return write_model(folder / "en-it", THERE, 90), write_model(folder / "it-en", BACK, 90)
+    return write_model(folder / "en-it", THERE), write_model(folder / "it-en", BACK)
 
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory):
     """Folder of a model that has learned nothing: it repeats itself until it is cut off."""
-    return write_model(tmp_path_factory.mktemp("untrained") / "it-en", BACK, 0)
+    return write_model(tmp_path_factory.mktemp("untrained") / "it-en", BACK, learned=False)
