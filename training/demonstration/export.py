@@ -18,6 +18,7 @@ from mammoclip_core.manifest import (
     Manifest,
     Preprocessing,
 )
+from training.bundle_copy import making_bundle
 from training.pretraining.module import Pretraining
 from training.pretraining.network import RANDOM, NetworkSettings
 
@@ -47,7 +48,7 @@ def export_bundle(
     trained_on: str = TRAINED_ON,
     warning: str = WARNING,
 ) -> Manifest:
-    """Write a bundle into a new folder; the prompts are embedded by the weights as rounded."""
+    """Write a bundle, whole or not at all; the prompts are embedded by the weights as rounded."""
     module.model.half().float()
     module.model.logit_scale.copy_(module.scale().log())
     network = module.network
@@ -82,8 +83,8 @@ def export_bundle(
         projection=network.projection,
         scoring=TEMPERED_SCORING,
     )
-    out.mkdir(parents=True)
     module.model.half()
-    written = save_bundle(module.model, manifest, prompts, Path(network.tokenizer), out)
+    with making_bundle(out) as folder:
+        written = save_bundle(module.model, manifest, prompts, Path(network.tokenizer), folder)
     module.model.float()
     return written

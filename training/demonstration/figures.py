@@ -21,13 +21,14 @@ _WORDS: Final = """\
 A small Mammo-CLIP (EfficientNet-B0, BERT of two layers) that shows that a node works. It was
 trained on synthetic phantoms and has never seen a mammogram: what it says of one means nothing.
 
-Its image encoder was first taught where the phantoms' lesions lie, cell by cell, from their boxes,
-which the paper's pretraining does not know. Then its blocks stood still, and its last convolution,
-both projections and the text encoder were pretrained on pairs of views and of written reports, with
-the paper's multi-view supervision beside the labels' own prompts. Mammo-FActOR saw no box, but the
-encoder that it reads had. Its channels, calibration and thresholds were chosen on the validation
-seed, and so was, for each finding, whether a node marks places by Mammo-FActOR or by class
-activation. The held-out seed was opened once, for the figures below.
+Its image encoder began with the weights said below and was first taught where the phantoms'
+lesions lie, cell by cell, from their boxes, which the paper's pretraining does not know. Then
+its blocks stood still, and its last convolution, both projections and the text encoder were
+pretrained on pairs of views and of written reports, with the paper's multi-view supervision
+beside the labels' own prompts. Mammo-FActOR saw no box, but the encoder that it reads had. Its
+channels, calibration and thresholds were chosen on the validation seed, and so was, for each
+finding, whether a node marks places by Mammo-FActOR or by class activation. The held-out seed
+was opened once, for the figures below.
 
 The model on single views differs in pretraining alone: an image stands beside its own report, never
 beside the other view or that view's report; its encoder's blocks, images and epochs are the same.

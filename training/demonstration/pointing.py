@@ -70,7 +70,7 @@ def shares_of(answers: Answers, method: str) -> dict[str, float]:
 
 
 def keep_the_better(bundle: Path, answers: Answers, out: Path) -> Manifest:
-    """Write a bundle without the Mammo-FActOR weights that class activation points better than.
+    """Write a bundle without the Mammo-FActOR weights that point worse by more than `MARGIN`.
 
     Parameters
     ----------
