@@ -128,15 +128,8 @@ class TorchComputer:
         BatchMemoryError
             The batch does not fit into the memory that is free.
         """
-        try:
-            with torch.inference_mode(), self._cudnn():
-                yield
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise BatchMemoryError(f"memory is short on {self.device}") from error
-        except RuntimeError as error:
-            if not any(words in str(error) for words in _WORDS_FOR_SHORT_MEMORY):
-                raise
-            raise BatchMemoryError(f"memory is short on {self.device}") from error
+        with telling_short_memory(self.device), torch.inference_mode(), self._cudnn():
+            yield
 
     @contextmanager
     def _cudnn(self) -> Iterator[None]:
@@ -148,6 +141,25 @@ class TorchComputer:
             enabled=True, benchmark=not repeatable, deterministic=repeatable, allow_tf32=False
         ):
             yield
+
+
+@contextmanager
+def telling_short_memory(device: torch.device) -> Iterator[None]:
+    """Say in our words that memory is short, on whatever device and by whichever library.
+
+    Raises
+    ------
+    BatchMemoryError
+        What is done inside does not fit into the memory that is free.
+    """
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise BatchMemoryError(f"memory is short on {device}") from error
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _WORDS_FOR_SHORT_MEMORY):
+            raise
+        raise BatchMemoryError(f"memory is short on {device}") from error
 
 
 def fold_batch_norms(encoder: ImageEncoder) -> None:

@@ -72,9 +72,10 @@ class BackTranslationOutcome:
 def back_translate(order: BackTranslationOrder, progress: Progress) -> BackTranslationOutcome:
     """Write a table again with its back-translated reports in ``text_augment``, as published.
 
-    That column holds two texts a row, of the findings and of the impression, whose sentences end in
-    periods; `pretrain` reads it. Each distinct sentence is translated once. What was translated
-    lies beside the table, so that a killed run, or one with further rows, goes on from there.
+    That column holds two texts a row, of the findings and of the impression, their sentences parted
+    by periods; `pretrain` reads it. Each distinct sentence is translated once; a section without
+    periods is one sentence. What was translated lies beside the table, so that a killed run, or
+    one with further rows, goes on from there.
     Nothing leaves this machine: where a model is a hub's, its files are downloaded, no more.
 
     Raises

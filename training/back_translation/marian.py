@@ -12,6 +12,7 @@ import torch
 
 from mammoclip_core.devices import is_installed
 from mammoclip_core.errors import BatchMemoryError, FetchError, MissingLibraryError
+from mammoclip_core.torch_computing import telling_short_memory
 from training.errors import SettingsError
 
 _SAFE_WEIGHTS: Final = "model.safetensors"
@@ -52,22 +53,21 @@ class MarianTranslator:
         fitting = [place for place, item in enumerate(ids) if len(item) <= self._most_tokens]
         if not fitting:
             return translations
-        batch = self._tokenizer.pad(
+        padded = self._tokenizer.pad(
             {"input_ids": [ids[place] for place in fitting]}, return_tensors="pt"
-        ).to(self._device)
+        )
         try:
-            with torch.inference_mode():
+            with telling_short_memory(self._device), torch.inference_mode():
                 answers = self._model.generate(
-                    **batch,
+                    **padded.to(self._device),
                     num_beams=beams,
                     num_return_sequences=1,
                     do_sample=False,
                     max_length=self._most_tokens,
                 )
-        except (MemoryError, torch.OutOfMemoryError) as error:
+        except BatchMemoryError as error:
             raise BatchMemoryError(
-                f"memory is short on {self._device} for {len(sentences)} sentences at once: "
-                "a smaller --batch-size needs less"
+                f"{error} for {len(sentences)} sentences at once: a smaller --batch-size needs less"
             ) from error
         for place, answer in zip(fitting, answers.tolist(), strict=True):
             translations[place] = self._text(answer)
@@ -98,6 +98,8 @@ def load_translator(name: str, device: str) -> MarianTranslator:
         There is no such folder, and the hub has no such model or cannot be asked.
     SettingsError
         It is no MarianMT model, or a damaged one, or the machine has no such device.
+    BatchMemoryError
+        The device has no memory for the model.
     """
     if not is_installed("sentencepiece"):
         raise MissingLibraryError(
@@ -119,7 +121,9 @@ def load_translator(name: str, device: str) -> MarianTranslator:
         raise SettingsError(
             f"{name}: the MarianMT model lacks {len(missing)} of its tensors, {missing[0]} first"
         )
-    return MarianTranslator(model.float().eval().to(place), tokenizer, place, _digest(folder))
+    with telling_short_memory(place):
+        model = model.float().eval().to(place)
+    return MarianTranslator(model, tokenizer, place, _digest(folder))
 
 
 def _device_named(name: str) -> torch.device:

@@ -368,6 +368,20 @@ def test_device_that_is_not_there_is_refused(models, tmp_path):
     assert_refused(result, "cuda:99", "not usable on this machine")
 
 
+def test_short_memory_asks_for_smaller_batches(models, tmp_path, monkeypatch):
+    def short(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 TB")
+
+    monkeypatch.setattr(MarianMTModel, "generate", short)
+
+    result = run(TABLE, models, tmp_path / "out.csv")
+
+    assert result.exit_code == 1
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("mammoclip-train: memory is short on cpu")
+    assert "--batch-size" in line
+
+
 def test_second_run_waits_its_turn(models, tmp_path):
     out = tmp_path / "out.csv"
 
