@@ -8,7 +8,7 @@ import lightning
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from training.errors import SettingsError
+from training.errors import SettingsError, TableError
 from training.pretraining.augmentation import PLAIN, Augmentation
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
 from training.pretraining.image_source import image_source
@@ -139,9 +139,13 @@ class PretrainingData(lightning.LightningDataModule):
         for item in sets:
             own = item.records()
             records.extend(own)
-            for record in own:
-                for names in record.images.values():
-                    self._sources |= dict.fromkeys(names, item.images)
+            for name in {name for one in own for names in one.images.values() for name in names}:
+                folder = self._sources.setdefault(name, item.images)
+                if folder != item.images:
+                    raise TableError(
+                        f"{name} is in {folder} and in {item.images}: pictures of sets that are "
+                        "joined need names of their own"
+                    )
         self._training, self._validation = split_by_fold(records, self.settings.validation_fold)
 
     def train_dataloader(self) -> DataLoader[Batch]:

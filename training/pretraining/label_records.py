@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Final
 
+import cv2
+
 from training.downstream.image_files import find_named
 from training.errors import TableError
-from training.pretraining.records import BreastRecord, ImageLabels
+from training.pretraining.records import FOLDS, BreastRecord, ImageLabels
 from training.report_synthesis import Attribute, Observation
 from training.splits import check_no_leak, group_folds
 from training.table_formats import VINDR_FINDINGS, image_labels
 from training.tables import read_table
 
 _TRAINING: Final = "training"
-_FOLDS: Final = 4
 
 
 def read_image_label_table(path: Path, images: Path) -> list[BreastRecord]:
@@ -50,9 +51,14 @@ def read_image_label_table(path: Path, images: Path) -> list[BreastRecord]:
         raise TableError(f"{path}: no image is in the part {_TRAINING}")
     studies = rows["study_id"].tolist()
     files = find_named([images], studies, rows["image_id"].tolist(), path)
+    for file in files:
+        if not cv2.haveImageReader(str(file)):
+            raise TableError(
+                f"{file} is no picture: `mammoclip-train prepare` makes pictures of DICOM files"
+            )
     rows["name"] = [str(file.relative_to(images)) for file in files]
     kind = 2 * rows["Mass"] + rows["Suspicious_Calcification"]
-    folds = max(2, min(_FOLDS, len(set(studies))))
+    folds = max(2, min(FOLDS, len(set(studies))))
     rows["fold"] = group_folds(studies, kind.tolist(), folds=folds)
     records = []
     for (study, laterality), breast in rows.groupby(["study_id", "laterality"], sort=False):

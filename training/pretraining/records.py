@@ -3,13 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from training.errors import TableError
 from training.report_synthesis import Observation
 from training.report_text import Report, parts_of, sentences_of
+from training.splits import group_folds
 from training.table_formats import IMAGE_TEXT
 from training.tables import read_table
+
+FOLDS: Final = 4
+"""So many folds are drawn where a table names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +62,19 @@ class BreastRecord:
 def read_image_text_table(path: Path) -> list[BreastRecord]:
     """Read the published image-text table: a row a breast.
 
+    A table without folds gets some, 0 to 3, of whole patients.
+
     Raises
     ------
     TableError
         Columns are missing, or rows are bad: all of them are named.
     """
-    rows = read_table(path, IMAGE_TEXT).to_dict("records")
-    return [_record_of(row) for row in rows]
+    rows = read_table(path, IMAGE_TEXT)
+    if "fold" not in rows.columns:
+        patients = rows["patient_id"].tolist()
+        folds = min(FOLDS, len(set(patients)))
+        rows["fold"] = group_folds(patients, [0] * len(patients), folds) if folds > 1 else 0
+    return [_record_of(row) for row in rows.to_dict("records")]
 
 
 def split_by_fold(
@@ -81,7 +91,10 @@ def split_by_fold(
     validation = [record for record in records if record.fold == validation_fold]
     shared = {item.patient_id for item in training} & {item.patient_id for item in validation}
     if shared:
-        raise TableError(f"patients in fold {validation_fold} and outside: {sorted(shared)[:10]}")
+        raise TableError(
+            f"patients in fold {validation_fold} and outside, of one table or of two that are "
+            f"joined: {sorted(shared)[:10]}"
+        )
     if not training or not validation:
         raise TableError(f"fold {validation_fold} leaves training or validation without a breast")
     return training, validation
@@ -96,7 +109,7 @@ def _record_of(row: Mapping[str, Any]) -> BreastRecord:
             findings=sentences_of(row["findings"]), impression=sentences_of(row["impressions"])
         ),
         augmented=_augmented(row.get("text_augment", "")),
-        fold=row.get("fold", 0),
+        fold=row["fold"],
     )
 
 

@@ -1,15 +1,23 @@
 """VinDr-Mammo's finding table as an image-label set: whose texts say what the labels say."""
 
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from training.errors import LeakError, TableError
+from training.pretraining.data import DataSettings, ImageLabelSet, PretrainingData
 from training.pretraining.label_records import read_image_label_table
 from training.pretraining.records import split_by_fold
 from training.pretraining.texts import texts_of
-from training.report_synthesis import Attribute
+from training.report_synthesis import (
+    Attribute,
+    Observation,
+    negative_sentences,
+    positive_sentences,
+)
 from training.table_formats import VINDR_FINDINGS
 from training.tables import read_table
 
@@ -18,11 +26,11 @@ FIXTURE = Path(__file__).parents[1] / "fixtures" / "finding_annotations.csv"
 
 @pytest.fixture
 def pictures(tmp_path):
-    """The fixture's images as empty files in their studies' folders."""
+    """The fixture's images, all black, in their studies' folders."""
     for _, row in read_table(FIXTURE, VINDR_FINDINGS).iterrows():
         path = tmp_path / "png" / row["study_id"] / f"{row['image_id']}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        assert cv2.imwrite(str(path), np.zeros((2, 2), np.uint8))
     return tmp_path / "png"
 
 
@@ -63,11 +71,15 @@ def test_texts_say_the_findings_and_deny_the_others(pictures):
 
     text, _ = texts_of(record, (name, name), np.random.default_rng(3))
 
-    sentences = text.split(". ")
-    about_masses = [sentence for sentence in sentences if "mass" in sentence]
-    assert about_masses
-    assert not any(sentence.startswith("no ") for sentence in about_masses)
-    assert "suspicious calcification" in text
+    def says(sentences):
+        return any(sentence.strip(" .").lower() in text.lower() for sentence in sentences)
+
+    side = record.laterality
+    mass, calcification = Attribute.MASS, Attribute.SUSPICIOUS_CALCIFICATION
+    assert says(positive_sentences(Observation(attribute=mass), side))
+    assert not says(negative_sentences(mass, side))
+    assert says(negative_sentences(calcification, side))
+    assert not says(positive_sentences(Observation(attribute=calcification), side))
 
 
 def test_studies_stay_whole_across_folds(tiny_data):
@@ -104,3 +116,24 @@ def test_table_without_a_training_part_is_refused(pictures, tmp_path):
 
     with pytest.raises(TableError, match="no image is in the part training"):
         read_image_label_table(table, pictures)
+
+
+def test_dicom_files_are_to_be_prepared_first(pictures):
+    training = read_table(FIXTURE, VINDR_FINDINGS).query("split == 'training'")["image_id"]
+    picture = next(path for path in pictures.rglob("*.png") if path.stem in set(training))
+    picture.rename(picture.with_suffix(".dicom"))
+    picture.with_suffix(".dicom").write_bytes(bytes(128) + b"DICM")
+
+    with pytest.raises(TableError, match=r"is no picture.*mammoclip-train prepare"):
+        read_image_label_table(FIXTURE, pictures)
+
+
+def test_one_name_for_pictures_of_two_sets_is_refused(pictures, tmp_path):
+    shutil.copytree(pictures, tmp_path / "others")
+    sets = [
+        ImageLabelSet(table=str(FIXTURE), images=str(folder))
+        for folder in (pictures, tmp_path / "others")
+    ]
+
+    with pytest.raises(TableError, match="names of their own"):
+        PretrainingData(DataSettings(image_label=sets)).setup("fit")

@@ -1,12 +1,13 @@
-"""What pretraining reads of an image-text table's back-translations."""
+"""What pretraining reads of an image-text table: back-translations and folds."""
 
 import csv
 from pathlib import Path
 
 import pytest
 
-from training.pretraining.records import read_image_text_table
+from training.pretraining.records import read_image_text_table, split_by_fold
 from training.report_text import Report
+from training.tables import read_cells
 
 TABLE = Path(__file__).parents[1] / "fixtures" / "image_text.csv"
 
@@ -43,3 +44,14 @@ def test_two_texts_are_those_of_the_two_sections(tmp_path, cell, findings, impre
 @pytest.mark.parametrize("cell", ["", "[]", "['', '']"])
 def test_without_a_text_there_is_no_back_translation(tmp_path, cell):
     assert augmented(cell, tmp_path) is None
+
+
+def test_table_without_folds_gets_some_of_whole_patients(tmp_path):
+    path = tmp_path / "image_text.csv"
+    read_cells(TABLE).drop(columns="fold").to_csv(path, index=False)
+
+    records = read_image_text_table(path)
+
+    training, validation = split_by_fold(records, 0)
+    assert len(training) + len(validation) == len(records)
+    assert {record.fold for record in records} == {0, 1, 2, 3}
