@@ -18,6 +18,12 @@ from typing import Any
 
 import pytest
 
+from dicom_node.errors import UnknownStudyError
+from dicom_node.settings import load_settings
+from dicom_node.studies.ledger import reading
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.reading import StudySummary
+
 BIN = Path(sys.executable).parent
 IN_CI = os.environ.get("CI") == "true"
 
@@ -297,6 +303,17 @@ class Site:
         assert done.returncode == 0, done.stderr
         return {one["study_instance_uid"]: one for one in json.loads(done.stdout)["studies"]}
 
+    def summary(self, study_instance_uid: str) -> StudySummary | None:
+        """Return what `studies` says of one study, for those who wait: no process at each look."""
+        database = Database(load_settings(self.config).ledger_url)
+        try:
+            with database.reading() as session:
+                return reading.summary(session, reading.find_study(session, study_instance_uid))
+        except UnknownStudyError:
+            return None
+        finally:
+            database.close()
+
     def dossier(self, study_instance_uid: str) -> dict[str, Any]:
         done = self.run("show", study_instance_uid, "--json")
         assert done.returncode == 0, done.stderr
@@ -307,10 +324,10 @@ class Site:
             for service in (self.node, self.worker):
                 if service.process is not None:
                     service.require_alive()
-            summary = self.studies().get(uid)
-            if summary and summary["condition"] in {"failed", "refused", "expired"} - {condition}:
+            summary = self.summary(uid)
+            if summary and summary.condition in {"failed", "refused", "expired"} - {condition}:
                 pytest.fail(f"study {summary}\n{self.worker.output()[-4000:]}")
-            return bool(summary) and summary["condition"] == condition
+            return summary is not None and summary.condition == condition
 
         wait_for(reached, seconds=seconds, what=f"study {uid} is {condition}")
 

@@ -139,7 +139,7 @@ def test_late_image_makes_a_new_revision_that_names_its_predecessor(site: Site) 
     assert all_stored(send(views.values(), site.node_port))
     site.wait_for_condition(uid, "delivered")
     assert all_stored(send([late], site.node_port))
-    wait_for(lambda: site.studies()[uid]["revision"] == 2, seconds=60, what="the study is revised")
+    wait_for(lambda: site.summary(uid).revision == 2, seconds=60, what="the study is revised")
     site.wait_for_condition(uid, "delivered")
 
     reports = sorted(held(site, uid)["SR"], key=lambda report: int(report.InstanceNumber))
@@ -186,7 +186,7 @@ def test_retry_of_a_delivered_study_gives_equal_objects(site: Site) -> None:
     before = sorted(site.archive.instances(uid))
 
     assert site.run("retry", uid).returncode == 0
-    wait_for(lambda: site.studies()[uid]["revision"] == 2, seconds=60, what="the study is revised")
+    wait_for(lambda: site.summary(uid).revision == 2, seconds=60, what="the study is revised")
     site.wait_for_condition(uid, "delivered")
 
     assert sorted(site.archive.instances(uid)) == before

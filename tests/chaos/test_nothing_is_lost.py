@@ -155,7 +155,7 @@ def test_archive_that_is_down_gets_everything_when_it_is_back(
     with running(site, "broker", "node", "worker"):
         assert all_stored(send(film, site.node_port))
         wait_for(
-            lambda: site.studies().get(uid, {}).get("reason", "").startswith("archive: "),
+            lambda: (summary := site.summary(uid)) and summary.reason.startswith("archive: "),
             seconds=90,
             what="the delivery is postponed with its reason",
         )
