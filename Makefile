@@ -9,6 +9,8 @@ TORCH_INDEX ?=
 # What computes: cuda where there is an NVIDIA GPU, else cpu (OpenVINO, without torch)
 BACKEND ?= $(if $(wildcard /proc/driver/nvidia/gpus/*),cuda,$(shell \
 	nvidia-smi -L > /dev/null 2>&1 && echo cuda || echo cpu))
+# How many processes share the tests of "make test"
+TEST_PROCESSES ?= 2
 # Folder with your own DICOM files for "make demo"
 STUDY ?=
 
@@ -35,7 +37,7 @@ up: $(VENV)/.demo-$(BACKEND)-installed ## run everything in the foreground, for 
 	$(RUN) -m deploy.up
 
 test: $(VENV)/.dev-installed test-programs ## run the tests, with real services where they are installed
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 chaos: $(VENV)/.dev-installed test-programs ## the long form of the tests that kill and starve
 	MAMMOCLIP_CHAOS=long $(RUN) -m pytest tests/chaos
