@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from mammoclip_core.bundle_tensors import PROMPTS_SHA256, write_arrays
+from mammoclip_core.bundle_tensors import (
+    TEXT_PREFIXES,
+    check_tensors,
+    check_weights,
+    declared,
+    read_prompts,
+    write_arrays,
+)
 from mammoclip_core.computing import ComputingOptions
 from mammoclip_core.detector import Detector, detector_prefix
 from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
@@ -19,19 +24,14 @@ from mammoclip_core.findings import FindingSource
 from mammoclip_core.heads import FineTunedClassifier, head_prefix
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import (
-    PROMPTS_NAME,
     WEIGHTS_NAME,
     Manifest,
-    file_sha256,
     read_manifest,
 )
 from mammoclip_core.model import MammoClip
-from mammoclip_core.tensor_names import tensor_differences
 from mammoclip_core.torch_boxes import TorchBoxModel
 from mammoclip_core.torch_computing import TorchComputer
 from mammoclip_core.torch_model import TorchImageModel
-
-_TEXT_PREFIXES: Final = ("text_encoder.", "text_projection.")
 
 
 def save_bundle(
@@ -131,21 +131,13 @@ def load_model(
     computer = TorchComputer(device, options)
     manifest = read_manifest(bundle)
     weights = bundle / WEIGHTS_NAME
-    try:
+    with declared(bundle):
         check_weights(weights, manifest)
         model, heads, factor = _read_image_side(weights, manifest)
-        prompts = _read_prompts(bundle, manifest)
-    except OSError as error:
-        raise BundleError(f"{bundle} is incomplete: {error.strerror}: {error.filename}") from error
-    except SafetensorError as error:
-        raise BundleError(f"{bundle} holds damaged tensors: {error}") from error
+    prompts = {
+        name: torch.from_numpy(value) for name, value in read_prompts(bundle, manifest).items()
+    }
     return TorchImageModel(manifest, model, prompts, computer, heads=heads, factor=factor)
-
-
-def check_weights(weights: Path, manifest: Manifest) -> None:
-    """Refuse weights whose digest is not the manifest's."""
-    if file_sha256(weights) != manifest.weights_sha256:
-        raise BundleError(f"{weights} is altered or incomplete: its digest is not bundle.json's")
 
 
 def _read_image_side(
@@ -174,9 +166,9 @@ def _read_image_side(
     with safe_open(weights, framework="pt") as tensors:
         names = set(tensors.keys())
         if manifest.text_encoder:
-            names = {name for name in names if not name.startswith(_TEXT_PREFIXES)}
+            names = {name for name in names if not name.startswith(TEXT_PREFIXES)}
         shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
-        _check_tensors(expected, shapes, weights)
+        check_tensors(expected, shapes, weights)
         for prefix, module in modules.items():
             state = {
                 name: _full_precision(tensors.get_tensor(prefix + name))
@@ -235,33 +227,6 @@ def _empty_model(manifest: Manifest) -> tuple[MammoClip, dict[str, FineTunedClas
 def _empty_detectors(manifest: Manifest) -> dict[str, Detector]:
     with torch.device("meta"):
         return {entry.name: Detector(entry.architecture, 1) for entry in manifest.detectors}
-
-
-def _check_tensors(
-    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], weights: Path
-) -> None:
-    differences = tensor_differences(expected, found)
-    if differences:
-        raise BundleError(f"{weights} is not the manifest's model: tensors {differences}")
-
-
-def _read_prompts(bundle: Path, manifest: Manifest) -> dict[str, Tensor]:
-    path = bundle / PROMPTS_NAME
-    with safe_open(bundle / WEIGHTS_NAME, framework="pt") as tensors:
-        header: dict[str, Any] = tensors.metadata() or {}
-    if header.get(PROMPTS_SHA256) != file_sha256(path):
-        raise BundleError(f"{path} is altered or incomplete: its digest is not the weights'")
-    prompts = {name: value.float() for name, value in load_file(path).items()}
-    _check_tensors(
-        {
-            entry.name: (len(entry.prompts), manifest.projection_size)
-            for entry in manifest.findings
-            if entry.prompts
-        },
-        {name: tuple(value.shape) for name, value in prompts.items()},
-        path,
-    )
-    return prompts
 
 
 def _full_precision(tensor: Tensor) -> Tensor:
