@@ -1,14 +1,11 @@
 """The sentences that were translated already, as lines beside the table they are for."""
 
-import errno
-import fcntl
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from training.errors import SettingsError
+from training.journal import alone, enter, entries_of
 
 JOURNAL_ENDING: Final = ".sentences.jsonl"
 
@@ -29,12 +26,13 @@ class SentenceJournal:
     def note(self, back: Mapping[str, str]) -> None:
         """Enter finished sentences: a killed run takes up after the last line."""
         self.back.update(back)
-        lines = (
-            json.dumps({"models": self._models, "sentence": sentence, "back": answer})
-            for sentence, answer in back.items()
+        enter(
+            self._path,
+            (
+                {"models": self._models, "sentence": sentence, "back": answer}
+                for sentence, answer in back.items()
+            ),
         )
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write("".join(f"{line}\n" for line in lines))
 
 
 @contextmanager
@@ -52,28 +50,17 @@ def opened(table: Path, models: str) -> Iterator[SentenceJournal]:
     """
     table.parent.mkdir(parents=True, exist_ok=True)
     path = table.with_name(table.name + JOURNAL_ENDING)
-    with path.open("a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in {errno.EACCES, errno.EAGAIN}:
-                raise
-            raise SettingsError(f"{table}: another run translates for this table") from error
+    with alone(path, f"{table}: another run translates for this table"):
         yield SentenceJournal(path, models)
 
 
 def _read(path: Path, models: str) -> dict[str, str]:
-    """Read what these models translated; a line that a kill cut short is none."""
-    content = path.read_text(encoding="utf-8", errors="replace")
-    if content and not content.endswith("\n"):
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write("\n")
+    """Read what these models translated."""
     found: dict[str, str] = {}
-    for line in content.splitlines():
+    for entry in entries_of(path):
         try:
-            entry = json.loads(line)
             own, sentence, back = entry["models"], entry["sentence"], entry["back"]
-        except (ValueError, TypeError, KeyError):
+        except (TypeError, KeyError):
             continue
         if own == models and isinstance(sentence, str) and isinstance(back, str):
             found[sentence] = back

@@ -1,7 +1,5 @@
 """The prepared folder: one run at a time, one size, and a journal of what is finished."""
 
-import errno
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from training.errors import SettingsError
+from training.journal import alone, enter, entries_of
 from training.preparation.heading import Heading
 from training.preparation.picture import PICTURES, UNFINISHED, Picture
 
@@ -49,8 +48,7 @@ class PreparedFolder:
     def note(self, picture: Picture) -> None:
         """Enter a finished picture: a killed run takes up after the last line."""
         self._pictures[picture.file, picture.image] = picture
-        with self._journal.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(picture)) + "\n")
+        enter(self._journal, [asdict(picture)])
 
 
 @contextmanager
@@ -64,13 +62,7 @@ def opened(path: Path, settings: dict[str, Any]) -> Iterator[PreparedFolder]:
         were not made here.
     """
     path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in {errno.EACCES, errno.EAGAIN}:
-                raise
-            raise SettingsError(f"{path}: another run prepares images into this folder") from error
+    with alone(path / ".lock", f"{path}: another run prepares images into this folder"):
         _settle(path, settings)
         for left in (path / PICTURES).rglob(f"*{UNFINISHED}"):
             left.unlink()
@@ -105,17 +97,11 @@ def _said(settings: Any) -> str:
 
 
 def _read_journal(path: Path) -> dict[tuple[str, str], Picture]:
-    """Read the finished pictures; a line that a kill cut short is none."""
+    """Read the finished pictures."""
     found: dict[tuple[str, str], Picture] = {}
-    if not path.is_file():
-        return found
-    content = path.read_text(encoding="utf-8", errors="replace")
-    if content and not content.endswith("\n"):
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write("\n")
-    for line in content.splitlines():
+    for entry in entries_of(path):
         try:
-            picture = _picture_of(json.loads(line))
+            picture = _picture_of(entry)
         except (ValueError, TypeError, KeyError):
             continue
         found[picture.file, picture.image] = picture
