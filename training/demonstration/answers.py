@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from mammoclip_core.attribution import class_activation
-from mammoclip_core.factor import FactorWeights, factor_name, factor_shapes, factor_weights
+from mammoclip_core.factor import factor_weights
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.interpretation import calibrated
@@ -129,7 +129,7 @@ def answers_of(bundle: Path, block_maps: FeatureMaps, truth: list[TrueImage]) ->
                 localised[Way(FACTOR, entry.finding)].append(
                     localise(
                         maps[place],
-                        _factor_of(arrays, entry.finding),
+                        factor_weights(arrays, entry.finding),
                         _boxes_of(item, entry.finding),
                         score=scores[entry.finding][-1],
                         top_channels=entry.top_channels,
@@ -175,11 +175,6 @@ def _last_maps(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     for start in range(0, len(block_maps), _BATCH):
         yield start, last_maps(encoder, block_maps[start : start + _BATCH])
-
-
-def _factor_of(arrays: dict[str, NDArray[np.float32]], finding: str) -> FactorWeights:
-    names = [factor_name(finding, name) for name in factor_shapes(1, 1)]
-    return factor_weights({name: arrays[name] for name in names}, finding)
 
 
 def _arrays_of(file: Path) -> dict[str, NDArray[np.float32]]:

@@ -10,7 +10,7 @@ from training.bundle_copy import copy_bundle
 from training.demonstration.answers import CLASS_ACTIVATION, FACTOR, Answers, Way, answers_of
 from training.demonstration.images import TrueImage
 from training.factor.feature_maps import FeatureMaps
-from training.factor.localisation import LARGE_MM, LocalisedImage
+from training.factor.localisation import LARGE_MM, LocalisedImage, pointing_hits
 
 TOP_CHANNELS: Final = (3, 10, 30, 100, 200, 300, 450, 640)
 """Numbers of channels that are tried; the paper's is the first."""
@@ -21,11 +21,7 @@ MARGIN: Final = 0.05
 
 def pointing_share(images: list[LocalisedImage], least_mm: float = LARGE_MM) -> float:
     """Return how often the highest cell lies in a lesion of some size, of images with one."""
-    hits = [
-        bool(image.points_inside[image.sizes_mm >= least_mm].any())
-        for image in images
-        if (image.sizes_mm >= least_mm).any()
-    ]
+    hits, _ = pointing_hits(images, least_mm)
     return sum(hits) / max(len(hits), 1)
 
 

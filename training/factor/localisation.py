@@ -231,9 +231,16 @@ def _contain(boxes: Boxes, point: tuple[float, float]) -> NDArray[np.bool_]:
     return inside
 
 
-def _pointing(
-    images: Sequence[LocalisedImage], task: str, method: str, least_mm: float | None
-) -> Figure:
+def pointing_hits(
+    images: Sequence[LocalisedImage], least_mm: float | None = None
+) -> tuple[list[bool], list[str]]:
+    """Tell whether the highest cell of each image lies in a lesion, and whose image it is.
+
+    Parameters
+    ----------
+    least_mm : lesions below this size count for nothing; None: all count
+        Images without a lesion that counts are left out.
+    """
     hits, patients = [], []
     for image in images:
         counted = (
@@ -244,10 +251,16 @@ def _pointing(
         if counted.any():
             hits.append(bool(image.points_inside[counted].any()))
             patients.append(image.patient_id)
+    return hits, patients
+
+
+def _pointing(
+    images: Sequence[LocalisedImage], task: str, method: str, least_mm: float | None
+) -> Figure:
     return Figure(
         task=task,
         setting=method if least_mm is None else f"{method}, at least {least_mm:g} mm",
         measure="pointing game",
-        honest=share_of(hits, patients),
+        honest=share_of(*pointing_hits(images, least_mm)),
         remark="images with the finding; hit if what the highest cell looks at is in a true box",
     )
