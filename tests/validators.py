@@ -7,12 +7,7 @@ from pathlib import Path
 
 from services import BIN, require_program
 
-from dicom_node.validation import KNOWN_MESSAGES
-
-JAVA_OPTIONS = (
-    "-Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
-)
-"""Java 17 limits XPath below what the validator's style sheets need."""
+from dicom_node.validation import JAVA_OPTIONS, KNOWN_MESSAGES
 
 KEPT_DUMP_WARNING = re.compile(
     r"^W: (.*Specific ?Character ?Set|Check for template constraints not yet supported)"

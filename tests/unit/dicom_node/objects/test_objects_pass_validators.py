@@ -9,6 +9,7 @@ import pytest
 from objects_factory import CASES
 
 from dicom_node.objects.uids import ResultKind
+from dicom_node.validation import JAVA_OPTIONS
 
 pytestmark = pytest.mark.validators
 
@@ -72,17 +73,13 @@ def test_report_follows_its_template_row_by_row(case: str, tmp_path: Path) -> No
     report = CASES[case]()[-1]
     assert report.kind is ResultKind.MEASUREMENT_REPORT
     report.dataset.save_as(path, enforce_file_format=True)
-    limits = ("xpathTotalOpLimit", "xpathExprOpLimit", "xpathExprGrpLimit")
 
     outcome = subprocess.run(
         ["DicomSRValidator", "-checktemplateid", "-checkcontentitemorder", path],
         capture_output=True,
         encoding="latin-1",
         check=False,
-        env={
-            **os.environ,
-            "JDK_JAVA_OPTIONS": " ".join(f"-Djdk.xml.{limit}=0" for limit in limits),
-        },
+        env={**os.environ, "JAVA_TOOL_OPTIONS": JAVA_OPTIONS},
     )
 
     lines = outcome.stdout.splitlines()
