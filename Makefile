@@ -37,7 +37,7 @@ up: $(VENV)/.demo-$(BACKEND)-installed ## run everything in the foreground, for 
 	$(RUN) -m deploy.up
 
 test: $(VENV)/.dev-installed test-programs ## run the tests, with real services where they are installed
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 chaos: $(VENV)/.dev-installed test-programs ## the long form of the tests that kill and starve
 	MAMMOCLIP_CHAOS=long $(RUN) -m pytest tests/chaos

@@ -22,7 +22,7 @@ pytestmark = [
 def figures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     data = folder / "phantoms"
-    write_phantoms(Order(seed=4, studies=10, out=data, rows=SIZE[0], columns=SIZE[1]))
+    write_phantoms(Order(seed=4, studies=6, out=data, rows=SIZE[0], columns=SIZE[1]))
     bundle = small_random_bundle(folder / "bundle")
     command = (
         *("evaluate", "--suite", "paper", "--bundle", bundle, "--images", data / "png"),
