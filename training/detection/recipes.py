@@ -27,7 +27,7 @@ class DetectionRecipe:
 
     def __str__(self) -> str:
         return (
-            f"{self.epochs} epochs, batch {self.batch_size}, learning rate {self.learning_rate:g},"
+            f"epochs {self.epochs}, batch {self.batch_size}, learning rate {self.learning_rate:g},"
             f" focal alpha {self.alpha:g}, score cut {self.score_cut:g}"
         )
 

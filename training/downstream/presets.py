@@ -42,7 +42,7 @@ class Recipe:
 
     def __str__(self) -> str:
         return (
-            f"{self.epochs} epochs, batch {self.batch_size}, learning rate {self.learning_rate:g}"
+            f"epochs {self.epochs}, batch {self.batch_size}, learning rate {self.learning_rate:g}"
         )
 
 

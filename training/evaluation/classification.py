@@ -24,7 +24,8 @@ from training.downstream.tasks import Task
 from training.errors import SettingsError
 from training.evaluation.intervals import bootstrap
 from training.evaluation.measures import expected_calibration_error
-from training.evaluation.outcome import CALIBRATION, Curves, Outcome, figures_of, subgroups_of
+from training.evaluation.outcome import CALIBRATION, Outcome, figures_of, subgroups_of
+from training.evaluation.plots import Curve, Curves
 from training.evaluation.report import Figure
 from training.evaluation.suite_input import SuiteInput
 
@@ -69,7 +70,7 @@ def zero_shot(given: SuiteInput, task: Task) -> Outcome:
             scores=_of(task, as_answered)[test.images],
             repeats=given.repeats,
         ),
-        curves=_curves(task, ZERO_SHOT, honest),
+        curves=_curves(task, ZERO_SHOT, honest, honest),
     )
 
 
@@ -192,7 +193,7 @@ def told(
         )
         if whole
         else (),
-        curves=_curves(task, setting, fitted or shown) if whole else {},
+        curves=_curves(task, setting, shown, fitted or shown) if whole else {},
     )
 
 
@@ -240,8 +241,15 @@ def _of(task: Task, shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares if task.is_class_set else shares[:, 1:2]
 
 
-def _curves(task: Task, setting: str, judged: Judged) -> Curves:
-    return {} if task.is_class_set else {setting: (judged.labels, judged.scores[:, 0])}
+def _curves(task: Task, setting: str, judged: Judged, fitted: Judged) -> Curves:
+    if task.is_class_set:
+        return {}
+    curve = Curve(
+        labels=judged.labels.astype(bool),
+        scores=judged.scores[:, 0],
+        probabilities=fitted.scores[:, 0],
+    )
+    return {setting: curve}
 
 
 def _untold(task: Task, setting: str, reason: str) -> Figure:

@@ -21,13 +21,13 @@ from training.evaluation.measures import (
     macro_f1,
     quadratic_kappa,
 )
+from training.evaluation.plots import Curves
 from training.evaluation.report import Figure, Subgroup
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Measure = Callable[..., float]
-Curves = Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
 
 CALIBRATION: Final = "calibration error"
 _OF_SCORES: Final[Mapping[str, Measure]] = {
@@ -54,7 +54,7 @@ class Outcome:
 
     Attributes
     ----------
-    curves : labels (N,) and scores (N,) by setting, of a yes-or-no task
+    curves : by setting, of a yes-or-no task
     """
 
     figures: Sequence[Figure] = ()

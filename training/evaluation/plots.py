@@ -1,6 +1,7 @@
 """ROC, precision-recall and calibration curves as PNG files."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,34 +19,48 @@ from training.evaluation.measures import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Curves = Mapping[str, tuple[NDArray[np.generic], NDArray[np.generic]]]
-"""By name: labels (N,) of 0 or 1, and scores (N,)."""
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Curve:
+    """Answers to a yes-or-no question, by whatever gave them.
+
+    Attributes
+    ----------
+    labels : (N,) of 0 or 1
+    scores : (N,)
+        What ranks the cases.
+    probabilities : (N,), [0, 1]
+        The scores, calibrated where that could be done: a calibration on few cases may say the
+        same of all, and ranks nothing then.
+    """
+
+    labels: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+
+
+Curves = Mapping[str, Curve]
+"""By name."""
 
 _DOTS_PER_INCH: Final = 110
 _SIDE: Final = 4.6
 
 
-def write_plots(curves: Curves, folder: Path, *, probabilities: bool = True) -> list[Path]:
-    """Write ``roc.png``, ``precision-recall.png`` and, of probabilities, ``calibration.png``.
+def write_plots(curves: Curves, folder: Path) -> list[Path]:
+    """Write ``roc.png``, ``precision-recall.png`` and ``calibration.png``.
 
     What has only one class has no curve and is left out; where nothing is left, nothing is
     written.
-
-    Parameters
-    ----------
-    probabilities : the scores are probabilities from 0 to 1
     """
-    drawable = {
-        name: (np.asarray(labels, dtype=bool), np.asarray(scores, dtype=np.float64))
-        for name, (labels, scores) in curves.items()
-        if len(np.unique(np.asarray(labels, dtype=bool))) == 2
-    }
+    drawable = {name: one for name, one in curves.items() if len(np.unique(one.labels)) == 2}
     if not drawable:
         return []
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = {"roc.png": _roc, "precision-recall.png": _precision_recall}
-    if probabilities:
-        kinds["calibration.png"] = _calibration
+    kinds = {
+        "roc.png": _roc,
+        "precision-recall.png": _precision_recall,
+        "calibration.png": _calibration,
+    }
     return [_write(folder / name, draw, drawable) for name, draw in kinds.items()]
 
 
@@ -66,25 +81,25 @@ def _write(path: Path, draw: "Callable[[Axes, Curves], None]", curves: Curves) -
 
 def _roc(axes: "Axes", curves: Curves) -> None:
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
-    for name, (labels, scores) in curves.items():
-        false, true, _ = roc_curve(labels, scores)
-        axes.plot(false, true, label=f"{name}: AUROC {auroc(labels, scores):.3f}")
+    for name, one in curves.items():
+        false, true, _ = roc_curve(one.labels, one.scores)
+        axes.plot(false, true, label=f"{name}: AUROC {auroc(one.labels, one.scores):.3f}")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity")
 
 
 def _precision_recall(axes: "Axes", curves: Curves) -> None:
-    for name, (labels, scores) in curves.items():
-        precision, recall, _ = precision_recall_curve(labels, scores)
-        share = float(np.mean(labels.astype(np.float64)))
-        words = f"{name}: AP {average_precision(labels, scores):.3f}, positive {share:.2f}"
+    for name, one in curves.items():
+        precision, recall, _ = precision_recall_curve(one.labels, one.scores)
+        figure = average_precision(one.labels, one.scores)
+        words = f"{name}: AP {figure:.3f}, positive {one.labels.mean():.2f}"
         axes.plot(recall, precision, label=words)
     axes.set(xlabel="sensitivity (recall)", ylabel="precision")
 
 
 def _calibration(axes: "Axes", curves: Curves) -> None:
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
-    for name, (labels, scores) in curves.items():
-        table = calibration_bins(labels, scores)
-        error = expected_calibration_error(labels, scores)
+    for name, one in curves.items():
+        table = calibration_bins(one.labels, one.probabilities)
+        error = expected_calibration_error(one.labels, one.probabilities)
         axes.plot(table[:, 0], table[:, 1], marker="o", markersize=3, label=f"{name}: {error:.3f}")
     axes.set(xlabel="probability given", ylabel="share of positives")

@@ -14,8 +14,8 @@ from training.evaluation.blob_baseline import blob_figures
 from training.evaluation.classification import fine_tunes, joined, probes, zero_shot
 from training.evaluation.detection_part import detection_part
 from training.evaluation.localisation_part import localisation_part
-from training.evaluation.outcome import Curves, Outcome
-from training.evaluation.plots import write_plots
+from training.evaluation.outcome import Outcome
+from training.evaluation.plots import Curves, write_plots
 from training.evaluation.report import EvaluationReport, Figure, Subgroup
 from training.evaluation.report_retrieval import retrieval_figures
 from training.evaluation.suite_input import SuiteInput
@@ -151,7 +151,7 @@ def _made_with(given: SuiteInput, models: Sequence[_Model], parts: Sequence[str]
         )
     if given.reports is not None:
         facts["reports"] = given.reports.name
-    changed = [] if given.epochs is None else [f"{given.epochs} epochs"]
+    changed = [] if given.epochs is None else [f"epochs {given.epochs}"]
     changed += [] if given.learning_rate is None else [f"learning rate {given.learning_rate:g}"]
     facts["preset"] = f"{given.preset}{''.join(f', but {one}' for one in changed)}"
     facts["parts"] = ", ".join(parts)

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 
 from training.evaluation.intervals import Estimate
-from training.evaluation.plots import write_plots
+from training.evaluation.plots import Curve, write_plots
 from training.evaluation.published_figures import EVIDENCE, MODELS, PUBLISHED, published
 from training.evaluation.report import EvaluationReport, Figure, Subgroup
 
@@ -79,12 +79,34 @@ def test_other_models_stand_in_a_column_of_their_own():
     ]
 
 
+def curve(labels, scores, probabilities=None):
+    return Curve(
+        labels=labels,
+        scores=scores,
+        probabilities=scores if probabilities is None else probabilities,
+    )
+
+
+def test_calibration_that_says_the_same_of_all_leaves_the_ranking(tmp_path):
+    labels, scores = np.array([True, False] * 20), np.linspace(0, 1, 40)
+
+    for name, probabilities in (("plain", scores), ("same", np.full(40, 0.5))):
+        write_plots({"mass": curve(labels, scores, probabilities)}, tmp_path / name)
+
+    def picture(name, kind):
+        return (tmp_path / name / f"{kind}.png").read_bytes()
+
+    assert picture("plain", "roc") == picture("same", "roc")
+    assert picture("plain", "precision-recall") == picture("same", "precision-recall")
+    assert picture("plain", "calibration") != picture("same", "calibration")
+
+
 def test_plots_are_pictures_and_leave_out_what_has_one_class(tmp_path):
     generator = np.random.default_rng(0)
     labels = generator.random(200) < 0.4
     curves = {
-        "mass": (labels, generator.random(200) * 0.5 + labels * 0.4),
-        "one": (labels * 0, labels),
+        "mass": curve(labels, generator.random(200) * 0.5 + labels * 0.4),
+        "one": curve(np.zeros(200, bool), generator.random(200)),
     }
     written = write_plots(curves, tmp_path / "plots")
     assert [path.name for path in written] == ["roc.png", "precision-recall.png", "calibration.png"]

@@ -82,7 +82,7 @@ def test_table_says_what_was_evaluated_and_how(evaluated):
     text = (evaluated / "evaluation.md").read_text()
 
     assert "UNTRAINED" in text
-    assert "| preset | paper, but 1 epochs |" in text
+    assert "| preset | paper, but epochs 1 |" in text
     assert "finding_annotations.csv: " in text
     assert "blob detector without learning" in text
     assert "| RSNA cancer, zero-shot | machine |" in text
