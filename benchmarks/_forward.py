@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Embed = Callable[[Array], tuple[Array, Array]]
 
-LONGEST_PRODUCT = 2.0
+LEAST_SECONDS = 0.2
+"""What is over in no time is repeated for so long: the first few may wait for their threads."""
+
+LONGEST_PRODUCT = 5.0
 """Seconds: where a large product takes longer, as in bfloat16 without arithmetic for it, a small
 one tells the ceiling."""
 
@@ -108,8 +111,10 @@ def ceilings(device: str, threads: int) -> Callable[[int, Path], dict[str, Any]]
     side = 8192 if device.startswith("cuda") else 2048
 
     def seconds_of(work: Callable[[], Any]) -> float:
-        best = float("inf")
-        for _ in range(5):
+        best, ending = float("inf"), time.perf_counter() + LEAST_SECONDS
+        times = 0
+        while times < 5 or time.perf_counter() < ending:
+            times += 1
             wait(device)
             begun = time.perf_counter()
             work()
@@ -124,7 +129,7 @@ def ceilings(device: str, threads: int) -> Callable[[int, Path], dict[str, Any]]
     def run(_count: int, _out: Path) -> dict[str, Any]:
         result = {}
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-            result[name] = products_of(side // 8, dtype)
+            result[name] = products_of(side // 4, dtype)
             if 2.0 * side**3 / result[name] < LONGEST_PRODUCT:
                 result[name] = products_of(side, dtype)
         values = torch.empty(1 << 27, device=device)

@@ -58,7 +58,7 @@ def findings_table(outcomes: list[Outcome], warning: str) -> Table:
     """List the scores of each image; a star marks a score above its threshold."""
     names = _finding_names(outcomes)
     table = Table(
-        title="Findings: scores, no probabilities; * above threshold, (n) with n regions",
+        title="Findings: scores; * above threshold, (n) with n regions",
         title_justify="left",
         caption=f"[bold red]{warning}[/bold red]",
         caption_justify="left",
