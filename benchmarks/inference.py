@@ -21,7 +21,7 @@ from _overlap import measure_overlap
 from _report import Report, Row, machine, show
 from numpy.typing import NDArray
 
-from mammoclip_core.reading import prepared_files
+from mammoclip_core.images.image_file import prepared_files
 
 SAMPLES = Path(__file__).resolve().parents[1] / "deploy/demo/studies/film"
 CPU_WAYS = (

@@ -31,8 +31,8 @@ from mammoclip_core.findings import (
     from_json,
 )
 from mammoclip_core.heatmaps import read_heatmaps
+from mammoclip_core.images.dicom_file import read_pixels
 from mammoclip_core.manifest import Manifest, read_manifest
-from mammoclip_core.pixels import read_pixels
 
 _DEMONSTRATION_USE: Final = "demonstration use"
 _REVISION: Final = 1

@@ -80,9 +80,9 @@ def image(
         from mammoclip_core.engines import load_engine, require_torch
         from mammoclip_core.findings import to_json
         from mammoclip_core.heatmaps import write_heatmaps
+        from mammoclip_core.images.tomosynthesis import Tomosynthesis
         from mammoclip_core.progress import counted
         from mammoclip_core.tables import findings_table, show
-        from mammoclip_core.tomosynthesis import Tomosynthesis
 
         folder, manifest = opened(bundle)
         accept_terms(manifest, accept)

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from mammoclip_core.bundle_tensors import TEXT_PREFIXES, check_weights
 from mammoclip_core.engines import EmbeddingModel, require_torch
 from mammoclip_core.errors import BundleError, PixelError
+from mammoclip_core.images.image_file import prepared_files
 from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
-from mammoclip_core.reading import prepared_files
 
 if TYPE_CHECKING:
     from mammoclip_core.text_model import TextModel

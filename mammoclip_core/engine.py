@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mammoclip_core.aggregation import breasts_of, study_of
 from mammoclip_core.ahead import done_ahead
-from mammoclip_core.detector_pixels import to_detector_input
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, PixelError
 from mammoclip_core.findings import (
     EngineIdentity,
@@ -21,11 +20,12 @@ from mammoclip_core.findings import (
     StudyAnalysis,
     StudyFindings,
 )
+from mammoclip_core.images.detector_input import to_detector_input
+from mammoclip_core.images.preprocessing import PreparedImage, prepare
+from mammoclip_core.images.tomosynthesis import Tomosynthesis, merged
 from mammoclip_core.interpretation import findings_of, on_extent, settings_sha256, shown_names
 from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
-from mammoclip_core.preprocessing import PreparedImage, prepare
-from mammoclip_core.tomosynthesis import Tomosynthesis, merged
 
 __all__ = ["Engine", "ImageModel", "ImageToAnalyse", "Prediction", "StudyRequest"]
 
@@ -346,7 +346,7 @@ def _channels(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 def _prepare(image: ImageToAnalyse, manifest: Manifest) -> PreparedImage | PixelError:
     # Imported on the threads that decode: while they do so, the model is still being compiled.
-    from mammoclip_core.reading import read_image
+    from mammoclip_core.images.image_file import read_image
 
     try:
         stored = read_image(image.path, image.frame)

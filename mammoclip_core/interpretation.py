@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core import attribution
-from mammoclip_core.detector_pixels import box_regions
 from mammoclip_core.findings import EngineIdentity, Finding, FindingSource, LocalisationMethod
+from mammoclip_core.images.detector_input import box_regions
+from mammoclip_core.images.preprocessing import CropGeometry, PreparedImage
+from mammoclip_core.images.tomosynthesis import Tomosynthesis
 from mammoclip_core.manifest import (
     PUBLISHED_SCORING,
     TEMPERED_SCORING,
@@ -20,8 +22,6 @@ from mammoclip_core.manifest import (
     Manifest,
 )
 from mammoclip_core.prediction import Prediction
-from mammoclip_core.preprocessing import CropGeometry, PreparedImage
-from mammoclip_core.tomosynthesis import Tomosynthesis
 
 SCORING_WORDS: Final = {
     PUBLISHED_SCORING: "softmax over cosines without temperature",

@@ -24,11 +24,11 @@ from mammoclip_core.bundle_tensors import (
     read_prompts,
     weights_checked,
 )
-from mammoclip_core.detector_pixels import INPUT_SIDE
 from mammoclip_core.efficientnet import DYNAMIC_PADDING, EfficientNet
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.factor import factor_weights
 from mammoclip_core.findings import EngineIdentity
+from mammoclip_core.images.detector_input import INPUT_SIDE
 from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.map_model import MapHead, MapModel
 from mammoclip_core.map_projection import MapProjection

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.findings import Finding, Heatmap, ImageFindings, StudyAnalysis
-from mammoclip_core.grayscale import to_display
-from mammoclip_core.reading import read_image
+from mammoclip_core.images.grayscale import to_display
+from mammoclip_core.images.image_file import read_image
 
 LONG_SIDE: Final = 1600
 """Pixels that a picture has at most along an edge, its banner aside."""

@@ -7,9 +7,9 @@ from typing import Final
 
 from mammoclip_core.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import CoreError
-from mammoclip_core.pixels import ImageHeader, is_dicom_file, read_header
-from mammoclip_core.rasters import raster_format
-from mammoclip_core.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
+from mammoclip_core.images.dicom_file import ImageHeader, is_dicom_file, read_header
+from mammoclip_core.images.picture_file import raster_format
+from mammoclip_core.images.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
 
 NO_STUDY: Final = "files"
 """Stands for the Study Instance UID of pictures, which have none."""

@@ -4,8 +4,8 @@ import numpy as np
 from cv2 import INTER_AREA, resize
 from numpy.typing import NDArray
 
+from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.stored_image import StoredImage
 
 
 def described_grey(image: StoredImage) -> NDArray[np.uint8]:

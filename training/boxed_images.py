@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.image_file import read_image
+from mammoclip_core.images.preprocessing import PreparedImage, prepare
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.preprocessing import PreparedImage, prepare
-from mammoclip_core.reading import read_image
 from training.downstream.image_files import find_named
 from training.errors import TableError
 from training.report_synthesis import Attribute

@@ -119,7 +119,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
 def _request(node: Runtime, order: _Order) -> "StudyRequest":
     """Ask for every chosen image, in as many frames as the settings say."""
     from mammoclip_core.engine import ImageToAnalyse, StudyRequest
-    from mammoclip_core.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
+    from mammoclip_core.images.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
 
     how = Tomosynthesis(node.settings.model.tomosynthesis)
     images: list[ImageToAnalyse] = []
@@ -146,7 +146,7 @@ def _request(node: Runtime, order: _Order) -> "StudyRequest":
 
 def _number_of_frames(path: Path) -> int:
     """Count the frames that a header promises; of a file that cannot be read the engine tells."""
-    from mammoclip_core.pixels import read_header
+    from mammoclip_core.images.dicom_file import read_header
 
     try:
         return read_header(path).number_of_frames
@@ -261,7 +261,7 @@ def _sources(node: Runtime, order: _Order) -> Iterator["SourceInstance"]:
 
 
 def _stored_values(path: Path, frame: int) -> "NDArray[np.integer[Any]]":
-    from mammoclip_core.pixels import read_pixels
+    from mammoclip_core.images.dicom_file import read_pixels
 
     return read_pixels(path, frame).values
 

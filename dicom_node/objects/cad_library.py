@@ -15,7 +15,7 @@ from dicom_node.objects.header_values import numbers_of
 from dicom_node.objects.headers import is_multi_frame
 from dicom_node.objects.image_library import patient_orientation_of
 from mammoclip_core.findings import ImageFindings
-from mammoclip_core.views import view_modifiers_of, view_position_of
+from mammoclip_core.images.views import view_modifiers_of, view_position_of
 
 _ACQUISITION: Final = Relationship.HAS_ACQ_CONTEXT
 _DATE: Final = re.compile(r"\d{8}")

@@ -94,7 +94,7 @@ VIEW_MODIFIERS: Final[Mapping[str, Code]] = MappingProxyType(
         "axillary tissue": Code("442580003", "SCT", "Axillary tissue"),
     }
 )
-"""CID 4015, by the words of `mammoclip_core.views`."""
+"""CID 4015, by the words of `mammoclip_core.images.views`."""
 
 BREAST_COMPOSITIONS: Final[Mapping[str, Code]] = MappingProxyType(
     {

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.objects.wording import shortfall_text, side_of, to_ascii, view_of
 from mammoclip_core.findings import ImageStatus, StudyFindings
-from mammoclip_core.views import STANDARD_VIEWS, view_modifiers_of
+from mammoclip_core.images.views import STANDARD_VIEWS, view_modifiers_of
 
 _BREASTS: Final = ("R", "L")
 _VIEWS: Final = ("CC", "MLO")

@@ -25,7 +25,7 @@ from dicom_node.objects.wording import (
     words_of,
 )
 from mammoclip_core.findings import Finding, StudyFindings
-from mammoclip_core.views import STANDARD_VIEWS
+from mammoclip_core.images.views import STANDARD_VIEWS
 
 if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas

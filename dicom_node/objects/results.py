@@ -30,7 +30,7 @@ from dicom_node.objects.sources import SourceInstance, has_size, require_sources
 from dicom_node.objects.summary_sheet import build_summary_sheet, shown_images, tile_of
 from dicom_node.objects.uids import AnalysisUIDs, ResultKind
 from mammoclip_core.findings import ImageFindings, ImageStatus, StudyAnalysis
-from mammoclip_core.views import STANDARD_VIEWS
+from mammoclip_core.images.views import STANDARD_VIEWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from dicom_node.objects.picture import finding_lines, shown_heatmaps, with_numbe
 from dicom_node.objects.rendering import DisplayPicture
 from dicom_node.objects.wording import score_text, side_of, view_of, words_of
 from mammoclip_core.findings import BreastFindings, Heatmap, ImageFindings, StudyFindings
-from mammoclip_core.views import STANDARD_VIEWS
+from mammoclip_core.images.views import STANDARD_VIEWS
 
 TITLE: Final = "Summary"
 

@@ -18,7 +18,7 @@ from dicom_node.objects.sheet_picture import Tile, compose_sheet
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
-from mammoclip_core.views import STANDARD_VIEWS
+from mammoclip_core.images.views import STANDARD_VIEWS
 
 
 def build_summary_sheet(

@@ -22,7 +22,7 @@ from dicom_node.receive.storage_classes import (
 )
 from dicom_node.studies.ledger.registering import InstanceFacts
 from dicom_node.studies.selection import FOR_PRESENTATION, FOR_PROCESSING
-from mammoclip_core.views import laterality_of, view_modifiers_of, view_position_of
+from mammoclip_core.images.views import laterality_of, view_modifiers_of, view_position_of
 
 # Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.
 _UID_PATTERN: Final = re.compile(r"^[0-9]+(\.[0-9]+)+$")

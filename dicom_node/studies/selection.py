@@ -8,7 +8,7 @@ from pydicom.uid import BreastTomosynthesisImageStorage
 
 from dicom_node.studies.ledger.tables import Instance
 from mammoclip_core.findings import ImageFindings, ImageStatus
-from mammoclip_core.views import STANDARD_VIEWS
+from mammoclip_core.images.views import STANDARD_VIEWS
 
 FOR_PRESENTATION: Final = "FOR PRESENTATION"
 FOR_PROCESSING: Final = "FOR PROCESSING"

@@ -13,9 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammoclip_core.images.preprocessing import (
+    PUBLISHED_MEAN,
+    PUBLISHED_STD,
+    PreparedImage,
+    prepare,
+)
+from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD, PreparedImage, prepare
-from mammoclip_core.stored_image import StoredImage
 from training.demonstration.phantom_records import image_name
 from training.phantoms.patient import draw_patient
 from training.phantoms.view import VIEW_POSITIONS, PhantomView, draw_view

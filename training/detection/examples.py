@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mammoclip_core.detector_pixels import to_detector_square
+from mammoclip_core.images.detector_input import to_detector_square
 from mammoclip_core.manifest import Preprocessing
 from training.boxed_images import BoxedImage
 from training.pretraining.augmentation import Augmentation

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mammoclip_core.anchors import MAX_BOXES, anchors_of
 from mammoclip_core.detector import Detector, DetectorHead
 from mammoclip_core.image_encoder import DYNAMIC_PADDING
-from mammoclip_core.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
+from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from training.bundle_encoder import read_image_encoder
 from training.detection.examples import Example, Examples, shown
 from training.detection.losses import detection_loss

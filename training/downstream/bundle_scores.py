@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mammoclip_core.engines import load_model
 from mammoclip_core.errors import PixelError
-from mammoclip_core.reading import prepared_files
+from mammoclip_core.images.image_file import prepared_files
 from training.errors import TableError
 
 _BATCH: Final = 4

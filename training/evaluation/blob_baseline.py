@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.preprocessing import prepare
-from mammoclip_core.reading import read_image
+from mammoclip_core.images.image_file import read_image
+from mammoclip_core.images.preprocessing import prepare
 from training.baselines import SIGMAS_MM, best_scale_auc, blob_scores
 from training.downstream.cases import Protocol, divide
 from training.downstream.tasks import CALCIFICATION, MASS, DataSet

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
-from mammoclip_core.pixels import read_pixels
-from mammoclip_core.preprocessing import (
+from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.preprocessing import (
     PUBLISHED_MEAN,
     PUBLISHED_STD,
     CropGeometry,
@@ -18,6 +17,7 @@ from mammoclip_core.preprocessing import (
     Runs,
     prepare,
 )
+from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
 from training.preparation.heading import Heading, read_heading
 
 PICTURES: Final = "png"

@@ -16,10 +16,10 @@ LIGHT_MODULES = [
     "mammoclip_core.hub",
     "mammoclip_core.lexicon",
     "mammoclip_core.manifest",
-    "mammoclip_core.preprocessing",
+    "mammoclip_core.images.preprocessing",
     "mammoclip_core.requests",
     "mammoclip_core.tables",
-    "mammoclip_core.views",
+    "mammoclip_core.images.views",
 ]
 
 

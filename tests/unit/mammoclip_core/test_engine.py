@@ -26,10 +26,10 @@ from mammoclip_core.findings import (
     LocalisationMethod,
     StudyAnalysis,
 )
+from mammoclip_core.images.image_file import read_image
+from mammoclip_core.images.preprocessing import CropGeometry, prepare
 from mammoclip_core.interpretation import calibrated, on_extent
 from mammoclip_core.lexicon import DENSITY
-from mammoclip_core.preprocessing import CropGeometry, prepare
-from mammoclip_core.reading import read_image
 
 TORCH = EngineIdentity(name="torch", version="2.6.0", precision="float32")
 

@@ -23,6 +23,8 @@ from typer.testing import CliRunner
 from mammoclip_core.cli import app
 from mammoclip_core.findings import FindingSource, from_json
 from mammoclip_core.heatmaps import read_heatmaps
+from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.preprocessing import breast_crop, to_grey
 from mammoclip_core.lexicon import DENSITY
 from mammoclip_core.manifest import (
     EncoderEntry,
@@ -31,8 +33,6 @@ from mammoclip_core.manifest import (
     read_manifest,
     write_manifest,
 )
-from mammoclip_core.pixels import read_pixels
-from mammoclip_core.preprocessing import breast_crop, to_grey
 
 Run = Any
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mammoclip_core.pixels import read_pixels
+from mammoclip_core.images.dicom_file import read_pixels
 from training.phantoms.calcifications import draw_cluster
 from training.phantoms.patient import draw_patient
 from training.phantoms.view import VIEW_POSITIONS, draw_view

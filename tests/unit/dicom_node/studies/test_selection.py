@@ -19,7 +19,7 @@ from dicom_node.studies.selection import (
 )
 from dicom_node.studies.settling import selection_from
 from mammoclip_core.findings import ImageStatus
-from mammoclip_core.views import STANDARD_VIEWS
+from mammoclip_core.images.views import STANDARD_VIEWS
 
 RAW = {"presentation_intent": FOR_PROCESSING, "sop_class_uid": PROCESSING_CLASS}
 

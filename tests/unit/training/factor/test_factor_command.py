@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from mammoclip_core.bundle import load_model
 from mammoclip_core.errors import PixelError
 from mammoclip_core.findings import LocalisationMethod
+from mammoclip_core.images.image_file import read_image
+from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import read_manifest
-from mammoclip_core.preprocessing import prepare
-from mammoclip_core.reading import read_image
 from training.boxed_images import PreparedFiles, read_boxed_images
 from training.bundle_encoder import read_image_encoder
 from training.cli import app

@@ -9,7 +9,7 @@ import pytest
 from published_preprocessing import described_crop, described_grey, described_picture
 from typer.testing import CliRunner
 
-from mammoclip_core.pixels import read_pixels
+from mammoclip_core.images.dicom_file import read_pixels
 from training.cli import app
 from training.pretraining.records import read_image_text_table
 from training.splits import check_no_leak

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from mammoclip_core.errors import PixelError
 from mammoclip_core.findings import Region
+from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD, PreparedImage
 from mammoclip_core.prediction import DetectedBox
-from mammoclip_core.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD, PreparedImage
 
 INPUT_SIDE: Final = 512
 """Rows and columns that the published detectors were trained at."""

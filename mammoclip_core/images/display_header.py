@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from mammoclip_core.stored_image import DisplayHeader, LookUpTable, Window
-from mammoclip_core.views import HasAttributes, items_of, value_of
+from mammoclip_core.images.stored_image import DisplayHeader, LookUpTable, Window
+from mammoclip_core.images.views import HasAttributes, items_of, value_of
 
 _FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 _LUT_BITS: Final = range(8, 17)

@@ -8,8 +8,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.codestream import codestream_size, is_complete
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.codestream import codestream_size, is_complete
 
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"

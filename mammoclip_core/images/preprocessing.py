@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.clinical import clinical_crop
 from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.findings import Box
+from mammoclip_core.images.clinical_crop import clinical_crop
+from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.manifest import CLINICAL_MODE, PREPROCESSING_MODES, Preprocessing
-from mammoclip_core.stored_image import StoredImage
 
 PUBLISHED_ROWS: Final = 1520
 PUBLISHED_COLUMNS: Final = 912

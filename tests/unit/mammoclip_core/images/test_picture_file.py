@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.image_file import read_image
+from mammoclip_core.images.picture_file import raster_format, read_raster
+from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.preprocessing import prepare
-from mammoclip_core.rasters import raster_format, read_raster
-from mammoclip_core.reading import read_image
 
 SIZE = Preprocessing(mode="published", rows=200, columns=160, mean=0.3089279, std=0.2505355)
 

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from mammoclip_core.cli import app
 from mammoclip_core.engine import Engine, Prediction
 from mammoclip_core.findings import ImageStatus, StudyAnalysis, from_json
+from mammoclip_core.images.tomosynthesis import MAX_FRAMES, Tomosynthesis, frames_to_look_at
 from mammoclip_core.requests import request_from
-from mammoclip_core.tomosynthesis import MAX_FRAMES, Tomosynthesis, frames_to_look_at
 
 FRAMES = 5
 MARKED_FRAME = 4

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from mammoclip_core.ahead import done_ahead
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.picture_file import raster_format, read_raster
+from mammoclip_core.images.preprocessing import PreparedImage, prepare
+from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.pixels import read_pixels
-from mammoclip_core.preprocessing import PreparedImage, prepare
-from mammoclip_core.rasters import raster_format, read_raster
-from mammoclip_core.stored_image import StoredImage
 
 
 def read_image(path: Path, frame: int = 1) -> StoredImage:

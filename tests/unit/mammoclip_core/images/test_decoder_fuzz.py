@@ -17,11 +17,11 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.dicom_file import read_header
+from mammoclip_core.images.image_file import read_image
+from mammoclip_core.images.picture_file import raster_format
+from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.pixels import read_header
-from mammoclip_core.preprocessing import prepare
-from mammoclip_core.rasters import raster_format
-from mammoclip_core.reading import read_image
 
 EXAMPLES = int(os.environ.get("MAMMOCLIP_FUZZ_EXAMPLES", "60"))
 """For each format; raise it for a long run."""

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydicom.datadict import tag_for_keyword
 
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.image_file import read_image
+from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.preprocessing import prepare
-from mammoclip_core.reading import read_image
 
 EXAMPLES = int(os.environ.get("MAMMOCLIP_FUZZ_EXAMPLES", "150"))
 """Raise it for a long run."""

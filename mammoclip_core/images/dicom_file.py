@@ -18,7 +18,9 @@ from pydicom.encaps import get_frame
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
-from mammoclip_core.decoding import (
+from mammoclip_core.errors import PixelError
+from mammoclip_core.images.display_header import display_header_of, frame_groups
+from mammoclip_core.images.frame_decoding import (
     BIG_ENDIAN,
     DEFLATED,
     ENCAPSULATED,
@@ -27,10 +29,8 @@ from mammoclip_core.decoding import (
     decode_frame,
     stored_bits,
 )
-from mammoclip_core.display_header import display_header_of, frame_groups
-from mammoclip_core.errors import PixelError
-from mammoclip_core.stored_image import MAX_PIXELS, MIN_EDGE, MONOCHROME, StoredImage
-from mammoclip_core.views import laterality_of, view_position_of
+from mammoclip_core.images.stored_image import MAX_PIXELS, MIN_EDGE, MONOCHROME, StoredImage
+from mammoclip_core.images.views import laterality_of, view_position_of
 
 MAX_INFLATED_BYTES: Final = 4 * MAX_PIXELS
 """What a deflated data set may grow to: two bytes a pixel, and as much again for the rest."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.grayscale import LEVELS, to_display
-from mammoclip_core.stored_image import StoredImage
+from mammoclip_core.images.grayscale import LEVELS, to_display
+from mammoclip_core.images.stored_image import StoredImage
 
 _LONG_SIDE: Final = 512
 """Pixels of the reduced picture in which the breast is looked for."""

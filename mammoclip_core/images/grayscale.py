@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.stored_image import LookUpTable, StoredImage, Window
+from mammoclip_core.images.stored_image import LookUpTable, StoredImage, Window
 
 LEVELS: Final = 65536
 

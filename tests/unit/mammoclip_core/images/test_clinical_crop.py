@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from mammoclip_core.clinical import breast_mask, clinical_crop
-from mammoclip_core.grayscale import to_display
+from mammoclip_core.images.clinical_crop import breast_mask, clinical_crop
+from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.grayscale import to_display
+from mammoclip_core.images.preprocessing import prepare
+from mammoclip_core.images.stored_image import DisplayHeader, StoredImage
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.pixels import read_pixels
-from mammoclip_core.preprocessing import prepare
-from mammoclip_core.stored_image import DisplayHeader, StoredImage
 
 CLINICAL = Preprocessing(mode="clinical", rows=380, columns=228, mean=0.3089279, std=0.2505355)
 VALUES = breast(90, 74, seed=1)

@@ -31,9 +31,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from mammoclip_core import pixels
 from mammoclip_core.errors import PixelError
-from mammoclip_core.pixels import is_dicom_file, read_header, read_pixels
+from mammoclip_core.images import dicom_file as pixels
+from mammoclip_core.images.dicom_file import is_dicom_file, read_header, read_pixels
 
 IMAGE = breast(90, 74, seed=1)
 SIGNED = IMAGE.astype(np.int16) - 2048

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from published_preprocessing import described_crop, described_input
 
 from mammoclip_core.errors import BundleError, PixelError
-from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.preprocessing import (
+from mammoclip_core.images.preprocessing import (
     CropGeometry,
     PreparedImage,
     breast_crop,
     prepare,
     to_grey,
 )
-from mammoclip_core.stored_image import StoredImage
+from mammoclip_core.images.stored_image import StoredImage
+from mammoclip_core.manifest import Preprocessing
 
 SMALL = Preprocessing(mode="published", rows=95, columns=57, mean=0.3089279, std=0.2505355)
 
