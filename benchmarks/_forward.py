@@ -78,8 +78,8 @@ def official(bundle: Path, device: str, threads: int, *, is_half: bool) -> Embed
     from _official import official_arithmetic
     from safetensors.torch import load_file
 
-    from mammoclip_core.image_encoder import ImageEncoder
     from mammoclip_core.manifest import WEIGHTS_NAME, read_manifest
+    from mammoclip_core.networks.image_encoder import ImageEncoder
 
     torch.set_num_threads(threads)
     manifest = read_manifest(bundle)

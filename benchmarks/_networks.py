@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mammoclip_core.bundle import save_bundle
-from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import UNRESTRICTED_USE, EncoderEntry, Manifest, Preprocessing
-from mammoclip_core.model import MammoClip
+from mammoclip_core.networks.image_encoder import ImageEncoder
+from mammoclip_core.networks.mammo_clip import MammoClip
 
 _SEED = 5
 _SIZE = 512

@@ -7,7 +7,7 @@ from the code: contiguous tensors, padding by layers of its own, BatchNorm and s
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoclip_core.image_encoder import FixedPaddingConv2d, ImageEncoder
+from mammoclip_core.networks.image_encoder import FixedPaddingConv2d, ImageEncoder
 
 
 class Swish(nn.Module):

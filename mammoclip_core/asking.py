@@ -14,8 +14,8 @@ from mammoclip_core.devices import chosen_device
 from mammoclip_core.embedding import embed_texts, load_text_model
 from mammoclip_core.engine import Engine
 from mammoclip_core.manifest import FindingEntry
+from mammoclip_core.networks.text_model import TextModel
 from mammoclip_core.prompt_file import PromptSet
-from mammoclip_core.text_model import TextModel
 
 
 def engine_asking(

@@ -16,19 +16,24 @@ from mammoclip_core.bundle_tensors import (
     write_arrays,
 )
 from mammoclip_core.computing import ComputingOptions
-from mammoclip_core.detector import Detector, detector_prefix
 from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.errors import BundleError
-from mammoclip_core.factor import FactorWeights, factor_name, factor_shapes, factor_weights
 from mammoclip_core.findings import FindingSource
-from mammoclip_core.heads import FineTunedClassifier, head_prefix
-from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import (
     WEIGHTS_NAME,
     Manifest,
     read_manifest,
 )
-from mammoclip_core.model import MammoClip
+from mammoclip_core.networks.detector import Detector, detector_prefix
+from mammoclip_core.networks.heads import FineTunedClassifier, head_prefix
+from mammoclip_core.networks.image_encoder import ImageEncoder
+from mammoclip_core.networks.mammo_clip import MammoClip
+from mammoclip_core.networks.mammo_factor import (
+    FactorWeights,
+    factor_name,
+    factor_shapes,
+    factor_weights,
+)
 from mammoclip_core.torch_boxes import TorchBoxModel
 from mammoclip_core.torch_computing import TorchComputer
 from mammoclip_core.torch_model import TorchImageModel

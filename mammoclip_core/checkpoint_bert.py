@@ -22,7 +22,7 @@ from mammoclip_core.checkpoint_layout import (
     wrapped_prefix,
 )
 from mammoclip_core.errors import CheckpointError
-from mammoclip_core.text_encoder import BERT
+from mammoclip_core.networks.text_encoder import BERT
 
 OWN_PREFIX: Final = "text_encoder.bert."
 

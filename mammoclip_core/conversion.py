@@ -9,7 +9,6 @@ from typing import Final
 
 from torch import Tensor
 
-from mammoclip_core import projection
 from mammoclip_core.bundle import write_bundle
 from mammoclip_core.checkpoint import read_checkpoint, tensors_of
 from mammoclip_core.checkpoint_layout import (
@@ -22,8 +21,6 @@ from mammoclip_core.checkpoint_layout import (
 from mammoclip_core.detector_conversion import with_detector
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.factor_file import read_factor
-from mammoclip_core.heads import finding_of_head, head_prefix
-from mammoclip_core.image_encoder import PUBLISHED_PADDING
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import (
     EncoderEntry,
@@ -33,15 +30,18 @@ from mammoclip_core.manifest import (
     file_sha256,
     require_empty,
 )
+from mammoclip_core.networks import projection
+from mammoclip_core.networks.heads import finding_of_head, head_prefix
+from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
+from mammoclip_core.networks.text_encoder import build_text_encoder, build_tokenizer
+from mammoclip_core.networks.text_model import TextModel
+from mammoclip_core.networks.tokenizer_files import copy_tokenizer, find_tokenizer
 from mammoclip_core.pretrained_file import (
     BARE_CLASSIFIER,
     CLASSIFIER,
     Pretrained,
     read_pretrained,
 )
-from mammoclip_core.text_encoder import build_text_encoder, build_tokenizer
-from mammoclip_core.text_model import TextModel
-from mammoclip_core.tokenizer_files import copy_tokenizer, find_tokenizer
 
 IMAGE: Final = "image"
 """Name of the encoder that the prompts are compared with."""

@@ -16,7 +16,7 @@ from mammoclip_core.images.image_file import prepared_files
 from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
 
 if TYPE_CHECKING:
-    from mammoclip_core.text_model import TextModel
+    from mammoclip_core.networks.text_model import TextModel
 
 _BATCH_SIZE: Final = 4
 _DECODE_THREADS: Final = 2
@@ -81,8 +81,8 @@ def load_text_model(bundle: Path) -> "TextModel":
         The text side's libraries are not installed.
     """
     require_torch("a text that is not among the bundle's prompts")
-    from mammoclip_core.text_encoder import build_text_encoder, build_tokenizer
-    from mammoclip_core.text_model import TextModel
+    from mammoclip_core.networks.text_encoder import build_text_encoder, build_tokenizer
+    from mammoclip_core.networks.text_model import TextModel
 
     manifest = read_manifest(bundle)
     text: Mapping[str, Any] = manifest.text_encoder

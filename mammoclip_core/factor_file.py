@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mammoclip_core.errors import CheckpointError
-from mammoclip_core.factor import FACTOR_PREFIX, factor_name, factor_shapes
-from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import FactorEntry, Manifest
+from mammoclip_core.networks.image_encoder import ImageEncoder
+from mammoclip_core.networks.mammo_factor import FACTOR_PREFIX, factor_name, factor_shapes
 from mammoclip_core.tensor_names import listed, tensor_differences
 
 

@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.attribution import class_activation, on_input_grid, relative
-from mammoclip_core.factor import FactorWeights, channel_similarities, factor_activation
 from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.manifest import TEMPERED_SCORING, FactorEntry, FindingEntry, Manifest
-from mammoclip_core.map_projection import MapProjection
+from mammoclip_core.networks.mammo_factor import (
+    FactorWeights,
+    channel_similarities,
+    factor_activation,
+)
+from mammoclip_core.networks.numpy_projection import MapProjection
 from mammoclip_core.prediction import Prediction
 
 Array = NDArray[np.float32]

@@ -8,7 +8,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from mammoclip_core.efficientnet import NORM_EPSILON, Block, Convolution, EfficientNet
+from mammoclip_core.networks.efficientnet import NORM_EPSILON, Block, Convolution, EfficientNet
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -36,7 +36,7 @@ def detector_graph(
 ) -> ov.Model:
     """Build the graph from one image to the scores and the deltas of all anchors.
 
-    As `mammoclip_core.detector` says of the layers: its tensors have the same names here.
+    As `mammoclip_core.networks.detector` says of the layers: its tensors have the same names here.
     """
     image = _image(size)
     taps = _taps(network, tensors, f"{prefix}encoder.backbone.", image)

@@ -11,7 +11,6 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from mammoclip_core.ahead import begun
-from mammoclip_core.anchors import anchors_of, decode, reported, select
 from mammoclip_core.bundle_tensors import (
     BACKBONE,
     LOGIT_SCALE,
@@ -24,14 +23,15 @@ from mammoclip_core.bundle_tensors import (
     read_prompts,
     weights_checked,
 )
-from mammoclip_core.efficientnet import DYNAMIC_PADDING, EfficientNet
 from mammoclip_core.errors import ComputingError
-from mammoclip_core.factor import factor_weights
 from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.images.detector_input import INPUT_SIDE
 from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.map_model import MapHead, MapModel
-from mammoclip_core.map_projection import MapProjection
+from mammoclip_core.networks.anchors import anchors_of, decode, reported, select
+from mammoclip_core.networks.efficientnet import DYNAMIC_PADDING, EfficientNet
+from mammoclip_core.networks.mammo_factor import factor_weights
+from mammoclip_core.networks.numpy_projection import MapProjection
 from mammoclip_core.openvino_graph import detector_graph, encoder_graph
 from mammoclip_core.prediction import DetectedBox
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from mammoclip_core import projection
 from mammoclip_core.checkpoint import read_checkpoint, tensors_of
 from mammoclip_core.checkpoint_bert import bert_side, is_bert
 from mammoclip_core.checkpoint_layout import (
@@ -27,6 +26,7 @@ from mammoclip_core.checkpoint_layout import (
 from mammoclip_core.checkpoint_modernbert import is_modernbert, modernbert_side
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.manifest import Preprocessing
+from mammoclip_core.networks import projection
 from mammoclip_core.published import TERMS, Terms
 from mammoclip_core.tensor_names import listed
 

@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from mammoclip_core.computing import ComputingOptions, Precision
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError
 from mammoclip_core.findings import EngineIdentity
-from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.networks.image_encoder import ImageEncoder
 
 _Module = TypeVar("_Module", bound=nn.Module)
 _FeatureMap = Callable[[Tensor], Tensor]

@@ -10,12 +10,16 @@ from torch import Tensor, nn
 
 from mammoclip_core.attribution import class_activation, on_input_grid, relative
 from mammoclip_core.errors import ComputingError
-from mammoclip_core.factor import FactorWeights, channel_similarities, factor_activation
 from mammoclip_core.findings import FindingSource, LocalisationMethod
-from mammoclip_core.heads import FineTunedClassifier
-from mammoclip_core.image_encoder import ImageEncoder, pooled
 from mammoclip_core.manifest import TEMPERED_SCORING, FactorEntry, FindingEntry, Manifest
-from mammoclip_core.model import MammoClip
+from mammoclip_core.networks.heads import FineTunedClassifier
+from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
+from mammoclip_core.networks.mammo_clip import MammoClip
+from mammoclip_core.networks.mammo_factor import (
+    FactorWeights,
+    channel_similarities,
+    factor_activation,
+)
 from mammoclip_core.prediction import Prediction
 from mammoclip_core.torch_computing import TorchComputer
 

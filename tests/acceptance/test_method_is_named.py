@@ -18,7 +18,7 @@ from services import Site, running
 
 from mammoclip_core.bundle_tensors import write_arrays
 from mammoclip_core.manifest import PROMPTS_NAME, TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
-from mammoclip_core.map_projection import projection_shapes
+from mammoclip_core.networks.numpy_projection import projection_shapes
 
 FILM = Path(__file__).parents[2] / "deploy" / "demo" / "studies" / "film"
 
@@ -41,9 +41,9 @@ from dataclasses import replace
 from pathlib import Path
 from safetensors.torch import load_file, save_file
 from mammoclip_core.factor_file import read_factor
-from mammoclip_core.factor import factor_name, factor_shapes
+from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
 from mammoclip_core.bundle import write_bundle
-from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.manifest import read_manifest
 
 source, out = map(Path, sys.argv[1:])

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from mammoclip_core.attribution import class_activation
-from mammoclip_core.factor import factor_weights
 from mammoclip_core.findings import LocalisationMethod
-from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.interpretation import calibrated
 from mammoclip_core.manifest import PROMPTS_NAME, WEIGHTS_NAME, Manifest
 from mammoclip_core.map_model import MapModel, pooled
-from mammoclip_core.map_projection import MapProjection
+from mammoclip_core.networks.image_encoder import ImageEncoder
+from mammoclip_core.networks.mammo_factor import factor_weights
+from mammoclip_core.networks.numpy_projection import MapProjection
 from training.bundle_encoder import read_image_encoder
 from training.demonstration.images import TrueImage
 from training.factor.feature_maps import FeatureMaps

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import torch
 import typer
 
-from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.bundle_encoder import read_image_encoder
 from training.demonstration.answers import answers_of
 from training.demonstration.blobs import blob_rows

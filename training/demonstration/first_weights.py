@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.published import timm_keys
 from training.errors import SettingsError
 

@@ -17,8 +17,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from mammoclip_core.findings import DENSITY_CATEGORIES
-from mammoclip_core.image_encoder import ImageEncoder, pooled
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
+from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
 from mammoclip_core.torch_computing import keep_freed_memory
 from training.demonstration.cells import PRESENT, UNDECIDED
 from training.demonstration.lesson_data import Lesson, Lessons, LessonSettings, joined

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mammoclip_core.efficientnet import EfficientNet
+from mammoclip_core.networks.efficientnet import EfficientNet
 from training.demonstration.cells import cell_truth
 from training.demonstration.images import TrueImage, TrueLesion, read_truth
 from training.pretraining.image_source import ARRAY_NAME, unit_range

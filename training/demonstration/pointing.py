@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mammoclip_core.factor import factor_name
 from mammoclip_core.manifest import Manifest, read_manifest, write_manifest
+from mammoclip_core.networks.mammo_factor import factor_name
 from training.bundle_copy import copy_bundle
 from training.demonstration.answers import CLASS_ACTIVATION, FACTOR, Answers, Way, answers_of
 from training.demonstration.images import TrueImage

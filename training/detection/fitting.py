@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mammoclip_core.anchors import MAX_BOXES, anchors_of
-from mammoclip_core.detector import Detector, DetectorHead
-from mammoclip_core.image_encoder import DYNAMIC_PADDING
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
+from mammoclip_core.networks.anchors import MAX_BOXES, anchors_of
+from mammoclip_core.networks.detector import Detector, DetectorHead
+from mammoclip_core.networks.image_encoder import DYNAMIC_PADDING
 from training.bundle_encoder import read_image_encoder
 from training.detection.examples import Example, Examples, shown
 from training.detection.losses import detection_loss

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
-from mammoclip_core.anchors import CENTRE_UNIT, SIDE_UNIT
+from mammoclip_core.networks.anchors import CENTRE_UNIT, SIDE_UNIT
 
 POSITIVE_OVERLAP = 0.5
 NEGATIVE_OVERLAP = 0.4

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from mammoclip_core.heads import FineTunedClassifier
-from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import Preprocessing
+from mammoclip_core.networks.heads import FineTunedClassifier
+from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.downstream.cases import Cases, Division
 from training.downstream.fitting import fit, judged_by, shares_of, shuffled
 from training.downstream.heads import Plan, TrainedHead

@@ -24,7 +24,7 @@ def with_head(bundle: Path, name: str, file: Path, out: Path) -> Manifest:
 
     Parameters
     ----------
-    name : one of `mammoclip_core.heads.HEAD_FINDINGS`
+    name : one of `mammoclip_core.networks.heads.HEAD_FINDINGS`
     file : in the published classifiers' layout
     out : folder
         Must not exist, or be empty. It appears complete or not at all.

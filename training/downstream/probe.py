@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mammoclip_core.image_encoder import ImageEncoder
+from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.downstream.cases import Division
 from training.downstream.fitting import fit, judged_by, shares_of, shuffled
 from training.downstream.heads import Plan, TrainedHead

@@ -60,7 +60,7 @@ def attribute_embedding(
     Parameters
     ----------
     embed : texts to (N, D) of L2 norm 1
-        For example `mammoclip_core.text_model.TextModel`.
+        For example `mammoclip_core.networks.text_model.TextModel`.
 
     References
     ----------

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mammoclip_core.factor import TEMPERATURE
+from mammoclip_core.networks.mammo_factor import TEMPERATURE
 from training.errors import SettingsError
 from training.factor.feature_maps import FeatureMaps
 from training.factor.network import FactorNetwork

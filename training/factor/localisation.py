@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.attribution import DEFAULT_THRESHOLD, on_input_grid, regions_of, relative
-from mammoclip_core.efficientnet import EfficientNet
-from mammoclip_core.factor import (
+from mammoclip_core.networks.efficientnet import EfficientNet
+from mammoclip_core.networks.mammo_factor import (
     DEFAULT_TOP_CHANNELS,
     FactorWeights,
     channel_similarities,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoclip_core.factor import TEMPERATURE, factor_name
+from mammoclip_core.networks.mammo_factor import TEMPERATURE, factor_name
 
 _FRESH_LENGTH: Final = math.sqrt(1 / 18)
 """Length of a fresh network's output a root of its size, for channels of root mean square 1:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from mammoclip_core.text_encoder import Tokenizer
+from mammoclip_core.networks.text_encoder import Tokenizer
 from training.errors import SettingsError
 from training.pretraining.augmentation import Augmentation
 from training.pretraining.image_source import ImageSource

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mammoclip_core.image_encoder import pooled
-from mammoclip_core.model import MammoClip
+from mammoclip_core.networks.image_encoder import pooled
+from mammoclip_core.networks.mammo_clip import MammoClip
 from training.losses import MultiViewEmbeddings, SupervisionWeights, gathered, multi_view_loss
 from training.pretraining.batches import Batch, chunks_of
 from training.pretraining.gradient_cache import average_gradients, cached_backward

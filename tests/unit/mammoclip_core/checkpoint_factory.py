@@ -15,9 +15,9 @@ from drawn_weights import write_tokenizer
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
-from mammoclip_core.projection import build_projection
+from mammoclip_core.networks.image_encoder import ImageEncoder
+from mammoclip_core.networks.projection import build_projection
 from mammoclip_core.published import published_keys
 
 ARCHITECTURE = "tf_efficientnet_b0"

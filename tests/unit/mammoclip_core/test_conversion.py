@@ -37,9 +37,9 @@ from mammoclip_core.checkpoint_layout import (
 from mammoclip_core.conversion import convert
 from mammoclip_core.errors import BundleError, CheckpointError
 from mammoclip_core.findings import FindingSource
-from mammoclip_core.heads import finding_of_head
-from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
+from mammoclip_core.networks.heads import finding_of_head
+from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.published import STAGE_SIZES
 
 SIZE = (190, 114)

@@ -18,7 +18,6 @@ from core_factory import WriteInstance, breast
 
 from mammoclip_core.bundle import load_engine
 from mammoclip_core.conversion import convert
-from mammoclip_core.detector import Detector
 from mammoclip_core.detector_file import detector_plan
 from mammoclip_core.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import CheckpointError
@@ -26,6 +25,7 @@ from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.images.detector_input import box_regions
 from mammoclip_core.images.preprocessing import CropGeometry, PreparedImage
 from mammoclip_core.manifest import Manifest, read_manifest
+from mammoclip_core.networks.detector import Detector
 from mammoclip_core.prediction import DetectedBox
 
 UID = "1.2.826.0.1.3680043.8.498.1"

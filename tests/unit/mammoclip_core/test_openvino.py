@@ -30,17 +30,17 @@ from mammoclip_core import bundle as torch_bundle
 from mammoclip_core import engines
 from mammoclip_core.bundle_tensors import detector_shapes, image_side_shapes
 from mammoclip_core.conversion import convert
-from mammoclip_core.detector import Detector
-from mammoclip_core.efficientnet import NOMINAL_SIZES, EfficientNet
 from mammoclip_core.engine_name import EngineName
 from mammoclip_core.errors import BundleError, ComputingError, MissingLibraryError
-from mammoclip_core.factor import factor_name, factor_shapes
 from mammoclip_core.findings import LocalisationMethod
-from mammoclip_core.image_encoder import ImageEncoder
 from mammoclip_core.manifest import read_manifest, write_manifest
-from mammoclip_core.map_projection import MapProjection
+from mammoclip_core.networks.detector import Detector
+from mammoclip_core.networks.efficientnet import NOMINAL_SIZES, EfficientNet
+from mammoclip_core.networks.image_encoder import ImageEncoder
+from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
+from mammoclip_core.networks.numpy_projection import MapProjection
+from mammoclip_core.networks.projection import MLPProjection
 from mammoclip_core.openvino_model import OpenVinoEncoder, OpenVinoOptions, load_openvino
-from mammoclip_core.projection import MLPProjection
 from mammoclip_core.requests import request_from
 
 FEATURES = 5e-4

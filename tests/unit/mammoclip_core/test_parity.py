@@ -16,7 +16,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from mammoclip_core.cli import app
-from mammoclip_core.image_encoder import FixedPaddingConv2d, ImageEncoder
+from mammoclip_core.networks.image_encoder import FixedPaddingConv2d, ImageEncoder
 
 TOLERANCE = 1e-4
 """Relative L2 error in float32: the order of additions differs between libraries."""

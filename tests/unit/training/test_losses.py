@@ -7,7 +7,11 @@ from torch import Tensor, distributed, multiprocessing, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from mammoclip_core.factor import FactorWeights, channel_similarities, image_similarity
+from mammoclip_core.networks.mammo_factor import (
+    FactorWeights,
+    channel_similarities,
+    image_similarity,
+)
 from training.losses import (
     FactorForm,
     MultiViewEmbeddings,

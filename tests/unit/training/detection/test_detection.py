@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mammoclip_core.anchors import SCORE_THRESHOLD, anchors_of, decode
-from mammoclip_core.detector import Detector
+from mammoclip_core.networks.anchors import SCORE_THRESHOLD, anchors_of, decode
+from mammoclip_core.networks.detector import Detector
 from training.box_figures import average_precision_of
 from training.detection.examples import Example, Examples, shown
 from training.detection.fitting import (

@@ -5,8 +5,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mammoclip_core.efficientnet import EfficientNet
-from mammoclip_core.factor import channel_similarities, factor_weights, image_similarity
+from mammoclip_core.networks.efficientnet import EfficientNet
+from mammoclip_core.networks.mammo_factor import (
+    channel_similarities,
+    factor_weights,
+    image_similarity,
+)
 from training.errors import SettingsError
 from training.factor.fitting import FactorSettings, fit_factor
 from training.factor.localisation import TrueBoxes, localisation_figures, localise_all

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoclip_core.efficientnet import (
+from mammoclip_core.networks.efficientnet import (
     DYNAMIC_PADDING,
     NOMINAL_SIZES,
     PUBLISHED_PADDING,

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoclip_core.anchors import ANCHORS_A_CELL, Selection, anchors_of, decode, select
-from mammoclip_core.image_encoder import DYNAMIC_PADDING, ImageEncoder
+from mammoclip_core.networks.anchors import ANCHORS_A_CELL, Selection, anchors_of, decode, select
+from mammoclip_core.networks.image_encoder import DYNAMIC_PADDING, ImageEncoder
 
 PYRAMID_CHANNELS: Final = 256
 BOX_COORDINATES: Final = 4

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoclip_core.projection import build_projection
-from mammoclip_core.text_encoder import TextEncoder, TextTokenizer
+from mammoclip_core.networks.projection import build_projection
+from mammoclip_core.networks.text_encoder import TextEncoder, TextTokenizer
 
 TEXT_PREFIXES: Final = ("text_encoder.", "text_projection.")
 

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mammoclip_core.errors import BundleError
-from mammoclip_core.image_encoder import (
+from mammoclip_core.networks.image_encoder import (
     NOMINAL_SIZES,
     FixedPaddingConv2d,
     ImageEncoder,
     pooled,
 )
-from mammoclip_core.model import MammoClip
+from mammoclip_core.networks.mammo_clip import MammoClip
+from mammoclip_core.networks.text_encoder import TextEncoder, Tokenizer
 from mammoclip_core.published import STAGE_SIZES, timm_keys
-from mammoclip_core.text_encoder import TextEncoder, Tokenizer
 
 TOLERANCE = 1e-4
 """Relative L2 error in float32: the order of additions differs between libraries."""

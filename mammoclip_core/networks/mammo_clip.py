@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoclip_core.image_encoder import ImageEncoder, pooled
-from mammoclip_core.projection import LINEAR, build_projection
+from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
+from mammoclip_core.networks.projection import LINEAR, build_projection
 
 if TYPE_CHECKING:
-    from mammoclip_core.text_encoder import TextEncoder
+    from mammoclip_core.networks.text_encoder import TextEncoder
 
 
 class MammoClip(nn.Module):

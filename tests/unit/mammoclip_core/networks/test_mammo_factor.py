@@ -15,14 +15,14 @@ from safetensors.torch import save_file
 from mammoclip_core.bundle import load_model
 from mammoclip_core.conversion import convert
 from mammoclip_core.errors import CheckpointError
-from mammoclip_core.factor import (
+from mammoclip_core.findings import LocalisationMethod
+from mammoclip_core.networks.mammo_factor import (
     FactorWeights,
     channel_similarities,
     factor_activation,
     factor_shapes,
     image_similarity,
 )
-from mammoclip_core.findings import LocalisationMethod
 
 CELLS = 5 * 3
 """Of the feature map of the factory's 190 x 114 input."""

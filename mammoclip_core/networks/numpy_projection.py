@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.efficientnet import Shapes
 from mammoclip_core.errors import BundleError
+from mammoclip_core.networks.efficientnet import Shapes
 
 LINEAR: Final = "linear"
 MLP: Final = "mlp"
@@ -46,7 +46,7 @@ def projection_shapes(kind: str, size: int, projection_size: int) -> Shapes:
 
 
 class MapProjection:
-    """One of the forms of `mammoclip_core.projection`, with unit length behind it.
+    """One of the forms of `mammoclip_core.networks.projection`, with unit length behind it.
 
     Parameters
     ----------

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import DENSITY_CATEGORIES, FindingSource
-from mammoclip_core.image_encoder import ImageEncoder, pooled
 from mammoclip_core.lexicon import DENSITY, MALIGNANCY, MASS, SUSPICIOUS_CALCIFICATION
 from mammoclip_core.manifest import MEAN_AGGREGATION, FindingEntry
+from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
 
 HEAD_FINDINGS: Final = {
     "mass": MASS,

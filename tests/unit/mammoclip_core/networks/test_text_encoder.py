@@ -5,7 +5,7 @@ import torch
 from drawn_weights import text_config, write_tokenizer
 
 from mammoclip_core.errors import BundleError
-from mammoclip_core.text_encoder import TextEncoder, Tokenizer, pool_tokens
+from mammoclip_core.networks.text_encoder import TextEncoder, Tokenizer, pool_tokens
 
 HIDDEN = torch.arange(24, dtype=torch.float32).reshape(2, 4, 3)
 MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])

@@ -1,0 +1,1 @@
+"""The networks: image and text encoders, projections, heads, detector, Mammo-FActOR."""
