@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from mammoclip_core.bundle_tensors import (
+from mammoclip_core.bundles.tensors import (
     TEXT_PREFIXES,
     check_tensors,
     check_weights,

@@ -10,9 +10,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from mammoclip_core.bundles.tensor_names import listed
 from mammoclip_core.checkpoint_container import check_container
 from mammoclip_core.errors import CheckpointError
-from mammoclip_core.tensor_names import listed
 
 _READING_ERRORS: Final = (
     ArithmeticError,

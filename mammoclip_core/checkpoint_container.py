@@ -6,8 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from mammoclip_core.bundles.tensor_names import listed
 from mammoclip_core.errors import CheckpointError
-from mammoclip_core.tensor_names import listed
 
 _MOST_PICKLE_BYTES: Final = 1 << 26
 """The largest published one, with its optimizer's state, has half a million bytes."""

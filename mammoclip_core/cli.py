@@ -92,7 +92,7 @@ def image(
         else:
             require_torch("asking other prompts than the bundle's")
             from mammoclip_core.asking import engine_asking
-            from mammoclip_core.prompt_file import read_prompt_file
+            from mammoclip_core.bundles.prompt_file import read_prompt_file
 
             loaded = engine_asking(folder, read_prompt_file(prompts), device, options)
         if mode is not None:

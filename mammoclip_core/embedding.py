@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from mammoclip_core.bundle_tensors import TEXT_PREFIXES, check_weights
+from mammoclip_core.bundles.tensors import TEXT_PREFIXES, check_weights
 from mammoclip_core.engines import EmbeddingModel, require_torch
 from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.images.image_file import prepared_files

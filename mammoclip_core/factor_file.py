@@ -7,11 +7,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mammoclip_core.bundles.tensor_names import listed, tensor_differences
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.manifest import FactorEntry, Manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import FACTOR_PREFIX, factor_name, factor_shapes
-from mammoclip_core.tensor_names import listed, tensor_differences
 
 
 def read_factor(

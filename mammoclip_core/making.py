@@ -112,7 +112,10 @@ def demonstration(
     Example: mammoclip-predict demonstration-bundle --out bundles/demonstration
     """
     with one_line_errors():
-        from mammoclip_core.demonstration import copy_demonstration_bundle, demonstration_bundle
+        from mammoclip_core.bundles.demonstration import (
+            copy_demonstration_bundle,
+            demonstration_bundle,
+        )
         from mammoclip_core.manifest import read_manifest, require_empty
 
         if out is None:

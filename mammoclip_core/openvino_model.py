@@ -11,7 +11,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from mammoclip_core.ahead import begun
-from mammoclip_core.bundle_tensors import (
+from mammoclip_core.bundles.tensors import (
     BACKBONE,
     LOGIT_SCALE,
     PROJECTION,

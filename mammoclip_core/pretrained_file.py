@@ -9,6 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from mammoclip_core.bundles.tensor_names import listed
 from mammoclip_core.checkpoint import read_checkpoint, tensors_of
 from mammoclip_core.checkpoint_bert import bert_side, is_bert
 from mammoclip_core.checkpoint_layout import (
@@ -28,7 +29,6 @@ from mammoclip_core.errors import CheckpointError
 from mammoclip_core.manifest import Preprocessing
 from mammoclip_core.networks import projection
 from mammoclip_core.published import TERMS, Terms
-from mammoclip_core.tensor_names import listed
 
 CLASSIFIER: Final = "classifier.classification_head."
 BARE_CLASSIFIER: Final = "_fc."

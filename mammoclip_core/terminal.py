@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def opened(bundle: Path | None) -> tuple[Path, "Manifest"]:
     """Return a bundle's folder, the demonstration bundle's without one, and its manifest."""
-    from mammoclip_core.demonstration import demonstration_bundle
+    from mammoclip_core.bundles.demonstration import demonstration_bundle
     from mammoclip_core.manifest import read_manifest
 
     folder = demonstration_bundle() if bundle is None else bundle

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from mammoclip_core.bundle_tensors import check_weights
+from mammoclip_core.bundles.tensors import check_weights
 from mammoclip_core.errors import BundleError
 from mammoclip_core.manifest import WEIGHTS_NAME, Manifest, read_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder

@@ -29,7 +29,7 @@ from deploy.demo.mammograms import StudyToSend, find_studies
 from deploy.demo.outcome import Outcome, outcome_of, shortcomings
 from deploy.demo.system import RunningSystem, running_system
 from deploy.demo.workplace import workplace
-from mammoclip_core.demonstration import demonstration_bundle
+from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.manifest import read_manifest
 
 _ROOT: Final = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from sending import all_stored, datasets_of, send
 from services import Site, running
 
-from mammoclip_core.bundle_tensors import write_arrays
+from mammoclip_core.bundles.tensors import write_arrays
 from mammoclip_core.manifest import PROMPTS_NAME, TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
 from mammoclip_core.networks.numpy_projection import projection_shapes
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mammoclip_core.bundle_tensors import check_weights, declared, head_prefix
+from mammoclip_core.bundles.tensors import check_weights, declared, head_prefix
 from mammoclip_core.conversion import read_classifier
 from mammoclip_core.manifest import (
     WEIGHTS_NAME,

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.bundle_tensors import read_prompts
+from mammoclip_core.bundles.tensors import read_prompts
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.interpretation import calibrated
 from mammoclip_core.manifest import TEMPERED_SCORING, FindingEntry

@@ -8,7 +8,7 @@ from core_factory import WriteInstance, breast
 LIGHT_MODULES = [
     "mammoclip_core.aggregation",
     "mammoclip_core.cli",
-    "mammoclip_core.demonstration",
+    "mammoclip_core.bundles.demonstration",
     "mammoclip_core.engine",
     "mammoclip_core.fetching",
     "mammoclip_core.findings",

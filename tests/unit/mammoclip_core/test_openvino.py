@@ -28,7 +28,7 @@ from test_detector_bundle import write_detector
 
 from mammoclip_core import bundle as torch_bundle
 from mammoclip_core import engines
-from mammoclip_core.bundle_tensors import detector_shapes, image_side_shapes
+from mammoclip_core.bundles.tensors import detector_shapes, image_side_shapes
 from mammoclip_core.conversion import convert
 from mammoclip_core.engine_name import EngineName
 from mammoclip_core.errors import BundleError, ComputingError, MissingLibraryError

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mammoclip_core.bundle_tensors import detector_prefix
+from mammoclip_core.bundles.tensors import detector_prefix
 from mammoclip_core.detector_file import DetectorFile, detector_plan, read_detector
 from mammoclip_core.errors import CheckpointError, PixelError
 from mammoclip_core.images.detector_input import to_detector_input, to_detector_square

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mammoclip_core.demonstration import demonstration_bundle
+from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.manifest import read_manifest
 from training.demonstration.answers import CLASS_ACTIVATION, FACTOR, Answers, Way
 from training.demonstration.pointing import MARGIN, keep_the_better, pointing_share

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mammoclip_core.demonstration import demonstration_bundle
+from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.engine_name import EngineName
 from mammoclip_core.engines import load_engine
 from mammoclip_core.manifest import read_manifest

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from mammoclip_core.asking import engine_asking, prompt_embeddings
 from mammoclip_core.bundle import load_engine
+from mammoclip_core.bundles.prompt_file import PromptSet, read_prompt_file
 from mammoclip_core.cli import app
 from mammoclip_core.embedding import embed_texts, load_text_model
 from mammoclip_core.errors import PromptFileError
 from mammoclip_core.findings import StudyFindings, from_json
-from mammoclip_core.prompt_file import PromptSet, read_prompt_file
 from mammoclip_core.requests import request_from
 
 TOML = """

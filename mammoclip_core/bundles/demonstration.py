@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-_FOLDER: Final = Path(__file__).with_name("demonstration_bundle")
+_FOLDER: Final = Path(__file__).parents[1] / "demonstration_bundle"
 
 
 def demonstration_bundle() -> Path:

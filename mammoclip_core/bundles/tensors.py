@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mammoclip_core.ahead import begun
+from mammoclip_core.bundles.tensor_names import tensor_differences
 from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import (
@@ -28,7 +29,6 @@ from mammoclip_core.networks.anchors import ANCHORS_A_CELL
 from mammoclip_core.networks.efficientnet import DYNAMIC_PADDING, EfficientNet, Shapes
 from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
 from mammoclip_core.networks.numpy_projection import projection_shapes
-from mammoclip_core.tensor_names import tensor_differences
 
 PROMPTS_SHA256: Final = "prompts_sha256"
 """Entry of the weights' header: the prompts' digest is thus covered by the weights' own."""

@@ -6,8 +6,8 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from mammoclip_core.api import embed_texts
+from mammoclip_core.bundles.demonstration import copy_demonstration_bundle, demonstration_bundle
 from mammoclip_core.cli import app
-from mammoclip_core.demonstration import copy_demonstration_bundle, demonstration_bundle
 from mammoclip_core.manifest import PROMPTS_NAME, read_manifest
 
 CARD = "model-card.md"
@@ -66,7 +66,7 @@ def test_command_copies_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("image", ["LCC", "RMLO"])
 def test_film_is_answered_with_the_warning(image: str) -> None:
-    film = Path(__file__).parents[3] / "deploy" / "demo" / "studies" / "film" / f"{image}.dcm"
+    film = Path(__file__).parents[4] / "deploy" / "demo" / "studies" / "film" / f"{image}.dcm"
 
     done = CliRunner().invoke(app, ["image", str(film)])
 

@@ -1,0 +1,1 @@
+"""Bundles: the folders of weights that a node deploys."""
