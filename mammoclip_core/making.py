@@ -43,7 +43,7 @@ def convert(
     if image_only == (tokenizer is not None):
         raise typer.BadParameter("give either --tokenizer or --image-only")
     with one_line_errors():
-        from mammoclip_core.conversion import convert as convert_checkpoint
+        from mammoclip_core.published.convert import convert as convert_checkpoint
 
         manifest = convert_checkpoint(
             checkpoint,
@@ -80,8 +80,8 @@ def fetch(
     """
     with one_line_errors():
         from mammoclip_core.errors import LicenceError
-        from mammoclip_core.fetching import downloads_folder, notice, published_model
-        from mammoclip_core.fetching import fetch as fetch_model
+        from mammoclip_core.published.fetch import downloads_folder, notice, published_model
+        from mammoclip_core.published.fetch import fetch as fetch_model
 
         published = published_model(model)
         typer.echo(notice(published), err=True)

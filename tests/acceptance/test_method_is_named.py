@@ -40,7 +40,7 @@ import sys, torch
 from dataclasses import replace
 from pathlib import Path
 from safetensors.torch import load_file, save_file
-from mammoclip_core.factor_file import read_factor
+from mammoclip_core.published.factor_file import read_factor
 from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
 from mammoclip_core.bundle import write_bundle
 from mammoclip_core.networks.image_encoder import ImageEncoder

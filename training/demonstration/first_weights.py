@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mammoclip_core.networks.image_encoder import ImageEncoder
-from mammoclip_core.published import timm_keys
+from mammoclip_core.published.models import timm_keys
 from training.errors import SettingsError
 
 ARCHITECTURE: Final = "tf_efficientnet_b0"

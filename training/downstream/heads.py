@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mammoclip_core.checkpoint_layout import IMAGE_PREFIX
-from mammoclip_core.pretrained_file import CLASSIFIER
-from mammoclip_core.published import published_keys
+from mammoclip_core.published.checkpoint_layout import IMAGE_PREFIX
+from mammoclip_core.published.models import published_keys
+from mammoclip_core.published.pretrained_file import CLASSIFIER
 from training.downstream.cases import Division, Protocol
 from training.downstream.fitting import Fitted
 from training.downstream.presets import Recipe, Training

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from mammoclip_core.bundles.tensors import check_weights, declared, head_prefix
-from mammoclip_core.conversion import read_classifier
 from mammoclip_core.manifest import (
     WEIGHTS_NAME,
     FindingEntry,
@@ -16,6 +15,7 @@ from mammoclip_core.manifest import (
     require_empty,
     write_manifest,
 )
+from mammoclip_core.published.convert import read_classifier
 from training.bundle_copy import copy_bundle, making_bundle
 
 

@@ -6,8 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from mammoclip_core.conversion import convert
 from mammoclip_core.manifest import MANIFEST_NAME, file_sha256, read_manifest
+from mammoclip_core.published.convert import convert
 from training.downstream.tasks import TASKS, Task
 from training.errors import SettingsError
 from training.evaluation.blob_baseline import blob_figures

@@ -7,9 +7,9 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mammoclip_core.factor_file import read_factor
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
 from mammoclip_core.networks.mammo_factor import DEFAULT_TOP_CHANNELS, FACTOR_PREFIX
+from mammoclip_core.published.factor_file import read_factor
 from training.bundle_copy import copy_bundle
 
 

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mammoclip_core.checkpoint import read_checkpoint
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_clip import MammoClip
 from mammoclip_core.networks.text_encoder import TextEncoder, Tokenizer
-from mammoclip_core.published import timm_keys
+from mammoclip_core.published.checkpoint import read_checkpoint
+from mammoclip_core.published.models import timm_keys
 from training.errors import SettingsError
 
 IMAGENET: Final = "imagenet"

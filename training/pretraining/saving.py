@@ -10,10 +10,10 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from mammoclip_core.checkpoint_bert import OWN_PREFIX
-from mammoclip_core.checkpoint_layout import TEXT_PREFIX, encoder_plan, projection_plan
 from mammoclip_core.networks.mammo_clip import MammoClip
-from mammoclip_core.published import ENCODER_NAMES
+from mammoclip_core.published.bert_layout import OWN_PREFIX
+from mammoclip_core.published.checkpoint_layout import TEXT_PREFIX, encoder_plan, projection_plan
+from mammoclip_core.published.models import ENCODER_NAMES
 from training.pretraining.module import Pretraining
 from training.pretraining.network import NetworkSettings
 

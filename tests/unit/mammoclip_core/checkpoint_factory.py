@@ -18,7 +18,7 @@ from transformers import BertConfig, BertModel
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.projection import build_projection
-from mammoclip_core.published import published_keys
+from mammoclip_core.published.models import published_keys
 
 ARCHITECTURE = "tf_efficientnet_b0"
 TEXT = "text_encoder.text_encoder."

@@ -29,7 +29,6 @@ from test_detector_bundle import write_detector
 from mammoclip_core import bundle as torch_bundle
 from mammoclip_core import engines
 from mammoclip_core.bundles.tensors import detector_shapes, image_side_shapes
-from mammoclip_core.conversion import convert
 from mammoclip_core.engine_name import EngineName
 from mammoclip_core.errors import BundleError, ComputingError, MissingLibraryError
 from mammoclip_core.findings import LocalisationMethod
@@ -41,6 +40,7 @@ from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
 from mammoclip_core.networks.numpy_projection import MapProjection
 from mammoclip_core.networks.projection import MLPProjection
 from mammoclip_core.openvino_model import OpenVinoEncoder, OpenVinoOptions, load_openvino
+from mammoclip_core.published.convert import convert
 from mammoclip_core.requests import request_from
 
 FEATURES = 5e-4

@@ -17,8 +17,6 @@ from checkpoint_factory import (
 from core_factory import WriteInstance, breast
 
 from mammoclip_core.bundle import load_engine
-from mammoclip_core.conversion import convert
-from mammoclip_core.detector_file import detector_plan
 from mammoclip_core.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import FindingSource, LocalisationMethod
@@ -27,6 +25,8 @@ from mammoclip_core.images.preprocessing import CropGeometry, PreparedImage
 from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.networks.detector import Detector
 from mammoclip_core.prediction import DetectedBox
+from mammoclip_core.published.convert import convert
+from mammoclip_core.published.detector_file import detector_plan
 
 UID = "1.2.826.0.1.3680043.8.498.1"
 

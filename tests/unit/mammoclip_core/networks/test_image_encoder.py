@@ -21,7 +21,7 @@ from mammoclip_core.networks.image_encoder import (
 )
 from mammoclip_core.networks.mammo_clip import MammoClip
 from mammoclip_core.networks.text_encoder import TextEncoder, Tokenizer
-from mammoclip_core.published import STAGE_SIZES, timm_keys
+from mammoclip_core.published.models import STAGE_SIZES, timm_keys
 
 TOLERANCE = 1e-4
 """Relative L2 error in float32: the order of additions differs between libraries."""

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from mammoclip_core.bundle import load_model
-from mammoclip_core.conversion import convert
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.networks.mammo_factor import (
@@ -23,6 +22,7 @@ from mammoclip_core.networks.mammo_factor import (
     factor_shapes,
     image_similarity,
 )
+from mammoclip_core.published.convert import convert
 
 CELLS = 5 * 3
 """Of the feature map of the factory's 190 x 114 input."""

@@ -19,12 +19,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.nn import functional
 from transformers import ModernBertConfig, ModernBertForMaskedLM, ModernBertModel
 
-from mammoclip_core.checkpoint_modernbert import was_trained
-from mammoclip_core.conversion import convert
 from mammoclip_core.embedding import embed_texts, load_text_model
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import Manifest, read_manifest
+from mammoclip_core.published.convert import convert
+from mammoclip_core.published.modernbert_layout import was_trained
 
 WORDS = sorted(
     {word for entry in DEFAULT_FINDINGS for text in entry.prompts for word in text.split()}

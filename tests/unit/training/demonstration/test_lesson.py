@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mammoclip_core.networks.image_encoder import ImageEncoder
-from mammoclip_core.published import published_keys
+from mammoclip_core.published.models import published_keys
 from training.demonstration.cells import ABSENT, PRESENT, UNDECIDED
 from training.demonstration.first_weights import ARCHITECTURE, load_lite_weights
 from training.demonstration.images import prepare_phantoms

@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mammoclip_core.bundle import load_engine
-from mammoclip_core.detector_file import read_detector
 from mammoclip_core.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import BOX_THRESHOLD, read_manifest
+from mammoclip_core.published.detector_file import read_detector
 from training.boxed_images import read_boxed_images
 from training.cli import app
 from training.detection.examples import read_examples, shown

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mammoclip_core.errors import FetchError
-from mammoclip_core.published import HubFile
+from mammoclip_core.published.models import HubFile
 
 _CHUNK: Final = 1 << 20
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

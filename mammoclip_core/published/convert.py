@@ -10,17 +10,7 @@ from typing import Final
 from torch import Tensor
 
 from mammoclip_core.bundle import write_bundle
-from mammoclip_core.checkpoint import read_checkpoint, tensors_of
-from mammoclip_core.checkpoint_layout import (
-    IMAGE_PREFIX,
-    Place,
-    encoder_plan,
-    recognise_architecture,
-    rename,
-)
-from mammoclip_core.detector_conversion import with_detector
 from mammoclip_core.errors import CheckpointError
-from mammoclip_core.factor_file import read_factor
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import (
     EncoderEntry,
@@ -36,7 +26,17 @@ from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
 from mammoclip_core.networks.text_encoder import build_text_encoder, build_tokenizer
 from mammoclip_core.networks.text_model import TextModel
 from mammoclip_core.networks.tokenizer_files import copy_tokenizer, find_tokenizer
-from mammoclip_core.pretrained_file import (
+from mammoclip_core.published.checkpoint import read_checkpoint, tensors_of
+from mammoclip_core.published.checkpoint_layout import (
+    IMAGE_PREFIX,
+    Place,
+    encoder_plan,
+    recognise_architecture,
+    rename,
+)
+from mammoclip_core.published.detector_conversion import with_detector
+from mammoclip_core.published.factor_file import read_factor
+from mammoclip_core.published.pretrained_file import (
     BARE_CLASSIFIER,
     CLASSIFIER,
     Pretrained,

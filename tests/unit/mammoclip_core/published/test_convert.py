@@ -29,18 +29,18 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from mammoclip_core.bundle import load_model
-from mammoclip_core.checkpoint_layout import (
-    check_named_encoder,
-    encoder_plan,
-    recognise_architecture,
-)
-from mammoclip_core.conversion import convert
 from mammoclip_core.errors import BundleError, CheckpointError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
 from mammoclip_core.networks.heads import finding_of_head
 from mammoclip_core.networks.image_encoder import ImageEncoder
-from mammoclip_core.published import STAGE_SIZES
+from mammoclip_core.published.checkpoint_layout import (
+    check_named_encoder,
+    encoder_plan,
+    recognise_architecture,
+)
+from mammoclip_core.published.convert import convert
+from mammoclip_core.published.models import STAGE_SIZES
 
 SIZE = (190, 114)
 Convert = Callable[..., Manifest]

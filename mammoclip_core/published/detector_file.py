@@ -8,17 +8,17 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from mammoclip_core.checkpoint import read_checkpoint, tensors_of
-from mammoclip_core.checkpoint_layout import (
+from mammoclip_core.errors import CheckpointError
+from mammoclip_core.networks.anchors import ANCHORS_A_CELL
+from mammoclip_core.networks.detector import Detector
+from mammoclip_core.published.checkpoint import read_checkpoint, tensors_of
+from mammoclip_core.published.checkpoint_layout import (
     Place,
     Plan,
     encoder_plan,
     recognise_architecture,
     rename,
 )
-from mammoclip_core.errors import CheckpointError
-from mammoclip_core.networks.anchors import ANCHORS_A_CELL
-from mammoclip_core.networks.detector import Detector
 
 ENCODER_PREFIX: Final = "efficientnet."
 UNUSED: Final = frozenset({"efficientnet._fc.weight", "efficientnet._fc.bias"})

@@ -21,7 +21,7 @@ from checkpoint_factory import (
 from stand_in_hub import COMMIT, Hub, serving
 
 from mammoclip_core.manifest import file_sha256, read_manifest
-from mammoclip_core.published import PUBLISHED
+from mammoclip_core.published.models import PUBLISHED
 
 CHECKPOINT = f"{PUBLISHED['b2'].checkpoint.repository}/{PUBLISHED['b2'].checkpoint.path}"
 VOCABULARY = "emilyalsentzer/Bio_ClinicalBERT/vocab.txt"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mammoclip_core.errors import CheckpointError, FetchError
-from mammoclip_core.hub import fetch_file
 from mammoclip_core.manifest import Manifest, require_empty
-from mammoclip_core.published import PUBLISHED, TERMS, PublishedModel
+from mammoclip_core.published.hub import fetch_file
+from mammoclip_core.published.models import PUBLISHED, TERMS, PublishedModel
 
 
 def published_model(name: str) -> PublishedModel:
@@ -70,7 +70,7 @@ def fetch(
     folder = downloads or downloads_folder()
     tokenizer = [fetch_file(file, folder) for file in model.tokenizer]
     checkpoint = fetch_file(model.checkpoint, folder)
-    from mammoclip_core.conversion import convert
+    from mammoclip_core.published.convert import convert
 
     origins = {
         f"hub {model.checkpoint.repository}": checkpoint.commit,

@@ -15,7 +15,7 @@ from mammoclip_core.errors import CheckpointError
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.projection import build_projection
 from mammoclip_core.networks.text_encoder import POOLINGS
-from mammoclip_core.published import ENCODER_NAMES, STAGE_SIZES, published_keys
+from mammoclip_core.published.models import ENCODER_NAMES, STAGE_SIZES, published_keys
 
 IMAGE_PREFIX: Final = "image_encoder."
 TEXT_PREFIX: Final = "text_encoder."

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mammoclip_core.bundles.tensor_names import listed
-from mammoclip_core.checkpoint_container import check_container
 from mammoclip_core.errors import CheckpointError
+from mammoclip_core.published.checkpoint_archive import check_container
 
 _READING_ERRORS: Final = (
     ArithmeticError,

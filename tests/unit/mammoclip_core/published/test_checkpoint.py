@@ -13,9 +13,9 @@ from checkpoint_factory import NumPy1Pickler, configuration, omegaconf_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammoclip_core.checkpoint import plain, read_checkpoint, tensors_of
-from mammoclip_core.checkpoint_layout import setting
 from mammoclip_core.errors import CheckpointError
+from mammoclip_core.published.checkpoint import plain, read_checkpoint, tensors_of
+from mammoclip_core.published.checkpoint_layout import setting
 
 
 @pytest.fixture

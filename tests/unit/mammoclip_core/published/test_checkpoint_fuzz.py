@@ -27,12 +27,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from mammoclip_core.checkpoint import read_checkpoint, tensors_of
-from mammoclip_core.conversion import convert
 from mammoclip_core.errors import CheckpointError, CoreError
-from mammoclip_core.factor_file import read_factor
 from mammoclip_core.manifest import EncoderEntry
 from mammoclip_core.networks.mammo_factor import factor_shapes
+from mammoclip_core.published.checkpoint import read_checkpoint, tensors_of
+from mammoclip_core.published.convert import convert
+from mammoclip_core.published.factor_file import read_factor
 
 MOST_KILOBYTES = 400_000
 """What all examples together may add to this process: no example asks for much."""

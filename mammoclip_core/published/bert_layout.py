@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from mammoclip_core.checkpoint_layout import (
+from mammoclip_core.errors import CheckpointError
+from mammoclip_core.networks.text_encoder import BERT
+from mammoclip_core.published.checkpoint_layout import (
     LEAST_TOKENS,
     TEXT_PREFIX,
     Place,
@@ -21,8 +23,6 @@ from mammoclip_core.checkpoint_layout import (
     setting,
     wrapped_prefix,
 )
-from mammoclip_core.errors import CheckpointError
-from mammoclip_core.networks.text_encoder import BERT
 
 OWN_PREFIX: Final = "text_encoder.bert."
 

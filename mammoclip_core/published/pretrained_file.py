@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from mammoclip_core.bundles.tensor_names import listed
-from mammoclip_core.checkpoint import read_checkpoint, tensors_of
-from mammoclip_core.checkpoint_bert import bert_side, is_bert
-from mammoclip_core.checkpoint_layout import (
+from mammoclip_core.errors import CheckpointError
+from mammoclip_core.manifest import Preprocessing
+from mammoclip_core.networks import projection
+from mammoclip_core.published.bert_layout import bert_side, is_bert
+from mammoclip_core.published.checkpoint import read_checkpoint, tensors_of
+from mammoclip_core.published.checkpoint_layout import (
     IMAGE_PREFIX,
     TEXT_PREFIX,
     Place,
@@ -24,11 +27,8 @@ from mammoclip_core.checkpoint_layout import (
     rename,
     setting,
 )
-from mammoclip_core.checkpoint_modernbert import is_modernbert, modernbert_side
-from mammoclip_core.errors import CheckpointError
-from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.networks import projection
-from mammoclip_core.published import TERMS, Terms
+from mammoclip_core.published.models import TERMS, Terms
+from mammoclip_core.published.modernbert_layout import is_modernbert, modernbert_side
 
 CLASSIFIER: Final = "classifier.classification_head."
 BARE_CLASSIFIER: Final = "_fc."

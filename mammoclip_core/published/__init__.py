@@ -1,0 +1,1 @@
+"""The files that the authors publish: found, fetched, read and converted into bundles."""
