@@ -12,7 +12,7 @@ def main() -> None:
     name, bundle, image = sys.argv[1:]
     engine = load_engine(Path(bundle), engine=EngineName(name))
     # As mammoclip-predict does it: what reads images is loaded while the model is compiled.
-    from mammoclip_core.requests import request_from
+    from mammoclip_core.analysis.study_files import request_from
 
     (found,) = engine.analyze(request_from([Path(image)])).findings.analysed
     print(max(finding.score for finding in found.findings), flush=True)

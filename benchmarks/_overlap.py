@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.engine import DEFAULT_DECODE_THREADS, Engine, StudyRequest
+from mammoclip_core.analysis.engine import DEFAULT_DECODE_THREADS, Engine, StudyRequest
+from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.images.image_file import prepared_files
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import EncoderEntry, Manifest, Preprocessing
 from mammoclip_core.prediction import Prediction
-from mammoclip_core.requests import request_from
 
 
 @dataclass

@@ -23,6 +23,7 @@ from dicom_node.objects.profiles import Profile
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.settings import ModelSettings
+from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import (
     ImageStatus,
@@ -30,7 +31,6 @@ from mammoclip_core.findings import (
     StudyFindings,
     from_json,
 )
-from mammoclip_core.heatmaps import read_heatmaps
 from mammoclip_core.images.dicom_file import read_pixels
 from mammoclip_core.manifest import Manifest, read_manifest
 

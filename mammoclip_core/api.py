@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mammoclip_core.engine import Engine, StudyRequest
-from mammoclip_core.requests import request_from as _request_from
+from mammoclip_core.analysis.engine import Engine, StudyRequest
+from mammoclip_core.analysis.study_files import request_from as _request_from
 
 if TYPE_CHECKING:
     import numpy as np

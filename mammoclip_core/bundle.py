@@ -7,6 +7,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from mammoclip_core.analysis.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.bundles.tensors import (
     TEXT_PREFIXES,
     check_tensors,
@@ -16,7 +17,6 @@ from mammoclip_core.bundles.tensors import (
     write_arrays,
 )
 from mammoclip_core.computing import ComputingOptions
-from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import (

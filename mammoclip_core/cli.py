@@ -77,9 +77,9 @@ def image(
     2 for wrong usage.
     """
     with one_line_errors():
+        from mammoclip_core.analysis.heatmap_files import write_heatmaps
         from mammoclip_core.engines import load_engine, require_torch
         from mammoclip_core.findings import to_json
-        from mammoclip_core.heatmaps import write_heatmaps
         from mammoclip_core.images.tomosynthesis import Tomosynthesis
         from mammoclip_core.progress import counted
         from mammoclip_core.tables import findings_table, show
@@ -98,7 +98,7 @@ def image(
         if mode is not None:
             loaded.prepare_as(mode)
         # What reads images is loaded and used while OpenVINO still compiles the model.
-        from mammoclip_core.requests import expanded, request_from
+        from mammoclip_core.analysis.study_files import expanded, request_from
 
         request = request_from(expanded(paths), study, Tomosynthesis(tomosynthesis))
         with counted(len(request.images), "images") as on_image:

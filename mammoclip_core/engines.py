@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.ahead import begun
+from mammoclip_core.analysis.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
+from mammoclip_core.background import begun
 from mammoclip_core.computing import ComputingOptions
 from mammoclip_core.devices import chosen_device, is_installed
-from mammoclip_core.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.engine_name import EngineName
 from mammoclip_core.errors import BundleError, MissingLibraryError
 from mammoclip_core.prediction import ImageModel
@@ -92,7 +92,7 @@ def load_engine(
     how = _openvino_options(options)
     loading = begun(partial(load_openvino, bundle, how), name="load")
     # What reads images takes as long to import as the weights to read.
-    import mammoclip_core.requests  # noqa: F401
+    import mammoclip_core.analysis.study_files  # noqa: F401
 
     model, boxes = loading.result()
     return Engine(

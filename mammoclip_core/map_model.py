@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.attribution import class_activation, on_input_grid, relative
+from mammoclip_core.analysis.attribution import class_activation, on_input_grid, relative
 from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.manifest import TEMPERED_SCORING, FactorEntry, FindingEntry, Manifest
 from mammoclip_core.networks.mammo_factor import (

@@ -10,7 +10,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from mammoclip_core.ahead import begun
+from mammoclip_core.background import begun
 from mammoclip_core.bundles.tensors import (
     BACKBONE,
     LOGIT_SCALE,

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mammoclip_core.attribution import class_activation, on_input_grid, relative
+from mammoclip_core.analysis.attribution import class_activation, on_input_grid, relative
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.manifest import TEMPERED_SCORING, FactorEntry, FindingEntry, Manifest

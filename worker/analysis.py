@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dicom_node.objects.references import PredecessorDocument
     from dicom_node.objects.results import ResultObject
     from dicom_node.objects.sources import SourceInstance
-    from mammoclip_core.engine import StudyRequest
+    from mammoclip_core.analysis.engine import StudyRequest
     from mammoclip_core.findings import ImageFindings, StudyAnalysis
 
 log = structlog.get_logger("worker.analyze")
@@ -118,7 +118,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
 
 def _request(node: Runtime, order: _Order) -> "StudyRequest":
     """Ask for every chosen image, in as many frames as the settings say."""
-    from mammoclip_core.engine import ImageToAnalyse, StudyRequest
+    from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
     from mammoclip_core.images.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
 
     how = Tomosynthesis(node.settings.model.tomosynthesis)

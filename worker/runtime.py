@@ -23,7 +23,7 @@ from mammoclip_core.manifest import Manifest
 from worker.devices import device_of
 
 if TYPE_CHECKING:
-    from mammoclip_core.engine import Engine
+    from mammoclip_core.analysis.engine import Engine
 
 log = structlog.get_logger("worker.runtime")
 

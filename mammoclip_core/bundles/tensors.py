@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from mammoclip_core.ahead import begun
+from mammoclip_core.background import begun
 from mammoclip_core.bundles.tensor_names import tensor_differences
 from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource

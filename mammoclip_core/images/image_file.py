@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from mammoclip_core.ahead import done_ahead
+from mammoclip_core.background import done_ahead
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.dicom_file import read_pixels
 from mammoclip_core.images.picture_file import raster_format, read_raster

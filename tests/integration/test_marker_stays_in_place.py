@@ -25,12 +25,12 @@ from dicom_node.objects.results import build_results
 from dicom_node.objects.secondary_capture import build_secondary_capture
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.uids import AnalysisUIDs, ResultKind
-from mammoclip_core.engine import Engine
+from mammoclip_core.analysis.engine import Engine
+from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.findings import FindingSource, StudyAnalysis
 from mammoclip_core.images.tomosynthesis import Tomosynthesis
 from mammoclip_core.manifest import FindingEntry, Manifest, Preprocessing
 from mammoclip_core.prediction import Prediction
-from mammoclip_core.requests import request_from
 
 VIEWS = [("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO")]
 SIZES = [(900, 700), (1400, 1100), (1024, 1500)]

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from mammoclip_core.attribution import class_activation
+from mammoclip_core.analysis.attribution import class_activation
+from mammoclip_core.analysis.interpretation import calibrated
 from mammoclip_core.findings import LocalisationMethod
-from mammoclip_core.interpretation import calibrated
 from mammoclip_core.manifest import PROMPTS_NAME, WEIGHTS_NAME, Manifest
 from mammoclip_core.map_model import MapModel, pooled
 from mammoclip_core.networks.image_encoder import ImageEncoder

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from mammoclip_core.interpretation import SCORE_MARGIN, calibrated
+from mammoclip_core.analysis.interpretation import SCORE_MARGIN, calibrated
 from mammoclip_core.manifest import FindingEntry, OperatingPoint
 from training.errors import SettingsError
 from training.evaluation.operating_points import (

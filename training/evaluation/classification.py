@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mammoclip_core.analysis.interpretation import calibrated
 from mammoclip_core.bundles.tensors import read_prompts
 from mammoclip_core.findings import FindingSource
-from mammoclip_core.interpretation import calibrated
 from mammoclip_core.manifest import TEMPERED_SCORING, FindingEntry
 from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
 from training.bundle_encoder import read_image_encoder

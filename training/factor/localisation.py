@@ -8,7 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.attribution import DEFAULT_THRESHOLD, on_input_grid, regions_of, relative
+from mammoclip_core.analysis.attribution import (
+    DEFAULT_THRESHOLD,
+    on_input_grid,
+    regions_of,
+    relative,
+)
 from mammoclip_core.networks.efficientnet import EfficientNet
 from mammoclip_core.networks.mammo_factor import (
     DEFAULT_TOP_CHANNELS,

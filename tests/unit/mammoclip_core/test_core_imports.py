@@ -6,18 +6,18 @@ import pytest
 from core_factory import WriteInstance, breast
 
 LIGHT_MODULES = [
-    "mammoclip_core.aggregation",
+    "mammoclip_core.analysis.aggregation",
     "mammoclip_core.cli",
     "mammoclip_core.bundles.demonstration",
-    "mammoclip_core.engine",
+    "mammoclip_core.analysis.engine",
     "mammoclip_core.published.fetch",
     "mammoclip_core.findings",
-    "mammoclip_core.heatmaps",
+    "mammoclip_core.analysis.heatmap_files",
     "mammoclip_core.published.hub",
     "mammoclip_core.lexicon",
     "mammoclip_core.manifest",
     "mammoclip_core.images.preprocessing",
-    "mammoclip_core.requests",
+    "mammoclip_core.analysis.study_files",
     "mammoclip_core.tables",
     "mammoclip_core.images.views",
 ]

@@ -28,6 +28,7 @@ from test_detector_bundle import write_detector
 
 from mammoclip_core import bundle as torch_bundle
 from mammoclip_core import engines
+from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.bundles.tensors import detector_shapes, image_side_shapes
 from mammoclip_core.engine_name import EngineName
 from mammoclip_core.errors import BundleError, ComputingError, MissingLibraryError
@@ -41,7 +42,6 @@ from mammoclip_core.networks.numpy_projection import MapProjection
 from mammoclip_core.networks.projection import MLPProjection
 from mammoclip_core.openvino_model import OpenVinoEncoder, OpenVinoOptions, load_openvino
 from mammoclip_core.published.convert import convert
-from mammoclip_core.requests import request_from
 
 FEATURES = 5e-4
 """Relative L2 error of pooled features between the two engines."""

@@ -20,9 +20,9 @@ from random_bundle import WARNING
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.cli import app
 from mammoclip_core.findings import FindingSource, from_json
-from mammoclip_core.heatmaps import read_heatmaps
 from mammoclip_core.images.dicom_file import read_pixels
 from mammoclip_core.images.preprocessing import breast_crop, to_grey
 from mammoclip_core.lexicon import DENSITY

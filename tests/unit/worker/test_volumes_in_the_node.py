@@ -18,7 +18,7 @@ from dicom_node.settings import DicomDestination, ProfileSettings
 from dicom_node.spool import Spool
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject
-from mammoclip_core.engine import Engine
+from mammoclip_core.analysis.engine import Engine
 from mammoclip_core.prediction import Prediction
 from worker.runtime import Runtime
 

@@ -13,7 +13,7 @@ from unit.dicom_node.node_factory import STUDY_UID, Reception, mammogram
 from dicom_node.studies.ledger.states import StudyState
 from dicom_node.studies.ledger.tables import Analysis, Study
 from dicom_node.studies.settling import begin_analysis
-from mammoclip_core.engine import ImageToAnalyse, StudyRequest
+from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.findings import (
     Finding,
     FindingSource,

@@ -10,6 +10,7 @@ import torch
 from core_factory import WriteInstance, breast
 from typer.testing import CliRunner
 
+from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.asking import engine_asking, prompt_embeddings
 from mammoclip_core.bundle import load_engine
 from mammoclip_core.bundles.prompt_file import PromptSet, read_prompt_file
@@ -17,7 +18,6 @@ from mammoclip_core.cli import app
 from mammoclip_core.embedding import embed_texts, load_text_model
 from mammoclip_core.errors import PromptFileError
 from mammoclip_core.findings import StudyFindings, from_json
-from mammoclip_core.requests import request_from
 
 TOML = """
 scoring = "tempered"

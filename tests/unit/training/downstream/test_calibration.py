@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
+from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
+from mammoclip_core.analysis.interpretation import calibrated
 from mammoclip_core.bundle import load_engine
-from mammoclip_core.engine import ImageToAnalyse, StudyRequest
-from mammoclip_core.interpretation import calibrated
 from mammoclip_core.lexicon import MASS
 from mammoclip_core.manifest import read_manifest
 from training.downstream.bundle_scores import bundle_scores

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core import attribution
+from mammoclip_core.analysis import attribution
 from mammoclip_core.findings import EngineIdentity, Finding, FindingSource, LocalisationMethod
 from mammoclip_core.images.detector_input import box_regions
 from mammoclip_core.images.preprocessing import CropGeometry, PreparedImage

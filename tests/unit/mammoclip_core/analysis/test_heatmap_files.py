@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mammoclip_core.analysis.heatmap_files import read_heatmaps, write_heatmaps
 from mammoclip_core.errors import FindingsFormatError
 from mammoclip_core.findings import Heatmap
-from mammoclip_core.heatmaps import read_heatmaps, write_heatmaps
 
 
 def heatmap(sop_instance_uid: str = "1.2.3") -> Heatmap:

@@ -17,7 +17,8 @@ from core_factory import (
 )
 from numpy.typing import NDArray
 
-from mammoclip_core.engine import Engine, ImageToAnalyse, Prediction, StudyRequest
+from mammoclip_core.analysis.engine import Engine, ImageToAnalyse, Prediction, StudyRequest
+from mammoclip_core.analysis.interpretation import calibrated, on_extent
 from mammoclip_core.errors import BatchMemoryError, ComputingError
 from mammoclip_core.findings import (
     EngineIdentity,
@@ -28,7 +29,6 @@ from mammoclip_core.findings import (
 )
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import CropGeometry, prepare
-from mammoclip_core.interpretation import calibrated, on_extent
 from mammoclip_core.lexicon import DENSITY
 
 TORCH = EngineIdentity(name="torch", version="2.6.0", precision="float32")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mammoclip_core.attribution import (
+from mammoclip_core.analysis.attribution import (
     MAX_VERTICES,
     class_activation,
     on_input_grid,

@@ -5,7 +5,7 @@ from glob import glob
 from pathlib import Path
 from typing import Final
 
-from mammoclip_core.engine import ImageToAnalyse, StudyRequest
+from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import CoreError
 from mammoclip_core.images.dicom_file import ImageHeader, is_dicom_file, read_header
 from mammoclip_core.images.picture_file import raster_format

@@ -9,8 +9,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.aggregation import breasts_of, study_of
-from mammoclip_core.ahead import done_ahead
+from mammoclip_core.analysis.aggregation import breasts_of, study_of
+from mammoclip_core.analysis.interpretation import (
+    findings_of,
+    on_extent,
+    settings_sha256,
+    shown_names,
+)
+from mammoclip_core.background import done_ahead
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, PixelError
 from mammoclip_core.findings import (
     EngineIdentity,
@@ -23,7 +29,6 @@ from mammoclip_core.findings import (
 from mammoclip_core.images.detector_input import to_detector_input
 from mammoclip_core.images.preprocessing import PreparedImage, prepare
 from mammoclip_core.images.tomosynthesis import Tomosynthesis, merged
-from mammoclip_core.interpretation import findings_of, on_extent, settings_sha256, shown_names
 from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
 

@@ -1,7 +1,7 @@
 import pytest
 from core_factory import pair
 
-from mammoclip_core.aggregation import breasts_of, study_of
+from mammoclip_core.analysis.aggregation import breasts_of, study_of
 from mammoclip_core.findings import (
     Finding,
     FindingSource,
