@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from mammoclip_core.engine_name import EngineName
-from mammoclip_core.engines import load_engine
+from mammoclip_core.engines.choice import load_engine
+from mammoclip_core.engines.engine_name import EngineName
 
 
 def main() -> None:

@@ -61,9 +61,9 @@ def loaded(way: str, bundle: Path, device: str, threads: int) -> Embed:
     """Load a bundle in one of the ways."""
     if way.startswith("official"):
         return official(bundle, device, threads, is_half=way.endswith("float16"))
-    from mammoclip_core.computing import ComputingOptions, Precision
-    from mammoclip_core.engine_name import EngineName
-    from mammoclip_core.engines import load_model
+    from mammoclip_core.engines.choice import load_model
+    from mammoclip_core.engines.engine_name import EngineName
+    from mammoclip_core.engines.options import ComputingOptions, Precision
 
     words = way.split()
     options = ComputingOptions(

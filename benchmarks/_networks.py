@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mammoclip_core.bundle import save_bundle
+from mammoclip_core.engines.torch_bundle import save_bundle
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import UNRESTRICTED_USE, EncoderEntry, Manifest, Preprocessing

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mammoclip_core.embedding import ImageEmbeddings
+    from mammoclip_core.engines.embeddings import ImageEmbeddings
 
 __all__ = ["Engine", "StudyRequest", "embed_images", "embed_texts", "load_engine", "request_from"]
 
 
 def load_engine(bundle: str | Path, *, device: str = "cpu") -> Engine:
     """Load a bundle for analysing studies; raises BundleError."""
-    from mammoclip_core.bundle import load_engine as load
+    from mammoclip_core.engines.torch_bundle import load_engine as load
 
     return load(Path(bundle), device=device)
 
@@ -32,15 +32,15 @@ def embed_images(
     bundle: str | Path, paths: Iterable[str | Path], *, device: str = "cpu"
 ) -> "ImageEmbeddings":
     """Compute the pooled features and unit embeddings of images; raises BundleError."""
-    from mammoclip_core.bundle import load_model
-    from mammoclip_core.embedding import embed_files
+    from mammoclip_core.engines.embeddings import embed_files
+    from mammoclip_core.engines.torch_bundle import load_model
 
     return embed_files(load_model(Path(bundle), device), list(map(Path, paths)))
 
 
 def embed_texts(bundle: str | Path, texts: Iterable[str]) -> "NDArray[np.float32]":
     """Compute the unit embeddings, (N, D), of texts; raises BundleError."""
-    from mammoclip_core.embedding import embed_texts as embed
-    from mammoclip_core.embedding import load_text_model
+    from mammoclip_core.engines.embeddings import embed_texts as embed
+    from mammoclip_core.engines.embeddings import load_text_model
 
     return embed(load_text_model(Path(bundle)), list(texts))

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from mammoclip_core import making
-from mammoclip_core.computing import ComputingOptions, Precision
-from mammoclip_core.engine_name import EngineName
+from mammoclip_core.engines.engine_name import EngineName
+from mammoclip_core.engines.options import ComputingOptions, Precision
 from mammoclip_core.options import (
     BundleOption,
     DeviceOption,
@@ -78,7 +78,7 @@ def image(
     """
     with one_line_errors():
         from mammoclip_core.analysis.heatmap_files import write_heatmaps
-        from mammoclip_core.engines import load_engine, require_torch
+        from mammoclip_core.engines.choice import load_engine, require_torch
         from mammoclip_core.findings import to_json
         from mammoclip_core.images.tomosynthesis import Tomosynthesis
         from mammoclip_core.progress import counted
@@ -91,8 +91,8 @@ def image(
             loaded = load_engine(folder, engine=engine, device=device, options=options)
         else:
             require_torch("asking other prompts than the bundle's")
-            from mammoclip_core.asking import engine_asking
             from mammoclip_core.bundles.prompt_file import read_prompt_file
+            from mammoclip_core.engines.prompted_engine import engine_asking
 
             loaded = engine_asking(folder, read_prompt_file(prompts), device, options)
         if mode is not None:
@@ -147,8 +147,8 @@ def embed(
     with one_line_errors():
         import numpy as np
 
-        from mammoclip_core.embedding import embed_files
-        from mammoclip_core.engines import load_model
+        from mammoclip_core.engines.choice import load_model
+        from mammoclip_core.engines.embeddings import embed_files
 
         folder, manifest = opened(bundle)
         accept_terms(manifest, None)
@@ -182,7 +182,7 @@ def text(
     with one_line_errors():
         import numpy as np
 
-        from mammoclip_core.embedding import embed_texts, load_text_model
+        from mammoclip_core.engines.embeddings import embed_texts, load_text_model
 
         folder, manifest = opened(bundle)
         accept_terms(manifest, None)

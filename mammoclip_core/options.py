@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from mammoclip_core.computing import Precision
-from mammoclip_core.engine_name import EngineName
+from mammoclip_core.engines.engine_name import EngineName
+from mammoclip_core.engines.options import Precision
 
 BundleOption = Annotated[
     Path | None,

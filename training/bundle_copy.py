@@ -9,8 +9,8 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mammoclip_core.bundle import write_bundle
 from mammoclip_core.bundles.tensors import check_weights, declared
+from mammoclip_core.engines.torch_bundle import write_bundle
 from mammoclip_core.manifest import (
     PROMPTS_NAME,
     TOKENIZER_FOLDER,

@@ -55,9 +55,9 @@ class Runtime:
     @cached_property
     def engine(self) -> "Engine":
         """Load the model, once a process."""
-        from mammoclip_core.computing import ComputingOptions, Precision
-        from mammoclip_core.engine_name import EngineName
-        from mammoclip_core.engines import load_engine
+        from mammoclip_core.engines.choice import load_engine
+        from mammoclip_core.engines.engine_name import EngineName
+        from mammoclip_core.engines.options import ComputingOptions, Precision
 
         manifest = self.manifest
         index = getattr(current_process(), "index", 0)

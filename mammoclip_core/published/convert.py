@@ -9,7 +9,7 @@ from typing import Final
 
 from torch import Tensor
 
-from mammoclip_core.bundle import write_bundle
+from mammoclip_core.engines.torch_bundle import write_bundle
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import (

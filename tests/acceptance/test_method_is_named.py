@@ -42,7 +42,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from mammoclip_core.published.factor_file import read_factor
 from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
-from mammoclip_core.bundle import write_bundle
+from mammoclip_core.engines.torch_bundle import write_bundle
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.manifest import read_manifest
 

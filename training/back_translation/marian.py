@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import torch
 
-from mammoclip_core.devices import is_installed
+from mammoclip_core.engines.devices import is_installed
+from mammoclip_core.engines.torch_computing import telling_short_memory
 from mammoclip_core.errors import BatchMemoryError, FetchError, MissingLibraryError
-from mammoclip_core.torch_computing import telling_short_memory
 from training.errors import SettingsError
 
 _SAFE_WEIGHTS: Final = "model.safetensors"

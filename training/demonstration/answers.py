@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from mammoclip_core.analysis.attribution import class_activation
 from mammoclip_core.analysis.interpretation import calibrated
+from mammoclip_core.engines.predictor import MapModel, pooled
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.manifest import PROMPTS_NAME, WEIGHTS_NAME, Manifest
-from mammoclip_core.map_model import MapModel, pooled
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import factor_weights
 from mammoclip_core.networks.numpy_projection import MapProjection

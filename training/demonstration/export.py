@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import torch
 
-from mammoclip_core.bundle import save_bundle
+from mammoclip_core.engines.torch_bundle import save_bundle
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.lexicon import DENSITY, MASS, SUSPICIOUS_CALCIFICATION
 from mammoclip_core.manifest import (

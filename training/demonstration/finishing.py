@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mammoclip_core.embedding import load_text_model
+from mammoclip_core.engines.embeddings import load_text_model
 from mammoclip_core.manifest import read_manifest, write_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.bundle_encoder import read_image_encoder

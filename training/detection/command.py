@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
+from mammoclip_core.engines.torch_computing import TorchComputer
 from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.detector import Detector
-from mammoclip_core.torch_computing import TorchComputer
 from training.box_figures import average_precision_of
 from training.boxed_images import BoxedImage, attribute_of, read_boxed_images
 from training.detection.examples import Example, Examples, read_examples

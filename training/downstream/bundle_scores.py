@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.engines import load_model
+from mammoclip_core.engines.choice import load_model
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.image_file import prepared_files
 from training.errors import TableError

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.embedding import embed_files
-from mammoclip_core.engines import load_model
+from mammoclip_core.engines.choice import load_model
+from mammoclip_core.engines.embeddings import embed_files
 from mammoclip_core.manifest import Manifest, read_manifest
 from training.errors import TableError
 

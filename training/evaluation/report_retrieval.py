@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.embedding import load_text_model
+from mammoclip_core.engines.embeddings import load_text_model
 from training.downstream.features import image_features
 from training.downstream.image_files import find_named
 from training.evaluation.intervals import bootstrap

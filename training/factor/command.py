@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mammoclip_core.embedding import load_text_model
+from mammoclip_core.engines.embeddings import load_text_model
+from mammoclip_core.engines.torch_computing import TorchComputer
 from mammoclip_core.manifest import Manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import DEFAULT_TOP_CHANNELS, FactorWeights, factor_weights
-from mammoclip_core.torch_computing import TorchComputer
 from training.boxed_images import BoxedImage, PreparedFiles, attribute_of, read_boxed_images
 from training.bundle_encoder import read_image_encoder
 from training.errors import SettingsError

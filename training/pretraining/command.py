@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from mammoclip_core.engines.torch_computing import keep_freed_memory
 from mammoclip_core.errors import MissingLibraryError
-from mammoclip_core.torch_computing import keep_freed_memory
 from training.pretraining.data import PretrainingData
 from training.pretraining.module import Pretraining
 from training.pretraining.saving import Checkpoints, PublishedCheckpoints

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mammoclip_core.bundle import load_engine, load_model
+from mammoclip_core.engines.torch_bundle import load_engine, load_model
+from mammoclip_core.engines.torch_model import softmax
 from mammoclip_core.errors import BundleError
 from mammoclip_core.manifest import file_sha256, read_manifest
-from mammoclip_core.torch_model import softmax
 
 SIZE = (380, 228)
 

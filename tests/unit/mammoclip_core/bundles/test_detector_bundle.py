@@ -17,7 +17,7 @@ from checkpoint_factory import (
 from core_factory import WriteInstance, breast
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
-from mammoclip_core.bundle import load_engine
+from mammoclip_core.engines.torch_bundle import load_engine
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.images.detector_input import box_regions

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from mammoclip_core.bundles.tensors import detector_prefix
+from mammoclip_core.engines.openvino_graph import detector_graph
+from mammoclip_core.engines.openvino_model import OpenVinoBoxModel, OpenVinoNetwork, OpenVinoOptions
 from mammoclip_core.errors import CheckpointError, PixelError
 from mammoclip_core.images.detector_input import to_detector_input, to_detector_square
 from mammoclip_core.manifest import BOX_THRESHOLD
 from mammoclip_core.networks.anchors import MAX_BOXES, Selection, anchors_of, decode, select
 from mammoclip_core.networks.detector import Detector
 from mammoclip_core.networks.efficientnet import DYNAMIC_PADDING, EfficientNet
-from mammoclip_core.openvino_graph import detector_graph
-from mammoclip_core.openvino_model import OpenVinoBoxModel, OpenVinoNetwork, OpenVinoOptions
 from mammoclip_core.published.detector_file import DetectorFile, detector_plan, read_detector
 
 ANCHORS_OF_LEVELS = [9 * side**2 for side in (64, 32, 16, 8, 4)]

@@ -12,7 +12,7 @@ from core_factory import breast
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from mammoclip_core.bundle import load_model
+from mammoclip_core.engines.torch_bundle import load_model
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.networks.mammo_factor import (

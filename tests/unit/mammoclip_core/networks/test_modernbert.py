@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.nn import functional
 from transformers import ModernBertConfig, ModernBertForMaskedLM, ModernBertModel
 
-from mammoclip_core.embedding import embed_texts, load_text_model
+from mammoclip_core.engines.embeddings import embed_texts, load_text_model
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import Manifest, read_manifest

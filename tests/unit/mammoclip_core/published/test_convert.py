@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from mammoclip_core.bundle import load_model
+from mammoclip_core.engines.torch_bundle import load_model
 from mammoclip_core.errors import BundleError, CheckpointError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mammoclip_core.engines import load_model
+from mammoclip_core.engines.choice import load_model
 from mammoclip_core.manifest import read_manifest
 from training.demonstration.command import Plan, make_weights
 

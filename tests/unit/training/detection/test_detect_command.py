@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
-from mammoclip_core.bundle import load_engine
+from mammoclip_core.engines.torch_bundle import load_engine
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import BOX_THRESHOLD, read_manifest

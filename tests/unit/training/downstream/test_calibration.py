@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.analysis.interpretation import calibrated
-from mammoclip_core.bundle import load_engine
+from mammoclip_core.engines.torch_bundle import load_engine
 from mammoclip_core.lexicon import MASS
 from mammoclip_core.manifest import read_manifest
 from training.downstream.bundle_scores import bundle_scores

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
-from mammoclip_core.bundle import load_engine
+from mammoclip_core.engines.torch_bundle import load_engine
 from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import read_manifest

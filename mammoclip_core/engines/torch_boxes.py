@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from mammoclip_core.engines.torch_computing import TorchComputer
 from mammoclip_core.networks.anchors import reported
 from mammoclip_core.networks.detector import Detector
 from mammoclip_core.prediction import DetectedBox
-from mammoclip_core.torch_computing import TorchComputer
 
 
 class TorchBoxModel:

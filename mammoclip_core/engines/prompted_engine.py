@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from mammoclip_core.analysis.engine import Engine
-from mammoclip_core.bundle import load_model
 from mammoclip_core.bundles.prompt_file import PromptSet
-from mammoclip_core.computing import ComputingOptions
-from mammoclip_core.devices import chosen_device
-from mammoclip_core.embedding import embed_texts, load_text_model
+from mammoclip_core.engines.devices import chosen_device
+from mammoclip_core.engines.embeddings import embed_texts, load_text_model
+from mammoclip_core.engines.options import ComputingOptions
+from mammoclip_core.engines.torch_bundle import load_model
 from mammoclip_core.manifest import FindingEntry
 from mammoclip_core.networks.text_model import TextModel
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mammoclip_core.bundle import load_model
-from mammoclip_core.computing import ComputingOptions, Precision
+from mammoclip_core.engines.options import ComputingOptions, Precision
+from mammoclip_core.engines.torch_bundle import load_model
+from mammoclip_core.engines.torch_computing import TorchComputer, fold_batch_norms
 from mammoclip_core.errors import BatchMemoryError, ComputingError
 from mammoclip_core.networks.image_encoder import ImageEncoder
-from mammoclip_core.torch_computing import TorchComputer, fold_batch_norms
 
 ROUNDING = 1e-5
 

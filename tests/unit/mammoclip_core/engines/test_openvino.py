@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from test_detector_bundle import write_detector
 
-from mammoclip_core import bundle as torch_bundle
-from mammoclip_core import engines
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.bundles.tensors import detector_shapes, image_side_shapes
-from mammoclip_core.engine_name import EngineName
+from mammoclip_core.engines.choice import choice as engines
+from mammoclip_core.engines.choice import torch_bundle
+from mammoclip_core.engines.engine_name import EngineName
+from mammoclip_core.engines.openvino_model import OpenVinoEncoder, OpenVinoOptions, load_openvino
 from mammoclip_core.errors import BundleError, ComputingError, MissingLibraryError
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.manifest import read_manifest, write_manifest
@@ -40,7 +41,6 @@ from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
 from mammoclip_core.networks.numpy_projection import MapProjection
 from mammoclip_core.networks.projection import MLPProjection
-from mammoclip_core.openvino_model import OpenVinoEncoder, OpenVinoOptions, load_openvino
 from mammoclip_core.published.convert import convert
 
 FEATURES = 5e-4
@@ -67,7 +67,7 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
     """Environment of a Python in which torch and its companions cannot be imported."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(BLOCKED)
-    paths = [str(tmp_path / "site"), str(Path(engines.__file__).parents[1])]
+    paths = [str(tmp_path / "site"), str(Path(choice.__file__).parents[2])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
@@ -211,7 +211,7 @@ def test_promised_tensors_are_those_that_conversion_writes(full_bundle: Path) ->
 
 def documents_of(bundle: Path, paths: list[Path]) -> list[Any]:
     return [
-        engines.load_engine(bundle, engine=name).analyze(request_from(paths)).findings
+        choice.load_engine(bundle, engine=name).analyze(request_from(paths)).findings
         for name in (EngineName.TORCH, EngineName.OPENVINO)
     ]
 
@@ -281,7 +281,7 @@ def test_study_is_rendered_without_torch(
 
 def test_openvino_does_not_import_torch_where_it_is_installed(random_bundle: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from mammoclip_core.engines import load_engine; "
+        "import sys; from pathlib import Path; from mammoclip_core.engines.choice import load_engine; "
         f"load_engine(Path({str(random_bundle)!r})); print(*sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
@@ -326,7 +326,7 @@ def test_engine_is_chosen_by_device_and_libraries(
 ) -> None:
     monkeypatch.setattr(engines, "is_installed", lambda name: name in installed)
 
-    assert engines.chosen_engine(EngineName.AUTO, device) is expected
+    assert choice.chosen_engine(EngineName.AUTO, device) is expected
 
 
 @pytest.mark.parametrize(
@@ -338,12 +338,12 @@ def test_nothing_installed_names_the_extra(
     monkeypatch.setattr(engines, "is_installed", lambda _: False)
 
     with pytest.raises(MissingLibraryError, match=extra):
-        engines.chosen_engine(wish, "cpu")
+        choice.chosen_engine(wish, "cpu")
 
 
 def test_openvino_on_a_gpu_is_refused() -> None:
     with pytest.raises(BundleError, match="needs torch"):
-        engines.chosen_engine(EngineName.OPENVINO, "cuda")
+        choice.chosen_engine(EngineName.OPENVINO, "cuda")
 
 
 def test_embedding_is_that_of_the_exact_engine(random_bundle: Path) -> None:

@@ -23,16 +23,16 @@ from mammoclip_core.bundles.tensors import (
     read_prompts,
     weights_checked,
 )
+from mammoclip_core.engines.openvino_graph import detector_graph, encoder_graph
+from mammoclip_core.engines.predictor import MapHead, MapModel
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.images.detector_input import INPUT_SIDE
 from mammoclip_core.manifest import Manifest, read_manifest
-from mammoclip_core.map_model import MapHead, MapModel
 from mammoclip_core.networks.anchors import anchors_of, decode, reported, select
 from mammoclip_core.networks.efficientnet import DYNAMIC_PADDING, EfficientNet
 from mammoclip_core.networks.mammo_factor import factor_weights
 from mammoclip_core.networks.numpy_projection import MapProjection
-from mammoclip_core.openvino_graph import detector_graph, encoder_graph
 from mammoclip_core.prediction import DetectedBox
 
 PRECISIONS: Final = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}

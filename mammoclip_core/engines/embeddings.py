@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from mammoclip_core.bundles.tensors import TEXT_PREFIXES, check_weights
-from mammoclip_core.engines import EmbeddingModel, require_torch
+from mammoclip_core.engines.choice import EmbeddingModel, require_torch
 from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.images.image_file import prepared_files
 from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest

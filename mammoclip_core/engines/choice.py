@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from mammoclip_core.analysis.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
 from mammoclip_core.background import begun
-from mammoclip_core.computing import ComputingOptions
-from mammoclip_core.devices import chosen_device, is_installed
-from mammoclip_core.engine_name import EngineName
+from mammoclip_core.engines.devices import chosen_device, is_installed
+from mammoclip_core.engines.engine_name import EngineName
+from mammoclip_core.engines.options import ComputingOptions
 from mammoclip_core.errors import BundleError, MissingLibraryError
 from mammoclip_core.prediction import ImageModel
 
 if TYPE_CHECKING:
-    from mammoclip_core.openvino_model import OpenVinoOptions
+    from mammoclip_core.engines.openvino_model import OpenVinoOptions
 
 
 class EmbeddingModel(ImageModel, Protocol):
@@ -78,7 +78,7 @@ def load_engine(
     options = options or ComputingOptions()
     device = chosen_device(device, engine)
     if chosen_engine(engine, device) is EngineName.TORCH:
-        from mammoclip_core import bundle as torch_bundle
+        from mammoclip_core.engines.choice import torch_bundle
 
         return torch_bundle.load_engine(
             bundle,
@@ -87,7 +87,7 @@ def load_engine(
             decode_threads=decode_threads,
             batch_size=batch_size,
         )
-    from mammoclip_core.openvino_model import load_openvino, openvino_identity
+    from mammoclip_core.engines.openvino_model import load_openvino, openvino_identity
 
     how = _openvino_options(options)
     loading = begun(partial(load_openvino, bundle, how), name="load")
@@ -121,10 +121,10 @@ def load_model(
     if engine is EngineName.AUTO and is_installed("torch"):
         engine = EngineName.TORCH
     if chosen_engine(engine, device) is EngineName.TORCH:
-        from mammoclip_core import bundle as torch_bundle
+        from mammoclip_core.engines.choice import torch_bundle
 
         return torch_bundle.load_model(bundle, device, options)
-    from mammoclip_core.openvino_model import load_openvino
+    from mammoclip_core.engines.openvino_model import load_openvino
 
     return load_openvino(bundle, _openvino_options(options))[0]
 
@@ -139,6 +139,6 @@ def require_torch(purpose: str) -> None:
 
 
 def _openvino_options(options: ComputingOptions) -> "OpenVinoOptions":
-    from mammoclip_core.openvino_model import OpenVinoOptions
+    from mammoclip_core.engines.openvino_model import OpenVinoOptions
 
     return OpenVinoOptions(precision=options.precision.numbers, threads=options.threads)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mammoclip_core.computing import ComputingOptions, Precision
+from mammoclip_core.engines.options import ComputingOptions, Precision
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError
 from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.networks.image_encoder import ImageEncoder

@@ -16,7 +16,10 @@ from mammoclip_core.bundles.tensors import (
     read_prompts,
     write_arrays,
 )
-from mammoclip_core.computing import ComputingOptions
+from mammoclip_core.engines.options import ComputingOptions
+from mammoclip_core.engines.torch_boxes import TorchBoxModel
+from mammoclip_core.engines.torch_computing import TorchComputer
+from mammoclip_core.engines.torch_model import TorchImageModel
 from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import (
@@ -34,9 +37,6 @@ from mammoclip_core.networks.mammo_factor import (
     factor_shapes,
     factor_weights,
 )
-from mammoclip_core.torch_boxes import TorchBoxModel
-from mammoclip_core.torch_computing import TorchComputer
-from mammoclip_core.torch_model import TorchImageModel
 
 
 def save_bundle(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mammoclip_core.analysis.attribution import class_activation, on_input_grid, relative
+from mammoclip_core.engines.torch_computing import TorchComputer
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.manifest import TEMPERED_SCORING, FactorEntry, FindingEntry, Manifest
@@ -21,7 +22,6 @@ from mammoclip_core.networks.mammo_factor import (
     factor_activation,
 )
 from mammoclip_core.prediction import Prediction
-from mammoclip_core.torch_computing import TorchComputer
 
 
 @dataclass(slots=True)

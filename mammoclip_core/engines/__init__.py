@@ -1,0 +1,1 @@
+"""What computes a bundle: torch or OpenVINO."""
