@@ -152,7 +152,7 @@ def _analysed(study: Path, bundle: Path, manifest: Manifest, model: Model) -> St
         accept = manifest.acceptance
     with tempfile.TemporaryDirectory(prefix="mammoclip-render-") as name:
         document, heatmaps = Path(name) / "findings.json", Path(name) / "heatmaps"
-        command = [sys.executable, "-m", "mammoclip_core.cli", "image", str(study)]
+        command = [sys.executable, "-m", "mammoclip_core.commands.predict", "image", str(study)]
         command += ["--json-out", str(document), "--heatmaps", str(heatmaps)]
         command += ["--bundle", str(bundle), "--device", model.device]
         command += ["--tomosynthesis", model.tomosynthesis]

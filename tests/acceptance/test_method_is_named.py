@@ -139,7 +139,7 @@ def with_residual_projection(source: Path, out: Path) -> Path:
 def by_commands(bundle: Path, folder: Path) -> tuple[list[Dataset], str]:
     """Analyse the study and make its objects without a node."""
     document, out = folder / "findings.json", folder / "out"
-    analyse = ("-m", "mammoclip_core.cli", "image", FILM, "--bundle", bundle)
+    analyse = ("-m", "mammoclip_core.commands.predict", "image", FILM, "--bundle", bundle)
     make = ("-m", "dicom_node.cli", "render", FILM, "--findings", document, "--out", out)
     make += ("--profile", "ohif")
     for command in ((*analyse, "--json-out", document), make):

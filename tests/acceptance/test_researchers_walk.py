@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dicom_node.cli import app as node
-from mammoclip_core.cli import app as predict
+from mammoclip_core.commands.predict import app as predict
 from mammoclip_core.manifest import read_manifest
 from training.cli import app as train
 from training.demonstration.vocabulary import write_trained_tokenizer

@@ -7,7 +7,7 @@ from core_factory import WriteInstance, breast
 
 LIGHT_MODULES = [
     "mammoclip_core.analysis.aggregation",
-    "mammoclip_core.cli",
+    "mammoclip_core.commands.predict",
     "mammoclip_core.bundles.demonstration",
     "mammoclip_core.analysis.engine",
     "mammoclip_core.published.fetch",
@@ -18,7 +18,7 @@ LIGHT_MODULES = [
     "mammoclip_core.manifest",
     "mammoclip_core.images.preprocessing",
     "mammoclip_core.analysis.study_files",
-    "mammoclip_core.tables",
+    "mammoclip_core.commands.tables",
     "mammoclip_core.images.views",
 ]
 
@@ -40,7 +40,7 @@ def test_what_the_node_imports_needs_no_pydicom(name: str) -> None:
 
 COMMAND = """
 import sys
-from mammoclip_core.cli import app
+from mammoclip_core.commands.predict import app
 app(sys.argv[1:], standalone_mode=False)
 print(*sys.modules, file=sys.stderr)
 """

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from mammoclip_core.api import embed_texts
 from mammoclip_core.bundles.demonstration import copy_demonstration_bundle, demonstration_bundle
-from mammoclip_core.cli import app
+from mammoclip_core.commands.predict import app
 from mammoclip_core.manifest import PROMPTS_NAME, read_manifest
 
 CARD = "model-card.md"

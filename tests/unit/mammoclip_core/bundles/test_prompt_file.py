@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.bundles.prompt_file import PromptSet, read_prompt_file
-from mammoclip_core.cli import app
+from mammoclip_core.commands.predict import app
 from mammoclip_core.engines.embeddings import embed_texts, load_text_model
 from mammoclip_core.engines.prompted_engine import engine_asking, prompt_embeddings
 from mammoclip_core.engines.torch_bundle import load_engine

@@ -257,7 +257,13 @@ def test_demonstration_bundle_gives_the_same_findings(random_bundle: Path, test_
 def test_image_is_analysed_without_torch(
     random_bundle: Path, test_data: Path, tmp_path: Path, without_torch: dict[str, str]
 ) -> None:
-    command = [sys.executable, "-m", "mammoclip_core.cli", "image", str(test_data / "four_views")]
+    command = [
+        sys.executable,
+        "-m",
+        "mammoclip_core.commands.predict",
+        "image",
+        str(test_data / "four_views"),
+    ]
     command += ["--bundle", str(random_bundle), "--json-out", str(tmp_path / "findings.json")]
 
     done = subprocess.run(command, env=without_torch, capture_output=True, text=True, check=False)
@@ -303,7 +309,13 @@ def test_missing_library_is_named_with_its_extra(
         prompts = tmp_path / "prompts.toml"
         prompts.write_text('[[pairs]]\nname = "a"\nnegative = "no a"\npositive = "a"\n')
         options = ["--prompts", str(prompts)]
-    command = [sys.executable, "-m", "mammoclip_core.cli", "image", str(test_data / "four_views")]
+    command = [
+        sys.executable,
+        "-m",
+        "mammoclip_core.commands.predict",
+        "image",
+        str(test_data / "four_views"),
+    ]
     command += ["--bundle", str(random_bundle), *options]
 
     done = subprocess.run(command, env=without_torch, capture_output=True, text=True, check=False)

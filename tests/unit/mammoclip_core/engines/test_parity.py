@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from mammoclip_core.cli import app
+from mammoclip_core.commands.predict import app
 from mammoclip_core.networks.image_encoder import FixedPaddingConv2d, ImageEncoder
 
 TOLERANCE = 1e-4

@@ -65,7 +65,7 @@ def fetch(hub: Hub, tmp_path: Path) -> Fetch:
     ) -> subprocess.CompletedProcess:
         return subprocess.run(
             [
-                *(sys.executable, "-m", "mammoclip_core.cli", "fetch", model),
+                *(sys.executable, "-m", "mammoclip_core.commands.predict", "fetch", model),
                 *("--out", str(tmp_path / "bundle"), "--downloads", str(tmp_path / "files")),
                 *arguments,
             ],

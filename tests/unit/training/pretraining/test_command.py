@@ -12,7 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
-from mammoclip_core.cli import app as predict
+from mammoclip_core.commands.predict import app as predict
 from mammoclip_core.manifest import read_manifest
 from training.cli import app
 from training.phantoms.writing import Order, write_phantoms

@@ -24,7 +24,7 @@ def opened(bundle: Path | None) -> tuple[Path, "Manifest"]:
 
 def show_manifest(manifest: "Manifest", *, as_json: bool) -> None:
     """Print what a bundle says of itself."""
-    from mammoclip_core.tables import manifest_table, show
+    from mammoclip_core.commands.tables import manifest_table, show
 
     if as_json:
         typer.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))

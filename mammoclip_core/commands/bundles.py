@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mammoclip_core.options import BundleOut, DetectorOption, HeadOption, JsonOption
-from mammoclip_core.terminal import one_line_errors, show_manifest, terms, warn
+from mammoclip_core.commands.options import BundleOut, DetectorOption, HeadOption, JsonOption
+from mammoclip_core.commands.terminal import one_line_errors, show_manifest, terms, warn
 
 
 def convert(

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mammoclip_core.analysis.heatmap_files import read_heatmaps
-from mammoclip_core.cli import app
+from mammoclip_core.commands.predict import app
 from mammoclip_core.findings import FindingSource, from_json
 from mammoclip_core.images.dicom_file import read_pixels
 from mammoclip_core.images.preprocessing import breast_crop, to_grey

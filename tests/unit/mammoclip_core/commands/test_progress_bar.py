@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mammoclip_core.progress import counted
+from mammoclip_core.commands.progress_bar import counted
 
 
 def count(steps: int) -> None:

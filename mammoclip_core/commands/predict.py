@@ -5,17 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from mammoclip_core import making
-from mammoclip_core.engines.engine_name import EngineName
-from mammoclip_core.engines.options import ComputingOptions, Precision
-from mammoclip_core.options import (
+from mammoclip_core.commands import bundles as making
+from mammoclip_core.commands.options import (
     BundleOption,
     DeviceOption,
     EngineOption,
     JsonOption,
     PrecisionOption,
 )
-from mammoclip_core.terminal import accept_terms, one_line_errors, opened, show_manifest
+from mammoclip_core.commands.terminal import accept_terms, one_line_errors, opened, show_manifest
+from mammoclip_core.engines.engine_name import EngineName
+from mammoclip_core.engines.options import ComputingOptions, Precision
 
 app = typer.Typer(
     name="mammoclip-predict",
@@ -78,11 +78,11 @@ def image(
     """
     with one_line_errors():
         from mammoclip_core.analysis.heatmap_files import write_heatmaps
+        from mammoclip_core.commands.progress_bar import counted
+        from mammoclip_core.commands.tables import findings_table, show
         from mammoclip_core.engines.choice import load_engine, require_torch
         from mammoclip_core.findings import to_json
         from mammoclip_core.images.tomosynthesis import Tomosynthesis
-        from mammoclip_core.progress import counted
-        from mammoclip_core.tables import findings_table, show
 
         folder, manifest = opened(bundle)
         accept_terms(manifest, accept)
@@ -109,7 +109,7 @@ def image(
         if heatmaps is not None:
             write_heatmaps(analysis.heatmaps, heatmaps)
         if overlay is not None:
-            from mammoclip_core.overlays import write_overlays
+            from mammoclip_core.commands.overlays import write_overlays
 
             paths_of = {item.sop_instance_uid: item.path for item in request.images}
             write_overlays(paths_of, analysis, manifest.warning, overlay)
