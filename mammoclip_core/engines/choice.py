@@ -78,7 +78,7 @@ def load_engine(
     options = options or ComputingOptions()
     device = chosen_device(device, engine)
     if chosen_engine(engine, device) is EngineName.TORCH:
-        from mammoclip_core.engines.choice import torch_bundle
+        from mammoclip_core.engines import torch_bundle
 
         return torch_bundle.load_engine(
             bundle,
@@ -121,7 +121,7 @@ def load_model(
     if engine is EngineName.AUTO and is_installed("torch"):
         engine = EngineName.TORCH
     if chosen_engine(engine, device) is EngineName.TORCH:
-        from mammoclip_core.engines.choice import torch_bundle
+        from mammoclip_core.engines import torch_bundle
 
         return torch_bundle.load_model(bundle, device, options)
     from mammoclip_core.engines.openvino_model import load_openvino

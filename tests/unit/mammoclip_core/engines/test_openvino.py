@@ -28,8 +28,8 @@ from test_detector_bundle import write_detector
 
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.bundles.tensors import detector_shapes, image_side_shapes
-from mammoclip_core.engines.choice import choice as engines
-from mammoclip_core.engines.choice import torch_bundle
+from mammoclip_core.engines import choice as engines
+from mammoclip_core.engines import torch_bundle
 from mammoclip_core.engines.engine_name import EngineName
 from mammoclip_core.engines.openvino_model import OpenVinoEncoder, OpenVinoOptions, load_openvino
 from mammoclip_core.errors import BundleError, ComputingError, MissingLibraryError
