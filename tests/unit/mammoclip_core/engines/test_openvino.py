@@ -28,8 +28,7 @@ from test_detector_bundle import write_detector
 
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.bundles.tensors import detector_shapes, image_side_shapes
-from mammoclip_core.engines import choice as engines
-from mammoclip_core.engines import torch_bundle
+from mammoclip_core.engines import choice, torch_bundle
 from mammoclip_core.engines.engine_name import EngineName
 from mammoclip_core.engines.openvino_model import OpenVinoEncoder, OpenVinoOptions, load_openvino
 from mammoclip_core.errors import BundleError, ComputingError, MissingLibraryError
@@ -287,7 +286,8 @@ def test_study_is_rendered_without_torch(
 
 def test_openvino_does_not_import_torch_where_it_is_installed(random_bundle: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from mammoclip_core.engines.choice import load_engine; "
+        "import sys; from pathlib import Path; "
+        "from mammoclip_core.engines.choice import load_engine; "
         f"load_engine(Path({str(random_bundle)!r})); print(*sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
@@ -336,7 +336,7 @@ def test_missing_library_is_named_with_its_extra(
 def test_engine_is_chosen_by_device_and_libraries(
     monkeypatch: pytest.MonkeyPatch, installed: set[str], device: str, expected: EngineName
 ) -> None:
-    monkeypatch.setattr(engines, "is_installed", lambda name: name in installed)
+    monkeypatch.setattr(choice, "is_installed", lambda name: name in installed)
 
     assert choice.chosen_engine(EngineName.AUTO, device) is expected
 
@@ -347,7 +347,7 @@ def test_engine_is_chosen_by_device_and_libraries(
 def test_nothing_installed_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, wish: EngineName, extra: str
 ) -> None:
-    monkeypatch.setattr(engines, "is_installed", lambda _: False)
+    monkeypatch.setattr(choice, "is_installed", lambda _: False)
 
     with pytest.raises(MissingLibraryError, match=extra):
         choice.chosen_engine(wish, "cpu")
