@@ -11,7 +11,7 @@ from deploy.archive import AE_TITLE as ARCHIVE_AE_TITLE
 from deploy.archive import HOST
 from deploy.demo.errors import DemonstrationError
 from deploy.demo.mammograms import InstanceToSend, StudyToSend
-from dicom_node.receive.storage_classes import RESULT_CLASSES
+from dicom_node.facts.storage_classes import RESULT_CLASSES
 
 CALLING_AE_TITLE = "DEMO"
 NODE_AE_TITLE = "MAMMOCLIP"

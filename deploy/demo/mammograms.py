@@ -10,8 +10,8 @@ from typing import Final
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from dicom_node.objects.recognition import is_own_result
-from dicom_node.receive.storage_classes import (
+from dicom_node.facts.own_result import is_own_result
+from dicom_node.facts.storage_classes import (
     MAMMOGRAM_CLASSES,
     SECONDARY_CAPTURE_CLASSES,
     TOMOSYNTHESIS_CLASSES,

@@ -11,11 +11,11 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.header_values import element_of, number_of
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
 from dicom_node.objects.uids import ResultKind, uid_of
 from dicom_node.objects.wording import RESEARCH_MARK, to_ascii, weights_text
 

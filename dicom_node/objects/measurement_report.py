@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.evaluations import EvaluationsBuilder
@@ -25,7 +26,6 @@ from dicom_node.objects.headers import coded, is_multi_frame
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.image_library import build_image_library
 from dicom_node.objects.measurement_groups import region_groups
-from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
 from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report
 from dicom_node.objects.uids import ResultKind

@@ -18,7 +18,7 @@ from dicom_node.errors import (
     OutOfResourcesError,
     SopClassNotSupportedError,
 )
-from dicom_node.receive.storage_classes import (
+from dicom_node.facts.storage_classes import (
     ACCEPTED_CLASSES,
     MAMMOGRAM_CLASSES,
     SECONDARY_CAPTURE_CLASSES,

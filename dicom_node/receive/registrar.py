@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
-from dicom_node.receive.headers import Reading, content_sha256, read_header
+from dicom_node.facts.instance import Reading, content_sha256, read_header
 from dicom_node.settings import ReceiveSettings
 from dicom_node.spool import Receipt, Spool
 from dicom_node.studies.ledger.database import Database

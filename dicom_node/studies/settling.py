@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.facts.selection import Selection, has_standard_views, select_images
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin
-from dicom_node.studies.selection import Selection, has_standard_views, select_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

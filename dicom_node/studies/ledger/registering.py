@@ -8,10 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
+from dicom_node.facts.selection import MISSING_REASONS
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject, Study
 from dicom_node.studies.ledger.transitions import apply, begin
-from dicom_node.studies.selection import MISSING_REASONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

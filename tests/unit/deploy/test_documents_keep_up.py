@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.facts.selection import LEFT_OUT_REASONS, MISSING_REASONS
 from dicom_node.receive.listener import STATUS_OF
-from dicom_node.studies.selection import LEFT_OUT_REASONS, MISSING_REASONS
 
 ROOT = Path(__file__).parents[3]
 TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text()

@@ -26,9 +26,9 @@ from dicom_node.errors import (
     RefusedError,
     SopClassNotSupportedError,
 )
-from dicom_node.receive.headers import content_offset
+from dicom_node.facts.instance import content_offset
+from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.receive.listener import STATUS_OF
-from dicom_node.receive.storage_classes import ACCEPTED_CLASSES
 from dicom_node.spool import Receipt, Spool
 
 

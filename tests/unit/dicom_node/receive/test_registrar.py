@@ -14,7 +14,7 @@ from node_factory import (
 )
 from sqlalchemy import update
 
-from dicom_node.objects.recognition import MANUFACTURER, MODEL_NAME
+from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 

@@ -12,7 +12,7 @@ from pynetdicom import AE, evt
 from services import free_port
 
 from dicom_node.errors import DestinationDownError
-from dicom_node.receive.headers import content_offset
+from dicom_node.facts.instance import content_offset
 from dicom_node.send.cstore import CStoreSender
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
 from dicom_node.send.senders import sender_for

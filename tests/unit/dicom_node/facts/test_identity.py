@@ -1,7 +1,7 @@
 import pytest
 from node_factory import PATIENT_WORDS, mammogram
 
-from dicom_node.receive.patient import KEYWORDS, patient_digest
+from dicom_node.facts.identity import KEYWORDS, patient_digest
 
 
 def words(**attributes: object) -> dict[str, str]:

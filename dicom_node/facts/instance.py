@@ -12,16 +12,16 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.errors import SetAsideError
-from dicom_node.objects.recognition import is_own_result
-from dicom_node.receive.patient import patient_digest
-from dicom_node.receive.storage_classes import (
+from dicom_node.facts.identity import patient_digest
+from dicom_node.facts.own_result import is_own_result
+from dicom_node.facts.selection import FOR_PRESENTATION, FOR_PROCESSING
+from dicom_node.facts.storage_classes import (
     DIGITAL_MAMMOGRAPHY_FOR_PROCESSING,
     MAMMOGRAM_CLASSES,
     SECONDARY_CAPTURE_CLASSES,
     TOMOSYNTHESIS_CLASSES,
 )
 from dicom_node.studies.ledger.registering import InstanceFacts
-from dicom_node.studies.selection import FOR_PRESENTATION, FOR_PROCESSING
 from mammoclip_core.images.views import laterality_of, view_modifiers_of, view_position_of
 
 # Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.

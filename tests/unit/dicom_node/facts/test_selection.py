@@ -6,10 +6,8 @@ from node_factory import FOR_PROCESSING as PROCESSING_CLASS
 from node_factory import TOMOSYNTHESIS, instance_row, study_row
 from sqlalchemy.orm import Session
 
-from dicom_node.receive import headers
-from dicom_node.studies.ledger.states import InstanceState
-from dicom_node.studies.ledger.tables import Instance
-from dicom_node.studies.selection import (
+from dicom_node.facts import instance as headers
+from dicom_node.facts.selection import (
     FOR_PROCESSING,
     FOR_PROCESSING_REMARK,
     LEFT_OUT_REASONS,
@@ -17,6 +15,8 @@ from dicom_node.studies.selection import (
     has_standard_views,
     select_images,
 )
+from dicom_node.studies.ledger.states import InstanceState
+from dicom_node.studies.ledger.tables import Instance
 from dicom_node.studies.settling import selection_from
 from mammoclip_core.findings import ImageStatus
 from mammoclip_core.images.views import STANDARD_VIEWS
