@@ -15,7 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from dicom_node.objects.structure import REPORTS, complaints_about
+from dicom_node.objects.content_rules import REPORTS, complaints_about
 
 OWN_CHECKS: Final = "own checks"
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.palette import RGB
 from dicom_node.objects.uids import AnalysisUIDs
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from dicom_node.objects.cad_options import DEFAULT_CAD_OPTIONS, CadOptions
-from dicom_node.objects.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
-from dicom_node.objects.pixel_encoding import DEFAULT_FORM, PictureForm
+from dicom_node.objects.cad_sr.options import DEFAULT_CAD_OPTIONS, CadOptions
+from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm
+from dicom_node.objects.sr.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
 from dicom_node.objects.uids import ON_REQUEST, ResultKind
 
 EVIDENCE: Final = (

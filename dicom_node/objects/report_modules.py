@@ -7,13 +7,13 @@ from pydicom.sr.coding import Code
 
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.headers import stamp
 from dicom_node.objects.references import (
     PredecessorDocument,
     reference_to_predecessor,
     referenced_request,
     references_to,
 )
+from dicom_node.objects.shared_modules import stamp
 from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import DENSITY_CATEGORIES, StudyFindings
 

@@ -7,27 +7,27 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.attention_segmentation import build_attention_segmentation
-from dicom_node.objects.cad_report import build_cad_report
+from dicom_node.objects.cad_sr.cad_report import build_cad_report
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.overlay import heatmaps_of
+from dicom_node.objects.drawing.palette import colors_of
+from dicom_node.objects.drawing.picture import shown_heatmaps
+from dicom_node.objects.drawing.rendering import DisplayPicture, ShownImage, show
 from dicom_node.objects.frames import ImageKey, by_frame, header_of_frame, key_of
 from dicom_node.objects.header_values import readable
-from dicom_node.objects.headers import require_one_study
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.measurement_report import build_measurement_report
-from dicom_node.objects.overlay import heatmaps_of
-from dicom_node.objects.palette import colors_of
-from dicom_node.objects.pdf_report import build_pdf_report
-from dicom_node.objects.picture import shown_heatmaps
-from dicom_node.objects.pixel_encoding import PictureForm
-from dicom_node.objects.presentation_state import build_presentation_state
+from dicom_node.objects.pdf.encapsulated_pdf import build_pdf_report
+from dicom_node.objects.pr.presentation_state import build_presentation_state
 from dicom_node.objects.profiles import OHIF, Product, Profile
 from dicom_node.objects.references import PredecessorDocument
-from dicom_node.objects.rendering import DisplayPicture, ShownImage, show
-from dicom_node.objects.secondary_capture import build_secondary_capture
-from dicom_node.objects.segmentation import build_segmentation
+from dicom_node.objects.sc.pixel_encoding import PictureForm
+from dicom_node.objects.sc.secondary_capture import build_secondary_capture
+from dicom_node.objects.sc.summary_sheet import build_summary_sheet, shown_images, tile_of
+from dicom_node.objects.seg.attention_segmentation import build_attention_segmentation
+from dicom_node.objects.seg.segmentation import build_segmentation
+from dicom_node.objects.shared_modules import require_one_study
 from dicom_node.objects.sources import SourceInstance, has_size, require_sources
-from dicom_node.objects.summary_sheet import build_summary_sheet, shown_images, tile_of
+from dicom_node.objects.sr.measurement_report import build_measurement_report
 from dicom_node.objects.uids import AnalysisUIDs, ResultKind
 from mammoclip_core.findings import ImageFindings, ImageStatus, StudyAnalysis
 from mammoclip_core.images.views import STANDARD_VIEWS

@@ -18,11 +18,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import BreastTomosynthesisImageStorage, ExplicitVRLittleEndian
 
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.palette import colors_of
+from dicom_node.objects.drawing.rendering import show
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.palette import colors_of
-from dicom_node.objects.rendering import show
 from dicom_node.objects.results import build_results
-from dicom_node.objects.secondary_capture import build_secondary_capture
+from dicom_node.objects.sc.secondary_capture import build_secondary_capture
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.uids import AnalysisUIDs, ResultKind
 from mammoclip_core.analysis.engine import Engine

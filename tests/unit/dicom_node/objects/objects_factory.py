@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 
-from dicom_node.objects.cad_options import CadOptions, CompositionForm, PlainMark
-from dicom_node.objects.cad_report import build_cad_report
+from dicom_node.objects.cad_sr.cad_report import build_cad_report
+from dicom_node.objects.cad_sr.options import CadOptions, CompositionForm, PlainMark
+from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.palette import colors_of
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.legacy_codes import CodingScheme
-from dicom_node.objects.palette import colors_of
 from dicom_node.objects.results import ResultObject, build_results
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.uids import AnalysisUIDs, uid_of

@@ -31,8 +31,8 @@ from sr_reading import (
 )
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.cad_options import CadOptions, CompositionForm, PlainMark, SpacingUnit
-from dicom_node.objects.legacy_codes import LEGACY_VALUES, CodingScheme
+from dicom_node.objects.cad_sr.options import CadOptions, CompositionForm, PlainMark, SpacingUnit
+from dicom_node.objects.cad_sr.snomed_rt import LEGACY_VALUES, CodingScheme
 from dicom_node.objects.references import PredecessorDocument
 from mammoclip_core.findings import BreastFindings, ImageStatus
 

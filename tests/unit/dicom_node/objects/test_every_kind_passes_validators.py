@@ -10,7 +10,7 @@ from services import require_program
 from sr_reading import drawn_tree
 from validators import dciodvfy_errors, dump_of_report, report_template_complaints
 
-from dicom_node.objects.structure import complaints_about
+from dicom_node.objects.content_rules import complaints_about
 from dicom_node.objects.uids import REPORTS, ResultKind
 
 pytestmark = pytest.mark.validators

@@ -24,10 +24,10 @@ from objects_factory import (
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.measurement_report import COMPREHENSIVE_SR
 from dicom_node.objects.outlines import MAX_VERTICES, closed_polyline
 from dicom_node.objects.profiles import OHIF, PACS
 from dicom_node.objects.references import PredecessorDocument
+from dicom_node.objects.sr.measurement_report import COMPREHENSIVE_SR
 from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import BreastFindings, Finding, ImageStatus, Region
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dicom_node.objects.lettering import Lettering
-from dicom_node.objects.overlay import Placement
-from dicom_node.objects.picture import with_numbers
+from dicom_node.objects.drawing.lettering import Lettering
+from dicom_node.objects.drawing.overlay import Placement
+from dicom_node.objects.drawing.picture import with_numbers
 
 EDGE = 200
 

@@ -7,7 +7,7 @@ from objects_factory import breast_pixels, mammogram
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.rendering import show
+from dicom_node.objects.drawing.rendering import show
 
 RAMP_SIZE = (64, 64)
 

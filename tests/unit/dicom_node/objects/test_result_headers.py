@@ -17,7 +17,7 @@ from objects_factory import (
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.headers import TYPE_2_KEYWORDS
+from dicom_node.objects.shared_modules import TYPE_2_KEYWORDS
 
 NAMES = {
     "Japanese name": "Yamada^Hanako=山田^花子=やまだ^はなこ",

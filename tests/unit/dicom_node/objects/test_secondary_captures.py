@@ -20,11 +20,11 @@ from objects_factory import (
 )
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.overlay import PictureStyle, Placement
-from dicom_node.objects.picture import LEAST_COLUMNS
-from dicom_node.objects.pixel_encoding import PictureForm
-from dicom_node.objects.rendering import show
-from dicom_node.objects.secondary_capture import build_secondary_capture
+from dicom_node.objects.drawing.overlay import PictureStyle, Placement
+from dicom_node.objects.drawing.picture import LEAST_COLUMNS
+from dicom_node.objects.drawing.rendering import show
+from dicom_node.objects.sc.pixel_encoding import PictureForm
+from dicom_node.objects.sc.secondary_capture import build_secondary_capture
 from mammoclip_core.findings import Finding, Heatmap
 
 

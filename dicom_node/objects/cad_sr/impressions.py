@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
-from dicom_node.objects import cad_codes, codes, content_tree
-from dicom_node.objects.cad_marks import Mark
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects import codes
+from dicom_node.objects.cad_sr import codes as cad_codes
+from dicom_node.objects.cad_sr import content_tree
+from dicom_node.objects.cad_sr.content_tree import Item, Relationship
+from dicom_node.objects.cad_sr.marks import Mark
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import ImageKey, key_of, name_of
 from dicom_node.objects.wording import method_of, to_ascii, tracking_id_of, words_of

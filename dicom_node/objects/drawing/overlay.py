@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_node.objects.palette import RGB
-from dicom_node.objects.rendering import DisplayPicture
+from dicom_node.objects.drawing.palette import RGB
+from dicom_node.objects.drawing.rendering import DisplayPicture
 from mammoclip_core.findings import Heatmap, ImageFindings, Region
 
 COLOR_MAP: Final = cv2.COLORMAP_INFERNO

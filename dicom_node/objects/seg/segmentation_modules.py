@@ -25,7 +25,13 @@ from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.header_values import number_of, numbers_of
-from dicom_node.objects.headers import coded, is_multi_frame, software_versions, stamp, stand_in
+from dicom_node.objects.shared_modules import (
+    coded,
+    is_multi_frame,
+    software_versions,
+    stamp,
+    stand_in,
+)
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK, method_of, to_ascii
 from mammoclip_core.findings import Finding, ImageFindings

@@ -6,21 +6,23 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects import cad_codes, codes, content_tree
-from dicom_node.objects.cad_findings import (
+from dicom_node.objects import codes
+from dicom_node.objects.cad_sr import codes as cad_codes
+from dicom_node.objects.cad_sr import content_tree
+from dicom_node.objects.cad_sr.content_tree import Item, Relationship
+from dicom_node.objects.cad_sr.image_library import build_entries
+from dicom_node.objects.cad_sr.impressions import (
     algorithm_items,
     composition_impression,
     mark_impression,
 )
-from dicom_node.objects.cad_library import build_entries
-from dicom_node.objects.cad_marks import Mark, concept_of, marks_of
-from dicom_node.objects.cad_options import DEFAULT_CAD_OPTIONS, CadOptions, CompositionForm
-from dicom_node.objects.cad_summaries import ANALYSES, DETECTIONS, summary_item
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.cad_sr.marks import Mark, concept_of, marks_of
+from dicom_node.objects.cad_sr.options import DEFAULT_CAD_OPTIONS, CadOptions, CompositionForm
+from dicom_node.objects.cad_sr.snomed_rt import CodingScheme, use_legacy_codes
+from dicom_node.objects.cad_sr.summaries import ANALYSES, DETECTIONS, summary_item
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
-from dicom_node.objects.legacy_codes import CodingScheme, use_legacy_codes
 from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report, density_of, outcome_of
 from dicom_node.objects.uids import ResultKind

@@ -9,14 +9,14 @@ from pydicom.sr.codedict import codes as dictionary
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.overlay import PictureStyle, heatmaps_of
+from dicom_node.objects.drawing.rendering import DisplayPicture
+from dicom_node.objects.drawing.sheet_picture import Tile
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
-from dicom_node.objects.headers import coded, stamp
-from dicom_node.objects.overlay import PictureStyle, heatmaps_of
-from dicom_node.objects.rendering import DisplayPicture
-from dicom_node.objects.report_page import compose_page
-from dicom_node.objects.sheet_picture import Tile
-from dicom_node.objects.summary_sheet import shown_images
+from dicom_node.objects.pdf.report_page import compose_page
+from dicom_node.objects.sc.summary_sheet import shown_images
+from dicom_node.objects.shared_modules import coded, stamp
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, StudyFindings

@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.overlay import raise_to
 from dicom_node.objects.frames import key_of, name_of
-from dicom_node.objects.overlay import raise_to
-from dicom_node.objects.segmentation_modules import segment_of, segmentation_of
+from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import (
     side_and_view_of,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from dicom_node.objects.legacy_codes import CodingScheme
+from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 
 
 class SpacingUnit(StrEnum):

@@ -7,13 +7,15 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import cad_codes, codes, content_tree
-from dicom_node.objects.cad_options import SpacingUnit
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects import codes
+from dicom_node.objects.cad_sr import codes as cad_codes
+from dicom_node.objects.cad_sr import content_tree
+from dicom_node.objects.cad_sr.content_tree import Item, Relationship
+from dicom_node.objects.cad_sr.options import SpacingUnit
 from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.header_values import numbers_of
-from dicom_node.objects.headers import is_multi_frame
 from dicom_node.objects.image_library import patient_orientation_of
+from dicom_node.objects.shared_modules import is_multi_frame
 from mammoclip_core.findings import ImageFindings
 from mammoclip_core.images.views import view_modifiers_of, view_position_of
 

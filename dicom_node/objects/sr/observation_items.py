@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.headers import is_multi_frame
+from dicom_node.objects.shared_modules import is_multi_frame
 from dicom_node.objects.wording import method_of, to_ascii, words_of
 from mammoclip_core.findings import Finding, ImageFindings, StudyFindings
 

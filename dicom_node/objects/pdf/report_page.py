@@ -10,11 +10,16 @@ from PIL import Image
 
 from dicom_node.facts.own_result import MODEL_NAME
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.lettering import ATTENTION_REMARK, Lettering
+from dicom_node.objects.drawing.overlay import (
+    PictureStyle,
+    Placement,
+    blend_heatmaps,
+    draw_outlines,
+)
+from dicom_node.objects.drawing.picture import shown_heatmaps, with_numbers
+from dicom_node.objects.drawing.sheet_picture import Tile
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.lettering import ATTENTION_REMARK, Lettering
-from dicom_node.objects.overlay import PictureStyle, Placement, blend_heatmaps, draw_outlines
-from dicom_node.objects.picture import shown_heatmaps, with_numbers
-from dicom_node.objects.sheet_picture import Tile
 from dicom_node.objects.wording import (
     RESEARCH_MARK,
     SCORE_REMARK,

@@ -23,8 +23,8 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.observation_items import algorithm_of, frames_of, percent_of, site_of
 from dicom_node.objects.report_modules import density_of, outcome_of
+from dicom_node.objects.sr.observation_items import algorithm_of, frames_of, percent_of, site_of
 from dicom_node.objects.wording import (
     REGION_REMARK,
     RESEARCH_MARK,

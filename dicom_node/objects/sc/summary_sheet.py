@@ -7,14 +7,14 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.overlay import Placement, heatmaps_of
+from dicom_node.objects.drawing.rendering import DisplayPicture, ShownImage
+from dicom_node.objects.drawing.sheet_picture import Tile, compose_sheet
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
-from dicom_node.objects.headers import stamp
-from dicom_node.objects.overlay import Placement, heatmaps_of
-from dicom_node.objects.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
-from dicom_node.objects.rendering import DisplayPicture, ShownImage
-from dicom_node.objects.secondary_capture import source_item
-from dicom_node.objects.sheet_picture import Tile, compose_sheet
+from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
+from dicom_node.objects.sc.secondary_capture import source_item
+from dicom_node.objects.shared_modules import stamp
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings

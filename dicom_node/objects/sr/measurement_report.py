@@ -21,13 +21,13 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.evaluations import EvaluationsBuilder
-from dicom_node.objects.headers import coded, is_multi_frame
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.image_library import build_image_library
-from dicom_node.objects.measurement_groups import region_groups
 from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report
+from dicom_node.objects.shared_modules import coded, is_multi_frame
+from dicom_node.objects.sr.evaluations import EvaluationsBuilder
+from dicom_node.objects.sr.measurement_groups import region_groups
 from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import StudyFindings
 

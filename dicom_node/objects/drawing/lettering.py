@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dicom_node.facts.own_result import MODEL_NAME
+from dicom_node.objects.drawing.overlay import PictureStyle, color_of
+from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.overlay import PictureStyle, color_of
-from dicom_node.objects.palette import RGB
 from dicom_node.objects.wording import RESEARCH_MARK, to_ascii
 
 BACKGROUND: Final[RGB] = (10, 12, 15)

@@ -6,8 +6,8 @@ from typing import Final
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
+from dicom_node.objects.drawing.rendering import first_table, is_inverted, window_of
 from dicom_node.objects.header_values import number_of
-from dicom_node.objects.rendering import first_table, is_inverted, window_of
 
 _WHOLE_RANGE: Final = 1 << 16
 """A table of so many entries is said to have 0 (PS3.3 C.11.1.1.1)."""

@@ -14,8 +14,8 @@ from pydicom.encaps import encapsulate
 from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
+from dicom_node.objects.drawing.overlay import PictureStyle
 from dicom_node.objects.header_values import element_of
-from dicom_node.objects.overlay import PictureStyle
 
 _JPEG_QUALITY: Final = 92
 _JPEG_METHOD: Final = "ISO_10918_1"

@@ -8,12 +8,12 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.headers import coded, is_multi_frame, stamp
+from dicom_node.objects.drawing.overlay import PictureStyle, Placement
+from dicom_node.objects.drawing.picture import compose
+from dicom_node.objects.drawing.rendering import ShownImage
 from dicom_node.objects.image_library import patient_orientation_of
-from dicom_node.objects.overlay import PictureStyle, Placement
-from dicom_node.objects.picture import compose
-from dicom_node.objects.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
-from dicom_node.objects.rendering import ShownImage
+from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
+from dicom_node.objects.shared_modules import coded, is_multi_frame, stamp
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK, methods_text
 from mammoclip_core.findings import Heatmap, ImageFindings

@@ -8,8 +8,8 @@ from pydicom.dataset import Dataset
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import name_of
-from dicom_node.objects.segment_frames import packed_frames
-from dicom_node.objects.segmentation_modules import segment_of, segmentation_of
+from dicom_node.objects.seg.segment_frames import packed_frames
+from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import (
     side_and_view_of,

@@ -15,8 +15,8 @@ from pydicom.dataset import Dataset
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import name_of
-from dicom_node.objects.observation_items import algorithm_of, frames_of, percent_of, site_of
 from dicom_node.objects.outlines import closed_polyline
+from dicom_node.objects.sr.observation_items import algorithm_of, frames_of, percent_of, site_of
 from dicom_node.objects.wording import tracking_id_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, StudyFindings
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.overlay import numbered_regions
 from dicom_node.objects.frames import header_of_frame, name_of
-from dicom_node.objects.headers import is_multi_frame, stamp
 from dicom_node.objects.outlines import closed_polyline
-from dicom_node.objects.overlay import numbered_regions
-from dicom_node.objects.presentation_greys import set_greys
+from dicom_node.objects.pr.grayscale_modules import set_greys
+from dicom_node.objects.shared_modules import is_multi_frame, stamp
 from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK, score_text, to_ascii, view_of, words_of
 from mammoclip_core.findings import Finding, ImageFindings

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.lettering import (
+from dicom_node.objects.drawing.lettering import (
     ATTENTION_REMARK,
     BACKGROUND,
     DIM,
@@ -20,15 +20,15 @@ from dicom_node.objects.lettering import (
     font,
     model_line,
 )
-from dicom_node.objects.overlay import (
+from dicom_node.objects.drawing.overlay import (
     PictureStyle,
     Placement,
     blend_heatmaps,
     draw_outlines,
     numbered_regions,
 )
-from dicom_node.objects.palette import RGB
-from dicom_node.objects.rendering import DisplayPicture
+from dicom_node.objects.drawing.palette import RGB
+from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.wording import methods_text, score_text, view_of, words_of
 from mammoclip_core.findings import Finding, Heatmap, ImageFindings
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.cad_report import MAMMOGRAPHY_CAD_SR
-from dicom_node.objects.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
+from dicom_node.objects.cad_sr.cad_report import MAMMOGRAPHY_CAD_SR
+from dicom_node.objects.sr.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
 
 SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.lettering import (
+from dicom_node.objects.drawing.lettering import (
     ATTENTION_REMARK,
     BACKGROUND,
     DIM,
@@ -20,9 +20,14 @@ from dicom_node.objects.lettering import (
     Line,
     model_line,
 )
-from dicom_node.objects.overlay import PictureStyle, Placement, blend_heatmaps, draw_outlines
-from dicom_node.objects.picture import finding_lines, shown_heatmaps, with_numbers
-from dicom_node.objects.rendering import DisplayPicture
+from dicom_node.objects.drawing.overlay import (
+    PictureStyle,
+    Placement,
+    blend_heatmaps,
+    draw_outlines,
+)
+from dicom_node.objects.drawing.picture import finding_lines, shown_heatmaps, with_numbers
+from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.wording import score_text, side_of, view_of, words_of
 from mammoclip_core.findings import BreastFindings, Heatmap, ImageFindings, StudyFindings
 from mammoclip_core.images.views import STANDARD_VIEWS

@@ -1,0 +1,1 @@
+"""Drawing: from stored values and findings to pictures, without any DICOM object."""

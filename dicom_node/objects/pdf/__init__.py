@@ -1,0 +1,1 @@
+"""The page to print, as an Encapsulated PDF."""

@@ -1,0 +1,1 @@
+"""Secondary Captures: a picture of each image, and the summary sheet."""
