@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from dicom_node.receive.listener import Listener
-from dicom_node.settings import ReceiveSettings
-from dicom_node.spool import Spool
+from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.spool.local_disk import Spool
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services import BIN, require_program
 
-from dicom_node.validation import JAVA_OPTIONS, KNOWN_MESSAGES
+from dicom_node.commands.validate import JAVA_OPTIONS, KNOWN_MESSAGES
 
 KEPT_DUMP_WARNING = re.compile(
     r"^W: (.*Specific ?Character ?Set|Check for template constraints not yet supported)"

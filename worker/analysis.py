@@ -197,10 +197,10 @@ def _kept_results(
 def _built_results(
     node: Runtime, order: _Order, answer: "StudyAnalysis"
 ) -> tuple["ResultObject", ...]:
+    from dicom_node.destination_profiles import profiles_in_use
     from dicom_node.objects.identity import ResultIdentity
     from dicom_node.objects.results import ResultOptions, build_results
     from dicom_node.objects.uids import ResultKind
-    from dicom_node.profiles import profiles_in_use
 
     settings = node.settings.results
     return build_results(

@@ -6,9 +6,9 @@ from typing import Final
 import structlog
 
 from dicom_node.errors import DestinationDownError, OvertakenError
+from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import ObjectToSend, Outcome
-from dicom_node.send.retry import next_attempt
-from dicom_node.send.senders import sender_for
+from dicom_node.send.retry_policy import next_attempt
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim
@@ -90,7 +90,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
 def _wanted(node: Runtime, profile: str) -> set[tuple[str, str]]:
     """Return kind and variant of what a destination is sent."""
     # Here, because it loads the builders' libraries, which the worker's parent process never needs.
-    from dicom_node.profiles import profile_named
+    from dicom_node.destination_profiles import profile_named
 
     products = profile_named(profile, node.settings).products
     return {(product.kind.value, product.variant) for product in products}

@@ -37,7 +37,7 @@ class LedgerCommands:
         return self._ask("show", study_instance_uid)
 
     def _ask(self, *words: str) -> dict[str, Any]:
-        command = [sys.executable, "-m", "dicom_node.cli", *words, "--json"]
+        command = [sys.executable, "-m", "dicom_node.commands.node", *words, "--json"]
         done = subprocess.run(
             command, env=dict(self.environment), capture_output=True, text=True, check=False
         )

@@ -75,7 +75,7 @@ def running_system(folder: Path) -> Iterator[RunningSystem]:
         )
         children.start("archive", archive, environment, may_be_killed=True)
         _await_broker(children, site.broker_url, is_ours=broker_url is None)
-        node = [sys.executable, "-m", "dicom_node.cli", "serve"]
+        node = [sys.executable, "-m", "dicom_node.commands.node", "serve"]
         children.start("node", node, environment)
         worker = [sys.executable, "-m", "celery", "-A", "worker", "worker", "--loglevel", "INFO"]
         children.start("worker", worker, environment)

@@ -24,8 +24,8 @@ from dicom_node.facts.storage_classes import (
     SECONDARY_CAPTURE_CLASSES,
     TOMOSYNTHESIS_CLASSES,
 )
-from dicom_node.settings import ReceiveSettings
-from dicom_node.spool import Receipt, Spool, new_association_token
+from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.spool.local_disk import Receipt, Spool, new_association_token
 
 log = structlog.get_logger("dicom_node.listener")
 

@@ -140,7 +140,7 @@ def by_commands(bundle: Path, folder: Path) -> tuple[list[Dataset], str]:
     """Analyse the study and make its objects without a node."""
     document, out = folder / "findings.json", folder / "out"
     analyse = ("-m", "mammoclip_core.commands.predict", "image", FILM, "--bundle", bundle)
-    make = ("-m", "dicom_node.cli", "render", FILM, "--findings", document, "--out", out)
+    make = ("-m", "dicom_node.commands.node", "render", FILM, "--findings", document, "--out", out)
     make += ("--profile", "ohif")
     for command in ((*analyse, "--json-out", document), make):
         subprocess.run([sys.executable, *map(str, command)], check=True, timeout=120)

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
-from dicom_node.cli import app as node
+from dicom_node.commands.node import app as node
 from mammoclip_core.commands.predict import app as predict
 from mammoclip_core.manifest import read_manifest
 from training.cli import app as train

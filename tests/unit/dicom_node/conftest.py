@@ -10,8 +10,8 @@ import structlog
 from node_factory import Reception
 from sqlalchemy.orm import Session
 
-from dicom_node.settings import ReceiveSettings
-from dicom_node.spool import Spool
+from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 
 

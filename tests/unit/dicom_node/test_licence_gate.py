@@ -5,7 +5,7 @@ import pytest
 
 from dicom_node.errors import SettingsError
 from dicom_node.model_bundle import pass_licence_gate
-from dicom_node.settings import ModelSettings
+from dicom_node.settings.settings import ModelSettings
 from mammoclip_core.manifest import Manifest, Preprocessing, write_manifest
 
 WORDS = "CC-BY-NC-SA-4.0 research use"

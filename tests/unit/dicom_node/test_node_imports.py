@@ -25,7 +25,11 @@ def loaded_by(module: str) -> frozenset[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["dicom_node.receive.listener", "dicom_node.cli", "dicom_node.node, dicom_node.checks"],
+    [
+        "dicom_node.receive.listener",
+        "dicom_node.commands.node",
+        "dicom_node.node_process, dicom_node.commands.check",
+    ],
 )
 def test_import_stays_light(module: str) -> None:
     assert not HEAVY & loaded_by(module)
@@ -34,7 +38,7 @@ def test_import_stays_light(module: str) -> None:
 def test_command_line_starts_with_next_to_nothing() -> None:
     others = {"sqlalchemy", "pydicom", "pynetdicom", "pydantic", "celery", "numpy", "structlog"}
 
-    assert not others & loaded_by("dicom_node.cli")
+    assert not others & loaded_by("dicom_node.commands.node")
 
 
 def test_listener_knows_no_ledger_and_no_broker() -> None:

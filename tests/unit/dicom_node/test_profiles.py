@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from dicom_node.destination_profiles import profile_named, profiles_in_use
 from dicom_node.errors import SettingsError
 from dicom_node.objects.cad_sr.options import CompositionForm, PlainMark, SpacingUnit
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
@@ -14,8 +15,7 @@ from dicom_node.objects.profiles import OHIF, PACS, PROFILES
 from dicom_node.objects.sc.pixel_encoding import Compression
 from dicom_node.objects.sr.measurement_report import COMPREHENSIVE_SR
 from dicom_node.objects.uids import ResultKind
-from dicom_node.profiles import profile_named, profiles_in_use
-from dicom_node.settings import BUILT_IN_PROFILES, ProfileSettings, Settings, load_settings
+from dicom_node.settings.settings import BUILT_IN_PROFILES, ProfileSettings, Settings, load_settings
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState

@@ -11,8 +11,8 @@ import structlog
 from unit.dicom_node.node_factory import Reception
 from worker_factory import StandInEngine, stand_in_manifest
 
-from dicom_node.settings import Settings
-from dicom_node.spool import Spool
+from dicom_node.settings.settings import Settings
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from worker.runtime import Runtime
 

@@ -18,11 +18,11 @@ from unit.dicom_node.node_factory import (
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.errors import ObjectRefusedError, OutOfResourcesError
-from dicom_node.settings import DicomDestination
+from dicom_node.settings.settings import DicomDestination
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject
 from dicom_node.studies.ledger.transitions import apply
-from dicom_node.studies.requests import judge_again
+from dicom_node.studies.operator_actions import judge_again
 from mammoclip_core.errors import BundleError, PixelError
 from worker.runtime import Runtime
 

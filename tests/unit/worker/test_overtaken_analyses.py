@@ -14,7 +14,7 @@ from worker_factory import due_analysis, run_analysis, shown_mammogram
 from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis, ResultObject
-from dicom_node.studies.requests import cancel_study
+from dicom_node.studies.operator_actions import cancel_study
 from mammoclip_core.errors import BundleError
 from worker.runtime import Runtime
 

@@ -14,8 +14,8 @@ from unit.dicom_node.node_factory import TOMOSYNTHESIS, Reception, coded_view
 from unit.mammoclip_core.core_factory import StandInModel, breast, manifest_with
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings import DicomDestination, ProfileSettings
-from dicom_node.spool import Spool
+from dicom_node.settings.settings import DicomDestination, ProfileSettings
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject
 from mammoclip_core.analysis.engine import Engine
@@ -240,7 +240,7 @@ def test_volume_that_says_less_than_it_promises_is_analysed_as_far_as_it_goes(
 def test_retry_analyses_what_was_set_aside_under_other_settings(node_with: NodeWith) -> None:
     from unit.dicom_node.node_factory import STUDY_UID
 
-    from dicom_node.studies.requests import judge_again
+    from dicom_node.studies.operator_actions import judge_again
 
     _, refusing = node_with("refuse")
     refusing.receive(volume())

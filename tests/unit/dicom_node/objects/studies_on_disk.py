@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from typer.testing import CliRunner, Result
 
-from dicom_node.cli import app
+from dicom_node.commands.node import app
 from mammoclip_core.findings import Finding, StudyFindings, to_json
 
 

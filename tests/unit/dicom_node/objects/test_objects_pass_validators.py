@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from objects_factory import CASES
 
+from dicom_node.commands.validate import JAVA_OPTIONS
 from dicom_node.objects.uids import ResultKind
-from dicom_node.validation import JAVA_OPTIONS
 
 pytestmark = pytest.mark.validators
 

@@ -175,7 +175,7 @@ def test_volume_is_answered_in_the_frame_that_is_asked_for(tmp_path: Path, bundl
 
 
 def test_command_that_renders_loads_no_model_library() -> None:
-    command = [sys.executable, "-c", "import dicom_node.render, sys; print(*sys.modules)"]
+    command = [sys.executable, "-c", "import dicom_node.commands.render, sys; print(*sys.modules)"]
 
     loaded = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
 

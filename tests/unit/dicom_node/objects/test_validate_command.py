@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 from sr_reading import concept, is_reference, read_back, walk
 from studies_on_disk import four_views, node
 
+from dicom_node.commands.validate import Judgement, validate_path
 from dicom_node.objects.content_rules import complaints_about
-from dicom_node.validation import Judgement, validate_path
 
 
 @pytest.fixture(scope="module")

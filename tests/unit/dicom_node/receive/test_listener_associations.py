@@ -16,7 +16,7 @@ from node_factory import (
 )
 from services import wait_for
 
-from dicom_node.spool import Spool
+from dicom_node.spool.local_disk import Spool
 
 
 def test_called_title_of_somebody_else_is_rejected(
@@ -144,7 +144,7 @@ def test_taken_port_is_an_error(listening: Listening, spool: Spool) -> None:
     # In a process of its own: the library leaves the socket open that it could not bind.
     code = (
         "import sys; from pathlib import Path; from dicom_node.receive.listener import Listener\n"
-        "from dicom_node.settings import ReceiveSettings; from dicom_node.spool import Spool\n"
+        "from dicom_node.settings.settings import ReceiveSettings; from dicom_node.spool.local_disk import Spool\n"
         "Listener(ReceiveSettings(port=int(sys.argv[1])), Spool(Path(sys.argv[2]))).start()"
     )
 

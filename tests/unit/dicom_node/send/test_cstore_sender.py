@@ -13,10 +13,10 @@ from services import free_port
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.facts.instance import content_offset
-from dicom_node.send.cstore import CStoreSender
+from dicom_node.send.c_store import CStoreSender
+from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
-from dicom_node.send.senders import sender_for
-from dicom_node.settings import DicomDestination
+from dicom_node.settings.settings import DicomDestination
 
 MakeObject = Callable[..., ObjectToSend]
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from node_factory import NOW, after
 
-from dicom_node.send.retry import next_attempt
-from dicom_node.settings import RetrySettings
+from dicom_node.send.retry_policy import next_attempt
+from dicom_node.settings.settings import RetrySettings
 
 POLICIES = st.builds(
     RetrySettings,

@@ -11,10 +11,10 @@ import pytest
 from services import free_port
 
 from dicom_node.errors import DestinationDownError
+from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
-from dicom_node.send.senders import sender_for
-from dicom_node.send.stow import StowSender
-from dicom_node.settings import DicomwebDestination
+from dicom_node.send.stow_rs import StowSender
+from dicom_node.settings.settings import DicomwebDestination
 
 MakeObject = Callable[..., ObjectToSend]
 

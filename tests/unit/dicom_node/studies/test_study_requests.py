@@ -23,7 +23,7 @@ from dicom_node.studies.ledger.states import (
     StudyState,
 )
 from dicom_node.studies.ledger.tables import Analysis, Study
-from dicom_node.studies.requests import cancel_study, judge_again, retry_study
+from dicom_node.studies.operator_actions import cancel_study, judge_again, retry_study
 
 
 @pytest.fixture

@@ -275,7 +275,13 @@ def test_image_is_analysed_without_torch(
 def test_study_is_rendered_without_torch(
     random_bundle: Path, test_data: Path, tmp_path: Path, without_torch: dict[str, str]
 ) -> None:
-    command = [sys.executable, "-m", "dicom_node.cli", "render", str(test_data / "four_views")]
+    command = [
+        sys.executable,
+        "-m",
+        "dicom_node.commands.node",
+        "render",
+        str(test_data / "four_views"),
+    ]
     command += ["--bundle", str(random_bundle), "--out", str(tmp_path / "out")]
 
     done = subprocess.run(command, env=without_torch, capture_output=True, text=True, check=False)

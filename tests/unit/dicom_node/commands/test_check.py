@@ -10,7 +10,7 @@ from services import free_port
 from test_licence_gate import WORDS, write_bundle
 from typer.testing import CliRunner
 
-from dicom_node.cli import app
+from dicom_node.commands.node import app
 
 
 @pytest.fixture(autouse=True)

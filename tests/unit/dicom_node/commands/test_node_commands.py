@@ -21,8 +21,8 @@ from node_factory import (
 from sqlalchemy import update
 from typer.testing import CliRunner
 
-from dicom_node.cli import app
-from dicom_node.settings import default_settings_text
+from dicom_node.commands.node import app
+from dicom_node.settings.settings import default_settings_text
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,

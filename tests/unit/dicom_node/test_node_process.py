@@ -15,9 +15,9 @@ from services import free_port, wait_for
 from sqlalchemy import select
 
 from dicom_node.errors import AddressError
-from dicom_node.node import Node, running_node
-from dicom_node.settings import Settings
-from dicom_node.spool import Spool, SpoolInUseError
+from dicom_node.node_process import Node, running_node
+from dicom_node.settings.settings import Settings
+from dicom_node.spool.local_disk import Spool, SpoolInUseError
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study

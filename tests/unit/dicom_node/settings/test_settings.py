@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from dicom_node.errors import SettingsError
-from dicom_node.settings import (
+from dicom_node.settings.settings import (
     DicomDestination,
     DicomwebDestination,
     ProfileSettings,

@@ -10,7 +10,7 @@ from pynetdicom.status import code_to_category
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
-from dicom_node.settings import DicomDestination
+from dicom_node.settings.settings import DicomDestination
 
 _MAXIMUM_PDU_BYTES: Final = 131_072
 

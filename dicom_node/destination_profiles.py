@@ -10,7 +10,7 @@ from dicom_node.objects.profiles import PROFILES, Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
 from dicom_node.objects.sr.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
 from dicom_node.objects.uids import ResultKind
-from dicom_node.settings import DEFAULT_PROFILE, ProfileSettings, Settings
+from dicom_node.settings.settings import DEFAULT_PROFILE, ProfileSettings, Settings
 
 
 def profile_named(name: str, settings: Settings | None = None) -> Profile:

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.spool import Spool
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.reading import find_study
 from dicom_node.studies.ledger.states import (
     AnalysisState,

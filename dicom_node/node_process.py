@@ -10,13 +10,13 @@ import structlog
 from dicom_node.errors import BrokerDownError
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.registrar import Registrar
-from dicom_node.settings import DicomDestination, Settings
-from dicom_node.spool import Spool
+from dicom_node.settings.settings import DicomDestination, Settings
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.dispatch import Broker, Dispatcher
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.settling import Patience, settle_ready
 
-log = structlog.get_logger("dicom_node.node")
+log = structlog.get_logger("dicom_node.node_process")
 
 _TICK_SECONDS = 1.0
 

@@ -11,7 +11,7 @@ from pynetdicom.sop_class import Verification
 
 from dicom_node.errors import DestinationDownError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
-from dicom_node.settings import DicomDestination, DicomwebDestination, Settings
+from dicom_node.settings.settings import DicomDestination, DicomwebDestination, Settings
 from dicom_node.studies.dispatch import GPU_QUEUE, Broker
 from dicom_node.studies.ledger.database import Database
 

@@ -16,7 +16,7 @@ import typer
 from dicom_node.errors import LedgerError, NodeError
 
 if TYPE_CHECKING:
-    from dicom_node.settings import Settings
+    from dicom_node.settings.settings import Settings
     from dicom_node.studies.ledger.database import Database
 
 app = typer.Typer(
@@ -47,7 +47,7 @@ def init(
 
     Example: mammoclip-node init /etc/mammoclip.toml
     """
-    from dicom_node.settings import default_settings_text
+    from dicom_node.settings.settings import default_settings_text
 
     with _one_line_errors():
         with path.open("x", encoding="utf-8") as stream:
@@ -61,7 +61,7 @@ def check(config: ConfigOption = None) -> None:
 
     Example: mammoclip-node check --config /etc/mammoclip.toml
     """
-    from dicom_node.checks import run_checks
+    from dicom_node.commands.check import run_checks
     from dicom_node.logs import configure_logs
 
     with _one_line_errors():
@@ -83,7 +83,7 @@ def serve(config: ConfigOption = None) -> None:
     """
     from dicom_node.logs import configure_logs
     from dicom_node.model_bundle import pass_licence_gate
-    from dicom_node.node import running_node
+    from dicom_node.node_process import running_node
 
     with _one_line_errors():
         settings = _settings(config)
@@ -107,8 +107,8 @@ def studies(
 
     Example: mammoclip-node studies --limit 10
     """
+    from dicom_node.commands.tables import strays_table, studies_table
     from dicom_node.studies.ledger import reading
-    from dicom_node.tables import strays_table, studies_table
 
     with _one_line_errors(), _ledger(config) as (_, database), database.reading() as session:
         summaries = reading.summaries(session, limit=limit)
@@ -131,8 +131,8 @@ def show(
 
     Example: mammoclip-node show 1.2.826.0.1.3680043.8.498.1
     """
+    from dicom_node.commands.tables import dossier_tables
     from dicom_node.studies.ledger import reading
-    from dicom_node.tables import dossier_tables
 
     with _one_line_errors(), _ledger(config) as (_, database), database.reading() as session:
         dossier = reading.dossier(session, reading.find_study(session, study))
@@ -150,8 +150,8 @@ def retry(study: StudyArgument, config: ConfigOption = None) -> None:
 
     Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1
     """
-    from dicom_node.node import open_spool
-    from dicom_node.studies.requests import judge_again, retry_study
+    from dicom_node.node_process import open_spool
+    from dicom_node.studies.operator_actions import judge_again, retry_study
 
     with _one_line_errors(), _ledger(config) as (settings, database):
         with database.writing() as session:
@@ -169,7 +169,7 @@ def cancel(study: StudyArgument, config: ConfigOption = None) -> None:
 
     Example: mammoclip-node cancel 1.2.826.0.1.3680043.8.498.1
     """
-    from dicom_node.studies.requests import cancel_study
+    from dicom_node.studies.operator_actions import cancel_study
 
     with _one_line_errors(), _ledger(config) as (_, database):
         with database.writing() as session:
@@ -217,9 +217,9 @@ def render(
 
     Example: mammoclip-node render study/ --out results/ --profile workstation
     """
-    from dicom_node.profiles import profile_named
-    from dicom_node.render import Model, render_study
-    from dicom_node.tables import rendered_table
+    from dicom_node.commands.render import Model, render_study
+    from dicom_node.commands.tables import rendered_table
+    from dicom_node.destination_profiles import profile_named
 
     with _one_line_errors():
         settings = None if config is None else _settings(config)
@@ -246,8 +246,8 @@ def validate(
 
     Exit status: 0 if nothing is wrong, 1 if something is or there is no DICOM file.
     """
-    from dicom_node.tables import verdicts_table
-    from dicom_node.validation import validate_path
+    from dicom_node.commands.tables import verdicts_table
+    from dicom_node.commands.validate import validate_path
 
     with _one_line_errors():
         verdicts = validate_path(path)
@@ -264,7 +264,7 @@ def main() -> None:
 
 
 def _settings(config: Path | None) -> "Settings":
-    from dicom_node.settings import load_settings
+    from dicom_node.settings.settings import load_settings
 
     return load_settings(config)
 

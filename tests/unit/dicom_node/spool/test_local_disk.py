@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_node.errors import OutOfResourcesError
-from dicom_node.spool import Receipt, Spool, SpoolInUseError, new_association_token
+from dicom_node.spool.local_disk import Receipt, Spool, SpoolInUseError, new_association_token
 
 ASSOCIATION = "0123456789abcdef"
 
@@ -258,7 +258,7 @@ def test_second_holder_is_refused(spool: Spool) -> None:
 
 def test_other_process_is_refused(spool: Spool) -> None:
     code = (
-        "import sys; from pathlib import Path; from dicom_node.spool import Spool\n"
+        "import sys; from pathlib import Path; from dicom_node.spool.local_disk import Spool\n"
         "with Spool(Path(sys.argv[1])).owned(): pass"
     )
 

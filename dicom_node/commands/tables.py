@@ -9,8 +9,8 @@ from rich.table import Table
 from dicom_node.studies.ledger.reading import StudySummary
 
 if TYPE_CHECKING:
-    from dicom_node.render import RenderedObject
-    from dicom_node.validation import Verdict
+    from dicom_node.commands.render import RenderedObject
+    from dicom_node.commands.validate import Verdict
 
 
 def studies_table(summaries: Sequence[StudySummary]) -> Table:

@@ -361,7 +361,9 @@ def load_settings(given: Path | None = None) -> Settings:
 
 def default_settings_text() -> str:
     """Return the commented settings file that ``mammoclip-node init`` writes."""
-    return resources.files("dicom_node").joinpath("default.toml").read_text(encoding="utf-8")
+    return (
+        resources.files("dicom_node.settings").joinpath("default.toml").read_text(encoding="utf-8")
+    )
 
 
 def _mistakes(error: ValidationError) -> list[str]:

@@ -1,0 +1,1 @@
+"""The spool: where everything received and made lies."""
