@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from training.journal import alone, enter, entries_of
+from training.data.run_journal import alone, enter, entries_of
 
 JOURNAL_ENDING: Final = ".sentences.jsonl"
 

@@ -13,7 +13,7 @@ import torch
 import typer
 
 from mammoclip_core.networks.image_encoder import ImageEncoder
-from training.bundle_encoder import read_image_encoder
+from training.bundles.bundle_encoder import read_image_encoder
 from training.demonstration.answers import answers_of
 from training.demonstration.blobs import blob_rows
 from training.demonstration.export import export_bundle, read_pretraining

@@ -18,7 +18,7 @@ from mammoclip_core.manifest import (
     Manifest,
     Preprocessing,
 )
-from training.bundle_copy import making_bundle
+from training.bundles.bundle_copy import making_bundle
 from training.pretraining.module import Pretraining
 from training.pretraining.network import RANDOM, NetworkSettings
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mammoclip_core.engines.embeddings import load_text_model
 from mammoclip_core.manifest import read_manifest, write_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
-from training.bundle_encoder import read_image_encoder
+from training.bundles.bundle_encoder import read_image_encoder
 from training.demonstration.answers import answers_of, labels_of, last_maps
 from training.demonstration.figures import model_card
 from training.demonstration.images import TrueImage

@@ -22,11 +22,11 @@ from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
 from training.demonstration.cells import PRESENT, UNDECIDED
 from training.demonstration.lesson_data import Lesson, Lessons, LessonSettings, joined
+from training.learning.schedule import learning_rate_factor
 from training.pretraining.batches import ResumableBatches
 from training.pretraining.command import FINISHED
 from training.pretraining.label_loss import FINDINGS
 from training.pretraining.saving import Checkpoints
-from training.pretraining.schedule import learning_rate_factor
 
 _POSITIVE_WEIGHT: Final = 3.0
 _BIAS: Final = -3.0

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
 from mammoclip_core.networks.image_encoder import ImageEncoder
+from training.data.image_source import NAMES_NAME, ImageArray
 from training.factor.feature_maps import FLIPS, FeatureMaps, cache_feature_maps
-from training.pretraining.image_source import NAMES_NAME, ImageArray
 
 _BATCH_SIZE: Final = 8
 

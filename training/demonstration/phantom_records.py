@@ -1,8 +1,8 @@
 """Phantom patients as breasts of an image-label set, and their truth."""
 
+from training.data.breast_records import BreastRecord, ImageLabels
 from training.phantoms.patient import Patient, draw_patient
 from training.phantoms.view import VIEW_POSITIONS
-from training.pretraining.records import BreastRecord, ImageLabels
 
 
 def phantom_records(seed: int, studies: int, first: int = 0) -> list[BreastRecord]:

@@ -8,7 +8,7 @@ from typing import Final
 from tokenizers import BertWordPieceTokenizer
 
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
-from training.report_synthesis import (
+from training.reports.report_synthesis import (
     Attribute,
     Observation,
     negative_sentences,

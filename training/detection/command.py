@@ -12,7 +12,8 @@ from mammoclip_core.engines.torch_computing import TorchComputer
 from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.detector import Detector
 from training.box_figures import average_precision_of
-from training.boxed_images import BoxedImage, attribute_of, read_boxed_images
+from training.data.boxed_images import BoxedImage, attribute_of, read_boxed_images
+from training.data.held_out_patients import held_out
 from training.detection.examples import Example, Examples, read_examples
 from training.detection.fitting import (
     OVERLAP,
@@ -27,8 +28,7 @@ from training.downstream.presets import Preset
 from training.errors import SettingsError
 from training.evaluation.intervals import Estimate
 from training.evaluation.report import EvaluationReport, Figure
-from training.held_out import held_out
-from training.report_synthesis import Attribute
+from training.reports.report_synthesis import Attribute
 
 FINDINGS: Final = ("mass", "suspicious_calcification")
 """What the published detectors find, and a bundle can have a detector of."""

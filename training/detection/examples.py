@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mammoclip_core.images.detector_input import to_detector_square
 from mammoclip_core.manifest import Preprocessing
-from training.boxed_images import BoxedImage
-from training.pretraining.augmentation import Augmentation
-from training.report_synthesis import Attribute
+from training.data.augmentation import Augmentation
+from training.data.boxed_images import BoxedImage
+from training.reports.report_synthesis import Attribute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

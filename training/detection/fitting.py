@@ -13,13 +13,13 @@ from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.networks.anchors import MAX_BOXES, anchors_of
 from mammoclip_core.networks.detector import Detector, DetectorHead
 from mammoclip_core.networks.image_encoder import DYNAMIC_PADDING
-from training.bundle_encoder import read_image_encoder
+from training.bundles.bundle_encoder import read_image_encoder
+from training.data.augmentation import Augmentation
 from training.detection.examples import Example, Examples, shown
 from training.detection.losses import detection_loss
 from training.detection.recipes import DetectionRecipe
 from training.errors import SettingsError
 from training.evaluation.localisation import Detections, mean_average_precision
-from training.pretraining.augmentation import Augmentation
 from training.pretraining.network import set_drop_path
 
 OVERLAP = 0.5

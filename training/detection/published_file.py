@@ -10,7 +10,7 @@ from torch import Tensor
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
 from mammoclip_core.published.detector_conversion import with_detector
 from mammoclip_core.published.detector_file import detector_plan
-from training.bundle_copy import copy_bundle
+from training.bundles.bundle_copy import copy_bundle
 
 
 def write_detector(

@@ -17,11 +17,11 @@ from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import Preprocessing
 from mammoclip_core.networks.heads import FineTunedClassifier
 from mammoclip_core.networks.image_encoder import ImageEncoder
+from training.data.augmentation import PLAIN, Augmentation
 from training.downstream.cases import Cases, Division
 from training.downstream.fitting import fit, judged_by, shares_of, shuffled
 from training.downstream.heads import Plan, TrainedHead
 from training.downstream.probe import require_classes
-from training.pretraining.augmentation import PLAIN, Augmentation
 from training.pretraining.network import set_drop_path
 
 _DROP_PATH: Final = 0.2

@@ -13,7 +13,7 @@ from torch.nn import functional
 from training.downstream.cases import Cases
 from training.downstream.presets import Recipe
 from training.downstream.tasks import Task
-from training.pretraining.schedule import learning_rate_factor
+from training.learning.schedule import learning_rate_factor
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
 """From an epoch, counted from 0, to its inputs and labels (B,) of whole numbers."""

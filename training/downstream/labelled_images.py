@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.downstream.image_files import find_listed, find_named
+from training.data.held_out_patients import held_out
+from training.data.image_files import find_listed, find_named
+from training.data.splits import check_no_leak, group_folds
+from training.data.table_formats import PICTURES, RSNA, VINDR_FINDINGS, image_labels
+from training.data.table_reading import read_table
 from training.downstream.tasks import DataSet
 from training.errors import TableError
-from training.held_out import held_out
-from training.splits import check_no_leak, group_folds
-from training.table_formats import PICTURES, RSNA, VINDR_FINDINGS, image_labels
-from training.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from mammoclip_core.manifest import (
     write_manifest,
 )
 from mammoclip_core.published.convert import read_classifier
-from training.bundle_copy import copy_bundle, making_bundle
+from training.bundles.bundle_copy import copy_bundle, making_bundle
 
 
 def with_head(bundle: Path, name: str, file: Path, out: Path) -> Manifest:

@@ -12,7 +12,7 @@ from mammoclip_core.bundles.tensors import read_prompts
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import TEMPERED_SCORING, FindingEntry
 from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
-from training.bundle_encoder import read_image_encoder
+from training.bundles.bundle_encoder import read_image_encoder
 from training.downstream.calibration import platt
 from training.downstream.cases import Judged, Protocol, cases_of, divide
 from training.downstream.finetune import fine_tune

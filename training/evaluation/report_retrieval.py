@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.engines.embeddings import load_text_model
+from training.data.image_files import find_named
+from training.data.table_formats import IMAGE_TEXT
+from training.data.table_reading import read_table
 from training.downstream.features import image_features
-from training.downstream.image_files import find_named
 from training.evaluation.intervals import bootstrap
 from training.evaluation.measures import retrieval_ranks
 from training.evaluation.report import Figure
 from training.evaluation.suite_input import SuiteInput
-from training.table_formats import IMAGE_TEXT
-from training.tables import read_table
 
 TASK: Final = "image to report retrieval"
 _KS: Final = (1, 5, 10, 15)

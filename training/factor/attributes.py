@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.errors import SettingsError
-from training.report_synthesis import Attribute, Observation, positive_sentences
-from training.report_text import Report
+from training.reports.report_synthesis import Attribute, Observation, positive_sentences
+from training.reports.report_text import Report
 
 SENTENCES_A_SIDE: Final = 400
 """As many as the published file has of a mass."""

@@ -58,7 +58,7 @@ def factor(
     """
     from training.factor.command import FACTOR_NAME, FINDINGS, FactorOrder, train_factor
     from training.factor.fitting import FactorSettings
-    from training.losses import FactorForm
+    from training.learning.losses import FactorForm
 
     order = FactorOrder(
         bundle=bundle,

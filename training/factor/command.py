@@ -15,8 +15,10 @@ from mammoclip_core.engines.torch_computing import TorchComputer
 from mammoclip_core.manifest import Manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import DEFAULT_TOP_CHANNELS, FactorWeights, factor_weights
-from training.boxed_images import BoxedImage, PreparedFiles, attribute_of, read_boxed_images
-from training.bundle_encoder import read_image_encoder
+from training.bundles.bundle_encoder import read_image_encoder
+from training.data.boxed_images import BoxedImage, PreparedFiles, attribute_of, read_boxed_images
+from training.data.breast_records import read_image_text_table
+from training.data.held_out_patients import held_out
 from training.errors import SettingsError
 from training.evaluation.report import EvaluationReport, Figure
 from training.factor.attributes import (
@@ -28,9 +30,7 @@ from training.factor.export import bundle_with_factor, write_factor
 from training.factor.feature_maps import cache_feature_maps
 from training.factor.fitting import FactorSettings, FittedFactor, fit_factor
 from training.factor.localisation import LocalisedImage, TrueBoxes, localisation_figures, localise
-from training.held_out import held_out
-from training.pretraining.records import read_image_text_table
-from training.report_synthesis import Attribute
+from training.reports.report_synthesis import Attribute
 
 FACTOR_NAME: Final = "factor.safetensors"
 FINDINGS: Final = ("mass", "suspicious_calcification")

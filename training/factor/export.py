@@ -10,7 +10,7 @@ from torch import Tensor
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
 from mammoclip_core.networks.mammo_factor import DEFAULT_TOP_CHANNELS, FACTOR_PREFIX
 from mammoclip_core.published.factor_file import read_factor
-from training.bundle_copy import copy_bundle
+from training.bundles.bundle_copy import copy_bundle
 
 
 def write_factor(tensors: Mapping[str, Tensor], path: Path) -> None:

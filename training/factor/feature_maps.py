@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.manifest import Preprocessing
 from mammoclip_core.networks.image_encoder import ImageEncoder
-from training.pretraining.image_source import ImageSource
+from training.data.image_source import ImageSource
 
 ARRAY_NAME: Final = "maps.npy"
 FACTS_NAME: Final = "maps.json"

@@ -14,7 +14,7 @@ from mammoclip_core.networks.mammo_factor import TEMPERATURE
 from training.errors import SettingsError
 from training.factor.feature_maps import FeatureMaps
 from training.factor.network import FactorNetwork
-from training.losses import FactorForm, factor_loss
+from training.learning.losses import FactorForm, factor_loss
 
 _SAMPLE: Final = 64
 """Images that tell how loud channels are."""

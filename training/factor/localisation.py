@@ -23,7 +23,7 @@ from mammoclip_core.networks.mammo_factor import (
     image_similarity,
 )
 from training.box_figures import average_precision_of, bearing_only, mean_overlap_of, share_of
-from training.boxed_images import Boxes
+from training.data.boxed_images import Boxes
 from training.evaluation.localisation import Detections
 from training.evaluation.report import Figure
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from mammoclip_core.findings import DENSITY_CATEGORIES
-from training.report_synthesis import Attribute, Observation
+from training.reports.report_synthesis import Attribute, Observation
 
 MASS_MM: Final = (6.0, 30.0)
 """Longest diameter of a mass."""

@@ -6,8 +6,8 @@ from typing import Any, Final
 from training.phantoms.patient import Breast, Patient
 from training.phantoms.reports import write_report
 from training.phantoms.view import VIEW_POSITIONS, PhantomView, ShownLesion
-from training.report_synthesis import Attribute
-from training.report_text import to_text
+from training.reports.report_synthesis import Attribute
+from training.reports.report_text import to_text
 
 Row = Mapping[str, Any]
 Tables = dict[str, list[Row]]

@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 
 from training.phantoms.patient import Breast, Patient
-from training.report_synthesis import density_sentences, synthesize_report
-from training.report_text import Report, clean_section
+from training.reports.report_synthesis import density_sentences, synthesize_report
+from training.reports.report_text import Report, clean_section
 
 _SIDES: Final = {"L": "left", "R": "right"}
 _ASSESSMENTS: Final = {

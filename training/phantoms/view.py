@@ -14,7 +14,7 @@ from training.phantoms.masses import draw_distortion, draw_mass
 from training.phantoms.patch import Patch, full_mask, lay_on
 from training.phantoms.patient import Breast, Lesion, Patient
 from training.phantoms.tissue import draw_tissue
-from training.report_synthesis import Attribute
+from training.reports.report_synthesis import Attribute
 
 ROWS: Final = 1520
 COLUMNS: Final = 912

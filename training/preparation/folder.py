@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from training.data.run_journal import alone, enter, entries_of
 from training.errors import SettingsError
-from training.journal import alone, enter, entries_of
 from training.preparation.heading import Heading
 from training.preparation.picture import PICTURES, UNFINISHED, Picture
 

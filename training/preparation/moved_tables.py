@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from training.data.splits import check_no_leak, group_folds
+from training.data.table_formats import IMAGE_TEXT, PLAIN, REPORTS, VINDR_FINDINGS
 from training.preparation.picture import Failure, Picture
 from training.preparation.wanted import Reference, Table, references_of
-from training.report_text import clean_report, to_text
-from training.splits import check_no_leak, group_folds
-from training.table_formats import IMAGE_TEXT, PLAIN, REPORTS, VINDR_FINDINGS
+from training.reports.report_text import clean_report, to_text
 
 if TYPE_CHECKING:
     import pandas as pd

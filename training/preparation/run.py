@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from training.data.splits import check_no_leak
+from training.data.table_formats import REPORTS, recognised
+from training.data.table_reading import read_cells, read_table
 from training.errors import LeakError, SettingsError, TableError
 from training.preparation.folder import JOURNAL_NAME, SETTINGS_NAME, PreparedFolder, opened
 from training.preparation.heading import Heading
@@ -27,9 +30,6 @@ from training.preparation.wanted import (
     read_headings,
     references_of,
 )
-from training.splits import check_no_leak
-from training.table_formats import REPORTS, recognised
-from training.tables import read_cells, read_table
 from training.terminal import Progress
 
 PICTURES_NAME: Final = "pictures.csv"

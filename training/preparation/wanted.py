@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mammoclip_core.errors import PixelError
+from training.data.table_formats import IMAGE_TEXT, PLAIN, REPORTS
+from training.data.table_reading import Format
 from training.preparation.folder import PreparedFolder
 from training.preparation.heading import Heading, read_heading
 from training.preparation.names import image_path, stem_of
 from training.preparation.picture import Failure
 from training.preparation.processes import ProcessDiedError, worked
 from training.preparation.source import SourceFolder, UnmatchedError
-from training.table_formats import IMAGE_TEXT, PLAIN, REPORTS
-from training.tables import Format
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from mammoclip_core.networks.text_encoder import Tokenizer
+from training.data.augmentation import Augmentation
+from training.data.breast_records import BreastRecord
+from training.data.image_source import ImageSource
 from training.errors import SettingsError
-from training.pretraining.augmentation import Augmentation
-from training.pretraining.image_source import ImageSource
 from training.pretraining.label_loss import stacked_labels
-from training.pretraining.records import BreastRecord
 from training.pretraining.texts import texts_of
 
 _IMAGES, _TEXTS, _AUGMENTATION = 1, 2, 3

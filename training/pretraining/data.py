@@ -8,13 +8,13 @@ import lightning
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
+from training.data.augmentation import PLAIN, Augmentation
+from training.data.breast_records import BreastRecord, read_image_text_table, split_by_fold
+from training.data.image_source import image_source
 from training.errors import SettingsError, TableError
-from training.pretraining.augmentation import PLAIN, Augmentation
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
-from training.pretraining.image_source import image_source
 from training.pretraining.label_records import read_image_label_table
 from training.pretraining.module import Pretraining
-from training.pretraining.records import BreastRecord, read_image_text_table, split_by_fold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

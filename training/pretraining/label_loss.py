@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoclip_core.lexicon import DENSITY, MASS, SUSPICIOUS_CALCIFICATION
-from training.pretraining.records import ImageLabels
-from training.report_synthesis import Attribute
+from training.data.breast_records import ImageLabels
+from training.reports.report_synthesis import Attribute
 
 FINDINGS: Final = (
     (Attribute.MASS, MASS),

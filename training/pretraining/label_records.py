@@ -5,13 +5,13 @@ from typing import Final
 
 import cv2
 
-from training.downstream.image_files import find_named
+from training.data.breast_records import FOLDS, BreastRecord, ImageLabels
+from training.data.image_files import find_named
+from training.data.splits import check_no_leak, group_folds
+from training.data.table_formats import VINDR_FINDINGS, image_labels
+from training.data.table_reading import read_table
 from training.errors import TableError
-from training.pretraining.records import FOLDS, BreastRecord, ImageLabels
-from training.report_synthesis import Attribute, Observation
-from training.splits import check_no_leak, group_folds
-from training.table_formats import VINDR_FINDINGS, image_labels
-from training.tables import read_table
+from training.reports.report_synthesis import Attribute, Observation
 
 _TRAINING: Final = "training"
 

@@ -11,7 +11,13 @@ from torch.nn import functional
 
 from mammoclip_core.networks.image_encoder import pooled
 from mammoclip_core.networks.mammo_clip import MammoClip
-from training.losses import MultiViewEmbeddings, SupervisionWeights, gathered, multi_view_loss
+from training.learning.losses import (
+    MultiViewEmbeddings,
+    SupervisionWeights,
+    gathered,
+    multi_view_loss,
+)
+from training.learning.schedule import learning_rate_factor
 from training.pretraining.batches import Batch, chunks_of
 from training.pretraining.gradient_cache import average_gradients, cached_backward
 from training.pretraining.label_loss import PROMPTS, LabelLoss
@@ -21,7 +27,6 @@ from training.pretraining.network import (
     save_gradient_memory,
     settled,
 )
-from training.pretraining.schedule import learning_rate_factor
 
 _RANDOM_STATE: Final = "random_state"
 

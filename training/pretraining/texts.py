@@ -3,9 +3,9 @@
 import numpy as np
 
 from mammoclip_core.lexicon import DENSITY
-from training.pretraining.records import BreastRecord, ImageLabels
-from training.report_synthesis import Attribute, synthesize_report
-from training.report_text import draw_texts, shuffled, to_text
+from training.data.breast_records import BreastRecord, ImageLabels
+from training.reports.report_synthesis import Attribute, synthesize_report
+from training.reports.report_text import draw_texts, shuffled, to_text
 
 
 def texts_of(

@@ -13,13 +13,19 @@ import numpy as np
 import pytest
 
 from mammoclip_core.images.dicom_file import read_pixels
+from training.data.table_formats import (
+    IMAGE_TEXT,
+    RSNA,
+    VINDR_BREASTS,
+    VINDR_FINDINGS,
+    image_labels,
+)
+from training.data.table_reading import read_table
 from training.phantoms.calcifications import draw_cluster
 from training.phantoms.patient import draw_patient
 from training.phantoms.view import VIEW_POSITIONS, draw_view
 from training.phantoms.writing import Order, write_phantoms
-from training.report_synthesis import Attribute
-from training.table_formats import IMAGE_TEXT, RSNA, VINDR_BREASTS, VINDR_FINDINGS, image_labels
-from training.tables import read_table
+from training.reports.report_synthesis import Attribute
 
 SHIPPED = Path(__file__).parents[3] / "deploy/demo/studies/phantom"
 SHIPPED_SEED, SHIPPED_NUMBER = 7, 34

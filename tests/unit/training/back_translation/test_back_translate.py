@@ -19,10 +19,10 @@ from training.back_translation import marian
 from training.back_translation.command import BackTranslationOrder, back_translate
 from training.back_translation.journal import JOURNAL_ENDING, opened
 from training.cli import app
+from training.data.breast_records import read_image_text_table
+from training.data.table_reading import read_cells
 from training.errors import SettingsError
-from training.pretraining.records import read_image_text_table
-from training.report_text import Report
-from training.tables import read_cells
+from training.reports.report_text import Report
 from training.terminal import progress
 
 ROOT = Path(__file__).parents[4]

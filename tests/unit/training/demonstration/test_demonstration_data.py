@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from training.data.image_source import ARRAY_NAME
 from training.demonstration.cells import ABSENT, PRESENT, UNDECIDED, cell_truth
 from training.demonstration.images import TrueLesion, prepare_phantoms, read_truth
 from training.demonstration.lesson_data import Lessons, LessonSettings
 from training.demonstration.phantom_records import phantom_records
-from training.pretraining.image_source import ARRAY_NAME
-from training.report_synthesis import Attribute
+from training.reports.report_synthesis import Attribute
 
 SEED, STUDIES, SIZE, WINDOW = 9, 2, (190, 114), (96, 64)
 

@@ -9,7 +9,7 @@ from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.engines.choice import load_engine
 from mammoclip_core.engines.engine_name import EngineName
 from mammoclip_core.manifest import read_manifest
-from training.bundle_encoder import read_image_encoder
+from training.bundles.bundle_encoder import read_image_encoder
 from training.demonstration.answers import CLASS_ACTIVATION, FACTOR, Way, answers_of
 from training.demonstration.images import prepare_phantoms, read_truth
 from training.demonstration.maps import write_block_maps

@@ -14,12 +14,12 @@ from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import BOX_THRESHOLD, read_manifest
 from mammoclip_core.published.detector_file import read_detector
-from training.boxed_images import read_boxed_images
 from training.cli import app
+from training.data.boxed_images import read_boxed_images
 from training.detection.examples import read_examples, shown
 from training.detection.fitting import detected, detector_from
 from training.detection.published_file import bundle_with_detector, write_detector
-from training.report_synthesis import Attribute
+from training.reports.report_synthesis import Attribute
 
 
 @pytest.fixture(scope="module")

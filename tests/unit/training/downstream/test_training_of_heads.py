@@ -11,7 +11,8 @@ from mammoclip_core.engines.torch_bundle import load_engine
 from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import read_manifest
-from training.bundle_encoder import read_image_encoder
+from training.bundles.bundle_encoder import read_image_encoder
+from training.data.augmentation import PLAIN
 from training.downstream.bundle_scores import bundle_scores
 from training.downstream.cases import Cases, Division, Protocol, divide
 from training.downstream.features import image_features
@@ -23,7 +24,6 @@ from training.downstream.presets import Preset, Recipe, Training, recipe_of
 from training.downstream.probe import train_probe
 from training.downstream.tasks import DENSITY, MASS, DataSet
 from training.errors import SettingsError, TableError
-from training.pretraining.augmentation import PLAIN
 
 RECIPE = Recipe(epochs=3, batch_size=4, learning_rate=1e-3)
 

@@ -15,7 +15,7 @@ from training.errors import SettingsError
 from training.factor.fitting import FactorSettings, fit_factor
 from training.factor.localisation import TrueBoxes, localisation_figures, localise_all
 from training.factor.network import ChannelNetwork, FactorNetwork
-from training.losses import FactorForm, factor_loss
+from training.learning.losses import FactorForm, factor_loss
 
 CHANNELS, ROWS, COLUMNS = 12, 6, 4
 OWN = {"mass": 7, "suspicious_calcification": 3}

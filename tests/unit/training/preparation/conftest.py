@@ -6,8 +6,8 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from training.data.table_reading import read_cells
 from training.phantoms.writing import Order, write_phantoms
-from training.tables import read_cells
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from mammoclip_core.images.dicom_file import read_pixels
 from training.cli import app
-from training.pretraining.records import read_image_text_table
-from training.splits import check_no_leak
-from training.table_formats import RSNA, VINDR_BREASTS, VINDR_FINDINGS
-from training.tables import read_table
+from training.data.breast_records import read_image_text_table
+from training.data.splits import check_no_leak
+from training.data.table_formats import RSNA, VINDR_BREASTS, VINDR_FINDINGS
+from training.data.table_reading import read_table
 
 REAL = ("full_field/LCC.dcm", "four_views/RMLO.dcm")
 SMALL = ("--rows", "190", "--columns", "114")

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.data.breast_records import BreastRecord, read_image_text_table, split_by_fold
+from training.data.image_source import PictureFolder
 from training.errors import SettingsError, TableError
+from training.learning.schedule import learning_rate_factor
 from training.pretraining.batches import ResumableBatches, two_images
-from training.pretraining.image_source import PictureFolder
-from training.pretraining.records import BreastRecord, read_image_text_table, split_by_fold
-from training.pretraining.schedule import learning_rate_factor
-from training.report_text import Report
+from training.reports.report_text import Report
 
 REPORT = Report(findings=("no mass",))
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from training.losses import MultiViewEmbeddings, multi_view_loss
-from training.pretraining.augmentation import PLAIN
+from training.data.augmentation import PLAIN
+from training.data.breast_records import read_image_text_table
+from training.data.image_source import PictureFolder
+from training.learning.losses import MultiViewEmbeddings, multi_view_loss
 from training.pretraining.batches import BreastSamples, Collate, chunks_of
 from training.pretraining.gradient_cache import cached_backward
-from training.pretraining.image_source import PictureFolder
 from training.pretraining.module import Pretraining
 from training.pretraining.network import NetworkSettings
-from training.pretraining.records import read_image_text_table
 
 
 @pytest.fixture(scope="module")

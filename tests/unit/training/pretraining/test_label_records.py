@@ -7,19 +7,19 @@ import cv2
 import numpy as np
 import pytest
 
+from training.data.breast_records import split_by_fold
+from training.data.table_formats import VINDR_FINDINGS
+from training.data.table_reading import read_table
 from training.errors import LeakError, TableError
 from training.pretraining.data import DataSettings, ImageLabelSet, PretrainingData
 from training.pretraining.label_records import read_image_label_table
-from training.pretraining.records import split_by_fold
 from training.pretraining.texts import texts_of
-from training.report_synthesis import (
+from training.reports.report_synthesis import (
     Attribute,
     Observation,
     negative_sentences,
     positive_sentences,
 )
-from training.table_formats import VINDR_FINDINGS
-from training.tables import read_table
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "finding_annotations.csv"
 

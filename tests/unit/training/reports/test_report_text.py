@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.report_text import (
+from training.reports.report_text import (
     Report,
     clean_report,
     clean_section,

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from training.data.splits import group_folds
+from training.data.table_formats import IMAGE_TEXT
+from training.data.table_reading import read_table
 from training.errors import TableError
-from training.report_synthesis import Observation
-from training.report_text import Report, parts_of, sentences_of
-from training.splits import group_folds
-from training.table_formats import IMAGE_TEXT
-from training.tables import read_table
+from training.reports.report_synthesis import Observation
+from training.reports.report_text import Report, parts_of, sentences_of
 
 FOLDS: Final = 4
 """So many folds are drawn where a table names none."""

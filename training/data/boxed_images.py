@@ -14,12 +14,12 @@ from mammoclip_core.errors import PixelError
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import PreparedImage, prepare
 from mammoclip_core.manifest import Preprocessing
-from training.downstream.image_files import find_named
+from training.data.image_files import find_named
+from training.data.splits import check_no_leak
+from training.data.table_formats import VINDR_FINDINGS
+from training.data.table_reading import read_table
 from training.errors import TableError
-from training.report_synthesis import Attribute
-from training.splits import check_no_leak
-from training.table_formats import VINDR_FINDINGS
-from training.tables import read_table
+from training.reports.report_synthesis import Attribute
 
 Boxes = NDArray[np.float64]
 """(N, 4): left, top, right, bottom, in pixels, right and bottom being outside."""

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from training.report_synthesis import (
+from training.reports.report_synthesis import (
     Attribute,
     Observation,
     negative_sentences,
     positive_sentences,
     synthesize_report,
 )
-from training.report_text import clean_section
+from training.reports.report_text import clean_section
 
 PUBLISHED_COUNTS = {
     Attribute.MASS: 400,

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.errors import TableError
-from training.table_formats import (
+from training.data.table_formats import (
     IMAGE_TEXT,
     PLAIN,
     REPORTS,
@@ -16,9 +15,10 @@ from training.table_formats import (
     image_labels,
     recognised,
 )
-from training.tables import read_table
+from training.data.table_reading import read_table
+from training.errors import TableError
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 TABLES = {
     "image_text": IMAGE_TEXT,
     "finding_annotations": VINDR_FINDINGS,

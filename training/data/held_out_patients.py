@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.splits import group_folds
 from training.errors import SettingsError
-from training.splits import group_folds
 
 FOLDS = 5
 

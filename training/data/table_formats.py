@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from training.table_cells import (
+from training.data.table_cells import (
     any_text,
     flag,
     names,
@@ -17,14 +17,14 @@ from training.table_cells import (
     texts,
     whole,
 )
-from training.tables import Check, Format, read_cells
+from training.data.table_reading import Check, Format, read_cells
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def _breast_has_image_and_report(row: Mapping[str, Any]) -> None:
-    from training.report_text import sentences_of
+    from training.reports.report_text import sentences_of
 
     if not row["CC"] and not row["MLO"]:
         raise ValueError("neither CC nor MLO names an image")
@@ -190,7 +190,7 @@ def image_labels(findings: "pd.DataFrame") -> "pd.DataFrame":
 
     Rows of an image may contradict each other ("no finding" beside a mass): the finding counts.
     """
-    from training.report_synthesis import Attribute
+    from training.reports.report_synthesis import Attribute
 
     rows = findings.copy()
     for attribute in Attribute:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.data.splits import check_no_leak, group_folds
 from training.errors import LeakError
-from training.splits import check_no_leak, group_folds
 
 
 @given(

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from training.report_text import clean_section
+from training.reports.report_text import clean_section
 
 
 class Attribute(StrEnum):

@@ -12,7 +12,7 @@ from mammoclip_core.networks.mammo_factor import (
     channel_similarities,
     image_similarity,
 )
-from training.losses import (
+from training.learning.losses import (
     FactorForm,
     MultiViewEmbeddings,
     SupervisionWeights,

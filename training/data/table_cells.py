@@ -5,7 +5,7 @@ Each raises ValueError with the reason where the text is no such value.
 
 import ast
 
-from training.tables import Check
+from training.data.table_reading import Check
 
 
 def text(cell: str) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from training.pretraining.records import read_image_text_table, split_by_fold
-from training.report_text import Report
-from training.tables import read_cells
+from training.data.breast_records import read_image_text_table, split_by_fold
+from training.data.table_reading import read_cells
+from training.reports.report_text import Report
 
 TABLE = Path(__file__).parents[1] / "fixtures" / "image_text.csv"
 

@@ -1,0 +1,1 @@
+"""Bundles that training begins with and writes."""

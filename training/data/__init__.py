@@ -1,0 +1,1 @@
+"""Tables, images and records that training reads, and how they are divided."""

@@ -1,0 +1,1 @@
+"""Losses and learning rates that several kinds of training share."""

@@ -1,0 +1,1 @@
+"""Report texts: cleaned, shuffled, and written from labels."""
