@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.baselines import SIGMAS_MM, best_scale_auc, blob_scores
 from training.demonstration.answers import labels_of
 from training.demonstration.images import TrueImage
-from training.evaluation.intervals import bootstrap
-from training.evaluation.measures import auroc
-from training.evaluation.report import Figure
+from training.measures.blob_detector import SIGMAS_MM, best_scale_auc, blob_scores
+from training.measures.figures import Figure
+from training.measures.intervals import bootstrap
+from training.measures.score_measures import auroc
 from training.phantoms.patient import draw_patient
 from training.phantoms.view import VIEW_POSITIONS, draw_view
 from training.pretraining.label_loss import FINDINGS

@@ -5,15 +5,15 @@ from functools import partial
 from typing import Final
 
 from training.demonstration.answers import Answers
-from training.evaluation.intervals import bootstrap
-from training.evaluation.measures import (
+from training.factor.localisation import localisation_figures
+from training.measures.figures import Figure
+from training.measures.intervals import bootstrap
+from training.measures.score_measures import (
     accuracy,
     auroc,
     expected_calibration_error,
     quadratic_kappa,
 )
-from training.evaluation.report import Figure
-from training.factor.localisation import localisation_figures
 
 DATA: Final = "phantoms"
 

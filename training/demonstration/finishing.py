@@ -22,11 +22,11 @@ from training.demonstration.maps import MirroredMaps
 from training.demonstration.pointing import with_best_channels
 from training.downstream.calibration import Wish, calibrate_finding
 from training.downstream.new_bundle import with_findings
-from training.evaluation.report import EvaluationReport, Figure
 from training.factor.attributes import attribute_embedding, synthesized_sentences
 from training.factor.export import bundle_with_factor, write_factor
 from training.factor.feature_maps import ARRAY_NAME, FeatureMaps
 from training.factor.fitting import FactorSettings, fit_factor
+from training.measures.figures import EvaluationReport, Figure
 from training.pretraining.label_loss import FINDINGS
 
 FACTOR_IMAGES: Final = 2400

@@ -11,7 +11,6 @@ import numpy as np
 from mammoclip_core.engines.torch_computing import TorchComputer
 from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.detector import Detector
-from training.box_figures import average_precision_of
 from training.data.boxed_images import BoxedImage, attribute_of, read_boxed_images
 from training.data.held_out_patients import held_out
 from training.detection.examples import Example, Examples, read_examples
@@ -26,8 +25,9 @@ from training.detection.fitting import (
 from training.detection.published_file import bundle_with_detector, write_detector
 from training.downstream.presets import Preset
 from training.errors import SettingsError
-from training.evaluation.intervals import Estimate
-from training.evaluation.report import EvaluationReport, Figure
+from training.measures.box_figures import average_precision_of
+from training.measures.figures import EvaluationReport, Figure
+from training.measures.intervals import Estimate
 from training.reports.report_synthesis import Attribute
 
 FINDINGS: Final = ("mass", "suspicious_calcification")

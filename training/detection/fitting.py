@@ -19,7 +19,7 @@ from training.detection.examples import Example, Examples, shown
 from training.detection.losses import detection_loss
 from training.detection.recipes import DetectionRecipe
 from training.errors import SettingsError
-from training.evaluation.localisation import Detections, mean_average_precision
+from training.measures.localisation import Detections, mean_average_precision
 from training.pretraining.network import set_drop_path
 
 OVERLAP = 0.5

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from mammoclip_core.analysis.interpretation import SCORE_MARGIN, calibrated
 from mammoclip_core.manifest import FindingEntry, OperatingPoint
 from training.errors import SettingsError
-from training.evaluation.operating_points import (
+from training.measures.operating_points import (
     Threshold,
     at_threshold,
     threshold_for_sensitivity,

@@ -20,9 +20,9 @@ from training.downstream.presets import Preset, Training
 from training.downstream.tasks import TASKS
 from training.errors import SettingsError
 from training.evaluation.classification import told, train_head
-from training.evaluation.operating_points import Threshold
-from training.evaluation.report import EvaluationReport
 from training.evaluation.suite_input import SuiteInput
+from training.measures.figures import EvaluationReport
+from training.measures.operating_points import Threshold
 
 if TYPE_CHECKING:
     from rich.table import Table

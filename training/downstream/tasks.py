@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.measures import accuracy, auroc
+from training.measures.score_measures import accuracy, auroc
 
 
 class DataSet(StrEnum):

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
-from training.baselines import SIGMAS_MM, best_scale_auc, blob_scores
 from training.downstream.cases import Protocol, divide
 from training.downstream.tasks import CALCIFICATION, MASS, DataSet
-from training.evaluation.intervals import bootstrap
-from training.evaluation.measures import auroc
-from training.evaluation.report import Figure
 from training.evaluation.suite_input import SuiteInput
+from training.measures.blob_detector import SIGMAS_MM, best_scale_auc, blob_scores
+from training.measures.figures import Figure
+from training.measures.intervals import bootstrap
+from training.measures.score_measures import auroc
 
 SETTING: Final = "blob detector without learning"
 HEIGHT_MM: Final = 230.0

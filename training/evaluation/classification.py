@@ -22,12 +22,12 @@ from training.downstream.presets import Training
 from training.downstream.probe import train_probe
 from training.downstream.tasks import Task
 from training.errors import SettingsError
-from training.evaluation.intervals import bootstrap
-from training.evaluation.measures import expected_calibration_error
 from training.evaluation.outcome import CALIBRATION, Outcome, figures_of, subgroups_of
 from training.evaluation.plots import Curve, Curves
-from training.evaluation.report import Figure
 from training.evaluation.suite_input import SuiteInput
+from training.measures.figures import Figure
+from training.measures.intervals import bootstrap
+from training.measures.score_measures import expected_calibration_error
 
 ZERO_SHOT: Final = "zero-shot"
 _WHOLE: Final = 100

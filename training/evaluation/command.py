@@ -10,10 +10,10 @@ from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.presets import Preset
 from training.downstream.tasks import DataSet
 from training.errors import TableError
-from training.evaluation.intervals import REPEATS
-from training.evaluation.report import EvaluationReport
 from training.evaluation.suite import PARTS, opened, run_suite
 from training.evaluation.suite_input import ALL_PERCENTS, SuiteInput
+from training.measures.figures import EvaluationReport
+from training.measures.intervals import REPEATS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from training.detection.fitting import DetectionSettings
 from training.detection.recipes import detection_recipe
 from training.downstream.tasks import DataSet
 from training.errors import TrainingError
-from training.evaluation.report import Figure
 from training.evaluation.suite_input import SuiteInput
+from training.measures.figures import Figure
 
 _FROZEN_PERCENT: Final = 100
 """The only share that the frozen encoder was published with."""

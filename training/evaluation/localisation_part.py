@@ -4,10 +4,10 @@ from typing import Final
 
 from training.downstream.tasks import DataSet
 from training.errors import TrainingError
-from training.evaluation.report import Figure
 from training.evaluation.suite_input import SuiteInput
 from training.factor.command import FactorOrder, train_factor
 from training.factor.fitting import FactorSettings
+from training.measures.figures import Figure
 
 _TASK: Final = "VinDr localisation without boxes"
 

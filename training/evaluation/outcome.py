@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from training.downstream.cases import Cases, Judged
 from training.downstream.labelled_images import DENSITIES, UNKNOWN, LabelledImages
 from training.downstream.tasks import Task
-from training.evaluation.intervals import Estimate, bootstrap
-from training.evaluation.measures import (
+from training.evaluation.plots import Curves
+from training.measures.figures import Figure, Subgroup
+from training.measures.intervals import Estimate, bootstrap
+from training.measures.score_measures import (
     accuracy,
     auroc,
     average_precision,
@@ -21,8 +23,6 @@ from training.evaluation.measures import (
     macro_f1,
     quadratic_kappa,
 )
-from training.evaluation.plots import Curves
-from training.evaluation.report import Figure, Subgroup
 
 if TYPE_CHECKING:
     import pandas as pd

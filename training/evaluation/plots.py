@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from training.evaluation.measures import (
+from training.measures.score_measures import (
     auroc,
     average_precision,
     calibration_bins,

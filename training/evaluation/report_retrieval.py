@@ -11,10 +11,10 @@ from training.data.image_files import find_named
 from training.data.table_formats import IMAGE_TEXT
 from training.data.table_reading import read_table
 from training.downstream.features import image_features
-from training.evaluation.intervals import bootstrap
-from training.evaluation.measures import retrieval_ranks
-from training.evaluation.report import Figure
 from training.evaluation.suite_input import SuiteInput
+from training.measures.figures import Figure
+from training.measures.intervals import bootstrap
+from training.measures.score_measures import retrieval_ranks
 
 TASK: Final = "image to report retrieval"
 _KS: Final = (1, 5, 10, 15)

@@ -16,9 +16,9 @@ from training.evaluation.detection_part import detection_part
 from training.evaluation.localisation_part import localisation_part
 from training.evaluation.outcome import Outcome
 from training.evaluation.plots import Curves, write_plots
-from training.evaluation.report import EvaluationReport, Figure, Subgroup
 from training.evaluation.report_retrieval import retrieval_figures
 from training.evaluation.suite_input import SuiteInput
+from training.measures.figures import EvaluationReport, Figure, Subgroup
 
 OfTask = Callable[[SuiteInput, Task], Outcome]
 OfModel = Callable[[SuiteInput], list[Figure]]

@@ -10,7 +10,7 @@ from training.downstream.finetune import Machine
 from training.downstream.labelled_images import LabelledImages
 from training.downstream.presets import Preset, Recipe, Training, recipe_of
 from training.downstream.tasks import DataSet, Task
-from training.evaluation.intervals import REPEATS
+from training.measures.intervals import REPEATS
 
 ALL_PERCENTS = (10, 50, 100)
 

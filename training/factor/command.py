@@ -20,7 +20,6 @@ from training.data.boxed_images import BoxedImage, PreparedFiles, attribute_of, 
 from training.data.breast_records import read_image_text_table
 from training.data.held_out_patients import held_out
 from training.errors import SettingsError
-from training.evaluation.report import EvaluationReport, Figure
 from training.factor.attributes import (
     attribute_embedding,
     report_sentences,
@@ -30,6 +29,7 @@ from training.factor.export import bundle_with_factor, write_factor
 from training.factor.feature_maps import cache_feature_maps
 from training.factor.fitting import FactorSettings, FittedFactor, fit_factor
 from training.factor.localisation import LocalisedImage, TrueBoxes, localisation_figures, localise
+from training.measures.figures import EvaluationReport, Figure
 from training.reports.report_synthesis import Attribute
 
 FACTOR_NAME: Final = "factor.safetensors"

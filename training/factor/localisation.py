@@ -22,10 +22,15 @@ from mammoclip_core.networks.mammo_factor import (
     factor_activation,
     image_similarity,
 )
-from training.box_figures import average_precision_of, bearing_only, mean_overlap_of, share_of
 from training.data.boxed_images import Boxes
-from training.evaluation.localisation import Detections
-from training.evaluation.report import Figure
+from training.measures.box_figures import (
+    average_precision_of,
+    bearing_only,
+    mean_overlap_of,
+    share_of,
+)
+from training.measures.figures import Figure
+from training.measures.localisation import Detections
 
 QUANTILE: Final = 0.95
 """Regions of the published figures, as others tell: pixels above this share of the heatmap's."""

@@ -7,8 +7,8 @@ from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.manifest import read_manifest
 from training.demonstration.answers import CLASS_ACTIVATION, FACTOR, Answers, Way
 from training.demonstration.pointing import MARGIN, keep_the_better, pointing_share
-from training.evaluation.localisation import Detections
 from training.factor.localisation import LocalisedImage
+from training.measures.localisation import Detections
 
 FINDING = "suspicious_calcification"
 NONE = Detections(boxes=np.zeros((0, 4)), scores=np.zeros(0), truth=np.zeros((0, 4)))

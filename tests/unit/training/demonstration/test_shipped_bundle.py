@@ -14,7 +14,7 @@ from training.demonstration.answers import CLASS_ACTIVATION, FACTOR, Way, answer
 from training.demonstration.images import prepare_phantoms, read_truth
 from training.demonstration.maps import write_block_maps
 from training.demonstration.pointing import pointing_share
-from training.evaluation.measures import accuracy, auroc
+from training.measures.score_measures import accuracy, auroc
 from training.phantoms.patient import draw_patient
 from training.phantoms.view import draw_view
 

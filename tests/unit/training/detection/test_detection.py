@@ -8,7 +8,6 @@ import torch
 
 from mammoclip_core.networks.anchors import SCORE_THRESHOLD, anchors_of, decode
 from mammoclip_core.networks.detector import Detector
-from training.box_figures import average_precision_of
 from training.data.augmentation import PLAIN, Augmentation
 from training.detection.examples import Example, Examples, shown
 from training.detection.fitting import (
@@ -21,7 +20,8 @@ from training.detection.fitting import (
 from training.detection.losses import detection_loss, encoded, matched
 from training.detection.recipes import detection_recipe
 from training.downstream.presets import Preset
-from training.evaluation.localisation import Detections, mean_average_precision
+from training.measures.box_figures import average_precision_of
+from training.measures.localisation import Detections, mean_average_precision
 
 SIDE = 64
 ARCHITECTURE = "tf_efficientnet_b0"

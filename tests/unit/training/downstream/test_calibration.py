@@ -16,7 +16,7 @@ from training.downstream.calibration import Method, Wish, calibrate_finding, iso
 from training.downstream.labelled_images import read_labelled
 from training.downstream.new_bundle import with_findings
 from training.errors import SettingsError
-from training.evaluation.measures import expected_calibration_error
+from training.measures.score_measures import expected_calibration_error
 
 HALF = Wish(sensitivity=0.5)
 

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.intervals import REPEATS, Estimate, bootstrap
-from training.evaluation.localisation import MOST_DETECTIONS, Detections, best_overlap, overlaps
+from training.measures.intervals import REPEATS, Estimate, bootstrap
+from training.measures.localisation import MOST_DETECTIONS, Detections, best_overlap, overlaps
 
 FEW_REPEATS: Final = 200
 """Where a figure sorts all boxes of all images each time."""
@@ -24,7 +24,7 @@ def average_precision_of(
 ) -> Estimate:
     """Return the average precision over all images, and its interval.
 
-    The value is `training.evaluation.localisation.mean_average_precision`'s. Which boxes are hits
+    The value is `training.measures.localisation.mean_average_precision`'s. Which boxes are hits
     does not depend on which patients are drawn: so it is found once.
 
     Parameters

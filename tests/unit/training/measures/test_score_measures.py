@@ -4,15 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from training.evaluation.intervals import bootstrap
-from training.evaluation.localisation import (
+from training.measures.intervals import bootstrap
+from training.measures.localisation import (
     Detections,
     best_overlap,
     mean_average_precision,
     overlaps,
     points_inside,
 )
-from training.evaluation.measures import (
+from training.measures.operating_points import (
+    at_threshold,
+    threshold_for_sensitivity,
+    threshold_for_specificity,
+)
+from training.measures.score_measures import (
     auroc,
     average_precision,
     balanced_accuracy,
@@ -20,11 +25,6 @@ from training.evaluation.measures import (
     macro_f1,
     quadratic_kappa,
     retrieval,
-)
-from training.evaluation.operating_points import (
-    at_threshold,
-    threshold_for_sensitivity,
-    threshold_for_specificity,
 )
 
 

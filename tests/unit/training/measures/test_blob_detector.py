@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.baselines import SIGMAS_MM, best_scale_auc, blob_scores
+from training.measures.blob_detector import SIGMAS_MM, best_scale_auc, blob_scores
 
 
 def breast(radius_mm=0.0, spacing_mm=0.5):

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from training.evaluation.intervals import Estimate
-from training.evaluation.published_figures import EVIDENCE, MODELS, published
+from training.measures.intervals import Estimate
+from training.measures.published_figures import EVIDENCE, MODELS, published
 
 NONE: Final = "–"
 

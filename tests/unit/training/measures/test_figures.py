@@ -4,10 +4,10 @@ import math
 import cv2
 import numpy as np
 
-from training.evaluation.intervals import Estimate
 from training.evaluation.plots import Curve, write_plots
-from training.evaluation.published_figures import EVIDENCE, MODELS, PUBLISHED, published
-from training.evaluation.report import EvaluationReport, Figure, Subgroup
+from training.measures.figures import EvaluationReport, Figure, Subgroup
+from training.measures.intervals import Estimate
+from training.measures.published_figures import EVIDENCE, MODELS, PUBLISHED, published
 
 ESTIMATE = Estimate(value=0.75, low=0.7, high=0.8, cases=120)
 UNKNOWN = Estimate(value=math.nan, low=math.nan, high=math.nan, cases=0)

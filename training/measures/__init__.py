@@ -1,0 +1,1 @@
+"""Figures of how good a model is: measures, intervals, the published figures."""
