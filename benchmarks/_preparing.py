@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from training.preparation.run import Order, prepare_folder
+from training.preparation.prepare_folder import Order, prepare_folder
 
 
 def make_source(folder: Path, samples: Sequence[Path], pictures: int) -> Path:

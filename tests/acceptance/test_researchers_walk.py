@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from dicom_node.commands.node import app as node
 from mammoclip_core.commands.predict import app as predict
 from mammoclip_core.manifest import read_manifest
-from training.cli import app as train
+from training.commands.train import app as train
 from training.demonstration.vocabulary import write_trained_tokenizer
 
 WALK: Final = Path(__file__).parents[2] / "docs" / "researchers.md"
@@ -53,7 +53,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         for program, *arguments in commands():
             if arguments[0] == "pretrain":  # Lightning's and jsonargparse's own warnings
-                command = [sys.executable, "-m", "training.cli", *arguments]
+                command = [sys.executable, "-m", "training.commands.train", *arguments]
                 subprocess.run(command, check=True, capture_output=True, timeout=240)
                 continue
             done = CliRunner().invoke(APPS[program], arguments, catch_exceptions=False)

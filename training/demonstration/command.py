@@ -30,7 +30,7 @@ from training.demonstration.lesson_data import LessonSettings
 from training.demonstration.maps import write_block_maps
 from training.demonstration.pointing import keep_the_better
 from training.demonstration.vocabulary import write_trained_tokenizer
-from training.pretraining.command import FINISHED, pretrain
+from training.pretraining.pretraining_run import FINISHED, pretrain
 
 SIZE: Final = (760, 456)
 WINDOW: Final = (288, 224)

@@ -24,8 +24,8 @@ from training.demonstration.cells import PRESENT, UNDECIDED
 from training.demonstration.lesson_data import Lesson, Lessons, LessonSettings, joined
 from training.learning.schedule import learning_rate_factor
 from training.pretraining.batches import ResumableBatches
-from training.pretraining.command import FINISHED
 from training.pretraining.label_loss import FINDINGS
+from training.pretraining.pretraining_run import FINISHED
 from training.pretraining.saving import Checkpoints
 
 _POSITIVE_WEIGHT: Final = 3.0

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from training.detection.command import FINDINGS, DetectionOrder, train_detector
+from training.detection.detector_training import FINDINGS, DetectionOrder, train_detector
 from training.detection.fitting import DetectionSettings
 from training.detection.recipes import detection_recipe
 from training.downstream.tasks import DataSet

@@ -5,7 +5,7 @@ from typing import Final
 from training.downstream.tasks import DataSet
 from training.errors import TrainingError
 from training.evaluation.suite_input import SuiteInput
-from training.factor.command import FactorOrder, train_factor
+from training.factor.factor_training import FactorOrder, train_factor
 from training.factor.fitting import FactorSettings
 from training.measures.figures import Figure
 

@@ -16,9 +16,9 @@ from transformers import MarianMTModel
 from typer.testing import CliRunner
 
 from training.back_translation import marian
-from training.back_translation.command import BackTranslationOrder, back_translate
 from training.back_translation.journal import JOURNAL_ENDING, opened
-from training.cli import app
+from training.back_translation.table_translation import BackTranslationOrder, back_translate
+from training.commands.train import app
 from training.data.breast_records import read_image_text_table
 from training.data.table_reading import read_cells
 from training.errors import SettingsError
@@ -34,7 +34,7 @@ SENTENCES = 5
 DYING = """
 import os, signal, sys
 from training.back_translation.journal import SentenceJournal
-from training.cli import app
+from training.commands.train import app
 note = SentenceJournal.note
 def dying(self, back):
     note(self, back)

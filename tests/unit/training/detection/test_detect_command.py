@@ -14,7 +14,7 @@ from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import BOX_THRESHOLD, read_manifest
 from mammoclip_core.published.detector_file import read_detector
-from training.cli import app
+from training.commands.train import app
 from training.data.boxed_images import read_boxed_images
 from training.detection.examples import read_examples, shown
 from training.detection.fitting import detected, detector_from

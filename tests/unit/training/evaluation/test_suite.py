@@ -6,7 +6,7 @@ import pytest
 from small_bundles import SIZE, small_random_bundle
 from typer.testing import CliRunner
 
-from training.cli import app
+from training.commands.train import app
 from training.phantoms.writing import Order, write_phantoms
 
 STUDIES = 12

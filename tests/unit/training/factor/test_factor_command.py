@@ -16,10 +16,10 @@ from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import read_manifest
 from training.bundles.bundle_encoder import read_image_encoder
-from training.cli import app
+from training.commands.train import app
 from training.data.boxed_images import PreparedFiles, read_boxed_images
 from training.factor.attributes import attribute_embedding, report_sentences, synthesized_sentences
-from training.factor.command import factor_figures
+from training.factor.factor_training import factor_figures
 from training.factor.feature_maps import FACTS_NAME, cache_feature_maps
 from training.reports.report_synthesis import Attribute
 from training.reports.report_text import clean_report

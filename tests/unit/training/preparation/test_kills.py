@@ -12,14 +12,14 @@ import pytest
 
 from training.errors import SettingsError
 from training.preparation.folder import JOURNAL_NAME, opened
+from training.preparation.prepare_folder import Order, prepare_folder
 from training.preparation.processes import ProcessDiedError, worked
-from training.preparation.run import Order, prepare_folder
 
 ROOT = Path(__file__).parents[4]
 SETTINGS = {"format": 1, "mode": "published", "rows": 190, "columns": 114}
 DYING = """
 import os, signal, sys
-from training.cli import app
+from training.commands.train import app
 from training.preparation.folder import PreparedFolder
 note = PreparedFolder.note
 def dying(self, picture):

@@ -10,7 +10,7 @@ from published_preprocessing import described_crop, described_grey, described_pi
 from typer.testing import CliRunner
 
 from mammoclip_core.images.dicom_file import read_pixels
-from training.cli import app
+from training.commands.train import app
 from training.data.breast_records import read_image_text_table
 from training.data.splits import check_no_leak
 from training.data.table_formats import RSNA, VINDR_BREASTS, VINDR_FINDINGS

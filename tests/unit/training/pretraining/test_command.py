@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mammoclip_core.commands.predict import app as predict
 from mammoclip_core.manifest import read_manifest
-from training.cli import app
+from training.commands.train import app
 from training.phantoms.writing import Order, write_phantoms
 from training.pretraining.network import NetworkSettings, build_network, settled
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[4]
 LIMIT_S = 120
 DYING = """
 import os, signal, sys
-from training.pretraining.command import pretrain
+from training.pretraining.pretraining_run import pretrain
 from training.pretraining.module import Pretraining
 step = Pretraining.training_step
 def dying(self, batch, batch_index):
@@ -56,7 +56,7 @@ def losses(out, name="train_loss"):
 @pytest.fixture(scope="module")
 def whole(arguments_for, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
-    done = run("-m", "training.cli", "pretrain",
+    done = run("-m", "training.commands.train", "pretrain",
                *arguments_for(out, "--trainer.max_epochs", "2"))  # fmt: skip
     assert done.returncode == 0, done.stderr
     return out
@@ -88,7 +88,7 @@ def test_killed_run_goes_on_with_the_same_losses(whole, arguments_for, tmp_path)
     killed = run("-c", DYING, *arguments)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
-    resumed = run("-m", "training.cli", "pretrain", *arguments)
+    resumed = run("-m", "training.commands.train", "pretrain", *arguments)
 
     assert resumed.returncode == 0, resumed.stderr
     expected = losses(whole)
@@ -102,7 +102,7 @@ def test_killed_run_goes_on_with_the_same_losses(whole, arguments_for, tmp_path)
 def test_two_ranks_train_together(arguments_for, tmp_path):
     done = run(
         *("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
-        *("-m", "training.cli", "pretrain"),
+        *("-m", "training.commands.train", "pretrain"),
         *arguments_for(tmp_path, "--trainer.max_epochs", "1", "--trainer.devices", "2"),
         *("--trainer.strategy", "ddp", "--model.chunk_size", "1"),
     )
@@ -153,7 +153,7 @@ def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
     table, images = (tmp_path / "labels" / name for name in ("finding_annotations.csv", "png"))
 
     done = run(
-        *("-m", "training.cli", "pretrain"),
+        *("-m", "training.commands.train", "pretrain"),
         *arguments_for(tmp_path / "out", "--trainer.max_epochs", "1"),
         *("--data.settings.image_label", f"[{{table: {table}, images: {images}}}]"),
     )

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from training.back_translation.cli import back_translate
-from training.detection.cli import detect
-from training.downstream.cli import calibrate, finetune, probe
-from training.evaluation.cli import evaluate
-from training.factor.cli import factor
+from training.commands.back_translate import back_translate
+from training.commands.detect import detect
+from training.commands.evaluate import evaluate
+from training.commands.factor import factor
+from training.commands.heads import calibrate, finetune, probe
 from training.terminal import one_line_errors as _one_line_errors
 from training.terminal import progress as _progress
 
@@ -92,7 +92,7 @@ def prepare(
     Example: mammoclip-train prepare vindr/images --table vindr/finding_annotations.csv
     --out prepared --processes 8
     """
-    from training.preparation.run import Order, prepare_folder
+    from training.preparation.prepare_folder import Order, prepare_folder
 
     order = Order(
         source=source,
@@ -124,7 +124,7 @@ def pretrain(context: typer.Context) -> None:
     Example: mammoclip-train pretrain --config b5 --data.settings.image_text
     '[{table: clip.csv, images: png}]' --model.network.tokenizer Bio_ClinicalBERT
     """
-    from training.pretraining.command import pretrain as run
+    from training.pretraining.pretraining_run import pretrain as run
 
     with _one_line_errors():
         run(context.args)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.options import (
+from training.commands.options import (
     BundleOption,
     DeviceOption,
     EpochsOption,
@@ -48,8 +48,8 @@ def probe(
     --images png --out mass-probe --into b5-mass
     """
     from training.downstream.cases import Protocol
-    from training.downstream.command import HEAD_NAME, HeadOrder, make_head
     from training.downstream.finetune import Machine
+    from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
     from training.downstream.presets import Preset, Training
 
     order = HeadOrder(
@@ -99,8 +99,8 @@ def finetune(
     --out cancer --device cuda --workers 8
     """
     from training.downstream.cases import Protocol
-    from training.downstream.command import HEAD_NAME, HeadOrder, make_head
     from training.downstream.finetune import Machine
+    from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
     from training.downstream.presets import Preset, Training
 
     order = HeadOrder(
@@ -162,8 +162,8 @@ def calibrate(
     from rich.console import Console
 
     from training.downstream.calibration import Method, Wish
-    from training.downstream.command import CalibrationOrder, thresholds_table
-    from training.downstream.command import calibrate as run
+    from training.downstream.head_training import CalibrationOrder, thresholds_table
+    from training.downstream.head_training import calibrate as run
 
     with one_line_errors():
         order = CalibrationOrder(

@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.options import BundleOption, DeviceOption, ImagesOption, OutOption, SeedOption
+from training.commands.options import (
+    BundleOption,
+    DeviceOption,
+    ImagesOption,
+    OutOption,
+    SeedOption,
+)
 from training.terminal import one_line_errors, say
 
 
@@ -56,7 +62,7 @@ def factor(
     Example: mammoclip-train factor --bundle b5 --table finding_annotations.csv --images png
     --out factor --into b5-localising
     """
-    from training.factor.command import FACTOR_NAME, FINDINGS, FactorOrder, train_factor
+    from training.factor.factor_training import FACTOR_NAME, FINDINGS, FactorOrder, train_factor
     from training.factor.fitting import FactorSettings
     from training.learning.losses import FactorForm
 

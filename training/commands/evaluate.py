@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.options import (
+from training.commands.options import (
     DeviceOption,
     EpochsOption,
     ImagesOption,
@@ -65,8 +65,8 @@ def evaluate(
     Example: mammoclip-train evaluate --suite paper --bundle b5 --vindr finding_annotations.csv
     --rsna train.csv --images vindr-png --images rsna-png --out paper
     """
-    from training.evaluation.command import EvaluationOrder
-    from training.evaluation.command import evaluate as run
+    from training.evaluation.bundle_evaluation import EvaluationOrder
+    from training.evaluation.bundle_evaluation import evaluate as run
 
     order = EvaluationOrder(
         bundle=bundle,

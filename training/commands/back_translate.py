@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from training.options import DeviceOption
+from training.commands.options import DeviceOption
 from training.terminal import one_line_errors, progress, say
 
 
@@ -32,8 +32,8 @@ def back_translate(
     --forward Helsinki-NLP/opus-mt-en-it --backward Helsinki-NLP/opus-mt-it-en
     --out prepared/image_text_augmented.csv
     """
-    from training.back_translation.command import BackTranslationOrder
-    from training.back_translation.command import back_translate as run
+    from training.back_translation.table_translation import BackTranslationOrder
+    from training.back_translation.table_translation import back_translate as run
 
     order = BackTranslationOrder(
         table=table,

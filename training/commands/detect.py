@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.options import (
+from training.commands.options import (
     BundleOption,
     DeviceOption,
     EpochsOption,
@@ -53,7 +53,7 @@ def detect(
     Example: mammoclip-train detect --bundle b5 --table finding_annotations.csv --images png
     --finding mass --out mass-detector --into b5-detecting
     """
-    from training.detection.command import DetectionOrder, train_detector
+    from training.detection.detector_training import DetectionOrder, train_detector
     from training.detection.fitting import DetectionSettings
     from training.detection.recipes import detection_recipe
     from training.downstream.presets import Preset
