@@ -47,7 +47,7 @@ bench: $(VENV)/.dev-installed ## run every benchmark and print one table
 
 demo-weights: $(VENV)/.dev-installed ## train the demonstration weights anew on phantoms, in .weights; hours
 	$(INSTALL) --editable '.[demo-weights]'
-	$(RUN) -m training.demonstration.command
+	$(RUN) -m training.examples.demonstration.make_weights
 
 screenshots: $(VENV)/.dev-installed test-programs ## take the pictures of docs/objects.md anew, in real viewers
 	MAMMOCLIP_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest tests/acceptance/test_viewers.py

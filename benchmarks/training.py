@@ -54,7 +54,7 @@ def main(
 
     Example: python benchmarks/training.py --rounds 5 --json training.json
     """
-    from training.demonstration.vocabulary import write_trained_tokenizer
+    from training.examples.demonstration.vocabulary import write_trained_tokenizer
 
     conditions = machine()
     is_gpu = device != "cpu"

@@ -16,7 +16,7 @@ from dicom_node.commands.node import app as node
 from mammoclip_core.commands.predict import app as predict
 from mammoclip_core.manifest import read_manifest
 from training.commands.train import app as train
-from training.demonstration.vocabulary import write_trained_tokenizer
+from training.examples.demonstration.vocabulary import write_trained_tokenizer
 
 WALK: Final = Path(__file__).parents[2] / "docs" / "researchers.md"
 TINY: Final = {

@@ -57,7 +57,7 @@ class PhantomSet:
 
     Attributes
     ----------
-    images : folder that `training.demonstration.images` or `.maps` made
+    images : folder that `training.examples.demonstration.phantom_images` or `.maps` made
     studies : patients 0 to this number less one
     fold : all of them are put into it; None for their own
     """
@@ -69,7 +69,7 @@ class PhantomSet:
 
     def records(self) -> list[BreastRecord]:
         """Draw the labels; the pictures lie in the folder."""
-        from training.demonstration.phantom_records import phantom_records
+        from training.examples.demonstration.phantom_records import phantom_records
 
         records = phantom_records(self.seed, self.studies)
         if self.fold is None:

@@ -44,7 +44,7 @@ class Pretraining(lightning.LightningModule):
     channels_last : memory layout of images; faster on most machines
     largest_scale : bound on the temperature's factor
     from_block_maps : bool
-        Images come as what lies behind the encoder's last block (`training.demonstration.maps`):
+        Images come as what lies behind the encoder's last block (`training.examples.demonstration.block_maps`):
         the blocks stand still, and its last convolution learns.
     """
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.demonstration.vocabulary import write_trained_tokenizer
+from training.examples.demonstration.vocabulary import write_trained_tokenizer
 from training.phantoms.writing import Order, write_phantoms
 
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.demonstration.answers import labels_of
-from training.demonstration.images import TrueImage
+from training.examples.demonstration.answers import labels_of
+from training.examples.demonstration.phantom_images import TrueImage
 from training.measures.blob_detector import SIGMAS_MM, best_scale_auc, blob_scores
 from training.measures.figures import Figure
 from training.measures.intervals import bootstrap

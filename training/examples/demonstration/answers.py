@@ -19,7 +19,7 @@ from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import factor_weights
 from mammoclip_core.networks.numpy_projection import MapProjection
 from training.bundles.bundle_encoder import read_image_encoder
-from training.demonstration.images import TrueImage
+from training.examples.demonstration.phantom_images import TrueImage
 from training.factor.feature_maps import FeatureMaps
 from training.factor.localisation import (
     LocalisedImage,

@@ -22,7 +22,7 @@ from mammoclip_core.images.preprocessing import (
 from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.manifest import Preprocessing
 from training.data.image_source import ARRAY_NAME, NAMES_NAME
-from training.demonstration.phantom_records import image_name
+from training.examples.demonstration.phantom_records import image_name
 from training.phantoms.patient import draw_patient
 from training.phantoms.view import VIEW_POSITIONS, PhantomView, draw_view
 

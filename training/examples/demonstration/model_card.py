@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from training.demonstration.answers import Answers
+from training.examples.demonstration.answers import Answers
 from training.factor.localisation import localisation_figures
 from training.measures.figures import Figure
 from training.measures.intervals import bootstrap

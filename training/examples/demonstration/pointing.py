@@ -7,8 +7,14 @@ from typing import Final
 from mammoclip_core.manifest import Manifest, read_manifest, write_manifest
 from mammoclip_core.networks.mammo_factor import factor_name
 from training.bundles.bundle_copy import copy_bundle
-from training.demonstration.answers import CLASS_ACTIVATION, FACTOR, Answers, Way, answers_of
-from training.demonstration.images import TrueImage
+from training.examples.demonstration.answers import (
+    CLASS_ACTIVATION,
+    FACTOR,
+    Answers,
+    Way,
+    answers_of,
+)
+from training.examples.demonstration.phantom_images import TrueImage
 from training.factor.feature_maps import FeatureMaps
 from training.factor.localisation import LARGE_MM, LocalisedImage, pointing_hits
 

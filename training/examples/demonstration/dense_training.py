@@ -20,8 +20,8 @@ from mammoclip_core.engines.torch_computing import keep_freed_memory
 from mammoclip_core.findings import DENSITY_CATEGORIES
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
-from training.demonstration.cells import PRESENT, UNDECIDED
-from training.demonstration.lesson_data import Lesson, Lessons, LessonSettings, joined
+from training.examples.demonstration.cell_targets import PRESENT, UNDECIDED
+from training.examples.demonstration.dense_samples import Lesson, Lessons, LessonSettings, joined
 from training.learning.schedule import learning_rate_factor
 from training.pretraining.batches import ResumableBatches
 from training.pretraining.label_loss import FINDINGS

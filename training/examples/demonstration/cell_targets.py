@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.demonstration.images import TrueLesion
+from training.examples.demonstration.phantom_images import TrueLesion
 from training.pretraining.label_loss import FINDINGS
 
 ABSENT: Final = 0

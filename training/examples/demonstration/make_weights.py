@@ -1,4 +1,4 @@
-"""``python -m training.demonstration.command``: the demonstration weights, from nothing.
+"""``python -m training.examples.demonstration.make_weights``: the demonstration weights, from nothing.
 
 Each step leaves a file and is passed over when that is there, so the same command goes on after a
 kill. What is chosen, is chosen on the validation seed; the held-out seed is looked at once, at the
@@ -14,22 +14,22 @@ import typer
 
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.bundles.bundle_encoder import read_image_encoder
-from training.demonstration.answers import answers_of
-from training.demonstration.blobs import blob_rows
-from training.demonstration.export import export_bundle, read_pretraining
-from training.demonstration.figures import DATA, figures_of
-from training.demonstration.finishing import CARD_NAME, finish_bundle, maps_of, write_card
-from training.demonstration.first_weights import (
+from training.examples.demonstration.answers import answers_of
+from training.examples.demonstration.blob_figures import blob_rows
+from training.examples.demonstration.block_maps import write_block_maps
+from training.examples.demonstration.dense_samples import LessonSettings
+from training.examples.demonstration.dense_training import DenseLesson, teach
+from training.examples.demonstration.export import export_bundle, read_pretraining
+from training.examples.demonstration.finishing import CARD_NAME, finish_bundle, maps_of, write_card
+from training.examples.demonstration.first_weights import (
     ARCHITECTURE,
     lite_weights_file,
     load_lite_weights,
 )
-from training.demonstration.images import TRUTH_NAME, prepare_phantoms, read_truth
-from training.demonstration.lesson import DenseLesson, teach
-from training.demonstration.lesson_data import LessonSettings
-from training.demonstration.maps import write_block_maps
-from training.demonstration.pointing import keep_the_better
-from training.demonstration.vocabulary import write_trained_tokenizer
+from training.examples.demonstration.model_card import DATA, figures_of
+from training.examples.demonstration.phantom_images import TRUTH_NAME, prepare_phantoms, read_truth
+from training.examples.demonstration.pointing import keep_the_better
+from training.examples.demonstration.vocabulary import write_trained_tokenizer
 from training.pretraining.pretraining_run import FINISHED, pretrain
 
 SIZE: Final = (760, 456)
@@ -254,7 +254,7 @@ def _judge(plan: Plan) -> Path:
         bundle,
         figures,
         {
-            "command": "python -m training.demonstration.command"
+            "command": "python -m training.examples.demonstration.make_weights"
             + (f" --image-weights {first}" if first else ""),
             "image encoder began with": _FIRST_WEIGHTS[first],
             "learned from": f"{plan.studies} studies, seed {TRAINING_SEED}",
@@ -287,7 +287,7 @@ def main(
 ) -> None:
     """Draw phantoms, teach, pretrain, fit, calibrate and judge; prints the bundle's folder.
 
-    Example: python -m training.demonstration.command --folder .weights
+    Example: python -m training.examples.demonstration.make_weights --folder .weights
     """
     typer.echo(
         make_weights(

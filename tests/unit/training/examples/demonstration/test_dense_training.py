@@ -6,13 +6,13 @@ import torch
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.published.models import published_keys
 from training.data.image_source import image_source
-from training.demonstration.cells import ABSENT, PRESENT, UNDECIDED
-from training.demonstration.first_weights import ARCHITECTURE, load_lite_weights
-from training.demonstration.images import prepare_phantoms
-from training.demonstration.lesson import DenseLesson, cell_loss, teach
-from training.demonstration.lesson_data import LessonSettings
-from training.demonstration.maps import write_block_maps
 from training.errors import SettingsError
+from training.examples.demonstration.block_maps import write_block_maps
+from training.examples.demonstration.cell_targets import ABSENT, PRESENT, UNDECIDED
+from training.examples.demonstration.dense_samples import LessonSettings
+from training.examples.demonstration.dense_training import DenseLesson, cell_loss, teach
+from training.examples.demonstration.first_weights import ARCHITECTURE, load_lite_weights
+from training.examples.demonstration.phantom_images import prepare_phantoms
 
 # Lightning's own: nothing here may warn.
 pytestmark = [

@@ -10,16 +10,16 @@ from mammoclip_core.engines.choice import load_engine
 from mammoclip_core.engines.engine_name import EngineName
 from mammoclip_core.manifest import read_manifest
 from training.bundles.bundle_encoder import read_image_encoder
-from training.demonstration.answers import CLASS_ACTIVATION, FACTOR, Way, answers_of
-from training.demonstration.images import prepare_phantoms, read_truth
-from training.demonstration.maps import write_block_maps
-from training.demonstration.pointing import pointing_share
+from training.examples.demonstration.answers import CLASS_ACTIVATION, FACTOR, Way, answers_of
+from training.examples.demonstration.block_maps import write_block_maps
+from training.examples.demonstration.phantom_images import prepare_phantoms, read_truth
+from training.examples.demonstration.pointing import pointing_share
 from training.measures.score_measures import accuracy, auroc
 from training.phantoms.patient import draw_patient
 from training.phantoms.view import draw_view
 
 SEED, STUDIES = 515, 12
-SHIPPED = Path(__file__).parents[4] / "deploy" / "demo" / "studies" / "phantom"
+SHIPPED = Path(__file__).parents[5] / "deploy" / "demo" / "studies" / "phantom"
 SHIPPED_SEED, SHIPPED_NUMBER = 7, 34
 
 

@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 
 from mammoclip_core.networks.efficientnet import EfficientNet
 from training.data.image_source import ARRAY_NAME, unit_range
-from training.demonstration.cells import cell_truth
-from training.demonstration.images import TrueImage, TrueLesion, read_truth
+from training.examples.demonstration.cell_targets import cell_truth
+from training.examples.demonstration.phantom_images import TrueImage, TrueLesion, read_truth
 from training.pretraining.label_loss import FINDINGS
 
 _TRIES: Final = 20

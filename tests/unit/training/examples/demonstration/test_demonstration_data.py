@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from training.data.image_source import ARRAY_NAME
-from training.demonstration.cells import ABSENT, PRESENT, UNDECIDED, cell_truth
-from training.demonstration.images import TrueLesion, prepare_phantoms, read_truth
-from training.demonstration.lesson_data import Lessons, LessonSettings
-from training.demonstration.phantom_records import phantom_records
+from training.examples.demonstration.cell_targets import ABSENT, PRESENT, UNDECIDED, cell_truth
+from training.examples.demonstration.dense_samples import Lessons, LessonSettings
+from training.examples.demonstration.phantom_images import TrueLesion, prepare_phantoms, read_truth
+from training.examples.demonstration.phantom_records import phantom_records
 from training.reports.report_synthesis import Attribute
 
 SEED, STUDIES, SIZE, WINDOW = 9, 2, (190, 114), (96, 64)

@@ -1,0 +1,1 @@
+"""Examples of the whole way, from data to a bundle."""
