@@ -1,1 +1,1 @@
-"""What is true of a received instance: what it is, whose, whether it is analysed. No SQL, no network."""
+"""What is known of a received instance: its kind, its patient, whether it is analysed."""

@@ -44,8 +44,8 @@ class Pretraining(lightning.LightningModule):
     channels_last : memory layout of images; faster on most machines
     largest_scale : bound on the temperature's factor
     from_block_maps : bool
-        Images come as what lies behind the encoder's last block (`training.examples.demonstration.block_maps`):
-        the blocks stand still, and its last convolution learns.
+        Images come as what lies behind the encoder's last block: the blocks stand still, and its
+        last convolution learns.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""``python -m training.examples.demonstration.make_weights``: the demonstration weights, from nothing.
+"""The demonstration weights, from nothing: ``make demo-weights``.
 
 Each step leaves a file and is passed over when that is there, so the same command goes on after a
 kill. What is chosen, is chosen on the validation seed; the held-out seed is looked at once, at the

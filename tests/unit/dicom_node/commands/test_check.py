@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import structlog
+from licensed_bundle import WORDS, write_bundle
 from services import free_port
-from test_licence_gate import WORDS, write_bundle
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from checkpoint_factory import (
     classifier_state,
     pretraining_state,
@@ -15,6 +14,7 @@ from checkpoint_factory import (
     write_pretraining,
 )
 from core_factory import WriteInstance, breast
+from published_detector import write_detector
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.engines.torch_bundle import load_engine
@@ -23,26 +23,10 @@ from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.images.detector_input import box_regions
 from mammoclip_core.images.preprocessing import CropGeometry, PreparedImage
 from mammoclip_core.manifest import Manifest, read_manifest
-from mammoclip_core.networks.detector import Detector
 from mammoclip_core.prediction import DetectedBox
 from mammoclip_core.published.convert import convert
-from mammoclip_core.published.detector_file import detector_plan
 
 UID = "1.2.826.0.1.3680043.8.498.1"
-
-
-def write_detector(path: Path, classes: int = 1, bias: float = 0.0) -> Path:
-    """Write a detector whose every anchor scores the sigmoid of about `bias`."""
-    torch.manual_seed(5)
-    state = Detector("tf_efficientnet_b0", classes).state_dict()
-    plan = detector_plan("tf_efficientnet_b0", classes)
-    published = {key: state[place.name] for key, place in plan.items()}
-    for part in ("classificationModel", "regressionModel"):
-        published[f"{part}.output.weight"].mul_(0.01)
-        published[f"{part}.output.bias"].fill_(0.0)
-    published["classificationModel.output.bias"].fill_(bias)
-    torch.save({"state_dict": published, "best_MAP": 0.5}, path)
-    return path
 
 
 @pytest.fixture

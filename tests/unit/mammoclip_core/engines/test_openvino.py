@@ -23,8 +23,8 @@ from checkpoint_factory import (
 )
 from core_factory import WriteInstance, breast
 from numpy.typing import NDArray
+from published_detector import write_detector
 from safetensors.torch import save_file
-from test_detector_bundle import write_detector
 
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.bundles.tensors import detector_shapes, image_side_shapes
