@@ -5,7 +5,9 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, build_role, evt
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered in the module at import
+    StudyRootQueryRetrieveInformationModelGet,
+)
 
 from deploy.archive import AE_TITLE as ARCHIVE_AE_TITLE
 from deploy.archive import HOST

@@ -122,7 +122,10 @@ def _reasons(instances: Iterable[Mapping[str, Any]]) -> set[str]:
 def _kind(sop_class_uid: str) -> str:
     if sop_class_uid in _REPORT_CLASSES:
         return "reports"
-    kinds = {SegmentationStorage: "segmentations", SecondaryCaptureImageStorage: "pictures"}
+    kinds: dict[str, str] = {
+        SegmentationStorage: "segmentations",
+        SecondaryCaptureImageStorage: "pictures",
+    }
     return kinds.get(sop_class_uid, "others")
 
 

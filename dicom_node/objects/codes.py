@@ -16,7 +16,7 @@ PROCEDURE: Final = codes.cid100.ImagingProcedure
 
 BREAST: Final = codes.SCT.Breast
 LATERALITY: Final = codes.SCT.Laterality
-LESION: Final = codes.SCT.Lesion
+LESION: Final[Code] = codes.SCT.Lesion
 ABNORMAL_STRUCTURE: Final = codes.SCT.MorphologicallyAbnormalStructure
 SOURCE: Final = Code("260753009", "SCT", "Source")
 ARTIFICIAL_INTELLIGENCE: Final = codes.DCM.ArtificialIntelligence
@@ -38,19 +38,19 @@ PIXEL_DATA_ROWS: Final = codes.DCM.PixelDataRows
 PIXEL_DATA_COLUMNS: Final = codes.DCM.PixelDataColumns
 
 FINDING: Final = codes.DCM.Finding
-CERTAINTY_OF_FINDING: Final = codes.DCM.CertaintyOfFinding
-PROBABILITY_OF_CANCER: Final = codes.DCM.ProbabilityOfCancer
+CERTAINTY_OF_FINDING: Final[Code] = codes.DCM.CertaintyOfFinding
+PROBABILITY_OF_CANCER: Final[Code] = codes.DCM.ProbabilityOfCancer
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
 MEASUREMENT_METHOD: Final = codes.SCT.MeasurementMethod
 NARRATIVE_SUMMARY: Final = codes.DCM.NarrativeSummary
 COMMENT: Final = codes.DCM.Comment
 BREAST_COMPOSITION: Final = codes.SCT.BreastComposition
 PROCESSING_SUMMARY: Final = codes.DCM.CADProcessingAndFindingsSummary
-SUCCEEDED_WITHOUT_FINDINGS: Final = codes.DCM.AllAlgorithmsSucceededWithoutFindings
-SUCCEEDED_WITH_FINDINGS: Final = codes.DCM.AllAlgorithmsSucceededWithFindings
-PARTLY_SUCCEEDED_WITHOUT_FINDINGS: Final = codes.DCM.NotAllAlgorithmsSucceededWithoutFindings
-PARTLY_SUCCEEDED_WITH_FINDINGS: Final = codes.DCM.NotAllAlgorithmsSucceededWithFindings
-NOT_SUCCEEDED: Final = codes.DCM.NoAlgorithmsSucceededWithoutFindings
+SUCCEEDED_WITHOUT_FINDINGS: Final[Code] = codes.DCM.AllAlgorithmsSucceededWithoutFindings
+SUCCEEDED_WITH_FINDINGS: Final[Code] = codes.DCM.AllAlgorithmsSucceededWithFindings
+PARTLY_SUCCEEDED_WITHOUT_FINDINGS: Final[Code] = codes.DCM.NotAllAlgorithmsSucceededWithoutFindings
+PARTLY_SUCCEEDED_WITH_FINDINGS: Final[Code] = codes.DCM.NotAllAlgorithmsSucceededWithFindings
+NOT_SUCCEEDED: Final[Code] = codes.DCM.NoAlgorithmsSucceededWithoutFindings
 
 PROCESSING_EQUIPMENT: Final = codes.DCM.ProcessingEquipment
 SOURCE_IMAGE_FOR_PROCESSING: Final = codes.DCM.SourceImageForImageProcessingOperation

@@ -107,7 +107,10 @@ def regions_of(
     upsampled, left, top = _on_source(values, extent, source_size)
     mask = (upsampled >= threshold).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    regions = [_region_of(contour, upsampled, left, top) for contour in contours]
+    regions = [
+        _region_of(contour.astype(np.int32, copy=False), upsampled, left, top)
+        for contour in contours
+    ]
     large = [region for region in regions if region.area_pixels >= min_area_pixels]
     large.sort(key=lambda region: (-region.activation, -region.area_pixels, region.box))
     return tuple(large[:max_regions])
@@ -119,7 +122,9 @@ def _on_source(
     """Return the heatmap at source resolution, with the source pixel of its first one."""
     left, top, right, bottom = (round(edge) for edge in extent)
     size = (max(right - left, 1), max(bottom - top, 1))
-    upsampled = cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    upsampled = cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_LINEAR).astype(
+        np.float32, copy=False
+    )
     first_row, first_column = max(-top, 0), max(-left, 0)
     inside = upsampled[first_row : source_size[0] - top, first_column : source_size[1] - left]
     return inside, left + first_column, top + first_row

@@ -64,8 +64,10 @@ def _picture(
     rows, columns = display.shape
     scale = min(1.0, LONG_SIDE / max(rows, columns))
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-    small = cv2.resize(display, size, interpolation=cv2.INTER_AREA)
-    picture: NDArray[np.uint8] = cv2.cvtColor((small >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+    small = cv2.resize(display, size, interpolation=cv2.INTER_AREA).astype(np.uint16, copy=False)
+    picture = cv2.cvtColor((small >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR).astype(
+        np.uint8, copy=False
+    )
     factors = np.array([size[0] / columns, size[1] / rows])
     for heatmap in heatmaps:
         if (heatmap.sop_instance_uid, heatmap.frame) == (image.sop_instance_uid, frame):

@@ -50,7 +50,7 @@ def clinical_crop(image: StoredImage) -> tuple[NDArray[np.uint16], tuple[int, in
     rows, columns = picture.shape
     scale = min(1.0, _LONG_SIDE / max(rows, columns))
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint16, copy=False)
     breast, others = breast_mask(small)
     if not breast.any():
         return picture, (0, 0, columns, rows)
@@ -108,5 +108,5 @@ def breast_mask(picture: NDArray[np.uint16]) -> tuple[NDArray[np.bool_], NDArray
 
 
 def _ellipse(size: int) -> NDArray[np.uint8]:
-    kernel: NDArray[np.uint8] = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    return kernel
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return kernel.astype(np.uint8, copy=False)

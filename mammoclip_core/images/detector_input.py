@@ -50,10 +50,8 @@ def to_detector_input(grey: NDArray[Any]) -> NDArray[np.float32]:
 
 def to_detector_square(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Resize an 8-bit image to the detector's input size by cubic interpolation."""
-    square: NDArray[np.uint8] = cv2.resize(
-        grey, (INPUT_SIDE, INPUT_SIDE), interpolation=cv2.INTER_CUBIC
-    )
-    return square
+    square = cv2.resize(grey, (INPUT_SIDE, INPUT_SIDE), interpolation=cv2.INTER_CUBIC)
+    return square.astype(np.uint8, copy=False)
 
 
 def box_regions(boxes: tuple[DetectedBox, ...], image: PreparedImage) -> tuple[Region, ...]:

@@ -216,7 +216,8 @@ def breast_crop(
         The longest run of columns that are not constant over the middle 80 % of the rows, then
         the longest run of rows over the middle 80 % of those columns.
     """
-    _, foreground = cv2.threshold(grey, BACKGROUND_LEVEL, 0, cv2.THRESH_TOZERO)
+    _, thresholded = cv2.threshold(grey, BACKGROUND_LEVEL, 0, cv2.THRESH_TOZERO)
+    foreground = thresholded.astype(np.uint8, copy=False)
     columns = _longest_runs(_is_varied(foreground[_middle(foreground.shape[0])], axis=0))
     foreground = foreground[:, _selection(columns)]
     rows = _longest_runs(_is_varied(foreground[:, _middle(foreground.shape[1])], axis=1))

@@ -60,7 +60,8 @@ class ImageArray:
         place = self._places[name]
         image: NDArray[np.uint8] = np.array(self._images[place])
         if image.shape != self.size:
-            image = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA)
+            resized = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA)
+            image = resized.astype(np.uint8, copy=False)
         return unit_range(image)
 
 

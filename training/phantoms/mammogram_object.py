@@ -116,7 +116,7 @@ def _set_pixels(dataset: Dataset, pixels: NDArray[np.uint16]) -> None:
     dataset.BitsAllocated, dataset.BitsStored = 16, BITS_STORED
     dataset.HighBit = BITS_STORED - 1
     dataset.PixelRepresentation = 0
-    dataset.PixelData = encapsulate([imagecodecs.jpegls_encode(pixels)])
+    dataset.PixelData = encapsulate([bytes(imagecodecs.jpegls_encode(pixels))])
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
 

@@ -56,7 +56,9 @@ def lay_on(canvas: NDArray[np.float32], patch: Patch, strength: float, reduction
     signal = patch.signal
     if reduction > 1:
         size = (signal.shape[1] // reduction, signal.shape[0] // reduction)
-        signal = cv2.resize(signal, size, interpolation=cv2.INTER_AREA)
+        signal = cv2.resize(signal, size, interpolation=cv2.INTER_AREA).astype(
+            np.float32, copy=False
+        )
     place = overlap(canvas.shape, signal.shape, patch.left // reduction, patch.top // reduction)
     if place is not None:
         (on_canvas, of_patch) = place

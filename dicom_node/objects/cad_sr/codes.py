@@ -38,9 +38,9 @@ SUCCESSFUL_ANALYSES: Final = dictionary.DCM.SuccessfulAnalyses
 FAILED_ANALYSES: Final = dictionary.DCM.FailedAnalyses
 ANALYSIS_PERFORMED: Final = dictionary.DCM.AnalysisPerformed
 
-SUCCEEDED: Final = dictionary.cid6042.Succeeded
-PARTIALLY_SUCCEEDED: Final = dictionary.cid6042.PartiallySucceeded
-FAILED: Final = dictionary.cid6042.Failed
+SUCCEEDED: Final[Code] = dictionary.cid6042.Succeeded
+PARTIALLY_SUCCEEDED: Final[Code] = dictionary.cid6042.PartiallySucceeded
+FAILED: Final[Code] = dictionary.cid6042.Failed
 NOT_ATTEMPTED: Final = dictionary.cid6042.NotAttempted
 
 PRESENTATION_REQUIRED: Final = (
@@ -51,9 +51,9 @@ NOT_FOR_PRESENTATION: Final = (
     dictionary.cid6034.NotForPresentationRenderingDeviceExpectedNotToPresent
 )
 
-BREAST_DENSITY_MARK: Final = dictionary.cid6014.MammographyBreastDensity
+BREAST_DENSITY_MARK: Final[Code] = dictionary.cid6014.MammographyBreastDensity
 CALCIFICATION_CLUSTER: Final = dictionary.cid6014.CalcificationCluster
-SELECTED_REGION: Final = dictionary.cid6014.SelectedRegion
+SELECTED_REGION: Final[Code] = dictionary.cid6014.SelectedRegion
 BREAST_COMPOSITION_ANALYSIS: Final = Code("133890006", "SCT", "Breast composition analysis")
 
 MICROMETER: Final = Code("um", "UCUM", "micrometer")

@@ -67,7 +67,9 @@ def build_measurement_report(
     if not findings.analysed and not findings.is_partial:
         raise ObjectRefusedError(f"no image of study {findings.study_instance_uid} was analysed")
     content = ContainerContentItem(dictionary.DCM.ImagingMeasurementReport, template_id="1500")
-    content.ContentSequence = ContentSequence(_content(sources, findings, context), is_root=False)
+    content.ContentSequence = ContentSequence(
+        list(_content(sources, findings, context)), is_root=False
+    )
     content.ContinuityOfContent = "SEPARATE"
 
     report = Dataset()
