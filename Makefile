@@ -17,12 +17,6 @@ STUDY ?=
 TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools \
 	pixelmed-apps default-jre-headless redis-server chromium npm
 
-ifeq ($(origin MAMMOCLIP_TEST_DATA),undefined)
-ifneq ($(wildcard ../shared/data/README.md),)
-export MAMMOCLIP_TEST_DATA := $(abspath ../shared/data)
-endif
-endif
-
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-weights up test test-programs chaos bench screenshots lint format clean
 

@@ -1,7 +1,6 @@
 """Small checkpoints in the published layouts, for the converter's tests."""
 
 import math
-import pickle
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from drawn_weights import write_tokenizer
+from published_files import save_as_numpy_1
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
@@ -117,17 +117,6 @@ def write_pretraining(path: Path, state: Mapping[str, Any], config: Any = None) 
     return path
 
 
-class NumPy1Pickler(pickle._Pickler):  # type: ignore[name-defined]  # the one that can be changed
-    """Writes NumPy's functions under the names of NumPy 1."""
-
-    def save_global(self, obj: Any, name: str | None = None) -> None:
-        if getattr(obj, "__module__", None) == "numpy._core.multiarray":
-            self.write(f"cnumpy.core.multiarray\n{name or obj.__name__}\n".encode())
-            self.memoize(obj)
-        else:
-            super().save_global(obj, name)
-
-
 def write_classifier(path: Path, state: State, *, numpy_1: bool = True) -> Path:
     content = {
         "model": state,
@@ -135,10 +124,8 @@ def write_classifier(path: Path, state: State, *, numpy_1: bool = True) -> Path:
         "epoch": 3,
         "auroc": np.float64(0.8),
     }
-    pickler = NumPy1Pickler if numpy_1 else pickle.Pickler
-    torch.save(
-        content, path, pickle_module=types.SimpleNamespace(Pickler=pickler, __name__="pickle")
-    )
+    save = save_as_numpy_1 if numpy_1 else torch.save
+    save(content, path)
     return path
 
 
