@@ -26,7 +26,7 @@ TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dico
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-weights up test test-all test-latest test-programs chaos bench screenshots lint \
-	format lock clean
+	docs format lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ lint: $(VENV)/.dev-installed ## style, format, types, import contracts
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(VENV)/.dev-installed ## write the generated parts of docs
+	$(RUN) tests/architecture_document.py
 
 format: $(VENV)/.dev-installed ## write the format that lint asks for
 	$(RUN) -m ruff check --fix-only .

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from core_factory import breast
 from drawn_weights import write_tokenizer
+from numpy.typing import NDArray
 from published_files import save_as_numpy_1
 from torch import Tensor
 from transformers import BertConfig, BertModel
@@ -25,7 +27,16 @@ TEXT = "text_encoder.text_encoder."
 HIDDEN = 64
 PROJECTION = 32
 
+SIZE = (190, 114)
+"""Rows and columns of the configuration's input."""
+
 State = dict[str, Tensor]
+
+
+def batch() -> NDArray[np.float32]:
+    grey = breast(*SIZE).astype(np.float32)
+    grey = (grey / grey.max() - np.float32(0.3089279)) / np.float32(0.25053555)
+    return np.repeat(grey[np.newaxis, np.newaxis], 3, axis=1)
 
 
 def tokenizer(folder: Path) -> Path:
