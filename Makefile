@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --disable-pip-version-check
+# The versions that the tests passed with; "make lock" takes newer ones
+LOCK := constraints.txt
 # Another index for torch, for example https://download.pytorch.org/whl/cpu (small, no CUDA)
 TORCH_INDEX ?=
 # What computes: cuda where there is an NVIDIA GPU, else cpu (OpenVINO, without torch)
@@ -14,17 +16,17 @@ TEST_PROCESSES ?= 2
 # Folder with your own DICOM files for "make demo"
 STUDY ?=
 
+CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti \
+	nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand \
+	nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink \
+	nvidia-nvshmem-cu13 nvidia-nvtx triton
+
 TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools \
 	pixelmed-apps default-jre-headless redis-server chromium npm
 
-ifeq ($(origin MAMMOCLIP_TEST_DATA),undefined)
-ifneq ($(wildcard ../shared/data/README.md),)
-export MAMMOCLIP_TEST_DATA := $(abspath ../shared/data)
-endif
-endif
-
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-weights up test test-programs chaos bench screenshots lint format clean
+.PHONY: help demo demo-weights up test test-all test-latest test-programs chaos bench screenshots lint \
+	docs format lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +41,15 @@ up: $(VENV)/.demo-$(BACKEND)-installed ## run everything in the foreground, for 
 test: $(VENV)/.dev-installed test-programs ## run the tests, with real services where they are installed
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
+test-all: test chaos ## every test, the long forms too
+
+test-latest: test-programs ## run the tests with the newest versions of all libraries, in .venv-latest
+	@test -x .venv-latest/bin/python || $(PYTHON) -m venv .venv-latest
+	.venv-latest/bin/python -m pip install --disable-pip-version-check --upgrade \
+		--upgrade-strategy eager --editable '.[dev]'
+	OMP_NUM_THREADS=1 .venv-latest/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile \
+		--no-loadscope-reorder
+
 chaos: $(VENV)/.dev-installed test-programs ## the long form of the tests that kill and starve
 	MAMMOCLIP_CHAOS=long $(RUN) -m pytest tests/chaos
 
@@ -46,7 +57,7 @@ bench: $(VENV)/.dev-installed ## run every benchmark and print one table
 	$(RUN) benchmarks
 
 demo-weights: $(VENV)/.dev-installed ## train the demonstration weights anew on phantoms, in .weights; hours
-	$(INSTALL) --editable '.[demo-weights]'
+	$(INSTALL) --constraint $(LOCK) --editable '.[demo-weights]'
 	$(RUN) -m training.examples.demonstration.make_weights
 
 screenshots: $(VENV)/.dev-installed test-programs ## take the pictures of docs/objects.md anew, in real viewers
@@ -58,12 +69,22 @@ lint: $(VENV)/.dev-installed ## style, format, types, import contracts
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 
+docs: $(VENV)/.dev-installed ## write the generated parts of docs
+	$(RUN) tests/architecture_document.py
+
 format: $(VENV)/.dev-installed ## write the format that lint asks for
 	$(RUN) -m ruff check --fix-only .
 	$(RUN) -m ruff format .
 
+# torch names the CUDA packages that it needs, each build of it others: they are not locked.
+lock: | $(RUN) ## write constraints.txt anew, with the newest versions of all libraries
+	$(INSTALL) 'uv>=0.9'
+	$(VENV)/bin/uv pip compile --upgrade --universal --all-extras --python-version 3.11 \
+		--custom-compile-command "make lock" --output-file $(LOCK) pyproject.toml \
+		$(addprefix --no-emit-package ,$(CUDA_PACKAGES))
+
 clean: ## remove the environment, runs and caches; never the data of "make up"
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-latest .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf build *.egg-info
 
 $(RUN):
@@ -74,22 +95,22 @@ $(RUN):
 
 $(VENV)/.torch-installed: | $(RUN)
 ifneq ($(TORCH_INDEX),)
-	$(INSTALL) --index-url "$(TORCH_INDEX)" torch torchvision
+	$(INSTALL) --index-url "$(TORCH_INDEX)" $$(grep -oE '^torch(vision)?==[0-9.]+' $(LOCK))
 endif
 	@touch $@
 
-$(VENV)/.demo-cpu-installed: pyproject.toml | $(RUN)
+$(VENV)/.demo-cpu-installed: pyproject.toml $(LOCK) | $(RUN)
 	@echo "Installing into $(VENV) for the CPU, without torch (BACKEND=cuda for an NVIDIA GPU)"
-	$(INSTALL) --editable '.[demo,cpu]'
+	$(INSTALL) --constraint $(LOCK) --editable '.[demo,cpu]'
 	@touch $@
 
-$(VENV)/.demo-cuda-installed: pyproject.toml | $(VENV)/.torch-installed
+$(VENV)/.demo-cuda-installed: pyproject.toml $(LOCK) | $(VENV)/.torch-installed
 	@echo "Installing into $(VENV) with torch: 3 GB with CUDA (BACKEND=cpu does without, README)"
-	$(INSTALL) --editable '.[demo,cuda]'
+	$(INSTALL) --constraint $(LOCK) --editable '.[demo,cuda]'
 	@touch $@
 
-$(VENV)/.dev-installed: pyproject.toml | $(VENV)/.torch-installed
-	$(INSTALL) --editable '.[dev]'
+$(VENV)/.dev-installed: pyproject.toml $(LOCK) | $(VENV)/.torch-installed
+	$(INSTALL) --constraint $(LOCK) --editable '.[dev]'
 	@touch $@ $(VENV)/.demo-cpu-installed $(VENV)/.demo-cuda-installed
 
 # Installing needs root and a Debian-like system; without them the tests say what they miss.

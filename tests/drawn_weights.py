@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_SPECIAL_TOKENS: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_TOKENS: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def write_tokenizer(folder: Path, texts: Sequence[str]) -> int:
@@ -23,7 +23,7 @@ def write_tokenizer(folder: Path, texts: Sequence[str]) -> int:
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     words = sorted({word for text in texts for word in text.lower().split()})
     vocabulary = dict.fromkeys(
-        [*_SPECIAL_TOKENS, *words, *letters, *(f"##{letter}" for letter in letters)]
+        [*SPECIAL_TOKENS, *words, *letters, *(f"##{letter}" for letter in letters)]
     )
     folder.mkdir()
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")

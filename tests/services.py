@@ -36,14 +36,6 @@ def require_program(name: str) -> str:
     return path
 
 
-def require_test_data() -> Path:
-    """Return the folder of further real mammograms."""
-    folder = os.environ.get("MAMMOCLIP_TEST_DATA")
-    if not folder or not Path(folder).is_dir():
-        missing("MAMMOCLIP_TEST_DATA does not name the folder of real mammograms")
-    return Path(folder)
-
-
 def missing(reason: str) -> None:
     if IN_CI:
         pytest.fail(reason)

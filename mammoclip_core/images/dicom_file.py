@@ -1,4 +1,4 @@
-"""From a DICOM file to the stored values of one frame: the one room that knows pydicom."""
+"""From a DICOM file to the stored values of one frame: the one module that imports pydicom."""
 
 import math
 import struct

@@ -1,7 +1,7 @@
 """Bad input harms nobody else: it is set aside, and the report says what it lacks."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,10 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from sample_images import FILM, further, sample
 from sending import all_stored, datasets_of, send
-from services import Site, require_test_data, running, wait_for
-
-FILM = Path(__file__).parents[2] / "deploy" / "demo" / "studies" / "film"
+from services import Site, running, wait_for
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -151,10 +150,26 @@ def test_late_image_makes_a_new_revision_that_names_its_predecessor(site: Site) 
     assert reports[0].SeriesInstanceUID == reports[1].SeriesInstanceUID
 
 
+def film_as_secondary_capture() -> Dataset:
+    """Return a view under the headers that film scanners write."""
+    view = study(700)["LCC"]
+    view.SOPClassUID = view.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    view.ConversionType = "DF"
+    view.PatientOrientation = "CC"
+    del view.PresentationIntentType
+    return view
+
+
+def film_as_published() -> Dataset:
+    (image, *_) = datasets_of(sample("open/film_headers_as_published"))
+    return image
+
+
+@pytest.mark.parametrize("film", [film_as_secondary_capture, further(film_as_published)])
 def test_film_as_secondary_capture_is_analysed_from_its_configured_sender_only(
-    site: Site,
+    site: Site, film: Callable[[], Dataset]
 ) -> None:
-    (image, *_) = datasets_of(require_test_data() / "open" / "film_headers_as_published")
+    image = film()
     uid = image.StudyInstanceUID
 
     assert send([image], site.node_port, calling="SCANNER") == [0x0124]

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import requests
+from sample_images import FILM
 from sending import all_stored, datasets_of, send
 from services import Orthanc, Site, running
-
-FILM = Path(__file__).parents[2] / "deploy" / "demo" / "studies" / "film"
 
 OWN_PROFILE = """
 [profiles.paper]

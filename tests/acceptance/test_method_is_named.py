@@ -13,14 +13,13 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from safetensors.numpy import load_file
+from sample_images import FILM
 from sending import all_stored, datasets_of, send
 from services import Site, running
 
 from mammoclip_core.bundles.tensors import write_arrays
 from mammoclip_core.manifest import PROMPTS_NAME, TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
 from mammoclip_core.networks.numpy_projection import projection_shapes
-
-FILM = Path(__file__).parents[2] / "deploy" / "demo" / "studies" / "film"
 
 SR, SEG, SC = (
     "1.2.840.10008.5.1.4.1.1.88.34",

@@ -9,15 +9,16 @@ import pydicom
 import pytest
 import requests
 from pydicom.dataset import Dataset
+from sample_images import FURTHER, sample
 from sending import all_stored, datasets_of, send
-from services import Site, require_test_data, running
+from services import Site, running
 from validators import dciodvfy_errors, dump_of_report, report_template_complaints
 
 SR = "1.2.840.10008.5.1.4.1.1.88.34"
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 SC = "1.2.840.10008.5.1.4.1.1.7"
 
-FOLDERS = ("four_views", "full_field")
+FOLDERS = ("film", "phantom", *(("four_views", "full_field") if FURTHER else ()))
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -46,8 +47,7 @@ class Delivered:
 def delivered(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, bundle: Path
 ) -> Iterator[Delivered]:
-    data = require_test_data()
-    sources = {name: datasets_of(data / name) for name in FOLDERS}
+    sources = {name: datasets_of(sample(name)) for name in FOLDERS}
     site = Site(tmp_path_factory.mktemp("site"), bundle, destination=request.param)
     with running(site, "archive", "broker", "node", "worker"):
         for sent in sources.values():
@@ -138,7 +138,7 @@ def test_dciodvfy_finds_no_error_in_any_result(
 
 @pytest.mark.validators
 def test_report_follows_its_template(delivered: Delivered, tmp_path: Path) -> None:
-    (report,) = delivered.objects("four_views", SR)
+    (report,) = delivered.objects("film", SR)
     file = tmp_path / "report.dcm"
     report.save_as(file)
 
@@ -170,7 +170,7 @@ def test_qido_counts_the_results(delivered: Delivered, folder: str) -> None:
 
 
 def test_every_result_says_that_it_means_nothing(delivered: Delivered) -> None:
-    results = [one for kind in (SR, SEG, SC) for one in delivered.objects("four_views", kind)]
+    results = [one for kind in (SR, SEG, SC) for one in delivered.objects("film", kind)]
 
     for one in results:
         text = str(one)

@@ -12,12 +12,12 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from sample_images import FILM
 from sending import all_stored, datasets_of, send
 from services import Site, running, wait_for
 
 pytestmark = pytest.mark.timeout(600)
 
-FILM = Path(__file__).parents[2] / "deploy" / "demo" / "studies" / "film"
 WITHIN_SECONDS = 120
 
 ROUNDS = range(10 if os.environ.get("MAMMOCLIP_CHAOS") == "long" else 1)

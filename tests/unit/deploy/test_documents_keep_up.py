@@ -4,9 +4,19 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from dicom_node.commands import node
 from dicom_node.facts.selection import LEFT_OUT_REASONS, MISSING_REASONS
 from dicom_node.receive.listener import STATUS_OF
+from mammoclip_core.commands import predict
+from training.commands import train
+
+COMMANDS = {
+    "mammoclip-node": node.app,
+    "mammoclip-predict": predict.app,
+    "mammoclip-train": train.app,
+}
 
 ROOT = Path(__file__).parents[3]
 TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text()
@@ -46,3 +56,34 @@ def test_links_lead_to_files(path):
     missing = [target for target in targets if not (path.parent / target).exists()]
 
     assert not missing
+
+
+def code_of(path: Path) -> str:
+    """Return what a document sets as code, in lines or in a sentence."""
+    text = path.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL)
+    rest = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return "\n".join([*blocks, *re.findall(r"`[^`\n]+`", rest)])
+
+
+DOCUMENTS = [
+    path
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))
+    if path.name not in {"CHANGELOG.md", "modules.md"}
+]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_make_targets_exist(path):
+    named = re.findall(r"(?:^|`)make ([a-z][a-z-]*)", code_of(path), re.MULTILINE)
+    made = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert set(named) <= set(made)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("program", COMMANDS)
+def test_commands_exist(path, program):
+    named = re.findall(rf"\b{program} ([a-z][a-z-]+)(?=[\s`])", code_of(path))
+
+    assert set(named) <= set(get_command(COMMANDS[program]).commands)

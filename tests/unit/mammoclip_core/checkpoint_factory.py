@@ -1,7 +1,6 @@
 """Small checkpoints in the published layouts, for the converter's tests."""
 
 import math
-import pickle
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from core_factory import breast
 from drawn_weights import write_tokenizer
+from numpy.typing import NDArray
+from published_files import save_as_numpy_1
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
@@ -25,7 +27,16 @@ TEXT = "text_encoder.text_encoder."
 HIDDEN = 64
 PROJECTION = 32
 
+SIZE = (190, 114)
+"""Rows and columns of the configuration's input."""
+
 State = dict[str, Tensor]
+
+
+def batch() -> NDArray[np.float32]:
+    grey = breast(*SIZE).astype(np.float32)
+    grey = (grey / grey.max() - np.float32(0.3089279)) / np.float32(0.25053555)
+    return np.repeat(grey[np.newaxis, np.newaxis], 3, axis=1)
 
 
 def tokenizer(folder: Path) -> Path:
@@ -117,17 +128,6 @@ def write_pretraining(path: Path, state: Mapping[str, Any], config: Any = None) 
     return path
 
 
-class NumPy1Pickler(pickle._Pickler):  # type: ignore[name-defined]  # the one that can be changed
-    """Writes NumPy's functions under the names of NumPy 1."""
-
-    def save_global(self, obj: Any, name: str | None = None) -> None:
-        if getattr(obj, "__module__", None) == "numpy._core.multiarray":
-            self.write(f"cnumpy.core.multiarray\n{name or obj.__name__}\n".encode())
-            self.memoize(obj)
-        else:
-            super().save_global(obj, name)
-
-
 def write_classifier(path: Path, state: State, *, numpy_1: bool = True) -> Path:
     content = {
         "model": state,
@@ -135,10 +135,8 @@ def write_classifier(path: Path, state: State, *, numpy_1: bool = True) -> Path:
         "epoch": 3,
         "auroc": np.float64(0.8),
     }
-    pickler = NumPy1Pickler if numpy_1 else pickle.Pickler
-    torch.save(
-        content, path, pickle_module=types.SimpleNamespace(Pickler=pickler, __name__="pickle")
-    )
+    save = save_as_numpy_1 if numpy_1 else torch.save
+    save(content, path)
     return path
 
 

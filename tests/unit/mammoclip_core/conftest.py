@@ -1,6 +1,5 @@
-"""Fixtures of the core's tests: test data, a bundle of random weights, files to read."""
+"""Fixtures of the core's tests: a bundle of random weights, files to read."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +7,6 @@ import pytest
 from core_factory import WriteInstance, mammogram, save
 from numpy.typing import NDArray
 from random_bundle import make_random_bundle
-
-
-@pytest.fixture(scope="session")
-def test_data() -> Path:
-    """Folder of the test mammograms; the parity fixtures lie beside it."""
-    folder = os.environ.get("MAMMOCLIP_TEST_DATA")
-    if folder:
-        return Path(folder)
-    reason = "MAMMOCLIP_TEST_DATA does not name the folder of the test mammograms"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

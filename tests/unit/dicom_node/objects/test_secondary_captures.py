@@ -1,7 +1,6 @@
 """A picture shows the image, the attention and the outlines where they belong."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -19,6 +18,7 @@ from objects_factory import (
     study_of,
 )
 from pydicom.dataset import Dataset
+from sample_images import FILM
 
 from dicom_node.objects.drawing.overlay import PictureStyle, Placement
 from dicom_node.objects.drawing.picture import LEAST_COLUMNS
@@ -203,8 +203,8 @@ def test_senseless_orientation_is_not_copied() -> None:
 
 
 @pytest.mark.parametrize("view", ["RCC", "LCC", "RMLO", "LMLO"])
-def test_real_mammogram_becomes_a_picture(open_mammograms: Path, view: str) -> None:
-    dataset = pydicom.dcmread(open_mammograms / "malignant_four_views" / f"{view}.dcm")
+def test_real_mammogram_becomes_a_picture(view: str) -> None:
+    dataset = pydicom.dcmread(FILM / f"{view}.dcm")
     image = image_of(dataset, finding(marker_mask(300, 900, dataset.pixel_array.shape, 20)))
 
     capture, placement = build_secondary_capture(

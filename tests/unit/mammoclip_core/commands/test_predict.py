@@ -18,6 +18,7 @@ from cv2 import INTER_AREA, resize
 from PIL import Image
 from random_bundle import WARNING
 from safetensors.torch import load_file
+from sample_images import FILM
 from typer.testing import CliRunner
 
 from mammoclip_core.analysis.heatmap_files import read_heatmaps
@@ -302,16 +303,14 @@ def test_prepared_picture_has_the_scores_of_its_mammogram(
     assert picture == pytest.approx(dicom, abs=1e-4)
 
 
-def test_real_mammogram_has_the_scores_of_its_prepared_picture(
-    run: Run, test_data: Path, tmp_path: Path
-) -> None:
+def test_real_mammogram_has_the_scores_of_its_prepared_picture(run: Run, tmp_path: Path) -> None:
     words = tokenizer(tmp_path / "words")
     checkpoint = write_pretraining(
         tmp_path / "checkpoint.tar", pretraining_state(vocabulary_size(words))
     )
     bundle = tmp_path / "bundle"
     assert run("convert", checkpoint, "--tokenizer", words, "--out", bundle).exit_code == 0
-    mammogram = test_data / "full_field" / "LCC.dcm"
+    mammogram = FILM / "LCC.dcm"
     grey = to_grey(read_pixels(mammogram))
     columns, rows = breast_crop(grey)
     crop = np.ascontiguousarray(grey[rows][:, columns])

@@ -25,6 +25,7 @@ from core_factory import WriteInstance, breast
 from numpy.typing import NDArray
 from published_detector import write_detector
 from safetensors.torch import save_file
+from sample_images import FILM
 
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.bundles.tensors import detector_shapes, image_side_shapes
@@ -247,21 +248,21 @@ def test_full_bundle_gives_the_same_findings(
     assert exact.settings_sha256 != mine.settings_sha256
 
 
-def test_demonstration_bundle_gives_the_same_findings(random_bundle: Path, test_data: Path) -> None:
-    exact, mine = documents_of(random_bundle, [test_data / "four_views"])
+def test_demonstration_bundle_gives_the_same_findings(random_bundle: Path) -> None:
+    exact, mine = documents_of(random_bundle, [FILM])
 
     assert_equal_findings(exact, mine)
 
 
 def test_image_is_analysed_without_torch(
-    random_bundle: Path, test_data: Path, tmp_path: Path, without_torch: dict[str, str]
+    random_bundle: Path, tmp_path: Path, without_torch: dict[str, str]
 ) -> None:
     command = [
         sys.executable,
         "-m",
         "mammoclip_core.commands.predict",
         "image",
-        str(test_data / "four_views"),
+        str(FILM),
     ]
     command += ["--bundle", str(random_bundle), "--json-out", str(tmp_path / "findings.json")]
 
@@ -273,14 +274,14 @@ def test_image_is_analysed_without_torch(
 
 
 def test_study_is_rendered_without_torch(
-    random_bundle: Path, test_data: Path, tmp_path: Path, without_torch: dict[str, str]
+    random_bundle: Path, tmp_path: Path, without_torch: dict[str, str]
 ) -> None:
     command = [
         sys.executable,
         "-m",
         "dicom_node.commands.node",
         "render",
-        str(test_data / "four_views"),
+        str(FILM),
     ]
     command += ["--bundle", str(random_bundle), "--out", str(tmp_path / "out")]
 
@@ -306,7 +307,6 @@ def test_openvino_does_not_import_torch_where_it_is_installed(random_bundle: Pat
 @pytest.mark.parametrize("options", [["--engine", "torch"], ["--device", "cuda"], ["--prompts"]])
 def test_missing_library_is_named_with_its_extra(
     random_bundle: Path,
-    test_data: Path,
     tmp_path: Path,
     without_torch: dict[str, str],
     options: list[str],
@@ -320,7 +320,7 @@ def test_missing_library_is_named_with_its_extra(
         "-m",
         "mammoclip_core.commands.predict",
         "image",
-        str(test_data / "four_views"),
+        str(FILM),
     ]
     command += ["--bundle", str(random_bundle), *options]
 

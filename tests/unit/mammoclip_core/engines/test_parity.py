@@ -1,10 +1,6 @@
 """From a published checkpoint through the commands to the numbers of the official code."""
 
-import importlib.util
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,6 +8,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from reproducible_weights import (
+    FIXTURES,
+    textured_half_ellipse,
+    write_checkpoint,
+    write_classifier,
+)
 from torch import nn
 from typer.testing import CliRunner
 
@@ -52,40 +54,13 @@ def run(*arguments: object) -> Any:
 
 
 @pytest.fixture(scope="module")
-def fixtures(test_data: Path) -> Path:
-    return test_data.parent / "fixtures" / "mammo_clip"
-
-
-@pytest.fixture(scope="module")
-def makers(fixtures: Path) -> Iterator[dict[str, ModuleType]]:
-    """Yield the scripts beside the fixtures, the second of which imports the first."""
-    modules = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.dont_write_bytecode", True)
-        for name in ("make_checkpoint", "make_detector_checkpoint"):
-            specification = importlib.util.spec_from_file_location(name, fixtures / f"{name}.py")
-            assert specification is not None
-            assert specification.loader is not None
-            modules[name] = importlib.util.module_from_spec(specification)
-            patch.setitem(sys.modules, name, modules[name])
-            specification.loader.exec_module(modules[name])
-        yield modules
-
-
-def made(maker: ModuleType, folder: Path, *options: str) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["make", str(folder), *options])
-        maker.main()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def files(makers: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a checkpoint, two classifiers and the prepared image as PNG."""
-    folder = made(makers["make_checkpoint"], tmp_path_factory.mktemp("published"))
-    for logits in ("1", "4"):
-        made(makers["make_detector_checkpoint"], folder / logits, "--logits", logits)
-    Image.fromarray(makers["make_checkpoint"].image()).save(folder / "image.png")
+    folder = tmp_path_factory.mktemp("published")
+    write_checkpoint(folder)
+    for outputs in (1, 4):
+        write_classifier(folder / f"classifier-{outputs}.pth", outputs)
+    Image.fromarray(textured_half_ellipse()).save(folder / "image.png")
     return folder
 
 
@@ -93,8 +68,8 @@ def files(makers: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFactor
 def bundle(files: Path) -> Path:
     out = files / "bundle"
     heads = (
-        f"cancer={files / '1' / 'classifier.pth'}",
-        f"density={files / '4' / 'classifier.pth'}",
+        f"cancer={files / 'classifier-1.pth'}",
+        f"density={files / 'classifier-4.pth'}",
     )
     options = [part for head in heads for part in ("--head", head)]
     run(
@@ -110,8 +85,8 @@ def bundle(files: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(fixtures: Path) -> Arrays:
-    with np.load(fixtures / "efficientnet-b2-expected.npz") as arrays:
+def expected() -> Arrays:
+    with np.load(FIXTURES / "efficientnet-b2-expected.npz") as arrays:
         return dict(arrays)
 
 
@@ -178,14 +153,14 @@ def test_cosines_are_the_official_ones(
     assert error(texts @ embedded["embeddings"][0], expected["cosine"]) < TOLERANCE
 
 
-def test_heads_give_the_official_logits(bundle: Path, files: Path, fixtures: Path) -> None:
+def test_heads_give_the_official_logits(bundle: Path, files: Path) -> None:
     out = files / "findings.json"
     run("image", files / "image.png", "--bundle", bundle, "--json-out", out)
 
     from mammoclip_core.findings import from_json
 
     (image,) = from_json(out.read_text()).images
-    with np.load(fixtures / "detector-b2-expected.npz") as arrays:
+    with np.load(FIXTURES / "detector-b2-expected.npz") as arrays:
         one, four = arrays["logits_1"][0], arrays["logits_4"]
     malignancy = next(item for item in image.findings if item.name == "malignancy")
     assert malignancy.score == pytest.approx(1 / (1 + np.exp(-one)), abs=1e-4)

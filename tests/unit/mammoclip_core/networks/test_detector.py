@@ -1,7 +1,5 @@
 """The published detector from its file to its boxes, against the official code's numbers."""
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from reproducible_weights import FIXTURES, textured_half_ellipse, write_detector
 
 from mammoclip_core.bundles.tensors import detector_prefix
 from mammoclip_core.engines.openvino_graph import detector_graph
@@ -35,38 +34,24 @@ def error(found: Any, wanted: NDArray[Any]) -> float:
 
 
 @pytest.fixture(scope="module")
-def fixtures(test_data: Path) -> Path:
-    return test_data.parent / "fixtures" / "mammo_clip"
-
-
-@pytest.fixture(scope="module")
-def expected(fixtures: Path) -> Arrays:
-    with np.load(fixtures / "detector-b2-expected.npz") as arrays:
+def expected() -> Arrays:
+    with np.load(FIXTURES / "detector-b2-expected.npz") as arrays:
         return dict(arrays)
 
 
 @pytest.fixture(scope="module")
-def files(fixtures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders ``1`` and ``2`` of detectors with that many classes, and their image."""
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders ``1`` and ``2`` of detectors with that many classes."""
     folder = tmp_path_factory.mktemp("detectors")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.dont_write_bytecode", True)
-        for name in ("make_checkpoint", "make_detector_checkpoint"):
-            specification = importlib.util.spec_from_file_location(name, fixtures / f"{name}.py")
-            assert specification is not None
-            assert specification.loader is not None
-            module = importlib.util.module_from_spec(specification)
-            patch.setitem(sys.modules, name, module)
-            specification.loader.exec_module(module)
-        for classes in ("1", "2"):
-            patch.setattr("sys.argv", ["make", str(folder / classes), "--classes", classes])
-            module.main()
+    for classes in (1, 2):
+        (folder / str(classes)).mkdir()
+        write_detector(folder / str(classes) / "detector.pth", classes)
     return folder
 
 
 @pytest.fixture(scope="module")
-def image(files: Path) -> torch.Tensor:
-    grey = np.load(files / "1" / "image_512.npy")
+def image() -> torch.Tensor:
+    grey = textured_half_ellipse(512, 512)
     return torch.from_numpy(to_detector_input(grey)).expand(1, 3, -1, -1)
 
 
@@ -203,8 +188,8 @@ def test_engine_without_torch_reports_the_official_boxes(
     )
 
 
-def test_resized_pixels_are_the_official_ones(files: Path, expected: Arrays) -> None:
-    square = to_detector_square(np.load(files / "1" / "image.npy"))
+def test_resized_pixels_are_the_official_ones(expected: Arrays) -> None:
+    square = to_detector_square(textured_half_ellipse())
 
     assert (square[[100, 256, 400]] == expected["cubic_rows"]).all()
     assert int(square.sum(dtype=np.int64)) == int(expected["cubic_sum"])

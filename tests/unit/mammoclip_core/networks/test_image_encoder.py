@@ -1,15 +1,14 @@
 """The image encoder, and the whole model, against what the official code computed."""
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from reproducible_weights import FIXTURES, TEXT_CONFIG, textured_half_ellipse, write_checkpoint
 from torch import Tensor, nn
 
 from mammoclip_core.errors import BundleError
@@ -35,34 +34,15 @@ PADDING = {
 
 
 @pytest.fixture(scope="module")
-def fixtures(test_data: Path) -> Path:
-    return test_data.parent / "fixtures" / "mammo_clip"
-
-
-@pytest.fixture(scope="module")
-def maker(fixtures: Path) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(
-        "make_checkpoint", fixtures / "make_checkpoint.py"
-    )
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def expected(fixtures: Path) -> dict[str, NDArray[Any]]:
-    with np.load(fixtures / "efficientnet-b2-expected.npz") as arrays:
+def expected() -> dict[str, NDArray[Any]]:
+    with np.load(FIXTURES / "efficientnet-b2-expected.npz") as arrays:
         return dict(arrays)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(maker: ModuleType, tmp_path_factory: pytest.TempPathFactory, fixtures: Path) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["make_checkpoint.py", str(folder)])
-        maker.main()
+    write_checkpoint(folder)
     return folder
 
 
@@ -81,22 +61,16 @@ def model(checkpoint: Path) -> MammoClip:
             renamed[key.replace("_projection.projection.", "_projection.")] = value
     renamed["logit_scale"] = state["logit_scale"]
     vocabulary_size = len((checkpoint / "tokenizer" / "vocab.txt").read_text().splitlines())
-    config = {
-        "vocab_size": vocabulary_size,
-        "hidden_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 256,
-    }
+    config = {"vocab_size": vocabulary_size, **TEXT_CONFIG}
     model = MammoClip(ImageEncoder("tf_efficientnet_b2"), TextEncoder(config), 512)
     model.load_state_dict(renamed, strict=True)
     return model.eval()
 
 
 @pytest.fixture(scope="module")
-def feature_map(model: MammoClip, maker: ModuleType) -> Tensor:
+def feature_map(model: MammoClip) -> Tensor:
     with torch.inference_mode():
-        return model.image_encoder.feature_map(input_of(maker.image()))
+        return model.image_encoder.feature_map(input_of(textured_half_ellipse()))
 
 
 def input_of(grey: NDArray[np.uint8]) -> Tensor:
@@ -125,9 +99,9 @@ def test_feature_map_equals_the_official_one(
 
 
 def test_small_input_gives_the_official_features(
-    model: MammoClip, maker: ModuleType, expected: dict[str, NDArray[Any]]
+    model: MammoClip, expected: dict[str, NDArray[Any]]
 ) -> None:
-    small = nn.functional.interpolate(input_of(maker.image()), (380, 228), mode="area")
+    small = nn.functional.interpolate(input_of(textured_half_ellipse()), (380, 228), mode="area")
 
     with torch.inference_mode():
         features = model.image_encoder(small)
@@ -136,11 +110,11 @@ def test_small_input_gives_the_official_features(
 
 
 def test_padding_for_the_real_input_gives_other_features(
-    model: MammoClip, maker: ModuleType, expected: dict[str, NDArray[Any]]
+    model: MammoClip, expected: dict[str, NDArray[Any]]
 ) -> None:
     dynamic = ImageEncoder("tf_efficientnet_b2", "dynamic").eval()
     dynamic.load_state_dict(model.image_encoder.state_dict())
-    small = nn.functional.interpolate(input_of(maker.image()), (380, 228), mode="area")
+    small = nn.functional.interpolate(input_of(textured_half_ellipse()), (380, 228), mode="area")
 
     with torch.inference_mode():
         features = dynamic(small)
@@ -211,8 +185,8 @@ def published_names(architecture: str) -> list[str]:
     return names
 
 
-def test_key_map_is_that_of_the_published_shapes(fixtures: Path) -> None:
-    keys = json.loads((fixtures / "efficientnet-b2-shapes.json").read_text())
+def test_key_map_is_that_of_the_published_shapes() -> None:
+    keys = json.loads((FIXTURES / "efficientnet-b2-shapes.json").read_text())
 
     assert set(keys) == set(published_names("tf_efficientnet_b2"))
 

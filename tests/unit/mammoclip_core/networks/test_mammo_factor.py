@@ -10,6 +10,7 @@ import torch
 from checkpoint_factory import pretraining_state, tokenizer, vocabulary_size, write_pretraining
 from core_factory import breast
 from numpy.typing import NDArray
+from reproducible_weights import FIXTURES
 from safetensors.torch import save_file
 
 from mammoclip_core.engines.torch_bundle import load_model
@@ -29,9 +30,8 @@ CELLS = 5 * 3
 
 
 @pytest.fixture(scope="module")
-def reference(test_data: Path) -> dict[str, NDArray[Any]]:
-    path = test_data.parent / "fixtures" / "mammo_clip" / "factor.npz"
-    with np.load(path) as arrays:
+def reference() -> dict[str, NDArray[Any]]:
+    with np.load(FIXTURES / "factor.npz") as arrays:
         return dict(arrays)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoint_factory import NumPy1Pickler, configuration, omegaconf_list
+from checkpoint_factory import configuration, omegaconf_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published_files import NumPy1Pickler
 
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.published.checkpoint import plain, read_checkpoint, tensors_of

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from published_preprocessing import described_crop, described_grey, described_picture
+from sample_images import further, sample
 from typer.testing import CliRunner
 
 from mammoclip_core.images.dicom_file import read_pixels
@@ -16,7 +17,8 @@ from training.data.splits import check_no_leak
 from training.data.table_formats import RSNA, VINDR_BREASTS, VINDR_FINDINGS
 from training.data.table_reading import read_table
 
-REAL = ("full_field/LCC.dcm", "four_views/RMLO.dcm")
+SHIPPED = ("film/LCC.dcm", "phantom/RMLO.dcm")
+FURTHER = ("full_field/LCC.dcm", "four_views/RMLO.dcm")
 SMALL = ("--rows", "190", "--columns", "114")
 
 
@@ -26,19 +28,20 @@ def prepare(source, out, *further, code=0):
     return result.output
 
 
-def test_real_mammograms_give_the_published_crop_to_the_bit(test_data, tmp_path, cells):
+@pytest.mark.parametrize("names", [SHIPPED, further(FURTHER)], ids=["shipped", "further"])
+def test_mammograms_give_the_published_crop_to_the_bit(names, tmp_path, cells):
     source = tmp_path / "source"
-    for name in REAL:
+    for name in names:
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(test_data / name, target)
+        shutil.copy(sample(name), target)
 
     prepare(source, tmp_path / "out", "--processes", "2")
 
     table = cells(tmp_path / "out/pictures.csv").set_index("file")
-    assert sorted(table.index) == sorted(REAL)
+    assert sorted(table.index) == sorted(names)
     for name, row in table.iterrows():
-        stored = read_pixels(test_data / name)
+        stored = read_pixels(sample(name))
         picture = cv2.imread(str(tmp_path / "out/png" / row["image"]), cv2.IMREAD_UNCHANGED)
         columns, rows = described_crop(described_grey(stored))
         edges = (columns[0] + 5, rows[0] + 5, columns[-1] + 6, rows[-1] + 6)
