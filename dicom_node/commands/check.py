@@ -96,6 +96,9 @@ def _check_destination(
     if not association.is_established:
         raise DestinationDownError("does not accept C-ECHO (Verification)")
     try:
+        if not any(one.abstract_syntax == Verification for one in association.accepted_contexts):
+            # The library raises for a class that was not accepted, instead of answering.
+            raise DestinationDownError("does not accept C-ECHO (Verification)")
         if association.send_c_echo().get("Status") != 0x0000:
             raise DestinationDownError("does not answer C-ECHO")
         _check_contexts(association, destination, wanted)
