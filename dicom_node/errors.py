@@ -16,8 +16,7 @@ NodeError
 │   └── UnknownStudyError               no study of this UID is in the ledger
 ├── BrokerDownError                 the broker did not take a message; the ledger still knows
 └── DeliveryError
-    ├── DestinationDownError            no association, timeout, 0xA7xx: try again
-    └── DestinationRefusedError         any other failure status: stop and show
+    └── DestinationDownError            no association, timeout: try again
 """
 
 from typing import ClassVar
@@ -134,9 +133,3 @@ class DestinationDownError(DeliveryError):
     """The destination could not be reached or asked to try later."""
 
     reason = "destination-down"
-
-
-class DestinationRefusedError(DeliveryError):
-    """The destination refused for good; trying again would change nothing."""
-
-    reason = "destination-refused"

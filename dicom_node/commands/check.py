@@ -3,17 +3,39 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import requests
-from pynetdicom import AE, _config
+from pydicom.uid import UID, JPEGBaseline8Bit, RLELossless
 from pynetdicom.sop_class import Verification
 
+from dicom_node.destination_profiles import profile_named
 from dicom_node.errors import DestinationDownError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
+from dicom_node.network import UNCOMPRESSED, associate
+from dicom_node.objects.profiles import Profile
+from dicom_node.objects.sc.pixel_encoding import Compression
+from dicom_node.objects.uids import ResultKind
 from dicom_node.settings.settings import DicomDestination, DicomwebDestination, Settings
 from dicom_node.studies.dispatch import GPU_QUEUE, Broker
 from dicom_node.studies.ledger.database import Database
+
+_SOP_CLASS_OF: Final = {
+    ResultKind.CAD_REPORT: "1.2.840.10008.5.1.4.1.1.88.50",
+    ResultKind.SEGMENTATION: "1.2.840.10008.5.1.4.1.1.66.4",
+    ResultKind.ATTENTION_SEGMENTATION: "1.2.840.10008.5.1.4.1.1.66.4",
+    ResultKind.SECONDARY_CAPTURE: "1.2.840.10008.5.1.4.1.1.7",
+    ResultKind.SUMMARY_SHEET: "1.2.840.10008.5.1.4.1.1.7",
+    ResultKind.PRESENTATION_STATE: "1.2.840.10008.5.1.4.1.1.11.1",
+    ResultKind.PDF_REPORT: "1.2.840.10008.5.1.4.1.1.104.1",
+}
+"""SOP Class of each kind; the measurement report's is the profile's own."""
+
+_COMPRESSED_SYNTAX: Final = {
+    Compression.NONE: frozenset[str](),
+    Compression.RLE: frozenset({str(RLELossless)}),
+    Compression.JPEG: frozenset({str(JPEGBaseline8Bit)}),
+}
 
 
 def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
@@ -68,17 +90,42 @@ def _check_destination(
         if not answer.ok:
             raise DestinationDownError(f"answers HTTP {answer.status_code} to a search")
         return
-    _config.LOG_HANDLER_LEVEL = "none"
-    entity = AE(ae_title=destination.calling_ae_title or settings.receive.ae_title)
-    entity.connection_timeout = destination.timeout_seconds
-    entity.add_requested_context(Verification)
-    association = entity.associate(
-        destination.host, destination.port, ae_title=destination.ae_title
-    )
+    wanted = _contexts_of(profile_named(destination.profile, settings))
+    verification = {(str(Verification), syntax) for syntax in UNCOMPRESSED}
+    association = associate(destination, settings.receive.ae_title, wanted | verification)
     if not association.is_established:
-        raise DestinationDownError("no association")
+        raise DestinationDownError("does not accept C-ECHO (Verification)")
     try:
+        if not any(one.abstract_syntax == Verification for one in association.accepted_contexts):
+            # The library raises for a class that was not accepted, instead of answering.
+            raise DestinationDownError("does not accept C-ECHO (Verification)")
         if association.send_c_echo().get("Status") != 0x0000:
             raise DestinationDownError("does not answer C-ECHO")
+        _check_contexts(association, destination, wanted)
     finally:
         association.release()
+
+
+def _check_contexts(
+    association: Any, destination: DicomDestination, wanted: set[tuple[str, str]]
+) -> None:
+    """Refuse where a SOP Class that will be sent was accepted in no syntax we can send."""
+    accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
+    missing = sorted({UID(sop_class).name for sop_class, _ in wanted if sop_class not in accepted})
+    if missing:
+        raise DestinationDownError(
+            f"{destination.host}:{destination.port} (AE title {destination.ae_title}) does not "
+            f"accept {', '.join(missing)}. Allow it there, or choose another profile."
+        )
+
+
+def _contexts_of(profile: Profile) -> set[tuple[str, str]]:
+    """Return the presentation contexts that objects of a profile are sent over."""
+    contexts = set()
+    for kind in profile.objects:
+        sop_class = _SOP_CLASS_OF.get(kind, profile.report_sop_class_uid)
+        syntaxes = {*UNCOMPRESSED}
+        if kind in {ResultKind.SECONDARY_CAPTURE, ResultKind.SUMMARY_SHEET}:
+            syntaxes |= _COMPRESSED_SYNTAX[profile.form.compression]
+        contexts |= {(sop_class, syntax) for syntax in syntaxes}
+    return contexts

@@ -28,6 +28,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mammoclip-node {version('mammoclip-dicom')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print name and version."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -57,7 +78,9 @@ def init(
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
-    """Check settings, bundle, spool, ledger, broker and destinations; change nothing.
+    """Check settings, bundle, spool, ledger, broker and destinations. Read-only.
+
+    Exit status: 0 if all is well, 1 if something has to be mended.
 
     Example: mammoclip-node check --config /etc/mammoclip.toml
     """
@@ -77,7 +100,7 @@ def check(config: ConfigOption = None) -> None:
 
 @app.command()
 def serve(config: ConfigOption = None) -> None:
-    """Listen, register, settle and dispatch until stopped by SIGTERM or Ctrl-C.
+    """Run the node: receive images, queue complete studies. Ctrl-C or SIGTERM stops it.
 
     Example: mammoclip-node serve --config /etc/mammoclip.toml
     """
@@ -144,7 +167,7 @@ def show(
 
 @app.command()
 def retry(study: StudyArgument, config: ConfigOption = None) -> None:
-    """Try a study again: what was set aside, a failed analysis, what was not delivered.
+    """Retry set-aside images, a failed analysis or undelivered results of a study.
 
     A study that was analysed and delivered is analysed and delivered anew.
 
@@ -184,14 +207,17 @@ def cancel(study: StudyArgument, config: ConfigOption = None) -> None:
 def render(
     study: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="DICOM folder.")],
     *,
-    out: Annotated[Path, typer.Option(help="Folder for the objects: new, or empty.")],
+    out: Annotated[Path, typer.Option(help="Folder for the objects. Must be new or empty.")],
     bundle: Annotated[
         Path | None,
         typer.Option(envvar="MAMMOCLIP_BUNDLE", help="Bundle; the demonstration one if not given."),
     ] = None,
     accept: Annotated[
         str | None,
-        typer.Option(envvar="MAMMOCLIP_ACCEPT", help="Words that accept the bundle's terms."),
+        typer.Option(
+            envvar="MAMMOCLIP_ACCEPT",
+            help="Licence phrase, exactly as 'mammoclip-predict info' prints it.",
+        ),
     ] = None,
     profile: Annotated[
         str, typer.Option(help="ohif, workstation, pacs, all, or one of the settings.")
@@ -205,7 +231,9 @@ def render(
     ] = "auto",
     tomosynthesis: Annotated[
         Literal["refuse", "middle", "max"],
-        typer.Option(help="Which frames of an image of several: none, the middle one, or up to 16"),
+        typer.Option(
+            help="Frames used from a multi-frame image: none, the middle one, or up to 16."
+        ),
     ] = "refuse",
     config: Annotated[
         Path | None,

@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, evt
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.sop_class import Verification
 
@@ -24,6 +24,7 @@ from dicom_node.facts.storage_classes import (
     SECONDARY_CAPTURE_CLASSES,
     TOMOSYNTHESIS_CLASSES,
 )
+from dicom_node.network import application_entity
 from dicom_node.settings.settings import ReceiveSettings
 from dicom_node.spool.local_disk import Receipt, Spool, new_association_token
 
@@ -38,7 +39,6 @@ STATUS_OF: Final[dict[type[NodeError], int]] = {
 }
 """C-STORE failure status for each reason to refuse (PS3.4 B.2.3, PS3.7 C.5)."""
 
-_MAXIMUM_PDU_BYTES: Final = 131_072
 _PREAMBLE: Final = b"\x00" * 128 + b"DICM"
 
 
@@ -81,8 +81,6 @@ class Listener:
             The address is not the machine's, or the port is taken or privileged.
         """
         address = (self._settings.host, self._settings.port)
-        # The library's own log handlers cost a third of the throughput and quote data sets.
-        _config.LOG_HANDLER_LEVEL = "none"
         try:
             self._server = self._application_entity().start_server(
                 address,
@@ -113,8 +111,7 @@ class Listener:
 
     def _application_entity(self) -> AE:
         settings = self._settings
-        entity = AE(ae_title=settings.ae_title)
-        entity.maximum_pdu_size = _MAXIMUM_PDU_BYTES
+        entity = application_entity(settings.ae_title)
         entity.maximum_associations = settings.maximum_associations
         entity.network_timeout = settings.idle_timeout_seconds
         entity.dimse_timeout = settings.idle_timeout_seconds

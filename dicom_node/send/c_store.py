@@ -1,18 +1,32 @@
 """Results to an archive by C-STORE, one association a delivery."""
 
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterator, Sequence, Set
+from pathlib import Path
 from typing import Any, Final
 
+import pydicom
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom import AE, _config
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom.status import code_to_category
 
 from dicom_node.errors import DestinationDownError
+from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
 from dicom_node.settings.settings import DicomDestination
 
-_MAXIMUM_PDU_BYTES: Final = 131_072
+_UNREADABLE: Final = (
+    OSError,
+    InvalidDicomError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+)
+"""What reading and decoding raise for a file that is missing, broken or beyond the decoders."""
 
 
 class CStoreSender:
@@ -39,45 +53,69 @@ class CStoreSender:
                 association.release()
 
     def _associate(self, objects: Sequence[ObjectToSend]) -> Any:
-        destination = self._destination
-        _config.LOG_HANDLER_LEVEL = "none"
-        entity = AE(ae_title=self._calling_ae_title)
-        entity.connection_timeout = destination.timeout_seconds
-        entity.acse_timeout = destination.timeout_seconds
-        entity.dimse_timeout = destination.timeout_seconds
-        entity.network_timeout = destination.timeout_seconds
-        for sop_class in sorted({item.sop_class_uid for item in objects}):
-            entity.add_requested_context(sop_class, ExplicitVRLittleEndian)
-        association = entity.associate(
-            destination.host,
-            destination.port,
-            ae_title=destination.ae_title,
-            max_pdu=_MAXIMUM_PDU_BYTES,
-        )
-        # With no context accepted the library aborts what the archive had agreed to: each object
-        # is then answered by `_store`, and nobody tries for days.
-        if association.is_established or association.rejected_contexts:
-            return association
-        if association.is_rejected:
-            raise DestinationDownError("the destination rejected the association")
-        raise DestinationDownError("no association: the destination does not answer")
+        contexts = {
+            (item.sop_class_uid, syntax)
+            for item in objects
+            for syntax in (*UNCOMPRESSED, _syntax_of(item))
+            if syntax
+        }
+        return associate(self._destination, self._calling_ae_title, contexts)
 
     def _store(self, association: Any, item: ObjectToSend) -> Answer:
-        if not any(
-            context.abstract_syntax == item.sop_class_uid
+        accepted = {
+            str(context.transfer_syntax[0])
             for context in association.accepted_contexts
-        ):
+            if context.abstract_syntax == item.sop_class_uid
+        }
+        if not accepted:
             return _refused(item, "the destination does not take this SOP Class")
         try:
-            # By its path: the file goes out as it lies there, never decoded and encoded again.
-            response = association.send_c_store(item.file)
-        except (OSError, InvalidDicomError) as error:
-            return _refused(item, f"the result file cannot be read: {type(error).__name__}")
+            content = _content(item, accepted)
+        except _UNREADABLE as error:
+            name = UID(item.sop_class_uid).name
+            status = f"{name} cannot be read or converted for sending: {type(error).__name__}"
+            return _refused(item, status)
+        if content is None:
+            names = ", ".join(sorted(UID(syntax).name for syntax in accepted))
+            name = UID(item.sop_class_uid).name
+            return _refused(item, f"the destination takes {name} in {names} alone")
+        try:
+            response = association.send_c_store(content)
+        except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
+            return _refused(item, f"the result file cannot be sent: {type(error).__name__}")
         except RuntimeError as error:
             raise DestinationDownError("the association ended before all was sent") from error
         if "Status" not in response:
             raise DestinationDownError("the association ended without an answer")
         return _answer(item, int(response.Status))
+
+
+def _syntax_of(item: ObjectToSend) -> str:
+    try:
+        return str(read_file_meta_info(item.file).TransferSyntaxUID)
+    except (OSError, InvalidDicomError, AttributeError):
+        return ""  # answered when its turn comes
+
+
+def _content(item: ObjectToSend, accepted: Set[str]) -> Path | Dataset | None:
+    """Return the file where its syntax was accepted, else the object converted, or None."""
+    dataset = pydicom.dcmread(item.file, stop_before_pixels=True)
+    own = dataset.file_meta.TransferSyntaxUID
+    if own in accepted:
+        # By its path: the file goes out as it lies there, never decoded and encoded again.
+        return item.file
+    target = next((syntax for syntax in UNCOMPRESSED if syntax in accepted), None)
+    if target is None:
+        return None
+    dataset = pydicom.dcmread(item.file)
+    if own.is_compressed:
+        # The same instance in another form: what is lossy stays marked so (PS3.3 C.7.6.1.1.5).
+        dataset.decompress(generate_instance_uid=False)
+    dataset.file_meta.TransferSyntaxUID = UID(target)
+    encoded = io.BytesIO()
+    dataset.save_as(encoded, implicit_vr=target == ImplicitVRLittleEndian, little_endian=True)
+    encoded.seek(0)
+    return pydicom.dcmread(encoded)
 
 
 def _answer(item: ObjectToSend, status: int) -> Answer:

@@ -1,5 +1,6 @@
 """Where everything received and made lies on disk, under names that the node gives itself."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -8,7 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,8 +85,9 @@ class Spool:
     def __init__(self, root: Path, *, minimum_free_bytes: int = 0) -> None:
         self.root = root
         self._minimum_free_bytes = minimum_free_bytes
-        for name in ("partial", "incoming", "studies", "set-aside", "results"):
-            (root / name).mkdir(parents=True, exist_ok=True)
+        with _disk_trouble():
+            for name in ("partial", "incoming", "studies", "set-aside", "results"):
+                (root / name).mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -142,10 +144,12 @@ class Spool:
         source, target = self._incoming(receipt), self.root / place
         if not source.exists() and target.exists():
             return
-        self._make_folder(target.parent)
-        source.rename(target)
-        _flush_folder(target.parent)
-        _flush_folder(source.parent)
+        with _disk_trouble():
+            self._make_folder(target.parent)
+            source.rename(target)
+            # Target first: a power cut between the two may leave both names, never neither.
+            _flush_folder(target.parent)
+            _flush_folder(source.parent)
 
     def drop(self, receipt: Receipt) -> None:
         """Delete an object from ``incoming`` of which the spool holds an equal copy."""
@@ -158,10 +162,11 @@ class Spool:
         """
         receipt = Receipt.new(new_association_token())
         try:
-            self.file(place).rename(self._incoming(receipt))
+            with _disk_trouble():
+                self.file(place).rename(self._incoming(receipt))
+                _flush_folder(self.root / "incoming")
         except FileNotFoundError:
             return None
-        _flush_folder(self.root / "incoming")
         return receipt
 
     def keep_result(self, content: bytes, analysis_id: int, version: int, name: str) -> str:
@@ -174,7 +179,8 @@ class Spool:
             writes beside its successor, not over it.
         """
         place = f"results/{analysis_id}/{version}/{name}{_SUFFIX}"
-        self._make_folder((self.root / place).parent)
+        with _disk_trouble():
+            self._make_folder((self.root / place).parent)
         self._write([content], self.root / place, purpose="result")
         return place
 
@@ -207,13 +213,38 @@ class Spool:
                 for chunk in chunks:
                     stream.write(chunk)
                 stream.flush()
+                # The content before the name: a journalling file system may keep a rename
+                # across a power cut and lose the bytes that were written before it.
                 os.fsync(stream.fileno())
             partial.rename(target)
+            # The name itself is the folder's content and is not safe until that is flushed.
             _flush_folder(target.parent)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that has become read-only takes no deletion either
+                partial.unlink(missing_ok=True)
             # Whatever the disk has, the sender may try later, and somebody must look at it.
-            raise OutOfResourcesError(f"the spool cannot be written: {error.strerror}") from error
+            raise _out_of_resources(error) from error
+
+
+_DISK_TROUBLE: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMLINK, errno.EFBIG}
+)
+"""What a disk answers that is full, over its quota, read-only or broken."""
+
+
+@contextmanager
+def _disk_trouble() -> Iterator[None]:
+    """Say of a full or broken disk that it is one; it is no study's fault."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_TROUBLE:
+            raise
+        raise _out_of_resources(error) from error
+
+
+def _out_of_resources(error: OSError) -> OutOfResourcesError:
+    return OutOfResourcesError(f"the spool cannot be written: {error.strerror}")
 
 
 def _flush_folder(folder: Path) -> None:

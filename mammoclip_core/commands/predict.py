@@ -26,6 +26,26 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mammoclip-predict {version('mammoclip-dicom')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print name and version."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
+
+
 @app.command()
 def image(
     paths: Annotated[

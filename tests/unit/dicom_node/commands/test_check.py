@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 import structlog
 from licensed_bundle import WORDS, write_bundle
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification
 from services import free_port
 from typer.testing import CliRunner
 
+from dicom_node.commands.check import _check_destination
 from dicom_node.commands.node import app
+from dicom_node.errors import DestinationDownError
+from dicom_node.settings.settings import DicomDestination, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +108,18 @@ def test_spool_that_this_user_cannot_write_is_a_problem(
     (line,) = [line for line in result.stdout.splitlines() if "spool" in line]
     assert line.startswith("FAIL")
     assert line.endswith("cannot be written by this user")
+
+
+def test_check_names_the_class_that_the_archive_does_not_accept() -> None:
+    port = free_port()
+    entity = AE(ae_title="ARCHIVE")
+    entity.add_supported_context(Verification)
+    entity.add_supported_context("1.2.840.10008.5.1.4.1.1.7", ImplicitVRLittleEndian)
+    server = entity.start_server(("127.0.0.1", port), block=False)
+    archive = DicomDestination(name="a", ae_title="ARCHIVE", host="127.0.0.1", port=port)
+    try:
+        with pytest.raises(DestinationDownError, match="Segmentation Storage") as caught:
+            _check_destination(Settings(), archive)
+    finally:
+        server.shutdown()
+    assert "Secondary Capture" not in str(caught.value)

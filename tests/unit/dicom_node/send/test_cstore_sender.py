@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from node_factory import COMPREHENSIVE_SR, SECONDARY_CAPTURE
-from pynetdicom import AE, evt
+from pydicom import dcmread
+from pydicom.uid import ImplicitVRLittleEndian, RLELossless
+from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES, evt
 from services import free_port
 
 from dicom_node.errors import DestinationDownError
@@ -83,12 +85,13 @@ def archive_with(stopping: ThreadPoolExecutor) -> Iterator[Callable[..., Archive
         classes: tuple[str, ...] = (COMPREHENSIVE_SR, SECONDARY_CAPTURE),
         abort_at: int | None = None,
         title: str = "ARCHIVE",
+        syntaxes: tuple[str, ...] = tuple(DEFAULT_TRANSFER_SYNTAXES),
     ) -> Archive:
         archive = Archive(free_port(), list(statuses), abort_at)
         entity = AE(ae_title=title)
         entity.require_called_aet = True
         for sop_class in classes:
-            entity.add_supported_context(sop_class)
+            entity.add_supported_context(sop_class, list(syntaxes))
         handlers = [(evt.EVT_C_STORE, archive.on_store), (evt.EVT_RELEASED, archive.on_release)]
         address = ("127.0.0.1", archive.port)
         servers.append(entity.start_server(address, block=False, evt_handlers=handlers))
@@ -263,3 +266,37 @@ def test_caller_that_stops_early_leaves_no_association(
 
 def test_kind_of_a_destination_chooses_its_sender() -> None:
     assert isinstance(sender_for(destination(104), calling_ae_title="X"), CStoreSender)
+
+
+def test_archive_of_implicit_vr_alone_gets_every_object(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    archive = archive_with(syntaxes=(ImplicitVRLittleEndian,))
+
+    answers = sent(archive, result_object(), result_object(SECONDARY_CAPTURE))
+
+    assert [answer.outcome for answer in answers] == [Outcome.DELIVERED] * 2
+
+
+@pytest.mark.parametrize("syntaxes", [(RLELossless,), (ImplicitVRLittleEndian,)])
+def test_compressed_picture_goes_as_it_is_or_decompressed(
+    archive_with: Callable[..., Archive], result_object: MakeObject, syntaxes: tuple[str, ...]
+) -> None:
+    item = result_object(SECONDARY_CAPTURE)
+    picture = dcmread(item.file)
+    picture.SamplesPerPixel, picture.PhotometricInterpretation = 1, "MONOCHROME2"
+    picture.Rows = picture.Columns = 4
+    picture.BitsAllocated, picture.BitsStored, picture.HighBit = 8, 8, 7
+    picture.PixelRepresentation = 0
+    picture.PixelData = bytes(range(16))
+    picture["PixelData"].VR = "OB"
+    picture.compress(RLELossless, generate_instance_uid=False)
+    picture.save_as(item.file)
+    archive = archive_with(syntaxes=syntaxes)
+
+    (answer,) = sent(archive, item)
+
+    assert answer.outcome is Outcome.DELIVERED
+    ((uid, content, _),) = archive.received
+    assert uid == item.sop_instance_uid
+    assert (bytes(range(16)) in content) is (syntaxes != (RLELossless,))

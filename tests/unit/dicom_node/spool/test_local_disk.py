@@ -331,3 +331,22 @@ def test_object_is_whole_or_absent_wherever_the_process_is_killed(
 
     assert list(found.values()) == ([b"content"] if step == 3 else [])
     assert content_of(spool.root / "partial") == {}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_folder_that_the_disk_cannot_make_is_the_disks_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    spool = Spool(tmp_path)
+    receipt = Receipt.new(new_association_token())
+    spool.keep([b"x"], receipt)
+
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", no_space)
+
+    with pytest.raises(OutOfResourcesError):
+        spool.keep_result(b"x", 1, 1, "report")
+    with pytest.raises(OutOfResourcesError):
+        spool.file_away(receipt, spool.study_place(receipt, "1.2"))
