@@ -144,8 +144,8 @@ class Spool:
             return
         self._make_folder(target.parent)
         source.rename(target)
-        _flush_folder(target.parent)
-        _flush_folder(source.parent)
+        flush_folder(target.parent)
+        flush_folder(source.parent)
 
     def drop(self, receipt: Receipt) -> None:
         """Delete an object from ``incoming`` of which the spool holds an equal copy."""
@@ -161,7 +161,7 @@ class Spool:
             self.file(place).rename(self._incoming(receipt))
         except FileNotFoundError:
             return None
-        _flush_folder(self.root / "incoming")
+        flush_folder(self.root / "incoming")
         return receipt
 
     def keep_result(self, content: bytes, analysis_id: int, version: int, name: str) -> str:
@@ -198,7 +198,7 @@ class Spool:
         if not folder.is_dir():
             self._make_folder(folder.parent)
             folder.mkdir(exist_ok=True)
-            _flush_folder(folder.parent)
+            flush_folder(folder.parent)
 
     def _write(self, chunks: Iterable[bytes | memoryview], target: Path, *, purpose: str) -> None:
         partial = self.root / "partial" / f"{purpose}-{secrets.token_hex(16)}"
@@ -209,14 +209,15 @@ class Spool:
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.rename(target)
-            _flush_folder(target.parent)
+            flush_folder(target.parent)
         except OSError as error:
             partial.unlink(missing_ok=True)
             # Whatever the disk has, the sender may try later, and somebody must look at it.
             raise OutOfResourcesError(f"the spool cannot be written: {error.strerror}") from error
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as the files that they name."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
