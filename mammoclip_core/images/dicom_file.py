@@ -100,7 +100,8 @@ def read_header(path: Path) -> ImageHeader:
     Raises
     ------
     PixelError
-        The file is not a readable DICOM file, or has no SOP Instance UID or Study Instance UID.
+        The file is not a readable DICOM file, or an image without SOP Instance UID or Study
+        Instance UID.
     """
     try:
         _check_inflated_size(path)
@@ -115,21 +116,24 @@ def read_header(path: Path) -> ImageHeader:
 def image_header_of(dataset: pydicom.Dataset) -> ImageHeader:
     """Gather what is needed to choose and name an image from a header that is read already.
 
+    What is no image needs no UIDs, as a DICOMDIR has none.
+
     Raises
     ------
     AttributeError
-        It has no SOP Instance UID or Study Instance UID.
+        It is an image and has no SOP Instance UID or Study Instance UID.
     """
     facts = image_facts_of(dataset)
+    has_size = "Rows" in dataset and "Columns" in dataset
     return ImageHeader(
-        sop_instance_uid=str(dataset.SOPInstanceUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID) if has_size else facts.sop_instance_uid,
         sop_class_uid=facts.sop_class_uid,
         laterality=facts.laterality,
         view_position=facts.view_position,
         presentation_intent=facts.presentation_intent,
         left_out_reason=facts.left_out_reason,
-        study_instance_uid=str(dataset.StudyInstanceUID),
-        is_image="Rows" in dataset and "Columns" in dataset and not is_own_result(dataset),
+        study_instance_uid=str(dataset.StudyInstanceUID if has_size else ""),
+        is_image=has_size and not is_own_result(dataset),
         number_of_frames=max(int(dataset.get("NumberOfFrames") or 1), 1),
     )
 
