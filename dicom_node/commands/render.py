@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import RenderError
@@ -32,6 +33,8 @@ from mammoclip_core.findings import (
     from_json,
 )
 from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.image_kind import image_facts_of, is_mammogram
+from mammoclip_core.images.own_result import is_own_result
 from mammoclip_core.manifest import Manifest, read_manifest
 
 _DEMONSTRATION_USE: Final = "demonstration use"
@@ -86,23 +89,26 @@ def render_study(
     Raises
     ------
     RenderError
-        The folder for the objects is not empty, the findings are none, or nothing was analysed.
+        The folder for the objects is not empty, that of the study holds several studies, the
+        findings are none, or nothing was analysed.
     ObjectRefusedError
         The findings and the images do not fit, or no valid object can be made of them.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RenderError(f"{out} is not an empty folder: name another one")
+    sources = _headers_in(study)
     warning = ""
     if findings_file is not None:
         analysis = StudyAnalysis(findings=_findings_in(findings_file))
     else:
+        _require_one_study(study, sources)
         bundle = bundle_folder(ModelSettings(bundle=model.bundle))
         manifest = _manifest_of(bundle)
-        analysis, warning = _analysed(study, bundle, manifest, model), manifest.warning
+        analysis, warning = analyse(study, bundle, manifest, model), manifest.warning
     if not analysis.findings.analysed:
         raise RenderError("no image was analysed: the findings give each one's reason")
     results = build_results(
-        list(_sources(study, analysis.findings)),
+        list(_sources(sources, analysis.findings)),
         analysis,
         ResultIdentity(
             bundle=analysis.findings.bundle,
@@ -145,7 +151,7 @@ def _manifest_of(bundle: Path) -> Manifest:
         raise RenderError(str(error)) from error
 
 
-def _analysed(study: Path, bundle: Path, manifest: Manifest, model: Model) -> StudyAnalysis:
+def analyse(study: Path, bundle: Path, manifest: Manifest, model: Model) -> StudyAnalysis:
     """Have another process analyse the study: the node never loads the model's libraries."""
     accept = model.accept
     if accept is None and manifest.permitted_use == _DEMONSTRATION_USE:
@@ -169,17 +175,38 @@ def _analysed(study: Path, bundle: Path, manifest: Manifest, model: Model) -> St
             raise RenderError(str(error)) from error
 
 
-def _sources(study: Path, findings: StudyFindings) -> Iterator[SourceInstance]:
-    """Find the images that the findings speak of, each once."""
-    wanted = {image.sop_instance_uid: image for image in findings.images}
+def _headers_in(study: Path) -> dict[str, tuple[Path, Dataset]]:
+    """Read each DICOM file of a folder, up to its pixels; of two of one instance the first."""
+    headers: dict[str, tuple[Path, Dataset]] = {}
     for file in sorted(path for path in study.rglob("*") if path.is_file()):
         try:
             header = pydicom.dcmread(file, stop_before_pixels=True)
         except (InvalidDicomError, OSError):
             continue
-        image = wanted.pop(str(header.get("SOPInstanceUID", "")), None)
-        if image is not None:
-            analysed = image.status is ImageStatus.ANALYSED
+        headers.setdefault(str(header.get("SOPInstanceUID", "")), (file, header))
+    return headers
+
+
+def _require_one_study(study: Path, headers: dict[str, tuple[Path, Dataset]]) -> None:
+    uids = {
+        str(header.get("StudyInstanceUID", ""))
+        for _, header in headers.values()
+        if is_mammogram(image_facts_of(header)) and not is_own_result(header)
+    }
+    if len(uids) > 1:
+        raise RenderError(
+            f"{study} holds the images of {len(uids)} studies: name a folder with one of them"
+        )
+
+
+def _sources(
+    headers: dict[str, tuple[Path, Dataset]], findings: StudyFindings
+) -> Iterator[SourceInstance]:
+    """Find the images that the findings speak of, each once."""
+    wanted = {image.sop_instance_uid: image for image in findings.images}
+    for uid, (file, header) in headers.items():
+        if uid in wanted:
+            analysed = wanted[uid].status is ImageStatus.ANALYSED
             yield SourceInstance(
                 dataset=header, pixels=partial(_stored_values, file) if analysed else None
             )

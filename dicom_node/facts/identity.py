@@ -1,7 +1,10 @@
 """Telling two patients apart without keeping who they are."""
 
 import hashlib
-from typing import Final
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
 
 from pydicom.dataset import Dataset
 
@@ -15,18 +18,70 @@ KEYWORDS: Final = (
 """What all images of one study must agree on, or no result object could be written for it."""
 
 _DIGITS: Final = 16
+_KEY_DIGITS: Final = 4
+_KEYED: Final = "k"
 
 
-def patient_digest(dataset: Dataset) -> str:
-    """Return a digest of each attribute that has a value, as ``Keyword=digest`` words.
+@dataclass(frozen=True, slots=True)
+class PatientDigest:
+    """What an object says of its patient, as digests that nobody without the key can search.
 
-    The Study Instance UID enters each digest, so that digests of two studies cannot be compared.
+    Attributes
+    ----------
+    keyed : mapping of keyword to ``kKKKK:digest``
+        KKKK tells which key it was made with, so that digests of two keys are not compared.
+    unkeyed : mapping of keyword to digest
+        The form of earlier releases, made without a key. It is compared with what a ledger
+        already holds and never stored: all birth dates are searched through in a second.
     """
-    salt = str(dataset.get("StudyInstanceUID") or "")
-    words = []
-    for keyword in KEYWORDS:
-        value = str(dataset.get(keyword) or "").rstrip("^= ")
-        if value:
-            digest = hashlib.sha256(f"{salt}\n{keyword}\n{value}".encode()).hexdigest()
-            words.append(f"{keyword}={digest[:_DIGITS]}")
-    return " ".join(words)
+
+    keyed: Mapping[str, str]
+    unkeyed: Mapping[str, str]
+
+    @classmethod
+    def of(cls, dataset: Dataset, key: bytes) -> Self:
+        """Digest each identifying attribute that has a value.
+
+        The Study Instance UID enters each digest, so that digests of two studies cannot be
+        compared.
+        """
+        study = str(dataset.get("StudyInstanceUID") or "")
+        prefix = f"{_KEYED}{hashlib.sha256(key).hexdigest()[:_KEY_DIGITS]}:"
+        keyed, unkeyed = {}, {}
+        for keyword in KEYWORDS:
+            value = str(dataset.get(keyword) or "").rstrip("^= ")
+            if value:
+                message = f"{study}\n{keyword}\n{value}".encode()
+                digest = hmac.new(key, message, hashlib.sha256).hexdigest()
+                keyed[keyword] = f"{prefix}{digest[:_DIGITS]}"
+                unkeyed[keyword] = hashlib.sha256(message).hexdigest()[:_DIGITS]
+        return cls(keyed=keyed, unkeyed=unkeyed)
+
+    def contradicts(self, stored: str) -> bool:
+        """Tell whether a study's stored digests are of another patient.
+
+        An absent value contradicts nothing, nor does a digest that another key made.
+        """
+        return any(
+            digest != self._comparable(keyword, digest)
+            for keyword, digest in _words(stored).items()
+            if keyword in self.keyed
+        )
+
+    def joined_to(self, stored: str) -> str:
+        """Return the stored digests with these, in the keyed form wherever this object has it."""
+        words = {**_words(stored), **self.keyed}
+        return " ".join(f"{keyword}={digest}" for keyword, digest in sorted(words.items()))
+
+    def _comparable(self, keyword: str, stored: str) -> str:
+        """Return the digest of this object in the form of a stored one."""
+        if not stored.startswith(_KEYED):
+            return self.unkeyed[keyword]
+        mine = self.keyed[keyword]
+        same_key = stored.partition(":")[0] == mine.partition(":")[0]
+        return mine if same_key else stored
+
+
+def _words(digest: str) -> dict[str, str]:
+    parts = (word.partition("=") for word in digest.split())
+    return {keyword: value for keyword, _, value in parts}

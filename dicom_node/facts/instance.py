@@ -5,37 +5,28 @@ import re
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.errors import SetAsideError
-from dicom_node.facts.identity import patient_digest
-from dicom_node.facts.own_result import is_own_result
-from dicom_node.facts.selection import FOR_PRESENTATION, FOR_PROCESSING
-from dicom_node.facts.storage_classes import (
-    DIGITAL_MAMMOGRAPHY_FOR_PROCESSING,
+from dicom_node.facts.identity import PatientDigest
+from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
+from mammoclip_core.images.image_kind import (
     MAMMOGRAM_CLASSES,
-    SECONDARY_CAPTURE_CLASSES,
     TOMOSYNTHESIS_CLASSES,
+    image_facts_of,
 )
-from dicom_node.studies.ledger.registering import InstanceFacts
-from mammoclip_core.images.views import laterality_of, view_modifiers_of, view_position_of
+from mammoclip_core.images.own_result import is_own_result
 
 # Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.
 _UID_PATTERN: Final = re.compile(r"^[0-9]+(\.[0-9]+)+$")
 _LONGEST_UID: Final = 64
 _DEFER_BYTES: Final = 4096
 _PIXEL_DATA: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-_MAGNIFIED: Final = 1.4
-_SPECIMEN_VIEW: Final = "127457009"
-
-_LEFT_OUT_MODIFIERS: Final = {
-    "spot compression": "spot compression view",
-    "magnification": "magnification view",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +47,20 @@ class Reading:
 def read_header(
     file: Path,
     *,
+    identity_key: bytes,
     secondary_capture_senders: frozenset[str],
     maximum_bytes: int,
     takes_tomosynthesis: bool = False,
 ) -> Reading:
-    """Read one received file; never raises for what is in it."""
+    """Read one received file; never raises for what is in it.
+
+    Parameters
+    ----------
+    identity_key : secret of the installation, under which patients are digested
+    secondary_capture_senders : AE titles whose Secondary Captures are mammograms
+    maximum_bytes : largest size of a deflated data set
+    takes_tomosynthesis : whether Breast Tomosynthesis is analysed
+    """
     calling = ""
     try:
         meta = pydicom.filereader.read_file_meta_info(file)
@@ -68,7 +68,7 @@ def read_header(
         if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             _check_inflated_size(file, maximum_bytes)
         dataset, has_pixels = _read_up_to_pixels(file)
-        facts, problem = _identity(dataset)
+        facts, problem = _identity(dataset, identity_key)
         try:
             if facts is not None and problem is None:
                 analysed = MAMMOGRAM_CLASSES
@@ -137,7 +137,7 @@ def content_sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _identity(dataset: Dataset) -> tuple[InstanceFacts | None, SetAsideError | None]:
+def _identity(dataset: Dataset, key: bytes) -> tuple[InstanceFacts | None, SetAsideError | None]:
     """Read which object of which study it is; without a study there are no facts."""
     uids: dict[str, str] = {}
     problem: SetAsideError | None = None
@@ -146,8 +146,8 @@ def _identity(dataset: Dataset) -> tuple[InstanceFacts | None, SetAsideError | N
             uids[keyword] = _uid(dataset, keyword)
         except SetAsideError as error:
             uids[keyword], problem = "", problem or error
-    told = str(dataset.file_meta.get("MediaStorageSOPInstanceUID", ""))
-    if problem is None and told != uids["SOPInstanceUID"]:
+    requested = str(dataset.file_meta.get("MediaStorageSOPInstanceUID", ""))
+    if problem is None and requested != uids["SOPInstanceUID"]:
         problem = SetAsideError(
             "mismatched-uid", "the SOP Instance UID differs between C-STORE request and data set"
         )
@@ -159,7 +159,7 @@ def _identity(dataset: Dataset) -> tuple[InstanceFacts | None, SetAsideError | N
         sop_instance_uid=uids["SOPInstanceUID"],
         sop_class_uid=uids["SOPClassUID"],
         transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
-        patient_digest=patient_digest(dataset),
+        patient=PatientDigest.of(dataset, key),
     )
     return facts, problem
 
@@ -188,12 +188,13 @@ def _described(
 
 
 def _as_mammogram(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:
+    image = image_facts_of(dataset)
     described = replace(
         facts,
-        laterality=laterality_of(dataset),
-        view_position=view_position_of(dataset),
-        presentation_intent=_presentation_intent(dataset, facts.sop_class_uid),
-        left_out_reason=_left_out_reason(dataset),
+        laterality=image.laterality,
+        view_position=image.view_position,
+        presentation_intent=image.presentation_intent,
+        left_out_reason=image.left_out_reason,
     )
     if described.left_out_reason:
         return described
@@ -202,45 +203,3 @@ def _as_mammogram(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:
     if not described.view_position:
         raise SetAsideError("no-view", "the image does not say which view it is")
     return described
-
-
-def _presentation_intent(dataset: Dataset, sop_class_uid: str) -> str:
-    """Return the intent in the standard's words; empty where neither class nor header says it."""
-    if sop_class_uid == DIGITAL_MAMMOGRAPHY_FOR_PROCESSING:
-        return FOR_PROCESSING
-    told = str(dataset.get("PresentationIntentType") or "").strip().upper()
-    return told if told in {FOR_PRESENTATION, FOR_PROCESSING} else ""
-
-
-def _left_out_reason(dataset: Dataset) -> str:
-    if str(dataset.get("QualityControlImage") or "").strip().upper() in {"YES", "BOTH"}:
-        return "quality control image"
-    image_type = [str(value).upper() for value in _values(dataset.get("ImageType"))]
-    if "LOCALIZER" in image_type:
-        return "localiser"
-    codes = [str(item.get("CodeValue", "")) for item in dataset.get("ViewCodeSequence") or []]
-    if (
-        _SPECIMEN_VIEW in codes
-        or view_position_of(dataset) == "SPECIMEN"
-        or dataset.get("SpecimenDescriptionSequence")
-    ):
-        return "specimen image"
-    for modifier in view_modifiers_of(dataset):
-        if modifier in _LEFT_OUT_MODIFIERS:
-            return _LEFT_OUT_MODIFIERS[modifier]
-    if _number(dataset.get("EstimatedRadiographicMagnificationFactor")) >= _MAGNIFIED:
-        return "magnification view"
-    return ""
-
-
-def _values(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else list(value)
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 0.0

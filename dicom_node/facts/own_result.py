@@ -1,20 +1,5 @@
-"""Tell an object that this software wrote from one that a scanner sent."""
+"""How the node's result objects name their maker, by which they are known when they come back."""
 
-from typing import Any, Final
+from mammoclip_core.images.own_result import MANUFACTURER, MODEL_NAME, is_own_result
 
-MANUFACTURER: Final = "Mammo-CLIP DICOM project"
-"""Manufacturer (0008,0070) of every result object."""
-
-MODEL_NAME: Final = "mammoclip-dicom"
-"""ManufacturerModelName (0008,1090) of every result object."""
-
-
-def is_own_result(dataset: Any) -> bool:
-    """Tell whether this software wrote `dataset`, so that a result is never analysed again.
-
-    Parameters
-    ----------
-    dataset : anything with ``get(keyword)``, as a pydicom data set
-    """
-    written_by = (dataset.get("Manufacturer"), dataset.get("ManufacturerModelName"))
-    return tuple(str(value or "").strip() for value in written_by) == (MANUFACTURER, MODEL_NAME)
+__all__ = ["MANUFACTURER", "MODEL_NAME", "is_own_result"]

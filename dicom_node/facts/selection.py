@@ -1,21 +1,13 @@
-"""Which images of a study are analysed, and why the others are not."""
+"""Which images of a received study are analysed, and what is stated of the objects set aside."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from pydicom.uid import BreastTomosynthesisImageStorage
-
-from dicom_node.studies.ledger.tables import Instance
 from mammoclip_core.findings import ImageFindings, ImageStatus
-from mammoclip_core.images.views import STANDARD_VIEWS
-
-FOR_PRESENTATION: Final = "FOR PRESENTATION"
-FOR_PROCESSING: Final = "FOR PROCESSING"
-FOR_PROCESSING_REMARK: Final = (
-    "For Processing image: outside of what the model was trained on; no For Presentation image "
-    "of this view was received"
-)
+from mammoclip_core.images.image_kind import ImageFacts
+from mammoclip_core.images.selection import Selection, stated
+from mammoclip_core.images.selection import select_images as select_by_kind
 
 MISSING_REASONS: Final = frozenset(
     {
@@ -38,82 +30,34 @@ LEFT_OUT_REASONS: Final = frozenset({"tomosynthesis"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """The images to analyse, each with a remark, and the statement for all others."""
+class SetAside:
+    """An object that is kept but not analysed, with the stable word and the sentence for it."""
 
-    chosen: tuple[tuple[Instance, str], ...]
-    left_out: tuple[ImageFindings, ...]
+    image: ImageFacts
+    reason: str
+    detail: str
 
 
-def select_images(registered: Sequence[Instance], set_aside: Iterable[Instance]) -> Selection:
-    """Choose what is analysed: For Presentation where there is a choice, no spot views.
-
-    A tomosynthesis stands beside the flat image of its view and takes no image's place.
+def select_images(registered: Sequence[ImageFacts], set_aside: Iterable[SetAside]) -> Selection:
+    """Choose what is analysed of everything received for a study.
 
     Parameters
     ----------
     registered : instances of the study that are in their place
     set_aside : instances of the study that are not analysed for their own reason
     """
-    presented = {
-        _view(instance)
-        for instance in registered
-        if instance.presentation_intent != FOR_PROCESSING and not instance.left_out_reason
-    }
-    chosen: list[tuple[Instance, str]] = []
-    left_out: list[ImageFindings] = []
-    for instance in registered:
-        raw = instance.presentation_intent == FOR_PROCESSING
-        if instance.left_out_reason:
-            left_out.append(_stated(instance, ImageStatus.LEFT_OUT, instance.left_out_reason))
-        elif raw and _view(instance) in presented:
-            reason = "For Processing image beside a For Presentation image of the same view"
-            left_out.append(_stated(instance, ImageStatus.LEFT_OUT, reason))
-        else:
-            chosen.append((instance, FOR_PROCESSING_REMARK if raw else ""))
-    known = {instance.sop_instance_uid for instance in registered}
-    left_out.extend(_missing(set_aside, known))
-    return Selection(chosen=tuple(chosen), left_out=tuple(left_out))
+    selection = select_by_kind(registered)
+    known = {image.sop_instance_uid for image in registered}
+    return replace(selection, left_out=(*selection.left_out, *_missing(set_aside, known)))
 
 
-def has_standard_views(registered: Iterable[Instance]) -> bool:
-    """Tell whether CC and MLO of both breasts are there, as flat images for presentation."""
-    present = {
-        (instance.laterality, instance.view_position)
-        for instance in registered
-        if not instance.left_out_reason
-        and instance.presentation_intent != FOR_PROCESSING
-        and not _is_tomosynthesis(instance)
-    }
-    return present.issuperset(STANDARD_VIEWS)
-
-
-def _missing(set_aside: Iterable[Instance], known: set[str]) -> Iterable[ImageFindings]:
-    stated: set[str] = set()
-    for instance in set_aside:
-        uid = instance.sop_instance_uid
-        if uid in stated or uid in known:
+def _missing(set_aside: Iterable[SetAside], known: set[str]) -> Iterator[ImageFindings]:
+    seen = set(known)
+    for item in set_aside:
+        if item.image.sop_instance_uid in seen:
             continue
-        stated.add(uid)
-        if instance.reason in MISSING_REASONS:
-            yield _stated(instance, ImageStatus.FAILED, f"set aside: {instance.detail}")
-        elif instance.reason in LEFT_OUT_REASONS:
-            yield _stated(instance, ImageStatus.LEFT_OUT, f"set aside: {instance.detail}")
-
-
-def _view(instance: Instance) -> tuple[str, str, bool]:
-    return instance.laterality, instance.view_position, _is_tomosynthesis(instance)
-
-
-def _is_tomosynthesis(instance: Instance) -> bool:
-    return bool(instance.sop_class_uid == BreastTomosynthesisImageStorage)
-
-
-def _stated(instance: Instance, status: ImageStatus, reason: str) -> ImageFindings:
-    return ImageFindings(
-        sop_instance_uid=instance.sop_instance_uid,
-        laterality=instance.laterality,
-        view_position=instance.view_position,
-        status=status,
-        reason=reason,
-    )
+        seen.add(item.image.sop_instance_uid)
+        if item.reason in MISSING_REASONS:
+            yield stated(item.image, ImageStatus.FAILED, f"set aside: {item.detail}")
+        elif item.reason in LEFT_OUT_REASONS:
+            yield stated(item.image, ImageStatus.LEFT_OUT, f"set aside: {item.detail}")

@@ -1,13 +1,17 @@
-"""Which SOP Classes the node takes, from whom, and which of them are mammograms."""
+"""Which SOP Classes the node takes, and from whom."""
 
 from typing import Final
 
-DIGITAL_MAMMOGRAPHY_FOR_PRESENTATION: Final = "1.2.840.10008.5.1.4.1.1.1.2"
-DIGITAL_MAMMOGRAPHY_FOR_PROCESSING: Final = "1.2.840.10008.5.1.4.1.1.1.2.1"
-MAMMOGRAM_CLASSES: Final = frozenset(
-    {DIGITAL_MAMMOGRAPHY_FOR_PRESENTATION, DIGITAL_MAMMOGRAPHY_FOR_PROCESSING}
-)
-TOMOSYNTHESIS_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.13.1.3"})
+from mammoclip_core.images.image_kind import MAMMOGRAM_CLASSES, TOMOSYNTHESIS_CLASSES
+
+__all__ = [
+    "ACCEPTED_CLASSES",
+    "MAMMOGRAM_CLASSES",
+    "RESULT_CLASSES",
+    "SECONDARY_CAPTURE_CLASSES",
+    "TOMOSYNTHESIS_CLASSES",
+]
+
 SECONDARY_CAPTURE_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.7"})
 
 RESULT_CLASSES: Final = frozenset(

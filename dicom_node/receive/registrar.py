@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 
 import structlog
 from sqlalchemy import select
@@ -10,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256, read_header
+from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Receipt, Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.registering import (
     Arrival,
-    InstanceFacts,
     Verdict,
     confirm_filed,
     confirm_lost,
@@ -58,7 +60,7 @@ class Registrar:
     def register_all(self) -> int:
         """Register everything that waits; returns how many objects it was.
 
-        An object that breaks the registrar is told of once, stays where it is and keeps no other
+        An object that breaks the registrar is logged once, stays where it is and keeps no other
         waiting; a ledger that is down ends the step.
         """
         self.finish_moves()
@@ -123,6 +125,7 @@ class Registrar:
         file = self._spool.incoming_file(receipt)
         reading = read_header(
             file,
+            identity_key=self._key,
             secondary_capture_senders=frozenset(self._settings.secondary_capture_senders),
             maximum_bytes=self._settings.maximum_object_bytes,
             takes_tomosynthesis=self._takes_tomosynthesis,
@@ -140,6 +143,11 @@ class Registrar:
             row = entered(session, str(receipt))
         _report(receipt, reading.facts, verdict, problem)
         return row
+
+    @cached_property
+    def _key(self) -> bytes:
+        """Read at the first object, so that a full disk keeps no node from starting."""
+        return identity_key(self._spool)
 
     def _judge(
         self, session: Session, receipt: Receipt, arrival: Arrival, reading: Reading

@@ -148,8 +148,8 @@ class Spool:
             self._make_folder(target.parent)
             source.rename(target)
             # Target first: a power cut between the two may leave both names, never neither.
-            _flush_folder(target.parent)
-            _flush_folder(source.parent)
+            flush_folder(target.parent)
+            flush_folder(source.parent)
 
     def drop(self, receipt: Receipt) -> None:
         """Delete an object from ``incoming`` of which the spool holds an equal copy."""
@@ -164,7 +164,7 @@ class Spool:
         try:
             with _disk_trouble():
                 self.file(place).rename(self._incoming(receipt))
-                _flush_folder(self.root / "incoming")
+                flush_folder(self.root / "incoming")
         except FileNotFoundError:
             return None
         return receipt
@@ -204,7 +204,7 @@ class Spool:
         if not folder.is_dir():
             self._make_folder(folder.parent)
             folder.mkdir(exist_ok=True)
-            _flush_folder(folder.parent)
+            flush_folder(folder.parent)
 
     def _write(self, chunks: Iterable[bytes | memoryview], target: Path, *, purpose: str) -> None:
         partial = self.root / "partial" / f"{purpose}-{secrets.token_hex(16)}"
@@ -218,7 +218,7 @@ class Spool:
                 os.fsync(stream.fileno())
             partial.rename(target)
             # The name itself is the folder's content and is not safe until that is flushed.
-            _flush_folder(target.parent)
+            flush_folder(target.parent)
         except OSError as error:
             with suppress(OSError):  # a disk that has become read-only takes no deletion either
                 partial.unlink(missing_ok=True)
@@ -247,7 +247,8 @@ def _out_of_resources(error: OSError) -> OutOfResourcesError:
     return OutOfResourcesError(f"the spool cannot be written: {error.strerror}")
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as the files that they name."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

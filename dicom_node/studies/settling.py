@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.facts.selection import Selection, has_standard_views, select_images
+from dicom_node.facts.selection import SetAside, select_images
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin
+from mammoclip_core.findings import ImageFindings
+from mammoclip_core.images.image_kind import ImageFacts
+from mammoclip_core.images.selection import has_standard_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,14 @@ class Patience:
 
     idle: timedelta
     grace: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySelection:
+    """The instances to analyse, each with a remark, and the statement for all others."""
+
+    chosen: tuple[tuple[Instance, str], ...]
+    left_out: tuple[ImageFindings, ...]
 
 
 def settle_ready(
@@ -40,7 +51,7 @@ def settle_ready(
     return settled
 
 
-def selection_of(session: Session, study: Study) -> Selection:
+def selection_of(session: Session, study: Study) -> StudySelection:
     """Choose the images of a study as the ledger knows it now."""
     return selection_from(instances_of(session, study))
 
@@ -87,7 +98,8 @@ def _is_complete(
     ):
         return False
     registered = [row for row in instances if row.state is InstanceState.REGISTERED]
-    wait = patience.grace if has_standard_views(registered) else patience.idle
+    is_whole = has_standard_views(map(_image_facts_of, registered))
+    wait = patience.grace if is_whole else patience.idle
     return at - study.last_received_at >= wait
 
 
@@ -100,9 +112,30 @@ def _settle(session: Session, study: Study, instances: list[Instance], at: datet
         begin_analysis(session, study, because="study settled", at=at)
 
 
-def selection_from(instances: list[Instance]) -> Selection:
+def selection_from(instances: list[Instance]) -> StudySelection:
     """Choose what is analysed of everything received for a study."""
-    return select_images(
-        [row for row in instances if row.state is InstanceState.REGISTERED],
-        [row for row in instances if row.state is InstanceState.SET_ASIDE and row.place],
+    registered = [row for row in instances if row.state is InstanceState.REGISTERED]
+    selection = select_images(
+        [_image_facts_of(row) for row in registered],
+        [
+            SetAside(image=_image_facts_of(row), reason=row.reason, detail=row.detail)
+            for row in instances
+            if row.state is InstanceState.SET_ASIDE and row.place
+        ],
+    )
+    rows = {row.sop_instance_uid: row for row in registered}
+    return StudySelection(
+        chosen=tuple((rows[image.sop_instance_uid], remark) for image, remark in selection.chosen),
+        left_out=selection.left_out,
+    )
+
+
+def _image_facts_of(row: Instance) -> ImageFacts:
+    return ImageFacts(
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        laterality=row.laterality,
+        view_position=row.view_position,
+        presentation_intent=row.presentation_intent,
+        left_out_reason=row.left_out_reason,
     )

@@ -1,6 +1,7 @@
 """From files on disk to a study request: which images belong to which study."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Final
@@ -8,17 +9,25 @@ from typing import Final
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import CoreError
 from mammoclip_core.images.dicom_file import ImageHeader, is_dicom_file, read_header
+from mammoclip_core.images.image_kind import is_mammogram
 from mammoclip_core.images.picture_file import raster_format
+from mammoclip_core.images.selection import select_images
 from mammoclip_core.images.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
 
 NO_STUDY: Final = "files"
 """Stands for the Study Instance UID of pictures, which have none."""
 
-FOR_PROCESSING_REMARK = "For Processing: unlike the images that models are trained on"
-
 
 class StudyChoiceError(CoreError):
-    """The files hold no image, or images of several studies and nobody said which."""
+    """The files hold no image, or images of several studies where one is wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ImageFile:
+    """A file that holds an image of a study."""
+
+    path: Path
+    header: ImageHeader
 
 
 def request_from(
@@ -26,17 +35,7 @@ def request_from(
     study_instance_uid: str | None = None,
     tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE,
 ) -> StudyRequest:
-    """Gather the images of one study from files and folders.
-
-    In a folder, files that are neither DICOM nor pictures and instances that are no images are
-    passed over; a file that is named must be an image. Pictures (PNG, JPEG, TIFF) are named by
-    their path and make up one study, whose UID is `NO_STUDY`.
-
-    Parameters
-    ----------
-    study_instance_uid : UID or None
-        Which study, where the paths hold several.
-    tomosynthesis : which frames of an image of several are looked at
+    """Gather the images of one study from files and folders, as `requests_from` does.
 
     Raises
     ------
@@ -45,31 +44,103 @@ def request_from(
     StudyChoiceError
         There is no image, or there are several studies.
     """
-    studies: dict[str, list[tuple[Path, ImageHeader]]] = {}
-    for path in _files(paths):
-        header = _header_of(path)
-        if header.is_image and study_instance_uid in {None, header.study_instance_uid}:
-            studies.setdefault(header.study_instance_uid, []).append((path, header))
-    if not studies:
-        raise StudyChoiceError(
-            "there is no image to analyse: name DICOM files, pictures or a folder of them"
+    requests = requests_from(paths, study_instance_uid, tomosynthesis)
+    if len(requests) > 1:
+        counted = ", ".join(
+            f"{request.study_instance_uid} ({len(request.images) + len(request.left_out)} images)"
+            for request in requests
         )
-    if len(studies) > 1:
-        counted = ", ".join(f"{uid} ({len(images)} images)" for uid, images in studies.items())
-        raise StudyChoiceError(f"several studies, choose one by --study: {counted}")
-    ((uid, images),) = studies.items()
+        raise StudyChoiceError(f"several studies, choose one by its UID: {counted}")
+    return requests[0]
+
+
+def requests_from(
+    paths: Iterable[Path],
+    study_instance_uid: str | None = None,
+    tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE,
+) -> tuple[StudyRequest, ...]:
+    """Gather the images of each study in files and folders, studies in the order of their files.
+
+    Of a folder the mammograms are taken, by their SOP Class, and files that are neither DICOM nor
+    pictures are passed over; a file that is named is taken whatever its class and must be an
+    image. Result objects of this software never are. Which images are analysed is decided as by
+    the node: what shows no whole breast is left out with its reason, and so is a For Processing
+    image beside one For Presentation. Pictures (PNG, JPEG, TIFF) are named by their path and make
+    up one study, whose UID is `NO_STUDY`.
+
+    Parameters
+    ----------
+    study_instance_uid : UID or None
+        The only study that is wanted; None for all.
+    tomosynthesis : which frames of an image of several are looked at
+
+    Raises
+    ------
+    PixelError
+        A file is not a readable DICOM file.
+    StudyChoiceError
+        There is no image.
+    """
+    studies: dict[str, dict[str, _ImageFile]] = {}
+    other_classes = 0
+    for path, is_named in _files(paths):
+        header = _header_of(path)
+        if not header.is_image or study_instance_uid not in {None, header.study_instance_uid}:
+            continue
+        if not (is_named or header.study_instance_uid == NO_STUDY or is_mammogram(header)):
+            other_classes += 1
+            continue
+        images = studies.setdefault(header.study_instance_uid, {})
+        # Of two files of one instance the first is taken, as of two arrivals.
+        images.setdefault(header.sop_instance_uid, _ImageFile(path=path, header=header))
+    if not studies:
+        raise StudyChoiceError(_nothing_found(study_instance_uid, other_classes))
+    return tuple(_request(uid, images, tomosynthesis) for uid, images in studies.items())
+
+
+def _request(uid: str, files: dict[str, _ImageFile], how: Tomosynthesis) -> StudyRequest:
+    """Choose as the node does, which does not take a volume unless its settings say how."""
+    headers = [file.header for file in files.values()]
+    refused = [one for one in headers if one.is_tomosynthesis and how is Tomosynthesis.REFUSE]
+    selection = select_images([one for one in headers if one not in refused])
+    images: list[ImageToAnalyse] = []
+    for facts, remark in selection.chosen:
+        file = files[facts.sop_instance_uid]
+        frames = frames_to_look_at(file.header.number_of_frames, how)
+        images.extend(_image_of(file, remark, frame) for frame in frames)
+        if not frames:
+            refused.append(file.header)
+    refusals = (
+        refusal_of(one.sop_instance_uid, one.laterality, one.view_position) for one in refused
+    )
     return StudyRequest(
         study_instance_uid=uid,
-        images=tuple(
-            image for path, header in images for image in _images_of(path, header, tomosynthesis)
-        ),
-        left_out=tuple(
-            refusal_of(header.sop_instance_uid, header.laterality, header.view_position)
-            for _, header in images
-            if not frames_to_look_at(header.number_of_frames, tomosynthesis)
-        ),
-        tomosynthesis=tomosynthesis,
+        images=tuple(images),
+        left_out=(*refusals, *selection.left_out),
+        tomosynthesis=how,
     )
+
+
+def _image_of(file: _ImageFile, remark: str, frame: int) -> ImageToAnalyse:
+    return ImageToAnalyse(
+        sop_instance_uid=file.header.sop_instance_uid,
+        path=file.path,
+        laterality=file.header.laterality,
+        view_position=file.header.view_position,
+        remark=remark,
+        frame=frame,
+    )
+
+
+def _nothing_found(study_instance_uid: str | None, other_classes: int) -> str:
+    if other_classes:
+        return (
+            f"there is no mammogram to analyse, but {other_classes} images of other SOP Classes: "
+            "name such a file itself, not its folder, to have it analysed all the same"
+        )
+    if study_instance_uid is not None:
+        return f"there is no image of study {study_instance_uid} to analyse"
+    return "there is no image to analyse: name DICOM files, pictures or a folder of them"
 
 
 def expanded(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -93,36 +164,21 @@ def _matches(pattern: str) -> list[Path]:
     return sorted(map(Path, glob(pattern, recursive=True)))  # noqa: PTH207  may be absolute
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
+def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
+    """Yield files, each with whether it was named itself."""
     for path in paths:
         if path.is_dir():
             found = sorted(item for item in path.rglob("*") if item.is_file())
-            yield from (item for item in found if is_dicom_file(item) or raster_format(item))
+            yield from (
+                (item, False) for item in found if is_dicom_file(item) or raster_format(item)
+            )
         else:
-            yield path
+            yield path, True
 
 
 def _header_of(path: Path) -> ImageHeader:
     if raster_format(path) is None:
         return read_header(path)
     return ImageHeader(
-        sop_instance_uid=str(path),
-        study_instance_uid=NO_STUDY,
-        laterality="",
-        view_position="",
-        presentation_intent="",
-        is_image=True,
+        sop_instance_uid=str(path), sop_class_uid="", study_instance_uid=NO_STUDY, is_image=True
     )
-
-
-def _images_of(path: Path, header: ImageHeader, how: Tomosynthesis) -> Iterator[ImageToAnalyse]:
-    for_processing = header.presentation_intent == "FOR PROCESSING"
-    for frame in frames_to_look_at(header.number_of_frames, how):
-        yield ImageToAnalyse(
-            sop_instance_uid=header.sop_instance_uid,
-            path=path,
-            laterality=header.laterality,
-            view_position=header.view_position,
-            remark=FOR_PROCESSING_REMARK if for_processing else "",
-            frame=frame,
-        )

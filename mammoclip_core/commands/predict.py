@@ -59,7 +59,8 @@ def image(
         typer.Option(envvar="MAMMOCLIP_ACCEPT", help="Words that accept the bundle's terms."),
     ] = None,
     study: Annotated[
-        str | None, typer.Option(help="Study Instance UID, where the files hold several studies.")
+        str | None,
+        typer.Option(help="Study Instance UID: only this study is analysed; all if not given."),
     ] = None,
     prompts: Annotated[
         Path | None,
@@ -80,28 +81,35 @@ def image(
     ] = "refuse",
     as_json: JsonOption = False,
     json_out: Annotated[
-        Path | None, typer.Option(help="Write the findings document to this file.")
+        Path | None, typer.Option(help="Write the findings document to this file, as --json.")
     ] = None,
     heatmaps: Annotated[
-        Path | None, typer.Option(help="Write a heatmap-N.npz for each picture to this folder.")
+        Path | None,
+        typer.Option(
+            help="Write a heatmap-N.npz for each picture to this folder; into study-N of several."
+        ),
     ] = None,
     overlay: Annotated[
-        Path | None, typer.Option(help="Write a picture of each answer to this folder, as PNG.")
+        Path | None,
+        typer.Option(
+            help="Write a PNG of each answer to this folder; into study-N of several studies."
+        ),
     ] = None,
 ) -> None:
-    """Analyse the images of one study and show the findings of each.
+    """Analyse the images of each study and show the findings, one table for a study.
+
+    The same images are chosen as by the node: spot views, quality control images and the like are
+    left out with their reason. Of a folder only mammograms are taken; name a file itself to have
+    an image of another SOP Class analysed. JSON is one document, and a list of them where there
+    are several studies.
 
     Example: mammoclip-predict image study/ --json-out findings.json --heatmaps heatmaps/
 
-    Exit status: 0 if at least one image has an answer, 1 if none has or something is wrong,
-    2 for wrong usage.
+    Exit status: 0 if at least one image of each study has an answer, 1 if a study has none or
+    something is wrong, 2 for wrong usage.
     """
     with one_line_errors():
-        from mammoclip_core.analysis.heatmap_files import write_heatmaps
-        from mammoclip_core.commands.progress_bar import counted
-        from mammoclip_core.commands.tables import findings_table, show
         from mammoclip_core.engines.choice import load_engine, require_torch
-        from mammoclip_core.findings import to_json
         from mammoclip_core.images.tomosynthesis import Tomosynthesis
 
         folder, manifest = opened(bundle)
@@ -118,27 +126,19 @@ def image(
         if mode is not None:
             loaded.prepare_as(mode)
         # What reads images is loaded and used while OpenVINO still compiles the model.
-        from mammoclip_core.analysis.study_files import expanded, request_from
+        from mammoclip_core.analysis.study_files import expanded, requests_from
+        from mammoclip_core.commands.answers import Answers
 
-        request = request_from(expanded(paths), study, Tomosynthesis(tomosynthesis))
-        with counted(len(request.images), "images") as on_image:
-            analysis = loaded.analyze(request, on_image)
-        document = to_json(analysis.findings)
-        if json_out is not None:
-            json_out.write_text(document + "\n", encoding="utf-8")
-        if heatmaps is not None:
-            write_heatmaps(analysis.heatmaps, heatmaps)
-        if overlay is not None:
-            from mammoclip_core.commands.overlays import write_overlays
-
-            paths_of = {item.sop_instance_uid: item.path for item in request.images}
-            write_overlays(paths_of, analysis, manifest.warning, overlay)
+        requests = requests_from(expanded(paths), study, Tomosynthesis(tomosynthesis))
+        answers = Answers(
+            requests, manifest.warning, heatmaps=heatmaps, overlay=overlay, as_json=as_json
+        )
+        answers.give(loaded)
         if as_json:
-            typer.echo(document)
-        else:
-            show(findings_table(analysis.findings, manifest.warning))
-    if not analysis.findings.analysed:
-        typer.echo("no image could be analysed: the findings give each one's reason", err=True)
+            typer.echo(answers.document())
+        if json_out is not None:
+            json_out.write_text(answers.document() + "\n", encoding="utf-8")
+    if answers.failures:
         raise typer.Exit(1)
 
 

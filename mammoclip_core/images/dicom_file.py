@@ -29,8 +29,9 @@ from mammoclip_core.images.frame_decoding import (
     decode_frame,
     stored_bits,
 )
+from mammoclip_core.images.image_kind import ImageFacts, image_facts_of
+from mammoclip_core.images.own_result import is_own_result
 from mammoclip_core.images.stored_image import MAX_PIXELS, MIN_EDGE, MONOCHROME, StoredImage
-from mammoclip_core.images.views import laterality_of, view_position_of
 
 MAX_INFLATED_BYTES: Final = 4 * MAX_PIXELS
 """What a deflated data set may grow to: two bytes a pixel, and as much again for the rest."""
@@ -59,23 +60,16 @@ _READING_ERRORS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageHeader:
+class ImageHeader(ImageFacts):
     """What a file says of itself before its pixels are looked at.
 
     Attributes
     ----------
-    laterality : ``L``, ``R``, ``B`` or empty
-    view_position : as (0018,5101); empty if unknown
-    presentation_intent : ``FOR PRESENTATION``, ``FOR PROCESSING`` or empty
     is_image : bool
-        Whether it has rows and columns.
+        Whether it has rows and columns, and is no result of this software.
     """
 
-    sop_instance_uid: str
     study_instance_uid: str
-    laterality: str
-    view_position: str
-    presentation_intent: str
     is_image: bool
     number_of_frames: int = 1
 
@@ -106,24 +100,42 @@ def read_header(path: Path) -> ImageHeader:
     Raises
     ------
     PixelError
-        The file is not a readable DICOM file, or has no SOP Instance UID or Study Instance UID.
+        The file is not a readable DICOM file, or an image without SOP Instance UID or Study
+        Instance UID.
     """
     try:
         _check_inflated_size(path)
         dataset = pydicom.dcmread(path, stop_before_pixels=True)
-        return ImageHeader(
-            sop_instance_uid=str(dataset.SOPInstanceUID),
-            study_instance_uid=str(dataset.StudyInstanceUID),
-            laterality=laterality_of(dataset),
-            view_position=view_position_of(dataset),
-            presentation_intent=str(dataset.get("PresentationIntentType") or "").strip().upper(),
-            is_image="Rows" in dataset and "Columns" in dataset,
-            number_of_frames=max(int(dataset.get("NumberOfFrames") or 1), 1),
-        )
+        return image_header_of(dataset)
     except _READING_ERRORS as error:
         raise PixelError(
             f"{path.name} is not a readable DICOM file: {type(error).__name__}"
         ) from error
+
+
+def image_header_of(dataset: pydicom.Dataset) -> ImageHeader:
+    """Gather what is needed to choose and name an image from a header that is read already.
+
+    What is no image needs no UIDs, as a DICOMDIR has none.
+
+    Raises
+    ------
+    AttributeError
+        It is an image and has no SOP Instance UID or Study Instance UID.
+    """
+    facts = image_facts_of(dataset)
+    has_size = "Rows" in dataset and "Columns" in dataset
+    return ImageHeader(
+        sop_instance_uid=str(dataset.SOPInstanceUID) if has_size else facts.sop_instance_uid,
+        sop_class_uid=facts.sop_class_uid,
+        laterality=facts.laterality,
+        view_position=facts.view_position,
+        presentation_intent=facts.presentation_intent,
+        left_out_reason=facts.left_out_reason,
+        study_instance_uid=str(dataset.StudyInstanceUID if has_size else ""),
+        is_image=has_size and not is_own_result(dataset),
+        number_of_frames=max(int(dataset.get("NumberOfFrames") or 1), 1),
+    )
 
 
 def read_pixels(path: Path, frame: int = 1) -> StoredImage:

@@ -3,15 +3,29 @@
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
+from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.selection import MISSING_REASONS
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject, Study
 from dicom_node.studies.ledger.transitions import apply, begin
+
+_KEPT_OF_AN_OBJECT: Final = (
+    "sop_instance_uid",
+    "sop_class_uid",
+    "series_instance_uid",
+    "transfer_syntax_uid",
+    "laterality",
+    "view_position",
+    "presentation_intent",
+    "left_out_reason",
+)
+"""Facts of an object that have a column of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,28 +45,6 @@ class Arrival:
     calling_ae_title: str = ""
     size_bytes: int = 0
     content_sha256: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceFacts:
-    """What the ledger keeps of an object's header: no name, no identifier, no date.
-
-    Attributes
-    ----------
-    patient_digest : ``Keyword=digest`` words, one for each identifying attribute with a value
-    left_out_reason : why there is nothing to analyse in it; empty if there is
-    """
-
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    patient_digest: str
-    laterality: str = ""
-    view_position: str = ""
-    presentation_intent: str = ""
-    left_out_reason: str = ""
 
 
 class Verdict(StrEnum):
@@ -93,11 +85,11 @@ def enter(
             "this SOP Instance UID was received before, with other content",
         )
     study = _study_of(session, arrival, facts, at)
-    if _contradict(study.patient_digest, facts.patient_digest):
+    if facts.patient.contradicts(study.patient_digest):
         raise SetAsideError(
             "two-patients", "the study of this Study Instance UID belongs to another patient"
         )
-    study.patient_digest = _joined(study.patient_digest, facts.patient_digest)
+    study.patient_digest = facts.patient.joined_to(study.patient_digest)
     begin(session, _row(arrival, facts, study, InstanceState.RECEIVED, place), at=at)
     return Verdict.NEW
 
@@ -221,9 +213,7 @@ def _row(
     state: InstanceState,
     place: str,
 ) -> Instance:
-    columns = {} if facts is None else asdict(facts)
-    columns.pop("study_instance_uid", None)
-    columns.pop("patient_digest", None)
+    columns = {} if facts is None else {name: getattr(facts, name) for name in _KEPT_OF_AN_OBJECT}
     return Instance(
         **asdict(arrival),
         **columns,
@@ -232,19 +222,3 @@ def _row(
         version=0,
         place=place,
     )
-
-
-def _contradict(one: str, other: str) -> bool:
-    """Tell whether two digests are of two patients: an absent value contradicts nothing."""
-    mine, theirs = _words(one), _words(other)
-    return any(mine[keyword] != theirs[keyword] for keyword in mine.keys() & theirs.keys())
-
-
-def _joined(one: str, other: str) -> str:
-    words = {**_words(other), **_words(one)}
-    return " ".join(f"{keyword}={digest}" for keyword, digest in sorted(words.items()))
-
-
-def _words(digest: str) -> dict[str, str]:
-    parts = (word.partition("=") for word in digest.split())
-    return {keyword: value for keyword, _, value in parts}

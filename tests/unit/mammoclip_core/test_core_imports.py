@@ -33,7 +33,19 @@ def test_import_loads_no_model_library(module: str) -> None:
     assert not {"torch", "timm", "transformers"} & modules_after_import_of(module)
 
 
-@pytest.mark.parametrize("name", ["findings", "heatmaps", "manifest", "views", "lexicon"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "analysis.heatmap_files",
+        "findings",
+        "images.image_kind",
+        "images.own_result",
+        "images.selection",
+        "images.views",
+        "lexicon",
+        "manifest",
+    ],
+)
 def test_what_the_node_imports_needs_no_pydicom(name: str) -> None:
     assert "pydicom" not in modules_after_import_of(f"mammoclip_core.{name}")
 

@@ -1,16 +1,57 @@
-import pytest
-from node_factory import PATIENT_WORDS, mammogram
+import hashlib
+from datetime import date, timedelta
 
-from dicom_node.facts.identity import KEYWORDS, patient_digest
+import pytest
+from node_factory import PATIENT_WORDS, STUDY_UID, mammogram
+
+from dicom_node.facts.identity import KEYWORDS, PatientDigest
+
+KEY, OTHER_KEY = b"k" * 32, b"o" * 32
+
+
+def stored(key: bytes = KEY, **attributes: object) -> str:
+    """Return what a ledger holds after one image."""
+    return PatientDigest.of(mammogram(**attributes), key).joined_to("")
+
+
+def stored_without_key(**attributes: object) -> str:
+    """Return what a ledger of an earlier release holds after one image."""
+    unkeyed = PatientDigest.of(mammogram(**attributes), KEY).unkeyed
+    return " ".join(f"{keyword}={digest}" for keyword, digest in unkeyed.items())
 
 
 def words(**attributes: object) -> dict[str, str]:
-    digest = patient_digest(mammogram(**attributes))
-    return dict(word.split("=") for word in digest.split())
+    return dict(word.split("=") for word in stored(**attributes).split())
+
+
+def test_birth_date_is_not_found_by_a_search_of_all_dates() -> None:
+    digest = words()["PatientBirthDate"].rpartition(":")[2]
+
+    days = (date(1940, 1, 1) + timedelta(days=day) for day in range(40 * 366))
+    guesses = (f"{STUDY_UID}\nPatientBirthDate\n{day:%Y%m%d}".encode() for day in days)
+
+    assert digest not in {hashlib.sha256(guess).hexdigest()[: len(digest)] for guess in guesses}
+
+
+def test_digests_of_an_earlier_ledger_are_compared_by_their_own_rule() -> None:
+    same, other = (PatientDigest.of(mammogram(PatientID=pid), KEY) for pid in ("A", "B"))
+
+    assert not same.contradicts(stored_without_key(PatientID="A"))
+    assert other.contradicts(stored_without_key(PatientID="A"))
+
+
+def test_next_image_replaces_the_digests_of_an_earlier_ledger() -> None:
+    joined = PatientDigest.of(mammogram(), KEY).joined_to(stored_without_key())
+
+    assert joined == stored()
+
+
+def test_digests_of_two_keys_contradict_nothing() -> None:
+    assert not PatientDigest.of(mammogram(), KEY).contradicts(stored(OTHER_KEY, PatientID="X"))
 
 
 def test_digest_names_nobody() -> None:
-    digest = patient_digest(mammogram())
+    digest = stored()
 
     assert not [word for word in PATIENT_WORDS if word in digest]
 
@@ -46,6 +87,6 @@ def test_digest_tells_values_apart(keyword: str) -> None:
 
 
 def test_digest_fits_the_ledgers_column() -> None:
-    digest = patient_digest(mammogram(IssuerOfPatientID="HOSPITAL", PatientID="9" * 64))
+    digest = stored(IssuerOfPatientID="HOSPITAL", PatientID="9" * 64)
 
     assert len(digest) <= 255

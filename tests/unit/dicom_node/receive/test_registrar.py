@@ -1,5 +1,6 @@
 """What the registrar makes of whole mammograms: new, repeated, late, another patient's."""
 
+import pytest
 from node_factory import (
     COMPREHENSIVE_SR,
     NOW,
@@ -14,6 +15,7 @@ from node_factory import (
 )
 from sqlalchemy import update
 
+from dicom_node.facts.identity import PatientDigest
 from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
@@ -279,3 +281,22 @@ def test_instance_row_keeps_one_kept_copy_of_each_uid(reception: Reception) -> N
     kept = [row for row in reception.rows(Instance) if row.state is InstanceState.REGISTERED]
 
     assert len(kept) == 1
+
+
+@pytest.mark.parametrize(
+    ("patient_id", "state"),
+    [("P-1", InstanceState.REGISTERED), ("P-2", InstanceState.SET_ASIDE)],
+)
+def test_study_of_an_earlier_release_goes_on(
+    reception: Reception, patient_id: str, state: InstanceState
+) -> None:
+    first = mammogram("CC", PatientID="P-1")
+    reception.receive(first)
+    digests = PatientDigest.of(first, b"").unkeyed
+    stored = " ".join(f"{keyword}={digest}" for keyword, digest in digests.items())
+    with reception.database.writing() as session:
+        session.execute(update(Study).values(patient_digest=stored))
+
+    row = reception.receive(mammogram("MLO", PatientID=patient_id))
+
+    assert row.state is state

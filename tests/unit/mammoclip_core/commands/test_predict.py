@@ -89,14 +89,59 @@ def test_folder_is_searched_for_images_of_one_study(
     assert len(from_json(result.stdout).images) == 2
 
 
-def test_several_studies_are_named(run: Run, write_instance: WriteInstance, tmp_path: Path) -> None:
+def test_several_studies_are_answered_one_table_each(
+    run: Run, write_instance: WriteInstance, tmp_path: Path
+) -> None:
     for study in ("1.2.1", "1.2.2"):
         write_instance(breast(), StudyInstanceUID=study)
 
     result = run("image", tmp_path)
 
+    assert result.exit_code == 0
+    assert "Study 1: 1.2.1\n" in result.stdout
+    assert "Study 2: 1.2.2\n" in result.stdout
+
+
+def test_several_studies_are_a_list_of_documents(
+    run: Run, write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    for study in ("1.2.1", "1.2.2"):
+        write_instance(breast(), StudyInstanceUID=study)
+
+    file = tmp_path / "f.json"
+    result = run("image", tmp_path, "--json", "--json-out", file, "--heatmaps", tmp_path / "maps")
+
+    documents = [from_json(json.dumps(one)) for one in json.loads(result.stdout)]
+    assert [one.study_instance_uid for one in documents] == ["1.2.1", "1.2.2"]
+    assert json.loads(file.read_text()) == json.loads(result.stdout)
+    assert sorted(item.name for item in (tmp_path / "maps").iterdir()) == ["study-1", "study-2"]
+
+
+def test_study_without_an_answer_does_not_stop_the_next(
+    run: Run, write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    write_instance(breast() * 0, StudyInstanceUID="1.2.1")
+    write_instance(breast(), StudyInstanceUID="1.2.2")
+
+    result = run("image", tmp_path, "--json")
+
     assert result.exit_code == 1
-    assert "1.2.1 (1 images), 1.2.2 (1 images)" in result.stderr
+    assert "study 1.2.1: no image could be analysed" in result.stderr
+    assert [len(one["images"][0]["findings"]) > 0 for one in json.loads(result.stdout)] == [
+        False,
+        True,
+    ]
+
+
+def test_image_of_another_class_is_analysed_where_it_is_named(
+    run: Run, write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    path = write_instance(breast(), SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+
+    in_folder, named = run("image", tmp_path, "--json"), run("image", path, "--json")
+
+    assert "1 images of other SOP Classes: name such a file itself" in in_folder.stderr
+    assert len(from_json(named.stdout).analysed) == 1
 
 
 def test_study_can_be_chosen(run: Run, write_instance: WriteInstance, tmp_path: Path) -> None:

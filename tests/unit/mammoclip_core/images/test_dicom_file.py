@@ -362,6 +362,13 @@ def test_header_names_instance_and_view(write_instance: WriteInstance) -> None:
     assert header.is_image
 
 
+def test_object_without_rows_needs_no_study(write_instance: WriteInstance) -> None:
+    """A DICOMDIR beside the images has none."""
+    path = write_instance(IMAGE, Rows=None, StudyInstanceUID=None)
+
+    assert not read_header(path).is_image
+
+
 def test_file_is_known_by_its_preamble(write_instance: WriteInstance, tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("DICM")

@@ -1,0 +1,130 @@
+"""What kind of image an object is, and why some show nothing to analyse; needs no pydicom."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mammoclip_core.images.views import (
+    HasAttributes,
+    items_of,
+    laterality_of,
+    value_of,
+    view_modifiers_of,
+    view_position_of,
+)
+
+DIGITAL_MAMMOGRAPHY_FOR_PRESENTATION: Final = "1.2.840.10008.5.1.4.1.1.1.2"
+DIGITAL_MAMMOGRAPHY_FOR_PROCESSING: Final = "1.2.840.10008.5.1.4.1.1.1.2.1"
+MAMMOGRAM_CLASSES: Final = frozenset(
+    {DIGITAL_MAMMOGRAPHY_FOR_PRESENTATION, DIGITAL_MAMMOGRAPHY_FOR_PROCESSING}
+)
+TOMOSYNTHESIS_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.13.1.3"})
+
+FOR_PRESENTATION: Final = "FOR PRESENTATION"
+FOR_PROCESSING: Final = "FOR PROCESSING"
+
+_MAGNIFIED: Final = 1.4
+_SPECIMEN_VIEW: Final = "127457009"
+_LEFT_OUT_MODIFIERS: Final = {
+    "spot compression": "spot compression view",
+    "magnification": "magnification view",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What decides whether an image is analysed.
+
+    Attributes
+    ----------
+    laterality : ``L``, ``R``, ``B`` or empty
+    view_position : as (0018,5101); empty if unknown
+    presentation_intent : ``FOR PRESENTATION``, ``FOR PROCESSING`` or empty
+    left_out_reason : why there is nothing to analyse in it; empty if there is
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    laterality: str = ""
+    view_position: str = ""
+    presentation_intent: str = ""
+    left_out_reason: str = ""
+
+    @property
+    def is_for_processing(self) -> bool:
+        """Tell whether it holds raw detector values."""
+        return self.presentation_intent == FOR_PROCESSING
+
+    @property
+    def is_tomosynthesis(self) -> bool:
+        """Tell whether it is a volume rather than a flat image."""
+        return self.sop_class_uid in TOMOSYNTHESIS_CLASSES
+
+
+def image_facts_of(dataset: HasAttributes) -> ImageFacts:
+    """Read what decides whether an image is analysed."""
+    sop_class_uid = _text(dataset, "SOPClassUID")
+    return ImageFacts(
+        sop_instance_uid=_text(dataset, "SOPInstanceUID"),
+        sop_class_uid=sop_class_uid,
+        laterality=laterality_of(dataset),
+        view_position=view_position_of(dataset),
+        presentation_intent=_presentation_intent_of(dataset, sop_class_uid),
+        left_out_reason=left_out_reason_of(dataset),
+    )
+
+
+def is_mammogram(image: ImageFacts) -> bool:
+    """Tell by its SOP Class whether an object is a mammogram, flat or a volume."""
+    return image.sop_class_uid in MAMMOGRAM_CLASSES | TOMOSYNTHESIS_CLASSES
+
+
+def left_out_reason_of(dataset: HasAttributes) -> str:
+    """Say why an image shows no whole breast; empty where it does.
+
+    References
+    ----------
+    PS3.3 C.8.11.7.1 (Mammography Image); PS3.16 CID 4014 and CID 4015.
+    """
+    if _text(dataset, "QualityControlImage").upper() in {"YES", "BOTH"}:
+        return "quality control image"
+    if "LOCALIZER" in _words(dataset, "ImageType"):
+        return "localiser"
+    codes = {_text(item, "CodeValue") for item in items_of(dataset, "ViewCodeSequence")}
+    if (
+        _SPECIMEN_VIEW in codes
+        or view_position_of(dataset) == "SPECIMEN"
+        or items_of(dataset, "SpecimenDescriptionSequence")
+    ):
+        return "specimen image"
+    for modifier in view_modifiers_of(dataset):
+        if modifier in _LEFT_OUT_MODIFIERS:
+            return _LEFT_OUT_MODIFIERS[modifier]
+    if _number(value_of(dataset, "EstimatedRadiographicMagnificationFactor")) >= _MAGNIFIED:
+        return "magnification view"
+    return ""
+
+
+def _presentation_intent_of(dataset: HasAttributes, sop_class_uid: str) -> str:
+    """Return the intent in the standard's words; empty where neither class nor header says it."""
+    if sop_class_uid == DIGITAL_MAMMOGRAPHY_FOR_PROCESSING:
+        return FOR_PROCESSING
+    intent = _text(dataset, "PresentationIntentType").upper()
+    return intent if intent in {FOR_PRESENTATION, FOR_PROCESSING} else ""
+
+
+def _text(dataset: HasAttributes, keyword: str) -> str:
+    return str(value_of(dataset, keyword) or "").strip()
+
+
+def _words(dataset: HasAttributes, keyword: str) -> list[str]:
+    value = value_of(dataset, keyword)
+    if value is None:
+        return []
+    return [str(word).upper() for word in ([value] if isinstance(value, str) else value)]
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0
