@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import requests
 from pydicom.uid import UID, JPEGBaseline8Bit, RLELossless
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import (
+    Verification,  # type: ignore[attr-defined]  # entered in the module at import
+)
 
 from dicom_node.destination_profiles import profile_named
 from dicom_node.errors import DestinationDownError, NodeError

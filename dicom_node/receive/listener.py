@@ -8,8 +8,13 @@ import structlog
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
+from pynetdicom.association import ServiceUser
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode_file_meta
-from pynetdicom.sop_class import Verification
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.sop_class import (
+    Verification,  # type: ignore[attr-defined]  # entered in the module at import
+)
 
 from dicom_node.errors import (
     AddressError,
@@ -124,7 +129,7 @@ class Listener:
         return entity
 
     def _handle_requested(self, event: evt.Event) -> None:
-        called = event.assoc.requestor.primitive.called_ae_title
+        called = _request_of(event.assoc.requestor).called_ae_title
         if called in self._settings.called_ae_titles:
             # The library knows one title only: answer by the one that was called.
             event.assoc.acceptor.ae_title = called
@@ -136,8 +141,8 @@ class Listener:
         log.warning(
             "association_rejected",
             address=requestor.address,
-            calling_ae_title=requestor.primitive.calling_ae_title,
-            called_ae_title=requestor.primitive.called_ae_title,
+            calling_ae_title=_request_of(requestor).calling_ae_title,
+            called_ae_title=_request_of(requestor).called_ae_title,
         )
 
     def _handle_c_echo(self, event: evt.Event) -> int:
@@ -179,7 +184,11 @@ class Listener:
             raise NotAuthorisedError("not in receive.secondary_capture_senders")
 
     def _keep(self, event: evt.Event, calling_ae_title: str) -> None:
-        content = event.request.DataSet.getbuffer()
+        request = event.request
+        # A C-STORE request carries a data set; the library would not call this without one.
+        assert isinstance(request, C_STORE)
+        assert request.DataSet is not None
+        content = request.DataSet.getbuffer()
         if content.nbytes > self._settings.maximum_object_bytes:
             raise OutOfResourcesError("larger than receive.maximum_object_bytes")
         token = self._tokens[event.assoc]
@@ -190,6 +199,13 @@ class Listener:
 def _file_meta(event: evt.Event, calling_ae_title: str) -> FileMetaDataset:
     meta: FileMetaDataset = event.file_meta
     meta.SendingApplicationEntityTitle = calling_ae_title
-    meta.ReceivingApplicationEntityTitle = event.assoc.requestor.primitive.called_ae_title
+    meta.ReceivingApplicationEntityTitle = _request_of(event.assoc.requestor).called_ae_title
     meta.MediaStorageSOPClassUID = UID(str(meta.MediaStorageSOPClassUID))
     return meta
+
+
+def _request_of(requestor: ServiceUser) -> A_ASSOCIATE:
+    """Return the association request of a peer, which is there once a handler is called."""
+    request = requestor.primitive
+    assert request is not None
+    return request
