@@ -1,9 +1,7 @@
 """The tensors of a bundle in numpy: which ones its manifest promises, checked and read."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from mammoclip_core.background import begun
 from mammoclip_core.bundles.tensor_names import tensor_differences
@@ -19,11 +16,9 @@ from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import (
     PROMPTS_NAME,
-    TOKENIZER_FOLDER,
     WEIGHTS_NAME,
     Manifest,
     file_sha256,
-    write_manifest,
 )
 from mammoclip_core.networks.anchors import ANCHORS_A_CELL
 from mammoclip_core.networks.efficientnet import DYNAMIC_PADDING, EfficientNet, Shapes
@@ -46,12 +41,12 @@ Tensors = dict[str, NDArray[Any]]
 
 
 def head_prefix(name: str) -> str:
-    """Return the begin of the names of a head's tensors."""
+    """Return the begin of the names of a head's tensors in a bundle."""
     return f"heads.{name}."
 
 
 def detector_prefix(name: str) -> str:
-    """Return the begin of the names of a detector's tensors."""
+    """Return the begin of the names of a detector's tensors in a bundle."""
     return f"detectors.{name}."
 
 
@@ -100,7 +95,7 @@ def image_side_shapes(manifest: Manifest) -> Shapes:
 
 
 def detector_shapes(architecture: str, classes: int) -> Shapes:
-    """Return the shapes of a detector's tensors."""
+    """Return the shapes of a detector's tensors in a bundle."""
     network = EfficientNet(architecture, DYNAMIC_PADDING)
     third, fourth = (block.project.outputs for block in network.tapped)
     width = _PYRAMID_CHANNELS
@@ -179,36 +174,6 @@ def read_prompts(bundle: Path, manifest: Manifest) -> Tensors:
         path,
     )
     return prompts
-
-
-def write_arrays(
-    tensors: Mapping[str, NDArray[Any]],
-    manifest: Manifest,
-    prompts: Mapping[str, NDArray[Any]],
-    tokenizer_folder: Path | None,
-    folder: Path,
-) -> Manifest:
-    """Write a bundle into an existing empty folder, the manifest last.
-
-    Parameters
-    ----------
-    manifest : Manifest
-        Its `weights_sha256` is replaced.
-    prompts : (P, D) embeddings of L2 norm 1 by finding
-
-    Returns
-    -------
-    Manifest
-        As written, with the digest of the weights.
-    """
-    if tokenizer_folder is not None:
-        shutil.copytree(tokenizer_folder, folder / TOKENIZER_FOLDER)
-    save_file(dict(prompts), folder / PROMPTS_NAME)
-    digest = file_sha256(folder / PROMPTS_NAME)
-    save_file(dict(tensors), folder / WEIGHTS_NAME, metadata={PROMPTS_SHA256: digest})
-    written = replace(manifest, weights_sha256=file_sha256(folder / WEIGHTS_NAME))
-    write_manifest(written, folder)
-    return written
 
 
 def check_weights(weights: Path, manifest: Manifest) -> None:

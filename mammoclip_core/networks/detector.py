@@ -71,11 +71,6 @@ class DetectorHead(nn.Module):
         return output.permute(0, 2, 3, 1).reshape(len(output), -1, self.values)
 
 
-def detector_prefix(name: str) -> str:
-    """Return the begin of the names of a detector's tensors in a bundle."""
-    return f"detectors.{name}."
-
-
 class Detector(nn.Module):
     """Boxes on (B, 3, H, W) images whose sides are multiples of 32.
 

@@ -150,6 +150,7 @@ class EfficientNet:
             )
         if padding not in {PUBLISHED_PADDING, DYNAMIC_PADDING}:
             raise BundleError(f"padding {padding!r} is neither published nor dynamic")
+        self.architecture = architecture
         width, depth = _SCALES[architecture]
         self.is_fixed = padding == PUBLISHED_PADDING
         self.stem = Convolution(

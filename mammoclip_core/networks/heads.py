@@ -40,11 +40,6 @@ class FineTunedClassifier(nn.Module):
         return self.with_map(images)[0]
 
 
-def head_prefix(name: str) -> str:
-    """Return the begin of the names of a head's tensors in a bundle."""
-    return f"heads.{name}."
-
-
 def finding_of_head(name: str, outputs: int) -> FindingEntry:
     """Return the manifest's entry of the finding that a head answers.
 

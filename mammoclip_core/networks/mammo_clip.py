@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
-from mammoclip_core.networks.projection import LINEAR, build_projection
+from mammoclip_core.networks.numpy_projection import LINEAR
+from mammoclip_core.networks.projection import build_projection
 
 if TYPE_CHECKING:
     from mammoclip_core.networks.text_encoder import TextEncoder
