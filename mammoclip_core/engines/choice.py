@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from mammoclip_core.analysis.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
-from mammoclip_core.background import begun
+from mammoclip_core.background import start_thread
 from mammoclip_core.engines.computing_options import ComputingOptions, EngineName
 from mammoclip_core.engines.devices import chosen_device, is_installed
 from mammoclip_core.engines.loading import NetworkLibrary, load_bundle
@@ -96,7 +96,7 @@ def load_engine(
         The library that would compute is not installed.
     """
     library = network_library(engine, device, options)
-    loading = begun(partial(load_bundle, bundle, library), name="load")
+    loading = start_thread(partial(load_bundle, bundle, library), name="load")
     # What reads images takes as long to import as the weights to read.
     import mammoclip_core.analysis.study_files  # noqa: F401
 

@@ -10,7 +10,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from mammoclip_core.background import begun
+from mammoclip_core.background import start_thread
 from mammoclip_core.bundles.tensors import Tensors, detector_prefix
 from mammoclip_core.engines.openvino_graph import detector_graph, encoder_graph
 from mammoclip_core.errors import ComputingError
@@ -64,7 +64,7 @@ class OpenVinoNetwork:
     ) -> None:
         _require_precision(options.precision)
         self._size = (1, 3, *size)
-        self._compiling = begun(lambda: compiled(build(), options), name="compile")
+        self._compiling = start_thread(lambda: compiled(build(), options), name="compile")
 
     @property
     def compiled(self) -> ov.CompiledModel:

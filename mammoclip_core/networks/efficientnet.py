@@ -218,6 +218,11 @@ class EfficientNet:
         yield from (block.depthwise for block in self.blocks if block.depthwise.stride == 2)
 
 
+def prefixed(prefix: str, shapes: Shapes) -> Shapes:
+    """Return shapes under names that begin with a prefix."""
+    return {prefix + name: shape for name, shape in shapes.items()}
+
+
 def _fixed_padding(
     strided: Iterator[Convolution], nominal_size: int
 ) -> dict[str, tuple[int, int, int]]:

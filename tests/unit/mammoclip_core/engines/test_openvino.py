@@ -26,7 +26,7 @@ from published_detector import write_detector
 from safetensors.torch import save_file
 
 from mammoclip_core.analysis.study_files import request_from
-from mammoclip_core.bundles.tensors import detector_shapes, image_side_shapes
+from mammoclip_core.bundles.tensors import image_side_shapes
 from mammoclip_core.engines import choice
 from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.engines.openvino_library import OpenVinoEncoder, OpenVinoOptions
@@ -34,6 +34,7 @@ from mammoclip_core.errors import BundleError, ComputingError, MissingLibraryErr
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.manifest import read_manifest, write_manifest
 from mammoclip_core.networks.detector import Detector
+from mammoclip_core.networks.detector_layout import detector_shapes
 from mammoclip_core.networks.efficientnet import NOMINAL_SIZES, EfficientNet
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
