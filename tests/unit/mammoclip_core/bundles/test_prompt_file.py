@@ -71,7 +71,7 @@ def test_short_form_of_more_texts_is_a_class_set(tmp_path: Path) -> None:
     [
         ("{", "neither JSON nor TOML"),
         ([], "no prompt file"),
-        ({"findings": {}}, "asks nothing"),
+        ({"findings": {}}, "names no finding"),
         ({"findings": {"mass": {"negative": "no mass"}}}, "positive"),
         ({"findings": {"mass": {"negative": "a", "positive": "b", "odd": 1}}}, "mass: unknown odd"),
         ({"findings": {"a": ["b", "c"]}, "scoring": "other"}, "scoring 'other'"),
