@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from mammoclip_core.engines.choice import load_engine
-from mammoclip_core.engines.engine_name import EngineName
+from mammoclip_core.engines.computing_options import EngineName
 
 
 def main() -> None:

@@ -62,8 +62,7 @@ def loaded(way: str, bundle: Path, device: str, threads: int) -> Embed:
     if way.startswith("official"):
         return official(bundle, device, threads, is_half=way.endswith("float16"))
     from mammoclip_core.engines.choice import load_model
-    from mammoclip_core.engines.engine_name import EngineName
-    from mammoclip_core.engines.options import ComputingOptions, Precision
+    from mammoclip_core.engines.computing_options import ComputingOptions, EngineName, Precision
 
     words = way.split()
     options = ComputingOptions(

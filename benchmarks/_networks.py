@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mammoclip_core.engines.torch_bundle import save_bundle
+from mammoclip_core.bundles.writing import write_bundle
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import UNRESTRICTED_USE, EncoderEntry, Manifest, Preprocessing
@@ -70,7 +70,7 @@ def make_bundle(
         findings=DEFAULT_FINDINGS,
     )
     folder.mkdir()
-    save_bundle(model.eval(), manifest, prompts, None, folder)
+    write_bundle(model.eval().state_dict(), manifest, prompts, None, folder)
     return {name: value.numpy() for name, value in prompts.items()}
 
 

@@ -241,7 +241,7 @@ def openvino_has(way: str) -> bool:
     """Tell whether OpenVINO is installed and this processor computes in a way's numbers."""
     if find_spec("openvino") is None:
         return False
-    from mammoclip_core.engines.openvino_model import computes_in
+    from mammoclip_core.engines.openvino_library import computes_in
 
     return computes_in("bfloat16" if way.endswith("bfloat16") else "float32")
 

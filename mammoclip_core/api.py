@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "StudyRequest", "embed_images", "embed_texts", "load_engine", "request_from"]
 
 
-def load_engine(bundle: str | Path, *, device: str = "cpu") -> Engine:
-    """Load a bundle for analysing studies; raises BundleError."""
-    from mammoclip_core.engines.torch_bundle import load_engine as load
+def load_engine(bundle: str | Path, *, device: str = "cpu", engine: str = "auto") -> Engine:
+    """Load a bundle for analysing studies; raises BundleError.
 
-    return load(Path(bundle), device=device)
+    Parameters
+    ----------
+    device : ``cpu``, ``cuda``, ``cuda:N``, or ``auto``: a GPU where there is one
+    engine : ``torch``, ``openvino``, or ``auto``
+        ``auto``: torch on a GPU; on a CPU OpenVINO where it is installed, else torch.
+    """
+    from mammoclip_core.engines.choice import load_engine as load
+    from mammoclip_core.engines.computing_options import EngineName
+
+    return load(Path(bundle), device=device, engine=EngineName(engine))
 
 
 def request_from(paths: Iterable[str | Path], study: str | None = None) -> StudyRequest:
@@ -29,17 +37,32 @@ def request_from(paths: Iterable[str | Path], study: str | None = None) -> Study
 
 
 def embed_images(
-    bundle: str | Path, paths: Iterable[str | Path], *, device: str = "cpu"
+    bundle: str | Path,
+    paths: Iterable[str | Path],
+    *,
+    device: str = "cpu",
+    engine: str = "auto",
 ) -> "ImageEmbeddings":
-    """Compute the pooled features and unit embeddings of images; raises BundleError."""
-    from mammoclip_core.engines.embeddings import embed_files
-    from mammoclip_core.engines.torch_bundle import load_model
+    """Compute the pooled features and unit embeddings of images; raises BundleError.
 
-    return embed_files(load_model(Path(bundle), device), list(map(Path, paths)))
+    Parameters
+    ----------
+    device : as `load_engine` takes it
+    engine : ``torch``, ``openvino``, or ``auto``: torch where it is installed, as the reference
+    """
+    from mammoclip_core.engines.choice import load_model
+    from mammoclip_core.engines.computing_options import EngineName
+    from mammoclip_core.engines.embeddings import embed_files
+
+    model = load_model(Path(bundle), device=device, engine=EngineName(engine))
+    return embed_files(model, list(map(Path, paths)))
 
 
 def embed_texts(bundle: str | Path, texts: Iterable[str]) -> "NDArray[np.float32]":
-    """Compute the unit embeddings, (N, D), of texts; raises BundleError."""
+    """Compute the unit embeddings, (N, D), of texts; raises BundleError.
+
+    It needs torch, whatever computes the images: without it MissingLibraryError names the extra.
+    """
     from mammoclip_core.engines.embeddings import embed_texts as embed
     from mammoclip_core.engines.embeddings import load_text_model
 

@@ -1,4 +1,4 @@
-"""Work done ahead on threads: results in order, never more of them than asked for."""
+"""Work on threads: results in order and computed ahead, or one result later."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def done_ahead(
+def map_ahead(
     items: Iterable[_Item], work: Callable[[_Item], _Result], *, threads: int, ahead: int, name: str
 ) -> Iterator[_Result]:
     """Yield the result of each item in order, while the next ones are worked on.
@@ -34,8 +34,8 @@ def done_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def begun(work: Callable[[], _Result], *, name: str) -> Future[_Result]:
-    """Begin work on a thread of its own, which ends with it.
+def start_thread(work: Callable[[], _Result], *, name: str) -> Future[_Result]:
+    """Start work on a thread of its own, which ends with it; the future holds its result.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ import numpy as np
 from drawn_weights import drawn_weight, text_config, write_tokenizer
 from safetensors import safe_open
 
-from mammoclip_core.bundles.tensors import write_arrays
+from mammoclip_core.bundles.writing import write_arrays
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import EncoderEntry, Manifest, Preprocessing

@@ -1,7 +1,7 @@
 """Which device a worker process computes on, told without loading any model library."""
 
+from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.engines.devices import chosen_device, gpu_count
-from mammoclip_core.engines.engine_name import EngineName
 
 
 def default_concurrency() -> int:

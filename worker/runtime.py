@@ -56,8 +56,7 @@ class Runtime:
     def engine(self) -> "Engine":
         """Load the model, once a process."""
         from mammoclip_core.engines.choice import load_engine
-        from mammoclip_core.engines.engine_name import EngineName
-        from mammoclip_core.engines.options import ComputingOptions, Precision
+        from mammoclip_core.engines.computing_options import ComputingOptions, EngineName, Precision
 
         manifest = self.manifest
         index = getattr(current_process(), "index", 0)

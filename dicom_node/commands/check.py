@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import requests
 from pydicom.uid import UID, JPEGBaseline8Bit, RLELossless
-from pynetdicom.sop_class import (
-    Verification,  # type: ignore[attr-defined]  # entered in the module at import
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at import
+    Verification,
 )
 
 from dicom_node.destination_profiles import profile_named

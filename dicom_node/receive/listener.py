@@ -12,8 +12,8 @@ from pynetdicom.association import ServiceUser
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.sop_class import (
-    Verification,  # type: ignore[attr-defined]  # entered in the module at import
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at import
+    Verification,
 )
 
 from dicom_node.errors import (

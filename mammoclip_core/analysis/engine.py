@@ -16,7 +16,7 @@ from mammoclip_core.analysis.interpretation import (
     settings_sha256,
     shown_names,
 )
-from mammoclip_core.background import done_ahead
+from mammoclip_core.background import map_ahead
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, PixelError
 from mammoclip_core.findings import (
     EngineIdentity,
@@ -190,14 +190,14 @@ class Engine:
         number of studies; requests are taken a few ahead of the answers.
         """
         waiting: deque[_Study] = deque()
-        prepared = done_ahead(
+        prepared = map_ahead(
             _images_of(requests, waiting),
             self._prepared,
             threads=self._decode_threads,
             ahead=self._batch_size,
             name="decode",
         )
-        answered = done_ahead(
+        answered = map_ahead(
             map(self._predicted, self._batches(prepared)),
             self._interpreted,
             threads=1,

@@ -1,4 +1,4 @@
-"""A file of prompts that somebody wants to ask a bundle: pairs, class sets and ensembles."""
+"""A file of prompts in place of a bundle's own: pairs, class sets and ensembles."""
 
 import json
 import tomllib
@@ -20,7 +20,7 @@ _MAX_CHARACTERS: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSet:
-    """What a prompt file asks.
+    """The findings whose prompts a file names.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ def _prompt_set_from(document: Mapping[str, Any]) -> PromptSet:
         raise ValueError(f"unknown {', '.join(sorted(surplus)) or f'scoring {scoring!r}'}")
     entries = tuple(_entry_from(name, value) for name, value in document["findings"].items())
     if not entries:
-        raise ValueError("it asks nothing")
+        raise ValueError("it names no finding")
     if sum(len(texts) for entry in entries for texts in entry.ensembles) > _MAX_TEXTS:
         raise ValueError(f"more than {_MAX_TEXTS} texts")
     return PromptSet(findings=entries, scoring=scoring)

@@ -1,9 +1,7 @@
 """The tensors of a bundle in numpy: which ones its manifest promises, checked and read."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,22 +9,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from mammoclip_core.background import begun
+from mammoclip_core.background import start_thread
 from mammoclip_core.bundles.tensor_names import tensor_differences
 from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import (
     PROMPTS_NAME,
-    TOKENIZER_FOLDER,
     WEIGHTS_NAME,
     Manifest,
     file_sha256,
-    write_manifest,
 )
-from mammoclip_core.networks.anchors import ANCHORS_A_CELL
-from mammoclip_core.networks.efficientnet import DYNAMIC_PADDING, EfficientNet, Shapes
+from mammoclip_core.networks.detector_layout import detector_shapes
+from mammoclip_core.networks.efficientnet import EfficientNet, Shapes, prefixed
 from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
 from mammoclip_core.networks.numpy_projection import projection_shapes
 
@@ -38,20 +33,16 @@ BACKBONE: Final = "image_encoder.backbone."
 PROJECTION: Final = "image_projection."
 LOGIT_SCALE: Final = "logit_scale"
 
-_PYRAMID_CHANNELS: Final = 256
-_HIDDEN_LAYERS: Final = 4
-_COORDINATES: Final = 4
-
-Tensors = dict[str, NDArray[Any]]
+Tensors = Mapping[str, NDArray[Any]]
 
 
 def head_prefix(name: str) -> str:
-    """Return the begin of the names of a head's tensors."""
+    """Return the begin of the names of a head's tensors in a bundle."""
     return f"heads.{name}."
 
 
 def detector_prefix(name: str) -> str:
-    """Return the begin of the names of a detector's tensors."""
+    """Return the begin of the names of a detector's tensors in a bundle."""
     return f"detectors.{name}."
 
 
@@ -74,17 +65,17 @@ def image_side_shapes(manifest: Manifest) -> Shapes:
     _check_sources(manifest)
     first = encoder_of(manifest)
     shapes: Shapes = {LOGIT_SCALE: ()}
-    shapes |= _prefixed(BACKBONE, first.shapes)
-    shapes |= _prefixed(
+    shapes |= prefixed(BACKBONE, first.shapes)
+    shapes |= prefixed(
         PROJECTION, projection_shapes(manifest.projection, first.size, manifest.projection_size)
     )
     for head in manifest.heads:
         network, prefix = encoder_of(manifest, head.encoder), head_prefix(head.name)
-        shapes |= _prefixed(f"{prefix}encoder.backbone.", network.shapes)
+        shapes |= prefixed(f"{prefix}encoder.backbone.", network.shapes)
         shapes[f"{prefix}linear.weight"] = (head.outputs, network.size)
         shapes[f"{prefix}linear.bias"] = (head.outputs,)
     for detector in manifest.detectors:
-        shapes |= _prefixed(
+        shapes |= prefixed(
             detector_prefix(detector.name), detector_shapes(detector.architecture, 1)
         )
     size = first.map_size(manifest.preprocessing.rows, manifest.preprocessing.columns)
@@ -99,27 +90,6 @@ def image_side_shapes(manifest: Manifest) -> Shapes:
     return shapes
 
 
-def detector_shapes(architecture: str, classes: int) -> Shapes:
-    """Return the shapes of a detector's tensors."""
-    network = EfficientNet(architecture, DYNAMIC_PADDING)
-    third, fourth = (block.project.outputs for block in network.tapped)
-    width = _PYRAMID_CHANNELS
-    layers = {
-        f"pyramid.lateral.{number}": (width, channels, 1)
-        for number, channels in enumerate((third, fourth, network.size))
-    }
-    layers |= {f"pyramid.smooth.{number}": (width, width, 3) for number in range(3)}
-    layers |= {"pyramid.sixth": (width, network.size, 3), "pyramid.seventh": (width, width, 3)}
-    for head, values in (("boxes", _COORDINATES), ("classes", classes)):
-        layers |= {f"{head}.hidden.{number}": (width, width, 3) for number in range(_HIDDEN_LAYERS)}
-        layers[f"{head}.output"] = (ANCHORS_A_CELL * values, width, 3)
-    shapes = _prefixed("encoder.backbone.", network.shapes)
-    for name, (outputs, inputs, kernel) in layers.items():
-        shapes[f"{name}.weight"] = (outputs, inputs, kernel, kernel)
-        shapes[f"{name}.bias"] = (outputs,)
-    return shapes
-
-
 @contextmanager
 def weights_checked(bundle: Path, manifest: Manifest) -> Iterator[None]:
     """Compute the weights' digest beside what is done with them; raises BundleError at its end.
@@ -127,7 +97,8 @@ def weights_checked(bundle: Path, manifest: Manifest) -> Iterator[None]:
     Whatever else is wrong with them, the digest speaks first.
     """
     with declared(bundle):
-        checking = begun(partial(check_weights, bundle / WEIGHTS_NAME, manifest), name="digest")
+        check = partial(check_weights, bundle / WEIGHTS_NAME, manifest)
+        checking = start_thread(check, name="digest")
         try:
             yield
         finally:
@@ -181,36 +152,6 @@ def read_prompts(bundle: Path, manifest: Manifest) -> Tensors:
     return prompts
 
 
-def write_arrays(
-    tensors: Mapping[str, NDArray[Any]],
-    manifest: Manifest,
-    prompts: Mapping[str, NDArray[Any]],
-    tokenizer_folder: Path | None,
-    folder: Path,
-) -> Manifest:
-    """Write a bundle into an existing empty folder, the manifest last.
-
-    Parameters
-    ----------
-    manifest : Manifest
-        Its `weights_sha256` is replaced.
-    prompts : (P, D) embeddings of L2 norm 1 by finding
-
-    Returns
-    -------
-    Manifest
-        As written, with the digest of the weights.
-    """
-    if tokenizer_folder is not None:
-        shutil.copytree(tokenizer_folder, folder / TOKENIZER_FOLDER)
-    save_file(dict(prompts), folder / PROMPTS_NAME)
-    digest = file_sha256(folder / PROMPTS_NAME)
-    save_file(dict(tensors), folder / WEIGHTS_NAME, metadata={PROMPTS_SHA256: digest})
-    written = replace(manifest, weights_sha256=file_sha256(folder / WEIGHTS_NAME))
-    write_manifest(written, folder)
-    return written
-
-
 def check_weights(weights: Path, manifest: Manifest) -> None:
     """Refuse weights whose digest is not the manifest's."""
     if file_sha256(weights) != manifest.weights_sha256:
@@ -249,10 +190,6 @@ def _check_sources(manifest: Manifest) -> None:
             raise BundleError(
                 f"finding {entry.name}: the bundle has no {entry.source} {entry.head}"
             )
-
-
-def _prefixed(prefix: str, shapes: Shapes) -> Shapes:
-    return {prefix + name: shape for name, shape in shapes.items()}
 
 
 def _full_precision(values: NDArray[Any]) -> NDArray[Any]:

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mammoclip_core.engines.engine_name import EngineName
-from mammoclip_core.engines.options import Precision
+from mammoclip_core.engines.computing_options import EngineName, Precision
 
 BundleOption = Annotated[
     Path | None,

@@ -14,8 +14,7 @@ from mammoclip_core.commands.options import (
     PrecisionOption,
 )
 from mammoclip_core.commands.terminal import accept_terms, one_line_errors, opened, show_manifest
-from mammoclip_core.engines.engine_name import EngineName
-from mammoclip_core.engines.options import ComputingOptions, Precision
+from mammoclip_core.engines.computing_options import ComputingOptions, EngineName, Precision
 
 app = typer.Typer(
     name="mammoclip-predict",
@@ -120,9 +119,9 @@ def image(
         else:
             require_torch("asking other prompts than the bundle's")
             from mammoclip_core.bundles.prompt_file import read_prompt_file
-            from mammoclip_core.engines.prompted_engine import engine_asking
+            from mammoclip_core.engines.prompted_engine import load_prompted_engine
 
-            loaded = engine_asking(folder, read_prompt_file(prompts), device, options)
+            loaded = load_prompted_engine(folder, read_prompt_file(prompts), device, options)
         if mode is not None:
             loaded.prepare_as(mode)
         # What reads images is loaded and used while OpenVINO still compiles the model.

@@ -2,28 +2,14 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mammoclip_core.analysis.engine import DEFAULT_BATCH_SIZE, DEFAULT_DECODE_THREADS, Engine
-from mammoclip_core.background import begun
+from mammoclip_core.background import start_thread
+from mammoclip_core.engines.computing_options import ComputingOptions, EngineName
 from mammoclip_core.engines.devices import chosen_device, is_installed
-from mammoclip_core.engines.engine_name import EngineName
-from mammoclip_core.engines.options import ComputingOptions
+from mammoclip_core.engines.loading import NetworkLibrary, load_bundle
+from mammoclip_core.engines.predictor import Predictor
 from mammoclip_core.errors import BundleError, MissingLibraryError
-from mammoclip_core.prediction import ImageModel
-
-if TYPE_CHECKING:
-    from mammoclip_core.engines.openvino_model import OpenVinoOptions
-
-
-class EmbeddingModel(ImageModel, Protocol):
-    """A loaded bundle that gives its features and embeddings away."""
-
-    def embed(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the pooled features, (B, C), and embeddings, (B, D), of (B, 3, H, W) images."""
 
 
 def chosen_engine(wish: EngineName, device: str) -> EngineName:
@@ -51,6 +37,39 @@ def chosen_engine(wish: EngineName, device: str) -> EngineName:
     return wish
 
 
+def network_library(
+    engine: EngineName = EngineName.AUTO,
+    device: str = "cpu",
+    options: ComputingOptions | None = None,
+) -> NetworkLibrary:
+    """Return the library that computes a bundle's networks, for a device and with options.
+
+    Parameters
+    ----------
+    device : as torch names it, or ``auto``: a GPU where there is one
+
+    Raises
+    ------
+    BundleError
+        The machine has no such device, or OpenVINO is asked for on another one than the CPU.
+    ComputingError
+        The device cannot compute in the precision asked for.
+    MissingLibraryError
+        The library that would compute is not installed.
+    """
+    options = options or ComputingOptions()
+    device = chosen_device(device, engine)
+    if chosen_engine(engine, device) is EngineName.TORCH:
+        from mammoclip_core.engines.torch_library import TorchLibrary
+
+        return TorchLibrary(device, options)
+    from mammoclip_core.engines.openvino_library import OpenVinoLibrary, OpenVinoOptions
+
+    return OpenVinoLibrary(
+        OpenVinoOptions(precision=options.precision.numbers, threads=options.threads)
+    )
+
+
 def load_engine(
     bundle: Path,
     *,
@@ -69,37 +88,24 @@ def load_engine(
     Raises
     ------
     BundleError
-        A file is missing or altered, or its tensors are not those of the manifest's model.
+        A file is missing or altered, its tensors are not those of the manifest's model, or the
+        machine has no such device.
     ComputingError
         The device cannot compute in the precision asked for.
     MissingLibraryError
         The library that would compute is not installed.
     """
-    options = options or ComputingOptions()
-    device = chosen_device(device, engine)
-    if chosen_engine(engine, device) is EngineName.TORCH:
-        from mammoclip_core.engines import torch_bundle
-
-        return torch_bundle.load_engine(
-            bundle,
-            device=device,
-            options=options,
-            decode_threads=decode_threads,
-            batch_size=batch_size,
-        )
-    from mammoclip_core.engines.openvino_model import load_openvino, openvino_identity
-
-    how = _openvino_options(options)
-    loading = begun(partial(load_openvino, bundle, how), name="load")
+    library = network_library(engine, device, options)
+    loading = start_thread(partial(load_bundle, bundle, library), name="load")
     # What reads images takes as long to import as the weights to read.
     import mammoclip_core.analysis.study_files  # noqa: F401
 
-    model, boxes = loading.result()
+    predictor, boxes = loading.result()
     return Engine(
-        model,
+        predictor,
         decode_threads=decode_threads,
         batch_size=batch_size,
-        computed_by=openvino_identity(how),
+        computed_by=library.identity,
         boxes=boxes,
     )
 
@@ -110,23 +116,15 @@ def load_model(
     engine: EngineName = EngineName.AUTO,
     device: str = "cpu",
     options: ComputingOptions | None = None,
-) -> EmbeddingModel:
+) -> Predictor:
     """Load the image side of a bundle for its embeddings; raises what `load_engine` does.
 
     ``auto`` means torch wherever it is installed: embeddings are compared with others' numbers,
     and OpenVINO's features of a B5 differ from the official ones by up to 2e-4.
     """
-    options = options or ComputingOptions()
-    device = chosen_device(device, engine)
     if engine is EngineName.AUTO and is_installed("torch"):
         engine = EngineName.TORCH
-    if chosen_engine(engine, device) is EngineName.TORCH:
-        from mammoclip_core.engines import torch_bundle
-
-        return torch_bundle.load_model(bundle, device, options)
-    from mammoclip_core.engines.openvino_model import load_openvino
-
-    return load_openvino(bundle, _openvino_options(options))[0]
+    return load_bundle(bundle, network_library(engine, device, options))[0]
 
 
 def require_torch(purpose: str) -> None:
@@ -136,9 +134,3 @@ def require_torch(purpose: str) -> None:
         raise MissingLibraryError(
             f"{purpose} needs {', '.join(missing)}: pip install 'mammoclip-dicom[cuda]'"
         )
-
-
-def _openvino_options(options: ComputingOptions) -> "OpenVinoOptions":
-    from mammoclip_core.engines.openvino_model import OpenVinoOptions
-
-    return OpenVinoOptions(precision=options.precision.numbers, threads=options.threads)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from mammoclip_core.engines.engine_name import EngineName
+from mammoclip_core.engines.computing_options import EngineName
 
 AUTO: Final = "auto"
 

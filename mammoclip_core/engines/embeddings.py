@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from mammoclip_core.bundles.tensors import TEXT_PREFIXES, check_weights
-from mammoclip_core.engines.choice import EmbeddingModel, require_torch
+from mammoclip_core.engines.choice import require_torch
+from mammoclip_core.engines.predictor import Predictor
 from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.images.image_file import prepared_files
 from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
@@ -41,7 +42,7 @@ class ImageEmbeddings:
     failures: Mapping[str, str]
 
 
-def embed_files(model: EmbeddingModel, paths: Sequence[Path]) -> ImageEmbeddings:
+def embed_files(model: Predictor, paths: Sequence[Path]) -> ImageEmbeddings:
     """Embed the images of files, DICOM (first frame) or pictures, in their order."""
     files: list[str] = []
     failures: dict[str, str] = {}
@@ -111,6 +112,6 @@ def embed_texts(model: "TextModel", texts: Sequence[str]) -> NDArray[np.float32]
 
 
 def _embed(
-    model: EmbeddingModel, waiting: Sequence[NDArray[np.float32]]
+    model: Predictor, waiting: Sequence[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return model.embed(np.repeat(np.stack(waiting)[:, np.newaxis], 3, axis=1))

@@ -1,6 +1,5 @@
 """Image encoders and detectors as OpenVINO graphs, built from a bundle's tensors."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -8,9 +7,9 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from mammoclip_core.bundles.tensors import Tensors
+from mammoclip_core.networks.detector_layout import HIDDEN_LAYERS
 from mammoclip_core.networks.efficientnet import NORM_EPSILON, Block, Convolution, EfficientNet
-
-Tensors = Mapping[str, NDArray[Any]]
 
 _CELLS: Final = (2, 3)
 """Axes of a (B, C, H, W) map over which squeeze averages."""
@@ -137,7 +136,7 @@ def _head(levels: list[ov.Node], tensors: Tensors, prefix: str, values: int) -> 
 
 
 def _level(level: ov.Node, tensors: Tensors, prefix: str, values: int) -> ov.Node:
-    for number in range(4):
+    for number in range(HIDDEN_LAYERS):
         level = ops.relu(_convolved(level, tensors, f"{prefix}hidden.{number}"))
     output = ops.transpose(_convolved(level, tensors, f"{prefix}output"), np.array([0, 2, 3, 1]))
     return ops.reshape(output, np.array([1, -1, values]), special_zero=False)

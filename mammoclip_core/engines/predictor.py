@@ -1,6 +1,7 @@
 """From feature maps to predictions: similarities, heads, class activation and Mammo-FActOR."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.analysis.attribution import class_activation, on_input_grid, relative
+from mammoclip_core.errors import ComputingError
 from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.manifest import TEMPERED_SCORING, FactorEntry, FindingEntry, Manifest
 from mammoclip_core.networks.mammo_factor import (
@@ -71,8 +73,8 @@ class _Gathered:
             self.class_scores[entry.name] = values
 
 
-class MapModel:
-    """A bundle's image side: every finding from the best source that the bundle has.
+class Predictor:
+    """Every finding of a bundle from the best source that it has, whatever computes the maps.
 
     Parameters
     ----------
@@ -81,6 +83,7 @@ class MapModel:
     prompts : (P, D) float32 embeddings by finding
     heads : fine-tuned classifiers by name
     factor : Mammo-FActOR weights by finding
+    computing : entered for each batch, around all that is computed of it
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class MapModel:
         *,
         heads: Mapping[str, MapHead] | None = None,
         factor: Mapping[str, FactorWeights] | None = None,
+        computing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._manifest = manifest
         self._encoder = encoder
@@ -101,6 +105,7 @@ class MapModel:
         self._prompts = dict(prompts)
         self._heads = dict(heads or {})
         self._factor = dict(factor or {})
+        self._computing = computing
         names = {entry.name for entry in manifest.findings}
         self._attributes = [entry for entry in manifest.factor if entry.finding in names]
         self._localises = manifest.attribution != LocalisationMethod.NONE
@@ -113,9 +118,9 @@ class MapModel:
         """Return what the bundle says of itself."""
         return self._manifest
 
-    def asking(self, manifest: Manifest, prompts: Mapping[str, Array]) -> "MapModel":
-        """Return a model of the same networks that answers other prompts."""
-        return MapModel(
+    def with_prompts(self, manifest: Manifest, prompts: Mapping[str, Array]) -> "Predictor":
+        """Return a predictor of the same networks that answers other prompts."""
+        return Predictor(
             manifest,
             self._encoder,
             self._projection,
@@ -123,17 +128,25 @@ class MapModel:
             prompts,
             heads=self._heads,
             factor=self._factor,
+            computing=self._computing,
         )
 
     def predict(self, batch: Array) -> list[Prediction]:
-        """Answer for each image of a (B, 3, H, W) batch, in order."""
+        """Answer for each image of a (B, 3, H, W) batch, in order.
+
+        Raises
+        ------
+        ComputingError
+            Memory is short, or the answer for an image is not finite: fewer images may do.
+        """
         size = (batch.shape[2], batch.shape[3])
         gathered = [_Gathered() for _ in batch]
-        if self._by_prompt or self._attributes:
-            self._ask_prompts(self._encoder.feature_maps(batch), size, gathered)
-        for entry in self._manifest.findings:
-            if entry.source is FindingSource.HEAD:
-                self._ask_head(entry, batch, size, gathered)
+        with self._computing():
+            if self._by_prompt or self._attributes:
+                self._compare_prompts(self._encoder.feature_maps(batch), size, gathered)
+            for entry in self._manifest.findings:
+                if entry.source is FindingSource.HEAD:
+                    self._apply_head(entry, batch, size, gathered)
         return [
             Prediction(
                 scores=item.scores,
@@ -146,13 +159,22 @@ class MapModel:
         ]
 
     def embed(self, batch: Array) -> tuple[Array, Array]:
-        """Return the pooled features, (B, C), and embeddings, (B, D), of (B, 3, H, W) images."""
-        features = pooled(self._encoder.feature_maps(batch))
-        return features, self._projection(features)
+        """Return the pooled features, (B, C), and embeddings, (B, D), of (B, 3, H, W) images.
 
-    def _ask_prompts(self, maps: Array, size: tuple[int, int], gathered: list[_Gathered]) -> None:
-        features = pooled(maps)
-        embeddings = self._projection(features)
+        Raises
+        ------
+        ComputingError
+            As `predict` does.
+        """
+        with self._computing():
+            features = _finite(pooled(self._encoder.feature_maps(batch)))
+            return features, _finite(self._projection(features))
+
+    def _compare_prompts(
+        self, maps: Array, size: tuple[int, int], gathered: list[_Gathered]
+    ) -> None:
+        features = _finite(pooled(maps))
+        embeddings = _finite(self._projection(features))
         for entry in self._by_prompt:
             similarities = (embeddings @ self._prompts[entry.name].T).astype(np.float64)
             if self._manifest.scoring == TEMPERED_SCORING:
@@ -181,20 +203,21 @@ class MapModel:
             item.activations[entry.finding] = _on_input(self._encoder, values, size)
             item.methods[entry.finding] = LocalisationMethod.FACTOR
 
-    def _ask_head(
+    def _apply_head(
         self, entry: FindingEntry, batch: Array, size: tuple[int, int], gathered: list[_Gathered]
     ) -> None:
         head = self._heads[entry.head or ""]
         maps = head.encoder.feature_maps(batch)
-        logits = (pooled(maps) @ head.weight.T + head.bias).astype(np.float64)
+        features = _finite(pooled(maps))
+        logits = _finite(features @ head.weight.T + head.bias).astype(np.float64)
         for item, row in zip(gathered, logits, strict=True):
             if entry.is_class_set:
                 item.share(entry, softmax(row))
             else:
-                item.scores[entry.name] = float(sigmoid(row[0]))
+                item.scores[entry.name] = float(_sigmoid(row[0]))
         if entry.is_class_set or not self._localises or entry.name in gathered[0].activations:
             return
-        weights = np.broadcast_to(head.weight[0], (len(maps), len(head.weight[0])))
+        weights = np.broadcast_to(head.weight[0], features.shape)
         for item, values in zip(
             gathered, _looked_at(head.encoder, maps, weights, size), strict=True
         ):
@@ -203,7 +226,8 @@ class MapModel:
 
 def pooled(maps: Array) -> Array:
     """Average (B, C, H, W) feature maps over their cells."""
-    features: Array = maps.mean(axis=(2, 3))
+    with np.errstate(over="ignore", invalid="ignore"):
+        features: Array = maps.mean(axis=(2, 3))
     return features
 
 
@@ -214,7 +238,7 @@ def softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def sigmoid(value: float) -> float:
+def _sigmoid(value: float) -> float:
     """Take a logit to [0, 1]."""
     return float(0.5 * (1.0 + np.tanh(0.5 * value)))
 
@@ -229,3 +253,10 @@ def _looked_at(
 
 def _on_input(encoder: MapEncoder, values: Array, size: tuple[int, int]) -> Array:
     return relative(on_input_grid(values, encoder.stride, encoder.first_centre, size))
+
+
+def _finite(values: Array) -> Array:
+    """Refuse values of which one is infinite or no number; raises ComputingError."""
+    if not np.isfinite(values).all():
+        raise ComputingError("the model's answer is no finite number")
+    return values

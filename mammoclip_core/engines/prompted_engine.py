@@ -4,49 +4,60 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
+from numpy.typing import NDArray
 
 from mammoclip_core.analysis.engine import Engine
 from mammoclip_core.bundles.prompt_file import PromptSet
-from mammoclip_core.engines.devices import chosen_device
+from mammoclip_core.engines.choice import network_library
+from mammoclip_core.engines.computing_options import ComputingOptions, EngineName
 from mammoclip_core.engines.embeddings import embed_texts, load_text_model
-from mammoclip_core.engines.options import ComputingOptions
-from mammoclip_core.engines.torch_bundle import load_model
+from mammoclip_core.engines.loading import load_bundle
 from mammoclip_core.manifest import FindingEntry
 from mammoclip_core.networks.text_model import TextModel
 
 
-def engine_asking(
+def load_prompted_engine(
     bundle: Path,
     prompts: PromptSet,
     device: str = "cpu",
     options: ComputingOptions | None = None,
 ) -> Engine:
-    """Load a bundle and ask it the prompts of a file alone; raises what `load_model` does."""
-    model = load_model(bundle, chosen_device(device), options)
-    embeddings = prompt_embeddings(load_text_model(bundle), prompts.findings)
+    """Load a bundle that answers the prompts of a file alone; raises what `load_engine` does.
+
+    torch computes it on every device: the texts need it anyway.
+    """
+    library = network_library(EngineName.TORCH, device, options)
+    predictor, _ = load_bundle(bundle, library)
     manifest = replace(
-        model.manifest,
+        predictor.manifest,
         findings=prompts.findings,
         detectors=(),
-        scoring=prompts.scoring or model.manifest.scoring,
+        scoring=prompts.scoring or predictor.manifest.scoring,
     )
-    return Engine(model.asking(manifest, embeddings), computed_by=model.computer.identity)
+    embeddings = prompt_embeddings(load_text_model(bundle), prompts.findings)
+    return Engine(predictor.with_prompts(manifest, embeddings), computed_by=library.identity)
 
 
-def prompt_embeddings(model: TextModel, findings: Iterable[FindingEntry]) -> dict[str, Tensor]:
+def prompt_embeddings(
+    model: TextModel, findings: Iterable[FindingEntry]
+) -> dict[str, NDArray[np.float32]]:
     """Embed each finding's prompts, one row a side or class.
 
     An ensemble's row is the mean of its texts' embeddings, brought back to unit length.
     """
     return {
-        entry.name: torch.stack(
+        entry.name: np.stack(
             [
-                functional.normalize(torch.from_numpy(embed_texts(model, texts)).mean(0), dim=0)
+                _unit_mean(embed_texts(model, texts))
                 for texts in entry.ensembles or [(text,) for text in entry.prompts]
             ]
         )
         for entry in findings
     }
+
+
+def _unit_mean(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    mean: NDArray[np.float32] = embeddings.mean(axis=0)
+    unit: NDArray[np.float32] = mean / np.linalg.norm(mean)
+    return unit

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from mammoclip_core.background import done_ahead
+from mammoclip_core.background import map_ahead
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.dicom_file import read_pixels
 from mammoclip_core.images.picture_file import raster_format, read_raster
@@ -27,7 +27,7 @@ def prepared_files(
 ) -> Iterator[PreparedImage | PixelError]:
     """Yield the files' images in order, prepared on threads, some ahead of what is taken."""
     work = partial(_prepared, preprocessing=preprocessing)
-    return done_ahead(paths, work, threads=threads, ahead=ahead, name="decode")
+    return map_ahead(paths, work, threads=threads, ahead=ahead, name="decode")
 
 
 def _prepared(path: Path, preprocessing: Preprocessing) -> PreparedImage | PixelError:

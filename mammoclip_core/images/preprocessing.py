@@ -13,8 +13,6 @@ from mammoclip_core.images.clinical_crop import clinical_crop
 from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.manifest import CLINICAL_MODE, PREPROCESSING_MODES, Preprocessing
 
-PUBLISHED_ROWS: Final = 1520
-PUBLISHED_COLUMNS: Final = 912
 PUBLISHED_MEAN: Final = 0.3089279
 PUBLISHED_STD: Final = 0.25053555408335154
 

@@ -1,16 +1,16 @@
 """The published detector: a pyramid over an encoder's taps, with a class and a box head."""
 
-from typing import Final
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoclip_core.networks.anchors import ANCHORS_A_CELL, Selection, anchors_of, decode, select
+from mammoclip_core.networks.detector_layout import (
+    BOX_COORDINATES,
+    HIDDEN_LAYERS,
+    PYRAMID_CHANNELS,
+)
 from mammoclip_core.networks.image_encoder import DYNAMIC_PADDING, ImageEncoder
-
-PYRAMID_CHANNELS: Final = 256
-BOX_COORDINATES: Final = 4
 
 
 class Pyramid(nn.Module):
@@ -57,7 +57,9 @@ class DetectorHead(nn.Module):
         super().__init__()
         width = PYRAMID_CHANNELS
         self.values = values
-        self.hidden = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(4))
+        self.hidden = nn.ModuleList(
+            nn.Conv2d(width, width, 3, padding=1) for _ in range(HIDDEN_LAYERS)
+        )
         self.output = nn.Conv2d(width, ANCHORS_A_CELL * values, 3, padding=1)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
@@ -69,11 +71,6 @@ class DetectorHead(nn.Module):
             level = functional.relu(layer(level))
         output: Tensor = self.output(level)
         return output.permute(0, 2, 3, 1).reshape(len(output), -1, self.values)
-
-
-def detector_prefix(name: str) -> str:
-    """Return the begin of the names of a detector's tensors in a bundle."""
-    return f"detectors.{name}."
 
 
 class Detector(nn.Module):

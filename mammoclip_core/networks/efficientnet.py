@@ -150,6 +150,7 @@ class EfficientNet:
             )
         if padding not in {PUBLISHED_PADDING, DYNAMIC_PADDING}:
             raise BundleError(f"padding {padding!r} is neither published nor dynamic")
+        self.architecture = architecture
         width, depth = _SCALES[architecture]
         self.is_fixed = padding == PUBLISHED_PADDING
         self.stem = Convolution(
@@ -215,6 +216,11 @@ class EfficientNet:
     def _strided(self) -> Iterator[Convolution]:
         yield self.stem
         yield from (block.depthwise for block in self.blocks if block.depthwise.stride == 2)
+
+
+def prefixed(prefix: str, shapes: Shapes) -> Shapes:
+    """Return shapes under names that begin with a prefix."""
+    return {prefix + name: shape for name, shape in shapes.items()}
 
 
 def _fixed_padding(

@@ -9,7 +9,7 @@ from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import DENSITY_CATEGORIES, FindingSource
 from mammoclip_core.lexicon import DENSITY, MALIGNANCY, MASS, SUSPICIOUS_CALCIFICATION
 from mammoclip_core.manifest import MEAN_AGGREGATION, FindingEntry
-from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
+from mammoclip_core.networks.image_encoder import ImageEncoder
 
 HEAD_FINDINGS: Final = {
     "mass": MASS,
@@ -30,19 +30,10 @@ class FineTunedClassifier(nn.Module):
         self.encoder = encoder
         self.linear = nn.Linear(encoder.size, outputs)
 
-    def with_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the logits with the feature maps, (B, C, H, W), behind them."""
-        feature_map = self.encoder.feature_map(images)
-        return self.linear(pooled(feature_map)), feature_map
-
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits."""
-        return self.with_map(images)[0]
-
-
-def head_prefix(name: str) -> str:
-    """Return the begin of the names of a head's tensors in a bundle."""
-    return f"heads.{name}."
+        logits: Tensor = self.linear(self.encoder(images))
+        return logits
 
 
 def finding_of_head(name: str, outputs: int) -> FindingEntry:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
-from mammoclip_core.networks.projection import LINEAR, build_projection
+from mammoclip_core.networks.image_encoder import ImageEncoder
+from mammoclip_core.networks.numpy_projection import LINEAR
+from mammoclip_core.networks.projection import build_projection
 
 if TYPE_CHECKING:
     from mammoclip_core.networks.text_encoder import TextEncoder
@@ -45,15 +46,6 @@ class MammoClip(nn.Module):
         )
         self.logit_scale = nn.Parameter(torch.tensor(logit_scale))
 
-    def encode_image(self, images: Tensor) -> Tensor:
-        """Compute the embeddings, (B, D) of L2 norm 1, of (B, 3, rows, columns) images."""
-        return self.project_features(self.image_encoder(images))
-
-    def embed_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the embeddings, (B, D), with the feature maps behind them, (B, C, H, W)."""
-        feature_map = self.image_encoder.feature_map(images)
-        return self.project_features(pooled(feature_map)), feature_map
-
     def project_features(self, features: Tensor) -> Tensor:
         """Take pooled features, (B, C), to embeddings, (B, D) of L2 norm 1."""
         return functional.normalize(self.image_projection(features), dim=-1)
@@ -69,8 +61,3 @@ class MammoClip(nn.Module):
         if self.text_encoder is None or self.text_projection is None:
             raise RuntimeError("this model was loaded without its text encoder")
         return functional.normalize(self.text_projection(self.text_encoder(tokens)), dim=-1)
-
-    def similarity(self, images: Tensor, texts: Tensor, *, scaled: bool = False) -> Tensor:
-        """Compare embeddings: cosines, (B, P), times the temperature's factor if `scaled`."""
-        cosines = images @ texts.T
-        return cosines * self.logit_scale.exp() if scaled else cosines

@@ -1,15 +1,10 @@
 """From an encoder's vector to the common space, in the forms that checkpoints hold."""
 
-from typing import Final
-
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mammoclip_core.errors import BundleError
-
-LINEAR: Final = "linear"
-MLP: Final = "mlp"
-NONE: Final = "none"
+from mammoclip_core.networks.numpy_projection import LINEAR, MLP, NONE
 
 
 class MLPProjection(nn.Module):

@@ -1,7 +1,6 @@
 """Texts to embeddings: the text side of a bundle alone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +8,6 @@ from torch.nn import functional
 
 from mammoclip_core.networks.projection import build_projection
 from mammoclip_core.networks.text_encoder import TextEncoder, TextTokenizer
-
-TEXT_PREFIXES: Final = ("text_encoder.", "text_projection.")
 
 
 class TextModel(nn.Module):
@@ -34,11 +31,10 @@ class TextModel(nn.Module):
         self.tokenizer = tokenizer
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take the text side's tensors out of a whole model's."""
+        """Take the text side's tensors, and no others, in float32."""
         own = {
             name: value.float() if value.is_floating_point() else value
             for name, value in state.items()
-            if name.startswith(TEXT_PREFIXES)
         }
         self.load_state_dict(own, strict=True, assign=True)
         self.eval().requires_grad_(requires_grad=False)

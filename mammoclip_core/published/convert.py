@@ -9,7 +9,8 @@ from typing import Final
 
 from torch import Tensor
 
-from mammoclip_core.engines.torch_bundle import write_bundle
+from mammoclip_core.bundles.tensors import TEXT_PREFIXES, head_prefix
+from mammoclip_core.bundles.writing import write_bundle
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import (
@@ -20,9 +21,9 @@ from mammoclip_core.manifest import (
     file_sha256,
     require_empty,
 )
-from mammoclip_core.networks import projection
-from mammoclip_core.networks.heads import finding_of_head, head_prefix
+from mammoclip_core.networks.heads import finding_of_head
 from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
+from mammoclip_core.networks.numpy_projection import MLP
 from mammoclip_core.networks.text_encoder import build_text_encoder, build_tokenizer
 from mammoclip_core.networks.text_model import TextModel
 from mammoclip_core.networks.tokenizer_files import copy_tokenizer, find_tokenizer
@@ -205,7 +206,7 @@ def _manifest(
         heads=tuple(item.head for item in classifiers),
         sources=dict(sources),
         left_out=pretrained.left_out,
-        attribution="grad_cam" if pretrained.projection == projection.MLP else "cam",
+        attribution="grad_cam" if pretrained.projection == MLP else "cam",
     )
 
 
@@ -221,5 +222,7 @@ def _prompt_embeddings(
         pretrained.projection,
         pretrained.projection_size,
     )
-    model.load(pretrained.state)
+    model.load(
+        {name: value for name, value in pretrained.state.items() if name.startswith(TEXT_PREFIXES)}
+    )
     return {entry.name: model(entry.prompts) for entry in findings if entry.prompts}

@@ -12,7 +12,7 @@ from torch import Tensor
 from mammoclip_core.bundles.tensor_names import listed
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.manifest import Preprocessing
-from mammoclip_core.networks import projection
+from mammoclip_core.networks.numpy_projection import LINEAR, MLP, NONE
 from mammoclip_core.published.bert_layout import bert_side, is_bert
 from mammoclip_core.published.checkpoint import read_checkpoint, tensors_of
 from mammoclip_core.published.checkpoint_layout import (
@@ -102,7 +102,7 @@ def read_pretrained(path: Path, tokenizer_folder: Path | None) -> Pretrained:
         state = _without_text(state)
     else:
         state, left_out = text.state, text.left_out
-        if kind == projection.NONE and text.size != features:
+        if kind == NONE and text.size != features:
             raise CheckpointError(
                 f"{origin} has no projections, and its encoders give {features} and {text.size} "
                 "dimensions: they cannot be compared"
@@ -173,19 +173,19 @@ def _projection_of(
 ) -> tuple[str, int]:
     """Tell the form of the projections and the size of the common space."""
     if any("_projection.fc." in name for name in state):
-        kind = projection.MLP
+        kind = MLP
     elif any("_projection." in name for name in state):
-        kind = projection.LINEAR
+        kind = LINEAR
     else:
-        kind = projection.NONE
+        kind = NONE
     head = config["model"].get("projection_head")
     named = head.get("name") if isinstance(head, Mapping) else None
-    if (named or projection.NONE) != kind:
+    if (named or NONE) != kind:
         raise CheckpointError(
             f"{origin}: its configuration names the projection {named!r} under "
             f"model.projection_head, its tensors make {kind!r}"
         )
-    if kind == projection.NONE:
+    if kind == NONE:
         return kind, features
     known = [f"{modality}_projection.projection.weight" for modality in ("image", "text")]
     weights = [state[name] for name in known if name in state]

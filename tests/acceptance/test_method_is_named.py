@@ -17,7 +17,7 @@ from sample_images import FILM
 from sending import all_stored, datasets_of, send
 from services import Site, running
 
-from mammoclip_core.bundles.tensors import write_arrays
+from mammoclip_core.bundles.writing import write_arrays
 from mammoclip_core.manifest import PROMPTS_NAME, TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
 from mammoclip_core.networks.numpy_projection import projection_shapes
 
@@ -41,7 +41,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from mammoclip_core.published.factor_file import read_factor
 from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
-from mammoclip_core.engines.torch_bundle import write_bundle
+from mammoclip_core.bundles.writing import write_bundle
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.manifest import read_manifest
 

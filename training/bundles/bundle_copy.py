@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mammoclip_core.bundles.tensors import check_weights, declared
-from mammoclip_core.engines.torch_bundle import write_bundle
+from mammoclip_core.bundles.writing import write_bundle
 from mammoclip_core.manifest import (
     PROMPTS_NAME,
     TOKENIZER_FOLDER,

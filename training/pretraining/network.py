@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import timm
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -215,8 +214,3 @@ def save_gradient_memory(model: MammoClip) -> None:
         model.text_encoder.bert.gradient_checkpointing_enable(
             gradient_checkpointing_kwargs={"use_reentrant": False}
         )
-
-
-def parameter_count(model: torch.nn.Module) -> int:
-    """Count the values that training may change."""
-    return sum(value.numel() for value in model.parameters() if value.requires_grad)

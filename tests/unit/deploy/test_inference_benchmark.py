@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mammoclip_core.engines.openvino_model import computes_in
+from mammoclip_core.engines.openvino_library import computes_in
 
 ROOT = Path(__file__).parents[3]
 WAYS = {"official", "torch exact", "torch bfloat16", "openvino exact"} | (

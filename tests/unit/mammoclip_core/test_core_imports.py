@@ -84,7 +84,7 @@ def test_image_is_answered_without_transformers(
 def test_prediction_from_stored_prompts_needs_no_transformers(random_bundle: Path) -> None:
     code = (
         "import sys; from pathlib import Path; "
-        "from mammoclip_core.engines.torch_bundle import load_model; "
+        "from mammoclip_core.engines.choice import load_model; "
         f"load_model(Path({str(random_bundle)!r})); print(*sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

@@ -1,7 +1,7 @@
 import pytest
 
+from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.engines.devices import gpu_count
-from mammoclip_core.engines.engine_name import EngineName
 from worker.devices import default_concurrency, device_of
 
 

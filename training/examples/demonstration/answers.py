@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from mammoclip_core.analysis.attribution import class_activation
 from mammoclip_core.analysis.interpretation import calibrated
-from mammoclip_core.engines.predictor import MapModel, pooled
+from mammoclip_core.engines.predictor import Predictor, pooled
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.manifest import PROMPTS_NAME, WEIGHTS_NAME, Manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
@@ -93,7 +93,7 @@ def answers_of(bundle: Path, block_maps: FeatureMaps, truth: list[TrueImage]) ->
             if name.startswith(_PROJECTION)
         },
     )
-    model = MapModel(
+    model = Predictor(
         replace(manifest, attribution=LocalisationMethod.NONE.value, factor=()),
         _Given(),
         projection,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import torch
 
-from mammoclip_core.engines.torch_bundle import save_bundle
+from mammoclip_core.bundles.writing import write_bundle
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.lexicon import DENSITY, MASS, SUSPICIOUS_CALCIFICATION
 from mammoclip_core.manifest import (
@@ -85,6 +85,7 @@ def export_bundle(
     )
     module.model.half()
     with making_bundle(out) as folder:
-        written = save_bundle(module.model, manifest, prompts, Path(network.tokenizer), folder)
+        state, tokenizer = module.model.state_dict(), Path(network.tokenizer)
+        written = write_bundle(state, manifest, prompts, tokenizer, folder)
     module.model.float()
     return written

@@ -11,10 +11,20 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mammoclip_core.engines.torch_bundle import load_engine, load_model
-from mammoclip_core.engines.torch_model import softmax
+from mammoclip_core.analysis.attribution import class_activation
+from mammoclip_core.bundles.tensors import (
+    BACKBONE,
+    TEXT_PREFIXES,
+    encoder_of,
+    read_image_side,
+    read_prompts,
+)
+from mammoclip_core.engines.choice import load_engine, load_model
+from mammoclip_core.engines.predictor import pooled, softmax
+from mammoclip_core.engines.torch_library import TorchLibrary
 from mammoclip_core.errors import BundleError
 from mammoclip_core.manifest import file_sha256, read_manifest
+from mammoclip_core.networks.numpy_projection import MapProjection
 
 SIZE = (380, 228)
 
@@ -97,17 +107,16 @@ def test_device_that_is_not_there_is_named(bundle: Path) -> None:
 
 
 def test_weights_in_half_precision_are_computed_in_full(bundle: Path) -> None:
-    model = load_model(bundle)
+    tensors = read_image_side(bundle, read_manifest(bundle))
 
-    parameters = model._model.state_dict()  # type: ignore[attr-defined]  # what predict uses
     assert load_file(bundle / "model.safetensors")["image_projection.weight"].dtype == torch.float16
-    assert parameters["image_projection.weight"].dtype == torch.float32
+    assert tensors["image_projection.weight"].dtype == np.float32
 
 
-def test_text_encoder_is_not_loaded_for_prediction(bundle: Path) -> None:
-    model = load_model(bundle)
+def test_text_encoder_is_not_read_for_prediction(bundle: Path) -> None:
+    tensors = read_image_side(bundle, read_manifest(bundle))
 
-    assert model._model.text_encoder is None  # type: ignore[attr-defined]  # what predict uses
+    assert not [name for name in tensors if name.startswith(TEXT_PREFIXES)]
 
 
 def test_scores_do_not_depend_on_the_batch(bundle: Path) -> None:
@@ -124,11 +133,8 @@ def test_score_is_the_softmax_over_two_cosines(bundle: Path) -> None:
 
     (prediction,) = model.predict(batch(1))
 
-    with torch.inference_mode():
-        embedding = model._model.encode_image(  # type: ignore[attr-defined]  # the same weights
-            torch.from_numpy(batch(1))
-        )[0]
-    negative, positive = (prompts @ embedding).tolist()
+    embedding = model.embed(batch(1))[1][0]
+    negative, positive = (prompts.numpy() @ embedding).tolist()
     expected = np.exp(positive) / (np.exp(positive) + np.exp(negative))
     assert prediction.scores["mass"] == pytest.approx(expected, abs=1e-6)
 
@@ -142,23 +148,22 @@ def test_density_scores_sum_to_one(bundle: Path) -> None:
 
 def test_activation_explains_the_score(bundle: Path) -> None:
     """The map's mean, before it is cut at 0, is the similarity but for offset and length."""
-    model = load_model(bundle)
-    inner = model._model  # type: ignore[attr-defined]  # the same weights
-    prompts = load_file(bundle / "prompts.safetensors")["mass"]
-    direction = prompts[1] - prompts[0]
+    manifest = read_manifest(bundle)
+    tensors = read_image_side(bundle, manifest)
+    weight, bias = (tensors[f"image_projection.{name}"] for name in ("weight", "bias"))
+    negative, positive = read_prompts(bundle, manifest)["mass"]
+    direction = positive - negative
+    encoder = TorchLibrary().encoder(encoder_of(manifest), tensors, BACKBONE, SIZE)
+    maps = encoder.feature_maps(batch(1))
+    projection = MapProjection(manifest.projection, {"weight": weight, "bias": bias})
 
-    with torch.inference_mode():
-        embedding, feature_map = inner.embed_map(torch.from_numpy(batch(1)))
-    values = np.tensordot(
-        model._channel_weights["mass"],  # type: ignore[attr-defined]  # what predict uses
-        feature_map[0].numpy(),
-        axes=1,
-    )
+    weights = projection.channel_weights(pooled(maps), direction)
 
-    offset = float(inner.image_projection.bias @ direction)
-    length = float(inner.image_projection(feature_map.mean(dim=(2, 3))).norm())
-    similarity = float(embedding[0] @ direction)
-    assert (values.mean() + offset) / length == pytest.approx(similarity, abs=1e-4)
+    values = class_activation(maps[0], weights[0])
+    length = float(np.linalg.norm(weight @ pooled(maps)[0] + bias))
+    embedding = load_model(bundle).embed(batch(1))[1][0]
+    similarity = float(embedding @ direction)
+    assert (values.mean() + bias @ direction) / length == pytest.approx(similarity, abs=1e-4)
 
 
 def test_activations_of_different_images_differ(bundle: Path) -> None:

@@ -17,7 +17,8 @@ from core_factory import WriteInstance, breast
 from published_detector import write_detector
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
-from mammoclip_core.engines.torch_bundle import load_engine
+from mammoclip_core.engines.choice import load_engine
+from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import FindingSource, LocalisationMethod
 from mammoclip_core.images.detector_input import box_regions
@@ -44,7 +45,7 @@ def run(tmp_path: Path) -> Any:
 def mass_of(bundle: Path, path: Path) -> Any:
     image = ImageToAnalyse(sop_instance_uid=UID, path=path)
     request = StudyRequest(study_instance_uid="1.2", images=(image,))
-    (found,) = load_engine(bundle).analyze(request).findings.images
+    (found,) = load_engine(bundle, engine=EngineName.TORCH).analyze(request).findings.images
     return next(item for item in found.findings if item.name == "mass")
 
 

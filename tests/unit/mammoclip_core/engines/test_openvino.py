@@ -1,7 +1,6 @@
 """The CPU engine gives the answers of the exact one, and never needs torch."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -28,14 +27,15 @@ from safetensors.torch import save_file
 from sample_images import FILM
 
 from mammoclip_core.analysis.study_files import request_from
-from mammoclip_core.bundles.tensors import detector_shapes, image_side_shapes
-from mammoclip_core.engines import choice, torch_bundle
-from mammoclip_core.engines.engine_name import EngineName
-from mammoclip_core.engines.openvino_model import OpenVinoEncoder, OpenVinoOptions, load_openvino
+from mammoclip_core.bundles.tensors import image_side_shapes
+from mammoclip_core.engines import choice
+from mammoclip_core.engines.computing_options import EngineName
+from mammoclip_core.engines.openvino_library import OpenVinoEncoder, OpenVinoOptions
 from mammoclip_core.errors import BundleError, ComputingError, MissingLibraryError
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.manifest import read_manifest, write_manifest
 from mammoclip_core.networks.detector import Detector
+from mammoclip_core.networks.detector_layout import detector_shapes
 from mammoclip_core.networks.efficientnet import NOMINAL_SIZES, EfficientNet
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
@@ -48,27 +48,9 @@ FEATURES = 5e-4
 
 SCORES = 1e-4
 
-BLOCKED = """
-import sys
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "torchvision", "timm", "transformers"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Blocker())
-"""
-
 
 def error(found: NDArray[Any], wanted: NDArray[Any]) -> float:
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
-
-
-@pytest.fixture
-def without_torch(tmp_path: Path) -> dict[str, str]:
-    """Environment of a Python in which torch and its companions cannot be imported."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(BLOCKED)
-    paths = [str(tmp_path / "site"), str(Path(choice.__file__).parents[2])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @pytest.mark.parametrize("architecture", NOMINAL_SIZES)
@@ -368,8 +350,8 @@ def test_embedding_is_that_of_the_exact_engine(random_bundle: Path) -> None:
     grey = breast(380, 228).astype(np.float32) / 4000
     batch = np.repeat(grey[None, None], 3, axis=1)
 
-    mine = load_openvino(random_bundle)[0].embed(batch)
-    exact = torch_bundle.load_model(random_bundle).embed(batch)
+    mine = choice.load_model(random_bundle, engine=EngineName.OPENVINO).embed(batch)
+    exact = choice.load_model(random_bundle, engine=EngineName.TORCH).embed(batch)
 
     assert error(mine[0], exact[0]) < FEATURES
     assert error(mine[1], exact[1]) < FEATURES

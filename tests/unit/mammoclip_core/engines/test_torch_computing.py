@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mammoclip_core.engines.options import ComputingOptions, Precision
-from mammoclip_core.engines.torch_bundle import load_model
+from mammoclip_core.engines.choice import load_model
+from mammoclip_core.engines.computing_options import ComputingOptions, Precision
 from mammoclip_core.engines.torch_computing import TorchComputer, fold_batch_norms
+from mammoclip_core.engines.torch_library import TorchLibrary
 from mammoclip_core.errors import BatchMemoryError, ComputingError
+from mammoclip_core.networks.efficientnet import EfficientNet
 from mammoclip_core.networks.image_encoder import ImageEncoder
 
 ROUNDING = 1e-5
@@ -131,8 +133,43 @@ def test_deterministic_model_repeats_itself_to_the_bit(
 ) -> None:
     batch = np.random.default_rng(1).standard_normal((2, 3, 380, 228)).astype(np.float32)
 
-    first, second = (load_model(random_bundle, "cpu", repeatable).embed(batch) for _ in range(2))
+    first, second = (load_model(random_bundle, options=repeatable).embed(batch) for _ in range(2))
 
     assert torch.are_deterministic_algorithms_enabled()
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
+
+
+def test_encoders_of_a_bundle_share_the_images_on_the_device(
+    images: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought: list[int] = []
+    bring = TorchComputer.images
+
+    def counted(computer: TorchComputer, batch: NDArray[np.float32]) -> Tensor:
+        brought.append(len(batch))
+        return bring(computer, batch)
+
+    monkeypatch.setattr(TorchComputer, "images", counted)
+    network = EfficientNet("tf_efficientnet_b0")
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in network.shapes.items()}
+    library = TorchLibrary()
+    encoders = [library.encoder(network, tensors, "", (190, 114)) for _ in range(2)]
+
+    for batch in (images, images[:2]):
+        with library.computing():
+            maps = [encoder.feature_maps(batch) for encoder in encoders]
+        assert np.array_equal(*maps)
+
+    assert brought == [3, 2]
+
+
+def test_images_that_changed_since_the_last_batch_are_brought_anew(random_bundle: Path) -> None:
+    model = load_model(random_bundle)
+    batch = np.random.default_rng(2).standard_normal((1, 3, 380, 228)).astype(np.float32)
+
+    before = model.embed(batch)[0]
+    batch *= 2
+    after = model.embed(batch)[0]
+
+    assert not np.allclose(before, after)

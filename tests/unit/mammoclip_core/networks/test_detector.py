@@ -13,7 +13,11 @@ from reproducible_weights import FIXTURES, textured_half_ellipse, write_detector
 
 from mammoclip_core.bundles.tensors import detector_prefix
 from mammoclip_core.engines.openvino_graph import detector_graph
-from mammoclip_core.engines.openvino_model import OpenVinoBoxModel, OpenVinoNetwork, OpenVinoOptions
+from mammoclip_core.engines.openvino_library import (
+    OpenVinoBoxModel,
+    OpenVinoNetwork,
+    OpenVinoOptions,
+)
 from mammoclip_core.errors import CheckpointError, PixelError
 from mammoclip_core.images.detector_input import to_detector_input, to_detector_square
 from mammoclip_core.manifest import BOX_THRESHOLD

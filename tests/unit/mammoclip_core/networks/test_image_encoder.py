@@ -142,22 +142,6 @@ def test_text_embeddings_equal_the_official_ones(
     assert error(embeddings, expected["text_embeddings"]) < TOLERANCE
 
 
-def test_similarity_is_the_cosine(model: MammoClip, expected: dict[str, NDArray[Any]]) -> None:
-    image = torch.from_numpy(expected["image_embedding"]).float()[None]
-    texts = torch.from_numpy(expected["text_embeddings"]).float()
-
-    assert error(model.similarity(image, texts), expected["cosine"]) < TOLERANCE
-
-
-def test_scaled_similarity_uses_the_temperature(model: MammoClip) -> None:
-    unit = torch.eye(512)[:1]
-
-    with torch.inference_mode():
-        similarity = model.similarity(unit, unit, scaled=True)
-
-    assert similarity.item() == pytest.approx(1 / 0.07)
-
-
 @pytest.mark.parametrize("architecture", STAGE_SIZES)
 def test_key_map_covers_the_architecture_exactly(architecture: str) -> None:
     with torch.device("meta"):

@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 from reproducible_weights import FIXTURES
 from safetensors.torch import save_file
 
-from mammoclip_core.engines.torch_bundle import load_model
+from mammoclip_core.bundles.tensors import BACKBONE, encoder_of, read_image_side
+from mammoclip_core.engines.choice import load_model
+from mammoclip_core.engines.torch_library import TorchLibrary
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import LocalisationMethod
+from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.mammo_factor import (
     FactorWeights,
     channel_similarities,
     factor_activation,
     factor_shapes,
+    factor_weights,
     image_similarity,
 )
 from mammoclip_core.published.convert import convert
@@ -112,13 +116,16 @@ def test_heatmap_is_the_sum_of_the_most_similar_channels() -> None:
 
 
 def test_finding_with_weights_is_localised_by_them(inputs: Path, tmp_path: Path) -> None:
-    model = load_model(converted(inputs, tmp_path, trained()))
+    bundle = converted(inputs, tmp_path, trained())
 
-    (prediction,) = model.predict(batch())
+    (prediction,) = load_model(bundle).predict(batch())
 
     assert prediction.methods == {"mass": LocalisationMethod.FACTOR}
-    feature_map = model._model.image_encoder.feature_map(torch.from_numpy(batch()))[0].numpy()
-    similarities = channel_similarities(feature_map, model._factor["mass"])
+    manifest = read_manifest(bundle)
+    tensors = read_image_side(bundle, manifest)
+    encoder = TorchLibrary().encoder(encoder_of(manifest), tensors, BACKBONE, (1, 1))
+    feature_map = encoder.feature_maps(batch())[0]
+    similarities = channel_similarities(feature_map, factor_weights(tensors, "mass"))
     best = feature_map[np.argsort(-similarities)[:3]].sum(axis=0)
     assert prediction.activations["mass"].shape == best.shape
     assert prediction.activations["mass"].max() == 1

@@ -21,7 +21,7 @@ from checkpoint_factory import (
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from mammoclip_core.engines.torch_bundle import load_model
+from mammoclip_core.engines.choice import load_model
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder

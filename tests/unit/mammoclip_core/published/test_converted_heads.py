@@ -14,12 +14,15 @@ from checkpoint_factory import (
     projections,
     write_classifier,
 )
+from safetensors.torch import load_file
 
-from mammoclip_core.engines.torch_bundle import load_model
+from mammoclip_core.bundles.tensors import head_prefix
+from mammoclip_core.engines.choice import load_model
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import Manifest
-from mammoclip_core.networks.heads import finding_of_head
+from mammoclip_core.networks.heads import FineTunedClassifier, finding_of_head
+from mammoclip_core.networks.image_encoder import ImageEncoder
 
 Convert = Callable[..., Manifest]
 
@@ -34,9 +37,16 @@ def test_head_is_preferred_to_prompts(
 
     manifest = converted(published, heads={"cancer": path})
 
-    model = load_model(tmp_path / "bundle")
-    (prediction,) = model.predict(batch())
-    head = model._heads["cancer"]
+    (prediction,) = load_model(tmp_path / "bundle").predict(batch())
+    prefix = head_prefix("cancer")
+    head = FineTunedClassifier(ImageEncoder("tf_efficientnet_b0"), 1).eval()
+    head.load_state_dict(
+        {
+            name.removeprefix(prefix): value
+            for name, value in load_file(tmp_path / "bundle" / "model.safetensors").items()
+            if name.startswith(prefix)
+        }
+    )
     with torch.inference_mode():
         expected = torch.sigmoid(head(torch.from_numpy(batch()))).item()
     assert prediction.scores["malignancy"] == pytest.approx(expected, abs=1e-6)

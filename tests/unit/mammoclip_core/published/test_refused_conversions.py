@@ -15,7 +15,7 @@ from checkpoint_factory import (
     write_pretraining,
 )
 
-from mammoclip_core.engines.torch_bundle import load_model
+from mammoclip_core.engines.choice import load_model
 from mammoclip_core.errors import BundleError, CheckpointError
 from mammoclip_core.manifest import Manifest
 from mammoclip_core.published.convert import convert

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
-from mammoclip_core.engines.torch_bundle import load_engine
+from mammoclip_core.engines.choice import load_engine
+from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import BOX_THRESHOLD, read_manifest
@@ -120,7 +121,9 @@ def test_engine_reports_the_boxes_of_the_trained_model(small_bundle, images, tmp
         study_instance_uid="1.2",
         images=(ImageToAnalyse(sop_instance_uid=str(file), path=file),),
     )
-    (image,) = load_engine(tmp_path / "bundle").analyze(request).findings.images
+    (image,) = (
+        load_engine(tmp_path / "bundle", engine=EngineName.TORCH).analyze(request).findings.images
+    )
     mass = next(item for item in image.findings if item.name == "mass")
 
     assert manifest.detectors[0].mean_average_precision == pytest.approx(0.4)

@@ -8,7 +8,8 @@ from scipy.special import expit, logit
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.analysis.interpretation import calibrated
-from mammoclip_core.engines.torch_bundle import load_engine
+from mammoclip_core.engines.choice import load_engine
+from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.lexicon import MASS
 from mammoclip_core.manifest import read_manifest
 from training.downstream.bundle_scores import bundle_scores
@@ -113,7 +114,7 @@ def test_engine_says_probability_and_uses_the_threshold(small_bundle, pictures, 
 
     with_findings(small_bundle, {"mass": entry}, tmp_path / "bundle")
 
-    engine = load_engine(tmp_path / "bundle")
+    engine = load_engine(tmp_path / "bundle", engine=EngineName.TORCH)
     study = StudyRequest(
         study_instance_uid="1.2",
         images=tuple(ImageToAnalyse(sop_instance_uid=str(p), path=p) for p in data.files),

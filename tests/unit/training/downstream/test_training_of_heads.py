@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
-from mammoclip_core.engines.torch_bundle import load_engine
+from mammoclip_core.engines.choice import load_engine
+from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import read_manifest
@@ -184,7 +185,7 @@ def test_bundle_answers_as_the_head_did_at_training(which, own, small_bundle, tm
     scores = bundle_scores(tmp_path / "bundle", shown)["mass"]
     # The engine folds BatchNorm into the convolutions, and rounds otherwise.
     np.testing.assert_allclose(scores, head.test_scores[:, 0], rtol=0, atol=1e-4)
-    engine = load_engine(tmp_path / "bundle")
+    engine = load_engine(tmp_path / "bundle", engine=EngineName.TORCH)
     study = StudyRequest(
         study_instance_uid="1.2",
         images=(ImageToAnalyse(sop_instance_uid=str(shown[0]), path=shown[0]),),
@@ -201,7 +202,7 @@ def test_second_head_takes_the_place_of_the_first(probe, small_bundle, tmp_path)
 
     assert [head.name for head in manifest.heads] == ["mass"]
     assert [encoder.name for encoder in manifest.encoders] == ["image", "mass"]
-    load_engine(tmp_path / "second")
+    load_engine(tmp_path / "second", engine=EngineName.TORCH)
 
 
 def test_altered_bundle_gets_no_head(probe, small_bundle, tmp_path):

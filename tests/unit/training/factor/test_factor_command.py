@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from mammoclip_core.engines.torch_bundle import load_model
+from mammoclip_core.engines.choice import load_model
 from mammoclip_core.errors import PixelError
 from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.images.image_file import read_image

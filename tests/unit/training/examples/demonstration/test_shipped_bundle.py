@@ -7,7 +7,7 @@ import pytest
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.engines.choice import load_engine
-from mammoclip_core.engines.engine_name import EngineName
+from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.manifest import read_manifest
 from training.bundles.bundle_encoder import read_image_encoder
 from training.examples.demonstration.answers import CLASS_ACTIVATION, FACTOR, Way, answers_of

@@ -1,38 +1,23 @@
-"""The CPU engine: image encoders and detectors compiled by OpenVINO, without torch."""
+"""Image encoders and detectors compiled by OpenVINO for the CPU, without torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from mammoclip_core.background import begun
-from mammoclip_core.bundles.tensors import (
-    BACKBONE,
-    LOGIT_SCALE,
-    PROJECTION,
-    Tensors,
-    detector_prefix,
-    encoder_of,
-    head_prefix,
-    read_image_side,
-    read_prompts,
-    weights_checked,
-)
+from mammoclip_core.background import start_thread
+from mammoclip_core.bundles.tensors import Tensors, detector_prefix
 from mammoclip_core.engines.openvino_graph import detector_graph, encoder_graph
-from mammoclip_core.engines.predictor import MapHead, MapModel
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.images.detector_input import INPUT_SIDE
-from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.networks.anchors import anchors_of, decode, reported, select
 from mammoclip_core.networks.efficientnet import DYNAMIC_PADDING, EfficientNet
-from mammoclip_core.networks.mammo_factor import factor_weights
-from mammoclip_core.networks.numpy_projection import MapProjection
 from mammoclip_core.prediction import DetectedBox
 
 PRECISIONS: Final = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
@@ -79,7 +64,7 @@ class OpenVinoNetwork:
     ) -> None:
         _require_precision(options.precision)
         self._size = (1, 3, *size)
-        self._compiling = begun(lambda: compiled(build(), options), name="compile")
+        self._compiling = start_thread(lambda: compiled(build(), options), name="compile")
 
     @property
     def compiled(self) -> ov.CompiledModel:
@@ -145,7 +130,7 @@ class OpenVinoBoxModel:
     """
 
     def __init__(
-        self, detectors: dict[str, str], tensors: Tensors, options: OpenVinoOptions
+        self, detectors: Mapping[str, str], tensors: Tensors, options: OpenVinoOptions
     ) -> None:
         size = (INPUT_SIDE, INPUT_SIDE)
         self._anchors = anchors_of(*size)
@@ -178,28 +163,38 @@ class OpenVinoBoxModel:
         return reported(select(scores[0], boxes))
 
 
-def load_openvino(
-    bundle: Path, options: OpenVinoOptions | None = None
-) -> tuple[MapModel, OpenVinoBoxModel | None]:
-    """Load the image side of a bundle, and its detectors where it has any.
-
-    Both are still being compiled when it returns.
+class OpenVinoLibrary:
+    """Computes the networks of a bundle by OpenVINO; they are compiled while it goes on.
 
     Raises
     ------
-    BundleError
-        A file is missing or altered, or its tensors are not those of the manifest's model.
     ComputingError
         The processor does not compute in the precision asked for.
     """
-    options = options or OpenVinoOptions()
-    manifest = read_manifest(bundle)
-    detectors = {entry.name: entry.architecture for entry in manifest.detectors}
-    with weights_checked(bundle, manifest):
-        tensors = read_image_side(bundle, manifest)
-        model = _model_of(manifest, tensors, read_prompts(bundle, manifest), options)
-        boxes = OpenVinoBoxModel(detectors, tensors, options) if detectors else None
-    return model, boxes
+
+    def __init__(self, options: OpenVinoOptions | None = None) -> None:
+        self._options = options or OpenVinoOptions()
+        _require_precision(self._options.precision)
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """Return what results say of the engine: the library's version is without its build."""
+        version = str(ov.__version__).partition("-")[0]
+        return EngineIdentity(name="openvino", version=version, precision=self._options.precision)
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Return what is entered for each batch: nothing."""
+        return nullcontext()
+
+    def encoder(
+        self, network: EfficientNet, tensors: Tensors, prefix: str, size: tuple[int, int]
+    ) -> OpenVinoEncoder:
+        """Build an image encoder."""
+        return OpenVinoEncoder(network, tensors, prefix, size, self._options)
+
+    def detectors(self, architectures: Mapping[str, str], tensors: Tensors) -> OpenVinoBoxModel:
+        """Build detectors."""
+        return OpenVinoBoxModel(architectures, tensors, self._options)
 
 
 def compiled(graph: ov.Model, options: OpenVinoOptions) -> ov.CompiledModel:
@@ -237,38 +232,3 @@ def _require_precision(precision: str) -> None:
         raise ComputingError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
     if not computes_in(precision):
         raise ComputingError(f"this processor does not compute in {precision}")
-
-
-def openvino_identity(options: OpenVinoOptions) -> EngineIdentity:
-    """Return what results say of the engine: the library's version is without its build."""
-    version = str(ov.__version__).partition("-")[0]
-    return EngineIdentity(name="openvino", version=version, precision=options.precision)
-
-
-def _model_of(
-    manifest: Manifest, tensors: Tensors, prompts: Tensors, options: OpenVinoOptions
-) -> MapModel:
-    size = (manifest.preprocessing.rows, manifest.preprocessing.columns)
-    heads = {}
-    for head in manifest.heads:
-        prefix = head_prefix(head.name)
-        network = encoder_of(manifest, head.encoder)
-        heads[head.name] = MapHead(
-            encoder=OpenVinoEncoder(network, tensors, f"{prefix}encoder.backbone.", size, options),
-            weight=tensors[f"{prefix}linear.weight"],
-            bias=tensors[f"{prefix}linear.bias"],
-        )
-    projection = {
-        name.removeprefix(PROJECTION): value
-        for name, value in tensors.items()
-        if name.startswith(PROJECTION)
-    }
-    return MapModel(
-        manifest,
-        OpenVinoEncoder(encoder_of(manifest), tensors, BACKBONE, size, options),
-        MapProjection(manifest.projection, projection),
-        float(tensors[LOGIT_SCALE]),
-        prompts,
-        heads=heads,
-        factor={entry.finding: factor_weights(tensors, entry.finding) for entry in manifest.factor},
-    )

@@ -1,7 +1,16 @@
-"""How a bundle may be computed: in which numbers, compiled or not, repeatable or not."""
+"""How a bundle may be computed: by which library, in which numbers, compiled, repeatable."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+
+class EngineName(StrEnum):
+    """Which library computes."""
+
+    AUTO = "auto"
+    """torch on a GPU; on a CPU OpenVINO where it is installed, else torch."""
+    TORCH = "torch"
+    OPENVINO = "openvino"
 
 
 class Precision(StrEnum):

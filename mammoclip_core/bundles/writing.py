@@ -1,0 +1,73 @@
+"""A bundle written: weights, prompts and tokenizer first, the manifest with their digest last."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from mammoclip_core.bundles.tensors import PROMPTS_SHA256
+from mammoclip_core.manifest import (
+    PROMPTS_NAME,
+    TOKENIZER_FOLDER,
+    WEIGHTS_NAME,
+    Manifest,
+    file_sha256,
+    write_manifest,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def write_arrays(
+    tensors: Mapping[str, NDArray[Any]],
+    manifest: Manifest,
+    prompts: Mapping[str, NDArray[Any]],
+    tokenizer_folder: Path | None,
+    folder: Path,
+) -> Manifest:
+    """Write a bundle into an existing empty folder, the manifest last.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Its `weights_sha256` is replaced.
+    prompts : (P, D) embeddings of L2 norm 1 by finding
+        One row a prompt, in the manifest's order.
+    tokenizer_folder : folder or None
+        Copied whole; None for a bundle without a text encoder.
+
+    Returns
+    -------
+    Manifest
+        As written, with the digest of the weights.
+    """
+    if tokenizer_folder is not None:
+        shutil.copytree(tokenizer_folder, folder / TOKENIZER_FOLDER)
+    save_file(dict(prompts), folder / PROMPTS_NAME)
+    digest = file_sha256(folder / PROMPTS_NAME)
+    save_file(dict(tensors), folder / WEIGHTS_NAME, metadata={PROMPTS_SHA256: digest})
+    written = replace(manifest, weights_sha256=file_sha256(folder / WEIGHTS_NAME))
+    write_manifest(written, folder)
+    return written
+
+
+def write_bundle(
+    state: "Mapping[str, Tensor]",
+    manifest: Manifest,
+    prompts: "Mapping[str, Tensor]",
+    tokenizer_folder: Path | None,
+    folder: Path,
+) -> Manifest:
+    """Write a bundle as `write_arrays` does, from torch's tensors on a CPU."""
+    return write_arrays(
+        {name: value.detach().contiguous().numpy() for name, value in state.items()},
+        manifest,
+        {name: value.contiguous().numpy() for name, value in prompts.items()},
+        tokenizer_folder,
+        folder,
+    )
