@@ -50,7 +50,8 @@ def probe(
     from training.downstream.cases import Protocol
     from training.downstream.finetune import Machine
     from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
-    from training.downstream.presets import Preset, Training
+    from training.downstream.recipes import Training
+    from training.learning.presets import Preset
 
     order = HeadOrder(
         bundle=bundle,
@@ -101,7 +102,8 @@ def finetune(
     from training.downstream.cases import Protocol
     from training.downstream.finetune import Machine
     from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
-    from training.downstream.presets import Preset, Training
+    from training.downstream.recipes import Training
+    from training.learning.presets import Preset
 
     order = HeadOrder(
         bundle=bundle,

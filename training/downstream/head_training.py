@@ -16,11 +16,12 @@ from training.downstream.finetune import Machine
 from training.downstream.heads import Plan, save_head
 from training.downstream.labelled_images import HELD_OUT, read_labelled
 from training.downstream.new_bundle import with_findings, with_head
-from training.downstream.presets import Preset, Training
+from training.downstream.recipes import Training
 from training.downstream.tasks import TASKS
 from training.errors import SettingsError
 from training.evaluation.classification import told, train_head
 from training.evaluation.suite_input import SuiteInput
+from training.learning.presets import Preset
 from training.measures.figures import EvaluationReport
 from training.measures.operating_points import Threshold
 

@@ -18,8 +18,8 @@ from training.downstream.cases import Judged, Protocol, cases_of, divide
 from training.downstream.finetune import fine_tune
 from training.downstream.heads import Plan, TrainedHead, save_head
 from training.downstream.labelled_images import LabelledImages
-from training.downstream.presets import Training
 from training.downstream.probe import train_probe
+from training.downstream.recipes import Training
 from training.downstream.tasks import Task
 from training.errors import SettingsError
 from training.evaluation.outcome import CALIBRATION, Outcome, figures_of, subgroups_of

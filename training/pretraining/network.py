@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import timm
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from mammoclip_core.networks.text_encoder import TextEncoder, Tokenizer
 from mammoclip_core.published.checkpoint import read_checkpoint
 from mammoclip_core.published.models import timm_keys
 from training.errors import SettingsError
+from training.learning.drop_path import set_drop_path
 
 IMAGENET: Final = "imagenet"
 RANDOM: Final = "random"
@@ -141,16 +141,6 @@ def _model(
     return model
 
 
-def set_drop_path(encoder: ImageEncoder, rate: float) -> None:
-    """Leave blocks out at random while training, the later ones the more often: up to `rate`."""
-    from timm.layers import DropPath
-
-    blocks = [block for stage in encoder.backbone.blocks for block in stage]
-    for number, block in enumerate(blocks):
-        if getattr(block, "has_skip", False) and rate > 0:
-            block.drop_path = DropPath(rate * number / len(blocks))
-
-
 def _load_image_weights(encoder: ImageEncoder, settings: NetworkSettings) -> None:
     if settings.image_weights == RANDOM:
         return
@@ -215,8 +205,3 @@ def save_gradient_memory(model: MammoClip) -> None:
         model.text_encoder.bert.gradient_checkpointing_enable(
             gradient_checkpointing_kwargs={"use_reentrant": False}
         )
-
-
-def parameter_count(model: torch.nn.Module) -> int:
-    """Count the values that training may change."""
-    return sum(value.numel() for value in model.parameters() if value.requires_grad)
