@@ -163,9 +163,9 @@ def calibrate(
     """
     from rich.console import Console
 
+    from training.downstream.bundle_calibration import CalibrationOrder, thresholds_table
+    from training.downstream.bundle_calibration import calibrate as run
     from training.downstream.calibration import Method, Wish
-    from training.downstream.head_training import CalibrationOrder, thresholds_table
-    from training.downstream.head_training import calibrate as run
 
     with one_line_errors():
         order = CalibrationOrder(
