@@ -10,8 +10,8 @@ from training.back_translation.journal import SentenceJournal, opened
 from training.back_translation.marian import MarianTranslator, load_translator
 from training.data.table_formats import IMAGE_TEXT, recognised
 from training.data.table_reading import read_cells, read_table
+from training.data.table_writing import write_table
 from training.errors import SettingsError, TableError
-from training.preparation.moved_tables import write_table
 from training.reports.report_text import clean_section, sentences_of
 from training.terminal import Progress
 

@@ -56,7 +56,7 @@ def detect(
     from training.detection.detector_training import DetectionOrder, train_detector
     from training.detection.fitting import DetectionSettings
     from training.detection.recipes import detection_recipe
-    from training.downstream.presets import Preset
+    from training.learning.presets import Preset
 
     recipe = detection_recipe(
         Preset(preset), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate

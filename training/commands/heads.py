@@ -50,7 +50,8 @@ def probe(
     from training.downstream.cases import Protocol
     from training.downstream.finetune import Machine
     from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
-    from training.downstream.presets import Preset, Training
+    from training.downstream.recipes import Training
+    from training.learning.presets import Preset
 
     order = HeadOrder(
         bundle=bundle,
@@ -101,7 +102,8 @@ def finetune(
     from training.downstream.cases import Protocol
     from training.downstream.finetune import Machine
     from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
-    from training.downstream.presets import Preset, Training
+    from training.downstream.recipes import Training
+    from training.learning.presets import Preset
 
     order = HeadOrder(
         bundle=bundle,
@@ -161,9 +163,9 @@ def calibrate(
     """
     from rich.console import Console
 
+    from training.downstream.bundle_calibration import CalibrationOrder, thresholds_table
+    from training.downstream.bundle_calibration import calibrate as run
     from training.downstream.calibration import Method, Wish
-    from training.downstream.head_training import CalibrationOrder, thresholds_table
-    from training.downstream.head_training import calibrate as run
 
     with one_line_errors():
         order = CalibrationOrder(

@@ -23,8 +23,8 @@ from training.detection.fitting import (
     fit_detector,
 )
 from training.detection.published_file import bundle_with_detector, write_detector
-from training.downstream.presets import Preset
 from training.errors import SettingsError
+from training.learning.presets import Preset
 from training.measures.box_figures import average_precision_of
 from training.measures.figures import EvaluationReport, Figure
 from training.measures.intervals import Estimate

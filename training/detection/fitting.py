@@ -19,8 +19,8 @@ from training.detection.examples import Example, Examples, shown
 from training.detection.losses import detection_loss
 from training.detection.recipes import DetectionRecipe
 from training.errors import SettingsError
+from training.learning.drop_path import set_drop_path
 from training.measures.localisation import Detections, mean_average_precision
-from training.pretraining.network import set_drop_path
 
 OVERLAP = 0.5
 """Smallest intersection over union of a hit, by which epochs are chosen."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from training.downstream.presets import Preset
+from training.learning.presets import Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,7 +145,7 @@ def calibrate_finding(
         if method is Method.PLATT
         else replace(bare, isotonic=isotonic(truth, raw))
     )
-    probabilities = np.array([calibrated(float(score), fitted) for score in raw])
+    probabilities = calibrated_scores(raw, fitted)
     chosen = (
         threshold_for_sensitivity(truth, probabilities, wish.sensitivity)
         if wish.sensitivity is not None
@@ -159,6 +159,11 @@ def calibrate_finding(
     )
     known = OperatingPoint(sensitivity=point.sensitivity, specificity=point.specificity, data=words)
     return replace(fitted, threshold=point.threshold, operating_point=known), point
+
+
+def calibrated_scores(scores: NDArray[np.float64], entry: FindingEntry) -> NDArray[np.float64]:
+    """Return scores, (N,), as a finding's calibration says them."""
+    return np.array([calibrated(float(score), entry) for score in scores])
 
 
 def _between(values: NDArray[np.float64], threshold: float) -> float:

@@ -22,7 +22,7 @@ from training.downstream.cases import Cases, Division
 from training.downstream.fitting import fit, judged_by, shares_of, shuffled
 from training.downstream.heads import Plan, TrainedHead
 from training.downstream.probe import require_classes
-from training.pretraining.network import set_drop_path
+from training.learning.drop_path import set_drop_path
 
 _DROP_PATH: Final = 0.2
 _DROPOUT: Final = {"tf_efficientnet_b5": 0.4, "tf_efficientnet_b2": 0.3}

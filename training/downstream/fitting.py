@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.downstream.cases import Cases
-from training.downstream.presets import Recipe
+from training.downstream.recipes import Recipe
 from training.downstream.tasks import Task
 from training.learning.schedule import learning_rate_factor
 

@@ -1,34 +1,29 @@
-"""``mammoclip-train probe``, ``finetune`` and ``calibrate``: from a bundle to a better one."""
+"""``mammoclip-train probe`` and ``finetune``: from a bundle to a trained and judged head."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import numpy as np
-
-from mammoclip_core.findings import FindingSource
-from mammoclip_core.manifest import FindingEntry, read_manifest, require_empty
-from training.downstream.bundle_scores import bundle_scores
-from training.downstream.calibration import Method, Wish, calibrate_finding
-from training.downstream.cases import Protocol
-from training.downstream.finetune import Machine
-from training.downstream.heads import Plan, save_head
-from training.downstream.labelled_images import HELD_OUT, read_labelled
-from training.downstream.new_bundle import with_findings, with_head
-from training.downstream.presets import Preset, Training
+from mammoclip_core.manifest import read_manifest
+from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
+from training.bundles.bundle_encoder import read_image_encoder
+from training.downstream.cases import Protocol, divide
+from training.downstream.features import image_features
+from training.downstream.finetune import Machine, fine_tune
+from training.downstream.head_results import head_result
+from training.downstream.heads import Plan, TrainedHead, save_head
+from training.downstream.labelled_images import LabelledImages, read_labelled
+from training.downstream.new_bundle import with_head
+from training.downstream.probe import train_probe
+from training.downstream.recipes import Training, recipe_of
 from training.downstream.tasks import TASKS
 from training.errors import SettingsError
-from training.evaluation.classification import told, train_head
-from training.evaluation.suite_input import SuiteInput
+from training.learning.presets import Preset
 from training.measures.figures import EvaluationReport
-from training.measures.operating_points import Threshold
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 HEAD_NAME: Final = "head.pth"
-ALL: Final = "all"
+FEATURES_NAME: Final = "features"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,30 +72,24 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     if data.data is not task.data:
         # Nothing published is about this table.
         task = replace(task, name=f"{task.label} of {order.table.name}", data=data.data)
-    given = SuiteInput(
-        bundle=order.bundle,
-        manifest=manifest,
-        sets={data.data: data},
-        folders=order.images,
-        out=order.out,
-        cache=order.out / "features",
-        preset=order.preset,
-        epochs=order.epochs,
-        learning_rate=order.learning_rate,
-        seed=order.seed,
-        machine=order.machine,
-        say=order.say,
-    )
     plan = Plan(
         task=task,
         training=order.training,
         protocol=order.protocol,
-        recipe=given.recipe(task, order.training),
+        recipe=recipe_of(
+            order.preset,
+            task.data,
+            order.training,
+            epochs=order.epochs,
+            learning_rate=order.learning_rate,
+        ),
         percent=order.percent,
         seed=order.seed,
     )
     order.say(f"{task.name}: {plan.setting}, {plan.protocol}: {plan.recipe}")
-    head = train_head(given, data, plan)
+    head = train_head(
+        order.bundle, data, plan, cache=order.out / FEATURES_NAME, machine=order.machine
+    )
     save_head(head, order.out / HEAD_NAME)
     if order.into is not None:
         with_head(order.bundle, order.head, order.out / HEAD_NAME, order.into)
@@ -110,96 +99,41 @@ def make_head(order: HeadOrder) -> EvaluationReport:
             "table": f"{order.table.name}, {len(data.images)} images",
             "recipe": f"{order.preset}, {plan.protocol}: {plan.recipe}",
         },
-        figures=told(given, data, task, plan.setting, heads={plan.protocol: head}).figures,
+        figures=head_result(data, task, plan.setting, heads={plan.protocol: head}).figures,
     )
     report.write(order.out)
     return report
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationOrder:
-    """Which findings of a bundle are to answer with probabilities.
+def train_head(
+    bundle: Path,
+    data: LabelledImages,
+    plan: Plan,
+    *,
+    cache: Path,
+    machine: Machine | None = None,
+) -> TrainedHead:
+    """Train one head as planned.
 
-    Attributes
+    Parameters
     ----------
-    part : of the table's images
-        ``held out`` is what `make_head` never trains on with the same seed. ``all`` for a table
-        that was made for this.
-    findings : names; None for all that the table labels
-    """
-
-    bundle: Path
-    table: Path
-    images: tuple[Path, ...]
-    out: Path
-    wish: Wish
-    method: Method = Method.PLATT
-    part: str = HELD_OUT
-    findings: tuple[str, ...] | None = None
-    seed: int = 10
-    device: str = "cpu"
-
-
-def calibrate(
-    order: CalibrationOrder, on_images: Callable[[int], None] = lambda images: None
-) -> dict[str, Threshold]:
-    """Write a bundle that says probabilities and cuts them where wished; return its thresholds.
+    bundle : folder of the bundle whose encoder the head is trained on
+    cache : folder of pooled features, which a probe learns from
 
     Raises
     ------
-    CoreError
-        The bundle, the table or an image is of no use; the message says why.
+    SettingsError
+        Nothing can be learnt from the training part, or no head can be written for the encoder.
     """
-    require_empty(order.out)
-    manifest = read_manifest(order.bundle)
-    data = read_labelled(order.table, order.images, order.seed)
-    able = {
-        entry.name: entry
-        for entry in manifest.findings
-        if entry.name in data.images.columns
-        and not entry.is_class_set
-        and entry.source is not FindingSource.DETECTOR
-    }
-    wanted = tuple(able) if order.findings is None else order.findings
-    unable = [name for name in wanted if name not in able]
-    if unable or not wanted:
-        named = ", ".join(unable) or "any finding"
+    machine = machine or Machine()
+    encoder, manifest = read_image_encoder(bundle)
+    if manifest.encoders[0].padding != PUBLISHED_PADDING:
         raise SettingsError(
-            f"{named}: {order.bundle} and {order.table} do not both know it; both know "
-            f"{', '.join(able) or 'none'}"
+            f"{bundle}: heads are for encoders of published padding, it pads "
+            f"{manifest.encoders[0].padding}"
         )
-    frame = data.images if order.part == ALL else data.images[data.images["part"] == order.part]
-    if not len(frame):
-        raise SettingsError(f"{order.table}: no image is of the part {order.part}")
-    files = [data.files[place] for place in frame["image"]]
-    scores = bundle_scores(order.bundle, files, device=order.device, on_images=on_images)
-    words = (
-        f"{order.table.name}, part {order.part}, {len(frame)} images of "
-        f"{frame['patient'].nunique()} patients"
-    )
-    entries: dict[str, FindingEntry] = {}
-    thresholds: dict[str, Threshold] = {}
-    for name in wanted:
-        labels = frame[name].to_numpy(dtype=np.int64)
-        entries[name], thresholds[name] = calibrate_finding(
-            able[name], labels, scores[name], order.wish, data=words, method=order.method
-        )
-    with_findings(order.bundle, entries, order.out)
-    return thresholds
-
-
-def thresholds_table(thresholds: Mapping[str, Threshold]) -> "Table":
-    """Return what the thresholds give, as a table for a terminal."""
-    from rich.table import Table
-
-    table = Table("finding", "threshold", "sensitivity", "specificity")
-    for name, point in thresholds.items():
-        shares = [
-            f"{share:.3f} ({low:.3f}–{high:.3f})"
-            for share, (low, high) in (
-                (point.sensitivity, point.sensitivity_interval),
-                (point.specificity, point.specificity_interval),
-            )
-        ]
-        table.add_row(name, f"{point.threshold:.4f}", *shares)
-    return table
+    division = divide(data, plan.task, plan.protocol, plan.percent, plan.seed)
+    if plan.training is Training.PROBE:
+        known = image_features(bundle, data.files, cache, device=machine.device)
+        return train_probe(encoder, known.features, division, plan)
+    return fine_tune(encoder, data.files, manifest.preprocessing, division, plan, machine=machine)

@@ -14,7 +14,7 @@ from mammoclip_core.published.models import published_keys
 from mammoclip_core.published.pretrained_file import CLASSIFIER
 from training.downstream.cases import Division, Protocol
 from training.downstream.fitting import Fitted
-from training.downstream.presets import Recipe, Training
+from training.downstream.recipes import Recipe, Training
 from training.downstream.tasks import Task
 
 

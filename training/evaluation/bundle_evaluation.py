@@ -7,11 +7,11 @@ from pathlib import Path
 from mammoclip_core.manifest import read_manifest
 from training.downstream.finetune import Machine
 from training.downstream.labelled_images import LabelledImages, read_labelled
-from training.downstream.presets import Preset
 from training.downstream.tasks import DataSet
 from training.errors import TableError
 from training.evaluation.suite import PARTS, opened, run_suite
 from training.evaluation.suite_input import ALL_PERCENTS, SuiteInput
+from training.learning.presets import Preset
 from training.measures.figures import EvaluationReport
 from training.measures.intervals import REPEATS
 

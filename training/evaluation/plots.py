@@ -1,14 +1,13 @@
 """ROC, precision-recall and calibration curves as PNG files."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from training.downstream.task_figures import Curves
 from training.measures.score_measures import (
     auroc,
     average_precision,
@@ -19,28 +18,6 @@ from training.measures.score_measures import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Curve:
-    """Answers to a yes-or-no question, by whatever gave them.
-
-    Attributes
-    ----------
-    labels : (N,) of 0 or 1
-    scores : (N,)
-        What ranks the cases.
-    probabilities : (N,), [0, 1]
-        The scores, calibrated where that could be done: a calibration on few cases may say the
-        same of all, and ranks nothing then.
-    """
-
-    labels: NDArray[np.bool_]
-    scores: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
-
-
-Curves = Mapping[str, Curve]
-"""By name."""
 
 _DOTS_PER_INCH: Final = 110
 _SIDE: Final = 4.6

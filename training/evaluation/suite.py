@@ -8,19 +8,19 @@ from typing import Final
 
 from mammoclip_core.manifest import MANIFEST_NAME, file_sha256, read_manifest
 from mammoclip_core.published.convert import convert
+from training.downstream.task_figures import Curves, TaskResult, joined
 from training.downstream.tasks import TASKS, Task
 from training.errors import SettingsError
 from training.evaluation.blob_baseline import blob_figures
-from training.evaluation.classification import fine_tunes, joined, probes, zero_shot
+from training.evaluation.classification import fine_tunes, probes, zero_shot
 from training.evaluation.detection_part import detection_part
 from training.evaluation.localisation_part import localisation_part
-from training.evaluation.outcome import Outcome
-from training.evaluation.plots import Curves, write_plots
+from training.evaluation.plots import write_plots
 from training.evaluation.report_retrieval import retrieval_figures
 from training.evaluation.suite_input import SuiteInput
 from training.measures.figures import EvaluationReport, Figure, Subgroup
 
-OfTask = Callable[[SuiteInput, Task], Outcome]
+OfTask = Callable[[SuiteInput, Task], TaskResult]
 OfModel = Callable[[SuiteInput], list[Figure]]
 
 PARTS_OF_TASKS: Final[Mapping[str, OfTask]] = {

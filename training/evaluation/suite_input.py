@@ -8,8 +8,9 @@ from mammoclip_core.manifest import Manifest
 from training.downstream.features import ImageFeatures, image_features
 from training.downstream.finetune import Machine
 from training.downstream.labelled_images import LabelledImages
-from training.downstream.presets import Preset, Recipe, Training, recipe_of
+from training.downstream.recipes import Recipe, Training, recipe_of
 from training.downstream.tasks import DataSet, Task
+from training.learning.presets import Preset
 from training.measures.intervals import REPEATS
 
 ALL_PERCENTS = (10, 50, 100)

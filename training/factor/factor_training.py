@@ -103,7 +103,15 @@ def train_factor(order: FactorOrder, say: Said = lambda _: None) -> list[Figure]
     test = [image for image in images if image.split == "test"]
     tensors = {name: value.numpy() for name, value in fitted.tensors().items()}
     weights = {name: factor_weights(tensors, name) for name in attributes}
-    figures = factor_figures(encoder, manifest, test, weights, device=order.device, data=order.data)
+    figures = factor_figures(
+        encoder,
+        manifest,
+        test,
+        weights,
+        top_channels=order.top_channels,
+        device=order.device,
+        data=order.data,
+    )
     EvaluationReport(
         made_with={
             "bundle": f"{manifest.name} {manifest.version}, {manifest.trained_on}",
@@ -124,9 +132,9 @@ def factor_figures(
     images: Sequence[BoxedImage],
     weights: dict[str, FactorWeights],
     *,
+    top_channels: int,
     device: str = "cpu",
     data: str = "VinDr",
-    top_channels: int = DEFAULT_TOP_CHANNELS,
 ) -> list[Figure]:
     """Measure Mammo-FActOR on images with boxes, each image read and encoded once."""
     found: dict[str, list[LocalisedImage]] = {name: [] for name in weights}

@@ -238,10 +238,3 @@ def picture_row(
         "crop_bottom": bottom,
     }
     return _with_fold(row, row["patient_id"], folds)
-
-
-def write_table(path: Path, frame: "pd.DataFrame") -> None:
-    """Write a table; it has its name only once it is whole."""
-    making = path.with_name(path.name + ".part")
-    frame.to_csv(making, index=False, encoding="utf-8", lineterminator="\n")
-    making.replace(path)

@@ -8,6 +8,7 @@ from typing import Final
 from training.data.splits import check_no_leak
 from training.data.table_formats import REPORTS, recognised
 from training.data.table_reading import read_cells, read_table
+from training.data.table_writing import write_table
 from training.errors import LeakError, SettingsError, TableError
 from training.preparation.folder import JOURNAL_NAME, SETTINGS_NAME, PreparedFolder, opened
 from training.preparation.heading import Heading
@@ -16,7 +17,6 @@ from training.preparation.moved_tables import (
     fold_of_groups,
     moved,
     picture_row,
-    write_table,
 )
 from training.preparation.picture import PICTURES, Failure, Job, Picture, make_picture
 from training.preparation.processes import ProcessDiedError, worked

@@ -1,6 +1,6 @@
 """The sets of one pretraining, image-text and image-label together, as Lightning reads them."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -51,34 +51,8 @@ class ImageLabelSet:
         return read_image_label_table(Path(self.table), Path(self.images))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhantomSet:
-    """Phantom patients of one seed: an image-label set.
-
-    Attributes
-    ----------
-    images : folder that `training.examples.demonstration.phantom_images` or `.maps` made
-    studies : patients 0 to this number less one
-    fold : all of them are put into it; None for their own
-    """
-
-    seed: int
-    studies: int
-    images: str
-    fold: int | None = None
-
-    def records(self) -> list[BreastRecord]:
-        """Draw the labels; the pictures lie in the folder."""
-        from training.examples.demonstration.phantom_records import phantom_records
-
-        records = phantom_records(self.seed, self.studies)
-        if self.fold is None:
-            return records
-        return [replace(record, fold=self.fold) for record in records]
-
-
-class Breasts(Protocol):
-    """Any of the sets."""
+class BreastSet(Protocol):
+    """Breasts with their records and the folder of their pictures."""
 
     @property
     def images(self) -> str:
@@ -103,7 +77,6 @@ class DataSettings:
 
     image_text: list[ImageTextSet] = field(default_factory=list)
     image_label: list[ImageLabelSet] = field(default_factory=list)
-    phantoms: list[PhantomSet] = field(default_factory=list)
     batch_size: int = 4
     validation_fold: int = 0
     excerpt_share: float = 0.0
@@ -127,13 +100,17 @@ class PretrainingData(lightning.LightningDataModule):
         self._validation: list[BreastRecord] = []
         self._sources: dict[str, str] = {}
 
+    def sets(self) -> list[BreastSet]:
+        """Return the sets that are joined."""
+        return [*self.settings.image_text, *self.settings.image_label]
+
     def setup(self, stage: str) -> None:
         """Read the tables; raises TableError where they cannot be used."""
-        given = self.settings
-        sets: list[Breasts] = [*given.image_text, *given.image_label, *given.phantoms]
+        sets = self.sets()
         if not sets:
             raise SettingsError(
-                "no set is named: give data.image_text, data.image_label or data.phantoms"
+                "there is no data to learn from: set data.settings.image_text or "
+                "data.settings.image_label"
             )
         records: list[BreastRecord] = []
         for item in sets:

@@ -32,7 +32,7 @@ _RANDOM_STATE: Final = "random_state"
 
 
 class Pretraining(lightning.LightningModule):
-    """Multi-view supervision of a Mammo-CLIP, the paper's unless told otherwise.
+    """Multi-view supervision of a Mammo-CLIP, by default as the paper does it.
 
     Parameters
     ----------
@@ -43,9 +43,6 @@ class Pretraining(lightning.LightningModule):
         Larger batches than memory holds, with the gradient of the whole batch.
     channels_last : memory layout of images; faster on most machines
     largest_scale : bound on the temperature's factor
-    from_block_maps : bool
-        Images come as what lies behind the encoder's last block: the blocks stand still, and its
-        last convolution learns.
     """
 
     def __init__(
@@ -65,7 +62,6 @@ class Pretraining(lightning.LightningModule):
         gradient_clip: float = 0.0,
         channels_last: bool = True,
         largest_scale: float = 100.0,
-        from_block_maps: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -84,12 +80,6 @@ class Pretraining(lightning.LightningModule):
         self.model: MammoClip
         self.model, self.tokenizer, self.text = build_network(network)
         self.label_loss = LabelLoss() if label_weight > 0 else None
-        self.from_block_maps = from_block_maps
-        if from_block_maps:
-            encoder = self.model.image_encoder.backbone
-            encoder.conv_stem.requires_grad_(requires_grad=False)
-            encoder.bn1.requires_grad_(requires_grad=False)
-            encoder.blocks.requires_grad_(requires_grad=False)
         self.channels_last = channels_last
         if channels_last:
             self.model.image_encoder.to(memory_format=torch.channels_last)
@@ -107,7 +97,7 @@ class Pretraining(lightning.LightningModule):
         """
         count = len(batch.images)
         images = batch.images.transpose(0, 1).flatten(0, 1)
-        feature_map = self._feature_map(images).float()
+        feature_map = self.feature_map(images).float()
         features = functional.dropout(pooled(feature_map), self.network.dropout, self.training)
         image_embeddings = self.model.project_features(features)
         text_embeddings = self.model.encode_text(batch.tokens).float()
@@ -130,6 +120,10 @@ class Pretraining(lightning.LightningModule):
             *text_embeddings.tensor_split(2),
             label_losses,
         )
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Compute the feature maps, (B, C, H, W), of what the data gives for images."""
+        return self.model.image_encoder.feature_map(self._as_input(images))
 
     def scale(self) -> Tensor:
         """Return the temperature's factor on the cosines."""
@@ -222,12 +216,6 @@ class Pretraining(lightning.LightningModule):
         strategy = self.trainer.strategy
         block = getattr(strategy, "block_backward_sync", None)
         return nullcontext() if block is None else block()
-
-    def _feature_map(self, images: Tensor) -> Tensor:
-        encoder = self.model.image_encoder
-        if self.from_block_maps:
-            return encoder.from_blocks(images)
-        return encoder.feature_map(self._as_input(images))
 
     def _as_input(self, images: Tensor) -> Tensor:
         normalised = (images - self.network.mean) / self.network.std

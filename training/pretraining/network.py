@@ -18,6 +18,7 @@ from mammoclip_core.networks.text_encoder import TextEncoder, Tokenizer
 from mammoclip_core.published.checkpoint import read_checkpoint
 from mammoclip_core.published.models import timm_keys
 from training.errors import SettingsError
+from training.learning.drop_path import set_drop_path
 
 IMAGENET: Final = "imagenet"
 RANDOM: Final = "random"
@@ -138,16 +139,6 @@ def _model(
     if model.text_encoder is not None:  # saved and never used: it would get no gradient
         model.text_encoder.bert.pooler.requires_grad_(requires_grad=False)
     return model
-
-
-def set_drop_path(encoder: ImageEncoder, rate: float) -> None:
-    """Leave blocks out at random while training, the later ones the more often: up to `rate`."""
-    from timm.layers import DropPath
-
-    blocks = [block for stage in encoder.backbone.blocks for block in stage]
-    for number, block in enumerate(blocks):
-        if getattr(block, "has_skip", False) and rate > 0:
-            block.drop_path = DropPath(rate * number / len(blocks))
 
 
 def _load_image_weights(encoder: ImageEncoder, settings: NetworkSettings) -> None:

@@ -15,24 +15,32 @@ from training.pretraining.data import PretrainingData
 from training.pretraining.module import Pretraining
 from training.pretraining.saving import Checkpoints, PublishedCheckpoints
 
-CONFIGURATIONS: Final = ("b5", "b2", "tiny", "demonstration")
+CONFIGURATIONS: Final = ("b5", "b2", "tiny")
 """Settings that come with the package, named without their ending."""
 
 FINISHED: Final = "finished.ckpt"
 
 
-def pretrain(arguments: Sequence[str]) -> None:
+def pretrain(
+    arguments: Sequence[str],
+    module: type[Pretraining] = Pretraining,
+    data: type[PretrainingData] = PretrainingData,
+) -> None:
     """Train as the arguments and settings files say; goes on where a killed run stopped.
 
     ``--config`` takes a file or one of `CONFIGURATIONS`; ``--resume last`` takes up the newest
     checkpoint of the output folder if there is one, ``--resume FILE`` that file.
+
+    Parameters
+    ----------
+    module, data : what is trained and what it reads; their parameters are the settings
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # they are ours to give
         cli = _CommandLine(
-            Pretraining,
-            PretrainingData,
+            module,
+            data,
             run=False,
             args=[_expanded(item) for item in arguments],
             seed_everything_default=10,

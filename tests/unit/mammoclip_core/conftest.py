@@ -1,5 +1,6 @@
 """Fixtures of the core's tests: a bundle of random weights, files to read."""
 
+import os
 from pathlib import Path
 from typing import Any
 

@@ -16,6 +16,11 @@ from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.bundles.bundle_encoder import read_image_encoder
 from training.examples.demonstration.answers import answers_of
 from training.examples.demonstration.blob_figures import blob_rows
+from training.examples.demonstration.block_map_pretraining import (
+    CONFIGURATION,
+    BlockMapPretraining,
+    PhantomData,
+)
 from training.examples.demonstration.block_maps import write_block_maps
 from training.examples.demonstration.dense_samples import LessonSettings
 from training.examples.demonstration.dense_training import DenseLesson, teach
@@ -175,7 +180,7 @@ def _pretrain(plan: Plan, name: str, weights: str) -> None:
     )
     pretrain(
         [
-            *("--config", "demonstration"),
+            *("--config", str(CONFIGURATION)),
             *("--out", str(out)),
             *("--model.network.tokenizer", str(tokenizer)),
             *("--model.network.image_weights", str(plan.folder / ENCODER_NAME)),
@@ -185,7 +190,9 @@ def _pretrain(plan: Plan, name: str, weights: str) -> None:
             *("--data.settings.batch_size", str(plan.pretraining_batch)),
             *("--trainer.max_epochs", str(plan.epochs)),
             *(("--model.weights", weights) if weights else ()),
-        ]
+        ],
+        BlockMapPretraining,
+        PhantomData,
     )
 
 

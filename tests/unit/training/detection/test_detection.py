@@ -19,7 +19,7 @@ from training.detection.fitting import (
 )
 from training.detection.losses import detection_loss, encoded, matched
 from training.detection.recipes import detection_recipe
-from training.downstream.presets import Preset
+from training.learning.presets import Preset
 from training.measures.box_figures import average_precision_of
 from training.measures.localisation import Detections, mean_average_precision
 

@@ -21,10 +21,11 @@ from training.downstream.finetune import fine_tune
 from training.downstream.heads import Plan, save_head
 from training.downstream.labelled_images import read_labelled
 from training.downstream.new_bundle import with_head
-from training.downstream.presets import Preset, Recipe, Training, recipe_of
 from training.downstream.probe import train_probe
+from training.downstream.recipes import Recipe, Training, recipe_of
 from training.downstream.tasks import DENSITY, MASS, DataSet
 from training.errors import SettingsError, TableError
+from training.learning.presets import Preset
 
 RECIPE = Recipe(epochs=3, batch_size=4, learning_rate=1e-3)
 

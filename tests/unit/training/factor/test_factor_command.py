@@ -15,12 +15,14 @@ from mammoclip_core.findings import LocalisationMethod
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import read_manifest
+from mammoclip_core.networks.mammo_factor import factor_weights
 from training.bundles.bundle_encoder import read_image_encoder
 from training.commands.train import app
 from training.data.boxed_images import PreparedFiles, read_boxed_images
 from training.factor.attributes import attribute_embedding, report_sentences, synthesized_sentences
-from training.factor.factor_training import factor_figures
+from training.factor.factor_training import FACTOR_NAME, FINDINGS, factor_figures
 from training.factor.feature_maps import FACTS_NAME, cache_feature_maps
+from training.measures.figures import EvaluationReport
 from training.reports.report_synthesis import Attribute
 from training.reports.report_text import clean_report
 
@@ -98,6 +100,28 @@ def test_figures_name_data_and_cases(trained, phantom_tables):
     assert "random weights" in report["made_with"]["bundle"]
 
 
+def test_figures_are_of_the_channels_that_make_the_heatmaps(trained, phantom_tables, small_bundle):
+    encoder, manifest = read_image_encoder(small_bundle)
+    tensors = {name: value.numpy() for name, value in load_file(trained / FACTOR_NAME).items()}
+    images = read_boxed_images(
+        phantom_tables / "finding_annotations.csv",
+        [phantom_tables / "png"],
+        phantom_tables / "truth.csv",
+    )
+
+    expected = factor_figures(
+        encoder,
+        manifest,
+        [image for image in images if image.split == "test"],
+        {name: factor_weights(tensors, name) for name in FINDINGS},
+        data="phantoms",
+        top_channels=5,
+    )
+
+    written = json.loads((trained / "evaluation.json").read_text())["figures"]
+    assert written == EvaluationReport(made_with={}, figures=expected).as_json()["figures"]
+
+
 def test_interrupted_cache_goes_on_to_the_same_maps(phantom_tables, small_bundle, tmp_path):
     encoder, manifest = read_image_encoder(small_bundle)
     images = read_boxed_images(
@@ -153,7 +177,7 @@ def test_untrained_figures_of_nothing_are_no_numbers(small_bundle):
     encoder, manifest = read_image_encoder(small_bundle)
     weights = {"mass": None}
 
-    figures = factor_figures(encoder, manifest, [], weights)
+    figures = factor_figures(encoder, manifest, [], weights, top_channels=3)
 
     assert all(np.isnan(figure.honest.value) for figure in figures)
 

@@ -4,7 +4,8 @@ import math
 import cv2
 import numpy as np
 
-from training.evaluation.plots import Curve, write_plots
+from training.downstream.task_figures import Curve
+from training.evaluation.plots import write_plots
 from training.measures.figures import EvaluationReport, Figure, Subgroup
 from training.measures.intervals import Estimate
 from training.measures.published_figures import EVIDENCE, MODELS, PUBLISHED, published

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from training.downstream.cases import Cases, Judged
 from training.downstream.labelled_images import DENSITIES, UNKNOWN, LabelledImages
 from training.downstream.tasks import Task
-from training.evaluation.plots import Curves
 from training.measures.figures import Figure, Subgroup
 from training.measures.intervals import Estimate, bootstrap
 from training.measures.score_measures import (
@@ -49,8 +48,31 @@ _MOST_VALUES: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outcome:
-    """What one part of the suite has to say.
+class Curve:
+    """Answers to a yes-or-no question, by whatever gave them.
+
+    Attributes
+    ----------
+    labels : (N,) of 0 or 1
+    scores : (N,)
+        What ranks the cases.
+    probabilities : (N,), [0, 1]
+        The scores, calibrated where that could be done: a calibration on few cases may say the
+        same of all, and ranks nothing then.
+    """
+
+    labels: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+
+
+Curves = Mapping[str, Curve]
+"""By name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TaskResult:
+    """What was measured of one task.
 
     Attributes
     ----------
@@ -60,6 +82,15 @@ class Outcome:
     figures: Sequence[Figure] = ()
     subgroups: Sequence[Subgroup] = ()
     curves: Curves = field(default_factory=dict)
+
+
+def joined(parts: Sequence[TaskResult]) -> TaskResult:
+    """Join the results of several settings."""
+    return TaskResult(
+        figures=[figure for part in parts for figure in part.figures],
+        subgroups=[one for part in parts for one in part.subgroups],
+        curves={setting: curve for part in parts for setting, curve in part.curves.items()},
+    )
 
 
 def figures_of(
@@ -143,6 +174,18 @@ def subgroups_of(
                 )
             )
     return found
+
+
+def curves_of(task: Task, setting: str, judged: Judged, fitted: Judged) -> Curves:
+    """Return the curve of a yes-or-no task by its setting; a class set has none."""
+    if task.is_class_set:
+        return {}
+    curve = Curve(
+        labels=judged.labels.astype(bool),
+        scores=judged.scores[:, 0],
+        probabilities=fitted.scores[:, 0],
+    )
+    return {setting: curve}
 
 
 def _parts(frame: "pd.DataFrame") -> dict[str, NDArray[np.str_]]:

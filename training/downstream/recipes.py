@@ -5,16 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from training.downstream.tasks import DataSet
-
-
-class Preset(StrEnum):
-    """The authors' two recipes, which contradict each other."""
-
-    PAPER = "paper"
-    """The README that was submitted with the paper."""
-
-    README = "readme"
-    """The README of the public repository."""
+from training.learning.presets import Preset
 
 
 class Training(StrEnum):

@@ -1,0 +1,111 @@
+"""``mammoclip-train calibrate``: a bundle's scores into probabilities, and its thresholds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mammoclip_core.findings import FindingSource
+from mammoclip_core.manifest import FindingEntry, read_manifest, require_empty
+from training.downstream.bundle_scores import bundle_scores
+from training.downstream.calibration import Method, Wish, calibrate_finding
+from training.downstream.labelled_images import HELD_OUT, read_labelled
+from training.downstream.new_bundle import with_findings
+from training.errors import SettingsError
+from training.measures.operating_points import Threshold
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+ALL: Final = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationOrder:
+    """Which findings of a bundle are to answer with probabilities.
+
+    Attributes
+    ----------
+    part : of the table's images
+        ``held out`` is what `make_head` never trains on with the same seed. ``all`` for a table
+        that was made for this.
+    findings : names; None for all that the table labels
+    """
+
+    bundle: Path
+    table: Path
+    images: tuple[Path, ...]
+    out: Path
+    wish: Wish
+    method: Method = Method.PLATT
+    part: str = HELD_OUT
+    findings: tuple[str, ...] | None = None
+    seed: int = 10
+    device: str = "cpu"
+
+
+def calibrate(
+    order: CalibrationOrder, on_images: Callable[[int], None] = lambda images: None
+) -> dict[str, Threshold]:
+    """Write a bundle that says probabilities and cuts them where wished; return its thresholds.
+
+    Raises
+    ------
+    CoreError
+        The bundle, the table or an image is of no use; the message says why.
+    """
+    require_empty(order.out)
+    manifest = read_manifest(order.bundle)
+    data = read_labelled(order.table, order.images, order.seed)
+    able = {
+        entry.name: entry
+        for entry in manifest.findings
+        if entry.name in data.images.columns
+        and not entry.is_class_set
+        and entry.source is not FindingSource.DETECTOR
+    }
+    wanted = tuple(able) if order.findings is None else order.findings
+    unable = [name for name in wanted if name not in able]
+    if unable or not wanted:
+        named = ", ".join(unable) or "any finding"
+        raise SettingsError(
+            f"{named}: {order.bundle} and {order.table} do not both know it; both know "
+            f"{', '.join(able) or 'none'}"
+        )
+    frame = data.images if order.part == ALL else data.images[data.images["part"] == order.part]
+    if not len(frame):
+        raise SettingsError(f"{order.table}: no image is of the part {order.part}")
+    files = [data.files[place] for place in frame["image"]]
+    scores = bundle_scores(order.bundle, files, device=order.device, on_images=on_images)
+    words = (
+        f"{order.table.name}, part {order.part}, {len(frame)} images of "
+        f"{frame['patient'].nunique()} patients"
+    )
+    entries: dict[str, FindingEntry] = {}
+    thresholds: dict[str, Threshold] = {}
+    for name in wanted:
+        labels = frame[name].to_numpy(dtype=np.int64)
+        entries[name], thresholds[name] = calibrate_finding(
+            able[name], labels, scores[name], order.wish, data=words, method=order.method
+        )
+    with_findings(order.bundle, entries, order.out)
+    return thresholds
+
+
+def thresholds_table(thresholds: Mapping[str, Threshold]) -> "Table":
+    """Return what the thresholds give, as a table for a terminal."""
+    from rich.table import Table
+
+    table = Table("finding", "threshold", "sensitivity", "specificity")
+    for name, point in thresholds.items():
+        shares = [
+            f"{share:.3f} ({low:.3f}–{high:.3f})"
+            for share, (low, high) in (
+                (point.sensitivity, point.sensitivity_interval),
+                (point.specificity, point.specificity_interval),
+            )
+        ]
+        table.add_row(name, f"{point.threshold:.4f}", *shares)
+    return table

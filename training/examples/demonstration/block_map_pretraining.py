@@ -1,0 +1,78 @@
+"""Pretraining of the demonstration: on phantoms, from maps of the encoder's blocks."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor
+
+from training.data.breast_records import BreastRecord
+from training.examples.demonstration.phantom_records import phantom_records
+from training.learning.losses import SupervisionWeights
+from training.pretraining.data import BreastSet, DataSettings, PretrainingData
+from training.pretraining.module import Pretraining
+from training.pretraining.network import NetworkSettings
+
+CONFIGURATION: Final = Path(__file__).with_name("pretraining.yaml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhantomSet:
+    """Phantom patients of one seed: an image-label set.
+
+    Attributes
+    ----------
+    images : folder of maps that `block_maps.write_block_maps` made
+    studies : patients 0 to this number less one
+    fold : all of them are put into it; None for their own
+    """
+
+    seed: int
+    studies: int
+    images: str
+    fold: int | None = None
+
+    def records(self) -> list[BreastRecord]:
+        """Draw the labels; the maps lie in the folder."""
+        records = phantom_records(self.seed, self.studies)
+        if self.fold is None:
+            return records
+        return [replace(record, fold=self.fold) for record in records]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhantomDataSettings(DataSettings):
+    """What pretraining reads, and phantoms."""
+
+    phantoms: list[PhantomSet] = field(default_factory=list)
+
+
+class PhantomData(PretrainingData):
+    """Serves phantoms beside the sets of pretraining."""
+
+    def __init__(self, settings: PhantomDataSettings) -> None:
+        super().__init__(settings)
+        self._phantoms = settings.phantoms
+
+    def sets(self) -> list[BreastSet]:
+        """Return the sets that are joined."""
+        return [*super().sets(), *self._phantoms]
+
+
+class BlockMapPretraining(Pretraining):
+    """Pretraining on what lies behind the encoder's last block.
+
+    The blocks stand still, so that their work is done once; the last convolution learns.
+    """
+
+    def __init__(
+        self, network: NetworkSettings, weights: SupervisionWeights | None = None, **settings: Any
+    ) -> None:
+        super().__init__(network, weights, **settings)
+        backbone = self.model.image_encoder.backbone
+        for part in (backbone.conv_stem, backbone.bn1, backbone.blocks):
+            part.requires_grad_(requires_grad=False)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Compute the feature maps, (B, C, H, W), of maps behind the last block."""
+        return self.model.image_encoder.from_blocks(images)
