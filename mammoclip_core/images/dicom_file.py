@@ -108,9 +108,8 @@ def read_header(path: Path) -> ImageHeader:
     PixelError
         The file is not a readable DICOM file, or has no SOP Instance UID or Study Instance UID.
     """
+    dataset = read_dataset(path)
     try:
-        _check_inflated_size(path)
-        dataset = pydicom.dcmread(path, stop_before_pixels=True)
         return ImageHeader(
             sop_instance_uid=str(dataset.SOPInstanceUID),
             study_instance_uid=str(dataset.StudyInstanceUID),
@@ -120,6 +119,20 @@ def read_header(path: Path) -> ImageHeader:
             is_image="Rows" in dataset and "Columns" in dataset,
             number_of_frames=max(int(dataset.get("NumberOfFrames") or 1), 1),
         )
+    except _READING_ERRORS as error:
+        raise PixelError(
+            f"{path.name} is not a readable DICOM file: {type(error).__name__}"
+        ) from error
+
+
+def read_dataset(path: Path) -> pydicom.Dataset:
+    """Read the whole data set of a file up to its pixels; raises PixelError.
+
+    The values are read when they are asked for: a damaged one raises only then.
+    """
+    try:
+        _check_inflated_size(path)
+        return pydicom.dcmread(path, stop_before_pixels=True)
     except _READING_ERRORS as error:
         raise PixelError(
             f"{path.name} is not a readable DICOM file: {type(error).__name__}"
