@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.profiles import PROFILES
+from dicom_node.objects.products import PROFILES
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.uids import uid_of

@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 
 from dicom_node.errors import SettingsError
+from dicom_node.facts.result_kinds import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, ResultKind
 from dicom_node.objects.cad_sr.options import CadOptions, CompositionForm, PlainMark, SpacingUnit
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.overlay import PictureStyle
-from dicom_node.objects.profiles import PROFILES, Profile
+from dicom_node.objects.products import PROFILES, Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
-from dicom_node.objects.sr.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
-from dicom_node.objects.uids import ResultKind
 from dicom_node.settings.settings import DEFAULT_PROFILE, ProfileSettings, Settings
 
 

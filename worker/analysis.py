@@ -7,9 +7,8 @@ from functools import partial
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import pydicom
 import structlog
 
 from dicom_node.errors import NodeError, OutOfResourcesError, OvertakenError
@@ -21,14 +20,12 @@ from dicom_node.studies.settling import instances_of, selection_from
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import to_json
 from worker.runtime import Runtime
+from worker.study_files import StudyFiles
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from dicom_node.objects.profiles import Product
+    from dicom_node.objects.analysed_study import PlannedObject
+    from dicom_node.objects.products import Product
     from dicom_node.objects.references import PredecessorDocument
-    from dicom_node.objects.results import ResultObject
     from dicom_node.objects.sources import SourceInstance
     from mammoclip_core.analysis.engine import StudyRequest
     from mammoclip_core.findings import ImageFindings, StudyAnalysis
@@ -36,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("worker.analyze")
 
 _NO_SOURCE: Final = frozenset({"two-patients", "invalid-uid", "missing-uid", "mismatched-uid"})
-"""Reasons for which an object is told of in words and never referred to."""
+"""Reasons for which an object is named in words and never referred to."""
 
 _FIRST_WAIT_SECONDS: Final = 5
 _WAIT_FOR_SPACE: Final = timedelta(minutes=1)
@@ -85,7 +82,8 @@ def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     order = _order(node, analysis)
     log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)
-    answer = node.engine.analyze(_request(node, order))
+    files = StudyFiles()
+    answer = node.engine.analyze(_request(node, order, files))
     if not answer.findings.analysed:
         reasons = sorted({image.reason for image in answer.findings.images})
         raise NothingAnalysedError("no image could be analysed: " + "; ".join(reasons))
@@ -96,7 +94,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
                 sop_instance=image.sop_instance_uid,
                 detail=image.reason,
             )
-    results = list(_kept_results(node, held, order, answer))
+    results = list(_kept_results(node, held, order, _planned_results(node, order, answer, files)))
     with node.database.writing() as session:
         outcomes.finish_analysis(
             session,
@@ -116,7 +114,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     )
 
 
-def _request(node: Runtime, order: _Order) -> "StudyRequest":
+def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":
     """Ask for every chosen image, in as many frames as the settings say."""
     from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
     from mammoclip_core.images.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
@@ -132,7 +130,7 @@ def _request(node: Runtime, order: _Order) -> "StudyRequest":
             view_position=row.view_position,
             remark=remark,
         )
-        frames = frames_to_look_at(_number_of_frames(image.path), how)
+        frames = frames_to_look_at(_number_of_frames(files, image.path), how)
         images.extend(replace(image, frame=frame) for frame in frames)
         if not frames:
             refused.append(refusal_of(row.sop_instance_uid, row.laterality, row.view_position))
@@ -141,15 +139,16 @@ def _request(node: Runtime, order: _Order) -> "StudyRequest":
         images=tuple(images),
         left_out=(*refused, *order.left_out),
         tomosynthesis=how,
+        on_decoded=files.keep,
     )
 
 
-def _number_of_frames(path: Path) -> int:
-    """Count the frames that a header promises; of a file that cannot be read the engine tells."""
-    from mammoclip_core.images.dicom_file import read_header
+def _number_of_frames(files: StudyFiles, path: Path) -> int:
+    """Count the frames that a header promises; the engine says why a file cannot be read."""
+    from dicom_node.objects.header_values import number_of
 
     try:
-        return read_header(path).number_of_frames
+        return max(int(number_of(files.header(path), "NumberOfFrames", 1)), 1)
     except CoreError:
         return 1
 
@@ -172,39 +171,47 @@ def _order(node: Runtime, analysis: Analysis) -> _Order:
 
 
 def _kept_results(
-    node: Runtime, held: Claim, order: _Order, answer: "StudyAnalysis"
+    node: Runtime, held: Claim, order: _Order, planned: "Sequence[PlannedObject]"
 ) -> Iterator[MadeResult]:
-    """Put the result objects into the spool; an object that was made before is not made again."""
-    for number, result in enumerate(_built_results(node, order, answer)):
-        dataset = result.dataset
-        former = order.made.get(str(dataset.SOPInstanceUID))
-        if former is not None:
-            yield former
+    """Put the result objects into the spool; an object that was made before is not built again."""
+    made = {
+        former.sop_instance_uid: former
+        for former in (order.made.get(one.sop_instance_uid) for one in planned)
+        if former is not None and node.spool.file(former.place).is_file()
+    }
+    # All are built before the first is written: an object that is refused leaves no files behind.
+    built = [None if one.sop_instance_uid in made else one.build() for one in planned]
+    for number, (one, dataset) in enumerate(zip(planned, built, strict=True)):
+        if dataset is None:
+            yield made[one.sop_instance_uid]
             continue
         buffer = BytesIO()
         dataset.save_as(buffer, enforce_file_format=True)
-        name = f"{number:03d}-{result.kind.value}"
+        kind = one.product.kind.value
         yield MadeResult(
-            kind=result.kind.value,
-            variant=result.product.variant,
+            kind=kind,
+            variant=one.product.variant,
             sop_class_uid=str(dataset.SOPClassUID),
             sop_instance_uid=str(dataset.SOPInstanceUID),
             series_instance_uid=str(dataset.SeriesInstanceUID),
-            place=node.spool.keep_result(buffer.getvalue(), held.id, held.version, name),
+            place=node.spool.keep_result(
+                buffer.getvalue(), held.id, held.version, f"{number:03d}-{kind}"
+            ),
         )
 
 
-def _built_results(
-    node: Runtime, order: _Order, answer: "StudyAnalysis"
-) -> tuple["ResultObject", ...]:
+def _planned_results(
+    node: Runtime, order: _Order, answer: "StudyAnalysis", files: StudyFiles
+) -> "tuple[PlannedObject, ...]":
     from dicom_node.destination_profiles import profiles_in_use
+    from dicom_node.facts.result_kinds import series_numbers_from
+    from dicom_node.objects.analysed_study import ResultOptions
     from dicom_node.objects.identity import ResultIdentity
-    from dicom_node.objects.results import ResultOptions, build_results
-    from dicom_node.objects.uids import ResultKind
+    from dicom_node.objects.results import plan_results
 
     settings = node.settings.results
-    return build_results(
-        list(_sources(node, order)),
+    return plan_results(
+        list(_sources(node, order, files)),
         answer,
         ResultIdentity(
             bundle=node.manifest.identity,
@@ -212,10 +219,7 @@ def _built_results(
             software_version=version("mammoclip-dicom"),
             revision=order.revision,
             created_at=datetime.now(UTC),
-            series_numbers={
-                kind: settings.series_number_base + number
-                for number, kind in enumerate(ResultKind, start=1)
-            },
+            series_numbers=series_numbers_from(settings.series_number_base),
         ),
         profiles=profiles_in_use(node.settings),
         predecessors=_predecessors(order),
@@ -224,9 +228,9 @@ def _built_results(
 
 
 def _predecessors(order: _Order) -> "dict[Product, PredecessorDocument]":
-    from dicom_node.objects.profiles import Product
+    from dicom_node.facts.result_kinds import ResultKind
+    from dicom_node.objects.products import Product
     from dicom_node.objects.references import PredecessorDocument
-    from dicom_node.objects.uids import REPORTS, ResultKind
 
     return {
         Product(kind=ResultKind(kind), variant=variant): PredecessorDocument(
@@ -236,19 +240,19 @@ def _predecessors(order: _Order) -> "dict[Product, PredecessorDocument]":
             sop_instance_uid=former.sop_instance_uid,
         )
         for (kind, variant), former in order.former.items()
-        if kind in REPORTS
+        if ResultKind(kind).row.is_report
     }
 
 
-def _sources(node: Runtime, order: _Order) -> Iterator["SourceInstance"]:
+def _sources(node: Runtime, order: _Order, files: StudyFiles) -> Iterator["SourceInstance"]:
     from dicom_node.objects.sources import SourceInstance
 
     chosen = {row.sop_instance_uid: row for row, _ in order.chosen}
     for row in chosen.values():
         path = node.spool.file(row.place)
         yield SourceInstance(
-            dataset=pydicom.dcmread(path, stop_before_pixels=True),
-            pixels=partial(_stored_values, path),
+            dataset=files.header(path),
+            pixels=partial(files.stored_values, path),
         )
     stated = {image.sop_instance_uid for image in order.left_out} - chosen.keys()
     # The newest row of a UID: an object that was judged again lies where its last row says.
@@ -256,14 +260,7 @@ def _sources(node: Runtime, order: _Order) -> Iterator["SourceInstance"]:
     for uid in sorted(stated & newest.keys()):
         row = newest[uid]
         if row.reason not in _NO_SOURCE:
-            path = node.spool.file(row.place)
-            yield SourceInstance(dataset=pydicom.dcmread(path, stop_before_pixels=True))
-
-
-def _stored_values(path: Path, frame: int) -> "NDArray[np.integer[Any]]":
-    from mammoclip_core.images.dicom_file import read_pixels
-
-    return read_pixels(path, frame).values
+            yield SourceInstance(dataset=files.header(node.spool.file(row.place)))
 
 
 def _wait_for_space(node: Runtime, held: Claim, reason: str) -> None:

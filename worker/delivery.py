@@ -1,11 +1,11 @@
 """One attempt to deliver the result objects of one analysis to one destination."""
 
 from datetime import UTC, datetime
-from typing import Final
 
 import structlog
 
 from dicom_node.errors import DestinationDownError, OvertakenError
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import ObjectToSend, Outcome
 from dicom_node.send.retry_policy import next_attempt
@@ -13,9 +13,6 @@ from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim
 from worker.runtime import Runtime
-
-_MAY_BE_ABSENT: Final = frozenset({"segmentation"})
-"""Kinds of which an analysis may rightly make none."""
 
 log = structlog.get_logger("worker.deliver")
 
@@ -41,8 +38,10 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         return
     wanted = _wanted(node, destination.profile)
     with node.database.reading() as session:
-        is_served = outcomes.has_any(session, delivery, wanted) or all(
-            kind in _MAY_BE_ABSENT for kind, _ in wanted
+        lacking = sorted(
+            kind
+            for kind, _ in wanted - outcomes.made_products(session, delivery)
+            if not ResultKind(kind).row.may_be_absent
         )
         objects = [
             ObjectToSend(
@@ -53,10 +52,6 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
             )
             for row in outcomes.undelivered(session, delivery, wanted)
         ]
-    if not is_served:
-        reason = f"nothing was made for profile {destination.profile}: retry the study"
-        _refuse(node, held, delivery, reason)
-        return
     sender = sender_for(destination, calling_ae_title=node.settings.receive.ae_title)
     refused, postponed = [], []
     try:
@@ -81,6 +76,12 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         _postpone(node, held, delivery, f"{len(postponed)} objects: {postponed[0]}")
     elif refused:
         _refuse(node, held, delivery, f"{len(refused)} objects: {refused[0]}")
+    elif lacking:
+        reason = (
+            f"no {', no '.join(lacking)} was made, which profile {destination.profile} names: "
+            "the study needs a new analysis"
+        )
+        _refuse(node, held, delivery, reason)
     else:
         with node.database.writing() as session:
             outcomes.finish_delivery(session, held, at=datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""Which device a worker process computes on, told without loading any model library."""
+"""Which device a worker process computes on, found without loading any model library."""
 
 from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.engines.devices import chosen_device, gpu_count

@@ -13,11 +13,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at i
 
 from dicom_node.destination_profiles import profile_named
 from dicom_node.errors import DestinationDownError, NodeError
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.objects.profiles import Profile
+from dicom_node.objects.products import Profile
 from dicom_node.objects.sc.pixel_encoding import Compression
-from dicom_node.objects.uids import ResultKind
 from dicom_node.settings.settings import DicomDestination, DicomwebDestination, Settings
 from dicom_node.studies.dispatch import GPU_QUEUE, Broker
 from dicom_node.studies.ledger.database import Database

@@ -20,7 +20,7 @@ from pydicom.errors import InvalidDicomError
 from dicom_node.errors import RenderError
 from dicom_node.model_bundle import bundle_folder
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.profiles import Profile
+from dicom_node.objects.products import Profile
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.settings.settings import ModelSettings

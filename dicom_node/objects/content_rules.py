@@ -6,12 +6,16 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.cad_sr.cad_report import MAMMOGRAPHY_CAD_SR
-from dicom_node.objects.sr.measurement_report import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR
+from dicom_node.facts.result_kinds import (
+    MAMMOGRAPHY_CAD_SR,
+    SECONDARY_CAPTURE_STORAGE,
+    SEGMENTATION_STORAGE,
+    ResultKind,
+)
 
-SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
-SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
-REPORTS: Final = frozenset({COMPREHENSIVE_SR, COMPREHENSIVE_3D_SR, MAMMOGRAPHY_CAD_SR})
+REPORTS: Final = frozenset(
+    uid for kind in ResultKind if kind.row.is_report for uid in kind.row.sop_class_uids
+)
 
 _Path = tuple[int, ...]
 
@@ -61,9 +65,9 @@ def _complaints(dataset: Dataset) -> Iterator[str]:
         yield f"SeriesDescription does not say {_RESEARCH}"
     if dataset.get("SOPClassUID") in REPORTS:
         yield from _report_complaints(dataset)
-    elif dataset.get("SOPClassUID") == SEGMENTATION:
+    elif dataset.get("SOPClassUID") == SEGMENTATION_STORAGE:
         yield from _segmentation_complaints(dataset)
-    elif dataset.get("SOPClassUID") == SECONDARY_CAPTURE:
+    elif dataset.get("SOPClassUID") == SECONDARY_CAPTURE_STORAGE:
         yield from _picture_complaints(dataset)
 
 

@@ -65,7 +65,7 @@ def header_of_frame(source: Dataset, frame: int) -> Dataset:
 
 
 def require_frames(images: Iterable[ImageFindings], sources: Mapping[str, Dataset]) -> None:
-    """Make sure that each frame exists, and is told of once.
+    """Make sure that each frame exists, and is answered once.
 
     Raises
     ------

@@ -3,39 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Final
 
-from dicom_node.objects.uids import REPORTS, ResultKind, uid_of
+from dicom_node.facts.result_kinds import ResultKind, series_numbers_from
+from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BundleIdentity
 
-SERIES_NUMBERS: Final[Mapping[ResultKind, int]] = MappingProxyType(
-    {
-        ResultKind.MEASUREMENT_REPORT: 9101,
-        ResultKind.CAD_REPORT: 9102,
-        ResultKind.SEGMENTATION: 9103,
-        ResultKind.SECONDARY_CAPTURE: 9104,
-        ResultKind.SUMMARY_SHEET: 9105,
-        ResultKind.PRESENTATION_STATE: 9106,
-        ResultKind.PDF_REPORT: 9107,
-        ResultKind.ATTENTION_SEGMENTATION: 9108,
-    }
-)
-"""Above what scanners use, so that results stand after the images in a list of series."""
-
-SERIES_DESCRIPTIONS: Final[Mapping[ResultKind, str]] = MappingProxyType(
-    {
-        ResultKind.MEASUREMENT_REPORT: "AI report - RESEARCH USE ONLY",
-        ResultKind.CAD_REPORT: "AI mammography CAD - RESEARCH USE ONLY",
-        ResultKind.SEGMENTATION: "AI regions - RESEARCH USE ONLY",
-        ResultKind.SECONDARY_CAPTURE: "AI pictures - RESEARCH USE ONLY",
-        ResultKind.SUMMARY_SHEET: "AI summary sheet - RESEARCH USE ONLY",
-        ResultKind.PRESENTATION_STATE: "AI outlines - RESEARCH USE ONLY",
-        ResultKind.PDF_REPORT: "AI report to print - RESEARCH USE ONLY",
-        ResultKind.ATTENTION_SEGMENTATION: "AI attention maps - RESEARCH USE ONLY",
-    }
-)
-"""The kind first: viewers cut what does not fit their list of series."""
+BASE_WITHOUT_SETTINGS: Final = 9100
+"""Series numbers start here where no settings give a base: above what scanners use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +30,8 @@ class ResultIdentity:
     software_version: str
     revision: int
     created_at: datetime
-    series_numbers: Mapping[ResultKind, int] = field(default_factory=lambda: SERIES_NUMBERS)
-    series_descriptions: Mapping[ResultKind, str] = field(
-        default_factory=lambda: SERIES_DESCRIPTIONS
+    series_numbers: Mapping[ResultKind, int] = field(
+        default_factory=lambda: series_numbers_from(BASE_WITHOUT_SETTINGS)
     )
 
     def __post_init__(self) -> None:
@@ -78,7 +52,5 @@ class ResultIdentity:
 
     def series_description(self, kind: ResultKind) -> str:
         """Return the description of a series; kinds with a series a revision say which."""
-        description = self.series_descriptions[kind]
-        if kind in REPORTS:
-            return description
-        return f"{description}, rev {self.revision}"
+        description = kind.row.series_description
+        return description if kind.row.is_report else f"{description}, rev {self.revision}"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.references import (
@@ -14,7 +15,6 @@ from dicom_node.objects.references import (
     references_to,
 )
 from dicom_node.objects.shared_modules import stamp
-from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import DENSITY_CATEGORIES, StudyFindings
 
 

@@ -12,11 +12,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.header_values import element_of, number_of
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.uids import ResultKind, uid_of
+from dicom_node.objects.uids import uid_of
 from dicom_node.objects.wording import RESEARCH_MARK, to_ascii, weights_text
 
 IMPLEMENTATION_CLASS_UID: Final = uid_of("implementation", MODEL_NAME)
@@ -183,7 +184,8 @@ def software_versions(identity: ResultIdentity) -> list[str]:
 
 def coded(concept: Code) -> CodedConcept:
     """Return a concept as the item of a code sequence."""
-    return CodedConcept.from_code(concept)
+    # pydicom's dictionary has zero-width spaces in some meanings, which few character sets hold.
+    return CodedConcept.from_code(concept._replace(meaning=concept.meaning.replace("\u200b", "")))
 
 
 def is_multi_frame(source: Dataset) -> bool:

@@ -3,40 +3,13 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, Self
 
+from dicom_node.facts.result_kinds import ResultKind
 from mammoclip_core.findings import StudyFindings, digest
 
 NAMESPACE: Final = uuid.UUID("6f0b7f0e-5f5b-5d0c-9f4e-2f2a9d1c7a31")
 """Namespace of all UIDs of this project; a change would double every result in every archive."""
-
-
-class ResultKind(StrEnum):
-    """The kinds of object that an analysis can give; series are numbered in this order."""
-
-    MEASUREMENT_REPORT = "measurement_report"
-    CAD_REPORT = "cad_report"
-    SEGMENTATION = "segmentation"
-    SECONDARY_CAPTURE = "secondary_capture"
-    SUMMARY_SHEET = "summary_sheet"
-    PRESENTATION_STATE = "presentation_state"
-    PDF_REPORT = "pdf_report"
-    ATTENTION_SEGMENTATION = "attention_segmentation"
-
-
-REPORTS: Final = frozenset({ResultKind.MEASUREMENT_REPORT, ResultKind.CAD_REPORT})
-"""Kinds whose newest instance names its predecessor: they keep one series over all revisions."""
-
-
-ON_REQUEST: Final = frozenset(
-    {
-        ResultKind.PRESENTATION_STATE,
-        ResultKind.PDF_REPORT,
-        ResultKind.ATTENTION_SEGMENTATION,
-    }
-)
-"""Kinds that no built-in profile has: viewers may apply them unasked, or fail on them."""
 
 
 def uid_of(*parts: str) -> str:
@@ -105,7 +78,7 @@ class AnalysisUIDs:
         variant : what tells it from another series of the same kind; may be empty
         """
         name = ("series", self.study_instance_uid, kind, *filter(None, [variant]))
-        return uid_of(*name) if kind in REPORTS else uid_of(*name, str(self.revision))
+        return uid_of(*name) if kind.row.is_report else uid_of(*name, str(self.revision))
 
     def tracking_uid(self, source: str, finding: str, region: int | None = None) -> str:
         """Name what is tracked: the same in the report and in the segmentation.

@@ -28,6 +28,7 @@ from mammoclip_core.findings import (
 )
 from mammoclip_core.images.detector_input import to_detector_input
 from mammoclip_core.images.preprocessing import PreparedImage, prepare
+from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.images.tomosynthesis import Tomosynthesis, merged
 from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
@@ -73,12 +74,14 @@ class StudyRequest:
         Handed on unchanged, behind the images.
     tomosynthesis : how the frames among the images were chosen
         Part of the digest of the settings.
+    on_decoded : called on threads with each image and its stored values, for who needs them too
     """
 
     study_instance_uid: str
     images: tuple[ImageToAnalyse, ...]
     left_out: tuple[ImageFindings, ...] = ()
     tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE
+    on_decoded: Callable[[ImageToAnalyse, StoredImage], object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +260,9 @@ class Engine:
         )
 
     def _prepared(self, image: _Image) -> _Image:
-        return replace(image, outcome=_prepare(image.shown, self.manifest))
+        return replace(
+            image, outcome=_prepare(image.shown, self.manifest, image.study.request.on_decoded)
+        )
 
     def _predicted(self, batch: list[_Image]) -> list[_Image]:
         """Show the model those images of a batch that could be prepared."""
@@ -349,13 +354,19 @@ def _channels(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.broadcast_to(grey, (len(grey), 3, *grey.shape[2:]))
 
 
-def _prepare(image: ImageToAnalyse, manifest: Manifest) -> PreparedImage | PixelError:
+def _prepare(
+    image: ImageToAnalyse,
+    manifest: Manifest,
+    on_decoded: Callable[[ImageToAnalyse, StoredImage], object] | None,
+) -> PreparedImage | PixelError:
     # Imported on the threads that decode: while they do so, the model is still being compiled.
     from mammoclip_core.images.image_file import read_image
 
     try:
         stored = read_image(image.path, image.frame)
         if stored.sop_instance_uid == image.sop_instance_uid:
+            if on_decoded is not None:
+                on_decoded(image, stored)
             prepared = prepare(stored, manifest.preprocessing)
             if not manifest.detectors:
                 return prepared

@@ -103,9 +103,8 @@ def read_header(path: Path) -> ImageHeader:
         The file is not a readable DICOM file, or an image without SOP Instance UID or Study
         Instance UID.
     """
+    dataset = read_dataset(path)
     try:
-        _check_inflated_size(path)
-        dataset = pydicom.dcmread(path, stop_before_pixels=True)
         return image_header_of(dataset)
     except _READING_ERRORS as error:
         raise PixelError(
@@ -136,6 +135,20 @@ def image_header_of(dataset: pydicom.Dataset) -> ImageHeader:
         is_image=has_size and not is_own_result(dataset),
         number_of_frames=max(int(dataset.get("NumberOfFrames") or 1), 1),
     )
+
+
+def read_dataset(path: Path) -> pydicom.Dataset:
+    """Read the whole data set of a file up to its pixels; raises PixelError.
+
+    The values are read when they are asked for: a damaged one raises only then.
+    """
+    try:
+        _check_inflated_size(path)
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except _READING_ERRORS as error:
+        raise PixelError(
+            f"{path.name} is not a readable DICOM file: {type(error).__name__}"
+        ) from error
 
 
 def read_pixels(path: Path, frame: int = 1) -> StoredImage:

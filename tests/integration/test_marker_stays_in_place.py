@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import BreastTomosynthesisImageStorage, ExplicitVRLittleEndian
 
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import colors_of
 from dicom_node.objects.drawing.rendering import show
@@ -24,7 +25,7 @@ from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sc.secondary_capture import build_secondary_capture
 from dicom_node.objects.sources import SourceInstance
-from dicom_node.objects.uids import AnalysisUIDs, ResultKind
+from dicom_node.objects.uids import AnalysisUIDs
 from mammoclip_core.analysis.engine import Engine
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.findings import FindingSource, StudyAnalysis

@@ -1,12 +1,15 @@
 """The Mammography CAD report of a study, for mammography workstations (TID 4000)."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.facts.result_kinds import MAMMOGRAPHY_CAD_SR, ResultKind
 from dicom_node.objects import codes
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.cad_sr import codes as cad_codes
 from dicom_node.objects.cad_sr import content_tree
 from dicom_node.objects.cad_sr.content_tree import Item, Relationship
@@ -23,9 +26,9 @@ from dicom_node.objects.cad_sr.summaries import ANALYSES, DETECTIONS, summary_it
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
+from dicom_node.objects.products import Product
 from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report, density_of, outcome_of
-from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import (
     REGION_REMARK,
     RESEARCH_MARK,
@@ -36,9 +39,20 @@ from dicom_node.objects.wording import (
 )
 from mammoclip_core.findings import ImageFindings, ImageStatus, StudyFindings
 
-MAMMOGRAPHY_CAD_SR: Final = "1.2.840.10008.5.1.4.1.1.88.50"
-
 _TEMPLATE: Final = "4000"
+
+
+def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+    """Plan one report for each choice of its codes and marks."""
+    kind = ResultKind.CAD_REPORT
+    for options in dict.fromkeys(profile.cad for profile in study.profiles_with(kind)):
+        product = Product(kind=kind, variant=options.variant)
+        yield study.planned(
+            product,
+            options.variant,
+            partial(_report, study, product, options),
+            series=options.variant,
+        )
 
 
 def build_cad_report(
@@ -54,7 +68,7 @@ def build_cad_report(
     Parameters
     ----------
     sources : headers by SOP Instance UID
-        An image that was left out may be absent: it is told of in words.
+        An image that was left out may be absent: it is named in words.
 
     Raises
     ------
@@ -102,6 +116,16 @@ def build_cad_report(
         predecessor=predecessor,
     )
     return report
+
+
+def _report(study: AnalysedStudy, product: Product, options: CadOptions) -> Dataset:
+    return build_cad_report(
+        study.library(),
+        study.analysis.findings,
+        study.context,
+        options=options,
+        predecessor=study.predecessors.get(product),
+    )
 
 
 class _Document:

@@ -1,4 +1,4 @@
-"""A content tree with items by reference, whose paths are told once the tree is complete."""
+"""A content tree with items by reference, whose paths are written once the tree is complete."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,8 @@ from typing import TypeAlias
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.valuerep import format_number_as_ds
+
+from dicom_node.objects.shared_modules import coded
 
 Point: TypeAlias = tuple[float, float]
 
@@ -61,7 +63,7 @@ def code(
 ) -> Item:
     """Return a coded value."""
     dataset = _item("CODE", concept)
-    dataset.ConceptCodeSequence = [code_item(value)]
+    dataset.ConceptCodeSequence = [coded(value)]
     return Item(relationship, dataset, list(children))
 
 
@@ -82,7 +84,7 @@ def number(
     """Return a number with its unit; its text keeps to the 16 characters of a DS."""
     measured = Dataset()
     measured.NumericValue = _decimal(value)
-    measured.MeasurementUnitsCodeSequence = [code_item(unit)]
+    measured.MeasurementUnitsCodeSequence = [coded(unit)]
     dataset = _item("NUM", concept)
     dataset.MeasuredValueSequence = [measured]
     return Item(relationship, dataset, list(children))
@@ -153,16 +155,6 @@ def image(
     return Item(relationship, dataset, list(children))
 
 
-def code_item(concept: Code) -> Dataset:
-    """Return a concept as the item of a code sequence."""
-    item = Dataset()
-    item.CodeValue = concept.value
-    item.CodingSchemeDesignator = concept.scheme_designator
-    # pydicom's dictionary has zero-width spaces in some meanings, which few character sets hold.
-    item.CodeMeaning = concept.meaning.replace("\u200b", "")
-    return item
-
-
 def assembled(root: Item) -> Dataset:
     """Write a complete tree.
 
@@ -207,7 +199,7 @@ def _item(value_type: str, concept: Code | None) -> Dataset:
     dataset = Dataset()
     dataset.ValueType = value_type
     if concept is not None:
-        dataset.ConceptNameCodeSequence = [code_item(concept)]
+        dataset.ConceptNameCodeSequence = [coded(concept)]
     return dataset
 
 

@@ -15,7 +15,7 @@ class SpacingUnit(StrEnum):
 
 
 class CompositionForm(StrEnum):
-    """How the density of the breasts is told."""
+    """How the density of the breasts is stated."""
 
     WORDS = "words"
     CODED = "coded"

@@ -1,27 +1,39 @@
 """The page to print as an Encapsulated PDF, which archives and viewers keep with the images."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.facts.result_kinds import ENCAPSULATED_PDF, ResultKind
 from dicom_node.objects import codes
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import PictureStyle, heatmaps_of
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.drawing.sheet_picture import Tile
+from dicom_node.objects.drawing.sheet_tiles import shown_images
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.pdf.report_page import compose_page
-from dicom_node.objects.sc.summary_sheet import shown_images
+from dicom_node.objects.products import Product
 from dicom_node.objects.shared_modules import coded, stamp
-from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, StudyFindings
 
-ENCAPSULATED_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
+
+def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+    """Plan one page in each style."""
+    kind = ResultKind.PDF_REPORT
+    for style in dict.fromkeys(form.style for form in study.forms(kind)):
+        yield study.planned(
+            Product(kind=kind, variant=style.value),
+            style,
+            partial(_page, study, style),
+            series=style,
+        )
 
 
 def build_pdf_report(
@@ -84,6 +96,17 @@ def build_pdf_report(
     source = sources[analysed[0].sop_instance_uid]
     stamp(report, source, ResultKind.PDF_REPORT, context, style)
     return report
+
+
+def _page(study: AnalysedStudy, style: PictureStyle) -> Dataset:
+    return build_pdf_report(
+        study.headers(),
+        study.analysis.findings,
+        study.context,
+        displays=study.displays(),
+        heatmaps=study.analysis.heatmaps,
+        style=style,
+    )
 
 
 def _reference(source: Dataset) -> Dataset:

@@ -1,6 +1,7 @@
 """Outlines and labels over one image, in the image's own greys: a Softcopy Presentation State."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -8,23 +9,37 @@ from highdicom.color import CIELabColor
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from dicom_node.facts.result_kinds import GRAYSCALE_PRESENTATION_STATE, ResultKind
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import numbered_regions
 from dicom_node.objects.frames import header_of_frame, name_of
 from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.pr.grayscale_modules import set_greys
+from dicom_node.objects.products import Product
 from dicom_node.objects.shared_modules import is_multi_frame, stamp
-from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK, score_text, to_ascii, view_of, words_of
 from mammoclip_core.findings import Finding, ImageFindings
-
-GRAYSCALE_PRESENTATION_STATE: Final = "1.2.840.10008.5.1.4.1.1.11.1"
 
 _LABEL_SIZE: Final = (0.025, 0.35)
 """Height and width of a label's box, as parts of the image's."""
 
 _FOOT: Final = (0.02, 0.94, 0.98, 0.99)
 """Where the words on the whole image stand: left, top, right, bottom as parts of the display."""
+
+
+def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+    """Plan one presentation state of each image that has a region."""
+    for number, image in enumerate(study.analysis.findings.analysed, start=1):
+        if any(finding.regions for finding in image.findings):
+            yield study.planned(
+                Product(kind=ResultKind.PRESENTATION_STATE),
+                name_of(image),
+                partial(
+                    build_presentation_state, study.header(image), image, number, study.context
+                ),
+                source_sop_instance_uid=image.sop_instance_uid,
+            )
 
 
 def build_presentation_state(

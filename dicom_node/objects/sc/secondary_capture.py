@@ -1,22 +1,39 @@
 """The picture of one analysed image as a Secondary Capture, which works in every viewer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.drawing.overlay import PictureStyle, Placement
+from dicom_node.objects.drawing.overlay import PictureStyle, Placement, heatmaps_of
 from dicom_node.objects.drawing.picture import compose
 from dicom_node.objects.drawing.rendering import ShownImage
 from dicom_node.objects.image_library import patient_orientation_of
+from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
 from dicom_node.objects.shared_modules import coded, is_multi_frame, stamp
-from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK, methods_text
 from mammoclip_core.findings import Heatmap, ImageFindings
+
+
+def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+    """Plan one picture of each analysed image, in each form."""
+    kind = ResultKind.SECONDARY_CAPTURE
+    for number, image in enumerate(study.analysis.findings.analysed, start=1):
+        for form in study.forms(kind):
+            yield study.planned(
+                Product(kind=kind, variant=form.variant),
+                _apart(image, form),
+                partial(_picture, study, image, number, form),
+                series=form.variant,
+                source_sop_instance_uid=image.sop_instance_uid,
+            )
 
 
 def build_secondary_capture(
@@ -81,7 +98,7 @@ def build_secondary_capture(
     # SOP Common (PS3.3 C.12.1)
     capture.SOPClassUID = SecondaryCaptureImageStorage
     capture.SOPInstanceUID = context.uids.sop_instance_uid(
-        ResultKind.SECONDARY_CAPTURE, f"{image.sop_instance_uid} {image.frame} {form.variant}"
+        ResultKind.SECONDARY_CAPTURE, _apart(image, form)
     )
     stamp(capture, source, ResultKind.SECONDARY_CAPTURE, context, form.variant)
     set_pixels(capture, picture.pixels, form, [source])
@@ -93,6 +110,26 @@ _SHOWN: Final = {
     PictureStyle.SINGLE_COLOR: "in one color",
     PictureStyle.GREY: "by outlines",
 }
+
+
+def _picture(study: AnalysedStudy, image: ImageFindings, number: int, form: PictureForm) -> Dataset:
+    dataset, _ = build_secondary_capture(
+        study.header(image),
+        image,
+        number,
+        study.context,
+        shown=study.shown(image),
+        heatmaps=heatmaps_of(image, study.analysis.heatmaps),
+        modality=study.options.picture_modality,
+        long_side=study.options.picture_long_side,
+        form=form,
+    )
+    return dataset
+
+
+def _apart(image: ImageFindings, form: PictureForm) -> str:
+    """Return what tells a picture from all others of its study."""
+    return f"{image.sop_instance_uid} {image.frame} {form.variant}"
 
 
 def _description(placement: Placement, style: PictureStyle, image: ImageFindings) -> str:

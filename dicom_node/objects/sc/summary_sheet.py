@@ -1,24 +1,40 @@
 """The summary sheet of an examination as a Secondary Capture: four views, findings, what lacks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import Placement, heatmaps_of
-from dicom_node.objects.drawing.rendering import DisplayPicture, ShownImage
+from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.drawing.sheet_picture import Tile, compose_sheet
+from dicom_node.objects.drawing.sheet_tiles import cell_of, shown_images
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
+from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
 from dicom_node.objects.sc.secondary_capture import source_item
 from dicom_node.objects.shared_modules import stamp
-from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
-from mammoclip_core.images.views import STANDARD_VIEWS
+
+
+def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+    """Plan one sheet in each form, if an image was analysed."""
+    kind = ResultKind.SUMMARY_SHEET
+    if study.analysis.findings.analysed:
+        for form in study.forms(kind):
+            yield study.planned(
+                Product(kind=kind, variant=form.variant),
+                form.variant,
+                partial(_sheet, study, form),
+                series=form.variant,
+            )
 
 
 def build_summary_sheet(
@@ -74,7 +90,7 @@ def build_summary_sheet(
         findings,
         examination_remarks(findings, sources),
         context,
-        cell=_cell(long_side),
+        cell=cell_of(long_side),
         style=form.style,
     )
     used = shown or analysed[:1]
@@ -108,24 +124,18 @@ def build_summary_sheet(
     return capture, sheet.placements
 
 
-def shown_images(findings: StudyFindings) -> tuple[ImageFindings, ...]:
-    """Return the image of each standard view that the sheet shows."""
-    shown = []
-    for view in STANDARD_VIEWS:
-        taken = [
-            image for image in findings.analysed if (image.laterality, image.view_position) == view
-        ]
-        if taken:
-            shown.append(max(taken, key=_highest_score))
-    return tuple(shown)
-
-
-def tile_of(shown: ShownImage, long_side: int) -> DisplayPicture:
-    """Scale an image down to its place on a sheet of `long_side` pixels."""
-    rows, columns = shown.values.shape
-    cell_rows, cell_columns = _cell(long_side)
-    scale = min(cell_rows / rows, cell_columns / columns, 1.0)
-    return shown.reduced(max(1, int(scale * max(rows, columns))))
+def _sheet(study: AnalysedStudy, form: PictureForm) -> Dataset:
+    dataset, _ = build_summary_sheet(
+        study.headers(),
+        study.analysis.findings,
+        study.context,
+        displays=study.displays(),
+        heatmaps=study.analysis.heatmaps,
+        modality=study.options.picture_modality,
+        long_side=study.options.picture_long_side,
+        form=form,
+    )
+    return dataset
 
 
 def _set_laterality(capture: Dataset, used: Sequence[ImageFindings]) -> None:
@@ -135,12 +145,3 @@ def _set_laterality(capture: Dataset, used: Sequence[ImageFindings]) -> None:
         capture.Laterality = ""
     else:
         capture.ImageLaterality = "B" if len(sides) > 1 else next(iter(sides))
-
-
-def _highest_score(image: ImageFindings) -> float:
-    return max((finding.score for finding in image.findings), default=0.0)
-
-
-def _cell(long_side: int) -> tuple[int, int]:
-    """Return the rows and columns that an image on the sheet fits into."""
-    return long_side // 2, round(0.4 * long_side)

@@ -1,6 +1,7 @@
 """The heatmaps of one instance as a fractional Segmentation, for viewers that can lay it over."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -9,11 +10,14 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.drawing.overlay import raise_to
+from dicom_node.objects.drawing.overlay import heatmaps_of, raise_to
+from dicom_node.objects.drawing.picture import shown_heatmaps
 from dicom_node.objects.frames import key_of, name_of
+from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
-from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import (
     side_and_view_of,
     tracking_id_of,
@@ -22,6 +26,27 @@ from dicom_node.objects.wording import (
 from mammoclip_core.findings import Finding, Heatmap, ImageFindings
 
 _MAXIMUM: Final = 255
+
+
+def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+    """Plan one segmentation of each instance with a heatmap of a finding above its threshold."""
+    for number, (uid, images) in enumerate(study.by_instance().items(), start=1):
+        heatmaps = [
+            heatmap
+            for image in images
+            for heatmap in shown_heatmaps(image, heatmaps_of(image, study.analysis.heatmaps))
+        ]
+        if heatmaps:
+            source = study.by_uid[uid].dataset
+            yield study.planned(
+                Product(kind=ResultKind.ATTENTION_SEGMENTATION),
+                uid,
+                partial(
+                    build_attention_segmentation, source, images, heatmaps, number, study.context
+                ),
+                series=uid,
+                source_sop_instance_uid=uid,
+            )
 
 
 def build_attention_segmentation(

@@ -1,22 +1,40 @@
 """The regions of one instance as a binary Segmentation on the grid of that instance."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from highdicom.seg import SegmentationTypeValues, SegmentDescription
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import name_of
+from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segment_frames import packed_frames
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
-from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import (
     side_and_view_of,
     tracking_id_of,
     words_of,
 )
 from mammoclip_core.findings import Finding, ImageFindings, Region
+
+
+def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+    """Plan one segmentation of each instance that has a region."""
+    for number, (uid, images) in enumerate(study.by_instance().items(), start=1):
+        if any(True for _ in _regions_of(images)):
+            yield study.planned(
+                Product(kind=ResultKind.SEGMENTATION),
+                uid,
+                partial(
+                    build_segmentation, study.by_uid[uid].dataset, images, number, study.context
+                ),
+                series=uid,
+                source_sop_instance_uid=uid,
+            )
 
 
 def build_segmentation(

@@ -22,6 +22,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 from pydicom.valuerep import DS
 
 from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.header_values import number_of, numbers_of
@@ -32,7 +33,6 @@ from dicom_node.objects.shared_modules import (
     stamp,
     stand_in,
 )
-from dicom_node.objects.uids import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK, method_of, to_ascii
 from mammoclip_core.findings import Finding, ImageFindings
 

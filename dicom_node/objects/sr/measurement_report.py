@@ -1,7 +1,7 @@
 """The report of a study: one TID 1500 structured report over all its images."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from functools import partial
 
 from highdicom.sr import (
     CodeContentItem,
@@ -19,20 +19,32 @@ from pydicom.sr.codedict import codes as dictionary
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
+from dicom_node.facts.result_kinds import COMPREHENSIVE_3D_SR, ResultKind
 from dicom_node.objects import codes
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.image_library import build_image_library
+from dicom_node.objects.products import Product, Profile
 from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report
 from dicom_node.objects.shared_modules import coded, is_multi_frame
 from dicom_node.objects.sr.evaluations import EvaluationsBuilder
 from dicom_node.objects.sr.measurement_groups import region_groups
-from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import StudyFindings
 
-COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
-COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
+
+def plan(study: AnalysedStudy, before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+    """Plan one report for each choice of SOP Class and of parts that go with it."""
+    kind = ResultKind.MEASUREMENT_REPORT
+    for product, profile in {one.product(kind): one for one in study.profiles_with(kind)}.items():
+        yield study.planned(
+            product,
+            product.variant,
+            partial(_report, study, before, product, profile),
+            sop_class_uid=profile.report_sop_class_uid,
+            series=product.variant,
+        )
 
 
 def build_measurement_report(
@@ -86,6 +98,20 @@ def build_measurement_report(
         predecessor=predecessor,
     )
     return report
+
+
+def _report(
+    study: AnalysedStudy, before: Sequence[PlannedObject], product: Product, profile: Profile
+) -> Dataset:
+    return build_measurement_report(
+        study.library(),
+        study.analysis.findings,
+        study.context,
+        evidence=[part.reference for part in before if part.product in profile.parts],
+        predecessor=study.predecessors.get(product),
+        sop_class_uid=profile.report_sop_class_uid,
+        variant=product.variant,
+    )
 
 
 def _content(

@@ -178,12 +178,12 @@ def undelivered(
     return [row for row in rows if (row.kind, row.variant) in wanted]
 
 
-def has_any(session: Session, delivery: Delivery, wanted: Collection[tuple[str, str]]) -> bool:
-    """Tell whether the analysis made anything for a destination at all."""
+def made_products(session: Session, delivery: Delivery) -> set[tuple[str, str]]:
+    """Return kind and variant of all that the analysis made, for whichever destination."""
     rows = session.scalars(
         select(ResultObject).where(ResultObject.analysis_id == delivery.analysis_id)
     )
-    return any((row.kind, row.variant) in wanted for row in rows)
+    return {(row.kind, row.variant) for row in rows}
 
 
 def record_outcome(

@@ -18,14 +18,14 @@ from objects_factory import (
 from pydicom.dataset import Dataset
 from pydicom.uid import BreastTomosynthesisImageStorage
 
+from dicom_node.facts.result_kinds import COMPREHENSIVE_SR, ResultKind
 from dicom_node.objects.cad_sr.options import CadOptions
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.overlay import PictureStyle
-from dicom_node.objects.profiles import Profile
+from dicom_node.objects.products import Profile
 from dicom_node.objects.results import ResultObject
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
-from dicom_node.objects.sr.measurement_report import COMPREHENSIVE_SR
-from dicom_node.objects.uids import ResultKind, uid_of
+from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import (
     BreastFindings,
     Finding,

@@ -8,13 +8,12 @@ import pytest
 
 from dicom_node.destination_profiles import profile_named, profiles_in_use
 from dicom_node.errors import SettingsError
+from dicom_node.facts.result_kinds import COMPREHENSIVE_SR, ResultKind
 from dicom_node.objects.cad_sr.options import CompositionForm, PlainMark, SpacingUnit
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.overlay import PictureStyle
-from dicom_node.objects.profiles import OHIF, PACS, PROFILES
+from dicom_node.objects.products import OHIF, PACS, PROFILES
 from dicom_node.objects.sc.pixel_encoding import Compression
-from dicom_node.objects.sr.measurement_report import COMPREHENSIVE_SR
-from dicom_node.objects.uids import ResultKind
 from dicom_node.settings.settings import BUILT_IN_PROFILES, ProfileSettings, Settings, load_settings
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import Database
@@ -72,10 +71,6 @@ def test_settings_offer_what_the_builders_can(field: str, values: type) -> None:
     offered = get_args(ProfileSettings.model_fields[field].annotation)
 
     assert set(offered) == {str(value) for value in values}
-
-
-def test_settings_offer_every_kind_of_object() -> None:
-    ProfileSettings(objects=tuple(ResultKind))
 
 
 def test_destination_without_a_profile_is_sent_what_ohif_shows(tmp_path: Path) -> None:
@@ -205,18 +200,14 @@ def test_delivered_object_is_not_sent_again(tmp_path: Path) -> None:
     assert left == []
 
 
-def test_ledger_tells_whether_anything_was_made_for_a_profile(tmp_path: Path) -> None:
+def test_ledger_tells_what_an_analysis_made(tmp_path: Path) -> None:
     database = _ledger(tmp_path)
 
     with database.reading() as session:
-        delivery = session.get_one(Delivery, 1)
-        made = [
-            outcomes.has_any(session, delivery, wanted)
-            for wanted in ({("segmentation", "")}, {("summary_sheet", "color")})
-        ]
+        made = outcomes.made_products(session, session.get_one(Delivery, 1))
     database.close()
 
-    assert made == [True, False]
+    assert made == {("segmentation", ""), ("cad_report", "SCT"), ("cad_report", "SRT")}
 
 
 def test_report_of_a_former_revision_is_found_by_its_variant(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pynetdicom import AE, evt
 from services import free_port
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
@@ -111,6 +111,47 @@ def test_delivery_names_nobody(delivering: Runtime, archive: Archive, log_lines:
     assert not [word for word in PATIENT_WORDS if word in str(log_lines)]
 
 
+ABSENT_WITHOUT_A_REGION = ("segmentation", "presentation_state", "attention_segmentation")
+
+
+def profile_of(*kinds: str) -> dict[str, Any]:
+    """Return settings whose one destination is sent these kinds of objects."""
+    destination = DicomDestination(
+        name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=free_port(), profile="own"
+    )
+    return {"profiles": {"own": {"objects": kinds}}, "destinations": (destination,)}
+
+
+@pytest.mark.parametrize("kind", ABSENT_WITHOUT_A_REGION)
+def test_study_without_a_region_is_delivered_to_who_takes_only_regions(
+    runtime_with: Callable[..., Runtime], reception: Reception, kind: str
+) -> None:
+    node = runtime_with(**profile_of(kind))
+    node.engine.finds_nothing = True
+    reception.receive(shown_mammogram())
+    run_analysis(node, due_analysis(reception))
+
+    delivery = deliver(node)
+
+    assert (delivery.state, delivery.reason) == (DeliveryState.DELIVERED, "")
+
+
+def test_object_that_has_to_be_there_and_is_not_is_named(
+    delivering: Runtime, archive: Archive, reception: Reception
+) -> None:
+    archive.start()
+    with delivering.database.writing() as session:
+        session.execute(delete(ResultObject).where(ResultObject.kind == "measurement_report"))
+
+    delivery = deliver(delivering)
+
+    assert delivery.state is DeliveryState.REFUSED
+    assert delivery.reason == (
+        "no measurement_report was made, which profile ohif names: the study needs a new analysis"
+    )
+    assert archive.received == [row.sop_instance_uid for row in reception.rows(ResultObject)]
+
+
 def test_late_message_sends_nothing_again(delivering: Runtime, archive: Archive) -> None:
     archive.start()
     deliver(delivering)
@@ -152,7 +193,8 @@ def test_archive_that_is_down_is_tried_later(delivering: Runtime, archive: Archi
     delivery = deliver(delivering)
 
     assert delivery.state is DeliveryState.DUE
-    assert delivery.reason == "no association: the destination does not answer"
+    assert delivery.reason.startswith("no association: archive at 127.0.0.1:")
+    assert "does not answer. Check host and port" in delivery.reason
     assert delivery.dispatched_at is None
 
 

@@ -80,6 +80,7 @@ class StandInEngine:
     """Answers every image with one finding, or does what a test wants."""
 
     score: float = 0.9
+    finds_nothing: bool = False
     failing: frozenset[str] = frozenset()
     meanwhile: Callable[[], None] = lambda: None
     requests: list[StudyRequest] = field(default_factory=list)
@@ -106,23 +107,22 @@ class StandInEngine:
         }
         if image.sop_instance_uid in self.failing:
             return ImageFindings(**known, status=ImageStatus.FAILED, reason="no pixels")
+        region = Region(
+            outline=((8.0, 8.0), (24.0, 8.0), (24.0, 20.0), (8.0, 20.0)),
+            box=(8.0, 8.0, 24.0, 20.0),
+            area_pixels=16 * 12,
+            peak=(12.5, 10.5),
+            activation=0.8,
+        )
         finding = Finding(
             name="mass",
             code="SCT|4147007|Mass",
             score=self.score,
             calibrated=False,
-            above_threshold=True,
+            above_threshold=not self.finds_nothing,
             source=FindingSource.PROMPT,
-            method=LocalisationMethod.CAM,
-            regions=(
-                Region(
-                    outline=((8.0, 8.0), (24.0, 8.0), (24.0, 20.0), (8.0, 20.0)),
-                    box=(8.0, 8.0, 24.0, 20.0),
-                    area_pixels=16 * 12,
-                    peak=(12.5, 10.5),
-                    activation=0.8,
-                ),
-            ),
+            method=LocalisationMethod.NONE if self.finds_nothing else LocalisationMethod.CAM,
+            regions=() if self.finds_nothing else (region,),
         )
         return ImageFindings(
             **known, status=ImageStatus.ANALYSED, reason=image.remark, findings=(finding,)

@@ -8,7 +8,7 @@ from objects_factory import finding, heatmap_of, image_of, mammogram, marker_mas
 from pydicom.dataset import Dataset
 from sr_reading import read_back
 
-from dicom_node.objects.uids import ResultKind
+from dicom_node.facts.result_kinds import ResultKind
 
 PEAK = (70.0, 170.0)
 POINTS = [(70, 170), (90, 170), (70, 150), (110, 170), (58, 186), (40, 130), (250, 350)]

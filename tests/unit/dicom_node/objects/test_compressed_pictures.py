@@ -15,10 +15,10 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import JPEGBaseline8Bit, RLELossless
 from sr_reading import read_back
 
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.overlay import PictureStyle
-from dicom_node.objects.profiles import Profile
+from dicom_node.objects.products import Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
-from dicom_node.objects.uids import ResultKind
 
 PICTURES = frozenset({ResultKind.SECONDARY_CAPTURE, ResultKind.SUMMARY_SHEET})
 

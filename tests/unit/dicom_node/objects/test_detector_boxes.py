@@ -9,7 +9,7 @@ from every_kind import objects_of
 from pydicom.dataset import Dataset
 from sr_reading import children, concept, points_of, read_back, target_of, walk
 
-from dicom_node.objects.uids import ResultKind
+from dicom_node.facts.result_kinds import ResultKind
 
 LEFT, TOP, RIGHT, BOTTOM = 60, 150, 100, 198
 CORNERS = {(LEFT, TOP), (RIGHT, TOP), (RIGHT, BOTTOM), (LEFT, BOTTOM)}

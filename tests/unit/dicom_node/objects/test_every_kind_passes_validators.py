@@ -10,8 +10,8 @@ from services import require_program
 from sr_reading import drawn_tree
 from validators import dciodvfy_errors, dump_of_report, report_template_complaints
 
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.content_rules import complaints_about
-from dicom_node.objects.uids import REPORTS, ResultKind
 
 pytestmark = pytest.mark.validators
 
@@ -47,7 +47,7 @@ def test_every_object_passes_our_own_checks(study: str) -> None:
 @pytest.mark.parametrize("study", STUDIES)
 def test_two_other_readers_follow_every_report(study: str, tmp_path: Path) -> None:
     for file, kind in saved(study, tmp_path).items():
-        if kind in REPORTS:
+        if kind.row.is_report:
             assert "Report" in dump_of_report(file)
             subprocess.run([require_program("dcsrdump"), file], capture_output=True, check=True)
 
@@ -58,7 +58,7 @@ def test_every_report_follows_its_template_row_by_row(tmp_path: Path) -> None:
     different: dict[tuple[str, ...], tuple[Path, str]] = {}
     for study in STUDIES:
         for number, result in enumerate(objects_of(study)):
-            if result.kind in REPORTS:
+            if result.kind.row.is_report:
                 file = tmp_path / f"{study.replace(' ', '-')}-{number}.dcm"
                 result.dataset.save_as(file, enforce_file_format=True)
                 different.setdefault(

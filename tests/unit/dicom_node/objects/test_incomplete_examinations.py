@@ -15,8 +15,9 @@ from objects_factory import (
 from pydicom.dataset import Dataset
 from sr_reading import read_back, walk
 
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.examination import examination_remarks
-from dicom_node.objects.uids import ResultKind, uid_of
+from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import ImageFindings, ImageStatus
 
 Pair = tuple[Dataset, ImageFindings]

@@ -24,12 +24,13 @@ from objects_factory import (
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.facts.result_kinds import COMPREHENSIVE_SR, ResultKind
 from dicom_node.objects.outlines import MAX_VERTICES, closed_polyline
-from dicom_node.objects.profiles import OHIF, PACS
+from dicom_node.objects.products import OHIF, PACS
 from dicom_node.objects.references import PredecessorDocument
-from dicom_node.objects.sr.measurement_report import COMPREHENSIVE_SR
-from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import BreastFindings, Finding, ImageStatus, Region
+
+OHIF_REPORT = OHIF.product(ResultKind.MEASUREMENT_REPORT)
 
 REGION = ("111030", "DCM")
 GROUP = ("125007", "DCM")
@@ -336,9 +337,10 @@ def test_new_revision_names_its_predecessor() -> None:
         sop_instance_uid="1.2.3.4",
     )
 
-    report = results_of((dataset, image_of(dataset, NEGATIVE)), predecessors={OHIF.report: former})[
-        -1
-    ].dataset
+    report = results_of(
+        (dataset, image_of(dataset, NEGATIVE)),
+        predecessors={OHIF_REPORT: former},
+    )[-1].dataset
 
     series = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
     assert series.SeriesInstanceUID == "1.2.3"
@@ -356,7 +358,7 @@ def test_report_is_not_its_own_predecessor() -> None:
         sop_instance_uid=report.SOPInstanceUID,
     )
 
-    again = results_of(pair, predecessors={OHIF.report: itself})[-1].dataset
+    again = results_of(pair, predecessors={OHIF_REPORT: itself})[-1].dataset
 
     assert "PredecessorDocumentsSequence" not in again
 

@@ -9,7 +9,7 @@ import pytest
 from objects_factory import CASES
 
 from dicom_node.commands.validate import JAVA_OPTIONS
-from dicom_node.objects.uids import ResultKind
+from dicom_node.facts.result_kinds import ResultKind
 
 pytestmark = pytest.mark.validators
 

@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from sr_reading import read_back
 
-from dicom_node.objects.uids import ResultKind
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.wording import RESEARCH_MARK
 
 _STREAM = re.compile(rb"<<((?:(?!endobj).)*?)>>\s*stream\r?\n(.*?)endstream", re.DOTALL)

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from services import require_program
 from sr_reading import read_back
 
-from dicom_node.objects.uids import ResultKind
+from dicom_node.facts.result_kinds import ResultKind
 
 MARKERS = (marker_mask(20, 120), marker_mask(90, 200), marker_mask(40, 230))
 

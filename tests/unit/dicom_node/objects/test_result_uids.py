@@ -17,8 +17,9 @@ from objects_factory import (
 )
 from pydicom.dataset import Dataset
 
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.results import ResultObject
-from dicom_node.objects.uids import AnalysisUIDs, ResultKind
+from dicom_node.objects.uids import AnalysisUIDs
 from mammoclip_core.findings import StudyFindings
 
 

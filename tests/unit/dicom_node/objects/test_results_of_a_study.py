@@ -22,10 +22,10 @@ from objects_factory import (
 )
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.profiles import ALL, OHIF, PACS, PROFILES, WORKSTATION, Profile
+from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects.products import ALL, OHIF, PACS, PROFILES, WORKSTATION, Profile
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
-from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import StudyAnalysis
 
 REPORT, SEG, SC = (
@@ -94,7 +94,7 @@ def test_every_result_is_a_product_of_its_profile(name: str) -> None:
 def test_report_lists_only_what_the_same_destination_gets(name: str) -> None:
     profile = PROFILES[name]
     results = built_for(OHIF, PACS, ALL, profile)
-    reports = [result for result in results if result.product == profile.report]
+    reports = [result for result in results if result.product == profile.product(REPORT)]
 
     for report in reports:
         evidence = {

@@ -22,8 +22,8 @@ from objects_factory import (
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.seg.segmentation import build_segmentation
-from dicom_node.objects.uids import ResultKind
 from mammoclip_core.findings import Finding
 
 

@@ -24,9 +24,10 @@ from validators import dciodvfy_errors
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.drawing.overlay import PictureStyle, Placement
 from dicom_node.objects.drawing.rendering import show
+from dicom_node.objects.drawing.sheet_tiles import shown_images, tile_of
 from dicom_node.objects.frames import key_of
 from dicom_node.objects.sc.pixel_encoding import PictureForm
-from dicom_node.objects.sc.summary_sheet import build_summary_sheet, shown_images, tile_of
+from dicom_node.objects.sc.summary_sheet import build_summary_sheet
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BreastFindings, Finding, ImageFindings, ImageStatus
 

@@ -1,0 +1,183 @@
+"""The kinds of result object, one row a kind; light, since the listener reads it too.
+
+A further kind is a row here and a module with its builder, which the row names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+SECONDARY_CAPTURE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.7"
+SEGMENTATION_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.4"
+GRAYSCALE_PRESENTATION_STATE: Final = "1.2.840.10008.5.1.4.1.1.11.1"
+ENCAPSULATED_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
+COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
+COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
+MAMMOGRAPHY_CAD_SR: Final = "1.2.840.10008.5.1.4.1.1.88.50"
+
+
+class Variant(StrEnum):
+    """Which choices of a profile make another form of the same kind of object."""
+
+    NONE = "none"
+    PICTURE_STYLE = "picture_style"
+    PICTURE_FORM = "picture_style, picture_compression"
+    EVIDENCE = "report, objects, picture_style, picture_compression"
+    CAD_OPTIONS = "coding, spacing_unit, composition, plain_mark"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindRow:
+    """What is known of one kind before any object of it is built.
+
+    Attributes
+    ----------
+    title : as the documents for readers call it
+    series_number : 1 or more
+        Added to the base that the settings give.
+    series_description : at most 64 characters
+        The kind first: viewers cut what does not fit their list of series.
+    builder : module under ``dicom_node.objects`` whose ``plan`` says what is to be built
+    may_be_absent : whether a study may rightly give none, as one without a region does
+    is_report : whether a later revision names its predecessor and keeps the series
+    is_evidence : whether the TID 1500 report lists it where the same destination gets it
+    is_on_request : whether no built-in profile has it: viewers apply it unasked, or fail on it
+    has_series_per_image : whether the place of its image is written behind the series number
+    """
+
+    title: str
+    series_number: int
+    series_description: str
+    sop_class_uids: tuple[str, ...]
+    builder: str
+    variant: Variant = Variant.NONE
+    may_be_absent: bool = False
+    is_report: bool = False
+    is_evidence: bool = False
+    is_on_request: bool = False
+    has_series_per_image: bool = False
+
+
+class ResultKind(StrEnum):
+    """The kinds of object that an analysis can give, in the order in which they are built.
+
+    What a report refers to comes before it. The values stand in profiles, in file names, in the
+    ledger and in every UID of a result.
+    """
+
+    row: KindRow
+    _value_: str
+
+    def __new__(cls, value: str, *row: KindRow) -> "ResultKind":
+        """Make a member of its name and its row; to look one up takes the name alone."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        (member.row,) = row
+        return member
+
+    SECONDARY_CAPTURE = (
+        "secondary_capture",
+        KindRow(
+            title="Picture",
+            series_number=4,
+            series_description="AI pictures - RESEARCH USE ONLY",
+            sop_class_uids=(SECONDARY_CAPTURE_STORAGE,),
+            builder="sc.secondary_capture",
+            variant=Variant.PICTURE_FORM,
+            is_evidence=True,
+        ),
+    )
+    SUMMARY_SHEET = (
+        "summary_sheet",
+        KindRow(
+            title="Summary sheet",
+            series_number=5,
+            series_description="AI summary sheet - RESEARCH USE ONLY",
+            sop_class_uids=(SECONDARY_CAPTURE_STORAGE,),
+            builder="sc.summary_sheet",
+            variant=Variant.PICTURE_FORM,
+            is_evidence=True,
+        ),
+    )
+    SEGMENTATION = (
+        "segmentation",
+        KindRow(
+            title="Segmentation",
+            series_number=3,
+            series_description="AI regions - RESEARCH USE ONLY",
+            sop_class_uids=(SEGMENTATION_STORAGE,),
+            builder="seg.segmentation",
+            may_be_absent=True,
+            is_evidence=True,
+            has_series_per_image=True,
+        ),
+    )
+    ATTENTION_SEGMENTATION = (
+        "attention_segmentation",
+        KindRow(
+            title="Attention maps",
+            series_number=8,
+            series_description="AI attention maps - RESEARCH USE ONLY",
+            sop_class_uids=(SEGMENTATION_STORAGE,),
+            builder="seg.attention_segmentation",
+            may_be_absent=True,
+            is_evidence=True,
+            is_on_request=True,
+            has_series_per_image=True,
+        ),
+    )
+    PRESENTATION_STATE = (
+        "presentation_state",
+        KindRow(
+            title="Presentation state",
+            series_number=6,
+            series_description="AI outlines - RESEARCH USE ONLY",
+            sop_class_uids=(GRAYSCALE_PRESENTATION_STATE,),
+            builder="pr.presentation_state",
+            may_be_absent=True,
+            is_on_request=True,
+        ),
+    )
+    PDF_REPORT = (
+        "pdf_report",
+        KindRow(
+            title="Page to print",
+            series_number=7,
+            series_description="AI report to print - RESEARCH USE ONLY",
+            sop_class_uids=(ENCAPSULATED_PDF,),
+            builder="pdf.encapsulated_pdf",
+            variant=Variant.PICTURE_STYLE,
+            is_on_request=True,
+        ),
+    )
+    MEASUREMENT_REPORT = (
+        "measurement_report",
+        KindRow(
+            title="Measurement report",
+            series_number=1,
+            series_description="AI report - RESEARCH USE ONLY",
+            sop_class_uids=(COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR),
+            builder="sr.measurement_report",
+            variant=Variant.EVIDENCE,
+            is_report=True,
+        ),
+    )
+    CAD_REPORT = (
+        "cad_report",
+        KindRow(
+            title="Mammography CAD report",
+            series_number=2,
+            series_description="AI mammography CAD - RESEARCH USE ONLY",
+            sop_class_uids=(MAMMOGRAPHY_CAD_SR,),
+            builder="cad_sr.cad_report",
+            variant=Variant.CAD_OPTIONS,
+            is_report=True,
+        ),
+    )
+
+
+def series_numbers_from(base: int) -> Mapping[ResultKind, int]:
+    """Return the series number of each kind above a base."""
+    return MappingProxyType({kind: base + kind.row.series_number for kind in ResultKind})

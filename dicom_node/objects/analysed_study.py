@@ -1,0 +1,182 @@
+"""What the plans of all kinds are given: one analysed study, its images drawn when asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.rendering import DisplayPicture, ShownImage, show
+from dicom_node.objects.drawing.sheet_tiles import shown_images, tile_of
+from dicom_node.objects.frames import ImageKey, header_of_frame, key_of
+from dicom_node.objects.products import Product, Profile
+from dicom_node.objects.references import PredecessorDocument
+from dicom_node.objects.sc.pixel_encoding import PictureForm
+from dicom_node.objects.sources import SourceInstance, has_size
+from mammoclip_core.findings import ImageFindings, ImageStatus, StudyAnalysis
+
+_ON_PAGES: Final = (ResultKind.SUMMARY_SHEET, ResultKind.PDF_REPORT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultOptions:
+    """What a site may choose of all its pictures.
+
+    Attributes
+    ----------
+    picture_modality : ``OT``, or ``MG`` for sites that hang the pictures among the views
+    picture_long_side : pixels
+        Larger images are scaled down to it.
+    """
+
+    picture_modality: str = "OT"
+    picture_long_side: int = 2048
+
+
+DEFAULT_OPTIONS: Final = ResultOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedObject:
+    """An object of which all is known but its content, which `build` writes.
+
+    Attributes
+    ----------
+    sop_instance_uid : the object's own
+        Equal content has an equal UID: an object that exists already need not be built again.
+    source_sop_instance_uid : of the one image that the object is for; None for a whole study
+    """
+
+    product: Product
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    build: Callable[[], Dataset]
+    source_sop_instance_uid: str | None = None
+
+    @property
+    def reference(self) -> Dataset:
+        """Return the UIDs by which a report refers to the object."""
+        dataset = Dataset()
+        dataset.SOPClassUID = self.sop_class_uid
+        dataset.SOPInstanceUID = self.sop_instance_uid
+        dataset.SeriesInstanceUID = self.series_instance_uid
+        return dataset
+
+
+@dataclass(kw_only=True)
+class AnalysedStudy:
+    """One study with its answer, and the profiles of the destinations that are sent results.
+
+    Attributes
+    ----------
+    by_uid : the images by SOP Instance UID
+    profiles : each once
+    predecessors : the reports of the former revision, each by what it was a form of
+    """
+
+    by_uid: Mapping[str, SourceInstance]
+    analysis: StudyAnalysis
+    context: ResultContext
+    options: ResultOptions
+    profiles: Sequence[Profile]
+    predecessors: Mapping[Product, PredecessorDocument]
+    _last_shown: tuple[ImageKey, ShownImage] | None = None
+    _tiles: dict[ImageKey, DisplayPicture] = field(default_factory=dict)
+
+    def planned(
+        self,
+        product: Product,
+        apart: str,
+        build: Callable[[], Dataset],
+        *,
+        sop_class_uid: str = "",
+        series: str = "",
+        source_sop_instance_uid: str | None = None,
+    ) -> PlannedObject:
+        """Name an object that is to be built.
+
+        Parameters
+        ----------
+        apart : what tells its UID from another of the same kind; may be empty
+        sop_class_uid : without it the one of the kind
+        series : what tells its series from another of the same kind; may be empty
+        """
+        uids = self.context.uids
+        return PlannedObject(
+            product=product,
+            sop_class_uid=sop_class_uid or product.kind.row.sop_class_uids[0],
+            sop_instance_uid=uids.sop_instance_uid(product.kind, apart),
+            series_instance_uid=uids.series_instance_uid(product.kind, series),
+            build=build,
+            source_sop_instance_uid=source_sop_instance_uid,
+        )
+
+    def profiles_with(self, kind: ResultKind) -> list[Profile]:
+        """Return the profiles that name a kind, in the order of the destinations."""
+        return [profile for profile in self.profiles if kind in profile.objects]
+
+    def forms(self, kind: ResultKind) -> list[PictureForm]:
+        """Return the forms in which a kind of picture is asked for, each once."""
+        return sorted(
+            {profile.form for profile in self.profiles_with(kind)}, key=lambda one: one.variant
+        )
+
+    def shown(self, image: ImageFindings) -> ShownImage:
+        """Return an image as a viewer shows it; decoded once for calls that follow each other."""
+        key = key_of(image)
+        if self._last_shown is None or self._last_shown[0] != key:
+            source = self.by_uid[image.sop_instance_uid]
+            header = header_of_frame(source.dataset, image.frame)
+            self._last_shown = (key, show(header, source.stored_values(image.frame)))
+            if key in self._on_page:
+                self._tiles[key] = tile_of(self._last_shown[1], self.options.picture_long_side)
+        return self._last_shown[1]
+
+    def displays(self) -> Mapping[ImageKey, DisplayPicture]:
+        """Return the images of a page of four views, scaled down for it."""
+        for image in shown_images(self.analysis.findings):
+            if key_of(image) not in self._tiles:
+                self.shown(image)
+        return self._tiles
+
+    def header(self, image: ImageFindings) -> Dataset:
+        """Return the header of an image."""
+        return self.by_uid[image.sop_instance_uid].dataset
+
+    def headers(self) -> dict[str, Dataset]:
+        """Return every header by SOP Instance UID."""
+        return {uid: source.dataset for uid, source in self.by_uid.items()}
+
+    def by_instance(self) -> dict[str, list[ImageFindings]]:
+        """Return the analysed frames of each instance, in the order in which images are hung."""
+        instances: dict[str, list[ImageFindings]] = {}
+        for image in self.analysis.findings.analysed:
+            instances.setdefault(image.sop_instance_uid, []).append(image)
+        return instances
+
+    def library(self) -> dict[str, Dataset]:
+        """Return the headers that a report lists: what was read, and mammograms that were not.
+
+        An image without a size, or whose header is not the patient's, is named in words only.
+        """
+        return {
+            image.sop_instance_uid: self.header(image)
+            for image in self.analysis.findings.images
+            if image.status is ImageStatus.ANALYSED or self._is_mammogram(image)
+        }
+
+    @cached_property
+    def _on_page(self) -> frozenset[ImageKey]:
+        if not any(self.profiles_with(kind) for kind in _ON_PAGES):
+            return frozenset()
+        return frozenset(map(key_of, shown_images(self.analysis.findings)))
+
+    def _is_mammogram(self, image: ImageFindings) -> bool:
+        source = self.by_uid.get(image.sop_instance_uid)
+        if source is None or not has_size(source.dataset):
+            return False
+        return image.status is ImageStatus.FAILED or source.dataset.get("Modality") == "MG"

@@ -1,0 +1,118 @@
+"""In one analysis each file is read once, and what was made before is not drawn again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from unit.dicom_node.node_factory import Reception
+from unit.mammoclip_core.core_factory import StandInModel, breast, manifest_with
+from worker_factory import due_analysis, run_analysis, shown_mammogram
+
+from dicom_node.studies.ledger.states import AnalysisState
+from dicom_node.studies.ledger.tables import ResultObject
+from mammoclip_core.analysis.engine import Engine, ImageToAnalyse
+from mammoclip_core.errors import PixelError
+from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.prediction import Prediction
+from worker.runtime import Runtime
+from worker.study_files import StudyFiles
+
+
+class ModelThatRemovesFiles(StandInModel):
+    """Removes the images once they were decoded for it: whoever reads one again fails."""
+
+    meanwhile: Callable[[], None]
+
+    def predict(self, batch: NDArray[np.float32]) -> list[Prediction]:
+        self.meanwhile()
+        return super().predict(batch)
+
+
+def large_mammogram() -> Any:
+    values = breast()
+    return shown_mammogram(Rows=200, Columns=160, PixelData=values.astype("<u2").tobytes())
+
+
+def results_of(reception: Reception, analysis_id: int) -> list[ResultObject]:
+    return [row for row in reception.rows(ResultObject) if row.analysis_id == analysis_id]
+
+
+def test_analysis_reads_no_file_again_once_the_model_saw_its_image(
+    node: Runtime, reception: Reception
+) -> None:
+    row = reception.receive(large_mammogram())
+    model = ModelThatRemovesFiles(manifest_with())
+    model.meanwhile = reception.spool.file(row.place).unlink
+    node.engine = Engine(model)
+
+    analysis = run_analysis(node, due_analysis(reception))
+
+    assert (analysis.state, analysis.reason) == (AnalysisState.DONE, "")
+    assert "secondary_capture" in {row.kind for row in reception.rows(ResultObject)}
+
+
+def test_equal_answer_is_not_drawn_again(node: Runtime, reception: Reception) -> None:
+    row = reception.receive(shown_mammogram())
+    first = run_analysis(node, due_analysis(reception))
+    file = reception.spool.file(row.place)
+    file.write_bytes(file.read_bytes()[:-1000])  # whoever decodes the pixels now fails
+
+    second = run_analysis(node, due_analysis(reception))
+
+    assert (second.state, second.reason) == (AnalysisState.DONE, "")
+    places = [[row.place for row in results_of(reception, one.id)] for one in (first, second)]
+    assert places[0] == places[1] != []
+
+
+def test_object_whose_file_is_lost_is_made_again(node: Runtime, reception: Reception) -> None:
+    reception.receive(shown_mammogram())
+    first = run_analysis(node, due_analysis(reception))
+    lost, *_ = results_of(reception, first.id)
+    reception.spool.file(lost.place).unlink()
+
+    second = run_analysis(node, due_analysis(reception))
+
+    again, *kept = results_of(reception, second.id)
+    assert again.sop_instance_uid == lost.sop_instance_uid
+    assert again.place != lost.place
+    assert reception.spool.file(again.place).is_file()
+    assert [row.place for row in kept] == [row.place for row in results_of(reception, first.id)[1:]]
+
+
+@pytest.fixture
+def image(reception: Reception) -> ImageToAnalyse:
+    row = reception.receive(shown_mammogram())
+    path: Path = reception.spool.file(row.place)
+    return ImageToAnalyse(sop_instance_uid=row.sop_instance_uid, path=path)
+
+
+def test_kept_image_has_the_values_of_the_file(image: ImageToAnalyse) -> None:
+    files, stored = StudyFiles(), read_pixels(image.path)
+    files.keep(image, stored)
+    image.path.unlink()
+
+    assert np.array_equal(files.stored_values(image.path, 1), stored.values)
+
+
+def test_image_that_does_not_fit_is_decoded_again(image: ImageToAnalyse) -> None:
+    stored = read_pixels(image.path)
+    files = StudyFiles(kept_bytes=stored.values.nbytes - 1)
+    files.keep(image, stored)
+    image.path.unlink()
+
+    with pytest.raises(PixelError):
+        files.stored_values(image.path, 1)
+
+
+def test_image_that_was_handed_out_makes_room_for_the_next(image: ImageToAnalyse) -> None:
+    stored = read_pixels(image.path)
+    files = StudyFiles(kept_bytes=stored.values.nbytes)
+    files.keep(image, stored)
+    files.stored_values(image.path, 1)
+    files.keep(image, stored)
+    image.path.unlink()
+
+    assert np.array_equal(files.stored_values(image.path, 1), stored.values)

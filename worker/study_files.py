@@ -1,0 +1,60 @@
+"""The files of one study during one attempt: each header is read once, each image decoded once."""
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from mammoclip_core.analysis.engine import ImageToAnalyse
+    from mammoclip_core.images.stored_image import StoredImage
+
+KEPT_BYTES: Final = 256 * 2**20
+"""Decoded images that are kept from the model to the pictures: four views of the largest kind."""
+
+
+class StudyFiles:
+    """What was read of the files of one study; to be dropped with the attempt.
+
+    Parameters
+    ----------
+    kept_bytes : 0 or more
+        Decoded images are kept up to this size together; what does not fit is decoded again.
+    """
+
+    def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
+        self._headers: dict[Path, Dataset] = {}
+        self._images: dict[tuple[Path, int], NDArray[np.integer[Any]]] = {}
+        self._free_bytes = kept_bytes
+        self._lock = threading.Lock()
+
+    def header(self, path: Path) -> "Dataset":
+        """Return the header of a file; raises PixelError."""
+        from mammoclip_core.images.dicom_file import read_dataset
+
+        if path not in self._headers:
+            self._headers[path] = read_dataset(path)
+        return self._headers[path]
+
+    def keep(self, image: "ImageToAnalyse", stored: "StoredImage") -> None:
+        """Keep what the engine decoded on one of its threads, if there is room for it."""
+        key, size = (image.path, image.frame), stored.values.nbytes
+        with self._lock:
+            if key not in self._images and size <= self._free_bytes:
+                self._free_bytes -= size
+                self._images[key] = stored.values
+
+    def stored_values(self, path: Path, frame: int) -> NDArray[np.integer[Any]]:
+        """Hand out the stored values of a frame, which are kept no longer; raises PixelError."""
+        from mammoclip_core.images.dicom_file import read_pixels
+
+        with self._lock:
+            values = self._images.pop((path, frame), None)
+            if values is not None:
+                self._free_bytes += values.nbytes
+                return values
+        return read_pixels(path, frame).values
