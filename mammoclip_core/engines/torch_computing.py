@@ -52,7 +52,7 @@ class TorchComputer:
 
     def __init__(self, device: str = "cpu", options: ComputingOptions | None = None) -> None:
         self.options = options or ComputingOptions()
-        self.device = _device_named(device)
+        self.device = device_named(device)
         if self.options.precision is Precision.FLOAT16 and self.device.type == "cpu":
             raise ComputingError("float16 is for GPUs: on a CPU choose exact or bfloat16")
         self._dtype = _DTYPES[self.options.precision]
@@ -202,7 +202,8 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _MOST)
 
 
-def _device_named(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """Return a device of this machine, as torch names it; raises BundleError."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -11,9 +11,10 @@ from typing import Any, Final
 import torch
 
 from mammoclip_core.engines.devices import is_installed
-from mammoclip_core.engines.torch_computing import telling_short_memory
+from mammoclip_core.engines.torch_computing import device_named, telling_short_memory
 from mammoclip_core.errors import BatchMemoryError, FetchError, MissingLibraryError
 from training.errors import SettingsError
+from training.terminal import install_hint
 
 _SAFE_WEIGHTS: Final = "model.safetensors"
 _OTHER_WEIGHTS: Final = "pytorch_model.bin"
@@ -97,15 +98,15 @@ def load_translator(name: str, device: str) -> MarianTranslator:
     FetchError
         There is no such folder, and the hub has no such model or cannot be asked.
     SettingsError
-        It is no MarianMT model, or a damaged one, or the machine has no such device.
+        It is not a MarianMT model, or it is damaged.
+    BundleError
+        The machine has no such device.
     BatchMemoryError
         The device has no memory for the model.
     """
     if not is_installed("sentencepiece"):
-        raise MissingLibraryError(
-            "translating needs sentencepiece: pip install 'mammoclip-dicom[translation]'"
-        )
-    place = _device_named(device)
+        raise MissingLibraryError(f"translating needs sentencepiece: {install_hint('translation')}")
+    place = device_named(device)
     folder = Path(name)
     if not folder.is_dir():
         folder = _downloaded(name)
@@ -124,15 +125,6 @@ def load_translator(name: str, device: str) -> MarianTranslator:
     with telling_short_memory(place):
         model = model.float().eval().to(place)
     return MarianTranslator(model, tokenizer, place, _digest(folder))
-
-
-def _device_named(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(f"device {name!r} is not usable on this machine, cpu is") from error
-    return device
 
 
 def _downloaded(name: str) -> Path:

@@ -9,6 +9,7 @@ from training.commands.options import DeviceOption
 from training.terminal import one_line_errors, progress, say
 
 
+@one_line_errors()
 def back_translate(
     table: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Image-text table.")],
     *,
@@ -44,8 +45,7 @@ def back_translate(
         batch_size=batch_size,
         device=device,
     )
-    with one_line_errors():
-        outcome = run(order, progress)
+    outcome = run(order, progress)
     for line in outcome.summary():
         say(line)
     typer.echo(out)

@@ -19,6 +19,7 @@ from training.commands.options import (
 from training.terminal import one_line_errors, say
 
 
+@one_line_errors()
 def detect(
     *,
     bundle: BundleOption,
@@ -75,6 +76,5 @@ def detect(
         into=into,
         data=data,
     )
-    with one_line_errors():
-        train_detector(order, say)
+    train_detector(order, say)
     typer.echo(out / f"{finding}.pth")

@@ -18,6 +18,7 @@ from training.commands.options import (
 from training.terminal import one_line_errors, say
 
 
+@one_line_errors()
 def evaluate(
     *,
     suite: Annotated[Literal["paper"], typer.Option(help="What is evaluated.")] = "paper",
@@ -87,8 +88,7 @@ def evaluate(
         workers=workers,
         say=say,
     )
-    with one_line_errors():
-        run(order)
+    run(order)
     typer.echo(out / "evaluation.md")
 
 

@@ -15,6 +15,7 @@ from training.commands.options import (
 from training.terminal import one_line_errors, say
 
 
+@one_line_errors()
 def factor(
     *,
     bundle: BundleOption,
@@ -89,6 +90,5 @@ def factor(
         device=device,
         data=data,
     )
-    with one_line_errors():
-        train_factor(order, say)
+    train_factor(order, say)
     typer.echo(out / FACTOR_NAME)

