@@ -29,6 +29,9 @@ LIBRARIES: Final = frozenset(
 )
 """What the extra ``training`` installs, by the names that are imported."""
 
+Say = Callable[[str], None]
+"""Takes a sentence about how far a command is."""
+
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 """Opens a bar of a title and a total; yields what moves it on by one."""
 

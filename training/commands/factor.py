@@ -63,7 +63,8 @@ def factor(
     Example: mammoclip-train factor --bundle b5 --table finding_annotations.csv --images png
     --out factor --into b5-localising
     """
-    from training.factor.factor_training import FACTOR_NAME, FINDINGS, FactorOrder, train_factor
+    from training.data.boxed_images import BOXED_FINDINGS
+    from training.factor.factor_training import FACTOR_NAME, FactorOrder, train_factor
     from training.factor.fitting import FactorSettings
     from training.learning.losses import FactorForm
 
@@ -72,7 +73,7 @@ def factor(
         table=table,
         images=tuple(images),
         out=out,
-        findings=tuple(finding) if finding else FINDINGS,
+        findings=tuple(finding) if finding else BOXED_FINDINGS,
         reports=reports,
         truth=truth,
         with_flips=flips,

@@ -1,6 +1,6 @@
 """How well heatmaps, Mammo-FActOR's first of all, meet true boxes that training never saw."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,7 @@ from mammoclip_core.networks.mammo_factor import (
     factor_activation,
     image_similarity,
 )
-from training.data.boxed_images import Boxes
+from training.data.boxes import Boxes
 from training.measures.box_figures import (
     average_precision_of,
     bearing_only,
@@ -150,32 +150,6 @@ def localise_activation(
         points_inside=_contain(truth.boxes, point),
         sizes_mm=truth.sizes_mm,
     )
-
-
-def localise_all(
-    maps: Iterable[NDArray[np.floating]],
-    weights: FactorWeights,
-    truths: Sequence[TrueBoxes],
-    *,
-    encoder: EfficientNet,
-    size: tuple[int, int],
-    scores: Sequence[float] | None = None,
-    top_channels: int = DEFAULT_TOP_CHANNELS,
-) -> list[LocalisedImage]:
-    """Find regions on images as `localise` does; maps (C, H, W) in the order of the truths."""
-    given = [None] * len(truths) if scores is None else scores
-    return [
-        localise(
-            feature_map,
-            weights,
-            truth,
-            encoder=encoder,
-            size=size,
-            score=score,
-            top_channels=top_channels,
-        )
-        for feature_map, truth, score in zip(maps, truths, given, strict=True)
-    ]
 
 
 def localisation_figures(

@@ -168,7 +168,7 @@ def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
     ("further", "said"),
     [
         (["--data.settings.image_text", "[{table: gone.csv, images: png}]"], "gone.csv"),
-        (["--data.settings.image_text", "[]"], "no set is named"),
+        (["--data.settings.image_text", "[]"], "there is no data to learn from"),
         (["--model.network.tokenizer", ""], "no tokenizer is named"),
         (["--data.settings.batch_size", "64"], "4 breasts make no batch of 64"),
     ],
