@@ -126,8 +126,8 @@ def _read(order: BackTranslationOrder) -> "pd.DataFrame":
     """Return the table's cells as text, after every row of it was checked."""
     if recognised(order.table) is not IMAGE_TEXT:
         raise TableError(
-            f"{order.table}: no reports in the columns {' and '.join(_SECTIONS)}; "
-            "of a table of dictated reports `mammoclip-train prepare` makes such a one"
+            f"{order.table}: the columns {' and '.join(_SECTIONS)} are missing; "
+            "`mammoclip-train prepare` makes them from a table of dictated reports"
         )
     rows = read_table(order.table, IMAGE_TEXT)
     if order.out.exists() and order.out.samefile(order.table):

@@ -168,7 +168,9 @@ def attribute_of(finding: str) -> Attribute:
     """Return the attribute of a bundle's finding; raises TableError where there is none."""
     known = {finding_name(attribute): attribute for attribute in Attribute}
     if finding not in known:
-        raise TableError(f"finding {finding!r} is none of the table's: {', '.join(known)}")
+        raise TableError(
+            f"tables of boxes do not know the finding {finding!r}: choose one of {', '.join(known)}"
+        )
     return known[finding]
 
 
@@ -193,7 +195,7 @@ def _measured(images: Sequence[BoxedImage], truth: Path) -> list[BoxedImage]:
             )
         )
     except (KeyError, ValueError) as error:
-        raise TableError(f"{truth}: no table of lesions with their sizes: {error}") from error
+        raise TableError(f"{truth} cannot be read as a table of lesion sizes: {error}") from error
     sizes = {(name, category, tuple(box)): size for name, category, box, size in rows}
     return [
         replace(

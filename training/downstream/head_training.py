@@ -67,7 +67,7 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     """
     task = TASKS.get(order.head)
     if task is None:
-        raise SettingsError(f"head {order.head!r} is none of {', '.join(TASKS)}")
+        raise SettingsError(f"there is no task {order.head!r}: choose one of {', '.join(TASKS)}")
     manifest = read_manifest(order.bundle)
     data = read_labelled(order.table, order.images, order.seed)
     if data.data is not task.data:

@@ -77,7 +77,7 @@ def run_suite(
     if unknown:
         raise SettingsError(f"parts {', '.join(unknown)}: known are {', '.join(PARTS)}")
     if not given.sets and given.reports is None:
-        raise SettingsError("no table is given: nothing can be evaluated")
+        raise SettingsError("there is nothing to evaluate: give --vindr, --rsna or --reports")
     models = [_Model(name="", given=given)]
     for name, bundle in (beside or {}).items():
         other = replace(

@@ -108,9 +108,9 @@ def fit_factor(
     }
     for finding, count in zip(attributes, labels[places["training"]].sum(axis=0), strict=True):
         if count == 0:
-            raise SettingsError(f"training has no image of {finding}")
+            raise SettingsError(f"none of the training images shows {finding}")
     if not labels[places["validation"]].any():
-        raise SettingsError("validation has no image of any finding")
+        raise SettingsError("none of the validation images shows a finding")
     generator = np.random.default_rng(settings.seed)
     # Neighbours are often views of one patient: side by side they would not stand for negatives.
     validation = generator.permutation(places["validation"])
@@ -158,7 +158,7 @@ def fit_factor(
         elif epoch - best[1] >= settings.patience:
             break
     if not best[2]:
-        raise SettingsError("the loss is no number: a smaller learning rate may help")
+        raise SettingsError("the loss became NaN: try a smaller learning rate")
     network.load_state_dict(best[2])
     return FittedFactor(
         network=network.eval(),

@@ -162,7 +162,13 @@ def _image_text_of(
         laterality = values.get("laterality") or picture.heading.laterality
         view = (values.get("view") or picture.heading.view).upper()
         if laterality not in {"L", "R"}:
-            failures.append(_left_out(picture, reference, "neither table nor header tell the side"))
+            failures.append(
+                _left_out(
+                    picture,
+                    reference,
+                    "neither the table nor the DICOM header states the laterality",
+                )
+            )
             continue
         breasts.setdefault((values["patient_id"], laterality), []).append((values, picture, view))
     rows = []

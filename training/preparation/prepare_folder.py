@@ -104,7 +104,7 @@ def prepare_folder(order: Order, progress: Progress) -> Outcome:
         A picture cannot be written.
     """
     if not order.source.is_dir():
-        raise SettingsError(f"{order.source} is no folder")
+        raise SettingsError(f"{order.source} is not a folder: give the folder of DICOM files")
     tables = read_tables(order)
     settings = {"format": 1, "mode": "published", "rows": order.rows, "columns": order.columns}
     with opened(order.out, settings) as folder:
@@ -118,7 +118,9 @@ def prepare_folder(order: Order, progress: Progress) -> Outcome:
 
         wanted = find_wanted(tables, source, headings) if tables else find_all(source, headings)
         if not wanted.images and not wanted.failures:
-            raise SettingsError(f"{order.source} holds no DICOM image")
+            raise SettingsError(
+                f"{order.source}: there is no DICOM image in this folder or below it"
+            )
         pictures, failures, made = _make_pictures(order, folder, wanted, progress)
         outcome = Outcome(
             made=made,

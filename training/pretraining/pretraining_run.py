@@ -56,17 +56,27 @@ def pretrain(
 
 class _CommandLine(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--out", default="pretraining", help="Folder of all that is written.")
+        parser.add_argument(
+            "--out",
+            default="pretraining",
+            help="Folder for checkpoints, logs and published weights.",
+        )
         parser.add_argument(
             "--checkpoint_steps",
             type=int,
             default=0,
-            help="Batches between two checkpoints; 0: one every ten minutes.",
+            help="Batches between checkpoints; 0: a checkpoint every ten minutes.",
         )
         parser.add_argument(
-            "--wandb", default="", help="Project of Weights & Biases to log to as well."
+            "--wandb",
+            default="",
+            help="Weights & Biases project to log to besides TensorBoard; empty: none.",
         )
-        parser.add_argument("--resume", default="last", help="last, none, or a checkpoint.")
+        parser.add_argument(
+            "--resume",
+            default="last",
+            help="Checkpoint to continue from: last (the newest in --out), none, or a file.",
+        )
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         from lightning.pytorch.loggers import TensorBoardLogger

@@ -15,7 +15,7 @@ from mammoclip_core.engines.embeddings import load_text_model
 from mammoclip_core.manifest import read_manifest, write_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.bundles.bundle_encoder import read_image_encoder
-from training.downstream.calibration import Wish, calibrate_finding
+from training.downstream.calibration import OperatingTarget, calibrate_finding
 from training.downstream.new_bundle import with_findings
 from training.examples.demonstration.answers import answers_of, labels_of, last_maps
 from training.examples.demonstration.block_maps import MirroredMaps
@@ -78,7 +78,7 @@ def finish_bundle(
             manifest.finding(name),
             answers.labels[name],
             scores,
-            Wish(specificity=SPECIFICITY),
+            OperatingTarget(specificity=SPECIFICITY),
             data=validation_name,
         )[0]
         for name, scores in answers.scores.items()

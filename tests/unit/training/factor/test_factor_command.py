@@ -212,7 +212,7 @@ def test_attribute_is_the_mean_of_its_sentences():
 @pytest.mark.parametrize(
     ("further", "said"),
     [
-        (("--finding", "density"), "'density' is none of the table's"),
+        (("--finding", "density"), "do not know the finding 'density'"),
         (("--finding", "asymmetry"), "does not have: asymmetry"),
         (("--images", "gone"), "images are not under"),
     ],

@@ -149,7 +149,9 @@ def test_finding_without_an_image_is_refused(example, attributes):
     maps, labels, _ = example
     none = labels * np.array([1, 0])
 
-    with pytest.raises(SettingsError, match="training has no image of suspicious_calcification"):
+    with pytest.raises(
+        SettingsError, match="none of the training images shows suspicious_calcification"
+    ):
         fit_factor(maps, none, attributes, np.arange(len(maps)) % 4 == 0, QUICK)
 
 

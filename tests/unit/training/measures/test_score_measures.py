@@ -126,16 +126,16 @@ def test_best_overlap_is_0_where_nothing_is_found():
 
 
 @given(st.data())
-def test_thresholds_keep_what_was_wished(data):
+def test_thresholds_keep_their_target(data):
     scores = data.draw(st.lists(st.integers(0, 9), min_size=4, max_size=40))
     labels = [
         0,
         1,
         *data.draw(st.lists(st.booleans(), min_size=len(scores) - 2, max_size=len(scores) - 2)),
     ]
-    wished = data.draw(st.floats(0.01, 1))
-    assert threshold_for_sensitivity(labels, scores, wished).sensitivity >= wished - 1e-9
-    assert threshold_for_specificity(labels, scores, wished).specificity >= wished - 1e-9
+    target = data.draw(st.floats(0.01, 1))
+    assert threshold_for_sensitivity(labels, scores, target).sensitivity >= target - 1e-9
+    assert threshold_for_specificity(labels, scores, target).specificity >= target - 1e-9
 
 
 def test_operating_point_has_intervals_and_needs_both_classes():
@@ -145,5 +145,5 @@ def test_operating_point_has_intervals_and_needs_both_classes():
     assert 0.7 < low < 0.95 < high < 1
     with pytest.raises(ValueError, match="positives and negatives"):
         at_threshold([1, 1], [0.1, 0.2], 0.5)
-    with pytest.raises(ValueError, match="wished"):
+    with pytest.raises(ValueError, match="target"):
         threshold_for_sensitivity([0, 1], [0.1, 0.2], 0)

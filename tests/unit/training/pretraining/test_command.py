@@ -169,8 +169,8 @@ def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
     [
         (["--data.settings.image_text", "[{table: gone.csv, images: png}]"], "gone.csv"),
         (["--data.settings.image_text", "[]"], "there is no data to learn from"),
-        (["--model.network.tokenizer", ""], "no tokenizer is named"),
-        (["--data.settings.batch_size", "64"], "4 breasts make no batch of 64"),
+        (["--model.network.tokenizer", ""], "there is no tokenizer"),
+        (["--data.settings.batch_size", "64"], "4 breasts are too few for a batch of 64"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # not ours

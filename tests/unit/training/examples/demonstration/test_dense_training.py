@@ -91,7 +91,7 @@ def test_file_of_another_network_is_refused(tmp_path):
     state.pop("_conv_head.weight")
     torch.save(state, path)
 
-    with pytest.raises(SettingsError, match=r"lite\.pth is no EfficientNet-Lite0"):
+    with pytest.raises(SettingsError, match=r"lite\.pth is not an EfficientNet-Lite0"):
         load_lite_weights(ImageEncoder(ARCHITECTURE), path)
 
 
