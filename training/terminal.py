@@ -37,7 +37,7 @@ Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
 def say(words: str) -> None:
-    """Tell on standard error how far a command is."""
+    """Print a line about the progress of a command to standard error."""
     typer.echo(words, err=True)
 
 

@@ -1,4 +1,4 @@
-"""Which patients of the training part choose an epoch and teach nothing."""
+"""Which patients of the training part choose an epoch and are not trained on."""
 
 from collections.abc import Sequence
 

@@ -145,11 +145,11 @@ def _parts(
     patients = [image.patient_id for image in training]
     kept = held_out(patients, [int(attribute in image.boxes) for image in training])
     bearing = {image.patient_id for image in training if attribute in image.boxes}
-    taught = [image for image, is_out in zip(training, kept, strict=True) if not is_out]
+    used = [image for image, is_out in zip(training, kept, strict=True) if not is_out]
     if not order.settings.with_clean:
-        taught = [image for image in taught if attribute in image.boxes]
+        used = [image for image in used if attribute in image.boxes]
     return {
-        "training": _of_some_patients(taught, order.percent, order.settings.seed),
+        "training": _of_some_patients(used, order.percent, order.settings.seed),
         "those held out": [
             image
             for image, is_out in zip(training, kept, strict=True)

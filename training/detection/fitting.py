@@ -75,7 +75,7 @@ class DetectionSettings:
     is_frozen : bool
         The encoder's parameters stay; BatchNorm's running statistics move, as published.
     with_clean : bool
-        Images without the finding teach background. The published detectors never saw one.
+        Train on images without the finding too. The published detectors never saw one.
     augmentation : None for the paper's
     """
 
@@ -135,7 +135,7 @@ def fit_detector(
 
     Parameters
     ----------
-    on_epoch : is told the epoch, its loss, and the average precision on both
+    on_epoch : called with the epoch, its loss, and the average precision on both
 
     Raises
     ------

@@ -17,7 +17,7 @@ from training.factor.network import FactorNetwork
 from training.learning.losses import FactorForm, factor_loss
 
 _SAMPLE: Final = 64
-"""Images that tell how loud channels are."""
+"""Images from which the channels' typical activations are measured."""
 
 Labels = NDArray[np.integer[Any]]
 """(N, findings) of 0 and 1, in the order of the attributes."""
@@ -88,8 +88,8 @@ def fit_factor(
     maps : (N, flips, C, H, W)
         Each time an image is shown, one of its flips is drawn; validation sees the first.
     attributes : (D,) embeddings by finding
-    is_validation : (N,) images that choose the epoch and teach nothing
-    on_epoch : is told the epoch, its loss and its validation loss
+    is_validation : (N,) images that choose the epoch and are not trained on
+    on_epoch : called with the epoch, its loss and its validation loss
 
     Raises
     ------

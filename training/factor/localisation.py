@@ -33,7 +33,7 @@ from training.measures.figures import Figure
 from training.measures.localisation import Detections
 
 QUANTILE: Final = 0.95
-"""Regions of the published figures, as others tell: pixels above this share of the heatmap's."""
+"""Regions of the published figures: pixels above this share of the heatmap's."""
 
 THRESHOLDS: Final = (0.25, 0.5)
 LARGE_MM: Final = 12.0
@@ -167,7 +167,7 @@ def localisation_figures(
     finding : words, such as ``suspicious calcification``
     data : begin of the task's name
         ``VinDr`` alone is held against the published figures.
-    large_mm : the pointing game is told for lesions of at least this size too
+    large_mm : the pointing game is also computed on lesions of at least this size
     """
     task = f"{data} {finding} localisation without boxes"
     patients = [image.patient_id for image in images]

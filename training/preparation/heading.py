@@ -1,4 +1,4 @@
-"""What a DICOM file says of itself, as far as preparation asks: whose image, which view."""
+"""What a DICOM file says of itself, as far as preparation needs it: whose image, which view."""
 
 import hashlib
 from dataclasses import dataclass

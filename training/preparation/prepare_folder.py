@@ -133,7 +133,7 @@ def prepare_folder(order: Order, progress: Progress) -> Outcome:
 
 
 def read_tables(order: Order) -> list[Table]:
-    """Read and check all tables; the faults of all of them are told at once."""
+    """Read and check all tables; the faults of all of them are reported at once."""
     tables: list[Table] = []
     faults: list[str] = []
     for path in order.tables:

@@ -88,7 +88,7 @@ class ResumableBatches(Sampler[list[tuple[int, int]]]):
 
     Parameters
     ----------
-    step : tells how many batches were done before, over all epochs
+    step : returns how many batches were done before, over all epochs
     """
 
     def __init__(

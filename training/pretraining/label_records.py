@@ -20,7 +20,7 @@ def read_image_label_table(path: Path, images: Path) -> list[BreastRecord]:
     """Read the training part of VinDr-Mammo's finding table: a breast of one study each.
 
     Its test part is left for evaluation. A finding counts where any row of an image has it; what
-    it looks like is not told, and is drawn anew each time a text is written.
+    it looks like is not stated, and is drawn anew each time a text is written.
 
     Parameters
     ----------
