@@ -18,7 +18,7 @@ from mammoclip_core.images.preprocessing import (
     prepare,
 )
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
-from training.preparation.heading import Heading, read_heading
+from training.preparation.dicom_header import Heading, read_heading
 
 PICTURES: Final = "png"
 """Folder of the pictures, below the prepared folder."""

@@ -10,18 +10,18 @@ from training.data.table_formats import REPORTS, recognised
 from training.data.table_reading import read_cells, read_table
 from training.data.table_writing import write_table
 from training.errors import LeakError, SettingsError, TableError
-from training.preparation.folder import JOURNAL_NAME, SETTINGS_NAME, PreparedFolder, opened
-from training.preparation.heading import Heading
-from training.preparation.moved_tables import (
+from training.preparation.dicom_folder import SourceFolder
+from training.preparation.dicom_header import Heading
+from training.preparation.picture import PICTURES, Failure, Job, Picture, make_picture
+from training.preparation.prepared_folder import JOURNAL_NAME, SETTINGS_NAME, PreparedFolder, opened
+from training.preparation.prepared_tables import (
     IMAGE_TEXT_NAME,
     fold_of_groups,
     moved,
     picture_row,
 )
-from training.preparation.picture import PICTURES, Failure, Job, Picture, make_picture
 from training.preparation.processes import ProcessDiedError, worked
-from training.preparation.source import SourceFolder
-from training.preparation.wanted import (
+from training.preparation.requested_images import (
     Reference,
     Table,
     Wanted,

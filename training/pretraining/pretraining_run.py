@@ -11,9 +11,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mammoclip_core.engines.torch_computing import keep_freed_memory
 from mammoclip_core.errors import MissingLibraryError
-from training.pretraining.data import PretrainingData
-from training.pretraining.module import Pretraining
-from training.pretraining.saving import Checkpoints, PublishedCheckpoints
+from training.pretraining.checkpoints import Checkpoints, PublishedCheckpoints
+from training.pretraining.data_module import PretrainingData
+from training.pretraining.pretraining_module import Pretraining
 from training.terminal import install_hint
 
 CONFIGURATIONS: Final = ("b5", "b2", "tiny")

@@ -29,9 +29,9 @@ from training.examples.demonstration.dense_samples import (
 )
 from training.learning.schedule import learning_rate_factor
 from training.pretraining.batches import ResumableBatches
+from training.pretraining.checkpoints import Checkpoints
 from training.pretraining.label_loss import FINDINGS
 from training.pretraining.pretraining_run import FINISHED
-from training.pretraining.saving import Checkpoints
 
 _POSITIVE_WEIGHT: Final = 3.0
 _BIAS: Final = -3.0

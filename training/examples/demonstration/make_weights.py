@@ -31,9 +31,9 @@ from training.examples.demonstration.first_weights import (
     lite_weights_file,
     load_lite_weights,
 )
+from training.examples.demonstration.localisation_choice import keep_the_better
 from training.examples.demonstration.model_card import DATA, figures_of
 from training.examples.demonstration.phantom_images import TRUTH_NAME, prepare_phantoms, read_truth
-from training.examples.demonstration.pointing import keep_the_better
 from training.examples.demonstration.vocabulary import write_trained_tokenizer
 from training.pretraining.pretraining_run import FINISHED, pretrain
 

@@ -23,7 +23,7 @@ LIMIT_S = 120
 DYING = """
 import os, signal, sys
 from training.pretraining.pretraining_run import pretrain
-from training.pretraining.module import Pretraining
+from training.pretraining.pretraining_module import Pretraining
 step = Pretraining.training_step
 def dying(self, batch, batch_index):
     if self.global_step == 3:

@@ -11,7 +11,7 @@ from training.data.breast_records import split_by_fold
 from training.data.table_formats import VINDR_FINDINGS
 from training.data.table_reading import read_table
 from training.errors import LeakError, TableError
-from training.pretraining.data import DataSettings, ImageLabelSet, PretrainingData
+from training.pretraining.data_module import DataSettings, ImageLabelSet, PretrainingData
 from training.pretraining.label_records import read_image_label_table
 from training.pretraining.texts import texts_of
 from training.reports.report_synthesis import (

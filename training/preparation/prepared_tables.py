@@ -10,7 +10,7 @@ import numpy as np
 from training.data.splits import check_no_leak, group_folds
 from training.data.table_formats import IMAGE_TEXT, PLAIN, REPORTS, VINDR_FINDINGS
 from training.preparation.picture import Failure, Picture
-from training.preparation.wanted import Reference, Table, references_of
+from training.preparation.requested_images import Reference, Table, references_of
 from training.reports.report_text import clean_report, to_text
 
 if TYPE_CHECKING:

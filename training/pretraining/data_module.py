@@ -14,7 +14,7 @@ from training.data.image_source import image_source
 from training.errors import SettingsError, TableError
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
 from training.pretraining.label_records import read_image_label_table
-from training.pretraining.module import Pretraining
+from training.pretraining.pretraining_module import Pretraining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

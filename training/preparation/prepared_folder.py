@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from training.data.run_journal import alone, enter, entries_of
 from training.errors import SettingsError
-from training.preparation.heading import Heading
+from training.preparation.dicom_header import Heading
 from training.preparation.picture import PICTURES, UNFINISHED, Picture
 
 SETTINGS_NAME: Final = "preparation.json"

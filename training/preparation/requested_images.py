@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mammoclip_core.errors import PixelError
 from training.data.table_formats import IMAGE_TEXT, PLAIN, REPORTS
 from training.data.table_reading import Format
-from training.preparation.folder import PreparedFolder
-from training.preparation.heading import Heading, read_heading
-from training.preparation.names import image_path, stem_of
+from training.preparation.dicom_folder import SourceFolder, UnmatchedError
+from training.preparation.dicom_header import Heading, read_heading
 from training.preparation.picture import Failure
+from training.preparation.picture_names import image_path, stem_of
+from training.preparation.prepared_folder import PreparedFolder
 from training.preparation.processes import ProcessDiedError, worked
-from training.preparation.source import SourceFolder, UnmatchedError
 
 if TYPE_CHECKING:
     import pandas as pd
