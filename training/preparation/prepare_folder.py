@@ -11,7 +11,7 @@ from training.data.table_reading import read_cells, read_table
 from training.data.table_writing import write_table
 from training.errors import LeakError, SettingsError, TableError
 from training.preparation.dicom_folder import SourceFolder
-from training.preparation.dicom_header import Heading
+from training.preparation.dicom_header import DicomHeader
 from training.preparation.picture import PICTURES, Failure, Job, Picture, make_picture
 from training.preparation.prepared_folder import JOURNAL_NAME, SETTINGS_NAME, PreparedFolder, opened
 from training.preparation.prepared_tables import (
@@ -27,7 +27,7 @@ from training.preparation.requested_images import (
     Wanted,
     find_all,
     find_wanted,
-    read_headings,
+    read_headers,
     references_of,
 )
 from training.terminal import Progress
@@ -110,13 +110,13 @@ def prepare_folder(order: Order, progress: Progress) -> Outcome:
     with opened(order.out, settings) as folder:
         source = SourceFolder(order.source, order.out)
 
-        def headings(files: Sequence[str]) -> Iterator[tuple[str, Heading | Failure]]:
+        def headers(files: Sequence[str]) -> Iterator[tuple[str, DicomHeader | Failure]]:
             with progress("headers", len(files)) as advance:
-                yield from read_headings(
+                yield from read_headers(
                     files, order.source, folder, processes=order.processes, advance=advance
                 )
 
-        wanted = find_wanted(tables, source, headings) if tables else find_all(source, headings)
+        wanted = find_wanted(tables, source, headers) if tables else find_all(source, headers)
         if not wanted.images and not wanted.failures:
             raise SettingsError(
                 f"{order.source}: there is no DICOM image in this folder or below it"
@@ -261,8 +261,8 @@ def _groups_without_folds(tables: Sequence[Table], wanted: Wanted) -> tuple[list
 
 def _group_of(reference: Reference, wanted: Wanted) -> str:
     place = wanted.images.get(reference)
-    heading = None if place is None else wanted.headings.get(place[0])
-    return "" if heading is None else heading.patient
+    header = None if place is None else wanted.headers.get(place[0])
+    return "" if header is None else header.patient
 
 
 def _notes(
@@ -277,8 +277,8 @@ def _notes(
         notes.append(f"{wanted.no_images} DICOM objects without an image")
     if source.passed_over:
         notes.append(f"{source.passed_over} files that are not DICOM")
-    headings = [picture.heading for picture in pictures.values()]
-    raw = sum(heading.presentation_intent == "FOR PROCESSING" for heading in headings)
+    headers = [picture.header for picture in pictures.values()]
+    raw = sum(header.presentation_intent == "FOR PROCESSING" for header in headers)
     if raw:
         notes.append(f"{raw} images are For Processing: the published weights saw none")
     return notes
