@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from training.pretraining.batches import Batch
 from training.pretraining.label_loss import UNKNOWN
-from training.pretraining.module import Pretraining
 from training.pretraining.network import NetworkSettings
+from training.pretraining.pretraining_module import Pretraining
 
 TOKENS = 64
 """Of each text: what a report of a few sentences has."""

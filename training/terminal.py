@@ -2,15 +2,42 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Final
 
 import typer
+
+LIBRARIES: Final = frozenset(
+    {
+        "PIL",
+        "huggingface_hub",
+        "imagecodecs",
+        "jsonargparse",
+        "lightning",
+        "matplotlib",
+        "pandas",
+        "pydicom",
+        "safetensors",
+        "scipy",
+        "sklearn",
+        "tensorboard",
+        "timm",
+        "tokenizers",
+        "torch",
+        "torchvision",
+        "transformers",
+    }
+)
+"""What the extra ``training`` installs, by the names that are imported."""
+
+Say = Callable[[str], None]
+"""Takes a sentence about how far a command is."""
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 """Opens a bar of a title and a total; yields what moves it on by one."""
 
 
 def say(words: str) -> None:
-    """Tell on standard error how far a command is."""
+    """Print a line about the progress of a command to standard error."""
     typer.echo(words, err=True)
 
 
@@ -34,15 +61,30 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Show what a person can do something about in one line; let bugs through."""
+    """Show what a person can do something about in one line; let bugs through.
+
+    Also a decorator of commands, which import what they need when they run.
+    """
     from mammoclip_core.errors import CoreError
 
     try:
         yield
     except CoreError as error:
-        typer.echo(f"mammoclip-train: {error}", err=True)
+        say(f"mammoclip-train: {error}")
         raise typer.Exit(1) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        typer.echo(f"mammoclip-train: {error.filename}: {reason}", err=True)
+        place = f"{error.filename}: " if error.filename else ""
+        say(f"mammoclip-train: {place}{reason}")
         raise typer.Exit(1) from error
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in LIBRARIES:
+            raise
+        say(f"mammoclip-train: {library} is not installed: {install_hint('training')}")
+        raise typer.Exit(1) from error
+
+
+def install_hint(extra: str) -> str:
+    """Say how the libraries of an extra are installed, from the folder that the source lies in."""
+    return f"install the extra {extra!r}: pip install '.[{extra}]' in the project's folder"

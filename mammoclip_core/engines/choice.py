@@ -32,7 +32,8 @@ def chosen_engine(wish: EngineName, device: str) -> EngineName:
         require_torch(f"device {device!r} with engine torch")
     elif not is_installed("openvino"):
         raise MissingLibraryError(
-            "computing on the CPU needs OpenVINO: pip install 'mammoclip-dicom[cpu]'"
+            "computing on the CPU needs OpenVINO: install the extra 'cpu': "
+            "pip install '.[cpu]' in the project's folder"
         )
     return wish
 
@@ -132,5 +133,6 @@ def require_torch(purpose: str) -> None:
     missing = [name for name in ("torch", "timm", "transformers") if not is_installed(name)]
     if missing:
         raise MissingLibraryError(
-            f"{purpose} needs {', '.join(missing)}: pip install 'mammoclip-dicom[cuda]'"
+            f"{purpose} needs {', '.join(missing)}: install the extra 'cuda': "
+            "pip install '.[cuda]' in the project's folder"
         )

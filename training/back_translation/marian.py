@@ -14,6 +14,7 @@ from mammoclip_core.engines.devices import is_installed
 from mammoclip_core.engines.torch_computing import device_named, telling_short_memory
 from mammoclip_core.errors import BatchMemoryError, FetchError, MissingLibraryError
 from training.errors import SettingsError
+from training.terminal import install_hint
 
 _SAFE_WEIGHTS: Final = "model.safetensors"
 _OTHER_WEIGHTS: Final = "pytorch_model.bin"
@@ -95,18 +96,16 @@ def load_translator(name: str, device: str) -> MarianTranslator:
     MissingLibraryError
         SentencePiece is not installed.
     FetchError
-        There is no such folder, and the hub has no such model or cannot be asked.
+        There is no such folder, and the model cannot be downloaded.
     SettingsError
-        It is no MarianMT model, or a damaged one.
+        It is not a MarianMT model, or it is damaged.
     BundleError
         The machine has no such device.
     BatchMemoryError
         The device has no memory for the model.
     """
     if not is_installed("sentencepiece"):
-        raise MissingLibraryError(
-            "translating needs sentencepiece: pip install 'mammoclip-dicom[translation]'"
-        )
+        raise MissingLibraryError(f"translating needs sentencepiece: {install_hint('translation')}")
     place = device_named(device)
     folder = Path(name)
     if not folder.is_dir():
@@ -138,9 +137,10 @@ def _downloaded(name: str) -> Path:
             folder = Path(snapshot_download(name, allow_patterns=wanted))
             if (folder / weights).is_file():
                 break
-    except Exception as error:  # what breaks off is told by an HTTP library, which one varies
+    except Exception as error:  # which HTTP library raises varies
         raise FetchError(
-            f"{name} is no folder and cannot be had from the model hub: {type(error).__name__}"
+            f"{name} is not a folder and cannot be downloaded from the model hub: "
+            f"{type(error).__name__}"
         ) from error
     return folder
 
@@ -153,12 +153,12 @@ def _check_parts(name: str, folder: Path) -> None:
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         except ValueError as error:
-            raise SettingsError(f"{name}: config.json is no JSON: {error}") from error
+            raise SettingsError(f"{name}: config.json is not JSON: {error}") from error
         kind = config.get("model_type") if isinstance(config, dict) else None
         if kind != "marian":
-            raise SettingsError(f"{name} is no MarianMT model: its model_type is {kind!r}")
+            raise SettingsError(f"{name} is not a MarianMT model: its model_type is {kind!r}")
     if missing:
-        raise SettingsError(f"{name} is no MarianMT model: there is no {', no '.join(missing)}")
+        raise SettingsError(f"{name} is not a MarianMT model: {', '.join(missing)} missing")
 
 
 def _weights_of(folder: Path) -> str:
@@ -170,7 +170,7 @@ def _loaded(folder: Path) -> tuple[Any, Any, list[str]]:
     from transformers import MarianMTModel, MarianTokenizer
 
     with _quiet():
-        model, told = MarianMTModel.from_pretrained(
+        model, loading = MarianMTModel.from_pretrained(
             str(folder),
             local_files_only=True,
             weights_only=True,
@@ -178,7 +178,7 @@ def _loaded(folder: Path) -> tuple[Any, Any, list[str]]:
             output_loading_info=True,
         )
         tokenizer = MarianTokenizer.from_pretrained(str(folder), local_files_only=True)
-    return model, tokenizer, sorted(told["missing_keys"])
+    return model, tokenizer, sorted(loading["missing_keys"])
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def back_translate(order: BackTranslationOrder, progress: Progress) -> BackTrans
     SettingsError
         A model is none, the table would be written over itself, or another run writes it.
     FetchError
-        A model is no folder, and the hub does not have it or cannot be asked.
+        A model is not a folder, and cannot be downloaded from the hub.
     MissingLibraryError
         SentencePiece is not installed.
     BatchMemoryError
@@ -126,8 +126,8 @@ def _read(order: BackTranslationOrder) -> "pd.DataFrame":
     """Return the table's cells as text, after every row of it was checked."""
     if recognised(order.table) is not IMAGE_TEXT:
         raise TableError(
-            f"{order.table}: no reports in the columns {' and '.join(_SECTIONS)}; "
-            "of a table of dictated reports `mammoclip-train prepare` makes such a one"
+            f"{order.table}: the columns {' and '.join(_SECTIONS)} are missing; "
+            "`mammoclip-train prepare` makes them from a table of dictated reports"
         )
     rows = read_table(order.table, IMAGE_TEXT)
     if order.out.exists() and order.out.samefile(order.table):
@@ -159,10 +159,10 @@ def _cleaned(back: str) -> str:
 def _with_back_translation(cells: "pd.DataFrame", back: Mapping[str, str]) -> "pd.DataFrame":
     """Return the table with ``text_augment``; a sentence of which nothing came back stays."""
 
-    def told_again(cell: str) -> str:
+    def back_translated(cell: str) -> str:
         return ". ".join(_cleaned(back[text]) or text for text in sentences_of(cell))
 
-    columns = [cells[name].map(told_again) for name in _SECTIONS]
+    columns = [cells[name].map(back_translated) for name in _SECTIONS]
     texts = [repr(list(pair)) for pair in zip(*columns, strict=True)]
     if AUGMENTED in cells.columns:
         return cells.assign(**{AUGMENTED: texts})

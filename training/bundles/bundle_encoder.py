@@ -26,7 +26,7 @@ def read_image_encoder(bundle: Path, padding: str | None = None) -> tuple[ImageE
     """
     manifest = read_manifest(bundle)
     if not manifest.encoders:
-        raise BundleError(f"bundle {manifest.name} names no image encoder")
+        raise BundleError(f"bundle {manifest.name} has no image encoder in its manifest")
     entry = manifest.encoders[0]
     encoder = ImageEncoder(entry.architecture, padding or entry.padding)
     weights = bundle / WEIGHTS_NAME

@@ -9,24 +9,32 @@ from training.commands.options import DeviceOption
 from training.terminal import one_line_errors, progress, say
 
 
+@one_line_errors()
 def back_translate(
-    table: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Image-text table.")],
+    table: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="CSV: image-text table.")
+    ],
     *,
     forward: Annotated[
-        str, typer.Option(help="MarianMT model from the reports' language: a folder or a hub name.")
+        str,
+        typer.Option(help="MarianMT model out of the reports' language: folder or model hub name."),
     ],
     backward: Annotated[
-        str, typer.Option(help="MarianMT model back into it: a folder or a hub name.")
+        str,
+        typer.Option(
+            help="MarianMT model back into the reports' language: folder or model hub name."
+        ),
     ],
-    out: Annotated[Path, typer.Option(dir_okay=False, help="Table that is written.")],
-    beams: Annotated[int, typer.Option(min=1, help="Hypotheses that are followed.")] = 5,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sentences at once.")] = 32,
+    out: Annotated[Path, typer.Option(dir_okay=False, help="CSV file to write.")],
+    beams: Annotated[int, typer.Option(min=1, help="Beam search width.")] = 5,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sentences in a batch.")] = 32,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Back-translate the reports of an image-text table into its column text_augment.
+    """Paraphrase the reports of an image-text table by translating them there and back.
 
-    Reports stay on this machine: a model that is no folder is downloaded from the model hub, and
-    nothing is sent there. A run that was stopped goes on where it was.
+    The result is written to the column text_augment, which `pretrain` reads. Reports stay on this
+    machine: a model given by name is downloaded from the model hub, and nothing is sent there. A
+    run that was stopped continues where it was.
 
     Example: mammoclip-train back-translate prepared/image_text.csv
     --forward Helsinki-NLP/opus-mt-en-it --backward Helsinki-NLP/opus-mt-it-en
@@ -44,8 +52,7 @@ def back_translate(
         batch_size=batch_size,
         device=device,
     )
-    with one_line_errors():
-        outcome = run(order, progress)
+    outcome = run(order, progress)
     for line in outcome.summary():
         say(line)
     typer.echo(out)

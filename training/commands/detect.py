@@ -7,8 +7,10 @@ import typer
 
 from training.commands.options import (
     BundleOption,
+    DataNameOption,
     DeviceOption,
     EpochsOption,
+    FindingTableOption,
     ImagesOption,
     LearningRateOption,
     OutOption,
@@ -19,36 +21,43 @@ from training.commands.options import (
 from training.terminal import one_line_errors, say
 
 
+@one_line_errors()
 def detect(
     *,
     bundle: BundleOption,
-    table: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="Of VinDr-Mammo's findings.")
-    ],
+    table: FindingTableOption,
     images: ImagesOption,
     out: OutOption,
     into: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Also write a bundle with the detector.")
+        Path | None,
+        typer.Option(
+            file_okay=False, help="Also write a bundle with the detector; must be new or empty."
+        ),
     ] = None,
     finding: Annotated[
-        Literal["mass", "suspicious_calcification"], typer.Option(help="What is found.")
+        Literal["mass", "suspicious_calcification"], typer.Option(help="Finding to detect.")
     ] = "mass",
-    frozen: Annotated[bool, typer.Option("--frozen", help="The encoder does not learn.")] = False,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Keep the encoder's weights; train the rest.")
+    ] = False,
     clean: Annotated[
-        bool, typer.Option("--clean", help="Learn on images without the finding too.")
+        bool, typer.Option("--clean", help="Also train on images without the finding.")
     ] = False,
     percent: PercentOption = 100,
     preset: PresetOption = "paper",
     epochs: EpochsOption = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="In place of 7.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images in a batch. Default: 7.")
+    ] = None,
     learning_rate: LearningRateOption = None,
     seed: SeedOption = 10,
     device: DeviceOption = "cpu",
-    data: Annotated[str, typer.Option(help="What the data is called in the figures.")] = "VinDr",
+    data: DataNameOption = "VinDr",
 ) -> None:
-    """Train the published detector on a bundle's encoder, and measure it.
+    """Train the paper's detector (RetinaNet) on a bundle's encoder, and evaluate it.
 
-    Writes FINDING.pth, as published detectors are laid out, evaluation.md and evaluation.json.
+    Writes FINDING.pth in the layout of the published detectors, evaluation.md and evaluation.json
+    into the folder --out.
 
     Example: mammoclip-train detect --bundle b5 --table finding_annotations.csv --images png
     --finding mass --out mass-detector --into b5-detecting
@@ -75,6 +84,5 @@ def detect(
         into=into,
         data=data,
     )
-    with one_line_errors():
-        train_detector(order, say)
+    train_detector(order, say)
     typer.echo(out / f"{finding}.pth")

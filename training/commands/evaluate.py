@@ -18,49 +18,65 @@ from training.commands.options import (
 from training.terminal import one_line_errors, say
 
 
+@one_line_errors()
 def evaluate(
     *,
-    suite: Annotated[Literal["paper"], typer.Option(help="What is evaluated.")] = "paper",
+    suite: Annotated[Literal["paper"], typer.Option(help="Set of evaluations to run.")] = "paper",
     bundle: Annotated[
         Path,
-        typer.Option(exists=True, help="Bundle folder, or a published pretraining checkpoint."),
+        typer.Option(exists=True, help="Bundle folder or pretraining checkpoint to evaluate."),
     ],
     vindr: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="VinDr-Mammo's finding table.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="CSV: VinDr-Mammo's finding table."),
     ] = None,
     rsna: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="RSNA's training table.")
+        Path | None, typer.Option(exists=True, dir_okay=False, help="CSV: RSNA's train.csv.")
     ] = None,
     reports: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Image-text table.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="CSV: image-text table, for retrieval."),
     ] = None,
     images: ImagesOption,
     out: OutOption,
     beside: Annotated[
-        list[str] | None, typer.Option(help="NAME=BUNDLE: another model; may be repeated.")
+        list[str] | None,
+        typer.Option(help="NAME=BUNDLE of a model to compare with; may be repeated."),
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="zero-shot, probe, finetune, retrieval, localisation, detection, blobs."),
+        typer.Option(
+            help="Part to run: zero-shot, probe, finetune, retrieval, localisation, detection or "
+            "blobs; may be repeated. Default: all."
+        ),
     ] = None,
     preset: PresetOption = "paper",
     epochs: EpochsOption = None,
     learning_rate: LearningRateOption = None,
     percent: Annotated[
         list[int] | None,
-        typer.Option(min=1, max=100, help="Of the training part; default: 10, 50 and 100."),
+        typer.Option(
+            min=1,
+            max=100,
+            help="Percent of the training data to train on; may be repeated. "
+            "Default: 10, 50 and 100.",
+        ),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=20, help="Draws of each bootstrap.")] = 1000,
+    repeats: Annotated[
+        int, typer.Option(min=20, help="Bootstrap samples for each 95 % interval.")
+    ] = 1000,
     quick: Annotated[
-        bool, typer.Option("--quick", help="2 epochs, 100 % alone, 200 draws: to try it.")
+        bool,
+        typer.Option("--quick", help="Trial run: 2 epochs, 100 % only, 200 bootstrap samples."),
     ] = False,
     seed: SeedOption = 10,
     device: DeviceOption = "cpu",
     workers: WorkersOption = 0,
 ) -> None:
-    """Judge a bundle as the paper judges its models: the published figures beside ours.
+    """Evaluate a bundle as the paper evaluates its models, beside the published figures.
 
-    Writes evaluation.md, evaluation.json, plots and trained heads into the folder.
+    Parts whose table is missing are left out. Writes evaluation.md, evaluation.json, plots and
+    trained heads into the folder --out.
 
     Example: mammoclip-train evaluate --suite paper --bundle b5 --vindr finding_annotations.csv
     --rsna train.csv --images vindr-png --images rsna-png --out paper
@@ -87,8 +103,7 @@ def evaluate(
         workers=workers,
         say=say,
     )
-    with one_line_errors():
-        run(order)
+    run(order)
     typer.echo(out / "evaluation.md")
 
 
@@ -100,7 +115,9 @@ def _named(options: list[str] | None) -> dict[str, Path]:
         is_word = name.replace("-", "").replace("_", "").isalnum()
         if not separator or not is_word or name in bundles or not Path(folder).exists():
             raise typer.BadParameter(
-                f"{text}: one NAME=BUNDLE each, the name a word", param_hint="--beside"
+                f"{text}: give NAME=BUNDLE with an existing bundle and a name of letters, digits, "
+                "- and _ that is used once",
+                param_hint="--beside",
             )
         bundles[name] = Path(folder)
     return bundles

@@ -7,7 +7,9 @@ import typer
 
 from training.commands.options import (
     BundleOption,
+    DataNameOption,
     DeviceOption,
+    FindingTableOption,
     ImagesOption,
     OutOption,
     SeedOption,
@@ -15,54 +17,84 @@ from training.commands.options import (
 from training.terminal import one_line_errors, say
 
 
+@one_line_errors()
 def factor(
     *,
     bundle: BundleOption,
-    table: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="Of VinDr-Mammo's findings.")
-    ],
+    table: FindingTableOption,
     images: ImagesOption,
     out: OutOption,
     into: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Also write a bundle that localises so.")
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Also write a bundle that localises with these weights; must be new or empty.",
+        ),
     ] = None,
     finding: Annotated[
-        list[str] | None, typer.Option(help="Of the bundle; may be repeated. Default: two.")
+        list[str] | None,
+        typer.Option(
+            help="Finding of the bundle to localise; may be repeated. "
+            "Default: mass and suspicious_calcification."
+        ),
     ] = None,
     reports: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Image-text table of a finding's words."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV of reports (image-text table) whose sentences describe the findings. "
+            "Default: sentences written from a lexicon.",
+        ),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Lesions' sizes in mm.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV of lesion sizes in mm, as `phantoms` writes truth.csv: adds figures by size.",
+        ),
     ] = None,
-    flips: Annotated[bool, typer.Option("--flips", help="Learn on mirrored images too.")] = False,
-    clean: Annotated[bool, typer.Option("--clean", help="Learn on images without both.")] = False,
+    flips: Annotated[
+        bool,
+        typer.Option("--flips", help="Also train on mirrored images; takes four times the disk."),
+    ] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Also train on images without any of the findings.")
+    ] = False,
     loss: Annotated[
         Literal["published", "contrastive"],
-        typer.Option(help="A positive image adds 1 to the negatives, or nothing."),
+        typer.Option(
+            help="Loss: published (a positive image adds 1 to the sum over the negatives) or "
+            "contrastive (it adds nothing)."
+        ),
     ] = "published",
     start: Annotated[
-        Literal["quiet", "random"], typer.Option(help="Of the networks; published is random.")
+        Literal["quiet", "random"],
+        typer.Option(help="Initial weights: quiet (near zero), or random as published."),
     ] = "quiet",
     top_channels: Annotated[
-        int, typer.Option(min=1, help="Channels whose maps make a heatmap.")
+        int, typer.Option(min=1, help="Number of channels whose maps make a heatmap.")
     ] = 3,
-    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 20,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 1e-4,
-    batch_size: Annotated[int, typer.Option(min=2)] = 8,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Largest number of epochs; training stops early.")
+    ] = 20,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1e-4,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = 8,
     seed: SeedOption = 10,
     device: DeviceOption = "cpu",
-    data: Annotated[str, typer.Option(help="What the data is called in the figures.")] = "VinDr",
+    data: DataNameOption = "VinDr",
 ) -> None:
-    """Train Mammo-FActOR, which localises findings without having seen a box, and measure it.
+    """Train Mammo-FActOR, which localises findings without training on boxes, and evaluate it.
 
-    Writes factor.safetensors, evaluation.md and evaluation.json into the folder.
+    The boxes of the table are used for evaluation alone. Writes factor.safetensors, evaluation.md
+    and evaluation.json into the folder --out, beside the cached feature maps.
 
     Example: mammoclip-train factor --bundle b5 --table finding_annotations.csv --images png
     --out factor --into b5-localising
     """
-    from training.factor.factor_training import FACTOR_NAME, FINDINGS, FactorOrder, train_factor
+    from training.data.boxed_images import BOXED_FINDINGS
+    from training.factor.factor_training import FACTOR_NAME, FactorOrder, train_factor
     from training.factor.fitting import FactorSettings
     from training.learning.losses import FactorForm
 
@@ -71,7 +103,7 @@ def factor(
         table=table,
         images=tuple(images),
         out=out,
-        findings=tuple(finding) if finding else FINDINGS,
+        findings=tuple(finding) if finding else BOXED_FINDINGS,
         reports=reports,
         truth=truth,
         with_flips=flips,
@@ -89,6 +121,5 @@ def factor(
         device=device,
         data=data,
     )
-    with one_line_errors():
-        train_factor(order, say)
+    train_factor(order, say)
     typer.echo(out / FACTOR_NAME)

@@ -24,6 +24,7 @@ from training.commands.options import (
 from training.terminal import one_line_errors, say
 
 
+@one_line_errors()
 def probe(
     *,
     bundle: BundleOption,
@@ -40,9 +41,10 @@ def probe(
     seed: SeedOption = 10,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Train a linear layer on a bundle's features, which are computed once, and judge it.
+    """Train a linear layer on a bundle's image features (linear probe), and evaluate it.
 
-    Writes head.pth, as published classifiers are laid out, evaluation.md and evaluation.json.
+    Features are computed once and kept in --out. Writes head.pth in the layout of the published
+    classifiers, evaluation.md and evaluation.json.
 
     Example: mammoclip-train probe --bundle b5 --task mass --table finding_annotations.csv
     --images png --out mass-probe --into b5-mass
@@ -70,11 +72,11 @@ def probe(
         machine=Machine(device=device),
         say=say,
     )
-    with one_line_errors():
-        make_head(order)
+    make_head(order)
     typer.echo(out / HEAD_NAME)
 
 
+@one_line_errors()
 def finetune(
     *,
     bundle: BundleOption,
@@ -92,9 +94,10 @@ def finetune(
     device: DeviceOption = "cpu",
     workers: WorkersOption = 0,
 ) -> None:
-    """Train a bundle's encoder and a linear layer on augmented images, and judge them.
+    """Train a bundle's encoder and a linear layer on augmented images (fine-tune), and evaluate.
 
-    Writes head.pth, as published classifiers are laid out, evaluation.md and evaluation.json.
+    Writes head.pth in the layout of the published classifiers, evaluation.md and evaluation.json
+    into the folder --out.
 
     Example: mammoclip-train finetune --bundle b5 --task cancer --table train.csv --images png
     --out cancer --device cuda --workers 8
@@ -122,41 +125,55 @@ def finetune(
         machine=Machine(device=device, workers=workers),
         say=say,
     )
-    with one_line_errors():
-        make_head(order)
+    make_head(order)
     typer.echo(out / HEAD_NAME)
 
 
+@one_line_errors()
 def calibrate(
-    bundle: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Bundle folder.")],
+    bundle: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Bundle folder to calibrate.")
+    ],
     *,
     table: TableOption,
     images: ImagesOption,
-    out: Annotated[Path, typer.Option(file_okay=False, help="Bundle folder to make.")],
+    out: Annotated[
+        Path,
+        typer.Option(file_okay=False, help="Folder for the new bundle; must be new or empty."),
+    ],
     sensitivity: Annotated[
-        float | None, typer.Option(min=0, max=1, help="The share of positives to report.")
+        float | None,
+        typer.Option(min=0, max=1, help="Target sensitivity, above 0 and at most 1."),
     ] = None,
     specificity: Annotated[
-        float | None, typer.Option(min=0, max=1, help="The share of negatives to leave alone.")
+        float | None,
+        typer.Option(min=0, max=1, help="Target specificity, above 0 and at most 1."),
     ] = None,
     method: Annotated[
-        Literal["platt", "isotonic"], typer.Option(help="isotonic: for a thousand images and more.")
+        Literal["platt", "isotonic"],
+        typer.Option(
+            help="Calibration: platt (logistic curve, for few images) or isotonic (any rising "
+            "curve, from about 1000 images)."
+        ),
     ] = "platt",
     part: Annotated[
         Literal["held out", "training", "test", "all"],
-        typer.Option(help="Whose images: held out are those that heads are not trained on."),
+        typer.Option(help='Image subset; "held out": excluded from training of heads.'),
     ] = "held out",
     finding: Annotated[
         list[str] | None,
-        typer.Option(help="Of the bundle; may be repeated. Default: all that the table labels."),
+        typer.Option(
+            help="Finding of the bundle to calibrate; may be repeated. "
+            "Default: all that the table has labels of."
+        ),
     ] = None,
     seed: SeedOption = 10,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Turn a bundle's scores into probabilities and choose its thresholds.
+    """Calibrate a bundle's scores to probabilities and choose its thresholds.
 
-    Wish for a sensitivity or for a specificity; what comes of it is shown with its interval and
-    written into the bundle.
+    Set a target sensitivity or specificity (0 to 1); the result is shown with its 95 % interval
+    and written into the new bundle.
 
     Example: mammoclip-train calibrate b5-mass --table finding_annotations.csv --images png
     --sensitivity 0.9 --out b5-calibrated
@@ -165,21 +182,20 @@ def calibrate(
 
     from training.downstream.bundle_calibration import CalibrationOrder, thresholds_table
     from training.downstream.bundle_calibration import calibrate as run
-    from training.downstream.calibration import Method, Wish
+    from training.downstream.calibration import Method, OperatingTarget
 
-    with one_line_errors():
-        order = CalibrationOrder(
-            bundle=bundle,
-            table=table,
-            images=tuple(images),
-            out=out,
-            wish=Wish(sensitivity=sensitivity, specificity=specificity),
-            method=Method(method),
-            part=part,
-            findings=tuple(finding) if finding else None,
-            seed=seed,
-            device=device,
-        )
-        thresholds = run(order)
+    order = CalibrationOrder(
+        bundle=bundle,
+        table=table,
+        images=tuple(images),
+        out=out,
+        target=OperatingTarget(sensitivity=sensitivity, specificity=specificity),
+        method=Method(method),
+        part=part,
+        findings=tuple(finding) if finding else None,
+        seed=seed,
+        device=device,
+    )
+    thresholds = run(order)
     Console(stderr=True).print(thresholds_table(thresholds))
     typer.echo(out)

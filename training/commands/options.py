@@ -6,35 +6,79 @@ from typing import Annotated, Literal
 import typer
 
 BundleOption = Annotated[
-    Path, typer.Option(exists=True, file_okay=False, help="Bundle folder to begin from.")
+    Path,
+    typer.Option(exists=True, file_okay=False, help="Bundle folder whose encoder is trained on."),
 ]
 TableOption = Annotated[
     Path,
-    typer.Option(exists=True, dir_okay=False, help="VinDr-Mammo's findings, RSNA's, or your own."),
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="CSV of labels: VinDr-Mammo's finding table, RSNA's train.csv, or your own table.",
+    ),
+]
+FindingTableOption = Annotated[
+    Path,
+    typer.Option(
+        exists=True, dir_okay=False, help="CSV of boxes: VinDr-Mammo's finding table or its format."
+    ),
 ]
 ImagesOption = Annotated[
     list[Path],
-    typer.Option(exists=True, file_okay=False, help="Folder of the images; may be repeated."),
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        help="Folder searched for the table's images, PNG or DICOM; may be repeated.",
+    ),
 ]
 TaskOption = Annotated[
-    Literal["mass", "calcification", "density", "cancer"], typer.Option(help="What is asked.")
+    Literal["mass", "calcification", "density", "cancer"],
+    typer.Option(help="Label that the head learns; the table must have it."),
 ]
-OutOption = Annotated[Path, typer.Option(file_okay=False, help="Folder of all that is written.")]
+OutOption = Annotated[
+    Path,
+    typer.Option(file_okay=False, help="Folder for weights and figures; created if missing."),
+]
 IntoOption = Annotated[
-    Path | None, typer.Option(file_okay=False, help="Also write a bundle with the head in it.")
+    Path | None,
+    typer.Option(
+        file_okay=False,
+        help="Also write a bundle that answers with the head; must be new or empty.",
+    ),
 ]
 ProtocolOption = Annotated[
     Literal["honest", "published"],
-    typer.Option(help="Epoch chosen on patients held out, or on the test part as the authors do."),
+    typer.Option(
+        help="How the epoch is chosen: honest, on patients held out of training; published, on "
+        "the test images, as the authors do, which makes its figures too good."
+    ),
 ]
 PercentOption = Annotated[
-    int, typer.Option(min=1, max=100, help="Share of the training part to learn from.")
+    int, typer.Option(min=1, max=100, help="Percent of the training data to train on.")
 ]
 PresetOption = Annotated[
-    Literal["paper", "readme"], typer.Option(help="Whose epochs and batches: they differ.")
+    Literal["paper", "readme"],
+    typer.Option(
+        help="Recipe with its epochs and batch size: paper, or readme of the public repository."
+    ),
 ]
-EpochsOption = Annotated[int | None, typer.Option(min=1, help="In place of the preset's.")]
-LearningRateOption = Annotated[float | None, typer.Option(min=0, help="In place of 5e-5.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of shares, held-out patients and weights.")]
-DeviceOption = Annotated[str, typer.Option(help="As torch names it: cpu, cuda.")]
-WorkersOption = Annotated[int, typer.Option(min=0, help="Processes that read images ahead.")]
+EpochsOption = Annotated[
+    int | None, typer.Option(min=1, help="Number of epochs. Default: the preset's.")
+]
+LearningRateOption = Annotated[
+    float | None, typer.Option(min=0, help="Peak learning rate. Default: 5e-5.")
+]
+SeedOption = Annotated[
+    int, typer.Option(min=0, help="Random seed for splits, sampling and initial weights.")
+]
+DeviceOption = Annotated[
+    str, typer.Option(help="Device to compute on, as PyTorch names it: cpu, cuda, cuda:1.")
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(min=0, help="Processes that read images ahead; 0 reads in the main process."),
+]
+DataNameOption = Annotated[
+    str,
+    typer.Option(help="Name of the data set in the figures; VinDr is compared with the paper's."),
+]

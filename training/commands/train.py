@@ -1,5 +1,6 @@
 """mammoclip-train: from data to a bundle that a node deploys."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from training.commands.detect import detect
 from training.commands.evaluate import evaluate
 from training.commands.factor import factor
 from training.commands.heads import calibrate, finetune, probe
-from training.terminal import one_line_errors as _one_line_errors
+from training.terminal import install_hint, one_line_errors, say
 from training.terminal import progress as _progress
 
 app = typer.Typer(
@@ -21,27 +22,52 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ProcessesOption = Annotated[int, typer.Option(min=1, help="How many processes work at once.")]
+ProcessesOption = Annotated[
+    int, typer.Option(min=1, help="Number of processes that work in parallel.")
+]
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"mammoclip-train {version('mammoclip-dicom')}")
+        raise typer.Exit
 
 
 @app.callback()
-def _commands() -> None:
-    """Keep the names of the commands, however many there are."""
+def _options(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Train and evaluate Mammo-CLIP on your own data. Research use only."""
 
 
 @app.command()
+@one_line_errors()
 def phantoms(
     *,
-    studies: Annotated[int, typer.Option(min=1, help="How many four-view studies.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same number gives the same bytes.")] = 1,
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder; made when missing.")],
-    first: Annotated[int, typer.Option(min=0, help="Number of the first study.")] = 0,
-    dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM studies.")] = False,
-    rows: Annotated[int, typer.Option(min=64, max=1520, help="Height of the pictures.")] = 1520,
-    columns: Annotated[int, typer.Option(min=64, max=912, help="Width of the pictures.")] = 912,
+    studies: Annotated[int, typer.Option(min=1, help="Number of four-view studies to make.")],
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed: the same seed gives the same files.")
+    ] = 1,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Output folder; created if missing.")],
+    first: Annotated[
+        int, typer.Option(min=0, help="Number of the first study, to extend an earlier run.")
+    ] = 0,
+    dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM files.")] = False,
+    rows: Annotated[
+        int, typer.Option(min=64, max=1520, help="Height of the pictures in pixels.")
+    ] = 1520,
+    columns: Annotated[
+        int, typer.Option(min=64, max=912, help="Width of the pictures in pixels.")
+    ] = 912,
     processes: ProcessesOption = 1,
 ) -> None:
-    """Make phantom mammograms: pictures, truth masks, and tables in the published formats.
+    """Make synthetic mammograms: pictures, lesion masks, and tables in the published formats.
 
     Example: mammoclip-train phantoms --studies 500 --seed 1 --out phantoms --processes 2
     """
@@ -56,38 +82,46 @@ def phantoms(
         columns=columns,
         with_dicom=dicom,
     )
-    with _progress("phantom studies", studies) as advance, _one_line_errors():
+    with _progress("phantom studies", studies) as advance:
         write_phantoms(order, processes, advance)
     typer.echo(out)
 
 
 @app.command()
+@one_line_errors()
 def prepare(
     source: Annotated[
-        Path, typer.Argument(exists=True, file_okay=False, help="Folder of DICOM files.")
+        Path, typer.Argument(exists=True, file_okay=False, help="Folder searched for DICOM files.")
     ],
     *,
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder; made when missing.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Output folder; created if missing.")],
     table: Annotated[
         list[Path] | None,
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="CSV: VinDr findings or breasts, RSNA, reports, image-text, or your own labels; "
-            "may be given several times. Without one, every image of the folder is prepared.",
+            help="CSV that lists the images: VinDr findings or breasts, RSNA, reports, image-text, "
+            "or your own labels; may be repeated. Default: every image of the folder.",
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(min=64, max=8192, help="Height of the pictures.")] = 1520,
-    columns: Annotated[int, typer.Option(min=64, max=8192, help="Width of the pictures.")] = 912,
+    rows: Annotated[
+        int, typer.Option(min=64, max=8192, help="Height of the pictures in pixels.")
+    ] = 1520,
+    columns: Annotated[
+        int, typer.Option(min=64, max=8192, help="Width of the pictures in pixels.")
+    ] = 912,
     folds: Annotated[
-        int, typer.Option(min=0, help="Parts of the patients, for tables without any; 0: none.")
+        int,
+        typer.Option(
+            min=0, help="Cross-validation folds added to tables without a split; 0: none."
+        ),
     ] = 4,
     processes: ProcessesOption = 1,
 ) -> None:
-    """Make the published pictures of DICOM mammograms, and the tables that go with them.
+    """Convert DICOM mammograms to the pictures the paper trains on, with matching tables.
 
-    A run that was stopped goes on where it was. Exit status: 0 all is prepared, 1 something could
-    not be: errors.csv names it.
+    A run that was stopped continues where it was. Exit status: 0 all images were prepared, 1 some
+    were not: errors.csv lists them with the reason.
 
     Example: mammoclip-train prepare vindr/images --table vindr/finding_annotations.csv
     --out prepared --processes 8
@@ -103,8 +137,7 @@ def prepare(
         processes=processes,
         folds=folds,
     )
-    with _one_line_errors():
-        outcome = prepare_folder(order, _progress)
+    outcome = prepare_folder(order, _progress)
     for line in outcome.summary(out):
         typer.echo(line, err=True)
     typer.echo(out)
@@ -118,16 +151,25 @@ def prepare(
         "help_option_names": [],
     }
 )
+@one_line_errors()
 def pretrain(context: typer.Context) -> None:
-    """Pretrain a Mammo-CLIP on images with reports or labels; `pretrain --help` lists the settings.
+    """Pretrain a Mammo-CLIP on images with reports or labels.
+
+    `mammoclip-train pretrain --help` lists the settings. --config takes a YAML file, or one of the
+    shipped settings: b5, b2, tiny. A run that was stopped continues from its last checkpoint.
 
     Example: mammoclip-train pretrain --config b5 --data.settings.image_text
     '[{table: clip.csv, images: png}]' --model.network.tokenizer Bio_ClinicalBERT
     """
-    from training.pretraining.pretraining_run import pretrain as run
-
-    with _one_line_errors():
-        run(context.args)
+    try:
+        from training.pretraining.pretraining_run import pretrain as run
+    except ModuleNotFoundError:
+        if "--help" not in context.args:
+            raise
+        typer.echo(context.get_help())
+        say(f"mammoclip-train: to list the settings, {install_hint('training')}")
+        return
+    run(context.args)
 
 
 for _command in (back_translate, probe, finetune, calibrate, factor, detect, evaluate):

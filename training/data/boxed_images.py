@@ -14,6 +14,7 @@ from mammoclip_core.errors import PixelError
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import PreparedImage, prepare
 from mammoclip_core.manifest import Preprocessing
+from training.data.boxes import Boxes
 from training.data.image_files import find_named
 from training.data.splits import check_no_leak
 from training.data.table_formats import VINDR_FINDINGS
@@ -21,8 +22,8 @@ from training.data.table_reading import read_table
 from training.errors import TableError
 from training.reports.report_synthesis import Attribute
 
-Boxes = NDArray[np.float64]
-"""(N, 4): left, top, right, bottom, in pixels, right and bottom being outside."""
+BOXED_FINDINGS: Final = ("mass", "suspicious_calcification")
+"""What the paper localises and its detectors find."""
 
 PICTURE_SIZE: Final = (1520, 912)
 """Rows and columns of the published pictures, on which the resized boxes lie."""
@@ -167,7 +168,9 @@ def attribute_of(finding: str) -> Attribute:
     """Return the attribute of a bundle's finding; raises TableError where there is none."""
     known = {finding_name(attribute): attribute for attribute in Attribute}
     if finding not in known:
-        raise TableError(f"finding {finding!r} is none of the table's: {', '.join(known)}")
+        raise TableError(
+            f"tables of boxes do not know the finding {finding!r}: choose one of {', '.join(known)}"
+        )
     return known[finding]
 
 
@@ -192,7 +195,7 @@ def _measured(images: Sequence[BoxedImage], truth: Path) -> list[BoxedImage]:
             )
         )
     except (KeyError, ValueError) as error:
-        raise TableError(f"{truth}: no table of lesions with their sizes: {error}") from error
+        raise TableError(f"{truth} cannot be read as a table of lesion sizes: {error}") from error
     sizes = {(name, category, tuple(box)): size for name, category, box, size in rows}
     return [
         replace(

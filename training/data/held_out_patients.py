@@ -1,4 +1,4 @@
-"""Which patients of the training part choose an epoch and teach nothing."""
+"""Which patients of the training part choose an epoch and are not trained on."""
 
 from collections.abc import Sequence
 
@@ -25,6 +25,8 @@ def held_out(patients: Sequence[str], labels: Sequence[int], seed: int = 0) -> N
     """
     folds = min(FOLDS, len(set(patients)))
     if folds < 2:
-        raise SettingsError(f"{len(set(patients))} patients to train on: none can be held out")
+        raise SettingsError(
+            f"there are {len(set(patients))} patients to train on: too few to hold one out"
+        )
     chosen: NDArray[np.bool_] = group_folds(patients, labels, folds, seed) == 0
     return chosen

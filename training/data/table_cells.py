@@ -36,9 +36,9 @@ def whole(cell: str) -> int:
     try:
         value = float(cell)
     except ValueError:
-        raise ValueError(f"{cell!r} is no whole number") from None
+        raise ValueError(f"{cell!r} is not a whole number") from None
     if not value.is_integer():
-        raise ValueError(f"{cell!r} is no whole number")
+        raise ValueError(f"{cell!r} is not a whole number")
     return int(value)
 
 
@@ -63,7 +63,7 @@ def number(cell: str) -> float:
     try:
         value = float(cell) if cell else float("nan")
     except ValueError:
-        raise ValueError(f"{cell!r} is no number") from None
+        raise ValueError(f"{cell!r} is not a number") from None
     if value in {float("inf"), float("-inf")}:
         raise ValueError(f"{cell!r} is not finite")
     return value
@@ -74,9 +74,9 @@ def texts(cell: str) -> tuple[str, ...]:
     try:
         value = ast.literal_eval(cell)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError(f"{cell[:60]!r} is no list") from None
+        raise ValueError(f"{cell[:60]!r} is not a list") from None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{cell[:60]!r} is no list of texts")
+        raise ValueError(f"{cell[:60]!r} is not a list of texts")
     return tuple(value)
 
 

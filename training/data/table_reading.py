@@ -67,7 +67,7 @@ def read_table(path: Path, layout: Format) -> "pd.DataFrame":
     if missing:
         raise TableError(f"{path}: columns are missing: {', '.join(missing)}")
     if frame.empty:
-        raise TableError(f"{path}: the table has no row")
+        raise TableError(f"{path}: the table is empty")
     repeated = frame.duplicated()
     checks = {**layout.columns, **layout.optional}
     faults: list[str] = []
@@ -97,7 +97,7 @@ def read_cells(path: Path) -> "pd.DataFrame":
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, pd.errors.ParserError) as error:
-        raise TableError(f"{path}: no table of comma-separated values: {error}") from error
+        raise TableError(f"{path} cannot be read as a CSV table: {error}") from error
 
 
 def _checked(cells: "pd.Series[str]", check: Check, faults: list[str]) -> list[Any]:

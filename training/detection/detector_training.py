@@ -1,17 +1,22 @@
 """``mammoclip-train detect``: from a bundle and a table of boxes to a detector and its figures."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from mammoclip_core.engines.torch_computing import TorchComputer
 from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.detector import Detector
-from training.data.boxed_images import BoxedImage, attribute_of, read_boxed_images
+from training.bundles.bundle_facts import bundle_facts
+from training.data.boxed_images import (
+    BOXED_FINDINGS,
+    BoxedImage,
+    attribute_of,
+    read_boxed_images,
+)
 from training.data.held_out_patients import held_out
 from training.detection.examples import Example, Examples, read_examples
 from training.detection.fitting import (
@@ -29,11 +34,7 @@ from training.measures.box_figures import average_precision_of
 from training.measures.figures import EvaluationReport, Figure
 from training.measures.intervals import Estimate
 from training.reports.report_synthesis import Attribute
-
-FINDINGS: Final = ("mass", "suspicious_calcification")
-"""What the published detectors find, and a bundle can have a detector of."""
-
-Said = Callable[[str], None]
+from training.terminal import Say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class DetectionOrder:
         )
 
 
-def train_detector(order: DetectionOrder, say: Said = lambda _: None) -> list[Figure]:
+def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Figure]:
     """Train, write the detector of the honest epoch, and measure it on the test part.
 
     Raises
@@ -90,8 +91,9 @@ def train_detector(order: DetectionOrder, say: Said = lambda _: None) -> list[Fi
     CoreError
         The bundle, the table, an image or the settings are of no use; the message says why.
     """
-    if order.finding not in FINDINGS:
-        raise SettingsError(f"finding {order.finding!r} is none of {', '.join(FINDINGS)}")
+    if order.finding not in BOXED_FINDINGS:
+        known = ", ".join(BOXED_FINDINGS)
+        raise SettingsError(f"there is no detector of {order.finding!r}: choose one of {known}")
     TorchComputer(order.settings.device, None)  # refuses a device that is not there
     attribute = attribute_of(order.finding)
     manifest = read_manifest(order.bundle)
@@ -121,8 +123,7 @@ def train_detector(order: DetectionOrder, say: Said = lambda _: None) -> list[Fi
     figures = [_figure(order, fitted, test)]
     EvaluationReport(
         made_with={
-            "bundle": f"{manifest.name} {manifest.version}, {manifest.trained_on}",
-            "weights": manifest.weights_sha256,
+            **bundle_facts(manifest),
             "images": ", ".join(f"{len(part)} of {name}" for name, part in parts.items()),
             "preset": order.preset,
             "recipe": str(order.settings.recipe),
@@ -144,11 +145,11 @@ def _parts(
     patients = [image.patient_id for image in training]
     kept = held_out(patients, [int(attribute in image.boxes) for image in training])
     bearing = {image.patient_id for image in training if attribute in image.boxes}
-    taught = [image for image, is_out in zip(training, kept, strict=True) if not is_out]
+    used = [image for image, is_out in zip(training, kept, strict=True) if not is_out]
     if not order.settings.with_clean:
-        taught = [image for image in taught if attribute in image.boxes]
+        used = [image for image in used if attribute in image.boxes]
     return {
-        "training": _of_some_patients(taught, order.percent, order.settings.seed),
+        "training": _of_some_patients(used, order.percent, order.settings.seed),
         "those held out": [
             image
             for image, is_out in zip(training, kept, strict=True)

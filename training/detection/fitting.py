@@ -75,7 +75,7 @@ class DetectionSettings:
     is_frozen : bool
         The encoder's parameters stay; BatchNorm's running statistics move, as published.
     with_clean : bool
-        Images without the finding teach background. The published detectors never saw one.
+        Train on images without the finding too. The published detectors never saw one.
     augmentation : None for the paper's
     """
 
@@ -135,7 +135,7 @@ def fit_detector(
 
     Parameters
     ----------
-    on_epoch : is told the epoch, its loss, and the average precision on both
+    on_epoch : called with the epoch, its loss, and the average precision on both
 
     Raises
     ------
@@ -149,9 +149,11 @@ def fit_detector(
     recipe = settings.recipe
     used = [item for item in examples.training if settings.with_clean or len(item.boxes)]
     if not any(len(item.boxes) for item in used):
-        raise SettingsError("no training image has a box of the finding")
+        raise SettingsError("none of the training images has a box of the finding")
     if not any(len(item.boxes) for item in examples.held_out):
-        raise SettingsError("no image held out has a box of the finding: no epoch can be chosen")
+        raise SettingsError(
+            "none of the held-out images has a box of the finding: the epoch cannot be chosen"
+        )
     bearing = [item for item in examples.test if len(item.boxes)]
     device = torch.device(settings.device)
     rows, columns = used[0].square.shape

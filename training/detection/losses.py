@@ -37,7 +37,7 @@ def detection_loss(
     truths : (M, 4) boxes of each image
     alpha, gamma : of the focal loss
     with_clean : bool
-        An image without a box teaches background; as published, it adds nothing.
+        An image without a box counts as background; as published, it adds nothing.
 
     References
     ----------

@@ -45,7 +45,7 @@ def detection_recipe(
     batch_size: int | None = None,
     learning_rate: float | None = None,
 ) -> DetectionRecipe:
-    """Return a preset's recipe, with what is told otherwise."""
+    """Return a preset's recipe, with the values that are given in place of its own."""
     recipe = _RECIPES[preset]
     return replace(
         recipe,

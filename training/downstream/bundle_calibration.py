@@ -10,7 +10,7 @@ import numpy as np
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import FindingEntry, read_manifest, require_empty
 from training.downstream.bundle_scores import bundle_scores
-from training.downstream.calibration import Method, Wish, calibrate_finding
+from training.downstream.calibration import Method, OperatingTarget, calibrate_finding
 from training.downstream.labelled_images import HELD_OUT, read_labelled
 from training.downstream.new_bundle import with_findings
 from training.errors import SettingsError
@@ -38,7 +38,7 @@ class CalibrationOrder:
     table: Path
     images: tuple[Path, ...]
     out: Path
-    wish: Wish
+    target: OperatingTarget
     method: Method = Method.PLATT
     part: str = HELD_OUT
     findings: tuple[str, ...] | None = None
@@ -49,7 +49,7 @@ class CalibrationOrder:
 def calibrate(
     order: CalibrationOrder, on_images: Callable[[int], None] = lambda images: None
 ) -> dict[str, Threshold]:
-    """Write a bundle that says probabilities and cuts them where wished; return its thresholds.
+    """Write a bundle that says probabilities and cuts them at the target; return its thresholds.
 
     Raises
     ------
@@ -76,7 +76,9 @@ def calibrate(
         )
     frame = data.images if order.part == ALL else data.images[data.images["part"] == order.part]
     if not len(frame):
-        raise SettingsError(f"{order.table}: no image is of the part {order.part}")
+        raise SettingsError(
+            f"{order.table}: there are no images of --part {order.part!r}: choose another one"
+        )
     files = [data.files[place] for place in frame["image"]]
     scores = bundle_scores(order.bundle, files, device=order.device, on_images=on_images)
     words = (
@@ -88,7 +90,7 @@ def calibrate(
     for name in wanted:
         labels = frame[name].to_numpy(dtype=np.int64)
         entries[name], thresholds[name] = calibrate_finding(
-            able[name], labels, scores[name], order.wish, data=words, method=order.method
+            able[name], labels, scores[name], order.target, data=words, method=order.method
         )
     with_findings(order.bundle, entries, order.out)
     return thresholds

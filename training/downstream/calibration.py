@@ -1,4 +1,4 @@
-"""Scores into probabilities, and the threshold that keeps a wished sensitivity or specificity."""
+"""Scores into probabilities, and the threshold that keeps a target sensitivity or specificity."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -30,7 +30,7 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class OperatingTarget:
     """What the threshold is to keep; of both, one is given."""
 
     sensitivity: float | None = None
@@ -40,7 +40,7 @@ class Wish:
         given = [item for item in (self.sensitivity, self.specificity) if item is not None]
         if len(given) != 1 or not 0 < given[0] <= 1:
             raise SettingsError(
-                "wish for a sensitivity or for a specificity, above 0 and at most 1"
+                "set either a target sensitivity or a target specificity, above 0 and at most 1"
             )
 
 
@@ -109,12 +109,12 @@ def calibrate_finding(
     entry: FindingEntry,
     labels: ArrayLike,
     scores: ArrayLike,
-    wish: Wish,
+    target: OperatingTarget,
     *,
     data: str,
     method: Method = Method.PLATT,
 ) -> tuple[FindingEntry, Threshold]:
-    """Return a finding that answers with probabilities and cuts them as wished.
+    """Return a finding that answers with probabilities and cuts them at the target.
 
     Parameters
     ----------
@@ -138,7 +138,9 @@ def calibrate_finding(
     raw = np.asarray(scores, dtype=np.float64)
     if truth.all() or not truth.any():
         kind = "negative" if truth.any() else "positive"
-        raise SettingsError(f"{entry.name}: none of {len(truth)} cases is {kind}")
+        raise SettingsError(
+            f"{entry.name}: none of the {len(truth)} images is {kind}; calibration needs both"
+        )
     bare = replace(entry, calibration=None, isotonic=(), operating_point=None)
     fitted = (
         replace(bare, calibration=platt(truth, raw))
@@ -147,9 +149,9 @@ def calibrate_finding(
     )
     probabilities = calibrated_scores(raw, fitted)
     chosen = (
-        threshold_for_sensitivity(truth, probabilities, wish.sensitivity)
-        if wish.sensitivity is not None
-        else threshold_for_specificity(truth, probabilities, wish.specificity or 0.0)
+        threshold_for_sensitivity(truth, probabilities, target.sensitivity)
+        if target.sensitivity is not None
+        else threshold_for_specificity(truth, probabilities, target.specificity or 0.0)
     )
     point = at_threshold(truth, probabilities, _between(probabilities, chosen.threshold))
     words = (

@@ -133,7 +133,7 @@ def divide(
 
 
 def cases_of(frame: "pd.DataFrame", task: Task, *, by_breast: bool | None = None) -> Cases:
-    """Return the rows of a frame as cases, by the task's unit if not told otherwise."""
+    """Return the rows of a frame as cases, by the task's unit unless `by_breast` says which."""
     by_breast = task.by_breast if by_breast is None else by_breast
     units = np.arange(len(frame))
     if by_breast:

@@ -1,6 +1,5 @@
 """``mammoclip-train probe`` and ``finetune``: from a bundle to a trained and judged head."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
 from training.bundles.bundle_encoder import read_image_encoder
+from training.bundles.bundle_facts import bundle_facts
 from training.downstream.cases import Protocol, divide
 from training.downstream.features import image_features
 from training.downstream.finetune import Machine, fine_tune
@@ -21,6 +21,7 @@ from training.downstream.tasks import TASKS
 from training.errors import SettingsError
 from training.learning.presets import Preset
 from training.measures.figures import EvaluationReport
+from training.terminal import Say
 
 HEAD_NAME: Final = "head.pth"
 FEATURES_NAME: Final = "features"
@@ -53,7 +54,7 @@ class HeadOrder:
     learning_rate: float | None = None
     seed: int = 10
     machine: Machine = field(default_factory=Machine)
-    say: Callable[[str], None] = lambda words: None
+    say: Say = lambda words: None
 
 
 def make_head(order: HeadOrder) -> EvaluationReport:
@@ -66,7 +67,7 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     """
     task = TASKS.get(order.head)
     if task is None:
-        raise SettingsError(f"head {order.head!r} is none of {', '.join(TASKS)}")
+        raise SettingsError(f"there is no task {order.head!r}: choose one of {', '.join(TASKS)}")
     manifest = read_manifest(order.bundle)
     data = read_labelled(order.table, order.images, order.seed)
     if data.data is not task.data:
@@ -95,7 +96,7 @@ def make_head(order: HeadOrder) -> EvaluationReport:
         with_head(order.bundle, order.head, order.out / HEAD_NAME, order.into)
     report = EvaluationReport(
         made_with={
-            "bundle": f"{manifest.name} {manifest.version}, {manifest.trained_on}",
+            **bundle_facts(manifest),
             "table": f"{order.table.name}, {len(data.images)} images",
             "recipe": f"{order.preset}, {plan.protocol}: {plan.recipe}",
         },

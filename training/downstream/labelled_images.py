@@ -63,7 +63,9 @@ class LabelledImages:
         """Refuse a label that the table does not have; raises TableError."""
         if label not in self.images.columns:
             known = [name for name in (*_FINDINGS, "density") if name in self.images.columns]
-            raise TableError(f"{self.table} has no labels of {label}; of {', '.join(known)} it has")
+            raise TableError(
+                f"{self.table}: there is no column of labels for {label}; it has {', '.join(known)}"
+            )
 
 
 def read_labelled(table: Path, folders: Sequence[Path], seed: int = 0) -> LabelledImages:
@@ -91,7 +93,7 @@ def read_labelled(table: Path, folders: Sequence[Path], seed: int = 0) -> Labell
     try:
         head = set(pd.read_csv(table, dtype=str, nrows=0, encoding="utf-8").columns)
     except (ValueError, pd.errors.ParserError) as error:
-        raise TableError(f"{table}: no table of comma-separated values: {error}") from error
+        raise TableError(f"{table} cannot be read as a CSV table: {error}") from error
     if "finding_categories" in head:
         return _read_vindr(table, folders, seed)
     if "difficult_negative_case" in head:

@@ -44,7 +44,7 @@ _OF_CLASSES: Final[Mapping[str, Measure]] = {
 _AGES: Final = (0, 50, 60, 70, 200)
 _LEAST_CASES: Final = 2
 _MOST_VALUES: Final = 12
-"""Machines beyond the commonest are not told apart."""
+"""Subgroups by machine: only the commonest machines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -140,7 +140,7 @@ def subgroups_of(
     scores: NDArray[np.float64],
     repeats: int,
 ) -> list[Subgroup]:
-    """Return the first measure of a task on parts of the images, by what the table tells of them.
+    """Return the first measure of a task on parts of the images, by what the table says of them.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def curves_of(task: Task, setting: str, judged: Judged, fitted: Judged) -> Curve
 
 
 def _parts(frame: "pd.DataFrame") -> dict[str, NDArray[np.str_]]:
-    """Return by what images are told apart; what is not known is empty."""
+    """Return the groupings of images; what is not known is empty."""
     ages = np.array(frame["age"], dtype=np.float64)
     bins = np.digitize(np.nan_to_num(ages, nan=-1.0), _AGES)
     names = ["", f"under {_AGES[1]}"]

@@ -20,7 +20,7 @@ class DataSet(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One question asked of an image.
+    """One label that is predicted for an image.
 
     Attributes
     ----------

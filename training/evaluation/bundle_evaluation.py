@@ -1,6 +1,6 @@
 """``mammoclip-train evaluate``: tables and bundles opened, then the suite."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from training.evaluation.suite_input import ALL_PERCENTS, SuiteInput
 from training.learning.presets import Preset
 from training.measures.figures import EvaluationReport
 from training.measures.intervals import REPEATS
+from training.terminal import Say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class EvaluationOrder:
     seed: int = 10
     device: str = "cpu"
     workers: int = 0
-    say: Callable[[str], None] = lambda words: None
+    say: Say = lambda words: None
 
 
 def evaluate(order: EvaluationOrder) -> EvaluationReport:

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from training.detection.detector_training import FINDINGS, DetectionOrder, train_detector
+from training.data.boxed_images import BOXED_FINDINGS
+from training.detection.detector_training import DetectionOrder, train_detector
 from training.detection.fitting import DetectionSettings
 from training.detection.recipes import detection_recipe
 from training.downstream.tasks import DataSet
@@ -22,7 +23,7 @@ def detection_part(given: SuiteInput) -> list[Figure]:
     recipe = detection_recipe(given.preset, epochs=given.epochs, learning_rate=given.learning_rate)
     runs = [(True, _FROZEN_PERCENT), *((False, percent) for percent in given.percents)]
     figures: list[Figure] = []
-    for finding in FINDINGS:
+    for finding in BOXED_FINDINGS:
         for is_frozen, percent in runs:
             kind = "frozen" if is_frozen else "finetune"
             order = DetectionOrder(

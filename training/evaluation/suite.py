@@ -77,7 +77,7 @@ def run_suite(
     if unknown:
         raise SettingsError(f"parts {', '.join(unknown)}: known are {', '.join(PARTS)}")
     if not given.sets and given.reports is None:
-        raise SettingsError("no table is given: nothing can be evaluated")
+        raise SettingsError("there is nothing to evaluate: give --vindr, --rsna or --reports")
     models = [_Model(name="", given=given)]
     for name, bundle in (beside or {}).items():
         other = replace(
@@ -144,10 +144,10 @@ def _made_with(given: SuiteInput, models: Sequence[_Model], parts: Sequence[str]
         )
     for name, data in given.sets.items():
         counts = data.images["part"].value_counts()
-        told = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+        by_part = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
         facts[name.value] = (
             f"{data.table.name}: {len(data.rows)} rows, {len(data.images)} images of "
-            f"{data.images['patient'].nunique()} patients; images by part: {told}"
+            f"{data.images['patient'].nunique()} patients; images by part: {by_part}"
         )
     if given.reports is not None:
         facts["reports"] = given.reports.name

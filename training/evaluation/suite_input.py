@@ -1,6 +1,6 @@
 """What every part of the evaluation suite is given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from training.downstream.recipes import Recipe, Training, recipe_of
 from training.downstream.tasks import DataSet, Task
 from training.learning.presets import Preset
 from training.measures.intervals import REPEATS
+from training.terminal import Say
 
 ALL_PERCENTS = (10, 50, 100)
 
@@ -31,7 +32,7 @@ class SuiteInput:
     epochs, learning_rate : in place of the preset's
     percents : of the training part that heads are trained on
     repeats : draws of each bootstrap
-    say : is told in words how far it is
+    say : called with the progress in words
     """
 
     bundle: Path
@@ -48,7 +49,7 @@ class SuiteInput:
     repeats: int = REPEATS
     seed: int = 10
     machine: Machine = field(default_factory=Machine)
-    say: Callable[[str], None] = lambda words: None
+    say: Say = lambda words: None
 
     def features(self, data: LabelledImages) -> ImageFeatures:
         """Return the features of all images of a table, computed once."""

@@ -48,7 +48,10 @@ def report_sentences(reports: Iterable[Report], attribute: Attribute) -> list[st
             if noun in f" {' '.join(words)} " and not _NEGATIONS.intersection(words):
                 found[sentence] = None
     if not found:
-        raise SettingsError(f"no report says {attribute.value.lower()!r}")
+        raise SettingsError(
+            f"the reports have no sentence that affirms {attribute.value.lower()!r}: "
+            "use other reports or leave --reports out"
+        )
     return list(found)
 
 

@@ -1,6 +1,6 @@
 """``mammoclip-train factor``: from a bundle and a table of findings to heatmaps of its own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,14 @@ from mammoclip_core.manifest import Manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import DEFAULT_TOP_CHANNELS, FactorWeights, factor_weights
 from training.bundles.bundle_encoder import read_image_encoder
-from training.data.boxed_images import BoxedImage, PreparedFiles, attribute_of, read_boxed_images
+from training.bundles.bundle_facts import bundle_facts
+from training.data.boxed_images import (
+    BOXED_FINDINGS,
+    BoxedImage,
+    PreparedFiles,
+    attribute_of,
+    read_boxed_images,
+)
 from training.data.breast_records import read_image_text_table
 from training.data.held_out_patients import held_out
 from training.errors import SettingsError
@@ -31,12 +38,9 @@ from training.factor.fitting import FactorSettings, FittedFactor, fit_factor
 from training.factor.localisation import LocalisedImage, TrueBoxes, localisation_figures, localise
 from training.measures.figures import EvaluationReport, Figure
 from training.reports.report_synthesis import Attribute
+from training.terminal import Say
 
 FACTOR_NAME: Final = "factor.safetensors"
-FINDINGS: Final = ("mass", "suspicious_calcification")
-"""What the paper localises."""
-
-Said = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,7 @@ class FactorOrder:
     table: Path
     images: tuple[Path, ...]
     out: Path
-    findings: tuple[str, ...] = FINDINGS
+    findings: tuple[str, ...] = BOXED_FINDINGS
     reports: Path | None = None
     truth: Path | None = None
     with_flips: bool = False
@@ -74,12 +78,12 @@ class FactorOrder:
     data: str = "VinDr"
 
 
-def train_factor(order: FactorOrder, say: Said = lambda _: None) -> list[Figure]:
+def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
     """Train, write the weights, and measure them on the test part.
 
     Parameters
     ----------
-    say : is told in words how far it is
+    say : called with the progress in words
 
     Raises
     ------
@@ -114,8 +118,7 @@ def train_factor(order: FactorOrder, say: Said = lambda _: None) -> list[Figure]
     )
     EvaluationReport(
         made_with={
-            "bundle": f"{manifest.name} {manifest.version}, {manifest.trained_on}",
-            "weights": manifest.weights_sha256,
+            **bundle_facts(manifest),
             "images": f"{order.data}: {len(test)} of the test part",
             "channels of a heatmap": str(order.top_channels),
             "epoch": f"{fitted.best_epoch + 1} of {len(fitted.losses)}",
@@ -170,7 +173,7 @@ def _fitted(
     images: Sequence[BoxedImage],
     *,
     attributes: dict[str, Attribute],
-    say: Said,
+    say: Say,
 ) -> FittedFactor:
     wanted = set(attributes.values())
     used = [

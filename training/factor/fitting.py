@@ -17,7 +17,7 @@ from training.factor.network import FactorNetwork
 from training.learning.losses import FactorForm, factor_loss
 
 _SAMPLE: Final = 64
-"""Images that tell how loud channels are."""
+"""Images from which the channels' typical activations are measured."""
 
 Labels = NDArray[np.integer[Any]]
 """(N, findings) of 0 and 1, in the order of the attributes."""
@@ -88,8 +88,8 @@ def fit_factor(
     maps : (N, flips, C, H, W)
         Each time an image is shown, one of its flips is drawn; validation sees the first.
     attributes : (D,) embeddings by finding
-    is_validation : (N,) images that choose the epoch and teach nothing
-    on_epoch : is told the epoch, its loss and its validation loss
+    is_validation : (N,) images that choose the epoch and are not trained on
+    on_epoch : called with the epoch, its loss and its validation loss
 
     Raises
     ------
@@ -108,9 +108,9 @@ def fit_factor(
     }
     for finding, count in zip(attributes, labels[places["training"]].sum(axis=0), strict=True):
         if count == 0:
-            raise SettingsError(f"training has no image of {finding}")
+            raise SettingsError(f"none of the training images shows {finding}")
     if not labels[places["validation"]].any():
-        raise SettingsError("validation has no image of any finding")
+        raise SettingsError("none of the validation images shows a finding")
     generator = np.random.default_rng(settings.seed)
     # Neighbours are often views of one patient: side by side they would not stand for negatives.
     validation = generator.permutation(places["validation"])
@@ -158,7 +158,7 @@ def fit_factor(
         elif epoch - best[1] >= settings.patience:
             break
     if not best[2]:
-        raise SettingsError("the loss is no number: a smaller learning rate may help")
+        raise SettingsError("the loss became NaN: try a smaller learning rate")
     network.load_state_dict(best[2])
     return FittedFactor(
         network=network.eval(),

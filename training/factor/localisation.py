@@ -1,6 +1,6 @@
 """How well heatmaps, Mammo-FActOR's first of all, meet true boxes that training never saw."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,7 @@ from mammoclip_core.networks.mammo_factor import (
     factor_activation,
     image_similarity,
 )
-from training.data.boxed_images import Boxes
+from training.data.boxes import Boxes
 from training.measures.box_figures import (
     average_precision_of,
     bearing_only,
@@ -33,7 +33,7 @@ from training.measures.figures import Figure
 from training.measures.localisation import Detections
 
 QUANTILE: Final = 0.95
-"""Regions of the published figures, as others tell: pixels above this share of the heatmap's."""
+"""Regions of the published figures: pixels above this share of the heatmap's."""
 
 THRESHOLDS: Final = (0.25, 0.5)
 LARGE_MM: Final = 12.0
@@ -152,32 +152,6 @@ def localise_activation(
     )
 
 
-def localise_all(
-    maps: Iterable[NDArray[np.floating]],
-    weights: FactorWeights,
-    truths: Sequence[TrueBoxes],
-    *,
-    encoder: EfficientNet,
-    size: tuple[int, int],
-    scores: Sequence[float] | None = None,
-    top_channels: int = DEFAULT_TOP_CHANNELS,
-) -> list[LocalisedImage]:
-    """Find regions on images as `localise` does; maps (C, H, W) in the order of the truths."""
-    given = [None] * len(truths) if scores is None else scores
-    return [
-        localise(
-            feature_map,
-            weights,
-            truth,
-            encoder=encoder,
-            size=size,
-            score=score,
-            top_channels=top_channels,
-        )
-        for feature_map, truth, score in zip(maps, truths, given, strict=True)
-    ]
-
-
 def localisation_figures(
     images: Sequence[LocalisedImage],
     finding: str,
@@ -193,7 +167,7 @@ def localisation_figures(
     finding : words, such as ``suspicious calcification``
     data : begin of the task's name
         ``VinDr`` alone is held against the published figures.
-    large_mm : the pointing game is told for lesions of at least this size too
+    large_mm : the pointing game is also computed on lesions of at least this size
     """
     task = f"{data} {finding} localisation without boxes"
     patients = [image.patient_id for image in images]

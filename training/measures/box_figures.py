@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.measures.intervals import REPEATS, Estimate, bootstrap
-from training.measures.localisation import MOST_DETECTIONS, Detections, best_overlap, overlaps
+from training.measures.localisation import (
+    MOST_DETECTIONS,
+    Detections,
+    area_under_precision,
+    best_overlap,
+    matched_boxes,
+)
 
 FEW_REPEATS: Final = 200
 """Where a figure sorts all boxes of all images each time."""
@@ -31,12 +37,14 @@ def average_precision_of(
     ----------
     patients : one an image
     """
-    matched = [_matched(image, threshold, score_cut, most) for image in images]
+    matched = [matched_boxes(image, threshold, score_cut, most) for image in images]
     wanted = np.array([len(image.truth) for image in images], np.intp)
 
     def measure(chosen: NDArray[np.intp]) -> float:
         rows = [matched[place] for place in chosen]
-        return _area(np.concatenate(rows) if rows else np.zeros((0, 2)), int(wanted[chosen].sum()))
+        return area_under_precision(
+            np.concatenate(rows) if rows else np.zeros((0, 2)), int(wanted[chosen].sum())
+        )
 
     return bootstrap(measure, np.arange(len(images)), groups=list(patients), repeats=repeats)
 
@@ -61,38 +69,6 @@ def bearing_only(
     """Keep the images that have a truth: the published detectors were judged on these alone."""
     kept = [place for place, image in enumerate(images) if len(image.truth)]
     return [images[place] for place in kept], [patients[place] for place in kept]
-
-
-def _matched(
-    image: Detections, threshold: float, score_cut: float, most: int
-) -> NDArray[np.float64]:
-    """Return (score, whether it is a hit) of each box that counts, best first."""
-    table = overlaps(image.boxes, image.truth)
-    taken: set[int] = set()
-    rows = []
-    for index in np.argsort(-image.scores, kind="stable")[:most]:
-        score = float(image.scores[index])
-        if score < score_cut:
-            break
-        best = int(np.argmax(table[index])) if len(image.truth) else -1
-        is_hit = best >= 0 and table[index, best] >= threshold and best not in taken
-        if is_hit:
-            taken.add(best)
-        rows.append((score, float(is_hit)))
-    return np.array(rows, np.float64).reshape(-1, 2)
-
-
-def _area(matched: NDArray[np.float64], wanted: int) -> float:
-    """Return the area under the envelope of precision over recall; NaN without a truth."""
-    if wanted == 0:
-        return float("nan")
-    if not len(matched):
-        return 0.0
-    true = np.cumsum(matched[np.argsort(-matched[:, 0], kind="stable"), 1])
-    recall = np.concatenate([[0.0], true / wanted, [1.0]])
-    precision = np.concatenate([[0.0], true / np.arange(1, len(true) + 1), [0.0]])
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall) * envelope[1:]))
 
 
 def _mean(values: NDArray[np.float64]) -> float:

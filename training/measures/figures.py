@@ -41,7 +41,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subgroup:
-    """A figure on one part of the cases, by what tells the part apart.
+    """A figure on one part of the cases, named by what they have in common.
 
     Attributes
     ----------

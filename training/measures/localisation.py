@@ -1,4 +1,4 @@
-"""How well boxes and heatmaps meet the truth: overlap, average precision, pointing game."""
+"""How well found boxes meet the true ones: overlap and average precision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Boxes = NDArray[np.float64]
-"""(N, 4): left, top, right, bottom, in pixels, right and bottom being outside."""
+from training.data.boxes import Boxes
 
 MOST_DETECTIONS: Final = 100
 
@@ -64,30 +63,45 @@ def mean_average_precision(
     float
         0 to 1; NaN where no image has a truth.
     """
+    rows = [matched_boxes(image, threshold, score_cut, most) for image in images]
     wanted = sum(len(image.truth) for image in images)
+    return area_under_precision(np.concatenate(rows) if rows else np.zeros((0, 2)), wanted)
+
+
+def matched_boxes(
+    image: Detections, threshold: float, score_cut: float, most: int
+) -> NDArray[np.float64]:
+    """Return (score, 1 for a hit) of each box that counts, (N, 2), best first."""
+    table = overlaps(image.boxes, image.truth)
+    taken: set[int] = set()
+    rows = []
+    for index in np.argsort(-image.scores, kind="stable")[:most]:
+        score = float(image.scores[index])
+        if score < score_cut:
+            break
+        best = int(np.argmax(table[index])) if len(image.truth) else -1
+        is_hit = best >= 0 and table[index, best] >= threshold and best not in taken
+        if is_hit:
+            taken.add(best)
+        rows.append((score, float(is_hit)))
+    return np.array(rows, np.float64).reshape(-1, 2)
+
+
+def area_under_precision(matched: NDArray[np.float64], wanted: int) -> float:
+    """Return the area under the envelope of precision over recall; NaN without a truth.
+
+    Parameters
+    ----------
+    matched : (N, 2) of all images, as `matched_boxes`
+    wanted : number of true boxes
+    """
     if wanted == 0:
         return float("nan")
-    scores: list[float] = []
-    right: list[bool] = []
-    for image in images:
-        taken: set[int] = set()
-        order = np.argsort(-image.scores, kind="stable")[:most]
-        table = overlaps(image.boxes, image.truth)
-        for index in order:
-            if image.scores[index] < score_cut:
-                break
-            best = int(np.argmax(table[index])) if len(image.truth) else -1
-            hit = best >= 0 and table[index, best] >= threshold and best not in taken
-            if hit:
-                taken.add(best)
-            scores.append(float(image.scores[index]))
-            right.append(bool(hit))
-    if not scores:
+    if not len(matched):
         return 0.0
-    hits = np.asarray(right)[np.argsort(-np.asarray(scores), kind="stable")]
-    true = np.cumsum(hits)
+    true = np.cumsum(matched[np.argsort(-matched[:, 0], kind="stable"), 1])
     recall = np.concatenate([[0.0], true / wanted, [1.0]])
-    precision = np.concatenate([[0.0], true / np.arange(1, hits.size + 1), [0.0]])
+    precision = np.concatenate([[0.0], true / np.arange(1, len(true) + 1), [0.0]])
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall) * envelope[1:]))
 
@@ -102,22 +116,6 @@ def best_overlap(found: Boxes, truth: Boxes) -> float:
     if not len(found):
         return 0.0
     return float(overlaps(found, truth).max(axis=0).mean())
-
-
-def points_inside(heatmap: NDArray[np.floating], boxes: Boxes, tolerance: float = 0.0) -> bool:
-    """Tell whether a heatmap's highest pixel lies in one of the boxes: the pointing game.
-
-    Parameters
-    ----------
-    heatmap : (rows, columns), on the boxes' grid
-    tolerance : pixels by which boxes are widened on each side
-    """
-    row, column = np.unravel_index(int(np.argmax(heatmap)), heatmap.shape)
-    x, y = float(column) + 0.5, float(row) + 0.5
-    grown = boxes + np.array([-tolerance, -tolerance, tolerance, tolerance])
-    return bool(
-        np.any((grown[:, 0] <= x) & (x <= grown[:, 2]) & (grown[:, 1] <= y) & (y <= grown[:, 3]))
-    )
 
 
 def _areas(boxes: Boxes) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Where to cut a score: the threshold that keeps a wished sensitivity or specificity."""
+"""Where to cut a score: the threshold that keeps a target sensitivity or specificity."""
 
 from dataclasses import dataclass
 
@@ -25,30 +25,30 @@ class Threshold:
     specificity_interval: tuple[float, float]
 
 
-def threshold_for_sensitivity(labels: ArrayLike, scores: ArrayLike, wished: float) -> Threshold:
-    """Return the highest threshold that still finds the wished share of the positives.
+def threshold_for_sensitivity(labels: ArrayLike, scores: ArrayLike, target: float) -> Threshold:
+    """Return the highest threshold that still finds the target share of the positives.
 
     Raises
     ------
     ValueError
         The share is not above 0 and at most 1, or one of the two classes is absent.
     """
-    truth, values = _checked(labels, scores, wished)
+    truth, values = _checked(labels, scores, target)
     found = np.sort(values[truth])[::-1]
-    return at_threshold(truth, values, float(found[_count(wished, found.size) - 1]))
+    return at_threshold(truth, values, float(found[_count(target, found.size) - 1]))
 
 
-def threshold_for_specificity(labels: ArrayLike, scores: ArrayLike, wished: float) -> Threshold:
-    """Return the lowest threshold that leaves at least the wished share of negatives below it.
+def threshold_for_specificity(labels: ArrayLike, scores: ArrayLike, target: float) -> Threshold:
+    """Return the lowest threshold that leaves at least the target share of negatives below it.
 
     Raises
     ------
     ValueError
         The share is not above 0 and at most 1, or one of the two classes is absent.
     """
-    truth, values = _checked(labels, scores, wished)
+    truth, values = _checked(labels, scores, target)
     passed = np.sort(values[~truth])
-    highest = passed[_count(wished, passed.size) - 1]
+    highest = passed[_count(target, passed.size) - 1]
     return at_threshold(truth, values, float(np.nextafter(highest, np.inf)))
 
 
@@ -83,11 +83,11 @@ def _wilson(count: int, size: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def _checked(labels: ArrayLike, scores: ArrayLike, wished: float) -> tuple[np.ndarray, np.ndarray]:
+def _checked(labels: ArrayLike, scores: ArrayLike, target: float) -> tuple[np.ndarray, np.ndarray]:
     truth = np.asarray(labels, dtype=bool)
     values = np.asarray(scores, dtype=np.float64)
-    if not 0 < wished <= 1:
-        raise ValueError(f"a share of {wished} cannot be wished for; give more than 0, at most 1")
+    if not 0 < target <= 1:
+        raise ValueError(f"the target is {target}; set one above 0 and at most 1")
     if truth.all() or not truth.any():
         raise ValueError("an operating point needs positives and negatives")
     return truth, values

@@ -7,7 +7,7 @@ DIGITISED: Final = "D"
 """Read off the authors' charts to ±0.005: two decimals, and no more is claimed."""
 
 AMBIGUOUS: Final = "D?"
-"""Digitised as well; what was measured is told in two ways."""
+"""Digitised as well; two passages differ on what was measured."""
 
 EVIDENCE: Final = {
     DIGITISED: "read off the authors' charts (±0.005); not compared with the paper's text",

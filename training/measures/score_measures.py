@@ -112,12 +112,6 @@ def expected_calibration_error(
     return float(np.average(np.abs(table[:, 0] - table[:, 1]), weights=table[:, 2]))
 
 
-def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the mean squared distance of probabilities (0 to 1) from labels (0 or 1)."""
-    gap = np.asarray(probabilities, dtype=np.float64) - np.asarray(labels, dtype=np.float64)
-    return float(np.mean(gap**2)) if gap.size else float("nan")
-
-
 def retrieval_ranks(similarity: ArrayLike, own: Sequence[int]) -> NDArray[np.intp]:
     """Return the place of each image's own text by similarity, 1 at best; a tie counts against.
 
@@ -131,18 +125,3 @@ def retrieval_ranks(similarity: ArrayLike, own: Sequence[int]) -> NDArray[np.int
     mine = table[np.arange(table.shape[0]), np.asarray(own)]
     ranks: NDArray[np.intp] = (table >= mine[:, None]).sum(axis=1)
     return ranks
-
-
-def retrieval(
-    similarity: ArrayLike, own: Sequence[int], ks: Sequence[int] = (1, 5, 10, 15)
-) -> dict[str, float]:
-    """Return how often an image's own report is among the first K by similarity.
-
-    Returns
-    -------
-    dict
-        ``recall@K`` for every K, 0 to 1, and ``mean_rank``; of `retrieval_ranks`.
-    """
-    ranks = retrieval_ranks(similarity, own)
-    answer = {f"recall@{k}": float((ranks <= k).mean()) for k in ks}
-    return answer | {"mean_rank": float(ranks.mean())}

@@ -18,7 +18,7 @@ from mammoclip_core.images.preprocessing import (
     prepare,
 )
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
-from training.preparation.heading import Heading, read_heading
+from training.preparation.dicom_header import DicomHeader, read_image_header
 
 PICTURES: Final = "png"
 """Folder of the pictures, below the prepared folder."""
@@ -63,7 +63,7 @@ class Picture:
     file_time: int
     image: str
     image_bytes: int
-    heading: Heading
+    header: DicomHeader
     source_rows: int
     source_columns: int
     column_runs: Runs
@@ -114,9 +114,9 @@ def make_picture(job: Job) -> Picture | Failure:
     sop_instance_uid = ""
     try:
         before = path.stat()
-        heading = read_heading(path)
-        sop_instance_uid = heading.sop_instance_uid
-        prepared = _prepared(path, heading, job)
+        header = read_image_header(path)
+        sop_instance_uid = header.sop_instance_uid
+        prepared = _prepared(path, header, job)
         encoded = _encoded(prepared.grey)
     except PixelError as error:
         return Failure(file=job.file, sop_instance_uid=sop_instance_uid, reason=str(error))
@@ -135,7 +135,7 @@ def make_picture(job: Job) -> Picture | Failure:
         file_time=before.st_mtime_ns,
         image=job.image,
         image_bytes=len(encoded),
-        heading=heading,
+        header=header,
         source_rows=prepared.source_rows,
         source_columns=prepared.source_columns,
         column_runs=prepared.geometry.column_runs,
@@ -143,9 +143,9 @@ def make_picture(job: Job) -> Picture | Failure:
     )
 
 
-def _prepared(path: Path, heading: Heading, job: Job) -> PreparedImage:
-    if heading.frames > 1:
-        raise PixelError(f"{heading.frames} frames: only images of one frame are prepared")
+def _prepared(path: Path, header: DicomHeader, job: Job) -> PreparedImage:
+    if header.frames > 1:
+        raise PixelError(f"{header.frames} frames: only images of one frame are prepared")
     return prepare(read_pixels(path), preprocessing_of(job.rows, job.columns))
 
 

@@ -10,24 +10,24 @@ from training.data.table_formats import REPORTS, recognised
 from training.data.table_reading import read_cells, read_table
 from training.data.table_writing import write_table
 from training.errors import LeakError, SettingsError, TableError
-from training.preparation.folder import JOURNAL_NAME, SETTINGS_NAME, PreparedFolder, opened
-from training.preparation.heading import Heading
-from training.preparation.moved_tables import (
+from training.preparation.dicom_folder import SourceFolder
+from training.preparation.dicom_header import DicomHeader
+from training.preparation.picture import PICTURES, Failure, Job, Picture, make_picture
+from training.preparation.prepared_folder import JOURNAL_NAME, SETTINGS_NAME, PreparedFolder, opened
+from training.preparation.prepared_tables import (
     IMAGE_TEXT_NAME,
     fold_of_groups,
     moved,
     picture_row,
 )
-from training.preparation.picture import PICTURES, Failure, Job, Picture, make_picture
 from training.preparation.processes import ProcessDiedError, worked
-from training.preparation.source import SourceFolder
-from training.preparation.wanted import (
+from training.preparation.requested_images import (
     Reference,
     Table,
     Wanted,
     find_all,
     find_wanted,
-    read_headings,
+    read_headers,
     references_of,
 )
 from training.terminal import Progress
@@ -104,21 +104,23 @@ def prepare_folder(order: Order, progress: Progress) -> Outcome:
         A picture cannot be written.
     """
     if not order.source.is_dir():
-        raise SettingsError(f"{order.source} is no folder")
+        raise SettingsError(f"{order.source} is not a folder: give the folder of DICOM files")
     tables = read_tables(order)
     settings = {"format": 1, "mode": "published", "rows": order.rows, "columns": order.columns}
     with opened(order.out, settings) as folder:
         source = SourceFolder(order.source, order.out)
 
-        def headings(files: Sequence[str]) -> Iterator[tuple[str, Heading | Failure]]:
+        def headers(files: Sequence[str]) -> Iterator[tuple[str, DicomHeader | Failure]]:
             with progress("headers", len(files)) as advance:
-                yield from read_headings(
+                yield from read_headers(
                     files, order.source, folder, processes=order.processes, advance=advance
                 )
 
-        wanted = find_wanted(tables, source, headings) if tables else find_all(source, headings)
+        wanted = find_wanted(tables, source, headers) if tables else find_all(source, headers)
         if not wanted.images and not wanted.failures:
-            raise SettingsError(f"{order.source} holds no DICOM image")
+            raise SettingsError(
+                f"{order.source}: there is no DICOM image in this folder or below it"
+            )
         pictures, failures, made = _make_pictures(order, folder, wanted, progress)
         outcome = Outcome(
             made=made,
@@ -131,7 +133,7 @@ def prepare_folder(order: Order, progress: Progress) -> Outcome:
 
 
 def read_tables(order: Order) -> list[Table]:
-    """Read and check all tables; the faults of all of them are told at once."""
+    """Read and check all tables; the faults of all of them are reported at once."""
     tables: list[Table] = []
     faults: list[str] = []
     for path in order.tables:
@@ -259,8 +261,8 @@ def _groups_without_folds(tables: Sequence[Table], wanted: Wanted) -> tuple[list
 
 def _group_of(reference: Reference, wanted: Wanted) -> str:
     place = wanted.images.get(reference)
-    heading = None if place is None else wanted.headings.get(place[0])
-    return "" if heading is None else heading.patient
+    header = None if place is None else wanted.headers.get(place[0])
+    return "" if header is None else header.patient
 
 
 def _notes(
@@ -275,8 +277,8 @@ def _notes(
         notes.append(f"{wanted.no_images} DICOM objects without an image")
     if source.passed_over:
         notes.append(f"{source.passed_over} files that are not DICOM")
-    headings = [picture.heading for picture in pictures.values()]
-    raw = sum(heading.presentation_intent == "FOR PROCESSING" for heading in headings)
+    headers = [picture.header for picture in pictures.values()]
+    raw = sum(header.presentation_intent == "FOR PROCESSING" for header in headers)
     if raw:
         notes.append(f"{raw} images are For Processing: the published weights saw none")
     return notes

@@ -88,7 +88,7 @@ class ResumableBatches(Sampler[list[tuple[int, int]]]):
 
     Parameters
     ----------
-    step : tells how many batches were done before, over all epochs
+    step : returns how many batches were done before, over all epochs
     """
 
     def __init__(
@@ -110,7 +110,9 @@ class ResumableBatches(Sampler[list[tuple[int, int]]]):
         self._ranks = ranks
         self._is_shuffled = is_shuffled
         if len(self) == 0:
-            raise SettingsError(f"{count} breasts make no batch of {batch_size} on {ranks} ranks")
+            raise SettingsError(
+                f"{count} breasts are too few for a batch of {batch_size} on {ranks} device(s)"
+            )
 
     def __len__(self) -> int:
         return self._count // (self._batch_size * self._ranks)

@@ -1,4 +1,4 @@
-"""What labels teach directly: the prompts of each finding, on the whole image and on its cells."""
+"""A loss on labels: the prompts of each finding, on the whole image and on its cells."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -30,7 +30,7 @@ def label_numbers(labels: ImageLabels | None) -> list[int]:
 
 
 class LabelLoss(nn.Module):
-    """Teaches the prompts' own task on images whose labels are known; no part of the paper.
+    """Trains the prompts' own task on images whose labels are known; not part of the paper.
 
     A lesion fills a few cells of a feature map and is lost in the mean over all of them. So the
     same comparison is made at each cell too, and the best few answer for the image: multiple

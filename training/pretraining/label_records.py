@@ -20,7 +20,7 @@ def read_image_label_table(path: Path, images: Path) -> list[BreastRecord]:
     """Read the training part of VinDr-Mammo's finding table: a breast of one study each.
 
     Its test part is left for evaluation. A finding counts where any row of an image has it; what
-    it looks like is not told, and is drawn anew each time a text is written.
+    it looks like is not stated, and is drawn anew each time a text is written.
 
     Parameters
     ----------
@@ -48,14 +48,12 @@ def read_image_label_table(path: Path, images: Path) -> list[BreastRecord]:
     check_no_leak(every["study_id"].tolist(), every["split"].tolist())
     rows = every[every["split"] == _TRAINING].reset_index(drop=True)
     if rows.empty:
-        raise TableError(f"{path}: no image is in the part {_TRAINING}")
+        raise TableError(f"{path}: there are no images of split {_TRAINING!r}")
     studies = rows["study_id"].tolist()
     files = find_named([images], studies, rows["image_id"].tolist(), path)
     for file in files:
         if not cv2.haveImageReader(str(file)):
-            raise TableError(
-                f"{file} is no picture: `mammoclip-train prepare` makes pictures of DICOM files"
-            )
+            raise TableError(f"{file} is not a PNG: `mammoclip-train prepare` converts DICOM files")
     rows["name"] = [str(file.relative_to(images)) for file in files]
     kind = 2 * rows["Mass"] + rows["Suspicious_Calcification"]
     folds = max(2, min(FOLDS, len(set(studies))))

@@ -30,17 +30,48 @@ class NetworkSettings:
 
     Attributes
     ----------
-    architecture : timm model name, for example ``tf_efficientnet_b5``
-    image_weights : ``imagenet``, ``random``, or a file
-        ImageNet's are fetched by timm. A file is a ``torch.save`` of an EfficientNet by the names
-        of `efficientnet_pytorch` or timm, with its classifier or without.
-    text_weights : folder or name on the model hub of a BERT; empty for fresh weights
-    text_config : keyword arguments of transformers' BertConfig, for fresh weights
-    tokenizer : folder with ``vocab.txt``
-    bundle : folder to begin from; empty for none
-        Its weights, tokenizer and sizes are taken, and nothing else of the above.
-    drop_path, dropout : [0, 1)
-        Drop connect, linear over the blocks, and dropout on the pooled features; training only.
+    architecture : str
+        Image encoder by timm's name, for example ``tf_efficientnet_b5``.
+    padding : str
+        Padding of convolutions: ``published`` (as efficientnet_pytorch) or ``dynamic``.
+    image_weights : str
+        Initial weights of the image encoder: ``imagenet``, ``random``, or a file. ImageNet's are
+        downloaded by timm. A file is a ``torch.save`` of an EfficientNet by the names of
+        efficientnet_pytorch or timm, with its classifier or without.
+    text_weights : str
+        Folder or model hub name of a BERT whose weights the text encoder begins with. Empty:
+        random weights.
+    text_config : dict
+        Keyword arguments of transformers' BertConfig, for random weights.
+    tokenizer : str
+        Folder with ``vocab.txt``.
+    do_lower_case : bool
+        Whether the tokenizer lower-cases.
+    max_tokens : int
+        Longest text in tokens; longer ones are cut off.
+    pooling : str
+        Which token stands for a text: ``eos`` (the last), ``bos`` (the first) or ``mean``.
+    projection : str
+        Projection onto the common space: ``linear`` or ``mlp``.
+    projection_size : int
+        Dimensions of the common space.
+    temperature : float
+        Initial temperature; cosines are divided by it.
+    drop_path : [0, 1)
+        Share of the last block's residuals that training leaves out, fewer in earlier blocks.
+    dropout : [0, 1)
+        Dropout on the pooled image features, in training.
+    rows : int
+        Height of the model's input in pixels.
+    columns : int
+        Width of the model's input in pixels.
+    mean : float
+        Subtracted from pixels in [0, 1].
+    std : float
+        Divides pixels after the mean is subtracted.
+    bundle : str
+        Bundle folder to begin from: its weights, tokenizer and sizes are used, and nothing else of
+        the above. Empty: none.
     """
 
     architecture: str = "tf_efficientnet_b5"
@@ -99,7 +130,9 @@ def build_network(settings: NetworkSettings) -> tuple[MammoClip, Tokenizer, dict
     if settings.bundle:
         return _from_bundle(Path(settings.bundle), settings)
     if not settings.tokenizer:
-        raise SettingsError("no tokenizer is named: a folder with vocab.txt is needed")
+        raise SettingsError(
+            "there is no tokenizer: set model.network.tokenizer to a folder with vocab.txt"
+        )
     tokenizer_folder = Path(settings.tokenizer)
     config = dict(settings.text_config)
     if settings.text_weights:
@@ -161,7 +194,9 @@ def _load_image_weights(encoder: ImageEncoder, settings: NetworkSettings) -> Non
     try:
         encoder.backbone.load_state_dict(state)
     except RuntimeError as error:
-        raise SettingsError(f"{path.name} is no {settings.architecture}: {error}") from error
+        raise SettingsError(
+            f"{path.name} does not hold a {settings.architecture}: {error}"
+        ) from error
 
 
 def _from_bundle(
@@ -170,7 +205,7 @@ def _from_bundle(
     manifest = read_manifest(folder)
     text = dict(manifest.text_encoder)
     if not text:
-        raise SettingsError(f"{folder} holds no text encoder: pretraining needs one")
+        raise SettingsError(f"{folder}: the bundle has no text encoder, which pretraining needs")
     model = MammoClip(
         ImageEncoder(manifest.encoders[0].architecture, manifest.encoders[0].padding),
         TextEncoder(text["config"], text["pooling"]),

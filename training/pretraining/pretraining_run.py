@@ -11,9 +11,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mammoclip_core.engines.torch_computing import keep_freed_memory
 from mammoclip_core.errors import MissingLibraryError
-from training.pretraining.data import PretrainingData
-from training.pretraining.module import Pretraining
-from training.pretraining.saving import Checkpoints, PublishedCheckpoints
+from training.pretraining.checkpoints import Checkpoints, PublishedCheckpoints
+from training.pretraining.data_module import PretrainingData
+from training.pretraining.pretraining_module import Pretraining
+from training.terminal import install_hint
 
 CONFIGURATIONS: Final = ("b5", "b2", "tiny")
 """Settings that come with the package, named without their ending."""
@@ -55,17 +56,27 @@ def pretrain(
 
 class _CommandLine(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--out", default="pretraining", help="Folder of all that is written.")
+        parser.add_argument(
+            "--out",
+            default="pretraining",
+            help="Folder for checkpoints, logs and published weights.",
+        )
         parser.add_argument(
             "--checkpoint_steps",
             type=int,
             default=0,
-            help="Batches between two checkpoints; 0: one every ten minutes.",
+            help="Batches between checkpoints; 0: a checkpoint every ten minutes.",
         )
         parser.add_argument(
-            "--wandb", default="", help="Project of Weights & Biases to log to as well."
+            "--wandb",
+            default="",
+            help="Weights & Biases project to log to besides TensorBoard; empty: none.",
         )
-        parser.add_argument("--resume", default="last", help="last, none, or a checkpoint.")
+        parser.add_argument(
+            "--resume",
+            default="last",
+            help="Checkpoint to continue from: last (the newest in --out), none, or a file.",
+        )
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         from lightning.pytorch.loggers import TensorBoardLogger
@@ -93,7 +104,7 @@ def _wandb_logger(project: str, out: Path) -> Any:
         import wandb  # noqa: F401
     except ImportError as error:
         raise MissingLibraryError(
-            "logging to Weights & Biases needs wandb: pip install 'mammoclip-dicom[wandb]'"
+            f"logging to Weights & Biases needs wandb: {install_hint('wandb')}"
         ) from error
     from lightning.pytorch.loggers import WandbLogger
 

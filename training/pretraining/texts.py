@@ -23,8 +23,8 @@ def texts_of(
     Parameters
     ----------
     excerpt_share : [0, 1]
-        How often a text written from labels is cut down to a few of its sentences, so that short
-        prompts are no strangers to the text encoder. The paper knows none.
+        How often a text written from labels is cut down to a few of its sentences, so that the
+        text encoder also learns from texts as short as prompts. The paper does not do this.
 
     References
     ----------

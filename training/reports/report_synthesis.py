@@ -37,7 +37,7 @@ PLACES: Final = (
     "central region",
     "axillary tail",
 )
-"""Depth is told for quadrants only."""
+"""Depth is stated for quadrants only."""
 
 _EXTENTS: Final = ("subtle", "slight", "evident", "marked", "pronounced")
 """Nothing that claims a former examination, such as "new"."""

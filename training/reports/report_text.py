@@ -96,10 +96,10 @@ def draw_texts(
     ValueError
         The report has no sentence.
     """
-    told = [place for place, section in enumerate(report.sections) if section]
-    if not told:
+    filled = [place for place, section in enumerate(report.sections) if section]
+    if not filled:
         raise ValueError("a report without a sentence has no text to draw")
-    drawn = generator.permutation(told).tolist() if len(told) > 1 else told * 2
+    drawn = generator.permutation(filled).tolist() if len(filled) > 1 else filled * 2
     first, second = (
         _in_either_words(
             report.sections[place], augmented.sections[place] if augmented else (), generator

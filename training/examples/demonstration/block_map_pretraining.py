@@ -9,9 +9,9 @@ from torch import Tensor
 from training.data.breast_records import BreastRecord
 from training.examples.demonstration.phantom_records import phantom_records
 from training.learning.losses import SupervisionWeights
-from training.pretraining.data import BreastSet, DataSettings, PretrainingData
-from training.pretraining.module import Pretraining
+from training.pretraining.data_module import BreastSet, DataSettings, PretrainingData
 from training.pretraining.network import NetworkSettings
+from training.pretraining.pretraining_module import Pretraining
 
 CONFIGURATION: Final = Path(__file__).with_name("pretraining.yaml")
 

@@ -1,4 +1,4 @@
-"""What each cell of a feature map should say of an image's lesions: the dense lesson's truth."""
+"""What each cell of a feature map should say of an image's lesions, for dense supervision."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""Samples of the dense lesson: a part of a prepared phantom, and what each of its cells shows."""
+"""Samples of dense supervision: a part of a prepared phantom, and what each of its cells shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _TISSUE: Final = 20
 _LEAST_TISSUE: Final = 0.6
 
 
-class Lesson(NamedTuple):
+class DenseSample(NamedTuple):
     """One sample, or a batch of them.
 
     Attributes
@@ -38,8 +38,8 @@ class Lesson(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LessonSettings:
-    """What a lesson shows.
+class DenseSampleSettings:
+    """What the samples show.
 
     Attributes
     ----------
@@ -57,10 +57,10 @@ class LessonSettings:
     is_flipped: bool = True
 
 
-class Lessons(Dataset[Lesson]):
+class DenseSamples(Dataset[DenseSample]):
     """Samples by (epoch, place): the same for the same seed, epoch and place."""
 
-    def __init__(self, settings: LessonSettings) -> None:
+    def __init__(self, settings: DenseSampleSettings) -> None:
         folder = Path(settings.images)
         self._settings = settings
         self._layout = EfficientNet(settings.architecture)
@@ -78,7 +78,7 @@ class Lessons(Dataset[Lesson]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, key: tuple[int, int]) -> Lesson:
+    def __getitem__(self, key: tuple[int, int]) -> DenseSample:
         """Return the sample of an epoch and a place."""
         epoch, number = key
         place = self._places[number]
@@ -93,16 +93,16 @@ class Lessons(Dataset[Lesson]):
         layout = self._layout
         truth = cell_truth(lesions, layout.map_size(*size), layout.stride, layout.first_centre)
         limits = np.array([image.min(), image.max()])
-        return Lesson(
+        return DenseSample(
             image=unit_range(np.ascontiguousarray(window), limits),
             cells=torch.from_numpy(truth),
             density=torch.tensor("ABCD".index(item.density)),
         )
 
 
-def joined(samples: Sequence[Lesson]) -> Lesson:
+def joined(samples: Sequence[DenseSample]) -> DenseSample:
     """Join samples into a batch."""
-    return Lesson(*(torch.stack(parts) for parts in zip(*samples, strict=True)))
+    return DenseSample(*(torch.stack(parts) for parts in zip(*samples, strict=True)))
 
 
 def _moved(lesion: TrueLesion, left: float, top: float) -> TrueLesion:

@@ -1,8 +1,8 @@
-"""The dense lesson: an image encoder learns where lesions are, before it learns from reports.
+"""Dense supervision: an image encoder learns where lesions are, before it learns from reports.
 
-No part of the paper: a lesion fills a few cells of a feature map, and image labels alone teach a
-small network little in the hours that two processor cores have. Here every cell is told whether a
-lesion lies on it. Pretraining then begins from this encoder.
+No part of the paper: a lesion fills a few cells of a feature map, and image labels alone train a
+small network little in the hours that two processor cores have. Here every cell is labelled
+with whether a lesion lies on it. Pretraining then begins from this encoder.
 """
 
 import logging
@@ -21,18 +21,23 @@ from mammoclip_core.findings import DENSITY_CATEGORIES
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
 from training.examples.demonstration.cell_targets import PRESENT, UNDECIDED
-from training.examples.demonstration.dense_samples import Lesson, Lessons, LessonSettings, joined
+from training.examples.demonstration.dense_samples import (
+    DenseSample,
+    DenseSamples,
+    DenseSampleSettings,
+    joined,
+)
 from training.learning.schedule import learning_rate_factor
 from training.pretraining.batches import ResumableBatches
+from training.pretraining.checkpoints import Checkpoints
 from training.pretraining.label_loss import FINDINGS
 from training.pretraining.pretraining_run import FINISHED
-from training.pretraining.saving import Checkpoints
 
 _POSITIVE_WEIGHT: Final = 3.0
 _BIAS: Final = -3.0
 
 
-class DenseLesson(lightning.LightningModule):
+class DenseSupervision(lightning.LightningModule):
     """Teaches an encoder and throw-away heads on its cells and on their mean.
 
     Parameters
@@ -75,19 +80,19 @@ class DenseLesson(lightning.LightningModule):
         cells = self.cells(feature_map.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return cells.float(), self.whole(pooled(feature_map.float())).float()
 
-    def loss_of(self, lesson: Lesson) -> Tensor:
+    def loss_of(self, sample: DenseSample) -> Tensor:
         """Compute the loss of a batch."""
-        cells, whole = self(lesson.image)
-        shown = (lesson.cells == PRESENT).flatten(2).any(dim=2).float()
+        cells, whole = self(sample.image)
+        shown = (sample.cells == PRESENT).flatten(2).any(dim=2).float()
         findings = functional.binary_cross_entropy_with_logits(whole[:, : len(FINDINGS)], shown)
-        density = functional.cross_entropy(whole[:, len(FINDINGS) :], lesson.density)
+        density = functional.cross_entropy(whole[:, len(FINDINGS) :], sample.density)
         return (
-            cell_loss(cells, lesson.cells)
+            cell_loss(cells, sample.cells)
             + self.whole_weight * findings
             + self.density_weight * density
         )
 
-    def training_step(self, batch: Lesson, batch_index: int) -> Tensor:
+    def training_step(self, batch: DenseSample, batch_index: int) -> Tensor:
         """Return the loss of a batch."""
         loss = self.loss_of(batch)
         self.log("loss", loss.detach())
@@ -131,15 +136,15 @@ def cell_loss(logits: Tensor, truth: Tensor) -> Tensor:
     return 20.0 * (losses * decided).sum() / decided.sum().clamp(min=1)
 
 
-def teach(
-    module: DenseLesson,
-    settings: LessonSettings,
+def train_on_cells(
+    module: DenseSupervision,
+    settings: DenseSampleSettings,
     out: Path,
     *,
     steps: int,
     batch_size: int,
 ) -> None:
-    """Run a lesson; takes up what a killed run left in `out`, and its result if it was finished."""
+    """Train on cells; takes up what a killed run left in `out`, or the result of a finished one."""
     checkpoints = out / "checkpoints"
     finished, last = checkpoints / FINISHED, checkpoints / "last.ckpt"
     if finished.is_file():
@@ -147,7 +152,7 @@ def teach(
         return
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     keep_freed_memory()
-    lessons = Lessons(settings)
+    samples = DenseSamples(settings)
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_steps=steps,
@@ -160,10 +165,10 @@ def teach(
         use_distributed_sampler=False,
     )
     batches = ResumableBatches(
-        len(lessons), batch_size, settings.seed, step=lambda: trainer.global_step
+        len(samples), batch_size, settings.seed, step=lambda: trainer.global_step
     )
     loader = DataLoader(
-        lessons,
+        samples,
         batch_sampler=batches,
         collate_fn=joined,
     )

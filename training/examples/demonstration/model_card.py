@@ -21,8 +21,8 @@ _WORDS: Final = """\
 A small Mammo-CLIP (EfficientNet-B0, BERT of two layers) that shows that a node works. It was
 trained on synthetic phantoms and has never seen a mammogram: what it says of one means nothing.
 
-Its image encoder began with the weights said below and was first taught where the phantoms'
-lesions lie, cell by cell, from their boxes, which the paper's pretraining does not know. Then
+Its image encoder began with the weights said below and was first trained to find the phantoms'
+lesions, cell by cell, from their boxes, which the paper's pretraining does not know. Then
 its blocks stood still, and its last convolution, both projections and the text encoder were
 pretrained on pairs of views and of written reports, with the paper's multi-view supervision
 beside the labels' own prompts. Mammo-FActOR saw no box, but the encoder that it reads had. Its

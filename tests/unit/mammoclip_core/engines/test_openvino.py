@@ -309,7 +309,7 @@ def test_missing_library_is_named_with_its_extra(
     done = subprocess.run(command, env=without_torch, capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
-    assert "mammoclip-dicom[cuda]" in done.stderr.strip().splitlines()[-1]
+    assert "pip install '.[cuda]'" in done.stderr.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -311,13 +311,13 @@ def set_config(folder, **values):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda folder: (folder / "config.json").unlink(), "there is no config.json"),
-        (lambda folder: (folder / "source.spm").unlink(), "there is no source.spm"),
-        (lambda folder: (folder / "model.safetensors").unlink(), "there is no model.safetensors"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json missing"),
+        (lambda folder: (folder / "source.spm").unlink(), "source.spm missing"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors missing"),
         (lambda folder: set_config(folder, model_type="bert"), "its model_type is 'bert'"),
         (lambda folder: set_config(folder, encoder_layers=2), "lacks"),
         (lambda folder: set_config(folder, d_model=64), "cannot be read"),
-        (lambda folder: (folder / "config.json").write_text("{"), "config.json is no JSON"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON"),
         (lambda folder: (folder / "target.spm").write_bytes(b"no"), "cannot be read"),
         (lambda folder: (folder / "vocab.json").write_text("[]"), "cannot be read"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"no"), "cannot be read"),
@@ -337,13 +337,15 @@ def test_name_that_is_neither_folder_nor_hub_name_is_refused(models, tmp_path):
 
     result = run(TABLE, (missing, models[1]), tmp_path / "out.csv")
 
-    assert_refused(result, str(missing), "is no folder and cannot be had from the model hub")
+    assert_refused(
+        result, str(missing), "is not a folder and cannot be downloaded from the model hub"
+    )
 
 
 def test_table_without_reports_is_refused(models, tmp_path):
     result = run(FIXTURES / "rsna_train.csv", models, tmp_path / "out.csv")
 
-    assert_refused(result, "no reports in the columns findings and impressions")
+    assert_refused(result, "the columns findings and impressions are missing")
 
 
 def test_dictated_reports_are_to_be_prepared_first(models, tmp_path):
@@ -394,4 +396,4 @@ def test_missing_sentencepiece_names_the_extra(models, tmp_path, monkeypatch):
 
     result = run(TABLE, models, tmp_path / "out.csv")
 
-    assert_refused(result, "pip install 'mammoclip-dicom[translation]'")
+    assert_refused(result, "pip install '.[translation]'")

@@ -91,7 +91,7 @@ def test_table_without_a_row_is_refused(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("image_id\n", encoding="utf-8")
 
-    with pytest.raises(TableError, match="no row"):
+    with pytest.raises(TableError, match="the table is empty"):
         read_table(path, PLAIN)
 
 

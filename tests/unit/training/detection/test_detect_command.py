@@ -159,7 +159,7 @@ def test_finding_without_a_training_image_is_told(phantom_tables, small_bundle, 
     )
 
     assert result.exit_code == 1
-    assert "no training image has a box of the finding" in result.output
+    assert "none of the training images has a box of the finding" in result.output
 
 
 def test_device_that_is_not_there_is_told(phantom_tables, small_bundle, tmp_path):

@@ -13,13 +13,19 @@ from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.lexicon import MASS
 from mammoclip_core.manifest import read_manifest
 from training.downstream.bundle_scores import bundle_scores
-from training.downstream.calibration import Method, Wish, calibrate_finding, isotonic, platt
+from training.downstream.calibration import (
+    Method,
+    OperatingTarget,
+    calibrate_finding,
+    isotonic,
+    platt,
+)
 from training.downstream.labelled_images import read_labelled
 from training.downstream.new_bundle import with_findings
 from training.errors import SettingsError
 from training.measures.score_measures import expected_calibration_error
 
-HALF = Wish(sensitivity=0.5)
+HALF = OperatingTarget(sensitivity=0.5)
 
 
 def drawn(count=4000, slope=2.0, intercept=-1.0, seed=0):
@@ -80,13 +86,15 @@ def test_isotonic_pairs_are_what_a_manifest_takes(cases):
     assert all(0 < value < 1 for _, value in entry.isotonic)
 
 
-@pytest.mark.parametrize("wish", [Wish(sensitivity=0.9), Wish(specificity=0.9)])
-def test_threshold_keeps_the_wish_between_two_scores(wish):
+@pytest.mark.parametrize(
+    "target", [OperatingTarget(sensitivity=0.9), OperatingTarget(specificity=0.9)]
+)
+def test_threshold_keeps_the_target_between_two_scores(target):
     labels, scores = drawn(300)
 
-    entry, point = calibrate_finding(MASS, labels, scores, wish, data="three hundred")
+    entry, point = calibrate_finding(MASS, labels, scores, target, data="three hundred")
 
-    kept = point.sensitivity if wish.sensitivity else point.specificity
+    kept = point.sensitivity if target.sensitivity else point.specificity
     assert 0.9 <= kept < 0.95
     said = np.array([calibrated(float(score), entry) for score in scores])
     assert np.abs(said - entry.threshold).min() > 1e-9
@@ -98,9 +106,9 @@ def test_threshold_keeps_the_wish_between_two_scores(wish):
 
 def test_wishes_and_cases_that_cannot_be_met_are_refused():
     for given_ in ({}, {"sensitivity": 0.0}, {"sensitivity": 0.9, "specificity": 0.9}):
-        with pytest.raises(SettingsError, match="wish for"):
-            Wish(**given_)
-    with pytest.raises(SettingsError, match="mass: none of 2 cases is positive"):
+        with pytest.raises(SettingsError, match="target sensitivity"):
+            OperatingTarget(**given_)
+    with pytest.raises(SettingsError, match="mass: none of the 2 images is positive"):
         calibrate_finding(MASS, [0, 0], [0.1, 0.2], HALF, data="")
 
 

@@ -135,7 +135,9 @@ def test_own_table_without_a_split_is_for_calibration(tmp_path):
     data = read_labelled(table, [tmp_path])
 
     assert set(data.images["part"]) == {HELD_OUT}
-    with pytest.raises(TableError, match="no labels of suspicious_calcification; of mass"):
+    with pytest.raises(
+        TableError, match="there is no column of labels for suspicious_calcification; it has mass"
+    ):
         divide(data, CALCIFICATION, Protocol.HONEST)
 
 

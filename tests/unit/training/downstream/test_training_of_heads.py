@@ -123,7 +123,7 @@ def test_nothing_is_learnt_from_one_class(encoder):
     one = cases(np.zeros(6, int))
     division = Division(training=one, choice=one, test=one, positive_weight=6.0)
 
-    with pytest.raises(SettingsError, match="none of 6 rows to train on is positive"):
+    with pytest.raises(SettingsError, match="none of the 6 training rows is positive"):
         train_probe(encoder, np.zeros((6, encoder.size), np.float32), division, plan())
 
 

@@ -126,10 +126,10 @@ def test_calibrated_head_of_a_phantom_table_becomes_a_bundle(phantoms, bundle, t
     ("arguments", "said"),
     [
         (("--only", "magic"), "parts magic: known are zero-shot"),
-        ((), "no table is given"),
+        ((), "there is nothing to evaluate"),
     ],
 )
-def test_bad_wishes_are_told_in_one_line(bundle, phantoms, tmp_path, arguments, said):
+def test_bad_options_are_refused_in_one_line(bundle, phantoms, tmp_path, arguments, said):
     result = evaluate(
         "--bundle", bundle, "--images", phantoms / "png", "--out", tmp_path, *arguments
     )

@@ -18,9 +18,9 @@ from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.mammo_factor import factor_weights
 from training.bundles.bundle_encoder import read_image_encoder
 from training.commands.train import app
-from training.data.boxed_images import PreparedFiles, read_boxed_images
+from training.data.boxed_images import BOXED_FINDINGS, PreparedFiles, read_boxed_images
 from training.factor.attributes import attribute_embedding, report_sentences, synthesized_sentences
-from training.factor.factor_training import FACTOR_NAME, FINDINGS, factor_figures
+from training.factor.factor_training import FACTOR_NAME, factor_figures
 from training.factor.feature_maps import FACTS_NAME, cache_feature_maps
 from training.measures.figures import EvaluationReport
 from training.reports.report_synthesis import Attribute
@@ -113,7 +113,7 @@ def test_figures_are_of_the_channels_that_make_the_heatmaps(trained, phantom_tab
         encoder,
         manifest,
         [image for image in images if image.split == "test"],
-        {name: factor_weights(tensors, name) for name in FINDINGS},
+        {name: factor_weights(tensors, name) for name in BOXED_FINDINGS},
         data="phantoms",
         top_channels=5,
     )
@@ -212,7 +212,7 @@ def test_attribute_is_the_mean_of_its_sentences():
 @pytest.mark.parametrize(
     ("further", "said"),
     [
-        (("--finding", "density"), "'density' is none of the table's"),
+        (("--finding", "density"), "do not know the finding 'density'"),
         (("--finding", "asymmetry"), "does not have: asymmetry"),
         (("--images", "gone"), "images are not under"),
     ],

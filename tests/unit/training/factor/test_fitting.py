@@ -13,7 +13,7 @@ from mammoclip_core.networks.mammo_factor import (
 )
 from training.errors import SettingsError
 from training.factor.fitting import FactorSettings, fit_factor
-from training.factor.localisation import TrueBoxes, localisation_figures, localise_all
+from training.factor.localisation import TrueBoxes, localisation_figures, localise
 from training.factor.network import ChannelNetwork, FactorNetwork
 from training.learning.losses import FactorForm, factor_loss
 
@@ -149,7 +149,9 @@ def test_finding_without_an_image_is_refused(example, attributes):
     maps, labels, _ = example
     none = labels * np.array([1, 0])
 
-    with pytest.raises(SettingsError, match="training has no image of suspicious_calcification"):
+    with pytest.raises(
+        SettingsError, match="none of the training images shows suspicious_calcification"
+    ):
         fit_factor(maps, none, attributes, np.arange(len(maps)) % 4 == 0, QUICK)
 
 
@@ -170,9 +172,11 @@ def test_heatmap_points_at_the_finding(fitted, example):
             TrueBoxes(patient_id=str(len(truths)), boxes=box, sizes_mm=np.full(len(box), 13.0))
         )
 
-    images = localise_all(
-        [item[0] for item in maps], weights_of(fitted, "mass"), truths, encoder=ENCODER, size=SIZE
-    )
+    weights = weights_of(fitted, "mass")
+    images = [
+        localise(item[0], weights, truth, encoder=ENCODER, size=SIZE)
+        for item, truth in zip(maps, truths, strict=True)
+    ]
     figures = {figure.setting: figure for figure in localisation_figures(images, "mass")}
 
     assert figures["Mammo-FActOR"].honest.value >= 0.9

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from training.errors import SettingsError
-from training.preparation.folder import JOURNAL_NAME, opened
 from training.preparation.prepare_folder import Order, prepare_folder
+from training.preparation.prepared_folder import JOURNAL_NAME, opened
 from training.preparation.processes import ProcessDiedError, worked
 
 ROOT = Path(__file__).parents[4]
@@ -20,7 +20,7 @@ SETTINGS = {"format": 1, "mode": "published", "rows": 190, "columns": 114}
 DYING = """
 import os, signal, sys
 from training.commands.train import app
-from training.preparation.folder import PreparedFolder
+from training.preparation.prepared_folder import PreparedFolder
 note = PreparedFolder.note
 def dying(self, picture):
     note(self, picture)

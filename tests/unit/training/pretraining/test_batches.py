@@ -36,7 +36,7 @@ def test_ranks_share_an_epoch_without_a_breast_twice(count, batch_size):
 
 
 def test_too_few_breasts_for_a_batch_are_refused():
-    with pytest.raises(SettingsError, match="3 breasts make no batch of 4 on 1 ranks"):
+    with pytest.raises(SettingsError, match="3 breasts are too few for a batch of 4"):
         ResumableBatches(3, 4, 0)
 
 

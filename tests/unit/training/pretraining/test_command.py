@@ -23,7 +23,7 @@ LIMIT_S = 120
 DYING = """
 import os, signal, sys
 from training.pretraining.pretraining_run import pretrain
-from training.pretraining.module import Pretraining
+from training.pretraining.pretraining_module import Pretraining
 step = Pretraining.training_step
 def dying(self, batch, batch_index):
     if self.global_step == 3:
@@ -145,7 +145,7 @@ def test_missing_wandb_is_named_with_its_extra(arguments_for, tmp_path, monkeypa
     result = CliRunner().invoke(app, ["pretrain", *arguments_for(tmp_path, "--wandb", "mine")])
 
     assert result.exit_code == 1
-    assert "mammoclip-dicom[wandb]" in result.output
+    assert "pip install '.[wandb]'" in result.output
 
 
 def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
@@ -168,9 +168,9 @@ def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
     ("further", "said"),
     [
         (["--data.settings.image_text", "[{table: gone.csv, images: png}]"], "gone.csv"),
-        (["--data.settings.image_text", "[]"], "no set is named"),
-        (["--model.network.tokenizer", ""], "no tokenizer is named"),
-        (["--data.settings.batch_size", "64"], "4 breasts make no batch of 64"),
+        (["--data.settings.image_text", "[]"], "there is no data to learn from"),
+        (["--model.network.tokenizer", ""], "there is no tokenizer"),
+        (["--data.settings.batch_size", "64"], "4 breasts are too few for a batch of 64"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # not ours

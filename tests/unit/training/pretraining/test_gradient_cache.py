@@ -11,8 +11,8 @@ from training.data.image_source import PictureFolder
 from training.learning.losses import MultiViewEmbeddings, multi_view_loss
 from training.pretraining.batches import BreastSamples, Collate, chunks_of
 from training.pretraining.gradient_cache import cached_backward
-from training.pretraining.module import Pretraining
 from training.pretraining.network import NetworkSettings
+from training.pretraining.pretraining_module import Pretraining
 
 
 @pytest.fixture(scope="module")

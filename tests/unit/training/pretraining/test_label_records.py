@@ -11,7 +11,7 @@ from training.data.breast_records import split_by_fold
 from training.data.table_formats import VINDR_FINDINGS
 from training.data.table_reading import read_table
 from training.errors import LeakError, TableError
-from training.pretraining.data import DataSettings, ImageLabelSet, PretrainingData
+from training.pretraining.data_module import DataSettings, ImageLabelSet, PretrainingData
 from training.pretraining.label_records import read_image_label_table
 from training.pretraining.texts import texts_of
 from training.reports.report_synthesis import (
@@ -114,7 +114,7 @@ def test_table_without_a_training_part_is_refused(pictures, tmp_path):
     table = tmp_path / "table.csv"
     table.write_text(FIXTURE.read_text().replace(",training", ",test"))
 
-    with pytest.raises(TableError, match="no image is in the part training"):
+    with pytest.raises(TableError, match="there are no images of split 'training'"):
         read_image_label_table(table, pictures)
 
 
@@ -124,7 +124,7 @@ def test_dicom_files_are_to_be_prepared_first(pictures):
     picture.rename(picture.with_suffix(".dicom"))
     picture.with_suffix(".dicom").write_bytes(bytes(128) + b"DICM")
 
-    with pytest.raises(TableError, match=r"is no picture.*mammoclip-train prepare"):
+    with pytest.raises(TableError, match=r"is not a PNG.*mammoclip-train prepare"):
         read_image_label_table(FIXTURE, pictures)
 
 

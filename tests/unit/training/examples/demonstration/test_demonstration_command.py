@@ -57,14 +57,14 @@ def test_bundle_says_what_it_is(bundle):
 
 
 def test_blocks_stand_still_while_the_last_convolution_learns(plan, bundle):
-    taught = torch.load(plan.folder / "encoder.pt", weights_only=True)
+    trained = torch.load(plan.folder / "encoder.pt", weights_only=True)
 
     finished = load_file(bundle / "model.safetensors")
 
     block, last = "blocks.6.0.conv_pwl.weight", "conv_head.weight"
     prefix = "image_encoder.backbone."
-    torch.testing.assert_close(finished[prefix + block], taught[block].half(), rtol=0, atol=0)
-    assert not torch.equal(finished[prefix + last], taught[last].half())
+    torch.testing.assert_close(finished[prefix + block], trained[block].half(), rtol=0, atol=0)
+    assert not torch.equal(finished[prefix + last], trained[last].half())
 
 
 def test_card_compares_models_and_a_detector_without_learning(plan, bundle):

@@ -6,7 +6,7 @@ import torch
 
 from training.data.image_source import ARRAY_NAME
 from training.examples.demonstration.cell_targets import ABSENT, PRESENT, UNDECIDED, cell_truth
-from training.examples.demonstration.dense_samples import Lessons, LessonSettings
+from training.examples.demonstration.dense_samples import DenseSamples, DenseSampleSettings
 from training.examples.demonstration.phantom_images import TrueLesion, prepare_phantoms, read_truth
 from training.examples.demonstration.phantom_records import phantom_records
 from training.reports.report_synthesis import Attribute
@@ -50,34 +50,37 @@ def test_interrupted_drawing_goes_on_to_the_same_images(prepared, tmp_path):
     assert read_truth(tmp_path) == read_truth(prepared)
 
 
+def samples_of(folder, size):
+    return DenseSamples(DenseSampleSettings(images=str(folder), rows=size[0], columns=size[1]))
+
+
 @pytest.fixture(scope="module")
-def lessons(prepared):
-    return Lessons(LessonSettings(images=str(prepared), rows=WINDOW[0], columns=WINDOW[1]))
+def samples(prepared):
+    return samples_of(prepared, WINDOW)
 
 
-def test_sample_is_the_same_for_the_same_epoch_and_place(lessons):
-    first, again, later = lessons[(0, 1)], lessons[(0, 1)], lessons[(1, 1)]
+def test_sample_is_the_same_for_the_same_epoch_and_place(samples):
+    first, again, later = samples[(0, 1)], samples[(0, 1)], samples[(1, 1)]
 
     assert first.image.shape == (1, *WINDOW)
     assert first.image.equal(again.image)
     assert not first.image.equal(later.image)
 
 
-def test_image_with_a_lesion_comes_more_often_and_shows_it(prepared, lessons):
+def test_image_with_a_lesion_comes_more_often_and_shows_it(prepared, samples):
     truth = read_truth(prepared)
     bearing = {Attribute.MASS.value, Attribute.SUSPICIOUS_CALCIFICATION.value}
     shown = [any(one.attribute in bearing for one in item.lesions) for item in truth]
 
-    samples = [lessons[(0, place)] for place in range(len(lessons))]
+    drawn = [samples[(0, place)] for place in range(len(samples))]
 
     assert len(samples) == len(truth) + sum(shown)
-    with_lesion = sum(bool((sample.cells == PRESENT).any()) for sample in samples)
+    with_lesion = sum(bool((sample.cells == PRESENT).any()) for sample in drawn)
     assert with_lesion == 2 * sum(shown) > 0
 
 
 def test_window_looks_as_bright_as_in_its_image(prepared):
-    whole = Lessons(LessonSettings(images=str(prepared), rows=SIZE[0], columns=SIZE[1]))
-    bright = Lessons(LessonSettings(images=str(prepared), rows=WINDOW[0], columns=WINDOW[1]))
+    whole, bright = samples_of(prepared, SIZE), samples_of(prepared, WINDOW)
 
     assert float(whole[(0, 0)].image.max()) == 1.0
     assert float(bright[(0, 0)].image.max()) <= 1.0
@@ -112,8 +115,8 @@ def test_small_lesion_has_one_cell_and_one_outside_none():
 
 def test_mirrored_boxes_stay_on_what_they_enclose(prepared):
     size = {"rows": SIZE[0], "columns": SIZE[1]}
-    plain = Lessons(LessonSettings(images=str(prepared), is_flipped=False, **size))
-    mirrored = Lessons(LessonSettings(images=str(prepared), **size))
+    plain = DenseSamples(DenseSampleSettings(images=str(prepared), is_flipped=False, **size))
+    mirrored = DenseSamples(DenseSampleSettings(images=str(prepared), **size))
     bearing = [place for place in range(len(plain)) if (plain[(0, place)].cells == PRESENT).any()]
 
     for place in bearing:

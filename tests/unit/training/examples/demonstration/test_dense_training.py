@@ -1,4 +1,4 @@
-"""The dense lesson learns, goes on after a kill, and begins from EfficientNet-Lite0."""
+"""Dense supervision learns, goes on after a kill, and begins from EfficientNet-Lite0."""
 
 import pytest
 import torch
@@ -9,8 +9,12 @@ from training.data.image_source import image_source
 from training.errors import SettingsError
 from training.examples.demonstration.block_maps import write_block_maps
 from training.examples.demonstration.cell_targets import ABSENT, PRESENT, UNDECIDED
-from training.examples.demonstration.dense_samples import LessonSettings
-from training.examples.demonstration.dense_training import DenseLesson, cell_loss, teach
+from training.examples.demonstration.dense_samples import DenseSampleSettings
+from training.examples.demonstration.dense_training import (
+    DenseSupervision,
+    cell_loss,
+    train_on_cells,
+)
 from training.examples.demonstration.first_weights import ARCHITECTURE, load_lite_weights
 from training.examples.demonstration.phantom_images import prepare_phantoms
 
@@ -33,20 +37,20 @@ def images(tmp_path_factory):
 
 def fresh():
     torch.manual_seed(3)
-    return DenseLesson(ImageEncoder(ARCHITECTURE), warmup_steps=1)
+    return DenseSupervision(ImageEncoder(ARCHITECTURE), warmup_steps=1)
 
 
-def taught(images, out, steps):
+def trained(images, out, steps):
     module = fresh()
-    settings = LessonSettings(images=str(images), rows=SIZE[0], columns=SIZE[1])
-    teach(module, settings, out, steps=steps, batch_size=2)
+    settings = DenseSampleSettings(images=str(images), rows=SIZE[0], columns=SIZE[1])
+    train_on_cells(module, settings, out, steps=steps, batch_size=2)
     return module
 
 
 def test_lesson_once_finished_is_not_taught_again(images, tmp_path):
-    first = taught(images, tmp_path, 2)
+    first = trained(images, tmp_path, 2)
 
-    again = taught(images, tmp_path, 2)
+    again = trained(images, tmp_path, 2)
 
     for name, value in first.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)
@@ -91,7 +95,7 @@ def test_file_of_another_network_is_refused(tmp_path):
     state.pop("_conv_head.weight")
     torch.save(state, path)
 
-    with pytest.raises(SettingsError, match=r"lite\.pth is no EfficientNet-Lite0"):
+    with pytest.raises(SettingsError, match=r"lite\.pth is not an EfficientNet-Lite0"):
         load_lite_weights(ImageEncoder(ARCHITECTURE), path)
 
 

@@ -12,8 +12,8 @@ from mammoclip_core.manifest import read_manifest
 from training.bundles.bundle_encoder import read_image_encoder
 from training.examples.demonstration.answers import CLASS_ACTIVATION, FACTOR, Way, answers_of
 from training.examples.demonstration.block_maps import write_block_maps
+from training.examples.demonstration.localisation_choice import pointing_share
 from training.examples.demonstration.phantom_images import prepare_phantoms, read_truth
-from training.examples.demonstration.pointing import pointing_share
 from training.measures.score_measures import accuracy, auroc
 from training.phantoms.patient import draw_patient
 from training.phantoms.view import draw_view

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from training.errors import TableError
-from training.preparation.names import DICOM_ENDINGS, stem_of
+from training.preparation.picture_names import DICOM_ENDINGS, stem_of
 
 _NO_IMAGES: Final = frozenset({"DICOMDIR", "LOCKFILE", "VERSION"})
 """Files that a DICOM file-set or a viewer's disc holds besides its images."""

@@ -32,17 +32,38 @@ _RANDOM_STATE: Final = "random_state"
 
 
 class Pretraining(lightning.LightningModule):
-    """Multi-view supervision of a Mammo-CLIP, by default as the paper does it.
+    """Multi-view supervision of a Mammo-CLIP; the defaults are the paper's.
 
     Parameters
     ----------
-    label_weight : weight of the loss on labels of image-label sets
-        The paper has none; 0 leaves it out.
-    image_learning_rate : of the image encoder; None for `learning_rate`
-    chunk_size : breasts computed at a time, 0 for all
-        Larger batches than memory holds, with the gradient of the whole batch.
-    channels_last : memory layout of images; faster on most machines
-    largest_scale : bound on the temperature's factor
+    weights : SupervisionWeights or None
+        Weights of the kinds of pairs in the loss. Default: the paper's.
+    learning_rate : float
+        Peak learning rate.
+    image_learning_rate : float or None
+        Peak learning rate of the image encoder. Default: as learning_rate.
+    weight_decay : float
+        Weight decay of AdamW.
+    warmup_epochs : float
+        Epochs in which the learning rate rises to its peak.
+    label_smoothing : [0, 1]
+        Label smoothing of the contrastive loss.
+    label_weight : float
+        Weight of the loss on labels of image-label sets. The paper has no such loss; 0 leaves it
+        out.
+    multi_view_weight : float
+        Weight of the paper's loss.
+    chunk_size : int
+        Breasts computed at a time, 0 for the whole batch. Allows batches larger than memory holds,
+        with the gradient of the whole batch.
+    gradient_checkpointing : bool
+        Recompute activations in the backward pass: less memory, more time.
+    gradient_clip : float
+        Largest norm of the gradient; 0 for no limit.
+    channels_last : bool
+        Memory layout of images; faster on most machines.
+    largest_scale : float
+        Upper limit of the factor on the cosines, which is 1 / temperature.
     """
 
     def __init__(

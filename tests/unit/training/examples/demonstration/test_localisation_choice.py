@@ -6,7 +6,11 @@ import pytest
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.manifest import read_manifest
 from training.examples.demonstration.answers import CLASS_ACTIVATION, FACTOR, Answers, Way
-from training.examples.demonstration.pointing import MARGIN, keep_the_better, pointing_share
+from training.examples.demonstration.localisation_choice import (
+    MARGIN,
+    keep_the_better,
+    pointing_share,
+)
 from training.factor.localisation import LocalisedImage
 from training.measures.localisation import Detections
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from training.data.run_journal import alone, enter, entries_of
 from training.errors import SettingsError
-from training.preparation.heading import Heading
+from training.preparation.dicom_header import DicomHeader
 from training.preparation.picture import PICTURES, UNFINISHED, Picture
 
 SETTINGS_NAME: Final = "preparation.json"
@@ -38,12 +38,12 @@ class PreparedFolder:
         is_same = (now.st_size, now.st_mtime_ns) == (found.file_bytes, found.file_time)
         return found if is_same and size == found.image_bytes else None
 
-    def known_heading(self, source: Path, file: str) -> Heading | None:
+    def known_header(self, source: Path, file: str) -> DicomHeader | None:
         """Return the header of a file that a picture was made of, if the file is what it was."""
         found = self._of_file.get(file)
         if found is None or self.picture(source, file, found.image) is None:
             return None
-        return found.heading
+        return found.header
 
     def note(self, picture: Picture) -> None:
         """Enter a finished picture: a killed run takes up after the last line."""
@@ -112,7 +112,7 @@ def _picture_of(entry: dict[str, Any]) -> Picture:
     return Picture(
         **{
             **entry,
-            "heading": Heading(**entry["heading"]),
+            "header": DicomHeader(**entry["header"]),
             "column_runs": tuple((int(a), int(b)) for a, b in entry["column_runs"]),
             "row_runs": tuple((int(a), int(b)) for a, b in entry["row_runs"]),
         }

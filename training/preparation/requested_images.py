@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mammoclip_core.errors import PixelError
 from training.data.table_formats import IMAGE_TEXT, PLAIN, REPORTS
 from training.data.table_reading import Format
-from training.preparation.folder import PreparedFolder
-from training.preparation.heading import Heading, read_heading
-from training.preparation.names import image_path, stem_of
+from training.preparation.dicom_folder import SourceFolder, UnmatchedError
+from training.preparation.dicom_header import DicomHeader, read_image_header
 from training.preparation.picture import Failure
+from training.preparation.picture_names import image_path, stem_of
+from training.preparation.prepared_folder import PreparedFolder
 from training.preparation.processes import ProcessDiedError, worked
-from training.preparation.source import SourceFolder, UnmatchedError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,17 +72,17 @@ class Wanted:
     ----------
     images : (file, picture) by reference, paths below source and pictures
     failures : references that are no file, by reference; files that are no image have none
-    headings : of files whose header was needed
+    headers : of files whose header was needed
     no_images : DICOM objects without pixels that were passed over
     """
 
     images: dict[Reference, tuple[str, str]] = field(default_factory=dict)
     failures: dict[Reference, Failure] = field(default_factory=dict)
-    headings: dict[str, Heading] = field(default_factory=dict)
+    headers: dict[str, DicomHeader] = field(default_factory=dict)
     no_images: int = 0
 
 
-Headings = Callable[[Sequence[str]], Iterator[tuple[str, Heading | Failure]]]
+DicomHeaders = Callable[[Sequence[str]], Iterator[tuple[str, DicomHeader | Failure]]]
 """Reads the headers of files."""
 
 
@@ -106,7 +106,7 @@ def _plain_reference(row: Mapping[str, Any], group: str) -> Reference:
     return Reference(group, *names)
 
 
-def find_wanted(tables: Sequence[Table], source: SourceFolder, headings: Headings) -> Wanted:
+def find_wanted(tables: Sequence[Table], source: SourceFolder, headers: DicomHeaders) -> Wanted:
     """Find the file of every image that the tables name."""
     wanted = Wanted()
     references = dict.fromkeys(
@@ -128,21 +128,21 @@ def find_wanted(tables: Sequence[Table], source: SourceFolder, headings: Heading
             unknown.append(reference)
         else:
             files[reference] = found
-    _find_by_uid(unknown, files, wanted, source, headings)
+    _find_by_uid(unknown, files, wanted, source, headers)
     asks_headers = any(table.layout in (PLAIN, REPORTS) for table in tables)
-    needed = [file for file in dict.fromkeys(files.values()) if file not in wanted.headings]
+    needed = [file for file in dict.fromkeys(files.values()) if file not in wanted.headers]
     bad: dict[str, Failure] = {}
-    for file, heading in headings(needed) if asks_headers else ():
-        if isinstance(heading, Failure):
-            bad[file] = heading
+    for file, header in headers(needed) if asks_headers else ():
+        if isinstance(header, Failure):
+            bad[file] = header
         else:
-            wanted.headings[file] = heading
+            wanted.headers[file] = header
     shown_by: dict[str, str] = {}
     for reference, file in files.items():
         if file in bad:
             wanted.failures[reference] = bad[file]
             continue
-        own = wanted.headings.get(file)
+        own = wanted.headers.get(file)
         group = reference.group or (own.patient if own else "")
         image = image_path(group, reference.image_id or (own.sop_instance_uid if own else ""))
         if shown_by.setdefault(image, file) == file:
@@ -161,16 +161,16 @@ def _find_by_uid(
     files: dict[Reference, str],
     wanted: Wanted,
     source: SourceFolder,
-    headings: Headings,
+    headers: DicomHeaders,
 ) -> None:
     """Look for what no file is named after among the SOP Instance UIDs of the other files."""
     by_uid: dict[str, list[str]] = {}
     if any(item.uid for item in unknown):
         taken = set(files.values())
-        for file, heading in headings([file for file in source.files if file not in taken]):
-            if isinstance(heading, Heading):
-                wanted.headings[file] = heading
-                by_uid.setdefault(heading.sop_instance_uid, []).append(file)
+        for file, header in headers([file for file in source.files if file not in taken]):
+            if isinstance(header, DicomHeader):
+                wanted.headers[file] = header
+                by_uid.setdefault(header.sop_instance_uid, []).append(file)
     for reference in unknown:
         found = by_uid.get(reference.uid, [])
         if len(found) == 1:
@@ -184,21 +184,21 @@ def _find_by_uid(
             wanted.failures[reference] = Failure(image_id=reference.name, reason=reason)
 
 
-def find_all(source: SourceFolder, headings: Headings) -> Wanted:
+def find_all(source: SourceFolder, headers: DicomHeaders) -> Wanted:
     """Want a picture of every image in a folder, each named by its SOP Instance UID."""
     wanted = Wanted()
     first: dict[str, str] = {}
-    read = dict(headings(source.files))
+    read = dict(headers(source.files))
     for file in source.files:
-        heading = read[file]
-        if isinstance(heading, Failure):
-            wanted.failures[Reference("", file=file)] = heading
+        header = read[file]
+        if isinstance(header, Failure):
+            wanted.failures[Reference("", file=file)] = header
             continue
-        if not heading.is_image:
+        if not header.is_image:
             wanted.no_images += 1
             continue
-        uid = heading.sop_instance_uid
-        reference = Reference(heading.patient, uid, file, uid)
+        uid = header.sop_instance_uid
+        reference = Reference(header.patient, uid, file, uid)
         if uid in first:
             wanted.failures[reference] = Failure(
                 file=file,
@@ -207,40 +207,40 @@ def find_all(source: SourceFolder, headings: Headings) -> Wanted:
             )
             continue
         first[uid] = file
-        wanted.headings[file] = heading
-        wanted.images[reference] = (file, image_path(heading.patient, uid))
+        wanted.headers[file] = header
+        wanted.images[reference] = (file, image_path(header.patient, uid))
     return wanted
 
 
-def read_headings(
+def read_headers(
     files: Sequence[str],
     source: Path,
     folder: PreparedFolder,
     *,
     processes: int,
     advance: Callable[[], None],
-) -> Iterator[tuple[str, Heading | Failure]]:
+) -> Iterator[tuple[str, DicomHeader | Failure]]:
     """Read the headers of files by several processes; those of finished pictures are known."""
     unread = []
     for file in files:
-        known = folder.known_heading(source, file)
+        known = folder.known_header(source, file)
         if known is None:
             unread.append((source, file))
         else:
             advance()
             yield file, known
-    for (_, file), heading in worked(_heading_of, unread, processes) if unread else ():
+    for (_, file), header in worked(_header_of, unread, processes) if unread else ():
         advance()
-        if isinstance(heading, ProcessDiedError):
-            yield file, Failure(file=file, reason=str(heading))
+        if isinstance(header, ProcessDiedError):
+            yield file, Failure(file=file, reason=str(header))
         else:
-            yield file, heading
+            yield file, header
 
 
-def _heading_of(place: tuple[Path, str]) -> Heading | Failure:
+def _header_of(place: tuple[Path, str]) -> DicomHeader | Failure:
     source, file = place
     try:
-        return read_heading(source / file)
+        return read_image_header(source / file)
     except (PixelError, OSError) as error:
         reason = str(error) if isinstance(error, PixelError) else type(error).__name__
         return Failure(file=file, reason=reason)

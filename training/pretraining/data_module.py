@@ -14,7 +14,7 @@ from training.data.image_source import image_source
 from training.errors import SettingsError, TableError
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
 from training.pretraining.label_records import read_image_label_table
-from training.pretraining.module import Pretraining
+from training.pretraining.pretraining_module import Pretraining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +68,23 @@ class DataSettings:
 
     Attributes
     ----------
-    batch_size : breasts a rank
-    validation_fold : number of the fold that is held out
-    excerpt_share : as `texts.texts_of`
-    augmentation : None for the paper's
-    workers : processes that read ahead, 0 for none
+    image_text : list of ImageTextSet
+        Image-text tables with the folders of their pictures, ``[{table: FILE, images: FOLDER}]``.
+    image_label : list of ImageLabelSet
+        VinDr-Mammo's finding tables with the folders of their pictures, in the same form.
+    batch_size : int
+        Breasts in a batch, on each device.
+    validation_fold : int
+        Fold of the tables that is held out for the validation loss.
+    excerpt_share : [0, 1]
+        How often a text written from labels is cut to a few of its sentences. The paper does not
+        do this.
+    augmentation : Augmentation or None
+        How images are changed in training. Default: as in the paper.
+    workers : int
+        Processes that read images ahead; 0 reads in the main process.
+    seed : int
+        Random seed of order, views, texts and augmentation.
     """
 
     image_text: list[ImageTextSet] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a DICOM file says of itself, as far as preparation asks: whose image, which view."""
+"""What a DICOM file says of itself, as far as preparation needs it: whose image, which view."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _DIGITS: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heading:
+class DicomHeader:
     """One file's header.
 
     Attributes
@@ -37,7 +37,7 @@ class Heading:
     frames: int
 
 
-def read_heading(path: Path) -> Heading:
+def read_image_header(path: Path) -> DicomHeader:
     """Read a file's header; raises PixelError where it is not a readable DICOM file."""
     header = read_header(path)
     try:
@@ -52,7 +52,7 @@ def read_heading(path: Path) -> Heading:
         raise PixelError(f"the Patient ID cannot be read: {type(error).__name__}") from error
     # Without a Patient ID each study stands for a patient of its own.
     whose = f"{issuer}\n{named}" if named else header.study_instance_uid
-    return Heading(
+    return DicomHeader(
         sop_instance_uid=header.sop_instance_uid,
         study_instance_uid=header.study_instance_uid,
         patient=f"P{hashlib.sha256(whose.encode()).hexdigest()[:_DIGITS]}",

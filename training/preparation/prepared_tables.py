@@ -10,7 +10,7 @@ import numpy as np
 from training.data.splits import check_no_leak, group_folds
 from training.data.table_formats import IMAGE_TEXT, PLAIN, REPORTS, VINDR_FINDINGS
 from training.preparation.picture import Failure, Picture
-from training.preparation.wanted import Reference, Table, references_of
+from training.preparation.requested_images import Reference, Table, references_of
 from training.reports.report_text import clean_report, to_text
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def moved(
                 failures.append(
                     Failure(
                         file=picture.file,
-                        sop_instance_uid=picture.heading.sop_instance_uid,
+                        sop_instance_uid=picture.header.sop_instance_uid,
                         image_id=str(values.get("image_id", "")),
                         reason=fault,
                     )
@@ -80,7 +80,7 @@ def moved(
             if table.layout is VINDR_FINDINGS:
                 own |= _moved_box(values, picture.geometry(*size))
             if table.layout is PLAIN:
-                own |= _from_heading(cells, picture)
+                own |= _from_header(cells, picture)
         rows.append(_with_fold(own, own[table.layout.group], folds))
     frame = pd.DataFrame(rows)
     for column in {"fold", "split"} & set(frame.columns):
@@ -116,14 +116,14 @@ def _moved_box(values: Mapping[str, Any], geometry: Any) -> Row:
     return {f"resized_{name}": value for name, value in zip(_CORNERS, moved_corners, strict=True)}
 
 
-def _from_heading(cells: Mapping[str, Any], picture: Picture) -> Row:
+def _from_header(cells: Mapping[str, Any], picture: Picture) -> Row:
     """Return what an own table leaves to the DICOM header."""
-    heading = picture.heading
+    header = picture.header
     known = {
         "image_id": Path(picture.image).stem,
-        "patient_id": heading.patient,
-        "laterality": heading.laterality,
-        "view": heading.view,
+        "patient_id": header.patient,
+        "laterality": header.laterality,
+        "view": header.view,
     }
     return {name: cells.get(name) or value for name, value in known.items()}
 
@@ -159,10 +159,16 @@ def _image_text_of(
         if picture is None:
             continue
         values = dict(table.rows.loc[index])
-        laterality = values.get("laterality") or picture.heading.laterality
-        view = (values.get("view") or picture.heading.view).upper()
+        laterality = values.get("laterality") or picture.header.laterality
+        view = (values.get("view") or picture.header.view).upper()
         if laterality not in {"L", "R"}:
-            failures.append(_left_out(picture, reference, "neither table nor header tell the side"))
+            failures.append(
+                _left_out(
+                    picture,
+                    reference,
+                    "neither the table nor the DICOM header states the laterality",
+                )
+            )
             continue
         breasts.setdefault((values["patient_id"], laterality), []).append((values, picture, view))
     rows = []
@@ -208,7 +214,7 @@ def _breast_row(patient: str, laterality: str, images: Sequence[tuple[Row, Pictu
 def _left_out(picture: Picture, reference: Reference, reason: str) -> Failure:
     return Failure(
         file=picture.file,
-        sop_instance_uid=picture.heading.sop_instance_uid,
+        sop_instance_uid=picture.header.sop_instance_uid,
         image_id=reference.name,
         reason=reason,
     )
@@ -218,17 +224,17 @@ def picture_row(
     picture: Picture, reference: Reference, size: tuple[int, int], folds: Mapping[str, int]
 ) -> Row:
     """Return what is known of a picture: whose it is, and which part of which file it shows."""
-    heading = picture.heading
+    header = picture.header
     left, top, right, bottom = (round(value) for value in picture.geometry(*size).extent)
     row: Row = {
         "image_id": Path(picture.image).stem,
         "image": picture.image,
-        "patient_id": reference.group or heading.patient,
-        "laterality": heading.laterality,
-        "view": heading.view,
-        "sop_instance_uid": heading.sop_instance_uid,
-        "study_instance_uid": heading.study_instance_uid,
-        "presentation_intent": heading.presentation_intent,
+        "patient_id": reference.group or header.patient,
+        "laterality": header.laterality,
+        "view": header.view,
+        "sop_instance_uid": header.sop_instance_uid,
+        "study_instance_uid": header.study_instance_uid,
+        "presentation_intent": header.presentation_intent,
         "file": picture.file,
         "height": picture.source_rows,
         "width": picture.source_columns,

@@ -14,8 +14,8 @@ from mammoclip_core.networks.mammo_clip import MammoClip
 from mammoclip_core.published.bert_layout import OWN_PREFIX
 from mammoclip_core.published.checkpoint_layout import TEXT_PREFIX, encoder_plan, projection_plan
 from mammoclip_core.published.models import ENCODER_NAMES
-from training.pretraining.module import Pretraining
 from training.pretraining.network import NetworkSettings
+from training.pretraining.pretraining_module import Pretraining
 
 _IMAGE_PREFIX: Final = "image_encoder."
 
