@@ -1,15 +1,30 @@
 """From the profiles of the settings to what the builders make and a delivery sends."""
 
 from collections.abc import Iterable
+from typing import Final
+
+from pydicom.uid import JPEGBaseline8Bit, RLELossless
 
 from dicom_node.errors import SettingsError
-from dicom_node.facts.result_kinds import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, ResultKind
+from dicom_node.facts.result_kinds import (
+    COMPREHENSIVE_3D_SR,
+    COMPREHENSIVE_SR,
+    ResultKind,
+    Variant,
+)
+from dicom_node.network import UNCOMPRESSED
 from dicom_node.objects.cad_sr.options import CadOptions, CompositionForm, PlainMark, SpacingUnit
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.overlay import PictureStyle
 from dicom_node.objects.products import PROFILES, Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
 from dicom_node.settings.settings import DEFAULT_PROFILE, ProfileSettings, Settings
+
+_COMPRESSED_SYNTAX: Final = {
+    Compression.NONE: frozenset[str](),
+    Compression.RLE: frozenset({str(RLELossless)}),
+    Compression.JPEG: frozenset({str(JPEGBaseline8Bit)}),
+}
 
 
 def profile_named(name: str, settings: Settings | None = None) -> Profile:
@@ -34,6 +49,23 @@ def profiles_in_use(settings: Settings) -> tuple[Profile, ...]:
     """Return the profile of each destination, each once; without destinations the default one."""
     names: Iterable[str] = [entry.profile for entry in settings.destinations] or [DEFAULT_PROFILE]
     return tuple(dict.fromkeys(profile_named(name, settings) for name in names))
+
+
+def presentation_contexts_of(profile: Profile) -> set[tuple[str, str]]:
+    """Return the (SOP Class UID, transfer syntax) pairs that objects of a profile are sent in."""
+    contexts = set()
+    for kind in profile.objects:
+        row = kind.row
+        sop_classes = (
+            (profile.report_sop_class_uid,)
+            if row.variant is Variant.EVIDENCE
+            else row.sop_class_uids
+        )
+        syntaxes = set(UNCOMPRESSED)
+        if row.variant is Variant.PICTURE_FORM:
+            syntaxes |= _COMPRESSED_SYNTAX[profile.form.compression]
+        contexts |= {(sop_class, syntax) for sop_class in sop_classes for syntax in syntaxes}
+    return contexts
 
 
 def _profile_from(own: ProfileSettings) -> Profile:

@@ -3,41 +3,20 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import requests
-from pydicom.uid import UID, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import UID
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at import
     Verification,
 )
 
-from dicom_node.destination_profiles import profile_named
 from dicom_node.errors import DestinationDownError, NodeError
-from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.objects.products import Profile
-from dicom_node.objects.sc.pixel_encoding import Compression
 from dicom_node.settings.settings import DicomDestination, DicomwebDestination, Settings
 from dicom_node.studies.dispatch import GPU_QUEUE, Broker
 from dicom_node.studies.ledger.database import Database
-
-_SOP_CLASS_OF: Final = {
-    ResultKind.CAD_REPORT: "1.2.840.10008.5.1.4.1.1.88.50",
-    ResultKind.SEGMENTATION: "1.2.840.10008.5.1.4.1.1.66.4",
-    ResultKind.ATTENTION_SEGMENTATION: "1.2.840.10008.5.1.4.1.1.66.4",
-    ResultKind.SECONDARY_CAPTURE: "1.2.840.10008.5.1.4.1.1.7",
-    ResultKind.SUMMARY_SHEET: "1.2.840.10008.5.1.4.1.1.7",
-    ResultKind.PRESENTATION_STATE: "1.2.840.10008.5.1.4.1.1.11.1",
-    ResultKind.PDF_REPORT: "1.2.840.10008.5.1.4.1.1.104.1",
-}
-"""SOP Class of each kind; the measurement report's is the profile's own."""
-
-_COMPRESSED_SYNTAX: Final = {
-    Compression.NONE: frozenset[str](),
-    Compression.RLE: frozenset({str(RLELossless)}),
-    Compression.JPEG: frozenset({str(JPEGBaseline8Bit)}),
-}
 
 
 def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
@@ -92,7 +71,10 @@ def _check_destination(
         if not answer.ok:
             raise DestinationDownError(f"answers HTTP {answer.status_code} to a search")
         return
-    wanted = _contexts_of(profile_named(destination.profile, settings))
+    # Imported here: what objects look like takes highdicom, which a node starts without.
+    from dicom_node.destination_profiles import presentation_contexts_of, profile_named
+
+    wanted = presentation_contexts_of(profile_named(destination.profile, settings))
     verification = {(str(Verification), syntax) for syntax in UNCOMPRESSED}
     association = associate(destination, settings.receive.ae_title, wanted | verification)
     if not association.is_established:
@@ -119,15 +101,3 @@ def _check_contexts(
             f"{destination.host}:{destination.port} (AE title {destination.ae_title}) does not "
             f"accept {', '.join(missing)}. Allow it there, or choose another profile."
         )
-
-
-def _contexts_of(profile: Profile) -> set[tuple[str, str]]:
-    """Return the presentation contexts that objects of a profile are sent over."""
-    contexts = set()
-    for kind in profile.objects:
-        sop_class = _SOP_CLASS_OF.get(kind, profile.report_sop_class_uid)
-        syntaxes = {*UNCOMPRESSED}
-        if kind in {ResultKind.SECONDARY_CAPTURE, ResultKind.SUMMARY_SHEET}:
-            syntaxes |= _COMPRESSED_SYNTAX[profile.form.compression]
-        contexts |= {(sop_class, syntax) for syntax in syntaxes}
-    return contexts

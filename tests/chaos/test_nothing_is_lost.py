@@ -229,7 +229,7 @@ def _patched_python(folder: Path, on_analyze: str, cores: int = 0) -> dict[str, 
     if on_analyze:
         body = "\n".join(f"        {line}" for line in on_analyze.splitlines())
         lines += [
-            "from mammoclip_core import engine",
+            "from mammoclip_core.analysis import engine",
             "class Deadly(engine.Engine):",
             "    def analyze(self, request):",
             body,
