@@ -85,9 +85,9 @@ def seconds_of(system: RunningSystem, study: StudyToSend) -> float:
         if condition not in UNDER_WAY or time.monotonic() > give_up_at:
             raise SystemExit(f"a study is {condition}: {reason}")
         time.sleep(1)
-    dossier = system.ledger.dossier(study.study_instance_uid)
-    received = max(instant(row["received_at"]) for row in dossier["instances"])
-    delivered = max(instant(row["finished_at"]) for row in dossier["deliveries"])
+    record = system.ledger.study_record(study.study_instance_uid)
+    received = max(instant(row["received_at"]) for row in record["instances"])
+    delivered = max(instant(row["finished_at"]) for row in record["deliveries"])
     return (delivered - received).total_seconds()
 
 

@@ -1,4 +1,4 @@
-"""The node process: listener, registrar and conductor around one spool and one ledger."""
+"""The node process: listener, registrar, settling and dispatch around one spool and one ledger."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -306,7 +306,7 @@ class Site:
         finally:
             database.close()
 
-    def dossier(self, study_instance_uid: str) -> dict[str, Any]:
+    def study_record(self, study_instance_uid: str) -> dict[str, Any]:
         done = self.run("show", study_instance_uid, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

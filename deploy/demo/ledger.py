@@ -27,12 +27,12 @@ class LedgerCommands:
             for one in document["studies"]
         }
 
-    def strays(self) -> list[str]:
+    def set_aside_without_study(self) -> list[str]:
         """Return why objects that belong to no study were set aside, one line an object."""
         document = self._ask("studies", "--limit", "1000")
         return [f"{one['reason']}: {one['detail']}" for one in document["set_aside"]]
 
-    def dossier(self, study_instance_uid: str) -> dict[str, Any]:
+    def study_record(self, study_instance_uid: str) -> dict[str, Any]:
         """Return all that is known of one study."""
         return self._ask("show", study_instance_uid)
 

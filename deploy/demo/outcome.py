@@ -43,7 +43,7 @@ class Outcome:
         return (*self.reports, *self.pictures, *self.segmentations, *self.others)
 
 
-def outcome_of(label: str, dossier: Mapping[str, Any], objects: Iterable[Dataset]) -> Outcome:
+def outcome_of(label: str, record: Mapping[str, Any], objects: Iterable[Dataset]) -> Outcome:
     """Put together what the ledger and the archive say of one study."""
     sorted_out: dict[str, list[Dataset]] = {
         "reports": [],
@@ -53,14 +53,14 @@ def outcome_of(label: str, dossier: Mapping[str, Any], objects: Iterable[Dataset
     }
     for dataset in objects:
         sorted_out[_kind(str(dataset.SOPClassUID))].append(dataset)
-    done = [analysis for analysis in dossier["analyses"] if analysis["findings"]]
-    summary = dossier["summary"]
+    done = [analysis for analysis in record["analyses"] if analysis["findings"]]
+    summary = record["summary"]
     return Outcome(
         label=label,
         study_instance_uid=summary["study_instance_uid"],
         condition=summary["condition"],
         reason=summary["reason"],
-        not_analysed=tuple(sorted(_reasons(dossier["instances"]))),
+        not_analysed=tuple(sorted(_reasons(record["instances"]))),
         findings=from_json(done[-1]["findings"]) if done else None,
         **{kind: tuple(datasets) for kind, datasets in sorted_out.items()},
     )

@@ -92,7 +92,7 @@ def demonstrate(
         console.print(warning_panel(_warning()))
         taken, problems = _send(console, system, studies)
         _await_results(console, system, taken)
-        for line in system.ledger.strays():
+        for line in system.ledger.set_aside_without_study():
             _say(console, f"Set aside by the node: {line}")
         return [_outcome(system, study) for study in taken], problems
 
@@ -143,12 +143,12 @@ def _await_results(console: Console, system: RunningSystem, studies: Sequence[St
 
 
 def _outcome(system: RunningSystem, study: StudyToSend) -> Outcome:
-    dossier = system.ledger.dossier(study.study_instance_uid)
+    record = system.ledger.study_record(study.study_instance_uid)
     # Some archives answer with a failure when they are asked for a study that they do not have.
     objects = (
-        fetch_results(study.study_instance_uid, system.archive_port) if dossier["results"] else []
+        fetch_results(study.study_instance_uid, system.archive_port) if record["results"] else []
     )
-    return outcome_of(study.label, dossier, objects)
+    return outcome_of(study.label, record, objects)
 
 
 def _show(console: Console, outcomes: list[Outcome], folder: Path) -> list[str]:

@@ -130,17 +130,17 @@ def studies(
 
     Example: mammoclip-node studies --limit 10
     """
-    from dicom_node.commands.tables import strays_table, studies_table
+    from dicom_node.commands.tables import set_aside_table, studies_table
     from dicom_node.studies.ledger import reading
 
     with _one_line_errors(), _ledger(config) as (_, database), database.reading() as session:
         summaries = reading.summaries(session, limit=limit)
-        strays = reading.strays(session, limit=limit)
-        document = {"studies": [asdict(one) for one in summaries], "set_aside": strays}
+        without_study = reading.set_aside_without_study(session, limit=limit)
+        document = {"studies": [asdict(one) for one in summaries], "set_aside": without_study}
         if not _emit(document, as_json=as_json, json_out=json_out):
             _show(studies_table(summaries))
-            if strays:
-                _show(strays_table(strays))
+            if without_study:
+                _show(set_aside_table(without_study))
 
 
 @app.command()
@@ -154,14 +154,14 @@ def show(
 
     Example: mammoclip-node show 1.2.826.0.1.3680043.8.498.1
     """
-    from dicom_node.commands.tables import dossier_tables
+    from dicom_node.commands.tables import study_record_tables
     from dicom_node.studies.ledger import reading
 
     with _one_line_errors(), _ledger(config) as (_, database), database.reading() as session:
-        dossier = reading.dossier(session, reading.find_study(session, study))
-        document = {**dossier, "summary": asdict(dossier["summary"])}
+        record = reading.study_record(session, reading.find_study(session, study))
+        document = {**record, "summary": asdict(record["summary"])}
         if not _emit(document, as_json=as_json, json_out=json_out):
-            for table in dossier_tables(dossier):
+            for table in study_record_tables(record):
                 _show(table)
 
 

@@ -31,10 +31,10 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
     return table
 
 
-def strays_table(strays: Iterable[dict[str, Any]]) -> Table:
+def set_aside_table(without_study: Iterable[dict[str, Any]]) -> Table:
     """List objects that were set aside and belong to no study."""
     table = _table("Set aside, of no study", "received", "from", "reason", "detail", "file")
-    for one in strays:
+    for one in without_study:
         table.add_row(
             one["received_at"].isoformat(timespec="seconds"),
             one["calling_ae_title"],
@@ -45,16 +45,16 @@ def strays_table(strays: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def dossier_tables(dossier: dict[str, Any]) -> Iterator[Table]:
+def study_record_tables(record: dict[str, Any]) -> Iterator[Table]:
     """Show one study: its instances, findings, results, deliveries and history."""
-    yield studies_table([dossier["summary"]])
-    yield _instances_table(dossier["instances"])
-    for analysis in dossier["analyses"]:
+    yield studies_table([record["summary"]])
+    yield _instances_table(record["instances"])
+    for analysis in record["analyses"]:
         if analysis["findings"]:
             yield findings_table(json.loads(analysis["findings"]), analysis["revision"])
-    yield _analyses_table(dossier["analyses"])
-    yield _deliveries_table(dossier)
-    yield _history_table(dossier["history"])
+    yield _analyses_table(record["analyses"])
+    yield _deliveries_table(record)
+    yield _history_table(record["history"])
 
 
 def findings_table(findings: dict[str, Any], revision: int) -> Table:
@@ -122,12 +122,12 @@ def _analyses_table(analyses: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def _deliveries_table(dossier: dict[str, Any]) -> Table:
+def _deliveries_table(record: dict[str, Any]) -> Table:
     table = _table("Deliveries", "destination", "state", "attempts", "object", "outcome", "why")
-    results = {one["id"]: one for one in dossier["results"]}
-    for one in dossier["deliveries"]:
+    results = {one["id"]: one for one in record["results"]}
+    for one in record["deliveries"]:
         table.add_row(one["destination"], one["state"], str(one["attempts"]), "", "", one["reason"])
-        for outcome in dossier["outcomes"]:
+        for outcome in record["outcomes"]:
             if outcome["delivery_id"] == one["id"]:
                 result = results[outcome["result_object_id"]]
                 label = f"{result['kind']} {result['sop_instance_uid']}"

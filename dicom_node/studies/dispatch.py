@@ -55,7 +55,7 @@ def celery_configuration(broker_url: str) -> dict[str, Any]:
 
 
 class Broker:
-    """Sends nudges to workers: a task's name and a number of the ledger, nothing else.
+    """Sends notices to workers: a task's name and a number of the ledger, nothing else.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Broker:
             socket_connect_timeout=5, socket_timeout=10, retry_on_timeout=False
         )
 
-    def nudge(self, task: str, queue: str, ids: list[int]) -> None:
+    def notify(self, task: str, queue: str, ids: list[int]) -> None:
         """Send one message for each id.
 
         Raises
@@ -179,6 +179,6 @@ class Dispatcher:
             ids.extend(stale)
         if not ids:
             return
-        self._broker.nudge(task, queue, ids)
+        self._broker.notify(task, queue, ids)
         with self._database.writing() as session:
             work.note_dispatched(session, table, ids, at=at)

@@ -138,7 +138,7 @@ def _sizes(
 
     words, size = shape("embeddings.tok_embeddings.weight")
     layers = layers_of(state, prefix, _LAYER_NUMBER, origin)
-    untold = dict(_BASE)
+    assumed = dict(_BASE)
     if (size, layers) != _BASE_SIZE:
         told = json_of(tokenizer_folder / "config.json")
         if (told.get("hidden_size"), told.get("num_hidden_layers")) != (size, layers):
@@ -147,14 +147,14 @@ def _sizes(
                 "put its config.json into the tokenizer's folder, or leave the text side out by "
                 "--image-only"
             )
-        untold |= {key: told[key] for key in (*_BASE, *_FURTHER) if key in told}
+        assumed |= {key: told[key] for key in (*_BASE, *_FURTHER) if key in told}
     return {
         "vocab_size": words,
         "hidden_size": size,
         "intermediate_size": shape("layers.0.mlp.Wo.weight")[1],
         "num_hidden_layers": layers,
         "pad_token_id": min(_BASE_SPECIAL_IDS[-1], words - 1),
-        **untold,
+        **assumed,
     }
 
 

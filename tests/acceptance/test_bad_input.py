@@ -48,7 +48,7 @@ def held(site: Site, uid: str) -> dict[str, list[Dataset]]:
 
 def statuses(site: Site, uid: str) -> dict[str, str]:
     """Return what became of each image by the findings document, by SOP Instance UID."""
-    document: dict[str, Any] = json.loads(site.dossier(uid)["analyses"][-1]["findings"])
+    document: dict[str, Any] = json.loads(site.study_record(uid)["analyses"][-1]["findings"])
     return {image["sop_instance_uid"]: image["status"] for image in document["images"]}
 
 

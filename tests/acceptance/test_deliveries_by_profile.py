@@ -32,7 +32,7 @@ class Deliveries:
     """What QIDO finds in the archive of each profile, and what the model answered."""
 
     def __init__(self, site: Site, archives: dict[str, Orthanc], uid: str) -> None:
-        self.findings = json.loads(site.dossier(uid)["analyses"][-1]["findings"])
+        self.findings = json.loads(site.study_record(uid)["analyses"][-1]["findings"])
         self.listed = {profile: _listed(archive, uid) for profile, archive in archives.items()}
 
     @property

@@ -110,7 +110,7 @@ def results(
         site.wait_for_condition(sent[0].StudyInstanceUID, "delivered")
         uid = sent[0].StudyInstanceUID
         every = [pydicom.dcmread(BytesIO(content)) for content in site.archive.instances(uid)]
-        yield request.param, Results(every, site.dossier(uid)["analyses"][-1]["findings"])
+        yield request.param, Results(every, site.study_record(uid)["analyses"][-1]["findings"])
 
 
 def with_residual_projection(source: Path, out: Path) -> Path:

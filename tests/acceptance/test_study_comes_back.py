@@ -39,7 +39,7 @@ class Delivered:
     def findings(self, folder: str) -> dict[str, Any]:
         import json
 
-        analyses = self.site.dossier(self.uids[folder])["analyses"]
+        analyses = self.site.study_record(self.uids[folder])["analyses"]
         return json.loads(analyses[-1]["findings"])
 
 

@@ -55,8 +55,8 @@ def require_delivered_once(site: Site, sent: list[Dataset]) -> None:
     """One report, a picture an image, a segmentation where a region is; each UID once."""
     uid = sent[0].StudyInstanceUID
     site.wait_for_condition(uid, "delivered", seconds=WITHIN_SECONDS)
-    dossier = site.dossier(uid)
-    done = [one for one in dossier["analyses"] if one["state"] == "done"]
+    record = site.study_record(uid)
+    done = [one for one in record["analyses"] if one["state"] == "done"]
     assert len(done) == 1
     images = json.loads(done[0]["findings"])["images"]
     regions = [image for image in images if any(f["regions"] for f in image["findings"])]
@@ -65,7 +65,7 @@ def require_delivered_once(site: Site, sent: list[Dataset]) -> None:
     expected = ["OT"] * len(sent) + ["SEG"] * len(regions) + ["SR"]
     assert modalities == expected
     assert {one.SOPInstanceUID for one in held} == {
-        one["sop_instance_uid"] for one in dossier["results"]
+        one["sop_instance_uid"] for one in record["results"]
     }
 
 

@@ -27,7 +27,7 @@ class StudySummary:
     Attributes
     ----------
     condition : one word
-        Computed from the small lives: receiving, waiting, analysing, delivering, delivered,
+        Computed from the state machines: receiving, waiting, analysing, delivering, delivered,
         done, failed, cancelled, refused, expired or nothing-to-analyse.
     reason : why, where somebody must act
     """
@@ -76,7 +76,7 @@ def find_study(session: Session, study_instance_uid: str) -> Study:
     return study
 
 
-def strays(session: Session, *, limit: int) -> list[dict[str, Any]]:
+def set_aside_without_study(session: Session, *, limit: int) -> list[dict[str, Any]]:
     """List objects that were set aside and belong to no study, newest first."""
     rows = session.scalars(
         select(Instance)
@@ -87,7 +87,7 @@ def strays(session: Session, *, limit: int) -> list[dict[str, Any]]:
     return [as_facts(row) for row in rows]
 
 
-def dossier(session: Session, study: Study) -> dict[str, Any]:
+def study_record(session: Session, study: Study) -> dict[str, Any]:
     """Return all that the ledger knows of one study, with its history in order."""
     instances = _all(session, select(Instance).where(Instance.study_id == study.id))
     analyses = _all(session, select(Analysis).where(Analysis.study_id == study.id))

@@ -1,4 +1,4 @@
-"""The four small lives of the ledger as tables: pure, without SQL or clock."""
+"""The four state machines of the ledger as tables: pure, without SQL or clock."""
 
 from collections.abc import Mapping
 from enum import StrEnum

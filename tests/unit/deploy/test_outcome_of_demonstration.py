@@ -78,7 +78,7 @@ def outcome(
     pictures=(PLAIN, MARKED),
     segmentations=(MARKED,),
 ):
-    dossier = {
+    record = {
         "summary": {"study_instance_uid": STUDY, "condition": condition, "reason": reason},
         "instances": [],
         "analyses": [{"findings": to_json(findings())}],
@@ -86,7 +86,7 @@ def outcome(
     objects = [report(number) for number in range(reports)]
     objects += [picture(uid) for uid in pictures]
     objects += [segmentation(uid) for uid in segmentations]
-    return outcome_of("study", json.loads(json.dumps(dossier)), objects)
+    return outcome_of("study", json.loads(json.dumps(record)), objects)
 
 
 def findings():

@@ -28,7 +28,7 @@ class FakeBroker:
         self.length = 0
         self.down = False
 
-    def nudge(self, task: str, queue: str, ids: list[int]) -> None:
+    def notify(self, task: str, queue: str, ids: list[int]) -> None:
         if self.down:
             raise BrokerDownError("for the test")
         self.sent.append((task, queue, ids))
@@ -228,14 +228,14 @@ def test_error_of_the_broker_does_not_show_its_url() -> None:
     broker = Broker(f"redis://:s3cret@127.0.0.1:{free_port()}/0")
 
     with pytest.raises(BrokerDownError) as caught:
-        broker.nudge(ANALYZE_TASK, GPU_QUEUE, [1])
+        broker.notify(ANALYZE_TASK, GPU_QUEUE, [1])
 
     assert "s3cret" not in str(caught.value)
 
 
 def test_message_holds_a_number_and_no_more() -> None:
     broker = Broker("memory://")
-    broker.nudge(ANALYZE_TASK, GPU_QUEUE, [42])
+    broker.notify(ANALYZE_TASK, GPU_QUEUE, [42])
 
     assert broker.waiting(GPU_QUEUE) == 1
     with broker._app.connection_for_read() as connection:

@@ -152,21 +152,21 @@ def test_strays_belong_to_no_study(session: Session) -> None:
     instance_row(session, study_row(session), state=InstanceState.SET_ASIDE)
     stray = instance_row(session, None, state=InstanceState.SET_ASIDE, reason="unreadable-object")
 
-    assert [one["id"] for one in reading.strays(session, limit=9)] == [stray.id]
+    assert [one["id"] for one in reading.set_aside_without_study(session, limit=9)] == [stray.id]
 
 
 @pytest.fixture
-def dossier(reception: Reception) -> dict[str, Any]:
+def study_record(reception: Reception) -> dict[str, Any]:
     reception.receive(mammogram())
     with reception.database.writing() as session:
         study = reading.find_study(session, STUDY_UID)
         study_row(session, "9.9")
         finished(session, analysis_row(session, study), made_result())
-        return reading.dossier(session, study)
+        return reading.study_record(session, study)
 
 
-def test_dossier_holds_everything_of_its_study(dossier: dict[str, Any]) -> None:
-    counts = {key: len(value) for key, value in dossier.items() if isinstance(value, list)}
+def test_dossier_holds_everything_of_its_study(record: dict[str, Any]) -> None:
+    counts = {key: len(value) for key, value in record.items() if isinstance(value, list)}
 
     assert counts == {
         "instances": 1,
@@ -178,8 +178,8 @@ def test_dossier_holds_everything_of_its_study(dossier: dict[str, Any]) -> None:
     }
 
 
-def test_history_is_in_order(dossier: dict[str, Any]) -> None:
-    steps = [(one["subject"], one["event"]) for one in dossier["history"]]
+def test_history_is_in_order(record: dict[str, Any]) -> None:
+    steps = [(one["subject"], one["event"]) for one in record["history"]]
 
     assert steps == [
         ("study", "new"),
@@ -191,7 +191,7 @@ def test_history_is_in_order(dossier: dict[str, Any]) -> None:
     ]
 
 
-def test_dossier_can_be_written_as_json(dossier: dict[str, Any]) -> None:
-    text = json.dumps({**dossier, "summary": asdict(dossier["summary"])}, default=str)
+def test_dossier_can_be_written_as_json(record: dict[str, Any]) -> None:
+    text = json.dumps({**record, "summary": asdict(record["summary"])}, default=str)
 
     assert "patient" not in text
