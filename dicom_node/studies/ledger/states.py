@@ -39,7 +39,6 @@ class DeliveryState(StrEnum):
     DUE = "due"
     SENDING = "sending"
     DELIVERED = "delivered"
-    COMMITTED = "committed"
     REFUSED = "refused"
     EXPIRED = "expired"
 
@@ -65,7 +64,6 @@ class Event(StrEnum):
     POSTPONE = "postpone"
     REFUSE = "refuse"
     EXPIRE = "expire"
-    COMMIT = "commit"
     RETRY = "retry"
 
 
@@ -105,7 +103,6 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_D.SENDING, _E.REFUSE): _D.REFUSED,
         (_D.SENDING, _E.EXPIRE): _D.EXPIRED,
         (_D.DUE, _E.SUPERSEDE): _D.EXPIRED,
-        (_D.DELIVERED, _E.COMMIT): _D.COMMITTED,
         (_D.DELIVERED, _E.RETRY): _D.DUE,
         (_D.REFUSED, _E.RETRY): _D.DUE,
         (_D.EXPIRED, _E.RETRY): _D.DUE,

@@ -42,11 +42,9 @@ OF_DELIVERIES = {
     (D.DUE,): "delivering",
     (D.SENDING,): "delivering",
     (D.DELIVERED,): "delivered",
-    (D.COMMITTED,): "delivered",
     (D.REFUSED,): "refused",
     (D.EXPIRED,): "expired",
     (D.DELIVERED, D.DUE): "delivering",
-    (D.DELIVERED, D.COMMITTED): "delivered",
     (D.DELIVERED, D.REFUSED): "refused",
     (D.DUE, D.REFUSED): "refused",
     (D.EXPIRED, D.REFUSED): "refused",
@@ -148,7 +146,7 @@ def test_unknown_study_is_an_error(session: Session) -> None:
         reading.find_study(session, "1.2")
 
 
-def test_strays_belong_to_no_study(session: Session) -> None:
+def test_set_aside_objects_without_a_study_are_read(session: Session) -> None:
     instance_row(session, study_row(session), state=InstanceState.SET_ASIDE)
     stray = instance_row(session, None, state=InstanceState.SET_ASIDE, reason="unreadable-object")
 
@@ -156,7 +154,7 @@ def test_strays_belong_to_no_study(session: Session) -> None:
 
 
 @pytest.fixture
-def study_record(reception: Reception) -> dict[str, Any]:
+def record(reception: Reception) -> dict[str, Any]:
     reception.receive(mammogram())
     with reception.database.writing() as session:
         study = reading.find_study(session, STUDY_UID)
@@ -165,7 +163,7 @@ def study_record(reception: Reception) -> dict[str, Any]:
         return reading.study_record(session, study)
 
 
-def test_dossier_holds_everything_of_its_study(record: dict[str, Any]) -> None:
+def test_study_record_holds_everything_of_its_study(record: dict[str, Any]) -> None:
     counts = {key: len(value) for key, value in record.items() if isinstance(value, list)}
 
     assert counts == {
@@ -191,7 +189,7 @@ def test_history_is_in_order(record: dict[str, Any]) -> None:
     ]
 
 
-def test_dossier_can_be_written_as_json(record: dict[str, Any]) -> None:
+def test_study_record_can_be_written_as_json(record: dict[str, Any]) -> None:
     text = json.dumps({**record, "summary": asdict(record["summary"])}, default=str)
 
     assert "patient" not in text

@@ -48,7 +48,6 @@ ALLOWED = {
         ("sending", "refuse"): "refused",
         ("sending", "expire"): "expired",
         ("due", "supersede"): "expired",
-        ("delivered", "commit"): "committed",
         ("delivered", "retry"): "due",
         ("refused", "retry"): "due",
         ("expired", "retry"): "due",
