@@ -170,7 +170,7 @@ class Engine:
         """Answer for every image of a study.
 
         An image that cannot be turned into pixels, for which memory is short even alone, or whose
-        answer is no number, is FAILED with its reason, and the others go on. Any other error of
+        answer is not finite, is FAILED with its reason, and the others go on. Any other error of
         the model is the caller's: it concerns them all.
 
         Parameters
