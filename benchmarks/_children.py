@@ -1,4 +1,4 @@
-"""The child processes of a benchmark: each computes in one way, when it is told to."""
+"""The child processes of a benchmark: each computes in one way, on request."""
 
 import json
 import os

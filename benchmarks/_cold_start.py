@@ -1,4 +1,4 @@
-"""A child of the inference benchmark: a fresh process that says one image's findings and ends."""
+"""A child of the inference benchmark: a fresh process that prints the findings of one image."""
 
 import sys
 from pathlib import Path

@@ -26,7 +26,7 @@ one tells the ceiling."""
 
 
 def main() -> None:
-    """Load, say so, then run as told until the input ends."""
+    """Load, report ready, then run for each input line until the input ends."""
     way, bundle, images, device, threads = sys.argv[1:]
     if way == "ceiling":
         run = ceilings(device, int(threads))
@@ -140,7 +140,7 @@ def ceilings(device: str, threads: int) -> Callable[[int, Path], dict[str, Any]]
 
 
 def wait(device: str) -> None:
-    """Wait until a GPU has done what it was told."""
+    """Wait until a GPU has finished its queued work."""
     import torch
 
     if device.startswith("cuda"):

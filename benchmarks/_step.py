@@ -45,7 +45,7 @@ SMALL_BERT = {
 
 
 def main() -> None:
-    """Say when it is ready, then make a step for each line until the input ends."""
+    """Report ready, then make a step for each line until the input ends."""
     way = Way(**json.loads(sys.argv[1]))
     torch.set_num_threads(way.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

@@ -23,7 +23,9 @@ PATIENCE_SECONDS = 120
 
 
 def main(
-    studies: Annotated[int, typer.Option(min=2, help="Studies of four images to send.")] = 5,
+    studies: Annotated[
+        int, typer.Option(min=2, help="Number of studies of four images to send.")
+    ] = 5,
     json: Annotated[Path | None, typer.Option(help="Write the result to this file.")] = None,
 ) -> None:
     """Send copies of the sample study one after the other, and read the ledger's own times.
@@ -85,9 +87,9 @@ def seconds_of(system: RunningSystem, study: StudyToSend) -> float:
         if condition not in UNDER_WAY or time.monotonic() > give_up_at:
             raise SystemExit(f"a study is {condition}: {reason}")
         time.sleep(1)
-    record = system.ledger.study_record(study.study_instance_uid)
-    received = max(instant(row["received_at"]) for row in record["instances"])
-    delivered = max(instant(row["finished_at"]) for row in record["deliveries"])
+    details = system.ledger.details(study.study_instance_uid)
+    received = max(instant(row["received_at"]) for row in details["instances"])
+    delivered = max(instant(row["finished_at"]) for row in details["deliveries"])
     return (delivered - received).total_seconds()
 
 

@@ -56,19 +56,24 @@ class Figures:
 
 def main(
     *,
-    encoders: Annotated[str, typer.Option(help="Which of b0 to b5, with commas.")] = "b2,b5",
-    batches: Annotated[str, typer.Option(help="Batch sizes, with commas.")] = "",
-    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds.")] = 3,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: every core.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    encoders: Annotated[
+        str, typer.Option(help="Encoders, b0 to b5, separated by commas.")
+    ] = "b2,b5",
+    batches: Annotated[str, typer.Option(help="Batch sizes, separated by commas.")] = "",
+    rounds: Annotated[int, typer.Option(min=1, help="Number of interleaved rounds.")] = 3,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores.")] = 0,
+    device: Annotated[str, typer.Option(help="Device: cpu or cuda.")] = "cpu",
     images: Annotated[
         Path, typer.Option(exists=True, help="A folder of DICOM images of one study.")
     ] = SAMPLES,
     compiled: Annotated[
-        bool, typer.Option(help="On a CPU torch.compile too: minutes more.")
+        bool, typer.Option(help="On a CPU measure torch.compile too: takes minutes longer.")
     ] = False,
     quick: Annotated[
-        bool, typer.Option(help="A small input and one round: tries the benchmark, no machine.")
+        bool,
+        typer.Option(
+            help="Small input, one round: checks that the benchmark runs; figures mean nothing."
+        ),
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the result to this file.")] = None,
 ) -> None:
@@ -154,10 +159,10 @@ def measure(
 
 
 def note(figures: Figures, child: Child, size: int, out: Path) -> None:
-    """Let a child compute once and keep what it says."""
-    told = child.run(size, out)
-    figures.seconds.append(told["seconds"])
-    figures.peak_bytes = told["peak_bytes"]
+    """Let a child compute once and keep its figures."""
+    answer = child.run(size, out)
+    figures.seconds.append(answer["seconds"])
+    figures.peak_bytes = answer["peak_bytes"]
     with np.load(out) as arrays:
         figures.answer = dict(arrays)
 

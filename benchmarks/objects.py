@@ -46,7 +46,9 @@ BUNDLE = BundleIdentity(
 
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="The median is shown.")] = 3,
-    quick: Annotated[bool, typer.Option("--quick", help="Small images, one round.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small images, one round; figures mean nothing.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the result to this file.")] = None,
 ) -> None:
     """Build the objects of four views with eight findings each, for each built-in profile.

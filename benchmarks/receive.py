@@ -36,7 +36,7 @@ class Receiver:
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of interleaved rounds.")] = 3,
     json: Annotated[Path | None, typer.Option(help="Write the result to this file.")] = None,
 ) -> None:
     """Measure MB/s with one and with four associations, for JPEG-LS and uncompressed images.
@@ -96,7 +96,7 @@ def start_receivers(children: Children, scratch: Path, storescp: str) -> list[Re
     """Start the listener and its anchors; ours comes first."""
     quick = {**os.environ, "TCP_NODELAY": "1"}
     plain = {key: value for key, value in os.environ.items() if key != "TCP_NODELAY"}
-    names = ("listener", "storescp at its best", "storescp as it comes")
+    names = ("listener", "storescp, tuned", "storescp, defaults")
     receivers = [
         Receiver(name, port, scratch / f"received-{number}")
         for number, (name, port) in enumerate(zip(names, free_ports(3), strict=True))

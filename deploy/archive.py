@@ -19,7 +19,7 @@ _PLUGINS: Final = ("libOrthancGdcm.so", "libOrthancDicomWeb.so")
 
 
 def orthanc_program() -> str | None:
-    """Return the Orthanc program, or None where qrscp has to do.
+    """Return the Orthanc program, or None if qrscp is used instead.
 
     Debian puts it into a folder that is not on an ordinary user's PATH.
     """
@@ -55,10 +55,10 @@ def archive_command(
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="Where the archive keeps everything.")],
-    dicom_port: Annotated[int, typer.Option(help="Port for DICOM.")],
-    http_port: Annotated[int, typer.Option(help="Port for Orthanc's pages.")],
-    node_port: Annotated[int, typer.Option(help="Port of the node's listener.")] = 11112,
+    folder: Annotated[Path, typer.Argument(help="Folder for the archive's data.")],
+    dicom_port: Annotated[int, typer.Option(help="DICOM port of the archive.")],
+    http_port: Annotated[int, typer.Option(help="HTTP port of Orthanc.")],
+    node_port: Annotated[int, typer.Option(help="DICOM port of the node.")] = 11112,
 ) -> None:
     """Become the archive's process.
 

@@ -39,8 +39,8 @@ def broker_command(folder: Path, port: int) -> list[str]:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="Where the broker keeps its messages.")],
-    port: Annotated[int, typer.Option(help="Port on loopback.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for the broker's messages.")],
+    port: Annotated[int, typer.Option(help="TCP port on loopback.")],
 ) -> None:
     """Become the broker's process.
 
@@ -64,7 +64,7 @@ def _server_program() -> str:
             program = shutil.which(name)
             if program is not None:
                 return program
-    raise NoBrokerError("no Redis-protocol server here: install redis-server or valkey")
+    raise NoBrokerError("no Redis-protocol server found: install redis-server or valkey")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ _PREFIX: Final = "MAMMOCLIP_UP_"
 
 def main(
     folder: Annotated[
-        Path, typer.Option(help="Where settings, spool, broker and archive are kept.")
+        Path, typer.Option(help="Folder for settings, spool, broker and archive.")
     ] = _ROOT / ".up",
 ) -> None:
     """Start broker, archive, node and worker by the Procfile; Ctrl-C stops them all.
@@ -85,7 +85,7 @@ def _explain(folder: Path, settings: Settings, ports: dict[str, int]) -> None:
     config = folder / "mammoclip.toml"
     lines = [
         "[bold]RESEARCH USE ONLY: not a medical device, not for diagnosis.[/bold]",
-        f"Settings   {config} (edit it, then start again)",
+        f"Settings   {config} (restart after editing)",
         f"Send to    AE title {receive.ae_title}, port {receive.port}, for example",
         f"           .venv/bin/python -m pynetdicom storescu {HOST} {receive.port} FOLDER"
         f" -aec {receive.ae_title} -r -cx",
@@ -93,8 +93,8 @@ def _explain(folder: Path, settings: Settings, ports: dict[str, int]) -> None:
         f"Results    AE title ARCHIVE, {HOST} port {ports['ARCHIVE']}",
     ]
     if orthanc_program():
-        lines.append(f"           Orthanc's pages: http://{HOST}:{ports['HTTP']}/")
-    lines.append("Ctrl-C stops everything; nothing that was received is lost.")
+        lines.append(f"           Orthanc Explorer: http://{HOST}:{ports['HTTP']}/")
+    lines.append("Ctrl-C stops everything; received images are kept.")
     Console(highlight=False, soft_wrap=True).print("\n".join(lines))
 
 

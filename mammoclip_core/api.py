@@ -1,4 +1,4 @@
-"""What a script needs of the core, under one name and with paths as plain text."""
+"""The functions of the core for scripts: one import, paths as plain text."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""Every error the core lets out, in one tree.
+"""Every error that the core raises, in one tree.
 
 CoreError
 ├── PixelError                  one image cannot be turned into pixels; the others can
 ├── BundleError                 a bundle is incomplete, altered or of another format
 ├── CheckpointError             a checkpoint is damaged, unsafe or of another model
-├── FetchError                  published files cannot be had from the model hub as they are there
+├── FetchError                  published files cannot be downloaded unaltered
 ├── PromptFileError             a file of prompts is not of the known form
 ├── LicenceError                a bundle may not be used as asked
 ├── MissingLibraryError         an optional library is needed; the message names the extra
@@ -31,11 +31,11 @@ class CheckpointError(CoreError):
 
 
 class FetchError(CoreError):
-    """Published files cannot be had from the model hub, or are not what it says they are."""
+    """Published files cannot be downloaded, or differ from what the model hub reports."""
 
 
 class PromptFileError(CoreError):
-    """The file of prompts is not of the known form; the message says where."""
+    """The prompt file has an unknown form; the message says where."""
 
 
 class LicenceError(CoreError):
@@ -51,8 +51,8 @@ class MissingLibraryError(CoreError):
 
 
 class ComputingError(CoreError):
-    """The machine cannot compute as it is asked to, or some images give no finite numbers."""
+    """The machine cannot compute as it is asked to, or some results are not finite."""
 
 
 class BatchMemoryError(ComputingError):
-    """Memory is short for so many images at once; fewer may do."""
+    """Too little memory for this batch of images; a smaller batch may fit."""

@@ -1,4 +1,4 @@
-"""What the model says of a study, in source-image pixels, and its one JSON form.
+"""Findings of a study in source-image pixels, and their JSON form.
 
 Points are ``(column, row)`` and boxes ``(left, top, right, bottom)``, half-open; the outer corner
 of the first pixel is ``(0.0, 0.0)`` (PS3.3 C.18.6.1.1).
@@ -207,7 +207,7 @@ class EngineIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyFindings:
-    """Everything that the model says of one study.
+    """All findings of one study.
 
     Attributes
     ----------
@@ -241,7 +241,7 @@ class StudyFindings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heatmap:
-    """Where the model looked for one finding on one image: a picture, never a measurement.
+    """Heatmap of one finding on one image: shows where the model looked, not a measurement.
 
     Attributes
     ----------
@@ -304,7 +304,7 @@ def digest(findings: StudyFindings) -> str:
     Equal answers have equal digests whatever the revision, so that a result is never doubled. What
     a finding says of its encoder, head and prompts is left out: the bundle's digest covers it. The
     engine is left out, too: the settings' digest covers its name and numbers, and another version
-    with an equal answer is no other result.
+    with an equal answer gives the same result.
     """
     document = asdict(findings)
     del document["engine"]

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: `bundle.json` as frozen dataclasses, without any weights."""
+"""The manifest of a bundle: `bundle.json` as frozen dataclasses, without weights."""
 
 import hashlib
 import json
@@ -79,8 +79,8 @@ class DetectorEntry:
     ----------
     name : name in the bundle, for example ``mass``
     finding : name of the finding whose boxes it reports
-    mean_average_precision : as its file says, or None
-        Measured by its authors on images that all hold the finding: it says where, not whether.
+    mean_average_precision : as its file states, or None
+        Measured by its authors on images that all show the finding: rates location, not presence.
     """
 
     name: str
@@ -259,7 +259,7 @@ class Manifest:
 
     @property
     def identity(self) -> BundleIdentity:
-        """Return what findings and objects say of the bundle."""
+        """Return the identity of the bundle that findings and objects state."""
         return BundleIdentity(
             name=self.name,
             version=self.version,
@@ -280,7 +280,7 @@ class Manifest:
         return next((item for item in self.detectors if item.finding == entry.name), None)
 
     def encoder_of(self, entry: FindingEntry) -> str:
-        """Return the name of the image encoder behind a finding; empty if the bundle names none."""
+        """Return the name of the image encoder behind a finding; empty if the bundle lists none."""
         if entry.source is FindingSource.DETECTOR and entry.head:
             return entry.head
         for head in self.heads:
@@ -343,13 +343,13 @@ def write_manifest(manifest: Manifest, bundle: Path) -> None:
 
 
 def require_empty(out: Path) -> None:
-    """Refuse a folder for a new bundle that holds something; raises BundleError."""
+    """Refuse a folder for a new bundle that is not empty; raises BundleError."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BundleError(f"{out} is not empty: name another folder")
 
 
 def require_acceptance(manifest: Manifest, accepted: str | None) -> None:
-    """Refuse a bundle whose terms of use the settings do not repeat in words.
+    """Refuse a bundle whose licence phrase the settings do not repeat.
 
     Raises
     ------

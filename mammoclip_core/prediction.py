@@ -1,4 +1,4 @@
-"""What a loaded bundle answers, whatever computes it."""
+"""Predictions of a loaded bundle, independent of the engine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ class ImageModel(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """Return what the bundle says of itself."""
+        """Return the manifest of the bundle."""
 
     def predict(self, batch: NDArray[np.float32]) -> list[Prediction]:
         """Answer for each image of a (B, 3, H, W) batch, in order."""

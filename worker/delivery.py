@@ -34,7 +34,7 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
 def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     destination = node.settings.destination(delivery.destination)
     if destination is None:
-        _refuse(node, held, delivery, "the destination is not in the settings any more")
+        _refuse(node, held, delivery, "the destination is no longer in the settings")
         return
     wanted = _wanted(node, destination.profile)
     with node.database.reading() as session:

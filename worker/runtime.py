@@ -1,4 +1,4 @@
-"""What one worker process keeps between tasks: settings, ledger, spool, and the loaded model."""
+"""State of one worker process between tasks: settings, ledger, spool, and the loaded model."""
 
 import os
 import random

@@ -1,1 +1,1 @@
-"""The demonstration: the whole way of a study on this machine, and a look at what came back."""
+"""The demonstration: a study through the whole system on this machine, and its results."""

@@ -108,7 +108,7 @@ class Children:
         while not condition():
             self.check()
             if time.monotonic() > give_up_at:
-                raise DemonstrationError(f"{what}: not within {deadline_seconds:.0f} seconds")
+                raise DemonstrationError(f"{what}: timeout after {deadline_seconds:.0f} seconds")
             time.sleep(_PAUSE_SECONDS)
 
     def stop(self) -> None:

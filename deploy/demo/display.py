@@ -28,7 +28,7 @@ def make_console() -> Console:
 
 
 def warning_panel(warning: str) -> Panel:
-    """Say what the results must not be taken for."""
+    """Warn that the results are not for clinical use."""
     text = f"{warning}\nRESEARCH USE ONLY: not a medical device, not for diagnosis."
     return Panel(text, border_style="bold red", expand=False)
 
@@ -58,14 +58,14 @@ def findings_table(outcomes: list[Outcome], warning: str) -> Table:
     """List the scores of each image; a star marks a score above its threshold."""
     names = _finding_names(outcomes)
     table = Table(
-        title="Findings: scores; * above threshold, (n) with n regions",
+        title="Scores of findings; * above threshold, (n) number of regions",
         title_justify="left",
         caption=f"[bold red]{warning}[/bold red]",
         caption_justify="left",
     )
     for heading in ("study", "image", "status", *(name.replace("_", " ") for name in names)):
         table.add_column(heading, overflow="fold")
-    table.add_column("density of the breasts", overflow="fold")
+    table.add_column("breast density", overflow="fold")
     for outcome in outcomes:
         if outcome.findings is None:
             table.add_row(outcome.label, "", outcome.condition)

@@ -2,4 +2,4 @@
 
 
 class DemonstrationError(Exception):
-    """The demonstration cannot go on; the message says why in words for its user."""
+    """The demonstration cannot continue; the message gives the reason."""

@@ -36,7 +36,7 @@ def send_study(study: StudyToSend, port: int) -> Iterator[tuple[InstanceToSend, 
         entity.add_requested_context(*context)
     association = entity.associate(HOST, port, ae_title=NODE_AE_TITLE)
     if not association.is_established:
-        raise DemonstrationError(f"the node did not accept an association on port {port}")
+        raise DemonstrationError(f"the node rejected the association on port {port}")
     try:
         for instance in study.instances:
             yield instance, _problem_of(association, instance)
@@ -50,8 +50,8 @@ def _problem_of(association: Any, instance: InstanceToSend) -> str:
     except (ValueError, RuntimeError) as error:
         return f"could not be sent: {error}"
     if status is None:
-        return "was not answered"
-    return "" if status == 0x0000 else f"was answered 0x{status:04X}"
+        return "got no response"
+    return "" if status == 0x0000 else f"was refused with status 0x{status:04X}"
 
 
 def fetch_results(study_instance_uid: str, port: int) -> list[Dataset]:
@@ -82,7 +82,7 @@ def fetch_results(study_instance_uid: str, port: int) -> list[Dataset]:
         evt_handlers=[(evt.EVT_C_STORE, keep)],
     )
     if not association.is_established:
-        raise DemonstrationError(f"the archive did not accept an association on port {port}")
+        raise DemonstrationError(f"the archive rejected the association on port {port}")
     try:
         _get_study(association, study_instance_uid)
     finally:

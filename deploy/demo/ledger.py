@@ -1,4 +1,4 @@
-"""What the node's ledger says, asked as a person would: through ``mammoclip-node``."""
+"""The node's ledger, read as a user reads it: through ``mammoclip-node``."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from typing import Any, Final
 from deploy.demo.errors import DemonstrationError
 
 UNDER_WAY: Final = frozenset({"receiving", "waiting", "analysing", "delivering"})
-"""Conditions of a study that will change by themselves."""
+"""Conditions of a study that will still change without a user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class LedgerCommands:
             for one in document["studies"]
         }
 
-    def set_aside_without_study(self) -> list[str]:
-        """Return why objects that belong to no study were set aside, one line an object."""
+    def set_aside(self) -> list[str]:
+        """Return why objects without a study were set aside, one line for each object."""
         document = self._ask("studies", "--limit", "1000")
         return [f"{one['reason']}: {one['detail']}" for one in document["set_aside"]]
 
-    def study_record(self, study_instance_uid: str) -> dict[str, Any]:
+    def details(self, study_instance_uid: str) -> dict[str, Any]:
         """Return all that is known of one study."""
         return self._ask("show", study_instance_uid)
 

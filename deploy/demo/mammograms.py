@@ -94,7 +94,7 @@ def _header(path: Path) -> pydicom.Dataset | str:
         if is_own_result(dataset):
             return "a result of this software"
         if not dataset.get("StudyInstanceUID") or not dataset.file_meta.get("TransferSyntaxUID"):
-            return "without Study Instance UID or Transfer Syntax UID"
+            return "no Study Instance UID or no Transfer Syntax UID"
         if str(dataset.get("SOPClassUID")) not in _SENT_CLASSES:
             return "DICOM, but not a mammogram"
     except InvalidDicomError:

@@ -1,4 +1,4 @@
-"""What came back of one study, and whether it is all that should have come back."""
+"""The results of one study, and whether they are complete."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +17,11 @@ _REPORT_CLASSES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the ledger says of a study beside what the archive holds of it.
+    """A study in the ledger, and its results in the archive.
 
     Attributes
     ----------
-    condition, reason : as ``mammoclip-node studies`` says
+    condition, reason : as ``mammoclip-node studies`` shows them
     not_analysed : why instances of the study were set aside or left out
     findings : None where no analysis is done
     """
@@ -43,8 +43,8 @@ class Outcome:
         return (*self.reports, *self.pictures, *self.segmentations, *self.others)
 
 
-def outcome_of(label: str, record: Mapping[str, Any], objects: Iterable[Dataset]) -> Outcome:
-    """Put together what the ledger and the archive say of one study."""
+def outcome_of(label: str, details: Mapping[str, Any], objects: Iterable[Dataset]) -> Outcome:
+    """Combine the ledger and the archive on one study."""
     sorted_out: dict[str, list[Dataset]] = {
         "reports": [],
         "segmentations": [],
@@ -53,28 +53,28 @@ def outcome_of(label: str, record: Mapping[str, Any], objects: Iterable[Dataset]
     }
     for dataset in objects:
         sorted_out[_kind(str(dataset.SOPClassUID))].append(dataset)
-    done = [analysis for analysis in record["analyses"] if analysis["findings"]]
-    summary = record["summary"]
+    done = [analysis for analysis in details["analyses"] if analysis["findings"]]
+    summary = details["summary"]
     return Outcome(
         label=label,
         study_instance_uid=summary["study_instance_uid"],
         condition=summary["condition"],
         reason=summary["reason"],
-        not_analysed=tuple(sorted(_reasons(record["instances"]))),
+        not_analysed=tuple(sorted(_reasons(details["instances"]))),
         findings=from_json(done[-1]["findings"]) if done else None,
         **{kind: tuple(datasets) for kind, datasets in sorted_out.items()},
     )
 
 
 def shortcomings(outcome: Outcome) -> list[str]:
-    """Say what is missing, doubled or wrong; empty if the study came back as it should.
+    """List what is missing, doubled or wrong; empty if the study is complete.
 
-    It should: one report, a picture of each analysed image, and a segmentation of each image
+    Complete means: one report, a picture of each analysed image, and a segmentation of each image
     that has a region and of no other, all in the study that was sent.
     """
     if outcome.condition != "delivered":
         reasons = [reason for reason in (outcome.reason, *outcome.not_analysed) if reason]
-        return [f"not delivered but {outcome.condition}: {'; '.join(reasons) or 'no reason given'}"]
+        return [f"not delivered ({outcome.condition}): {'; '.join(reasons) or 'no reason given'}"]
     if outcome.findings is None:
         return ["the ledger has no findings"]
     found = []

@@ -42,11 +42,12 @@ def main(
     study: Annotated[
         Path | None,
         typer.Option(
-            exists=True, file_okay=False, help="Folder with your own DICOM files; any depth."
+            exists=True,
+            file_okay=False,
+            help="Folder with your own DICOM files, subfolders included.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where the run and the pictures are kept.")] = _ROOT
-    / ".demo",
+    out: Annotated[Path, typer.Option(help="Folder for logs and pictures.")] = _ROOT / ".demo",
 ) -> None:
     """Run the demonstration; exit status 0 only if every study came back complete.
 
@@ -79,20 +80,20 @@ def demonstrate(
     Raises
     ------
     DemonstrationError
-        There is nothing to send, a process died, or a study does not get on.
+        There is nothing to send, a process died, or a study makes no progress.
     """
     studies, skipped = find_studies(sources)
     for reason, count in sorted(skipped.items()):
         _say(console, f"Not sent: {count} files ({reason})")
     if not studies:
-        raise DemonstrationError(f"no mammogram in {', '.join(map(str, sources))}")
+        raise DemonstrationError(f"no mammogram found in {', '.join(map(str, sources))}")
     archive = "Orthanc" if orthanc_program() else "pynetdicom's qrscp"
     _say(console, f"Starting broker, archive ({archive}), node and worker on loopback ...")
     with running_system(folder) as system:
         console.print(warning_panel(_warning()))
         taken, problems = _send(console, system, studies)
         _await_results(console, system, taken)
-        for line in system.ledger.set_aside_without_study():
+        for line in system.ledger.set_aside():
             _say(console, f"Set aside by the node: {line}")
         return [_outcome(system, study) for study in taken], problems
 
@@ -119,7 +120,7 @@ def _send(
 
 
 def _await_results(console: Console, system: RunningSystem, studies: Sequence[StudyToSend]) -> None:
-    """Wait until no study will change by itself any more, saying how far each one is."""
+    """Wait until no study will change by itself any more, printing the state of each."""
     seen: dict[str, str] = {}
     changed_at = time.monotonic()
     while True:
@@ -138,17 +139,17 @@ def _await_results(console: Console, system: RunningSystem, studies: Sequence[St
             seen, changed_at = now, time.monotonic()
         if time.monotonic() - changed_at > _PATIENCE_SECONDS:
             stuck = ", ".join(f"{label} is {word}" for label, word in now.items())
-            raise DemonstrationError(f"nothing happened for {_PATIENCE_SECONDS:.0f} s: {stuck}")
+            raise DemonstrationError(f"no progress for {_PATIENCE_SECONDS:.0f} s: {stuck}")
         time.sleep(_ASK_SECONDS)
 
 
 def _outcome(system: RunningSystem, study: StudyToSend) -> Outcome:
-    record = system.ledger.study_record(study.study_instance_uid)
+    details = system.ledger.details(study.study_instance_uid)
     # Some archives answer with a failure when they are asked for a study that they do not have.
     objects = (
-        fetch_results(study.study_instance_uid, system.archive_port) if record["results"] else []
+        fetch_results(study.study_instance_uid, system.archive_port) if details["results"] else []
     )
-    return outcome_of(study.label, record, objects)
+    return outcome_of(study.label, details, objects)
 
 
 def _show(console: Console, outcomes: list[Outcome], folder: Path) -> list[str]:
@@ -158,7 +159,7 @@ def _show(console: Console, outcomes: list[Outcome], folder: Path) -> list[str]:
     for outcome in outcomes:
         for reason in outcome.not_analysed:
             _say(console, f"Not analysed in {outcome.label}: {reason}")
-    _say(console, "Pictures, with the model's attention in color:")
+    _say(console, "Pictures with the model's heatmap in color:")
     for outcome in outcomes:
         for path in write_pictures(outcome, folder / outcome.label):
             _say(console, f"  {path}")
@@ -166,7 +167,7 @@ def _show(console: Console, outcomes: list[Outcome], folder: Path) -> list[str]:
 
 
 def _warning() -> str:
-    """Return what the bundle says against itself."""
+    """Return the warning of the demonstration bundle."""
     return read_manifest(demonstration_bundle()).warning
 
 
@@ -177,7 +178,7 @@ def _say(console: Console, text: str) -> None:
 
 @contextmanager
 def _explained(console: Console, folder: Path) -> Iterator[None]:
-    """Say why a run failed and where its logs are, without a traceback where it is no bug."""
+    """Print why a run failed and where its logs are, with a traceback only for a bug."""
     try:
         yield
     except (DemonstrationError, NoBrokerError) as error:

@@ -115,4 +115,6 @@ def _await_broker(children: Children, url: str, *, is_ours: bool) -> None:
     except DemonstrationError as error:
         if is_ours:
             raise
-        raise DemonstrationError(f"{BROKER_VARIABLE}: no broker answers there") from error
+        raise DemonstrationError(
+            f"no broker answers at the URL of {BROKER_VARIABLE}: start it, or unset the variable"
+        ) from error

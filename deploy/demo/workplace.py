@@ -1,4 +1,4 @@
-"""The folder of one run: its own, so that runs stand beside each other and leave nothing behind."""
+"""The folder of one run, so that runs do not disturb each other and leave nothing behind."""
 
 import fcntl
 import os

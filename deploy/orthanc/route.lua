@@ -1,11 +1,11 @@
--- Orthanc sends every mammography series to the node once nothing more arrives for it.
+-- Orthanc sends every mammography series to the node once the series is stable.
 --
 -- In Orthanc's configuration:
 --   "LuaScripts": ["/etc/orthanc/route.lua"],
 --   "DicomModalities": { "mammoclip": ["MAMMOCLIP", "node.example", 11112] },
 --   "StableAge": 30
 --
--- Only Modality MG: the node's own results come back as SR, SEG and OT, and must not go round.
+-- Only Modality MG: the node's own results come back as SR, SEG and OT and must not be forwarded.
 
 function OnStableSeries(seriesId, tags, metadata)
   if tags['Modality'] == 'MG' then

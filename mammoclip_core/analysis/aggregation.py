@@ -1,4 +1,4 @@
-"""From images to breasts, from breasts to the study: the highest score or the mean speaks."""
+"""From images to breasts, from breasts to the study: the highest score or the mean."""
 
 from collections.abc import Iterable
 from dataclasses import replace

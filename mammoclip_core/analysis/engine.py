@@ -66,7 +66,7 @@ class ImageToAnalyse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRequest:
-    """The images of one study, and those that somebody decided not to analyse.
+    """The images of one study to analyse, and those left out.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class StudyRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """What is said of one image, with the pictures behind it."""
+    """The findings of one image, with their heatmaps."""
 
     findings: ImageFindings
     heatmaps: tuple[Heatmap, ...] = ()
@@ -116,7 +116,7 @@ class _Image:
 
     @property
     def shown(self) -> ImageToAnalyse:
-        """Return what the request says of it."""
+        """Return the image as the request describes it."""
         return self.study.request.images[self.position]
 
 
@@ -173,7 +173,7 @@ class Engine:
         """Answer for every image of a study.
 
         An image that cannot be turned into pixels, for which memory is short even alone, or whose
-        answer is no number, is FAILED with its reason, and the others go on. Any other error of
+        answer is not finite, is FAILED with its reason, and the others go on. Any other error of
         the model is the caller's: it concerns them all.
 
         Parameters
@@ -276,7 +276,7 @@ class Engine:
         ]
 
     def _predictions(self, prepared: Sequence[PreparedImage]) -> list[Prediction | ComputingError]:
-        """Ask the model, in halves of the batch where it fails as a whole."""
+        """Run the model, in halves of the batch if it fails as a whole."""
         if not prepared:
             return []
         try:

@@ -1,4 +1,4 @@
-"""From what the model answers to findings and heatmaps in source-image pixels."""
+"""From predictions to findings and heatmaps in source-image pixels."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ SCORING_WORDS: Final = {
     PUBLISHED_SCORING: "softmax over cosines without temperature",
     TEMPERED_SCORING: "softmax over cosines times the temperature's factor",
 }
-"""How a pair of prompts is scored; the published zero-shot evaluation knows no temperature."""
+"""How a pair of prompts is scored; the published zero-shot evaluation uses no temperature."""
 
 _WITH_HEATMAP: Final = frozenset(LocalisationMethod) - {
     LocalisationMethod.BOX,
@@ -83,7 +83,7 @@ def findings_of(
 ) -> tuple[Finding, ...]:
     """Read the findings of one frame off a prediction, in the manifest's order.
 
-    A finding above its threshold gets its regions. Density is no finding; of any other class set
+    A finding above its threshold gets its regions. Density is not a finding; of any other class set
     each class is one, and the one of the highest share is above its threshold.
     """
     return tuple(

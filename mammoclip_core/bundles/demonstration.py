@@ -1,4 +1,4 @@
-"""The demonstration bundle: small weights that learned from synthetic phantoms and come along."""
+"""The demonstration bundle: small weights, trained on synthetic phantoms, in the package."""
 
 import shutil
 from pathlib import Path

@@ -32,7 +32,7 @@ class PromptSet:
 
 
 def read_prompt_file(path: Path) -> PromptSet:
-    """Read prompts from TOML or JSON, told by the file's ending.
+    """Read prompts from TOML or JSON, chosen by the file name extension.
 
     ``[findings.NAME]`` holds ``negative`` and ``positive``, or ``classes`` by label; each a text
     or a list of texts (an ensemble, whose embeddings are averaged), and if need be ``threshold``
@@ -84,7 +84,7 @@ def _entry_from(name: str, value: Any) -> FindingEntry:
     )
     ensembles = tuple(_texts(name, texts) for texts in sides.values())
     if is_class_set and len(ensembles) < 3:
-        raise ValueError(f"{name}: {len(ensembles)} classes, at least 3 make a class set")
+        raise ValueError(f"{name}: {len(ensembles)} classes; a class set needs at least 3")
     threshold = float(value.get("threshold", 0.5))
     if not 0.0 <= threshold <= 1.0:
         raise ValueError(f"{name}: threshold {threshold} outside [0, 1]")
@@ -102,7 +102,7 @@ def _entry_from(name: str, value: Any) -> FindingEntry:
 
 def _long_form(name: str, texts: list[Any]) -> dict[str, Any]:
     if len(texts) < 2:
-        raise ValueError(f"{name}: a negative and a positive text make a pair")
+        raise ValueError(f"{name}: a pair needs a negative and a positive text")
     if len(texts) == 2:
         return {"negative": texts[0], "positive": texts[1]}
     return {"classes": {str(number): text for number, text in enumerate(texts, start=1)}}
@@ -113,7 +113,7 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
     if not texts or not all(
         isinstance(text, str) and 0 < len(text.strip()) <= _MAX_CHARACTERS for text in texts
     ):
-        raise ValueError(f"{name}: each side is a text or a list of texts")
+        raise ValueError(f"{name}: each side must be a text or a list of texts")
     return texts
 
 

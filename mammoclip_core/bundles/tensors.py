@@ -51,7 +51,7 @@ def encoder_of(manifest: Manifest, name: str | None = None) -> EfficientNet:
     for entry in manifest.encoders:
         if name is None or entry.name == name:
             return EfficientNet(entry.architecture, entry.padding)
-    raise BundleError(f"bundle {manifest.name} names no image encoder{f' {name}' if name else ''}")
+    raise BundleError(f"bundle {manifest.name} lists no image encoder{f' {name}' if name else ''}")
 
 
 def image_side_shapes(manifest: Manifest) -> Shapes:
@@ -169,13 +169,13 @@ def check_tensors(
 
 @contextmanager
 def declared(bundle: Path) -> Iterator[None]:
-    """Say in our words what is wrong with a bundle's files; raises BundleError."""
+    """Translate errors of a bundle's files; raises BundleError."""
     try:
         yield
     except OSError as error:
         raise BundleError(f"{bundle} is incomplete: {error.strerror}: {error.filename}") from error
     except (SafetensorError, TypeError) as error:
-        raise BundleError(f"{bundle} holds damaged tensors: {error}") from error
+        raise BundleError(f"{bundle} has damaged tensors: {error}") from error
 
 
 def _check_sources(manifest: Manifest) -> None:

@@ -13,35 +13,35 @@ from mammoclip_core.commands.terminal import one_line_errors, show_manifest, ter
 def convert(
     checkpoint: Annotated[
         Path,
-        typer.Argument(exists=True, dir_okay=False, help="A published pretraining checkpoint."),
+        typer.Argument(exists=True, dir_okay=False, help="Published pretraining checkpoint."),
     ],
     *,
     tokenizer: Annotated[
         str | None,
         typer.Option(
-            help="Folder with the text encoder's tokenizer (vocab.txt, of Mammo-FM tokenizer.json),"
-            " or its name on the hub."
+            help="Tokenizer of the text encoder: a folder with vocab.txt (for Mammo-FM:"
+            " tokenizer.json), or its name on the model hub."
         ),
     ] = None,
     image_only: Annotated[
-        bool, typer.Option("--image-only", help="Leave the text side out; no tokenizer is needed.")
+        bool, typer.Option("--image-only", help="Omit the text encoder; no tokenizer is needed.")
     ] = False,
     out: BundleOut,
     head: HeadOption = None,
     detector: DetectorOption = None,
     factor: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Mammo-FActOR weights, safetensors."),
+        typer.Option(exists=True, dir_okay=False, help="Mammo-FActOR weights (.safetensors)."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Convert published checkpoints into a bundle; nothing in them is executed.
+    """Convert published checkpoints into a bundle; no code in them is executed.
 
     Example: mammoclip-predict convert b5-model-best-epoch-7.tar --tokenizer bio_clinicalbert/
     --head cancer=cancer.pth --out bundles/b5
     """
     if image_only == (tokenizer is not None):
-        raise typer.BadParameter("give either --tokenizer or --image-only")
+        raise typer.BadParameter("give exactly one of --tokenizer and --image-only")
     with one_line_errors():
         from mammoclip_core.published.convert import convert as convert_checkpoint
 
@@ -58,15 +58,15 @@ def convert(
 
 
 def fetch(
-    model: Annotated[str, typer.Argument(help="b5 (the best) or b2 (the light one).")],
+    model: Annotated[str, typer.Argument(help="b5 (best results) or b2 (smaller, faster).")],
     *,
     out: BundleOut,
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept the terms without being asked.")
+        bool, typer.Option("--accept-licence", help="Accept the licence without a prompt.")
     ] = False,
     downloads: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps the downloaded files. Default: in the user's cache."),
+        typer.Option(help="Folder for the downloaded files. Default: the user's cache folder."),
     ] = None,
     head: HeadOption = None,
     detector: DetectorOption = None,
@@ -74,7 +74,7 @@ def fetch(
 ) -> None:
     """Download the published weights and their tokenizer from the model hub, and convert them.
 
-    Shows their licence and asks. A download that breaks off is resumed by the next run.
+    Shows the licence and asks for acceptance. An interrupted download is resumed by the next run.
 
     Example: mammoclip-predict fetch b5 --out bundles/b5
     """
@@ -87,9 +87,9 @@ def fetch(
         typer.echo(notice(published), err=True)
         if not accept_licence:
             if not sys.stdin.isatty():
-                raise LicenceError("nothing is downloaded until you say --accept-licence")
+                raise LicenceError("nothing was downloaded: accept the licence by --accept-licence")
             if not typer.confirm("Do you accept these terms?", err=True):
-                raise LicenceError("nothing was downloaded")
+                raise LicenceError("nothing was downloaded: the licence was not accepted")
         manifest = fetch_model(
             published,
             out,
@@ -104,10 +104,10 @@ def fetch(
 def demonstration(
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for a copy; it must not exist or be empty."),
+        typer.Option(help="Folder for a copy. Must be new or empty. Default: no copy."),
     ] = None,
 ) -> None:
-    """Print the folder of the demonstration bundle (trained on phantoms), or of a copy of it.
+    """Print the folder of the demonstration bundle (trained on phantoms), or copy it.
 
     Example: mammoclip-predict demonstration-bundle --out bundles/demonstration
     """
@@ -134,6 +134,9 @@ def _named_files(options: list[str] | None, option: str) -> dict[str, Path]:
     for text in options or ():
         name, separator, file = text.partition("=")
         if not separator or not name or name in files or not Path(file).is_file():
-            raise typer.BadParameter(f"{text}: one NAME=FILE each, of a file", param_hint=option)
+            raise typer.BadParameter(
+                f"{text}: expected NAME=FILE, each NAME once, FILE an existing file",
+                param_hint=option,
+            )
         files[name] = Path(file)
     return files

@@ -10,31 +10,34 @@ from mammoclip_core.engines.computing_options import EngineName, Precision
 BundleOption = Annotated[
     Path | None,
     typer.Option(
-        envvar="MAMMOCLIP_BUNDLE", help="Bundle folder; the demonstration bundle if not given."
+        envvar="MAMMOCLIP_BUNDLE", help="Bundle folder. Default: the demonstration bundle."
     ),
 ]
-BundleOut = Annotated[
-    Path, typer.Option(help="Bundle folder to make; it must not exist or be empty.")
-]
+BundleOut = Annotated[Path, typer.Option(help="Bundle folder to write. Must be new or empty.")]
 HeadOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="NAME=FILE: a fine-tuned classifier; mass, calcification, cancer or density."
+        help="NAME=FILE: fine-tuned classifier; NAME is mass, calcification, cancer or density."
+        " Repeatable."
     ),
 ]
 DetectorOption = Annotated[
     list[str] | None,
-    typer.Option(help="NAME=FILE: a published detector; mass or calcification."),
+    typer.Option(help="NAME=FILE: published detector; NAME is mass or calcification. Repeatable."),
 ]
 DeviceOption = Annotated[
-    str, typer.Option(help="Where to compute: cpu, cuda, cuda:N; auto: a GPU where there is one.")
+    str, typer.Option(help="Device: cpu, cuda, cuda:N, or auto (a GPU if there is one).")
 ]
 PrecisionOption = Annotated[
     Precision,
-    typer.Option(help="Numbers of the image encoder: exact is float32; float16 on a GPU only."),
+    typer.Option(
+        help="Number format of the image encoder: exact (float32), bfloat16, float16 (GPU only)."
+    ),
 ]
 EngineOption = Annotated[
     EngineName,
-    typer.Option(help="What computes; auto: torch on a GPU, OpenVINO on a CPU where installed."),
+    typer.Option(
+        help="Library that computes; auto: torch on a GPU, OpenVINO on a CPU if installed."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

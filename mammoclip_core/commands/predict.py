@@ -1,4 +1,4 @@
-"""mammoclip-predict: what a bundle says of images, without any DICOM network."""
+"""mammoclip-predict: apply a bundle to image files, without a DICOM network."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,7 +55,11 @@ def image(
     bundle: BundleOption = None,
     accept: Annotated[
         str | None,
-        typer.Option(envvar="MAMMOCLIP_ACCEPT", help="Words that accept the bundle's terms."),
+        typer.Option(
+            envvar="MAMMOCLIP_ACCEPT",
+            help="Licence phrase, exactly as `info` prints it; a wrong one is refused."
+            " Default: the terms are printed.",
+        ),
     ] = None,
     study: Annotated[
         str | None,
@@ -64,7 +68,10 @@ def image(
     prompts: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="TOML or JSON: pairs, class sets, ensembles to ask."
+            exists=True,
+            dir_okay=False,
+            help="TOML or JSON file of prompts (pairs, class sets, ensembles) to use instead of"
+            " the bundle's.",
         ),
     ] = None,
     device: DeviceOption = "auto",
@@ -72,11 +79,17 @@ def image(
     precision: PrecisionOption = Precision.EXACT,
     mode: Annotated[
         Literal["published", "clinical"] | None,
-        typer.Option(help="How pixels are prepared; as the bundle says if not given."),
+        typer.Option(
+            help="Pixel preparation: published (no window, no VOI LUT) or clinical (display"
+            " settings of the header). Default: the bundle's."
+        ),
     ] = None,
     tomosynthesis: Annotated[
         Literal["refuse", "middle", "max"],
-        typer.Option(help="Which frames of an image of several: none, the middle one, or up to 16"),
+        typer.Option(
+            help="Frames used from a multi-frame image: refuse (none), middle (one) or max (up to"
+            " 16; the highest score of each finding)."
+        ),
     ] = "refuse",
     as_json: JsonOption = False,
     json_out: Annotated[
@@ -148,20 +161,22 @@ def embed(
         typer.Argument(exists=True, dir_okay=False, help="DICOM, PNG, JPEG or TIFF files."),
     ],
     *,
-    out: Annotated[Path, typer.Option(help="npz file to write: files, features, embeddings.")],
+    out: Annotated[Path, typer.Option(help="File to write (.npz): files, features, embeddings.")],
     bundle: BundleOption = None,
     device: DeviceOption = "auto",
     engine: Annotated[
         EngineName,
-        typer.Option(help="What computes; auto: torch where it is installed, as the reference."),
+        typer.Option(
+            help="Library that computes; auto: torch (the reference) if installed, else OpenVINO."
+        ),
     ] = EngineName.AUTO,
     precision: PrecisionOption = Precision.EXACT,
 ) -> None:
-    """Write the pooled features and the unit embeddings of images.
+    """Write the pooled features and the embeddings (L2 norm 1) of images.
 
     Example: mammoclip-predict embed a.dcm b.png --bundle bundles/b5 --out embeddings.npz
 
-    Exit status: 0 if every file has a row, 1 if one has none (it is named) or something is wrong.
+    Exit status: 0 if every file has a row, 1 if a file failed (it is named) or on an error.
     """
     with one_line_errors():
         import numpy as np
@@ -191,10 +206,10 @@ def embed(
 def text(
     texts: Annotated[list[str], typer.Argument(help="Texts, each in quotes.")],
     *,
-    out: Annotated[Path, typer.Option(help="npz file to write: texts, embeddings.")],
+    out: Annotated[Path, typer.Option(help="File to write (.npz): texts, embeddings.")],
     bundle: BundleOption = None,
 ) -> None:
-    """Write the unit embeddings of texts.
+    """Write the embeddings (L2 norm 1) of texts.
 
     Example: mammoclip-predict text "no mass" "mass" --bundle bundles/b5 --out texts.npz
     """
@@ -212,11 +227,11 @@ def text(
 @app.command()
 def info(
     bundle: Annotated[
-        Path | None, typer.Argument(help="Bundle folder; the demonstration bundle if not given.")
+        Path | None, typer.Argument(help="Bundle folder. Default: the demonstration bundle.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a bundle says of itself: model, terms of use, findings and thresholds.
+    """Show a bundle: model, licence phrase, permitted use, findings and thresholds.
 
     Example: mammoclip-predict info bundles/b5 --json
     """

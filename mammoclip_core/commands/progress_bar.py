@@ -1,17 +1,17 @@
-"""How far a long command is: a bar on standard error, where a person looks at it."""
+"""Progress of a long command: a bar on standard error, if that is a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _FEWEST = 2
-"""Steps from which a bar is worth its line."""
+"""Fewer steps are shown without a bar."""
 
 
 @contextmanager
 def counted(steps: int, name: str) -> Iterator[Callable[[], None]]:
     """Show a bar that moves on by one each time what is yielded is called; gone at the end.
 
-    Nothing is shown for one step, nor where standard error is no terminal.
+    Nothing is shown for one step, or if standard error is not a terminal.
 
     Parameters
     ----------

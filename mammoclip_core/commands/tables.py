@@ -23,14 +23,14 @@ _HEADINGS: Final = (
     "answered by",
     "encoder",
     "threshold",
-    "measured there",
+    "measured at threshold",
     "calibrated",
     "over images",
 )
 
 
 def show(content: RenderableType) -> None:
-    """Print to standard output, as wide as the content needs where that is no terminal."""
+    """Print to standard output; without a terminal, as wide as the content needs."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
@@ -58,12 +58,12 @@ def findings_table(findings: StudyFindings, warning: str = "") -> RenderableType
         f"{breast.laterality or '?'} {breast.density or '-'}" for breast in findings.breasts
     )
     note = f"* at or above its threshold, with the number of regions. Density: {density or '-'}."
-    note = f"{note} Scores are no probabilities unless calibrated."
+    note = f"{note} Scores are not probabilities unless calibrated."
     return Group(table, f"{note} Computed by {findings.engine}." if findings.engine else note)
 
 
 def manifest_table(manifest: Manifest) -> RenderableType:
-    """Lay out what a bundle says of itself."""
+    """Lay out the manifest of a bundle."""
     facts = Table(title=_title(f"{manifest.name} {manifest.version}", manifest.warning))
     facts.add_column("")
     facts.add_column("", overflow="fold")
@@ -75,7 +75,7 @@ def manifest_table(manifest: Manifest) -> RenderableType:
     for name, value in (
         ("licence", manifest.licence),
         ("permitted use", manifest.permitted_use),
-        ("words of acceptance", manifest.acceptance or "none needed"),
+        ("licence phrase", manifest.acceptance or "not needed"),
         ("intended use", manifest.intended_use),
         ("trained on", manifest.trained_on),
         ("weights SHA-256", manifest.weights_sha256),
@@ -87,7 +87,7 @@ def manifest_table(manifest: Manifest) -> RenderableType:
         ("attribution", _attribution_of(manifest)),
         ("detectors", _detectors_of(manifest)),
         ("converted from", "\n".join(f"{k} {v}" for k, v in manifest.sources.items()) or "-"),
-        ("left out of it", _shortened(manifest.left_out)),
+        ("tensors left out", _shortened(manifest.left_out)),
         ("warning", manifest.warning or "none"),
     ):
         facts.add_row(name, value)

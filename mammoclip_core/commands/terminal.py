@@ -1,4 +1,4 @@
-"""What the commands of mammoclip-predict share: bundles opened, terms shown, errors in one line."""
+"""Shared by the commands of mammoclip-predict: open bundles, show terms, report errors."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def opened(bundle: Path | None) -> tuple[Path, "Manifest"]:
 
 
 def show_manifest(manifest: "Manifest", *, as_json: bool) -> None:
-    """Print what a bundle says of itself."""
+    """Print the manifest of a bundle."""
     from mammoclip_core.commands.tables import manifest_table, show
 
     if as_json:
@@ -33,9 +33,9 @@ def show_manifest(manifest: "Manifest", *, as_json: bool) -> None:
 
 
 def accept_terms(manifest: "Manifest", accepted: str | None) -> None:
-    """Show the terms of use to whoever runs a command; refuse words that are not the bundle's.
+    """Show the terms of use; refuse a licence phrase that is not the bundle's.
 
-    A node asks for the words in its settings. Here a person has named the bundle by hand.
+    A node needs the phrase in its settings. Here a person has named the bundle by hand.
     """
     from mammoclip_core.manifest import require_acceptance
 
@@ -51,14 +51,14 @@ def terms(manifest: "Manifest") -> str:
 
 
 def warn(manifest: "Manifest") -> None:
-    """Say what a bundle warns of."""
+    """Print the warning of a bundle, if it has one."""
     if manifest.warning:
         typer.echo(manifest.warning, err=True)
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Show what a person can do something about in one line; let bugs through."""
+    """Print errors that a user can correct in one line; let bugs through."""
     from mammoclip_core.errors import CoreError
 
     try:

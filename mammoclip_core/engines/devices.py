@@ -19,7 +19,7 @@ def gpu_count() -> int:
 
 
 def chosen_device(wish: str, engine: EngineName = EngineName.AUTO) -> str:
-    """Return what ``auto`` means here, and every other wish as it is.
+    """Resolve ``auto`` on this machine; return any other device as it is.
 
     A GPU, where this process may use one and torch is installed for it; OpenVINO has the CPU.
 

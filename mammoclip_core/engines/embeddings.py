@@ -106,7 +106,7 @@ def load_text_model(bundle: Path) -> "TextModel":
 
 
 def embed_texts(model: "TextModel", texts: Sequence[str]) -> NDArray[np.float32]:
-    """Embed texts, (N, D) of L2 norm 1, each by itself: no text depends on its neighbours."""
+    """Embed texts, (N, D) of L2 norm 1, each by itself: no text depends on the others."""
     rows = [model([text])[0].numpy() for text in texts]
     return np.stack(rows).astype(np.float32)
 

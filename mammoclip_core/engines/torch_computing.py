@@ -40,7 +40,7 @@ _MOST: Final = 2**31 - 1
 
 
 class TorchComputer:
-    """Computes the feature maps of image encoders; knows nothing of what is made of them.
+    """Computes the feature maps of image encoders, independently of their later use.
 
     Raises
     ------
@@ -68,7 +68,7 @@ class TorchComputer:
 
     @property
     def identity(self) -> EngineIdentity:
-        """Return what results say of the engine."""
+        """Return the identity of the engine that results state."""
         return EngineIdentity(
             name="torch compiled" if self.options.is_compiled else "torch",
             version=str(torch.__version__),
@@ -121,7 +121,7 @@ class TorchComputer:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Compute without gradients and without TF32, and say in our words that memory is short.
+        """Compute without gradients and without TF32, and report a shortage of memory.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class TorchComputer:
 
 @contextmanager
 def telling_short_memory(device: torch.device) -> Iterator[None]:
-    """Say in our words that memory is short, on whatever device and by whichever library.
+    """Report a shortage of memory as one error, for each device and library.
 
     Raises
     ------
@@ -208,5 +208,5 @@ def device_named(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise BundleError(f"device {name!r} is not usable on this machine, cpu is") from error
+        raise BundleError(f"device {name!r} is not usable on this machine: choose cpu") from error
     return device

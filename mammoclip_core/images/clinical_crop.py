@@ -1,4 +1,4 @@
-"""The breast as a header wants it shown, found among markers, labels and frames."""
+"""The breast, displayed as the header says and found among markers, labels and frames."""
 
 import math
 from typing import Any, Final
@@ -18,7 +18,7 @@ _SHARE_OF_THRESHOLD: Final = 0.3
 """How far above air the skin begins, on the way to the level that divides air and breast."""
 
 _UNEVEN_AIR: Final = 20.0
-"""Standard deviation, of 255 levels, above which the darker part is no air but tissue."""
+"""Standard deviation, of 255 levels, above which the darker part is tissue, not air."""
 
 _FURTHER_DIVISIONS: Final = 2
 """How often the darker part is divided again where it holds tissue beside an implant."""
@@ -75,7 +75,7 @@ def breast_mask(picture: NDArray[np.uint16]) -> tuple[NDArray[np.bool_], NDArray
     Returns
     -------
     breast : (rows, columns) bool
-        With a margin; empty where there is no air to tell it from.
+        With a margin; empty if there is no air around it.
     others : (rows, columns) bool
         Markers and labels, with a margin.
 

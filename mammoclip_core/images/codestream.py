@@ -1,4 +1,4 @@
-"""What a compressed frame says of its own size, read before anything is decoded."""
+"""Size of a compressed frame as its codestream declares it, read before decoding."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -42,7 +42,7 @@ def codestream_size(frame: bytes) -> CodestreamSize:
     Raises
     ------
     ValueError
-        The bytes are no such codestream, or end before they tell their size.
+        The bytes are not such a codestream, or end before their size.
 
     References
     ----------
@@ -62,7 +62,7 @@ def codestream_size(frame: bytes) -> CodestreamSize:
 def is_complete(frame: bytes) -> bool:
     """Tell whether a codestream reaches its end marker, padding aside.
 
-    Decoders fill up what is missing with grey and say nothing. The marker cannot occur by chance:
+    Decoders fill missing data with grey without an error. The marker cannot occur by chance:
     all these codings keep it out of their data.
     """
     return _END_MARKER in frame[-_PADDING_AT_MOST:]

@@ -1,4 +1,4 @@
-"""How a header wants stored values to look; what it says badly counts as absent."""
+"""Display settings of a header; values that cannot be read count as absent."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""From stored values to what is meant to be seen: the standard's way through its look-up tables."""
+"""From stored values to display values, through the look-up tables of the standard."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from mammoclip_core.images.stored_image import LookUpTable, StoredImage, Window
 LEVELS: Final = 65536
 
 _LEAST_CONTRAST: Final = 0.02
-"""A window that leaves less than this between darkest and lightest pixel is not to be trusted."""
+"""A window that leaves less than this between darkest and lightest pixel is not applied."""
 
 
 def to_display(image: StoredImage) -> NDArray[np.uint16]:

@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF files as grey values: mammograms that left DICOM."""
+"""PNG, JPEG and TIFF files as grey values: mammograms exported from DICOM."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ _STARTS: Final = {
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
 }
-"""First bytes of each format: a file's name proves nothing."""
+"""First bytes of each format; the file name extension is not relied on."""
 
 _GREY_MODES: Final = frozenset({"1", "L", "I;16", "I;16B", "I;16L", "I", "LA"})
 _COLOR_MODES: Final = frozenset({"RGB", "RGBA", "P"})
@@ -66,7 +66,9 @@ def read_raster(path: Path) -> StoredImage:
     except PixelError:
         raise
     except _READING_ERRORS as error:
-        raise PixelError(f"{path.name} is no readable picture: {type(error).__name__}") from error
+        raise PixelError(
+            f"{path.name} is not a readable picture: {type(error).__name__}"
+        ) from error
     return StoredImage(
         sop_instance_uid=str(path),
         values=values,
@@ -79,14 +81,16 @@ def read_raster(path: Path) -> StoredImage:
 def _check_header(picture: Image.Image, name: str) -> None:
     """Refuse by size and kind before any pixel is decoded."""
     if picture.mode not in _GREY_MODES | _COLOR_MODES:
-        raise PixelError(f"{name}: pixels of kind {picture.mode} are not read: grey, 8 or 16 bits")
+        raise PixelError(
+            f"{name}: pixels of kind {picture.mode} are not supported: use grey, 8 or 16 bits"
+        )
     columns, rows = picture.size
     if min(rows, columns) < MIN_EDGE:
         raise PixelError(f"{name}: {rows} x {columns} pixels are too few")
     if rows * columns > MAX_PIXELS:
         raise PixelError(f"{name}: {rows} x {columns} pixels are too many")
     if getattr(picture, "n_frames", 1) != 1:
-        raise PixelError(f"{name}: several pages, only one is an image")
+        raise PixelError(f"{name}: several pages; save one page to a file of its own")
 
 
 def _grey(picture: Image.Image, tolerance: int, name: str) -> NDArray[Any]:
@@ -95,12 +99,14 @@ def _grey(picture: Image.Image, tolerance: int, name: str) -> NDArray[Any]:
     values = np.asarray(picture)
     if picture.mode in {"LA", "RGBA"}:
         if values[..., -1].min() < 255:
-            raise PixelError(f"{name}: parts of the picture are transparent")
+            raise PixelError(
+                f"{name}: parts of the picture are transparent; save it without alpha channel"
+            )
         values = values[..., :-1]
     if values.ndim == 3:
         low, high = values.min(axis=2), values.max(axis=2)
         if int((high - low).max()) > tolerance:
-            raise PixelError(f"{name}: a picture in color is no mammogram")
+            raise PixelError(f"{name}: the picture is in color; a mammogram is grey")
         values = values[..., 0] if tolerance == 0 else values[..., min(1, values.shape[2] - 1)]
     if values.dtype.itemsize > 2:
         if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:

@@ -1,4 +1,4 @@
-"""One frame as it is stored, with what its header says of how it is meant to look."""
+"""One frame as it is stored, with the display settings of its header."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +10,7 @@ MAX_PIXELS: Final = 100_000_000
 """Rows x Columns that are decoded at most: three times the largest mammography detectors."""
 
 MIN_EDGE: Final = 64
-"""Rows and columns that an image needs to be one."""
+"""Least rows and columns of an image."""
 
 MONOCHROME: Final = ("MONOCHROME1", "MONOCHROME2")
 
@@ -47,14 +47,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DisplayHeader:
-    """What a header says of the way from stored values to a picture, beyond the rescale.
+    """Display settings of a header, beyond the rescale.
 
     Attributes
     ----------
     modality_table : in place of the rescale
     voi_table : goes before a window
     is_inverted : whether the Presentation LUT Shape is INVERSE
-    padding : lowest and highest stored value that is no measurement, or None
+    padding : lowest and highest padding value, or None
     """
 
     modality_table: LookUpTable | None = None

@@ -90,7 +90,7 @@ def laterality_of(dataset: HasAttributes) -> str:
     -------
     ``L``, ``R``, ``B`` or empty
         Image Laterality where it is given, else Laterality of the series, else Frame Laterality
-        of an enhanced multi-frame image; empty where none of them says anything sensible.
+        of an enhanced multi-frame image; empty if none of them has a usable value.
 
     References
     ----------
@@ -187,7 +187,7 @@ def items_of(dataset: HasAttributes, keyword: str) -> list[HasAttributes]:
 
 
 def _word(dataset: HasAttributes, keyword: str) -> str:
-    """Return one value in capitals without outer spaces; empty where there is no single word."""
+    """Return one value in capitals without outer spaces; empty if there is not exactly one word."""
     value = value_of(dataset, keyword)
     if isinstance(value, (list, tuple)) and value:
         value = value[0]

@@ -146,7 +146,7 @@ class EfficientNet:
     def __init__(self, architecture: str, padding: str = PUBLISHED_PADDING) -> None:
         if architecture not in NOMINAL_SIZES:
             raise BundleError(
-                f"image encoder {architecture!r} is none of {', '.join(NOMINAL_SIZES)}"
+                f"image encoder {architecture!r} is not one of {', '.join(NOMINAL_SIZES)}"
             )
         if padding not in {PUBLISHED_PADDING, DYNAMIC_PADDING}:
             raise BundleError(f"padding {padding!r} is neither published nor dynamic")

@@ -19,7 +19,7 @@ HEAD_FINDINGS: Final = {
     "malignancy": MALIGNANCY,
     "density": DENSITY,
 }
-"""What a head of each name answers: its file does not tell, so whoever converts it must."""
+"""Finding of each head name: the file does not state it, so the user of `convert` must."""
 
 
 class FineTunedClassifier(nn.Module):

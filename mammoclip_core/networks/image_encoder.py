@@ -148,7 +148,7 @@ def _fix_padding(backbone: nn.Module, table: Mapping[str, tuple[int, int, int]])
         parent_name, _, attribute = name.rpartition(".")
         convolution = backbone.get_submodule(name)
         if not isinstance(convolution, nn.Conv2d):
-            raise TypeError(f"{name} is no convolution")
+            raise TypeError(f"{name} is not a convolution")
         fixed = FixedPaddingConv2d(convolution, before, after)
         if not convolution.weight.is_meta:
             with torch.no_grad():

@@ -46,7 +46,7 @@ class Tokenizer:
         self, folder: Path, *, do_lower_case: bool, max_tokens: int = DEFAULT_MAX_TOKENS
     ) -> None:
         if not (folder / "vocab.txt").is_file():
-            raise BundleError(f"{folder} holds no vocab.txt")
+            raise BundleError(f"{folder} has no vocab.txt")
         self._tokenizer = BertTokenizer.from_pretrained(
             str(folder), do_lower_case=do_lower_case, local_files_only=True
         )
@@ -82,7 +82,7 @@ class ModernTokenizer:
     ) -> None:
         path = folder / "tokenizer.json"
         if not path.is_file():
-            raise BundleError(f"{folder} holds no tokenizer.json")
+            raise BundleError(f"{folder} has no tokenizer.json")
         try:
             self._tokenizer = PreTrainedTokenizerFast(
                 tokenizer_file=str(path),
@@ -94,7 +94,7 @@ class ModernTokenizer:
             )
             ends = self._tokenizer("a")["input_ids"]
         except Exception as error:  # tokenizers raises no class of its own
-            raise BundleError(f"{path} is no tokenizer: {error}") from error
+            raise BundleError(f"{path} is not a tokenizer: {error}") from error
         self.special_ids: tuple[int, ...] = (
             self._tokenizer.unk_token_id,
             self._tokenizer.cls_token_id,
@@ -144,7 +144,7 @@ class TextEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if pooling not in POOLINGS:
-            raise BundleError(f"text pooling {pooling!r} is none of {', '.join(POOLINGS)}")
+            raise BundleError(f"text pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
         if kind not in {BERT, MODERNBERT}:
             raise BundleError(f"text encoder {kind!r} is neither {BERT} nor {MODERNBERT}")
         if kind == BERT:

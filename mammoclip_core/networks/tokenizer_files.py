@@ -13,11 +13,11 @@ TOKENIZER_FILES: Final = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
-"""All that a bundle takes over; whatever else lies in a folder stays there."""
+"""The only files of a tokenizer folder that are copied into a bundle."""
 
 
 def find_tokenizer(name: str) -> Path:
-    """Return the folder of a tokenizer, downloaded if the name is no folder.
+    """Return the folder of a tokenizer, downloaded if the name is not a folder.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def find_tokenizer(name: str) -> Path:
     if not folder.is_dir():
         folder = _downloaded(name)
     if not any((folder / file).is_file() for file in ("vocab.txt", "tokenizer.json")):
-        raise CheckpointError(f"tokenizer {name}: there is no vocab.txt and no tokenizer.json")
+        raise CheckpointError(f"tokenizer {name}: it has neither vocab.txt nor tokenizer.json")
     return folder
 
 
@@ -49,6 +49,6 @@ def _downloaded(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(TOKENIZER_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
-            f"tokenizer {name} is no folder and cannot be had from the model hub: "
+            f"tokenizer {name} is not a folder and cannot be downloaded from the model hub: "
             f"{type(error).__name__}"
         ) from error

@@ -51,7 +51,7 @@ def bert_side(
     Raises
     ------
     CheckpointError
-        A size is told by no tensor, a needed setting is missing, or the tokenizer is another
+        No tensor gives a size, a needed setting is missing, or the tokenizer is another
         model's.
     """
     prefix = wrapped_prefix(state, "bert.")
@@ -68,7 +68,7 @@ def bert_side(
     check_vocabulary(tokenizer_folder, sizes["vocab_size"], origin)
     most = setting(config, "base.text_max_length", int, origin)
     if most < LEAST_TOKENS:
-        raise CheckpointError(f"{origin}: base.text_max_length {most} is no number of tokens")
+        raise CheckpointError(f"{origin}: base.text_max_length {most} is not a number of tokens")
     return TextSide(
         state=named,
         plan=bert_plan(sizes, prefix),
@@ -138,7 +138,7 @@ def check_vocabulary(tokenizer_folder: Path, vocabulary_size: int, origin: str) 
     try:
         text = path.read_text(encoding="utf-8").rstrip("\n")
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is no vocabulary: it is not UTF-8") from error
+        raise CheckpointError(f"{path} is not a vocabulary: it is not UTF-8") from error
     found = text.count("\n") + 1
     if found != vocabulary_size:
         raise CheckpointError(

@@ -88,7 +88,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        The file is no such file, is truncated, or names anything beyond tensors and `STAND_INS`.
+        The file is not such a file, is truncated, or names anything beyond tensors and `STAND_INS`.
     """
     check_container(path, STAND_INS)
     stand_ins: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
@@ -104,7 +104,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
                 f"{_first_line(error)}"
             ) from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path.name} is no checkpoint: it holds no dictionary at its top")
+        raise CheckpointError(f"{path.name} is not a checkpoint: its top level is not a dictionary")
     try:
         return {str(key): plain(value) for key, value in content.items()}
     except RecursionError as error:

@@ -51,8 +51,8 @@ def check_container(path: Path, further_names: Collection[str]) -> None:
     Raises
     ------
     CheckpointError
-        The file is no archive of torch.save, is truncated, would grow while it is read, or names
-        anything else.
+        The file is not an archive of torch.save, is truncated, would grow while it is read, or
+        names anything else.
     """
     with path.open("rb") as stream:
         start = stream.read(4)
@@ -61,7 +61,7 @@ def check_container(path: Path, further_names: Collection[str]) -> None:
             f"{path.name} is a bare pickle, which could run code when it is read: refused"
         )
     if start[:2] != b"PK":
-        raise CheckpointError(f"{path.name} is no file of torch.save")
+        raise CheckpointError(f"{path.name} was not written by torch.save")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path.name} is truncated: its archive has no end")
     try:
@@ -83,11 +83,13 @@ def _pickle_of(archive: zipfile.ZipFile, path: Path) -> bytes:
     pickles = [entry for entry in entries if entry.filename.count("/") == 1]
     pickles = [entry for entry in pickles if entry.filename.endswith("/data.pkl")]
     if len(pickles) != 1 or len(set(names)) != len(names):
-        raise CheckpointError(f"{path.name} is refused: it is no archive of torch.save")
+        raise CheckpointError(f"{path.name} is refused: it is not an archive of torch.save")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise CheckpointError(f"{path.name} is refused: torch.save compresses nothing, it does")
+        raise CheckpointError(
+            f"{path.name} is refused: it is compressed, which torch.save never does"
+        )
     if sum(entry.file_size for entry in entries) > path.stat().st_size:
-        raise CheckpointError(f"{path.name} is refused: it promises more than it holds")
+        raise CheckpointError(f"{path.name} is refused: it declares more bytes than it has")
     if pickles[0].file_size > _MOST_PICKLE_BYTES:
         raise CheckpointError(f"{path.name} is refused: its index has {pickles[0].file_size} bytes")
     return archive.read(pickles[0])

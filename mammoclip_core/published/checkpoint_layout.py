@@ -40,7 +40,7 @@ Plan = dict[str, Place]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextSide:
-    """What a checkpoint says of its text encoder.
+    """The text encoder of a checkpoint.
 
     Attributes
     ----------
@@ -134,9 +134,7 @@ def rename(state: Mapping[str, Tensor], plan: Plan, origin: str) -> dict[str, Te
         {key: tuple(value.shape) for key, value in state.items()},
     )
     if differences:
-        raise CheckpointError(
-            f"{origin} is not the model that it seems to be: tensors {differences}"
-        )
+        raise CheckpointError(f"{origin}: its tensors do not fit the model: {differences}")
     renamed = {plan[key].name: _as_kept(key, value, origin) for key, value in state.items()}
     infinite = [
         key
@@ -184,7 +182,7 @@ def pooling_of(config: Mapping[str, Any], origin: str) -> str:
     pooling: str = setting(config, "model.text_encoder.pooling", str, origin)
     if pooling not in POOLINGS:
         raise CheckpointError(
-            f"{origin}: model.text_encoder.pooling {pooling!r} is none of {', '.join(POOLINGS)}"
+            f"{origin}: model.text_encoder.pooling {pooling!r} is not one of {', '.join(POOLINGS)}"
         )
     return pooling
 
@@ -202,9 +200,9 @@ def json_of(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON: {error}") from error
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
+        raise CheckpointError(f"{path} is not a JSON object")
     return content
 
 

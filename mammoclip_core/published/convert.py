@@ -148,7 +148,7 @@ def read_classifier(name: str, path: Path) -> Classifier:
     prefix, linear = ("", BARE_CLASSIFIER) if bare else (IMAGE_PREFIX, CLASSIFIER)
     weight = state.get(f"{linear}weight")
     if weight is None or weight.ndim != 2:
-        raise CheckpointError(f"{origin} is no fine-tuned classifier: no {linear}weight in it")
+        raise CheckpointError(f"{origin} holds no fine-tuned classifier: it has no {linear}weight")
     outputs = int(weight.shape[0])
     finding = finding_of_head(name, outputs)
     own = head_prefix(name)

@@ -17,8 +17,8 @@ from mammoclip_core.published.detector_file import read_detector
 def with_detector(manifest: Manifest, name: str, path: Path) -> tuple[Manifest, dict[str, Tensor]]:
     """Add a detector to a manifest, and return its tensors under the bundle's names.
 
-    A head keeps the say whether the finding is there, since detectors saw only images that hold
-    it, and the detector says where. Without a head the highest box decides.
+    A head decides whether the finding is present, since detectors were trained only on images
+    that show it; the detector gives its place. Without a head the highest box decides.
 
     Raises
     ------

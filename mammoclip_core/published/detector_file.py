@@ -57,7 +57,7 @@ class DetectorFile:
     Attributes
     ----------
     state : tensors under the names of a `Detector`
-    mean_average_precision : as the file says, or None
+    mean_average_precision : as the file states, or None
         Measured by its authors on images that all hold the finding.
     """
 
@@ -85,7 +85,7 @@ def read_detector(path: Path) -> DetectorFile:
     origin = path.name
     content = read_checkpoint(path)
     if "state_dict" not in content:
-        raise CheckpointError(f"{origin} is no detector: no 'state_dict' in it")
+        raise CheckpointError(f"{origin} is not a detector: it has no 'state_dict'")
     state = tensors_of(content, "state_dict", origin)
     classes = _classes_of(state, origin)
     state = {name: value for name, value in state.items() if name not in UNUSED}
@@ -118,11 +118,11 @@ def detector_plan(architecture: str, classes: int) -> Plan:
 def _classes_of(state: Mapping[str, Tensor], origin: str) -> int:
     output = state.get(CLASS_OUTPUT)
     if output is None or output.ndim == 0:
-        raise CheckpointError(f"{origin} is no detector: no {CLASS_OUTPUT} in it")
+        raise CheckpointError(f"{origin} is not a detector: it has no {CLASS_OUTPUT}")
     classes, rest = divmod(len(output), ANCHORS_A_CELL)
     if rest or not classes:
         raise CheckpointError(
-            f"{origin}: {len(output)} outputs of {CLASS_OUTPUT} are no whole number of classes for"
+            f"{origin}: {len(output)} outputs of {CLASS_OUTPUT} are not a multiple of"
             f" {ANCHORS_A_CELL} anchors"
         )
     return classes

@@ -28,7 +28,7 @@ def read_factor(
     try:
         tensors = {name: value.float() for name, value in load_file(path).items()}
     except SafetensorError as error:
-        raise CheckpointError(f"{path.name} is no safetensors file: {error}") from error
+        raise CheckpointError(f"{path.name} is not a safetensors file: {error}") from error
     names = {
         name.removeprefix(FACTOR_PREFIX).rpartition(".")[0]
         for name in tensors
@@ -37,7 +37,7 @@ def read_factor(
     known = [entry.name for entry in manifest.findings if entry.name in names]
     if not known or names - set(known):
         unknown = listed(names - set(known)) or "none"
-        raise CheckpointError(f"{path.name}: findings that the bundle does not have: {unknown}")
+        raise CheckpointError(f"{path.name}: findings that the bundle lacks: {unknown}")
     rows, columns = _map_size(manifest)
     sizes = {
         name: tensors.get(factor_name(name, "attribute"), torch.zeros(0)).numel() for name in known

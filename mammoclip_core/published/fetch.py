@@ -16,12 +16,12 @@ def published_model(name: str) -> PublishedModel:
     """Return what is known of a published model; raises FetchError if nothing is."""
     model = PUBLISHED.get(name)
     if model is None:
-        raise FetchError(f"{name!r} is none of the published models: {', '.join(PUBLISHED)}")
+        raise FetchError(f"{name!r} is not one of the published models: {', '.join(PUBLISHED)}")
     return model
 
 
 def notice(model: PublishedModel) -> str:
-    """Say what would be downloaded, and under which terms."""
+    """State what would be downloaded, and under which terms."""
     terms = TERMS[model.family]
     tokenizer = sorted({file.repository for file in model.tokenizer})
     return (
@@ -29,7 +29,7 @@ def notice(model: PublishedModel) -> str:
         f"the tokenizer of {', '.join(tokenizer)} (MIT).\n"
         f"The weights are under {terms.licence}, for {terms.permitted_use} only: you may not use "
         "them commercially, must name their authors, and may share what you make of them under the "
-        "same licence only. They are no medical device."
+        "same licence only. They are not a medical device."
     )
 
 
@@ -60,7 +60,7 @@ def fetch(
     Raises
     ------
     FetchError
-        A file cannot be had as the hub has it.
+        A file cannot be downloaded unaltered.
     BundleError
         The output folder is in use.
     CheckpointError

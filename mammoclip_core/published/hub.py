@@ -39,7 +39,7 @@ def fetch_file(file: HubFile, folder: Path) -> Fetched:
     ------
     FetchError
         The hub cannot be reached or has no such file, the disk is too small, or the file that came
-        is another than the hub says.
+        differs from what the hub reports.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get
@@ -62,7 +62,9 @@ def fetch_file(file: HubFile, folder: Path) -> Fetched:
         held = 0
     free = shutil.disk_usage(whole.parent).free
     if free < seen.size - held:
-        raise FetchError(f"{_name(file)}: {seen.size - held} bytes are to come, {free} are free")
+        raise FetchError(
+            f"{_name(file)}: {seen.size - held} bytes are still needed, only {free} are free"
+        )
     with part.open("ab") as stream:
         _asked(
             file,
@@ -79,7 +81,7 @@ def fetch_file(file: HubFile, folder: Path) -> Fetched:
     if found != digest:
         part.unlink()
         raise FetchError(
-            f"{_name(file)}: the hub reports the digest {digest}, what came has {found}: it was "
+            f"{_name(file)}: the hub reports the digest {digest}, the download has {found}: it was "
             "deleted, try again"
         )
     part.replace(whole)
@@ -87,7 +89,7 @@ def fetch_file(file: HubFile, folder: Path) -> Fetched:
 
 
 def _asked(file: HubFile, question: Callable[[], Any]) -> Any:
-    """Ask the hub, and say in one line what it answers instead."""
+    """Ask the hub, and report its failures in one line."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -102,9 +104,9 @@ def _asked(file: HubFile, question: Callable[[], Any]) -> Any:
     try:
         return question()
     except OfflineModeIsEnabled as error:
-        raise FetchError(f"{name}: offline: HF_HUB_OFFLINE is set") from error
+        raise FetchError(f"{name}: HF_HUB_OFFLINE is set: unset it to download") from error
     except GatedRepoError as error:
-        raise FetchError(f"{name}: its authors ask for a login: hf auth login") from error
+        raise FetchError(f"{name}: its authors require a login: run hf auth login") from error
     except RepositoryNotFoundError as error:
         raise FetchError(f"{name}: the hub has no such repository, or asks for a login") from error
     except RevisionNotFoundError as error:
@@ -117,19 +119,21 @@ def _asked(file: HubFile, question: Callable[[], Any]) -> Any:
         status = getattr(getattr(error, "response", None), "status_code", "no")
         raise FetchError(f"{name}: the hub answers with status {status}; try again") from error
     except (OSError, ValueError) as error:
-        raise FetchError(f"{name}: the download broke off, run it again to resume it") from error
+        raise FetchError(
+            f"{name}: the download was interrupted: run the command again to resume it"
+        ) from error
     except Exception as error:
         # The client's own errors come from an HTTP library that changed between its versions.
         if not type(error).__module__.startswith(("http", "requests", "urllib3")):
             raise
         raise FetchError(
-            f"{name}: the hub cannot be reached ({type(error).__name__}); what came is kept, run "
-            "it again to resume it"
+            f"{name}: the hub cannot be reached ({type(error).__name__}); run "
+            "the command again to resume the download"
         ) from error
 
 
 def _digest(path: Path, like: str) -> str:
-    """Return a file's SHA-256, or the digest under which git keeps it, told by the length."""
+    """Return a file's SHA-256, or its git digest, chosen by the length of the one expected."""
     if len(like) == 64:
         hasher = hashlib.sha256()
     else:

@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a bundle of published weights says of them.
+    """What a bundle of published weights states about them.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ PUBLISHED: Final[Mapping[str, PublishedModel]] = {
         architecture="tf_efficientnet_b2",
     ),
 }
-"""What ``mammoclip-predict fetch`` knows."""
+"""The models that ``mammoclip-predict fetch`` downloads."""
 
 STAGE_SIZES: Final[Mapping[str, tuple[int, ...]]] = {
     "tf_efficientnet_b0": (1, 2, 2, 3, 3, 4, 1),
@@ -141,7 +141,7 @@ ENCODER_NAMES: Final[Mapping[str, str]] = {
     "tf_efficientnet_b5_ns-detect": "tf_efficientnet_b5",
     "tf_efficientnetv2-detect": "tf_efficientnet_b2",
 }
-"""Encoder names of published training configurations; the second is B2, whatever it says."""
+"""Encoder names of published training configurations; the second is B2 despite its name."""
 
 _BLOCK: Final = re.compile(r"_blocks\.(\d+)\.(\w+)\.(\w+)")
 _TIMM_BLOCK: Final = re.compile(r"blocks\.(\d+)\.(\d+)\.(.+)\.(\w+)")

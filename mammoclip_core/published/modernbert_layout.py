@@ -1,4 +1,4 @@
-"""The ModernBERT of Mammo-FM: what its file tells of it, and what has to be asked for."""
+"""The ModernBERT of Mammo-FM: which settings its file gives, and which must be given."""
 
 import re
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ _BASE: Final[Mapping[str, Any]] = {
     "local_rope_theta": 10000.0,
     "max_position_embeddings": 8192,
 }
-"""What no tensor tells; the defaults of transformers, which are the base model's."""
+"""Settings that no tensor gives; the defaults of transformers, which are the base model's."""
 
 _FURTHER: Final = ("layer_types", "rope_parameters")
 """How later versions of transformers write the same down."""
@@ -91,7 +91,7 @@ def modernbert_side(
     _check_tokenizer(tokenizer_folder, sizes["vocab_size"], origin)
     most = config["base"].get("text_max_length") or _DEFAULT_MAX_TOKENS
     if not isinstance(most, int) or most < LEAST_TOKENS:
-        raise CheckpointError(f"{origin}: base.text_max_length {most!r} is no number of tokens")
+        raise CheckpointError(f"{origin}: base.text_max_length {most!r} is not a number of tokens")
     return TextSide(
         state={name: value for name, value in state.items() if name not in left_out},
         plan=_plan(sizes, prefix, final_norm=final_norm),
@@ -144,7 +144,7 @@ def _sizes(
         if (told.get("hidden_size"), told.get("num_hidden_layers")) != (size, layers):
             raise CheckpointError(
                 f"{origin}: a ModernBERT of {size} dimensions and {layers} layers is not known: "
-                "put its config.json into the tokenizer's folder, or leave the text side out by "
+                "put its config.json into the tokenizer's folder, or omit the text encoder by "
                 "--image-only"
             )
         assumed |= {key: told[key] for key in (*_BASE, *_FURTHER) if key in told}

@@ -79,14 +79,14 @@ def read_pretrained(path: Path, tokenizer_folder: Path | None) -> Pretrained:
     content = read_checkpoint(path)
     if "model" not in content:
         kind = " (a detector's)" if "state_dict" in content else ""
-        raise CheckpointError(f"{origin} is no pretraining checkpoint{kind}: no 'model' in it")
+        raise CheckpointError(f"{origin} is not a pretraining checkpoint{kind}: it has no 'model'")
     config = content.get("config")
     state = tensors_of(content, "model", origin)
     if any(name.startswith((CLASSIFIER, BARE_CLASSIFIER)) for name in state):
         raise CheckpointError(f"{origin} is a fine-tuned classifier: give it by --head NAME=FILE")
     architecture = recognise_architecture(state, IMAGE_PREFIX, origin)
     if not isinstance(config, Mapping):
-        raise CheckpointError(f"{origin} holds no configuration: pooling and pixels are unknown")
+        raise CheckpointError(f"{origin} has no configuration: pooling and input size are unknown")
     check_named_encoder(
         setting(config, "model.image_encoder.name", str, origin), architecture, origin
     )
@@ -163,7 +163,7 @@ def _with_scale(
         return state
     if _SCALE in state:
         raise CheckpointError(
-            f"{origin}: its configuration names no model.temperature, its tensors hold {_SCALE}"
+            f"{origin}: its configuration has no model.temperature, its tensors hold {_SCALE}"
         )
     return {_SCALE: torch.tensor(_TEMPERATURE_FREE_SCALE), **state}
 

@@ -67,7 +67,7 @@ def test_object_of_another_study_is_a_shortcoming():
 def test_study_that_was_not_delivered_says_why(condition):
     found = shortcomings(outcome(condition=condition, reason="the reason"))
 
-    assert found == [f"not delivered but {condition}: the reason"]
+    assert found == [f"not delivered ({condition}): the reason"]
 
 
 def outcome(

@@ -214,7 +214,7 @@ def test_destination_that_left_the_settings_is_refused(
     delivery = deliver(runtime_with(destinations=()))
 
     assert delivery.state is DeliveryState.REFUSED
-    assert delivery.reason == "the destination is not in the settings any more"
+    assert delivery.reason == "the destination is no longer in the settings"
     assert reception.rows(DeliveryOutcome) == []
 
 

@@ -167,7 +167,9 @@ def test_studies_are_listed(config: Path, reception: Reception) -> None:
     assert "broken" in result.stdout
 
 
-def test_objects_without_a_study_are_listed_with_their_sender(config: Path, reception: Reception) -> None:
+def test_objects_without_a_study_are_listed_with_their_sender(
+    config: Path, reception: Reception
+) -> None:
     reception.receive(b"garbage", calling_ae_title="ROOM7")
 
     result = run("studies", "--config", config)

@@ -76,7 +76,7 @@ def test_short_form_of_more_texts_is_a_class_set(tmp_path: Path) -> None:
         ({"findings": {"mass": {"negative": "a", "positive": "b", "odd": 1}}}, "mass: unknown odd"),
         ({"findings": {"a": ["b", "c"]}, "scoring": "other"}, "scoring 'other'"),
         ({"findings": {"a": ["b", "c"]}, "more": 1}, "unknown more"),
-        ({"mass": ["mass"]}, "make a pair"),
+        ({"mass": ["mass"]}, "a pair needs"),
         ({"mass": ["no mass", 3]}, "a text or a list of texts"),
         ({"mass": ["no mass", " "]}, "a text or a list of texts"),
         ({"findings": {"a": {"classes": {"x": "1", "y": "2"}}}}, "at least 3"),

@@ -132,7 +132,7 @@ def test_truncated_picture_is_refused(tmp_path: Path, name: str) -> None:
     path = save(grey_8(), tmp_path / name)
     path.write_bytes(path.read_bytes()[:300])
 
-    with pytest.raises(PixelError, match="no readable picture"):
+    with pytest.raises(PixelError, match="not a readable picture"):
         read_raster(path)
 
 

@@ -233,8 +233,8 @@ def published(classes: int = 1) -> dict[str, torch.Tensor]:
         ({"fpn.P8.bias": torch.zeros(1)}, r"unknown: fpn\.P8\.bias"),
         ({"fpn.P6.bias": torch.zeros(3)}, r"another shape: fpn\.P6\.bias \(3,\)"),
         ({"fpn.P6.bias": torch.full((256,), torch.nan)}, r"not finite: fpn\.P6\.bias"),
-        ({"classificationModel.output.weight": torch.zeros(10, 256, 3, 3)}, "whole number"),
-        ({"classificationModel.output.weight": None}, "no detector"),
+        ({"classificationModel.output.weight": torch.zeros(10, 256, 3, 3)}, "not a multiple"),
+        ({"classificationModel.output.weight": None}, "not a detector"),
     ],
     ids=["missing", "unknown", "shape", "nan", "classes", "other"],
 )

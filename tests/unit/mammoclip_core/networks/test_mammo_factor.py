@@ -143,9 +143,9 @@ def test_other_findings_keep_their_class_activation(inputs: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("tensors", "complaint"),
     [
-        (trained("odd"), "findings that the bundle does not have: odd"),
+        (trained("odd"), "findings that the bundle lacks: odd"),
         (trained(cells=30), "factor.mass.hidden_bias (30,) instead of (15,)"),
-        ({"a": torch.zeros(1)}, "does not have: none"),
+        ({"a": torch.zeros(1)}, "the bundle lacks: none"),
         (
             {**trained(), "factor.mass.output_bias": torch.full((8,), torch.inf)},
             "not finite: factor.mass.output_bias",

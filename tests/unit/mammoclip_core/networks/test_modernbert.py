@@ -228,7 +228,7 @@ def test_tokenizer_that_is_none_is_refused(
     config = configuration(model__text_encoder__source="ft")
     path = write_pretraining(tmp_path / "checkpoint.tar", state_with(model, "ft"), config)
 
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json is no tokenizer"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json is not a tokenizer"):
         convert(path, str(tmp_path), tmp_path / "bundle")
 
 

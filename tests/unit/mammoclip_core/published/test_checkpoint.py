@@ -90,7 +90,7 @@ def test_truncated_file_is_called_so(path: Path) -> None:
 def test_other_file_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
-    with pytest.raises(CheckpointError, match=r"no file of torch\.save"):
+    with pytest.raises(CheckpointError, match=r"not written by torch\.save"):
         read_checkpoint(path)
 
 
@@ -105,7 +105,7 @@ def test_archive_of_something_else_is_refused(path: Path) -> None:
 def test_file_without_a_dictionary_is_refused(path: Path) -> None:
     torch.save([torch.ones(1)], path)
 
-    with pytest.raises(CheckpointError, match="no dictionary"):
+    with pytest.raises(CheckpointError, match="not a dictionary"):
         read_checkpoint(path)
 
 
