@@ -140,7 +140,7 @@ def _region_of(
     row, column = np.unravel_index(int(window.argmax()), window.shape)
     box = (float(left + x), float(top + y), float(left + x + width), float(top + y + height))
     return Region(
-        outline=_outline_of(contour, left, top) or _corners_of(box),
+        outline=_outline_of(contour, left, top) or _outline_of_thin(inside, box),
         box=box,
         area_pixels=int(inside.sum()),
         peak=(left + x + float(column) + 0.5, top + y + float(row) + 0.5),
@@ -150,14 +150,36 @@ def _region_of(
 
 def _outline_of(contour: NDArray[np.int32], left: int, top: int) -> tuple[Point, ...]:
     """Simplify the chain of boundary pixel centres; empty where it encloses nothing."""
+    vertices = _simplified(contour)
+    if len(vertices) < 3 or cv2.contourArea(vertices) == 0:
+        return ()
+    return tuple((left + float(x) + 0.5, top + float(y) + 0.5) for x, y in vertices[:, 0])
+
+
+def _outline_of_thin(inside: NDArray[np.uint8], box: Box) -> tuple[Point, ...]:
+    """Outline a region whose boundary pixel centres enclose nothing: a line of pixels.
+
+    Parameters
+    ----------
+    inside : (rows, columns) 1 where the region is, in its box
+    """
+    if inside.all():
+        return _corners_of(box)
+    # In thirds of a pixel a line is 3 wide, so that its outline encloses it.
+    thirds = np.kron(inside, np.ones((3, 3), np.uint8))
+    (contour, *_), _ = cv2.findContours(thirds, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    vertices = _simplified(contour.astype(np.int32, copy=False))
+    left, top, _, _ = box
+    return tuple((left + (x + 0.5) / 3, top + (y + 0.5) / 3) for x, y in vertices[:, 0].tolist())
+
+
+def _simplified(contour: NDArray[np.int32]) -> NDArray[np.int32]:
     tolerance = OUTLINE_TOLERANCE
     vertices = cv2.approxPolyDP(contour, tolerance, closed=True)
     while len(vertices) > MAX_VERTICES:
         tolerance *= 1.5
         vertices = cv2.approxPolyDP(contour, tolerance, closed=True)
-    if len(vertices) < 3 or cv2.contourArea(vertices) == 0:
-        return ()
-    return tuple((left + float(x) + 0.5, top + float(y) + 0.5) for x, y in vertices[:, 0])
+    return vertices.astype(np.int32, copy=False)
 
 
 def _corners_of(box: Box) -> tuple[Point, ...]:

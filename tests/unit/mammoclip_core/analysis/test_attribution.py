@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -90,6 +90,9 @@ def test_half_open_box_is_the_extent_of_the_mask() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 100_000))
+@example(231)  # lines of pixels, which were outlined by the corners of their box
+@example(550)
+@example(727)
 def test_filled_outline_is_the_region_within_a_pixel(seed: int) -> None:
     values = smooth_map(seed)
 
