@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dicom_node.errors import LedgerError, NodeError
+from mammoclip_core.commands.version import add_version_option
 
 if TYPE_CHECKING:
     from dicom_node.settings.settings import Settings
@@ -29,24 +30,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"mammoclip-node {version('mammoclip-dicom')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print name and version."
-        ),
-    ] = False,
-) -> None:
-    """Take the options that come before a command."""
+add_version_option(app)
 
 
 ConfigOption = Annotated[

@@ -14,6 +14,7 @@ from mammoclip_core.commands.options import (
     PrecisionOption,
 )
 from mammoclip_core.commands.terminal import accept_terms, one_line_errors, opened, show_manifest
+from mammoclip_core.commands.version import add_version_option
 from mammoclip_core.engines.computing_options import ComputingOptions, EngineName, Precision
 
 app = typer.Typer(
@@ -25,24 +26,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"mammoclip-predict {version('mammoclip-dicom')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print name and version."
-        ),
-    ] = False,
-) -> None:
-    """Take the options that come before a command."""
+add_version_option(app)
 
 
 @app.command()

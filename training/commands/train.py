@@ -1,11 +1,11 @@
 """mammoclip-train: from data to a bundle that a node deploys."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mammoclip_core.commands.version import add_version_option
 from training.commands.back_translate import back_translate
 from training.commands.detect import detect
 from training.commands.evaluate import evaluate
@@ -27,23 +27,7 @@ ProcessesOption = Annotated[
 ]
 
 
-def _show_version(is_wanted: bool) -> None:
-    if is_wanted:
-        typer.echo(f"mammoclip-train {version('mammoclip-dicom')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    *,
-    show_version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
-        ),
-    ] = False,
-) -> None:
-    """Train and evaluate Mammo-CLIP on your own data. Research use only."""
+add_version_option(app)
 
 
 @app.command()

@@ -3,13 +3,9 @@
 import os
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
-from training.commands.train import app
 
 ROOT = Path(__file__).parents[4]
 BLOCKED = """
@@ -97,10 +93,3 @@ def test_missing_library_is_named_with_its_extra_in_one_line(
     assert done.returncode == 1
     assert line.startswith("mammoclip-train: ")
     assert "pip install '.[training]'" in line
-
-
-def test_version_is_that_of_the_distribution():
-    result = CliRunner().invoke(app, ["--version"])
-
-    assert result.exit_code == 0
-    assert result.output.strip() == f"mammoclip-train {version('mammoclip-dicom')}"
