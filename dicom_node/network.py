@@ -10,9 +10,6 @@ from dicom_node.errors import DestinationDownError
 from dicom_node.settings.settings import DicomDestination
 
 MAXIMUM_PDU_BYTES: Final = 131_072
-_MAXIMUM_CONTEXTS: Final = 128
-"""Their identifiers are the odd numbers of one byte (PS3.8 9.3.2.2)."""
-
 UNCOMPRESSED: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 """What every object can be sent in; Implicit is the one all must take (PS3.5 10.1)."""
 
@@ -41,9 +38,9 @@ def associate(
     entity.acse_timeout = destination.timeout_seconds
     entity.dimse_timeout = destination.timeout_seconds
     entity.network_timeout = destination.timeout_seconds
-    # One syntax a context: of several in one the acceptor would choose, and hide the others.
-    wanted = sorted(set(contexts), key=lambda one: (one[1] not in UNCOMPRESSED, one))
-    requested = [build_context(*pair) for pair in wanted[:_MAXIMUM_CONTEXTS]]
+    # One syntax a context: of several in one the acceptor would choose, and hide the others. All
+    # result SOP Classes in every syntax stay far below the 128 that are possible (PS3.8 9.3.2.2).
+    requested = [build_context(*pair) for pair in sorted(set(contexts))]
     association = entity.associate(
         destination.host,
         destination.port,

@@ -67,18 +67,17 @@ class CStoreSender:
             for context in association.accepted_contexts
             if context.abstract_syntax == item.sop_class_uid
         }
+        name = UID(item.sop_class_uid).name
         if not accepted:
-            return _refused(item, "the destination does not take this SOP Class")
+            return _refused(item, f"the destination does not take {name}")
         try:
             content = _content(item, accepted)
         except _UNREADABLE as error:
-            name = UID(item.sop_class_uid).name
             status = f"{name} cannot be read or converted for sending: {type(error).__name__}"
             return _refused(item, status)
         if content is None:
             names = ", ".join(sorted(UID(syntax).name for syntax in accepted))
-            name = UID(item.sop_class_uid).name
-            return _refused(item, f"the destination takes {name} in {names} alone")
+            return _refused(item, f"the destination takes {name} only in {names}")
         try:
             response = association.send_c_store(content)
         except (OSError, InvalidDicomError, ValueError, AttributeError) as error:

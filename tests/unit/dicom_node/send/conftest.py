@@ -1,12 +1,17 @@
-"""Result objects on disk, to be sent."""
+"""Result objects on disk, and archives to send them to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from node_factory import COMPREHENSIVE_SR, mammogram
+from archive import Archive
+from node_factory import COMPREHENSIVE_SR, SECONDARY_CAPTURE, mammogram
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES, evt
+from services import free_port
 
 from dicom_node.send.outcome import ObjectToSend
 
@@ -33,3 +38,36 @@ def result_object(tmp_path: Path) -> MakeObject:
         )
 
     return make
+
+
+@pytest.fixture(scope="module")
+def stopping() -> Iterator[ThreadPoolExecutor]:
+    """Stop archives beside the next test, because each takes half a second to look up."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        yield pool
+
+
+@pytest.fixture
+def archive_with(stopping: ThreadPoolExecutor) -> Iterator[Callable[..., Archive]]:
+    servers: list[Any] = []
+
+    def start(
+        *statuses: int,
+        classes: tuple[str, ...] = (COMPREHENSIVE_SR, SECONDARY_CAPTURE),
+        abort_at: int | None = None,
+        title: str = "ARCHIVE",
+        syntaxes: tuple[str, ...] = tuple(DEFAULT_TRANSFER_SYNTAXES),
+    ) -> Archive:
+        archive = Archive(free_port(), list(statuses), abort_at)
+        entity = AE(ae_title=title)
+        entity.require_called_aet = True
+        for sop_class in classes:
+            entity.add_supported_context(sop_class, list(syntaxes))
+        handlers = [(evt.EVT_C_STORE, archive.on_store), (evt.EVT_RELEASED, archive.on_release)]
+        address = ("127.0.0.1", archive.port)
+        servers.append(entity.start_server(address, block=False, evt_handlers=handlers))
+        return archive
+
+    yield start
+    for server in servers:
+        stopping.submit(server.shutdown)
