@@ -9,8 +9,8 @@ from dicom_node.facts.result_kinds import ResultKind, series_numbers_from
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BundleIdentity
 
-BASE_WITHOUT_SETTINGS: Final = 9100
-"""Series numbers start here where no settings give a base: above what scanners use."""
+DEFAULT_SERIES_NUMBER_BASE: Final = 9000
+"""Series numbers start here where no settings are read, as the settings' own default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class ResultIdentity:
     revision: int
     created_at: datetime
     series_numbers: Mapping[ResultKind, int] = field(
-        default_factory=lambda: series_numbers_from(BASE_WITHOUT_SETTINGS)
+        default_factory=lambda: series_numbers_from(DEFAULT_SERIES_NUMBER_BASE)
     )
 
     def __post_init__(self) -> None:

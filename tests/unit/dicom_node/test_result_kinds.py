@@ -21,6 +21,7 @@ from objects_factory import (
 
 from dicom_node.facts.result_kinds import ResultKind, series_numbers_from
 from dicom_node.facts.storage_classes import RESULT_CLASSES
+from dicom_node.objects.identity import DEFAULT_SERIES_NUMBER_BASE
 from dicom_node.objects.results import plan_of, plan_results
 from dicom_node.settings.settings import ProfileSettings, ResultSettings
 from mammoclip_core.findings import StudyAnalysis
@@ -52,6 +53,10 @@ def series_of(kind: ResultKind) -> str:
 
 def test_series_numbers_stay_what_archives_know() -> None:
     assert {kind.value: n for kind, n in series_numbers_from(9000).items()} == NUMBERS
+
+
+def test_render_numbers_series_as_a_node_does_by_default() -> None:
+    assert ResultSettings().series_number_base == DEFAULT_SERIES_NUMBER_BASE
 
 
 def test_settings_offer_exactly_the_kinds_that_there_are() -> None:
