@@ -48,7 +48,7 @@ def objects_table(outcomes: list[Outcome]) -> Table:
                 str(dataset.get("SeriesNumber", "")),
                 escape(str(dataset.get("SeriesDescription", ""))),
                 _image_of(dataset, views),
-                escape(_content(dataset)),
+                escape(content_of(dataset)),
             )
         table.add_section()
     return table
@@ -138,18 +138,24 @@ def _image_of(dataset: Dataset, views: dict[str, str]) -> str:
     return views.get(uid, uid)
 
 
-def _content(dataset: Dataset) -> str:
+def content_of(dataset: Dataset) -> str:
+    """Return in a few words what an object holds."""
     if "SegmentSequence" in dataset:
         # A label reads "AI attention region: mass".
         labels = Counter(
             str(segment.SegmentLabel).rpartition(": ")[2] for segment in dataset.SegmentSequence
         )
-        return "regions: " + ", ".join(f"{count} {label}" for label, count in labels.items())
+        return "regions: " + ", ".join(_counted(label, count) for label, count in labels.items())
     if "Rows" in dataset:
         return f"picture, {dataset.Columns} x {dataset.Rows}"
     if "ContentSequence" in dataset:
         return f"{_content_items(dataset)} content items"
     return ""
+
+
+def _counted(label: str, count: int) -> str:
+    plural = f"{label}es" if label.endswith("s") else f"{label}s"
+    return f"{count} {label if count == 1 else plural}"
 
 
 def _content_items(dataset: Dataset) -> int:
