@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mammoclip_core.commands import bundles as making
+from mammoclip_core.commands import bundles
 from mammoclip_core.commands.options import (
     BundleOption,
     DeviceOption,
@@ -224,9 +224,9 @@ def info(
         show_manifest(manifest, as_json=as_json)
 
 
-app.command()(making.convert)
-app.command()(making.fetch)
-app.command("demonstration-bundle")(making.demonstration)
+app.command()(bundles.convert)
+app.command()(bundles.fetch)
+app.command("demonstration-bundle")(bundles.demonstration)
 
 
 def main() -> None:
