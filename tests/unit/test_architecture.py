@@ -11,7 +11,6 @@ LONGEST = 400
 LONGER = {
     "tests/unit/dicom_node/objects/test_cad_reports.py",
     "tests/unit/dicom_node/objects/test_measurement_reports.py",
-    "tests/unit/dicom_node/objects_factory.py",
     "tests/unit/mammoclip_core/analysis/test_engine.py",
 }
 """Files that are still to be split; none may be added."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from cad_cases import CAD_CASES
 from objects_factory import (
-    CAD_CASES,
     COLUMNS,
     NEGATIVE,
     ROWS,

@@ -9,7 +9,6 @@ import pydicom
 import pytest
 from objects_factory import (
     BUNDLE,
-    CASES,
     COLUMNS,
     NEGATIVE,
     ROWS,
@@ -22,6 +21,7 @@ from objects_factory import (
     results_of,
 )
 from pydicom.dataset import Dataset
+from study_cases import CASES
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import COMPREHENSIVE_SR, ResultKind
