@@ -1,8 +1,7 @@
 """Factories with defaults: a test names only what matters to it."""
 
 import io
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +13,6 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 
 from dicom_node.objects.cad_sr.cad_report import build_cad_report
-from dicom_node.objects.cad_sr.options import CadOptions, CompositionForm, PlainMark
-from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import colors_of
 from dicom_node.objects.identity import ResultIdentity
@@ -278,147 +275,3 @@ def bytes_of(dataset: Dataset) -> bytes:
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
-
-
-def _no_finding() -> tuple[ResultObject, ...]:
-    dataset = mammogram()
-    return results_of((dataset, image_of(dataset, NEGATIVE)))
-
-
-def _one_finding(**attributes: Any) -> tuple[ResultObject, ...]:
-    dataset = mammogram(**attributes)
-    return results_of(
-        (dataset, image_of(dataset, finding(marker_mask(60, 150)))),
-        heatmaps=(heatmap_of(dataset, 70.0, 170.0),),
-    )
-
-
-def _many_findings() -> tuple[ResultObject, ...]:
-    dataset = mammogram()
-    findings = (
-        finding(marker_mask(20, 120), marker_mask(90, 200)),
-        finding(
-            marker_mask(40, 230),
-            name="suspicious_calcification",
-            code="SCT|129769006|Calcification Cluster",
-            score=1 / 3,
-        ),
-        finding(name="malignancy", code="SCT|1|Malignant", score=0.7, calibrated=True),
-    )
-    breast = BreastFindings(laterality="L", findings=(finding(), NEGATIVE), density="C")
-    return results_of((dataset, image_of(dataset, *findings)), breasts=(breast,))
-
-
-def _four_views() -> tuple[ResultObject, ...]:
-    datasets = [mammogram(view, side) for view in ("CC", "MLO") for side in ("L", "R")]
-    return results_of(
-        *((dataset, image_of(dataset, finding(marker_mask(130, 150)))) for dataset in datasets)
-    )
-
-
-def _failed_image() -> tuple[ResultObject, ...]:
-    good, bad = mammogram("CC"), mammogram("MLO")
-    failure = image_of(bad, status=ImageStatus.FAILED, reason="the pixel data are cut off – 3 of 4")
-    return results_of((good, image_of(good, NEGATIVE)), (bad, failure))
-
-
-def _left_out_image() -> tuple[ResultObject, ...]:
-    good = mammogram("CC")
-    capture = mammogram("MLO", Modality="OT", SOPInstanceUID=uid_of("test", "left out"))
-    left_out = image_of(capture, status=ImageStatus.LEFT_OUT, reason="not a mammogram")
-    return results_of((good, image_of(good, finding(marker_mask(60, 150)))), (capture, left_out))
-
-
-CASES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
-    "no finding": _no_finding,
-    "one finding": _one_finding,
-    "many findings": _many_findings,
-    "four views": _four_views,
-    "failed image": _failed_image,
-    "left-out image": _left_out_image,
-    "MONOCHROME1": lambda: _one_finding(photometric="MONOCHROME1"),
-    "Japanese name": lambda: _one_finding(
-        name="Yamada^Hanako=山田^花子=やまだ^はなこ", charset=["", "ISO 2022 IR 87"]
-    ),
-    "Chinese name": lambda: _one_finding(name="Wang^XiaoDong=王^小东", charset="GB18030"),
-    "Cyrillic name": lambda: _one_finding(name="Иванова^Анна", charset="ISO_IR 144"),
-    "Latin-1 name": lambda: _one_finding(name="Müller^Åsa", charset="ISO_IR 100"),
-    "name without character set": lambda: _one_finding(charset=None),
-    "empty Type 2 attributes missing": lambda: _one_finding(
-        without=(
-            *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate"),
-            *("StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName"),
-            *("PatientOrientation", "ImagerPixelSpacing", "LossyImageCompression"),
-        )
-    ),
-    "lossy source": lambda: _one_finding(
-        LossyImageCompression="01",
-        LossyImageCompressionRatio=11.5,
-        LossyImageCompressionMethod="ISO_10918_1",
-    ),
-    "unknown view": lambda: _one_finding(laterality="", view=""),
-    "spacing in the patient": lambda: _one_finding(PixelSpacing=[math.pi / 30, math.pi / 30]),
-}
-"""Each kind of study that the builders meet, for the tests that have to hold for all of them."""
-
-
-def _cad_of(*findings: Finding, options: CadOptions | None = None, **attributes: Any) -> Dataset:
-    dataset = mammogram(**attributes)
-    breast = BreastFindings(laterality="L", findings=(NEGATIVE,), density="B")
-    chosen = {} if options is None else {"options": options, "breasts": (breast,)}
-    return cad_report_of((dataset, image_of(dataset, *findings)), **chosen)
-
-
-def _cad_four_views(*, failed: bool = False) -> Dataset:
-    pairs = []
-    for side, view in standard_views():
-        dataset = mammogram(view, side, ContentDate="20260102", ContentTime="101501.5")
-        image = image_of(dataset, finding(marker_mask(130, 150)), NEGATIVE)
-        if failed and (side, view) == ("L", "MLO"):
-            image = image_of(dataset, status=ImageStatus.FAILED, reason="no pixels")
-        pairs.append((dataset, image))
-    return cad_report_of(*pairs)
-
-
-def _cad_all_failed() -> Dataset:
-    dataset = mammogram()
-    failure = image_of(dataset, status=ImageStatus.FAILED, reason="no pixels")
-    return cad_report_of((dataset, failure))
-
-
-_OPTIONAL = finding(marker_mask(60, 150), score=0.4, above_threshold=False)
-_DISEASE = finding(
-    marker_mask(60, 150), name="malignancy", code="SCT|21594007|Malignant", calibrated=True
-)
-
-CAD_CASES: dict[str, Callable[[], Dataset]] = {
-    "no finding": lambda: _cad_of(NEGATIVE),
-    "one finding": lambda: _cad_of(finding(marker_mask(60, 150))),
-    "four views": _cad_four_views,
-    "failed image": lambda: _cad_four_views(failed=True),
-    "all images failed": _cad_all_failed,
-    "optional mark": lambda: _cad_of(_OPTIONAL, _DISEASE),
-    "finding without a place": lambda: _cad_of(finding()),
-    "selected region": lambda: _cad_of(
-        _DISEASE, options=CadOptions(plain_mark=PlainMark.SELECTED_REGION)
-    ),
-    "density in words": lambda: _cad_of(NEGATIVE, options=CadOptions()),
-    "density coded": lambda: _cad_of(
-        finding(marker_mask(60, 150)), options=CadOptions(composition=CompositionForm.CODED)
-    ),
-    "older codes": lambda: _cad_of(_DISEASE, options=CadOptions(coding=CodingScheme.SRT)),
-    "Japanese name": lambda: _cad_of(
-        _DISEASE, name="Yamada^Hanako=山田^花子=やまだ^はなこ", charset=["", "ISO 2022 IR 87"]
-    ),
-    "Cyrillic name": lambda: _cad_of(_DISEASE, name="Иванова^Анна", charset="ISO_IR 144"),
-    "unknown view": lambda: _cad_of(_DISEASE, laterality="", view=""),
-    "almost empty header": lambda: _cad_of(
-        _DISEASE,
-        without=(
-            *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate"),
-            *("StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName"),
-            *("PatientOrientation", "ImagerPixelSpacing", "LossyImageCompression"),
-        ),
-    ),
-}
-"""Each kind of study that CAD reports are made of."""

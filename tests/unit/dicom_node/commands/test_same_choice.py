@@ -7,9 +7,10 @@ import pydicom
 import pytest
 from bundles import bundle
 from node_factory import Reception, coded_view
-from objects_factory import CASES, mammogram, uid_of
+from objects_factory import mammogram, uid_of
 from pydicom.dataset import Dataset
 from studies_on_disk import node, written
+from study_cases import CASES
 from typer.testing import CliRunner
 
 from dicom_node.commands.render import Model, analyse

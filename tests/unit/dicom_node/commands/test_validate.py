@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from objects_factory import CAD_CASES, finding, marker_mask
+from cad_cases import CAD_CASES
+from objects_factory import finding, marker_mask
 from pydicom.dataset import Dataset
 from sr_reading import concept, is_reference, read_back, walk
 from studies_on_disk import four_views, node

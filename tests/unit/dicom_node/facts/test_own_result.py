@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-from objects_factory import CASES, mammogram
+from objects_factory import mammogram
+from study_cases import CASES
 
 from dicom_node.facts.own_result import is_own_result
 

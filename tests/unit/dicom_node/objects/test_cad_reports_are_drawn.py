@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from cad_cases import CAD_CASES
 from objects_factory import (
-    CAD_CASES,
     NEGATIVE,
     cad_report_of,
     finding,

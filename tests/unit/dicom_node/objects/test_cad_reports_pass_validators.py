@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from objects_factory import CAD_CASES
+from cad_cases import CAD_CASES
 from services import require_program
 from validators import dciodvfy_errors, dump_of_report, report_template_complaints
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from objects_factory import CASES
+from study_cases import CASES
 
 from dicom_node.commands.validate import JAVA_OPTIONS
 from dicom_node.facts.result_kinds import ResultKind

@@ -5,16 +5,9 @@ from datetime import timedelta, timezone
 
 import pydicom
 import pytest
-from objects_factory import (
-    CASES,
-    NEGATIVE,
-    bytes_of,
-    identity,
-    image_of,
-    mammogram,
-    results_of,
-)
+from objects_factory import NEGATIVE, bytes_of, identity, image_of, mammogram, results_of
 from pydicom.dataset import Dataset
+from study_cases import CASES
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.shared_modules import TYPE_2_KEYWORDS

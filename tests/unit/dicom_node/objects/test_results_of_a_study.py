@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from objects_factory import (
-    CASES,
     NEGATIVE,
     STUDY_UID,
     breast_pixels,
@@ -20,6 +19,7 @@ from objects_factory import (
     source_of,
     study_of,
 )
+from study_cases import CASES
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind

@@ -1,0 +1,72 @@
+"""A score is calibrated and then compared with its threshold; density is of the breast."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from core_factory import StandInModel, WriteInstance, breast, manifest_with, pair
+from engine_factory import analysis_of, marked
+
+from mammoclip_core.analysis.interpretation import calibrated
+from mammoclip_core.lexicon import DENSITY
+
+
+@pytest.mark.parametrize(("score", "is_above"), [(0.5, True), (0.499, False)])
+def test_score_at_the_threshold_is_above_it(
+    write_instance: WriteInstance, score: float, is_above: bool
+) -> None:
+    model = StandInModel(manifest_with(), scores={"mass": score})
+
+    (image,) = analysis_of(write_instance(marked(400, 300, (90, 250))), model=model).findings.images
+
+    assert image.findings[0].above_threshold is is_above
+    assert bool(image.findings[0].regions) is is_above
+
+
+def test_density_is_told_of_the_breast_and_is_no_finding(write_instance: WriteInstance) -> None:
+    manifest = manifest_with(pair("mass"), DENSITY)
+    model = StandInModel(manifest, density_scores=(0.1, 0.2, 0.6, 0.1))
+
+    findings = analysis_of(write_instance(breast()), model=model).findings
+
+    assert findings.breasts[0].density == "C"
+    assert [item.name for item in findings.images[0].findings] == ["mass"]
+
+
+def test_calibration_is_applied_before_the_threshold(write_instance: WriteInstance) -> None:
+    manifest = manifest_with(pair("mass", threshold=0.4, calibration=(2.0, -1.0)))
+    model = StandInModel(manifest, scores={"mass": 0.6})
+
+    (image,) = analysis_of(write_instance(breast()), model=model).findings.images
+
+    odds = (0.6 / 0.4) ** 2 * np.exp(-1.0)
+    assert image.findings[0].score == pytest.approx(odds / (1 + odds))
+    assert image.findings[0].calibrated
+    assert image.findings[0].above_threshold
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_calibration_of_a_certain_score_is_finite(score: float) -> None:
+    assert 0.0 <= calibrated(score, pair("mass", calibration=(50.0, 3.0))) <= 1.0
+
+
+def test_isotonic_calibration_is_linear_between_its_pairs() -> None:
+    entry = pair("mass", isotonic=((0.4, 0.1), (0.6, 0.9)))
+
+    values = [calibrated(score, entry) for score in (0.0, 0.4, 0.45, 0.6, 1.0)]
+
+    assert values == pytest.approx([0.1, 0.1, 0.3, 0.9, 0.9])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"isotonic": ((0.4, 0.9), (0.6, 0.1))},
+        {"isotonic": ((0.6, 0.1), (0.4, 0.9))},
+        {"isotonic": ((0.4, 0.1), (0.6, 1.9))},
+        {"isotonic": ((0.4, 0.1),), "calibration": (1.0, 0.0)},
+    ],
+)
+def test_calibration_that_is_none_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="calibration"):
+        pair("mass", **changes)
