@@ -38,6 +38,7 @@ def sections_of(annotation: Any) -> Iterator[type[BaseModel]]:
 SECTIONS = {
     name: tuple(sections_of(field.annotation)) for name, field in Settings.model_fields.items()
 }
+FILE_ENDINGS = {"key", "py", "sqlite"}
 KEYS = {key for section in sections_of(Settings) for key in section.model_fields}
 
 
@@ -92,7 +93,10 @@ def test_keys_that_name_their_section_exist(path):
         match
         for span in documents.spans_of(path)
         if (match := re.fullmatch(r"([a-z_]+)\.([a-z_]+)", span))
-        and ((match[1] in SECTIONS and match[2] != "py") or ("_" in match[2] and match[2] in KEYS))
+        and (
+            (match[1] in SECTIONS and match[2] not in FILE_ENDINGS)
+            or ("_" in match[2] and match[2] in KEYS)
+        )
     ]
 
     unknown = [
