@@ -71,6 +71,7 @@ lint: $(VENV)/.dev-installed ## style, format, types, import contracts
 
 docs: $(VENV)/.dev-installed ## write the generated parts of docs
 	$(RUN) tests/architecture_document.py
+	$(RUN) tests/command_pages.py
 
 format: $(VENV)/.dev-installed ## write the format that lint asks for
 	$(RUN) -m ruff check --fix-only .

@@ -1,0 +1,34 @@
+"""docs/commands says of each command what the command itself says."""
+
+import tomllib
+
+import command_pages
+import pytest
+
+COMMANDS = [
+    command for program in command_pages.PROGRAMS for command in command_pages.commands(program)
+]
+
+
+@pytest.mark.parametrize("program", command_pages.PROGRAMS)
+def test_page_of_commands_is_up_to_date(program: str) -> None:
+    written = (command_pages.FOLDER / f"{program}.md").read_text(encoding="utf-8")
+
+    assert written == command_pages.page(program) + "\n", "run: make docs"
+
+
+def test_every_program_that_is_installed_has_its_page() -> None:
+    text = (command_pages.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    programs = tomllib.loads(text)["project"]["scripts"]
+
+    assert sorted(path.stem for path in command_pages.FOLDER.iterdir()) == sorted(programs)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda one: f"{one.program} {one.name}")
+def test_every_command_and_each_of_its_parameters_says_what_it_is(
+    command: command_pages.Command,
+) -> None:
+    silent = [one.names[0] for one in command.parameters if not one.help]
+
+    assert command.help
+    assert silent == []
