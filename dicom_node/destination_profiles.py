@@ -18,7 +18,8 @@ from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.overlay import PictureStyle
 from dicom_node.objects.products import PROFILES, Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
-from dicom_node.settings.settings import DEFAULT_PROFILE, ProfileSettings, Settings
+from dicom_node.settings.results import DEFAULT_PROFILE, ProfileSettings
+from dicom_node.settings.settings import Settings
 
 _COMPRESSED_SYNTAX: Final = {
     Compression.NONE: frozenset[str](),

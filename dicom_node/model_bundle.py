@@ -5,7 +5,7 @@ from pathlib import Path
 import structlog
 
 from dicom_node.errors import SettingsError
-from dicom_node.settings.settings import ModelSettings
+from dicom_node.settings.model import ModelSettings
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.errors import BundleError, LicenceError
 from mammoclip_core.manifest import Manifest, read_manifest, require_acceptance

@@ -7,7 +7,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_context
 
 from dicom_node.errors import DestinationDownError
-from dicom_node.settings.settings import DicomDestination
+from dicom_node.settings.destinations import DicomDestination
 
 MAXIMUM_PDU_BYTES: Final = 131_072
 _MAXIMUM_CONTEXTS: Final = 128

@@ -10,7 +10,8 @@ import structlog
 from dicom_node.errors import BrokerDownError
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.registrar import Registrar
-from dicom_node.settings.settings import DicomDestination, Settings
+from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.dispatch import Broker, Dispatcher
 from dicom_node.studies.ledger.database import Database

@@ -8,7 +8,8 @@ from click import ClickException
 
 from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
-from dicom_node.settings.settings import Settings, load_settings
+from dicom_node.settings.reading import load_settings
+from dicom_node.settings.settings import Settings
 from dicom_node.studies.dispatch import celery_configuration
 from worker.devices import default_concurrency
 

@@ -15,7 +15,8 @@ import structlog
 from billiard import current_process
 
 from dicom_node.model_bundle import bundle_folder, pass_licence_gate
-from dicom_node.settings.settings import Settings, load_settings
+from dicom_node.settings.reading import load_settings
+from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.work import Claim, Work, claim, renew

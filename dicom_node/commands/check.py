@@ -14,7 +14,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at i
 from dicom_node.errors import DestinationDownError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.settings.settings import DicomDestination, DicomwebDestination, Settings
+from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.settings import Settings
 from dicom_node.studies.dispatch import GPU_QUEUE, Broker
 from dicom_node.studies.ledger.database import Database
 

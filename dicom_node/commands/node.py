@@ -68,7 +68,7 @@ def init(
 
     Example: mammoclip-node init /etc/mammoclip.toml
     """
-    from dicom_node.settings.settings import default_settings_text
+    from dicom_node.settings.reading import default_settings_text
 
     with _one_line_errors():
         with path.open("x", encoding="utf-8") as stream:
@@ -292,7 +292,7 @@ def main() -> None:
 
 
 def _settings(config: Path | None) -> "Settings":
-    from dicom_node.settings.settings import load_settings
+    from dicom_node.settings.reading import load_settings
 
     return load_settings(config)
 

@@ -23,7 +23,7 @@ from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
-from dicom_node.settings.settings import ModelSettings
+from dicom_node.settings.model import ModelSettings
 from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import (

@@ -30,7 +30,7 @@ from dicom_node.facts.storage_classes import (
     TOMOSYNTHESIS_CLASSES,
 )
 from dicom_node.network import application_entity
-from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Receipt, Spool, new_association_token
 
 log = structlog.get_logger("dicom_node.listener")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256, read_header
 from dicom_node.facts.instance_facts import InstanceFacts
-from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Receipt, Spool
 from dicom_node.studies.ledger.database import Database

@@ -15,7 +15,7 @@ from pynetdicom.status import code_to_category
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
-from dicom_node.settings.settings import DicomDestination
+from dicom_node.settings.destinations import DicomDestination
 
 _UNREADABLE: Final = (
     OSError,

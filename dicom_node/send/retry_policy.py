@@ -3,7 +3,7 @@
 import random
 from datetime import datetime, timedelta
 
-from dicom_node.settings.settings import RetrySettings
+from dicom_node.settings.work import RetrySettings
 
 
 def next_attempt(

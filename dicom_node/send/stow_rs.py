@@ -13,7 +13,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
-from dicom_node.settings.settings import DicomwebDestination
+from dicom_node.settings.destinations import DicomwebDestination
 
 _TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses by which a server says that another time may be better."""

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.receive.registrar import Registrar
-from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Receipt, Spool
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import Database

@@ -14,7 +14,9 @@ from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.overlay import PictureStyle
 from dicom_node.objects.products import OHIF, PACS, PROFILES
 from dicom_node.objects.sc.pixel_encoding import Compression
-from dicom_node.settings.settings import BUILT_IN_PROFILES, ProfileSettings, Settings, load_settings
+from dicom_node.settings.reading import load_settings
+from dicom_node.settings.results import BUILT_IN_PROFILES, ProfileSettings
+from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState

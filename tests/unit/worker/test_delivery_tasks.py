@@ -11,7 +11,7 @@ from sqlalchemy import delete, update
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings.settings import DicomDestination
+from dicom_node.settings.destinations import DicomDestination
 from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome, ResultObject

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from dicom_node.commands.check import _check_destination
 from dicom_node.commands.node import app
 from dicom_node.errors import DestinationDownError
-from dicom_node.settings.settings import DicomDestination, Settings
+from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.settings import Settings
 
 
 @pytest.fixture(autouse=True)

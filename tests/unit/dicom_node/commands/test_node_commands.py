@@ -22,7 +22,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
-from dicom_node.settings.settings import default_settings_text
+from dicom_node.settings.reading import default_settings_text
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,

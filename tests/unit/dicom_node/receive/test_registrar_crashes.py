@@ -8,7 +8,7 @@ from node_factory import NOW, Reception, mammogram, put
 from sqlalchemy.exc import OperationalError
 
 from dicom_node.receive.registrar import Registrar
-from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Receipt, Spool
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Transition

@@ -18,7 +18,7 @@ from dicom_node.facts.instance import content_offset
 from dicom_node.send.c_store import CStoreSender
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
-from dicom_node.settings.settings import DicomDestination
+from dicom_node.settings.destinations import DicomDestination
 
 MakeObject = Callable[..., ObjectToSend]
 
