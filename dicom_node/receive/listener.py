@@ -31,7 +31,8 @@ from dicom_node.facts.storage_classes import (
 )
 from dicom_node.network import application_entity
 from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.spool.local_disk import Receipt, Spool, new_association_token
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.names import Receipt, new_association_token
 
 log = structlog.get_logger("dicom_node.listener")
 

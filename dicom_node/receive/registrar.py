@@ -14,7 +14,8 @@ from dicom_node.facts.instance import Reading, content_sha256, read_header
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.identity_key import identity_key
-from dicom_node.spool.local_disk import Receipt, Spool
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.names import Receipt, set_aside_place, study_place
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.registering import (
     Arrival,
@@ -158,7 +159,7 @@ class Registrar:
             if is_own_result(session, facts.sop_instance_uid):
                 return Verdict.OWN_RESULT, None
             if problem is None:
-                place = self._spool.study_place(receipt, facts.study_instance_uid)
+                place = study_place(receipt, facts.study_instance_uid)
                 try:
                     return enter(session, arrival, facts, place=place, at=self._clock()), None
                 except SetAsideError as error:
@@ -170,7 +171,7 @@ class Registrar:
             session,
             arrival,
             facts,
-            place=self._spool.set_aside_place(receipt),
+            place=set_aside_place(receipt),
             reason=problem.reason_word,
             detail=str(problem),
             at=self._clock(),
