@@ -72,9 +72,13 @@ def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
             _wait_for_space(node, held, str(error))
         except (CoreError, NodeError) as error:
             _end_badly(node, held, str(error), final=False)
+        # A bug that one study provokes: recorded now instead of when its lease runs out, and the
+        # worker goes on to the next study.
         except Exception as error:
             log.exception("analysis_broke", reason=type(error).__name__)
             _end_badly(node, held, f"unexpected error: {type(error).__name__}", final=False)
+    # From the attempt or from recording its failure: the study was cancelled, got a late image, or
+    # the lease was lost. Whoever moved it on has recorded that; nothing is left to be written.
     except OvertakenError:
         log.warning("analysis_overtaken", attempt=held.attempt)
 
@@ -94,6 +98,8 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
                 sop_instance=image.sop_instance_uid,
                 detail=image.reason,
             )
+    # Files first, then the rows that name them: a crash in between leaves files without a row, and
+    # the next attempt writes its own beside them.
     results = list(_kept_results(node, held, order, _planned_results(node, order, answer, files)))
     with node.database.writing() as session:
         outcomes.finish_analysis(
@@ -174,6 +180,8 @@ def _kept_results(
     node: Runtime, held: Claim, order: _Order, planned: "Sequence[PlannedObject]"
 ) -> Iterator[MadeResult]:
     """Put the result objects into the spool; an object that was made before is not built again."""
+    # A UID is computed from the answer, so an equal UID means an equal object; whether its file is
+    # still there is a question to the disk.
     made = {
         former.sop_instance_uid: former
         for former in (order.made.get(one.sop_instance_uid) for one in planned)
@@ -275,6 +283,7 @@ def _wait_for_space(node: Runtime, held: Claim, reason: str) -> None:
 
 def _end_badly(node: Runtime, held: Claim, reason: str, *, final: bool) -> None:
     at = datetime.now(UTC)
+    # Attempts are counted at the claim, so this one is included, and those that were killed too.
     give_up = final or held.attempt >= node.settings.work.maximum_attempts
     log.error("analysis_failed" if give_up else "analysis_given_back", reason=reason)
     with node.database.writing() as session:

@@ -52,10 +52,15 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
             )
             for row in outcomes.undelivered(session, delivery, wanted)
         ]
+    # Today's settings and not those of the analysis: a corrected address or profile holds for
+    # results that are still to be sent.
     sender = sender_for(destination, calling_ae_title=node.settings.receive.ae_title)
     refused, postponed = [], []
     try:
+        # No association for nothing: a former attempt may have been killed after the last answer.
         for answer in sender.send(objects) if objects else ():
+            # One transaction for each answer: what the archive has taken is not sent again,
+            # wherever this process is killed.
             with node.database.writing() as session:
                 outcomes.record_outcome(
                     session,
@@ -72,6 +77,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     except DestinationDownError as error:
         _postpone(node, held, delivery, str(error))
         return
+    # An object that may still be taken keeps the delivery open, refused ones beside it or not.
     if postponed:
         _postpone(node, held, delivery, f"{len(postponed)} objects: {postponed[0]}")
     elif refused:

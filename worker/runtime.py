@@ -60,6 +60,7 @@ class Runtime:
         from mammoclip_core.engines.computing_options import ComputingOptions, EngineName, Precision
 
         manifest = self.manifest
+        # Celery's pool numbers its processes; outside of a pool there is no number.
         index = getattr(current_process(), "index", 0)
         wishes = self.settings.model
         name = EngineName(wishes.engine)
@@ -91,12 +92,15 @@ class Runtime:
     @property
     def holder(self) -> str:
         """Return the name under which this process holds leases."""
+        # Cut to fit the column, which PostgreSQL enforces.
         return f"{socket.gethostname()[:96]}:{os.getpid()}"
 
     @contextmanager
     def leased(self, table: type[Work], work_id: int) -> Iterator[tuple[Claim, Work] | None]:
         """Hold a lease on a piece of work, renewed by heartbeat; None where it is not due."""
         lease = timedelta(seconds=self.settings.work.lease_seconds)
+        # Committed before the work begins: other workers see the claim, and minutes of computing
+        # hold no lock on the ledger.
         with self.database.writing() as session:
             taken = claim(
                 session, table, work_id, holder=self.holder, lease=lease, at=datetime.now(UTC)
@@ -104,6 +108,7 @@ class Runtime:
         if taken is None:
             yield None
             return
+        # A thread, because the task itself is busy for longer than a lease lasts.
         stop = threading.Event()
         heart = threading.Thread(
             target=self._beat, args=(table, taken[0], stop), name="heartbeat", daemon=True
@@ -121,7 +126,9 @@ class Runtime:
             try:
                 with self.database.writing() as session:
                     if not renew(session, table, held, until=datetime.now(UTC) + lease):
+                        # Overtaken: the attempt finds that out itself when it records its end.
                         return
+            # A lease lasts two heartbeats or more, so the next one may still be in time.
             except DATABASE_TROUBLE as error:
                 log.warning("heartbeat_missed", reason=type(error).__name__)
 

@@ -10,6 +10,8 @@ from worker.delivery import deliver_results
 from worker.runtime import runtime
 
 
+# Celery acknowledges a message when its task has ended, so the message of a killed worker comes
+# back. It may also come twice or much too late: a lease in the ledger decides who works.
 @app.task(name=ANALYZE_TASK)
 def analyze(analysis_id: int) -> None:
     """Run one analysis if it is still due; a lost, late or doubled message does no harm."""

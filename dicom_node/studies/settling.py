@@ -59,7 +59,6 @@ def selection_of(session: Session, study: Study) -> StudySelection:
 def begin_analysis(session: Session, study: Study, *, because: str, at: datetime) -> Analysis:
     """Make the analysis of a new revision due."""
     study.revision += 1
-    session.flush()
     return begin(
         session,
         Analysis(
@@ -106,7 +105,6 @@ def _is_complete(
 def _settle(session: Session, study: Study, instances: list[Instance], at: datetime) -> None:
     chosen = selection_from(instances).chosen
     study.remark = "" if chosen else "nothing to analyse"
-    session.flush()
     apply(session, study, Event.SETTLE, because=f"{len(chosen)} images to analyse", at=at)
     if chosen:
         begin_analysis(session, study, because="study settled", at=at)

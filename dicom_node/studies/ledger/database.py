@@ -18,6 +18,7 @@ DATABASE_TROUBLE: Final = SQLAlchemyError
 """What a caller outside of the ledger may catch and outlast, such as a lock held too long."""
 
 _BUSY_SECONDS = 30
+"""How long a transaction waits for another process that writes to the SQLite file."""
 
 
 class Database:
@@ -37,7 +38,9 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self._file = _sqlite_file(self.engine)
+        # Rows outlive their transaction: a worker reads its analysis for minutes after the claim.
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        # A reader takes no write lock, so that listing studies delays no worker.
         reading = self.engine.execution_options(sqlite_begin="DEFERRED")
         self._reading_sessions = sessionmaker(reading, expire_on_commit=False)
 
@@ -109,6 +112,7 @@ def _engine(url: str) -> Engine:
         parsed = make_url(url)
         # Values stay out of error messages, because these go to the log.
         if parsed.get_backend_name() != "sqlite":
+            # A connection that died while idle, as in a restart of the server, is replaced.
             return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
         engine = create_engine(
             parsed, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True
@@ -130,13 +134,17 @@ def _sqlite_file(engine: Engine) -> Path | None:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver's own transaction control would begin too late for the lock that is needed here.
     connection.isolation_level = None
+    # Readers see the last commit and do not wait for the writer.
     connection.execute("PRAGMA journal_mode=WAL")
+    # With NORMAL a power cut may undo transactions that were already committed.
     connection.execute("PRAGMA synchronous=FULL")
+    # SQLite checks them only where each connection asks for it.
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A reader that turns writer in mid-transaction fails at once where another one writes.
+    # BEGIN IMMEDIATE waits here for the write lock. A transaction that begins by reading and then
+    # writes fails at once, without waiting, where another has written in between.
     mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
     connection.exec_driver_sql(f"BEGIN {mode}")
 

@@ -65,6 +65,7 @@ def former_results(session: Session, analysis: Analysis) -> dict[tuple[str, str]
         .where(Analysis.study_id == analysis.study_id, Analysis.revision < analysis.revision)
         .order_by(Analysis.revision, ResultObject.id)
     )
+    # In ascending order, so that the newest overwrites the earlier ones.
     return {(row.kind, row.variant): _made(row) for row in rows}
 
 
@@ -85,6 +86,8 @@ def finish_analysis(
     OvertakenError
         The analysis is no longer this holder's; nothing is recorded.
     """
+    # Answer, result objects and deliveries are one transaction: after a crash the analysis is
+    # either unfinished and tried again, or finished with everything that is to be sent.
     analysis = held_row(session, Analysis, held)
     apply(
         session,
@@ -153,6 +156,7 @@ def give_back_analysis(
         False where the trouble is the site's and not the study's: the attempt does not count.
     """
     row = held_row(session, Analysis, held)
+    # Not dispatched, since the message of this attempt is used up: the next is sent at `due_at`.
     changes = {"reason": reason, "due_at": due_at, "dispatched_at": None}
     changes["attempts"] = row.attempts if counted else row.attempts - 1
     apply(session, row, Event.GIVE_BACK, because=reason, at=at, **changes)
@@ -190,6 +194,7 @@ def record_outcome(
     session: Session, held: Claim, result_object_id: int, *, outcome: str, status: str, at: datetime
 ) -> None:
     """Record what the destination answered for one result object."""
+    # Without a look at the lease: what an archive has taken, it has taken, whoever sent it.
     row = session.scalars(
         select(DeliveryOutcome).where(
             DeliveryOutcome.delivery_id == held.id,
@@ -199,6 +204,7 @@ def record_outcome(
     if row is None:
         row = DeliveryOutcome(delivery_id=held.id, result_object_id=result_object_id)
         session.add(row)
+    # PostgreSQL refuses text that is longer than its column.
     row.outcome, row.status, row.at = outcome, status[:255], at
 
 
@@ -258,6 +264,7 @@ def _supersede_earlier(session: Session, analysis: Analysis, at: datetime) -> No
     )
     for former in list(session.scalars(earlier)):
         apply(session, former, Event.SUPERSEDE, because=because, at=at)
+        # A delivery under way is left to its worker: if it fails, postpone_delivery gives it up.
         waiting = select(Delivery).where(
             Delivery.analysis_id == former.id, Delivery.state == DeliveryState.DUE
         )

@@ -71,6 +71,7 @@ def enter(
     SetAsideError
         The study is another patient's, or the SOP Instance is known with other content.
     """
+    # What was set aside does not count: sent again, it may be acceptable now.
     twin = session.scalars(
         select(Instance).where(
             Instance.sop_instance_uid == facts.sop_instance_uid,
@@ -90,6 +91,7 @@ def enter(
             "two-patients", "the study of this Study Instance UID belongs to another patient"
         )
     study.patient_digest = facts.patient.joined_to(study.patient_digest)
+    # RECEIVED, with the place where it will be: after a crash the registrar finishes the move.
     begin(session, _row(arrival, facts, study, InstanceState.RECEIVED, place), at=at)
     return Verdict.NEW
 
@@ -97,17 +99,20 @@ def enter(
 def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None:
     """Note that an instance is at its place; a settled study that it belongs to opens again."""
     apply(session, instance, Event.FILE, at=at)
+    # Only now: an analysis that was due any earlier would not find the file.
     study = session.get_one(Study, instance.study_id)
     _open_again(session, study, received_at=instance.received_at, at=at)
 
 
 def _open_again(session: Session, study: Study, *, received_at: datetime, at: datetime) -> None:
     """Note that a study received something that its report has to tell of."""
+    # After a crash objects may be registered late: the later time of reception counts.
     study.last_received_at = max(study.last_received_at, received_at)
-    session.flush()
     if study.state is not StudyState.SETTLED:
         return
     apply(session, study, Event.LATE_IMAGE, because="an image arrived after all", at=at)
+    # A done analysis stays until the next one is done (outcomes), so that there is an answer
+    # meanwhile. The worker of a running one finds its version gone and records nothing.
     superseded = (
         AnalysisState.DUE,
         AnalysisState.RUNNING,
@@ -173,7 +178,7 @@ def is_set_aside_already(
         Instance.content_sha256 == arrival.content_sha256,
         Instance.state == InstanceState.SET_ASIDE,
         Instance.reason == reason,
-        Instance.place != "",
+        Instance.place != "",  # `retry` took the object back: it has a newer row, or will have one
     )
     return session.scalars(query).first() is not None
 

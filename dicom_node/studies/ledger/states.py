@@ -80,6 +80,7 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_S.SETTLED, _E.LATE_IMAGE): _S.OPEN,
     },
     AnalysisState: {
+        # Whatever leads away from RUNNING ends the claim: its holder can record nothing any more.
         (_A.DUE, _E.CLAIM): _A.RUNNING,
         (_A.RUNNING, _E.FINISH): _A.DONE,
         (_A.RUNNING, _E.FAIL): _A.FAILED,
@@ -89,6 +90,7 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_A.RUNNING, _E.LATE_IMAGE): _A.SUPERSEDED,
         (_A.FAILED, _E.LATE_IMAGE): _A.SUPERSEDED,
         (_A.CANCELLED, _E.LATE_IMAGE): _A.SUPERSEDED,
+        # By the next revision's answer and not by a late image: until then this is the answer.
         (_A.DONE, _E.SUPERSEDE): _A.SUPERSEDED,
         (_A.DUE, _E.CANCEL): _A.CANCELLED,
         (_A.RUNNING, _E.CANCEL): _A.CANCELLED,

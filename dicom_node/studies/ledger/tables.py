@@ -49,6 +49,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def _stored(states: type[StrEnum]) -> Enum:
+    # Plain text without a constraint, so that a new state needs no migration; values and not
+    # member names, so that renaming a member needs none either.
     return Enum(
         states,
         values_callable=lambda members: [member.value for member in members],
@@ -95,6 +97,8 @@ class Instance(Base):
     """One received object, kept or set aside."""
 
     __tablename__ = "instances"
+    # One kept object for each SOP Instance UID, any number set aside: the database refuses a second
+    # one whatever the code has read before.
     __table_args__ = (
         Index(
             "uq_instances_kept_sop_instance_uid",
@@ -134,9 +138,12 @@ class LeasedWork:
     """What analyses and deliveries share: a version, attempts and a lease."""
 
     version: Mapped[int] = mapped_column(default=0)
+    """Number of transitions so far; a claim is valid as long as it does not change."""
     attempts: Mapped[int] = mapped_column(default=0)
+    """Claims that count so far; `mammoclip-node retry` starts again at 0."""
     due_at: Mapped[datetime]
     dispatched_at: Mapped[datetime | None]
+    """When the broker last took a message about this work; None if it needs one."""
     lease_holder: Mapped[str] = mapped_column(String(128), default="")
     lease_expires_at: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(Text, default="")
@@ -150,6 +157,7 @@ class Analysis(LeasedWork, Base):
     __tablename__ = "analyses"
     __table_args__ = (
         UniqueConstraint("study_id", "revision"),
+        # At most one open analysis for each study: the next revision supersedes it first.
         Index(
             "uq_analyses_open",
             "study_id",
@@ -219,6 +227,7 @@ class Transition(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     subject: Mapped[str] = mapped_column(String(16))
+    # No foreign key, since it is the id of a study, an instance, an analysis or a delivery.
     subject_id: Mapped[int]
     event: Mapped[str] = mapped_column(String(16))
     before: Mapped[str] = mapped_column(String(16))

@@ -23,6 +23,7 @@ Row = TypeVar("Row", Study, Instance, Analysis, Delivery)
 def begin(session: Session, row: Row, *, because: str = "", at: datetime) -> Row:
     """Enter a new row with its first line of history, in the caller's transaction."""
     session.add(row)
+    # The history names the row by its id, which the database gives when it is inserted.
     session.flush()
     _record(session, row, event="new", before="", after=row.state, because=because, at=at)
     return row
@@ -50,6 +51,10 @@ def apply(
     before, version = row.state, row.version
     after = following(before, event)
     table = type(row)
+    # The version is compared and not the state: an analysis whose lease was lost and that another
+    # worker has claimed is `running` again, and the first worker must not finish it. Comparing
+    # inside the UPDATE leaves no gap: of two processes that read one version, PostgreSQL (READ
+    # COMMITTED) lets the second wait for the first and then match nothing.
     moved = session.execute(
         update(table)
         .where(table.id == row.id, table.version == version)
@@ -62,6 +67,7 @@ def apply(
     _record(
         session, row, event=event.value, before=before.value, after=after, because=because, at=at
     )
+    # The UPDATE bypassed the object in this session, which still holds the former values.
     session.refresh(row)
     return row
 

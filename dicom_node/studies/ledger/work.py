@@ -48,6 +48,7 @@ def claim(
 ) -> tuple[Claim, Work] | None:
     """Take a piece of work that is due; None where it is not: a late message does no harm."""
     row = session.get(table, work_id)
+    # A message may be repeated, late, or about work that was cancelled since: the row decides.
     if row is None or row.state is not _DUE[table] or row.due_at > at:
         return None
     apply(
@@ -56,6 +57,8 @@ def claim(
         Event.CLAIM,
         because=f"attempt {row.attempts + 1} by {holder}",
         at=at,
+        # Counted at the start: a worker that is killed reports nothing, and must not start the
+        # same analysis for ever.
         attempts=row.attempts + 1,
         lease_holder=holder,
         lease_expires_at=at + lease,
@@ -65,6 +68,7 @@ def claim(
 
 def renew(session: Session, table: type[Work], held: Claim, *, until: datetime) -> bool:
     """Extend a lease; False where the work was taken away or given to another."""
+    # The version stays as it is: it is what the holder's claim is compared with.
     moved = session.execute(
         update(table)
         .where(table.id == held.id, table.version == held.version)
@@ -83,6 +87,7 @@ def held_row(session: Session, table: type[Work], held: Claim) -> Work:
     OvertakenError
         The work was cancelled, superseded, or its lease was lost.
     """
+    # From the database, even where this session read the row before.
     row = session.get_one(table, held.id, populate_existing=True)
     if row.version != held.version:
         raise OvertakenError(f"{table.__tablename__} {held.id} is no longer {held.holder}'s")
@@ -104,6 +109,8 @@ def note_dispatched(
     session: Session, table: type[Work], work_ids: list[int], *, at: datetime
 ) -> None:
     """Note when the broker was last told of due work."""
+    # No transition and no new version: a worker may have claimed the work before this is written,
+    # and its claim must stand.
     session.execute(
         update(table)
         .where(table.id.in_(work_ids))
@@ -137,9 +144,12 @@ def recover_lost(
         if table is Analysis and row.attempts >= maximum_attempts:
             reason = f"given up after {row.attempts} attempts: {reason}"
             apply(session, row, Event.FAIL, because=reason, at=at, reason=reason, finished_at=at)
+        # By age and not by attempts: an archive may be down for days and then take everything.
         elif table is Delivery and row.created_at + expire_after <= at:
             apply(session, row, Event.EXPIRE, because=reason, at=at, reason=reason, finished_at=at)
         else:
+            # The message may have died with its worker, so another is sent. If it did not, the
+            # second one finds the work claimed.
             apply(
                 session, row, Event.LEASE_LOST, because=reason, at=at, dispatched_at=None, due_at=at
             )
