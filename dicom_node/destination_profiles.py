@@ -1,4 +1,4 @@
-"""From the profiles of the settings to what the builders make and a delivery sends."""
+"""Translates the settings' profiles into what the builders make and a delivery sends."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -34,7 +34,7 @@ def profile_named(name: str, settings: Settings | None = None) -> Profile:
     Raises
     ------
     SettingsError
-        There is no profile of this name.
+        The name is unknown.
     """
     own = settings.profiles if settings is not None else {}
     if name in PROFILES:
@@ -42,7 +42,7 @@ def profile_named(name: str, settings: Settings | None = None) -> Profile:
     if name in own:
         return _profile_from(own[name])
     raise SettingsError(
-        f"there is no profile {name}: there are {', '.join(sorted([*PROFILES, *own]))}"
+        f"unknown profile {name}: choose one of {', '.join(sorted([*PROFILES, *own]))}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The one place that makes a DICOM application entity that calls others."""
+"""Makes DICOM application entities and opens associations with destinations."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -11,10 +11,10 @@ from dicom_node.settings.destinations import DicomDestination
 
 MAXIMUM_PDU_BYTES: Final = 131_072
 _MAXIMUM_CONTEXTS: Final = 128
-"""Their identifiers are the odd numbers of one byte (PS3.8 9.3.2.2)."""
+"""Presentation context IDs are the odd numbers of one byte (PS3.8 9.3.2.2)."""
 
 UNCOMPRESSED: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
-"""What every object can be sent in; Implicit is the one all must take (PS3.5 10.1)."""
+"""Every object can be sent in these; every archive must accept Implicit (PS3.5 10.1)."""
 
 
 def application_entity(ae_title: str) -> AE:
@@ -29,7 +29,7 @@ def application_entity(ae_title: str) -> AE:
 def associate(
     destination: DicomDestination, calling_ae_title: str, contexts: Iterable[tuple[str, str]]
 ) -> Any:
-    """Ask a destination for an association, with a context for each SOP Class and syntax.
+    """Open an association, with a presentation context for each SOP Class and syntax.
 
     Raises
     ------
@@ -64,5 +64,6 @@ def associate(
             "Check ae_title and calling_ae_title under [[destinations]]."
         )
     raise DestinationDownError(
-        f"no association: {where} does not answer. Check host and port under [[destinations]]."
+        f"{where} does not answer. Check that it is running, and host and port under "
+        "[[destinations]]."
     )

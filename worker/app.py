@@ -1,4 +1,4 @@
-"""The Celery application; its settings are read at first use, never at import."""
+"""The Celery application; settings are read at first use, never at import."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def _configure_logs(**_options: object) -> None:
 
 
 def _settings() -> Settings:
-    """Read the settings; Celery's command shows their mistakes as its own, without a traceback."""
+    """Read the settings; Celery's command prints their mistakes without a traceback."""
     try:
         return load_settings()
     except SettingsError as error:

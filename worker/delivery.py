@@ -18,7 +18,7 @@ log = structlog.get_logger("worker.deliver")
 
 
 def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
-    """Send what the destination has not taken yet, and record how it ended."""
+    """Send the objects that the destination has not accepted yet, and record the outcome."""
     try:
         try:
             _attempt(node, held, delivery)
@@ -34,7 +34,8 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
 def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     destination = node.settings.destination(delivery.destination)
     if destination is None:
-        _refuse(node, held, delivery, "the destination is no longer in the settings")
+        reason = "the destination is not in the settings any more: add it, or ignore this delivery"
+        _refuse(node, held, delivery, reason)
         return
     wanted = _wanted(node, destination.profile)
     with node.database.reading() as session:
@@ -84,8 +85,8 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         _refuse(node, held, delivery, f"{len(refused)} objects: {refused[0]}")
     elif lacking:
         reason = (
-            f"no {', no '.join(lacking)} was made, which profile {destination.profile} names: "
-            "the study needs a new analysis"
+            f"the analysis made no {', no '.join(lacking)}, which profile {destination.profile} "
+            "contains: choose a profile without it, then retry"
         )
         _refuse(node, held, delivery, reason)
     else:
@@ -95,8 +96,8 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
 
 
 def _wanted(node: Runtime, profile: str) -> set[tuple[str, str]]:
-    """Return kind and variant of what a destination is sent."""
-    # Here, because it loads the builders' libraries, which the worker's parent process never needs.
+    """Return kind and variant of the objects in a profile."""
+    # Imported here: it loads the builders' libraries, which the parent process does not need.
     from dicom_node.destination_profiles import profile_named
 
     products = profile_named(profile, node.settings).products

@@ -31,7 +31,7 @@ log = structlog.get_logger("worker.runtime")
 
 @dataclass
 class Runtime:
-    """One process's means; made at the first task, so always in the child and never before."""
+    """Settings, ledger, spool and model of one process; created at its first task."""
 
     settings: Settings
     generator: random.Random = field(default_factory=random.Random)
@@ -45,40 +45,40 @@ class Runtime:
 
     @cached_property
     def spool(self) -> Spool:
-        """Return the spool that the node fills."""
+        """Return the spool that the node writes to."""
         return Spool(self.settings.spool)
 
     @cached_property
     def manifest(self) -> Manifest:
-        """Return the manifest of the bundle, its terms accepted."""
+        """Return the manifest of the bundle; raise SettingsError unless its terms are accepted."""
         return pass_licence_gate(self.settings.model)
 
     @cached_property
     def engine(self) -> "Engine":
-        """Load the model, once a process."""
+        """Load the model, once in each process."""
         from mammoclip_core.engines.choice import load_engine
         from mammoclip_core.engines.computing_options import ComputingOptions, EngineName, Precision
 
         manifest = self.manifest
         # Celery's pool numbers its processes; outside of a pool there is no number.
         index = getattr(current_process(), "index", 0)
-        wishes = self.settings.model
-        name = EngineName(wishes.engine)
-        device = device_of(wishes.device, index, name)
+        model = self.settings.model
+        name = EngineName(model.engine)
+        device = device_of(model.device, index, name)
         options = ComputingOptions(
-            precision=Precision(wishes.precision),
-            is_compiled=wishes.compile,
-            is_deterministic=wishes.deterministic,
-            threads=wishes.threads,
+            precision=Precision(model.precision),
+            is_compiled=model.compile,
+            is_deterministic=model.deterministic,
+            threads=model.threads,
         )
         engine = load_engine(
-            bundle_folder(wishes),
+            bundle_folder(model),
             engine=name,
             device=device,
             options=options,
         )
-        if wishes.mode is not None:
-            engine.prepare_as(wishes.mode)
+        if model.mode is not None:
+            engine.prepare_as(model.mode)
         log.info(
             "model_loaded",
             bundle=manifest.name,
@@ -97,7 +97,7 @@ class Runtime:
 
     @contextmanager
     def leased(self, table: type[Work], work_id: int) -> Iterator[tuple[Claim, Work] | None]:
-        """Hold a lease on a piece of work, renewed by heartbeat; None where it is not due."""
+        """Hold a lease on a piece of work, renewed by heartbeat; yield None if it is not due."""
         lease = timedelta(seconds=self.settings.work.lease_seconds)
         # Committed before the work begins: other workers see the claim, and minutes of computing
         # hold no lock on the ledger.
@@ -137,7 +137,7 @@ _runtimes: dict[int, Runtime] = {}
 
 
 def runtime() -> Runtime:
-    """Return this process's runtime, made at its first task; a forked child makes its own."""
+    """Return this process's runtime; a forked child creates its own."""
     pid = os.getpid()
     if pid not in _runtimes:
         _runtimes[pid] = Runtime(load_settings())

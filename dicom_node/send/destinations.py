@@ -1,4 +1,4 @@
-"""The table of destination kinds: settings in, sender out."""
+"""Chooses the sender for each kind of destination."""
 
 from dicom_node.send.c_store import CStoreSender
 from dicom_node.send.outcome import Sender

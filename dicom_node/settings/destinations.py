@@ -9,7 +9,7 @@ from dicom_node.settings.section import AETitle, Name, Port, Section
 
 
 class DicomDestination(Section):
-    """An archive that takes results by C-STORE."""
+    """An archive that receives results by C-STORE."""
 
     kind: Literal["dicom"] = "dicom"
     name: Name
@@ -17,14 +17,14 @@ class DicomDestination(Section):
     host: str
     port: Port = 104
     calling_ae_title: AETitle | None = None
-    """AE title to call from; without it the node's own."""
+    """Calling AE title. Default: receive.ae_title."""
     profile: Name = DEFAULT_PROFILE
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
     timeout_seconds: PositiveFloat = 30.0
 
 
 class DicomwebDestination(Section):
-    """An archive that takes results by STOW-RS."""
+    """An archive that receives results by STOW-RS."""
 
     kind: Literal["dicomweb"]
     name: Name

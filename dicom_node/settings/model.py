@@ -9,25 +9,25 @@ from dicom_node.settings.section import Section
 
 
 class ModelSettings(Section):
-    """Which bundle answers, and that its terms are accepted."""
+    """The bundle and how it is run."""
 
     bundle: Path | None = None
-    """Folder of the bundle; without it the demonstration bundle."""
+    """Bundle folder. Default: the demonstration bundle."""
     accept: str | None = None
-    """The bundle's terms in words, for example "CC-BY-NC-SA-4.0 research use"."""
+    """Licence phrase of the bundle, for example "CC-BY-NC-SA-4.0 research use"."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """cpu, cuda, cuda:N, or auto (a GPU if available)."""
     engine: Literal["auto", "torch", "openvino"] = "auto"
-    """auto: torch on a GPU; on a CPU OpenVINO where it is installed, else torch."""
+    """auto: torch on a GPU; on a CPU OpenVINO if installed, else torch."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """Of OpenVINO in each worker process; 0 takes every core."""
+    """OpenVINO threads in each worker process; 0: all cores."""
     precision: Literal["exact", "bfloat16", "float16"] = "exact"
-    """exact (float32), or half as many bytes for speed; float16 on a GPU only."""
+    """exact (float32), bfloat16, or float16 (GPU only); the last two are faster."""
     compile: bool = False
-    """Compile the model at its first study, which takes minutes; pays on a GPU."""
+    """Compile the model at its first study (takes minutes); useful on a GPU."""
     deterministic: bool = False
-    """Refuse operations that may give other bits when they are repeated."""
+    """Refuse operations whose results can differ in the last bits between runs."""
     mode: Literal["published", "clinical"] | None = None
-    """How pixels are prepared: headers' windows ignored or respected; without it as the bundle."""
+    """Whether the header's display settings are ignored or applied. Default: the bundle's."""
     tomosynthesis: Literal["refuse", "middle", "max"] = "refuse"
-    """Images of several frames: left out, or looked at in one frame or in up to 16."""
+    """Frames used from a multi-frame image: none, the middle one, or up to 16."""

@@ -18,36 +18,36 @@ DEFAULT_CONFIG = Path("mammoclip.toml")
 
 
 def config_path(given: Path | None = None) -> Path:
-    """Return the settings file: the one given, else of the environment, else the default."""
+    """Return the settings file: the given one, else MAMMOCLIP_CONFIG, else the default."""
     return given or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
 
 
 def load_settings(given: Path | None = None) -> Settings:
     """Read the settings file and the environment.
 
-    Relative paths in the file count from the file's folder.
+    Relative paths in the file start at the file's folder.
 
     Raises
     ------
     SettingsError
-        The file is missing or not TOML, or any value is wrong: the message lists every mistake
-        with its key and never shows a value that may be secret.
+        The file is missing or not TOML, or a value is wrong: the message lists every mistake
+        with its key, without values, which may be secret.
     """
     path = config_path(given)
     if not path.is_file():
         raise SettingsError(
-            f"no settings file {path}: run 'mammoclip-node init' or set {CONFIG_VARIABLE}"
+            f"settings file {path} not found: run 'mammoclip-node init' or set {CONFIG_VARIABLE}"
         )
     source = type("_FileSettings", (Settings,), {"toml_file": path, "__doc__": Settings.__doc__})
     try:
         settings: Settings = source()
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from error
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path} is not UTF-8 text") from error
+        raise SettingsError(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except SourceError as error:
         raise SettingsError(
-            f"environment: {error}; lists and tables are written as JSON there, for example "
+            f"environment: {error}; write lists and tables there as JSON, for example "
             '["ROOM1", "ROOM2"]'
         ) from error
     except ValidationError as error:
@@ -83,6 +83,6 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
 
 
 def _anchored_url(url: str, folder: Path) -> str:
-    """Let an SQLite file count from the settings' folder, or node and worker would have two."""
+    """Make an SQLite path absolute, or node and worker might open different files."""
     match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^/:].*)", url)
     return url if match is None else f"{match[1]}{folder / match[2]}"

@@ -11,16 +11,16 @@ DEFAULT_PROFILE = "ohif"
 
 
 class ResultSettings(Section):
-    """How result objects are made."""
+    """Options of the result objects."""
 
     longest_side_pixels: Annotated[int, Field(ge=512, le=8192)] = 2048
-    """Secondary Captures are reduced to this size."""
+    """Longest side of a Secondary Capture in pixels, 512 to 8192; larger ones are reduced."""
     series_number_base: Annotated[int, Field(ge=1, le=99_000)] = 9000
-    """Series numbers of results start here."""
+    """Series numbers of results start above this number."""
 
 
 class ProfileSettings(Section):
-    """A profile of a site's own: what a destination is sent, and in which form."""
+    """A profile of the site: which objects a destination receives, and in which form."""
 
     objects: Annotated[
         tuple[
@@ -38,18 +38,18 @@ class ProfileSettings(Section):
         ],
         Field(min_length=1),
     ]
-    """The kinds of object."""
+    """Kinds of object to send."""
     report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
     """SOP Class of the measurement report."""
     coding: Literal["SCT", "SRT"] = "SCT"
-    """Codes of the CAD report: SNOMED CT, or SNOMED-RT for workstations of before 2018."""
+    """Codes of the CAD report: SNOMED CT, or SNOMED-RT for workstations built before 2018."""
     spacing_unit: Literal["um", "mm"] = "um"
     """Unit of pixel spacing in the CAD report."""
     composition: Literal["words", "coded"] = "words"
-    """Density in the CAD report; coded, it makes every report one with findings."""
+    """Density in the CAD report: as text, or coded, which gives every report a finding."""
     plain_mark: Literal["breast_density", "selected_region"] = "breast_density"
-    """Mark of the CAD report for findings that have no mark of their own."""
+    """Mark in the CAD report for findings without a specific one."""
     picture_style: Literal["color", "single_color", "grey"] = "color"
-    """How pictures and summary sheet show attention."""
+    """Colours of the attention map in pictures and summary sheet."""
     picture_compression: Literal["none", "rle", "jpeg"] = "none"
-    """How the pixels of pictures and summary sheet are stored; jpeg loses a little."""
+    """Pixel encoding of pictures and summary sheet: none, rle (lossless) or jpeg (lossy)."""

@@ -6,14 +6,14 @@ from dicom_node.settings.section import Section
 
 
 class LedgerSettings(Section):
-    """Where the ledger is."""
+    """The database of studies, analyses and deliveries."""
 
     url: SecretStr | None = None
-    """SQLAlchemy URL; without it an SQLite file in the spool."""
+    """SQLAlchemy URL. Default: an SQLite file in the spool."""
 
 
 class BrokerSettings(Section):
-    """Where the Celery broker is."""
+    """The message broker between node and workers."""
 
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """Redis-protocol server or RabbitMQ."""
+    """URL of Redis, Valkey or RabbitMQ."""

@@ -34,9 +34,9 @@ class Settings(BaseSettings):
     toml_file: ClassVar[Path | None] = None
 
     spool: Path = Path("spool")
-    """Folder where everything received and made is kept; put it on a disk that is not lost."""
+    """Folder for received images and results, on a persistent local disk."""
     log_format: Literal["console", "json"] = "console"
-    """How log lines look."""
+    """console (readable text) or json (for log collectors)."""
     receive: ReceiveSettings = ReceiveSettings()
     settling: SettlingSettings = SettlingSettings()
     model: ModelSettings = ModelSettings()
@@ -53,13 +53,15 @@ class Settings(BaseSettings):
     def _profiles_are_known(self) -> "Settings":
         taken = sorted(set(self.profiles) & set(BUILT_IN_PROFILES))
         if taken:
-            raise ValueError(f"profiles: the name {', '.join(taken)} is one of the built-in ones")
+            raise ValueError(
+                f"profiles: {', '.join(taken)} is a built-in profile; choose another name"
+            )
         known = {*BUILT_IN_PROFILES, *self.profiles}
         unknown = sorted({entry.profile for entry in self.destinations} - known)
         if unknown:
             raise ValueError(
-                f"destinations: there is no profile {', '.join(unknown)}; "
-                f"there are {', '.join(sorted(known))}"
+                f"destinations: unknown profile {', '.join(unknown)}; "
+                f"choose one of {', '.join(sorted(known))}"
             )
         return self
 
@@ -68,7 +70,9 @@ class Settings(BaseSettings):
         names = [destination.name for destination in self.destinations]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
-            raise ValueError(f"destinations: the name {', '.join(doubled)} is used twice")
+            raise ValueError(
+                f"destinations: the name {', '.join(doubled)} is used twice; choose another"
+            )
         return self
 
     @property
@@ -79,7 +83,7 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.spool.absolute() / 'ledger.sqlite'}"
 
     def destination(self, name: str) -> DicomDestination | DicomwebDestination | None:
-        """Return the destination of this name, or None where it is not configured any more."""
+        """Return the destination with this name, or None if it is not configured any more."""
         return next((entry for entry in self.destinations if entry.name == name), None)
 
     @classmethod
@@ -91,6 +95,6 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file."""
+        """Read environment variables before the file, so that they override it."""
         file = TomlConfigSettingsSource(settings_cls, toml_file=cls.toml_file)
         return (init_settings, env_settings, file)

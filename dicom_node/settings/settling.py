@@ -1,4 +1,4 @@
-"""The section [settling]: when a study counts as complete."""
+"""The section [settling]: when a study is complete."""
 
 from pydantic import PositiveFloat
 
@@ -6,9 +6,9 @@ from dicom_node.settings.section import Section
 
 
 class SettlingSettings(Section):
-    """When a study counts as complete."""
+    """When a study is complete."""
 
     idle_seconds: PositiveFloat = 60.0
-    """Without the four standard views: nothing has arrived for so long."""
+    """Seconds without a new object before a study is complete."""
     grace_seconds: PositiveFloat = 5.0
-    """With the four standard views: nothing has arrived for so long."""
+    """Seconds without a new object, once all four standard views have arrived."""

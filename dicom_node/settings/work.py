@@ -6,16 +6,16 @@ from dicom_node.settings.section import Section
 
 
 class WorkSettings(Section):
-    """How often work is tried, and how soon a silent worker is given up."""
+    """Attempts of an analysis, and when a worker counts as lost."""
 
     heartbeat_seconds: PositiveFloat = 10.0
-    """A worker renews its lease this often."""
+    """Seconds between renewals of a worker's lease."""
     lease_seconds: PositiveFloat = 40.0
-    """Without renewal for so long the work is given to another worker."""
+    """Seconds without a renewal before the work is given to another worker."""
     maximum_attempts: PositiveInt = 4
-    """Starts of one analysis before it counts as failed."""
+    """Attempts of one analysis before it counts as failed."""
     redispatch_seconds: PositiveFloat = 30.0
-    """A message that no worker has taken up for so long may be sent again."""
+    """Seconds before a message that no worker has received may be sent again."""
 
     @model_validator(mode="after")
     def _lease_outlasts_heartbeat(self) -> "WorkSettings":
@@ -25,11 +25,11 @@ class WorkSettings(Section):
 
 
 class RetrySettings(Section):
-    """How a delivery that may pass later is tried again."""
+    """When a failed delivery is tried again."""
 
     first_seconds: PositiveFloat = 10.0
-    """Wait after the first failure; it doubles with each further one."""
+    """Seconds to wait after the first failure; doubled after each further one."""
     longest_seconds: PositiveFloat = 900.0
-    """The wait never exceeds this."""
+    """Longest wait in seconds."""
     expire_seconds: PositiveFloat = 7 * 86400.0
-    """A delivery that did not succeed within this time is given up as expired."""
+    """Seconds after which an undelivered result is given up as expired."""

@@ -21,7 +21,7 @@ from dicom_node.spool.names import (
 
 
 class SpoolInUseError(NodeError):
-    """Another node process works on this spool."""
+    """Another node process uses this spool."""
 
     reason = "spool-in-use"
 
@@ -29,15 +29,16 @@ class SpoolInUseError(NodeError):
 class Spool:
     """A folder on a local disk with everything that must survive a crash.
 
-    ``partial`` holds files being written, ``incoming`` what was answered 0x0000 and not yet
-    registered, ``studies`` and ``set-aside`` what the ledger knows, ``results`` what was made.
+    Its folders: ``partial`` for files being written, ``incoming`` for objects that were answered
+    0x0000 and are not registered yet, ``studies`` and ``set-aside`` for registered objects, and
+    ``results`` for result objects.
 
     Parameters
     ----------
     root : folder
-        Made when missing.
+        Created if missing.
     minimum_free_bytes : bytes
-        With less space left, nothing more is kept.
+        With less free space, received objects are refused.
     """
 
     def __init__(self, root: Path, *, minimum_free_bytes: int = 0) -> None:
@@ -49,37 +50,41 @@ class Spool:
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Hold the spool for one node process, and clear what a killed one left half written.
+        """Lock the spool for one node process, and delete half-written files of a killed one.
 
         Raises
         ------
         SpoolInUseError
-            Another process holds it.
+            Another node process holds the lock.
         """
         with (self.root / "node.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise SpoolInUseError(f"another node process works on {self.root}") from None
-            # Workers write their results through the same folder and may be at it.
+                raise SpoolInUseError(
+                    f"another node process works on {self.root}: stop it, or set another spool"
+                ) from None
+            # Only the node's own files: a worker may be writing a result in the same folder.
             for leftover in (self.root / "partial").glob("incoming-*"):
                 leftover.unlink()
             yield
 
     def keep(self, chunks: Iterable[bytes | memoryview], receipt: Receipt) -> None:
-        """Put one received object on disk; on return the file and its folder are flushed.
+        """Write one received object; on return the file and its folder are flushed to disk.
 
         Raises
         ------
         OutOfResourcesError
-            Too little space is left; nothing remains of the object.
+            The disk is full or cannot be written; nothing remains of the object.
         """
         if shutil.disk_usage(self.root).free < self._minimum_free_bytes:
-            raise OutOfResourcesError("less free disk space than minimum_free_bytes")
+            raise OutOfResourcesError(
+                f"less free disk space in {self.root} than receive.minimum_free_bytes"
+            )
         self._write(chunks, self.incoming_file(receipt), purpose="incoming")
 
     def incoming(self) -> list[Receipt]:
-        """List what waits for the registrar, oldest first."""
+        """List the objects that wait for the registrar, oldest first."""
         files = (self.root / "incoming").glob(f"*{FILE_SUFFIX}")
         receipts = (Receipt.parse(file.name.removesuffix(FILE_SUFFIX)) for file in files)
         return sorted(receipt for receipt in receipts if receipt is not None)
@@ -101,13 +106,13 @@ class Spool:
             flush_folder(source.parent)
 
     def drop(self, receipt: Receipt) -> None:
-        """Delete an object from ``incoming`` of which the spool holds an equal copy."""
+        """Delete an object from ``incoming`` if the spool already holds an equal copy."""
         self.incoming_file(receipt).unlink(missing_ok=True)
 
     def take_back(self, place: str) -> Receipt | None:
-        """Put an object that was set aside before the registrar once more.
+        """Move an object that was set aside back to ``incoming``, as if it arrived now.
 
-        None where it is not there: it was taken back before by a process that was then killed.
+        Returns None if its file is gone: a process that was then killed has moved it already.
         """
         receipt = Receipt.new(new_association_token())
         try:
@@ -127,7 +132,7 @@ class Spool:
         return place
 
     def file(self, place: str) -> Path:
-        """Return the file of a place that the ledger names.
+        """Return the file at a place that the ledger gives.
 
         Raises
         ------
@@ -136,7 +141,7 @@ class Spool:
         """
         path = (self.root / place).resolve()
         if not path.is_relative_to(self.root.resolve()):
-            raise ValueError("a place outside the spool")
+            raise ValueError(f"the place {place} is outside the spool")
         return path
 
     def _make_folder(self, folder: Path) -> None:
@@ -161,19 +166,19 @@ class Spool:
         except OSError as error:
             with suppress(OSError):  # a disk that has become read-only takes no deletion either
                 partial.unlink(missing_ok=True)
-            # Whatever the disk has, the sender may try later, and somebody must look at it.
+            # Whatever is wrong with the disk, the sender may try later.
             raise _out_of_resources(error) from error
 
 
 _DISK_TROUBLE: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMLINK, errno.EFBIG}
 )
-"""What a disk answers that is full, over its quota, read-only or broken."""
+"""Errors of a disk that is full, over its quota, read-only or broken."""
 
 
 @contextmanager
 def _disk_trouble() -> Iterator[None]:
-    """Say of a full or broken disk that it is one; it is no study's fault."""
+    """Raise OutOfResourcesError for a full or broken disk, which is not the study's fault."""
     try:
         yield
     except OSError as error:
@@ -187,7 +192,7 @@ def _out_of_resources(error: OSError) -> OutOfResourcesError:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make the names in a folder as durable as the files that they name."""
+    """Flush a folder to disk, so that new and renamed files in it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

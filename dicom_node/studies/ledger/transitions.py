@@ -1,4 +1,4 @@
-"""The only code that writes a state: one step of one life, with its history."""
+"""The only code that changes a state; it writes the history in the same transaction."""
 
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ Row = TypeVar("Row", Study, Instance, Analysis, Delivery)
 
 
 def begin(session: Session, row: Row, *, because: str = "", at: datetime) -> Row:
-    """Enter a new row with its first line of history, in the caller's transaction."""
+    """Add a new row with its first line of history, in the caller's transaction."""
     session.add(row)
     # The history names the row by its id, which the database gives when it is inserted.
     session.flush()
@@ -32,21 +32,21 @@ def begin(session: Session, row: Row, *, because: str = "", at: datetime) -> Row
 def apply(
     session: Session, row: Row, event: Event, *, because: str = "", at: datetime, **changes: Any
 ) -> Row:
-    """Move one row and write its history, both in the caller's transaction.
+    """Change the state of one row and write its history, both in the caller's transaction.
 
     Parameters
     ----------
     row : as read
-        Its version must still be the ledger's.
-    because : words for the history
+        Its version must still be the one in the database.
+    because : text for the history
     changes : further columns that change with the state
 
     Raises
     ------
     ForbiddenTransitionError
-        The event cannot happen in the row's state.
+        The event is not allowed in the row's state.
     OvertakenError
-        Another process moved the row since it was read.
+        Another process changed the row since it was read.
     """
     before, version = row.state, row.version
     after = following(before, event)
@@ -63,7 +63,10 @@ def apply(
         .returning(table.id)
     ).first()
     if moved is None:
-        raise OvertakenError(f"{table.__tablename__} {row.id} moved on from version {version}")
+        raise OvertakenError(
+            f"another process changed {table.__tablename__} {row.id} since version {version}: "
+            "try again"
+        )
     _record(
         session, row, event=event.value, before=before.value, after=after, because=because, at=at
     )

@@ -16,7 +16,7 @@ host = "127.0.0.1"
 """
 
 
-def test_unknown_kind_of_destination_is_told_in_words(load: Load) -> None:
+def test_unknown_kind_of_destination_is_explained(load: Load) -> None:
     with pytest.raises(SettingsError, match="kind must be dicom or dicomweb"):
         load('[[destinations]]\nkind = "fax"')
 

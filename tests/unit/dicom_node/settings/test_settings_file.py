@@ -50,7 +50,7 @@ def test_empty_file_means_every_default(load: Load, tmp_path: Path) -> None:
     assert settings.model_dump() == Settings(spool=tmp_path / "spool").model_dump()
 
 
-def test_every_mistake_is_told_at_once_with_its_key(load: Load) -> None:
+def test_every_mistake_is_reported_at_once_with_its_key(load: Load) -> None:
     with pytest.raises(SettingsError) as caught:
         load(MISTAKES)
 
@@ -86,12 +86,12 @@ def test_unknown_key_is_a_mistake(load: Load) -> None:
 @pytest.mark.parametrize(
     "text", ["spool = ", "[receive\n", "a = 1\na = 2", "spool = 'unclosed\n", "\x00"]
 )
-def test_file_that_is_no_toml_is_told_in_words(load: Load, text: str) -> None:
-    with pytest.raises(SettingsError, match="is not TOML"):
+def test_file_that_is_not_toml_is_explained(load: Load, text: str) -> None:
+    with pytest.raises(SettingsError, match="is not valid TOML"):
         load(text)
 
 
-def test_file_that_is_no_text_is_told_in_words(tmp_path: Path) -> None:
+def test_file_that_is_not_text_is_explained(tmp_path: Path) -> None:
     file = tmp_path / "mammoclip.toml"
     file.write_bytes(b'spool = "\xff\xfe"')
 
@@ -125,7 +125,7 @@ def test_list_in_the_environment_is_json(load: Load, monkeypatch: pytest.MonkeyP
     "name",
     ["MAMMOCLIP_RECEIVE__CALLING_AE_TITLES", "MAMMOCLIP_DESTINATIONS", "MAMMOCLIP_RECEIVE"],
 )
-def test_list_in_the_environment_that_is_no_json_is_told_in_words(
+def test_list_in_the_environment_that_is_not_json_is_explained(
     load: Load, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "ROOM1,ROOM2")
@@ -134,7 +134,7 @@ def test_list_in_the_environment_that_is_no_json_is_told_in_words(
         load("")
 
 
-def test_mistake_in_the_environment_is_told_with_its_key(
+def test_mistake_in_the_environment_is_reported_with_its_key(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAMMOCLIP_RECEIVE__PORT", "eleven")
