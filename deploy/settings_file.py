@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.archive import AE_TITLE, HOST
-from dicom_node.settings.settings import default_settings_text
+from dicom_node.settings.reading import default_settings_text
 
 DEMONSTRATION_TERMS: Final = "Apache-2.0 demonstration use"
 """The words that accept the demonstration bundle, which learned from synthetic phantoms."""

@@ -12,7 +12,8 @@ from deploy.archive import HOST, orthanc_program
 from deploy.demo.children import answers, free_ports
 from deploy.settings_file import Site, settings_text
 from dicom_node.errors import SettingsError
-from dicom_node.settings.settings import Settings, load_settings
+from dicom_node.settings.reading import load_settings
+from dicom_node.settings.settings import Settings
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _NODE_PORT: Final = 11112

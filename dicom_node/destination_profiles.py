@@ -1,4 +1,4 @@
-"""From the profiles of the settings to what the builders make and a delivery sends."""
+"""Translates the settings' profiles into what the builders make and a delivery sends."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -18,7 +18,8 @@ from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.overlay import PictureStyle
 from dicom_node.objects.products import PROFILES, Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
-from dicom_node.settings.settings import DEFAULT_PROFILE, ProfileSettings, Settings
+from dicom_node.settings.results import DEFAULT_PROFILE, ProfileSettings
+from dicom_node.settings.settings import Settings
 
 _COMPRESSED_SYNTAX: Final = {
     Compression.NONE: frozenset[str](),
@@ -33,7 +34,7 @@ def profile_named(name: str, settings: Settings | None = None) -> Profile:
     Raises
     ------
     SettingsError
-        There is no profile of this name.
+        The name is unknown.
     """
     own = settings.profiles if settings is not None else {}
     if name in PROFILES:
@@ -41,7 +42,7 @@ def profile_named(name: str, settings: Settings | None = None) -> Profile:
     if name in own:
         return _profile_from(own[name])
     raise SettingsError(
-        f"there is no profile {name}: there are {', '.join(sorted([*PROFILES, *own]))}"
+        f"unknown profile {name}: choose one of {', '.join(sorted([*PROFILES, *own]))}"
     )
 
 

@@ -1,22 +1,22 @@
-"""Every error the node lets out, in one tree.
+"""All errors that the node raises, in one tree.
 
 NodeError
-├── SettingsError                   the settings file has mistakes: all of them are in the message
-├── AddressError                    the listener's address cannot be used
-├── RefusedError                    answered to the sender; nothing was kept
-│   ├── OutOfResourcesError             disk watermark or a limit; the sender may try later
-│   ├── SopClassNotSupportedError       a SOP Class that this sender may not store
-│   └── NotAuthorisedError              the sender is not configured for what it sent
-├── SetAsideError                   kept, but not analysed, with its reason
+├── SettingsError                   the settings are wrong: the message lists every mistake
+├── AddressError                    the node cannot listen on the configured address
+├── RefusedError                    C-STORE answered with a failure status; nothing is kept
+│   ├── OutOfResourcesError             too little disk space, or object too large; may pass
+│   ├── SopClassNotSupportedError       this sender may not send this SOP Class
+│   └── NotAuthorisedError              Secondary Capture from a sender not configured for it
+├── SetAsideError                   the object is kept with its reason, but not analysed
 ├── ObjectRefusedError              a valid result object cannot be made from the sources
 ├── RenderError                     a study on disk cannot be rendered into result objects
 ├── LedgerError
-│   ├── ForbiddenTransitionError        the table of states has no such row
-│   ├── OvertakenError                  another process moved the row first: read again
-│   └── UnknownStudyError               no study of this UID is in the ledger
-├── BrokerDownError                 the broker did not take a message; the ledger still knows
+│   ├── ForbiddenTransitionError        the event is not allowed in the present state
+│   ├── OvertakenError                  another process changed the row first: read it again
+│   └── UnknownStudyError               the ledger has no study with this UID
+├── BrokerDownError                 the broker did not accept a message; nothing is lost
 └── DeliveryError
-    └── DestinationDownError            no association, timeout: try again
+    └── DestinationDownError            the destination did not answer; retried later
 """
 
 from typing import ClassVar
@@ -29,13 +29,13 @@ class NodeError(Exception):
 
 
 class SettingsError(NodeError):
-    """The settings have mistakes; the message lists every one with its key."""
+    """The settings are wrong; the message lists every mistake with its key."""
 
     reason = "settings"
 
 
 class AddressError(NodeError):
-    """The listener's address is not the machine's, or its port is taken or privileged."""
+    """The address is not one of this machine, or the port is in use or privileged."""
 
     reason = "address"
 
@@ -47,13 +47,13 @@ class RefusedError(NodeError):
 
 
 class OutOfResourcesError(RefusedError):
-    """The disk has reached its watermark, or the object is over the size limit."""
+    """The disk has too little free space or cannot be written, or the object is too large."""
 
     reason = "out-of-resources"
 
 
 class SopClassNotSupportedError(RefusedError):
-    """The SOP Class is negotiated for other senders only."""
+    """The SOP Class is accepted from other senders only."""
 
     reason = "sop-class-not-supported"
 
@@ -65,13 +65,13 @@ class NotAuthorisedError(RefusedError):
 
 
 class SetAsideError(NodeError):
-    """The object is kept aside and not analysed.
+    """The object is kept, but not analysed.
 
     Parameters
     ----------
     reason_word : stable word for the ledger, for example ``unreadable-object``
     message : str
-        The fact, without patient data.
+        What is wrong with the object, without patient data.
     """
 
     reason = "set-aside"
@@ -94,42 +94,42 @@ class RenderError(NodeError):
 
 
 class LedgerError(NodeError):
-    """The ledger does not hold what was asked, or does not allow it."""
+    """The ledger cannot be reached, lacks the entry, or does not allow the step."""
 
     reason = "ledger"
 
 
 class ForbiddenTransitionError(LedgerError):
-    """The table of states has no row for this event: a bug or a stale command."""
+    """The event is not allowed in the present state: a bug, or a command that came too late."""
 
     reason = "forbidden-transition"
 
 
 class OvertakenError(LedgerError):
-    """Another process moved the row since it was read."""
+    """Another process changed the row since it was read."""
 
     reason = "overtaken"
 
 
 class UnknownStudyError(LedgerError):
-    """No study of this Study Instance UID is in the ledger."""
+    """The ledger has no study with this Study Instance UID."""
 
     reason = "unknown-study"
 
 
 class BrokerDownError(NodeError):
-    """The broker did not take a message. Nothing is lost: the ledger still says what is due."""
+    """The broker did not accept a message. Nothing is lost: the ledger lists what is due."""
 
     reason = "broker-down"
 
 
 class DeliveryError(NodeError):
-    """A destination did not take a result object."""
+    """A destination did not accept a result object."""
 
     reason = "delivery"
 
 
 class DestinationDownError(DeliveryError):
-    """The destination could not be reached or asked to try later."""
+    """The destination could not be reached, or stopped answering."""
 
     reason = "destination-down"

@@ -51,10 +51,10 @@ ALLOWED_KEYS: Final = frozenset(
         "warning",
     }
 )
-"""A key that is not here is dropped, so that a new one cannot leak a name."""
+"""Any other key is dropped, so that a new one cannot disclose a patient's name."""
 
 _QUIET: Final = ("pynetdicom", "pydicom", "highdicom", "dicomweb_client", "alembic", "urllib3")
-"""Libraries whose own lines and warnings may quote data sets."""
+"""Libraries whose log lines and warnings may quote data sets."""
 
 _OUR_OWN: Final = (NodeError, CoreError)
 """Errors whose messages hold no patient data."""
@@ -75,7 +75,7 @@ def configure_logs(log_format: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _keep_allowed_keys,
-            _tell_where_it_failed,
+            _add_traceback,
             renderer,
         ],
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
@@ -92,7 +92,7 @@ def _keep_allowed_keys(
     return {key: value for key, value in event.items() if key in ALLOWED_KEYS}
 
 
-def _tell_where_it_failed(
+def _add_traceback(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     if event.pop("exc_info", None):
@@ -103,7 +103,7 @@ def _tell_where_it_failed(
 
 
 def _traceback_of(error: BaseException) -> str:
-    """Return where an error came from, without the words of libraries: they quote values."""
+    """Return an error's traceback without messages of libraries, which may quote values."""
     former = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     before = "" if former is None else f"{_traceback_of(former)}\nand then\n"
     words = f": {error}" if isinstance(error, _OUR_OWN) else ""

@@ -1,11 +1,11 @@
-"""Which bundle the node works with, and the gate that its terms of use must pass."""
+"""Finds the configured bundle and checks that its terms of use are accepted."""
 
 from pathlib import Path
 
 import structlog
 
 from dicom_node.errors import SettingsError
-from dicom_node.settings.settings import ModelSettings
+from dicom_node.settings.model import ModelSettings
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.errors import BundleError, LicenceError
 from mammoclip_core.manifest import Manifest, read_manifest, require_acceptance
@@ -24,8 +24,8 @@ def pass_licence_gate(settings: ModelSettings) -> Manifest:
     Raises
     ------
     SettingsError
-        There is no such bundle, or its terms are not accepted in the settings; the message
-        gives the words to set.
+        The bundle is missing or broken, or its terms are not accepted in the settings; the
+        message gives the licence phrase to set.
     """
     try:
         manifest = read_manifest(bundle_folder(settings))

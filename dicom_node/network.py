@@ -1,4 +1,4 @@
-"""The one place that makes a DICOM application entity that calls others."""
+"""Makes DICOM application entities and opens associations with destinations."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -7,11 +7,11 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_context
 
 from dicom_node.errors import DestinationDownError
-from dicom_node.settings.settings import DicomDestination
+from dicom_node.settings.destinations import DicomDestination
 
 MAXIMUM_PDU_BYTES: Final = 131_072
 UNCOMPRESSED: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
-"""What every object can be sent in; Implicit is the one all must take (PS3.5 10.1)."""
+"""Every object can be sent in these; every archive must accept Implicit (PS3.5 10.1)."""
 
 
 def application_entity(ae_title: str) -> AE:
@@ -26,7 +26,7 @@ def application_entity(ae_title: str) -> AE:
 def associate(
     destination: DicomDestination, calling_ae_title: str, contexts: Iterable[tuple[str, str]]
 ) -> Any:
-    """Ask a destination for an association, with a context for each SOP Class and syntax.
+    """Open an association, with a presentation context for each SOP Class and syntax.
 
     Raises
     ------
@@ -61,5 +61,6 @@ def associate(
             "Check ae_title and calling_ae_title under [[destinations]]."
         )
     raise DestinationDownError(
-        f"no association: {where} does not answer. Check host and port under [[destinations]]."
+        f"{where} does not answer. Check that it is running, and host and port under "
+        "[[destinations]]."
     )

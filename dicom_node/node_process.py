@@ -10,7 +10,8 @@ import structlog
 from dicom_node.errors import BrokerDownError
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.registrar import Registrar
-from dicom_node.settings.settings import DicomDestination, Settings
+from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.dispatch import Broker, Dispatcher
 from dicom_node.studies.ledger.database import Database
@@ -22,7 +23,7 @@ _TICK_SECONDS = 1.0
 
 
 def utc_now() -> datetime:
-    """Return the present instant."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -33,14 +34,14 @@ def open_spool(settings: Settings) -> Spool:
 
 @contextmanager
 def running_node(settings: Settings) -> Iterator["Node"]:
-    """Run a node in threads for as long as the block lasts.
+    """Run a node in background threads until the block ends.
 
     Raises
     ------
     SpoolInUseError
-        Another node process works on the spool.
+        Another node process uses the spool.
     AddressError
-        The listener's address cannot be used.
+        The node cannot listen on the configured address.
     """
     spool = open_spool(settings)
     with spool.owned(), closing(Database(settings.ledger_url)) as database:
@@ -53,7 +54,7 @@ def running_node(settings: Settings) -> Iterator["Node"]:
 
 
 class Node:
-    """Reception and conduct of one spool; everything it knows is on disk and in the ledger."""
+    """The threads of one node; everything that must survive is on disk and in the ledger."""
 
     def __init__(self, settings: Settings, spool: Spool, database: Database) -> None:
         self._settings = settings
@@ -99,7 +100,7 @@ class Node:
         ]
 
     def start(self) -> None:
-        """Listen at once: reception waits for no ledger and for no broker."""
+        """Listen at once: reception needs neither ledger nor broker."""
         self._listener.start()
         for thread in self._threads:
             thread.start()
@@ -107,7 +108,7 @@ class Node:
         log.info("node_started", host=receive.host, port=receive.port, kind=receive.ae_title)
 
     def stop(self) -> None:
-        """Stop listening, finish the present step of each thread."""
+        """Stop listening and let each thread finish its current step."""
         self._listener.stop()
         self._stopping.set()
         self._arrived.set()
@@ -143,8 +144,8 @@ class Node:
     def _settle(self) -> None:
         if not self._ledger_ready.is_set():
             return
-        # In this order: what the listener lets go of lies in the spool by then, and what has left
-        # the spool is in the ledger.
+        # In this order: objects of an association that the listener has closed are in the spool by
+        # then, and objects that have left the spool's incoming folder are in the ledger.
         open_tokens = self._listener.open_tokens() | self._registrar.waiting_associations()
         with self._database.writing() as session:
             settled = settle_ready(

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from dicom_node.errors import UnknownStudyError
-from dicom_node.settings.settings import load_settings
+from dicom_node.settings.reading import load_settings
 from dicom_node.studies.ledger import reading
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.reading import StudySummary

@@ -1,4 +1,4 @@
-"""One attempt to analyse one revision of a study: files in, result objects in the spool out."""
+"""One attempt to analyse one revision of a study and to write its result objects."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("worker.analyze")
 
 _NO_SOURCE: Final = frozenset({"two-patients", "invalid-uid", "missing-uid", "mismatched-uid"})
-"""Reasons for which an object is named in words and never referred to."""
+"""Reasons for which a report mentions an object in text but does not refer to it."""
 
 _FIRST_WAIT_SECONDS: Final = 5
 _WAIT_FOR_SPACE: Final = timedelta(minutes=1)
@@ -41,7 +41,7 @@ _WAIT_FOR_SPACE: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Order:
-    """What the ledger says of the study at the moment of the attempt."""
+    """The study as read from the ledger at the start of the attempt."""
 
     study_id: int
     study_instance_uid: str
@@ -54,13 +54,13 @@ class _Order:
 
 
 class NothingAnalysedError(NodeError):
-    """Not one image of the study could be shown to the model; trying again changes nothing."""
+    """No image of the study could be analysed; another attempt would fail as well."""
 
     reason = "nothing-analysed"
 
 
 def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
-    """Analyse the study as the ledger knows it now, and record how it ended."""
+    """Analyse the study as the ledger now has it, and record the outcome."""
     try:
         try:
             _attempt(node, held, analysis)
@@ -72,9 +72,13 @@ def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
             _wait_for_space(node, held, str(error))
         except (CoreError, NodeError) as error:
             _end_badly(node, held, str(error), final=False)
+        # A bug that one study provokes: recorded now instead of when its lease runs out, and the
+        # worker goes on to the next study.
         except Exception as error:
             log.exception("analysis_broke", reason=type(error).__name__)
             _end_badly(node, held, f"unexpected error: {type(error).__name__}", final=False)
+    # From the attempt or from recording its failure: the study was cancelled, got a late image, or
+    # the lease was lost. Whoever moved it on has recorded that; nothing is left to be written.
     except OvertakenError:
         log.warning("analysis_overtaken", attempt=held.attempt)
 
@@ -94,6 +98,8 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
                 sop_instance=image.sop_instance_uid,
                 detail=image.reason,
             )
+    # Files first, then the rows that name them: a crash in between leaves files without a row, and
+    # the next attempt writes its own beside them.
     results = list(_kept_results(node, held, order, _planned_results(node, order, answer, files)))
     with node.database.writing() as session:
         outcomes.finish_analysis(
@@ -115,7 +121,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
 
 
 def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":
-    """Ask for every chosen image, in as many frames as the settings say."""
+    """Request every selected image, in the frames that the settings select."""
     from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
     from mammoclip_core.images.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
 
@@ -144,7 +150,7 @@ def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":
 
 
 def _number_of_frames(files: StudyFiles, path: Path) -> int:
-    """Count the frames that a header promises; the engine says why a file cannot be read."""
+    """Return the number of frames in the header; 1 if unreadable, which the engine reports."""
     from dicom_node.objects.header_values import number_of
 
     try:
@@ -173,13 +179,15 @@ def _order(node: Runtime, analysis: Analysis) -> _Order:
 def _kept_results(
     node: Runtime, held: Claim, order: _Order, planned: "Sequence[PlannedObject]"
 ) -> Iterator[MadeResult]:
-    """Put the result objects into the spool; an object that was made before is not built again."""
+    """Write the result objects to the spool, except those that were made before."""
+    # A UID is computed from the answer, so an equal UID means an equal object; whether its file is
+    # still there is a question to the disk.
     made = {
         former.sop_instance_uid: former
         for former in (order.made.get(one.sop_instance_uid) for one in planned)
         if former is not None and node.spool.file(former.place).is_file()
     }
-    # All are built before the first is written: an object that is refused leaves no files behind.
+    # All are built before the first is written: if one cannot be built, no files are left behind.
     built = [None if one.sop_instance_uid in made else one.build() for one in planned]
     for number, (one, dataset) in enumerate(zip(planned, built, strict=True)):
         if dataset is None:
@@ -255,7 +263,7 @@ def _sources(node: Runtime, order: _Order, files: StudyFiles) -> Iterator["Sourc
             pixels=partial(files.stored_values, path),
         )
     stated = {image.sop_instance_uid for image in order.left_out} - chosen.keys()
-    # The newest row of a UID: an object that was judged again lies where its last row says.
+    # The newest row of a UID: an object that was registered again is where its last row says.
     newest = {row.sop_instance_uid: row for row in order.instances if row.place}
     for uid in sorted(stated & newest.keys()):
         row = newest[uid]
@@ -264,7 +272,7 @@ def _sources(node: Runtime, order: _Order, files: StudyFiles) -> Iterator["Sourc
 
 
 def _wait_for_space(node: Runtime, held: Claim, reason: str) -> None:
-    """Give the analysis back for as long as the disk is full: that is no fault of the study's."""
+    """Postpone the analysis while the disk is full, without counting the attempt."""
     at = datetime.now(UTC)
     log.error("analysis_given_back", reason=reason)
     with node.database.writing() as session:
@@ -275,6 +283,7 @@ def _wait_for_space(node: Runtime, held: Claim, reason: str) -> None:
 
 def _end_badly(node: Runtime, held: Claim, reason: str, *, final: bool) -> None:
     at = datetime.now(UTC)
+    # Attempts are counted at the claim, so this one is included, and those that were killed too.
     give_up = final or held.attempt >= node.settings.work.maximum_attempts
     log.error("analysis_failed" if give_up else "analysis_given_back", reason=reason)
     with node.database.writing() as session:

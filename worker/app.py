@@ -1,4 +1,4 @@
-"""The Celery application; its settings are read at first use, never at import."""
+"""The Celery application; settings are read at first use, never at import."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from click import ClickException
 
 from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
-from dicom_node.settings.settings import Settings, load_settings
+from dicom_node.settings.reading import load_settings
+from dicom_node.settings.settings import Settings
 from dicom_node.studies.dispatch import celery_configuration
 from worker.devices import default_concurrency
 
@@ -33,7 +34,7 @@ def _configure_logs(**_options: object) -> None:
 
 
 def _settings() -> Settings:
-    """Read the settings; Celery's command shows their mistakes as its own, without a traceback."""
+    """Read the settings; Celery's command prints their mistakes without a traceback."""
     try:
         return load_settings()
     except SettingsError as error:

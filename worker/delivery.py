@@ -18,7 +18,7 @@ log = structlog.get_logger("worker.deliver")
 
 
 def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
-    """Send what the destination has not taken yet, and record how it ended."""
+    """Send the objects that the destination has not accepted yet, and record the outcome."""
     try:
         try:
             _attempt(node, held, delivery)
@@ -34,7 +34,8 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
 def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     destination = node.settings.destination(delivery.destination)
     if destination is None:
-        _refuse(node, held, delivery, "the destination is no longer in the settings")
+        reason = "the destination is not in the settings any more: add it, or ignore this delivery"
+        _refuse(node, held, delivery, reason)
         return
     wanted = _wanted(node, destination.profile)
     with node.database.reading() as session:
@@ -52,10 +53,15 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
             )
             for row in outcomes.undelivered(session, delivery, wanted)
         ]
+    # Today's settings and not those of the analysis: a corrected address or profile holds for
+    # results that are still to be sent.
     sender = sender_for(destination, calling_ae_title=node.settings.receive.ae_title)
     refused, postponed = [], []
     try:
+        # No association for nothing: a former attempt may have been killed after the last answer.
         for answer in sender.send(objects) if objects else ():
+            # One transaction for each answer: what the archive has taken is not sent again,
+            # wherever this process is killed.
             with node.database.writing() as session:
                 outcomes.record_outcome(
                     session,
@@ -72,14 +78,15 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     except DestinationDownError as error:
         _postpone(node, held, delivery, str(error))
         return
+    # An object that may still be taken keeps the delivery open, refused ones beside it or not.
     if postponed:
         _postpone(node, held, delivery, f"{len(postponed)} objects: {postponed[0]}")
     elif refused:
         _refuse(node, held, delivery, f"{len(refused)} objects: {refused[0]}")
     elif lacking:
         reason = (
-            f"no {', no '.join(lacking)} was made, which profile {destination.profile} names: "
-            "the study needs a new analysis"
+            f"the analysis made no {', no '.join(lacking)}, which profile {destination.profile} "
+            "contains: choose a profile without it, then retry"
         )
         _refuse(node, held, delivery, reason)
     else:
@@ -89,8 +96,8 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
 
 
 def _wanted(node: Runtime, profile: str) -> set[tuple[str, str]]:
-    """Return kind and variant of what a destination is sent."""
-    # Here, because it loads the builders' libraries, which the worker's parent process never needs.
+    """Return kind and variant of the objects in a profile."""
+    # Imported here: it loads the builders' libraries, which the parent process does not need.
     from dicom_node.destination_profiles import profile_named
 
     products = profile_named(profile, node.settings).products

@@ -1,22 +1,22 @@
-"""Which device a worker process computes on, found without loading any model library."""
+"""Chooses the device of a worker process, without loading any model library."""
 
 from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.engines.devices import chosen_device, gpu_count
 
 
 def default_concurrency() -> int:
-    """Return how many processes load a model: one a GPU, at least one, never one a core."""
+    """Return the number of processes that load a model: one for each GPU, at least one."""
     return max(1, gpu_count())
 
 
-def device_of(wish: str, process_index: int, engine: EngineName = EngineName.AUTO) -> str:
+def device_of(requested: str, process_index: int, engine: EngineName = EngineName.AUTO) -> str:
     """Return the device for one worker process.
 
     Parameters
     ----------
-    wish : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``
+    requested : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``
     process_index : 0 or more
-        Position in the worker's pool: its processes share the GPUs out among them.
+        Number of the process in the worker's pool; GPUs are assigned in turn.
     """
-    device, gpus = chosen_device(wish, engine), gpu_count()
+    device, gpus = chosen_device(requested, engine), gpu_count()
     return f"cuda:{process_index % gpus}" if device == "cuda" and gpus else device

@@ -15,7 +15,8 @@ import structlog
 from billiard import current_process
 
 from dicom_node.model_bundle import bundle_folder, pass_licence_gate
-from dicom_node.settings.settings import Settings, load_settings
+from dicom_node.settings.reading import load_settings
+from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.work import Claim, Work, claim, renew
@@ -30,7 +31,7 @@ log = structlog.get_logger("worker.runtime")
 
 @dataclass
 class Runtime:
-    """One process's means; made at the first task, so always in the child and never before."""
+    """Settings, ledger, spool and model of one process; created at its first task."""
 
     settings: Settings
     generator: random.Random = field(default_factory=random.Random)
@@ -44,39 +45,40 @@ class Runtime:
 
     @cached_property
     def spool(self) -> Spool:
-        """Return the spool that the node fills."""
+        """Return the spool that the node writes to."""
         return Spool(self.settings.spool)
 
     @cached_property
     def manifest(self) -> Manifest:
-        """Return the manifest of the bundle, its terms accepted."""
+        """Return the manifest of the bundle; raise SettingsError unless its terms are accepted."""
         return pass_licence_gate(self.settings.model)
 
     @cached_property
     def engine(self) -> "Engine":
-        """Load the model, once a process."""
+        """Load the model, once in each process."""
         from mammoclip_core.engines.choice import load_engine
         from mammoclip_core.engines.computing_options import ComputingOptions, EngineName, Precision
 
         manifest = self.manifest
+        # Celery's pool numbers its processes; outside of a pool there is no number.
         index = getattr(current_process(), "index", 0)
-        wishes = self.settings.model
-        name = EngineName(wishes.engine)
-        device = device_of(wishes.device, index, name)
+        model = self.settings.model
+        name = EngineName(model.engine)
+        device = device_of(model.device, index, name)
         options = ComputingOptions(
-            precision=Precision(wishes.precision),
-            is_compiled=wishes.compile,
-            is_deterministic=wishes.deterministic,
-            threads=wishes.threads,
+            precision=Precision(model.precision),
+            is_compiled=model.compile,
+            is_deterministic=model.deterministic,
+            threads=model.threads,
         )
         engine = load_engine(
-            bundle_folder(wishes),
+            bundle_folder(model),
             engine=name,
             device=device,
             options=options,
         )
-        if wishes.mode is not None:
-            engine.prepare_as(wishes.mode)
+        if model.mode is not None:
+            engine.prepare_as(model.mode)
         log.info(
             "model_loaded",
             bundle=manifest.name,
@@ -90,12 +92,15 @@ class Runtime:
     @property
     def holder(self) -> str:
         """Return the name under which this process holds leases."""
+        # Cut to fit the column, which PostgreSQL enforces.
         return f"{socket.gethostname()[:96]}:{os.getpid()}"
 
     @contextmanager
     def leased(self, table: type[Work], work_id: int) -> Iterator[tuple[Claim, Work] | None]:
-        """Hold a lease on a piece of work, renewed by heartbeat; None where it is not due."""
+        """Hold a lease on a piece of work, renewed by heartbeat; yield None if it is not due."""
         lease = timedelta(seconds=self.settings.work.lease_seconds)
+        # Committed before the work begins: other workers see the claim, and minutes of computing
+        # hold no lock on the ledger.
         with self.database.writing() as session:
             taken = claim(
                 session, table, work_id, holder=self.holder, lease=lease, at=datetime.now(UTC)
@@ -103,6 +108,7 @@ class Runtime:
         if taken is None:
             yield None
             return
+        # A thread, because the task itself is busy for longer than a lease lasts.
         stop = threading.Event()
         heart = threading.Thread(
             target=self._beat, args=(table, taken[0], stop), name="heartbeat", daemon=True
@@ -120,7 +126,9 @@ class Runtime:
             try:
                 with self.database.writing() as session:
                     if not renew(session, table, held, until=datetime.now(UTC) + lease):
+                        # Overtaken: the attempt finds that out itself when it records its end.
                         return
+            # A lease lasts two heartbeats or more, so the next one may still be in time.
             except DATABASE_TROUBLE as error:
                 log.warning("heartbeat_missed", reason=type(error).__name__)
 
@@ -129,7 +137,7 @@ _runtimes: dict[int, Runtime] = {}
 
 
 def runtime() -> Runtime:
-    """Return this process's runtime, made at its first task; a forked child makes its own."""
+    """Return this process's runtime; a forked child creates its own."""
     pid = os.getpid()
     if pid not in _runtimes:
         _runtimes[pid] = Runtime(load_settings())

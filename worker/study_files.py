@@ -1,4 +1,4 @@
-"""The files of one study during one attempt: each header is read once, each image decoded once."""
+"""Caches the headers and decoded images of one study during one attempt."""
 
 import threading
 from pathlib import Path
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from mammoclip_core.images.stored_image import StoredImage
 
 KEPT_BYTES: Final = 256 * 2**20
-"""Decoded images that are kept from the model to the pictures: four views of the largest kind."""
+"""Decoded images kept from the analysis for the pictures: four views of the largest size."""
 
 
 class StudyFiles:
-    """What was read of the files of one study; to be dropped with the attempt.
+    """A cache of the files of one study, used for one attempt.
 
     Parameters
     ----------
     kept_bytes : 0 or more
-        Decoded images are kept up to this size together; what does not fit is decoded again.
+        Total size of decoded images to keep; others are decoded again when needed.
     """
 
     def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
@@ -33,7 +33,7 @@ class StudyFiles:
         self._lock = threading.Lock()
 
     def header(self, path: Path) -> "Dataset":
-        """Return the header of a file; raises PixelError."""
+        """Return the header of a file, read once; raises PixelError."""
         from mammoclip_core.images.dicom_file import read_dataset
 
         if path not in self._headers:
@@ -41,7 +41,7 @@ class StudyFiles:
         return self._headers[path]
 
     def keep(self, image: "ImageToAnalyse", stored: "StoredImage") -> None:
-        """Keep what the engine decoded on one of its threads, if there is room for it."""
+        """Keep an image that the engine decoded, if it fits. Called from several threads."""
         key, size = (image.path, image.frame), stored.values.nbytes
         with self._lock:
             if key not in self._images and size <= self._free_bytes:
@@ -49,7 +49,7 @@ class StudyFiles:
                 self._images[key] = stored.values
 
     def stored_values(self, path: Path, frame: int) -> NDArray[np.integer[Any]]:
-        """Hand out the stored values of a frame, which are kept no longer; raises PixelError."""
+        """Return the stored values of a frame and drop them here; raises PixelError."""
         from mammoclip_core.images.dicom_file import read_pixels
 
         with self._lock:

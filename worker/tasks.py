@@ -1,4 +1,4 @@
-"""The two tasks: claim, work, record. Arguments are numbers of the ledger, nothing is returned."""
+"""The two Celery tasks. Their arguments are ids in the ledger; they return nothing."""
 
 import structlog
 
@@ -10,9 +10,11 @@ from worker.delivery import deliver_results
 from worker.runtime import runtime
 
 
+# Celery acknowledges a message when its task has ended, so the message of a killed worker comes
+# back. It may also come twice or much too late: a lease in the ledger decides who works.
 @app.task(name=ANALYZE_TASK)
 def analyze(analysis_id: int) -> None:
-    """Run one analysis if it is still due; a lost, late or doubled message does no harm."""
+    """Run one analysis if it is still due."""
     with (
         structlog.contextvars.bound_contextvars(analysis=analysis_id),
         runtime().leased(Analysis, analysis_id) as taken,
@@ -23,7 +25,7 @@ def analyze(analysis_id: int) -> None:
 
 @app.task(name=DELIVER_TASK)
 def deliver(delivery_id: int) -> None:
-    """Try one delivery if it is still due; a lost, late or doubled message does no harm."""
+    """Attempt one delivery if it is still due."""
     with (
         structlog.contextvars.bound_contextvars(delivery=delivery_id),
         runtime().leased(Delivery, delivery_id) as taken,

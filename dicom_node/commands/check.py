@@ -1,4 +1,4 @@
-"""What ``mammoclip-node check`` tries before a site goes live; nothing is changed."""
+"""The checks of ``mammoclip-node check``; none changes anything."""
 
 import os
 import shutil
@@ -14,7 +14,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at i
 from dicom_node.errors import DestinationDownError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.settings.settings import DicomDestination, DicomwebDestination, Settings
+from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.settings import Settings
 from dicom_node.studies.dispatch import GPU_QUEUE, Broker
 from dicom_node.studies.ledger.database import Database
 
@@ -45,10 +46,15 @@ def _check_space(settings: Settings) -> None:
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK):
-        raise NodeError(f"{folder} cannot be written by this user")
+        raise NodeError(
+            f"{folder} cannot be written by this user: change its owner, or set another spool"
+        )
     free = shutil.disk_usage(folder).free
     if free < settings.receive.minimum_free_bytes:
-        raise NodeError(f"{free} bytes free, fewer than receive.minimum_free_bytes")
+        raise NodeError(
+            f"{free} bytes free in {folder}, less than receive.minimum_free_bytes "
+            f"({settings.receive.minimum_free_bytes})"
+        )
 
 
 def _check_ledger(settings: Settings) -> None:
@@ -67,9 +73,18 @@ def _check_destination(
         auth = None
         if destination.username is not None and destination.password is not None:
             auth = (destination.username, destination.password.get_secret_value())
-        answer = requests.get(url, timeout=destination.timeout_seconds, auth=auth)
+        try:
+            answer = requests.get(url, timeout=destination.timeout_seconds, auth=auth)
+        except requests.RequestException as error:
+            raise DestinationDownError(
+                f"does not answer: {type(error).__name__}. "
+                "Check that it is running, and url under [[destinations]]."
+            ) from error
         if not answer.ok:
-            raise DestinationDownError(f"answers HTTP {answer.status_code} to a search")
+            raise DestinationDownError(
+                f"answered a search for studies with HTTP {answer.status_code}. "
+                "Check url, username and password under [[destinations]]."
+            )
         return
     # Imported here: what objects look like takes highdicom, which a node starts without.
     from dicom_node.destination_profiles import presentation_contexts_of, profile_named
@@ -78,13 +93,15 @@ def _check_destination(
     verification = {(str(Verification), syntax) for syntax in UNCOMPRESSED}
     association = associate(destination, settings.receive.ae_title, wanted | verification)
     if not association.is_established:
-        raise DestinationDownError("does not accept C-ECHO (Verification)")
+        raise DestinationDownError(f"{_where(destination)} accepts neither C-ECHO nor results")
     try:
         if not any(one.abstract_syntax == Verification for one in association.accepted_contexts):
             # The library raises for a class that was not accepted, instead of answering.
-            raise DestinationDownError("does not accept C-ECHO (Verification)")
+            raise DestinationDownError(
+                f"{_where(destination)} does not accept C-ECHO (Verification)"
+            )
         if association.send_c_echo().get("Status") != 0x0000:
-            raise DestinationDownError("does not answer C-ECHO")
+            raise DestinationDownError(f"{_where(destination)} does not answer C-ECHO")
         _check_contexts(association, destination, wanted)
     finally:
         association.release()
@@ -93,11 +110,15 @@ def _check_destination(
 def _check_contexts(
     association: Any, destination: DicomDestination, wanted: set[tuple[str, str]]
 ) -> None:
-    """Refuse where a SOP Class that will be sent was accepted in no syntax we can send."""
+    """Raise an error if a SOP Class of the profile was accepted in no transfer syntax."""
     accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
     missing = sorted({UID(sop_class).name for sop_class, _ in wanted if sop_class not in accepted})
     if missing:
         raise DestinationDownError(
-            f"{destination.host}:{destination.port} (AE title {destination.ae_title}) does not "
-            f"accept {', '.join(missing)}. Allow it there, or choose another profile."
+            f"{_where(destination)} does not accept {', '.join(missing)}. "
+            "Allow it there, or choose another profile."
         )
+
+
+def _where(destination: DicomDestination) -> str:
+    return f"{destination.host}:{destination.port} (AE title {destination.ae_title})"

@@ -1,4 +1,4 @@
-"""mammoclip-node: the node's commands, each one call and what it prints."""
+"""The command line mammoclip-node: each command makes one call and prints its result."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dicom_node.errors import LedgerError, NodeError
+from dicom_node.errors import NodeError
 from mammoclip_core.commands.version import add_version_option
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="mammoclip-node",
-    help="The DICOM node: receives mammograms, has them analysed, delivers the results. "
+    help="The DICOM node: receives mammograms and queues them for analysis and delivery. "
     "Research use only: not a medical device.",
     no_args_is_help=True,
     add_completion=False,
@@ -36,35 +36,39 @@ add_version_option(app)
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", envvar="MAMMOCLIP_CONFIG", help="Settings file; ./mammoclip.toml if not given."
+        "--config",
+        envvar="MAMMOCLIP_CONFIG",
+        help="Settings file. Default: mammoclip.toml in the current folder.",
     ),
 ]
 StudyArgument = Annotated[str, typer.Argument(help="Study Instance UID.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-JsonOutOption = Annotated[Path | None, typer.Option(help="Write the JSON to this file, too.")]
+JsonOutOption = Annotated[Path | None, typer.Option(help="Also write the JSON to this file.")]
 
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("mammoclip.toml"),
+    path: Annotated[Path, typer.Argument(help="File to write; must not exist yet.")] = Path(
+        "mammoclip.toml"
+    ),
 ) -> None:
-    """Write a settings file with every setting, its default and what it means.
+    """Write a settings file with every setting, its default and an explanation.
 
     Example: mammoclip-node init /etc/mammoclip.toml
     """
-    from dicom_node.settings.settings import default_settings_text
+    from dicom_node.settings.reading import default_settings_text
 
     with _one_line_errors():
         with path.open("x", encoding="utf-8") as stream:
             stream.write(default_settings_text())
-        typer.echo(f"{path} written; next: edit it, then 'mammoclip-node check'")
+        typer.echo(f"{path} written. Next: edit it, then run 'mammoclip-node check'.")
 
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Check settings, bundle, spool, ledger, broker and destinations. Read-only.
 
-    Exit status: 0 if all is well, 1 if something has to be mended.
+    Exit status: 0 if every check passed, 1 if any failed.
 
     Example: mammoclip-node check --config /etc/mammoclip.toml
     """
@@ -106,11 +110,11 @@ def serve(config: ConfigOption = None) -> None:
 @app.command()
 def studies(
     config: ConfigOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of studies.")] = 50,
     as_json: JsonOption = False,
     json_out: JsonOutOption = None,
 ) -> None:
-    """List the studies and what became of them.
+    """List received studies and their state, most recently received first.
 
     Example: mammoclip-node studies --limit 10
     """
@@ -134,7 +138,7 @@ def show(
     as_json: JsonOption = False,
     json_out: JsonOutOption = None,
 ) -> None:
-    """Show everything that is known of one study: images, findings, deliveries, history.
+    """Show the images, findings, deliveries and history of one study.
 
     Example: mammoclip-node show 1.2.826.0.1.3680043.8.498.1
     """
@@ -153,7 +157,7 @@ def show(
 def retry(study: StudyArgument, config: ConfigOption = None) -> None:
     """Retry set-aside images, a failed analysis or undelivered results of a study.
 
-    A study that was analysed and delivered is analysed and delivered anew.
+    A study without any of these is analysed and delivered again.
 
     Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1
     """
@@ -167,7 +171,10 @@ def retry(study: StudyArgument, config: ConfigOption = None) -> None:
         for line in done:
             typer.echo(line)
         if not done:
-            raise NodeError("nothing to try again: the study is still being worked on")
+            raise NodeError(
+                "nothing to retry: the study is still being received or analysed, or none of its "
+                f"images can be analysed. See 'mammoclip-node show {study}'"
+            )
 
 
 @app.command()
@@ -184,48 +191,66 @@ def cancel(study: StudyArgument, config: ConfigOption = None) -> None:
         for line in done:
             typer.echo(line)
         if not done:
-            raise NodeError("nothing to cancel: no analysis is waiting or running")
+            raise NodeError(
+                "nothing to cancel: no analysis of this study is waiting or running. "
+                f"See 'mammoclip-node show {study}'"
+            )
 
 
 @app.command()
 def render(
-    study: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="DICOM folder.")],
+    study: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, file_okay=False, help="Folder with the DICOM files of one study."
+        ),
+    ],
     *,
-    out: Annotated[Path, typer.Option(help="Folder for the objects. Must be new or empty.")],
+    out: Annotated[Path, typer.Option(help="Folder for the result objects. Must be new or empty.")],
     bundle: Annotated[
         Path | None,
-        typer.Option(envvar="MAMMOCLIP_BUNDLE", help="Bundle; the demonstration one if not given."),
+        typer.Option(
+            envvar="MAMMOCLIP_BUNDLE", help="Bundle folder. Default: the demonstration bundle."
+        ),
     ] = None,
     accept: Annotated[
         str | None,
         typer.Option(
             envvar="MAMMOCLIP_ACCEPT",
-            help="Licence phrase, exactly as 'mammoclip-predict info' prints it.",
+            help="Licence phrase, exactly as 'mammoclip-predict info' prints it. "
+            "Not needed for a demonstration bundle.",
         ),
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="ohif, workstation, pacs, all, or one of the settings.")
+        str,
+        typer.Option(
+            help="Objects to make: ohif, workstation, pacs, all, or a profile from --config."
+        ),
     ] = "all",
     findings: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Findings document, instead of analysing."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Findings document (JSON) to use instead of an analysis.",
+        ),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="Where to compute: cpu, cuda, cuda:N; auto: a GPU if there is one.")
+        str, typer.Option(help="Compute device: cpu, cuda, cuda:N, or auto (a GPU if available).")
     ] = "auto",
     tomosynthesis: Annotated[
         Literal["refuse", "middle", "max"],
         typer.Option(
-            help="Frames used from a multi-frame image: none, the middle one, or up to 16."
+            help="Frames used from a multi-frame image: refuse (none), middle, or max (up to 16)."
         ),
     ] = "refuse",
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="Settings file, for profiles of your own; none is needed."),
+        typer.Option("--config", help="Settings file with profiles of your own. Optional."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the result objects of a study on disk: no network, no service.
+    """Write the result objects of a study to a folder, without network or services.
 
     Example: mammoclip-node render study/ --out results/ --profile workstation
     """
@@ -249,14 +274,16 @@ def render(
 
 @app.command()
 def validate(
-    path: Annotated[Path, typer.Argument(exists=True, help="A DICOM file or a folder of them.")],
+    path: Annotated[
+        Path, typer.Argument(exists=True, help="DICOM file, or folder with DICOM files.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
-    """Check result objects by our own rules and by every validator that is installed.
+    """Check result objects with built-in rules and every installed validator.
 
     Example: mammoclip-node validate results/
 
-    Exit status: 0 if nothing is wrong, 1 if something is or there is no DICOM file.
+    Exit status: 0 if every check passed, 1 if any failed or no DICOM file was found.
     """
     from dicom_node.commands.tables import verdicts_table
     from dicom_node.commands.validate import validate_path
@@ -276,14 +303,14 @@ def main() -> None:
 
 
 def _settings(config: Path | None) -> "Settings":
-    from dicom_node.settings.settings import load_settings
+    from dicom_node.settings.reading import load_settings
 
     return load_settings(config)
 
 
 @contextmanager
 def _ledger(config: Path | None) -> Iterator[tuple["Settings", "Database"]]:
-    from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
+    from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database, no_answer
 
     settings = _settings(config)
     database = Database(settings.ledger_url)
@@ -291,7 +318,7 @@ def _ledger(config: Path | None) -> Iterator[tuple["Settings", "Database"]]:
         database.require_schema()
         yield settings, database
     except DATABASE_TROUBLE as error:
-        raise LedgerError(f"the ledger does not answer: {type(error).__name__}") from error
+        raise no_answer(error) from error
     finally:
         database.close()
 
@@ -320,14 +347,14 @@ def _after(problem: str | None) -> str:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """Show what a person can do something about in one line; let bugs through."""
+    """Print expected errors in one line; let unexpected ones show their traceback."""
     try:
         yield
     except NodeError as error:
         typer.echo(f"mammoclip-node: {error}", err=True)
         raise typer.Exit(1) from error
     except FileExistsError as error:
-        typer.echo(f"mammoclip-node: {error.filename} exists and is left as it is", err=True)
+        typer.echo(f"mammoclip-node: {error.filename} already exists and was not changed", err=True)
         raise typer.Exit(1) from error
     except OSError as error:
         about = f"{error.filename}: " if error.filename else ""

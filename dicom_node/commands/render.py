@@ -1,4 +1,4 @@
-"""A folder of mammograms in, result objects out: no network, no service, no ledger."""
+"""Makes the result objects of a folder of mammograms, without network, services or ledger."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
-from dicom_node.settings.settings import ModelSettings
+from dicom_node.settings.model import ModelSettings
 from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import (
@@ -43,7 +43,7 @@ _REVISION: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedObject:
-    """One file that was written."""
+    """One result object that was written."""
 
     file: Path
     kind: str
@@ -55,14 +55,14 @@ class RenderedObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """Which bundle answers, and how.
+    """The bundle and how it is run.
 
     Attributes
     ----------
     bundle : folder, or None for the demonstration bundle
-    accept : the bundle's terms in words; a bundle for demonstration use needs none
+    accept : licence phrase of the bundle; not needed for demonstration use
     tomosynthesis : ``refuse``, ``middle`` or ``max``
-        Which frames of an image of several are looked at.
+        Frames used from a multi-frame image: none, the middle one, or up to 16.
     """
 
     bundle: Path | None = None
@@ -89,13 +89,13 @@ def render_study(
     Raises
     ------
     RenderError
-        The folder for the objects is not empty, that of the study holds several studies, the
-        findings are none, or nothing was analysed.
+        The folder for the objects is not empty, the study's folder holds several studies, the
+        findings document cannot be read, or no image could be analysed.
     ObjectRefusedError
-        The findings and the images do not fit, or no valid object can be made of them.
+        The findings are not of these images, or no valid object can be made from them.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RenderError(f"{out} is not an empty folder: name another one")
+        raise RenderError(f"{out} is not an empty folder: choose a new or empty one")
     sources = _headers_in(study)
     warning = ""
     if findings_file is not None:
@@ -106,7 +106,8 @@ def render_study(
         manifest = _manifest_of(bundle)
         analysis, warning = analyse(study, bundle, manifest, model), manifest.warning
     if not analysis.findings.analysed:
-        raise RenderError("no image was analysed: the findings give each one's reason")
+        reasons = sorted({image.reason for image in analysis.findings.images})
+        raise RenderError(f"no image of {study} could be analysed: {'; '.join(reasons)}")
     results = build_results(
         list(_sources(sources, analysis.findings)),
         analysis,
@@ -152,7 +153,7 @@ def _manifest_of(bundle: Path) -> Manifest:
 
 
 def analyse(study: Path, bundle: Path, manifest: Manifest, model: Model) -> StudyAnalysis:
-    """Have another process analyse the study: the node never loads the model's libraries."""
+    """Analyse the study in another process: the node never loads the model's libraries."""
     accept = model.accept
     if accept is None and manifest.permitted_use == _DEMONSTRATION_USE:
         accept = manifest.acceptance
@@ -166,7 +167,8 @@ def analyse(study: Path, bundle: Path, manifest: Manifest, model: Model) -> Stud
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines()
-            raise RenderError(lines[-1] if lines else "the analysis ended without a word")
+            silent = f"the analysis of {study} ended with status {done.returncode} and no message"
+            raise RenderError(lines[-1] if lines else silent)
         try:
             return StudyAnalysis(
                 findings=_findings_in(document), heatmaps=tuple(read_heatmaps(heatmaps))
@@ -176,7 +178,7 @@ def analyse(study: Path, bundle: Path, manifest: Manifest, model: Model) -> Stud
 
 
 def _headers_in(study: Path) -> dict[str, tuple[Path, Dataset]]:
-    """Read each DICOM file of a folder, up to its pixels; of two of one instance the first."""
+    """Read the header of each DICOM file in a folder; of equal SOP Instance UIDs the first."""
     headers: dict[str, tuple[Path, Dataset]] = {}
     for file in sorted(path for path in study.rglob("*") if path.is_file()):
         try:
@@ -195,14 +197,14 @@ def _require_one_study(study: Path, headers: dict[str, tuple[Path, Dataset]]) ->
     }
     if len(uids) > 1:
         raise RenderError(
-            f"{study} holds the images of {len(uids)} studies: name a folder with one of them"
+            f"{study} holds images of {len(uids)} studies: choose a folder with one study"
         )
 
 
 def _sources(
     headers: dict[str, tuple[Path, Dataset]], findings: StudyFindings
 ) -> Iterator[SourceInstance]:
-    """Find the images that the findings speak of, each once."""
+    """Find the images that the findings refer to, each once."""
     wanted = {image.sop_instance_uid: image for image in findings.images}
     for uid, (file, header) in headers.items():
         if uid in wanted:

@@ -1,4 +1,4 @@
-"""What the commands print: the ledger's facts as tables for people."""
+"""The tables that the commands print."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,9 +14,16 @@ if TYPE_CHECKING:
 
 
 def studies_table(summaries: Sequence[StudySummary]) -> Table:
-    """List studies, one a line."""
+    """List studies, one in each row."""
     table = _table(
-        "Studies", "Study Instance UID", "state", "rev", "images", "aside", "last", "why"
+        "Studies",
+        "Study Instance UID",
+        "state",
+        "revision",
+        "images",
+        "set aside",
+        "last received",
+        "reason",
     )
     for one in summaries:
         table.add_row(
@@ -33,7 +40,7 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
 
 def set_aside_table(without_study: Iterable[dict[str, Any]]) -> Table:
     """List objects that were set aside and belong to no study."""
-    table = _table("Set aside, of no study", "received", "from", "reason", "detail", "file")
+    table = _table("Set aside, without a study", "received", "from", "reason", "detail", "file")
     for one in without_study:
         table.add_row(
             one["received_at"].isoformat(timespec="seconds"),
@@ -62,7 +69,7 @@ def findings_table(findings: dict[str, Any], revision: int) -> Table:
     bundle = findings["bundle"]
     title = f"Findings of revision {revision} by {bundle['name']} {bundle['version']}"
     table = _table(
-        title, "SOP Instance UID", "view", "status", "finding", "score", "regions", "why"
+        title, "SOP Instance UID", "view", "status", "finding", "score", "regions", "reason"
     )
     for image in findings["images"]:
         view = f"{image['laterality']}{image['view_position']}"
@@ -90,7 +97,7 @@ def rendered_table(written: Iterable["RenderedObject"]) -> Table:
 
 
 def verdicts_table(verdicts: Iterable["Verdict"]) -> Table:
-    """List what each validator says of each file."""
+    """List the verdict of each validator on each file."""
     table = _table("Validation", "file", "checked by", "verdict", "messages")
     for one in verdicts:
         table.add_row(one.file, one.validator, one.verdict.value, "\n".join(one.messages))
@@ -98,7 +105,7 @@ def verdicts_table(verdicts: Iterable["Verdict"]) -> Table:
 
 
 def _instances_table(instances: Iterable[dict[str, Any]]) -> Table:
-    table = _table("Instances", "SOP Instance UID", "view", "state", "from", "why", "file")
+    table = _table("Instances", "SOP Instance UID", "view", "state", "from", "reason", "file")
     for one in instances:
         why = f"{one['reason']}: {one['detail']}" if one["reason"] else one["left_out_reason"]
         table.add_row(
@@ -113,7 +120,7 @@ def _instances_table(instances: Iterable[dict[str, Any]]) -> Table:
 
 
 def _analyses_table(analyses: Iterable[dict[str, Any]]) -> Table:
-    table = _table("Analyses", "rev", "state", "attempts", "bundle", "why")
+    table = _table("Analyses", "revision", "state", "attempts", "bundle", "reason")
     for one in analyses:
         bundle = " ".join(one["bundle"].split()[:2])
         table.add_row(
@@ -123,7 +130,7 @@ def _analyses_table(analyses: Iterable[dict[str, Any]]) -> Table:
 
 
 def _deliveries_table(record: dict[str, Any]) -> Table:
-    table = _table("Deliveries", "destination", "state", "attempts", "object", "outcome", "why")
+    table = _table("Deliveries", "destination", "state", "attempts", "object", "outcome", "reason")
     results = {one["id"]: one for one in record["results"]}
     for one in record["deliveries"]:
         table.add_row(one["destination"], one["state"], str(one["attempts"]), "", "", one["reason"])
@@ -136,7 +143,7 @@ def _deliveries_table(record: dict[str, Any]) -> Table:
 
 
 def _history_table(history: Iterable[dict[str, Any]]) -> Table:
-    table = _table("History", "when", "what", "event", "before", "after", "why")
+    table = _table("History", "when", "what", "event", "before", "after", "reason")
     for one in history:
         table.add_row(
             one["at"].isoformat(timespec="milliseconds"),

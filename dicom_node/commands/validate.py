@@ -1,4 +1,4 @@
-"""Result objects judged by our own rules and by the validators that are installed."""
+"""Checks result objects with built-in rules and with the installed validators."""
 
 import os
 import re
@@ -26,7 +26,7 @@ KNOWN_MESSAGES: Final = (
     re.compile(r"^Warning: .*\((111024|111025),DCM,.*has different code meaning"),
     re.compile(r"^Error: .*\(129715009,(SCT|SRT),.*Incorrect relationship - expected CONTAINS"),
 )
-"""What DicomSRValidator has against valid reports; the reasons: docs/validator_messages.md."""
+"""DicomSRValidator's messages on valid reports, explained in docs/validator_messages.md."""
 
 JAVA_OPTIONS: Final = " ".join(
     (
@@ -36,7 +36,7 @@ JAVA_OPTIONS: Final = " ".join(
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     )
 )
-"""What Java is told when it runs DicomSRValidator."""
+"""Options of Java for DicomSRValidator."""
 
 _TIMEOUT_SECONDS: Final = 180
 
@@ -51,11 +51,11 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one validator says of one file.
+    """The verdict of one validator on one file.
 
     Attributes
     ----------
-    messages : what it complains of; warnings of a file that passes are left out
+    messages : its errors; warnings on a file that passes are left out
     """
 
     file: str
@@ -65,14 +65,14 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Tell whether something is wrong with the file."""
+        """Return whether the validator found an error."""
         return self.verdict is Judgement.FAILED
 
 
 def validate_path(path: Path) -> list[Verdict]:
-    """Judge a file, or every DICOM file below a folder.
+    """Check a file, or every DICOM file below a folder.
 
-    A file that is named must be DICOM; in a folder other files are passed over.
+    A file given by name must be DICOM; in a folder other files are skipped.
     """
     verdicts: list[Verdict] = []
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -111,7 +111,7 @@ def _external(
 
 
 def _template_checked(file: Path) -> Verdict:
-    """Judge by what DicomSRValidator writes: its exit status is 0 whatever it finds."""
+    """Read DicomSRValidator's output: its exit status is 0 even after errors."""
     program = "DicomSRValidator"
     path = _program(program)
     if path is None:
@@ -126,12 +126,12 @@ def _template_checked(file: Path) -> Verdict:
     if not any(line.startswith("Found Root Template") for line in lines):
         complaints.append("the root template was not found")
     if "IOD validation complete" not in lines:
-        complaints.append("the validation did not come to its end")
+        complaints.append("the validation did not finish")
     return _verdict(file, program, complaints)
 
 
 def _program(name: str) -> str | None:
-    """Find a validator beside this Python first: wheels are newer than distributions."""
+    """Look beside this Python first: its wheels are newer than the distribution's packages."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.is_file() else shutil.which(name)
 

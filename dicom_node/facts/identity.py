@@ -1,4 +1,4 @@
-"""Telling two patients apart without keeping who they are."""
+"""Compares patients by digest, without storing who they are."""
 
 import hashlib
 import hmac
@@ -15,7 +15,7 @@ KEYWORDS: Final = (
     "PatientBirthDate",
     "PatientSex",
 )
-"""What all images of one study must agree on, or no result object could be written for it."""
+"""Must be equal in all images of a study: a result object can name only one patient."""
 
 _DIGITS: Final = 16
 _KEY_DIGITS: Final = 4
@@ -24,15 +24,15 @@ _KEYED: Final = "k"
 
 @dataclass(frozen=True, slots=True)
 class PatientDigest:
-    """What an object says of its patient, as digests that nobody without the key can search.
+    """Digests of an object's patient attributes, which cannot be searched without the key.
 
     Attributes
     ----------
     keyed : mapping of keyword to ``kKKKK:digest``
-        KKKK tells which key it was made with, so that digests of two keys are not compared.
+        KKKK identifies the key, so that digests made with different keys are not compared.
     unkeyed : mapping of keyword to digest
-        The form of earlier releases, made without a key. It is compared with what a ledger
-        already holds and never stored: all birth dates are searched through in a second.
+        The form of earlier releases, made without a key. It is only compared with digests that
+        a ledger already holds, never stored: all birth dates can be tried within a second.
     """
 
     keyed: Mapping[str, str]
@@ -58,9 +58,9 @@ class PatientDigest:
         return cls(keyed=keyed, unkeyed=unkeyed)
 
     def contradicts(self, stored: str) -> bool:
-        """Tell whether a study's stored digests are of another patient.
+        """Return whether a study's stored digests are of another patient.
 
-        An absent value contradicts nothing, nor does a digest that another key made.
+        A missing value is no contradiction, nor is a digest made with another key.
         """
         return any(
             digest != self._comparable(keyword, digest)
@@ -69,7 +69,7 @@ class PatientDigest:
         )
 
     def joined_to(self, stored: str) -> str:
-        """Return the stored digests with these, in the keyed form wherever this object has it."""
+        """Return the stored digests updated with the keyed digests of this object."""
         words = {**_words(stored), **self.keyed}
         return " ".join(f"{keyword}={digest}" for keyword, digest in sorted(words.items()))
 

@@ -1,4 +1,4 @@
-"""What lies inside a received object: facts for the ledger, or why it is set aside."""
+"""Reads a received object: facts for the ledger, or the reason why it is set aside."""
 
 import hashlib
 import re
@@ -35,7 +35,7 @@ class Reading:
 
     Attributes
     ----------
-    facts : None where the object cannot be told apart from others
+    facts : None if the object cannot be identified
     problem : why it is set aside; None for a mammogram
     """
 
@@ -83,7 +83,7 @@ def read_header(
             problem = SetAsideError("no-pixel-data", "the image has no pixel data")
     except SetAsideError as error:
         return Reading(facts=None, problem=error, calling_ae_title=calling)
-    except Exception as error:  # noqa: BLE001  hostile bytes provoke any error, none stops the next object
+    except Exception as error:  # noqa: BLE001  damaged files can raise any error
         detail = f"not a readable DICOM data set ({type(error).__name__})"
         problem = SetAsideError("unreadable-object", detail)
         return Reading(facts=None, problem=problem, calling_ae_title=calling)
@@ -91,7 +91,7 @@ def read_header(
 
 
 def _read_up_to_pixels(file: Path) -> tuple[Dataset, bool]:
-    """Read what stands before the pixel data, however these end, and tell whether they begin."""
+    """Read the header, and return whether pixel data follow, complete or not."""
     lengths: list[int] = []
 
     def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
@@ -128,7 +128,7 @@ def content_offset(file: Path) -> int:
 
 
 def content_sha256(file: Path) -> str:
-    """Return the SHA-256 of the data set, without the file meta information of its journey."""
+    """Return the SHA-256 of the data set, without the file meta information of its transfer."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         stream.seek(content_offset(file))
@@ -138,7 +138,7 @@ def content_sha256(file: Path) -> str:
 
 
 def _identity(dataset: Dataset, key: bytes) -> tuple[InstanceFacts | None, SetAsideError | None]:
-    """Read which object of which study it is; without a study there are no facts."""
+    """Read the UIDs and the patient digest; without a Study Instance UID return no facts."""
     uids: dict[str, str] = {}
     problem: SetAsideError | None = None
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):

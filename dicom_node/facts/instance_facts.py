@@ -1,4 +1,4 @@
-"""What the node keeps of an object's header."""
+"""The facts of an object's header that the node stores."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from mammoclip_core.images.image_kind import ImageFacts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFacts(ImageFacts):
-    """Which object of which study it is, and what it shows: no name, no identifier, no date."""
+    """UIDs, view and kind of an image; no patient name, ID or date."""
 
     study_instance_uid: str
     series_instance_uid: str

@@ -1,4 +1,4 @@
-"""How the node's result objects name their maker, by which they are known when they come back."""
+"""Manufacturer and model name of the node's result objects, by which it recognises them."""
 
 from mammoclip_core.images.own_result import MANUFACTURER, MODEL_NAME, is_own_result
 

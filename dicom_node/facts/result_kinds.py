@@ -1,6 +1,6 @@
-"""The kinds of result object, one row a kind; light, since the listener reads it too.
+"""The kinds of result object, one row for each, without heavy imports for the listener's sake.
 
-A further kind is a row here and a module with its builder, which the row names.
+A new kind is a row here and a module with its builder, which the row names.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ MAMMOGRAPHY_CAD_SR: Final = "1.2.840.10008.5.1.4.1.1.88.50"
 
 
 class Variant(StrEnum):
-    """Which choices of a profile make another form of the same kind of object."""
+    """The options of a profile that change the content of a kind of object."""
 
     NONE = "none"
     PICTURE_STYLE = "picture_style"
@@ -30,21 +30,21 @@ class Variant(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindRow:
-    """What is known of one kind before any object of it is built.
+    """Properties of one kind of result object.
 
     Attributes
     ----------
-    title : as the documents for readers call it
+    title : name in documents for readers
     series_number : 1 or more
-        Added to the base that the settings give.
+        Added to results.series_number_base.
     series_description : at most 64 characters
-        The kind first: viewers cut what does not fit their list of series.
-    builder : module under ``dicom_node.objects`` whose ``plan`` says what is to be built
-    may_be_absent : whether a study may rightly give none, as one without a region does
-    is_report : whether a later revision names its predecessor and keeps the series
-    is_evidence : whether the TID 1500 report lists it where the same destination gets it
-    is_on_request : whether no built-in profile has it: viewers apply it unasked, or fail on it
-    has_series_per_image : whether the place of its image is written behind the series number
+        Starts with the kind, since viewers cut long descriptions.
+    builder : module under ``dicom_node.objects`` whose ``plan`` lists the objects to build
+    may_be_absent : whether some studies have none, such as those without a region
+    is_report : whether a later revision refers to its predecessor and keeps the series
+    is_evidence : whether the TID 1500 report sent to the same destination refers to it
+    is_on_request : left out of built-in profiles: viewers apply it automatically, or reject it
+    has_series_per_image : whether each image has a series; its index follows the number
     """
 
     title: str
@@ -61,17 +61,17 @@ class KindRow:
 
 
 class ResultKind(StrEnum):
-    """The kinds of object that an analysis can give, in the order in which they are built.
+    """The kinds of object that an analysis can produce, in the order in which they are built.
 
-    What a report refers to comes before it. The values stand in profiles, in file names, in the
-    ledger and in every UID of a result.
+    Objects that a report refers to come before it. The values are used in profiles, file names,
+    the ledger and every UID of a result.
     """
 
     row: KindRow
     _value_: str
 
     def __new__(cls, value: str, *row: KindRow) -> "ResultKind":
-        """Make a member of its name and its row; to look one up takes the name alone."""
+        """Make a member from its name and row; the name alone looks it up."""
         member = str.__new__(cls, value)
         member._value_ = value
         (member.row,) = row

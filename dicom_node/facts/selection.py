@@ -1,4 +1,4 @@
-"""Which images of a received study are analysed, and what is stated of the objects set aside."""
+"""Selects the images of a study to analyse, and lists those set aside with their reasons."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,18 +20,18 @@ MISSING_REASONS: Final = frozenset(
         "mismatched-uid",
     }
 )
-"""Reasons to set a mammogram aside by which the study lacks an image that it should have.
+"""Reasons for which a mammogram that belongs to the study is missing from the analysis.
 
-A settled study opens again for them, because its report has to say so.
+A settled study opens again for them, because its report must state that it is partial.
 """
 
 LEFT_OUT_REASONS: Final = frozenset({"tomosynthesis"})
-"""Reasons to set an object aside that a report states without calling the study partial."""
+"""Reasons that a report states without calling the study partial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
-    """An object that is kept but not analysed, with the stable word and the sentence for it."""
+    """An object that is kept but not analysed, with its reason word and an explanation."""
 
     image: ImageFacts
     reason: str
@@ -39,12 +39,12 @@ class SetAside:
 
 
 def select_images(registered: Sequence[ImageFacts], set_aside: Iterable[SetAside]) -> Selection:
-    """Choose what is analysed of everything received for a study.
+    """Select the images to analyse of everything received for a study.
 
     Parameters
     ----------
-    registered : instances of the study that are in their place
-    set_aside : instances of the study that are not analysed for their own reason
+    registered : instances of the study that were registered
+    set_aside : instances of the study that were set aside, each with its reason
     """
     selection = select_by_kind(registered)
     known = {image.sop_instance_uid for image in registered}

@@ -1,4 +1,4 @@
-"""Which SOP Classes the node takes, and from whom."""
+"""SOP Classes that the node accepts, and from which senders."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ SECONDARY_CAPTURE_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.7"})
 RESULT_CLASSES: Final = frozenset(
     sop_class_uid for kind in ResultKind for sop_class_uid in kind.row.sop_class_uids
 )
-"""What an archive sends round with a study: taken from destinations only, never analysed."""
+"""Results that an archive may send back: accepted from destinations only, never analysed."""
 
 ACCEPTED_CLASSES: Final = tuple(
     sorted(MAMMOGRAM_CLASSES | TOMOSYNTHESIS_CLASSES | SECONDARY_CAPTURE_CLASSES | RESULT_CLASSES)

@@ -1,4 +1,4 @@
-"""The C-STORE listener: DIMSE in, one file flushed to disk, status out."""
+"""The C-STORE listener: writes each object to disk, flushes it, and answers with a status."""
 
 import threading
 from collections.abc import Callable
@@ -30,8 +30,9 @@ from dicom_node.facts.storage_classes import (
     TOMOSYNTHESIS_CLASSES,
 )
 from dicom_node.network import application_entity
-from dicom_node.settings.settings import ReceiveSettings
-from dicom_node.spool.local_disk import Receipt, Spool, new_association_token
+from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.names import Receipt, new_association_token
 
 log = structlog.get_logger("dicom_node.listener")
 
@@ -48,15 +49,15 @@ _PREAMBLE: Final = b"\x00" * 128 + b"DICM"
 
 
 class Listener:
-    """Answers C-ECHO and C-STORE, and knows which associations are open.
+    """Answers C-ECHO and C-STORE, and keeps a list of open associations.
 
     Parameters
     ----------
     settings : ReceiveSettings
     spool : Spool
-        The only thing that reception depends on.
+        Reception needs nothing else, neither ledger nor broker.
     result_senders : AE titles
-        Destinations: they may send results round, which the registrar recognises.
+        Destinations, which may send results back; the registrar recognises them.
     on_kept : callable
         Called after an object is safe on disk, to wake the registrar; must not block.
     """
@@ -78,12 +79,12 @@ class Listener:
         self._server: Any = None
 
     def start(self) -> None:
-        """Listen in threads of its own; returns when the port is open.
+        """Listen in background threads; return when the port is open.
 
         Raises
         ------
         AddressError
-            The address is not the machine's, or the port is taken or privileged.
+            The address is not one of this machine, or the port is in use or privileged.
         """
         address = (self._settings.host, self._settings.port)
         try:
@@ -99,11 +100,12 @@ class Listener:
             )
         except OSError as error:
             raise AddressError(
-                f"cannot listen on {address[0]} port {address[1]}: {error.strerror or error}"
+                f"cannot listen on {address[0]} port {address[1]}: {error.strerror or error}. "
+                "Check receive.host and receive.port"
             ) from error
 
     def stop(self) -> None:
-        """Close the port and abort what is open; senders will try again."""
+        """Close the port and abort open associations; senders will try again."""
         if self._server is not None:
             self._server.shutdown()
             self._server = None
@@ -131,7 +133,7 @@ class Listener:
     def _handle_requested(self, event: evt.Event) -> None:
         called = _request_of(event.assoc.requestor).called_ae_title
         if called in self._settings.called_ae_titles:
-            # The library knows one title only: answer by the one that was called.
+            # The library compares with one AE title only: set the one that was called.
             event.assoc.acceptor.ae_title = called
         with self._lock:
             self._tokens[event.assoc] = new_association_token()
@@ -167,7 +169,7 @@ class Listener:
             )
             return status
         except Exception as error:
-            # The library answers 0xC211 and says nothing, since its own log is off.
+            # The library answers 0xC211 without a log line, since its own log is off.
             log.exception("storing_failed", reason=type(error).__name__, calling_ae_title=calling)
             raise
         self._on_kept()
@@ -179,9 +181,11 @@ class Listener:
         if calling_ae_title in self._result_senders:
             return
         if sop_class_uid not in SECONDARY_CAPTURE_CLASSES:
-            raise SopClassNotSupportedError("taken from a configured destination only")
+            raise SopClassNotSupportedError(
+                "results are accepted only from AE titles under [[destinations]]"
+            )
         if calling_ae_title not in self._settings.secondary_capture_senders:
-            raise NotAuthorisedError("not in receive.secondary_capture_senders")
+            raise NotAuthorisedError("the sender is not in receive.secondary_capture_senders")
 
     def _keep(self, event: evt.Event, calling_ae_title: str) -> None:
         request = event.request
@@ -190,7 +194,7 @@ class Listener:
         assert request.DataSet is not None
         content = request.DataSet.getbuffer()
         if content.nbytes > self._settings.maximum_object_bytes:
-            raise OutOfResourcesError("larger than receive.maximum_object_bytes")
+            raise OutOfResourcesError("the object is larger than receive.maximum_object_bytes")
         token = self._tokens[event.assoc]
         meta = _file_meta(event, calling_ae_title)
         self._spool.keep([_PREAMBLE, encode_file_meta(meta), content], Receipt.new(token))
@@ -205,7 +209,7 @@ def _file_meta(event: evt.Event, calling_ae_title: str) -> FileMetaDataset:
 
 
 def _request_of(requestor: ServiceUser) -> A_ASSOCIATE:
-    """Return the association request of a peer, which is there once a handler is called."""
+    """Return the association request of a peer, which is set before any handler is called."""
     request = requestor.primitive
     assert request is not None
     return request

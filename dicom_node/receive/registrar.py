@@ -1,4 +1,4 @@
-"""The registrar: turns what lies in the spool's ``incoming`` into rows of the ledger."""
+"""The registrar: enters the objects in the spool's ``incoming`` folder into the ledger."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256, read_header
 from dicom_node.facts.instance_facts import InstanceFacts
-from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.identity_key import identity_key
-from dicom_node.spool.local_disk import Receipt, Spool
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.names import Receipt, set_aside_place, study_place
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.registering import (
     Arrival,
@@ -34,11 +35,11 @@ log = structlog.get_logger("dicom_node.registrar")
 
 
 class Registrar:
-    """Enters each received object, then moves it to its place; safe to kill and to repeat.
+    """Enters each received object, then moves its file; may be killed and repeated at any point.
 
-    An object is first entered as received, then moved, then noted as registered: after a crash
-    between any two steps the same receipt is found in ``incoming`` or in its place, and the
-    steps that are left are done.
+    An object is first entered as received, then moved, then marked as registered. After a crash
+    between two steps the same receipt is found in ``incoming`` or at its place, and the remaining
+    steps are done.
     """
 
     def __init__(
@@ -58,10 +59,10 @@ class Registrar:
         self._broken: set[Receipt] = set()
 
     def register_all(self) -> int:
-        """Register everything that waits; returns how many objects it was.
+        """Register every waiting object; return their number.
 
-        An object that breaks the registrar is logged once, stays where it is and keeps no other
-        waiting; a ledger that is down ends the step.
+        An object that causes an unexpected error is logged once, stays in ``incoming`` and does
+        not delay the others. If the ledger is down, the step ends.
         """
         self.finish_moves()
         receipts = self._spool.incoming()
@@ -70,7 +71,7 @@ class Registrar:
                 self._register(receipt)
             except OperationalError:
                 raise
-            except Exception as error:  # whatever one object provokes, the next one is registered
+            except Exception as error:  # one object must not keep the next from being registered
                 if receipt not in self._broken:
                     log.exception(
                         "registering_failed", receipt=str(receipt), reason=type(error).__name__
@@ -81,19 +82,19 @@ class Registrar:
         return len(receipts)
 
     def waiting_associations(self) -> frozenset[str]:
-        """Return the tokens of associations with objects that are still to be registered."""
+        """Return the tokens of associations with objects that are not registered yet."""
         waiting = (one for one in self._spool.incoming() if one not in self._broken)
         return frozenset(receipt.association for receipt in waiting)
 
     def finish_moves(self) -> None:
-        """After a crash or a failed write: note what was moved but not confirmed."""
+        """Complete moves that a crash or a failed write interrupted."""
         with self._database.reading() as session:
             received = select(Instance).where(Instance.state == InstanceState.RECEIVED)
             rows = list(session.scalars(received))
         for row in rows:
             try:
                 self._file(row)
-            except OSError as error:  # this object stays where it is; the next one does not wait
+            except OSError as error:  # this object stays where it is; go on with the next
                 log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
 
     def _register(self, receipt: Receipt) -> None:
@@ -108,7 +109,7 @@ class Registrar:
 
     def _file(self, row: Instance) -> None:
         receipt = Receipt.parse(row.receipt)
-        assert receipt is not None, "the registrar enters nothing else"
+        assert receipt is not None, "the registrar enters only receipts"
         try:
             self._spool.file_away(receipt, row.place)
         except FileNotFoundError:
@@ -121,7 +122,7 @@ class Registrar:
                 confirm_filed(session, session.get_one(Instance, row.id), at=self._clock())
 
     def _enter(self, receipt: Receipt) -> Instance | None:
-        """Enter a receipt; None where the spool holds an equal copy already."""
+        """Enter a receipt; None if the spool already holds an equal copy."""
         file = self._spool.incoming_file(receipt)
         reading = read_header(
             file,
@@ -146,19 +147,19 @@ class Registrar:
 
     @cached_property
     def _key(self) -> bytes:
-        """Read at the first object, so that a full disk keeps no node from starting."""
+        """The key, read at the first object, so that a node can start with a full disk."""
         return identity_key(self._spool)
 
     def _judge(
         self, session: Session, receipt: Receipt, arrival: Arrival, reading: Reading
     ) -> tuple[Verdict, SetAsideError | None]:
-        """Enter the arrival where the verdict asks for a row."""
+        """Enter the arrival if its verdict calls for a row."""
         facts, problem = reading.facts, reading.problem
         if facts is not None:
             if is_own_result(session, facts.sop_instance_uid):
                 return Verdict.OWN_RESULT, None
             if problem is None:
-                place = self._spool.study_place(receipt, facts.study_instance_uid)
+                place = study_place(receipt, facts.study_instance_uid)
                 try:
                     return enter(session, arrival, facts, place=place, at=self._clock()), None
                 except SetAsideError as error:
@@ -170,7 +171,7 @@ class Registrar:
             session,
             arrival,
             facts,
-            place=self._spool.set_aside_place(receipt),
+            place=set_aside_place(receipt),
             reason=problem.reason_word,
             detail=str(problem),
             at=self._clock(),

@@ -1,1 +1,1 @@
-"""Delivery: result objects to archives, with an outcome for each."""
+"""Delivery: sends result objects to archives and returns an outcome for each."""

@@ -1,4 +1,4 @@
-"""Results to an archive by C-STORE, one association a delivery."""
+"""Sends results to an archive by C-STORE, in one association for each delivery."""
 
 import io
 from collections.abc import Iterator, Sequence, Set
@@ -15,7 +15,7 @@ from pynetdicom.status import code_to_category
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
-from dicom_node.settings.settings import DicomDestination
+from dicom_node.settings.destinations import DicomDestination
 
 _UNREADABLE: Final = (
     OSError,
@@ -26,7 +26,7 @@ _UNREADABLE: Final = (
     TypeError,
     RuntimeError,
 )
-"""What reading and decoding raise for a file that is missing, broken or beyond the decoders."""
+"""Errors of reading or decoding a file that is missing, broken or in an unknown encoding."""
 
 
 class CStoreSender:
@@ -35,7 +35,7 @@ class CStoreSender:
     Parameters
     ----------
     calling_ae_title : AE title
-        The node's own, where the destination sets none.
+        The node's own, used unless the destination sets one.
     """
 
     def __init__(self, destination: DicomDestination, *, calling_ae_title: str) -> None:
@@ -69,7 +69,7 @@ class CStoreSender:
         }
         name = UID(item.sop_class_uid).name
         if not accepted:
-            return _refused(item, f"the destination does not take {name}")
+            return _refused(item, f"the destination does not accept {name}")
         try:
             content = _content(item, accepted)
         except _UNREADABLE as error:
@@ -77,15 +77,17 @@ class CStoreSender:
             return _refused(item, status)
         if content is None:
             names = ", ".join(sorted(UID(syntax).name for syntax in accepted))
-            return _refused(item, f"the destination takes {name} only in {names}")
+            return _refused(item, f"the destination accepts {name} only in {names}")
         try:
             response = association.send_c_store(content)
         except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
             return _refused(item, f"the result file cannot be sent: {type(error).__name__}")
         except RuntimeError as error:
-            raise DestinationDownError("the association ended before all was sent") from error
+            raise DestinationDownError(
+                "the association ended before every object was sent"
+            ) from error
         if "Status" not in response:
-            raise DestinationDownError("the association ended without an answer")
+            raise DestinationDownError("the association ended without an answer to C-STORE")
         return _answer(item, int(response.Status))
 
 
@@ -93,15 +95,15 @@ def _syntax_of(item: ObjectToSend) -> str:
     try:
         return str(read_file_meta_info(item.file).TransferSyntaxUID)
     except (OSError, InvalidDicomError, AttributeError):
-        return ""  # answered when its turn comes
+        return ""  # reported when this object is sent
 
 
 def _content(item: ObjectToSend, accepted: Set[str]) -> Path | Dataset | None:
-    """Return the file where its syntax was accepted, else the object converted, or None."""
+    """Return the file if its transfer syntax was accepted, else the object converted, or None."""
     dataset = pydicom.dcmread(item.file, stop_before_pixels=True)
     own = dataset.file_meta.TransferSyntaxUID
     if own in accepted:
-        # By its path: the file goes out as it lies there, never decoded and encoded again.
+        # By its path: the file is sent unchanged, without decoding and encoding it again.
         return item.file
     target = next((syntax for syntax in UNCOMPRESSED if syntax in accepted), None)
     if target is None:

@@ -1,9 +1,9 @@
-"""The table of destination kinds: settings in, sender out."""
+"""Chooses the sender for each kind of destination."""
 
 from dicom_node.send.c_store import CStoreSender
 from dicom_node.send.outcome import Sender
 from dicom_node.send.stow_rs import StowSender
-from dicom_node.settings.settings import DicomDestination, DicomwebDestination
+from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 
 
 def sender_for(

@@ -1,4 +1,4 @@
-"""What a destination answered for one result object, and the seam that all senders satisfy."""
+"""The answer of a destination for one result object, and the interface of all senders."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from typing import Final, Protocol
 _DUPLICATE: Final = 0x0111
 _OUT_OF_RESOURCES: Final = range(0xA700, 0xA800)
 _TRY_LATER: Final = frozenset({0x0110, 0x0213})
-"""Processing failure and resource limitation (PS3.7 annex C): archives mend these."""
+"""Processing failure and resource limitation (PS3.7 annex C), which may pass."""
 
 
 class Outcome(StrEnum):
-    """What became of one object at one destination."""
+    """The outcome of sending one object to one destination."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"
@@ -26,7 +26,7 @@ class ObjectToSend:
 
     Attributes
     ----------
-    key : whatever the caller tells objects apart by
+    key : the caller's number of this object
     """
 
     key: int
@@ -37,11 +37,11 @@ class ObjectToSend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the destination said of one object.
+    """The answer of a destination for one object.
 
     Attributes
     ----------
-    status : words for people, with the destination's own code
+    status : text for people, with the destination's status code
     """
 
     key: int
@@ -50,12 +50,12 @@ class Answer:
 
 
 def outcome_of_failure(status: int) -> Outcome:
-    """Tell what a failure status means for one object: already there counts as delivered.
+    """Return the outcome for a failure status; an object already there counts as delivered.
 
     Parameters
     ----------
     status : C-STORE status, or Failure Reason (0008,1197) of a STOW-RS answer
-        They are the same codes (PS3.4 B.2.3, PS3.7 annex C, PS3.18 I.2.2).
+        Both use the same codes (PS3.4 B.2.3, PS3.7 annex C, PS3.18 I.2.2).
     """
     if status == _DUPLICATE:
         return Outcome.DELIVERED
@@ -67,11 +67,11 @@ class Sender(Protocol):
     """One kind of destination."""
 
     def send(self, objects: Sequence[ObjectToSend]) -> Iterator[Answer]:
-        """Send the objects in order and yield an answer for each as it comes.
+        """Send the objects in order and yield the answer for each as it arrives.
 
         Raises
         ------
         DestinationDownError
             The destination cannot be reached, or stopped answering; objects without an answer
-            were not taken.
+            count as not delivered.
         """

@@ -1,9 +1,9 @@
-"""When a delivery that did not succeed is tried again: a pure decision."""
+"""Decides when a failed delivery is tried again."""
 
 import random
 from datetime import datetime, timedelta
 
-from dicom_node.settings.settings import RetrySettings
+from dicom_node.settings.work import RetrySettings
 
 
 def next_attempt(
@@ -14,13 +14,13 @@ def next_attempt(
     at: datetime,
     generator: random.Random,
 ) -> datetime | None:
-    """Return when to try again, or None once the delivery's time is over.
+    """Return when to try again, or None if the delivery has expired.
 
     Parameters
     ----------
     attempts : 1 or more
-        Attempts so far; the wait doubles with each, up to the policy's longest, and is spread by
-        a quarter so that an archive that comes back is not asked by all at once.
+        Attempts so far. The wait doubles with each, up to the policy's longest, and varies by a
+        quarter at random, so that an archive that is back does not get all deliveries at once.
     """
     expires_at = created_at + timedelta(seconds=policy.expire_seconds)
     if at >= expires_at:

@@ -1,4 +1,4 @@
-"""Results to an archive by STOW-RS, one request an object so that each has its own outcome."""
+"""Sends results to an archive by STOW-RS, one request for each object and its outcome."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,16 +13,16 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
-from dicom_node.settings.settings import DicomwebDestination
+from dicom_node.settings.destinations import DicomwebDestination
 
 _TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP statuses by which a server says that another time may be better."""
+"""HTTP statuses of errors that may pass."""
 
 _CONFLICT: Final = 409
-"""Nothing was stored; the answer tells the reason for each object (PS3.18 10.5.3.2)."""
+"""Nothing was stored; the answer gives the reason for each object (PS3.18 10.5.3.2)."""
 
 _NO_DOCUMENT: Final = (AttributeError, KeyError, SyntaxError, TypeError, ValueError)
-"""What the libraries raise for an answer that is not the DICOM JSON or XML it claims to be."""
+"""Errors of the libraries for an answer that is not valid DICOM JSON or XML."""
 
 
 class StowSender:
@@ -65,16 +65,17 @@ class StowSender:
             return _postponed(item, "HTTP 200 without a DICOM answer")
         except (requests.RequestException, OSError) as error:
             raise DestinationDownError(
-                f"the destination does not answer: {type(error).__name__}"
+                f"{self._destination.name} does not answer: {type(error).__name__}. "
+                "Check that it is running, and url under [[destinations]]."
             ) from error
         return _stow_answer(item, response)
 
 
 class _ArchiveAdapter(requests.adapters.HTTPAdapter):
-    """Give every request the destination's time limit, and every answer a bare media type.
+    """Sets the destination's timeout, and removes parameters from the answer's media type.
 
-    The library has a limit of its own, and reads no answer whose media type has a parameter, such
-    as ``application/dicom+json; charset=utf-8``.
+    The library has a fixed timeout, and cannot read an answer whose media type has a parameter,
+    such as ``application/dicom+json; charset=utf-8``.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -90,7 +91,7 @@ class _ArchiveAdapter(requests.adapters.HTTPAdapter):
         cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Send within the limit."""
+        """Send within the destination's timeout."""
         response = super().send(request, stream, self._seconds, verify, cert, proxies)
         media_type = response.headers.get("Content-Type", "")
         response.headers["Content-Type"] = media_type.partition(";")[0].strip().lower()
@@ -100,7 +101,7 @@ class _ArchiveAdapter(requests.adapters.HTTPAdapter):
 def _http_answer(item: ObjectToSend, error: requests.HTTPError) -> Answer:
     status = error.response.status_code
     if status == _CONFLICT:
-        # Any other document than the standard's leaves the status as all that is known.
+        # If the document is not the one of the standard, only the status is known.
         with suppress(*_NO_DOCUMENT):
             answer: Any = error.response.json()
             failure = _failure_of(item, Dataset.from_json(answer))

@@ -1,4 +1,4 @@
-"""The secret of an installation, without which its digests of patients cannot be searched."""
+"""The secret key of an installation, needed to search its digests of patients."""
 
 import os
 import secrets
@@ -13,15 +13,15 @@ _NAME: Final = "identity.key"
 
 
 class IdentityKeyError(NodeError):
-    """The file of the key holds something else."""
+    """The key file does not hold a key."""
 
     reason = "identity-key"
 
 
 def identity_key(spool: Spool) -> bytes:
-    """Return the key of a spool, which is made at its first use and readable by its owner alone.
+    """Return the key of a spool, created at its first use and readable only by its owner.
 
-    Of processes that make it at once one wins, and all return the winner's.
+    If several processes create it at the same time, all return the same key.
 
     Raises
     ------
@@ -34,14 +34,15 @@ def identity_key(spool: Spool) -> bytes:
     key = file.read_bytes()
     if len(key) != _BYTES:
         raise IdentityKeyError(
-            f"{file} holds {len(key)} bytes instead of {_BYTES}: put it back from a backup, or "
-            "delete it and a new one is made, which no longer tells patients of open studies apart"
+            f"{file} holds {len(key)} bytes instead of {_BYTES}: restore it from a backup. Or "
+            "delete it to get a new key; images of another patient in a study that was received "
+            "before are then not detected"
         )
     return key
 
 
 def _make(file: Path, folder: Path) -> None:
-    """Make the key whole and flushed under another name, then link it to its own if it is free."""
+    """Write and flush the key under another name, then link it to its own unless that exists."""
     # The name is one of those that the node clears away after a crash.
     partial = folder / f"incoming-key-{secrets.token_hex(16)}"
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,69 +1,27 @@
-"""Where everything received and made lies on disk, under names that the node gives itself."""
+"""The spool: the folder where received objects and results are kept, safe from a crash."""
 
 import errno
 import fcntl
-import hashlib
 import os
-import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from dicom_node.errors import NodeError, OutOfResourcesError
-
-_SUFFIX: Final = ".dcm"
-_RECEIPT_PATTERN: Final = re.compile(r"([0-9]{19})-([0-9a-f]{16})-([0-9a-f]{8})")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Receipt:
-    """The node's own name of one received object: when, over which association, which one.
-
-    Attributes
-    ----------
-    received_ns : nanoseconds since 1970, UTC
-    association : 16 hexadecimal digits
-    token : 8 hexadecimal digits
-        Tells objects of one association apart, also within one nanosecond.
-    """
-
-    received_ns: int
-    association: str
-    token: str
-
-    @classmethod
-    def new(cls, association: str) -> Self:
-        """Make the receipt of an object that arrives now."""
-        return cls(time.time_ns(), association, secrets.token_hex(4))
-
-    @classmethod
-    def parse(cls, name: str) -> Self | None:
-        """Read a receipt back from a file's stem; None for a file that is not the spool's."""
-        match = _RECEIPT_PATTERN.fullmatch(name)
-        return cls(int(match[1]), match[2], match[3]) if match else None
-
-    @property
-    def received_at(self) -> datetime:
-        """Return the instant of reception, aware, in UTC."""
-        return datetime.fromtimestamp(self.received_ns / 1e9, UTC)
-
-    def __str__(self) -> str:
-        return f"{self.received_ns:019d}-{self.association}-{self.token}"
-
-
-def new_association_token() -> str:
-    """Return 16 hexadecimal digits that name one association in receipts."""
-    return secrets.token_hex(8)
+from dicom_node.spool.names import (
+    FILE_SUFFIX,
+    Receipt,
+    incoming_place,
+    new_association_token,
+    result_place,
+)
 
 
 class SpoolInUseError(NodeError):
-    """Another node process works on this spool."""
+    """Another node process uses this spool."""
 
     reason = "spool-in-use"
 
@@ -71,15 +29,16 @@ class SpoolInUseError(NodeError):
 class Spool:
     """A folder on a local disk with everything that must survive a crash.
 
-    ``partial`` holds files being written, ``incoming`` what was answered 0x0000 and not yet
-    registered, ``studies`` and ``set-aside`` what the ledger knows, ``results`` what was made.
+    Its folders: ``partial`` for files being written, ``incoming`` for objects that were answered
+    0x0000 and are not registered yet, ``studies`` and ``set-aside`` for registered objects, and
+    ``results`` for result objects.
 
     Parameters
     ----------
     root : folder
-        Made when missing.
+        Created if missing.
     minimum_free_bytes : bytes
-        With less space left, nothing more is kept.
+        With less free space, received objects are refused.
     """
 
     def __init__(self, root: Path, *, minimum_free_bytes: int = 0) -> None:
@@ -91,57 +50,52 @@ class Spool:
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Hold the spool for one node process, and clear what a killed one left half written.
+        """Lock the spool for one node process, and delete half-written files of a killed one.
 
         Raises
         ------
         SpoolInUseError
-            Another process holds it.
+            Another node process holds the lock.
         """
         with (self.root / "node.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise SpoolInUseError(f"another node process works on {self.root}") from None
-            # Workers write their results through the same folder and may be at it.
+                raise SpoolInUseError(
+                    f"another node process works on {self.root}: stop it, or set another spool"
+                ) from None
+            # Only the node's own files: a worker may be writing a result in the same folder.
             for leftover in (self.root / "partial").glob("incoming-*"):
                 leftover.unlink()
             yield
 
     def keep(self, chunks: Iterable[bytes | memoryview], receipt: Receipt) -> None:
-        """Put one received object on disk; on return the file and its folder are flushed.
+        """Write one received object; on return the file and its folder are flushed to disk.
 
         Raises
         ------
         OutOfResourcesError
-            Too little space is left; nothing remains of the object.
+            The disk is full or cannot be written; nothing remains of the object.
         """
         if shutil.disk_usage(self.root).free < self._minimum_free_bytes:
-            raise OutOfResourcesError("less free disk space than minimum_free_bytes")
-        self._write(chunks, self._incoming(receipt), purpose="incoming")
+            raise OutOfResourcesError(
+                f"less free disk space in {self.root} than receive.minimum_free_bytes"
+            )
+        self._write(chunks, self.incoming_file(receipt), purpose="incoming")
 
     def incoming(self) -> list[Receipt]:
-        """List what waits for the registrar, oldest first."""
-        files = (self.root / "incoming").glob(f"*{_SUFFIX}")
-        receipts = (Receipt.parse(file.name.removesuffix(_SUFFIX)) for file in files)
+        """List the objects that wait for the registrar, oldest first."""
+        files = (self.root / "incoming").glob(f"*{FILE_SUFFIX}")
+        receipts = (Receipt.parse(file.name.removesuffix(FILE_SUFFIX)) for file in files)
         return sorted(receipt for receipt in receipts if receipt is not None)
 
     def incoming_file(self, receipt: Receipt) -> Path:
-        """Return where an object lies that waits for the registrar."""
-        return self._incoming(receipt)
-
-    def study_place(self, receipt: Receipt, study_instance_uid: str) -> str:
-        """Return the place, relative to the root, where an object of a study belongs."""
-        folder = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:32]
-        return f"studies/{folder}/{receipt}{_SUFFIX}"
-
-    def set_aside_place(self, receipt: Receipt) -> str:
-        """Return the place, relative to the root, of an object that is set aside."""
-        return f"set-aside/{receipt}{_SUFFIX}"
+        """Return the file of an object that waits for the registrar."""
+        return self.root / incoming_place(receipt)
 
     def file_away(self, receipt: Receipt, place: str) -> None:
         """Move an object from ``incoming`` to its place; safe to repeat after a crash."""
-        source, target = self._incoming(receipt), self.root / place
+        source, target = self.incoming_file(receipt), self.root / place
         if not source.exists() and target.exists():
             return
         with _disk_trouble():
@@ -152,40 +106,33 @@ class Spool:
             flush_folder(source.parent)
 
     def drop(self, receipt: Receipt) -> None:
-        """Delete an object from ``incoming`` of which the spool holds an equal copy."""
-        self._incoming(receipt).unlink(missing_ok=True)
+        """Delete an object from ``incoming`` if the spool already holds an equal copy."""
+        self.incoming_file(receipt).unlink(missing_ok=True)
 
     def take_back(self, place: str) -> Receipt | None:
-        """Put an object that was set aside before the registrar once more.
+        """Move an object that was set aside back to ``incoming``, as if it arrived now.
 
-        None where it is not there: it was taken back before by a process that was then killed.
+        Returns None if its file is gone: a process that was then killed has moved it already.
         """
         receipt = Receipt.new(new_association_token())
         try:
             with _disk_trouble():
-                self.file(place).rename(self._incoming(receipt))
+                self.file(place).rename(self.incoming_file(receipt))
                 flush_folder(self.root / "incoming")
         except FileNotFoundError:
             return None
         return receipt
 
     def keep_result(self, content: bytes, analysis_id: int, version: int, name: str) -> str:
-        """Write one result object durably; return its place relative to the root.
-
-        Parameters
-        ----------
-        version : of the claim under which it is made
-            It never comes back, as the count of attempts does: a worker that lost its lease
-            writes beside its successor, not over it.
-        """
-        place = f"results/{analysis_id}/{version}/{name}{_SUFFIX}"
+        """Write one result object and flush it; return its place relative to the root."""
+        place = result_place(analysis_id, version, name)
         with _disk_trouble():
             self._make_folder((self.root / place).parent)
         self._write([content], self.root / place, purpose="result")
         return place
 
     def file(self, place: str) -> Path:
-        """Return the file of a place that the ledger names.
+        """Return the file at a place that the ledger gives.
 
         Raises
         ------
@@ -194,11 +141,8 @@ class Spool:
         """
         path = (self.root / place).resolve()
         if not path.is_relative_to(self.root.resolve()):
-            raise ValueError("a place outside the spool")
+            raise ValueError(f"the place {place} is outside the spool")
         return path
-
-    def _incoming(self, receipt: Receipt) -> Path:
-        return self.root / "incoming" / f"{receipt}{_SUFFIX}"
 
     def _make_folder(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -222,19 +166,19 @@ class Spool:
         except OSError as error:
             with suppress(OSError):  # a disk that has become read-only takes no deletion either
                 partial.unlink(missing_ok=True)
-            # Whatever the disk has, the sender may try later, and somebody must look at it.
+            # Whatever is wrong with the disk, the sender may try later.
             raise _out_of_resources(error) from error
 
 
 _DISK_TROUBLE: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMLINK, errno.EFBIG}
 )
-"""What a disk answers that is full, over its quota, read-only or broken."""
+"""Errors of a disk that is full, over its quota, read-only or broken."""
 
 
 @contextmanager
 def _disk_trouble() -> Iterator[None]:
-    """Say of a full or broken disk that it is one; it is no study's fault."""
+    """Raise OutOfResourcesError for a full or broken disk, which is not the study's fault."""
     try:
         yield
     except OSError as error:
@@ -248,7 +192,7 @@ def _out_of_resources(error: OSError) -> OutOfResourcesError:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make the names in a folder as durable as the files that they name."""
+    """Flush a folder to disk, so that new and renamed files in it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

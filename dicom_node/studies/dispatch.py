@@ -1,4 +1,4 @@
-"""The node's one door to Celery: tells workers what is due, and again what the broker lost."""
+"""Sends Celery messages to the workers for due work, and again if the broker lost them."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -21,11 +21,12 @@ DELIVER_TASK: Final = "worker.deliver"
 GPU_QUEUE: Final = "gpu"
 DELIVER_QUEUE: Final = "deliver"
 
-_ERRAND: Final[dict[type[Analysis | Delivery], tuple[str, str]]] = {
+_TASK_AND_QUEUE: Final[dict[type[Analysis | Delivery], tuple[str, str]]] = {
     Analysis: (ANALYZE_TASK, GPU_QUEUE),
     Delivery: (DELIVER_TASK, DELIVER_QUEUE),
 }
 _LONGEST_TASK_SECONDS: Final = 3600
+_CHECK_BROKER: Final = "Check that it is running, and url under [broker]."
 
 
 def celery_configuration(broker_url: str) -> dict[str, Any]:
@@ -50,12 +51,12 @@ def celery_configuration(broker_url: str) -> dict[str, Any]:
             for name in (GPU_QUEUE, DELIVER_QUEUE)
         ],
         "task_default_queue": GPU_QUEUE,
-        "task_routes": {task: {"queue": queue} for task, queue in _ERRAND.values()},
+        "task_routes": {task: {"queue": queue} for task, queue in _TASK_AND_QUEUE.values()},
     }
 
 
 class Broker:
-    """Sends notices to workers: a task's name and a number of the ledger, nothing else.
+    """Sends messages to workers: the name of a task and an id in the ledger, nothing else.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ class Broker:
         Raises
         ------
         BrokerDownError
-            The broker did not take all of them.
+            The broker did not accept all of them.
         """
         try:
             with self._app.connection_for_write() as connection:
@@ -87,11 +88,11 @@ class Broker:
                         )
         except (OSError, OperationalError, CeleryOperationalError) as error:
             raise BrokerDownError(
-                f"the broker takes no messages: {type(error).__name__}"
+                f"the broker accepts no messages: {type(error).__name__}. {_CHECK_BROKER}"
             ) from error
 
     def waiting(self, queue: str) -> int:
-        """Count the messages of a queue that no worker has taken.
+        """Return the number of messages in a queue that no worker has received.
 
         Raises
         ------
@@ -106,23 +107,25 @@ class Broker:
                 try:
                     return int(bound.queue_declare(passive=True).message_count)
                 except connection.channel_errors:
-                    return 0  # Redis forgets an empty queue
+                    return 0  # Redis deletes an empty queue
         except (OSError, OperationalError, CeleryOperationalError) as error:
-            raise BrokerDownError(f"the broker does not answer: {type(error).__name__}") from error
+            raise BrokerDownError(
+                f"the broker does not answer: {type(error).__name__}. {_CHECK_BROKER}"
+            ) from error
 
 
 class Dispatcher:
-    """Keeps the broker in step with the ledger; correctness never rests on the broker.
+    """Keeps the broker in step with the ledger; a message may be lost or repeated.
 
     Parameters
     ----------
     redispatch_after : timedelta
-        A message that no worker has taken up for so long is sent again, if the queue is shorter
-        than what the ledger says is waiting.
+        Time until a message is sent again for work that no worker has started, if the queue holds
+        fewer messages than the ledger has waiting work.
     maximum_attempts : 1 or more
         Starts of an analysis before it counts as failed.
     expire_after : timedelta
-        Age at which a delivery is given up whose workers keep dying.
+        Age at which a delivery expires when its workers are killed again and again.
     """
 
     def __init__(
@@ -141,12 +144,12 @@ class Dispatcher:
         self._expire_after = expire_after
 
     def tick(self, at: datetime) -> None:
-        """Find lost work again, and tell the workers what is due.
+        """Recover work whose worker stopped responding, and notify the workers of due work.
 
         Raises
         ------
         BrokerDownError
-            The broker took no messages; the next tick tries again.
+            The broker accepted no messages; the next tick tries again.
         """
         self._recover(Analysis, at)
         self._recover(Delivery, at)
@@ -168,13 +171,13 @@ class Dispatcher:
                 )
 
     def _dispatch(self, table: type[work.Work], at: datetime) -> None:
-        task, queue = _ERRAND[table]
+        task, queue = _TASK_AND_QUEUE[table]
         with self._database.reading() as session:
             rows = work.due(session, table, at=at)
-        told = {row.id: row.dispatched_at for row in rows if row.dispatched_at is not None}
+        dispatched = {row.id: row.dispatched_at for row in rows if row.dispatched_at is not None}
         ids = [row.id for row in rows if row.dispatched_at is None]
-        stale = [key for key, since in told.items() if since + self._redispatch_after <= at]
-        if stale and self._broker.waiting(queue) < len(told):
+        stale = [key for key, since in dispatched.items() if since + self._redispatch_after <= at]
+        if stale and self._broker.waiting(queue) < len(dispatched):
             log.warning("messages_lost", queue=queue, count=len(stale))
             ids.extend(stale)
         if not ids:

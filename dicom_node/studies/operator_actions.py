@@ -1,4 +1,4 @@
-"""What a person may ask for: try a study again, or stop its analysis."""
+"""What an operator can request: retry a study, or stop its analysis."""
 
 from datetime import datetime
 
@@ -18,11 +18,11 @@ from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
 from dicom_node.studies.ledger.transitions import apply
 from dicom_node.studies.settling import begin_analysis, selection_of
 
-_BY_HAND = "asked for by a person"
+_BY_HAND = "requested by an operator"
 
 
 def retry_study(session: Session, study_instance_uid: str, *, at: datetime) -> list[str]:
-    """Try again what failed: the analysis, else what was not delivered, else everything anew.
+    """Retry a failed analysis, else undelivered results, else analyse and deliver again.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def retry_study(session: Session, study_instance_uid: str, *, at: datetime) -> l
     Raises
     ------
     UnknownStudyError
-        The ledger has no such study.
+        The ledger has no study with this UID.
     """
     study = find_study(session, study_instance_uid)
     if study.state is StudyState.OPEN:
@@ -49,7 +49,7 @@ def retry_study(session: Session, study_instance_uid: str, *, at: datetime) -> l
 
 
 def judge_again(session: Session, spool: Spool, study_instance_uid: str) -> list[str]:
-    """Put what was set aside of a study before the registrar once more, as if it arrived now.
+    """Give a study's set-aside objects to the registrar again, as if they arrived now.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def judge_again(session: Session, spool: Spool, study_instance_uid: str) -> list
     done = []
     for row in list(rows):
         if spool.take_back(row.place) is not None:
-            done.append(f"{row.sop_instance_uid} ({row.reason}) is judged again")
+            done.append(f"{row.sop_instance_uid} ({row.reason}) is registered again")
         row.place = ""
     return done
 
@@ -92,7 +92,7 @@ def _retry_deliveries(session: Session, analysis: Analysis, at: datetime) -> lis
     query = select(Delivery).where(Delivery.analysis_id == analysis.id)
     for delivery in list(session.scalars(query)):
         if delivery.state in {DeliveryState.REFUSED, DeliveryState.EXPIRED}:
-            # The time to expire starts anew with the person's wish.
+            # The time until it expires starts again with this request.
             fresh = {**_fresh(at), "created_at": at}
             apply(session, delivery, Event.RETRY, because=_BY_HAND, at=at, **fresh)
             done.append(f"delivery to {delivery.destination} is due again")

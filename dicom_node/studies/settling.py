@@ -1,4 +1,4 @@
-"""When a study is complete, and that its analysis is then due."""
+"""Decides when a study is complete, and makes its analysis due."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySelection:
-    """The instances to analyse, each with a remark, and the statement for all others."""
+    """The instances to analyse, each with a remark, and all others with their reasons."""
 
     chosen: tuple[tuple[Instance, str], ...]
     left_out: tuple[ImageFindings, ...]
@@ -40,7 +40,7 @@ def settle_ready(
     Parameters
     ----------
     open_associations : tokens
-        Associations over which more may still come.
+        Open associations, over which more objects may arrive.
     """
     settled = []
     for study in list(session.scalars(select(Study).where(Study.state == StudyState.OPEN))):
@@ -52,14 +52,13 @@ def settle_ready(
 
 
 def selection_of(session: Session, study: Study) -> StudySelection:
-    """Choose the images of a study as the ledger knows it now."""
+    """Select the images to analyse from what the ledger now holds of a study."""
     return selection_from(instances_of(session, study))
 
 
 def begin_analysis(session: Session, study: Study, *, because: str, at: datetime) -> Analysis:
-    """Make the analysis of a new revision due."""
+    """Add an analysis for a new revision of a study; it is due at once."""
     study.revision += 1
-    session.flush()
     return begin(
         session,
         Analysis(
@@ -106,14 +105,13 @@ def _is_complete(
 def _settle(session: Session, study: Study, instances: list[Instance], at: datetime) -> None:
     chosen = selection_from(instances).chosen
     study.remark = "" if chosen else "nothing to analyse"
-    session.flush()
     apply(session, study, Event.SETTLE, because=f"{len(chosen)} images to analyse", at=at)
     if chosen:
         begin_analysis(session, study, because="study settled", at=at)
 
 
 def selection_from(instances: list[Instance]) -> StudySelection:
-    """Choose what is analysed of everything received for a study."""
+    """Select the images to analyse of everything received for a study."""
     registered = [row for row in instances if row.state is InstanceState.REGISTERED]
     selection = select_images(
         [_image_facts_of(row) for row in registered],

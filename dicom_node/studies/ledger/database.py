@@ -1,4 +1,4 @@
-"""The ledger's database: SQLite by default, any SQLAlchemy URL, always migrated to this schema."""
+"""The ledger's database, by default an SQLite file, and its migration to this version."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +15,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from dicom_node.errors import LedgerError
 
 DATABASE_TROUBLE: Final = SQLAlchemyError
-"""What a caller outside of the ledger may catch and outlast, such as a lock held too long."""
+"""Errors that callers outside the ledger may catch, such as a lock held too long."""
 
 _BUSY_SECONDS = 30
+"""How long a transaction waits for another process that writes to the SQLite file."""
 
 
 class Database:
-    """Sessions on the ledger of one process; open it after a fork, never before.
+    """Opens sessions on the ledger for one process; to be made after a fork, never before.
 
     Parameters
     ----------
@@ -30,19 +31,21 @@ class Database:
     Raises
     ------
     LedgerError
-        The URL is none, or its driver is not installed; the message does not show the URL, which
-        may hold a password.
+        The URL is invalid, or its driver is not installed; the message does not show the URL,
+        which may hold a password.
     """
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self._file = _sqlite_file(self.engine)
+        # Rows outlive their transaction: a worker reads its analysis for minutes after the claim.
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        # A reader takes no write lock, so that listing studies delays no worker.
         reading = self.engine.execution_options(sqlite_begin="DEFERRED")
         self._reading_sessions = sessionmaker(reading, expire_on_commit=False)
 
     def migrate(self) -> None:
-        """Bring the schema to this version, from nothing or from any earlier version.
+        """Create the tables, or migrate those of an earlier version.
 
         Raises
         ------
@@ -55,25 +58,27 @@ class Database:
             command.upgrade(_alembic(connection), "head")
 
     def require_schema(self) -> None:
-        """Refuse to work before a node has made the tables.
+        """Raise an error if no node has created the tables yet.
 
         Raises
         ------
         LedgerError
-            The tables are not there, or the database does not answer.
+            The tables do not exist, or the database does not answer.
         """
         if not self.has_tables():
-            raise LedgerError("the ledger has no tables yet: start 'mammoclip-node serve' first")
+            raise LedgerError(
+                "the ledger has no tables yet: start 'mammoclip-node serve' to create them"
+            )
 
     def has_tables(self) -> bool:
-        """Tell whether a node has made the tables.
+        """Return whether a node has created the tables.
 
         Raises
         ------
         LedgerError
             The database does not answer.
         """
-        # SQLite would make the file, perhaps as a user whose file the node could not write.
+        # SQLite would create the file, perhaps owned by a user whose files the node cannot write.
         if self._file is not None and not self._file.exists():
             return False
         with _answering():
@@ -81,13 +86,13 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Open a transaction that may write; committed at the end, rolled back on an error."""
+        """Open a transaction that may write; commit it at the end, roll it back on an error."""
         with self._sessions.begin() as session:
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Open a transaction that only reads, beside any writer."""
+        """Open a read-only transaction, which does not wait for writers."""
         with self._reading_sessions() as session:
             yield session
 
@@ -96,12 +101,20 @@ class Database:
         self.engine.dispose()
 
 
+def no_answer(error: Exception) -> LedgerError:
+    """Return the error to raise where the database cannot be reached or read."""
+    return LedgerError(
+        f"the ledger does not answer: {type(error).__name__}. "
+        "Check url under [ledger], and that its database is running"
+    )
+
+
 @contextmanager
 def _answering() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise LedgerError(f"the ledger does not answer: {type(error).__name__}") from error
+        raise no_answer(error) from error
 
 
 def _engine(url: str) -> Engine:
@@ -109,13 +122,15 @@ def _engine(url: str) -> Engine:
         parsed = make_url(url)
         # Values stay out of error messages, because these go to the log.
         if parsed.get_backend_name() != "sqlite":
+            # A connection that died while idle, as in a restart of the server, is replaced.
             return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
         engine = create_engine(
             parsed, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True
         )
     except (ArgumentError, ImportError) as error:
         raise LedgerError(
-            f"ledger.url is not a URL of an installed database driver ({type(error).__name__})"
+            "ledger.url is not an SQLAlchemy URL with an installed driver "
+            f"({type(error).__name__}). Example: postgresql+psycopg://node@database/node"
         ) from error
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -130,13 +145,17 @@ def _sqlite_file(engine: Engine) -> Path | None:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver's own transaction control would begin too late for the lock that is needed here.
     connection.isolation_level = None
+    # Readers see the last commit and do not wait for the writer.
     connection.execute("PRAGMA journal_mode=WAL")
+    # With NORMAL a power cut may undo transactions that were already committed.
     connection.execute("PRAGMA synchronous=FULL")
+    # SQLite checks them only where each connection asks for it.
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A reader that turns writer in mid-transaction fails at once where another one writes.
+    # BEGIN IMMEDIATE waits here for the write lock. A transaction that begins by reading and then
+    # writes fails at once, without waiting, where another has written in between.
     mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
     connection.exec_driver_sql(f"BEGIN {mode}")
 

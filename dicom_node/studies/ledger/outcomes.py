@@ -1,4 +1,4 @@
-"""How an analysis or a delivery ends: what workers write when they are through."""
+"""What workers record at the end of an analysis or a delivery."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ DELIVERED = "delivered"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeResult:
-    """One result object that lies in the spool.
+    """One result object in the spool.
 
     Attributes
     ----------
     kind : ``measurement_report``, ``segmentation`` and so on
-    variant : what tells it from another form of the same kind; may be empty
+    variant : distinguishes forms of the same kind; may be empty
     place : relative to the spool's root
     """
 
@@ -43,7 +43,7 @@ class MadeResult:
 def made_results(session: Session, study_id: int) -> dict[str, MadeResult]:
     """Return the result objects of all analyses of a study, by SOP Instance UID.
 
-    An equal answer is the same object: the file made first is the one that is delivered.
+    Equal answers have equal UIDs: the file made first is the one that is delivered.
     """
     rows = session.scalars(
         select(ResultObject)
@@ -65,6 +65,7 @@ def former_results(session: Session, analysis: Analysis) -> dict[tuple[str, str]
         .where(Analysis.study_id == analysis.study_id, Analysis.revision < analysis.revision)
         .order_by(Analysis.revision, ResultObject.id)
     )
+    # In ascending order, so that the newest overwrites the earlier ones.
     return {(row.kind, row.variant): _made(row) for row in rows}
 
 
@@ -78,13 +79,15 @@ def finish_analysis(
     destinations: Collection[str],
     at: datetime,
 ) -> list[Delivery]:
-    """Record an answer with its result objects, and make their deliveries due.
+    """Record the findings and result objects of an analysis, and make their deliveries due.
 
     Raises
     ------
     OvertakenError
-        The analysis is no longer this holder's; nothing is recorded.
+        The claim is no longer valid; nothing is recorded.
     """
+    # Answer, result objects and deliveries are one transaction: after a crash the analysis is
+    # either unfinished and tried again, or finished with everything that is to be sent.
     analysis = held_row(session, Analysis, held)
     apply(
         session,
@@ -131,7 +134,7 @@ def finish_analysis(
 
 
 def fail_analysis(session: Session, held: Claim, *, reason: str, at: datetime) -> None:
-    """Record that an analysis cannot be done."""
+    """Record that an analysis failed for good."""
     row = held_row(session, Analysis, held)
     apply(session, row, Event.FAIL, because=reason, at=at, reason=reason, finished_at=at)
 
@@ -150,9 +153,10 @@ def give_back_analysis(
     Parameters
     ----------
     counted : bool
-        False where the trouble is the site's and not the study's: the attempt does not count.
+        False if the cause is the site and not the study: the attempt does not count.
     """
     row = held_row(session, Analysis, held)
+    # Not dispatched, since the message of this attempt is used up: the next is sent at `due_at`.
     changes = {"reason": reason, "due_at": due_at, "dispatched_at": None}
     changes["attempts"] = row.attempts if counted else row.attempts - 1
     apply(session, row, Event.GIVE_BACK, because=reason, at=at, **changes)
@@ -161,7 +165,7 @@ def give_back_analysis(
 def undelivered(
     session: Session, delivery: Delivery, wanted: Collection[tuple[str, str]]
 ) -> list[ResultObject]:
-    """List the result objects of a destination's kinds and variants that it has not taken yet.
+    """List the wanted result objects that the destination has not accepted yet.
 
     Parameters
     ----------
@@ -179,7 +183,7 @@ def undelivered(
 
 
 def made_products(session: Session, delivery: Delivery) -> set[tuple[str, str]]:
-    """Return kind and variant of all that the analysis made, for whichever destination."""
+    """Return kind and variant of every result object of the analysis, for any destination."""
     rows = session.scalars(
         select(ResultObject).where(ResultObject.analysis_id == delivery.analysis_id)
     )
@@ -189,7 +193,8 @@ def made_products(session: Session, delivery: Delivery) -> set[tuple[str, str]]:
 def record_outcome(
     session: Session, held: Claim, result_object_id: int, *, outcome: str, status: str, at: datetime
 ) -> None:
-    """Record what the destination answered for one result object."""
+    """Record the answer of the destination for one result object."""
+    # Whoever holds the lease: the archive has the object once it has accepted it.
     row = session.scalars(
         select(DeliveryOutcome).where(
             DeliveryOutcome.delivery_id == held.id,
@@ -199,23 +204,24 @@ def record_outcome(
     if row is None:
         row = DeliveryOutcome(delivery_id=held.id, result_object_id=result_object_id)
         session.add(row)
+    # PostgreSQL refuses text that is longer than its column.
     row.outcome, row.status, row.at = outcome, status[:255], at
 
 
 def finish_delivery(session: Session, held: Claim, *, at: datetime) -> None:
-    """Record that the destination has taken everything."""
+    """Record that the destination has accepted every object."""
     row = held_row(session, Delivery, held)
     apply(session, row, Event.DELIVER, at=at, reason="", finished_at=at)
 
 
 def refuse_delivery(session: Session, held: Claim, *, reason: str, at: datetime) -> None:
-    """Record that the destination refused for good."""
+    """Record that the destination refused the results, without further attempts."""
     row = held_row(session, Delivery, held)
     apply(session, row, Event.REFUSE, because=reason, at=at, reason=reason, finished_at=at)
 
 
 def expire_delivery(session: Session, held: Claim, *, reason: str, at: datetime) -> None:
-    """Record that a delivery is given up after its time."""
+    """Record that a delivery has expired."""
     row = held_row(session, Delivery, held)
     apply(session, row, Event.EXPIRE, because=reason, at=at, reason=reason, finished_at=at)
 
@@ -223,7 +229,7 @@ def expire_delivery(session: Session, held: Claim, *, reason: str, at: datetime)
 def postpone_delivery(
     session: Session, held: Claim, *, reason: str, due_at: datetime, at: datetime
 ) -> None:
-    """Make a delivery due again later, unless a later revision has superseded what it sends."""
+    """Make a delivery due again later, or let it expire if a later revision superseded it."""
     row = held_row(session, Delivery, held)
     if session.get_one(Analysis, row.analysis_id).state is AnalysisState.SUPERSEDED:
         reason = f"superseded by a later revision; {reason}"
@@ -258,6 +264,7 @@ def _supersede_earlier(session: Session, analysis: Analysis, at: datetime) -> No
     )
     for former in list(session.scalars(earlier)):
         apply(session, former, Event.SUPERSEDE, because=because, at=at)
+        # A delivery under way is left to its worker: if it fails, postpone_delivery gives it up.
         waiting = select(Delivery).where(
             Delivery.analysis_id == former.id, Delivery.state == DeliveryState.DUE
         )

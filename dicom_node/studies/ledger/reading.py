@@ -1,4 +1,4 @@
-"""What a person asks the ledger: lists and histories as plain facts."""
+"""Reads studies, their state and their history for people and scripts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ class StudySummary:
     condition : one word
         Computed from the state machines: receiving, waiting, analysing, delivering, delivered,
         done, failed, cancelled, refused, expired or nothing-to-analyse.
-    reason : why, where somebody must act
+    reason : cause of a state that needs action, else empty
     """
 
     study_instance_uid: str
@@ -42,7 +42,7 @@ class StudySummary:
 
 
 def summaries(session: Session, *, limit: int) -> list[StudySummary]:
-    """Summarise the studies, those that received something last first."""
+    """Summarise the studies, most recently received first."""
     rows = session.scalars(select(Study).order_by(Study.last_received_at.desc()).limit(limit))
     return [summary(session, study) for study in rows]
 
@@ -67,12 +67,15 @@ def find_study(session: Session, study_instance_uid: str) -> Study:
     Raises
     ------
     UnknownStudyError
-        The ledger has none.
+        The ledger has no study with this UID.
     """
     query = select(Study).where(Study.study_instance_uid == study_instance_uid)
     study = session.scalars(query).first()
     if study is None:
-        raise UnknownStudyError(f"no study {study_instance_uid} in the ledger")
+        raise UnknownStudyError(
+            f"study {study_instance_uid} is not in the ledger: 'mammoclip-node studies' lists "
+            "those that are"
+        )
     return study
 
 
@@ -88,7 +91,7 @@ def set_aside_without_study(session: Session, *, limit: int) -> list[dict[str, A
 
 
 def study_record(session: Session, study: Study) -> dict[str, Any]:
-    """Return all that the ledger knows of one study, with its history in order."""
+    """Return everything that the ledger holds of one study, with its history in order."""
     instances = _all(session, select(Instance).where(Instance.study_id == study.id))
     analyses = _all(session, select(Analysis).where(Analysis.study_id == study.id))
     analysis_ids = [row.id for row in analyses]
@@ -142,7 +145,7 @@ def _count(session: Session, study: Study, state: InstanceState) -> int:
     query = select(func.count(Instance.id)).where(
         Instance.study_id == study.id,
         Instance.state == state,
-        Instance.place != "",  # what was judged again counts by its new row
+        Instance.place != "",  # an object that was registered again counts by its new row
     )
     return session.scalar(query) or 0
 
@@ -164,7 +167,7 @@ def _condition(session: Session, study: Study) -> tuple[str, str]:
 def _delivery_condition(session: Session, analysis: Analysis) -> tuple[str, str]:
     deliveries = _all(session, select(Delivery).where(Delivery.analysis_id == analysis.id))
     if not deliveries:
-        return "done", "no destination is configured"
+        return "done", "no destination is configured: add one under [[destinations]], then retry"
     for state in (DeliveryState.REFUSED, DeliveryState.EXPIRED):
         for delivery in deliveries:
             if delivery.state is state:

@@ -1,4 +1,4 @@
-"""What the registrar writes: instances and the studies they belong to."""
+"""Enters instances and their studies into the ledger."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -25,16 +25,16 @@ _KEPT_OF_AN_OBJECT: Final = (
     "presentation_intent",
     "left_out_reason",
 )
-"""Facts of an object that have a column of their own."""
+"""Facts of an object that have a column with the same name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One received object before anybody looked inside.
+    """One received object before its header is read.
 
     Attributes
     ----------
-    receipt : the spool's name of it
+    receipt : its name in the spool
     content_sha256 : 64 hexadecimal digits
         Of the data set without its file meta information.
     """
@@ -48,7 +48,7 @@ class Arrival:
 
 
 class Verdict(StrEnum):
-    """What the ledger says of an arrival."""
+    """How the ledger treats an arrival."""
 
     NEW = "new"
     REPEATED = "repeated"
@@ -57,20 +57,21 @@ class Verdict(StrEnum):
 
 
 def entered(session: Session, receipt: str) -> Instance | None:
-    """Return the row of a receipt that was entered before, perhaps before a crash."""
+    """Return the row of a receipt, or None if it was not entered yet."""
     return session.scalars(select(Instance).where(Instance.receipt == receipt)).first()
 
 
 def enter(
     session: Session, arrival: Arrival, facts: InstanceFacts, *, place: str, at: datetime
 ) -> Verdict:
-    """Enter a mammogram that is about to move to its place.
+    """Enter a mammogram before its file is moved to its place.
 
     Raises
     ------
     SetAsideError
-        The study is another patient's, or the SOP Instance is known with other content.
+        The study belongs to another patient, or the SOP Instance UID is known with other content.
     """
+    # What was set aside does not count: sent again, it may be acceptable now.
     twin = session.scalars(
         select(Instance).where(
             Instance.sop_instance_uid == facts.sop_instance_uid,
@@ -90,24 +91,28 @@ def enter(
             "two-patients", "the study of this Study Instance UID belongs to another patient"
         )
     study.patient_digest = facts.patient.joined_to(study.patient_digest)
+    # RECEIVED, with the place where it will be: after a crash the registrar finishes the move.
     begin(session, _row(arrival, facts, study, InstanceState.RECEIVED, place), at=at)
     return Verdict.NEW
 
 
 def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None:
-    """Note that an instance is at its place; a settled study that it belongs to opens again."""
+    """Record that an instance's file is at its place; a settled study opens again."""
     apply(session, instance, Event.FILE, at=at)
+    # Only now: an analysis that was due any earlier would not find the file.
     study = session.get_one(Study, instance.study_id)
     _open_again(session, study, received_at=instance.received_at, at=at)
 
 
 def _open_again(session: Session, study: Study, *, received_at: datetime, at: datetime) -> None:
-    """Note that a study received something that its report has to tell of."""
+    """Record that a study received something that its report must mention."""
+    # After a crash objects may be registered late: the later time of reception counts.
     study.last_received_at = max(study.last_received_at, received_at)
-    session.flush()
     if study.state is not StudyState.SETTLED:
         return
-    apply(session, study, Event.LATE_IMAGE, because="an image arrived after all", at=at)
+    apply(session, study, Event.LATE_IMAGE, because="a further image arrived", at=at)
+    # A done analysis stays until the next one is done (outcomes), so that there is an answer
+    # meanwhile. The worker of a running one finds its version gone and records nothing.
     superseded = (
         AnalysisState.DUE,
         AnalysisState.RUNNING,
@@ -117,11 +122,11 @@ def _open_again(session: Session, study: Study, *, received_at: datetime, at: da
     for analysis in session.scalars(
         select(Analysis).where(Analysis.study_id == study.id, Analysis.state.in_(superseded))
     ):
-        apply(session, analysis, Event.LATE_IMAGE, because="an image arrived after all", at=at)
+        apply(session, analysis, Event.LATE_IMAGE, because="a further image arrived", at=at)
 
 
 def confirm_lost(session: Session, instance: Instance, *, at: datetime) -> None:
-    """Note that an instance that was entered has no file any more; it may be sent again."""
+    """Record that the file of an entered instance is gone; it may be sent again."""
     detail = "the file was gone before it reached its place"
     apply(
         session,
@@ -144,7 +149,7 @@ def enter_set_aside(
     detail: str,
     at: datetime,
 ) -> None:
-    """Enter an object that is kept but not analysed, with its study where one can be read."""
+    """Enter an object that is kept but not analysed, with its study if that can be read."""
     study = None if facts is None else _study_of(session, arrival, facts, at)
     if study is not None and facts is not None and reason in MISSING_REASONS:
         _open_for_missing(session, study, facts, received_at=arrival.received_at, at=at)
@@ -156,7 +161,7 @@ def enter_set_aside(
 def _open_for_missing(
     session: Session, study: Study, facts: InstanceFacts, *, received_at: datetime, at: datetime
 ) -> None:
-    """Let the report say that it lacks an image, unless the study knows of this one already."""
+    """Open the study again to report a missing image, unless the study has this one already."""
     query = select(Instance.id).where(
         Instance.study_id == study.id, Instance.sop_instance_uid == facts.sop_instance_uid
     )
@@ -167,19 +172,19 @@ def _open_for_missing(
 def is_set_aside_already(
     session: Session, arrival: Arrival, facts: InstanceFacts | None, *, reason: str
 ) -> bool:
-    """Tell whether an equal object is set aside: a sender that repeats itself fills no disk."""
+    """Return whether an equal object is set aside, so that repeats do not fill the disk."""
     query = select(Instance.id).where(
         Instance.sop_instance_uid == ("" if facts is None else facts.sop_instance_uid),
         Instance.content_sha256 == arrival.content_sha256,
         Instance.state == InstanceState.SET_ASIDE,
         Instance.reason == reason,
-        Instance.place != "",
+        Instance.place != "",  # `retry` took the object back: it has a newer row, or will have one
     )
     return session.scalars(query).first() is not None
 
 
 def is_own_result(session: Session, sop_instance_uid: str) -> bool:
-    """Tell whether the ledger lists this SOP Instance among the results made here."""
+    """Return whether this SOP Instance is a result that this node made."""
     query = select(ResultObject.id).where(ResultObject.sop_instance_uid == sop_instance_uid)
     return session.scalars(query).first() is not None
 

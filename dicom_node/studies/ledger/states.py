@@ -8,7 +8,7 @@ from dicom_node.errors import ForbiddenTransitionError
 
 
 class InstanceState(StrEnum):
-    """The life of one received object."""
+    """The states of one received object."""
 
     RECEIVED = "received"
     REGISTERED = "registered"
@@ -16,14 +16,14 @@ class InstanceState(StrEnum):
 
 
 class StudyState(StrEnum):
-    """The life of one study."""
+    """The states of one study."""
 
     OPEN = "open"
     SETTLED = "settled"
 
 
 class AnalysisState(StrEnum):
-    """The life of one analysis of one revision of a study."""
+    """The states of the analysis of one revision of a study."""
 
     DUE = "due"
     RUNNING = "running"
@@ -34,7 +34,7 @@ class AnalysisState(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """The life of the delivery of one analysis to one destination."""
+    """The states of the delivery of one analysis to one destination."""
 
     DUE = "due"
     SENDING = "sending"
@@ -47,7 +47,7 @@ State = InstanceState | StudyState | AnalysisState | DeliveryState
 
 
 class Event(StrEnum):
-    """What can happen to a thing in the ledger."""
+    """What can happen to an object, study, analysis or delivery."""
 
     FILE = "file"
     SET_ASIDE = "set_aside"
@@ -69,7 +69,7 @@ class Event(StrEnum):
 
 _I, _S, _A, _D, _E = InstanceState, StudyState, AnalysisState, DeliveryState, Event
 
-# One table a life: members of two StrEnums with equal values are equal as keys.
+# One table for each machine: members of two StrEnums with equal values are equal as keys.
 TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = {
     InstanceState: {
         (_I.RECEIVED, _E.FILE): _I.REGISTERED,
@@ -80,6 +80,7 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_S.SETTLED, _E.LATE_IMAGE): _S.OPEN,
     },
     AnalysisState: {
+        # Whatever leads away from RUNNING ends the claim: its holder can record nothing any more.
         (_A.DUE, _E.CLAIM): _A.RUNNING,
         (_A.RUNNING, _E.FINISH): _A.DONE,
         (_A.RUNNING, _E.FAIL): _A.FAILED,
@@ -89,6 +90,7 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_A.RUNNING, _E.LATE_IMAGE): _A.SUPERSEDED,
         (_A.FAILED, _E.LATE_IMAGE): _A.SUPERSEDED,
         (_A.CANCELLED, _E.LATE_IMAGE): _A.SUPERSEDED,
+        # By the next revision's answer and not by a late image: until then this is the answer.
         (_A.DONE, _E.SUPERSEDE): _A.SUPERSEDED,
         (_A.DUE, _E.CANCEL): _A.CANCELLED,
         (_A.RUNNING, _E.CANCEL): _A.CANCELLED,
@@ -108,7 +110,7 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_D.EXPIRED, _E.RETRY): _D.DUE,
     },
 }
-"""For each life, (state, event) to the state that follows; what is not here is forbidden."""
+"""For each machine, (state, event) to the next state; anything else is forbidden."""
 
 
 def following(state: State, event: Event) -> State:
@@ -123,5 +125,5 @@ def following(state: State, event: Event) -> State:
         return TRANSITIONS[type(state)][(state, event)]
     except KeyError:
         raise ForbiddenTransitionError(
-            f"{type(state).__name__} {state.value} knows no {event.value}"
+            f"{type(state).__name__} {state.value} does not allow the event {event.value}"
         ) from None

@@ -1,4 +1,4 @@
-"""The ledger's tables (SQLAlchemy); the migrations make them."""
+"""The ledger's tables (SQLAlchemy); the migrations create them."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,27 +28,29 @@ from dicom_node.studies.ledger.states import (
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware instants, stored in UTC without an offset, alike in SQLite and PostgreSQL."""
+    """A time with its zone, stored in UTC without an offset, alike in SQLite and PostgreSQL."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive instants, store UTC."""
+        """Refuse times without a zone, store UTC."""
         del dialect
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("the ledger stores aware instants only")
+            raise ValueError("the ledger refuses times without a zone")
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give stored instants their zone back."""
+        """Add the zone UTC to a stored time."""
         del dialect
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 def _stored(states: type[StrEnum]) -> Enum:
+    # Plain text without a constraint, so that a new state needs no migration; values and not
+    # member names, so that renaming a member needs none either.
     return Enum(
         states,
         values_callable=lambda members: [member.value for member in members],
@@ -82,11 +84,11 @@ class Study(Base):
     state: Mapped[StudyState] = mapped_column(_stored(StudyState), index=True)
     version: Mapped[int] = mapped_column(default=0)
     patient_digest: Mapped[str] = mapped_column(String(255))
-    """Digests of what identifies a patient: they tell two apart and name neither."""
+    """Digests of the patient's attributes, to recognise images of another patient."""
     revision: Mapped[int] = mapped_column(default=0)
-    """Times that the study was settled with something to analyse."""
+    """Number of analyses begun for this study."""
     remark: Mapped[str] = mapped_column(Text, default="")
-    """Why there is nothing to analyse, if so."""
+    """Reason why nothing is analysed; empty if something is."""
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime] = mapped_column(index=True)
 
@@ -95,6 +97,8 @@ class Instance(Base):
     """One received object, kept or set aside."""
 
     __tablename__ = "instances"
+    # One kept object for each SOP Instance UID, any number set aside: the database refuses a second
+    # one whatever the code has read before.
     __table_args__ = (
         Index(
             "uq_instances_kept_sop_instance_uid",
@@ -111,7 +115,7 @@ class Instance(Base):
     state: Mapped[InstanceState] = mapped_column(_stored(InstanceState), index=True)
     version: Mapped[int] = mapped_column(default=0)
     reason: Mapped[str] = mapped_column(String(64), default="")
-    """A stable word where the instance is set aside."""
+    """Stable word for why the instance is set aside; else empty."""
     detail: Mapped[str] = mapped_column(Text, default="")
     place: Mapped[str] = mapped_column(String(255))
     size_bytes: Mapped[int] = mapped_column(default=0)
@@ -127,16 +131,19 @@ class Instance(Base):
     view_position: Mapped[str] = mapped_column(String(16), default="")
     presentation_intent: Mapped[str] = mapped_column(String(16), default="")
     left_out_reason: Mapped[str] = mapped_column(Text, default="")
-    """Why this object, kept as it is, shows nothing to analyse; empty if it does."""
+    """Why this registered image is not analysed; empty if it is."""
 
 
 class LeasedWork:
     """What analyses and deliveries share: a version, attempts and a lease."""
 
     version: Mapped[int] = mapped_column(default=0)
+    """Number of transitions so far; a claim is valid as long as it does not change."""
     attempts: Mapped[int] = mapped_column(default=0)
+    """Claims that count so far; `mammoclip-node retry` starts again at 0."""
     due_at: Mapped[datetime]
     dispatched_at: Mapped[datetime | None]
+    """When the broker last took a message about this work; None if it needs one."""
     lease_holder: Mapped[str] = mapped_column(String(128), default="")
     lease_expires_at: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(Text, default="")
@@ -150,6 +157,7 @@ class Analysis(LeasedWork, Base):
     __tablename__ = "analyses"
     __table_args__ = (
         UniqueConstraint("study_id", "revision"),
+        # At most one open analysis for each study: the next revision supersedes it first.
         Index(
             "uq_analyses_open",
             "study_id",
@@ -178,7 +186,7 @@ class ResultObject(Base):
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
     kind: Mapped[str] = mapped_column(String(32))
     variant: Mapped[str] = mapped_column(String(128), default="")
-    """What tells it from another form of the same kind, made for another destination."""
+    """Distinguishes forms of the same kind, made for different destinations."""
     sop_class_uid: Mapped[str] = mapped_column(String(64))
     sop_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
     series_instance_uid: Mapped[str] = mapped_column(String(64))
@@ -198,7 +206,7 @@ class Delivery(LeasedWork, Base):
 
 
 class DeliveryOutcome(Base):
-    """What a destination last answered for one result object."""
+    """The last answer of a destination for one result object."""
 
     __tablename__ = "delivery_outcomes"
     __table_args__ = (UniqueConstraint("delivery_id", "result_object_id"),)
@@ -212,13 +220,14 @@ class DeliveryOutcome(Base):
 
 
 class Transition(Base):
-    """One step in the life of one thing: the history that is never changed."""
+    """One change of state; these rows are the history and are never changed."""
 
     __tablename__ = "transitions"
     __table_args__ = (Index("ix_transitions_subject", "subject", "subject_id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     subject: Mapped[str] = mapped_column(String(16))
+    # No foreign key, since it is the id of a study, an instance, an analysis or a delivery.
     subject_id: Mapped[int]
     event: Mapped[str] = mapped_column(String(16))
     before: Mapped[str] = mapped_column(String(16))

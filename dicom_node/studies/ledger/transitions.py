@@ -1,4 +1,4 @@
-"""The only code that writes a state: one step of one life, with its history."""
+"""The only code that changes a state; it writes the history in the same transaction."""
 
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,8 +21,9 @@ Row = TypeVar("Row", Study, Instance, Analysis, Delivery)
 
 
 def begin(session: Session, row: Row, *, because: str = "", at: datetime) -> Row:
-    """Enter a new row with its first line of history, in the caller's transaction."""
+    """Add a new row with its first line of history, in the caller's transaction."""
     session.add(row)
+    # The history names the row by its id, which the database gives when it is inserted.
     session.flush()
     _record(session, row, event="new", before="", after=row.state, because=because, at=at)
     return row
@@ -31,25 +32,29 @@ def begin(session: Session, row: Row, *, because: str = "", at: datetime) -> Row
 def apply(
     session: Session, row: Row, event: Event, *, because: str = "", at: datetime, **changes: Any
 ) -> Row:
-    """Move one row and write its history, both in the caller's transaction.
+    """Change the state of one row and write its history, both in the caller's transaction.
 
     Parameters
     ----------
     row : as read
-        Its version must still be the ledger's.
-    because : words for the history
+        Its version must still be the one in the database.
+    because : text for the history
     changes : further columns that change with the state
 
     Raises
     ------
     ForbiddenTransitionError
-        The event cannot happen in the row's state.
+        The event is not allowed in the row's state.
     OvertakenError
-        Another process moved the row since it was read.
+        Another process changed the row since it was read.
     """
     before, version = row.state, row.version
     after = following(before, event)
     table = type(row)
+    # The version is compared and not the state: an analysis whose lease was lost and that another
+    # worker has claimed is `running` again, and the first worker must not finish it. Comparing
+    # inside the UPDATE leaves no gap: of two processes that read one version, PostgreSQL (READ
+    # COMMITTED) lets the second wait for the first and then match nothing.
     moved = session.execute(
         update(table)
         .where(table.id == row.id, table.version == version)
@@ -58,10 +63,14 @@ def apply(
         .returning(table.id)
     ).first()
     if moved is None:
-        raise OvertakenError(f"{table.__tablename__} {row.id} moved on from version {version}")
+        raise OvertakenError(
+            f"another process changed {table.__tablename__} {row.id} since version {version}: "
+            "try again"
+        )
     _record(
         session, row, event=event.value, before=before.value, after=after, because=because, at=at
     )
+    # The UPDATE bypassed the object in this session, which still holds the former values.
     session.refresh(row)
     return row
 

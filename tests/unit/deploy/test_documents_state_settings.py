@@ -15,7 +15,9 @@ from pydicom.uid import UID
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.identity import BASE_WITHOUT_SETTINGS
 from dicom_node.objects.products import PROFILES
-from dicom_node.settings.settings import DEFAULT_PROFILE, Settings, load_settings
+from dicom_node.settings.reading import load_settings
+from dicom_node.settings.results import DEFAULT_PROFILE
+from dicom_node.settings.settings import Settings
 
 DEFAULTS = Settings.model_construct()
 DOCS = documents.ROOT / "docs"

@@ -12,7 +12,7 @@ from honcho.environ import parse_procfile
 from deploy.archive import archive_command
 from deploy.settings_file import Site, settings_text
 from deploy.up import prepare
-from dicom_node.settings.settings import load_settings
+from dicom_node.settings.reading import load_settings
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,7 @@ import structlog
 from node_factory import Reception
 from sqlalchemy.orm import Session
 
-from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 

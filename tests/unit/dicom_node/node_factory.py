@@ -14,8 +14,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.receive.registrar import Registrar
-from dicom_node.settings.settings import ReceiveSettings
-from dicom_node.spool.local_disk import Receipt, Spool
+from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.outcomes import MadeResult

@@ -6,7 +6,7 @@ from licensed_bundle import WORDS, write_bundle
 
 from dicom_node.errors import SettingsError
 from dicom_node.model_bundle import pass_licence_gate
-from dicom_node.settings.settings import ModelSettings
+from dicom_node.settings.model import ModelSettings
 
 
 @pytest.mark.parametrize("accept", [None, "", "yes", "research use", WORDS.lower(), WORDS + " "])

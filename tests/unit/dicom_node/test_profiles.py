@@ -14,7 +14,9 @@ from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.overlay import PictureStyle
 from dicom_node.objects.products import OHIF, PACS, PROFILES
 from dicom_node.objects.sc.pixel_encoding import Compression
-from dicom_node.settings.settings import BUILT_IN_PROFILES, ProfileSettings, Settings, load_settings
+from dicom_node.settings.reading import load_settings
+from dicom_node.settings.results import BUILT_IN_PROFILES, ProfileSettings
+from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState
@@ -104,7 +106,7 @@ def test_own_profile_sets_objects_and_forms(tmp_path: Path) -> None:
 
 
 def test_unknown_profile_is_a_mistake_of_the_settings(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no profile nothing; there are all, ohif"):
+    with pytest.raises(SettingsError, match="unknown profile nothing; choose one of all, ohif"):
         settings_of(tmp_path, ARCHIVE.format(name="a", profile="nothing"))
 
 
@@ -114,7 +116,7 @@ def test_built_in_name_cannot_be_given_away(tmp_path: Path) -> None:
 
 
 def test_unknown_profile_of_a_command_is_refused() -> None:
-    with pytest.raises(SettingsError, match="no profile nothing"):
+    with pytest.raises(SettingsError, match="unknown profile nothing"):
         profile_named("nothing")
 
 

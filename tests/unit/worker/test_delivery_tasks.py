@@ -11,7 +11,7 @@ from sqlalchemy import delete, update
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings.settings import DicomDestination
+from dicom_node.settings.destinations import DicomDestination
 from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome, ResultObject
@@ -147,7 +147,8 @@ def test_object_that_has_to_be_there_and_is_not_is_named(
 
     assert delivery.state is DeliveryState.REFUSED
     assert delivery.reason == (
-        "no measurement_report was made, which profile ohif names: the study needs a new analysis"
+        "the analysis made no measurement_report, which profile ohif contains: "
+        "choose a profile without it, then retry"
     )
     assert archive.received == [row.sop_instance_uid for row in reception.rows(ResultObject)]
 
@@ -193,8 +194,8 @@ def test_archive_that_is_down_is_tried_later(delivering: Runtime, archive: Archi
     delivery = deliver(delivering)
 
     assert delivery.state is DeliveryState.DUE
-    assert delivery.reason.startswith("no association: archive at 127.0.0.1:")
-    assert "does not answer. Check host and port" in delivery.reason
+    assert delivery.reason.startswith("archive at 127.0.0.1:")
+    assert "does not answer. Check that it is running, and host and port" in delivery.reason
     assert delivery.dispatched_at is None
 
 
@@ -214,7 +215,7 @@ def test_destination_that_left_the_settings_is_refused(
     delivery = deliver(runtime_with(destinations=()))
 
     assert delivery.state is DeliveryState.REFUSED
-    assert delivery.reason == "the destination is no longer in the settings"
+    assert delivery.reason.startswith("the destination is not in the settings any more")
     assert reception.rows(DeliveryOutcome) == []
 
 

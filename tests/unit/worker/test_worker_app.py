@@ -87,7 +87,8 @@ def test_missing_settings_end_the_worker_in_one_line() -> None:
 
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "Error: no settings file /absent.toml: run 'mammoclip-node init' or set MAMMOCLIP_CONFIG"
+        "Error: settings file /absent.toml not found: "
+        "run 'mammoclip-node init' or set MAMMOCLIP_CONFIG"
     ]
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
-from dicom_node.settings.settings import default_settings_text
+from dicom_node.settings.reading import default_settings_text
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
@@ -95,7 +95,7 @@ def test_init_leaves_a_file_that_exists(tmp_path: Path) -> None:
 
     line = one_line(run("init", file))
 
-    assert line == f"mammoclip-node: {file} exists and is left as it is"
+    assert line == f"mammoclip-node: {file} already exists and was not changed"
     assert file.read_text() == "mine"
 
 
@@ -129,7 +129,7 @@ def test_command_before_the_first_start_says_what_to_do(
 
     line = one_line(run(*command, "--config", file))
 
-    assert "start 'mammoclip-node serve' first" in line
+    assert "start 'mammoclip-node serve' to create them" in line
     assert list(tmp_path.rglob("*.sqlite")) == []
 
 
@@ -139,7 +139,7 @@ def test_command_on_an_unknown_study_fails_in_one_line(
 ) -> None:
     line = one_line(run(command[0], "9.9", "--config", config))
 
-    assert line == "mammoclip-node: no study 9.9 in the ledger"
+    assert line.startswith("mammoclip-node: study 9.9 is not in the ledger")
 
 
 @pytest.mark.parametrize("command", COMMANDS[2:], ids=" ".join)
@@ -153,7 +153,7 @@ def test_ledger_that_is_broken_fails_in_one_line(
 
     line = one_line(run(*command, "--config", config))
 
-    assert line == "mammoclip-node: the ledger does not answer: OperationalError"
+    assert line.startswith("mammoclip-node: the ledger does not answer: OperationalError.")
 
 
 def test_studies_are_listed(config: Path, reception: Reception) -> None:
@@ -280,7 +280,7 @@ def test_study_under_way_is_not_tried_again(config: Path, reception: Reception) 
 
     line = one_line(run("retry", STUDY_UID, "--config", config))
 
-    assert "nothing to try again" in line
+    assert "nothing to retry" in line
 
 
 def test_object_that_is_set_aside_does_not_keep_the_analysis_from_being_tried_again(
@@ -291,7 +291,7 @@ def test_object_that_is_set_aside_does_not_keep_the_analysis_from_being_tried_ag
 
     result = run("retry", STUDY_UID, "--config", config)
 
-    assert "(tomosynthesis) is judged again" in result.stdout
+    assert "(tomosynthesis) is registered again" in result.stdout
     assert "analysis of revision 1 is due again" in result.stdout
 
 

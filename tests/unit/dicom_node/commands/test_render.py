@@ -103,7 +103,7 @@ def test_unknown_profile_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     )
 
     assert done.exit_code == 1
-    assert "there are all, ohif, pacs, workstation" in done.stderr
+    assert "choose one of all, ohif, pacs, workstation" in done.stderr
 
 
 def test_own_profile_of_a_settings_file_can_be_tried(tmp_path: Path) -> None:

@@ -130,4 +130,4 @@ def test_folder_of_two_studies_is_not_rendered_as_one(tmp_path: Path, bundle: Pa
     done = node("render", folder, "--out", tmp_path / "out", "--bundle", bundle, "--json")
 
     assert done.exit_code == 1
-    assert "holds the images of 2 studies" in done.stderr
+    assert "holds images of 2 studies" in done.stderr

@@ -9,7 +9,7 @@ from listener_factory import Listening
 from services import free_port
 
 from dicom_node.receive.listener import Listener
-from dicom_node.settings.settings import ReceiveSettings
+from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 

@@ -29,7 +29,8 @@ from dicom_node.errors import (
 from dicom_node.facts.instance import content_offset
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.receive.listener import STATUS_OF
-from dicom_node.spool.local_disk import Receipt, Spool
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.names import Receipt
 
 
 def only_file(spool: Spool) -> Any:

@@ -1,6 +1,7 @@
 """A registrar that was killed between two steps, and what the next one makes of it."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from node_factory import NOW, Reception, mammogram, put
 from sqlalchemy.exc import OperationalError
 
 from dicom_node.receive.registrar import Registrar
-from dicom_node.settings.settings import ReceiveSettings
-from dicom_node.spool.local_disk import Receipt, Spool
+from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Transition
 
@@ -148,10 +150,10 @@ def broken_for(receipt: Receipt, error: Exception) -> type[Spool]:
     """Return a spool that fails for one receipt."""
 
     class Broken(Spool):
-        def study_place(self, one: Receipt, study_instance_uid: str) -> str:
+        def incoming_file(self, one: Receipt) -> Path:
             if one == receipt:
                 raise error
-            return super().study_place(one, study_instance_uid)
+            return super().incoming_file(one)
 
     return Broken
 

@@ -105,7 +105,7 @@ def test_class_that_the_archive_does_not_take_is_refused_and_the_rest_goes(
     report, picture = sent(archive, result_object(), result_object(SECONDARY_CAPTURE))
 
     assert (report.outcome, picture.outcome) == (Outcome.REFUSED, Outcome.DELIVERED)
-    assert report.status == "the destination does not take Comprehensive SR Storage"
+    assert report.status == "the destination does not accept Comprehensive SR Storage"
 
 
 def test_archive_that_takes_no_class_at_all_refuses_for_good(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from node_factory import NOW, after
 
 from dicom_node.send.retry_policy import next_attempt
-from dicom_node.settings.settings import RetrySettings
+from dicom_node.settings.work import RetrySettings
 
 POLICIES = st.builds(
     RetrySettings,

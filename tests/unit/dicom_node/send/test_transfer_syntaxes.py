@@ -120,7 +120,7 @@ def test_what_cannot_be_sent_is_refused_in_words_while_the_rest_goes(
 
     assert (taken.outcome, refused.outcome) == (Outcome.DELIVERED, Outcome.REFUSED)
     assert refused.status == (
-        "the destination takes Secondary Capture Image Storage only in RLE Lossless"
+        "the destination accepts Secondary Capture Image Storage only in RLE Lossless"
     )
 
 

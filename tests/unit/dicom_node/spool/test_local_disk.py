@@ -4,16 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dicom_node.errors import OutOfResourcesError
-from dicom_node.spool.local_disk import Receipt, Spool, SpoolInUseError, new_association_token
+from dicom_node.spool.local_disk import Spool, SpoolInUseError
+from dicom_node.spool.names import Receipt, new_association_token, set_aside_place, study_place
 
 ASSOCIATION = "0123456789abcdef"
 
@@ -45,43 +43,6 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
     monkeypatch.setattr(os, "fsync", fsync_told)
     monkeypatch.setattr(Path, "rename", rename_told)
     return seen
-
-
-@given(
-    received_ns=st.integers(min_value=0, max_value=2**62),
-    association=st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
-    token=st.from_regex(r"[0-9a-f]{8}", fullmatch=True),
-)
-def test_receipt_is_read_back_from_its_name(received_ns: int, association: str, token: str) -> None:
-    receipt = Receipt(received_ns, association, token)
-
-    assert Receipt.parse(str(receipt)) == receipt
-
-
-@given(st.text())
-def test_name_that_is_no_receipt_is_none(name: str) -> None:
-    assert Receipt.parse(name) is None
-
-
-@pytest.mark.parametrize("name", ["1" * 19 + "-" + "a" * 16 + "-" + "b" * 8 + end for end in "x\n"])
-def test_name_with_something_behind_it_is_no_receipt(name: str) -> None:
-    assert Receipt.parse(name) is None
-
-
-def test_receipts_sort_by_time_of_reception() -> None:
-    names = [str(Receipt(ns, ASSOCIATION, "0" * 8)) for ns in (5, 40, 10**18)]
-
-    assert sorted(names) == names
-
-
-def test_receipt_tells_when_in_utc() -> None:
-    receipt = Receipt(1_700_000_000_500_000_000, ASSOCIATION, "0" * 8)
-
-    assert receipt.received_at == datetime(2023, 11, 14, 22, 13, 20, 500_000, UTC)
-
-
-def test_association_tokens_differ() -> None:
-    assert new_association_token() != new_association_token()
 
 
 def test_kept_object_waits_with_its_bytes(spool: Spool) -> None:
@@ -159,7 +120,7 @@ def test_what_is_not_named_by_the_spool_is_not_listed(spool: Spool, name: str) -
 
 def test_object_is_filed_away(spool: Spool) -> None:
     receipt = kept(spool)
-    place = spool.study_place(receipt, "1.2.3")
+    place = study_place(receipt, "1.2.3")
 
     spool.file_away(receipt, place)
 
@@ -169,7 +130,7 @@ def test_object_is_filed_away(spool: Spool) -> None:
 
 def test_filing_away_twice_is_filing_away_once(spool: Spool) -> None:
     receipt = kept(spool)
-    place = spool.study_place(receipt, "1.2.3")
+    place = study_place(receipt, "1.2.3")
     spool.file_away(receipt, place)
 
     spool.file_away(receipt, place)
@@ -182,7 +143,7 @@ def test_filing_away_what_is_lost_fails(spool: Spool) -> None:
     spool.drop(receipt)
 
     with pytest.raises(FileNotFoundError):
-        spool.file_away(receipt, spool.study_place(receipt, "1.2.3"))
+        spool.file_away(receipt, study_place(receipt, "1.2.3"))
 
 
 def test_every_new_folder_is_flushed_into_its_parent(
@@ -196,23 +157,9 @@ def test_every_new_folder_is_flushed_into_its_parent(
     assert flushed[-1] == Path("results/7/2")
 
 
-@pytest.mark.parametrize("uid", ["1.2.3", "../../etc", "/etc", "", "x" * 5000, "a\0b"])
-def test_study_place_is_never_made_of_the_uid(spool: Spool, uid: str) -> None:
-    place = spool.study_place(Receipt.new(ASSOCIATION), uid)
-
-    assert spool.file(place).is_relative_to(spool.root / "studies")
-    assert len(place) < 120
-
-
-def test_studies_have_folders_of_their_own(spool: Spool) -> None:
-    receipt = Receipt.new(ASSOCIATION)
-
-    assert spool.study_place(receipt, "1.2.3") != spool.study_place(receipt, "1.2.4")
-
-
 def test_set_aside_object_comes_back_as_a_new_arrival(spool: Spool) -> None:
     receipt = kept(spool)
-    place = spool.set_aside_place(receipt)
+    place = set_aside_place(receipt)
     spool.file_away(receipt, place)
 
     again = spool.take_back(place)
@@ -224,7 +171,7 @@ def test_set_aside_object_comes_back_as_a_new_arrival(spool: Spool) -> None:
 
 def test_taking_back_what_was_taken_back_gives_nothing(spool: Spool) -> None:
     receipt = kept(spool)
-    place = spool.set_aside_place(receipt)
+    place = set_aside_place(receipt)
     spool.file_away(receipt, place)
     spool.take_back(place)
 
@@ -349,4 +296,4 @@ def test_folder_that_the_disk_cannot_make_is_the_disks_fault(
     with pytest.raises(OutOfResourcesError):
         spool.keep_result(b"x", 1, 1, "report")
     with pytest.raises(OutOfResourcesError):
-        spool.file_away(receipt, spool.study_place(receipt, "1.2"))
+        spool.file_away(receipt, study_place(receipt, "1.2"))

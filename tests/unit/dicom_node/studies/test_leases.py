@@ -164,7 +164,7 @@ def test_analysis_that_loses_every_lease_ends_as_failed_with_its_reason(
         work.recover_lost(session, Analysis, maximum_attempts=3, at=after(100 * attempt + 50))
 
     assert row.state is AnalysisState.FAILED
-    assert row.reason == "given up after 3 attempts: no sign of host:1 in attempt 3"
+    assert row.reason == "given up after 3 attempts: worker host:1 stopped responding in attempt 3"
     assert row.finished_at == after(250)
 
 
@@ -183,7 +183,7 @@ def test_delivery_that_kills_its_workers_until_its_time_is_over_expires(
         )
 
     assert row.state is DeliveryState.EXPIRED
-    assert row.reason == "no sign of host:1 in attempt 3"
+    assert row.reason == "worker host:1 stopped responding in attempt 3"
 
 
 def test_every_lost_lease_is_in_the_history(session: Session, work_of: Any) -> None:

@@ -73,7 +73,7 @@ def test_states_are_stored_as_their_values(reception: Reception) -> None:
 def test_ledger_without_tables_says_what_to_do(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'new.sqlite'}")
 
-    with pytest.raises(LedgerError, match="start 'mammoclip-node serve' first"):
+    with pytest.raises(LedgerError, match="start 'mammoclip-node serve' to create them"):
         database.require_schema()
 
     database.close()

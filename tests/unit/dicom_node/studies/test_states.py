@@ -91,6 +91,8 @@ def test_every_event_befalls_something() -> None:
     assert used == set(Event)
 
 
-def test_refused_event_is_told_with_the_state() -> None:
-    with pytest.raises(ForbiddenTransitionError, match="StudyState open knows no claim"):
+def test_message_of_a_refused_event_names_the_state() -> None:
+    with pytest.raises(
+        ForbiddenTransitionError, match="StudyState open does not allow the event claim"
+    ):
         following(StudyState.OPEN, Event.CLAIM)

@@ -165,7 +165,7 @@ def test_analysis_that_ended_is_not_cancelled(
 
 @pytest.mark.parametrize("ask", [retry_study, cancel_study])
 def test_unknown_study_is_an_error(session: Session, ask: object) -> None:
-    with pytest.raises(UnknownStudyError, match=r"no study 9\.9 in the ledger"):
+    with pytest.raises(UnknownStudyError, match=r"study 9\.9 is not in the ledger"):
         ask(session, "9.9", at=after(0))
 
 
@@ -181,7 +181,7 @@ def test_object_that_is_judged_again_ends_in_one_place(reception: Reception) -> 
 
     done = again(reception)
 
-    assert done == [f"{row.sop_instance_uid} (no-view) is judged again"]
+    assert done == [f"{row.sop_instance_uid} (no-view) is registered again"]
     assert len(reception.files("set-aside")) == 1
     assert [one.place != "" for one in reception.instances()] == [False, True]
 

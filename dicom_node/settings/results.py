@@ -1,0 +1,55 @@
+"""The sections [results] and [profiles]: which result objects are made, and how."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dicom_node.settings.section import Section
+
+BUILT_IN_PROFILES = ("ohif", "workstation", "pacs", "all")
+DEFAULT_PROFILE = "ohif"
+
+
+class ResultSettings(Section):
+    """Options of the result objects."""
+
+    longest_side_pixels: Annotated[int, Field(ge=512, le=8192)] = 2048
+    """Longest side of a Secondary Capture in pixels, 512 to 8192; larger ones are reduced."""
+    series_number_base: Annotated[int, Field(ge=1, le=99_000)] = 9000
+    """Series numbers of results start above this number."""
+
+
+class ProfileSettings(Section):
+    """A profile of the site: which objects a destination receives, and in which form."""
+
+    objects: Annotated[
+        tuple[
+            Literal[
+                "measurement_report",
+                "cad_report",
+                "segmentation",
+                "secondary_capture",
+                "summary_sheet",
+                "presentation_state",
+                "pdf_report",
+                "attention_segmentation",
+            ],
+            ...,
+        ],
+        Field(min_length=1),
+    ]
+    """Kinds of object to send."""
+    report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
+    """SOP Class of the measurement report."""
+    coding: Literal["SCT", "SRT"] = "SCT"
+    """Codes of the CAD report: SNOMED CT, or SNOMED-RT for workstations built before 2018."""
+    spacing_unit: Literal["um", "mm"] = "um"
+    """Unit of pixel spacing in the CAD report."""
+    composition: Literal["words", "coded"] = "words"
+    """Density in the CAD report: as text, or coded, which gives every report a finding."""
+    plain_mark: Literal["breast_density", "selected_region"] = "breast_density"
+    """Mark in the CAD report for findings without a specific one."""
+    picture_style: Literal["color", "single_color", "grey"] = "color"
+    """Colours of the attention map in pictures and summary sheet."""
+    picture_compression: Literal["none", "rle", "jpeg"] = "none"
+    """Pixel encoding of pictures and summary sheet: none, rle (lossless) or jpeg (lossy)."""

@@ -1,0 +1,35 @@
+"""The sections [work] and [retry]: how often analyses and deliveries are attempted."""
+
+from pydantic import PositiveFloat, PositiveInt, model_validator
+
+from dicom_node.settings.section import Section
+
+
+class WorkSettings(Section):
+    """Attempts of an analysis, and when a worker counts as lost."""
+
+    heartbeat_seconds: PositiveFloat = 10.0
+    """Seconds between renewals of a worker's lease."""
+    lease_seconds: PositiveFloat = 40.0
+    """Seconds without a renewal before the work is given to another worker."""
+    maximum_attempts: PositiveInt = 4
+    """Attempts of one analysis before it counts as failed."""
+    redispatch_seconds: PositiveFloat = 30.0
+    """Seconds before a message that no worker has received may be sent again."""
+
+    @model_validator(mode="after")
+    def _lease_outlasts_heartbeat(self) -> "WorkSettings":
+        if self.lease_seconds < 2 * self.heartbeat_seconds:
+            raise ValueError("lease_seconds must be at least twice heartbeat_seconds")
+        return self
+
+
+class RetrySettings(Section):
+    """When a failed delivery is tried again."""
+
+    first_seconds: PositiveFloat = 10.0
+    """Seconds to wait after the first failure; doubled after each further one."""
+    longest_seconds: PositiveFloat = 900.0
+    """Longest wait in seconds."""
+    expire_seconds: PositiveFloat = 7 * 86400.0
+    """Seconds after which an undelivered result is given up as expired."""

@@ -1,0 +1,85 @@
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.reading import default_settings_text
+from dicom_node.settings.results import ProfileSettings
+from dicom_node.settings.settings import Settings
+
+Load = Callable[[str], Settings]
+
+
+def test_default_file_gives_the_defaults(load: Load, tmp_path: Path) -> None:
+    settings = load(default_settings_text())
+
+    assert settings.model_dump() == Settings(spool=tmp_path / "spool").model_dump()
+
+
+def test_default_file_with_every_comment_opened_is_valid(load: Load) -> None:
+    settings = load(_opened(default_settings_text()))
+
+    assert [type(one) for one in settings.destinations] == [DicomDestination, DicomwebDestination]
+
+
+def test_default_file_mentions_every_setting() -> None:
+    document = tomllib.loads(_opened(default_settings_text()))
+    dicom, dicomweb = document.pop("destinations")
+    (profile,) = document.pop("profiles").values()
+
+    assert _keys(document) == _fields(Settings) - {"destinations", "profiles"}
+    assert set(profile) == set(ProfileSettings.model_fields)
+    assert set(dicom) == set(DicomDestination.model_fields)
+    assert set(dicomweb) == set(DicomwebDestination.model_fields)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    silent = {
+        f"{model.__name__}.{name}"
+        for model in (Settings, *_sections())
+        for name, field in model.model_fields.items()
+        if field.description is None and field.annotation not in _sections()
+    }
+
+    assert silent == {"Settings.destinations"}
+
+
+def _sections() -> list[type[BaseModel]]:
+    annotations = [field.annotation for field in Settings.model_fields.values()]
+    return [one for one in annotations if isinstance(one, type) and issubclass(one, BaseModel)]
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> set[str]:
+    keys: set[str] = set()
+    for name, field in model.model_fields.items():
+        if field.annotation in _sections():
+            keys |= _fields(field.annotation, f"{name}.")
+        else:
+            keys.add(prefix + name)
+    return keys
+
+
+def _keys(document: dict[str, Any], prefix: str = "") -> set[str]:
+    keys: set[str] = set()
+    for name, value in document.items():
+        keys |= _keys(value, f"{name}.") if isinstance(value, dict) else {prefix + name}
+    return keys
+
+
+def _opened(text: str) -> str:
+    """Return the text with its commented settings in force, the first of each key."""
+    lines, seen = [], set()
+    for line in text.splitlines():
+        opened = line.removeprefix("# ")
+        is_setting = opened.split(" = ")[0].isidentifier() and " = " in opened
+        if opened.startswith("["):
+            seen.clear()
+        elif line != opened and is_setting and opened.split(" = ")[0] in seen:
+            continue
+        if is_setting:
+            seen.add(opened.split(" = ")[0])
+        lines.append(opened if is_setting or opened.startswith("[") else line)
+    return "\n".join(lines)
