@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydicom.uid import UID
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.identity import BASE_WITHOUT_SETTINGS
+from dicom_node.objects.identity import DEFAULT_SERIES_NUMBER_BASE
 from dicom_node.objects.products import PROFILES
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.results import DEFAULT_PROFILE
@@ -177,7 +177,7 @@ STATEMENTS = {
     ],
     DOCS / "objects.md": [
         f"`series_number_base` ({RESULTS.series_number_base})",
-        f"`mammoclip-node render` without settings at {BASE_WITHOUT_SETTINGS}",
+        f"and at {DEFAULT_SERIES_NUMBER_BASE} for `mammoclip-node render`",
         f"| `{DEFAULT_PROFILE}` (default) |",
     ],
     DOCS / "architecture.md": [
