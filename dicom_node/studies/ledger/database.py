@@ -1,7 +1,9 @@
 """The ledger's database, by default an SQLite file, and its migration to this version."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +19,8 @@ from dicom_node.errors import LedgerError
 DATABASE_TROUBLE: Final = SQLAlchemyError
 """Errors that callers outside the ledger may catch, such as a lock held too long."""
 
-_BUSY_SECONDS = 30
+_LOCK_POLL_SECONDS: Final = 0.02
+_BUSY_SECONDS: Final = 30
 """How long a transaction waits for another process that writes to the SQLite file."""
 
 
@@ -54,8 +57,29 @@ class Database:
         """
         if self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._write_ahead()
         with _answering(), self.engine.begin() as connection:
             command.upgrade(_alembic(connection), "head")
+
+    def _write_ahead(self) -> None:
+        """Let readers see the last commit instead of waiting for the writer; the file keeps it.
+
+        Only a node does this, before it makes the tables: two connections that change the mode at
+        once make one of them fail.
+        """
+        give_up_at = time.monotonic() + _BUSY_SECONDS
+        with _answering(), closing(self.engine.raw_connection()) as connection:
+            while True:
+                try:
+                    connection.cursor().execute("PRAGMA journal_mode=WAL")
+                except sqlite3.OperationalError as error:
+                    # SQLite answers at once that a reader is in the way of this change: its
+                    # time-out, which waits for every other lock, does not count here.
+                    if time.monotonic() > give_up_at:
+                        raise no_answer(error) from error
+                    time.sleep(_LOCK_POLL_SECONDS)
+                else:
+                    return
 
     def require_schema(self) -> None:
         """Raise an error if no node has created the tables yet.
@@ -145,8 +169,6 @@ def _sqlite_file(engine: Engine) -> Path | None:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver's own transaction control would begin too late for the lock that is needed here.
     connection.isolation_level = None
-    # Readers see the last commit and do not wait for the writer.
-    connection.execute("PRAGMA journal_mode=WAL")
     # With NORMAL a power cut may undo transactions that were already committed.
     connection.execute("PRAGMA synchronous=FULL")
     # SQLite checks them only where each connection asks for it.
