@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,18 @@ def state_machines() -> str:
     return "\n\n".join(_diagrams())
 
 
+def layers() -> str:
+    """Return a table of the layers that the import contracts hold the packages to."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lines = ["| package | layers, each above those it may import |", "| --- | --- |"]
+    for contract in project["tool"]["importlinter"]["contracts"]:
+        if contract["type"] == "layers":
+            (container,) = contract.get("containers", ["all four"])
+            shown = (layer.replace(" | ", ", ") for layer in contract["layers"])
+            lines.append(f"| {container} | {' → '.join(shown)} |")
+    return "\n".join(lines)
+
+
 def _tables() -> Iterator[str]:
     for package in PACKAGES:
         lines = [f"## {package}", "", "| module | purpose |", "| --- | --- |"]
@@ -78,6 +91,7 @@ def _diagrams() -> Iterator[str]:
 
 ARCHITECTURE: Final = ROOT / "docs" / "architecture.md"
 GENERATED: Final[Mapping[str, GeneratedPart]] = {
+    "layers": GeneratedPart(ARCHITECTURE, "layers", layers),
     "modules": GeneratedPart(ROOT / "docs" / "modules.md", "modules", modules),
     "state machines": GeneratedPart(ARCHITECTURE, "state machines", state_machines),
 }
