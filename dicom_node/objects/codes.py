@@ -15,7 +15,6 @@ PROCEDURE: Final = codes.cid100.ImagingProcedure
 """Procedure reported: CID 100 has no mammography, and validators refuse what it does not have."""
 
 BREAST: Final = codes.SCT.Breast
-LATERALITY: Final = codes.SCT.Laterality
 LESION: Final[Code] = codes.SCT.Lesion
 ABNORMAL_STRUCTURE: Final = codes.SCT.MorphologicallyAbnormalStructure
 SOURCE: Final = Code("260753009", "SCT", "Source")

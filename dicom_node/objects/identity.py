@@ -50,6 +50,17 @@ class ResultIdentity:
         """Return the first 16 digits of the weights' digest."""
         return self.bundle.sha256[:16]
 
+    def series_number(self, kind: ResultKind, image_number: int) -> int:
+        """Return the number of a series: of kinds with a series an image it ends in the image's.
+
+        Parameters
+        ----------
+        image_number : 1 or more
+            Place of the image in the study; without meaning for the other kinds.
+        """
+        number = self.series_numbers[kind]
+        return 1000 * number + image_number if kind.row.has_series_per_image else number
+
     def series_description(self, kind: ResultKind) -> str:
         """Return the description of a series; kinds with a series a revision say which."""
         description = kind.row.series_description

@@ -100,7 +100,7 @@ def segmentation_of(
     )
     segmentation.Rows, segmentation.Columns = int(source.Rows), int(source.Columns)
     stamp(segmentation, source, kind, context, owner)
-    segmentation.SeriesNumber = 1000 * identity.series_numbers[kind] + image_number
+    segmentation.SeriesNumber = identity.series_number(kind, image_number)
     segmentation.SeriesDescription = to_ascii(f"{view} {segmentation.SeriesDescription}", 64)
     _name_source(segmentation, source)
     _place_on_projection(segmentation, source)
