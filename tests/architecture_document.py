@@ -93,7 +93,9 @@ ARCHITECTURE: Final = ROOT / "docs" / "architecture.md"
 GENERATED: Final[Mapping[str, GeneratedPart]] = {
     "layers": GeneratedPart(ARCHITECTURE, "layers", layers),
     "modules": GeneratedPart(ROOT / "docs" / "modules.md", "modules", modules),
-    "state machines": GeneratedPart(ARCHITECTURE, "state machines", state_machines),
+    "state machines": GeneratedPart(
+        ROOT / "docs" / "state_machines.md", "state machines", state_machines
+    ),
 }
 
 

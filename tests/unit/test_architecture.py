@@ -66,3 +66,10 @@ def test_no_file_is_longer_than_a_reader_holds_in_mind() -> None:
     }
 
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_each_section_of_the_architecture_fits_on_a_screen() -> None:
+    text = document.ARCHITECTURE.read_text(encoding="utf-8")
+    lengths = {part.partition("\n")[0]: part.count("\n") for part in text.split("\n## ")}
+
+    assert {title: lines for title, lines in lengths.items() if lines > 30} == {}
