@@ -42,6 +42,7 @@ test: $(VENV)/.dev-installed test-programs ## run the tests, with real services 
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-all: test chaos ## every test, the long forms too
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m long --timeout 3600
 
 test-latest: test-programs ## run the tests with the newest versions of all libraries, in .venv-latest
 	@test -x .venv-latest/bin/python || $(PYTHON) -m venv .venv-latest
