@@ -2,17 +2,22 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 from node_factory import Reception
+from postgresql import PostgreSQL
+from postgresql import postgresql as postgresql
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.tables import Base
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +30,24 @@ def migrated_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture
-def database(tmp_path: Path, migrated_ledger: Path) -> Iterator[Database]:
+@pytest.fixture(scope="session")
+def postgresql_ledger(postgresql: PostgreSQL) -> Iterator[Database]:
+    """Return a ledger in PostgreSQL, whose tables a test empties before it writes."""
+    database = Database(postgresql.new_database())
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(
+    request: pytest.FixtureRequest, tmp_path: Path, migrated_ledger: Path
+) -> Iterator[Database]:
+    """Return an empty ledger, in SQLite and then in PostgreSQL."""
+    if request.param == "postgresql":
+        ledger: Database = request.getfixturevalue("postgresql_ledger")
+        yield emptied(ledger)
+        return
     file = tmp_path / "ledger.sqlite"
     shutil.copy(migrated_ledger, file)
     database = Database(f"sqlite:///{file}")
@@ -34,11 +55,24 @@ def database(tmp_path: Path, migrated_ledger: Path) -> Iterator[Database]:
     database.close()
 
 
+def emptied(database: Database) -> Database:
+    """Remove every row of a ledger in PostgreSQL, and count its ids from 1 again."""
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with database.writing() as session:
+        session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+    return database
+
+
 @pytest.fixture
 def session(database: Database) -> Iterator[Session]:
     """Return a session within one transaction that nobody commits."""
-    with database.reading() as session:
+    with suppress(RolledBack), database.writing() as session:
         yield session
+        raise RolledBack
+
+
+class RolledBack(Exception):  # noqa: N818  the end of every test and no error
+    """Ends the transaction of a test without its commit."""
 
 
 @pytest.fixture
