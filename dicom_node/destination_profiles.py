@@ -52,6 +52,15 @@ def profiles_in_use(settings: Settings) -> tuple[Profile, ...]:
     return tuple(dict.fromkeys(profile_named(name, settings) for name in names))
 
 
+def products_wanted_by(destination: str, settings: Settings) -> set[tuple[str, str]]:
+    """Return kind and variant of what a destination is sent; nothing if it is not configured."""
+    configured = settings.destination(destination)
+    if configured is None:
+        return set()
+    products = profile_named(configured.profile, settings).products
+    return {(product.kind.value, product.variant) for product in products}
+
+
 def presentation_contexts_of(profile: Profile) -> set[tuple[str, str]]:
     """Return the (SOP Class UID, transfer syntax) pairs that objects of a profile are sent in."""
     contexts = set()

@@ -15,7 +15,8 @@ from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.dispatch import Broker, Dispatcher
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.settling import Patience, settle_ready
+from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.settling import Patience, quiet_studies, settle_if_complete
 
 log = structlog.get_logger("dicom_node.node_process")
 
@@ -66,7 +67,7 @@ class Node:
             spool,
             database,
             settings.receive,
-            clock=utc_now,
+            clock=database.now,
             takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
         )
         self._listener = Listener(
@@ -147,17 +148,27 @@ class Node:
         # In this order: objects of an association that the listener has closed are in the spool by
         # then, and objects that have left the spool's incoming folder are in the ledger.
         open_tokens = self._listener.open_tokens() | self._registrar.waiting_associations()
-        with self._database.writing() as session:
-            settled = settle_ready(
-                session, open_associations=open_tokens, patience=self._patience, at=utc_now()
-            )
-            for study in settled:
+        at = utc_now()  # what was received has this host's time
+        with self._database.reading() as session:
+            quiet = quiet_studies(session, patience=self._patience, at=at)
+        for study_id in quiet:
+            # One transaction for each, so that nobody waits for all of them.
+            with self._database.writing() as session:
+                study = settle_if_complete(
+                    session,
+                    study_id,
+                    open_associations=open_tokens,
+                    patience=self._patience,
+                    at=at,
+                    due_at=database_time(session),
+                )
+            if study is not None:
                 log.info("study_settled", study=study.study_instance_uid, revision=study.revision)
 
     def _dispatch(self) -> None:
         if not self._ledger_ready.is_set():
             return
-        self._dispatcher.tick(utc_now())
+        self._dispatcher.tick(self._database.now())
 
     def _wait_for_arrival(self) -> None:
         self._arrived.wait(_TICK_SECONDS)

@@ -117,7 +117,8 @@ class Stage:
 
     def _runnable(self, actors: list[Actor]) -> list[int]:
         """Wait until every action has stopped, ended or waits for another's lock."""
-        for actor in actors:
+        # Twice: who waited for the action that went on last may have been let go by it meanwhile.
+        for actor in (*actors, *actors):
             for _ in range(_STUCK_SECONDS * 1000):
                 if actor.stopped.wait(0.001) or self._is_blocked(actor):
                     break

@@ -13,7 +13,9 @@ import structlog
 
 from dicom_node.errors import NodeError, OutOfResourcesError, OvertakenError
 from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.outcomes import MadeResult
+from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Instance
 from dicom_node.studies.ledger.work import Claim
 from dicom_node.studies.settling import instances_of, selection_from
@@ -109,7 +111,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
             bundle=f"{node.manifest.name} {node.manifest.version} {node.manifest.weights_sha256}",
             results=results,
             destinations=[destination.name for destination in node.settings.destinations],
-            at=datetime.now(UTC),
+            at=database_time(session),
         )
     log.info(
         "analysis_done",
@@ -264,7 +266,11 @@ def _sources(node: Runtime, order: _Order, files: StudyFiles) -> Iterator["Sourc
         )
     stated = {image.sop_instance_uid for image in order.left_out} - chosen.keys()
     # The newest row of a UID: an object that was registered again is where its last row says.
-    newest = {row.sop_instance_uid: row for row in order.instances if row.place}
+    newest = {
+        row.sop_instance_uid: row
+        for row in order.instances
+        if row.place and row.state is not InstanceState.TAKEN_BACK
+    }
     for uid in sorted(stated & newest.keys()):
         row = newest[uid]
         if row.reason not in _NO_SOURCE:
@@ -273,20 +279,20 @@ def _sources(node: Runtime, order: _Order, files: StudyFiles) -> Iterator["Sourc
 
 def _wait_for_space(node: Runtime, held: Claim, reason: str) -> None:
     """Postpone the analysis while the disk is full, without counting the attempt."""
-    at = datetime.now(UTC)
     log.error("analysis_given_back", reason=reason)
     with node.database.writing() as session:
+        at = database_time(session)
         outcomes.give_back_analysis(
             session, held, reason=reason, due_at=at + _WAIT_FOR_SPACE, at=at, counted=False
         )
 
 
 def _end_badly(node: Runtime, held: Claim, reason: str, *, final: bool) -> None:
-    at = datetime.now(UTC)
     # Attempts are counted at the claim, so this one is included, and those that were killed too.
     give_up = final or held.attempt >= node.settings.work.maximum_attempts
     log.error("analysis_failed" if give_up else "analysis_given_back", reason=reason)
     with node.database.writing() as session:
+        at = database_time(session)
         if give_up:
             outcomes.fail_analysis(session, held, reason=reason, at=at)
         else:

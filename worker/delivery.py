@@ -1,15 +1,13 @@
 """One attempt to deliver the result objects of one analysis to one destination."""
 
-from datetime import UTC, datetime
-
 import structlog
 
 from dicom_node.errors import DestinationDownError, OvertakenError
-from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import ObjectToSend, Outcome
 from dicom_node.send.retry_policy import next_attempt
 from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim
 from worker.runtime import Runtime
@@ -37,13 +35,9 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         reason = "the destination is not in the settings any more: add it, or ignore this delivery"
         _refuse(node, held, delivery, reason)
         return
-    wanted = _wanted(node, destination.profile)
+    wanted = _wanted(node, destination.name)
     with node.database.reading() as session:
-        lacking = sorted(
-            kind
-            for kind, _ in wanted - outcomes.made_products(session, delivery)
-            if not ResultKind(kind).row.may_be_absent
-        )
+        lacking = outcomes.lacking_products(session, delivery, wanted)
         objects = [
             ObjectToSend(
                 key=row.id,
@@ -69,7 +63,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
                     answer.key,
                     outcome=answer.outcome.value,
                     status=answer.status,
-                    at=datetime.now(UTC),
+                    at=database_time(session),
                 )
             if answer.outcome is Outcome.REFUSED:
                 refused.append(answer.status)
@@ -86,40 +80,39 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     elif lacking:
         reason = (
             f"the analysis made no {', no '.join(lacking)}, which profile {destination.profile} "
-            "contains: choose a profile without it, then retry"
+            "contains: retry the study to have it analysed again, or choose another profile first"
         )
         _refuse(node, held, delivery, reason)
     else:
         with node.database.writing() as session:
-            outcomes.finish_delivery(session, held, at=datetime.now(UTC))
+            outcomes.finish_delivery(session, held, at=database_time(session))
         log.info("results_delivered", destination=delivery.destination, count=len(objects))
 
 
-def _wanted(node: Runtime, profile: str) -> set[tuple[str, str]]:
-    """Return kind and variant of the objects in a profile."""
+def _wanted(node: Runtime, destination: str) -> set[tuple[str, str]]:
+    """Return kind and variant of the objects that the destination is sent."""
     # Imported here: it loads the builders' libraries, which the parent process does not need.
-    from dicom_node.destination_profiles import profile_named
+    from dicom_node.destination_profiles import products_wanted_by
 
-    products = profile_named(profile, node.settings).products
-    return {(product.kind.value, product.variant) for product in products}
+    return products_wanted_by(destination, node.settings)
 
 
 def _refuse(node: Runtime, held: Claim, delivery: Delivery, reason: str) -> None:
     with node.database.writing() as session:
-        outcomes.refuse_delivery(session, held, reason=reason, at=datetime.now(UTC))
+        outcomes.refuse_delivery(session, held, reason=reason, at=database_time(session))
     log.error("delivery_refused", destination=delivery.destination, reason=reason)
 
 
 def _postpone(node: Runtime, held: Claim, delivery: Delivery, reason: str) -> None:
-    at = datetime.now(UTC)
-    due_at = next_attempt(
-        node.settings.retry,
-        attempts=held.attempt,
-        created_at=delivery.created_at,
-        at=at,
-        generator=node.generator,
-    )
     with node.database.writing() as session:
+        at = database_time(session)
+        due_at = next_attempt(
+            node.settings.retry,
+            attempts=held.attempt,
+            created_at=delivery.created_at,
+            at=at,
+            generator=node.generator,
+        )
         if due_at is None:
             outcomes.expire_delivery(session, held, reason=reason, at=at)
         else:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
+from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.work import Claim, Work, claim, renew
 from mammoclip_core.manifest import Manifest
 from worker.devices import device_of
@@ -92,7 +93,7 @@ class Runtime:
     @property
     def holder(self) -> str:
         """Return the name under which this process holds leases."""
-        # Cut to fit the column, which PostgreSQL enforces.
+        # Cut here and not by the column, so that the number of the process stays.
         return f"{socket.gethostname()[:96]}:{os.getpid()}"
 
     @contextmanager
@@ -102,9 +103,8 @@ class Runtime:
         # Committed before the work begins: other workers see the claim, and minutes of computing
         # hold no lock on the ledger.
         with self.database.writing() as session:
-            taken = claim(
-                session, table, work_id, holder=self.holder, lease=lease, at=datetime.now(UTC)
-            )
+            at = database_time(session)  # a lease ends at one moment for all hosts
+            taken = claim(session, table, work_id, holder=self.holder, lease=lease, at=at)
         if taken is None:
             yield None
             return
@@ -125,7 +125,7 @@ class Runtime:
         while not stop.wait(self.settings.work.heartbeat_seconds):
             try:
                 with self.database.writing() as session:
-                    if not renew(session, table, held, until=datetime.now(UTC) + lease):
+                    if not renew(session, table, held, until=database_time(session) + lease):
                         # Overtaken: the attempt finds that out itself when it records its end.
                         return
             # A lease lasts two heartbeats or more, so the next one may still be in time.

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -161,13 +160,20 @@ def retry(study: StudyArgument, config: ConfigOption = None) -> None:
 
     Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1
     """
-    from dicom_node.node_process import open_spool
+    from dicom_node.studies.ledger.locks import database_time
     from dicom_node.studies.operator_actions import judge_again, retry_study
 
     with _one_line_errors(), _ledger(config) as (settings, database):
+
+        def wanted(destination: str) -> set[tuple[str, str]]:
+            from dicom_node.destination_profiles import products_wanted_by
+
+            return products_wanted_by(destination, settings)
+
         with database.writing() as session:
-            done = judge_again(session, open_spool(settings), study)
-            done += retry_study(session, study, at=datetime.now(UTC))
+            at = database_time(session)
+            done = judge_again(session, study, at=at)
+            done += retry_study(session, study, at=at, wanted=wanted)
         for line in done:
             typer.echo(line)
         if not done:
@@ -183,11 +189,12 @@ def cancel(study: StudyArgument, config: ConfigOption = None) -> None:
 
     Example: mammoclip-node cancel 1.2.826.0.1.3680043.8.498.1
     """
+    from dicom_node.studies.ledger.locks import database_time
     from dicom_node.studies.operator_actions import cancel_study
 
     with _one_line_errors(), _ledger(config) as (_, database):
         with database.writing() as session:
-            done = cancel_study(session, study, at=datetime.now(UTC))
+            done = cancel_study(session, study, at=database_time(session))
         for line in done:
             typer.echo(line)
         if not done:

@@ -1,15 +1,16 @@
 """The registrar: enters the objects in the spool's ``incoming`` folder into the ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import cached_property
+from typing import Final, TypeVar
 
 import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from dicom_node.errors import SetAsideError
+from dicom_node.errors import OutOfResourcesError, SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256, read_header
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.settings.receive import ReceiveSettings
@@ -22,24 +23,33 @@ from dicom_node.studies.ledger.registering import (
     Verdict,
     confirm_filed,
     confirm_lost,
+    confirm_taken_back,
     enter,
     enter_set_aside,
-    entered,
+    entered_among,
+    hold_instances,
+    hold_studies,
     is_own_result,
     is_set_aside_already,
+    taken_back,
 )
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance
 
 log = structlog.get_logger("dicom_node.registrar")
 
+_BATCH: Final = 32
+"""Objects that share the flushes of two transactions and of their folders."""
+
+Item = TypeVar("Item")
+
 
 class Registrar:
-    """Enters each received object, then moves its file; may be killed and repeated at any point.
+    """Enters received objects, then moves their files; may be killed and repeated at any point.
 
     An object is first entered as received, then moved, then marked as registered. After a crash
     between two steps the same receipt is found in ``incoming`` or at its place, and the remaining
-    steps are done.
+    steps are done. Objects that wait together take each step together.
     """
 
     def __init__(
@@ -66,19 +76,11 @@ class Registrar:
         """
         self.finish_moves()
         receipts = self._spool.incoming()
-        for receipt in receipts:
-            try:
-                self._register(receipt)
-            except OperationalError:
-                raise
-            except Exception as error:  # one object must not keep the next from being registered
-                if receipt not in self._broken:
-                    log.exception(
-                        "registering_failed", receipt=str(receipt), reason=type(error).__name__
-                    )
-                self._broken.add(receipt)
-            else:
-                self._broken.discard(receipt)
+        # What broke before is tried by itself, so that it cannot break a batch each time.
+        sound = [receipt for receipt in receipts if receipt not in self._broken]
+        broken = [(receipt,) for receipt in receipts if receipt in self._broken]
+        for batch in (*_batches(sound), *broken):
+            self._attempt(batch)
         return len(receipts)
 
     def waiting_associations(self) -> frozenset[str]:
@@ -87,42 +89,108 @@ class Registrar:
         return frozenset(receipt.association for receipt in waiting)
 
     def finish_moves(self) -> None:
-        """Complete moves that a crash or a failed write interrupted."""
+        """Complete moves that a crash or a failed write interrupted, or that an operator wants."""
         with self._database.reading() as session:
             received = select(Instance).where(Instance.state == InstanceState.RECEIVED)
             rows = list(session.scalars(received))
+        for batch in _batches(rows):
+            self._file(batch)
+        self._take_back()
+
+    def _attempt(self, batch: Sequence[Receipt]) -> None:
+        """Register a batch; if it fails, each of its objects by itself."""
+        try:
+            self._register(batch)
+        except OperationalError:
+            raise
+        except Exception as error:  # one object must not keep the next from being registered
+            if len(batch) > 1:
+                for receipt in batch:
+                    self._attempt((receipt,))
+                return
+            if batch[0] not in self._broken:
+                log.exception(
+                    "registering_failed", receipt=str(batch[0]), reason=type(error).__name__
+                )
+            self._broken.add(batch[0])
+        else:
+            self._broken.difference_update(batch)
+
+    def _register(self, batch: Sequence[Receipt]) -> None:
+        with self._database.reading() as session:
+            rows = entered_among(session, [str(receipt) for receipt in batch])
+        known = {row.receipt for row in rows}
+        rows += self._enter([receipt for receipt in batch if str(receipt) not in known])
+        kept = {row.receipt for row in rows}
+        for receipt in batch:
+            if str(receipt) not in kept:
+                self._spool.drop(receipt)
+        self._file(rows)
+
+    def _file(self, rows: Sequence[Instance]) -> None:
+        """Move the files of entered objects, then record in one transaction that they moved."""
+        moved, lost = [], []
+        with self._spool.moves_together():
+            for row in rows:
+                receipt = Receipt.parse(row.receipt)
+                assert receipt is not None, "the registrar enters only receipts"
+                try:
+                    self._spool.file_away(receipt, row.place)
+                except FileNotFoundError:
+                    lost.append(row.id)
+                    log.warning(
+                        "instance_lost", receipt=row.receipt, sop_instance=row.sop_instance_uid
+                    )
+                # This object stays where it is: go on with the next.
+                except (OSError, OutOfResourcesError) as error:
+                    log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
+                    self._broken.add(receipt)
+                else:
+                    if row.state is InstanceState.RECEIVED:
+                        moved.append(row.id)
+        if not moved and not lost:
+            return
+        at = self._clock()
+        with self._database.writing() as session:
+            for instance in hold_instances(session, [*moved, *lost]):
+                confirm = confirm_lost if instance.id in lost else confirm_filed
+                confirm(session, instance, at=at)
+
+    def _take_back(self) -> None:
+        """Move what an operator wants judged again back to ``incoming``."""
+        with self._database.reading() as session:
+            rows = taken_back(session, limit=_BATCH)
+        left = []
         for row in rows:
             try:
-                self._file(row)
-            except OSError as error:  # this object stays where it is; go on with the next
+                # Its file may be gone: a registrar that was then killed has moved it already.
+                self._spool.take_back(row.place)
+            except (OSError, OutOfResourcesError) as error:
                 log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
-
-    def _register(self, receipt: Receipt) -> None:
-        with self._database.reading() as session:
-            row = entered(session, str(receipt))
-        if row is None:
-            row = self._enter(receipt)
-        if row is None:
-            self._spool.drop(receipt)
-            return
-        self._file(row)
-
-    def _file(self, row: Instance) -> None:
-        receipt = Receipt.parse(row.receipt)
-        assert receipt is not None, "the registrar enters only receipts"
-        try:
-            self._spool.file_away(receipt, row.place)
-        except FileNotFoundError:
+            else:
+                left.append(row.id)
+        if left:
             with self._database.writing() as session:
-                confirm_lost(session, session.get_one(Instance, row.id), at=self._clock())
-            log.warning("instance_lost", receipt=row.receipt, sop_instance=row.sop_instance_uid)
-            return
-        if row.state is InstanceState.RECEIVED:
-            with self._database.writing() as session:
-                confirm_filed(session, session.get_one(Instance, row.id), at=self._clock())
+                confirm_taken_back(session, left)
 
-    def _enter(self, receipt: Receipt) -> Instance | None:
-        """Enter a receipt; None if the spool already holds an equal copy."""
+    def _enter(self, batch: Sequence[Receipt]) -> list[Instance]:
+        """Enter receipts in one transaction; leave out those of which the spool has a copy."""
+        if not batch:
+            return []
+        read = [(receipt, *self._read(receipt)) for receipt in batch]
+        at = self._clock()
+        judged = []
+        with self._database.writing() as session:
+            hold_studies(session, [one.facts.study_instance_uid for _, _, one in read if one.facts])
+            for receipt, arrival, reading in read:
+                verdict, problem = self._judge(session, receipt, arrival, reading, at)
+                judged.append((receipt, reading.facts, verdict, problem))
+            rows = entered_among(session, [str(receipt) for receipt in batch])
+        for one in judged:
+            _report(*one)
+        return rows
+
+    def _read(self, receipt: Receipt) -> tuple[Arrival, Reading]:
         file = self._spool.incoming_file(receipt)
         reading = read_header(
             file,
@@ -131,19 +199,17 @@ class Registrar:
             maximum_bytes=self._settings.maximum_object_bytes,
             takes_tomosynthesis=self._takes_tomosynthesis,
         )
-        arrival = Arrival(
-            receipt=str(receipt),
-            received_at=receipt.received_at,
-            association=receipt.association,
-            calling_ae_title=reading.calling_ae_title,
-            size_bytes=file.stat().st_size,
-            content_sha256=content_sha256(file),
+        return (
+            Arrival(
+                receipt=str(receipt),
+                received_at=receipt.received_at,
+                association=receipt.association,
+                calling_ae_title=reading.calling_ae_title,
+                size_bytes=file.stat().st_size,
+                content_sha256=content_sha256(file),
+            ),
+            reading,
         )
-        with self._database.writing() as session:
-            verdict, problem = self._judge(session, receipt, arrival, reading)
-            row = entered(session, str(receipt))
-        _report(receipt, reading.facts, verdict, problem)
-        return row
 
     @cached_property
     def _key(self) -> bytes:
@@ -151,7 +217,12 @@ class Registrar:
         return identity_key(self._spool)
 
     def _judge(
-        self, session: Session, receipt: Receipt, arrival: Arrival, reading: Reading
+        self,
+        session: Session,
+        receipt: Receipt,
+        arrival: Arrival,
+        reading: Reading,
+        at: datetime,
     ) -> tuple[Verdict, SetAsideError | None]:
         """Enter the arrival if its verdict calls for a row."""
         facts, problem = reading.facts, reading.problem
@@ -161,7 +232,7 @@ class Registrar:
             if problem is None:
                 place = study_place(receipt, facts.study_instance_uid)
                 try:
-                    return enter(session, arrival, facts, place=place, at=self._clock()), None
+                    return enter(session, arrival, facts, place=place, at=at), None
                 except SetAsideError as error:
                     problem = error
         assert problem is not None, "an object without facts has a problem"
@@ -174,9 +245,13 @@ class Registrar:
             place=set_aside_place(receipt),
             reason=problem.reason_word,
             detail=str(problem),
-            at=self._clock(),
+            at=at,
         )
         return Verdict.SET_ASIDE, problem
+
+
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    return (items[first : first + _BATCH] for first in range(0, len(items), _BATCH))
 
 
 def _report(

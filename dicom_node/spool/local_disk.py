@@ -44,6 +44,8 @@ class Spool:
     def __init__(self, root: Path, *, minimum_free_bytes: int = 0) -> None:
         self.root = root
         self._minimum_free_bytes = minimum_free_bytes
+        self._moves_together = False
+        self._moved_into: set[Path] = set()
         with _disk_trouble():
             for name in ("partial", "incoming", "studies", "set-aside", "results"):
                 (root / name).mkdir(parents=True, exist_ok=True)
@@ -96,14 +98,37 @@ class Spool:
     def file_away(self, receipt: Receipt, place: str) -> None:
         """Move an object from ``incoming`` to its place; safe to repeat after a crash."""
         source, target = self.incoming_file(receipt), self.root / place
-        if not source.exists() and target.exists():
-            return
         with _disk_trouble():
-            self._make_folder(target.parent)
-            source.rename(target)
-            # Target first: a power cut between the two may leave both names, never neither.
-            flush_folder(target.parent)
-            flush_folder(source.parent)
+            # Moved already by a process that was then killed, perhaps before it flushed.
+            if source.exists() or not target.exists():
+                self._make_folder(target.parent)
+                source.rename(target)
+            self._moved_into.add(target.parent)
+            if not self._moves_together:
+                self._flush_moves()
+
+    @contextmanager
+    def moves_together(self) -> Iterator[None]:
+        """Flush the folders of all moves of a block at its end, each folder once.
+
+        Until then a power cut may undo the moves. For the one thread that moves files.
+        """
+        self._moves_together = True
+        try:
+            yield
+        finally:
+            self._moves_together = False
+            with _disk_trouble():
+                self._flush_moves()
+
+    def _flush_moves(self) -> None:
+        if not self._moved_into:
+            return
+        # Targets first: a power cut in between may leave both names, never neither.
+        for folder in sorted(self._moved_into):
+            flush_folder(folder)
+        flush_folder(self.root / "incoming")
+        self._moved_into.clear()
 
     def drop(self, receipt: Receipt) -> None:
         """Delete an object from ``incoming`` if the spool already holds an equal copy."""

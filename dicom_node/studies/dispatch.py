@@ -174,14 +174,13 @@ class Dispatcher:
         task, queue = _TASK_AND_QUEUE[table]
         with self._database.reading() as session:
             rows = work.due(session, table, at=at)
-        dispatched = {row.id: row.dispatched_at for row in rows if row.dispatched_at is not None}
-        ids = [row.id for row in rows if row.dispatched_at is None]
-        stale = [key for key, since in dispatched.items() if since + self._redispatch_after <= at]
-        if stale and self._broker.waiting(queue) < len(dispatched):
+            dispatched = work.count_dispatched(session, table)
+            stale = work.dispatched_before(session, table, before=at - self._redispatch_after)
+        if stale and self._broker.waiting(queue) < dispatched:
             log.warning("messages_lost", queue=queue, count=len(stale))
-            ids.extend(stale)
-        if not ids:
+            rows.extend(stale)
+        if not rows:
             return
-        self._broker.notify(task, queue, ids)
+        self._broker.notify(task, queue, [row.id for row in rows])
         with self._database.writing() as session:
-            work.note_dispatched(session, table, ids, at=at)
+            work.note_dispatched(session, table, rows, at=at)

@@ -1,11 +1,13 @@
 """What an operator can request: retry a study, or stop its analysis."""
 
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.spool.local_disk import Spool
+from dicom_node.studies.ledger.locks import locking, require_locked
+from dicom_node.studies.ledger.outcomes import lacking_products
 from dicom_node.studies.ledger.reading import find_study
 from dicom_node.studies.ledger.states import (
     AnalysisState,
@@ -21,8 +23,17 @@ from dicom_node.studies.settling import begin_analysis, selection_of
 _BY_HAND = "requested by an operator"
 
 
-def retry_study(session: Session, study_instance_uid: str, *, at: datetime) -> list[str]:
+Wanted = Callable[[str], Collection[tuple[str, str]]]
+"""What a destination of this name is sent today: (kind, variant) of result objects."""
+
+
+def retry_study(
+    session: Session, study_instance_uid: str, *, at: datetime, wanted: Wanted = lambda _: ()
+) -> list[str]:
     """Retry a failed analysis, else undelivered results, else analyse and deliver again.
+
+    Results that lack what a destination wants cannot be delivered by another attempt: the study
+    is analysed again.
 
     Returns
     -------
@@ -34,7 +45,7 @@ def retry_study(session: Session, study_instance_uid: str, *, at: datetime) -> l
     UnknownStudyError
         The ledger has no study with this UID.
     """
-    study = find_study(session, study_instance_uid)
+    study = _held_study(session, study_instance_uid)
     if study.state is StudyState.OPEN:
         return []
     analysis = _newest_analysis(session, study)
@@ -45,36 +56,37 @@ def retry_study(session: Session, study_instance_uid: str, *, at: datetime) -> l
         return [f"analysis of revision {analysis.revision} is due again"]
     if analysis.state is not AnalysisState.DONE:
         return []
+    if _is_lacking(session, analysis, wanted):
+        return _analyse_anew(session, study, at)
     return _retry_deliveries(session, analysis, at) or _analyse_anew(session, study, at)
 
 
-def judge_again(session: Session, spool: Spool, study_instance_uid: str) -> list[str]:
+def judge_again(session: Session, study_instance_uid: str, *, at: datetime) -> list[str]:
     """Give a study's set-aside objects to the registrar again, as if they arrived now.
+
+    The registrar moves their files after this is committed: before, it would take them for
+    repeats of what is set aside.
 
     Returns
     -------
     list of str
         One sentence for each object.
     """
-    study = find_study(session, study_instance_uid)
-    rows = session.scalars(
-        select(Instance).where(
-            Instance.study_id == study.id,
-            Instance.state == InstanceState.SET_ASIDE,
-            Instance.place != "",
-        )
+    study = _held_study(session, study_instance_uid)
+    query = select(Instance).where(
+        Instance.study_id == study.id, Instance.state == InstanceState.SET_ASIDE
     )
     done = []
-    for row in list(rows):
-        if spool.take_back(row.place) is not None:
+    for row in session.scalars(locking(query.order_by(Instance.id))).all():
+        apply(session, row, Event.RETRY, because=_BY_HAND, at=at)
+        if row.place:  # no file belongs to what was lost on its way to its place
             done.append(f"{row.sop_instance_uid} ({row.reason}) is registered again")
-        row.place = ""
     return done
 
 
 def cancel_study(session: Session, study_instance_uid: str, *, at: datetime) -> list[str]:
     """Stop the analysis of a study that is due or running."""
-    study = find_study(session, study_instance_uid)
+    study = _held_study(session, study_instance_uid)
     analysis = _newest_analysis(session, study)
     if analysis is None or analysis.state not in {AnalysisState.DUE, AnalysisState.RUNNING}:
         return []
@@ -82,15 +94,31 @@ def cancel_study(session: Session, study_instance_uid: str, *, at: datetime) -> 
     return [f"analysis of revision {analysis.revision} is cancelled"]
 
 
+def _held_study(session: Session, study_instance_uid: str) -> Study:
+    """Lock the study, so that what is requested is decided on what it is now."""
+    return require_locked(session, Study, find_study(session, study_instance_uid).id)
+
+
 def _newest_analysis(session: Session, study: Study) -> Analysis | None:
     query = select(Analysis).where(Analysis.study_id == study.id)
-    return session.scalars(query.order_by(Analysis.revision.desc())).first()
+    query = query.order_by(Analysis.revision.desc()).limit(1)
+    return session.scalars(locking(query)).first()
+
+
+def _is_lacking(session: Session, analysis: Analysis, wanted: Wanted) -> bool:
+    query = select(Delivery).where(
+        Delivery.analysis_id == analysis.id, Delivery.state == DeliveryState.REFUSED
+    )
+    return any(
+        lacking_products(session, delivery, wanted(delivery.destination))
+        for delivery in session.scalars(query).all()
+    )
 
 
 def _retry_deliveries(session: Session, analysis: Analysis, at: datetime) -> list[str]:
     done = []
     query = select(Delivery).where(Delivery.analysis_id == analysis.id)
-    for delivery in list(session.scalars(query)):
+    for delivery in session.scalars(locking(query.order_by(Delivery.id))).all():
         if delivery.state in {DeliveryState.REFUSED, DeliveryState.EXPIRED}:
             # The time until it expires starts again with this request.
             fresh = {**_fresh(at), "created_at": at}

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.selection import SetAside, select_images
+from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin
@@ -32,23 +33,47 @@ class StudySelection:
     left_out: tuple[ImageFindings, ...]
 
 
-def settle_ready(
-    session: Session, *, open_associations: Collection[str], patience: Patience, at: datetime
-) -> list[Study]:
-    """Settle every open study that is complete, and make its analysis due.
+def quiet_studies(session: Session, *, patience: Patience, at: datetime) -> list[int]:
+    """List the ids of open studies that nothing came for lately: those that may be complete.
+
+    Parameters
+    ----------
+    at : by the clock of the host that receives
+    """
+    since = at - min(patience.idle, patience.grace)
+    query = select(Study.id).where(Study.state == StudyState.OPEN, Study.last_received_at <= since)
+    return list(session.scalars(query.order_by(Study.last_received_at)))
+
+
+def settle_if_complete(
+    session: Session,
+    study_id: int,
+    *,
+    open_associations: Collection[str],
+    patience: Patience,
+    at: datetime,
+    due_at: datetime | None = None,
+) -> Study | None:
+    """Settle a study if it is complete, and make its analysis due; else return None.
 
     Parameters
     ----------
     open_associations : tokens
         Open associations, over which more objects may arrive.
+    at : by the clock of the host that receives
+    due_at : by the clock of the database; by default the same
     """
-    settled = []
-    for study in list(session.scalars(select(Study).where(Study.state == StudyState.OPEN))):
-        instances = instances_of(session, study)
-        if _is_complete(study, instances, open_associations, patience, at):
-            _settle(session, study, instances, at)
-            settled.append(study)
-    return settled
+    # Locked before its images are read, as by everybody who registers one: none comes in between.
+    # Whoever holds it changes it, and the next look decides on what it is then.
+    query = select(Study).where(Study.id == study_id, Study.state == StudyState.OPEN)
+    study = session.scalars(locking(query, skip_locked=True)).first()
+    if study is None:
+        return None
+    instances = instances_of(session, study)
+    if not _is_complete(study, instances, open_associations, patience, at):
+        return None
+    _settle(session, study, instances, due_at or at)
+    return study
 
 
 def selection_of(session: Session, study: Study) -> StudySelection:
@@ -57,7 +82,7 @@ def selection_of(session: Session, study: Study) -> StudySelection:
 
 
 def begin_analysis(session: Session, study: Study, *, because: str, at: datetime) -> Analysis:
-    """Add an analysis for a new revision of a study; it is due at once."""
+    """Add an analysis, due at once, for a new revision of a study that the caller has locked."""
     study.revision += 1
     return begin(
         session,
@@ -118,7 +143,7 @@ def selection_from(instances: list[Instance]) -> StudySelection:
         [
             SetAside(image=_image_facts_of(row), reason=row.reason, detail=row.detail)
             for row in instances
-            if row.state is InstanceState.SET_ASIDE and row.place
+            if row.state is InstanceState.SET_ASIDE
         ],
     )
     rows = {row.sop_instance_uid: row for row in registered}

@@ -4,17 +4,19 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from dicom_node.errors import LedgerError
+from dicom_node.studies.ledger.locks import database_time
 
 DATABASE_TROUBLE: Final = SQLAlchemyError
 """Errors that callers outside the ledger may catch, such as a lock held too long."""
@@ -22,6 +24,15 @@ DATABASE_TROUBLE: Final = SQLAlchemyError
 _LOCK_POLL_SECONDS: Final = 0.02
 _BUSY_SECONDS: Final = 30
 """How long a transaction waits for another process that writes to the SQLite file."""
+
+_READING: Final = {
+    # A reader takes no write lock, so that listing studies delays no worker.
+    "sqlite": {"sqlite_begin": "DEFERRED"},
+    # All statements of a reader see the ledger at one moment, as in SQLite.
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+_MIGRATION_LOCK: Final = 0x4D43_4C49
+"""A number that no other program's advisory lock in this database should have."""
 
 
 class Database:
@@ -43,8 +54,7 @@ class Database:
         self._file = _sqlite_file(self.engine)
         # Rows outlive their transaction: a worker reads its analysis for minutes after the claim.
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        # A reader takes no write lock, so that listing studies delays no worker.
-        reading = self.engine.execution_options(sqlite_begin="DEFERRED")
+        reading = self.engine.execution_options(**_READING.get(self.engine.dialect.name, {}))
         self._reading_sessions = sessionmaker(reading, expire_on_commit=False)
 
     def migrate(self) -> None:
@@ -59,6 +69,8 @@ class Database:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._write_ahead()
         with _answering(), self.engine.begin() as connection:
+            if self._file is None:  # two nodes that start at once: the second finds all done
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             command.upgrade(_alembic(connection), "head")
 
     def _write_ahead(self) -> None:
@@ -120,6 +132,11 @@ class Database:
         with self._reading_sessions() as session:
             yield session
 
+    def now(self) -> datetime:
+        """Return the time by the database's clock, which all hosts share."""
+        with self.reading() as session:
+            return database_time(session)
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -146,8 +163,15 @@ def _engine(url: str) -> Engine:
         parsed = make_url(url)
         # Values stay out of error messages, because these go to the log.
         if parsed.get_backend_name() != "sqlite":
-            # A connection that died while idle, as in a restart of the server, is replaced.
-            return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+            # A connection that died while idle, as in a restart of the server, is replaced. What
+            # a writer reads after it waited for a lock must be what is committed by then, whatever
+            # the server's default is.
+            return create_engine(
+                parsed,
+                pool_pre_ping=True,
+                hide_parameters=True,
+                isolation_level="READ COMMITTED",
+            )
         engine = create_engine(
             parsed, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True
         )

@@ -7,6 +7,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import (
     Analysis,
@@ -88,6 +90,9 @@ def finish_analysis(
     """
     # Answer, result objects and deliveries are one transaction: after a crash the analysis is
     # either unfinished and tried again, or finished with everything that is to be sent.
+    # The study first, as whoever registers its images does: they supersede this analysis, or it
+    # has ended before they open the study again.
+    require_locked(session, Study, session.get_one(Analysis, held.id).study_id)
     analysis = held_row(session, Analysis, held)
     apply(
         session,
@@ -182,19 +187,31 @@ def undelivered(
     return [row for row in rows if (row.kind, row.variant) in wanted]
 
 
-def made_products(session: Session, delivery: Delivery) -> set[tuple[str, str]]:
-    """Return kind and variant of every result object of the analysis, for any destination."""
+def lacking_products(
+    session: Session, delivery: Delivery, wanted: Collection[tuple[str, str]]
+) -> list[str]:
+    """Return the kinds that a destination wants and the analysis should have made and did not.
+
+    Parameters
+    ----------
+    wanted : (kind, variant)
+    """
     rows = session.scalars(
         select(ResultObject).where(ResultObject.analysis_id == delivery.analysis_id)
     )
-    return {(row.kind, row.variant) for row in rows}
+    made = {(row.kind, row.variant) for row in rows}
+    return sorted(
+        {kind for kind, _ in set(wanted) - made if not ResultKind(kind).row.may_be_absent}
+    )
 
 
 def record_outcome(
     session: Session, held: Claim, result_object_id: int, *, outcome: str, status: str, at: datetime
 ) -> None:
     """Record the answer of the destination for one result object."""
-    # Whoever holds the lease: the archive has the object once it has accepted it.
+    # Whoever holds the lease: the archive has the object once it has accepted it. The delivery is
+    # locked, so that two that send the same object at once do not both add a row.
+    require_locked(session, Delivery, held.id)
     row = session.scalars(
         select(DeliveryOutcome).where(
             DeliveryOutcome.delivery_id == held.id,
@@ -204,8 +221,10 @@ def record_outcome(
     if row is None:
         row = DeliveryOutcome(delivery_id=held.id, result_object_id=result_object_id)
         session.add(row)
-    # PostgreSQL refuses text that is longer than its column.
-    row.outcome, row.status, row.at = outcome, status[:255], at
+    # A worker that was overtaken may hear later, and worse: that takes nothing from the archive.
+    elif row.outcome == DELIVERED:
+        return
+    row.outcome, row.status, row.at = outcome, status, at
 
 
 def finish_delivery(session: Session, held: Claim, *, at: datetime) -> None:
@@ -230,8 +249,11 @@ def postpone_delivery(
     session: Session, held: Claim, *, reason: str, due_at: datetime, at: datetime
 ) -> None:
     """Make a delivery due again later, or let it expire if a later revision superseded it."""
+    # The analysis first: a later revision that is just being finished gives up what waits.
+    analysis_id = session.get_one(Delivery, held.id).analysis_id
+    analysis = require_locked(session, Analysis, analysis_id)
     row = held_row(session, Delivery, held)
-    if session.get_one(Analysis, row.analysis_id).state is AnalysisState.SUPERSEDED:
+    if analysis.state is AnalysisState.SUPERSEDED:
         reason = f"superseded by a later revision; {reason}"
         expire_delivery(session, held, reason=reason, at=at)
         return
@@ -262,11 +284,11 @@ def _supersede_earlier(session: Session, analysis: Analysis, at: datetime) -> No
         Analysis.revision < analysis.revision,
         Analysis.state == AnalysisState.DONE,
     )
-    for former in list(session.scalars(earlier)):
+    for former in session.scalars(locking(earlier)).all():
         apply(session, former, Event.SUPERSEDE, because=because, at=at)
         # A delivery under way is left to its worker: if it fails, postpone_delivery gives it up.
         waiting = select(Delivery).where(
             Delivery.analysis_id == former.id, Delivery.state == DeliveryState.DUE
         )
-        for delivery in list(session.scalars(waiting)):
+        for delivery in session.scalars(locking(waiting)).all():
             apply(session, delivery, Event.SUPERSEDE, because=because, at=at, reason=because)

@@ -80,10 +80,10 @@ def find_study(session: Session, study_instance_uid: str) -> Study:
 
 
 def set_aside_without_study(session: Session, *, limit: int) -> list[dict[str, Any]]:
-    """List objects that were set aside and belong to no study, newest first."""
+    """List objects that are set aside and belong to no study, newest first."""
     rows = session.scalars(
         select(Instance)
-        .where(Instance.study_id.is_(None))
+        .where(Instance.study_id.is_(None), Instance.state == InstanceState.SET_ASIDE)
         .order_by(Instance.received_at.desc())
         .limit(limit)
     )
@@ -145,7 +145,6 @@ def _count(session: Session, study: Study, state: InstanceState) -> int:
     query = select(func.count(Instance.id)).where(
         Instance.study_id == study.id,
         Instance.state == state,
-        Instance.place != "",  # an object that was registered again counts by its new row
     )
     return session.scalar(query) or 0
 

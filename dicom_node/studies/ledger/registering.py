@@ -1,16 +1,18 @@
 """Enters instances and their studies into the ledger."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.selection import MISSING_REASONS
+from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject, Study
 from dicom_node.studies.ledger.transitions import apply, begin
@@ -56,9 +58,24 @@ class Verdict(StrEnum):
     SET_ASIDE = "set_aside"
 
 
-def entered(session: Session, receipt: str) -> Instance | None:
-    """Return the row of a receipt, or None if it was not entered yet."""
-    return session.scalars(select(Instance).where(Instance.receipt == receipt)).first()
+def entered_among(session: Session, receipts: Collection[str]) -> list[Instance]:
+    """Return the rows of those receipts that were entered."""
+    return list(session.scalars(select(Instance).where(Instance.receipt.in_(receipts))))
+
+
+def hold_studies(session: Session, study_instance_uids: Collection[str]) -> None:
+    """Lock the studies that a batch touches, in one order for all, so that none waits for ever."""
+    uids = sorted(set(study_instance_uids))
+    query = select(Study).where(Study.study_instance_uid.in_(uids)).order_by(Study.id)
+    session.scalars(locking(query)).all()
+
+
+def hold_instances(session: Session, instance_ids: Collection[int]) -> list[Instance]:
+    """Lock the instances of a batch and before them their studies, as `hold_studies` does."""
+    query = select(Instance).where(Instance.id.in_(instance_ids)).order_by(Instance.id)
+    studies = select(Instance.study_id).where(Instance.id.in_(instance_ids))
+    session.scalars(locking(select(Study).where(Study.id.in_(studies)).order_by(Study.id))).all()
+    return list(session.scalars(locking(query)))
 
 
 def enter(
@@ -75,7 +92,7 @@ def enter(
     twin = session.scalars(
         select(Instance).where(
             Instance.sop_instance_uid == facts.sop_instance_uid,
-            Instance.state != InstanceState.SET_ASIDE,
+            Instance.state.in_((InstanceState.RECEIVED, InstanceState.REGISTERED)),
         )
     ).first()
     if twin is not None:
@@ -91,6 +108,7 @@ def enter(
             "two-patients", "the study of this Study Instance UID belongs to another patient"
         )
     study.patient_digest = facts.patient.joined_to(study.patient_digest)
+    study.version += 1
     # RECEIVED, with the place where it will be: after a crash the registrar finishes the move.
     begin(session, _row(arrival, facts, study, InstanceState.RECEIVED, place), at=at)
     return Verdict.NEW
@@ -98,9 +116,10 @@ def enter(
 
 def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None:
     """Record that an instance's file is at its place; a settled study opens again."""
+    # Settling decides on the study's images: it waits for this one, or this one opens it again.
+    study = require_locked(session, Study, instance.study_id)
     apply(session, instance, Event.FILE, at=at)
     # Only now: an analysis that was due any earlier would not find the file.
-    study = session.get_one(Study, instance.study_id)
     _open_again(session, study, received_at=instance.received_at, at=at)
 
 
@@ -108,6 +127,8 @@ def _open_again(session: Session, study: Study, *, received_at: datetime, at: da
     """Record that a study received something that its report must mention."""
     # After a crash objects may be registered late: the later time of reception counts.
     study.last_received_at = max(study.last_received_at, received_at)
+    study.version += 1
+    session.flush()
     if study.state is not StudyState.SETTLED:
         return
     apply(session, study, Event.LATE_IMAGE, because="a further image arrived", at=at)
@@ -119,9 +140,8 @@ def _open_again(session: Session, study: Study, *, received_at: datetime, at: da
         AnalysisState.FAILED,
         AnalysisState.CANCELLED,
     )
-    for analysis in session.scalars(
-        select(Analysis).where(Analysis.study_id == study.id, Analysis.state.in_(superseded))
-    ):
+    query = select(Analysis).where(Analysis.study_id == study.id, Analysis.state.in_(superseded))
+    for analysis in session.scalars(locking(query)).all():
         apply(session, analysis, Event.LATE_IMAGE, because="a further image arrived", at=at)
 
 
@@ -136,6 +156,7 @@ def confirm_lost(session: Session, instance: Instance, *, at: datetime) -> None:
         at=at,
         reason="file-lost",
         detail=detail,
+        place="",
     )
 
 
@@ -169,6 +190,17 @@ def _open_for_missing(
         _open_again(session, study, received_at=received_at, at=at)
 
 
+def taken_back(session: Session, *, limit: int) -> list[Instance]:
+    """List objects that were taken back and whose files are not moved yet."""
+    query = select(Instance).where(Instance.state == InstanceState.TAKEN_BACK, Instance.place != "")
+    return list(session.scalars(query.order_by(Instance.id).limit(limit)))
+
+
+def confirm_taken_back(session: Session, instance_ids: Collection[int]) -> None:
+    """Record that the files of objects taken back have left their places."""
+    session.execute(update(Instance).where(Instance.id.in_(instance_ids)).values(place=""))
+
+
 def is_set_aside_already(
     session: Session, arrival: Arrival, facts: InstanceFacts | None, *, reason: str
 ) -> bool:
@@ -178,7 +210,6 @@ def is_set_aside_already(
         Instance.content_sha256 == arrival.content_sha256,
         Instance.state == InstanceState.SET_ASIDE,
         Instance.reason == reason,
-        Instance.place != "",  # `retry` took the object back: it has a newer row, or will have one
     )
     return session.scalars(query).first() is not None
 
@@ -191,7 +222,8 @@ def is_own_result(session: Session, sop_instance_uid: str) -> bool:
 
 def _study_of(session: Session, arrival: Arrival, facts: InstanceFacts, at: datetime) -> Study:
     uid = facts.study_instance_uid
-    study = session.scalars(select(Study).where(Study.study_instance_uid == uid)).first()
+    query = select(Study).where(Study.study_instance_uid == uid)
+    study = session.scalars(locking(query)).first()
     if study is not None:
         return study
     return begin(

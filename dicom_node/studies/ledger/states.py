@@ -13,6 +13,7 @@ class InstanceState(StrEnum):
     RECEIVED = "received"
     REGISTERED = "registered"
     SET_ASIDE = "set_aside"
+    TAKEN_BACK = "taken_back"
 
 
 class StudyState(StrEnum):
@@ -74,6 +75,8 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
     InstanceState: {
         (_I.RECEIVED, _E.FILE): _I.REGISTERED,
         (_I.RECEIVED, _E.SET_ASIDE): _I.SET_ASIDE,
+        # The registrar then moves the file to `incoming`, where it gets a row of its own.
+        (_I.SET_ASIDE, _E.RETRY): _I.TAKEN_BACK,
     },
     StudyState: {
         (_S.OPEN, _E.SETTLE): _S.SETTLED,
@@ -105,7 +108,6 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_D.SENDING, _E.REFUSE): _D.REFUSED,
         (_D.SENDING, _E.EXPIRE): _D.EXPIRED,
         (_D.DUE, _E.SUPERSEDE): _D.EXPIRED,
-        (_D.DELIVERED, _E.RETRY): _D.DUE,
         (_D.REFUSED, _E.RETRY): _D.DUE,
         (_D.EXPIRED, _E.RETRY): _D.DUE,
     },

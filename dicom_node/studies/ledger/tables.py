@@ -1,63 +1,24 @@
 """The ledger's tables (SQLAlchemy); the migrations create them."""
 
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    DateTime,
-    Dialect,
-    Enum,
-    ForeignKey,
-    Index,
-    MetaData,
-    String,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import ForeignKey, Index, MetaData, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from dicom_node.studies.ledger.column_types import (
+    SIZE,
+    FittingString,
+    FittingText,
+    UtcDateTime,
+    stored,
+)
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
     InstanceState,
     StudyState,
 )
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time with its zone, stored in UTC without an offset, alike in SQLite and PostgreSQL."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse times without a zone, store UTC."""
-        del dialect
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("the ledger refuses times without a zone")
-        return value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Add the zone UTC to a stored time."""
-        del dialect
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-def _stored(states: type[StrEnum]) -> Enum:
-    # Plain text without a constraint, so that a new state needs no migration; values and not
-    # member names, so that renaming a member needs none either.
-    return Enum(
-        states,
-        values_callable=lambda members: [member.value for member in members],
-        native_enum=False,
-        create_constraint=False,
-        length=16,
-    )
 
 
 class Base(DeclarativeBase):
@@ -80,14 +41,14 @@ class Study(Base):
     __tablename__ = "studies"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
-    state: Mapped[StudyState] = mapped_column(_stored(StudyState), index=True)
+    study_instance_uid: Mapped[str] = mapped_column(FittingString(64), unique=True)
+    state: Mapped[StudyState] = mapped_column(stored(StudyState), index=True)
     version: Mapped[int] = mapped_column(default=0)
-    patient_digest: Mapped[str] = mapped_column(String(255))
+    patient_digest: Mapped[str] = mapped_column(FittingString(255))
     """Digests of the patient's attributes, to recognise images of another patient."""
     revision: Mapped[int] = mapped_column(default=0)
     """Number of analyses begun for this study."""
-    remark: Mapped[str] = mapped_column(Text, default="")
+    remark: Mapped[str] = mapped_column(FittingText, default="")
     """Reason why nothing is analysed; empty if something is."""
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime] = mapped_column(index=True)
@@ -97,40 +58,41 @@ class Instance(Base):
     """One received object, kept or set aside."""
 
     __tablename__ = "instances"
-    # One kept object for each SOP Instance UID, any number set aside: the database refuses a second
-    # one whatever the code has read before.
+    # One kept object for each SOP Instance UID, any number set aside or taken back: the database
+    # refuses a second one whatever the code has read before.
     __table_args__ = (
         Index(
             "uq_instances_kept_sop_instance_uid",
             "sop_instance_uid",
             unique=True,
-            sqlite_where=text("state != 'set_aside'"),
-            postgresql_where=text("state != 'set_aside'"),
+            sqlite_where=text("state IN ('received', 'registered')"),
+            postgresql_where=text("state IN ('received', 'registered')"),
         ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    receipt: Mapped[str] = mapped_column(String(64), unique=True)
+    receipt: Mapped[str] = mapped_column(FittingString(64), unique=True)
     study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
-    state: Mapped[InstanceState] = mapped_column(_stored(InstanceState), index=True)
+    state: Mapped[InstanceState] = mapped_column(stored(InstanceState), index=True)
     version: Mapped[int] = mapped_column(default=0)
-    reason: Mapped[str] = mapped_column(String(64), default="")
+    reason: Mapped[str] = mapped_column(FittingString(64), default="")
     """Stable word for why the instance is set aside; else empty."""
-    detail: Mapped[str] = mapped_column(Text, default="")
-    place: Mapped[str] = mapped_column(String(255))
-    size_bytes: Mapped[int] = mapped_column(default=0)
-    content_sha256: Mapped[str] = mapped_column(String(64), default="")
-    association: Mapped[str] = mapped_column(String(16))
-    calling_ae_title: Mapped[str] = mapped_column(String(16), default="")
+    detail: Mapped[str] = mapped_column(FittingText, default="")
+    place: Mapped[str] = mapped_column(FittingString(255))
+    """Path in the spool; empty once an object that was taken back has left it."""
+    size_bytes: Mapped[int] = mapped_column(SIZE, default=0)
+    content_sha256: Mapped[str] = mapped_column(FittingString(64), default="")
+    association: Mapped[str] = mapped_column(FittingString(16))
+    calling_ae_title: Mapped[str] = mapped_column(FittingString(16), default="")
     received_at: Mapped[datetime]
-    sop_instance_uid: Mapped[str] = mapped_column(String(64), default="", index=True)
-    sop_class_uid: Mapped[str] = mapped_column(String(64), default="")
-    series_instance_uid: Mapped[str] = mapped_column(String(64), default="")
-    transfer_syntax_uid: Mapped[str] = mapped_column(String(64), default="")
-    laterality: Mapped[str] = mapped_column(String(16), default="")
-    view_position: Mapped[str] = mapped_column(String(16), default="")
-    presentation_intent: Mapped[str] = mapped_column(String(16), default="")
-    left_out_reason: Mapped[str] = mapped_column(Text, default="")
+    sop_instance_uid: Mapped[str] = mapped_column(FittingString(64), default="", index=True)
+    sop_class_uid: Mapped[str] = mapped_column(FittingString(64), default="")
+    series_instance_uid: Mapped[str] = mapped_column(FittingString(64), default="")
+    transfer_syntax_uid: Mapped[str] = mapped_column(FittingString(64), default="")
+    laterality: Mapped[str] = mapped_column(FittingString(16), default="")
+    view_position: Mapped[str] = mapped_column(FittingString(16), default="")
+    presentation_intent: Mapped[str] = mapped_column(FittingString(16), default="")
+    left_out_reason: Mapped[str] = mapped_column(FittingText, default="")
     """Why this registered image is not analysed; empty if it is."""
 
 
@@ -144,9 +106,9 @@ class LeasedWork:
     due_at: Mapped[datetime]
     dispatched_at: Mapped[datetime | None]
     """When the broker last took a message about this work; None if it needs one."""
-    lease_holder: Mapped[str] = mapped_column(String(128), default="")
+    lease_holder: Mapped[str] = mapped_column(FittingString(128), default="")
     lease_expires_at: Mapped[datetime | None]
-    reason: Mapped[str] = mapped_column(Text, default="")
+    reason: Mapped[str] = mapped_column(FittingText, default="")
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 
@@ -170,10 +132,10 @@ class Analysis(LeasedWork, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     revision: Mapped[int]
-    state: Mapped[AnalysisState] = mapped_column(_stored(AnalysisState), index=True)
-    findings: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[AnalysisState] = mapped_column(stored(AnalysisState), index=True)
+    findings: Mapped[str | None] = mapped_column(FittingText)
     """The findings document of a done analysis."""
-    bundle: Mapped[str] = mapped_column(String(255), default="")
+    bundle: Mapped[str] = mapped_column(FittingString(255), default="")
 
 
 class ResultObject(Base):
@@ -184,13 +146,13 @@ class ResultObject(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
-    kind: Mapped[str] = mapped_column(String(32))
-    variant: Mapped[str] = mapped_column(String(128), default="")
+    kind: Mapped[str] = mapped_column(FittingString(32))
+    variant: Mapped[str] = mapped_column(FittingString(128), default="")
     """Distinguishes forms of the same kind, made for different destinations."""
-    sop_class_uid: Mapped[str] = mapped_column(String(64))
-    sop_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
-    series_instance_uid: Mapped[str] = mapped_column(String(64))
-    place: Mapped[str] = mapped_column(String(255))
+    sop_class_uid: Mapped[str] = mapped_column(FittingString(64))
+    sop_instance_uid: Mapped[str] = mapped_column(FittingString(64), index=True)
+    series_instance_uid: Mapped[str] = mapped_column(FittingString(64))
+    place: Mapped[str] = mapped_column(FittingString(255))
 
 
 class Delivery(LeasedWork, Base):
@@ -201,8 +163,8 @@ class Delivery(LeasedWork, Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
-    destination: Mapped[str] = mapped_column(String(64))
-    state: Mapped[DeliveryState] = mapped_column(_stored(DeliveryState), index=True)
+    destination: Mapped[str] = mapped_column(FittingString(64))
+    state: Mapped[DeliveryState] = mapped_column(stored(DeliveryState), index=True)
 
 
 class DeliveryOutcome(Base):
@@ -214,8 +176,8 @@ class DeliveryOutcome(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
     result_object_id: Mapped[int] = mapped_column(ForeignKey("result_objects.id"))
-    outcome: Mapped[str] = mapped_column(String(16))
-    status: Mapped[str] = mapped_column(String(255))
+    outcome: Mapped[str] = mapped_column(FittingString(16))
+    status: Mapped[str] = mapped_column(FittingString(255))
     at: Mapped[datetime]
 
 
@@ -226,13 +188,13 @@ class Transition(Base):
     __table_args__ = (Index("ix_transitions_subject", "subject", "subject_id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    subject: Mapped[str] = mapped_column(String(16))
+    subject: Mapped[str] = mapped_column(FittingString(16))
     # No foreign key, since it is the id of a study, an instance, an analysis or a delivery.
     subject_id: Mapped[int]
-    event: Mapped[str] = mapped_column(String(16))
-    before: Mapped[str] = mapped_column(String(16))
-    after: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str] = mapped_column(Text, default="")
+    event: Mapped[str] = mapped_column(FittingString(16))
+    before: Mapped[str] = mapped_column(FittingString(16))
+    after: Mapped[str] = mapped_column(FittingString(16))
+    reason: Mapped[str] = mapped_column(FittingText, default="")
     at: Mapped[datetime]
 
 

@@ -1,13 +1,15 @@
 """Leases on analyses and deliveries: claimed, renewed by heartbeat, recovered when lost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
+from dicom_node.studies.ledger.locks import locked, locking, require_locked
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.transitions import apply
@@ -16,6 +18,9 @@ Work = TypeVar("Work", Analysis, Delivery)
 
 EXPIRE_AFTER: Final = timedelta(days=7)
 """Default age at which a delivery expires."""
+
+BATCH: Final = 1000
+"""Pieces of work that one transaction looks at: a statement may have 65,535 parameters."""
 
 _BUSY: Final = {Analysis: AnalysisState.RUNNING, Delivery: DeliveryState.SENDING}
 _DUE: Final = {Analysis: AnalysisState.DUE, Delivery: DeliveryState.DUE}
@@ -47,8 +52,9 @@ def claim(
     at: datetime,
 ) -> tuple[Claim, Work] | None:
     """Claim a piece of work; return None if it is not due, as after a late message."""
-    row = session.get(table, work_id)
-    # A message may be repeated, late, or about work that was cancelled since: the row decides.
+    # A message may be repeated, late, or about work that was cancelled since: the row decides. It
+    # is locked, so that the second of two claims at once waits and then finds nothing due.
+    row = locked(session, table, work_id)
     if row is None or row.state is not _DUE[table] or row.due_at > at:
         return None
     apply(
@@ -87,8 +93,7 @@ def held_row(session: Session, table: type[Work], held: Claim) -> Work:
     OvertakenError
         The work was cancelled, superseded, or its lease was lost.
     """
-    # From the database, even where this session read the row before.
-    row = session.get_one(table, held.id, populate_existing=True)
+    row = require_locked(session, table, held.id)
     if row.version != held.version:
         raise OvertakenError(
             f"{table.__tablename__} {held.id}: the claim of {held.holder} is no longer valid"
@@ -96,29 +101,61 @@ def held_row(session: Session, table: type[Work], held: Claim) -> Work:
     return row
 
 
-def due(session: Session, table: type[Work], *, at: datetime) -> list[Work]:
-    """List the work that is due, oldest first."""
+def due(session: Session, table: type[Work], *, at: datetime, limit: int = BATCH) -> list[Work]:
+    """List due work about which the broker was not told, oldest first."""
     return list(
         session.scalars(
             select(table)
-            .where(table.state == _DUE[table], table.due_at <= at)
+            .where(table.state == _DUE[table], table.due_at <= at, table.dispatched_at.is_(None))
             .order_by(table.due_at, table.id)
+            .limit(limit)
+        )
+    )
+
+
+def count_dispatched(session: Session, table: type[Work]) -> int:
+    """Count the work about which the broker was told and that no worker has claimed."""
+    query = select(func.count(table.id)).where(
+        table.state == _DUE[table], table.dispatched_at.is_not(None)
+    )
+    return session.scalar(query) or 0
+
+
+def dispatched_before(
+    session: Session, table: type[Work], *, before: datetime, limit: int = BATCH
+) -> list[Work]:
+    """List due work about which the broker was told some time ago, the longest ago first."""
+    return list(
+        session.scalars(
+            select(table)
+            .where(table.state == _DUE[table], table.dispatched_at <= before)
+            .order_by(table.dispatched_at, table.id)
+            .limit(limit)
         )
     )
 
 
 def note_dispatched(
-    session: Session, table: type[Work], work_ids: list[int], *, at: datetime
+    session: Session, table: type[Work], told: Sequence[Work], *, at: datetime
 ) -> None:
-    """Record when the broker last accepted messages about due work."""
-    # No transition and no new version: a worker may have claimed the work before this is written,
-    # and its claim must stand.
-    session.execute(
-        update(table)
-        .where(table.id.in_(work_ids))
-        .values(dispatched_at=at)
-        .execution_options(synchronize_session=False)
-    )
+    """Record when the broker last accepted messages about due work.
+
+    Parameters
+    ----------
+    told : as read before the messages were sent
+        Work that somebody has claimed since, or made due again, needs its next message.
+    """
+    # No transition and no new version: a claim that follows must stand.
+    for first in range(0, len(told), BATCH):
+        decided = [(row.id, row.version) for row in told[first : first + BATCH]]
+        query = select(table).where(tuple_(table.id, table.version).in_(decided))
+        unclaimed = session.scalars(locking(query, skip_locked=True)).all()
+        session.execute(
+            update(table)
+            .where(table.id.in_([row.id for row in unclaimed]))
+            .values(dispatched_at=at)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def recover_lost(
@@ -136,16 +173,15 @@ def recover_lost(
     maximum_attempts : attempts of an analysis before it counts as failed
     expire_after : age at which a delivery expires
     """
-    lost = list(
-        session.scalars(
-            select(table).where(table.state == _BUSY[table], table.lease_expires_at < at)
-        )
-    )
-    for row in lost:
+    lost = _with_lost_lease(session, table, at)
+    for row, is_superseded in lost:
         reason = f"worker {row.lease_holder} stopped responding in attempt {row.attempts}"
         if table is Analysis and row.attempts >= maximum_attempts:
             reason = f"given up after {row.attempts} attempts: {reason}"
             apply(session, row, Event.FAIL, because=reason, at=at, reason=reason, finished_at=at)
+        elif is_superseded:
+            reason = f"superseded by a later revision; {reason}"
+            apply(session, row, Event.EXPIRE, because=reason, at=at, reason=reason, finished_at=at)
         # By age and not by attempts: an archive may be down for days and then take everything.
         elif table is Delivery and row.created_at + expire_after <= at:
             apply(session, row, Event.EXPIRE, because=reason, at=at, reason=reason, finished_at=at)
@@ -155,4 +191,22 @@ def recover_lost(
             apply(
                 session, row, Event.LEASE_LOST, because=reason, at=at, dispatched_at=None, due_at=at
             )
-    return lost
+    return [row for row, _ in lost]
+
+
+def _with_lost_lease(session: Session, table: type[Work], at: datetime) -> list[tuple[Work, bool]]:
+    """Lock work with an expired lease; beside each whether a later revision superseded it."""
+    is_lost = (table.state == _BUSY[table]) & (table.lease_expires_at < at)
+    query = select(table).where(is_lost).order_by(table.id).limit(BATCH)
+    # What is locked is just being finished or recovered: the next look finds it as it is then.
+    if table is Analysis:
+        return [(row, False) for row in session.scalars(locking(query, skip_locked=True))]
+    # Deliveries with their analyses, whose next revision gives up what it finds due.
+    analyses = select(Analysis.id).join(Delivery).where(is_lost).order_by(Analysis.id).limit(BATCH)
+    held = locking(select(Analysis).where(Analysis.id.in_(analyses)), skip_locked=True)
+    states = {row.id: row.state for row in session.scalars(held)}
+    query = query.where(Delivery.analysis_id.in_(states))
+    return [
+        (row, states[row.analysis_id] is AnalysisState.SUPERSEDED)
+        for row in session.scalars(locking(query, skip_locked=True))
+    ]

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import structlog
 from node_factory import Reception
-from postgresql import PostgreSQL
-from postgresql import postgresql as postgresql
+from postgresql import PostgreSQL, postgresql
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -18,6 +17,8 @@ from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.tables import Base
+
+__all__ = ["postgresql"]
 
 
 @pytest.fixture(scope="session")

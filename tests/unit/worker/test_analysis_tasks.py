@@ -318,7 +318,7 @@ def test_object_that_was_judged_again_is_read_where_it_lies_now(
     else:
         reception.receive(shown_mammogram(without=["ViewPosition"]))
     with reception.database.writing() as session:
-        judge_again(session, reception.spool, STUDY_UID)
+        judge_again(session, STUDY_UID, at=datetime.now(UTC))
     reception.registrar.register_all()
 
     analysis = run_analysis(node, due_analysis(reception))

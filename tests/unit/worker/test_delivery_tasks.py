@@ -148,7 +148,7 @@ def test_object_that_has_to_be_there_and_is_not_is_named(
     assert delivery.state is DeliveryState.REFUSED
     assert delivery.reason == (
         "the analysis made no measurement_report, which profile ohif contains: "
-        "choose a profile without it, then retry"
+        "retry the study to have it analysed again, or choose another profile first"
     )
     assert archive.received == [row.sop_instance_uid for row in reception.rows(ResultObject)]
 

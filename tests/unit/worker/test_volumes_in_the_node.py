@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -247,7 +248,7 @@ def test_retry_analyses_what_was_set_aside_under_other_settings(node_with: NodeW
     refusing.receive(volume())
     node, reception = node_with("middle")
     with reception.database.writing() as session:
-        judge_again(session, reception.spool, STUDY_UID)
+        judge_again(session, STUDY_UID, at=datetime.now(UTC))
 
     reception.registrar.register_all()
 

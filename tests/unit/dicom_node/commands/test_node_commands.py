@@ -34,7 +34,7 @@ from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 SETTINGS = """
 spool = "spool"
 [ledger]
-url = "sqlite:///ledger.sqlite"
+url = "{url}"
 """
 
 
@@ -51,7 +51,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def config(tmp_path: Path, reception: Reception) -> Path:
     """Return the settings of an installation that is not serving: its ledger and spool."""
     file = tmp_path / "mammoclip.toml"
-    file.write_text(SETTINGS)
+    url = reception.database.engine.url.render_as_string(hide_password=False)
+    file.write_text(SETTINGS.format(url=url))
     return file
 
 
@@ -142,6 +143,7 @@ def test_command_on_an_unknown_study_fails_in_one_line(
     assert line.startswith("mammoclip-node: study 9.9 is not in the ledger")
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # the other one is shared
 @pytest.mark.parametrize("command", COMMANDS[2:], ids=" ".join)
 def test_ledger_that_is_broken_fails_in_one_line(
     config: Path, reception: Reception, command: tuple[str, ...]
@@ -301,7 +303,8 @@ def test_object_that_was_set_aside_is_tried_again(config: Path, reception: Recep
     run("retry", STUDY_UID, "--config", config)
     reception.registrar.register_all()
 
-    assert [row.state for row in reception.instances()] == [InstanceState.SET_ASIDE] * 2
+    states = [row.state for row in reception.instances()]
+    assert states == [InstanceState.TAKEN_BACK, InstanceState.SET_ASIDE]
     assert len(reception.files("set-aside")) == 1
 
 

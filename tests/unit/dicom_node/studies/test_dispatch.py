@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from node_factory import NOW, after, analysis_row, claimed, delivery_row, study_row
 from services import free_port
+from sqlalchemy import text
 
 from dicom_node.errors import BrokerDownError
 from dicom_node.studies.dispatch import (
@@ -15,9 +16,10 @@ from dicom_node.studies.dispatch import (
     Dispatcher,
     celery_configuration,
 )
+from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState
-from dicom_node.studies.ledger.tables import Analysis
+from dicom_node.studies.ledger.tables import Analysis, Delivery
 
 
 class FakeBroker:
@@ -264,3 +266,32 @@ def test_both_queues_are_declared_with_exchanges_of_their_own() -> None:
     told = {(queue.name, queue.exchange.name, queue.routing_key) for queue in queues}
 
     assert told == {("gpu", "gpu", "gpu"), ("deliver", "deliver", "deliver")}
+
+
+def test_more_due_work_than_a_statement_may_name_is_told_in_batches(
+    dispatcher: Dispatcher, broker: FakeBroker, database: Database
+) -> None:
+    with database.writing() as session:
+        done = analysis_row(session, study_row(session), state=AnalysisState.DONE)
+        first = delivery_row(session, done)
+        columns = [column.name for column in Delivery.__table__.columns if column.name != "id"]
+        copied = ", ".join("'d' || n" if one == "destination" else one for one in columns)
+        numbers = "WITH RECURSIVE numbers(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers"
+        numbers += " WHERE n < 66000)"
+        session.execute(
+            text(
+                f"{numbers} INSERT INTO deliveries ({', '.join(columns)}) "
+                f"SELECT {copied} FROM deliveries, numbers WHERE id = {first.id}"
+            )
+            if database.engine.dialect.name == "sqlite"
+            else text(
+                f"INSERT INTO deliveries ({', '.join(columns)}) SELECT {copied} "
+                f"FROM deliveries, generate_series(2, 66000) AS n WHERE id = {first.id}"
+            )
+        )
+
+    dispatcher.tick(NOW)
+    dispatcher.tick(after(1))
+
+    told = [key for _, _, ids in broker.sent for key in ids]
+    assert len(set(told)) == len(told) == 2 * work.BATCH

@@ -239,7 +239,7 @@ def test_due_work_is_listed_oldest_first(session: Session, work_of: Any, table: 
 def test_dispatch_is_noted_for_the_named_work_only(session: Session, work_of: Any) -> None:
     told, other = work_of(Delivery), work_of(Delivery)
 
-    work.note_dispatched(session, Delivery, [told.id], at=after(7))
+    work.note_dispatched(session, Delivery, [told], at=after(7))
 
     session.refresh(told)
     session.refresh(other)

@@ -288,3 +288,31 @@ def test_postponed_delivery_waits_for_its_time(session: Session, delivery: Deliv
     )
 
     assert (delivery.due_at, delivery.dispatched_at) == (after(9), None)
+
+
+@pytest.mark.parametrize("later", ["postponed", "refused"])
+def test_object_that_was_accepted_stays_delivered(
+    session: Session, analysis: Analysis, later: str
+) -> None:
+    analysis.state = AnalysisState.DONE
+    result = result_row(session, analysis)
+    held = claimed(session, delivery_row(session, analysis))
+
+    for outcome in ("delivered", later):
+        outcomes.record_outcome(session, held, result.id, outcome=outcome, status="", at=after(1))
+
+    assert session.scalars(select(DeliveryOutcome)).one().outcome == "delivered"
+
+
+def test_lost_delivery_of_a_superseded_analysis_is_given_up(
+    session: Session, analysis: Analysis
+) -> None:
+    (delivery,) = finished(session, analysis, made_result())
+    claimed(session, delivery, at=after(1))
+    finished(session, next_revision(session, analysis), made_result())
+
+    work.recover_lost(session, Delivery, maximum_attempts=9, at=after(500))
+
+    session.refresh(delivery)
+    assert delivery.state is DeliveryState.EXPIRED
+    assert delivery.reason.startswith("superseded by a later revision; worker host:1")

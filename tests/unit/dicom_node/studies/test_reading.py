@@ -126,7 +126,7 @@ def test_summary_counts_images_and_what_is_set_aside(session: Session) -> None:
 
 def test_object_that_was_judged_again_is_counted_once(session: Session) -> None:
     study = study_row(session)
-    instance_row(session, study, state=InstanceState.SET_ASIDE, place="")
+    instance_row(session, study, state=InstanceState.TAKEN_BACK)
     instance_row(session, study, state=InstanceState.SET_ASIDE)
 
     assert reading.summary(session, study).set_aside == 1

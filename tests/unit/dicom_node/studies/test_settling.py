@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,16 +20,23 @@ from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Study
-from dicom_node.studies.settling import Patience, settle_ready
+from dicom_node.studies.settling import Patience, quiet_studies, settle_if_complete
 
 PATIENCE = Patience(idle=timedelta(seconds=60), grace=timedelta(seconds=5))
 
 
 def settled(session: Session, seconds: float, *open_associations: str) -> list[str]:
-    studies = settle_ready(
-        session, open_associations=open_associations, patience=PATIENCE, at=after(seconds)
-    )
-    return [study.study_instance_uid for study in studies]
+    return settled_at(session, after(seconds), *open_associations)
+
+
+def settled_at(session: Session, at: datetime, *open_associations: str) -> list[str]:
+    studies = [
+        settle_if_complete(
+            session, study_id, open_associations=open_associations, patience=PATIENCE, at=at
+        )
+        for study_id in quiet_studies(session, patience=PATIENCE, at=at)
+    ]
+    return [study.study_instance_uid for study in studies if study is not None]
 
 
 def open_study(session: Session, **columns: Any) -> Study:
@@ -179,9 +186,7 @@ def test_received_study_is_analysed_from_what_it_holds(reception: Reception) -> 
     last = reception.receive(mammogram(QualityControlImage="YES")).received_at
 
     with reception.database.writing() as session:
-        settle_ready(
-            session, open_associations=(), patience=PATIENCE, at=last + timedelta(seconds=5)
-        )
+        settled_at(session, last + timedelta(seconds=5))
 
     assert [row.state for row in reception.rows(Analysis)] == [AnalysisState.DUE]
     assert last > NOW

@@ -19,6 +19,7 @@ ALLOWED = {
     InstanceState: {
         ("received", "file"): "registered",
         ("received", "set_aside"): "set_aside",
+        ("set_aside", "retry"): "taken_back",
     },
     StudyState: {
         ("open", "settle"): "settled",
@@ -48,7 +49,6 @@ ALLOWED = {
         ("sending", "refuse"): "refused",
         ("sending", "expire"): "expired",
         ("due", "supersede"): "expired",
-        ("delivered", "retry"): "due",
         ("refused", "retry"): "due",
         ("expired", "retry"): "due",
     },

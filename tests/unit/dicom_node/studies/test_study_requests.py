@@ -10,6 +10,7 @@ from node_factory import (
     delivery_row,
     instance_row,
     mammogram,
+    result_row,
     study_row,
 )
 from sqlalchemy import select
@@ -171,7 +172,7 @@ def test_unknown_study_is_an_error(session: Session, ask: object) -> None:
 
 def again(reception: Reception) -> list[str]:
     with reception.database.writing() as session:
-        done = judge_again(session, reception.spool, STUDY_UID)
+        done = judge_again(session, STUDY_UID, at=after(0))
     reception.registrar.register_all()
     return done
 
@@ -196,7 +197,7 @@ def test_object_that_is_right_by_new_settings_is_registered(reception: Reception
     again(reception)
 
     states = [row.state for row in reception.instances()]
-    assert states == [InstanceState.SET_ASIDE, InstanceState.REGISTERED]
+    assert states == [InstanceState.TAKEN_BACK, InstanceState.REGISTERED]
     assert reception.files("set-aside") == []
 
 
@@ -214,3 +215,35 @@ def test_judging_again_after_a_crash_goes_on(reception: Reception) -> None:
 
     assert len(reception.files("set-aside")) == 1
     assert again(reception) != []
+
+
+def test_delivery_that_lacks_what_its_destination_wants_is_analysed_anew(
+    session: Session, study: Study
+) -> None:
+    analysis = analysis_row(session, study, state=AnalysisState.DONE)
+    result_row(session, analysis)
+    delivery_row(session, analysis, state=DeliveryState.REFUSED)
+    delivery_row(session, analysis, state=DeliveryState.DELIVERED, destination="other")
+
+    done = retry_study(
+        session,
+        STUDY_UID,
+        at=after(9),
+        wanted=lambda name: {("secondary_capture", "")} if name == "archive" else set(),
+    )
+
+    assert done == ["analysis of revision 2 is due"]
+
+
+def test_refused_delivery_with_all_that_is_wanted_is_only_sent_again(
+    session: Session, study: Study
+) -> None:
+    analysis = analysis_row(session, study, state=AnalysisState.DONE)
+    result_row(session, analysis)
+    delivery_row(session, analysis, state=DeliveryState.REFUSED)
+
+    done = retry_study(
+        session, STUDY_UID, at=after(9), wanted=lambda _: {("measurement_report", "")}
+    )
+
+    assert done == ["delivery to archive is due again"]
