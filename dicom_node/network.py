@@ -14,6 +14,12 @@ UNCOMPRESSED: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 """Every object can be sent in these; every archive must accept Implicit (PS3.5 10.1)."""
 
 
+# Source and diagnostic of A-ASSOCIATE-RJ (PS3.8 9.3.4)
+_CALLED_TITLE_UNKNOWN: Final = (1, 7)
+_CALLING_TITLE_UNKNOWN: Final = (1, 3)
+_TOO_BUSY: Final = frozenset({(3, 1), (3, 2)})
+
+
 def application_entity(ae_title: str) -> AE:
     """Make an application entity that writes no log of its own."""
     # The library's own log handlers cost a third of the throughput and quote data sets.
@@ -55,12 +61,26 @@ def associate(
     where = f"{destination.name} at {destination.host}:{destination.port}"
     where += f" (AE title {destination.ae_title})"
     if association.is_rejected:
-        reason = getattr(association.acceptor.primitive, "reason_str", "no reason given")
         raise DestinationDownError(
-            f"{where} rejected the association: {reason}. "
-            "Check ae_title and calling_ae_title under [[destinations]]."
+            f"{where} rejected the association: "
+            + _rejection(association.acceptor.primitive, str(entity.ae_title))
         )
     raise DestinationDownError(
         f"{where} does not answer. Check that it is running, and host and port under "
         "[[destinations]]."
     )
+
+
+def _rejection(answer: Any, calling_ae_title: str) -> str:
+    """Return in words why an association was rejected, and what to do (PS3.8 table 9-21)."""
+    cause = (answer.result_source, answer.diagnostic)
+    if cause == _CALLED_TITLE_UNKNOWN:
+        return "it is not called by this AE title. Correct ae_title under [[destinations]]."
+    if cause == _CALLING_TITLE_UNKNOWN:
+        return (
+            f"it does not know the calling AE title {calling_ae_title}. Enter it at the archive, "
+            "or set calling_ae_title under [[destinations]]."
+        )
+    if cause in _TOO_BUSY:
+        return "it is too busy at present. It is tried again."
+    return f"{answer.reason_str}. Check ae_title and calling_ae_title under [[destinations]]."

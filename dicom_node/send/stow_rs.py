@@ -1,28 +1,33 @@
 """Sends results to an archive by STOW-RS, one request for each object and its outcome."""
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import urljoin, urlsplit
 
 import pydicom
 import requests
-from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.session_utils import create_session_from_user_pass
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
+from dicom_node.send.stow_answers import lists_instance, read_store_answer
 from dicom_node.settings.destinations import DicomwebDestination
 
-_TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP statuses of errors that may pass."""
+_TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+"""HTTP statuses of errors that may pass: 507 is a full archive, unlike 413, a too large object."""
 
 _CONFLICT: Final = 409
 """Nothing was stored; the answer gives the reason for each object (PS3.18 10.5.3.2)."""
 
-_NO_DOCUMENT: Final = (AttributeError, KeyError, SyntaxError, TypeError, ValueError)
-"""Errors of the libraries for an answer that is not valid DICOM JSON or XML."""
+_REDIRECTS: Final = frozenset({301, 302, 307, 308})
+_MOST_REDIRECTS: Final = 3
+_LONGEST_ANSWER_BYTES: Final = 4 * 2**20
+_PLACE: Final = ("StudyInstanceUID", "SeriesInstanceUID")
+_ACCEPT: Final = {"Accept": "application/dicom+json, application/dicom+xml;q=0.5"}
 
 
 class StowSender:
@@ -30,14 +35,13 @@ class StowSender:
 
     def __init__(self, destination: DicomwebDestination) -> None:
         self._destination = destination
+        self._root = destination.url.rstrip("/")
 
     def send(self, objects: Sequence[ObjectToSend]) -> Iterator[Answer]:
         """Send the objects one by one; see `Sender.send`."""
         with self._session() as session:
-            client = DICOMwebClient(url=self._destination.url.rstrip("/"), session=session)
-            client.set_http_retry_params(retry=False)
             for item in objects:
-                yield self._store(client, item)
+                yield self._store(session, item)
 
     def _session(self) -> requests.Session:
         destination = self._destination
@@ -51,32 +55,144 @@ class StowSender:
             session.mount(scheme, _ArchiveAdapter(destination.timeout_seconds))
         return session
 
-    def _store(self, client: DICOMwebClient, item: ObjectToSend) -> Answer:
+    def _store(self, session: requests.Session, item: ObjectToSend) -> Answer:
         try:
-            dataset = pydicom.dcmread(item.file)
+            header = pydicom.dcmread(item.file, specific_tags=list(_PLACE), stop_before_pixels=True)
+            content = item.file.read_bytes()
         except (OSError, InvalidDicomError) as error:
             status = f"the result file cannot be read: {type(error).__name__}"
             return Answer(key=item.key, outcome=Outcome.REFUSED, status=status)
+        reply = self._request(session, "POST", f"{self._root}/studies", content)
+        answer = _answer_of(item, reply)
+        if not reply.leaves_doubt or answer.outcome is Outcome.DELIVERED:
+            return answer
+        if self._holds(session, item, header):
+            status = f"HTTP {reply.status}, found at the archive"
+            return Answer(key=item.key, outcome=Outcome.DELIVERED, status=status)
+        return answer
+
+    def _holds(self, session: requests.Session, item: ObjectToSend, header: Dataset) -> bool:
+        """Ask the archive whether it holds the object, by QIDO-RS, else by its metadata."""
+        study, series = (str(header.get(keyword, "")) for keyword in _PLACE)
+        uid = item.sop_instance_uid
+        for path in (
+            f"studies/{study}/instances?SOPInstanceUID={uid}",
+            f"studies/{study}/series/{series}/instances/{uid}/metadata",
+        ):
+            reply = self._request(session, "GET", f"{self._root}/{path}")
+            if reply.is_success and lists_instance(reply.content, reply.media_type, uid):
+                return True
+        return False
+
+    def _request(
+        self, session: requests.Session, method: str, url: str, content: bytes | None = None
+    ) -> "_Reply":
+        """Send a request, to nobody but the host and port of the settings."""
+        headers, body = dict(_ACCEPT), None
+        if content is not None:
+            headers["Content-Type"], body = _multipart(content)
         try:
-            response = client.store_instances([dataset])
-        except requests.HTTPError as error:
-            return _http_answer(item, error)
-        except _NO_DOCUMENT:
-            return _postponed(item, "HTTP 200 without a DICOM answer")
+            for _ in range(_MOST_REDIRECTS + 1):
+                with session.request(
+                    method, url, data=body, headers=headers, allow_redirects=False, stream=True
+                ) as response:
+                    if response.status_code not in _REDIRECTS:
+                        return _Reply.read(response)
+                    url = self._within_origin(url, response.headers.get("Location", ""))
         except (requests.RequestException, OSError) as error:
             raise DestinationDownError(
                 f"{self._destination.name} does not answer: {type(error).__name__}. "
                 "Check that it is running, and url under [[destinations]]."
             ) from error
-        return _stow_answer(item, response)
+        raise DestinationDownError(
+            f"{self._destination.name} redirects without end. Check url under [[destinations]]."
+        )
+
+    def _within_origin(self, url: str, location: str) -> str:
+        target = urljoin(url, location)
+        if not location or _origin(target) != _origin(self._root):
+            raise DestinationDownError(
+                f"{self._destination.name} redirects to another server, which is sent nothing. "
+                "Set url under [[destinations]] to where the archive is."
+            )
+        return target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reply:
+    """What the archive answered to one request."""
+
+    status: int
+    media_type: str
+    content: bytes
+
+    @classmethod
+    def read(cls, response: requests.Response) -> Self:
+        """Read an answer, of which a longer one than any archive's is cut."""
+        content = b""
+        for chunk in response.iter_content(65536):
+            content += chunk
+            if len(content) > _LONGEST_ANSWER_BYTES:
+                break
+        media_type = response.headers.get("Content-Type", "")
+        return cls(
+            status=response.status_code,
+            media_type=media_type.partition(";")[0].strip().lower(),
+            content=content[:_LONGEST_ANSWER_BYTES],
+        )
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def leaves_doubt(self) -> bool:
+        """Whether the object may be at the archive, although the answer does not say so."""
+        # Archives also answer 409 for an object that they hold already, with reasons of their own
+        # (45070 of Azure's), in place of the standard's 0x0111.
+        return self.is_success or self.status == _CONFLICT
+
+
+def _answer_of(item: ObjectToSend, reply: _Reply) -> Answer:
+    document = None
+    if reply.leaves_doubt:
+        document = read_store_answer(reply.content, reply.media_type)
+    if document is not None and item.sop_instance_uid in document.failed:
+        reason = document.failed[item.sop_instance_uid]
+        return Answer(
+            key=item.key, outcome=outcome_of_failure(reason), status=f"0x{reason & 0xFFFF:04X}"
+        )
+    if not reply.is_success:
+        outcome = Outcome.POSTPONED if reply.status in _TRY_LATER else Outcome.REFUSED
+        return Answer(key=item.key, outcome=outcome, status=f"HTTP {reply.status}")
+    if document is None:
+        return _postponed(item, f"HTTP {reply.status} without a DICOM answer")
+    if item.sop_instance_uid in document.stored:
+        return Answer(key=item.key, outcome=Outcome.DELIVERED, status=f"HTTP {reply.status}")
+    return _postponed(item, f"HTTP {reply.status} without the object's UID")
+
+
+def _postponed(item: ObjectToSend, status: str) -> Answer:
+    return Answer(key=item.key, outcome=Outcome.POSTPONED, status=status)
+
+
+def _multipart(content: bytes) -> tuple[str, bytes]:
+    """Return the media type and body of a request with one object (PS3.18 8.6.1.2)."""
+    boundary = secrets.token_hex(16)
+    head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    media_type = f'multipart/related; type="application/dicom"; boundary="{boundary}"'
+    return media_type, head + content + tail
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    return scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(scheme)
 
 
 class _ArchiveAdapter(requests.adapters.HTTPAdapter):
-    """Sets the destination's timeout, and removes parameters from the answer's media type.
-
-    The library has a fixed timeout, and cannot read an answer whose media type has a parameter,
-    such as ``application/dicom+json; charset=utf-8``.
-    """
+    """Sets the destination's timeout."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -92,48 +208,4 @@ class _ArchiveAdapter(requests.adapters.HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """Send within the destination's timeout."""
-        response = super().send(request, stream, self._seconds, verify, cert, proxies)
-        media_type = response.headers.get("Content-Type", "")
-        response.headers["Content-Type"] = media_type.partition(";")[0].strip().lower()
-        return response
-
-
-def _http_answer(item: ObjectToSend, error: requests.HTTPError) -> Answer:
-    status = error.response.status_code
-    if status == _CONFLICT:
-        # If the document is not the one of the standard, only the status is known.
-        with suppress(*_NO_DOCUMENT):
-            answer: Any = error.response.json()
-            failure = _failure_of(item, Dataset.from_json(answer))
-            if failure is not None:
-                return failure
-    outcome = Outcome.POSTPONED if status in _TRY_LATER else Outcome.REFUSED
-    return Answer(key=item.key, outcome=outcome, status=f"HTTP {status}")
-
-
-def _stow_answer(item: ObjectToSend, response: Dataset) -> Answer:
-    failure = _failure_of(item, response)
-    if failure is not None:
-        return failure
-    taken = [entry.get("ReferencedSOPInstanceUID") for entry in _referenced(response)]
-    if item.sop_instance_uid in taken:
-        return Answer(key=item.key, outcome=Outcome.DELIVERED, status="HTTP 200")
-    return _postponed(item, "HTTP 200 without the object's UID")
-
-
-def _failure_of(item: ObjectToSend, response: Dataset) -> Answer | None:
-    # Orthanc sends the sequence of failures empty when nothing failed.
-    for failed in response.get("FailedSOPSequence") or []:
-        if failed.get("ReferencedSOPInstanceUID") == item.sop_instance_uid:
-            reason = int(failed.get("FailureReason", 0))
-            outcome = outcome_of_failure(reason)
-            return Answer(key=item.key, outcome=outcome, status=f"0x{reason:04X}")
-    return None
-
-
-def _referenced(response: Dataset) -> list[Dataset]:
-    return list(response.get("ReferencedSOPSequence") or [])
-
-
-def _postponed(item: ObjectToSend, status: str) -> Answer:
-    return Answer(key=item.key, outcome=Outcome.POSTPONED, status=status)
+        return super().send(request, stream, self._seconds, verify, cert, proxies)

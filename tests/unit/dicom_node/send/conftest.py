@@ -57,10 +57,12 @@ def archive_with(stopping: ThreadPoolExecutor) -> Iterator[Callable[..., Archive
         abort_at: int | None = None,
         title: str = "ARCHIVE",
         syntaxes: tuple[str, ...] = tuple(DEFAULT_TRANSFER_SYNTAXES),
+        callers: tuple[str, ...] = (),
     ) -> Archive:
         archive = Archive(free_port(), list(statuses), abort_at)
         entity = AE(ae_title=title)
         entity.require_called_aet = True
+        entity.require_calling_aet = list(callers)
         for sop_class in classes:
             entity.add_supported_context(sop_class, list(syntaxes))
         handlers = [(evt.EVT_C_STORE, archive.on_store), (evt.EVT_RELEASED, archive.on_release)]

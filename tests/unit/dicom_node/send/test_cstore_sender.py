@@ -156,8 +156,24 @@ def test_archive_that_rejects_the_association_is_down(
 ) -> None:
     archive = archive_with(title="ANOTHER")
 
-    with pytest.raises(DestinationDownError, match="rejected"):
+    with pytest.raises(DestinationDownError) as caught:
+        sent(archive, result_object(), result_object())
+
+    assert str(caught.value) == (
+        f"archive at 127.0.0.1:{archive.port} (AE title ARCHIVE) rejected the association: "
+        "it is not called by this AE title. Correct ae_title under [[destinations]]."
+    )
+
+
+def test_archive_that_does_not_know_the_node_says_so_in_words(
+    archive_with: Callable[..., Archive], result_object: MakeObject
+) -> None:
+    archive = archive_with(callers=("ANOTHER",))
+
+    with pytest.raises(DestinationDownError) as caught:
         sent(archive, result_object())
+
+    assert "it does not know the calling AE title MAMMOCLIP. Enter it at" in str(caught.value)
 
 
 def test_archive_that_aborts_in_the_middle_is_down_after_what_it_took(

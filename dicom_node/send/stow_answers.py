@@ -1,0 +1,117 @@
+"""What a DICOMweb archive's answers say about single objects, in JSON or XML; nothing is trusted."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from xml.etree.ElementTree import Element, ParseError
+
+_REFERENCED_SOP_SEQUENCE: Final = "00081199"
+_FAILED_SOP_SEQUENCE: Final = "00081198"
+_SOP_INSTANCE_UID: Final = "00080018"
+_REFERENCED_SOP_INSTANCE_UID: Final = "00081155"
+_FAILURE_REASON: Final = "00081197"
+
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, ParseError, RecursionError)
+"""Errors of documents that are not what they claim; RecursionError: brackets nested too deeply."""
+
+Attributes = Mapping[str, Any]
+"""A data set of the DICOM JSON model (PS3.18 F.2): tag to VR and values."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAnswer:
+    """What a Store Instances Response says (PS3.18 I.2).
+
+    Attributes
+    ----------
+    stored : SOP Instance UIDs
+    failed : SOP Instance UID to Failure Reason (0008,1197), 0 where none is given
+    """
+
+    stored: frozenset[str] = frozenset()
+    failed: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_store_answer(content: bytes, media_type: str) -> StoreAnswer | None:
+    """Read an answer to STOW-RS; None if it is empty or no such document."""
+    try:
+        documents = list(_datasets(content, media_type))
+        referenced = [_items(one, _REFERENCED_SOP_SEQUENCE) for one in documents]
+        refused = [_items(one, _FAILED_SOP_SEQUENCE) for one in documents]
+        return StoreAnswer(
+            stored=frozenset(_uid(item) for items in referenced for item in items),
+            failed={_uid(item): _reason(item) for items in refused for item in items},
+        )
+    except _UNREADABLE:
+        return None
+
+
+def lists_instance(content: bytes, media_type: str, sop_instance_uid: str) -> bool:
+    """Return whether an answer to QIDO-RS, or metadata by WADO-RS, is about this instance."""
+    try:
+        return any(
+            _first(one, _SOP_INSTANCE_UID) == sop_instance_uid
+            for one in _datasets(content, media_type)
+        )
+    except _UNREADABLE:
+        return False
+
+
+def _datasets(content: bytes, media_type: str) -> Iterator[Attributes]:
+    """Yield the data sets of a document: one, or an array of them as some archives send."""
+    if media_type.endswith("xml"):
+        yield _from_xml(content)
+        return
+    document = json.loads(content)
+    for one in document if isinstance(document, list) else [document]:
+        if not isinstance(one, dict):
+            raise TypeError("no data set")
+        yield one
+
+
+def _items(dataset: Attributes, tag: str) -> list[Attributes]:
+    # Orthanc sends the sequence of failures empty when nothing failed.
+    return list(dataset.get(tag, {}).get("Value") or [])
+
+
+def _first(dataset: Attributes, tag: str) -> Any:
+    return (dataset.get(tag, {}).get("Value") or [""])[0]
+
+
+def _uid(item: Attributes) -> str:
+    return str(_first(item, _REFERENCED_SOP_INSTANCE_UID))
+
+
+def _reason(item: Attributes) -> int:
+    return int(_first(item, _FAILURE_REASON) or 0)
+
+
+def _from_xml(content: bytes) -> Attributes:
+    """Return a Native DICOM Model (PS3.19 A.1) in the form of the JSON model."""
+    from xml.etree.ElementTree import XMLParser
+
+    # A document type would let the document define entities, and what they expand to.
+    if b"<!DOCTYPE" in content:
+        raise ValueError("a document type is not part of the model")
+    parser = XMLParser()
+    parser.feed(content)
+    return _attributes(parser.close())
+
+
+def _attributes(parent: Element) -> Attributes:
+    return {
+        attribute.attrib["tag"]: {
+            "Value": [_value(child) for child in attribute if _name(child) in {"Item", "Value"}]
+        }
+        for attribute in parent
+        if _name(attribute) == "DicomAttribute"
+    }
+
+
+def _value(element: Element) -> Any:
+    return _attributes(element) if _name(element) == "Item" else (element.text or "").strip()
+
+
+def _name(element: Element) -> str:
+    return element.tag.rpartition("}")[2]
