@@ -236,6 +236,7 @@ redispatch_seconds = {redispatch_seconds}
 [retry]
 first_seconds = 1
 longest_seconds = 4
+{ledger}
 {destinations}
 """
 
@@ -243,7 +244,15 @@ longest_seconds = 4
 class Site:
     """A whole installation: archive, broker, node and worker in one folder."""
 
-    def __init__(self, folder: Path, bundle: Path, *, destination: str = "dicom", **work: Any):
+    def __init__(
+        self,
+        folder: Path,
+        bundle: Path,
+        *,
+        destination: str = "dicom",
+        ledger_url: str = "",
+        **work: Any,
+    ):
         self.folder = folder
         self.node_port = free_port()
         self.archive = Orthanc(folder, node_port=self.node_port)
@@ -255,6 +264,7 @@ class Site:
                 bundle=bundle,
                 broker_url=self.broker.url,
                 destinations=self._destination(destination),
+                ledger=f'[ledger]\nurl = "{ledger_url}"' if ledger_url else "",
                 **{
                     "idle_seconds": 2,
                     "heartbeat_seconds": 1,
@@ -272,6 +282,7 @@ class Site:
     def start_node(self) -> None:
         self.node.start()
         wait_for(self._node_listens, seconds=60, what="the node listens")
+        wait_for(self._has_ledger, seconds=60, what="the node has made its ledger")
 
     def stop(self) -> None:
         for service in (self.worker, self.node, self.broker, self.archive):
@@ -334,6 +345,14 @@ class Site:
         else:
             lines += ['kind = "dicomweb"', f'url = "{self.archive.dicomweb_url}"']
         return "\n".join(lines)
+
+    def _has_ledger(self) -> bool:
+        self.node.require_alive()
+        database = Database(load_settings(self.config).ledger_url)
+        try:
+            return database.has_tables()
+        finally:
+            database.close()
 
     def _node_listens(self) -> bool:
         self.node.require_alive()

@@ -43,12 +43,20 @@ class Delivered:
         return json.loads(analyses[-1]["findings"])
 
 
-@pytest.fixture(scope="module", params=["dicom", "dicomweb"])
+@pytest.fixture(scope="module", params=["dicom and SQLite", "dicomweb and PostgreSQL"])
 def delivered(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, bundle: Path
 ) -> Iterator[Delivered]:
     sources = {name: datasets_of(sample(name)) for name in FOLDERS}
-    site = Site(tmp_path_factory.mktemp("site"), bundle, destination=request.param)
+    destination, _, database = request.param.partition(" and ")
+    site = Site(
+        tmp_path_factory.mktemp("site"),
+        bundle,
+        destination=destination,
+        ledger_url=(
+            request.getfixturevalue("postgresql").new_database() if database == "PostgreSQL" else ""
+        ),
+    )
     with running(site, "archive", "broker", "node", "worker"):
         for sent in sources.values():
             assert all_stored(send(sent, site.node_port))

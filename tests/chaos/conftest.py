@@ -1,5 +1,6 @@
-"""What these tests share: a bundle of random weights."""
+"""What these tests share: a bundle of random weights, and a PostgreSQL server."""
 
 from bundles import bundle
+from postgresql import postgresql
 
-__all__ = ["bundle"]
+__all__ = ["bundle", "postgresql"]

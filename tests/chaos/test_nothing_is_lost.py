@@ -2,9 +2,9 @@
 
 import json
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,12 @@ from pydicom.dataset import Dataset
 from sample_images import FILM
 from sending import all_stored, datasets_of, send
 from services import Site, running, wait_for
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from dicom_node.settings.reading import load_settings
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.tables import Analysis, Instance
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -31,11 +37,33 @@ def film() -> list[Dataset]:
     return datasets_of(FILM)
 
 
+HOLDING_UP = {
+    "sqlite": "SELECT 1",  # the first statement of a transaction that may write takes the lock
+    "postgresql": "LOCK TABLE studies, instances IN EXCLUSIVE MODE",
+}
+
+
 @pytest.fixture
-def make_site(tmp_path: Path, bundle: Path) -> Iterator[MakeSite]:
+def ledger(request: pytest.FixtureRequest) -> str:
+    """Return which database holds the ledger; SQLite unless a test says otherwise."""
+    return getattr(request, "param", "sqlite")
+
+
+BOTH_LEDGERS = pytest.mark.parametrize("ledger", ["sqlite", "postgresql"], indirect=True)
+BOTH_LEDGERS_AT_LENGTH = pytest.mark.parametrize(
+    "ledger", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
+
+
+@pytest.fixture
+def make_site(
+    request: pytest.FixtureRequest, tmp_path: Path, bundle: Path, ledger: str
+) -> Iterator[MakeSite]:
     sites: list[Site] = []
 
     def make(**settings: Any) -> Site:
+        if ledger == "postgresql":
+            settings["ledger_url"] = request.getfixturevalue("postgresql").new_database()
         sites.append(Site(tmp_path, bundle, **settings))
         return sites[-1]
 
@@ -44,11 +72,20 @@ def make_site(tmp_path: Path, bundle: Path) -> Iterator[MakeSite]:
         site.stop()
 
 
+@contextmanager
+def ledger_of(site: Site) -> Iterator[Session]:
+    database = Database(load_settings(site.config).ledger_url)
+    try:
+        with database.reading() as session:
+            yield session
+    finally:
+        database.close()
+
+
 def analysis_states(site: Site) -> list[tuple[str, int]]:
-    with sqlite3.connect(site.folder / "spool" / "ledger.sqlite", timeout=30) as ledger:
-        rows = ledger.execute("SELECT state, attempts FROM analyses ORDER BY id").fetchall()
-    ledger.close()
-    return rows
+    with ledger_of(site) as session:
+        rows = session.scalars(select(Analysis).order_by(Analysis.id))
+        return [(row.state.value, row.attempts) for row in rows]
 
 
 def require_delivered_once(site: Site, sent: list[Dataset]) -> None:
@@ -69,11 +106,13 @@ def require_delivered_once(site: Site, sent: list[Dataset]) -> None:
     }
 
 
+@BOTH_LEDGERS
 @pytest.mark.parametrize("round_", ROUNDS)
 def test_worker_killed_in_the_middle_of_an_analysis(
-    make_site: MakeSite, film: list[Dataset], round_: int
+    make_site: MakeSite, film: list[Dataset], round_: int, ledger: str
 ) -> None:
-    site = make_site(heartbeat_seconds=10, lease_seconds=40)  # as shipped
+    as_shipped = {"heartbeat_seconds": 10, "lease_seconds": 40}
+    site = make_site(**(as_shipped if ledger == "sqlite" else {}))
     with running(site, "archive", "broker", "node", "worker"):
         assert all_stored(send(film, site.node_port))
         wait_for(
@@ -92,25 +131,26 @@ def test_worker_killed_in_the_middle_of_an_analysis(
         assert analysis_states(site) == [("done", attempts)]
 
 
+@BOTH_LEDGERS
 def test_node_killed_between_the_answer_and_the_ledger(
     make_site: MakeSite, film: list[Dataset]
 ) -> None:
     site = make_site()
     with running(site, "archive", "broker", "node", "worker"):
-        ledger = sqlite3.connect(site.folder / "spool" / "ledger.sqlite", timeout=30)
-        ledger.isolation_level = None
-        ledger.execute("BEGIN IMMEDIATE")  # the registrar cannot write, reception goes on
+        database = Database(load_settings(site.config).ledger_url)
+        with database.writing() as session:  # the registrar cannot write, reception goes on
+            session.execute(text(HOLDING_UP[database.engine.dialect.name]))
 
-        assert all_stored(send(film, site.node_port))
-        site.node.kill()
-        assert ledger.execute("SELECT count(*) FROM instances").fetchone() == (0,)
-        ledger.rollback()
-        ledger.close()
+            assert all_stored(send(film, site.node_port))
+            site.node.kill()
+            assert session.scalar(select(func.count(Instance.id))) == 0
+        database.close()
         site.start_node()
 
         require_delivered_once(site, film)
 
 
+@BOTH_LEDGERS
 def test_broker_killed_and_its_data_gone(make_site: MakeSite, film: list[Dataset]) -> None:
     site = make_site()
     with running(site, "archive", "broker", "node"):
@@ -125,6 +165,7 @@ def test_broker_killed_and_its_data_gone(make_site: MakeSite, film: list[Dataset
         require_delivered_once(site, film)
 
 
+@BOTH_LEDGERS_AT_LENGTH
 def test_task_that_kills_its_process_every_time_ends_as_failed(
     make_site: MakeSite, film: list[Dataset], tmp_path: Path
 ) -> None:
@@ -147,6 +188,7 @@ def test_task_that_kills_its_process_every_time_ends_as_failed(
         require_delivered_once(site, film)
 
 
+@BOTH_LEDGERS_AT_LENGTH
 def test_archive_that_is_down_gets_everything_when_it_is_back(
     make_site: MakeSite, film: list[Dataset]
 ) -> None:
@@ -201,11 +243,9 @@ def test_messages_hold_numbers_only(make_site: MakeSite, film: list[Dataset]) ->
 
 
 def _dispatched(site: Site) -> bool:
-    with sqlite3.connect(site.folder / "spool" / "ledger.sqlite", timeout=30) as ledger:
-        query = "SELECT count(*) FROM analyses WHERE dispatched_at IS NOT NULL"
-        (count,) = ledger.execute(query).fetchone()
-    ledger.close()
-    return count == 1
+    with ledger_of(site) as session:
+        query = select(func.count(Analysis.id)).where(Analysis.dispatched_at.is_not(None))
+        return session.scalar(query) == 1
 
 
 def _first_message(site: Site) -> dict[str, Any]:
