@@ -22,7 +22,7 @@ CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia
 	nvidia-nvshmem-cu13 nvidia-nvtx triton
 
 TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools \
-	pixelmed-apps default-jre-headless redis-server chromium npm
+	pixelmed-apps default-jre-headless redis-server postgresql chromium npm
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-weights up test test-all test-latest test-programs chaos bench screenshots lint \
@@ -118,8 +118,8 @@ $(VENV)/.dev-installed: pyproject.toml $(LOCK) | $(VENV)/.torch-installed
 # Installing needs root and a Debian-like system; without them the tests say what they miss.
 test-programs:
 	@command -v dpkg-query > /dev/null || { \
-		echo "Not a Debian-like system: tests that need Orthanc, dcmtk, dicom3tools or PixelMed"; \
-		echo "run only where these programs are found."; exit 0; }; \
+		echo "Not a Debian-like system: tests that need Orthanc, dcmtk, dicom3tools, PixelMed or"; \
+		echo "PostgreSQL run only where these programs are found."; exit 0; }; \
 	missing=""; for package in $(TEST_PACKAGES); do \
 		if [ $$package = npm ] && command -v npm > /dev/null; then continue; fi; \
 		dpkg-query -W -f='$${Status}' $$package 2> /dev/null | grep -q 'ok installed' \

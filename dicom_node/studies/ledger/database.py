@@ -178,7 +178,8 @@ def _engine(url: str) -> Engine:
     except (ArgumentError, ImportError) as error:
         raise LedgerError(
             "ledger.url is not an SQLAlchemy URL with an installed driver "
-            f"({type(error).__name__}). Example: postgresql+psycopg://node@database/node"
+            f"({type(error).__name__}). Example: postgresql+psycopg://node@database/node, "
+            "with the driver of pip install '.[postgresql]'"
         ) from error
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
