@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -115,19 +116,29 @@ def studies(
 ) -> None:
     """List received studies and their state, most recently received first.
 
+    Below them: how many received objects are not registered yet.
+
     Example: mammoclip-node studies --limit 10
     """
     from dicom_node.commands.tables import set_aside_table, studies_table
+    from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger import reading
 
-    with _one_line_errors(), _ledger(config) as (_, database), database.reading() as session:
+    with _one_line_errors(), _ledger(config) as (settings, database), database.reading() as session:
+        waiting = waiting_objects(settings.spool)
         summaries = reading.summaries(session, limit=limit)
         without_study = reading.set_aside_without_study(session, limit=limit)
-        document = {"studies": [asdict(one) for one in summaries], "set_aside": without_study}
+        document = {
+            "studies": [asdict(one) for one in summaries],
+            "set_aside": without_study,
+            "waiting": asdict(waiting),
+        }
         if not _emit(document, as_json=as_json, json_out=json_out):
             _show(studies_table(summaries))
             if without_study:
                 _show(set_aside_table(without_study))
+            if waiting.objects:
+                typer.echo(waiting.in_words())
 
 
 @app.command()
@@ -142,14 +153,18 @@ def show(
     Example: mammoclip-node show 1.2.826.0.1.3680043.8.498.1
     """
     from dicom_node.commands.tables import study_record_tables
+    from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger import reading
 
-    with _one_line_errors(), _ledger(config) as (_, database), database.reading() as session:
+    with _one_line_errors(), _ledger(config) as (settings, database), database.reading() as session:
+        waiting = waiting_objects(settings.spool)
         record = reading.study_record(session, reading.find_study(session, study))
-        document = {**record, "summary": asdict(record["summary"])}
+        document = {**record, "summary": asdict(record["summary"]), "waiting": asdict(waiting)}
         if not _emit(document, as_json=as_json, json_out=json_out):
             for table in study_record_tables(record):
                 _show(table)
+            if waiting.objects:
+                typer.echo(waiting.in_words())
 
 
 @app.command()
@@ -160,19 +175,15 @@ def retry(study: StudyArgument, config: ConfigOption = None) -> None:
 
     Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1
     """
+    from dicom_node.destination_profiles import products_wanted_by
     from dicom_node.studies.ledger.locks import database_time
     from dicom_node.studies.operator_actions import judge_again, retry_study
 
     with _one_line_errors(), _ledger(config) as (settings, database):
-
-        def wanted(destination: str) -> set[tuple[str, str]]:
-            from dicom_node.destination_profiles import products_wanted_by
-
-            return products_wanted_by(destination, settings)
-
         with database.writing() as session:
             at = database_time(session)
             done = judge_again(session, study, at=at)
+            wanted = partial(products_wanted_by, settings=settings)
             done += retry_study(session, study, at=at, wanted=wanted)
         for line in done:
             typer.echo(line)
@@ -189,14 +200,18 @@ def cancel(study: StudyArgument, config: ConfigOption = None) -> None:
 
     Example: mammoclip-node cancel 1.2.826.0.1.3680043.8.498.1
     """
+    from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger.locks import database_time
     from dicom_node.studies.operator_actions import cancel_study
 
-    with _one_line_errors(), _ledger(config) as (_, database):
+    with _one_line_errors(), _ledger(config) as (settings, database):
+        waiting = waiting_objects(settings.spool)
         with database.writing() as session:
             done = cancel_study(session, study, at=database_time(session))
         for line in done:
             typer.echo(line)
+        if waiting.objects:  # one of this study starts a new revision
+            typer.echo(waiting.in_words(), err=True)
         if not done:
             raise NodeError(
                 "nothing to cancel: no analysis of this study is waiting or running. "
@@ -317,13 +332,15 @@ def _settings(config: Path | None) -> "Settings":
 
 @contextmanager
 def _ledger(config: Path | None) -> Iterator[tuple["Settings", "Database"]]:
+    from dicom_node.commands.waiting import mentioning_waiting_objects
     from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database, no_answer
 
     settings = _settings(config)
     database = Database(settings.ledger_url)
     try:
         database.require_schema()
-        yield settings, database
+        with mentioning_waiting_objects(settings.spool):
+            yield settings, database
     except DATABASE_TROUBLE as error:
         raise no_answer(error) from error
     finally:

@@ -87,9 +87,7 @@ class Spool:
 
     def incoming(self) -> list[Receipt]:
         """List the objects that wait for the registrar, oldest first."""
-        files = (self.root / "incoming").glob(f"*{FILE_SUFFIX}")
-        receipts = (Receipt.parse(file.name.removesuffix(FILE_SUFFIX)) for file in files)
-        return sorted(receipt for receipt in receipts if receipt is not None)
+        return incoming_receipts(self.root)
 
     def incoming_file(self, receipt: Receipt) -> Path:
         """Return the file of an object that waits for the registrar."""
@@ -214,6 +212,13 @@ def _disk_trouble() -> Iterator[None]:
 
 def _out_of_resources(error: OSError) -> OutOfResourcesError:
     return OutOfResourcesError(f"the spool cannot be written: {error.strerror}")
+
+
+def incoming_receipts(root: Path) -> list[Receipt]:
+    """List the objects of a spool that wait for the registrar, oldest first."""
+    files = (root / "incoming").glob(f"*{FILE_SUFFIX}")
+    receipts = (Receipt.parse(file.name.removesuffix(FILE_SUFFIX)) for file in files)
+    return sorted(receipt for receipt in receipts if receipt is not None)
 
 
 def flush_folder(folder: Path) -> None:

@@ -51,10 +51,14 @@ class FittingString(TypeDecorator[str]):
     impl = String
     cache_ok = True
 
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.length = length
+
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Cut the text, and replace the characters that the database cannot store."""
         del dialect
-        return None if value is None else _storable(value)[: self.impl_instance.length]
+        return None if value is None else _storable(value)[: self.length]
 
 
 class FittingText(TypeDecorator[str]):

@@ -25,7 +25,7 @@ _LOCK_POLL_SECONDS: Final = 0.02
 _BUSY_SECONDS: Final = 30
 """How long a transaction waits for another process that writes to the SQLite file."""
 
-_READING: Final = {
+_READING: Final[dict[str, dict[str, Any]]] = {
     # A reader takes no write lock, so that listing studies delays no worker.
     "sqlite": {"sqlite_begin": "DEFERRED"},
     # All statements of a reader see the ledger at one moment, as in SQLite.

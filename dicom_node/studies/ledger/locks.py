@@ -15,7 +15,7 @@ from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
 Row = TypeVar("Row", Study, Instance, Analysis, Delivery)
 
 
-def locking(query: Select[tuple[Row]], *, skip_locked: bool = False) -> Select[tuple[Row]]:
+def locking(query: Select[Row], *, skip_locked: bool = False) -> Select[Row]:
     """Let a query lock the rows that it finds until the transaction ends, and read them anew.
 
     Parameters

@@ -202,11 +202,11 @@ def _with_lost_lease(session: Session, table: type[Work], at: datetime) -> list[
     if table is Analysis:
         return [(row, False) for row in session.scalars(locking(query, skip_locked=True))]
     # Deliveries with their analyses, whose next revision gives up what it finds due.
-    analyses = select(Analysis.id).join(Delivery).where(is_lost).order_by(Analysis.id).limit(BATCH)
-    held = locking(select(Analysis).where(Analysis.id.in_(analyses)), skip_locked=True)
-    states = {row.id: row.state for row in session.scalars(held)}
-    query = query.where(Delivery.analysis_id.in_(states))
+    analyses = select(Analysis).join(Delivery).where(is_lost).order_by(Analysis.id).limit(BATCH)
+    held = session.scalars(locking(analyses, skip_locked=True)).unique().all()
+    gone = [row.id for row in held if row.state is AnalysisState.SUPERSEDED]
+    superseded = set(session.scalars(select(Delivery.id).where(Delivery.analysis_id.in_(gone))))
+    query = query.where(Delivery.analysis_id.in_([row.id for row in held]))
     return [
-        (row, states[row.analysis_id] is AnalysisState.SUPERSEDED)
-        for row in session.scalars(locking(query, skip_locked=True))
+        (row, row.id in superseded) for row in session.scalars(locking(query, skip_locked=True))
     ]

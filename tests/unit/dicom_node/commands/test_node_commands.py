@@ -227,7 +227,11 @@ def test_limit_is_how_many_are_listed(config: Path, reception: Reception) -> Non
 def test_no_study_is_no_error(config: Path) -> None:
     result = run("studies", "--config", config, "--json")
 
-    assert json.loads(result.stdout) == {"studies": [], "set_aside": []}
+    assert json.loads(result.stdout) == {
+        "studies": [],
+        "set_aside": [],
+        "waiting": {"objects": 0, "oldest_received_at": ""},
+    }
 
 
 def test_study_is_shown_with_its_history(config: Path, reception: Reception) -> None:
