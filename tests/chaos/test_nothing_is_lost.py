@@ -11,6 +11,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from postgresql import PostgreSQL
 from pydicom.dataset import Dataset
 from sample_images import FILM
 from sending import all_stored, datasets_of, send
@@ -205,6 +206,29 @@ def test_archive_that_is_down_gets_everything_when_it_is_back(
         site.archive.start()
 
         require_delivered_once(site, film)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ledger", ["postgresql"], indirect=True)
+def test_database_killed_while_a_study_is_on_its_way(
+    make_site: MakeSite, film: list[Dataset], postgresql: PostgreSQL
+) -> None:
+    site = make_site()
+    with running(site, "archive", "broker", "node", "worker"):
+        second = _as_another_study(film)
+        assert all_stored(send(film, site.node_port))
+        wait_for(
+            lambda: [state for state, _ in analysis_states(site)] == ["running"],
+            seconds=60,
+            what="the analysis runs",
+        )
+
+        postgresql.kill()
+        assert all_stored(send(second, site.node_port))  # reception needs no ledger
+        postgresql.start()
+
+        require_delivered_once(site, film)
+        require_delivered_once(site, second)
 
 
 def test_bare_command_loads_one_model_on_a_machine_of_64_cores(

@@ -323,6 +323,21 @@ def test_refused_delivery_is_tried_again(config: Path, reception: Reception) -> 
     assert result.stdout == "delivery to research is due again\n"
 
 
+def test_results_that_lack_what_their_destination_wants_are_made_anew(
+    config: Path, reception: Reception
+) -> None:
+    settled(reception, AnalysisState.DONE)
+    with config.open("a") as stream:
+        stream.write('[[destinations]]\nname = "archive"\nae_title = "A"\nhost = "h"\n')
+        stream.write('profile = "workstation"\n')
+    with reception.database.writing() as session:
+        session.execute(update(Delivery).values(state=DeliveryState.REFUSED))
+
+    result = run("retry", STUDY_UID, "--config", config)
+
+    assert result.stdout == "analysis of revision 2 is due\n"
+
+
 def test_waiting_study_is_cancelled(config: Path, reception: Reception) -> None:
     settled(reception, AnalysisState.DUE)
 

@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -170,9 +171,15 @@ def test_two_nodes_that_start_at_once_make_the_tables_once(postgresql: PostgreSQ
         database.close()
 
 
-def test_times_come_from_the_clock_of_the_database(database: Database) -> None:
-    before = datetime.now(UTC)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_times_come_from_the_clock_of_the_database(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AnHourAhead(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + timedelta(hours=1)
 
-    now = database.now()
+    monkeypatch.setattr("dicom_node.studies.ledger.locks.datetime", AnHourAhead)
 
-    assert before - timedelta(seconds=1) < now < datetime.now(UTC) + timedelta(seconds=1)
+    assert abs(database.now() - datetime.now(UTC)) < timedelta(minutes=1)
