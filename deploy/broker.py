@@ -30,6 +30,8 @@ def broker_command(folder: Path, port: int) -> list[str]:
         "appendonly": "yes",
         "save": "",
         "maxmemory-policy": "noeviction",
+        # Messages have about 1,000 bytes; nobody can make a worker read gigabytes.
+        "proto-max-bulk-len": "1mb",
         "daemonize": "no",
     }
     return [

@@ -11,6 +11,8 @@ from dicom_node.logs import configure_logs
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.dispatch import celery_configuration
+from worker import redis_transport
+from worker.celery_log import receive_celery_records
 from worker.devices import default_concurrency
 
 
@@ -19,11 +21,14 @@ def _configuration() -> dict[str, Any]:
     return {
         **celery_configuration(settings.broker.url.get_secret_value()),
         "worker_concurrency": default_concurrency(),
-        "worker_enable_remote_control": True,
+        # Whoever can write to the broker could otherwise stop workers: see worker.consumer.
+        "worker_enable_remote_control": False,
+        "worker_consumer": "worker.consumer:Consumer",
         "imports": ["worker.tasks"],
     }
 
 
+redis_transport.install()
 app = Celery("worker")
 app.add_defaults(_configuration)
 
@@ -31,6 +36,7 @@ app.add_defaults(_configuration)
 @setup_logging.connect
 def _configure_logs(**_options: object) -> None:
     configure_logs(_settings().log_format)
+    receive_celery_records()
 
 
 def _settings() -> Settings:

@@ -25,6 +25,9 @@ _TASK_AND_QUEUE: Final[dict[type[Analysis | Delivery], tuple[str, str]]] = {
     Analysis: (ANALYZE_TASK, GPU_QUEUE),
     Delivery: (DELIVER_TASK, DELIVER_QUEUE),
 }
+TASKS: Final = frozenset({ANALYZE_TASK, DELIVER_TASK})
+"""The tasks that workers have; Celery's own are never sent."""
+
 _LONGEST_TASK_SECONDS: Final = 3600
 _CHECK_BROKER: Final = "Check that it is running, and url under [broker]."
 
@@ -34,6 +37,8 @@ def celery_configuration(broker_url: str) -> dict[str, Any]:
     return {
         "broker_url": broker_url,
         "broker_connection_retry_on_startup": True,
+        # Without end: a worker that gave up would have to be started again by a person.
+        "broker_connection_max_retries": None,
         "broker_transport_options": {
             # A task longer than this is run twice; the lease in the ledger finds lost work sooner.
             "visibility_timeout": _LONGEST_TASK_SECONDS,

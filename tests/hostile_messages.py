@@ -1,0 +1,114 @@
+"""Messages that only an intruder, or a faulty program, puts into the broker's queues."""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+
+def genuine(task: str = "worker.analyze", work_id: Any = 1, **headers: Any) -> dict[str, Any]:
+    """Return a message as the node sends it, but for some headers."""
+    return {
+        "body": encoded([[work_id], {}, {"callbacks": None, "errbacks": None, "chain": None}]),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {
+            "lang": "py",
+            "task": task,
+            "id": "7d1d3e0e-5a3b-4d4e-9f0a-000000000001",
+            "timelimit": [None, None],
+            "retries": 0,
+            **headers,
+        },
+        "properties": {
+            "correlation_id": "7d1d3e0e-5a3b-4d4e-9f0a-000000000001",
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "gpu", "routing_key": "gpu"},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": "7d1d3e0e-5a3b-4d4e-9f0a-000000000002",
+        },
+    }
+
+
+def encoded(content: object) -> str:
+    return base64.b64encode(json.dumps(content).encode()).decode()
+
+
+def hostile_messages() -> Iterator[tuple[str, bytes]]:
+    """Yield the name of each kind, and what is pushed into a queue."""
+    yield from _no_messages()
+    for name, message in _altered_messages():
+        yield name, json.dumps(message).encode()
+
+
+def _no_messages() -> Iterator[tuple[str, bytes]]:
+    yield "garbage", b"garbage"
+    yield "nothing", b""
+    yield "bytes that are no UTF-8", b"\xff\xfe\x00\x80"
+    yield "a pickle", b"cposix\nsystem\n(S'true'\ntR."
+    yield "null", b"null"
+    yield "a number", b"1"
+    yield "a text", b'"worker.analyze"'
+    yield "a list", b"[1, 2, 3]"
+    yield "an empty table", b"{}"
+    yield "brackets", b"[" * 15_000
+    yield "tables in tables", b'{"a":' * 3_000
+    yield "a number of very many digits", b"9" * 10_000
+    yield "not a number", b"NaN"
+    yield "cut off", json.dumps(genuine()).encode()[:100]
+    yield "two megabytes", json.dumps(genuine(shadow="x" * 2_000_000)).encode()
+
+
+def _altered_messages() -> Iterator[tuple[str, dict[str, Any]]]:
+    for field in ("body", "content-type", "content-encoding", "headers", "properties"):
+        for name, value in (("null", None), ("a list", [1]), ("a number", 7), ("a text", "x")):
+            yield f"{field}: {name}", {**genuine(), field: value}
+        message = genuine()
+        del message[field]
+        yield f"{field}: absent", message
+    for kind in ("application/x-python-serialize", "application/x-yaml", "application/x-msgpack"):
+        yield kind, {**genuine(), "content-type": kind}
+    yield "binary", {**genuine(), "content-encoding": "binary"}
+    for name, value in _BODIES.items():
+        yield f"body of {name}", {**genuine(), "body": encoded(value)}
+    packed = base64.b64encode(zlib.compress(b"\0" * 10_000_000)).decode()
+    yield "compressed", {**genuine(compression="application/x-gzip"), "body": packed[:12_000]}
+    for name, headers in _HEADERS.items():
+        yield f"header {name}", genuine(**headers)
+    for task in ("celery.map", "celery.chord_unlock", "celery.backend_cleanup", "os.system"):
+        yield f"task {task}", genuine(task)
+
+
+_BODIES: dict[str, Any] = {
+    "no arguments": [[], {}, {}],
+    "two ids": [[1, 2], {}, {}],
+    "a text for an id": [["1"], {}, {}],
+    "true": [[True], {}, {}],
+    "a fraction": [[1.5], {}, {}],
+    "zero": [[0], {}, {}],
+    "a negative id": [[-1], {}, {}],
+    "an id beyond 64 bits": [[10**30], {}, {}],
+    "a list of ids": [[[1, 2, 3]], {}, {}],
+    "keyword arguments": [[1], {"analysis_id": 1}, {}],
+    "a callback": [[1], {}, {"callbacks": [{"task": "celery.map", "args": []}]}],
+    "a chain": [[1], {}, {"chain": [{"task": "worker.analyze", "args": [2]}]}],
+    "a table": {"args": [1], "task": "worker.analyze"},
+    "twenty thousand calls": [[{"task": "worker.analyze"}, [[1]] * 3_000], {}, {}],
+}
+
+_HEADERS: dict[str, dict[str, Any]] = {
+    "task: null": {"task": None},
+    "task: a list": {"task": ["worker.analyze"]},
+    "timelimit: texts": {"timelimit": ["a", "b"]},
+    "timelimit: a text": {"timelimit": "soon"},
+    "timelimit: a second": {"timelimit": [1, 1]},
+    "eta: next century": {"eta": "2126-01-01T00:00:00+00:00"},
+    "eta: words": {"eta": "tomorrow"},
+    "expires: yesterday": {"expires": "2020-01-01T00:00:00+00:00"},
+    "retries: a text": {"retries": "many"},
+    "group": {"group": "g"},
+    "chord": {"chord": {"task": "celery.map"}},
+    "stamps": {"stamped_headers": ["x"], "stamps": {"x": ["y"]}},
+}

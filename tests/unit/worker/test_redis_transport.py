@@ -1,0 +1,112 @@
+"""The transport reads what is no message, from a real broker, without an error."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from kombu import Connection
+from redis import Redis
+from services import Broker
+from structlog.testing import capture_logs
+
+from worker import redis_transport
+from worker.discarded import Discarded
+from worker.messages import UnwantedMessageError, work_of
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    service = Broker(tmp_path_factory.mktemp("broker"))
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def queues(broker: Broker) -> Iterator[Redis]:
+    redis_transport.install()
+    with Redis(port=broker.port) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def restore(broker: Broker, queues: Redis) -> Callable[[], None]:
+    def go() -> None:
+        options = {"visibility_timeout": 1}
+        with Connection(broker.url, transport_options=options) as connection:
+            connection.default_channel.qos.restore_visible(num=10, interval=1)
+
+    return go
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "garbage",
+        "null",
+        "[1]",
+        '["x", "gpu", "gpu"]',
+        '[{}, ["gpu"], {}]',
+        "[[],[],[]]",
+        "[" * 9000,
+    ],
+)
+def test_unfinished_message_that_cannot_be_read_is_removed(
+    queues: Redis, restore: Callable[[], None], content: str
+) -> None:
+    queues.hset("unacked", "tag", content)
+    queues.zadd("unacked_index", {"tag": 1})
+
+    restore()
+
+    assert not queues.hlen("unacked")
+    assert not queues.zcard("unacked_index")
+
+
+def test_unfinished_message_that_cannot_be_read_holds_no_other_up(
+    queues: Redis, restore: Callable[[], None]
+) -> None:
+    queues.hset("unacked", "bad", "garbage")
+    queues.hset("unacked", "good", '[{"headers": {}, "properties": {}}, "gpu", "gpu"]')
+    queues.zadd("unacked_index", {"bad": 1, "good": 2})
+    queues.sadd("_kombu.binding.gpu", "gpu\x06\x16\x06\x16gpu")
+
+    restore()
+
+    assert queues.llen("gpu") == 1
+
+
+def test_flood_is_counted_instead_of_filling_the_log() -> None:
+    discarded = Discarded()
+
+    with capture_logs() as lines:
+        for _ in range(10_000):
+            discarded.note("gpu", "it is not JSON")
+
+    assert len(lines) == 100
+
+
+@pytest.mark.parametrize("work_id", [1, 2**63 - 1])
+def test_id_of_a_row_is_all_that_a_message_brings(work_id: int) -> None:
+    work = work_of(
+        {"task": "worker.analyze", "argsrepr": "Doe^Jane", "origin": "gen1@host"},
+        f"[[{work_id}], {{}}, {{}}]",
+        content_type="application/json",
+        content_encoding="utf-8",
+    )
+
+    assert (work.task, work.work_id) == ("worker.analyze", work_id)
+    assert "Doe^Jane" not in repr((work.headers(), work.body()))
+
+
+@pytest.mark.parametrize(
+    "body", ["[[true], {}, {}]", "[[0], {}, {}]", "[[9223372036854775808], {}, {}]"]
+)
+def test_other_numbers_are_none(body: str) -> None:
+    with pytest.raises(UnwantedMessageError):
+        work_of(
+            {"task": "worker.analyze"},
+            body,
+            content_type="application/json",
+            content_encoding="utf-8",
+        )

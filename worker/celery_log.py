@@ -1,0 +1,68 @@
+"""Celery's warnings and errors as lines of our log, without the values that it puts into them.
+
+Celery is told not to set up a log of its own, so that no argument of a task and no content of a
+message is printed; without this module nothing of it would be printed at all.
+"""
+
+import logging
+from typing import Final
+
+import structlog
+from celery.worker.consumer.consumer import CONNECTION_ERROR, CONNECTION_RETRY
+
+log = structlog.get_logger("worker.celery")
+
+_CONNECTED: Final = "Connected to %s"
+_LOGGERS: Final = ("celery", "kombu", "amqp", "billiard", "multiprocessing")
+_EVENTS: Final = {
+    CONNECTION_ERROR: ("broker_unreachable", logging.ERROR),
+    CONNECTION_RETRY: ("broker_lost", logging.ERROR),
+    _CONNECTED: ("broker_connected", logging.INFO),
+}
+
+
+class CeleryLog(logging.Handler):
+    """Writes Celery's records as events."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; its template is quoted, and never the values for it."""
+        template = str(record.msg)
+        event, level = next(
+            (known for words, known in _EVENTS.items() if _speaks_of(record, words)),
+            ("celery_reported", record.levelno),
+        )
+        if level < logging.WARNING and event == "celery_reported":
+            return
+        kind = record.exc_info[0] if record.exc_info else None
+        log.log(
+            level,
+            event,
+            logger=record.name,
+            # What has no values to insert may have been put together before it came here.
+            detail=" ".join(template.split())
+            if record.args and event == "celery_reported"
+            else None,
+            reason=kind.__name__ if kind else _error_in(record),
+        )
+
+
+def receive_celery_records() -> None:
+    """Send the records of Celery and its libraries to our log."""
+    handler = CeleryLog(logging.INFO)
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.INFO if name == "celery" else logging.WARNING)
+
+
+def _speaks_of(record: logging.LogRecord, template: str) -> bool:
+    """Whether a record has a template, or has it as its first value ("%s (%r)")."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return record.msg == template or (bool(arguments) and arguments[0] == template)
+
+
+def _error_in(record: logging.LogRecord) -> str | None:
+    """Return the kind of the error among a record's values, if there is one."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return next((type(one).__name__ for one in arguments if isinstance(one, Exception)), None)

@@ -1,0 +1,79 @@
+"""The part of Celery's worker that takes messages, narrowed to what this worker is for.
+
+It starts no events, no gossip between workers and no remote control: what can write to the broker
+would otherwise be able to shut workers down (Celery's documentation names remote control an unsafe
+component).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu import Message, compression
+
+from worker.discarded import Discarded
+from worker.messages import UnwantedMessageError, work_of
+
+_SILENT = {
+    "task_events": False,
+    "without_gossip": True,
+    "without_heartbeat": True,
+    "without_mingle": True,
+}
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]
+    """Runs two tasks with one id each, whatever a message asks for; discards every other one."""
+
+    def __init__(
+        self, *arguments: Any, worker_options: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
+        # None of ours is compressed, and a few bytes can become gigabytes before anybody looks.
+        for content_type in compression.encoders():
+            compression.register(None, _refuse_to_decompress, content_type)
+        self._discarded = Discarded()
+        super().__init__(
+            *arguments, worker_options={**(worker_options or {}), **_SILENT}, **options
+        )
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Message], None]:
+        """Return the function that receives each message."""
+        run = super().create_task_handler(*arguments, **options)
+
+        def receive(message: Message) -> None:
+            try:
+                wanted = work_of(
+                    message.headers,
+                    message.body,
+                    content_type=message.content_type,
+                    content_encoding=message.content_encoding,
+                )
+            except UnwantedMessageError as error:
+                self._discard(message, str(error))
+                return
+            message.headers = wanted.headers()
+            message.body = wanted.body()
+            message.properties = {}
+            run(message)
+
+        return receive
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Discard a message that Celery cannot decode; its own way would log the content."""
+        self._discard(message, "it cannot be decoded")
+
+    def _discard(self, message: Message, reason: str) -> None:
+        queue = message.delivery_info.get("routing_key")
+        self._discarded.note(queue if isinstance(queue, str) else "unknown", reason)
+        message.reject_log_error(_NoLog(), self.connection_errors)
+
+
+class _NoLog:
+    """Takes what Celery says of a broker that was lost meanwhile: that is logged elsewhere."""
+
+    def critical(self, *_arguments: object, **_options: object) -> None:
+        """Say nothing."""
+
+
+def _refuse_to_decompress(_body: bytes) -> bytes:
+    raise UnwantedMessageError("it is compressed")

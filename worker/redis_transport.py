@@ -1,0 +1,84 @@
+"""Celery's Redis transport, for queues into which anybody may have written.
+
+The library's own reads a message before anything can be asked about it: what is no JSON, or lacks
+a field, ends the worker, and some are put back into the queue and end the next one.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES, redis
+
+from worker.discarded import Discarded
+from worker.messages import LONGEST_MESSAGE_BYTES, UnwantedMessageError, readable
+
+_discarded = Discarded()
+
+
+def install() -> None:
+    """Let every connection to a Redis-protocol broker in this process use this transport."""
+    here = f"{__name__}:{Transport.__name__}"
+    TRANSPORT_ALIASES.update(redis=here, rediss=here)
+
+
+class _BoundedReplies:
+    """A Redis client that passes over messages which are too large to be ours."""
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        """Return a reply, or that of an empty queue for a message which is too large.
+
+        The broker bounds what arrives here by its proto-max-bulk-len.
+        """
+        answer = super().parse_response(connection, command_name, **options)  # type: ignore[misc]
+        if command_name == "BRPOP" and answer and len(answer[1]) > LONGEST_MESSAGE_BYTES:
+            _discarded.note(_queue_of(answer[0]), f"it has more than {LONGEST_MESSAGE_BYTES} bytes")
+            return None
+        return answer
+
+
+class _Unacknowledged(redis.QoS):  # type: ignore[misc]
+    """The messages that a worker has taken and not finished; another takes them after a time."""
+
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
+        """Put a message back into its queue; remove one that cannot be read."""
+        try:
+            super().restore_by_tag(tag, client=client, leftmost=leftmost)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            with self.channel.conn_or_acquire(client) as connection:
+                self._remove_from_indices(tag, connection.pipeline()).execute()
+            _discarded.note("unacked", "it cannot be read")
+
+
+class Channel(redis.Channel):  # type: ignore[misc]
+    """A channel that survives what is no message."""
+
+    QoS = _Unacknowledged
+
+    def _get_client(self) -> Any:
+        client = super()._get_client()
+        return type("BoundedRedis", (_BoundedReplies, client), {})
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)
+        except (ValueError, RecursionError):
+            _discarded.note("gpu or deliver", "it is not JSON")
+            return True
+
+
+class Transport(redis.Transport):  # type: ignore[misc]
+    """A transport that passes on readable messages alone."""
+
+    Channel = Channel
+
+    def _deliver(self, message: object, queue: str) -> None:
+        try:
+            wanted: Mapping[str, Any] = readable(message, queue)
+        except UnwantedMessageError as error:
+            _discarded.note(queue, str(error))
+            return
+        super()._deliver(wanted, queue)
+
+
+def _queue_of(key: bytes | str) -> str:
+    return key.decode(errors="replace") if isinstance(key, bytes) else key
