@@ -1,9 +1,9 @@
 """The Celery application; settings are read at first use, never at import."""
 
-from typing import Any
+from typing import Any, Final
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import celeryd_after_setup, setup_logging, worker_process_init
 from click import ClickException
 
 from dicom_node.errors import SettingsError
@@ -14,6 +14,7 @@ from dicom_node.studies.dispatch import celery_configuration
 from worker import redis_transport
 from worker.celery_log import receive_celery_records
 from worker.devices import default_concurrency
+from worker.termination import end_at_the_parents_signal_only
 
 
 def _configuration() -> dict[str, Any]:
@@ -28,6 +29,8 @@ def _configuration() -> dict[str, Any]:
     }
 
 
+_POOLS: Final = ("celery.concurrency.prefork", "celery.concurrency.solo")
+
 redis_transport.install()
 app = Celery("worker")
 app.add_defaults(_configuration)
@@ -37,6 +40,23 @@ app.add_defaults(_configuration)
 def _configure_logs(**_options: object) -> None:
     configure_logs(_settings().log_format)
     receive_celery_records()
+
+
+@worker_process_init.connect
+def _finish_what_runs(**_options: object) -> None:
+    end_at_the_parents_signal_only()
+
+
+@celeryd_after_setup.connect
+def _refuse_threads(instance: Any, **_options: object) -> None:
+    """End a worker whose pool runs tasks in threads: they would share one inference request."""
+    pool = instance.pool_cls.__module__
+    if pool not in _POOLS:
+        raise SystemExit(
+            f"Error: this worker does not run in the pool {pool.rpartition('.')[2]}, whose tasks "
+            "share one model. Start it without --pool (one process for each model) or with "
+            "--pool solo"
+        )
 
 
 def _settings() -> Settings:

@@ -92,6 +92,21 @@ def test_missing_settings_end_the_worker_in_one_line() -> None:
     ]
 
 
+@pytest.mark.parametrize("pool", ["threads", "processes-that-do-not-exist"])
+def test_pool_of_threads_is_refused_in_words(tmp_path: Path, pool: str) -> None:
+    (tmp_path / "mammoclip.toml").write_text(SETTINGS)
+    code = (
+        "from celery.__main__ import main; import sys; "
+        f"sys.argv[1:] = ['-A', 'worker', 'worker', '--pool', '{pool}']; main()"
+    )
+
+    done = in_fresh_interpreter(code, MAMMOCLIP_CONFIG=str(tmp_path / "mammoclip.toml"))
+
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "--pool" in done.stderr
+
+
 def test_machine_without_a_gpu_loads_one_model_whatever_its_cores(
     without_gpu: dict[str, Any],
 ) -> None:
