@@ -21,6 +21,7 @@ from dicom_node.studies.ledger.work import Claim
 from dicom_node.studies.settling import instances_of, selection_from
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import to_json
+from mammoclip_core.images.selection import Generated2D
 from worker.runtime import Runtime
 from worker.study_files import StudyFiles
 
@@ -165,7 +166,7 @@ def _order(node: Runtime, analysis: Analysis) -> _Order:
     with node.database.reading() as session:
         study = outcomes.study_of(session, analysis)
         instances = instances_of(session, study)
-        selection = selection_from(instances)
+        selection = selection_from(instances, Generated2D(node.settings.model.generated_2d))
         return _Order(
             study_id=study.id,
             study_instance_uid=study.study_instance_uid,

@@ -194,6 +194,7 @@ def _as_mammogram(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:
         laterality=image.laterality,
         view_position=image.view_position,
         presentation_intent=image.presentation_intent,
+        acquisition=image.acquisition,
         left_out_reason=image.left_out_reason,
     )
     if described.left_out_reason:

@@ -6,7 +6,7 @@ from typing import Final
 
 from mammoclip_core.findings import ImageFindings, ImageStatus
 from mammoclip_core.images.image_kind import ImageFacts
-from mammoclip_core.images.selection import Selection, stated
+from mammoclip_core.images.selection import Generated2D, Selection, stated
 from mammoclip_core.images.selection import select_images as select_by_kind
 
 MISSING_REASONS: Final = frozenset(
@@ -38,15 +38,20 @@ class SetAside:
     detail: str
 
 
-def select_images(registered: Sequence[ImageFacts], set_aside: Iterable[SetAside]) -> Selection:
+def select_images(
+    registered: Sequence[ImageFacts],
+    set_aside: Iterable[SetAside],
+    generated_2d: Generated2D = Generated2D.IF_ALONE,
+) -> Selection:
     """Select the images to analyse of everything received for a study.
 
     Parameters
     ----------
     registered : instances of the study that were registered
     set_aside : instances of the study that were set aside, each with its reason
+    generated_2d : which one is analysed of a generated and a full-field image of a view
     """
-    selection = select_by_kind(registered)
+    selection = select_by_kind(registered, generated_2d)
     known = {image.sop_instance_uid for image in registered}
     return replace(selection, left_out=(*selection.left_out, *_missing(set_aside, known)))
 

@@ -31,3 +31,8 @@ class ModelSettings(Section):
     """Whether the header's display settings are ignored or applied. Default: the bundle's."""
     tomosynthesis: Literal["refuse", "middle", "max"] = "refuse"
     """Frames used from a multi-frame image: none, the middle one, or up to 16."""
+    generated_2d: Literal["if-alone", "prefer", "both"] = "if-alone"
+    """When a 2D image computed from a tomosynthesis is analysed.
+
+    if-alone: where there is no full-field image of its view; prefer: instead of that; or both.
+    """

@@ -13,8 +13,8 @@ from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin
 from mammoclip_core.findings import ImageFindings
-from mammoclip_core.images.image_kind import ImageFacts
-from mammoclip_core.images.selection import has_standard_views
+from mammoclip_core.images.image_kind import Acquisition, ImageFacts
+from mammoclip_core.images.selection import Generated2D, has_standard_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,9 @@ def _settle(session: Session, study: Study, instances: list[Instance], at: datet
         begin_analysis(session, study, because="study settled", at=at)
 
 
-def selection_from(instances: list[Instance]) -> StudySelection:
+def selection_from(
+    instances: list[Instance], generated_2d: Generated2D = Generated2D.IF_ALONE
+) -> StudySelection:
     """Select the images to analyse of everything received for a study."""
     registered = [row for row in instances if row.state is InstanceState.REGISTERED]
     selection = select_images(
@@ -145,6 +147,7 @@ def selection_from(instances: list[Instance]) -> StudySelection:
             for row in instances
             if row.state is InstanceState.SET_ASIDE
         ],
+        generated_2d,
     )
     rows = {row.sop_instance_uid: row for row in registered}
     return StudySelection(
@@ -160,5 +163,6 @@ def _image_facts_of(row: Instance) -> ImageFacts:
         laterality=row.laterality,
         view_position=row.view_position,
         presentation_intent=row.presentation_intent,
+        acquisition=Acquisition(row.acquisition),
         left_out_reason=row.left_out_reason,
     )

@@ -11,7 +11,7 @@ from mammoclip_core.errors import CoreError
 from mammoclip_core.images.dicom_file import ImageHeader, is_dicom_file, read_header
 from mammoclip_core.images.image_kind import is_mammogram
 from mammoclip_core.images.picture_file import raster_format
-from mammoclip_core.images.selection import select_images
+from mammoclip_core.images.selection import Generated2D, select_images
 from mammoclip_core.images.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
 
 NO_STUDY: Final = "files"
@@ -58,6 +58,7 @@ def requests_from(
     paths: Iterable[Path],
     study_instance_uid: str | None = None,
     tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE,
+    generated_2d: Generated2D = Generated2D.IF_ALONE,
 ) -> tuple[StudyRequest, ...]:
     """Gather the images of each study in files and folders, studies in the order of their files.
 
@@ -73,6 +74,7 @@ def requests_from(
     study_instance_uid : UID or None
         The only study that is wanted; None for all.
     tomosynthesis : which frames of an image of several are looked at
+    generated_2d : which one is analysed of a generated and a full-field image of a view
 
     Raises
     ------
@@ -95,14 +97,18 @@ def requests_from(
         images.setdefault(header.sop_instance_uid, _ImageFile(path=path, header=header))
     if not studies:
         raise StudyChoiceError(_nothing_found(study_instance_uid, other_classes))
-    return tuple(_request(uid, images, tomosynthesis) for uid, images in studies.items())
+    return tuple(
+        _request(uid, images, tomosynthesis, generated_2d) for uid, images in studies.items()
+    )
 
 
-def _request(uid: str, files: dict[str, _ImageFile], how: Tomosynthesis) -> StudyRequest:
+def _request(
+    uid: str, files: dict[str, _ImageFile], how: Tomosynthesis, generated_2d: Generated2D
+) -> StudyRequest:
     """Choose as the node does, which does not take a volume unless its settings say how."""
     headers = [file.header for file in files.values()]
     refused = [one for one in headers if one.is_tomosynthesis and how is Tomosynthesis.REFUSE]
-    selection = select_images([one for one in headers if one not in refused])
+    selection = select_images([one for one in headers if one not in refused], generated_2d)
     images: list[ImageToAnalyse] = []
     for facts, remark in selection.chosen:
         file = files[facts.sop_instance_uid]

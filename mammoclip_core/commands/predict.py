@@ -75,6 +75,13 @@ def image(
             " 16; the highest score of each finding)."
         ),
     ] = "refuse",
+    generated_2d: Annotated[
+        Literal["if-alone", "prefer", "both"],
+        typer.Option(
+            help="Use of a 2D image computed from a tomosynthesis: if-alone (where its view has no"
+            " full-field image), prefer (instead of that image) or both."
+        ),
+    ] = "if-alone",
     as_json: JsonOption = False,
     json_out: Annotated[
         Path | None, typer.Option(help="Write the findings document to this file, as --json.")
@@ -106,6 +113,7 @@ def image(
     """
     with one_line_errors():
         from mammoclip_core.engines.choice import load_engine, require_torch
+        from mammoclip_core.images.selection import Generated2D
         from mammoclip_core.images.tomosynthesis import Tomosynthesis
 
         folder, manifest = opened(bundle)
@@ -125,7 +133,9 @@ def image(
         from mammoclip_core.analysis.study_files import expanded, requests_from
         from mammoclip_core.commands.answers import Answers
 
-        requests = requests_from(expanded(paths), study, Tomosynthesis(tomosynthesis))
+        requests = requests_from(
+            expanded(paths), study, Tomosynthesis(tomosynthesis), Generated2D(generated_2d)
+        )
         answers = Answers(
             requests, manifest.warning, heatmaps=heatmaps, overlay=overlay, as_json=as_json
         )

@@ -130,6 +130,7 @@ def image_header_of(dataset: pydicom.Dataset) -> ImageHeader:
         laterality=facts.laterality,
         view_position=facts.view_position,
         presentation_intent=facts.presentation_intent,
+        acquisition=facts.acquisition,
         left_out_reason=facts.left_out_reason,
         study_instance_uid=str(dataset.StudyInstanceUID if has_size else ""),
         is_image=has_size and not is_own_result(dataset),

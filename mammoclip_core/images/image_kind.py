@@ -1,6 +1,8 @@
 """What kind of image an object is, and why some show nothing to analyse; needs no pydicom."""
 
+import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from mammoclip_core.images.views import (
@@ -30,6 +32,21 @@ _LEFT_OUT_MODIFIERS: Final = {
 }
 
 
+_BIOPSY: Final = ("PREFIRE", "POSTFIRE", "POSTBIOPSY", "POSTMARKER", "BIOPSY", "TOMOSCOUT")
+_COMBINED: Final = frozenset({"SUBTRACTION", "ADDITION", "RECOMBINED"})
+_CONTRAST: Final = frozenset({"CONTRAST", "PRECONTRAST", "POSTCONTRAST"})
+_PROJECTIONS: Final = frozenset({"TOMOPROJ", "TOMOPROJECTION"})
+_GENERATED: Final = frozenset({"GENERATED2D", "TOMO2D", "SYNTHETIC2D"})
+
+
+class Acquisition(StrEnum):
+    """How an image came about, where that is not by one ordinary exposure."""
+
+    ORDINARY = ""
+    LOW_ENERGY = "low energy"
+    GENERATED_2D = "generated 2D"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
     """What decides whether an image is analysed.
@@ -39,6 +56,7 @@ class ImageFacts:
     laterality : ``L``, ``R``, ``B`` or empty
     view_position : as (0018,5101); empty if unknown
     presentation_intent : ``FOR PRESENTATION``, ``FOR PROCESSING`` or empty
+    acquisition : low energy of a contrast study, or computed from a tomosynthesis
     left_out_reason : why there is nothing to analyse in it; empty if there is
     """
 
@@ -47,6 +65,7 @@ class ImageFacts:
     laterality: str = ""
     view_position: str = ""
     presentation_intent: str = ""
+    acquisition: Acquisition = Acquisition.ORDINARY
     left_out_reason: str = ""
 
     @property
@@ -69,6 +88,7 @@ def image_facts_of(dataset: HasAttributes) -> ImageFacts:
         laterality=laterality_of(dataset),
         view_position=view_position_of(dataset),
         presentation_intent=_presentation_intent_of(dataset, sop_class_uid),
+        acquisition=acquisition_of(dataset),
         left_out_reason=left_out_reason_of(dataset),
     )
 
@@ -87,8 +107,9 @@ def left_out_reason_of(dataset: HasAttributes) -> str:
     """
     if _text(dataset, "QualityControlImage").upper() in {"YES", "BOTH"}:
         return "quality control image"
-    if "LOCALIZER" in _words(dataset, "ImageType"):
-        return "localiser"
+    reason = _special_image_type(_image_type(dataset))
+    if reason:
+        return reason
     codes = {_text(item, "CodeValue") for item in items_of(dataset, "ViewCodeSequence")}
     if (
         _SPECIMEN_VIEW in codes
@@ -102,6 +123,47 @@ def left_out_reason_of(dataset: HasAttributes) -> str:
     if _number(value_of(dataset, "EstimatedRadiographicMagnificationFactor")) >= _MAGNIFIED:
         return "magnification view"
     return ""
+
+
+def acquisition_of(dataset: HasAttributes) -> Acquisition:
+    """Tell images of a contrast study and those computed from a tomosynthesis from ordinary ones.
+
+    References
+    ----------
+    PS3.3 C.8.11.7.1.4, tables C.8-74d and C.8-74e (Image Type, Values 4 and 5).
+    """
+    words = _image_type(dataset)
+    if "LOWENERGY" in words:
+        return Acquisition.LOW_ENERGY
+    return Acquisition.GENERATED_2D if words & _GENERATED else Acquisition.ORDINARY
+
+
+def _special_image_type(words: set[str]) -> str:
+    """Say which special image Image Type names; empty for one of a whole breast.
+
+    References
+    ----------
+    PS3.3 C.8.11.7.1.4 (Image Type, Values 3 to 5), C.8.21.6.1.1 for tomosynthesis.
+    """
+    is_combined = bool(words & _COMBINED)
+    is_low_energy = "LOWENERGY" in words and not is_combined
+    special = {
+        "localiser": "LOCALIZER" in words,
+        "stereotactic image": any(word.startswith("STEREO") for word in words),
+        "biopsy image": any(word.startswith(_BIOPSY) for word in words),
+        "tomosynthesis projection": bool(words & _PROJECTIONS),
+        "high-energy image of a contrast study": "HIGHENERGY" in words,
+        "combined image of a contrast study": is_combined,
+        "image with contrast that is not a low-energy image": (
+            bool(words & _CONTRAST) and not is_low_energy
+        ),
+    }
+    return next((reason for reason, holds in special.items() if holds), "")
+
+
+def _image_type(dataset: HasAttributes) -> set[str]:
+    """Return the words of Image Type, written as one word each: vendors vary ``LOW_ENERGY``."""
+    return {re.sub(r"[^A-Z0-9]", "", word) for word in _words(dataset, "ImageType")}
 
 
 def _presentation_intent_of(dataset: HasAttributes, sop_class_uid: str) -> str:
@@ -118,9 +180,12 @@ def _text(dataset: HasAttributes, keyword: str) -> str:
 
 def _words(dataset: HasAttributes, keyword: str) -> list[str]:
     value = value_of(dataset, keyword)
-    if value is None:
+    if isinstance(value, str):
+        value = [value]
+    try:
+        return [str(word).upper() for word in value or ()]
+    except TypeError:
         return []
-    return [str(word).upper() for word in ([value] if isinstance(value, str) else value)]
 
 
 def _number(value: Any) -> float:

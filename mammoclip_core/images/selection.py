@@ -2,16 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from mammoclip_core.findings import ImageFindings, ImageStatus
-from mammoclip_core.images.image_kind import ImageFacts
+from mammoclip_core.images.image_kind import Acquisition, ImageFacts
 from mammoclip_core.images.views import STANDARD_VIEWS
 
 FOR_PROCESSING_REMARK: Final = (
     "For Processing image: outside of what the model was trained on; no For Presentation image "
     "of this view was received"
 )
+LOW_ENERGY_REMARK: Final = "low-energy image of a contrast study"
+GENERATED_REMARK: Final = "2D image that was computed from a tomosynthesis"
+GENERATED_TWIN: Final = "generated 2D image beside a full-field image of the same view"
+FULL_FIELD_TWIN: Final = "full-field image beside a generated 2D image, which the settings prefer"
 FOR_PROCESSING_TWIN: Final = "For Processing image beside a For Presentation image of the same view"
 
 
@@ -23,27 +28,64 @@ class Selection:
     left_out: tuple[ImageFindings, ...]
 
 
-def select_images(images: Sequence[ImageFacts]) -> Selection:
+class Generated2D(StrEnum):
+    """Whether a 2D image that was computed from a tomosynthesis is analysed."""
+
+    IF_ALONE = "if-alone"
+    """Only where there is no full-field image of its view."""
+    PREFER = "prefer"
+    """Instead of a full-field image of its view."""
+    BOTH = "both"
+    """Beside a full-field image of its view, as two images of one view."""
+
+
+def select_images(
+    images: Sequence[ImageFacts], generated_2d: Generated2D = Generated2D.IF_ALONE
+) -> Selection:
     """Choose what is analysed: For Presentation where there is a choice, no spot views.
 
     A tomosynthesis stands beside the flat image of its view and takes no image's place.
+
+    Parameters
+    ----------
+    generated_2d : which one is analysed of a generated and a full-field image of a view
     """
-    presented = {
-        _view(image)
-        for image in images
-        if not image.is_for_processing and not image.left_out_reason
+    usable = [image for image in images if not image.left_out_reason]
+    presented = {_view(image) for image in usable if not image.is_for_processing}
+    generated = {_view(image) for image in usable if _is_generated(image)}
+    full_field = {
+        _view(image) for image in usable if not (_is_generated(image) or image.is_for_processing)
     }
     chosen: list[tuple[ImageFacts, str]] = []
     left_out: list[ImageFindings] = []
     for image in images:
         reason = image.left_out_reason
-        if not reason and image.is_for_processing and _is_known(image):
-            reason = FOR_PROCESSING_TWIN if _view(image) in presented else ""
+        if not reason and _is_known(image):
+            view = _view(image)
+            if image.is_for_processing and view in presented:
+                reason = FOR_PROCESSING_TWIN
+            elif generated_2d is Generated2D.IF_ALONE and _is_generated(image):
+                reason = GENERATED_TWIN if view in full_field else ""
+            elif generated_2d is Generated2D.PREFER and not _is_generated(image):
+                reason = FULL_FIELD_TWIN if view in generated else ""
         if reason:
             left_out.append(stated(image, ImageStatus.LEFT_OUT, reason))
         else:
-            chosen.append((image, FOR_PROCESSING_REMARK if image.is_for_processing else ""))
+            chosen.append((image, _remark(image)))
     return Selection(chosen=tuple(chosen), left_out=tuple(left_out))
+
+
+def _remark(image: ImageFacts) -> str:
+    remarks = {
+        FOR_PROCESSING_REMARK: image.is_for_processing,
+        LOW_ENERGY_REMARK: image.acquisition is Acquisition.LOW_ENERGY,
+        GENERATED_REMARK: _is_generated(image),
+    }
+    return "; ".join(remark for remark, holds in remarks.items() if holds)
+
+
+def _is_generated(image: ImageFacts) -> bool:
+    return image.acquisition is Acquisition.GENERATED_2D and not image.is_tomosynthesis
 
 
 def has_standard_views(images: Iterable[ImageFacts]) -> bool:

@@ -1,5 +1,6 @@
 """Which breast and which view an image shows, read from any data set without importing pydicom."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
@@ -64,7 +65,32 @@ VIEW_MODIFIERS: Final = {
 }
 """View modifier codes of CID 4015, SNOMED CT and the SNOMED-RT value of older equipment."""
 
-_KNOWN_VIEWS: Final = frozenset(VIEW_POSITIONS.values())
+_VIEWS_OF_EQUIPMENT: Final = frozenset({"AT", "CV", "TAN", "RL", "RM"})
+"""Views that equipment names by the modifier alone: axillary tail, cleavage and so on."""
+
+_KNOWN_VIEWS: Final = frozenset(VIEW_POSITIONS.values()) | _VIEWS_OF_EQUIPMENT
+
+_SUFFIXES: Final = {
+    "AC": "anterior compression",
+    "AT": "axillary tail",
+    "AX": "axillary tissue",
+    "CV": "cleavage",
+    "ID": "implant displaced",
+    "IMF": "infra-mammary fold",
+    "M": "magnification",
+    "MAG": "magnification",
+    "NP": "nipple in profile",
+    "RI": "rolled inferior",
+    "RL": "rolled lateral",
+    "RM": "rolled medial",
+    "RS": "rolled superior",
+    "S": "spot compression",
+    "SPOT": "spot compression",
+    "TAN": "tangential",
+}
+"""What equipment adds to the name of a view, by the labels of the ACR and of IHE Mammography."""
+_LONGEST_FIRST: Final = sorted(_KNOWN_VIEWS, key=lambda view: (-len(view), view))
+_SEPARATORS: Final = re.compile(r"[\s\-_/.,()]+")
 _LATERALITIES: Final = {
     "L": "L",
     "LEFT": "L",
@@ -120,15 +146,15 @@ def view_position_of(dataset: HasAttributes) -> str:
 
     References
     ----------
-    PS3.3 C.8.11.7.1.1; PS3.16 CID 4014.
+    PS3.3 C.8.11.7.1.1; PS3.16 CID 4014; IHE Radiology, Mammography Image profile.
     """
-    for word in _spellings(_word(dataset, "ViewPosition")):
-        if word in _KNOWN_VIEWS:
-            return word
+    position, _ = _named_view(_word(dataset, "ViewPosition"))
+    if position:
+        return position
     for code in _view_codes(dataset):
-        position = VIEW_POSITIONS.get(_word(code, "CodeValue"))
-        if position is not None:
-            return position
+        known = VIEW_POSITIONS.get(_word(code, "CodeValue"))
+        if known is not None:
+            return known
     orientation = _word(dataset, "PatientOrientation")
     return orientation if orientation in _KNOWN_VIEWS else ""
 
@@ -140,7 +166,8 @@ def view_modifiers_of(dataset: HasAttributes) -> tuple[str, ...]:
     -------
     tuple of str
         Lower case, in the order of the data set, without repetition: ``spot compression``,
-        ``magnification``, ``implant displaced`` and so on. A code outside the context group gives
+        ``magnification``, ``implant displaced`` and so on; first those of the codes, then those
+        that View Position names (``MLOID``, ``CC S``). A code outside of the context group gives
         its own meaning.
     """
     modifiers = [
@@ -148,17 +175,48 @@ def view_modifiers_of(dataset: HasAttributes) -> tuple[str, ...]:
         for code in _view_codes(dataset)
         for item in items_of(code, "ViewModifierCodeSequence")
     ]
-    return tuple(dict.fromkeys(filter(None, modifiers)))
+    _, named = _named_view(_word(dataset, "ViewPosition"))
+    return tuple(dict.fromkeys(filter(None, (*modifiers, *named))))
 
 
-def _spellings(word: str) -> Iterator[str]:
-    """Yield the word as it is, then as equipment decorates it: ``M-L-O``, ``RMLO``, ``CC ID``."""
-    yield word
-    compact = word.replace(" ", "").replace("-", "").replace("_", "")
-    yield compact
-    if compact[:1] in {"L", "R"}:
-        yield compact[1:]
-    yield from word.split()[:1]
+def _named_view(word: str) -> tuple[str, tuple[str, ...]]:
+    """Take a view's name apart, as equipment decorates it: ``M-L-O``, ``RMLO``, ``CC ID``.
+
+    Returns
+    -------
+    position : empty if the word names no view
+    modifiers : in the words of CID 4015
+    """
+    compact = _SEPARATORS.sub("", word)
+    without_side = compact[1:] if compact[:1] in {"L", "R"} else ""
+    for name in (compact, without_side):
+        if name in _KNOWN_VIEWS:
+            return name, ()
+    for name in (compact, without_side):
+        for position in _LONGEST_FIRST:
+            if name.startswith(position):
+                modifiers = _modifiers_in(name.removeprefix(position))
+                if modifiers is not None:
+                    return position, modifiers
+    # The ACR puts an M before the name of a magnified view: "RMCC".
+    for name in (compact, without_side):
+        if name[:1] == "M" and name[1:] in _KNOWN_VIEWS:
+            return name[1:], ("magnification",)
+    # "CC (left)": what follows is no name of ours.
+    first = word.split()[:1]
+    return (first[0], ()) if first and first[0] in _KNOWN_VIEWS else ("", ())
+
+
+def _modifiers_in(letters: str) -> tuple[str, ...] | None:
+    """Return the modifiers that letters after a view's name stand for; None if for nothing."""
+    if not letters:
+        return ()
+    for suffix in sorted(_SUFFIXES, key=len, reverse=True):
+        if letters.startswith(suffix):
+            rest = _modifiers_in(letters.removeprefix(suffix))
+            if rest is not None:
+                return (_SUFFIXES[suffix], *rest)
+    return None
 
 
 def _view_codes(dataset: HasAttributes) -> Iterator[HasAttributes]:

@@ -25,6 +25,7 @@ _KEPT_OF_AN_OBJECT: Final = (
     "laterality",
     "view_position",
     "presentation_intent",
+    "acquisition",
     "left_out_reason",
 )
 """Facts of an object that have a column with the same name."""

@@ -40,7 +40,7 @@ def _numbered(number: int, view: str, **attributes: object) -> Dataset:
 
 @pytest.fixture(scope="module")
 def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a study with an image of each kind that is left out, and two that are not."""
+    """Write a study with an image of each kind that is left out, and three that are not."""
     folder = tmp_path_factory.mktemp("mixed")
     written(
         folder,
@@ -54,6 +54,13 @@ def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _numbered(8, "MLO", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
         _numbered(9, "SPECIMEN"),
         _numbered(10, "MLO", SOPClassUID=SECONDARY_CAPTURE),
+        _numbered(11, "CC", ImageType=["DERIVED", "PRIMARY", "CONTRAST", "SUBTRACTION", ""]),
+        _numbered(12, "CC", ImageType=["ORIGINAL", "PRIMARY", "CONTRAST", "", "HIGH_ENERGY"]),
+        _numbered(13, "CC", ImageType=["DERIVED", "PRIMARY", "STEREO", "LEFT"]),
+        _numbered(14, "CC", ImageType=["ORIGINAL", "PRIMARY", "POSTFIRE_PLUS"]),
+        _numbered(15, "MLO", ImageType=["ORIGINAL", "PRIMARY", "TOMO_PROJ"]),
+        _numbered(16, "CC", ImageType=["DERIVED", "PRIMARY", "TOMO_2D", "GENERATED_2D"]),
+        _numbered(17, "ML", ImageType=["DERIVED", "PRIMARY", "CONTRAST", "", "LOW_ENERGY"]),
     )
     results = CASES["one finding"]()
     for number, result in enumerate(results):
@@ -107,7 +114,7 @@ def test_same_images_are_chosen(
 ) -> None:
     chosen, left_out = chosen_by(mixed_study, reception, bundle)
 
-    assert chosen == {uid_of("choice", "1"), uid_of("choice", "3")}
+    assert chosen == {uid_of("choice", number) for number in ("1", "3", "17")}
     assert left_out == {
         uid_of("choice", str(number)): reason
         for number, reason in {
@@ -118,6 +125,12 @@ def test_same_images_are_chosen(
             7: "quality control image",
             8: "localiser",
             9: "specimen image",
+            11: "combined image of a contrast study",
+            12: "high-energy image of a contrast study",
+            13: "stereotactic image",
+            14: "biopsy image",
+            15: "tomosynthesis projection",
+            16: "generated 2D image beside a full-field image of the same view",
         }.items()
     }
 

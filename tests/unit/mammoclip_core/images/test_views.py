@@ -77,12 +77,63 @@ def test_laterality_of_multi_frame_image_comes_from_its_functional_groups() -> N
         ("LMO", "LMO"),
         ("CC ID", "CC"),
         ("XCCL", "XCCL"),
+        ("AT", "AT"),
+        ("CV", "CV"),
+        ("TAN", "TAN"),
+        ("RL", "RL"),
+        ("RM", "RM"),
+        ("MLOID", "MLO"),
+        ("CC-ID", "CC"),
+        ("CC S", "CC"),
+        ("R CC S", "CC"),
+        ("RML", "ML"),
+        ("RLM", "LM"),
+        ("LML", "ML"),
+        ("LMLO", "MLO"),
+        ("XCCLID", "XCCL"),
         ("AP", ""),
+        ("PA", ""),
+        ("LL", ""),
+        ("CCX", ""),
         ("???", ""),
     ],
 )
 def test_view_position_is_read_in_the_spellings_of_equipment(written: str, view: str) -> None:
     assert view_position_of({"ViewPosition": written}) == view
+
+
+@pytest.mark.parametrize(
+    ("written", "modifiers"),
+    [
+        ("CC", ()),
+        ("MLO", ()),
+        ("RMLO", ()),
+        ("MLOID", ("implant displaced",)),
+        ("CC-ID", ("implant displaced",)),
+        ("CC S", ("spot compression",)),
+        ("MLO_SPOT", ("spot compression",)),
+        ("CCM", ("magnification",)),
+        ("RMCC", ("magnification",)),
+        ("MMLO", ("magnification",)),
+        ("CC RL", ("rolled lateral",)),
+        ("LCCRM", ("rolled medial",)),
+        ("MLO AT", ("axillary tail",)),
+        ("CCSM", ("spot compression", "magnification")),
+        ("CC TAN", ("tangential",)),
+    ],
+)
+def test_modifiers_that_stand_behind_the_view_are_read(
+    written: str, modifiers: tuple[str, ...]
+) -> None:
+    assert view_modifiers_of({"ViewPosition": written}) == modifiers
+
+
+def test_modifier_of_code_and_of_name_is_one() -> None:
+    view = coded("399162004", "", coded("399209000"))
+
+    assert view_modifiers_of(dataset_with(ViewPosition="CCID", ViewCodeSequence=[view])) == (
+        "implant displaced",
+    )
 
 
 @pytest.mark.parametrize("value", ["399368009", "R-10226"])
