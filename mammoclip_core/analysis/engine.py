@@ -322,7 +322,7 @@ class Engine:
                 laterality=image.laterality,
                 view_position=image.view_position,
                 status=ImageStatus.ANALYSED,
-                reason=image.remark,
+                reason="; ".join(filter(None, (image.remark, prepared.remark))),
                 findings=findings,
                 density_scores=prediction.density_scores,
             ),

@@ -1,5 +1,6 @@
 """Size of a compressed frame as its codestream declares it, read before decoding."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,8 +11,12 @@ _FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF
 """Start of frame of JPEG (T.81 table B.1) and JPEG-LS (T.87 C.1.1)."""
 
 _MARKERS_WITHOUT_LENGTH: Final = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
-_END_MARKER: Final = b"\xff\xd9"
+END_MARKER: Final = b"\xff\xd9"
 """End of image, or of codestream in JPEG 2000."""
+
+_START_OF_TILE_PART: Final = b"\xff\x90"
+_LEAST_TILE_PART: Final = 14
+"""Bytes of a tile-part without data: its header and the marker that ends that."""
 
 _PADDING_AT_MOST: Final = 64
 _START_OF_SCAN: Final = 0xDA
@@ -25,12 +30,14 @@ class CodestreamSize:
     Attributes
     ----------
     bits : per sample
+    is_signed : whether samples are; None for JPEG and JPEG-LS, which do not say it
     """
 
     rows: int
     columns: int
     samples: int
     bits: int
+    is_signed: bool | None = None
 
 
 def codestream_size(frame: bytes) -> CodestreamSize:
@@ -65,7 +72,55 @@ def is_complete(frame: bytes) -> bool:
     Decoders fill missing data with grey without an error. The marker cannot occur by chance:
     all these codings keep it out of their data.
     """
-    return _END_MARKER in frame[-_PADDING_AT_MOST:]
+    return END_MARKER in frame[-_PADDING_AT_MOST:] or frame.rstrip(b"\0").endswith(END_MARKER)
+
+
+def end_of_tile_parts(frame: bytes) -> int | None:
+    """Return where the last tile-part of a JPEG 2000 codestream ends; None if any is missing.
+
+    Each tile-part states its own length, and how many its tile has.
+
+    References
+    ----------
+    ITU-T T.800 A.4.2 (SOT), A.5.1 (SIZ).
+    """
+    start = frame.find(_JPEG_2000_START)
+    seen: Counter[int] = Counter()
+    stated: dict[int, int] = {}
+    try:
+        position = _first_tile_part(frame, start)
+        while frame[position : position + 2] == _START_OF_TILE_PART:
+            tile, length = _number(frame, position + 4, 2), _number(frame, position + 6, 4)
+            if length < _LEAST_TILE_PART or position + length > len(frame):
+                return None
+            seen[tile] += 1
+            if frame[position + 11]:
+                stated[tile] = frame[position + 11]
+            position += length
+    except IndexError:
+        return None
+    is_whole = len(seen) == _number_of_tiles(frame, start) and dict(seen) == stated
+    return position if is_whole else None
+
+
+def _first_tile_part(frame: bytes, start: int) -> int:
+    """Return where the main header ends; raises IndexError where it does not."""
+    position = start + 2
+    while frame[position : position + 2] != _START_OF_TILE_PART:
+        if frame[position] != 0xFF:
+            raise IndexError
+        position += 2 + max(_number(frame, position + 2, 2), 2)
+    return position
+
+
+def _number_of_tiles(frame: bytes, start: int) -> int:
+    width, height = _number(frame, start + 8, 4), _number(frame, start + 12, 4)
+    tile_width, tile_height, left, top = (
+        _number(frame, start + 24 + 4 * item, 4) for item in range(4)
+    )
+    if not tile_width or not tile_height:
+        return 0
+    return -(-(width - left) // tile_width) * -(-(height - top) // tile_height)
 
 
 def _jpeg_size(frame: bytes) -> CodestreamSize:
@@ -102,6 +157,7 @@ def _jpeg_2000_size(frame: bytes, start: int) -> CodestreamSize:
         columns=width - left,
         samples=_number(frame, start + 40, 2),
         bits=(frame[start + 42] & 0x7F) + 1,
+        is_signed=bool(frame[start + 42] & 0x80),
     )
 
 

@@ -25,6 +25,7 @@ from mammoclip_core.images.frame_decoding import (
     DEFLATED,
     ENCAPSULATED,
     UNCOMPRESSED,
+    DecodedFrame,
     FrameLayout,
     decode_frame,
     stored_bits,
@@ -240,16 +241,18 @@ def _decode(
         _real(dataset, sop_instance_uid, keyword, default, transform)
         for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
+    decoded = _frame_values(dataset, data, layout, frame)
     return StoredImage(
         sop_instance_uid=sop_instance_uid,
-        values=_frame_values(dataset, data, layout, frame),
+        values=decoded.values,
         photometric_interpretation=photometric_interpretation,
         rescale_slope=slope,
         rescale_intercept=intercept,
-        bits_stored=layout.bits_stored,
+        bits_stored=decoded.bits_stored,
         frame=frame,
         number_of_frames=layout.frames,
-        display=display_header_of(dataset, frame, signed=layout.signed),
+        display=display_header_of(dataset, frame, signed=decoded.values.dtype.kind == "i"),
+        remark=decoded.remark,
     )
 
 
@@ -334,11 +337,12 @@ def _pixel_data(dataset: pydicom.Dataset, stream: BinaryIO, sop_instance_uid: st
 
 def _frame_values(
     dataset: pydicom.Dataset, data: _PixelData, layout: FrameLayout, frame: int
-) -> NDArray[Any]:
+) -> DecodedFrame:
     transfer_syntax = _transfer_syntax_of(dataset)
     if transfer_syntax in UNCOMPRESSED:
         is_big_endian = transfer_syntax == BIG_ENDIAN
-        return _uncompressed_values(data, layout, frame, is_big_endian=is_big_endian)
+        values = _uncompressed_values(data, layout, frame, is_big_endian=is_big_endian)
+        return DecodedFrame(values=values, bits_stored=layout.bits_stored)
     if transfer_syntax not in ENCAPSULATED:
         raise PixelError(
             f"{layout.sop_instance_uid}: transfer syntax {UID(transfer_syntax).name} "

@@ -82,23 +82,39 @@ def _window(dataset: HasAttributes) -> Window | None:
 
 
 def _table(dataset: HasAttributes, keyword: str, *, signed: bool) -> LookUpTable | None:
-    """Read the first table of a sequence: vendors give entries of 8 to 16 bits, as OW or US."""
+    """Read the first table of a sequence: vendors give entries of 8 to 16 bits, as OW or US.
+
+    Entries may use fewer bits than the descriptor declares, or more; viewers scale by those that
+    occur, since a table that reaches a sixteenth of its range shows nothing.
+    """
     for item in items_of(dataset, keyword)[:1]:
         descriptor, data = value_of(item, "LUTDescriptor"), value_of(item, "LUTData")
         try:
-            _, first, bits = (int(number) for number in descriptor)
-            entries = _entries(data)
+            count, first, bits = (int(number) for number in descriptor)
+            # 0 stands for 65,536 entries (PS3.3 C.11.1.1.1), and so does what US cannot hold.
+            entries = _entries(data, (count & 0xFFFF) or 65_536)
         except (OverflowError, TypeError, ValueError):
             return None
         if len(entries) and bits in _LUT_BITS:
-            return LookUpTable(entries=entries, first=_signed(first, signed=signed), bits=bits)
+            used = max(int(entries.max()).bit_length(), 1)
+            is_voi = keyword == "VOILUTSequence"
+            return LookUpTable(
+                entries=entries,
+                first=_signed(first, signed=signed),
+                bits=used if is_voi else bits,
+            )
     return None
 
 
-def _entries(data: Any) -> "np.ndarray[Any, np.dtype[np.uint16]]":
-    if isinstance(data, bytes):
-        return np.frombuffer(data[: len(data) // 2 * 2], "<u2").astype(np.uint16)
-    return np.atleast_1d(np.asarray(data, dtype=np.uint16))
+def _entries(data: Any, count: int) -> "np.ndarray[Any, np.dtype[np.uint16]]":
+    """Return a table's entries: one or two bytes each, whichever gives their number."""
+    if not isinstance(data, bytes):
+        # As US or SS: read as words, of which each may hold two entries of 8 bits.
+        data = np.atleast_1d(np.asarray(data)).astype(np.int64).astype("<u2").tobytes()
+    # An odd number of entries of one byte is padded to whole words.
+    if len(data) in {count, count + 1} and len(data) < 2 * count:
+        return np.frombuffer(data[:count], np.uint8).astype(np.uint16)
+    return np.frombuffer(data[: len(data) // 2 * 2], "<u2").astype(np.uint16)
 
 
 def _padding(dataset: HasAttributes, *, signed: bool) -> tuple[int, int] | None:

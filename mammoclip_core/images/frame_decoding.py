@@ -1,6 +1,7 @@
 """From a frame's encoded bytes to stored values, checked against the header before and after."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.codestream import codestream_size, is_complete
+from mammoclip_core.images.codestream import (
+    END_MARKER,
+    CodestreamSize,
+    codestream_size,
+    end_of_tile_parts,
+    is_complete,
+)
 
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
@@ -29,6 +36,11 @@ _DECODERS: Final[Mapping[str, Callable[[bytes], NDArray[Any]]]] = {
 ENCAPSULATED: Final = frozenset(_DECODERS) | {RUN_LENGTH}
 
 _RUN_LENGTH_HEADER_BYTES: Final = 64
+
+_TRIALS: Final = (b"\x00", b"\xfe", b"\xa5")
+"""Bytes that a decoder would read as different values."""
+
+_TRIAL_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +73,27 @@ class FrameLayout:
         return self.rows * self.columns * self.sample_bytes
 
 
-def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> NDArray[Any]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DecodedFrame:
+    """What one frame stores.
+
+    Attributes
+    ----------
+    values : (rows, columns) uint8, int8, uint16 or int16
+    bits_stored : of the values, which a codestream may state otherwise than the header
+    remark : words, if it does; else empty
+    """
+
+    values: NDArray[Any]
+    bits_stored: int
+    remark: str = ""
+
+
+def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> DecodedFrame:
     """Decode one compressed frame to what it stores, bits above Bits Stored removed.
+
+    Where codestream and header disagree on precision or sign and a value shows it, the codestream
+    counts: it is what the values were encoded with.
 
     Raises
     ------
@@ -70,17 +101,111 @@ def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> N
         The codestream is damaged, or of another size or kind than the header says.
     Exception
         Whatever a decoder raises on damaged input: they have no common class.
+
+    References
+    ----------
+    PS3.5 8.2.1 (JPEG), 8.2.3 (JPEG-LS), 8.2.4 (JPEG 2000).
     """
     if transfer_syntax == RUN_LENGTH:
-        return stored_bits(_run_length_values(encoded, layout), layout)
-    _check_codestream(encoded, layout)
-    values = _DECODERS[transfer_syntax](encoded)
+        values = stored_bits(_run_length_values(encoded, layout), layout)
+        return DecodedFrame(values=values, bits_stored=layout.bits_stored)
+    codestream = _checked_codestream(encoded, layout)
+    decoder = _DECODERS[transfer_syntax]
+    values = decoder(encoded) if is_complete(encoded) else _without_end(encoded, decoder, layout)
     if values.shape != (layout.rows, layout.columns):
         raise PixelError(
             f"{layout.sop_instance_uid}: the header says {layout.rows} x {layout.columns} pixels, "
             f"the pixel data hold {' x '.join(map(str, values.shape))}"
         )
-    return stored_bits(values, layout)
+    return reconciled(values, codestream, layout)
+
+
+def _without_end(
+    encoded: bytes, decoder: Callable[[bytes], NDArray[Any]], layout: FrameLayout
+) -> NDArray[Any]:
+    """Decode a frame that lacks its end marker, if nothing but that is missing."""
+    if decoder is imagecodecs.jpeg2k_decode:
+        end = end_of_tile_parts(encoded)
+        if end is not None:
+            return decoder(encoded[:end] + END_MARKER)
+    elif decoder is imagecodecs.jpegls_decode:
+        # It refuses a scan that ends too early or too late. A frame may have been padded by 0.
+        for body in (encoded, encoded.removesuffix(b"\0")):
+            with suppress(imagecodecs.JpeglsError):
+                return decoder(body.rstrip(b"\xff") + END_MARKER)
+    else:
+        # This decoder goes on with what follows: if that changes no pixel, none was missing.
+        body = encoded.rstrip(b"\xff")
+        one, *others = (decoder(body + byte * _TRIAL_BYTES + END_MARKER) for byte in _TRIALS)
+        if all(np.array_equal(one, other) for other in others):
+            return one
+    raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")
+
+
+def reconciled(
+    values: NDArray[Any], codestream: CodestreamSize, layout: FrameLayout
+) -> DecodedFrame:
+    """Read decoded values by the header, or by the codestream where a value contradicts that.
+
+    Parameters
+    ----------
+    values : (rows, columns) as the decoder returns them
+
+    Raises
+    ------
+    PixelError
+        It cannot be told whether values are negative.
+    """
+    lowest, highest = int(values.min()), int(values.max())
+    declared = layout.high_bit + 1
+    # Older encoders put signed values into JPEG 2000 as the bit patterns that JPEG would hold.
+    if codestream.is_signed is None or (layout.signed and not codestream.is_signed):
+        return _with_sign_of_header(values, highest, codestream.bits, layout)
+    half = 1 << declared - 1
+    low, high = (-half, half - 1) if layout.signed else (0, 2 * half - 1)
+    if low <= lowest and highest <= high:
+        return DecodedFrame(values=stored_bits(values, layout), bits_stored=layout.bits_stored)
+    kind = "i" if codestream.is_signed else "u"
+    return DecodedFrame(
+        values=np.ascontiguousarray(values).astype(f"{kind}{layout.sample_bytes}"),
+        bits_stored=codestream.bits,
+        remark=_contradiction(codestream.bits, layout, is_signed=codestream.is_signed),
+    )
+
+
+def _with_sign_of_header(
+    values: NDArray[Any], highest: int, bits: int, layout: FrameLayout
+) -> DecodedFrame:
+    """Read what JPEG or JPEG-LS holds: bit patterns, whose sign the header alone states."""
+    declared = layout.high_bit + 1
+    by_header = stored_bits(values, layout)
+    if layout.signed and bits < declared and highest >= 1 << bits - 1:
+        raise PixelError(
+            f"{layout.sop_instance_uid}: the header says {declared} bits with sign, the codestream "
+            f"{bits}: which values are negative cannot be told"
+        )
+    contents = values.astype(np.int64)
+    if layout.signed and bits > declared and highest >= 1 << declared:
+        contents = (contents ^ (1 << bits - 1)) - (1 << bits - 1)
+    elif highest < 1 << declared:
+        return DecodedFrame(values=by_header, bits_stored=layout.bits_stored)
+    if np.array_equal(contents, by_header):
+        return DecodedFrame(values=by_header, bits_stored=layout.bits_stored)
+    return DecodedFrame(
+        values=contents.astype(by_header.dtype),
+        bits_stored=bits,
+        remark=_contradiction(bits, layout, is_signed=layout.signed),
+    )
+
+
+def _contradiction(bits: int, layout: FrameLayout, *, is_signed: bool) -> str:
+    def words(number: int, signed: bool) -> str:
+        return f"{number} bits {'with' if signed else 'without'} sign"
+
+    return (
+        f"the compressed pixel data hold {words(bits, is_signed)}, the header says "
+        f"{words(layout.high_bit + 1, layout.signed)}: read as the pixel data say"
+    )
 
 
 def stored_bits(values: NDArray[Any], layout: FrameLayout) -> NDArray[Any]:
@@ -110,14 +235,12 @@ def _run_length_values(encoded: bytes, layout: FrameLayout) -> NDArray[Any]:
     return values.reshape(layout.rows, layout.columns)
 
 
-def _check_codestream(encoded: bytes, layout: FrameLayout) -> None:
+def _checked_codestream(encoded: bytes, layout: FrameLayout) -> CodestreamSize:
     uid = layout.sop_instance_uid
     try:
         size = codestream_size(encoded)
     except ValueError as error:
         raise PixelError(f"{uid}: {error}") from error
-    if not is_complete(encoded):
-        raise PixelError(f"{uid}: the pixel data are truncated")
     if (size.rows, size.columns, size.samples) != (layout.rows, layout.columns, 1):
         raise PixelError(
             f"{uid}: the header says {layout.rows} x {layout.columns} pixels of 1 sample, "
@@ -128,3 +251,4 @@ def _check_codestream(encoded: bytes, layout: FrameLayout) -> None:
             f"{uid}: the codestream holds {size.bits} bits, the header allocates "
             f"{layout.bits_allocated}"
         )
+    return size

@@ -102,6 +102,7 @@ class PreparedImage:
     grey : (rows, columns) unsigned
         The same before it is normalised: what a detector is shown comes from it.
     detector_values : (512, 512) float32, or None where the bundle has no detector
+    remark : as of the stored image
     """
 
     values: NDArray[np.float32]
@@ -110,6 +111,7 @@ class PreparedImage:
     source_columns: int
     grey: NDArray[Any]
     detector_values: NDArray[np.float32] | None = None
+    remark: str = ""
 
 
 def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
@@ -157,6 +159,7 @@ def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
         source_rows=image.rows,
         source_columns=image.columns,
         grey=resized,
+        remark=image.remark,
     )
 
 

@@ -78,6 +78,7 @@ class StoredImage:
     frame : 1 or more
     may_be_prepared : bool
         Whether an image of the model's input size is one that was already cropped and scaled.
+    remark : what a reader of the result should know of how it was decoded; mostly empty
     """
 
     sop_instance_uid: str
@@ -89,6 +90,7 @@ class StoredImage:
     frame: int = 1
     number_of_frames: int = 1
     may_be_prepared: bool = False
+    remark: str = ""
     display: DisplayHeader = DisplayHeader()
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from mammoclip_core.findings import FindingSource
@@ -51,6 +52,18 @@ def mammogram(values: NDArray[Any], **attributes: Any) -> Dataset:
         else:
             setattr(dataset, keyword, value)
     return dataset
+
+
+def encapsulated(
+    path: Path, image: NDArray[Any], transfer_syntax: str, *frames: bytes, **attributes: Any
+) -> Path:
+    """Write a compressed mammogram of the size of `image`."""
+    dataset = mammogram(image, **attributes)
+    dataset.file_meta.TransferSyntaxUID = transfer_syntax
+    dataset.PixelData = encapsulate(list(frames))
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    return save(dataset, path)
 
 
 def save(dataset: Dataset, path: Path) -> Path:

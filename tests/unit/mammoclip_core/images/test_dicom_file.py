@@ -11,9 +11,8 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
-from core_factory import WriteInstance, breast, mammogram, save
+from core_factory import WriteInstance, breast, encapsulated, mammogram, save
 from numpy.typing import NDArray
-from pydicom.encaps import encapsulate
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -67,20 +66,15 @@ LOSSY: dict[str, tuple[Encode, int]] = {
 }
 
 
-def encapsulated(path: Path, transfer_syntax: str, *frames: bytes, **attributes: Any) -> Path:
-    dataset = mammogram(IMAGE, **attributes)
-    dataset.file_meta.TransferSyntaxUID = transfer_syntax
-    dataset.PixelData = encapsulate(list(frames))
-    dataset["PixelData"].VR = "OB"
-    dataset["PixelData"].is_undefined_length = True
-    return save(dataset, path)
+def compressed(path: Path, transfer_syntax: str, *frames: bytes, **attributes: Any) -> Path:
+    return encapsulated(path, IMAGE, transfer_syntax, *frames, **attributes)
 
 
 @pytest.mark.parametrize("transfer_syntax", LOSSLESS, ids=lambda uid: uid.name)
 def test_lossless_frame_is_read_to_the_bit(tmp_path: Path, transfer_syntax: str) -> None:
     frame = LOSSLESS[transfer_syntax](IMAGE)
 
-    stored = read_pixels(encapsulated(tmp_path / "a.dcm", transfer_syntax, frame))
+    stored = read_pixels(compressed(tmp_path / "a.dcm", transfer_syntax, frame))
 
     np.testing.assert_array_equal(stored.values, IMAGE)
 
@@ -89,7 +83,7 @@ def test_lossless_frame_is_read_to_the_bit(tmp_path: Path, transfer_syntax: str)
 def test_lossy_frame_is_read_within_its_loss(tmp_path: Path, transfer_syntax: str) -> None:
     encode, tolerance = LOSSY[transfer_syntax]
 
-    stored = read_pixels(encapsulated(tmp_path / "a.dcm", transfer_syntax, encode(IMAGE)))
+    stored = read_pixels(compressed(tmp_path / "a.dcm", transfer_syntax, encode(IMAGE)))
 
     assert np.abs(stored.values.astype(int) - IMAGE).max() <= tolerance
 
@@ -99,7 +93,7 @@ def test_baseline_frame_of_8_bits_is_read(tmp_path: Path) -> None:
     frame = imagecodecs.jpeg8_encode(values, level=98)
     eight = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
 
-    stored = read_pixels(encapsulated(tmp_path / "a.dcm", JPEGBaseline8Bit, frame, **eight))
+    stored = read_pixels(compressed(tmp_path / "a.dcm", JPEGBaseline8Bit, frame, **eight))
 
     assert stored.values.dtype == np.uint8
     assert np.abs(stored.values.astype(int) - values).max() <= 6
@@ -152,7 +146,7 @@ def test_signed_values_keep_their_sign(tmp_path: Path, transfer_syntax: str) -> 
     frame = LOSSLESS[transfer_syntax](twelve_bits)
 
     stored = read_pixels(
-        encapsulated(tmp_path / "a.dcm", transfer_syntax, frame, PixelRepresentation=1)
+        compressed(tmp_path / "a.dcm", transfer_syntax, frame, PixelRepresentation=1)
     )
 
     np.testing.assert_array_equal(stored.values, SIGNED)
@@ -162,7 +156,7 @@ def test_signed_codestream_keeps_its_sign(tmp_path: Path) -> None:
     frame = imagecodecs.jpeg2k_encode(SIGNED, codecformat="j2k", reversible=True, level=0)
 
     stored = read_pixels(
-        encapsulated(tmp_path / "a.dcm", JPEG2000Lossless, frame, PixelRepresentation=1)
+        compressed(tmp_path / "a.dcm", JPEG2000Lossless, frame, PixelRepresentation=1)
     )
 
     np.testing.assert_array_equal(stored.values, SIGNED)
@@ -197,7 +191,7 @@ def test_files_of_another_encoder_are_read_to_the_bit(
 
 def test_frame_is_chosen_by_its_number(tmp_path: Path) -> None:
     frames = [lossless_jpeg(IMAGE), lossless_jpeg(IMAGE[::-1].copy())]
-    path = encapsulated(tmp_path / "a.dcm", JPEGLosslessSV1, *frames, NumberOfFrames=2)
+    path = compressed(tmp_path / "a.dcm", JPEGLosslessSV1, *frames, NumberOfFrames=2)
 
     stored = read_pixels(path, frame=2)
 
@@ -256,7 +250,7 @@ def test_frame_that_does_not_exist_is_refused(write_instance: WriteInstance, fra
 
 
 def test_unknown_transfer_syntax_is_refused(tmp_path: Path) -> None:
-    path = encapsulated(tmp_path / "a.dcm", "1.2.840.10008.1.2.4.102", b"\0\0\0\1")
+    path = compressed(tmp_path / "a.dcm", "1.2.840.10008.1.2.4.102", b"\0\0\0\1")
 
     with pytest.raises(PixelError, match="not supported"):
         read_pixels(path)
@@ -267,7 +261,7 @@ def test_codestream_of_another_size_is_refused_before_decoding(tmp_path: Path) -
     struct.pack_into(">II", frame, 8, 65_000, 65_000)
 
     with pytest.raises(PixelError, match="65000 x 65000"):
-        read_pixels(encapsulated(tmp_path / "a.dcm", JPEG2000Lossless, bytes(frame)))
+        read_pixels(compressed(tmp_path / "a.dcm", JPEG2000Lossless, bytes(frame)))
 
 
 @pytest.mark.parametrize("transfer_syntax", LOSSLESS, ids=lambda uid: uid.name)
@@ -275,7 +269,7 @@ def test_truncated_frame_is_refused(tmp_path: Path, transfer_syntax: str) -> Non
     frame = LOSSLESS[transfer_syntax](IMAGE)[:-400]
 
     with pytest.raises(PixelError, match="truncated"):
-        read_pixels(encapsulated(tmp_path / "a.dcm", transfer_syntax, frame))
+        read_pixels(compressed(tmp_path / "a.dcm", transfer_syntax, frame))
 
 
 @pytest.mark.parametrize("transfer_syntax", LOSSLESS, ids=lambda uid: uid.name)
@@ -288,7 +282,7 @@ def test_damaged_frame_gives_pixels_or_a_pixel_error(tmp_path: Path, transfer_sy
         for position in generator.integers(0, 120 if number % 2 else len(frame), 4):
             frame[position] = int(generator.integers(256))
         try:
-            read_pixels(encapsulated(tmp_path / "a.dcm", transfer_syntax, bytes(frame)))
+            read_pixels(compressed(tmp_path / "a.dcm", transfer_syntax, bytes(frame)))
         except PixelError:
             continue
 

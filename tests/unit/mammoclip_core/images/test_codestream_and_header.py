@@ -1,0 +1,182 @@
+"""Where codestream and header disagree, the codestream's precision and sign count."""
+
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from core_factory import PUBLISHED, encapsulated
+from numpy.typing import NDArray
+from pydicom.uid import (
+    JPEG2000,
+    HTJ2KLossless,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+)
+
+from mammoclip_core.errors import PixelError
+from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.preprocessing import prepare
+
+RAMP = np.tile(np.linspace(0, 1, 96), (80, 1))
+FOURTEEN = np.rint(RAMP * 16383).astype(np.uint16)
+TWELVE = np.rint(RAMP * 4095).astype(np.uint16)
+SIGNED = np.rint(RAMP * 4095 - 2048).astype(np.int16)
+
+
+def compressed(path: Path, transfer_syntax: str, *frames: bytes, **attributes: Any) -> Path:
+    return encapsulated(path, TWELVE, transfer_syntax, *frames, **attributes)
+
+
+def j2k(values: NDArray[Any], bits: int) -> bytes:
+    return imagecodecs.jpeg2k_encode(
+        values, level=0, codecformat="j2k", reversible=True, bitspersample=bits
+    )
+
+
+def jpeg(values: NDArray[Any], bits: int) -> bytes:
+    return imagecodecs.jpeg8_encode(values, lossless=True, bitspersample=bits)
+
+
+def jpegls(values: NDArray[Any], _bits: int) -> bytes:
+    return imagecodecs.jpegls_encode(values)
+
+
+LOSSLESS = {JPEG2000Lossless: j2k, JPEG2000: j2k, JPEGLosslessSV1: jpeg, JPEGLSLossless: jpegls}
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_values_beyond_the_headers_bits_are_kept(tmp_path: Path, syntax: str) -> None:
+    file = compressed(
+        tmp_path / "a.dcm", syntax, LOSSLESS[syntax](FOURTEEN, 14), BitsStored=12, HighBit=11
+    )
+
+    stored = read_pixels(file)
+
+    np.testing.assert_array_equal(stored.values, FOURTEEN)
+    assert stored.bits_stored >= 14
+    assert "14 bits" in stored.remark or "16 bits" in stored.remark
+    assert prepare(stored, PUBLISHED).remark == stored.remark
+
+
+def test_values_of_high_throughput_codestream_are_kept(tmp_path: Path) -> None:
+    frame = imagecodecs.htj2k_encode(FOURTEEN)
+
+    stored = read_pixels(
+        compressed(tmp_path / "a.dcm", HTJ2KLossless, frame, BitsStored=12, HighBit=11)
+    )
+
+    np.testing.assert_array_equal(stored.values, FOURTEEN)
+    assert stored.remark
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_signed_codestream_under_an_unsigned_header_is_signed(tmp_path: Path, bits: int) -> None:
+    file = compressed(
+        tmp_path / "a.dcm",
+        JPEG2000Lossless,
+        j2k(SIGNED, bits),
+        BitsStored=bits,
+        HighBit=bits - 1,
+        PixelRepresentation=0,
+    )
+
+    stored = read_pixels(file)
+
+    np.testing.assert_array_equal(stored.values, SIGNED)
+    assert "with sign" in stored.remark
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+@pytest.mark.parametrize(("stored_bits", "bits"), [(12, 16), (14, 12), (16, 12), (12, 12)])
+def test_nothing_is_remarked_where_all_values_fit_the_header(
+    tmp_path: Path, syntax: str, stored_bits: int, bits: int
+) -> None:
+    frame = LOSSLESS[syntax](TWELVE, bits)
+    file = compressed(
+        tmp_path / "a.dcm", syntax, frame, BitsStored=stored_bits, HighBit=stored_bits - 1
+    )
+
+    stored = read_pixels(file)
+
+    np.testing.assert_array_equal(stored.values, TWELVE)
+    assert (stored.bits_stored, stored.remark) == (stored_bits, "")
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless])
+def test_signed_values_in_more_bits_than_the_header_says_keep_their_sign(
+    tmp_path: Path, syntax: str
+) -> None:
+    frame = LOSSLESS[syntax](SIGNED.view(np.uint16), 16)
+
+    stored = read_pixels(compressed(tmp_path / "a.dcm", syntax, frame, PixelRepresentation=1))
+
+    np.testing.assert_array_equal(stored.values, SIGNED)
+
+
+def test_image_whose_negative_values_cannot_be_told_is_refused(tmp_path: Path) -> None:
+    file = compressed(
+        tmp_path / "a.dcm",
+        JPEGLosslessSV1,
+        jpeg(TWELVE, 12),
+        BitsStored=16,
+        HighBit=15,
+        PixelRepresentation=1,
+    )
+
+    with pytest.raises(PixelError, match="which values are negative cannot be told"):
+        read_pixels(file)
+
+
+EIGHT = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+WITHOUT_END = {
+    JPEG2000Lossless: j2k(TWELVE, 12),
+    HTJ2KLossless: imagecodecs.htj2k_encode(TWELVE),
+    JPEGLosslessSV1: jpeg(TWELVE, 12),
+    JPEGLSLossless: imagecodecs.jpegls_encode(TWELVE),
+    JPEGBaseline8Bit: imagecodecs.jpeg8_encode((TWELVE >> 4).astype(np.uint8)),
+}
+
+
+@pytest.mark.parametrize("syntax", WITHOUT_END)
+@pytest.mark.parametrize("filler", [b"", b"\xff", b"\xff\xff"])
+def test_frame_that_lacks_its_end_marker_alone_is_read(
+    tmp_path: Path, syntax: str, filler: bytes
+) -> None:
+    whole = WITHOUT_END[syntax]
+    eight = (
+        {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} if syntax == JPEGBaseline8Bit else {}
+    )
+    expected = read_pixels(compressed(tmp_path / "a.dcm", syntax, whole, **eight))
+
+    stored = read_pixels(compressed(tmp_path / "b.dcm", syntax, whole[:-2] + filler, **eight))
+
+    np.testing.assert_array_equal(stored.values, expected.values)
+
+
+@pytest.mark.parametrize("syntax", WITHOUT_END)
+@pytest.mark.parametrize("padding", [1, 2, 65, 1000])
+def test_padding_behind_the_end_marker_is_passed_over(
+    tmp_path: Path, syntax: str, padding: int
+) -> None:
+    eight = (
+        {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} if syntax == JPEGBaseline8Bit else {}
+    )
+    frame = WITHOUT_END[syntax] + bytes(padding)
+
+    assert read_pixels(compressed(tmp_path / "a.dcm", syntax, frame, **eight)).values.any()
+
+
+@pytest.mark.parametrize("syntax", WITHOUT_END)
+@pytest.mark.parametrize("cut", [10, 20, 100])
+def test_frame_that_lacks_more_is_refused(tmp_path: Path, syntax: str, cut: int) -> None:
+    eight = (
+        {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} if syntax == JPEGBaseline8Bit else {}
+    )
+    frame = WITHOUT_END[syntax][:-cut]
+
+    with pytest.raises(PixelError, match=r"truncated|no frame header"):
+        read_pixels(compressed(tmp_path / "a.dcm", syntax, frame, **eight))
