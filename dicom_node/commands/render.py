@@ -15,7 +15,6 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import RenderError
 from dicom_node.model_bundle import bundle_folder
@@ -183,7 +182,8 @@ def _headers_in(study: Path) -> dict[str, tuple[Path, Dataset]]:
     for file in sorted(path for path in study.rglob("*") if path.is_file()):
         try:
             header = pydicom.dcmread(file, stop_before_pixels=True)
-        except (InvalidDicomError, OSError):
+        # The analysis names what cannot be read.
+        except Exception:  # noqa: BLE001, S112  damaged files can raise any error
             continue
         headers.setdefault(str(header.get("SOPInstanceUID", "")), (file, header))
     return headers

@@ -84,6 +84,10 @@ def validate_path(path: Path) -> list[Verdict]:
             if file == path:
                 verdicts.append(_verdict(file, OWN_CHECKS, ["not a DICOM file"]))
             continue
+        except Exception as error:  # noqa: BLE001  damaged files can raise any error
+            fault = f"cannot be read: {type(error).__name__}"
+            verdicts.append(_verdict(file, OWN_CHECKS, [fault]))
+            continue
         verdicts.extend(_judged(file, dataset))
     return verdicts
 

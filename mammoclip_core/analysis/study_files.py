@@ -1,21 +1,16 @@
 """From files on disk to a study request: which images belong to which study."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Final
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import CoreError
-from mammoclip_core.images.dicom_file import ImageHeader, is_dicom_file, read_header
+from mammoclip_core.images.folder import NO_STUDY, ImageFile, PassedOver, images_in
 from mammoclip_core.images.image_kind import is_mammogram
-from mammoclip_core.images.picture_file import raster_format
 from mammoclip_core.images.selection import Generated2D, select_images
 from mammoclip_core.images.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
-
-NO_STUDY: Final = "files"
-"""Stands for the Study Instance UID of pictures, which have none."""
 
 
 class StudyChoiceError(CoreError):
@@ -23,11 +18,11 @@ class StudyChoiceError(CoreError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ImageFile:
-    """A file that holds an image of a study."""
+class StudiesFound:
+    """What files and folders hold: studies to analyse, and files that are not used."""
 
-    path: Path
-    header: ImageHeader
+    requests: tuple[StudyRequest, ...]
+    passed_over: tuple[PassedOver, ...]
 
 
 def request_from(
@@ -44,7 +39,7 @@ def request_from(
     StudyChoiceError
         There is no image, or there are several studies.
     """
-    requests = requests_from(paths, study_instance_uid, tomosynthesis)
+    requests = requests_from(paths, study_instance_uid, tomosynthesis).requests
     if len(requests) > 1:
         counted = ", ".join(
             f"{request.study_instance_uid} ({len(request.images) + len(request.left_out)} images)"
@@ -59,11 +54,11 @@ def requests_from(
     study_instance_uid: str | None = None,
     tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE,
     generated_2d: Generated2D = Generated2D.IF_ALONE,
-) -> tuple[StudyRequest, ...]:
+) -> StudiesFound:
     """Gather the images of each study in files and folders, studies in the order of their files.
 
-    Of a folder the mammograms are taken, by their SOP Class, and files that are neither DICOM nor
-    pictures are passed over; a file that is named is taken whatever its class and must be an
+    Of a folder the mammograms are taken, by their SOP Class, and what cannot be read is passed
+    over with its reason; a file that is named is taken whatever its class and must be an
     image. Result objects of this software never are. Which images are analysed is decided as by
     the node: what shows no whole breast is left out with its reason, and so is a For Processing
     image beside one For Presentation. Pictures (PNG, JPEG, TIFF) are named by their path and make
@@ -79,31 +74,36 @@ def requests_from(
     Raises
     ------
     PixelError
-        A file is not a readable DICOM file.
+        A file that is named itself is not a readable DICOM file.
     StudyChoiceError
         There is no image.
     """
-    studies: dict[str, dict[str, _ImageFile]] = {}
+    found, passed_over = images_in(paths)
+    studies: dict[str, dict[str, ImageFile]] = {}
     other_classes = 0
-    for path, is_named in _files(paths):
-        header = _header_of(path)
+    for file in found:
+        header = file.header
         if not header.is_image or study_instance_uid not in {None, header.study_instance_uid}:
             continue
-        if not (is_named or header.study_instance_uid == NO_STUDY or is_mammogram(header)):
+        is_wanted = file.is_named or header.study_instance_uid == NO_STUDY
+        if not (is_wanted or is_mammogram(header)):
             other_classes += 1
             continue
         images = studies.setdefault(header.study_instance_uid, {})
         # Of two files of one instance the first is taken, as of two arrivals.
-        images.setdefault(header.sop_instance_uid, _ImageFile(path=path, header=header))
+        images.setdefault(header.sop_instance_uid, file)
     if not studies:
-        raise StudyChoiceError(_nothing_found(study_instance_uid, other_classes))
-    return tuple(
-        _request(uid, images, tomosynthesis, generated_2d) for uid, images in studies.items()
+        raise StudyChoiceError(_nothing_found(study_instance_uid, other_classes, passed_over))
+    return StudiesFound(
+        requests=tuple(
+            _request(uid, images, tomosynthesis, generated_2d) for uid, images in studies.items()
+        ),
+        passed_over=tuple(passed_over),
     )
 
 
 def _request(
-    uid: str, files: dict[str, _ImageFile], how: Tomosynthesis, generated_2d: Generated2D
+    uid: str, files: dict[str, ImageFile], how: Tomosynthesis, generated_2d: Generated2D
 ) -> StudyRequest:
     """Choose as the node does, which does not take a volume unless its settings say how."""
     headers = [file.header for file in files.values()]
@@ -127,7 +127,7 @@ def _request(
     )
 
 
-def _image_of(file: _ImageFile, remark: str, frame: int) -> ImageToAnalyse:
+def _image_of(file: ImageFile, remark: str, frame: int) -> ImageToAnalyse:
     return ImageToAnalyse(
         sop_instance_uid=file.header.sop_instance_uid,
         path=file.path,
@@ -138,7 +138,9 @@ def _image_of(file: _ImageFile, remark: str, frame: int) -> ImageToAnalyse:
     )
 
 
-def _nothing_found(study_instance_uid: str | None, other_classes: int) -> str:
+def _nothing_found(
+    study_instance_uid: str | None, other_classes: int, passed_over: Sequence[PassedOver]
+) -> str:
     if other_classes:
         return (
             f"there is no mammogram to analyse, but {other_classes} images of other SOP Classes: "
@@ -146,6 +148,10 @@ def _nothing_found(study_instance_uid: str | None, other_classes: int) -> str:
         )
     if study_instance_uid is not None:
         return f"there is no image of study {study_instance_uid} to analyse"
+    if passed_over:
+        one = passed_over[0]
+        more = f" ({len(passed_over)} files in all)" if len(passed_over) > 1 else ""
+        return f"there is no image to analyse; {one.path.name} is {one.reason}{more}"
     return "there is no image to analyse: name DICOM files, pictures or a folder of them"
 
 
@@ -168,23 +174,3 @@ def expanded(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 def _matches(pattern: str) -> list[Path]:
     return sorted(map(Path, glob(pattern, recursive=True)))  # noqa: PTH207  may be absolute
-
-
-def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
-    """Yield files, each with whether it was named itself."""
-    for path in paths:
-        if path.is_dir():
-            found = sorted(item for item in path.rglob("*") if item.is_file())
-            yield from (
-                (item, False) for item in found if is_dicom_file(item) or raster_format(item)
-            )
-        else:
-            yield path, True
-
-
-def _header_of(path: Path) -> ImageHeader:
-    if raster_format(path) is None:
-        return read_header(path)
-    return ImageHeader(
-        sop_instance_uid=str(path), sop_class_uid="", study_instance_uid=NO_STUDY, is_image=True
-    )

@@ -133,11 +133,13 @@ def image(
         from mammoclip_core.analysis.study_files import expanded, requests_from
         from mammoclip_core.commands.answers import Answers
 
-        requests = requests_from(
+        found = requests_from(
             expanded(paths), study, Tomosynthesis(tomosynthesis), Generated2D(generated_2d)
         )
+        for file in found.passed_over:
+            typer.echo(f"mammoclip-predict: passed over {file.path}: {file.reason}", err=True)
         answers = Answers(
-            requests, manifest.warning, heatmaps=heatmaps, overlay=overlay, as_json=as_json
+            found.requests, manifest.warning, heatmaps=heatmaps, overlay=overlay, as_json=as_json
         )
         answers.give(loaded)
         if as_json:

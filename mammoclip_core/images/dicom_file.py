@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 import pydicom.filereader
 from numpy.typing import NDArray
+from pydicom.datadict import dictionary_description
 from pydicom.encaps import get_frame
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
@@ -107,6 +108,8 @@ def read_header(path: Path) -> ImageHeader:
     dataset = read_dataset(path)
     try:
         return image_header_of(dataset)
+    except PixelError as error:
+        raise PixelError(f"{path.name} is {error}") from error
     except _READING_ERRORS as error:
         raise PixelError(
             f"{path.name} is not a readable DICOM file: {type(error).__name__}"
@@ -120,20 +123,23 @@ def image_header_of(dataset: pydicom.Dataset) -> ImageHeader:
 
     Raises
     ------
-    AttributeError
+    PixelError
         It is an image and has no SOP Instance UID or Study Instance UID.
     """
     facts = image_facts_of(dataset)
     has_size = "Rows" in dataset and "Columns" in dataset
+    for keyword in ("SOPInstanceUID", "StudyInstanceUID") if has_size else ():
+        if not dataset.get(keyword):
+            raise PixelError(f"an image without {dictionary_description(keyword)}")
     return ImageHeader(
-        sop_instance_uid=str(dataset.SOPInstanceUID) if has_size else facts.sop_instance_uid,
+        sop_instance_uid=facts.sop_instance_uid,
         sop_class_uid=facts.sop_class_uid,
         laterality=facts.laterality,
         view_position=facts.view_position,
         presentation_intent=facts.presentation_intent,
         acquisition=facts.acquisition,
         left_out_reason=facts.left_out_reason,
-        study_instance_uid=str(dataset.StudyInstanceUID if has_size else ""),
+        study_instance_uid=str(dataset.StudyInstanceUID) if has_size else "",
         is_image=has_size and not is_own_result(dataset),
         number_of_frames=max(int(dataset.get("NumberOfFrames") or 1), 1),
     )
