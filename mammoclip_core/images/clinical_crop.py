@@ -26,6 +26,23 @@ _FURTHER_DIVISIONS: Final = 2
 _LEAST_SHARE: Final = 0.02
 """Share of the image below which nothing is a breast."""
 
+_WIDEST_FRAME: Final = 0.1
+"""Share of a side up to which what runs along the whole edge is a frame, not the breast."""
+
+_FRAME_COVERS: Final = 0.9
+_INSIDE_COVERS: Final = 0.6
+"""Shares of a line above air: along a frame, and just inside of one where there is no breast."""
+
+_EVEN: Final = 25
+"""Levels of 255 between darkest and brightest tenth of a line, up to which it has one shade."""
+
+_BLURRED: Final = 4
+_SLANTED: Final = 8
+"""Lines within which a frame that lies aslant ends."""
+
+_STEP: Final = 25
+"""Levels of 255 by which what lies inside of a frame is darker."""
+
 _OPENING: Final = 5
 _MARGIN: Final = 7
 
@@ -96,15 +113,58 @@ def breast_mask(picture: NDArray[np.uint16]) -> tuple[NDArray[np.bool_], NDArray
         return none, none
     air = float(np.median(dark))
     above = (levels > air + _SHARE_OF_THRESHOLD * (level - air)).astype(np.uint8)
-    opened = cv2.morphologyEx(above, cv2.MORPH_OPEN, _ellipse(_OPENING))
+    frame = _frame(levels, above)
+    inside = np.where(frame, 0, above).astype(np.uint8)
+    opened = cv2.morphologyEx(inside, cv2.MORPH_OPEN, _ellipse(_OPENING))
     _, labels, facts, _ = cv2.connectedComponentsWithStats(opened)
     areas: NDArray[Any] = facts[1:, cv2.CC_STAT_AREA]
     if not areas.size or areas.max() < _LEAST_SHARE * above.size:
         return none, none
     largest = (labels == 1 + int(areas.argmax())).astype(np.uint8)
-    breast = cv2.dilate(largest, _ellipse(_MARGIN)) > 0
+    breast = (cv2.dilate(largest, _ellipse(_MARGIN)) > 0) & ~frame
     others = cv2.dilate(((above > 0) & ~breast).astype(np.uint8), _ellipse(_OPENING)) > 0
     return breast, others & ~breast
+
+
+def _frame(levels: NDArray[np.uint8], above: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Tell the bright frame of a digitised film, which joins the breast to the image's edges.
+
+    Lines count as frame from the edge inwards, as long as they are bright from end to end, and
+    only if that ends soon: by one shade turning into many, or by air. A breast that fills the
+    edge at the chest wall does neither.
+    """
+    frame = np.zeros(levels.shape, np.bool_)
+    for turns in range(4):
+        # One edge after the other becomes the first row; writing goes through the rotated view.
+        shown, bright = np.rot90(levels, turns), np.rot90(above, turns)
+        width = _frame_width(shown, bright)
+        np.rot90(frame, turns)[:width] = True
+    return frame
+
+
+def _frame_width(levels: NDArray[np.uint8], above: NDArray[np.uint8]) -> int:
+    """Return how many of the first rows are a frame."""
+    limit = math.ceil(_WIDEST_FRAME * len(levels))
+    covered = above[: limit + 1].mean(axis=1)
+    low, high = np.percentile(levels[: limit + 1], (10, 90), axis=1)
+    is_even = (high - low <= _EVEN) & (covered >= _FRAME_COVERS)
+    if covered[0] < _FRAME_COVERS:
+        return 0
+    first_open = int(np.argmax(covered <= _INSIDE_COVERS))
+    if first_open:
+        last_covered = int(np.flatnonzero(covered[:first_open] >= _FRAME_COVERS)[-1])
+        # A breast narrows slowly, a frame ends.
+        if first_open - last_covered <= _SLANTED:
+            return first_open
+    if not is_even[0] or is_even[limit]:
+        return 0
+    width = int(np.argmin(is_even))
+    middle = np.median(levels[: width + _BLURRED], axis=1)
+    if middle[0] - middle.min() < _STEP:
+        return 0
+    # The frame's last lines are blurred into what lies inside.
+    ends = np.flatnonzero(covered[width : width + _BLURRED] < _FRAME_COVERS)
+    return width + int(ends[0]) if ends.size else width
 
 
 def _ellipse(size: int) -> NDArray[np.uint8]:

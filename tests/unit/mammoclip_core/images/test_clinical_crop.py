@@ -1,5 +1,6 @@
 """The clinical path: pydicom as the second opinion on values, marks as that on places."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from core_factory import WriteInstance, breast
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
-from sample_images import further, sample
+from sample_images import FILM, further, sample
 
 from mammoclip_core.images.clinical_crop import breast_mask, clinical_crop
 from mammoclip_core.images.dicom_file import read_pixels
@@ -244,7 +246,8 @@ def test_breast_is_found(name: str) -> None:
     crop, (left, top, right, bottom) = clinical_crop(image)
 
     assert (right - left) * (bottom - top) > 0.15 * picture.size
-    assert int(crop.astype(np.int64).sum()) > 0.7 * int(picture.astype(np.int64).sum())
+    # A film's frame is bright and no part of it.
+    assert int(crop.astype(np.int64).sum()) > 0.65 * int(picture.astype(np.int64).sum())
     assert prepare(image, CLINICAL).values.shape == (380, 228)
 
 
@@ -253,3 +256,52 @@ def test_breast_and_others_do_not_overlap() -> None:
 
     assert others.any()
     assert not (mask & others).any()
+
+
+def box_of(image: StoredImage) -> NDArray[np.int64]:
+    return np.array(clinical_crop(image)[1])
+
+
+@pytest.mark.parametrize("view", ["LCC", "LMLO", "RCC", "RMLO"])
+def test_frame_of_a_film_is_not_taken_for_the_breast(view: str) -> None:
+    image = read_pixels(FILM / f"{view}.dcm")
+
+    left, top, right, bottom = box_of(image)
+
+    assert (right - left) / image.columns < 0.7
+    assert top > 5
+    assert bottom < image.rows - 5
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+@pytest.mark.parametrize("sides", [4, 3])
+@pytest.mark.parametrize("shade", [1.0, 0.8])
+def test_drawn_frame_changes_no_side_of_the_box_by_more_than_itself(
+    width: int, sides: int, shade: float
+) -> None:
+    image = read_pixels(FILM / "LCC.dcm")
+    plain = box_of(image)
+    values = image.values.copy()
+    light = int(values.max() * shade)
+    values[:width], values[-width:] = light, light
+    values[:, -width:] = light
+    if sides == 4:
+        values[:, :width] = light
+
+    framed = box_of(replace(image, values=values))
+
+    # What the frame covers is gone, and the level between air and skin moves a little.
+    assert framed[2] < image.columns * 0.75
+    assert np.abs(framed - plain).max() <= 4 * width + 120
+
+
+def test_breast_that_fills_the_chest_wall_is_no_frame() -> None:
+    values = np.zeros((600, 400), np.uint16)
+    rows, columns = np.mgrid[:600, :400]
+    inside = ((rows - 300) / 330) ** 2 + (columns / 250) ** 2 < 1
+    values[inside] = (1500 + 3 * columns + rows)[inside]
+    image = StoredImage(
+        sop_instance_uid="1", values=values, photometric_interpretation="MONOCHROME2"
+    )
+
+    assert box_of(image)[0] == 0
