@@ -92,7 +92,9 @@ class Instance(Base):
     laterality: Mapped[str] = mapped_column(FittingString(16), default="")
     view_position: Mapped[str] = mapped_column(FittingString(16), default="")
     presentation_intent: Mapped[str] = mapped_column(FittingString(16), default="")
-    acquisition: Mapped[str] = mapped_column(FittingString(16), default="")
+    acquisition: Mapped[str] = mapped_column(
+        FittingString(16), default="", server_default=text("''")
+    )
     """``low energy``, ``generated 2D``, or empty."""
     left_out_reason: Mapped[str] = mapped_column(FittingText, default="")
     """Why this registered image is not analysed; empty if it is."""

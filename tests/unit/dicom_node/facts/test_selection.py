@@ -158,7 +158,7 @@ def test_instance_that_is_set_aside_twice_is_stated_once(image: Any) -> None:
 
 
 def test_object_that_was_taken_back_is_not_stated(image: Any) -> None:
-    taken = image(state=InstanceState.SET_ASIDE, reason="no-view", detail="the fact", place="")
+    taken = image(state=InstanceState.TAKEN_BACK, reason="no-view", detail="the fact", place="")
 
     assert selection_from([taken, image("CC")]).left_out == ()
 

@@ -10,7 +10,7 @@ down_revision = "0002"
 def upgrade() -> None:
     op.add_column(
         "instances",
-        sa.Column("acquisition", sa.String(16), nullable=False, server_default=""),
+        sa.Column("acquisition", sa.String(16), nullable=False, server_default=sa.text("''")),
     )
 
 
