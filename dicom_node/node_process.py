@@ -13,7 +13,8 @@ from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
-from dicom_node.studies.dispatch import Broker, Dispatcher
+from dicom_node.studies.broker import Broker
+from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.settling import Patience, settle_ready
 

@@ -10,7 +10,7 @@ from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
-from dicom_node.studies.dispatch import celery_configuration
+from dicom_node.studies.broker import celery_configuration
 from worker.devices import default_concurrency
 
 

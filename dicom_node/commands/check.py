@@ -16,7 +16,7 @@ from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
-from dicom_node.studies.dispatch import GPU_QUEUE, Broker
+from dicom_node.studies.broker import GPU_QUEUE, Broker
 from dicom_node.studies.ledger.database import Database
 
 
