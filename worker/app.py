@@ -10,14 +10,14 @@ from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
-from dicom_node.studies.broker import celery_configuration
+from dicom_node.studies.broker import broker_options, celery_configuration
 from worker.devices import default_concurrency
 
 
 def _configuration() -> dict[str, Any]:
     settings = _settings()
     return {
-        **celery_configuration(settings.broker.url.get_secret_value()),
+        **celery_configuration(**broker_options(settings)),
         "worker_concurrency": default_concurrency(),
         "worker_enable_remote_control": True,
         "imports": ["worker.tasks"],

@@ -1,19 +1,20 @@
 """Sends results to an archive by STOW-RS, one request for each object and its outcome."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import pydicom
 import requests
 from dicomweb_client.api import DICOMwebClient
-from dicomweb_client.session_utils import create_session_from_user_pass
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import DestinationDownError
+from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
 from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 
 _TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses of errors that may pass."""
@@ -26,30 +27,26 @@ _NO_DOCUMENT: Final = (AttributeError, KeyError, SyntaxError, TypeError, ValueEr
 
 
 class StowSender:
-    """A STOW-RS client for one configured archive."""
+    """A STOW-RS client for one configured archive.
 
-    def __init__(self, destination: DicomwebDestination) -> None:
+    Parameters
+    ----------
+    tls : certificates of [tls]
+    """
+
+    def __init__(
+        self, destination: DicomwebDestination, *, tls: TlsSettings = NO_CERTIFICATES
+    ) -> None:
         self._destination = destination
+        self._tls = tls
 
     def send(self, objects: Sequence[ObjectToSend]) -> Iterator[Answer]:
         """Send the objects one by one; see `Sender.send`."""
-        with self._session() as session:
+        with dicomweb_session(self._destination, self._tls) as session:
             client = DICOMwebClient(url=self._destination.url.rstrip("/"), session=session)
             client.set_http_retry_params(retry=False)
             for item in objects:
                 yield self._store(client, item)
-
-    def _session(self) -> requests.Session:
-        destination = self._destination
-        if destination.username is None or destination.password is None:
-            session = requests.Session()
-        else:
-            session = create_session_from_user_pass(
-                destination.username, destination.password.get_secret_value()
-            )
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _ArchiveAdapter(destination.timeout_seconds))
-        return session
 
     def _store(self, client: DICOMwebClient, item: ObjectToSend) -> Answer:
         try:
@@ -65,37 +62,9 @@ class StowSender:
             return _postponed(item, "HTTP 200 without a DICOM answer")
         except (requests.RequestException, OSError) as error:
             raise DestinationDownError(
-                f"{self._destination.name} does not answer: {type(error).__name__}. "
-                "Check that it is running, and url under [[destinations]]."
+                f"{self._destination.name} does not answer: {words_for_failure(error)}"
             ) from error
         return _stow_answer(item, response)
-
-
-class _ArchiveAdapter(requests.adapters.HTTPAdapter):
-    """Sets the destination's timeout, and removes parameters from the answer's media type.
-
-    The library has a fixed timeout, and cannot read an answer whose media type has a parameter,
-    such as ``application/dicom+json; charset=utf-8``.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    def send(  # noqa: PLR0917  the library's own signature
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: float | tuple[float, float] | tuple[float, None] | None = None,
-        verify: bool | str = True,
-        cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        """Send within the destination's timeout."""
-        response = super().send(request, stream, self._seconds, verify, cert, proxies)
-        media_type = response.headers.get("Content-Type", "")
-        response.headers["Content-Type"] = media_type.partition(";")[0].strip().lower()
-        return response
 
 
 def _http_answer(item: ObjectToSend, error: requests.HTTPError) -> Answer:

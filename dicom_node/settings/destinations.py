@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, PositiveFloat, SecretStr, Tag
+from pydantic import Discriminator, Field, PositiveFloat, Tag
 
 from dicom_node.settings.results import DEFAULT_PROFILE
-from dicom_node.settings.section import AETitle, Name, Port, Section
+from dicom_node.settings.section import AETitle, Name, Port, Secret
+from dicom_node.settings.tls import Certificates
 
 
-class DicomDestination(Section):
+class DicomDestination(Certificates):
     """An archive that receives results by C-STORE."""
 
     kind: Literal["dicom"] = "dicom"
@@ -21,9 +22,13 @@ class DicomDestination(Section):
     profile: Name = DEFAULT_PROFILE
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
     timeout_seconds: PositiveFloat = 30.0
+    tls: bool = False
+    """Send over TLS; the certificates are those of [tls] unless this destination sets its own."""
+    tls_server_name: str | None = None
+    """Name or IP address in the archive's certificate (SAN). Default: host."""
 
 
-class DicomwebDestination(Section):
+class DicomwebDestination(Certificates):
     """An archive that receives results by STOW-RS."""
 
     kind: Literal["dicomweb"]
@@ -33,7 +38,7 @@ class DicomwebDestination(Section):
     profile: Name = DEFAULT_PROFILE
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
     username: str | None = None
-    password: SecretStr | None = None
+    password: Secret | None = None
     timeout_seconds: PositiveFloat = 30.0
 
 

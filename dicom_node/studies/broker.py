@@ -1,14 +1,20 @@
 """Celery as node and workers use it: its settings, and messages to the workers."""
 
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from celery import Celery
 from celery.exceptions import OperationalError as CeleryOperationalError
 from kombu import Exchange, Queue
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
 from dicom_node.errors import BrokerDownError
+from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.tables import Analysis, Delivery
+from dicom_node.tls import amqp_options, redis_options, words_for
 
 ANALYZE_TASK: Final = "worker.analyze"
 DELIVER_TASK: Final = "worker.deliver"
@@ -20,17 +26,43 @@ TASK_AND_QUEUE: Final[dict[type[Analysis | Delivery], tuple[str, str]]] = {
     Delivery: (DELIVER_TASK, DELIVER_QUEUE),
 }
 _LONGEST_TASK_SECONDS: Final = 3600
-_CHECK_BROKER: Final = "Check that it is running, and url under [broker]."
+_ANOTHER_APPLICATION: Final = (
+    "holds data of another application: choose another database number in url, or a key_prefix, "
+    "under [broker]"
+)
+
+_TROUBLES: Final = {
+    "OutOfMemoryError": "its memory is full: raise maxmemory there, or free some",
+    "ReadOnlyError": "it is a read-only replica: set url under [broker] to the primary",
+    "MISCONF": "it cannot write to its disk: see its own log",
+    "AuthenticationError": "it refuses the user and password of url under [broker]",
+    "NoPermissionError": "its user lacks a permission: compare its ACL rule with docs/security.md",
+    "WRONGTYPE": f"it {_ANOTHER_APPLICATION}",
+    "BusyLoadingError": "it is still reading its data: wait",
+    "MasterDownError": "it is a replica without its primary: set url under [broker] to the primary",
+    "InvalidResponse": "what answers there is no broker: check host and port of url",
+}
+"""What to do, by the name of the library's error or by the first word of the broker's answer."""
 
 
-def celery_configuration(broker_url: str) -> dict[str, Any]:
-    """Return the Celery settings on which the node and its workers must agree."""
+def celery_configuration(
+    broker_url: str, *, tls: Mapping[str, Any] | None = None, key_prefix: str = ""
+) -> dict[str, Any]:
+    """Return the Celery settings on which the node and its workers must agree.
+
+    Parameters
+    ----------
+    tls : options of the broker's library, with certificates; None without TLS
+    key_prefix : before the name of every key in Redis
+    """
     return {
         "broker_url": broker_url,
+        "broker_use_ssl": None if tls is None else dict(tls),
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": {
             # A task longer than this is run twice; the lease in the ledger finds lost work sooner.
             "visibility_timeout": _LONGEST_TASK_SECONDS,
+            "global_keyprefix": key_prefix,
         },
         "task_serializer": "json",
         "accept_content": ["json"],
@@ -49,17 +81,33 @@ def celery_configuration(broker_url: str) -> dict[str, Any]:
     }
 
 
+def broker_options(settings: Settings) -> dict[str, Any]:
+    """Return the arguments of `celery_configuration` and `Broker` for the settings of a site."""
+    broker = settings.broker
+    tls: Mapping[str, Any] | None = None
+    if broker.scheme == "rediss":
+        tls = redis_options(settings.tls.for_peer(broker))
+    elif broker.scheme == "amqps":
+        tls = amqp_options(settings.tls.for_peer(broker), broker.host)
+    return {
+        "broker_url": broker.url.get_secret_value(),
+        "tls": tls,
+        "key_prefix": broker.key_prefix,
+    }
+
+
 class Broker:
     """Sends messages to workers: the name of a task and an id in the ledger, nothing else.
 
     Parameters
     ----------
-    url : broker URL
+    broker_url : URL
+    options : as for `celery_configuration`
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, broker_url: str, **options: Any) -> None:
         self._app = Celery("mammoclip-node", set_as_current=False)
-        self._app.conf.update(celery_configuration(url))
+        self._app.conf.update(celery_configuration(broker_url, **options))
         self._app.conf.broker_transport_options.update(
             socket_connect_timeout=5, socket_timeout=10, retry_on_timeout=False
         )
@@ -72,18 +120,14 @@ class Broker:
         BrokerDownError
             The broker did not accept all of them.
         """
-        try:
-            with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=5)
-                with self._app.amqp.Producer(connection) as producer:
-                    for work_id in ids:
-                        self._app.send_task(
-                            task, args=[work_id], queue=queue, producer=producer, retry=False
-                        )
-        except (OSError, OperationalError, CeleryOperationalError) as error:
-            raise BrokerDownError(
-                f"the broker accepts no messages: {type(error).__name__}. {_CHECK_BROKER}"
-            ) from error
+        with (
+            self._connected("accepts no messages") as connection,
+            self._app.amqp.Producer(connection) as producer,
+        ):
+            for work_id in ids:
+                self._app.send_task(
+                    task, args=[work_id], queue=queue, producer=producer, retry=False
+                )
 
     def waiting(self, queue: str) -> int:
         """Return the number of messages in a queue that no worker has received.
@@ -91,18 +135,78 @@ class Broker:
         Raises
         ------
         BrokerDownError
-            The broker does not answer.
+            The broker does not answer, or not as a broker does.
         """
+        with self._connected("does not answer") as connection:
+            return _waiting(connection, queue)
+
+    def check(self) -> None:
+        """Try what node and workers need, without changing anything.
+
+        Raises
+        ------
+        BrokerDownError
+            The broker does not answer, takes no messages, or holds those of another application.
+        """
+        with self._connected("cannot be used") as connection:
+            for queue in (GPU_QUEUE, DELIVER_QUEUE):
+                _waiting(connection, queue)
+            if connection.transport.driver_type != "redis":
+                return
+            channel = connection.default_channel
+            # A write that Redis refuses as it would refuse a message, and that does nothing:
+            # the member is not there to be changed.
+            channel.client.zadd(channel.unacked_index_key, {"mammoclip-check": 0}, xx=True)
+            for queue in (GPU_QUEUE, DELIVER_QUEUE):
+                _require_own_messages(channel, queue)
+
+    @contextmanager
+    def _connected(self, trouble: str) -> Iterator[Any]:
+        connection = self._app.connection_for_write()
         try:
-            with self._app.connection_for_read() as connection:
+            with connection:
                 connection.ensure_connection(max_retries=1, timeout=5)
-                channel = connection.default_channel
-                bound = Queue(queue, Exchange(queue, type="direct"), routing_key=queue)(channel)
-                try:
-                    return int(bound.queue_declare(passive=True).message_count)
-                except connection.channel_errors:
-                    return 0  # Redis deletes an empty queue
-        except (OSError, OperationalError, CeleryOperationalError) as error:
+                yield connection
+        except (
+            OSError,
+            OperationalError,
+            CeleryOperationalError,
+            *connection.connection_errors,
+            *connection.channel_errors,
+        ) as error:
+            raise BrokerDownError(f"the broker {trouble}: {_words_for(error)}") from error
+
+
+def _waiting(connection: Any, queue: str) -> int:
+    bound = Queue(queue, Exchange(queue, type="direct"), routing_key=queue)
+    try:
+        declared = bound(connection.default_channel).queue_declare(passive=True)
+    except ChannelError:
+        return 0  # the queue does not exist: Redis deletes one that is empty
+    return int(declared.message_count)
+
+
+def _require_own_messages(channel: Any, queue: str) -> None:
+    ours = {task for task, of in TASK_AND_QUEUE.values() if of == queue}
+    for message in channel.client.lrange(f"{channel.global_keyprefix}{queue}", -10, -1):
+        try:
+            task = json.loads(message)["headers"]["task"]
+        except (ValueError, KeyError, TypeError):
+            task = None
+        if task not in ours:
             raise BrokerDownError(
-                f"the broker does not answer: {type(error).__name__}. {_CHECK_BROKER}"
-            ) from error
+                f"the broker cannot be used: its queue {queue} {_ANOTHER_APPLICATION}"
+            )
+
+
+def _words_for(error: BaseException) -> str:
+    """Say what to do about an error of the broker's library, which may quote anything."""
+    found: BaseException | None = error
+    while found is not None:
+        for key in (type(found).__name__, str(found).partition(" ")[0]):
+            if key in _TROUBLES:
+                return _TROUBLES[key]
+        if isinstance(found, ssl.SSLError):
+            return f"TLS failed: {words_for(found)}. Check certificates under [broker] and [tls]."
+        found = found.__cause__ or found.__context__
+    return f"{type(error).__name__}. Check that it is running, and url under [broker]."
