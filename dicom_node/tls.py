@@ -190,6 +190,14 @@ def amqp_options(tls: TlsSettings, host: str) -> dict[str, Any]:
 
 class _RememberingSocket(ssl.SSLSocket):
     # With TLS 1.3 a peer refuses the node's certificate only after the handshake, at a read.
+    # Closed at once: the library shuts a connection down, which fails by then, and leaves it open.
+
+    def connect(self, addr: Any) -> None:
+        try:
+            super().connect(addr)
+        except OSError:
+            self.close()
+            raise
 
     def do_handshake(self, block: bool = False) -> None:
         with _remembered(self, OSError, ValueError):
@@ -209,7 +217,6 @@ def _remembered(line: ssl.SSLSocket, *errors: type[Exception]) -> Iterator[None]
     except errors as error:
         assert isinstance(line.context, ClientContext)
         line.context.failure = words_for(error)
-        # The DICOM library shuts it down, which fails by now, and then does not close it.
         line.close()
         raise
 

@@ -1,8 +1,9 @@
 """The section [[destinations]]: the archives that receive the results."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, PositiveFloat, Tag
+from pydantic import Discriminator, Field, PositiveFloat, Tag, field_validator
 
 from dicom_node.settings.results import DEFAULT_PROFILE
 from dicom_node.settings.section import AETitle, Name, Port, Secret
@@ -40,6 +41,13 @@ class DicomwebDestination(Certificates):
     username: str | None = None
     password: Secret | None = None
     timeout_seconds: PositiveFloat = 30.0
+
+    @field_validator("url")
+    @classmethod
+    def _url_holds_no_password(cls, url: str) -> str:
+        if "@" in urlsplit(url).netloc:
+            raise ValueError("set username and password instead of writing them into url")
+        return url
 
 
 def _kind_of(value: Any) -> str | None:

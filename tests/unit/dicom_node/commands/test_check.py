@@ -78,6 +78,7 @@ def test_check_tells_every_problem_and_changes_nothing(checked: dict[str, str]) 
         "bundle": "ok  ",
         "spool": "ok  ",
         "ledger": "FAIL",
+        "certificates": "ok  ",
         "broker": "FAIL",
         "destination": "FAIL",
     }
