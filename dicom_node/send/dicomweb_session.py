@@ -88,8 +88,11 @@ class _ArchiveAdapter(requests.adapters.HTTPAdapter):
         cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Send within the destination's timeout."""
-        response = super().send(request, stream, self._seconds, verify, cert, proxies)
+        """Send within the destination's timeout, with its TLS context and no other authorities.
+
+        The library would add those that its environment variables name.
+        """
+        response = super().send(request, stream, self._seconds, True, None, proxies)
         media_type = response.headers.get("Content-Type", "")
         response.headers["Content-Type"] = media_type.partition(";")[0].strip().lower()
         return response

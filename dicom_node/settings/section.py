@@ -1,7 +1,7 @@
 """What the sections of the settings share: their base class and the types of their values."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -39,15 +39,15 @@ def _anchored(path: Path) -> Path:
 
 def _secret_of(value: Any) -> Any:
     """Return the secret that a table ``{ file = ... }`` or ``{ environment = ... }`` points to."""
-    if not isinstance(value, Mapping):
-        return value
-    if set(value) == {"file"}:
-        return _secret_in_file(_anchored(Path(str(value["file"]))))
-    if set(value) == {"environment"}:
-        name = str(value["environment"])
-        if name not in os.environ:
-            raise ValueError(f"environment variable {name} is not set")
-        return os.environ[name]
+    match value:
+        case {"file": str(path), **others} if not others:
+            return _secret_in_file(_anchored(Path(path)))
+        case {"environment": str(name), **others} if not others:
+            if name not in os.environ:
+                raise ValueError(f"environment variable {name} is not set")
+            return os.environ[name]
+        case str() | SecretStr():
+            return value
     raise ValueError("give text, { file = PATH } or { environment = NAME }")
 
 

@@ -1,4 +1,4 @@
-"""TLS contexts of the node: what they refuse, and what is told of certificates that do not serve."""
+"""TLS contexts of the node: what they refuse, and what is told of wrong certificates."""
 
 import ssl
 from pathlib import Path
