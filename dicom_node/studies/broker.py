@@ -26,6 +26,7 @@ TASK_AND_QUEUE: Final[dict[type[Analysis | Delivery], tuple[str, str]]] = {
     Delivery: (DELIVER_TASK, DELIVER_QUEUE),
 }
 _LONGEST_TASK_SECONDS: Final = 3600
+_REDIS_TRANSPORT: Final = "dicom_node.studies.redis_transport:Transport"
 _ANOTHER_APPLICATION: Final = (
     "holds data of another application: choose another database number in url, or a key_prefix, "
     "under [broker]"
@@ -42,7 +43,7 @@ _TROUBLES: Final = {
     "MasterDownError": "it is a replica without its primary: set url under [broker] to the primary",
     "InvalidResponse": "what answers there is no broker: check host and port of url",
 }
-"""What to do, by the name of the library's error or by the first word of the broker's answer."""
+"""What to do, by the name of the library's error or by a word of the broker's answer."""
 
 
 def celery_configuration(
@@ -55,8 +56,10 @@ def celery_configuration(
     tls : options of the broker's library, with certificates; None without TLS
     key_prefix : before the name of every key in Redis
     """
+    is_redis = broker_url.partition("://")[0] in {"redis", "rediss"}
     return {
         "broker_url": broker_url,
+        "broker_transport": _REDIS_TRANSPORT if is_redis else None,
         "broker_use_ssl": None if tls is None else dict(tls),
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": {
@@ -165,7 +168,7 @@ class Broker:
         connection = self._app.connection_for_write()
         try:
             with connection:
-                connection.ensure_connection(max_retries=1, timeout=5)
+                connection.ensure_connection(max_retries=1, interval_start=0.2, timeout=5)
                 yield connection
         except (
             OSError,
@@ -178,11 +181,14 @@ class Broker:
 
 
 def _waiting(connection: Any, queue: str) -> int:
+    if connection.transport.driver_type == "redis":
+        # Not by declaring the queue: kombu looks for it without the prefix.
+        return int(connection.default_channel.client.llen(queue))
     bound = Queue(queue, Exchange(queue, type="direct"), routing_key=queue)
     try:
         declared = bound(connection.default_channel).queue_declare(passive=True)
     except ChannelError:
-        return 0  # the queue does not exist: Redis deletes one that is empty
+        return 0  # the queue does not exist yet
     return int(declared.message_count)
 
 
@@ -203,7 +209,7 @@ def _words_for(error: BaseException) -> str:
     """Say what to do about an error of the broker's library, which may quote anything."""
     found: BaseException | None = error
     while found is not None:
-        for key in (type(found).__name__, str(found).partition(" ")[0]):
+        for key in (type(found).__name__, *str(found).split()):
             if key in _TROUBLES:
                 return _TROUBLES[key]
         if isinstance(found, ssl.SSLError):
