@@ -11,6 +11,7 @@ from dicom_node.logs import configure_logs
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.broker import broker_options, celery_configuration
+from worker.celery_log import tell_celery_errors
 from worker.devices import default_concurrency
 
 
@@ -31,6 +32,7 @@ app.add_defaults(_configuration)
 @setup_logging.connect
 def _configure_logs(**_options: object) -> None:
     configure_logs(_settings().log_format)
+    tell_celery_errors()
 
 
 def _settings() -> Settings:

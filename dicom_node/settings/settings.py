@@ -30,6 +30,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,  # which may be secret
         use_attribute_docstrings=True,
     )
     toml_file: ClassVar[Path | None] = None

@@ -1,0 +1,36 @@
+"""Errors of Celery and its broker's library as log lines of ours, without what they quote."""
+
+import logging
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger("worker.celery")
+
+_LOGGERS: Final = ("celery", "kombu", "billiard")
+
+
+class CeleryErrors(logging.Handler):
+    """Tells of every error that a library logs: by whom and of which kind, and where.
+
+    Its text is left out: of a message that it does not know, for example, it quotes everything.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line for a record of a library."""
+        error = record.exc_info[1] if record.exc_info else None
+        reason = "error" if error is None else type(error).__name__
+        place = f"{record.module}.{record.funcName}"
+        log.error("celery_failed", logger=record.name, reason=reason, detail=place)
+
+
+def tell_celery_errors() -> None:
+    """Let the errors of Celery and its libraries be told; without, a worker dies in silence."""
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(one, CeleryErrors) for one in logger.handlers):
+            logger.addHandler(CeleryErrors())
+        logger.propagate = False
