@@ -135,7 +135,7 @@ def certificates_line(folder: Path, tls: str, receive: str = "") -> str:
     text = CHECKED.format(words=WORDS, port=free_port(), ledger="sqlite:///ledger")
     file.write_text(text.replace("[receive]\n", f"[receive]\n{receive}") + f"[tls]\n{tls}")
     result = CliRunner().invoke(app, ["check", "--config", str(file)])
-    (line,) = [line for line in result.stdout.splitlines() if "certificates" in line]
+    (line,) = [line for line in result.stdout.splitlines() if line[6:].startswith("certificates")]
     return line
 
 
