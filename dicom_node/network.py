@@ -6,8 +6,10 @@ from typing import Any, Final
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_context
 
-from dicom_node.errors import DestinationDownError
+from dicom_node.errors import DestinationDownError, SettingsError
 from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.tls import ClientContext, client_context
 
 MAXIMUM_PDU_BYTES: Final = 131_072
 UNCOMPRESSED: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
@@ -30,9 +32,17 @@ def application_entity(ae_title: str) -> AE:
 
 
 def associate(
-    destination: DicomDestination, calling_ae_title: str, contexts: Iterable[tuple[str, str]]
+    destination: DicomDestination,
+    calling_ae_title: str,
+    contexts: Iterable[tuple[str, str]],
+    *,
+    tls: TlsSettings = NO_CERTIFICATES,
 ) -> Any:
     """Open an association, with a presentation context for each SOP Class and syntax.
+
+    Parameters
+    ----------
+    tls : certificates of [tls], used if the destination is called over TLS
 
     Raises
     ------
@@ -47,12 +57,15 @@ def associate(
     # One syntax a context: of several in one the acceptor would choose, and hide the others. All
     # result SOP Classes in every syntax stay far below the 128 that are possible (PS3.8 9.3.2.2).
     requested = [build_context(*pair) for pair in sorted(set(contexts))]
+    secured = _context_for(destination, tls)
+    name = destination.tls_server_name or destination.host
     association = entity.associate(
         destination.host,
         destination.port,
         contexts=requested,
         ae_title=destination.ae_title,
         max_pdu=MAXIMUM_PDU_BYTES,
+        tls_args=None if secured is None else (secured, name),
     )
     # With no context accepted the library aborts what the archive had agreed to: each object
     # is then answered by itself, and nobody tries for days.
@@ -64,6 +77,11 @@ def associate(
         raise DestinationDownError(
             f"{where} rejected the association: "
             + _rejection(association.acceptor.primitive, str(entity.ae_title))
+        )
+    if secured is not None and secured.failure is not None:
+        raise DestinationDownError(
+            f"{where}: TLS failed: {secured.failure}. Check tls and certificates under "
+            "[[destinations]] and [tls], and what the archive trusts."
         )
     raise DestinationDownError(
         f"{where} does not answer. Check that it is running, and host and port under "
@@ -84,3 +102,13 @@ def _rejection(answer: Any, calling_ae_title: str) -> str:
     if cause in _TOO_BUSY:
         return "it is too busy at present. It is tried again."
     return f"{answer.reason_str}. Check ae_title and calling_ae_title under [[destinations]]."
+
+
+def _context_for(destination: DicomDestination, tls: TlsSettings) -> ClientContext | None:
+    """Make the TLS context of a destination anew each time, so that renewed files count."""
+    if not destination.tls:
+        return None
+    try:
+        return client_context(tls.for_peer(destination))
+    except SettingsError as error:
+        raise DestinationDownError(f"{destination.name}: {error}") from error

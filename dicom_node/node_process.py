@@ -13,7 +13,8 @@ from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
-from dicom_node.studies.dispatch import Broker, Dispatcher
+from dicom_node.studies.broker import Broker, broker_options
+from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.settling import Patience, quiet_studies, settle_if_complete
@@ -73,6 +74,7 @@ class Node:
         self._listener = Listener(
             settings.receive,
             spool,
+            tls=settings.tls,
             result_senders=frozenset(
                 destination.ae_title
                 for destination in settings.destinations
@@ -82,7 +84,7 @@ class Node:
         )
         self._dispatcher = Dispatcher(
             database,
-            Broker(settings.broker.url.get_secret_value()),
+            Broker(**broker_options(settings)),
             redispatch_after=timedelta(seconds=settings.work.redispatch_seconds),
             maximum_attempts=settings.work.maximum_attempts,
             expire_after=timedelta(seconds=settings.retry.expire_seconds),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -13,14 +14,19 @@ def datasets_of(folder: Path) -> list[Dataset]:
 
 
 def send(
-    datasets: Iterable[Dataset], port: int, *, calling: str = "SCANNER", called: str = "MAMMOCLIP"
+    datasets: Iterable[Dataset],
+    port: int,
+    *,
+    calling: str = "SCANNER",
+    called: str = "MAMMOCLIP",
+    **options: Any,
 ) -> list[int | None]:
     """Send data sets over one association; None stands for no answer or no accepted context."""
     datasets = list(datasets)
     entity = AE(ae_title=calling)
     for dataset in datasets:
         entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
-    association = entity.associate("127.0.0.1", port, ae_title=called)
+    association = entity.associate("127.0.0.1", port, ae_title=called, **options)
     assert association.is_established, "the node accepts the association"
     try:
         return [_status(association.send_c_store(dataset)) for dataset in datasets]

@@ -140,6 +140,28 @@ class Broker(Service):
             return False
 
 
+class Redis(Service):
+    """The Redis server of the system, which has TLS and ACL, with options of one's own."""
+
+    def __init__(self, folder: Path, *options: str, tls: bool = False) -> None:
+        self.port = free_port()
+        self.data = folder / "redis"
+        ports = ["--port", "0", "--tls-port"] if tls else ["--port"]
+        command = [require_program("redis-server"), *ports, str(self.port), "--bind", "127.0.0.1"]
+        command += ["--dir", str(self.data), "--save", "", *options]
+        super().__init__("redis", command, folder / "redis.log")
+
+    def start(self) -> "Redis":
+        self.data.mkdir(exist_ok=True)
+        super().start()
+        wait_for(self._is_ready, seconds=20, what="Redis is ready")
+        return self
+
+    def _is_ready(self) -> bool:
+        self.require_alive()
+        return "Ready to accept connections" in self.output()
+
+
 class Orthanc(Service):
     """A real archive with DICOM, REST and DICOMweb."""
 

@@ -10,7 +10,7 @@ from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
-from dicom_node.studies.dispatch import celery_configuration
+from dicom_node.studies.broker import broker_options, celery_configuration
 from worker import redis_transport
 from worker.celery_log import receive_celery_records
 from worker.devices import default_concurrency
@@ -19,8 +19,11 @@ from worker.termination import end_at_the_parents_signal_only
 
 def _configuration() -> dict[str, Any]:
     settings = _settings()
+    shared = celery_configuration(**broker_options(settings))
     return {
-        **celery_configuration(settings.broker.url.get_secret_value()),
+        **shared,
+        # The node's transport, but for what others may have put into the queues.
+        "broker_transport": shared["broker_transport"] and redis_transport.PATH,
         "worker_concurrency": default_concurrency(),
         # Whoever can write to the broker could otherwise stop workers: see worker.consumer.
         "worker_enable_remote_control": False,
@@ -31,7 +34,6 @@ def _configuration() -> dict[str, Any]:
 
 _POOLS: Final = ("celery.concurrency.prefork", "celery.concurrency.solo")
 
-redis_transport.install()
 app = Celery("worker")
 app.add_defaults(_configuration)
 

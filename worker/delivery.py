@@ -49,7 +49,11 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         ]
     # Today's settings and not those of the analysis: a corrected address or profile holds for
     # results that are still to be sent.
-    sender = sender_for(destination, calling_ae_title=node.settings.receive.ae_title)
+    sender = sender_for(
+        destination,
+        calling_ae_title=node.settings.receive.ae_title,
+        tls=node.settings.tls,
+    )
     refused, postponed = [], []
     try:
         # No association for nothing: a former attempt may have been killed after the last answer.

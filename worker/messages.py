@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dicom_node.studies.dispatch import DELIVER_QUEUE, GPU_QUEUE, TASKS
+from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE, TASKS
 
 LONGEST_MESSAGE_BYTES: Final = 16_384
 """Size beyond which a message is not read; those of the node have about 1,000 bytes."""

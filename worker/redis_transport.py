@@ -5,20 +5,17 @@ a field, ends the worker, and some are put back into the queue and end the next 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
-from kombu.transport import TRANSPORT_ALIASES, redis
-
+from dicom_node.studies import redis_transport
 from worker.discarded import Discarded
 from worker.messages import LONGEST_MESSAGE_BYTES, UnwantedMessageError, readable
 
+PATH: Final = f"{__name__}:Transport"
+"""What Celery's settings call the transport."""
+
 _discarded = Discarded()
-
-
-def install() -> None:
-    """Let every connection to a Redis-protocol broker in this process use this transport."""
-    here = f"{__name__}:{Transport.__name__}"
-    TRANSPORT_ALIASES.update(redis=here, rediss=here)
 
 
 class _BoundedReplies:
@@ -36,7 +33,7 @@ class _BoundedReplies:
         return answer
 
 
-class _Unacknowledged(redis.QoS):  # type: ignore[misc]
+class _Unacknowledged(redis_transport.QoS):
     """The messages that a worker has taken and not finished; another takes them after a time."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
@@ -49,14 +46,17 @@ class _Unacknowledged(redis.QoS):  # type: ignore[misc]
             _discarded.note("unacked", "it cannot be read")
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
+class Channel(redis_transport.Channel):
     """A channel that survives what is no message."""
 
     QoS = _Unacknowledged
 
     def _get_client(self) -> Any:
         client = super()._get_client()
-        return type("BoundedRedis", (_BoundedReplies, client), {})
+        # With a key prefix, a function that makes clients of a class.
+        if isinstance(client, partial):
+            return partial(_bounded(client.func), *client.args, **client.keywords)
+        return _bounded(client)
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -66,7 +66,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
             return True
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(redis_transport.Transport):
     """A transport that passes on readable messages alone."""
 
     Channel = Channel
@@ -78,6 +78,10 @@ class Transport(redis.Transport):  # type: ignore[misc]
             _discarded.note(queue, str(error))
             return
         super()._deliver(wanted, queue)
+
+
+def _bounded(client: Any) -> Any:
+    return type("BoundedRedis", (_BoundedReplies, client), {})
 
 
 def _queue_of(key: bytes | str) -> str:

@@ -2,7 +2,7 @@
 
 import structlog
 
-from dicom_node.studies.dispatch import ANALYZE_TASK, DELIVER_TASK
+from dicom_node.studies.broker import ANALYZE_TASK, DELIVER_TASK
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from worker.analysis import analyze_study
 from worker.app import app

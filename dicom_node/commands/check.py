@@ -14,10 +14,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at i
 from dicom_node.errors import DestinationDownError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
+from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
-from dicom_node.studies.dispatch import GPU_QUEUE, Broker
+from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.ledger.database import Database
+from dicom_node.tls import server_context
 
 
 def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
@@ -26,8 +28,8 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
     yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
     yield _tried(f"spool {settings.spool}", lambda: _check_space(settings))
     yield _tried("ledger", lambda: _check_ledger(settings))
-    broker = Broker(settings.broker.url.get_secret_value())
-    yield _tried("broker", lambda: broker.waiting(GPU_QUEUE))
+    yield _tried("certificates", lambda: _check_certificates(settings))
+    yield _tried("broker", lambda: Broker(**broker_options(settings)).check())
     for destination in settings.destinations:
         name = f"destination {destination.name}"
         yield _tried(name, lambda: _check_destination(settings, destination))  # noqa: B023  called at once
@@ -57,6 +59,16 @@ def _check_space(settings: Settings) -> None:
         )
 
 
+def _check_certificates(settings: Settings) -> None:
+    """Read the certificates as the listener will; other accounts must not read the key."""
+    key = settings.tls.private_key
+    if key is not None and key.exists() and key.stat().st_mode & 0o077:
+        raise NodeError(f"{key} is readable by other accounts: chmod 600 {key}")
+    if settings.receive.tls:
+        asks = settings.receive.require_client_certificate
+        server_context(settings.tls, asks_for_certificate=asks)
+
+
 def _check_ledger(settings: Settings) -> None:
     database = Database(settings.ledger_url)
     try:
@@ -70,16 +82,15 @@ def _check_destination(
 ) -> None:
     if isinstance(destination, DicomwebDestination):
         url = f"{destination.url.rstrip('/')}/studies?limit=1"
-        auth = None
-        if destination.username is not None and destination.password is not None:
-            auth = (destination.username, destination.password.get_secret_value())
         try:
-            answer = requests.get(url, timeout=destination.timeout_seconds, auth=auth)
+            with dicomweb_session(destination, settings.tls) as session:
+                answer = session.get(url, allow_redirects=False)
         except requests.RequestException as error:
+            raise DestinationDownError(f"does not answer: {words_for_failure(error)}") from error
+        if answer.is_redirect:
             raise DestinationDownError(
-                f"does not answer: {type(error).__name__}. "
-                "Check that it is running, and url under [[destinations]]."
-            ) from error
+                "redirects elsewhere. Set url under [[destinations]] to where the archive is."
+            )
         if not answer.ok:
             raise DestinationDownError(
                 f"answered a search for studies with HTTP {answer.status_code}. "
@@ -91,7 +102,9 @@ def _check_destination(
 
     wanted = presentation_contexts_of(profile_named(destination.profile, settings))
     verification = {(str(Verification), syntax) for syntax in UNCOMPRESSED}
-    association = associate(destination, settings.receive.ae_title, wanted | verification)
+    association = associate(
+        destination, settings.receive.ae_title, wanted | verification, tls=settings.tls
+    )
     if not association.is_established:
         raise DestinationDownError(f"{_where(destination)} accepts neither C-ECHO nor results")
     try:

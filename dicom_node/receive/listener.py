@@ -1,5 +1,6 @@
 """The C-STORE listener: writes each object to disk, flushes it, and answers with a status."""
 
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -30,9 +31,12 @@ from dicom_node.facts.storage_classes import (
     TOMOSYNTHESIS_CLASSES,
 )
 from dicom_node.network import application_entity
+from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
 from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, new_association_token
+from dicom_node.tls import HANDSHAKE_SECONDS, RenewingContext, complete_handshake
 
 log = structlog.get_logger("dicom_node.listener")
 
@@ -56,6 +60,7 @@ class Listener:
     settings : ReceiveSettings
     spool : Spool
         Reception needs nothing else, neither ledger nor broker.
+    tls : certificates of [tls], needed with ``receive.tls``
     result_senders : AE titles
         Destinations, which may send results back; the registrar recognises them.
     on_kept : callable
@@ -67,11 +72,13 @@ class Listener:
         settings: ReceiveSettings,
         spool: Spool,
         *,
+        tls: TlsSettings = NO_CERTIFICATES,
         result_senders: frozenset[str] = frozenset(),
         on_kept: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._spool = spool
+        self._tls = tls
         self._result_senders = result_senders
         self._on_kept = on_kept
         self._tokens: dict[Any, str] = {}
@@ -85,13 +92,18 @@ class Listener:
         ------
         AddressError
             The address is not one of this machine, or the port is in use or privileged.
+        SettingsError
+            A certificate of [tls] is missing or wrong.
         """
+        secured = self._context()
         address = (self._settings.host, self._settings.port)
         try:
             self._server = self._application_entity().start_server(
                 address,
                 block=False,
+                ssl_context=secured,
                 evt_handlers=[
+                    (evt.EVT_CONN_OPEN, self._handle_connection),
                     (evt.EVT_REQUESTED, self._handle_requested),
                     (evt.EVT_REJECTED, self._handle_rejected),
                     (evt.EVT_C_STORE, self._handle_c_store),
@@ -116,6 +128,12 @@ class Listener:
             self._tokens = {one: token for one, token in self._tokens.items() if one.is_alive()}
             return frozenset(self._tokens.values())
 
+    def _context(self) -> Any:
+        settings = self._settings
+        if not settings.tls:
+            return None
+        return RenewingContext(self._tls, asks_for_certificate=settings.require_client_certificate)
+
     def _application_entity(self) -> AE:
         settings = self._settings
         entity = application_entity(settings.ae_title)
@@ -123,28 +141,60 @@ class Listener:
         entity.network_timeout = settings.idle_timeout_seconds
         entity.dimse_timeout = settings.idle_timeout_seconds
         entity.acse_timeout = settings.idle_timeout_seconds
-        entity.require_called_aet = settings.require_called_ae_title
-        entity.require_calling_aet = list(settings.calling_ae_titles)
         entity.add_supported_context(Verification)
         for sop_class in ACCEPTED_CLASSES:
             entity.add_supported_context(sop_class, ALL_TRANSFER_SYNTAXES)
         return entity
 
+    def _handle_connection(self, event: evt.Event) -> None:
+        """Complete the TLS handshake, in the thread of this connection, before its first PDU."""
+        connection = _socket_of(event.assoc)
+        if not isinstance(connection, ssl.SSLSocket):
+            return
+        trouble = complete_handshake(connection, HANDSHAKE_SECONDS)
+        if trouble is not None:
+            log.warning(
+                "connection_ended",
+                address=event.assoc.requestor.address,
+                reason="tls-handshake-failed",
+                detail=trouble,
+            )
+            # The association finds it closed, and need not wait for a request.
+            connection.close()
+            event.assoc.acse_timeout = 0
+
     def _handle_requested(self, event: evt.Event) -> None:
-        called = _request_of(event.assoc.requestor).called_ae_title
-        if called in self._settings.called_ae_titles:
-            # The library compares with one AE title only: set the one that was called.
-            event.assoc.acceptor.ae_title = called
+        association = event.assoc
+        request = _request_of(association.requestor)
+        connection = _socket_of(association)
+        is_secured = isinstance(connection, ssl.SSLSocket)
+        caller = Caller(
+            calling_ae_title=request.calling_ae_title or "",
+            called_ae_title=request.called_ae_title or "",
+            address=str(association.requestor.address),
+            certificate=connection.getpeercert() if is_secured else None,
+        )
+        rejection = rejection_of(caller, self._settings)
+        if rejection is not None:
+            self._tell_rejection(association, rejection.reason)
+            association.acse.send_reject(REJECTED_PERMANENT, SERVICE_USER, rejection.diagnostic)
+            association.kill()
+            return
         with self._lock:
-            self._tokens[event.assoc] = new_association_token()
+            self._tokens[association] = new_association_token()
 
     def _handle_rejected(self, event: evt.Event) -> None:
-        requestor = event.assoc.requestor
+        # By the library, which rejects nothing else.
+        self._tell_rejection(event.assoc, "maximum-associations")
+
+    def _tell_rejection(self, association: Any, reason: str) -> None:
+        request = _request_of(association.requestor)
         log.warning(
             "association_rejected",
-            address=requestor.address,
-            calling_ae_title=_request_of(requestor).calling_ae_title,
-            called_ae_title=_request_of(requestor).called_ae_title,
+            address=association.requestor.address,
+            calling_ae_title=request.calling_ae_title,
+            called_ae_title=request.called_ae_title,
+            reason=reason,
         )
 
     def _handle_c_echo(self, event: evt.Event) -> int:
@@ -206,6 +256,11 @@ def _file_meta(event: evt.Event, calling_ae_title: str) -> FileMetaDataset:
     meta.ReceivingApplicationEntityTitle = _request_of(event.assoc.requestor).called_ae_title
     meta.MediaStorageSOPClassUID = UID(str(meta.MediaStorageSOPClassUID))
     return meta
+
+
+def _socket_of(association: Any) -> Any:
+    """Return the socket of an association, or None once it is closed."""
+    return association.dul.socket.socket
 
 
 def _request_of(requestor: ServiceUser) -> A_ASSOCIATE:

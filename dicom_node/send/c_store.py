@@ -16,6 +16,7 @@ from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
 from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 
 _UNREADABLE: Final = (
     OSError,
@@ -36,10 +37,18 @@ class CStoreSender:
     ----------
     calling_ae_title : AE title
         The node's own, used unless the destination sets one.
+    tls : certificates of [tls]
     """
 
-    def __init__(self, destination: DicomDestination, *, calling_ae_title: str) -> None:
+    def __init__(
+        self,
+        destination: DicomDestination,
+        *,
+        calling_ae_title: str,
+        tls: TlsSettings = NO_CERTIFICATES,
+    ) -> None:
         self._destination = destination
+        self._tls = tls
         self._calling_ae_title = destination.calling_ae_title or calling_ae_title
 
     def send(self, objects: Sequence[ObjectToSend]) -> Iterator[Answer]:
@@ -59,7 +68,7 @@ class CStoreSender:
             for syntax in (*UNCOMPRESSED, _syntax_of(item))
             if syntax
         }
-        return associate(self._destination, self._calling_ae_title, contexts)
+        return associate(self._destination, self._calling_ae_title, contexts, tls=self._tls)
 
     def _store(self, association: Any, item: ObjectToSend) -> Answer:
         accepted = {

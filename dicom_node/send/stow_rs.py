@@ -1,21 +1,22 @@
 """Sends results to an archive by STOW-RS, one request for each object and its outcome."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import urljoin, urlsplit
 
 import pydicom
 import requests
-from dicomweb_client.session_utils import create_session_from_user_pass
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import DestinationDownError
+from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
 from dicom_node.send.stow_answers import lists_instance, read_store_answer
 from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 
 _TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 """HTTP statuses of errors that may pass: 507 is a full archive, unlike 413, a too large object."""
@@ -31,29 +32,25 @@ _ACCEPT: Final = {"Accept": "application/dicom+json, application/dicom+xml;q=0.5
 
 
 class StowSender:
-    """A STOW-RS client for one configured archive."""
+    """A STOW-RS client for one configured archive.
 
-    def __init__(self, destination: DicomwebDestination) -> None:
+    Parameters
+    ----------
+    tls : certificates of [tls]
+    """
+
+    def __init__(
+        self, destination: DicomwebDestination, *, tls: TlsSettings = NO_CERTIFICATES
+    ) -> None:
         self._destination = destination
         self._root = destination.url.rstrip("/")
+        self._tls = tls
 
     def send(self, objects: Sequence[ObjectToSend]) -> Iterator[Answer]:
         """Send the objects one by one; see `Sender.send`."""
-        with self._session() as session:
+        with dicomweb_session(self._destination, self._tls) as session:
             for item in objects:
                 yield self._store(session, item)
-
-    def _session(self) -> requests.Session:
-        destination = self._destination
-        if destination.username is None or destination.password is None:
-            session = requests.Session()
-        else:
-            session = create_session_from_user_pass(
-                destination.username, destination.password.get_secret_value()
-            )
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _ArchiveAdapter(destination.timeout_seconds))
-        return session
 
     def _store(self, session: requests.Session, item: ObjectToSend) -> Answer:
         try:
@@ -101,8 +98,7 @@ class StowSender:
                     url = self._within_origin(url, response.headers.get("Location", ""))
         except (requests.RequestException, OSError) as error:
             raise DestinationDownError(
-                f"{self._destination.name} does not answer: {type(error).__name__}. "
-                "Check that it is running, and url under [[destinations]]."
+                f"{self._destination.name} does not answer: {words_for_failure(error)}"
             ) from error
         raise DestinationDownError(
             f"{self._destination.name} redirects without end. Check url under [[destinations]]."
@@ -189,23 +185,3 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     return scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(scheme)
-
-
-class _ArchiveAdapter(requests.adapters.HTTPAdapter):
-    """Sets the destination's timeout."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    def send(  # noqa: PLR0917  the library's own signature
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: float | tuple[float, float] | tuple[float, None] | None = None,
-        verify: bool | str = True,
-        cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        """Send within the destination's timeout."""
-        return super().send(request, stream, self._seconds, verify, cert, proxies)

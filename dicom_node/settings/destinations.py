@@ -1,14 +1,16 @@
 """The section [[destinations]]: the archives that receive the results."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, PositiveFloat, SecretStr, Tag
+from pydantic import Discriminator, Field, PositiveFloat, Tag, field_validator
 
 from dicom_node.settings.results import DEFAULT_PROFILE
-from dicom_node.settings.section import AETitle, Name, Port, Section
+from dicom_node.settings.section import AETitle, Name, Port, Secret
+from dicom_node.settings.tls import Certificates
 
 
-class DicomDestination(Section):
+class DicomDestination(Certificates):
     """An archive that receives results by C-STORE."""
 
     kind: Literal["dicom"] = "dicom"
@@ -21,9 +23,13 @@ class DicomDestination(Section):
     profile: Name = DEFAULT_PROFILE
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
     timeout_seconds: PositiveFloat = 30.0
+    tls: bool = False
+    """Send over TLS; the certificates are those of [tls] unless this destination sets its own."""
+    tls_server_name: str | None = None
+    """Name or IP address in the archive's certificate (SAN). Default: host."""
 
 
-class DicomwebDestination(Section):
+class DicomwebDestination(Certificates):
     """An archive that receives results by STOW-RS."""
 
     kind: Literal["dicomweb"]
@@ -33,8 +39,15 @@ class DicomwebDestination(Section):
     profile: Name = DEFAULT_PROFILE
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
     username: str | None = None
-    password: SecretStr | None = None
+    password: Secret | None = None
     timeout_seconds: PositiveFloat = 30.0
+
+    @field_validator("url")
+    @classmethod
+    def _url_holds_no_password(cls, url: str) -> str:
+        if "@" in urlsplit(url).netloc:
+            raise ValueError("set username and password instead of writing them into url")
+        return url
 
 
 def _kind_of(value: Any) -> str | None:

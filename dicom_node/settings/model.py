@@ -1,17 +1,16 @@
 """The section [model]: the bundle and how it is run."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dicom_node.settings.section import Section
+from dicom_node.settings.section import LocalPath, Section
 
 
 class ModelSettings(Section):
     """The bundle and how it is run."""
 
-    bundle: Path | None = None
+    bundle: LocalPath | None = None
     """Bundle folder. Default: the demonstration bundle."""
     accept: str | None = None
     """Licence phrase of the bundle, for example "CC-BY-NC-SA-4.0 research use"."""

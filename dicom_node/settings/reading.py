@@ -5,12 +5,12 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError as SourceError
 
 from dicom_node.errors import SettingsError
+from dicom_node.settings.section import paths_from
 from dicom_node.settings.settings import Settings
 
 CONFIG_VARIABLE = "MAMMOCLIP_CONFIG"
@@ -40,7 +40,8 @@ def load_settings(given: Path | None = None) -> Settings:
         )
     source = type("_FileSettings", (Settings,), {"toml_file": path, "__doc__": Settings.__doc__})
     try:
-        settings: Settings = source()
+        with paths_from(path.absolute().parent):
+            settings: Settings = source()
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
     except UnicodeDecodeError as error:
@@ -72,10 +73,8 @@ def _mistakes(error: ValidationError) -> list[str]:
 
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
-    changed: dict[str, Any] = {"spool": folder / settings.spool.expanduser()}
-    if settings.model.bundle is not None:
-        bundle = folder / settings.model.bundle.expanduser()
-        changed["model"] = settings.model.model_copy(update={"bundle": bundle})
+    """Let the ledger's file start at a folder, and the spool, which may be the default."""
+    changed: dict[str, object] = {"spool": folder / settings.spool}
     if settings.ledger.url is not None:
         url = _anchored_url(settings.ledger.url.get_secret_value(), folder)
         changed["ledger"] = settings.ledger.model_copy(update={"url": SecretStr(url)})

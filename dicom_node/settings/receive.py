@@ -1,8 +1,21 @@
 """The section [receive]: how the node listens for mammograms."""
 
-from pydantic import PositiveFloat, PositiveInt
+from typing import Annotated, Literal
+
+from pydantic import Field, IPvAnyNetwork, PositiveFloat, PositiveInt, model_validator
 
 from dicom_node.settings.section import AETitle, Port, Section
+
+
+class SenderSettings(Section):
+    """A sender: its AE title, where it calls from, and how its certificate names it."""
+
+    ae_title: AETitle
+    """AE title under which it calls."""
+    networks: tuple[IPvAnyNetwork, ...] = ()
+    """Networks from which it may call, for example "10.1.2.0/24"; empty: receive.networks."""
+    certificate_name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    """Name in its certificate, see receive.certificate_names. Default: the AE title."""
 
 
 class ReceiveSettings(Section):
@@ -19,7 +32,17 @@ class ReceiveSettings(Section):
     require_called_ae_title: bool = True
     """Reject associations that call the node by another AE title; true or false."""
     calling_ae_titles: tuple[AETitle, ...] = ()
-    """AE titles that may send; empty: all."""
+    """AE titles that may send from anywhere; empty and no [[receive.senders]]: all."""
+    senders: tuple[SenderSettings, ...] = ()
+    """Further AE titles that may send, each with its networks and its certificate's name."""
+    networks: tuple[IPvAnyNetwork, ...] = ()
+    """Networks from which peers may call, for example "10.1.0.0/16"; empty: all."""
+    tls: bool = False
+    """Accept TLS only on this port, with the certificate of [tls]."""
+    require_client_certificate: bool = True
+    """With tls: accept only peers with a certificate of tls.certificate_authorities."""
+    certificate_names: Literal["unbound", "subject", "san"] = "unbound"
+    """Where a peer's certificate must hold its AE title: common name of the subject, or SAN."""
     secondary_capture_senders: tuple[AETitle, ...] = ()
     """AE titles whose Secondary Captures are accepted as mammograms; empty: none."""
     maximum_associations: PositiveInt = 20
@@ -30,3 +53,23 @@ class ReceiveSettings(Section):
     """Minimum free bytes on the spool's disk; with less, objects are refused with 0xA700."""
     idle_timeout_seconds: PositiveFloat = 60.0
     """Seconds without a message before an association is aborted."""
+
+    @model_validator(mode="after")
+    def _titles_stand_in_one_list(self) -> "ReceiveSettings":
+        doubled = sorted({one.ae_title for one in self.senders} & set(self.calling_ae_titles))
+        if doubled:
+            raise ValueError(
+                f"{', '.join(doubled)} stands in calling_ae_titles, from anywhere, and in senders; "
+                "remove one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_are_asked_for(self) -> "ReceiveSettings":
+        if self.certificate_names != "unbound" and not (
+            self.tls and self.require_client_certificate
+        ):
+            raise ValueError(
+                "certificate_names needs tls = true and require_client_certificate = true"
+            )
+        return self

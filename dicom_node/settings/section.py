@@ -1,8 +1,76 @@
 """What the sections of the settings share: their base class and the types of their values."""
 
-from typing import Annotated
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+)
+
+_folder: ContextVar[Path | None] = ContextVar("folder_of_settings_file", default=None)
+_LONGEST_SECRET_BYTES: Final = 65_536
+
+
+@contextmanager
+def paths_from(folder: Path) -> Iterator[None]:
+    """Let relative paths in settings that are read meanwhile start at a folder."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def _anchored(path: Path) -> Path:
+    folder = _folder.get()
+    expanded = path.expanduser()
+    return expanded if folder is None else folder / expanded
+
+
+def _secret_of(value: Any) -> Any:
+    """Return the secret that a table ``{ file = ... }`` or ``{ environment = ... }`` points to."""
+    match value:
+        case {"file": str(path), **others} if not others:
+            return _secret_in_file(_anchored(Path(path)))
+        case {"environment": str(name), **others} if not others:
+            if name not in os.environ:
+                raise ValueError(f"environment variable {name} is not set")
+            return os.environ[name]
+        case str() | SecretStr():
+            return value
+    raise ValueError("give text, { file = PATH } or { environment = NAME }")
+
+
+def _secret_in_file(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LONGEST_SECRET_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > _LONGEST_SECRET_BYTES:
+        raise ValueError(f"{path} is too long for a secret")
+    try:
+        # Editors and secret managers end a file with a line feed.
+        return content.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text") from error
+
+
+LocalPath = Annotated[Path, AfterValidator(_anchored)]
+"""A path that starts at the folder of the settings file if it is relative."""
+
+Secret = Annotated[SecretStr, BeforeValidator(_secret_of)]
+"""A secret, given as text, as ``{ file = PATH }`` or as ``{ environment = NAME }``."""
 
 AETitle = Annotated[
     str,
@@ -17,4 +85,6 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,6
 class Section(BaseModel):
     """A table of the settings file: unknown keys are mistakes, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )

@@ -15,9 +15,10 @@ from dicom_node.settings.destinations import Destination, DicomDestination, Dico
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.results import BUILT_IN_PROFILES, ProfileSettings, ResultSettings
-from dicom_node.settings.section import Name
+from dicom_node.settings.section import LocalPath, Name
 from dicom_node.settings.services import BrokerSettings, LedgerSettings
 from dicom_node.settings.settling import SettlingSettings
+from dicom_node.settings.tls import TlsSettings
 from dicom_node.settings.work import RetrySettings, WorkSettings
 
 
@@ -29,15 +30,17 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,  # which may be secret
         use_attribute_docstrings=True,
     )
     toml_file: ClassVar[Path | None] = None
 
-    spool: Path = Path("spool")
+    spool: LocalPath = Path("spool")
     """Folder for received images and results, on a persistent local disk."""
     log_format: Literal["console", "json"] = "console"
     """console (readable text) or json (for log collectors)."""
     receive: ReceiveSettings = ReceiveSettings()
+    tls: TlsSettings = TlsSettings()
     settling: SettlingSettings = SettlingSettings()
     model: ModelSettings = ModelSettings()
     ledger: LedgerSettings = LedgerSettings()
@@ -62,6 +65,20 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"destinations: unknown profile {', '.join(unknown)}; "
                 f"choose one of {', '.join(sorted(known))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _listener_has_certificates(self) -> "Settings":
+        if not self.receive.tls:
+            return self
+        if self.tls.certificate is None:
+            raise ValueError("receive.tls needs tls.certificate and tls.private_key")
+        # The authorities of the system would do for anyone who has bought a certificate.
+        if self.receive.require_client_certificate and self.tls.certificate_authorities is None:
+            raise ValueError(
+                "receive.tls needs tls.certificate_authorities, or "
+                "require_client_certificate = false under [receive]"
             )
         return self
 

@@ -23,7 +23,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture
 def queues(broker: Broker) -> Iterator[Redis]:
-    redis_transport.install()
     with Redis(port=broker.port) as client:
         client.flushall()
         yield client
@@ -33,7 +32,9 @@ def queues(broker: Broker) -> Iterator[Redis]:
 def restore(broker: Broker, queues: Redis) -> Callable[[], None]:
     def go() -> None:
         options = {"visibility_timeout": 1}
-        with Connection(broker.url, transport_options=options) as connection:
+        with Connection(
+            broker.url, transport=redis_transport.PATH, transport_options=options
+        ) as connection:
             connection.default_channel.qos.restore_visible(num=10, interval=1)
 
     return go

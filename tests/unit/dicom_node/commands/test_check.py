@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from certificates import Authority
 from licensed_bundle import WORDS, write_bundle
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE
@@ -78,6 +79,7 @@ def test_check_tells_every_problem_and_changes_nothing(checked: dict[str, str]) 
         "bundle": "ok  ",
         "spool": "ok  ",
         "ledger": "FAIL",
+        "certificates": "ok  ",
         "broker": "FAIL",
         "destination": "FAIL",
     }
@@ -124,3 +126,38 @@ def test_check_names_the_class_that_the_archive_does_not_accept() -> None:
     finally:
         server.shutdown()
     assert "Secondary Capture" not in str(caught.value)
+
+
+def certificates_line(folder: Path, tls: str, receive: str = "") -> str:
+    """Return what `check` says of the certificates."""
+    write_bundle(folder / "bundle")
+    file = folder / "mammoclip.toml"
+    text = CHECKED.format(words=WORDS, port=free_port(), ledger="sqlite:///ledger")
+    file.write_text(text.replace("[receive]\n", f"[receive]\n{receive}") + f"[tls]\n{tls}")
+    result = CliRunner().invoke(app, ["check", "--config", str(file)])
+    (line,) = [line for line in result.stdout.splitlines() if line[6:].startswith("certificates")]
+    return line
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_key_that_others_can_read_is_a_problem(tmp_path: Path) -> None:
+    own = Authority(tmp_path / "authority").issue("node")
+    own.key.chmod(0o640)
+
+    line = certificates_line(tmp_path, f'certificate = "{own.file}"\nprivate_key = "{own.key}"')
+
+    assert line.startswith("FAIL")
+    assert f"chmod 600 {own.key}" in line
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("present", "word"), [(True, "ok  "), (False, "FAIL")])
+def test_certificates_of_the_listener_are_read(tmp_path: Path, present: bool, word: str) -> None:
+    authority = Authority(tmp_path / "authority")
+    own = authority.issue("node")
+    own.key.chmod(0o600)
+    file = own.file if present else tmp_path / "absent.crt"
+    tls = f'certificate = "{file}"\nprivate_key = "{own.key}"\n'
+    tls += f'certificate_authorities = "{authority.file}"'
+
+    assert certificates_line(tmp_path, tls, "tls = true\n").startswith(word)

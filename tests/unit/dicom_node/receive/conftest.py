@@ -5,12 +5,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from certificates import Authority, Certificate
 from listener_factory import Listening
 from services import free_port
 
 from dicom_node.receive.listener import Listener
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def node_certificate(authority: Authority) -> Certificate:
+    return authority.issue("node")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +37,14 @@ def listening(spool: Spool, stopping: ThreadPoolExecutor) -> Iterator[Listening]
     started: list[Listener] = []
 
     def start(on_spool: Spool = spool, **options: Any) -> tuple[Listener, int]:
-        extra = {key: options.pop(key) for key in ("result_senders", "on_kept") if key in options}
+        extra = {
+            key: options.pop(key)
+            for key in ("result_senders", "on_kept", "tls_settings")
+            if key in options
+        }
+        if tls := extra.pop("tls_settings", None):
+            options["tls"] = True
+            extra["tls"] = tls
         settings = ReceiveSettings(port=free_port(), **options)
         listener = Listener(settings, on_spool, **extra)
         listener.start()

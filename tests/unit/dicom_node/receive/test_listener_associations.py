@@ -57,6 +57,48 @@ def test_only_configured_senders_are_accepted(
         assert association.is_established is accepted
 
 
+@pytest.mark.parametrize(
+    ("rule", "titles", "reason"),
+    [
+        ({}, ("ROOM1", "SOMEBODY"), "called-ae-title-not-recognized"),
+        (
+            {"calling_ae_titles": ("ROOM1",)},
+            ("ROOM2", "MAMMOCLIP"),
+            "calling-ae-title-not-recognized",
+        ),
+        ({"networks": ("10.1.2.0/24",)}, ("ROOM1", "MAMMOCLIP"), "network-not-allowed"),
+        (
+            {"senders": ({"ae_title": "ROOM1", "networks": ("10.1.2.0/24",)},)},
+            ("ROOM1", "MAMMOCLIP"),
+            "network-not-allowed-for-ae-title",
+        ),
+    ],
+)
+def test_rejection_has_the_right_source_and_reason(
+    listening: Listening,
+    log_lines: list[Any],
+    rule: dict[str, Any],
+    titles: tuple[str, str],
+    reason: str,
+) -> None:
+    _, port = listening(**rule)
+
+    with associated(port, calling=titles[0], called=titles[1]) as association:
+        told = association.acceptor.primitive
+
+    diagnostic = 7 if reason.startswith("called") else 3
+    assert (told.result, told.result_source, told.diagnostic) == (1, 1, diagnostic)
+    (line,) = [line for line in log_lines if line["event"] == "association_rejected"]
+    assert (line["reason"], line["address"]) == (reason, "127.0.0.1")
+
+
+def test_sender_is_accepted_from_its_network(listening: Listening) -> None:
+    _, port = listening(senders=({"ae_title": "ROOM1", "networks": ("127.0.0.0/8",)},))
+
+    with associated(port, calling="ROOM1") as association:
+        assert association.is_established
+
+
 def test_association_over_the_limit_is_rejected_as_transient(listening: Listening) -> None:
     _, port = listening(maximum_associations=1)
 

@@ -213,3 +213,40 @@ def test_secrets_are_not_shown_beside_a_mistake(load: Load) -> None:
         load(SECRETS.replace("https://archive", "archive") + "port = 'x'\n")
 
     assert "s3cret" not in str(caught.value)
+
+
+ROOM = '[[receive.senders]]\nae_title = "ROOM1"\n'
+NODE = '[tls]\ncertificate = "node.crt"\nprivate_key = "node.key"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[receive]\ntls = true", "receive.tls needs tls.certificate and tls.private_key"),
+        (f"[receive]\ntls = true\n{NODE}", "receive.tls needs tls.certificate_authorities"),
+        ('[tls]\ncertificate = "node.crt"', "certificate and private_key go together"),
+        ('[broker]\nprivate_key = "node.key"', "certificate and private_key go together"),
+        ('[receive]\ncertificate_names = "subject"', "certificate_names needs tls = true"),
+        (
+            '[receive]\ntls = true\nrequire_client_certificate = false\ncertificate_names = "san"',
+            "certificate_names needs tls = true and require_client_certificate",
+        ),
+        (f'[receive]\ncalling_ae_titles = ["ROOM1"]\n{ROOM}', "ROOM1 stands in calling_ae_titles"),
+        ('[receive]\nnetworks = ["10.1.2.3/24"]', "receive.networks.0: .*network"),
+        (f'{ROOM}networks = ["intranet"]', "receive.senders.0.networks.0"),
+        ('[tls]\nminimum_version = "1.1"', "tls.minimum_version"),
+        ('[broker]\nurl = "rediss://b/0?ssl_cert_reqs=none"', "ssl_ parameters are not taken"),
+        ('[broker]\nkey_prefix = "a*"', "broker.key_prefix"),
+    ],
+)
+def test_access_that_would_not_hold_is_a_mistake(load: Load, text: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        load(text)
+
+
+def test_certificates_count_from_the_file(load: Load, tmp_path: Path) -> None:
+    settings = load(f'{NODE}certificate_authorities = "/etc/ca.crt"\n[receive]\ntls = true')
+
+    assert settings.tls.certificate == tmp_path / "node.crt"
+    assert settings.tls.private_key == tmp_path / "node.key"
+    assert settings.tls.certificate_authorities == Path("/etc/ca.crt")

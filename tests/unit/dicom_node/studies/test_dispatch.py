@@ -3,19 +3,11 @@ from typing import Any
 
 import pytest
 from node_factory import NOW, after, analysis_row, claimed, delivery_row, study_row
-from services import free_port
 from sqlalchemy import text
 
 from dicom_node.errors import BrokerDownError
-from dicom_node.studies.dispatch import (
-    ANALYZE_TASK,
-    DELIVER_QUEUE,
-    DELIVER_TASK,
-    GPU_QUEUE,
-    Broker,
-    Dispatcher,
-    celery_configuration,
-)
+from dicom_node.studies.broker import ANALYZE_TASK, DELIVER_QUEUE, DELIVER_TASK, GPU_QUEUE
+from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState
@@ -217,55 +209,6 @@ def test_running_work_is_not_told(
     dispatcher.tick(after(1))
 
     assert broker.sent == []
-
-
-def test_real_broker_that_does_not_answer_is_down() -> None:
-    broker = Broker(f"redis://127.0.0.1:{free_port()}/0")
-
-    with pytest.raises(BrokerDownError):
-        broker.waiting(GPU_QUEUE)
-
-
-def test_error_of_the_broker_does_not_show_its_url() -> None:
-    broker = Broker(f"redis://:s3cret@127.0.0.1:{free_port()}/0")
-
-    with pytest.raises(BrokerDownError) as caught:
-        broker.notify(ANALYZE_TASK, GPU_QUEUE, [1])
-
-    assert "s3cret" not in str(caught.value)
-
-
-def test_message_holds_a_number_and_no_more() -> None:
-    broker = Broker("memory://")
-    broker.notify(ANALYZE_TASK, GPU_QUEUE, [42])
-
-    assert broker.waiting(GPU_QUEUE) == 1
-    with broker._app.connection_for_read() as connection:
-        message = connection.SimpleQueue(GPU_QUEUE).get(block=False)
-    arguments, keywords, _ = message.payload
-    assert (arguments, keywords) == ([42], {})
-    assert message.content_type == "application/json"
-    assert broker.waiting(DELIVER_QUEUE) == 0
-
-
-def test_celery_reads_json_and_acknowledges_late() -> None:
-    configuration = celery_configuration("redis://localhost/0")
-
-    assert configuration["accept_content"] == ["json"]
-    assert configuration["result_accept_content"] == ["json"]
-    assert configuration["task_serializer"] == "json"
-    assert configuration["task_acks_late"]
-    assert configuration["task_reject_on_worker_lost"]
-    assert configuration["worker_prefetch_multiplier"] == 1
-    assert configuration["task_ignore_result"]
-
-
-def test_both_queues_are_declared_with_exchanges_of_their_own() -> None:
-    queues = celery_configuration("redis://localhost/0")["task_queues"]
-
-    told = {(queue.name, queue.exchange.name, queue.routing_key) for queue in queues}
-
-    assert told == {("gpu", "gpu", "gpu"), ("deliver", "deliver", "deliver")}
 
 
 def test_more_due_work_than_a_statement_may_name_is_told_in_batches(

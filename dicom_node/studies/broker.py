@@ -1,0 +1,223 @@
+"""Celery as node and workers use it: its settings, and messages to the workers."""
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from celery import Celery
+from celery.exceptions import OperationalError as CeleryOperationalError
+from kombu import Exchange, Queue
+from kombu.exceptions import ChannelError, OperationalError
+
+from dicom_node.errors import BrokerDownError
+from dicom_node.settings.settings import Settings
+from dicom_node.studies.ledger.tables import Analysis, Delivery
+from dicom_node.tls import amqp_options, redis_options, words_for
+
+ANALYZE_TASK: Final = "worker.analyze"
+DELIVER_TASK: Final = "worker.deliver"
+GPU_QUEUE: Final = "gpu"
+DELIVER_QUEUE: Final = "deliver"
+
+TASK_AND_QUEUE: Final[dict[type[Analysis | Delivery], tuple[str, str]]] = {
+    Analysis: (ANALYZE_TASK, GPU_QUEUE),
+    Delivery: (DELIVER_TASK, DELIVER_QUEUE),
+}
+TASKS: Final = frozenset({ANALYZE_TASK, DELIVER_TASK})
+"""The tasks that workers have; Celery's own are never sent."""
+
+_LONGEST_TASK_SECONDS: Final = 3600
+_REDIS_TRANSPORT: Final = "dicom_node.studies.redis_transport:Transport"
+_ANOTHER_APPLICATION: Final = (
+    "holds data of another application: choose another database number in url, or a key_prefix, "
+    "under [broker]"
+)
+
+_TROUBLES: Final = {
+    "OutOfMemoryError": "its memory is full: raise maxmemory there, or free some",
+    "ReadOnlyError": "it is a read-only replica: set url under [broker] to the primary",
+    "MISCONF": "it cannot write to its disk: see its own log",
+    "AuthenticationError": "it refuses the user and password of url under [broker]",
+    "NoPermissionError": "its user lacks a permission: compare its ACL rule with docs/security.md",
+    "WRONGTYPE": f"it {_ANOTHER_APPLICATION}",
+    "BusyLoadingError": "it is still reading its data: wait",
+    "MasterDownError": "it is a replica without its primary: set url under [broker] to the primary",
+    "InvalidResponse": "what answers there is no broker: check host and port of url",
+}
+"""What to do, by the name of the library's error or by a word of the broker's answer."""
+
+
+def celery_configuration(
+    broker_url: str, *, tls: Mapping[str, Any] | None = None, key_prefix: str = ""
+) -> dict[str, Any]:
+    """Return the Celery settings on which the node and its workers must agree.
+
+    Parameters
+    ----------
+    tls : options of the broker's library, with certificates; None without TLS
+    key_prefix : before the name of every key in Redis
+    """
+    is_redis = broker_url.partition("://")[0] in {"redis", "rediss"}
+    return {
+        "broker_url": broker_url,
+        "broker_transport": _REDIS_TRANSPORT if is_redis else None,
+        "broker_use_ssl": None if tls is None else dict(tls),
+        "broker_connection_retry_on_startup": True,
+        # Without end: a worker that gave up would have to be started again by a person.
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            # A task longer than this is run twice; the lease in the ledger finds lost work sooner.
+            "visibility_timeout": _LONGEST_TASK_SECONDS,
+            "global_keyprefix": key_prefix,
+        },
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "result_serializer": "json",
+        "result_accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "task_queues": [
+            Queue(name, Exchange(name, type="direct"), routing_key=name)
+            for name in (GPU_QUEUE, DELIVER_QUEUE)
+        ],
+        "task_default_queue": GPU_QUEUE,
+        "task_routes": {task: {"queue": queue} for task, queue in TASK_AND_QUEUE.values()},
+    }
+
+
+def broker_options(settings: Settings) -> dict[str, Any]:
+    """Return the arguments of `celery_configuration` and `Broker` for the settings of a site."""
+    broker = settings.broker
+    tls: Mapping[str, Any] | None = None
+    if broker.scheme == "rediss":
+        tls = redis_options(settings.tls.for_peer(broker))
+    elif broker.scheme == "amqps":
+        tls = amqp_options(settings.tls.for_peer(broker), broker.host)
+    return {
+        "broker_url": broker.url.get_secret_value(),
+        "tls": tls,
+        "key_prefix": broker.key_prefix,
+    }
+
+
+class Broker:
+    """Sends messages to workers: the name of a task and an id in the ledger, nothing else.
+
+    Parameters
+    ----------
+    broker_url : URL
+    options : as for `celery_configuration`
+    """
+
+    def __init__(self, broker_url: str, **options: Any) -> None:
+        self._app = Celery("mammoclip-node", set_as_current=False)
+        self._app.conf.update(celery_configuration(broker_url, **options))
+        self._app.conf.broker_transport_options.update(
+            socket_connect_timeout=5, socket_timeout=10, retry_on_timeout=False
+        )
+
+    def notify(self, task: str, queue: str, ids: list[int]) -> None:
+        """Send one message for each id.
+
+        Raises
+        ------
+        BrokerDownError
+            The broker did not accept all of them.
+        """
+        with (
+            self._connected("accepts no messages") as connection,
+            self._app.amqp.Producer(connection) as producer,
+        ):
+            for work_id in ids:
+                self._app.send_task(
+                    task, args=[work_id], queue=queue, producer=producer, retry=False
+                )
+
+    def waiting(self, queue: str) -> int:
+        """Return the number of messages in a queue that no worker has received.
+
+        Raises
+        ------
+        BrokerDownError
+            The broker does not answer, or not as a broker does.
+        """
+        with self._connected("does not answer") as connection:
+            return _waiting(connection, queue)
+
+    def check(self) -> None:
+        """Try what node and workers need, without changing anything.
+
+        Raises
+        ------
+        BrokerDownError
+            The broker does not answer, takes no messages, or holds those of another application.
+        """
+        with self._connected("cannot be used") as connection:
+            for queue in (GPU_QUEUE, DELIVER_QUEUE):
+                _waiting(connection, queue)
+            if connection.transport.driver_type != "redis":
+                return
+            channel = connection.default_channel
+            # A write that Redis refuses as it would refuse a message, and that does nothing:
+            # the member is not there to be changed.
+            channel.client.zadd(channel.unacked_index_key, {"mammoclip-check": 0}, xx=True)
+            for queue in (GPU_QUEUE, DELIVER_QUEUE):
+                _require_own_messages(channel, queue)
+
+    @contextmanager
+    def _connected(self, trouble: str) -> Iterator[Any]:
+        connection = self._app.connection_for_write()
+        try:
+            with connection:
+                connection.ensure_connection(max_retries=1, interval_start=0.2, timeout=5)
+                yield connection
+        except (
+            OSError,
+            OperationalError,
+            CeleryOperationalError,
+            *connection.connection_errors,
+            *connection.channel_errors,
+        ) as error:
+            raise BrokerDownError(f"the broker {trouble}: {_words_for(error)}") from error
+
+
+def _waiting(connection: Any, queue: str) -> int:
+    if connection.transport.driver_type == "redis":
+        # Not by declaring the queue: kombu looks for it without the prefix.
+        return int(connection.default_channel.client.llen(queue))
+    bound = Queue(queue, Exchange(queue, type="direct"), routing_key=queue)
+    try:
+        declared = bound(connection.default_channel).queue_declare(passive=True)
+    except ChannelError:
+        return 0  # the queue does not exist yet
+    return int(declared.message_count)
+
+
+def _require_own_messages(channel: Any, queue: str) -> None:
+    ours = {task for task, of in TASK_AND_QUEUE.values() if of == queue}
+    for message in channel.client.lrange(f"{channel.global_keyprefix}{queue}", -10, -1):
+        try:
+            task = json.loads(message)["headers"]["task"]
+        except (ValueError, KeyError, TypeError):
+            task = None
+        if task not in ours:
+            raise BrokerDownError(
+                f"the broker cannot be used: its queue {queue} {_ANOTHER_APPLICATION}"
+            )
+
+
+def _words_for(error: BaseException) -> str:
+    """Say what to do about an error of the broker's library, which may quote anything."""
+    found: BaseException | None = error
+    while found is not None:
+        for key in (type(found).__name__, *str(found).split()):
+            if key in _TROUBLES:
+                return _TROUBLES[key]
+        if isinstance(found, ssl.SSLError):
+            return f"TLS failed: {words_for(found)}. Check certificates under [broker] and [tls]."
+        found = found.__cause__ or found.__context__
+    return f"{type(error).__name__}. Check that it is running, and url under [broker]."

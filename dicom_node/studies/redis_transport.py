@@ -1,0 +1,47 @@
+"""kombu's Redis transport without Lua, so that the broker's user needs no right to scripts."""
+
+import time
+from typing import Any
+
+from kombu.transport import redis
+
+
+class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
+    """What a worker has received and not acknowledged."""
+
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        """Put back what a worker that was killed has left, each time that enough calls have passed.
+
+        The library's own does the same under a lock, which it releases by a Lua script. Two workers
+        at once do no harm: each message is taken back in a transaction of its own.
+        """
+        self._vrestore_count += 1
+        if (self._vrestore_count - 1) % (interval or 1):
+            return
+        with self.channel.conn_or_acquire() as client:
+            overdue = client.zrange(
+                self.unacked_index_key,
+                time.time() - self.visibility_timeout,
+                0,
+                desc=True,
+                byscore=True,
+                offset=start if num else None,
+                num=num,
+            )
+            for tag in overdue or ():
+                self.restore_by_tag(tag, client)
+
+
+class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
+    """A channel that restores without a lock, and whose queues do not expire by scripts."""
+
+    QoS: Any = QoS
+
+    def _get_queue_expire(self, _arguments: Any) -> None:
+        """Let no queue expire: those of events and control keep no messages in Redis anyway."""
+
+
+class Transport(redis.Transport):  # type: ignore[misc]  # kombu has no types
+    """The transport for ``redis://`` and ``rediss://``."""
+
+    Channel: Any = Channel

@@ -1,0 +1,81 @@
+"""Warnings and errors of Celery reach the log, without what they quote."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from celery.worker.consumer.consumer import CONNECTION_ERROR, CONNECTION_RETRY
+
+from worker.celery_log import CeleryLog, receive_celery_records
+
+LOGGERS = ("celery", "kombu", "amqp", "billiard", "multiprocessing")
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_before() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(list(one.handlers), one.propagate, one.level) for one in loggers]
+    receive_celery_records()
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.propagate = propagate
+        logger.setLevel(level)
+
+
+def fail() -> None:
+    raise ValueError("Quellwasser^Ottilie")
+
+
+def test_error_is_logged_by_its_kind_and_template() -> None:
+    with structlog.testing.capture_logs() as lines:
+        try:
+            fail()
+        except ValueError:
+            logging.getLogger("celery.worker.consumer").exception("body was %r", "Quellwasser")
+
+    (line,) = lines
+    assert (line["event"], line["logger"]) == ("celery_reported", "celery.worker.consumer")
+    assert (line["reason"], line["detail"]) == ("ValueError", "body was %r")
+    assert "Quellwasser" not in str(line)
+
+
+@pytest.mark.parametrize("name", LOGGERS)
+def test_warning_whose_text_was_put_together_before_is_not_quoted(name: str) -> None:
+    with structlog.testing.capture_logs() as lines:
+        logging.getLogger(f"{name}.part").warning("Quellwasser^Ottilie")
+
+    assert [line["event"] for line in lines] == ["celery_reported"]
+    assert "Quellwasser" not in str(lines)
+
+
+def test_information_is_not_logged() -> None:
+    with structlog.testing.capture_logs() as lines:
+        logging.getLogger("celery.worker").info("Quellwasser")
+
+    assert lines == []
+
+
+@pytest.mark.parametrize(
+    ("template", "values", "event"),
+    [
+        (CONNECTION_ERROR, ("redis://:secret@host", OSError("x"), ""), "broker_unreachable"),
+        ("%s (%r)", (CONNECTION_RETRY, ConnectionError("x")), "broker_lost"),
+    ],
+)
+def test_broker_that_is_lost_has_a_line_of_its_own(
+    template: str, values: tuple[object, ...], event: str
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        logging.getLogger("celery.worker.consumer.consumer").error(template, *values)
+
+    assert [line["event"] for line in lines] == [event]
+    assert "secret" not in str(lines)
+
+
+def test_records_are_logged_once() -> None:
+    receive_celery_records()
+
+    handlers = logging.getLogger("celery").handlers
+    assert len([one for one in handlers if isinstance(one, CeleryLog)]) == 1
