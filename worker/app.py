@@ -3,13 +3,14 @@
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging
 from click import ClickException
 
 from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.private_files import keep_new_files_private
 from dicom_node.studies.dispatch import celery_configuration
 from worker.devices import default_concurrency
 
@@ -26,6 +27,11 @@ def _configuration() -> dict[str, Any]:
 
 app = Celery("worker")
 app.add_defaults(_configuration)
+
+
+@celeryd_init.connect
+def _keep_new_files_private(**_options: object) -> None:
+    keep_new_files_private()
 
 
 @setup_logging.connect

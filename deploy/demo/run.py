@@ -29,6 +29,7 @@ from deploy.demo.mammograms import StudyToSend, find_studies
 from deploy.demo.outcome import Outcome, outcome_of, shortcomings
 from deploy.demo.system import RunningSystem, running_system
 from deploy.demo.workplace import workplace
+from dicom_node.spool.private_files import keep_new_files_private
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.manifest import read_manifest
 
@@ -53,6 +54,7 @@ def main(
 
     Example: python -m deploy.demo.run --study ~/mammograms
     """
+    keep_new_files_private()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # A user's files are taken as they are; what the node thinks of them is in its own log.
     warnings.filterwarnings("ignore", category=UserWarning, module="pydicom")
