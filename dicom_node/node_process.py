@@ -132,6 +132,7 @@ class Node:
         self._arrived.set()
         for thread in self._threads:
             thread.join(timeout=30)
+        self._registrar.close()
         log.info("node_stopped")
 
     def _loop(self, step: Callable[[], None], pause: Callable[[], None]) -> None:

@@ -10,8 +10,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
-from dicom_node.facts.instance import Reading, content_sha256, read_header
+from dicom_node.facts.instance import Reading, content_sha256
 from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.receive.header_process import HeaderReader
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
@@ -50,12 +51,14 @@ class Registrar:
         *,
         clock: Callable[[], datetime],
         takes_tomosynthesis: bool = False,
+        headers: HeaderReader | None = None,
     ) -> None:
         self._spool = spool
         self._database = database
         self._settings = settings
         self._clock = clock
         self._takes_tomosynthesis = takes_tomosynthesis
+        self._headers = headers or HeaderReader()
         self._broken: set[Receipt] = set()
 
     def register_all(self) -> int:
@@ -80,6 +83,10 @@ class Registrar:
             else:
                 self._broken.discard(receipt)
         return len(receipts)
+
+    def close(self) -> None:
+        """End the process that reads headers."""
+        self._headers.close()
 
     def waiting_associations(self) -> frozenset[str]:
         """Return the tokens of associations with objects that are not registered yet."""
@@ -124,7 +131,7 @@ class Registrar:
     def _enter(self, receipt: Receipt) -> Instance | None:
         """Enter a receipt; None if the spool already holds an equal copy."""
         file = self._spool.incoming_file(receipt)
-        reading = read_header(
+        reading = self._headers.read(
             file,
             identity_key=self._key,
             secondary_capture_senders=frozenset(self._settings.secondary_capture_senders),
