@@ -11,7 +11,6 @@ import structlog
 from dicom_node.errors import BrokerDownError
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.registrar import Registrar
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.dispatch import Broker, Dispatcher
@@ -90,11 +89,6 @@ class Node:
         self._listener = Listener(
             settings.receive,
             spool,
-            result_senders=frozenset(
-                destination.ae_title
-                for destination in settings.destinations
-                if isinstance(destination, DicomDestination)
-            ),
             on_kept=self._arrived.set,
         )
         self._dispatcher = Dispatcher(

@@ -8,6 +8,7 @@ from typing import Final
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.bounded_header import bounded_header
@@ -24,6 +25,7 @@ from mammoclip_core.images.own_result import is_own_result
 # Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.
 _UID_PATTERN: Final = re.compile(r"^[0-9]+(\.[0-9]+)+$")
 _LONGEST_UID: Final = 64
+_LONGEST_CODE_STRING: Final = 16
 _UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 
 
@@ -157,7 +159,9 @@ def _described(
             "tomosynthesis", "Breast Tomosynthesis is not analysed unless the settings say how"
         )
     if facts.sop_class_uid not in analysed_classes:
-        raise SetAsideError("not-a-mammogram", "the SOP Class is not one of a mammogram")
+        raise SetAsideError(
+            "not-a-mammogram", f"{UID(facts.sop_class_uid).name} is kept, but not analysed"
+        )
     return _as_mammogram(dataset, facts)
 
 
@@ -174,6 +178,7 @@ def _as_mammogram(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:
         return described
     if not described.laterality:
         raise SetAsideError("no-laterality", "the image does not say which breast it shows")
-    if not described.view_position:
+    # A view is a Code String of 16 characters at most, and the ledger keeps no longer one.
+    if not 0 < len(described.view_position) <= _LONGEST_CODE_STRING:
         raise SetAsideError("no-view", "the image does not say which view it is")
     return described
