@@ -89,7 +89,7 @@ def demonstrate(
         _say(console, f"Not sent: {count} files ({reason})")
     if not studies:
         raise DemonstrationError(f"no mammogram found in {', '.join(map(str, sources))}")
-    archive = "Orthanc" if orthanc_program() else "pynetdicom's qrscp"
+    archive = "Orthanc" if orthanc_program() else "the small archive"
     _say(console, f"Starting broker, archive ({archive}), node and worker on loopback ...")
     with running_system(folder) as system:
         console.print(warning_panel(_warning()))
