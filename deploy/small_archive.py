@@ -154,7 +154,7 @@ def main(
             )
         entity.add_supported_context(PatientRootQueryRetrieveInformationModelGet)
         entity.add_supported_context(StudyRootQueryRetrieveInformationModelGet)
-        handlers = [(evt.EVT_C_STORE, archive.store), (evt.EVT_C_GET, archive.get)]
+        handlers: list[Any] = [(evt.EVT_C_STORE, archive.store), (evt.EVT_C_GET, archive.get)]
         server: Any = entity.start_server((HOST, port), block=False, evt_handlers=handlers)
         stop.wait()
         server.shutdown()

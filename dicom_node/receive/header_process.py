@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
@@ -46,7 +47,7 @@ class HeaderReader:
     def __init__(self, *, seconds: float = SECONDS_FOR_ONE_HEADER) -> None:
         self._seconds = seconds
         self._child: subprocess.Popen[bytes] | None = None
-        self._close = lambda: None
+        self._close: Callable[[], object] = _nothing
 
     def read(
         self,
@@ -125,6 +126,10 @@ class HeaderReader:
         self._child = child
         self._close = weakref.finalize(self, _end, child)
         return child
+
+
+def _nothing() -> None:
+    """End a child that was never started."""
 
 
 def _line_within(stream: IO[bytes], seconds: float) -> bytes:
