@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -63,6 +64,8 @@ def read_header(
     """
     calling = ""
     try:
+        if not is_plain_file(file):
+            raise SetAsideError("foreign-file", "the node did not put this into the spool")  # noqa: TRY301
         meta = pydicom.filereader.read_file_meta_info(file)
         calling = str(meta.get("SendingApplicationEntityTitle", "")).strip()
         with bounded_header(
@@ -92,6 +95,11 @@ def read_header(
     return Reading(facts=facts, problem=problem, calling_ae_title=calling)
 
 
+def is_plain_file(path: Path) -> bool:
+    """Return whether a path is a file itself, and not a link, a folder, a pipe or a device."""
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
 def content_offset(file: Path) -> int:
     """Return where the data set starts in a file of the spool, after its file meta information."""
     with file.open("rb") as stream:
@@ -101,8 +109,13 @@ def content_offset(file: Path) -> int:
 
 
 def content_sha256(file: Path) -> str:
-    """Return the SHA-256 of the data set, without the file meta information of its transfer."""
+    """Return the SHA-256 of the data set, without the file meta information of its transfer.
+
+    It is empty for what is no file, such as a pipe, which nobody may ever write to.
+    """
     digest = hashlib.sha256()
+    if not is_plain_file(file):
+        return ""
     with file.open("rb") as stream:
         stream.seek(content_offset(file))
         while chunk := stream.read(1 << 20):

@@ -143,7 +143,7 @@ class Registrar:
             received_at=receipt.received_at,
             association=receipt.association,
             calling_ae_title=reading.calling_ae_title,
-            size_bytes=file.stat().st_size,
+            size_bytes=file.lstat().st_size,
             content_sha256=content_sha256(file),
         )
         with self._database.writing() as session:

@@ -218,14 +218,16 @@ def test_reader_that_was_killed_between_two_objects_costs_nothing(reception: Rec
 
 
 def test_object_that_takes_too_long_to_read_is_set_aside(spool: Spool) -> None:
-    os.mkfifo(spool.root / "never-ends")
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    megabyte = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    receipt = put(spool, megabyte * 100_000, transfer_syntax=DeflatedExplicitVRLittleEndian)
     headers = HeaderReader(seconds=0.5)
 
     reading = headers.read(
-        spool.root / "never-ends",
+        spool.incoming_file(receipt),
         identity_key=b"",
         secondary_capture_senders=frozenset(),
-        maximum_bytes=1,
+        maximum_bytes=2**40,
     )
 
     headers.close()
