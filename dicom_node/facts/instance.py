@@ -26,7 +26,6 @@ from mammoclip_core.images.own_result import is_own_result
 # Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.
 _UID_PATTERN: Final = re.compile(r"^[0-9]+(\.[0-9]+)+$")
 _LONGEST_UID: Final = 64
-_LONGEST_CODE_STRING: Final = 16
 _UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 
 
@@ -191,7 +190,6 @@ def _as_mammogram(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:
         return described
     if not described.laterality:
         raise SetAsideError("no-laterality", "the image does not say which breast it shows")
-    # A view is a Code String of 16 characters at most, and the ledger keeps no longer one.
-    if not 0 < len(described.view_position) <= _LONGEST_CODE_STRING:
+    if not described.view_position:
         raise SetAsideError("no-view", "the image does not say which view it is")
     return described
