@@ -47,6 +47,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     )
     problem = reading.problem
     return {
+        "file": request["file"],
         "facts": None if reading.facts is None else asdict(reading.facts),
         "problem": None if problem is None else [problem.reason_word, str(problem)],
         "calling_ae_title": reading.calling_ae_title,

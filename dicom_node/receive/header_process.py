@@ -65,6 +65,30 @@ class HeaderReader:
         OSError
             The system cannot start another process; nothing is known of the object.
         """
+        return self.begin(
+            file,
+            identity_key=identity_key,
+            secondary_capture_senders=secondary_capture_senders,
+            maximum_bytes=maximum_bytes,
+            takes_tomosynthesis=takes_tomosynthesis,
+        )()
+
+    def begin(
+        self,
+        file: Path,
+        *,
+        identity_key: bytes,
+        secondary_capture_senders: frozenset[str],
+        maximum_bytes: int,
+        takes_tomosynthesis: bool = False,
+    ) -> Callable[[], Reading]:
+        """Begin to read a file; return what waits for the end, to be called before the next.
+
+        Raises
+        ------
+        OSError
+            As `read`.
+        """
         request = {
             "file": str(file.absolute()),
             "identity_key": identity_key.hex(),
@@ -73,12 +97,17 @@ class HeaderReader:
             "takes_tomosynthesis": takes_tomosynthesis,
             "seconds": self._seconds,
         }
+        self._send(request)
+        return lambda: self._read_twice(request, file)
+
+    def _read_twice(self, request: dict[str, Any], file: Path) -> Reading:
         try:
-            return self._ask(request)
+            return self._answer_to(request)
         except _EndedError as error:
             log.warning("header_reader_ended", receipt=file.stem, detail=str(error))
         try:
-            return self._ask(request)
+            self._send(request)
+            return self._answer_to(request)
         except _EndedError as error:
             detail = f"reading its header takes too much memory or time ({error}, twice)"
             return Reading(facts=None, problem=SetAsideError("unreadable-object", detail))
@@ -88,23 +117,30 @@ class HeaderReader:
         self._close()
         self._child = None
 
-    def _ask(self, request: dict[str, Any]) -> Reading:
+    def _send(self, request: dict[str, Any]) -> None:
         child = self._child or self._start()
-        requests, answers = child.stdin, child.stdout
-        assert requests is not None
-        assert answers is not None
-        try:
-            requests.write(json.dumps(request).encode() + b"\n")
-            requests.flush()
-            line = _line_within(answers, self._seconds + _MARGIN_SECONDS)
-        except BrokenPipeError:
-            line = b""
+        assert child.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended: then no answer comes either
+            child.stdin.write(json.dumps(request).encode() + b"\n")
+            child.stdin.flush()
+
+    def _answer_to(self, request: dict[str, Any]) -> Reading:
+        child = self._child
+        if child is None:
+            raise _EndedError("the process was closed")
+        assert child.stdout is not None
+        line = _line_within(child.stdout, self._seconds + _MARGIN_SECONDS)
         if not line.endswith(b"\n"):
             with suppress(subprocess.TimeoutExpired):
                 child.wait(1.0)  # its exit status says more than that it was killed here
             self.close()
             raise _EndedError(_how_it_ended(child))
-        return _reading_of(json.loads(line))
+        answer = json.loads(line)
+        if answer["file"] != request["file"]:
+            # Nobody has waited for the one before: its header is not this one's.
+            self.close()
+            raise _EndedError("the answer was for another object")
+        return _reading_of(answer)
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {

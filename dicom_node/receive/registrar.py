@@ -131,20 +131,22 @@ class Registrar:
     def _enter(self, receipt: Receipt) -> Instance | None:
         """Enter a receipt; None if the spool already holds an equal copy."""
         file = self._spool.incoming_file(receipt)
-        reading = self._headers.read(
+        finish_reading = self._headers.begin(
             file,
             identity_key=self._key,
             secondary_capture_senders=frozenset(self._settings.secondary_capture_senders),
             maximum_bytes=self._settings.maximum_object_bytes,
             takes_tomosynthesis=self._takes_tomosynthesis,
         )
+        digest = content_sha256(file)  # while the other process reads the header
+        reading = finish_reading()
         arrival = Arrival(
             receipt=str(receipt),
             received_at=receipt.received_at,
             association=receipt.association,
             calling_ae_title=reading.calling_ae_title,
             size_bytes=file.lstat().st_size,
-            content_sha256=content_sha256(file),
+            content_sha256=digest,
         )
         with self._database.writing() as session:
             verdict, problem = self._judge(session, receipt, arrival, reading)

@@ -173,17 +173,17 @@ class Fatal:
 
 @pytest.fixture
 def fatal(monkeypatch: pytest.MonkeyPatch) -> Fatal:
-    fatal, original = Fatal(), HeaderReader._ask
+    fatal, original = Fatal(), HeaderReader._send
 
-    def ask(self: HeaderReader, request: dict[str, Any]) -> Any:
+    def send(self: HeaderReader, request: dict[str, Any]) -> None:
         fatal.asked.append(Path(request["file"]).stem)
         if fatal.asked[-1] in fatal.receipts:
             child = self._child or self._start()
             child.send_signal(signal.SIGSEGV)
             child.wait()
-        return original(self, request)
+        original(self, request)
 
-    monkeypatch.setattr(HeaderReader, "_ask", ask)
+    monkeypatch.setattr(HeaderReader, "_send", send)
     return fatal
 
 
@@ -234,3 +234,16 @@ def test_object_that_takes_too_long_to_read_is_set_aside(spool: Spool) -> None:
     assert reading.problem is not None
     assert reading.problem.reason_word == "unreadable-object"
     assert f"signal {signal.SIGALRM.value}" in str(reading.problem)
+
+
+def test_header_that_nobody_waited_for_is_not_taken_for_the_next_ones(spool: Spool) -> None:
+    headers = HeaderReader()
+    how = {"identity_key": b"", "secondary_capture_senders": frozenset(), "maximum_bytes": 2**30}
+    first, second = (put(spool, mammogram(view)) for view in ("CC", "MLO"))
+
+    headers.begin(spool.incoming_file(first), **how)
+    reading = headers.read(spool.incoming_file(second), **how)
+
+    headers.close()
+    assert reading.facts is not None
+    assert reading.facts.view_position == "MLO"
