@@ -22,6 +22,12 @@ from deploy.demo.exchange import fetch_results
 STUDY = "1.2.826.0.1.3680043.8.498.88"
 
 
+def archive_in(folder: Path) -> "Archive":
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOCLIP_DEMO_ARCHIVE", "small")
+        return Archive(folder)
+
+
 class Archive(Service):
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "archive"
@@ -41,20 +47,25 @@ class Archive(Service):
         return answers(self.port)
 
 
-@pytest.fixture
-def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
-    monkeypatch.setenv("MAMMOCLIP_DEMO_ARCHIVE", "small")
-    archive = Archive(tmp_path).start()
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    archive = archive_in(tmp_path_factory.mktemp("small")).start()
     yield archive
     archive.stop()
 
 
-def report(number: int, **attributes: Any) -> Dataset:
+@pytest.fixture
+def study(request: pytest.FixtureRequest) -> str:
+    """Return the UID of a study of the test's own."""
+    return f"{STUDY}.{int.from_bytes(request.node.name.encode()) % 10**12}"
+
+
+def report(study: str, number: int, **attributes: Any) -> Dataset:
     dataset = Dataset()
     dataset.SOPClassUID = ComprehensiveSRStorage
-    dataset.SOPInstanceUID = f"{STUDY}.1.{number}"
-    dataset.StudyInstanceUID = STUDY
-    dataset.SeriesInstanceUID = f"{STUDY}.1"
+    dataset.SOPInstanceUID = f"{study}.1.{number}"
+    dataset.StudyInstanceUID = study
+    dataset.SeriesInstanceUID = f"{study}.1"
     dataset.Modality = "SR"
     dataset.InstanceNumber = str(number)
     for keyword, value in attributes.items():
@@ -85,54 +96,61 @@ def store(archive: Archive, dataset: Dataset | bytes, uid: str | None = None) ->
     return None if answer is None else answer.Status
 
 
-def numbers(archive: Archive) -> list[int]:
-    return sorted(int(one.InstanceNumber) for one in fetch_results(STUDY, archive.port))
+def numbers(archive: Archive, study: str) -> list[int]:
+    return sorted(int(one.InstanceNumber) for one in fetch_results(study, archive.port))
 
 
-def test_what_is_stored_is_got_back(archive: Archive) -> None:
-    assert [store(archive, report(number)) for number in (1, 2)] == [0x0000] * 2
-    assert store(archive, report(3, StudyInstanceUID=f"{STUDY}.9")) == 0x0000
+def test_what_is_stored_is_got_back(archive: Archive, study: str) -> None:
+    assert [store(archive, report(study, number)) for number in (1, 2)] == [0x0000] * 2
+    assert store(archive, report(study, 3, StudyInstanceUID=f"{study}.9")) == 0x0000
 
-    assert numbers(archive) == [1, 2]
+    assert numbers(archive, study) == [1, 2]
 
 
-def test_objects_outlive_a_kill(archive: Archive) -> None:
-    store(archive, report(1))
+def test_objects_outlive_a_kill(tmp_path: Path, study: str) -> None:
+    archive = archive_in(tmp_path).start()
+    store(archive, report(study, 1))
     archive.kill()
     archive.start()
 
-    assert numbers(archive) == [1]
+    try:
+        assert numbers(archive, study) == [1]
+    finally:
+        archive.stop()
 
 
-def test_object_stored_again_is_held_once_in_its_last_form(archive: Archive) -> None:
-    store(archive, report(1))
-    store(archive, report(1, InstanceNumber="7"))
+def test_object_stored_again_is_held_once_in_its_last_form(archive: Archive, study: str) -> None:
+    store(archive, report(study, 1))
+    held = len(list(archive.folder.rglob("*.dcm")))
 
-    assert numbers(archive) == [7]
-    assert len(list(archive.folder.rglob("*.dcm"))) == 1
+    store(archive, report(study, 1, InstanceNumber="7"))
+
+    assert numbers(archive, study) == [7]
+    assert len(list(archive.folder.rglob("*.dcm"))) == held
 
 
 @pytest.mark.parametrize("uid", ["../escaped", "/tmp/escaped", "..", "1.2/../../../escaped", "C:x"])
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
-def test_uid_that_is_a_path_is_refused(archive: Archive, tmp_path: Path, uid: str) -> None:
-    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+def test_uid_that_is_a_path_is_refused(archive: Archive, study: str, uid: str) -> None:
+    folder = archive.folder.parent
+    before = {path for path in folder.rglob("*") if path.is_file()}
 
-    assert store(archive, report(1, SOPInstanceUID=uid)) == 0xC000
+    assert store(archive, report(study, 1, SOPInstanceUID=uid)) == 0xC000
 
-    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert not list(tmp_path.parent.glob("escaped*"))
+    assert {path for path in folder.rglob("*") if path.is_file()} == before
+    assert not list(folder.parent.glob("escaped*"))
     assert not os.path.lexists("/tmp/escaped")
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
-def test_request_under_another_uid_than_the_data_set_is_refused(archive: Archive) -> None:
-    assert store(archive, report(1), uid="../escaped") == 0xA900
-    assert store(archive, report(1), uid="1.2.3") == 0xA900
+def test_request_under_another_uid_is_refused(archive: Archive, study: str) -> None:
+    assert store(archive, report(study, 1), uid="../escaped") == 0xA900
+    assert store(archive, report(study, 1), uid="1.2.3") == 0xA900
 
 
-def test_bytes_that_are_no_data_set_are_refused(archive: Archive) -> None:
+def test_bytes_that_are_no_data_set_are_refused(archive: Archive, study: str) -> None:
     assert store(archive, b"this is not DICOM", uid="1.2.3") == 0xC000
-    assert store(archive, report(1)) == 0x0000
+    assert store(archive, report(study, 1)) == 0x0000
 
 
 def test_echo_is_answered(archive: Archive) -> None:
