@@ -4,6 +4,7 @@ Its standard input and output are a ``HeaderReader``'s (``header_process``).
 """
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -20,12 +21,14 @@ MAXIMUM_MEMORY_BYTES: Final = 2**30
 def main() -> None:
     """Answer requests until standard input ends."""
     _restrict()
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)  # what a library prints must not be taken for an answer
     for line in sys.stdin.buffer:
         request = json.loads(line)
         # Whoever asked has stopped waiting by then, or is gone.
         signal.setitimer(signal.ITIMER_REAL, request["seconds"])
-        sys.stdout.write(json.dumps(_answer(request)) + "\n")
-        sys.stdout.flush()
+        answers.write(json.dumps(_answer(request)) + "\n")
+        answers.flush()
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
