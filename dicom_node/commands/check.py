@@ -16,6 +16,7 @@ from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.dispatch import GPU_QUEUE, Broker
 from dicom_node.studies.ledger.database import Database
 
@@ -24,7 +25,7 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
     """Yield each check's name, and its problem or None."""
     yield "settings", None
     yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
-    yield _tried(f"spool {settings.spool}", lambda: _check_space(settings))
+    yield _tried(f"spool {settings.spool}", lambda: _check_spool(settings))
     yield _tried("ledger", lambda: _check_ledger(settings))
     broker = Broker(settings.broker.url.get_secret_value())
     yield _tried("broker", lambda: broker.waiting(GPU_QUEUE))
@@ -41,8 +42,13 @@ def _tried(name: str, attempt: Callable[[], Any]) -> tuple[str, str | None]:
     return name, None
 
 
-def _check_space(settings: Settings) -> None:
+def _check_spool(settings: Settings) -> None:
     folder = settings.spool
+    if folder.exists() and is_open_to_others(folder):
+        raise NodeError(
+            f"other users can enter {folder}: 'mammoclip-node serve' closes it when it starts, "
+            f"or run: chmod 700 {folder}"
+        )
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK):
