@@ -36,7 +36,7 @@ def main(
         **machine(),
         "bundle": "demonstration (EfficientNet-B0, 760 x 456)",
         "grace": "1 s, contained in every figure",
-        "archive": "Orthanc" if orthanc_program() else "pynetdicom's qrscp",
+        "archive": "Orthanc" if orthanc_program() else "the small archive",
     }
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(studies):

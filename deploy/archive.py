@@ -1,4 +1,4 @@
-"""A small archive on loopback: Orthanc where it is installed, else pynetdicom's qrscp."""
+"""The archive on loopback: Orthanc where it is installed, else the project's small archive."""
 
 import json
 import os
@@ -12,18 +12,18 @@ import typer
 AE_TITLE: Final = "ARCHIVE"
 HOST: Final = "127.0.0.1"
 PROGRAM_VARIABLE: Final = "MAMMOCLIP_DEMO_ARCHIVE"
-"""``orthanc`` or ``qrscp``; without it Orthanc where it is found."""
+"""``orthanc`` or ``small``; without it Orthanc where it is found."""
 
 _PLUGIN_FOLDER: Final = Path("/usr/share/orthanc/plugins")
 _PLUGINS: Final = ("libOrthancGdcm.so", "libOrthancDicomWeb.so")
 
 
 def orthanc_program() -> str | None:
-    """Return the Orthanc program, or None if qrscp is used instead.
+    """Return the Orthanc program, or None if the small archive is used instead.
 
     Debian puts it into a folder that is not on an ordinary user's PATH.
     """
-    if os.environ.get(PROGRAM_VARIABLE, "").lower() == "qrscp":
+    if os.environ.get(PROGRAM_VARIABLE, "").lower() == "small":
         return None
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
     return shutil.which("Orthanc", path=path)
@@ -42,12 +42,13 @@ def archive_command(
     peers : further AE titles on this machine that may ask for objects
     """
     folder = folder.absolute()
-    (folder / "data").mkdir(parents=True, exist_ok=True)
     program = orthanc_program()
     if program is None:
-        config = folder / "qrscp.ini"
-        _write_once(config, _qrscp_configuration(folder, dicom_port))
-        return [sys.executable, "-m", "pynetdicom", "qrscp", "-c", str(config)]
+        objects = folder / "objects"
+        # By its path: it is started in other folders than that of this package.
+        command = [sys.executable, str(Path(__file__).with_name("small_archive.py")), str(objects)]
+        return [*command, "--port", str(dicom_port), "--ae-title", AE_TITLE]
+    (folder / "data").mkdir(parents=True, exist_ok=True)
     config = folder / "orthanc.json"
     document = _orthanc_configuration(folder, dicom_port, http_port, node_port, peers)
     _write_once(config, json.dumps(document, indent=2) + "\n")
@@ -96,22 +97,6 @@ def _orthanc_configuration(
         "DicomModalities": modalities,
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }
-
-
-def _qrscp_configuration(folder: Path, dicom_port: int) -> str:
-    return (
-        "[DEFAULT]\n"
-        f"ae_title = {AE_TITLE}\n"
-        f"port = {dicom_port}\n"
-        f"bind_address = {HOST}\n"
-        f"instance_location = {folder / 'data'}\n"
-        f"database_location = {folder / 'index.sqlite'}\n"
-        "max_pdu = 131072\n"
-        "acse_timeout = 30\n"
-        "dimse_timeout = 30\n"
-        "network_timeout = 30\n"
-        "log_identifier = False\n"
-    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from deploy.settings_file import Site, settings_text
 from dicom_node.errors import SettingsError
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.private_files import keep_new_files_private
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _NODE_PORT: Final = 11112
@@ -30,6 +31,7 @@ def main(
 
     Example: python -m deploy.up --folder /srv/mammoclip
     """
+    keep_new_files_private()
     folder = folder.absolute()
     ports = prepare(folder)
     try:

@@ -4,9 +4,7 @@ NodeError
 ├── SettingsError                   the settings are wrong: the message lists every mistake
 ├── AddressError                    the node cannot listen on the configured address
 ├── RefusedError                    C-STORE answered with a failure status; nothing is kept
-│   ├── OutOfResourcesError             too little disk space, or object too large; may pass
-│   ├── SopClassNotSupportedError       this sender may not send this SOP Class
-│   └── NotAuthorisedError              Secondary Capture from a sender not configured for it
+│   └── OutOfResourcesError             too little disk space, or object too large; may pass
 ├── SetAsideError                   the object is kept with its reason, but not analysed
 ├── ObjectRefusedError              a valid result object cannot be made from the sources
 ├── RenderError                     a study on disk cannot be rendered into result objects
@@ -50,18 +48,6 @@ class OutOfResourcesError(RefusedError):
     """The disk has too little free space or cannot be written, or the object is too large."""
 
     reason = "out-of-resources"
-
-
-class SopClassNotSupportedError(RefusedError):
-    """The SOP Class is accepted from other senders only."""
-
-    reason = "sop-class-not-supported"
-
-
-class NotAuthorisedError(RefusedError):
-    """The sender is not configured to send objects of this SOP Class."""
-
-    reason = "not-authorised"
 
 
 class SetAsideError(NodeError):

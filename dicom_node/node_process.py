@@ -1,5 +1,6 @@
 """The node process: listener, registrar, settling and dispatch around one spool and one ledger."""
 
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -10,7 +11,6 @@ import structlog
 from dicom_node.errors import BrokerDownError
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.registrar import Registrar
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.broker import Broker, broker_options
@@ -34,6 +34,16 @@ def open_spool(settings: Settings) -> Spool:
     return Spool(settings.spool, minimum_free_bytes=settings.receive.minimum_free_bytes)
 
 
+def warn_of_open_settings(settings: Settings) -> None:
+    """Log a warning if every user can read the settings file, which may hold passwords."""
+    file = settings.toml_file
+    if file is not None and file.stat().st_mode & stat.S_IROTH:
+        log.warning(
+            "settings_open_to_others",
+            detail=f"every user can read {file}: chmod 600 it, or 640 for a group of its own",
+        )
+
+
 @contextmanager
 def running_node(settings: Settings) -> Iterator["Node"]:
     """Run a node in background threads until the block ends.
@@ -47,6 +57,13 @@ def running_node(settings: Settings) -> Iterator["Node"]:
     """
     spool = open_spool(settings)
     with spool.owned(), closing(Database(settings.ledger_url)) as database:
+        if still_open := spool.close_to_others():
+            log.warning(
+                "files_open_to_others",
+                count=len(still_open),
+                detail=f"other users can read {still_open[0]}, which has another owner: "
+                "change the owner to the account of the node",
+            )
         node = Node(settings, spool, database)
         node.start()
         try:
@@ -75,11 +92,6 @@ class Node:
             settings.receive,
             spool,
             tls=settings.tls,
-            result_senders=frozenset(
-                destination.ae_title
-                for destination in settings.destinations
-                if isinstance(destination, DicomDestination)
-            ),
             on_kept=self._arrived.set,
         )
         self._dispatcher = Dispatcher(
@@ -117,6 +129,7 @@ class Node:
         self._arrived.set()
         for thread in self._threads:
             thread.join(timeout=30)
+        self._registrar.close()
         log.info("node_stopped")
 
     def _loop(self, step: Callable[[], None], pause: Callable[[], None]) -> None:

@@ -1,5 +1,6 @@
 """The manifest of a bundle: `bundle.json` as frozen dataclasses, without weights."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -315,7 +316,7 @@ def read_manifest(bundle: Path) -> Manifest:
         return manifest_from(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise BundleError(f"{bundle} is not a bundle: {error.strerror}: {path.name}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not a manifest of format {FORMAT}: {error}") from error
 
 
@@ -365,7 +366,15 @@ def require_acceptance(manifest: Manifest, accepted: str | None) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is none: a device or a pipe may never end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a file", str(path))
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -216,8 +216,11 @@ class Orthanc(Service):
             return answer.read()
 
     def post(self, path: str, document: Any) -> Any:
+        return self.send(path, json.dumps(document).encode())
+
+    def send(self, path: str, content: bytes) -> Any:
         url = f"http://127.0.0.1:{self.http_port}{path}"
-        request = urllib.request.Request(url, json.dumps(document).encode(), method="POST")
+        request = urllib.request.Request(url, content, method="POST")
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 

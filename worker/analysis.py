@@ -87,7 +87,7 @@ def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
 
 
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
-    order = _order(node, analysis)
+    order = _as_received(node, _order(node, analysis))
     log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)
     files = StudyFiles()
     answer = node.engine.analyze(_request(node, order, files))
@@ -177,6 +177,36 @@ def _order(node: Runtime, analysis: Analysis) -> _Order:
             former=outcomes.former_results(session, analysis),
             made=outcomes.made_results(session, study.id),
         )
+
+
+def _as_received(node: Runtime, order: _Order) -> _Order:
+    """Fail the images whose files are no longer those that were received."""
+    from dicom_node.facts.instance import content_sha256
+    from mammoclip_core.findings import ImageFindings, ImageStatus
+
+    def is_unchanged(row: Instance) -> bool:
+        try:
+            return content_sha256(node.spool.file(row.place)) == row.content_sha256
+        except (OSError, ValueError):  # it is gone, or a link leads out of the spool
+            return False
+
+    changed = [row for row, _ in order.chosen if not is_unchanged(row)]
+    failed = (
+        ImageFindings(
+            sop_instance_uid=row.sop_instance_uid,
+            laterality=row.laterality,
+            view_position=row.view_position,
+            status=ImageStatus.FAILED,
+            reason="its file is gone or was changed since it was received",
+        )
+        for row in changed
+    )
+    return replace(
+        order,
+        chosen=[one for one in order.chosen if one[0] not in changed],
+        left_out=(*order.left_out, *failed),
+        instances=[row for row in order.instances if row not in changed],
+    )
 
 
 def _kept_results(

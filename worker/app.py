@@ -3,13 +3,14 @@
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import celeryd_after_setup, setup_logging, worker_process_init
+from celery.signals import celeryd_after_setup, celeryd_init, setup_logging, worker_process_init
 from click import ClickException
 
 from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.private_files import keep_new_files_private
 from dicom_node.studies.broker import broker_options, celery_configuration
 from worker import redis_transport
 from worker.celery_log import receive_celery_records
@@ -36,6 +37,11 @@ _POOLS: Final = ("celery.concurrency.prefork", "celery.concurrency.solo")
 
 app = Celery("worker")
 app.add_defaults(_configuration)
+
+
+@celeryd_init.connect
+def _keep_new_files_private(**_options: object) -> None:
+    keep_new_files_private()
 
 
 @setup_logging.connect

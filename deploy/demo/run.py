@@ -29,6 +29,7 @@ from deploy.demo.mammograms import StudyToSend, find_studies
 from deploy.demo.outcome import Outcome, outcome_of, shortcomings
 from deploy.demo.system import RunningSystem, running_system
 from deploy.demo.workplace import workplace
+from dicom_node.spool.private_files import keep_new_files_private
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.manifest import read_manifest
 
@@ -53,6 +54,7 @@ def main(
 
     Example: python -m deploy.demo.run --study ~/mammograms
     """
+    keep_new_files_private()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # A user's files are taken as they are; what the node thinks of them is in its own log.
     warnings.filterwarnings("ignore", category=UserWarning, module="pydicom")
@@ -87,7 +89,7 @@ def demonstrate(
         _say(console, f"Not sent: {count} files ({reason})")
     if not studies:
         raise DemonstrationError(f"no mammogram found in {', '.join(map(str, sources))}")
-    archive = "Orthanc" if orthanc_program() else "pynetdicom's qrscp"
+    archive = "Orthanc" if orthanc_program() else "the small archive"
     _say(console, f"Starting broker, archive ({archive}), node and worker on loopback ...")
     with running_system(folder) as system:
         console.print(warning_panel(_warning()))

@@ -9,7 +9,8 @@
 
 function OnStableSeries(seriesId, tags, metadata)
   if tags['Modality'] == 'MG' then
-    local job = { Resources = { seriesId }, Synchronous = false }
+    -- Permissive: an object that the node refuses does not keep back those behind it.
+    local job = { Resources = { seriesId }, Synchronous = false, Permissive = true }
     RestApiPost('/modalities/mammoclip/store', DumpJson(job, true))
   end
 end

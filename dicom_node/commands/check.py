@@ -17,6 +17,7 @@ from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.ledger.database import Database
 from dicom_node.tls import server_context
@@ -26,7 +27,7 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
     """Yield each check's name, and its problem or None."""
     yield "settings", None
     yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
-    yield _tried(f"spool {settings.spool}", lambda: _check_space(settings))
+    yield _tried(f"spool {settings.spool}", lambda: _check_spool(settings))
     yield _tried("ledger", lambda: _check_ledger(settings))
     yield _tried("certificates", lambda: _check_certificates(settings))
     yield _tried("broker", lambda: Broker(**broker_options(settings)).check())
@@ -43,8 +44,13 @@ def _tried(name: str, attempt: Callable[[], Any]) -> tuple[str, str | None]:
     return name, None
 
 
-def _check_space(settings: Settings) -> None:
+def _check_spool(settings: Settings) -> None:
     folder = settings.spool
+    if folder.exists() and is_open_to_others(folder):
+        raise NodeError(
+            f"other users can enter {folder}: 'mammoclip-node serve' closes it when it starts, "
+            f"or run: chmod 700 {folder}"
+        )
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK):

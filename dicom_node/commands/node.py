@@ -57,10 +57,11 @@ def init(
     Example: mammoclip-node init /etc/mammoclip.toml
     """
     from dicom_node.settings.reading import default_settings_text
+    from dicom_node.spool.private_files import create_private_file
 
     with _one_line_errors():
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(default_settings_text())
+        with create_private_file(path) as stream:
+            stream.write(default_settings_text().encode())
         typer.echo(f"{path} written. Next: edit it, then run 'mammoclip-node check'.")
 
 
@@ -94,7 +95,7 @@ def serve(config: ConfigOption = None) -> None:
     """
     from dicom_node.logs import configure_logs
     from dicom_node.model_bundle import pass_licence_gate
-    from dicom_node.node_process import running_node
+    from dicom_node.node_process import running_node, warn_of_open_settings
 
     with _one_line_errors():
         settings = _settings(config)
@@ -103,6 +104,7 @@ def serve(config: ConfigOption = None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         pass_licence_gate(settings.model)
+        warn_of_open_settings(settings)
         with running_node(settings):
             stop.wait()
 
@@ -320,7 +322,10 @@ def validate(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; the files that it writes are its user's alone."""
+    from dicom_node.spool.private_files import keep_new_files_private
+
+    keep_new_files_private()
     app()
 
 

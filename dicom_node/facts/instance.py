@@ -2,16 +2,17 @@
 
 import hashlib
 import re
-import zlib
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID
 
 from dicom_node.errors import SetAsideError
+from dicom_node.facts.bounded_header import bounded_header
 from dicom_node.facts.identity import PatientDigest
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
@@ -25,8 +26,7 @@ from mammoclip_core.images.own_result import is_own_result
 # Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.
 _UID_PATTERN: Final = re.compile(r"^[0-9]+(\.[0-9]+)+$")
 _LONGEST_UID: Final = 64
-_DEFER_BYTES: Final = 4096
-_PIXEL_DATA: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ def read_header(
     maximum_bytes: int,
     takes_tomosynthesis: bool = False,
 ) -> Reading:
-    """Read one received file; never raises for what is in it.
+    """Read one received file; raises nothing for what is in it but MemoryError.
 
     Parameters
     ----------
@@ -63,26 +63,30 @@ def read_header(
     """
     calling = ""
     try:
+        if not is_plain_file(file):
+            raise SetAsideError("foreign-file", "the node did not put this into the spool")  # noqa: TRY301
         meta = pydicom.filereader.read_file_meta_info(file)
         calling = str(meta.get("SendingApplicationEntityTitle", "")).strip()
-        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            _check_inflated_size(file, maximum_bytes)
-        dataset, has_pixels = _read_up_to_pixels(file)
-        facts, problem = _identity(dataset, identity_key)
-        try:
-            if facts is not None and problem is None:
-                analysed = MAMMOGRAM_CLASSES
-                if takes_tomosynthesis:
-                    analysed |= TOMOSYNTHESIS_CLASSES
-                if calling in secondary_capture_senders:
-                    analysed |= SECONDARY_CAPTURE_CLASSES
-                facts = _described(dataset, facts, analysed)
-        except SetAsideError as error:
-            problem = error
+        with bounded_header(
+            file, meta, content_offset=content_offset(file), maximum_bytes=maximum_bytes
+        ) as (dataset, has_pixels):
+            facts, problem = _identity(dataset, identity_key)
+            try:
+                if facts is not None and problem is None:
+                    analysed = MAMMOGRAM_CLASSES
+                    if takes_tomosynthesis:
+                        analysed |= TOMOSYNTHESIS_CLASSES
+                    if calling in secondary_capture_senders:
+                        analysed |= SECONDARY_CAPTURE_CLASSES
+                    facts = _described(dataset, facts, analysed)
+            except SetAsideError as error:
+                problem = error
         if problem is None and not has_pixels:
             problem = SetAsideError("no-pixel-data", "the image has no pixel data")
     except SetAsideError as error:
         return Reading(facts=None, problem=error, calling_ae_title=calling)
+    except MemoryError:
+        raise  # the process that reads is at its limit, and ends: header_process
     except Exception as error:  # noqa: BLE001  damaged files can raise any error
         detail = f"not a readable DICOM data set ({type(error).__name__})"
         problem = SetAsideError("unreadable-object", detail)
@@ -90,33 +94,9 @@ def read_header(
     return Reading(facts=facts, problem=problem, calling_ae_title=calling)
 
 
-def _read_up_to_pixels(file: Path) -> tuple[Dataset, bool]:
-    """Read the header, and return whether pixel data follow, complete or not."""
-    lengths: list[int] = []
-
-    def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
-        if tag in _PIXEL_DATA:
-            lengths.append(length)
-        return tag in _PIXEL_DATA
-
-    with file.open("rb") as stream:
-        dataset = pydicom.filereader.read_partial(
-            stream, stop_when=at_pixels, defer_size=_DEFER_BYTES
-        )
-    return dataset, any(lengths)
-
-
-def _check_inflated_size(file: Path, maximum_bytes: int) -> None:
-    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-    size = 0
-    with file.open("rb") as stream:
-        stream.seek(content_offset(file))
-        while chunk := stream.read(1 << 20):
-            while chunk:
-                size += len(inflater.decompress(chunk, 1 << 24))
-                chunk = inflater.unconsumed_tail
-                if size > maximum_bytes:
-                    raise SetAsideError("too-large", "the deflated data set is too large")
+def is_plain_file(path: Path) -> bool:
+    """Return whether a path is a file itself, and not a link, a folder, a pipe or a device."""
+    return stat.S_ISREG(path.lstat().st_mode)
 
 
 def content_offset(file: Path) -> int:
@@ -128,8 +108,13 @@ def content_offset(file: Path) -> int:
 
 
 def content_sha256(file: Path) -> str:
-    """Return the SHA-256 of the data set, without the file meta information of its transfer."""
+    """Return the SHA-256 of the data set, without the file meta information of its transfer.
+
+    It is empty for what is no file, such as a pipe, which nobody may ever write to.
+    """
     digest = hashlib.sha256()
+    if not is_plain_file(file):
+        return ""
     with file.open("rb") as stream:
         stream.seek(content_offset(file))
         while chunk := stream.read(1 << 20):
@@ -141,7 +126,10 @@ def _identity(dataset: Dataset, key: bytes) -> tuple[InstanceFacts | None, SetAs
     """Read the UIDs and the patient digest; without a Study Instance UID return no facts."""
     uids: dict[str, str] = {}
     problem: SetAsideError | None = None
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+    if len(dataset) and not any(keyword in dataset for keyword in _UIDS):
+        # The library makes elements of any bytes, and warns of them at most.
+        raise SetAsideError("unreadable-object", "not a readable DICOM data set (without a UID)")
+    for keyword in _UIDS:
         try:
             uids[keyword] = _uid(dataset, keyword)
         except SetAsideError as error:
@@ -183,7 +171,9 @@ def _described(
             "tomosynthesis", "Breast Tomosynthesis is not analysed unless the settings say how"
         )
     if facts.sop_class_uid not in analysed_classes:
-        raise SetAsideError("not-a-mammogram", "the SOP Class is not one of a mammogram")
+        raise SetAsideError(
+            "not-a-mammogram", f"{UID(facts.sop_class_uid).name} is kept, but not analysed"
+        )
     return _as_mammogram(dataset, facts)
 
 

@@ -20,16 +20,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at i
 from dicom_node.errors import (
     AddressError,
     NodeError,
-    NotAuthorisedError,
     OutOfResourcesError,
-    SopClassNotSupportedError,
 )
-from dicom_node.facts.storage_classes import (
-    ACCEPTED_CLASSES,
-    MAMMOGRAM_CLASSES,
-    SECONDARY_CAPTURE_CLASSES,
-    TOMOSYNTHESIS_CLASSES,
-)
+from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.network import application_entity
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
 from dicom_node.settings.receive import ReceiveSettings
@@ -44,8 +37,6 @@ SUCCESS: Final = 0x0000
 
 STATUS_OF: Final[dict[type[NodeError], int]] = {
     OutOfResourcesError: 0xA700,
-    SopClassNotSupportedError: 0x0122,
-    NotAuthorisedError: 0x0124,
 }
 """C-STORE failure status for each reason to refuse (PS3.4 B.2.3, PS3.7 C.5)."""
 
@@ -61,8 +52,6 @@ class Listener:
     spool : Spool
         Reception needs nothing else, neither ledger nor broker.
     tls : certificates of [tls], needed with ``receive.tls``
-    result_senders : AE titles
-        Destinations, which may send results back; the registrar recognises them.
     on_kept : callable
         Called after an object is safe on disk, to wake the registrar; must not block.
     """
@@ -73,13 +62,11 @@ class Listener:
         spool: Spool,
         *,
         tls: TlsSettings = NO_CERTIFICATES,
-        result_senders: frozenset[str] = frozenset(),
         on_kept: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._spool = spool
         self._tls = tls
-        self._result_senders = result_senders
         self._on_kept = on_kept
         self._tokens: dict[Any, str] = {}
         self._lock = threading.Lock()
@@ -205,7 +192,6 @@ class Listener:
         """Answer one request: 0x0000 only once the object and its folder are flushed to disk."""
         calling = event.assoc.requestor.ae_title
         try:
-            self._check_sender(str(event.request.AffectedSOPClassUID), calling)
             self._keep(event, calling)
         except tuple(STATUS_OF) as error:
             status = STATUS_OF[type(error)]
@@ -224,18 +210,6 @@ class Listener:
             raise
         self._on_kept()
         return SUCCESS
-
-    def _check_sender(self, sop_class_uid: str, calling_ae_title: str) -> None:
-        if sop_class_uid in MAMMOGRAM_CLASSES | TOMOSYNTHESIS_CLASSES:
-            return
-        if calling_ae_title in self._result_senders:
-            return
-        if sop_class_uid not in SECONDARY_CAPTURE_CLASSES:
-            raise SopClassNotSupportedError(
-                "results are accepted only from AE titles under [[destinations]]"
-            )
-        if calling_ae_title not in self._settings.secondary_capture_senders:
-            raise NotAuthorisedError("the sender is not in receive.secondary_capture_senders")
 
     def _keep(self, event: evt.Event, calling_ae_title: str) -> None:
         request = event.request

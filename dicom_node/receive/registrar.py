@@ -11,8 +11,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OutOfResourcesError, SetAsideError
-from dicom_node.facts.instance import Reading, content_sha256, read_header
+from dicom_node.facts.instance import Reading, content_sha256
 from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.receive.header_process import HeaderReader
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
@@ -60,12 +61,14 @@ class Registrar:
         *,
         clock: Callable[[], datetime],
         takes_tomosynthesis: bool = False,
+        headers: HeaderReader | None = None,
     ) -> None:
         self._spool = spool
         self._database = database
         self._settings = settings
         self._clock = clock
         self._takes_tomosynthesis = takes_tomosynthesis
+        self._headers = headers or HeaderReader()
         self._broken: set[Receipt] = set()
 
     def register_all(self) -> int:
@@ -82,6 +85,10 @@ class Registrar:
         for batch in (*_batches(sound), *broken):
             self._attempt(batch)
         return len(receipts)
+
+    def close(self) -> None:
+        """End the process that reads headers."""
+        self._headers.close()
 
     def waiting_associations(self) -> frozenset[str]:
         """Return the tokens of associations with objects that are not registered yet."""
@@ -192,21 +199,23 @@ class Registrar:
 
     def _read(self, receipt: Receipt) -> tuple[Arrival, Reading]:
         file = self._spool.incoming_file(receipt)
-        reading = read_header(
+        finish_reading = self._headers.begin(
             file,
             identity_key=self._key,
             secondary_capture_senders=frozenset(self._settings.secondary_capture_senders),
             maximum_bytes=self._settings.maximum_object_bytes,
             takes_tomosynthesis=self._takes_tomosynthesis,
         )
+        digest = content_sha256(file)  # while the other process reads the header
+        reading = finish_reading()
         return (
             Arrival(
                 receipt=str(receipt),
                 received_at=receipt.received_at,
                 association=receipt.association,
                 calling_ae_title=reading.calling_ae_title,
-                size_bytes=file.stat().st_size,
-                content_sha256=content_sha256(file),
+                size_bytes=file.lstat().st_size,
+                content_sha256=digest,
             ),
             reading,
         )

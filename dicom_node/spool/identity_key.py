@@ -7,6 +7,7 @@ from typing import Final
 
 from dicom_node.errors import NodeError
 from dicom_node.spool.local_disk import Spool, flush_folder
+from dicom_node.spool.private_files import create_private_file
 
 _BYTES: Final = 32
 _NAME: Final = "identity.key"
@@ -45,9 +46,8 @@ def _make(file: Path, folder: Path) -> None:
     """Write and flush the key under another name, then link it to its own unless that exists."""
     # The name is one of those that the node clears away after a crash.
     partial = folder / f"incoming-key-{secrets.token_hex(16)}"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with create_private_file(partial) as stream:
             stream.write(secrets.token_bytes(_BYTES))
             stream.flush()
             os.fsync(stream.fileno())

@@ -18,6 +18,13 @@ from dicom_node.spool.names import (
     new_association_token,
     result_place,
 )
+from dicom_node.spool.private_files import (
+    close_to_others,
+    create_private_file,
+    ensure_private_file,
+    make_private_folder,
+    tighten,
+)
 
 
 class SpoolInUseError(NodeError):
@@ -47,8 +54,9 @@ class Spool:
         self._moves_together = False
         self._moved_into: set[Path] = set()
         with _disk_trouble():
-            for name in ("partial", "incoming", "studies", "set-aside", "results"):
-                (root / name).mkdir(parents=True, exist_ok=True)
+            root.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (root, *self._folders()):
+                make_private_folder(folder)
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -59,7 +67,8 @@ class Spool:
         SpoolInUseError
             Another node process holds the lock.
         """
-        with (self.root / "node.lock").open("w") as lock:
+        ensure_private_file(self.root / "node.lock")
+        with (self.root / "node.lock").open("r+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -70,6 +79,25 @@ class Spool:
             for leftover in (self.root / "partial").glob("incoming-*"):
                 leftover.unlink()
             yield
+
+    def close_to_others(self) -> list[Path]:
+        """Take everybody else's permissions from a spool of an earlier release.
+
+        Returns
+        -------
+        list of Path
+            What could not be changed, since it has another owner.
+        """
+        files = [self.root / name for name in ("node.lock", "identity.key")]
+        closed = [file for file in files if file.exists() and not close_to_others(file)]
+        for folder in self._folders():
+            closed.extend(tighten(folder))
+        # Nothing else in the root is the spool's: a site may keep other files there.
+        return closed if close_to_others(self.root) else [*closed, self.root]
+
+    def _folders(self) -> list[Path]:
+        names = ("partial", "incoming", "studies", "set-aside", "results")
+        return [self.root / name for name in names]
 
     def keep(self, chunks: Iterable[bytes | memoryview], receipt: Receipt) -> None:
         """Write one received object; on return the file and its folder are flushed to disk.
@@ -170,13 +198,13 @@ class Spool:
     def _make_folder(self, folder: Path) -> None:
         if not folder.is_dir():
             self._make_folder(folder.parent)
-            folder.mkdir(exist_ok=True)
+            make_private_folder(folder)
             flush_folder(folder.parent)
 
     def _write(self, chunks: Iterable[bytes | memoryview], target: Path, *, purpose: str) -> None:
         partial = self.root / "partial" / f"{purpose}-{secrets.token_hex(16)}"
         try:
-            with partial.open("xb") as stream:
+            with create_private_file(partial) as stream:
                 for chunk in chunks:
                     stream.write(chunk)
                 stream.flush()

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from dicom_node.errors import LedgerError
+from dicom_node.spool.private_files import FOLDER_MODE, close_to_others, ensure_private_file
 from dicom_node.studies.ledger.locks import database_time
 
 DATABASE_TROUBLE: Final = SQLAlchemyError
@@ -66,7 +67,11 @@ class Database:
             The database does not answer.
         """
         if self._file is not None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            # SQLite gives the files beside it the permissions of the database.
+            ensure_private_file(self._file)
+            for file in self._file.parent.glob(f"{self._file.name}*"):
+                close_to_others(file)
             self._write_ahead()
         with _answering(), self.engine.begin() as connection:
             if self._file is None:  # two nodes that start at once: the second finds all done

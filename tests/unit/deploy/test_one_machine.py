@@ -86,21 +86,25 @@ def test_orthanc_is_reached_from_this_machine_only(tmp_path, monkeypatch):
     assert Path(config["StorageDirectory"]).is_absolute()
 
 
-def test_qrscp_is_reached_from_this_machine_only(tmp_path, monkeypatch):
-    monkeypatch.setenv("MAMMOCLIP_DEMO_ARCHIVE", "qrscp")
-
-    command = prepare_archive(tmp_path)
-
-    assert "bind_address = 127.0.0.1\n" in Path(command[-1]).read_text()
-
-
-def test_edited_configuration_of_the_archive_is_left_as_it_is(tmp_path):
+def test_edited_configuration_of_the_archive_is_left_as_it_is(tmp_path, monkeypatch):
+    program = tmp_path / "Orthanc"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     config = Path(prepare_archive(tmp_path)[-1])
     config.write_text("edited")
 
     prepare_archive(tmp_path)
 
     assert config.read_text() == "edited"
+
+
+def test_small_archive_takes_the_place_of_orthanc(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMOCLIP_DEMO_ARCHIVE", "small")
+
+    command = prepare_archive(tmp_path)
+
+    assert Path(command[1]).name == "small_archive.py"
+    assert "qrscp" not in " ".join(command)
 
 
 def prepare_archive(folder):

@@ -13,6 +13,7 @@ from pynetdicom.dsutils import encode, encode_file_meta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.receive.header_process import HeaderReader
 from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
@@ -52,6 +53,9 @@ BIRTH_DATE = "19470302"
 PATIENT_WORDS = (FAMILY_NAME, GIVEN_NAME, PATIENT_ID, BIRTH_DATE)
 
 PREAMBLE = b"\x00" * 128 + b"DICM"
+
+HEADERS = HeaderReader()
+"""The process that reads headers, one for all tests of a run."""
 
 _numbers = itertools.count(1)
 
@@ -161,6 +165,7 @@ class Reception:
             self.settings,
             clock=lambda: NOW,
             takes_tomosynthesis=self.takes_tomosynthesis,
+            headers=HEADERS,
         )
 
     def receive(self, content: Dataset | bytes, **journey: Any) -> Instance | None:

@@ -113,6 +113,22 @@ def test_spool_that_this_user_cannot_write_is_a_problem(
     assert "cannot be written by this user" in line
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_spool_that_other_users_can_enter_is_a_problem(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "bundle")
+    file = tmp_path / "mammoclip.toml"
+    file.write_text(CHECKED.format(words=WORDS, port=free_port(), ledger="sqlite:///ledger"))
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool").chmod(0o755)
+
+    result = CliRunner().invoke(app, ["check", "--config", str(file)])
+
+    (line,) = [line for line in result.stdout.splitlines() if line[6:].startswith("spool")]
+    assert line.startswith("FAIL")
+    assert "chmod 700" in line
+    assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o755
+
+
 def test_check_names_the_class_that_the_archive_does_not_accept() -> None:
     port = free_port()
     entity = AE(ae_title="ARCHIVE")

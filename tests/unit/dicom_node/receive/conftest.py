@@ -37,11 +37,7 @@ def listening(spool: Spool, stopping: ThreadPoolExecutor) -> Iterator[Listening]
     started: list[Listener] = []
 
     def start(on_spool: Spool = spool, **options: Any) -> tuple[Listener, int]:
-        extra = {
-            key: options.pop(key)
-            for key in ("result_senders", "on_kept", "tls_settings")
-            if key in options
-        }
+        extra = {key: options.pop(key) for key in ("on_kept", "tls_settings") if key in options}
         if tls := extra.pop("tls_settings", None):
             options["tls"] = True
             extra["tls"] = tls

@@ -10,8 +10,6 @@ from node_factory import (
     COMPREHENSIVE_SR,
     FOR_PRESENTATION,
     PATIENT_WORDS,
-    SECONDARY_CAPTURE,
-    TOMOSYNTHESIS,
     encoded,
     mammogram,
 )
@@ -21,10 +19,8 @@ from pynetdicom.sop_class import Verification
 
 from dicom_node import errors
 from dicom_node.errors import (
-    NotAuthorisedError,
     OutOfResourcesError,
     RefusedError,
-    SopClassNotSupportedError,
 )
 from dicom_node.facts.instance import content_offset
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
@@ -105,8 +101,6 @@ def test_every_reason_to_refuse_has_a_status() -> None:
 def test_statuses_are_the_standards() -> None:
     assert {
         OutOfResourcesError: 0xA700,
-        SopClassNotSupportedError: 0x0122,
-        NotAuthorisedError: 0x0124,
     } == STATUS_OF
 
 
@@ -156,48 +150,24 @@ def test_object_at_the_limit_is_taken(listening: Listening) -> None:
     assert store(port, content) == 0x0000
 
 
-def test_report_of_a_scanner_is_not_supported(listening: Listening) -> None:
-    _, port = listening()
-
-    assert store(port, encoded(mammogram()), COMPREHENSIVE_SR) == 0x0122
-
-
-def test_secondary_capture_of_a_scanner_is_not_authorised(listening: Listening) -> None:
-    _, port = listening()
-
-    assert store(port, encoded(mammogram()), SECONDARY_CAPTURE) == 0x0124
-
-
-def test_secondary_capture_of_a_configured_sender_is_taken(listening: Listening) -> None:
-    _, port = listening(secondary_capture_senders=("DIGITISER",))
-
-    status = store(port, encoded(mammogram()), SECONDARY_CAPTURE, calling="DIGITISER")
-
-    assert status == 0x0000
-
-
 @pytest.mark.parametrize("sop_class", ACCEPTED_CLASSES)
-def test_destination_may_send_everything_round(listening: Listening, sop_class: str) -> None:
-    _, port = listening(result_senders=frozenset({"ARCHIVE"}))
-
-    assert store(port, encoded(mammogram()), sop_class, calling="ARCHIVE") == 0x0000
-
-
-def test_tomosynthesis_is_taken_to_be_set_aside(listening: Listening) -> None:
+def test_whatever_a_study_holds_is_taken_from_every_sender(
+    listening: Listening, sop_class: str
+) -> None:
     _, port = listening()
 
-    assert store(port, encoded(mammogram()), TOMOSYNTHESIS) == 0x0000
+    assert store(port, encoded(mammogram()), sop_class) == 0x0000
 
 
 def test_refusal_is_told_in_one_line_that_names_nobody(
     listening: Listening, log_lines: list[Any]
 ) -> None:
-    _, port = listening()
+    _, port = listening(maximum_object_bytes=1)
 
     store(port, encoded(mammogram()), COMPREHENSIVE_SR, calling="ROOM9")
 
     (line,) = log_lines
-    assert (line["event"], line["status"]) == ("instance_refused", "0x0122")
+    assert (line["event"], line["status"]) == ("instance_refused", "0xA700")
     assert (line["calling_ae_title"], line["sop_class"]) == ("ROOM9", COMPREHENSIVE_SR)
     assert not [word for word in PATIENT_WORDS if word in str(line)]
 

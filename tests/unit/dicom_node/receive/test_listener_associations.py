@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from listener_factory import Listening, associated, request, requestor, store
 from node_factory import (
-    COMPREHENSIVE_SR,
     FOR_PRESENTATION,
     encoded,
     mammogram,
@@ -164,9 +163,9 @@ def test_kept_object_wakes_the_registrar(listening: Listening) -> None:
 
 def test_refused_object_wakes_nobody(listening: Listening) -> None:
     woken = threading.Event()
-    _, port = listening(on_kept=woken.set)
+    _, port = listening(on_kept=woken.set, maximum_object_bytes=1)
 
-    store(port, encoded(mammogram()), COMPREHENSIVE_SR)
+    store(port, encoded(mammogram()))
 
     assert not woken.is_set()
 

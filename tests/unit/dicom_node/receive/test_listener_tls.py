@@ -135,6 +135,7 @@ def test_silent_client_in_the_handshake_is_cut_off(
     with socket.create_connection(("127.0.0.1", secured()), timeout=20) as line:
         assert line.recv(16) == b""
 
+    wait_for(lambda: failures(log_lines), seconds=10, what="the line of the log")
     assert failures(log_lines) == ["no answer in time"]
 
 

@@ -35,6 +35,12 @@ REASONS = {
     "no laterality": (mammogram(without=["ImageLaterality"]), "no-laterality"),
     "nonsense laterality": (mammogram(ImageLaterality="X"), "no-laterality"),
     "no view": (mammogram(without=["ViewPosition"]), "no-view"),
+    "view of 4,000 characters": (
+        encoded(mammogram("CC", SOPInstanceUID="1.2.3")).replace(
+            b"CS\x02\x00CC", b"CS\xa0\x0f" + b"CC" * 2000
+        ),
+        "no-view",
+    ),
     "no study UID": (mammogram(without=["StudyInstanceUID"]), "missing-uid"),
     "no series UID": (mammogram(without=["SeriesInstanceUID"]), "missing-uid"),
     "empty study UID": (mammogram(StudyInstanceUID=""), "missing-uid"),
@@ -46,6 +52,7 @@ REASONS = {
 JOURNEYS: dict[str, dict[str, Any]] = {
     "mismatched UID": {"sop_instance_uid": "1.2.3"},
     "nothing": {"sop_instance_uid": "1.2.3"},
+    "view of 4,000 characters": {"sop_instance_uid": "1.2.3"},
 }
 
 LEFT_OUT = {

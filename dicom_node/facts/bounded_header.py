@@ -1,0 +1,148 @@
+"""Reads the data set of an object up to its pixels, within bounds of bytes and elements."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from dicom_node.errors import SetAsideError
+
+MAXIMUM_HEADER_BYTES: Final = 32 * 2**20
+"""Most bytes read before the pixels. Values that are skipped, as private data, do not count."""
+MAXIMUM_READS: Final = 400_000
+"""Most steps of reading. An element takes two or three, an item of a sequence one, and each costs
+some hundred bytes of memory, so that zeros alone could fill the machine."""
+
+MAXIMUM_ASKED_BYTES: Final = 2 * 2**20
+"""Most bytes of the skipped values that are asked for later. A sequence is taken to pieces then."""
+
+_DEFER_BYTES: Final = 4096
+_PIXEL_DATA: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_PIECE: Final = 2**20
+
+
+class _BoundedStream:
+    """A stream that ends in an error once too much was read of it.
+
+    The library reads a value that it skipped when it is asked for, from this stream too.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._bytes_left = MAXIMUM_HEADER_BYTES
+        self._reads_left = MAXIMUM_READS
+        self.problem = ""
+        self.seek = stream.seek
+        self.tell = stream.tell
+
+    def limit_to(self, maximum_bytes: int) -> None:
+        """Allow so many bytes from now on."""
+        self._bytes_left = maximum_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        self._reads_left -= 1
+        if self._reads_left < 0:
+            self._fail(f"the header takes more than {MAXIMUM_READS} steps to read")
+        if size < 0 or size > self._bytes_left:
+            # A length from the network is not believed: it may be longer than the file.
+            size = self._bytes_left + 1
+        content = self._stream.read(size)
+        self._bytes_left -= len(content)
+        if self._bytes_left < 0:
+            self._fail("the header is too long")
+        return content
+
+    def _fail(self, problem: str) -> None:
+        self.problem = problem
+        raise EOFError(problem)
+
+
+@contextmanager
+def bounded_header(
+    file: Path, meta: FileMetaDataset, *, content_offset: int, maximum_bytes: int
+) -> Iterator[tuple[FileDataset, bool]]:
+    """Read the data set of a file up to its pixels; values may be asked for until the block ends.
+
+    Sequences can be nested as deep as Python's recursion limit allows.
+
+    Parameters
+    ----------
+    meta : file meta information of the file
+    content_offset : where the data set starts in the file
+    maximum_bytes : largest size of a deflated data set
+
+    Yields
+    ------
+    FileDataset, bool
+        The header, and whether pixel data follow, complete or not.
+
+    Raises
+    ------
+    SetAsideError
+        ``unreadable-object``: the header is beyond a bound; ``too-large``: a deflated data set is.
+    """
+    with file.open("rb") as opened:
+        deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+        content: BinaryIO = opened
+        if deflated:
+            opened.seek(content_offset)
+            content = BytesIO(_inflated_start(opened, maximum_bytes))
+        stream = _BoundedStream(content)
+        try:
+            header = _read(stream, meta if deflated else None)
+            stream.limit_to(MAXIMUM_ASKED_BYTES)
+            yield header
+        except Exception as error:
+            # The library passes some of the errors of a stream on as its own.
+            if stream.problem:
+                raise SetAsideError("unreadable-object", stream.problem) from error
+            raise
+        if stream.problem:
+            raise SetAsideError("unreadable-object", stream.problem)
+
+
+def _read(stream: _BoundedStream, deflated: FileMetaDataset | None) -> tuple[FileDataset, bool]:
+    lengths: list[int] = []
+
+    def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
+        if tag in _PIXEL_DATA:
+            lengths.append(length)
+        return tag in _PIXEL_DATA
+
+    readable = cast(Any, stream)
+    if deflated is None:
+        dataset = read_partial(readable, stop_when=at_pixels, defer_size=_DEFER_BYTES)
+    else:
+        inflated = read_dataset(
+            readable,
+            is_implicit_VR=False,
+            is_little_endian=True,
+            stop_when=at_pixels,
+            defer_size=_DEFER_BYTES,
+        )
+        dataset = FileDataset(readable, inflated, file_meta=deflated, is_implicit_VR=False)
+    return dataset, any(lengths)
+
+
+def _inflated_start(stream: BinaryIO, maximum_bytes: int) -> bytes:
+    """Inflate a data set to its end for its size, and return as much as a header may have."""
+    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    start = bytearray()
+    size = 0
+    while not inflater.eof:
+        deflated = inflater.unconsumed_tail or stream.read(1 << 16)
+        piece = inflater.decompress(deflated, _PIECE)
+        if not deflated and not piece:
+            break
+        size += len(piece)
+        if size > maximum_bytes:
+            raise SetAsideError("too-large", "the deflated data set is too large")
+        if len(start) <= MAXIMUM_HEADER_BYTES:
+            start += piece
+    return bytes(start)

@@ -1,0 +1,200 @@
+"""Reads headers in a process of its own, so that no object can take the node down with it."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Final
+
+import structlog
+from pydantic import TypeAdapter
+
+from dicom_node.errors import SetAsideError
+from dicom_node.facts.instance import Reading
+from dicom_node.facts.instance_facts import InstanceFacts
+
+log = structlog.get_logger("dicom_node.header_process")
+
+SECONDS_FOR_ONE_HEADER: Final = 20.0
+"""How long one header may take; a whole one takes about a millisecond."""
+
+_MARGIN_SECONDS: Final = 5.0
+_OWN_PREFIX: Final = "MAMMOCLIP_"
+_FACTS: Final = TypeAdapter(InstanceFacts)
+
+
+class _EndedError(Exception):
+    """The process ended, or did not answer in time, while it read an object."""
+
+
+class HeaderReader:
+    """Reads one header after the other in a child process with little memory and time.
+
+    An object at which the child ends is read once more by a new one, which has read nothing
+    before. If that ends too, the object is unreadable. So what waits behind such an object waits
+    twice ``seconds`` at most.
+
+    Parameters
+    ----------
+    seconds : how long one header may take
+    """
+
+    def __init__(self, *, seconds: float = SECONDS_FOR_ONE_HEADER) -> None:
+        self._seconds = seconds
+        self._child: subprocess.Popen[bytes] | None = None
+        self._close: Callable[[], object] = _nothing
+
+    def read(
+        self,
+        file: Path,
+        *,
+        identity_key: bytes,
+        secondary_capture_senders: frozenset[str],
+        maximum_bytes: int,
+        takes_tomosynthesis: bool = False,
+    ) -> Reading:
+        """Read one received file, as ``dicom_node.facts.instance.read_header`` does.
+
+        Raises
+        ------
+        OSError
+            The system cannot start another process; nothing is known of the object.
+        """
+        return self.begin(
+            file,
+            identity_key=identity_key,
+            secondary_capture_senders=secondary_capture_senders,
+            maximum_bytes=maximum_bytes,
+            takes_tomosynthesis=takes_tomosynthesis,
+        )()
+
+    def begin(
+        self,
+        file: Path,
+        *,
+        identity_key: bytes,
+        secondary_capture_senders: frozenset[str],
+        maximum_bytes: int,
+        takes_tomosynthesis: bool = False,
+    ) -> Callable[[], Reading]:
+        """Begin to read a file; return what waits for the end, to be called before the next.
+
+        Raises
+        ------
+        OSError
+            As `read`.
+        """
+        request = {
+            "file": str(file.absolute()),
+            "identity_key": identity_key.hex(),
+            "secondary_capture_senders": sorted(secondary_capture_senders),
+            "maximum_bytes": maximum_bytes,
+            "takes_tomosynthesis": takes_tomosynthesis,
+            "seconds": self._seconds,
+        }
+        self._send(request)
+        return lambda: self._read_twice(request, file)
+
+    def _read_twice(self, request: dict[str, Any], file: Path) -> Reading:
+        try:
+            return self._answer_to(request)
+        except _EndedError as error:
+            log.warning("header_reader_ended", receipt=file.stem, detail=str(error))
+        try:
+            self._send(request)
+            return self._answer_to(request)
+        except _EndedError as error:
+            detail = f"reading its header takes too much memory or time ({error}, twice)"
+            return Reading(facts=None, problem=SetAsideError("unreadable-object", detail))
+
+    def close(self) -> None:
+        """End the child process; the next header starts another."""
+        self._close()
+        self._child = None
+
+    def _send(self, request: dict[str, Any]) -> None:
+        child = self._child or self._start()
+        assert child.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended: then no answer comes either
+            child.stdin.write(json.dumps(request).encode() + b"\n")
+            child.stdin.flush()
+
+    def _answer_to(self, request: dict[str, Any]) -> Reading:
+        child = self._child
+        if child is None:
+            raise _EndedError("the process was closed")
+        assert child.stdout is not None
+        line = _line_within(child.stdout, self._seconds + _MARGIN_SECONDS)
+        if not line.endswith(b"\n"):
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(1.0)  # its exit status says more than that it was killed here
+            self.close()
+            raise _EndedError(_how_it_ended(child))
+        answer = json.loads(line)
+        if answer["file"] != request["file"]:
+            # Nobody has waited for the one before: its header is not this one's.
+            self.close()
+            raise _EndedError("the answer was for another object")
+        return _reading_of(answer)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIX)
+        }
+        child = subprocess.Popen(
+            [sys.executable, "-m", "dicom_node.receive.header_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a library's warnings may quote patient data
+            env={
+                **environment,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                # One thread: each would take a part of the memory that the child may have.
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+            },
+        )
+        self._child = child
+        self._close = weakref.finalize(self, _end, child)
+        return child
+
+
+def _nothing() -> None:
+    """End a child that was never started."""
+
+
+def _line_within(stream: IO[bytes], seconds: float) -> bytes:
+    """Return the next line, or nothing if it does not come in time; a child writes whole lines."""
+    readable, _, _ = select.select([stream], [], [], seconds)
+    return stream.readline() if readable else b""
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with suppress(BrokenPipeError):
+        child.stdin.close()
+    child.stdout.close()
+    child.kill()
+    child.wait()
+
+
+def _how_it_ended(child: subprocess.Popen[bytes]) -> str:
+    status = child.returncode
+    if status < 0:
+        return f"the process that read it ended with signal {-status}"
+    return f"the process that read it ended with exit status {status}"
+
+
+def _reading_of(answer: dict[str, Any]) -> Reading:
+    problem, facts = answer["problem"], answer["facts"]
+    return Reading(
+        facts=None if facts is None else _FACTS.validate_python(facts),
+        problem=None if problem is None else SetAsideError(*problem),
+        calling_ae_title=answer["calling_ae_title"],
+    )

@@ -1,0 +1,101 @@
+"""What was answered with 0x0000 is in the spool, whatever a power cut leaves of the disk."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from listener_factory import Listening, store
+from node_factory import encoded, mammogram
+from power_cuts import Content, Recording, recording
+
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.names import Receipt, study_place
+
+
+def objects(count: int) -> list[tuple[str, bytes]]:
+    made = [mammogram() for _ in range(count)]
+    return [(str(dataset.SOPInstanceUID), encoded(dataset)) for dataset in made]
+
+
+def waiting(left: Content, folder: Path) -> list[bytes]:
+    """Return what the next node finds in the spool that a power cut has left."""
+    for name, content in left.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    spool = Spool(folder)
+    with spool.owned():
+        return [spool.incoming_file(receipt).read_bytes() for receipt in spool.incoming()]
+
+
+def received(listening: Listening, spool: Spool, record: Recording) -> list[bytes]:
+    """Send objects over two associations at once, and record when each was answered."""
+    _, port = listening(spool)
+
+    def send(sop_instance_uid: str, content: bytes) -> bytes:
+        assert store(port, content, uid=sop_instance_uid) == 0x0000
+        record.answered(content)
+        return content
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(lambda one: send(*one), objects(4)))
+
+
+def losses(record: Recording, sent: list[bytes], scratch: Path) -> list[str]:
+    """Return what is wrong after any power cut: an answered object lost, or half of one."""
+    found, seen = [], set()
+    for answered, states in record.cuts():
+        for left in states:
+            state = (tuple(answered), frozenset(left.items()))
+            if state in seen:
+                continue
+            seen.add(state)
+            present = waiting(left, scratch / str(len(seen)))
+            found += ["lost" for one in answered if not any(map(one.__eq__, map(_object, present)))]
+            found += ["half" for one in present if _object(one) not in sent]
+    assert len(seen) > 10, "there were power cuts to try"
+    return found
+
+
+def _object(file: bytes) -> bytes:
+    return file[144 + int.from_bytes(file[140:144], "little") :]
+
+
+def test_answered_objects_are_there_after_every_power_cut(
+    listening: Listening, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording(spool.root, monkeypatch) as record:
+        sent = received(listening, spool, record)
+
+    assert losses(record, sent, tmp_path / "cuts") == []
+
+
+@pytest.mark.parametrize("left_out", [("folder", "lost"), ("file", "half")])
+def test_without_a_flush_there_is_a_power_cut_that_loses_an_answered_object(
+    listening: Listening,
+    spool: Spool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    left_out: tuple[str, str],
+) -> None:
+    flush, loss = left_out
+    with recording(spool.root, monkeypatch, without=flush) as record:
+        sent = received(listening, spool, record)
+
+    assert loss in losses(record, sent, tmp_path / "cuts")
+
+
+def test_registered_object_is_in_one_of_its_places_after_every_power_cut(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipts = [Receipt.new("a" * 16) for _ in range(3)]
+    with recording(spool.root, monkeypatch) as record:
+        for number, receipt in enumerate(receipts):
+            spool.keep([b"content %d" % number], receipt)
+            record.answered(b"content %d" % number)
+        for number, receipt in enumerate(receipts):
+            spool.file_away(receipt, study_place(receipt, f"1.2.{number // 2}"))
+
+    for answered, states in record.cuts():
+        for left in states:
+            kept = [one for name, one in left.items() if not name.startswith("partial/")]
+            assert set(answered) <= set(kept)
