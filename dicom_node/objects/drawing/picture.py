@@ -157,13 +157,15 @@ def finding_text(image: ImageFindings, finding: Finding) -> str:
 
 def banner(identity: ResultIdentity) -> Iterator[Paragraph]:
     """Say that this is for research, and what the bundle warns of."""
-    yield Paragraph(text=RESEARCH_MARK, color=MARK, gap=0.2)
+    yield Paragraph(text=RESEARCH_MARK, color=MARK, gap=0.6)
     if identity.warning:
         yield Paragraph(text=to_ascii(identity.warning), color=WARNING)
 
 
 def _head(image: ImageFindings, identity: ResultIdentity) -> Iterator[Paragraph]:
     yield Paragraph(text=view_of(image), color=TEXT, size=_TITLE)
+    # OHIF 3.13 may lay its player over what stands second, so that is what matters least.
+    yield Paragraph(text=model_line(identity), color=DIM, size=SMALL, gap=0.1)
     yield from banner(identity)
 
 
@@ -173,7 +175,6 @@ def _body(image: ImageFindings, context: ResultContext) -> Iterator[Paragraph]:
     if any(finding.regions for finding in image.findings):
         text = f"{ATTENTION_REMARK} {methods_text(image.findings)}."
         yield Paragraph(text=text, color=DIM, size=SMALL, gap=0.6)
-    yield Paragraph(text=model_line(context.identity), color=DIM, size=SMALL, gap=0.3)
 
 
 def _set_apart(paragraph: Paragraph) -> Paragraph:
