@@ -44,13 +44,18 @@ class HeatColors:
     style : any but grey, which has no colours
     """
 
+    _blended: NDArray[np.uint8]
+    """Colours of each of 256 levels of heat over each of 256 greys."""
+
     def __init__(self, style: PictureStyle) -> None:
         if style is PictureStyle.GREY:
             raise ValueError("the grey style has no colours")
         levels = np.linspace(0.0, 1.0, 256, dtype=np.float32)
-        self._colors = (
-            _in_one_color(levels) if style is PictureStyle.SINGLE_COLOR else _in_many(levels)
-        )
+        one = style is PictureStyle.SINGLE_COLOR
+        tints = (_in_one_color(levels) if one else _in_many(levels)) * _SHARES[:, np.newaxis]
+        greys = np.arange(256, dtype=np.float32) * (1.0 - _SHARES[:, np.newaxis])
+        blended = greys[:, :, np.newaxis] + tints[:, np.newaxis]
+        self._blended = np.rint(blended).astype(np.uint8).reshape(-1, 3)
 
     def over(self, grey: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Lay the colours of heat over a grey picture.
@@ -65,20 +70,14 @@ class HeatColors:
         (rows, columns, 3) uint8
             RGB.
         """
-        levels = (np.clip(heat, 0.0, 1.0) * np.float32(255.0)).astype(np.uint8)
-        share = _SHARES[levels]
-        tinted = self._tints[levels]
-        tinted += (grey * (1.0 - share))[:, :, np.newaxis]
-        return tinted.astype(np.uint8)
+        place = (np.clip(heat, 0.0, 1.0) * np.float32(255.0)).astype(np.intp)
+        place <<= 8
+        place += grey
+        return np.take(self._blended, place, axis=0)
 
     def over_mid_grey(self, heat: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the colours as strong as they are over tissue of a middle grey."""
         return self.over(np.full(heat.shape, _MID_GREY, dtype=np.uint8), heat)
-
-    @property
-    def _tints(self) -> NDArray[np.float32]:
-        """Return what the colour of each of 256 levels adds, with half a level to round."""
-        return np.asarray(self._colors * _SHARES[:, np.newaxis] + 0.5, dtype=np.float32)
 
 
 def _shares() -> NDArray[np.float32]:

@@ -17,6 +17,9 @@ from mammoclip_core.findings import Heatmap, ImageFindings, Region
 _HEAT_LONG_SIDE: Final = 512
 """Pixels of the grid on which heatmaps are joined: finer than any model's cells."""
 
+_BAND_ROWS: Final = 128
+"""Rows that are tinted at once: as much as a processor keeps close."""
+
 _SUBPIXEL_BITS: Final = 4
 _HALO: Final = (8, 10, 12)
 
@@ -86,7 +89,7 @@ def paint(
         Of the picture's size. RGB; grey where no heatmap is active, and all of it in the grey
         style.
     """
-    canvas[:] = display.pixels[:, :, np.newaxis]
+    canvas[:] = cv2.cvtColor(display.pixels, cv2.COLOR_GRAY2RGB)
     if not heatmaps or style is PictureStyle.GREY:
         return
     heat = _joined(display, heatmaps)
@@ -99,28 +102,27 @@ def paint(
         (max(0, round((one.start - 1) * step)), min(limit, round((one.stop + 1) * step)))
         for one, step, limit in zip(window, (row_step, column_step), (rows, columns), strict=True)
     )
-    # Centres of pixels of both grids, as cv2.resize lays them, for the window alone.
-    to_heat = np.array(
-        [
-            [1 / column_step, 0.0, (left + 0.5) / column_step - 0.5],
-            [0.0, 1 / row_step, (top + 0.5) / row_step - 0.5],
-        ]
-    )
-    fine = cv2.warpAffine(
-        heat,
-        to_heat,
-        (right - left, bottom - top),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    part = display.pixels[top:bottom, left:right]
-    tissue = tissue_of(display.pixels)[top:bottom, left:right]
-    tinted = HeatColors(style).over(part, np.asarray(fine))
-    np.copyto(
-        canvas[top:bottom, left:right],
-        tinted,
-        where=(tissue & (fine > ACTIVE[0]))[:, :, np.newaxis],
-    )
+    colors, tissue = HeatColors(style), tissue_of(display.pixels)
+    for start in range(top, bottom, _BAND_ROWS):
+        end = min(bottom, start + _BAND_ROWS)
+        # Centres of pixels of both grids, as cv2.resize lays them.
+        to_heat = np.array(
+            [
+                [1 / column_step, 0.0, (left + 0.5) / column_step - 0.5],
+                [0.0, 1 / row_step, (start + 0.5) / row_step - 0.5],
+            ]
+        )
+        fine = cv2.warpAffine(
+            heat,
+            to_heat,
+            (right - left, end - start),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        fine *= tissue[start:end, left:right]
+        canvas[start:end, left:right] = colors.over(
+            display.pixels[start:end, left:right], np.asarray(fine)
+        )
 
 
 def _joined(display: DisplayPicture, heatmaps: Sequence[Heatmap]) -> NDArray[np.float32]:

@@ -96,7 +96,7 @@ def compose(
     viewport = WHOLE if copies == 2 else QUARTER
     layout = layout_of((rows, image_columns), whole, viewport, (head, body))
     canvas, left, top = (
-        _beside(whole, layout, (rows, image_columns))
+        _beside(whole, layout, (rows, image_columns), slice(columns, image_columns - columns))
         if layout.panel_columns
         else _above_and_below(head, body, layout, (rows, image_columns))
     )
@@ -189,13 +189,21 @@ def _highest(findings: Sequence[Finding]) -> Iterator[Paragraph]:
 
 
 def _beside(
-    whole: Panel, layout: Layout, size: tuple[int, int]
+    whole: Panel, layout: Layout, size: tuple[int, int], gap: slice
 ) -> tuple[NDArray[np.uint8], int, int]:
-    """Return a canvas with the panel on its right, and where the image begins."""
+    """Return a canvas with the panel on its right, and where the image begins.
+
+    Parameters
+    ----------
+    gap : columns between two images
+        What the images cover is left to be painted.
+    """
     rows, columns = size
     panel = np.asarray(whole.drawn(layout.text, layout.panel_columns, rows))
-    canvas = np.full((panel.shape[0], columns + panel.shape[1], 3), BACKGROUND, dtype=np.uint8)
+    canvas = np.empty((panel.shape[0], columns + panel.shape[1], 3), dtype=np.uint8)
     canvas[:, columns:] = panel
+    canvas[rows:, :columns] = BACKGROUND
+    canvas[:rows, gap] = BACKGROUND
     return canvas, 0, 0
 
 

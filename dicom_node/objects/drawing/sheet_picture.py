@@ -110,8 +110,9 @@ def compose_sheet(
     drawn = [_drawn_captions(pair, text, cell[1]) for pair in captions]
     height = sum(cell[0] + len(caption) for caption in drawn)
     words = np.asarray(panel.drawn(text, layout.panel_columns, height))
-    pixels = np.full((len(words), width + words.shape[1], 3), BACKGROUND, dtype=np.uint8)
+    pixels = np.empty((len(words), width + words.shape[1], 3), dtype=np.uint8)
     pixels[:, width:] = words
+    pixels[:, :width] = BACKGROUND
     top = 0
     placements = []
     for row, caption in zip(tiles, drawn, strict=True):
