@@ -62,7 +62,8 @@ demo-weights: $(VENV)/.dev-installed ## train the demonstration weights anew on 
 	$(RUN) -m training.examples.demonstration.make_weights
 
 screenshots: $(VENV)/.dev-installed test-programs ## take the pictures of docs/objects.md anew, in real viewers
-	MAMMOCLIP_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest tests/acceptance/test_viewers.py
+	MAMMOCLIP_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest tests/acceptance/test_viewers.py \
+		tests/acceptance/test_legible_viewers.py
 
 lint: $(VENV)/.dev-installed ## style, format, types, import contracts
 	$(RUN) -m ruff check .

@@ -23,6 +23,8 @@ SCREEN: Final = {"width": 1600, "height": 1000}
 PICTURE: Final = "secondary_capture"
 WORDS: Final[dict[str, RGB]] = {"banner": MARK, "view": TEXT, "finding": FINDING_COLORS[0]}
 
+KEPT: Final = {"one": "ohif-picture", "four": "ohif-picture-of-four"}
+
 _VIEWPORT: Final = """() => {
   const element = cornerstone.getEnabledElements()[0].viewport;
   const frame = element.canvas.getBoundingClientRect();
@@ -76,7 +78,7 @@ def test_words_are_legible_in_ohif(shown: Shown, layout: str) -> None:
         return heights if all(heights.values()) else None
 
     heights = wait_for(measured, seconds=60, what="banner, view and finding are on the screen")
-    shown.keep(f"ohif-picture-{layout}", shown.browser.pixels())
+    shown.keep(KEPT[layout], shown.browser.pixels())
     assert min(heights.values()) >= LEAST_CAPITAL, heights
 
 

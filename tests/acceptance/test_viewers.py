@@ -144,7 +144,6 @@ def test_a_picture_is_shown(opened: Shown) -> None:
         return int(_colored(opened.browser.pixels())[200:700, 500:1200].sum()) > 300
 
     wait_for(outlined, seconds=30, what="the outline is shown")
-    opened.keep("ohif-picture", opened.browser.pixels())
     assert opened.browser.complaints == []
 
 

@@ -26,7 +26,7 @@ MARGIN: Final = 0.8
 FOOT: Final = 1.6
 """Free space below, where viewers write the number of an image."""
 
-_LEGEND: Final = "model attention, relative to this image, as strong as in it"
+_LEGEND: Final = "model attention, relative to this image"
 _BAR: Final = 0.8
 _TICKS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 _LEGEND_HEIGHT: Final = _BAR + 0.3 + LEADING * SMALL
