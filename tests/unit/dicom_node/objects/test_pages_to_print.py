@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import headless_browser
 from objects_factory import (
     NEGATIVE,
     breast_pixels,
@@ -20,7 +21,8 @@ from objects_factory import (
 )
 from PIL import Image
 from pydicom.dataset import Dataset
-from services import require_program
+from reportlab.lib.pagesizes import A4
+from services import require_program, wait_for
 
 from dicom_node.objects.drawing.hanging import cell_of
 from dicom_node.objects.drawing.rendering import show
@@ -143,7 +145,8 @@ def test_dates_that_are_none_are_printed_as_they_stand(odd: str, tmp_path: Path)
     assert f"born: {odd or 'not stated'}" in text
 
 
-def test_nothing_runs_off_the_page(tmp_path: Path) -> None:
+def crowded(folder: Path) -> Path:
+    """Return a report whose every part is as long as a header lets it be."""
     names = [f"finding_{'x' * 30}_{number}" for number in range(8)]
     found = [finding(marker_mask(60, 150), name=name) for name in names]
     pairs = four_views(
@@ -153,16 +156,50 @@ def test_nothing_runs_off_the_page(tmp_path: Path) -> None:
         AccessionNumber="9" * 16,
         size=(400, 1400),
     )
+    return pdf_of(folder, [*pairs, *repeated(5)], warning="warning " * 40, bundle="b" * 150)
 
-    pages = pages_of(
-        pdf_of(tmp_path, [*pairs, *repeated(5)], warning="warning " * 40, bundle="b" * 150)
-    )
 
+def test_nothing_runs_off_the_page_in_poppler(tmp_path: Path) -> None:
     margin = round(30 / POINTS_A_PIXEL)
-    for page in pages:
+    for page in pages_of(crowded(tmp_path)):
         inked = page < 250
         inked[margin:-margin, margin:-margin] = False
         assert inked.sum() == 0
+
+
+def test_nothing_runs_off_the_page_in_the_viewer_of_chromium(tmp_path: Path) -> None:
+    pdf = crowded(tmp_path)
+    with headless_browser(tmp_path / "profile") as browser:
+        browser.page.set_viewport_size({"width": 1400, "height": 1300})
+        browser.page.goto(pdf.as_uri())
+        (page,) = wait_for(
+            lambda: page_on_screen(browser.pixels().min(axis=2)), seconds=60, what="a page is shown"
+        )
+
+    height, width = page.shape
+    assert height / width == pytest.approx(A4[1] / A4[0], abs=0.01)
+    margin = round(30 / 72 * 96)
+    inked = page < 250
+    inked[:8], inked[-8:], inked[:, :8], inked[:, -8:] = False, False, False, False  # its shadow
+    assert inked[margin:-margin, margin:-margin].any()
+    inked[margin:-margin, margin:-margin] = False
+    assert inked.sum() == 0
+
+
+def page_on_screen(grey: np.ndarray) -> list[np.ndarray]:
+    """Cut the first page, white from edge to edge, out of what the viewer shows, if it is there."""
+    white = grey[:, 400:] > 250  # right of the thumbnails
+    columns = np.flatnonzero(white.mean(axis=0) > 0.3)
+    if not columns.size:
+        return []
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    rows = np.flatnonzero(white[:, left : left + 20].all(axis=1))
+    if not rows.size:
+        return []
+    ends = np.flatnonzero(np.diff(rows) > 1)
+    top, bottom = int(rows[0]), int(rows[ends[0]] if ends.size else rows[-1]) + 1
+    page = grey[top:bottom, 400 + left : 400 + right]
+    return [page] if (page < 128).sum() > 1000 else []
 
 
 def test_breasts_hang_back_to_back(tmp_path: Path) -> None:
