@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from legibility import LEAST_CAPITAL, letters_of, line_heights
 from objects_factory import (
     NEGATIVE,
     breast_pixels,
@@ -24,6 +25,7 @@ from validators import dciodvfy_errors
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.drawing.hanging import cell_of, images_on, pages_of
 from dicom_node.objects.drawing.heat_colors import PictureStyle
+from dicom_node.objects.drawing.lettering import MARK, TEXT
 from dicom_node.objects.drawing.overlay import Placement
 from dicom_node.objects.drawing.rendering import show
 from dicom_node.objects.sc.pixel_encoding import PictureForm
@@ -157,3 +159,14 @@ def test_sheet_passes_dciodvfy(style: PictureStyle, views, tmp_path: Path) -> No
     capture.save_as(path)
 
     assert dciodvfy_errors(path) == []
+
+
+def test_sheet_is_legible_on_a_whole_screen() -> None:
+    sheet, _ = sheet_of(pairs_of(finding(marker_mask(300, 900, SIZES[1])), size=SIZES[1]))
+
+    pixels = sheet.pixel_array
+    on_screen = min(912 / pixels.shape[0], 1200 / pixels.shape[1])
+
+    for color in (MARK, TEXT):
+        height = max(line_heights(letters_of(pixels[:, -600:], color)))
+        assert height * on_screen >= LEAST_CAPITAL
