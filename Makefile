@@ -22,7 +22,7 @@ CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia
 	nvidia-nvshmem-cu13 nvidia-nvtx triton
 
 TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools \
-	pixelmed-apps default-jre-headless redis-server postgresql chromium npm
+	pixelmed-apps default-jre-headless redis-server postgresql chromium npm poppler-utils
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-weights up test test-all test-latest test-programs chaos bench screenshots lint \
@@ -62,7 +62,8 @@ demo-weights: $(VENV)/.dev-installed ## train the demonstration weights anew on 
 	$(RUN) -m training.examples.demonstration.make_weights
 
 screenshots: $(VENV)/.dev-installed test-programs ## take the pictures of docs/objects.md anew, in real viewers
-	MAMMOCLIP_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest tests/acceptance/test_viewers.py
+	MAMMOCLIP_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest tests/acceptance/test_viewers.py \
+		tests/acceptance/test_legible_viewers.py
 
 lint: $(VENV)/.dev-installed ## style, format, types, import contracts
 	$(RUN) -m ruff check .

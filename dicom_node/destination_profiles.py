@@ -15,7 +15,7 @@ from dicom_node.facts.result_kinds import (
 from dicom_node.network import UNCOMPRESSED
 from dicom_node.objects.cad_sr.options import CadOptions, CompositionForm, PlainMark, SpacingUnit
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
-from dicom_node.objects.drawing.overlay import PictureStyle
+from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import PROFILES, Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
 from dicom_node.settings.results import DEFAULT_PROFILE, ProfileSettings

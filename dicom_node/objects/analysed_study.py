@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.drawing.rendering import DisplayPicture, ShownImage, show
-from dicom_node.objects.drawing.sheet_tiles import shown_images, tile_of
+from dicom_node.objects.drawing.hanging import Page, cell_of, images_on, pages_of
+from dicom_node.objects.drawing.rendering import DisplayPicture, show
 from dicom_node.objects.frames import ImageKey, header_of_frame, key_of
 from dicom_node.objects.products import Product, Profile
 from dicom_node.objects.references import PredecessorDocument
@@ -84,7 +84,7 @@ class AnalysedStudy:
     options: ResultOptions
     profiles: Sequence[Profile]
     predecessors: Mapping[Product, PredecessorDocument]
-    _last_shown: tuple[ImageKey, ShownImage] | None = None
+    _last_shown: tuple[ImageKey, DisplayPicture] | None = None
     _tiles: dict[ImageKey, DisplayPicture] = field(default_factory=dict)
 
     def planned(
@@ -125,23 +125,30 @@ class AnalysedStudy:
             {profile.form for profile in self.profiles_with(kind)}, key=lambda one: one.variant
         )
 
-    def shown(self, image: ImageFindings) -> ShownImage:
+    def shown(self, image: ImageFindings) -> DisplayPicture:
         """Return an image as a viewer shows it; decoded once for calls that follow each other."""
         key = key_of(image)
         if self._last_shown is None or self._last_shown[0] != key:
             source = self.by_uid[image.sop_instance_uid]
             header = header_of_frame(source.dataset, image.frame)
-            self._last_shown = (key, show(header, source.stored_values(image.frame)))
-            if key in self._on_page:
-                self._tiles[key] = tile_of(self._last_shown[1], self.options.picture_long_side)
+            long_side = self.options.picture_long_side
+            shown = show(header, source.stored_values(image.frame), long_side)
+            self._last_shown = (key, shown)
+            if key in self._on_pages:
+                self._tiles[key] = shown.within(*cell_of(long_side))
         return self._last_shown[1]
 
-    def displays(self) -> Mapping[ImageKey, DisplayPicture]:
-        """Return the images of a page of four views, scaled down for it."""
-        for image in shown_images(self.analysis.findings):
-            if key_of(image) not in self._tiles:
-                self.shown(image)
-        return self._tiles
+    def on_page(self, image: ImageFindings) -> DisplayPicture:
+        """Return an image that `pages` show, scaled down for its place there."""
+        key = key_of(image)
+        if key not in self._tiles:
+            self.shown(image)
+        return self._tiles[key]
+
+    @cached_property
+    def pages(self) -> tuple[Page, ...]:
+        """Return the pages of summary sheet and report to print."""
+        return pages_of(self.analysis.findings)
 
     def header(self, image: ImageFindings) -> Dataset:
         """Return the header of an image."""
@@ -170,10 +177,10 @@ class AnalysedStudy:
         }
 
     @cached_property
-    def _on_page(self) -> frozenset[ImageKey]:
+    def _on_pages(self) -> frozenset[ImageKey]:
         if not any(self.profiles_with(kind) for kind in _ON_PAGES):
             return frozenset()
-        return frozenset(map(key_of, shown_images(self.analysis.findings)))
+        return frozenset(key_of(image) for page in self.pages for image in images_on(page))
 
     def _is_mammogram(self, image: ImageFindings) -> bool:
         source = self.by_uid.get(image.sop_instance_uid)

@@ -49,7 +49,8 @@ class ProfileSettings(Section):
     """Density in the CAD report: as text, or coded, which gives every report a finding."""
     plain_mark: Literal["breast_density", "selected_region"] = "breast_density"
     """Mark in the CAD report for findings without a specific one."""
-    picture_style: Literal["color", "single_color", "grey"] = "color"
-    """Colours of the attention map in pictures and summary sheet."""
+    picture_style: Literal["color", "single_color", "grey", "side_by_side"] = "color"
+    """Attention in pictures and summary sheet: in several colours, in one, by outlines alone, or
+    (side_by_side) in several colours beside the same image without any."""
     picture_compression: Literal["none", "rle", "jpeg"] = "none"
     """Pixel encoding of pictures and summary sheet: none, rle (lossless) or jpeg (lossy)."""

@@ -3,11 +3,7 @@
 ``make screenshots`` runs this module too: with MAMMOCLIP_SCREENSHOTS it keeps what it saw.
 """
 
-import os
-import subprocess
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -15,35 +11,21 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 import pytest
-from browser import Browser, headless_browser
 from numpy.typing import NDArray
 from PIL import Image
-from services import BIN, Orthanc, wait_for
-from viewers import TOUR_WAS_SEEN, ohif_before
-
-from mammoclip_core.findings import (
-    Box,
-    BundleIdentity,
-    Finding,
-    FindingSource,
-    ImageFindings,
-    ImageStatus,
-    LocalisationMethod,
-    Region,
-    StudyFindings,
-    to_json,
+from services import wait_for
+from shown_results import (
+    IMAGE_SHOWN,
+    PHANTOM,
+    REGIONS,
+    REPORT,
+    SCORE,
+    Shown,
+    phantom_findings,
+    shown_in_viewer,
 )
 
-PHANTOM: Final = Path(__file__).parents[2] / "deploy" / "demo" / "studies" / "phantom"
-REGIONS: Final[dict[str, Box]] = {
-    "L CC": (486.0, 339.0, 666.0, 453.0),
-    "L MLO": (500.0, 943.0, 680.0, 1057.0),
-}
-"""The true boxes of the phantom's mass, in source pixels: put by hand, by no model."""
-
-SCORE: Final = 0.83
 VIEWS: Final = 4
-REPORT: Final = "AI report - RESEARCH USE ONLY"
 PICTURES: Final = "AI pictures - RESEARCH USE ONLY, rev 1"
 LISTED: Final = {
     "AI mammography CAD - RESEARCH USE ONLY": "SR",
@@ -53,17 +35,6 @@ LISTED: Final = {
 }
 """The modality of each row, by its words."""
 
-_ON_SCREEN: Final = """points => {
-  const viewport = cornerstone.getEnabledElements()[0].viewport;
-  const frame = viewport.canvas.getBoundingClientRect();
-  const image = viewport.getCurrentImageId();
-  return points.map(point => {
-    const [x, y] = viewport.worldToCanvas(cornerstone.utilities.imageToWorldCoords(image, point));
-    return [x + frame.x, y + frame.y];
-  });
-}"""
-"""Where the viewer itself lays pixels of the image that it shows, whatever lies over them."""
-
 _EXTENT: Final = """outline => {
   const box = outline.getBBox(), layer = outline.ownerSVGElement.getBoundingClientRect();
   return [layer.x + box.x, layer.y + box.y,
@@ -71,62 +42,11 @@ _EXTENT: Final = """outline => {
 }"""
 
 
-@dataclass(frozen=True)
-class Shown:
-    """Results in an archive, and a browser on the viewer before it."""
-
-    archive: Orthanc
-    address: str
-    browser: Browser
-    results: dict[str, list[Path]]
-
-    @property
-    def study(self) -> str:
-        return f"{self.address}/viewer?StudyInstanceUIDs={_findings().study_instance_uid}"
-
-    def shows_image(self) -> bool:
-        return bool(_image_shown(self.browser.page))
-
-    def row(self, words: str) -> Any:
-        rows = self.browser.page.locator("[data-cy^=study-browser-thumbnail]")
-        return rows.filter(has_text=words)
-
-    def visit(self) -> None:
-        """Open the study afresh, with nothing still on its way."""
-        self.browser.page.goto(self.study)
-        self.row(REPORT).wait_for(timeout=90_000)
-        wait_for(self.shows_image, seconds=90, what="the first image is shown")
-        self.browser.page.wait_for_load_state("networkidle", timeout=90_000)
-        self.browser.complaints.clear()
-
-    def box_on_screen(self, box: Box) -> tuple[int, int, int, int]:
-        corners = [[box[0], box[1]], [box[2], box[3]]]
-        (left, top), (right, bottom) = self.browser.page.evaluate(_ON_SCREEN, corners)
-        return round(left), round(top), round(right), round(bottom)
-
-    def keep(self, name: str, pixels: NDArray[np.uint8]) -> None:
-        folder = os.environ.get("MAMMOCLIP_SCREENSHOTS")
-        if folder:
-            Image.fromarray(pixels).save(Path(folder) / f"{name}.jpg", quality=85, optimize=True)
-
-
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     folder = tmp_path_factory.mktemp("viewers")
-    results = _rendered(folder)
-    archive = Orthanc(folder, node_port=1)
-    try:
-        archive.start()
-        for file in [
-            *PHANTOM.glob("*.dcm"),
-            *(file for files in results.values() for file in files),
-        ]:
-            _store(archive, file)
-        with ohif_before(archive) as address, headless_browser(folder / "profile") as browser:
-            browser.page.add_init_script(TOUR_WAS_SEEN)
-            yield Shown(archive, address, browser, results)
-    finally:
-        archive.stop()
+    with shown_in_viewer(folder, PHANTOM, phantom_findings()) as shown:
+        yield shown
 
 
 @pytest.fixture
@@ -197,7 +117,9 @@ def test_the_report_is_drawn_at_its_region(opened: Shown) -> None:
     view = wait_for(lambda: _view_shown(page), seconds=10, what="a view with a region is shown")
     extent = outline.first.evaluate(_EXTENT)
     assert extent == pytest.approx(opened.box_on_screen(REGIONS[view]), abs=2)
-    assert "Certainty of Finding" in (label.first.text_content() or "")
+    words = label.first.text_content() or ""
+    assert f"1 mass, RESEARCH USE ONLY: {100 * SCORE:.2f} %" in words
+    assert "Certainty of Finding" in words
     opened.keep("ohif-report", opened.browser.pixels())
     assert opened.browser.complaints == []
 
@@ -222,7 +144,6 @@ def test_a_picture_is_shown(opened: Shown) -> None:
         return int(_colored(opened.browser.pixels())[200:700, 500:1200].sum()) > 300
 
     wait_for(outlined, seconds=30, what="the outline is shown")
-    opened.keep("ohif-picture", opened.browser.pixels())
     assert opened.browser.complaints == []
 
 
@@ -255,9 +176,7 @@ def _header_of(view: str) -> pydicom.Dataset:
 
 
 def _image_shown(page: Any) -> str:
-    return page.evaluate(
-        "() => window.cornerstone?.getEnabledElements()[0]?.viewport.getCurrentImageId?.() ?? ''"
-    )
+    return page.evaluate(IMAGE_SHOWN)
 
 
 def _view_shown(page: Any) -> str | None:
@@ -273,76 +192,3 @@ def _view_shown(page: Any) -> str | None:
 def _colored(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Tell what is no grey: a mammogram has none, an overlay has."""
     return pixels.max(axis=2).astype(int) - pixels.min(axis=2) > 30
-
-
-def _rendered(folder: Path) -> dict[str, list[Path]]:
-    document = folder / "findings.json"
-    document.write_text(to_json(_findings()), encoding="utf-8")
-    command = [
-        str(BIN / "mammoclip-node"),
-        "render",
-        str(PHANTOM),
-        "--out",
-        str(folder / "results"),
-    ]
-    command += ["--findings", str(document), "--profile", "all"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    results: dict[str, list[Path]] = {}
-    for file in sorted((folder / "results").glob("*.dcm")):
-        results.setdefault(file.stem.partition("-")[2], []).append(file)
-    return results
-
-
-def _store(archive: Orthanc, file: Path) -> None:
-    url = f"http://127.0.0.1:{archive.http_port}/instances"
-    with urllib.request.urlopen(urllib.request.Request(url, file.read_bytes(), method="POST")):
-        pass
-
-
-def _findings() -> StudyFindings:
-    headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in PHANTOM.glob("*.dcm")]
-    headers.sort(key=lambda header: (header.ViewPosition, header.ImageLaterality))
-    return StudyFindings(
-        study_instance_uid=str(headers[0].StudyInstanceUID),
-        bundle=BundleIdentity(
-            name="regions put by hand",
-            version="1",
-            sha256="0" * 64,
-            licence="Apache-2.0",
-            permitted_use="demonstration use",
-        ),
-        settings_sha256="0" * 64,
-        images=tuple(map(_image_findings, headers)),
-    )
-
-
-def _image_findings(header: pydicom.Dataset) -> ImageFindings:
-    box = REGIONS.get(f"{header.ImageLaterality} {header.ViewPosition}")
-    finding = Finding(
-        name="mass",
-        code="SCT|4147007|Mass",
-        score=SCORE if box else 0.1,
-        calibrated=False,
-        above_threshold=box is not None,
-        source=FindingSource.DETECTOR,
-        method=LocalisationMethod.BOX if box else LocalisationMethod.NONE,
-        regions=(_region(box),) if box else (),
-    )
-    return ImageFindings(
-        sop_instance_uid=str(header.SOPInstanceUID),
-        laterality=header.ImageLaterality,
-        view_position=header.ViewPosition,
-        status=ImageStatus.ANALYSED,
-        findings=(finding,),
-    )
-
-
-def _region(box: Box) -> Region:
-    left, top, right, bottom = box
-    return Region(
-        outline=((left, top), (right, top), (right, bottom), (left, bottom)),
-        box=box,
-        area_pixels=round((right - left) * (bottom - top)),
-        peak=((left + right) / 2, (top + bottom) / 2),
-        activation=SCORE,
-    )

@@ -1,15 +1,16 @@
-"""Text, rules and the colour legend of pictures, all measured in units of their text size."""
+"""Text of pictures: its font, its colours, and lines that fit, measured in units of its size."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont
 
 from dicom_node.facts.own_result import MODEL_NAME
-from dicom_node.objects.drawing.overlay import PictureStyle, color_of
 from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.wording import RESEARCH_MARK, to_ascii
+from dicom_node.objects.wording import to_ascii
 
 BACKGROUND: Final[RGB] = (10, 12, 15)
 TEXT: Final[RGB] = (232, 236, 240)
@@ -22,104 +23,103 @@ ATTENTION_REMARK: Final = (
     "Color and outlines show where the model looked, not the border of a lesion."
 )
 
-_LEAST_TEXT: Final = 15
-_MOST_TEXT: Final = 30
-_LEGEND: Final = "model attention, relative to this image"
+LEADING: Final = 1.3
+"""Distance of two lines, in units of their text size."""
 
-Line = tuple[str, RGB]
+CAP_HEIGHT: Final = 0.7
+"""Height of a capital letter, in units of the text size."""
 
+SMALL: Final = 0.8
+"""Size of what need not be read from afar, in units of the text size."""
 
-class Lettering:
-    """How text is set in a picture of a given width."""
+LEAST_TEXT: Final = 15
+"""Smallest text in pixels: below it the font's letters run together."""
 
-    def __init__(self, columns: int) -> None:
-        self.columns = columns
-        self.text = min(max(columns // 52, _LEAST_TEXT), _MOST_TEXT)
-        self.margin = self.text
-        self.leading = round(1.5 * self.text)
-        self.small = max(_LEAST_TEXT - 1, round(0.85 * self.text))
-
-    def head(self, title: str, identity: ResultIdentity) -> Image.Image:
-        """Draw the strip above: what this is, and that it is not for diagnosis."""
-        title_font = font(round(1.9 * self.text))
-        title_width = round(title_font.getlength(title))
-        beside = self.margin + title_width + 2 * self.text
-        lines: list[Line] = [(RESEARCH_MARK, MARK)]
-        lines += [
-            (line, WARNING)
-            for line in self.wrapped(
-                to_ascii(identity.warning), self.columns - self.margin - beside
-            )
-        ]
-        strip = self.strip(max(len(lines) * self.leading, round(1.9 * self.text)))
-        draw = ImageDraw.Draw(strip)
-        draw.text((self.margin, strip.height // 2), title, TEXT, title_font, anchor="lm")
-        top = (strip.height - len(lines) * self.leading) // 2
-        self.write(draw, lines, self.columns - self.margin, top, self.text, anchor="rm")
-        draw.line(
-            [(0, strip.height - 1), (self.columns, strip.height - 1)],
-            RULE,
-            max(1, self.text // 12),
-        )
-        return strip
-
-    def write(
-        self,
-        draw: ImageDraw.ImageDraw,
-        lines: list[Line],
-        left: int,
-        top: int,
-        size: int,
-        *,
-        anchor: str = "lm",
-    ) -> None:
-        """Write lines below each other."""
-        for number, (text, color) in enumerate(lines):
-            middle = top + round((number + 0.5) * self.leading)
-            draw.text((left, middle), text, color, font(size), anchor=anchor)
-
-    def wrapped(self, text: str, width: int) -> list[str]:
-        """Break a text into lines that fit."""
-        lines: list[str] = []
-        own = font(self.text)
-        for word in text.split():
-            if lines and own.getlength(f"{lines[-1]} {word}") <= width:
-                lines[-1] = f"{lines[-1]} {word}"
-            else:
-                lines.append(word)
-        return lines
-
-    def strip(self, content_height: int) -> Image.Image:
-        """Return an empty strip over the whole width."""
-        return Image.new("RGB", (self.columns, content_height + 2 * self.margin), BACKGROUND)
-
-    def legend(self, strip: Image.Image, top: int, style: PictureStyle) -> None:
-        """Draw the colour bar with its ticks at the right edge."""
-        draw = ImageDraw.Draw(strip)
-        width, height = 13 * self.text, round(0.7 * self.text)
-        left = self.columns - self.margin - width
-        draw.text(
-            (self.columns - self.margin, top + self.leading // 2),
-            _LEGEND,
-            TEXT,
-            font(self.small),
-            anchor="rm",
-        )
-        heat = np.tile(np.linspace(0.0, 1.0, width, dtype=np.float32), (height, 1))
-        bar_top = top + self.leading + self.text // 4
-        strip.paste(Image.fromarray(color_of(heat, style)), (left, bar_top))
-        for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-            x = left + round(tick * (width - 1))
-            draw.line([(x, bar_top + height), (x, bar_top + height + self.text // 4)], DIM)
-            draw.text(
-                (x, bar_top + height + self.text // 3),
-                f"{tick:g}",
-                DIM,
-                font(round(0.7 * self.text)),
-                anchor={0.0: "la", 1.0: "ra"}.get(tick, "ma"),
-            )
+_MEASURED_AT: Final = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paragraph:
+    """Text that is broken into lines.
+
+    Attributes
+    ----------
+    size, gap : units of the picture's text size
+        Size of the letters; space that is left free above.
+    """
+
+    text: str
+    color: RGB = TEXT
+    size: float = 1.0
+    gap: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a paragraph, as it is written.
+
+    Attributes
+    ----------
+    top : units of the picture's text size
+        Upper edge of the line, from the upper edge of the first one.
+    """
+
+    text: str
+    color: RGB
+    size: float
+    top: float
+
+
+def set_lines(paragraphs: Sequence[Paragraph], width: float) -> tuple[list[Line], float]:
+    """Break paragraphs into lines below each other.
+
+    Parameters
+    ----------
+    width : units of the text size
+
+    Returns
+    -------
+    list of Line, float
+        The lines, and the height of all of them in units of the text size.
+    """
+    lines = []
+    top = 0.0
+    for paragraph in paragraphs:
+        top += paragraph.gap
+        for text in wrapped(paragraph.text, width / paragraph.size):
+            lines.append(Line(text=text, color=paragraph.color, size=paragraph.size, top=top))
+            top += LEADING * paragraph.size
+    return lines, top
+
+
+def write_lines(
+    draw: ImageDraw.ImageDraw, lines: Sequence[Line], left: int, top: int, text: int
+) -> None:
+    """Write lines of a text size in pixels."""
+    for line in lines:
+        middle = top + (line.top + LEADING * line.size / 2) * text
+        own = font(round(line.size * text))
+        draw.text((left, round(middle)), line.text, line.color, own, anchor="lm")
+
+
+def wrapped(text: str, width: float) -> list[str]:
+    """Break a text into lines of a width in units of its size; a longer word is broken, too."""
+    lines: list[str] = []
+    for word in _words(text, width):
+        if lines and width_of(f"{lines[-1]} {word}") <= width:
+            lines[-1] = f"{lines[-1]} {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+@lru_cache(maxsize=4096)
+def width_of(text: str) -> float:
+    """Return the width of a text in units of its size."""
+    return font(_MEASURED_AT).getlength(text) / _MEASURED_AT
+
+
+@lru_cache(maxsize=64)
 def font(size: int) -> ImageFont.FreeTypeFont:
     """Return the font of all pictures."""
     made = ImageFont.load_default(size)
@@ -134,3 +134,15 @@ def model_line(identity: ResultIdentity) -> str:
         f"Model {bundle.name} {bundle.version} ({bundle.permitted_use}), "
         f"{MODEL_NAME} {identity.software_version}, rev {identity.revision}"
     )
+
+
+def _words(text: str, width: float) -> Iterator[str]:
+    for word in text.split():
+        rest = word
+        while width_of(rest) > width and len(rest) > 1:
+            fitting = next(
+                (end for end in range(len(rest) - 1, 1, -1) if width_of(rest[:end]) <= width), 1
+            )
+            yield rest[:fitting]
+            rest = rest[fitting:]
+        yield rest

@@ -2,35 +2,24 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_node.objects.drawing.heat_colors import ACTIVE, HeatColors, PictureStyle
 from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.drawing.rendering import DisplayPicture
+from dicom_node.objects.drawing.tissue import tissue_of
 from mammoclip_core.findings import Heatmap, ImageFindings, Region
 
-COLOR_MAP: Final = cv2.COLORMAP_INFERNO
-"""Perceptually ordered, and in the same order for every kind of colour vision and in grey."""
+_HEAT_LONG_SIDE: Final = 512
+"""Pixels of the grid on which heatmaps are joined: finer than any model's cells."""
 
-ONE_COLOR: Final[RGB] = (92, 200, 255)
+_BAND_ROWS: Final = 128
+"""Rows that are tinted at once: as much as a processor keeps close."""
 
-
-class PictureStyle(StrEnum):
-    """How attention is shown: in a range of colours, in one, or by outlines on grey alone."""
-
-    COLOR = "color"
-    SINGLE_COLOR = "single_color"
-    GREY = "grey"
-
-
-_ACTIVE: Final = (0.2, 0.75)
-"""Below the first value the tissue stays as it is, from the second on the colour is full."""
-
-_OPACITY: Final = 0.4
 _SUBPIXEL_BITS: Final = 4
 _HALO: Final = (8, 10, 12)
 
@@ -73,34 +62,81 @@ def heatmaps_of(image: ImageFindings, heatmaps: Iterable[Heatmap]) -> list[Heatm
     ]
 
 
-def blend_heatmaps(
+def shown_heatmaps(image: ImageFindings, heatmaps: Sequence[Heatmap]) -> list[Heatmap]:
+    """Return the heatmaps of findings above their threshold."""
+    return [
+        heatmap
+        for finding in image.findings
+        if finding.above_threshold
+        for heatmap in heatmaps
+        if heatmap.finding == finding.name
+    ]
+
+
+def paint(
+    canvas: NDArray[np.uint8],
     display: DisplayPicture,
     heatmaps: Sequence[Heatmap],
-    style: PictureStyle = PictureStyle.COLOR,
-) -> NDArray[np.uint8]:
-    """Lay the strongest of the heatmaps over the image, where it is active.
+    style: PictureStyle,
+) -> None:
+    """Paint an image, and over it faintly the strongest of the heatmaps where it is active.
 
-    Returns
-    -------
-    (rows, columns, 3) uint8
-        RGB. Grey where no heatmap is active, and everywhere in the grey style.
+    Colour lies on the breast alone, never on the air around it.
+
+    Parameters
+    ----------
+    canvas : (rows, columns, 3) uint8, changed in place
+        Of the picture's size. RGB; grey where no heatmap is active, and all of it in the grey
+        style.
     """
-    grey = np.repeat(display.pixels[:, :, np.newaxis], 3, axis=2)
+    canvas[:] = cv2.cvtColor(display.pixels, cv2.COLOR_GRAY2RGB)
     if not heatmaps or style is PictureStyle.GREY:
-        return grey
-    heat = np.zeros(display.pixels.shape, dtype=np.float32)
+        return
+    heat = _joined(display, heatmaps)
+    window = _window_above(heat, ACTIVE[0])
+    if window is None:
+        return
+    rows, columns = display.pixels.shape
+    row_step, column_step = rows / heat.shape[0], columns / heat.shape[1]
+    (top, bottom), (left, right) = (
+        (max(0, round((one.start - 1) * step)), min(limit, round((one.stop + 1) * step)))
+        for one, step, limit in zip(window, (row_step, column_step), (rows, columns), strict=True)
+    )
+    colors, tissue = HeatColors(style), tissue_of(display.pixels)
+    for start in range(top, bottom, _BAND_ROWS):
+        end = min(bottom, start + _BAND_ROWS)
+        # Centres of pixels of both grids, as cv2.resize lays them.
+        to_heat = np.array(
+            [
+                [1 / column_step, 0.0, (left + 0.5) / column_step - 0.5],
+                [0.0, 1 / row_step, (start + 0.5) / row_step - 0.5],
+            ]
+        )
+        fine = cv2.warpAffine(
+            heat,
+            to_heat,
+            (right - left, end - start),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        fine *= tissue[start:end, left:right]
+        canvas[start:end, left:right] = colors.over(
+            display.pixels[start:end, left:right], np.asarray(fine)
+        )
+
+
+def _joined(display: DisplayPicture, heatmaps: Sequence[Heatmap]) -> NDArray[np.float32]:
+    """Return the highest of the heatmaps on one grid over the whole image."""
+    rows, columns = display.pixels.shape
+    share = min(1.0, _HEAT_LONG_SIDE / max(rows, columns))
+    heat = np.zeros((max(1, round(rows * share)), max(1, round(columns * share))), np.float32)
+    scale = (
+        display.column_scale * heat.shape[1] / columns,
+        display.row_scale * heat.shape[0] / rows,
+    )
     for heatmap in heatmaps:
-        raise_to(heat, heatmap, (display.column_scale, display.row_scale))
-    lowest, full = _ACTIVE
-    active = _window_above(heat, lowest)
-    if active is None:
-        return grey
-    heat = heat[active]
-    ramp = np.clip((heat - lowest) / (full - lowest), 0.0, 1.0)
-    opacity = (_OPACITY * ramp * ramp * (3.0 - 2.0 * ramp))[:, :, np.newaxis]
-    blended = grey[active] * (1.0 - opacity) + color_of(heat, style) * opacity
-    grey[active] = np.rint(blended)
-    return grey
+        raise_to(heat, heatmap, scale)
+    return heat
 
 
 def raise_to(
@@ -143,17 +179,6 @@ def raise_to(
     )
     window = heat[first_y : first_y + len(inside_y), first_x : first_x + len(inside_x)]
     np.maximum(window, resampled, out=window)
-
-
-def color_of(
-    heat: NDArray[np.float32], style: PictureStyle = PictureStyle.COLOR
-) -> NDArray[np.uint8]:
-    """Return the RGB colours of (rows, columns) heatmap values in [0, 1]."""
-    if style is PictureStyle.SINGLE_COLOR:
-        brightness = np.clip(heat, 0.0, 1.0)[:, :, np.newaxis]
-        return np.asarray(np.rint(brightness * np.array(ONE_COLOR)), dtype=np.uint8)
-    levels = np.rint(np.clip(heat, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, COLOR_MAP), cv2.COLOR_BGR2RGB))
 
 
 def draw_outlines(

@@ -1,41 +1,52 @@
-"""The picture that any viewer can show: image, heatmap and outlines between two strips of text."""
+"""The picture that any viewer can show: image, attention and outlines, with words beside them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.heat_colors import HeatColors, PictureStyle
+from dicom_node.objects.drawing.layout import QUARTER, WHOLE, Layout, layout_of
 from dicom_node.objects.drawing.lettering import (
     ATTENTION_REMARK,
     BACKGROUND,
     DIM,
-    RULE,
+    MARK,
+    SMALL,
     TEXT,
-    Lettering,
-    Line,
-    font,
+    WARNING,
+    Paragraph,
     model_line,
 )
 from dicom_node.objects.drawing.overlay import (
-    PictureStyle,
     Placement,
-    blend_heatmaps,
     draw_outlines,
     numbered_regions,
+    paint,
+    shown_heatmaps,
 )
 from dicom_node.objects.drawing.palette import RGB
+from dicom_node.objects.drawing.panel import MARGIN, Panel
+from dicom_node.objects.drawing.region_numbers import write_numbers
 from dicom_node.objects.drawing.rendering import DisplayPicture
-from dicom_node.objects.wording import methods_text, score_text, view_of, words_of
+from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.wording import (
+    RESEARCH_MARK,
+    methods_text,
+    score_text,
+    to_ascii,
+    view_of,
+    words_of,
+)
 from mammoclip_core.findings import Finding, Heatmap, ImageFindings
 
-LEAST_COLUMNS: Final = 760
-"""Narrower images stand in a picture of this width, so that the text can be read."""
-
+_TITLE: Final = 1.6
 _NO_FINDING: Final = "no finding above threshold"
+_LINE_WIDTH: Final = 11
+"""Text size in units of the width of an outline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,6 +57,7 @@ class Picture:
     ----------
     pixels : (rows, columns, 3) uint8
         RGB.
+    placement : of the image that attention and outlines are drawn on
     """
 
     pixels: NDArray[np.uint8]
@@ -61,139 +73,149 @@ def compose(
 ) -> Picture:
     """Draw one image with what was found on it. No text lies over tissue but region numbers.
 
+    The words stand on the right, where viewers write least, or above and below an image that is
+    wider than high; in the size that is legible on a quarter of a screen, or for two images beside
+    each other on a whole one.
+
     Parameters
     ----------
     heatmaps : of this image
         Shown are those of findings above their threshold.
     """
-    colors, identity = context.colors, context.identity
     shown = shown_heatmaps(image, heatmaps)
     rows, columns = display.pixels.shape
-    lettering = Lettering(max(columns, LEAST_COLUMNS))
-    head = lettering.head(view_of(image), identity)
-    foot = _foot(lettering, image, context, style, heated=bool(shown))
-
+    copies = 2 if style is PictureStyle.SIDE_BY_SIDE else 1
+    gap = columns // 60 if copies == 2 else 0
+    image_columns = copies * columns + gap
+    head = Panel(paragraphs=tuple(_head(image, context.identity)), foot=MARGIN)
+    colored = bool(shown) and style is not PictureStyle.GREY
+    body = Panel(
+        paragraphs=tuple(_body(image, context)), legend=HeatColors(style) if colored else None
+    )
+    whole = Panel(paragraphs=(*head.paragraphs, *body.paragraphs), legend=body.legend)
+    viewport = WHOLE if copies == 2 else QUARTER
+    layout = layout_of((rows, image_columns), whole, viewport, (head, body))
+    canvas, left, top = (
+        _beside(whole, layout, (rows, image_columns), slice(columns, image_columns - columns))
+        if layout.panel_columns
+        else _above_and_below(head, body, layout, (rows, image_columns))
+    )
+    if copies == 2:
+        paint(canvas[top : top + rows, left : left + columns], display, (), style)
+        left += columns + gap
+    paint(canvas[top : top + rows, left : left + columns], display, shown, style)
     placement = Placement(
-        column_offset=(lettering.columns - columns) // 2,
-        row_offset=head.height,
+        column_offset=left,
+        row_offset=top,
         column_scale=display.column_scale,
         row_scale=display.row_scale,
     )
-    canvas = np.full((rows, lettering.columns, 3), BACKGROUND, dtype=np.uint8)
-    left = placement.column_offset
-    canvas[:, left : left + columns] = blend_heatmaps(display, shown, style)
-    canvas = np.concatenate([np.asarray(head), canvas, np.asarray(foot)])
-    draw_outlines(canvas, image, placement, colors, thickness=max(2, lettering.text // 8))
-    return Picture(
-        pixels=with_numbers(canvas, image, display, placement, colors, lettering=lettering),
-        placement=placement,
-    )
+    mark_regions(canvas, image, display, placement, colors=context.colors, text=layout.text)
+    return Picture(pixels=canvas, placement=placement)
 
 
-def shown_heatmaps(image: ImageFindings, heatmaps: Sequence[Heatmap]) -> list[Heatmap]:
-    """Return the heatmaps of findings above their threshold."""
-    return [
-        heatmap
-        for finding in image.findings
-        if finding.above_threshold
-        for heatmap in heatmaps
-        if heatmap.finding == finding.name
-    ]
-
-
-def with_numbers(
+def mark_regions(
     canvas: NDArray[np.uint8],
     image: ImageFindings,
     display: DisplayPicture,
     placement: Placement,
+    *,
     colors: Mapping[str, RGB],
-    *,
-    lettering: Lettering,
-) -> NDArray[np.uint8]:
-    """Write the number of each region beside it, never over a neighbouring image or strip."""
+    text: int,
+) -> None:
+    """Draw outlines and numbers of the regions of an image that is painted already.
+
+    Parameters
+    ----------
+    canvas : (rows, columns, 3), changed in place
+    text : pixels
+        Text size.
+    """
+    left, top = placement.column_offset, placement.row_offset
     rows, columns = display.pixels.shape
-    right, top = placement.column_offset + columns, placement.row_offset
-    own = font(lettering.text)
-    picture = Image.fromarray(canvas)
-    draw = ImageDraw.Draw(picture)
-    for number, name, region in numbered_regions(image):
-        points = placement.to_picture(np.asarray(region.outline))
-        corner = points[np.argmax(points[:, 0] - points[:, 1])]
-        draw.text(
-            (
-                min(corner[0] + lettering.text / 3, right - own.getlength(f"{number} ")),
-                min(max(corner[1], top + lettering.text), top + rows - lettering.text / 4),
-            ),
-            str(number),
-            colors[name],
-            own,
-            anchor="ls",
-            stroke_width=max(1, lettering.text // 8),
-            stroke_fill=BACKGROUND,
-        )
-    return np.asarray(picture)
+    area = (left, top, left + columns, top + rows)
+    draw_outlines(canvas, image, placement, colors, max(2, text // _LINE_WIDTH))
+    write_numbers(canvas, image, area, placement, colors=colors, text=text)
 
 
-def _foot(
-    lettering: Lettering,
-    image: ImageFindings,
-    context: ResultContext,
-    style: PictureStyle,
-    *,
-    heated: bool,
-) -> Image.Image:
-    """Draw the strip below: findings with scores, the colour legend, model and version."""
-    lines = finding_lines(image, context.colors)
-    texts = [model_line(context.identity)]
-    if any(finding.regions for finding in image.findings):
-        texts.insert(0, f"{ATTENTION_REMARK} {methods_text(image.findings)}.")
-    remarks: list[Line] = [
-        (line, DIM)
-        for text in texts
-        for line in lettering.wrapped(text, lettering.columns - 2 * lettering.margin)
-    ]
-    with_legend = heated and style is not PictureStyle.GREY
-    listed = max(len(lines), 3 if with_legend else 0)
-    strip = lettering.strip((listed + len(remarks)) * lettering.leading + lettering.text // 2)
-    draw = ImageDraw.Draw(strip)
-    draw.line([(0, 0), (lettering.columns, 0)], RULE, max(1, lettering.text // 12))
-    top = lettering.margin
-    lettering.write(draw, lines, lettering.margin, top, lettering.text)
-    if with_legend:
-        lettering.legend(strip, top, style)
-    top += listed * lettering.leading + lettering.text // 2
-    lettering.write(draw, remarks, lettering.margin, top, lettering.small)
-    return strip
-
-
-def finding_lines(image: ImageFindings, colors: Mapping[str, RGB]) -> list[Line]:
+def finding_paragraphs(image: ImageFindings, colors: Mapping[str, RGB]) -> Iterator[Paragraph]:
     """List what is above its threshold, with the numbers of its regions, or the highest score."""
     positive = [finding for finding in image.findings if finding.above_threshold]
     if not positive:
-        return [(_NO_FINDING, TEXT), *_highest(image.findings)]
-    numbers: dict[str, list[int]] = {}
-    for number, name, _ in numbered_regions(image):
-        numbers.setdefault(name, []).append(number)
-    return [
-        (
-            "  ".join(
-                filter(
-                    None,
-                    (
-                        ", ".join(map(str, numbers.get(finding.name, ()))),
-                        words_of(finding.name),
-                        score_text(finding),
-                    ),
-                )
-            ),
-            colors[finding.name],
-        )
-        for finding in positive
-    ]
+        yield Paragraph(text=_NO_FINDING)
+        yield from _highest(image.findings)
+    for finding in positive:
+        yield Paragraph(text=finding_text(image, finding), color=colors[finding.name])
 
 
-def _highest(findings: Sequence[Finding]) -> list[Line]:
-    if not findings:
-        return []
-    highest = max(findings, key=lambda finding: finding.score)
-    return [(f"highest: {words_of(highest.name)} {score_text(highest)}", DIM)]
+def finding_text(image: ImageFindings, finding: Finding) -> str:
+    """Name a finding with its score, after the numbers of its regions."""
+    numbers = [number for number, name, _ in numbered_regions(image) if name == finding.name]
+    text = f"{words_of(finding.name)} {score_text(finding)}"
+    return " ".join(filter(None, (", ".join(map(str, numbers)), text)))
+
+
+def banner(identity: ResultIdentity) -> Iterator[Paragraph]:
+    """Say that this is for research, and what the bundle warns of."""
+    yield Paragraph(text=RESEARCH_MARK, color=MARK, gap=0.6)
+    if identity.warning:
+        yield Paragraph(text=to_ascii(identity.warning), color=WARNING)
+
+
+def _head(image: ImageFindings, identity: ResultIdentity) -> Iterator[Paragraph]:
+    yield Paragraph(text=view_of(image), color=TEXT, size=_TITLE)
+    # OHIF 3.13 may lay its player over what stands second, so that is what matters least.
+    yield Paragraph(text=model_line(identity), color=DIM, size=SMALL, gap=0.1)
+    yield from banner(identity)
+
+
+def _body(image: ImageFindings, context: ResultContext) -> Iterator[Paragraph]:
+    for number, paragraph in enumerate(finding_paragraphs(image, context.colors)):
+        yield paragraph if number else _set_apart(paragraph)
+    if any(finding.regions for finding in image.findings):
+        text = f"{ATTENTION_REMARK} {methods_text(image.findings)}."
+        yield Paragraph(text=text, color=DIM, size=SMALL, gap=0.6)
+
+
+def _set_apart(paragraph: Paragraph) -> Paragraph:
+    return Paragraph(text=paragraph.text, color=paragraph.color, size=paragraph.size, gap=0.6)
+
+
+def _highest(findings: Sequence[Finding]) -> Iterator[Paragraph]:
+    if findings:
+        highest = max(findings, key=lambda finding: finding.score)
+        text = f"highest: {words_of(highest.name)} {score_text(highest)}"
+        yield Paragraph(text=text, color=DIM)
+
+
+def _beside(
+    whole: Panel, layout: Layout, size: tuple[int, int], gap: slice
+) -> tuple[NDArray[np.uint8], int, int]:
+    """Return a canvas with the panel on its right, and where the image begins.
+
+    Parameters
+    ----------
+    gap : columns between two images
+        What the images cover is left to be painted.
+    """
+    rows, columns = size
+    panel = np.asarray(whole.drawn(layout.text, layout.panel_columns, rows))
+    canvas = np.empty((panel.shape[0], columns + panel.shape[1], 3), dtype=np.uint8)
+    canvas[:, columns:] = panel
+    canvas[rows:, :columns] = BACKGROUND
+    canvas[:rows, gap] = BACKGROUND
+    return canvas, 0, 0
+
+
+def _above_and_below(
+    head: Panel, body: Panel, layout: Layout, size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], int, int]:
+    """Return a canvas with strips above and below, and where the image begins."""
+    rows, columns = size
+    width = max(columns, layout.strip_columns)
+    above = np.asarray(head.drawn(layout.text, width, 0))
+    below = np.asarray(body.drawn(layout.text, width, 0))
+    canvas = np.full((len(above) + rows + len(below), width, 3), BACKGROUND, dtype=np.uint8)
+    canvas[: len(above)] = above
+    canvas[len(above) + rows :] = below
+    return canvas, (width - columns) // 2, len(above)

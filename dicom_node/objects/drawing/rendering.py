@@ -18,6 +18,9 @@ _PERCENTILES: Final = (0.5, 99.8)
 _LEAST_CONTRAST: Final = 0.02
 """A window that leaves less than this between darkest and lightest pixel is not to be trusted."""
 
+_RESIZABLE: Final = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int16))
+"""What OpenCV scales as it is; other integers are scaled as float32."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DisplayPicture:
@@ -33,46 +36,32 @@ class DisplayPicture:
     column_scale: float
     row_scale: float
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ShownImage:
-    """An image as it looks at its full size.
-
-    Attributes
-    ----------
-    values : (rows, columns) float32 in [0, 1]
-        Grey, air dark.
-    """
-
-    values: NDArray[np.float32]
-
-    def reduced(self, long_side: int) -> DisplayPicture:
-        """Return the picture of 8 bits, scaled down to `long_side` pixels if it is larger."""
-        rows, columns = self.values.shape
-        scale = min(1.0, long_side / max(rows, columns))
-        new_rows, new_columns = max(1, round(rows * scale)), max(1, round(columns * scale))
-        values = self.values
-        if scale < 1.0:
-            values = np.asarray(
-                cv2.resize(values, (new_columns, new_rows), interpolation=cv2.INTER_AREA)
-            )
+    def within(self, rows: int, columns: int) -> "DisplayPicture":
+        """Return the picture scaled down until it fits."""
+        own_rows, own_columns = self.pixels.shape
+        size = _size_within((own_rows, own_columns), (rows, columns))
+        if size == (own_rows, own_columns):
+            return self
         return DisplayPicture(
-            pixels=np.rint(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8),
-            column_scale=new_columns / columns,
-            row_scale=new_rows / rows,
+            pixels=np.asarray(_resized(self.pixels, size), dtype=np.uint8),
+            column_scale=self.column_scale * size[1] / own_columns,
+            row_scale=self.row_scale * size[0] / own_rows,
         )
 
 
-def show(source: Dataset, stored: NDArray[Any]) -> ShownImage:
+def show(source: Dataset, stored: NDArray[Any], long_side: int | None = None) -> DisplayPicture:
     """Show stored values as a viewer does, through Modality LUT, VOI LUT and polarity.
 
     A window that cannot be applied, or leaves no contrast, is replaced by one that fits the
-    values: the picture is there to be recognised, not to be read.
+    values: the picture is there to be recognised, not to be read. A large image is scaled down
+    first, since all that follows takes as much time and memory as it has pixels.
 
     Parameters
     ----------
     stored : (rows, columns) integers
         Decoded stored values of one frame.
+    long_side : pixels
+        Of the picture, at most; None for the size of the image.
 
     Raises
     ------
@@ -90,6 +79,24 @@ def show(source: Dataset, stored: NDArray[Any]) -> ShownImage:
             f"its pixels are {stored.shape}"
         )
     padding = _padding_of(source, stored)
+    if long_side is not None:
+        stored, padding = _reduced(stored, padding, long_side, light_air=is_inverted(source))
+    shown = _values_shown(source, stored, padding)
+    # Half a level more, so that cutting off the fraction rounds.
+    np.clip(shown, 0.0, 1.0, out=shown)
+    shown *= np.float32(255.0)
+    shown += np.float32(0.5)
+    return DisplayPicture(
+        pixels=shown.astype(np.uint8),
+        column_scale=stored.shape[1] / size[1],
+        row_scale=stored.shape[0] / size[0],
+    )
+
+
+def _values_shown(
+    source: Dataset, stored: NDArray[Any], padding: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    """Return the greys of stored values, about [0, 1], air dark."""
     values = _modality_values(source, stored)
     shown = _through_lut(source, values)
     if shown is None:
@@ -97,9 +104,37 @@ def show(source: Dataset, stored: NDArray[Any]) -> ShownImage:
     if shown is None or np.ptp(shown) < _LEAST_CONTRAST:
         shown = _fitted(values, padding, lightest_first=is_inverted(source))
     if is_inverted(source):
-        shown = 1.0 - shown
-    shown[padding] = 0.0
-    return ShownImage(shown)
+        np.subtract(np.float32(1.0), shown, out=shown)
+    if padding is not None:
+        shown[padding] = 0.0
+    return shown
+
+
+def _reduced(
+    stored: NDArray[Any], padding: NDArray[np.bool_] | None, long_side: int, *, light_air: bool
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Scale stored values down by the mean over each new pixel, padding left out of it."""
+    size = _size_within(stored.shape, (long_side, long_side))
+    if size == stored.shape:
+        return stored, padding
+    if padding is not None:
+        inside = stored[~padding]
+        air = (inside.max() if light_air else inside.min()) if inside.size else 0
+        stored = np.where(padding, air, stored)
+        padding = _resized(padding.view(np.uint8), size).view(np.bool_)
+    if stored.dtype not in _RESIZABLE:
+        stored = stored.astype(np.float32)
+    return _resized(stored, size), padding
+
+
+def _size_within(size: tuple[int, ...], limit: tuple[int, int]) -> tuple[int, int]:
+    rows, columns = size
+    scale = min(1.0, limit[0] / rows, limit[1] / columns)
+    return max(1, round(rows * scale)), max(1, round(columns * scale))
+
+
+def _resized(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    return np.asarray(cv2.resize(values, (size[1], size[0]), interpolation=cv2.INTER_AREA))
 
 
 def window_of(source: Dataset) -> tuple[float, float, str] | None:
@@ -178,10 +213,10 @@ def _through_window(source: Dataset, values: NDArray[Any]) -> NDArray[np.float32
 
 
 def _fitted(
-    values: NDArray[Any], padding: NDArray[np.bool_], *, lightest_first: bool
+    values: NDArray[Any], padding: NDArray[np.bool_] | None, *, lightest_first: bool
 ) -> NDArray[np.float32]:
     """Spread the values of the breast over the grey scale, air and padding left out."""
-    inside = values[~padding]
+    inside = values.ravel() if padding is None else values[~padding]
     air = inside.max(initial=0) if lightest_first else inside.min(initial=0)
     breast = inside[inside != air]
     if not breast.size:
@@ -193,11 +228,11 @@ def _fitted(
     return np.asarray(np.clip(shown, 0.0, 1.0), dtype=np.float32)
 
 
-def _padding_of(source: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
-    """Find what surrounds the image and is no measurement (PS3.3 C.7.5.1.1.2)."""
+def _padding_of(source: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Find what surrounds the image and is no measurement (PS3.3 C.7.5.1.1.2); None if nothing."""
     value = source.get("PixelPaddingValue")
     if not isinstance(value, int):
-        return np.zeros(stored.shape, dtype=np.bool_)
+        return None
     limit = source.get("PixelPaddingRangeLimit")
     low, high = sorted((value, limit if isinstance(limit, int) else value))
     return (stored >= low) & (stored <= high)

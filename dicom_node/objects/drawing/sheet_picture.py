@@ -1,6 +1,6 @@
-"""The four views of an examination on one page, hung as mammograms are, with what is missing."""
+"""A page of an examination, two by two, with its words beside it and what is missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,32 +9,38 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.hanging import Page, Row, images_on
+from dicom_node.objects.drawing.heat_colors import HeatColors, PictureStyle
+from dicom_node.objects.drawing.layout import WHOLE, Layout, layout_of
 from dicom_node.objects.drawing.lettering import (
     ATTENTION_REMARK,
     BACKGROUND,
     DIM,
-    RULE,
-    TEXT,
+    SMALL,
     WARNING,
-    Lettering,
     Line,
+    Paragraph,
     model_line,
+    set_lines,
+    write_lines,
 )
-from dicom_node.objects.drawing.overlay import (
-    PictureStyle,
-    Placement,
-    blend_heatmaps,
-    draw_outlines,
+from dicom_node.objects.drawing.overlay import Placement, paint, shown_heatmaps
+from dicom_node.objects.drawing.panel import MARGIN, Panel
+from dicom_node.objects.drawing.picture import (
+    banner,
+    finding_paragraphs,
+    finding_text,
+    mark_regions,
 )
-from dicom_node.objects.drawing.picture import finding_lines, shown_heatmaps, with_numbers
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.wording import score_text, side_of, view_of, words_of
 from mammoclip_core.findings import BreastFindings, Heatmap, ImageFindings, StudyFindings
 from mammoclip_core.images.views import STANDARD_VIEWS
 
 TITLE: Final = "Summary"
+NOT_ANALYSED: Final = "no image analysed"
 
-_NOT_ANALYSED: Final = "no image analysed"
+_TITLE_SIZE: Final = 1.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,129 +54,84 @@ class Tile:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sheet:
-    """A finished sheet.
+    """A finished page.
 
     Attributes
     ----------
     pixels : (rows, columns, 3) uint8
         RGB.
-    placements : by SOP Instance UID
+    placements : of each image of the page, in its order
     """
 
     pixels: NDArray[np.uint8]
-    placements: Mapping[str, Placement]
+    placements: Sequence[Placement]
+
+
+TileOf = Callable[[ImageFindings], Tile]
 
 
 def compose_sheet(
-    tiles: Sequence[Tile],
+    pages: Sequence[Page],
+    number: int,
+    tile_of: TileOf,
+    *,
     findings: StudyFindings,
     remarks: Sequence[str],
     context: ResultContext,
-    *,
     cell: tuple[int, int],
     style: PictureStyle,
 ) -> Sheet:
-    """Draw the standard views, two by two, the right breast on the left.
+    """Draw one page, the right breast on the left.
 
     Parameters
     ----------
-    tiles : at most one for each standard view
+    pages : all of them
+    number : 1 or more
+        Of the page that is drawn.
+    tile_of : returns the drawn form of an image of the page
     remarks : what the examination lacks, in whole sentences
-    cell : (rows, columns) that the image of each tile fits into
+    cell : (rows, columns) that each image fits into
     """
-    by_view = {(tile.image.laterality, tile.image.view_position): tile for tile in tiles}
-    lettering = Lettering(2 * cell[1])
-    parts = [np.asarray(lettering.head(TITLE, context.identity))]
-    placements: dict[str, Placement] = {}
-    for pair in (STANDARD_VIEWS[:2], STANDARD_VIEWS[2:]):
-        top = sum(len(part) for part in parts)
-        band = np.full((cell[0], lettering.columns, 3), BACKGROUND, dtype=np.uint8)
-        for number, view in enumerate(pair):
-            tile = by_view.get(view)
+    page = pages[number - 1]
+    tiles = [[tile_of(image) if image else None for image in row] for row in page]
+    colored = style is not PictureStyle.GREY and any(
+        tile and shown_heatmaps(tile.image, tile.heatmaps) for row in tiles for tile in row
+    )
+    panel = Panel(
+        paragraphs=tuple(_words(pages, number, findings, remarks, context)),
+        legend=HeatColors(style) if colored else None,
+    )
+    captions = [
+        _captions(row, context, first=number == 1, row_number=row_number)
+        for row_number, row in enumerate(page)
+    ]
+    layout = _layout(panel, captions, cell, len(page))
+    text, width = layout.text, 2 * cell[1]
+    drawn = [_drawn_captions(pair, text, cell[1]) for pair in captions]
+    height = sum(cell[0] + len(caption) for caption in drawn)
+    words = np.asarray(panel.drawn(text, layout.panel_columns, height))
+    pixels = np.empty((len(words), width + words.shape[1], 3), dtype=np.uint8)
+    pixels[:, width:] = words
+    pixels[:, :width] = BACKGROUND
+    top = 0
+    placements = []
+    for row, caption in zip(tiles, drawn, strict=True):
+        for column, tile in enumerate(row):
             if tile is not None:
-                placement = _paste(band, tile, number, top, style)
-                placements[tile.image.sop_instance_uid] = placement
-        parts.append(band)
-        parts.append(np.asarray(_captions(lettering, pair, by_view, context)))
-    parts.append(np.asarray(_foot(lettering, findings, remarks, context)))
-    pixels = np.concatenate(parts)
-    for tile in tiles:
-        placement = placements[tile.image.sop_instance_uid]
-        thickness = max(2, lettering.text // 8)
-        draw_outlines(pixels, tile.image, placement, context.colors, thickness)
-        pixels = with_numbers(
-            pixels, tile.image, tile.display, placement, context.colors, lettering=lettering
-        ).copy()
+                placement = _place(tile, column, top, cell)
+                placements.append(placement)
+                _paint(pixels, tile, placement, style)
+                mark_regions(
+                    pixels, tile.image, tile.display, placement, colors=context.colors, text=text
+                )
+        top += cell[0]
+        pixels[top : top + len(caption), :width] = caption
+        top += len(caption)
     return Sheet(pixels=pixels, placements=placements)
 
 
-def _paste(
-    band: NDArray[np.uint8], tile: Tile, number: int, top: int, style: PictureStyle
-) -> Placement:
-    """Put an image into its half of a band, against the middle of the sheet."""
-    rows, columns = tile.display.pixels.shape
-    middle = band.shape[1] // 2
-    left = middle - columns if number == 0 else middle
-    offset = (band.shape[0] - rows) // 2
-    shown = shown_heatmaps(tile.image, tile.heatmaps)
-    band[offset : offset + rows, left : left + columns] = blend_heatmaps(tile.display, shown, style)
-    return Placement(
-        column_offset=left,
-        row_offset=top + offset,
-        column_scale=tile.display.column_scale,
-        row_scale=tile.display.row_scale,
-    )
-
-
-def _captions(
-    lettering: Lettering,
-    pair: Sequence[tuple[str, str]],
-    by_view: Mapping[tuple[str, str], Tile],
-    context: ResultContext,
-) -> Image.Image:
-    """Write under each image which view it is and what was found on it."""
-    texts: list[list[Line]] = []
-    for view in pair:
-        tile = by_view.get(view)
-        if tile is None:
-            texts.append([(" ".join(view), TEXT), (_NOT_ANALYSED, WARNING)])
-        else:
-            lines = finding_lines(tile.image, context.colors)
-            texts.append([(view_of(tile.image), TEXT), *lines])
-    strip = lettering.strip(max(map(len, texts)) * lettering.leading)
-    draw = ImageDraw.Draw(strip)
-    for number, lines in enumerate(texts):
-        left = number * (lettering.columns // 2) + lettering.margin
-        lettering.write(draw, lines, left, lettering.margin, lettering.text)
-    return strip
-
-
-def _foot(
-    lettering: Lettering,
-    findings: StudyFindings,
-    remarks: Sequence[str],
-    context: ResultContext,
-) -> Image.Image:
-    """Write the result of each breast, what the examination lacks, and who says so."""
-    width = lettering.columns - 2 * lettering.margin
-    results = [_breast_line(breast) for breast in findings.breasts]
-    paragraphs = (
-        *((text, TEXT) for text in results),
-        *((text, WARNING) for text in remarks),
-        (ATTENTION_REMARK, DIM),
-        (model_line(context.identity), DIM),
-    )
-    lines: list[Line] = [
-        (line, color) for text, color in paragraphs for line in lettering.wrapped(text, width)
-    ]
-    strip = lettering.strip(len(lines) * lettering.leading)
-    draw = ImageDraw.Draw(strip)
-    draw.line([(0, 0), (lettering.columns, 0)], RULE, max(1, lettering.text // 12))
-    lettering.write(draw, lines, lettering.margin, lettering.margin, lettering.text)
-    return strip
-
-
-def _breast_line(breast: BreastFindings) -> str:
+def breast_text(breast: BreastFindings) -> str:
+    """Tell the scores of a breast in one sentence."""
     scores = ", ".join(
         f"{words_of(finding.name)} {score_text(finding)}"
         f"{' (above threshold)' if finding.above_threshold else ''}"
@@ -178,3 +139,98 @@ def _breast_line(breast: BreastFindings) -> str:
     )
     density = f"; density BI-RADS {breast.density}" if breast.density else ""
     return f"{side_of(breast.laterality).capitalize()}: {scores or 'no scores'}{density}."
+
+
+def further_text(image: ImageFindings, page: int) -> str:
+    """Name what is positive on an image that stands on a further page."""
+    found = ", ".join(
+        finding_text(image, finding) for finding in image.findings if finding.above_threshold
+    )
+    return f"{view_of(image)} (page {page}): {found}"
+
+
+def _words(
+    pages: Sequence[Page],
+    number: int,
+    findings: StudyFindings,
+    remarks: Sequence[str],
+    context: ResultContext,
+) -> Iterator[Paragraph]:
+    """Say what the page is, and on the first one the results and what the examination lacks."""
+    title = f"{TITLE}, page {number} of {len(pages)}" if len(pages) > 1 else TITLE
+    yield Paragraph(text=title, size=_TITLE_SIZE)
+    yield from banner(context.identity)
+    if number == 1:
+        for breast in findings.breasts:
+            yield Paragraph(text=breast_text(breast), gap=0.6)
+        for later, page in enumerate(pages[1:], start=2):
+            for image in images_on(page):
+                yield Paragraph(text=further_text(image, later), gap=0.6)
+        for remark in remarks:
+            yield Paragraph(text=remark, color=WARNING, gap=0.6)
+    yield Paragraph(text=ATTENTION_REMARK, color=DIM, size=SMALL, gap=0.6)
+    yield Paragraph(text=model_line(context.identity), color=DIM, size=SMALL, gap=0.3)
+
+
+_Pair = Sequence[Sequence[Paragraph]]
+
+
+def _captions(row: Row, context: ResultContext, *, first: bool, row_number: int) -> _Pair:
+    """Say of each image of a row which view it is and what was found on it."""
+    pair = []
+    for column, image in enumerate(row):
+        if image is not None:
+            found = finding_paragraphs(image, context.colors)
+            pair.append([Paragraph(text=view_of(image)), *found])
+        elif first:
+            view = " ".join(STANDARD_VIEWS[2 * row_number + column])
+            pair.append([Paragraph(text=view), Paragraph(text=NOT_ANALYSED, color=WARNING)])
+        else:
+            pair.append([])
+    return pair
+
+
+def _layout(panel: Panel, captions: Sequence[_Pair], cell: tuple[int, int], rows: int) -> Layout:
+    """Find the text size, which the height of the captions depends on, in two steps."""
+    size = (rows * cell[0], 2 * cell[1])
+    layout = layout_of(size, panel, WHOLE)
+    height = sum(_caption_height(pair, layout.text, cell[1]) for pair in captions)
+    return layout_of((size[0] + height, size[1]), panel, WHOLE)
+
+
+def _caption_lines(pair: _Pair, text: int, columns: int) -> list[tuple[list[Line], float]]:
+    return [set_lines(one, columns / text - 2 * MARGIN) for one in pair]
+
+
+def _caption_height(pair: _Pair, text: int, columns: int) -> int:
+    highest = max(height for _, height in _caption_lines(pair, text, columns))
+    return round((highest + 2 * MARGIN) * text)
+
+
+def _drawn_captions(pair: _Pair, text: int, columns: int) -> NDArray[np.uint8]:
+    strip = Image.new("RGB", (2 * columns, _caption_height(pair, text, columns)), BACKGROUND)
+    draw = ImageDraw.Draw(strip)
+    margin = round(MARGIN * text)
+    for column, (lines, _) in enumerate(_caption_lines(pair, text, columns)):
+        write_lines(draw, lines, column * columns + margin, margin, text)
+    return np.asarray(strip)
+
+
+def _place(tile: Tile, column: int, top: int, cell: tuple[int, int]) -> Placement:
+    """Put an image into its half of a row, against the middle of the page."""
+    rows, columns = tile.display.pixels.shape
+    return Placement(
+        column_offset=cell[1] if column else cell[1] - columns,
+        row_offset=top + (cell[0] - rows) // 2,
+        column_scale=tile.display.column_scale,
+        row_scale=tile.display.row_scale,
+    )
+
+
+def _paint(
+    pixels: NDArray[np.uint8], tile: Tile, placement: Placement, style: PictureStyle
+) -> None:
+    rows, columns = tile.display.pixels.shape
+    left, top = placement.column_offset, placement.row_offset
+    part = pixels[top : top + rows, left : left + columns]
+    paint(part, tile.display, shown_heatmaps(tile.image, tile.heatmaps), style)

@@ -1,6 +1,6 @@
 """The page to print as an Encapsulated PDF, which archives and viewers keep with the images."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from pydicom.dataset import Dataset
@@ -11,17 +11,18 @@ from dicom_node.facts.result_kinds import ENCAPSULATED_PDF, ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.drawing.overlay import PictureStyle, heatmaps_of
+from dicom_node.objects.drawing.hanging import pages_of
+from dicom_node.objects.drawing.heat_colors import PictureStyle
+from dicom_node.objects.drawing.overlay import heatmaps_of
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.drawing.sheet_picture import Tile
-from dicom_node.objects.drawing.sheet_tiles import shown_images
 from dicom_node.objects.examination import examination_remarks
-from dicom_node.objects.frames import ImageKey, key_of
-from dicom_node.objects.pdf.report_page import compose_page
+from dicom_node.objects.pdf.page_heading import heading_of
+from dicom_node.objects.pdf.report_page import compose_pages
 from dicom_node.objects.products import Product
 from dicom_node.objects.shared_modules import coded, stamp
 from dicom_node.objects.wording import RESEARCH_MARK
-from mammoclip_core.findings import Heatmap, StudyFindings
+from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
 
 
 def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
@@ -41,7 +42,7 @@ def build_pdf_report(
     findings: StudyFindings,
     context: ResultContext,
     *,
-    displays: Mapping[ImageKey, DisplayPicture],
+    displays: Callable[[ImageFindings], DisplayPicture],
     heatmaps: Sequence[Heatmap] = (),
     style: PictureStyle = PictureStyle.COLOR,
 ) -> Dataset:
@@ -50,7 +51,7 @@ def build_pdf_report(
     Parameters
     ----------
     sources : headers by SOP Instance UID
-    displays : each of `shown_images`, scaled down for a page
+    displays : returns an image of a page, scaled down for it
 
     Raises
     ------
@@ -64,12 +65,20 @@ def build_pdf_report(
     analysed = findings.analysed
     if not analysed:
         raise ObjectRefusedError(f"no image of study {findings.study_instance_uid} was analysed")
-    tiles = [
-        Tile(image=image, display=displays[key_of(image)], heatmaps=heatmaps_of(image, heatmaps))
-        for image in shown_images(findings)
-    ]
-    remarks = examination_remarks(findings, sources)
-    page = compose_page(tiles, findings, remarks, context, style)
+    source = sources[analysed[0].sop_instance_uid]
+
+    def tile_of(image: ImageFindings) -> Tile:
+        return Tile(image=image, display=displays(image), heatmaps=heatmaps_of(image, heatmaps))
+
+    page = compose_pages(
+        pages_of(findings),
+        tile_of,
+        findings=findings,
+        remarks=examination_remarks(findings, sources),
+        heading=heading_of(source),
+        context=context,
+        style=style,
+    )
     report = Dataset()
     # Encapsulated Document Series (PS3.3 C.24.1)
     report.Modality = "DOC"
@@ -93,7 +102,6 @@ def build_pdf_report(
     # SOP Common (PS3.3 C.12.1)
     report.SOPClassUID = ENCAPSULATED_PDF
     report.SOPInstanceUID = context.uids.sop_instance_uid(ResultKind.PDF_REPORT, style)
-    source = sources[analysed[0].sop_instance_uid]
     stamp(report, source, ResultKind.PDF_REPORT, context, style)
     return report
 
@@ -103,7 +111,7 @@ def _page(study: AnalysedStudy, style: PictureStyle) -> Dataset:
         study.headers(),
         study.analysis.findings,
         study.context,
-        displays=study.displays(),
+        displays=study.on_page,
         heatmaps=study.analysis.heatmaps,
         style=style,
     )

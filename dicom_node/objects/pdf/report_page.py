@@ -1,214 +1,257 @@
-"""The page to print: views, findings, what the examination lacks, and which model says so."""
+"""The pages to print: views, findings, what the examination lacks, and which model says so."""
 
 import io
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import Image
+from reportlab.lib.enums import TA_LEFT, TA_RIGHT
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import (
+    BaseDocTemplate,
+    Flowable,
+    Frame,
+    KeepTogether,
+    PageTemplate,
+    Spacer,
+    Table,
+)
+from reportlab.platypus import Image as Picture
+from reportlab.platypus import Paragraph as Text
 
 from dicom_node.facts.own_result import MODEL_NAME
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.drawing.lettering import ATTENTION_REMARK, Lettering
-from dicom_node.objects.drawing.overlay import (
-    PictureStyle,
-    Placement,
-    blend_heatmaps,
-    draw_outlines,
-)
-from dicom_node.objects.drawing.picture import shown_heatmaps, with_numbers
-from dicom_node.objects.drawing.sheet_picture import Tile
+from dicom_node.objects.drawing.hanging import Page
+from dicom_node.objects.drawing.heat_colors import PictureStyle
+from dicom_node.objects.drawing.lettering import ATTENTION_REMARK
+from dicom_node.objects.drawing.overlay import Placement, paint, shown_heatmaps
+from dicom_node.objects.drawing.picture import finding_paragraphs, mark_regions
+from dicom_node.objects.drawing.sheet_picture import NOT_ANALYSED, Tile, TileOf, breast_text
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.wording import (
-    RESEARCH_MARK,
-    SCORE_REMARK,
-    score_text,
-    side_of,
-    to_ascii,
-    view_of,
-    words_of,
-)
-from mammoclip_core.findings import Finding, StudyFindings
+from dicom_node.objects.pdf.typeface import BOLD, REGULAR, register_fonts
+from dicom_node.objects.wording import RESEARCH_MARK, SCORE_REMARK, to_ascii, view_of
+from mammoclip_core.findings import ImageFindings, StudyFindings
 from mammoclip_core.images.views import STANDARD_VIEWS
 
-if TYPE_CHECKING:
-    from reportlab.pdfgen.canvas import Canvas
-    from reportlab.platypus import Flowable
-
 _MARGIN: Final = 40.0
-_FOOT: Final = 46.0
-_CELL: Final = (250.0, 196.0)
+_GAP: Final = 6.0
+_WIDTH: Final = A4[0] - 2 * _MARGIN
+_CELL: Final = (_WIDTH / 2, 186.0)
 """Width and height that the picture of a view fits into, in points."""
 
+_NUMBER_SIZE: Final = 11.0
+"""Size of the numbers of regions, in points."""
+
 _JPEG_QUALITY: Final = 88
-_FONT: Final = "Helvetica"
-_BOLD: Final = "Helvetica-Bold"
+
+_Pictures = Mapping[tuple[str, int], tuple[bytes, tuple[int, int]]]
 
 
-def compose_page(
-    tiles: Sequence[Tile],
+def compose_pages(
+    pages: Sequence[Page],
+    tile_of: TileOf,
+    *,
     findings: StudyFindings,
     remarks: Sequence[str],
+    heading: Sequence[str],
     context: ResultContext,
     style: PictureStyle,
 ) -> bytes:
-    """Set the page as PDF; long lists of remarks run on to a further page.
-
-    Patient and study are not named: they stand in the object that holds the page, in any script.
+    """Set the report as PDF: the standard views on the first page, whatever more on further ones.
 
     Parameters
     ----------
-    tiles : at most one for each standard view
+    pages : the images, hung
+    tile_of : returns the drawn form of an image
     remarks : what the examination lacks, in whole sentences
+    heading : lines that name patient and examination, above each page
 
     Returns
     -------
     bytes
         The same for equal arguments.
     """
-    # Loaded here, since most installations never print.
-    from reportlab.lib.pagesizes import A4
-    from reportlab.pdfgen.canvas import Canvas
-    from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
+    register_fonts()
+    pictures = {
+        (image.sop_instance_uid, image.frame): _picture_of(tile_of(image), context, style)
+        for page in pages
+        for row in page
+        for image in row
+        if image is not None
+    }
+    story = partial(_story, pages, pictures, findings, remarks, context)
+    # The first setting counts the pages.
+    _, total = _set(story(), heading, context.identity, 0)
+    content, _ = _set(story(), heading, context.identity, total)
+    return content
 
+
+def _set(
+    story: Iterator[Flowable], heading: Sequence[str], identity: ResultIdentity, total: int
+) -> tuple[bytes, int]:
+    """Set a story under its heading; returns the file and its number of pages."""
     stream = io.BytesIO()
-    width, height = A4
     document = BaseDocTemplate(
         stream,
         pagesize=A4,
         title=to_ascii(f"AI report to print. {RESEARCH_MARK}"),
         author=MODEL_NAME,
         invariant=1,
+        initialFontName=REGULAR,
     )
-    frame = Frame(
-        _MARGIN,
-        _FOOT + 12.0,
-        width - 2 * _MARGIN,
-        height - _FOOT - 44.0,
-        leftPadding=0,
-        rightPadding=0,
-        topPadding=0,
-        bottomPadding=0,
+    head = _Block([_text(line, bold=number == 0) for number, line in enumerate(heading)])
+    foot = _Block(
+        [_text(line, size=7.5, bold=number == 0) for number, line in enumerate(_foot(identity))],
+        width=_WIDTH - 60.0,
     )
-    lines = _foot_lines(context.identity)
+    bottom = _MARGIN + foot.height + _GAP
+    top = A4[1] - _MARGIN - head.height - _GAP
 
-    def write_foot(canvas: Canvas, _: Any) -> None:
-        _write_foot(canvas, lines, width)
+    def write_around(canvas: Canvas, _: Any) -> None:
+        """Say on every page whose it is, what it is, who made it, and that nobody verified it."""
+        head.draw(canvas, top + _GAP + head.height)
+        foot.draw(canvas, bottom - _GAP)
+        canvas.setStrokeGray(0.6)
+        for height in (top + _GAP / 2, bottom - _GAP / 2):
+            canvas.line(_MARGIN, height, A4[0] - _MARGIN, height)
+        canvas.setFont(REGULAR, 7.5)
+        canvas.drawRightString(
+            A4[0] - _MARGIN,
+            bottom - _GAP - 7.5,
+            f"Page {canvas.getPageNumber()} of {total}",
+        )
 
-    document.addPageTemplates([PageTemplate(frames=[frame], onPage=write_foot)])
-    document.build(list(_story(tiles, findings, remarks, context, style)))
-    return stream.getvalue()
+    frame = Frame(_MARGIN, bottom, _WIDTH, top - bottom, 0, 0, 0, 0)
+    document.addPageTemplates([PageTemplate(frames=[frame], onPage=write_around)])
+    document.build(list(story))
+    return stream.getvalue(), document.page
 
 
-def _foot_lines(identity: ResultIdentity) -> tuple[str, ...]:
+class _Block:
+    """Paragraphs below each other at the left margin, outside of the running text."""
+
+    def __init__(self, texts: Sequence[Flowable], width: float = _WIDTH) -> None:
+        self._texts = [(text, text.wrap(width, A4[1])[1]) for text in texts]
+        self.height = sum(height for _, height in self._texts)
+
+    def draw(self, canvas: Canvas, top: float) -> None:
+        for text, height in self._texts:
+            top -= height
+            text.drawOn(canvas, _MARGIN, top)
+
+
+def _foot(identity: ResultIdentity) -> tuple[str, ...]:
     bundle = identity.bundle
     return (
         f"{RESEARCH_MARK}. UNVERIFIED: no physician has seen this page.",
         to_ascii(
             f"Made by software: {MODEL_NAME} {identity.software_version} with the model "
-            f"{bundle.name} {bundle.version}, revision {identity.revision}",
-            150,
+            f"{bundle.name} {bundle.version}, revision {identity.revision}"
         ),
     )
 
 
-def _write_foot(canvas: "Canvas", lines: Sequence[str], width: float) -> None:
-    """Say on every page what this is, who made it, and that nobody has verified it."""
-    canvas.setStrokeGray(0.6)
-    canvas.line(_MARGIN, _FOOT, width - _MARGIN, _FOOT)
-    for number, line in enumerate(lines):
-        canvas.setFont(_BOLD if number == 0 else _FONT, 8)
-        canvas.drawString(_MARGIN, _FOOT - 12.0 - 11.0 * number, line)
-    canvas.setFont(_FONT, 8)
-    canvas.drawRightString(width - _MARGIN, _FOOT - 12.0, f"Page {canvas.getPageNumber()}")
-
-
 def _story(
-    tiles: Sequence[Tile],
+    pages: Sequence[Page],
+    pictures: _Pictures,
     findings: StudyFindings,
     remarks: Sequence[str],
     context: ResultContext,
-    style: PictureStyle,
-) -> Iterator["Flowable"]:
-    from reportlab.platypus import Spacer
-
-    yield _paragraph("Mammography: attention of a model", size=15, bold=True)
-    yield _paragraph(RESEARCH_MARK, size=10, bold=True)
+) -> Iterator[Flowable]:
+    yield _text("Mammography: attention of a model", size=15, bold=True)
+    yield _text(RESEARCH_MARK, size=10, bold=True)
     if context.identity.warning:
-        yield _paragraph(context.identity.warning, size=9, bold=True)
-    yield Spacer(1, 6)
-    yield _views(tiles, context, style)
-    yield Spacer(1, 6)
-    yield from map(_paragraph, _results(findings))
+        yield _text(context.identity.warning, size=9, bold=True)
+    yield Spacer(1, _GAP)
+    yield from _views(pages[0], pictures, context, with_places=True)
+    if len(pages) > 1:
+        yield _text("Further images with a finding above its threshold", size=9, bold=True)
+        for page in pages[1:]:
+            yield from _views(page, pictures, context, with_places=False)
+    yield Spacer(1, _GAP)
+    yield from (_text(breast_text(breast), bold=True) for breast in findings.breasts)
     if remarks:
-        yield _paragraph("What this examination lacks", bold=True)
-        yield from map(_paragraph, remarks)
-    yield _paragraph("Model", bold=True)
-    yield from map(_paragraph, _model_facts(findings, context.identity))
-    yield _paragraph(f"{SCORE_REMARK} {ATTENTION_REMARK}")
+        yield _text("What this examination lacks", bold=True)
+        yield from map(_text, remarks)
+    yield _text("Model", bold=True)
+    yield from map(_text, _model_facts(findings, context.identity))
+    yield _text(f"{SCORE_REMARK} {ATTENTION_REMARK}")
 
 
-def _views(tiles: Sequence[Tile], context: ResultContext, style: PictureStyle) -> "Flowable":
-    """Hang the views two by two, the right breast on the left, with their findings below."""
-    from reportlab.platypus import Table
-
-    by_view = {(tile.image.laterality, tile.image.view_position): tile for tile in tiles}
-    cells = []
-    for pair in (STANDARD_VIEWS[:2], STANDARD_VIEWS[2:]):
-        cells.append(
-            [
-                [_picture(by_view[view], context, style), *_captions(by_view[view])]
-                if view in by_view
-                else [_paragraph(f"{' '.join(view)}: no image analysed", bold=True)]
-                for view in pair
-            ]
+def _views(
+    page: Page, pictures: _Pictures, context: ResultContext, *, with_places: bool
+) -> Iterator[Flowable]:
+    """Hang images two by two, the breasts back to back, with their findings below."""
+    for number, row in enumerate(page):
+        images, captions = [], []
+        for column, image in enumerate(row):
+            if image is not None:
+                images.append(_flowing(pictures[image.sop_instance_uid, image.frame]))
+                captions.append(list(_captions(image, context, to_right=column == 0)))
+                continue
+            view = " ".join(STANDARD_VIEWS[2 * number + column]) if with_places else ""
+            images.append(Spacer(1, 1))
+            missing = _text(f"{view}: {NOT_ANALYSED}", bold=True, to_right=column == 0)
+            captions.append([missing] if view else [])
+        padding = [(f"{side}PADDING", (0, 0), (-1, -1), 0) for side in ("LEFT", "RIGHT", "TOP")]
+        yield KeepTogether(
+            Table(
+                [images, captions],
+                colWidths=[_CELL[0], _CELL[0]],
+                style=[
+                    # Without it the table names a font that the file does not carry.
+                    ("FONTNAME", (0, 0), (-1, -1), REGULAR),
+                    ("ALIGN", (0, 0), (0, 0), "RIGHT"),
+                    ("ALIGN", (1, 0), (1, 0), "LEFT"),
+                    ("VALIGN", (0, 0), (-1, 0), "MIDDLE"),
+                    ("VALIGN", (0, 1), (-1, 1), "TOP"),
+                    *padding,
+                    ("RIGHTPADDING", (0, 1), (0, 1), _GAP),
+                    ("LEFTPADDING", (1, 1), (1, 1), _GAP),
+                    ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
+                ],
+            )
         )
-    padding = [(f"{side}PADDING", (0, 0), (-1, -1), 2) for side in ("TOP", "BOTTOM")]
-    return Table(cells, style=[("VALIGN", (0, 0), (-1, -1), "TOP"), *padding])
 
 
-def _picture(tile: Tile, context: ResultContext, style: PictureStyle) -> "Flowable":
-    from reportlab.platypus import Image as Picture
-
+def _picture_of(
+    tile: Tile, context: ResultContext, style: PictureStyle
+) -> tuple[bytes, tuple[int, int]]:
+    """Return the picture of a view as JPEG, and its rows and columns."""
     display = tile.display
+    rows, columns = display.pixels.shape
+    pixels = np.empty((rows, columns, 3), dtype=np.uint8)
+    paint(pixels, display, shown_heatmaps(tile.image, tile.heatmaps), style)
     placement = Placement(
         column_offset=0,
         row_offset=0,
         column_scale=display.column_scale,
         row_scale=display.row_scale,
     )
-    pixels = blend_heatmaps(display, shown_heatmaps(tile.image, tile.heatmaps), style)
-    lettering = Lettering(pixels.shape[1])
-    draw_outlines(pixels, tile.image, placement, context.colors, max(2, lettering.text // 8))
-    pixels = with_numbers(
-        pixels, tile.image, display, placement, context.colors, lettering=lettering
-    )
+    text = max(8, round(_NUMBER_SIZE * max(columns / _CELL[0], rows / _CELL[1])))
+    mark_regions(pixels, tile.image, display, placement, colors=context.colors, text=text)
     stream = io.BytesIO()
-    Image.fromarray(np.asarray(pixels)).save(stream, "JPEG", quality=_JPEG_QUALITY)
-    stream.seek(0)
-    scale = min(_CELL[0] / pixels.shape[1], _CELL[1] / pixels.shape[0])
-    return Picture(stream, width=scale * pixels.shape[1], height=scale * pixels.shape[0])
+    Image.fromarray(pixels).save(stream, "JPEG", quality=_JPEG_QUALITY)
+    return stream.getvalue(), (rows, columns)
 
 
-def _captions(tile: Tile) -> Iterator["Flowable"]:
-    positive = [finding for finding in tile.image.findings if finding.above_threshold]
-    said = "; ".join(map(_finding_text, positive)) or "no finding above threshold"
-    yield _paragraph(f"{view_of(tile.image)}: {said}", size=8)
+def _flowing(picture: tuple[bytes, tuple[int, int]]) -> Flowable:
+    content, (rows, columns) = picture
+    scale = min(_CELL[0] / columns, _CELL[1] / rows)
+    return Picture(io.BytesIO(content), width=scale * columns, height=scale * rows)
 
 
-def _finding_text(finding: Finding) -> str:
-    return f"{words_of(finding.name)} {score_text(finding)}"
-
-
-def _results(findings: StudyFindings) -> Iterator[str]:
-    for breast in findings.breasts:
-        scores = ", ".join(
-            f"{_finding_text(finding)}{' (above threshold)' if finding.above_threshold else ''}"
-            for finding in breast.findings
-        )
-        density = f"; density BI-RADS {breast.density}" if breast.density else ""
-        yield f"{side_of(breast.laterality).capitalize()}: {scores or 'no scores'}{density}."
+def _captions(
+    image: ImageFindings, context: ResultContext, *, to_right: bool
+) -> Iterator[Flowable]:
+    yield _text(view_of(image), bold=True, to_right=to_right)
+    for paragraph in finding_paragraphs(image, context.colors):
+        yield _text(paragraph.text, to_right=to_right)
 
 
 def _model_facts(findings: StudyFindings, identity: ResultIdentity) -> tuple[str, ...]:
@@ -222,15 +265,15 @@ def _model_facts(findings: StudyFindings, identity: ResultIdentity) -> tuple[str
     )
 
 
-def _paragraph(text: str, *, size: int = 8, bold: bool = False) -> "Flowable":
-    from reportlab.lib.styles import ParagraphStyle
-    from reportlab.platypus import Paragraph
-
+def _text(text: str, *, size: float = 8.0, bold: bool = False, to_right: bool = False) -> Flowable:
+    # The bold font prints ASCII alone; only headings hold more, and they are the page's own.
+    is_ascii = text.isascii()
     style = ParagraphStyle(
         "plain",
-        fontName=_BOLD if bold else _FONT,
+        fontName=BOLD if bold and is_ascii else REGULAR,
         fontSize=size,
-        leading=round(1.25 * size),
+        leading=1.25 * size,
         splitLongWords=1,
+        alignment=TA_RIGHT if to_right else TA_LEFT,
     )
-    return Paragraph(escape(to_ascii(text)), style)
+    return Text(escape(text), style)

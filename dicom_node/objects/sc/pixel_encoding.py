@@ -14,7 +14,7 @@ from pydicom.encaps import encapsulate
 from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
-from dicom_node.objects.drawing.overlay import PictureStyle
+from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.header_values import element_of
 
 _JPEG_QUALITY: Final = 92

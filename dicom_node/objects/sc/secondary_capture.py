@@ -11,9 +11,10 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.drawing.overlay import PictureStyle, Placement, heatmaps_of
+from dicom_node.objects.drawing.heat_colors import PictureStyle
+from dicom_node.objects.drawing.overlay import Placement, heatmaps_of
 from dicom_node.objects.drawing.picture import compose
-from dicom_node.objects.drawing.rendering import ShownImage
+from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.image_library import patient_orientation_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
@@ -42,21 +43,18 @@ def build_secondary_capture(
     instance_number: int,
     context: ResultContext,
     *,
-    shown: ShownImage,
+    shown: DisplayPicture,
     heatmaps: Sequence[Heatmap] = (),
     modality: str = "OT",
-    long_side: int = 2048,
     form: PictureForm = DEFAULT_FORM,
 ) -> tuple[Dataset, Placement]:
     """Draw one analysed image with its findings.
 
     Parameters
     ----------
-    shown : the analysed frame as a viewer shows it
+    shown : the analysed frame as a viewer shows it, scaled down to its size in the picture
     heatmaps : of this image
     modality : ``OT``, or ``MG`` where a site wants the pictures among the views
-    long_side : pixels
-        Of the rendered image, without the strips of text.
     form : the grey style is written in grey levels, the others in RGB
 
     Returns
@@ -68,7 +66,7 @@ def build_secondary_capture(
     ----------
     PS3.3 A.8.1, C.8.6.1.
     """
-    picture = compose(shown.reduced(long_side), image, heatmaps, context, form.style)
+    picture = compose(shown, image, heatmaps, context, form.style)
     capture = Dataset()
     # General Series (PS3.3 C.7.3.1)
     capture.Modality = modality
@@ -109,6 +107,7 @@ _SHOWN: Final = {
     PictureStyle.COLOR: "in color",
     PictureStyle.SINGLE_COLOR: "in one color",
     PictureStyle.GREY: "by outlines",
+    PictureStyle.SIDE_BY_SIDE: "in color, beside the image without it",
 }
 
 
@@ -121,7 +120,6 @@ def _picture(study: AnalysedStudy, image: ImageFindings, number: int, form: Pict
         shown=study.shown(image),
         heatmaps=heatmaps_of(image, study.analysis.heatmaps),
         modality=study.options.picture_modality,
-        long_side=study.options.picture_long_side,
         form=form,
     )
     return dataset

@@ -1,7 +1,8 @@
-"""The summary sheet of an examination as a Secondary Capture: four views, findings, what lacks."""
+"""The pages of the summary sheet as Secondary Captures: views, findings, what lacks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
@@ -10,10 +11,10 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.hanging import cell_of, images_on, pages_of
 from dicom_node.objects.drawing.overlay import Placement, heatmaps_of
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.drawing.sheet_picture import Tile, compose_sheet
-from dicom_node.objects.drawing.sheet_tiles import cell_of, shown_images
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.products import Product
@@ -25,16 +26,17 @@ from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
 
 
 def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
-    """Plan one sheet in each form, if an image was analysed."""
+    """Plan the pages of one sheet in each form, if an image was analysed."""
     kind = ResultKind.SUMMARY_SHEET
     if study.analysis.findings.analysed:
         for form in study.forms(kind):
-            yield study.planned(
-                Product(kind=kind, variant=form.variant),
-                form.variant,
-                partial(_sheet, study, form),
-                series=form.variant,
-            )
+            for page in range(1, len(study.pages) + 1):
+                yield study.planned(
+                    Product(kind=kind, variant=form.variant),
+                    _apart(form, page),
+                    partial(_sheet, study, form, page),
+                    series=form.variant,
+                )
 
 
 def build_summary_sheet(
@@ -42,23 +44,22 @@ def build_summary_sheet(
     findings: StudyFindings,
     context: ResultContext,
     *,
-    displays: Mapping[ImageKey, DisplayPicture],
+    displays: Callable[[ImageFindings], DisplayPicture],
     heatmaps: Sequence[Heatmap] = (),
     modality: str = "OT",
     long_side: int = 2048,
     form: PictureForm = DEFAULT_FORM,
-) -> tuple[Dataset, Mapping[str, Placement]]:
-    """Draw the standard views of an examination on one page.
-
-    Of a view that was taken more than once the image with the highest score is shown; further
-    views are named below.
+    page: int = 1,
+) -> tuple[Dataset, Mapping[ImageKey, Placement]]:
+    """Draw one page: the standard views of an examination, or what else is positive.
 
     Parameters
     ----------
     sources : headers by SOP Instance UID
-    displays : each of `shown_images`, scaled down by `tile_of`
+    displays : returns an image of the page, scaled down to `cell_of` the long side
     long_side : pixels
-        About the height of the sheet's images together.
+        About the height of the page's images together.
+    page : 1 or more
 
     Returns
     -------
@@ -77,19 +78,19 @@ def build_summary_sheet(
     analysed = findings.analysed
     if not analysed:
         raise ObjectRefusedError(f"no image of study {findings.study_instance_uid} was analysed")
-    shown = shown_images(findings)
+    pages = pages_of(findings)
+    shown = images_on(pages[page - 1])
+
+    def tile_of(image: ImageFindings) -> Tile:
+        return Tile(image=image, display=displays(image), heatmaps=heatmaps_of(image, heatmaps))
+
     sheet = compose_sheet(
-        [
-            Tile(
-                image=image,
-                display=displays[key_of(image)],
-                heatmaps=heatmaps_of(image, heatmaps),
-            )
-            for image in shown
-        ],
-        findings,
-        examination_remarks(findings, sources),
-        context,
+        pages,
+        page,
+        tile_of,
+        findings=findings,
+        remarks=examination_remarks(findings, sources),
+        context=context,
         cell=cell_of(long_side),
         style=form.style,
     )
@@ -100,13 +101,13 @@ def build_summary_sheet(
     capture.BodyPartExamined = "BREAST"
     _set_laterality(capture, used)
     # General Image (PS3.3 C.7.6.1)
-    capture.InstanceNumber = 1
+    capture.InstanceNumber = page
     capture.ImageType = ["DERIVED", "SECONDARY"]
     capture.PatientOrientation = []
     capture.BurnedInAnnotation = "YES"
     capture.RecognizableVisualFeatures = "NO"
     capture.DerivationDescription = (
-        f"{RESEARCH_MARK}. Standard views of the examination, scaled to one page. "
+        f"{RESEARCH_MARK}. {_SHOWS[page == 1]}, scaled to one page: page {page} of {len(pages)}. "
         "Not for measurement."
     )
     capture.SourceImageSequence = [
@@ -117,23 +118,34 @@ def build_summary_sheet(
     capture.ContentQualification = "RESEARCH"
     # SOP Common (PS3.3 C.12.1)
     capture.SOPClassUID = SecondaryCaptureImageStorage
-    capture.SOPInstanceUID = context.uids.sop_instance_uid(ResultKind.SUMMARY_SHEET, form.variant)
+    capture.SOPInstanceUID = context.uids.sop_instance_uid(
+        ResultKind.SUMMARY_SHEET, _apart(form, page)
+    )
     headers = [sources[image.sop_instance_uid] for image in used]
     stamp(capture, headers[0], ResultKind.SUMMARY_SHEET, context, form.variant)
     set_pixels(capture, sheet.pixels, form, headers)
-    return capture, sheet.placements
+    return capture, dict(zip(map(key_of, shown), sheet.placements, strict=True))
 
 
-def _sheet(study: AnalysedStudy, form: PictureForm) -> Dataset:
+_SHOWS: Final = {True: "Standard views of the examination", False: "Further images with findings"}
+
+
+def _apart(form: PictureForm, page: int) -> str:
+    """Return what tells a page from all others of its study."""
+    return form.variant if page == 1 else f"{form.variant} page {page}"
+
+
+def _sheet(study: AnalysedStudy, form: PictureForm, page: int) -> Dataset:
     dataset, _ = build_summary_sheet(
         study.headers(),
         study.analysis.findings,
         study.context,
-        displays=study.displays(),
+        displays=study.on_page,
         heatmaps=study.analysis.heatmaps,
         modality=study.options.picture_modality,
         long_side=study.options.picture_long_side,
         form=form,
+        page=page,
     )
     return dataset
 

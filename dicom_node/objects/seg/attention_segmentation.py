@@ -13,8 +13,7 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.drawing.overlay import heatmaps_of, raise_to
-from dicom_node.objects.drawing.picture import shown_heatmaps
+from dicom_node.objects.drawing.overlay import heatmaps_of, raise_to, shown_heatmaps
 from dicom_node.objects.frames import key_of, name_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of

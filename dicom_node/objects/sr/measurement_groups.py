@@ -1,5 +1,6 @@
 """The measurement groups of a report: one for each region."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from highdicom.sr import (
@@ -17,6 +18,7 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.sr.observation_items import algorithm_of, frames_of, percent_of, site_of
+from dicom_node.objects.sr.viewer_labels import label_of
 from dicom_node.objects.wording import tracking_id_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, StudyFindings
 
@@ -37,6 +39,7 @@ def region_groups(
     """
     for image in findings.analysed:
         source = sources[image.sop_instance_uid]
+        numbers = itertools.count(1)  # as `numbered_regions` counts
         for finding in image.findings:
             for index, region in enumerate(finding.regions):
                 group = PlanarROIMeasurementsAndQualitativeEvaluations(
@@ -48,7 +51,7 @@ def region_groups(
                     finding_sites=[site_of(image.laterality)],
                     algorithm_id=algorithm_of(context, findings, finding),
                     method=codes.METHODS.get(finding.method),
-                    measurements=[_score(finding)],
+                    measurements=[label_of(next(numbers), finding), _score(finding)],
                     referenced_region=_outline(source, image, region),
                 )
                 _relate_method(group)

@@ -21,7 +21,7 @@ from pydicom.uid import BreastTomosynthesisImageStorage
 from dicom_node.facts.result_kinds import COMPREHENSIVE_SR, ResultKind
 from dicom_node.objects.cad_sr.options import CadOptions
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
-from dicom_node.objects.drawing.overlay import PictureStyle
+from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import ResultObject
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm

@@ -11,7 +11,7 @@ from dicom_node.errors import SettingsError
 from dicom_node.facts.result_kinds import COMPREHENSIVE_SR, ResultKind
 from dicom_node.objects.cad_sr.options import CompositionForm, PlainMark, SpacingUnit
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
-from dicom_node.objects.drawing.overlay import PictureStyle
+from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import OHIF, PACS, PROFILES
 from dicom_node.objects.sc.pixel_encoding import Compression
 from dicom_node.settings.reading import load_settings

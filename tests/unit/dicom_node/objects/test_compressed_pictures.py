@@ -16,7 +16,7 @@ from pydicom.uid import JPEGBaseline8Bit, RLELossless
 from sr_reading import read_back
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.drawing.overlay import PictureStyle
+from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
 

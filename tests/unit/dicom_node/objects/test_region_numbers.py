@@ -1,27 +1,33 @@
-"""The number of a region stands in the image of that region and nowhere else."""
+"""The number of a region stands in the image of that region, and over no other number."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from dicom_node.objects.drawing.lettering import Lettering
 from dicom_node.objects.drawing.overlay import Placement
-from dicom_node.objects.drawing.picture import with_numbers
+from dicom_node.objects.drawing.region_numbers import write_numbers
 
 EDGE = 200
+Outline = list[tuple[int, int]]
 
 
-def numbered(outline: list[tuple[int, int]]) -> np.ndarray:
-    """Return a canvas with one image from row 50 to 250 at its left, and its region's number."""
-    region = SimpleNamespace(outline=outline)
-    image = SimpleNamespace(findings=[SimpleNamespace(name="mass", regions=[region])])
-    display = SimpleNamespace(pixels=np.zeros((EDGE, EDGE), np.uint8))
-    placement = Placement(column_offset=0, row_offset=50, column_scale=1.0, row_scale=1.0)
+def numbered(*outlines: Outline, text: int = 20) -> np.ndarray:
+    """Return where numbers are written: one image from row 50 to 250 at the left of a canvas."""
+    findings = [
+        SimpleNamespace(name=f"finding {number}", regions=[SimpleNamespace(outline=outline)])
+        for number, outline in enumerate(outlines)
+    ]
     canvas = np.full((300, 2 * EDGE, 3), 99, np.uint8)
-    colors = {"mass": (255, 0, 0)}
-    lettering = Lettering(2 * EDGE)
-    return with_numbers(canvas, image, display, placement, colors, lettering=lettering) != 99
+    write_numbers(
+        canvas,
+        SimpleNamespace(findings=findings),
+        (0, 50, EDGE, 250),
+        Placement(column_offset=0, row_offset=50, column_scale=1.0, row_scale=1.0),
+        colors={one.name: (255, 10 * number, 0) for number, one in enumerate(findings)},
+        text=text,
+    )
+    return canvas
 
 
 @pytest.mark.parametrize(
@@ -33,8 +39,31 @@ def numbered(outline: list[tuple[int, int]]) -> np.ndarray:
         [(150, 90), (199, 90), (199, 110)],
     ],
 )
-def test_number_stays_in_its_image(outline: list[tuple[int, int]]) -> None:
-    written = numbered(outline).any(axis=2)
+def test_number_stays_in_its_image(outline: Outline) -> None:
+    written = (numbered(outline) != 99).any(axis=2)
 
     assert written[50:250, :EDGE].any()
     assert written.sum() == written[50:250, :EDGE].sum()
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_numbers_of_regions_that_lie_on_each_other_stay_apart(count: int) -> None:
+    outline = [(80, 80), (120, 80), (120, 120), (80, 120)]
+
+    canvas = numbered(*[outline] * count)
+
+    # Drawn last, a number is whole; each of the others is as whole as where it stands alone.
+    for number in range(count):
+        color = (255, 10 * number, 0)
+        here = int((canvas == color).all(axis=2).sum())
+        assert here > 5, f"number {number + 1} is hidden"
+    boxes = [
+        np.argwhere((canvas == (255, 10 * number, 0)).all(axis=2)).mean(axis=0)
+        for number in range(count)
+    ]
+    apart = [
+        np.abs(first - second).max()
+        for place, first in enumerate(boxes)
+        for second in boxes[place + 1 :]
+    ]
+    assert min(apart) > 10

@@ -21,7 +21,7 @@ def ramp_header(**attributes: object) -> Dataset:
 
 
 def shown(dataset: Dataset, stored: np.ndarray | None = None) -> np.ndarray:
-    return show(dataset, ramp() if stored is None else stored).reduced(2048).pixels
+    return show(dataset, ramp() if stored is None else stored, 2048).pixels
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
@@ -124,7 +124,7 @@ def test_image_of_one_value_is_rendered() -> None:
 def test_large_image_is_reduced_with_its_scale() -> None:
     dataset = mammogram(size=(3000, 1500))
 
-    display = show(dataset, breast_pixels(dataset)).reduced(1000)
+    display = show(dataset, breast_pixels(dataset), 1000)
 
     assert display.pixels.shape == (1000, 500)
     assert (display.row_scale, display.column_scale) == (1 / 3, 1 / 3)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from legibility import LEAST_CAPITAL, letters_of, line_heights
 from objects_factory import (
     NEGATIVE,
     breast_pixels,
@@ -22,10 +23,11 @@ from pydicom.dataset import Dataset
 from validators import dciodvfy_errors
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.drawing.overlay import PictureStyle, Placement
+from dicom_node.objects.drawing.hanging import cell_of, images_on, pages_of
+from dicom_node.objects.drawing.heat_colors import PictureStyle
+from dicom_node.objects.drawing.lettering import MARK, TEXT
+from dicom_node.objects.drawing.overlay import Placement
 from dicom_node.objects.drawing.rendering import show
-from dicom_node.objects.drawing.sheet_tiles import shown_images, tile_of
-from dicom_node.objects.frames import key_of
 from dicom_node.objects.sc.pixel_encoding import PictureForm
 from dicom_node.objects.sc.summary_sheet import build_summary_sheet
 from dicom_node.objects.uids import uid_of
@@ -49,19 +51,21 @@ def pairs_of(
 def sheet_of(pairs, style=PictureStyle.COLOR, long_side=2048, **arguments):
     breasts = (BreastFindings(laterality="L", findings=(NEGATIVE,), density="C"),)
     findings = study_of(*(image for _, image in pairs), breasts=breasts)
+    sources = {str(dataset.SOPInstanceUID): dataset for dataset, _ in pairs}
     built, placements = build_summary_sheet(
-        {str(dataset.SOPInstanceUID): dataset for dataset, _ in pairs},
+        sources,
         findings,
         context_of(findings),
-        displays={
-            key_of(image): tile_of(show(dataset, breast_pixels(dataset)), long_side)
-            for dataset, image in pairs
-        },
+        displays=lambda image: show(
+            sources[image.sop_instance_uid], breast_pixels(sources[image.sop_instance_uid])
+        ).within(*cell_of(long_side)),
         long_side=long_side,
         form=PictureForm(style=style),
         **arguments,
     )
-    return pydicom.dcmread(io.BytesIO(bytes_of(built))), placements
+    return pydicom.dcmread(io.BytesIO(bytes_of(built))), {
+        uid: placement for (uid, _), placement in placements.items()
+    }
 
 
 def _part(sheet: Dataset, placement: Placement, size: tuple[int, int]) -> np.ndarray:
@@ -106,14 +110,15 @@ def test_missing_view_leaves_its_place_empty_and_is_told() -> None:
     partial, placements = sheet_of(pairs_of(NEGATIVE, views=standard_views()[:3]))
 
     assert len(placements) == 3
-    assert partial.Rows > complete.Rows  # a sentence more
+    assert not np.array_equal(partial.pixel_array[:, -800:], complete.pixel_array[:, -800:])
 
 
 def test_image_with_the_highest_score_stands_for_a_repeated_view() -> None:
     low, high = mammogram("CC"), mammogram("CC", SOPInstanceUID=uid_of("test", "again"))
     images = (image_of(low, NEGATIVE), image_of(high, finding(score=0.9)))
 
-    assert shown_images(study_of(*images)) == (images[1],)
+    (page,) = pages_of(study_of(*images))
+    assert images_on(page) == (images[1],)
 
 
 def test_examination_of_further_views_alone_has_a_sheet_without_images() -> None:
@@ -154,3 +159,14 @@ def test_sheet_passes_dciodvfy(style: PictureStyle, views, tmp_path: Path) -> No
     capture.save_as(path)
 
     assert dciodvfy_errors(path) == []
+
+
+def test_sheet_is_legible_on_a_whole_screen() -> None:
+    sheet, _ = sheet_of(pairs_of(finding(marker_mask(300, 900, SIZES[1])), size=SIZES[1]))
+
+    pixels = sheet.pixel_array
+    on_screen = min(912 / pixels.shape[0], 1200 / pixels.shape[1])
+
+    for color in (MARK, TEXT):
+        height = max(line_heights(letters_of(pixels[:, -600:], color)))
+        assert height * on_screen >= LEAST_CAPITAL

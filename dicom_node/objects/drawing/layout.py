@@ -1,0 +1,77 @@
+"""How large the text of a picture is and where it stands, so that it is read on a shared screen."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from dicom_node.objects.drawing.lettering import LEAST_TEXT
+from dicom_node.objects.drawing.panel import Panel
+
+QUARTER: Final = (456, 600)
+"""Rows and columns of a viewport, one of four, on a screen of 1600 x 1000; OHIF leaves more."""
+
+WHOLE: Final = (912, 1200)
+"""Rows and columns of the only viewport on such a screen."""
+
+_TEXT_ON_SCREEN: Final = 16.0
+"""Text size in pixels of the screen: its capitals are 11 pixels high."""
+
+_PANEL_WIDTHS: Final = np.arange(11.0, 25.0, 0.5)
+"""Widths of a panel beside the image that are tried, in units of the text size."""
+
+_PLEASANT: Final = 16.0
+"""The width that is taken where several leave the image as large."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where the text of a picture stands.
+
+    Attributes
+    ----------
+    text : pixels of the picture
+    panel_columns : pixels of the picture
+        Width of the panel beside the image; 0 where the text stands above and below it.
+    strip_columns : pixels of the picture
+        Least width where the text stands above and below.
+    """
+
+    text: int
+    panel_columns: int
+    strip_columns: int
+
+
+def layout_of(
+    size: tuple[int, int],
+    whole: Panel,
+    viewport: tuple[int, int],
+    strips: tuple[Panel, Panel] | None = None,
+) -> Layout:
+    """Find where text leaves an image largest when the picture fills a viewport.
+
+    Parameters
+    ----------
+    size : (rows, columns) of the image
+    whole : all text, for a place beside the image
+    viewport : (rows, columns) of the screen in which the text must be legible
+    strips : the same text for places above and below it; None if it must stand beside it
+    """
+    rows, columns = size
+    high, wide = viewport
+    fits = []
+    for width in _PANEL_WIDTHS:
+        needed = whole.height(float(width)) * _TEXT_ON_SCREEN
+        scale = min((wide - width * _TEXT_ON_SCREEN) / columns, high / rows)
+        fits.append((min(1.0, high / needed), scale, -abs(float(width) - _PLEASANT), float(width)))
+    across = wide / _TEXT_ON_SCREEN
+    needed = sum(strip.height(across) for strip in strips or ()) * _TEXT_ON_SCREEN
+    if strips and needed < high:
+        fits.append((1.0, min(wide / columns, (high - needed) / rows), 0.0, 0.0))
+    *_, scale, _, width = max(fits)
+    text = max(LEAST_TEXT, round(_TEXT_ON_SCREEN / scale))
+    return Layout(
+        text=text,
+        panel_columns=round(width * text),
+        strip_columns=0 if width else round(across * text),
+    )

@@ -1,0 +1,44 @@
+"""What a viewer writes beside an outline: number, finding and research mark, from a measurement."""
+
+import hashlib
+from typing import Final
+
+from highdicom.sr import Measurement
+from pydicom.sr.coding import Code
+
+from dicom_node.objects import codes
+from dicom_node.objects.sr.observation_items import percent_of
+from dicom_node.objects.wording import to_ascii, words_of
+from mammoclip_core.findings import Finding
+
+PRIVATE_SCHEME: Final = "99MAMMOCLIP"
+
+_MARK: Final = "RESEARCH USE ONLY"
+_MEANING_LENGTH: Final = 64
+
+
+def label_of(number: int, finding: Finding) -> Measurement:
+    """Return the score of a region once more, under a name for the eye.
+
+    OHIF 3.13 takes the label of an outline from the measurements of its group: of each the meaning
+    of the concept's name, the value and the unit, five at most; and the finding site. It takes
+    nothing from the finding or the tracking identifier, so that it would say a score, and not of
+    what.
+
+    Parameters
+    ----------
+    number : 1 or more
+        Of the region, as in the pictures.
+    """
+    return Measurement(
+        name=label_name(number, finding.name), value=percent_of(finding), unit=codes.PERCENT
+    )
+
+
+def label_name(number: int, name: str) -> Code:
+    """Return a private concept for one number and one finding: a code has but one meaning."""
+    rest = f"{number} , {_MARK}"
+    words = to_ascii(words_of(name), _MEANING_LENGTH - len(rest))
+    meaning = f"{number} {words}, {_MARK}"
+    value = hashlib.sha256(meaning.encode()).hexdigest()[:15]
+    return Code(f"R{value}", PRIVATE_SCHEME, meaning)

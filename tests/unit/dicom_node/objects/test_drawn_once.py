@@ -1,0 +1,73 @@
+"""What was decoded is what is drawn: once, and no larger than it is shown."""
+
+from collections import Counter
+
+import numpy as np
+from every_kind import COMPRESSED, EVERY_KIND
+from objects_factory import (
+    breast_pixels,
+    finding,
+    identity,
+    image_of,
+    mammogram,
+    marker_mask,
+    standard_views,
+    study_of,
+)
+
+from dicom_node.objects.drawing import rendering
+from dicom_node.objects.drawing.rendering import show
+from dicom_node.objects.results import build_results
+from dicom_node.objects.sources import SourceInstance
+from mammoclip_core.findings import StudyAnalysis
+
+
+def test_each_image_is_decoded_once_for_all_kinds_and_forms() -> None:
+    datasets = [mammogram(view, side) for side, view in standard_views()]
+    decoded: Counter[str] = Counter()
+
+    def source_of(dataset):
+        def pixels(_: int) -> np.ndarray:
+            decoded[str(dataset.SOPInstanceUID)] += 1
+            return breast_pixels(dataset)
+
+        return SourceInstance(dataset=dataset, pixels=pixels)
+
+    findings = study_of(*(image_of(one, finding(marker_mask(60, 150))) for one in datasets))
+    build_results(
+        list(map(source_of, datasets)),
+        StudyAnalysis(findings=findings),
+        identity(),
+        profiles=(EVERY_KIND, *COMPRESSED),
+    )
+
+    assert set(decoded.values()) == {1}
+    assert len(decoded) == 4
+
+
+def test_large_image_is_windowed_at_the_size_at_which_it_is_shown(monkeypatch) -> None:
+    dataset = mammogram(size=(4096, 3328))
+    windowed = []
+    window = rendering.apply_voi_window
+
+    def noted(values, *arguments, **options):
+        windowed.append(values.shape)
+        return window(values, *arguments, **options)
+
+    monkeypatch.setattr(rendering, "apply_voi_window", noted)
+
+    show(dataset, breast_pixels(dataset), 2048)
+
+    assert windowed == [(2048, 1664)]
+
+
+def test_reduced_image_looks_as_the_whole_one() -> None:
+    dataset = mammogram(size=(1600, 1200), PixelPaddingValue=4000)
+    stored = breast_pixels(dataset)
+    stored[:100] = 4000
+
+    first = show(dataset, stored, 400).pixels.astype(int)
+    last = show(dataset, stored).within(400, 400).pixels
+
+    assert np.abs(first - last).max() <= 2
+    assert first[:24].max() == 0
