@@ -19,7 +19,7 @@ from dicom_node.objects.wording import (
     tracking_id_of,
     words_of,
 )
-from mammoclip_core.findings import Finding, ImageFindings, Region
+from mammoclip_core.findings import Finding, ImageFindings, LocalisationMethod, Region
 
 
 def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
@@ -92,6 +92,11 @@ def _regions_of(
                 yield image, finding, index, region
 
 
+def _kind_of(finding: Finding) -> str:
+    """Say what a segment is: a detector draws boxes, everything else marks its attention."""
+    return "detector box" if finding.method is LocalisationMethod.BOX else "attention region"
+
+
 def _describe(
     number: int,
     image: ImageFindings,
@@ -101,7 +106,7 @@ def _describe(
 ) -> SegmentDescription:
     return segment_of(
         number,
-        f"AI attention region: {words_of(finding.name)}",
+        f"AI {_kind_of(finding)}: {words_of(finding.name)}",
         image,
         finding,
         context,

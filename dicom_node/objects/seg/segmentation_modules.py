@@ -24,15 +24,11 @@ from pydicom.valuerep import DS
 from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
+from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.contributing_equipment import software_versions
 from dicom_node.objects.header_values import number_of, numbers_of
-from dicom_node.objects.shared_modules import (
-    coded,
-    is_multi_frame,
-    software_versions,
-    stamp,
-    stand_in,
-)
+from dicom_node.objects.shared_modules import is_multi_frame, stamp, stand_in
 from dicom_node.objects.wording import RESEARCH_MARK, method_of, to_ascii
 from mammoclip_core.findings import Finding, ImageFindings
 
@@ -94,7 +90,7 @@ def segmentation_of(
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
         software_versions=software_versions(identity)[0],
-        device_serial_number=identity.serial_number,
+        device_serial_number=identity.device_serial_number,
         content_label=content_label,
         content_description=to_ascii(f"{RESEARCH_MARK}: {view}", 64),
     )
