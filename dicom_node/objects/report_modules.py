@@ -1,6 +1,7 @@
 """The modules that all reports share, and what they conclude of a study as a whole."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
@@ -17,6 +18,12 @@ from dicom_node.objects.references import (
 from dicom_node.objects.requested_procedures import referenced_requests
 from dicom_node.objects.shared_modules import stamp
 from mammoclip_core.findings import DENSITY_CATEGORIES, ImageStatus, StudyFindings
+
+_FATES: Final = {
+    ImageStatus.ANALYSED: "Images analyzed",
+    ImageStatus.FAILED: "failed",
+    ImageStatus.LEFT_OUT: "left out",
+}
 
 
 def complete_report(
@@ -75,10 +82,11 @@ def _completion_of(findings: StudyFindings) -> str:
         status: len({one.sop_instance_uid for one in findings.images if one.status is status})
         for status in ImageStatus
     }
-    words = [f"{fates[ImageStatus.ANALYSED]} images analyzed"]
-    words += [f"{fates[ImageStatus.FAILED]} failed"] * (fates[ImageStatus.FAILED] > 0)
-    words += [f"{fates[ImageStatus.LEFT_OUT]} left out"] * (fates[ImageStatus.LEFT_OUT] > 0)
-    return ", ".join(words)
+    return ", ".join(
+        f"{words}: {fates[status]}"
+        for status, words in _FATES.items()
+        if fates[status] or status is ImageStatus.ANALYSED
+    )
 
 
 def outcome_of(*, found: bool, succeeded: bool, failed: bool) -> Code:

@@ -1,4 +1,4 @@
-"""What a result says of patient and study is legal, and nothing is refused for the source's form."""
+"""What a result says of patient and study is legal; nothing is refused for the source's form."""
 
 import io
 from typing import Any
@@ -40,7 +40,9 @@ def item(**attributes: Any) -> Dataset:
 
 
 def code(**changes: Any) -> Dataset:
-    return item(**{"CodeValue": "1", "CodingSchemeDesignator": "99X", "CodeMeaning": "M", **changes})
+    return item(
+        **{"CodeValue": "1", "CodingSchemeDesignator": "99X", "CodeMeaning": "M", **changes}
+    )
 
 
 @pytest.mark.parametrize(

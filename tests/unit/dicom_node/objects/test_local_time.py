@@ -134,7 +134,9 @@ def test_study_time_stays_true_when_a_summers_study_is_analysed_in_winter() -> N
     for one in objects_of(created_at, StudyDate="20260701", StudyTime="101500"):
         exposed = instant_of(one, "StudyDate", "StudyTime")
         assert exposed == datetime(2026, 7, 1, 8, 15, tzinfo=UTC)
-        assert instant_of(one, "ContentDate" if "ContentDate" in one else "SeriesDate", "SeriesTime")
+        assert instant_of(
+            one, "ContentDate" if "ContentDate" in one else "SeriesDate", "SeriesTime"
+        )
 
 
 def test_study_without_a_date_is_given_the_offset_of_the_analysis() -> None:
