@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.header_values import number_of
+from dicom_node.objects.image_geometry import pixel_aspect_of
 
 _FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 _PERCENTILES: Final = (0.5, 99.8)
@@ -42,17 +43,25 @@ class ShownImage:
     ----------
     values : (rows, columns) float32 in [0, 1]
         Grey, air dark.
+    pixel_aspect : height of a pixel for a width of 1
     """
 
     values: NDArray[np.float32]
+    pixel_aspect: float = 1.0
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Return the rows and columns of the image in square pixels, of which none is invented."""
+        rows, columns = self.values.shape
+        return rows * min(1.0, self.pixel_aspect), columns * min(1.0, 1.0 / self.pixel_aspect)
 
     def reduced(self, long_side: int) -> DisplayPicture:
-        """Return the picture of 8 bits, scaled down to `long_side` pixels if it is larger."""
+        """Return the picture of 8 bits in square pixels, at most `long_side` of them a side."""
         rows, columns = self.values.shape
-        scale = min(1.0, long_side / max(rows, columns))
-        new_rows, new_columns = max(1, round(rows * scale)), max(1, round(columns * scale))
+        scale = min(1.0, long_side / max(self.size))
+        new_rows, new_columns = (max(1, round(side * scale)) for side in self.size)
         values = self.values
-        if scale < 1.0:
+        if (new_rows, new_columns) != (rows, columns):
             values = np.asarray(
                 cv2.resize(values, (new_columns, new_rows), interpolation=cv2.INTER_AREA)
             )
@@ -99,7 +108,7 @@ def show(source: Dataset, stored: NDArray[Any]) -> ShownImage:
     if is_inverted(source):
         shown = 1.0 - shown
     shown[padding] = 0.0
-    return ShownImage(shown)
+    return ShownImage(shown, float(pixel_aspect_of(source)))
 
 
 def window_of(source: Dataset) -> tuple[float, float, str] | None:

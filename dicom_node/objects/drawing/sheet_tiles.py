@@ -19,7 +19,7 @@ def shown_images(findings: StudyFindings) -> tuple[ImageFindings, ...]:
 
 def tile_of(shown: ShownImage, long_side: int) -> DisplayPicture:
     """Scale an image down to its place on a sheet of `long_side` pixels."""
-    rows, columns = shown.values.shape
+    rows, columns = shown.size
     cell_rows, cell_columns = cell_of(long_side)
     scale = min(cell_rows / rows, cell_columns / columns, 1.0)
     return shown.reduced(max(1, int(scale * max(rows, columns))))

@@ -16,7 +16,7 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import PictureStyle, Placement, heatmaps_of
 from dicom_node.objects.drawing.picture import compose
 from dicom_node.objects.drawing.rendering import ShownImage
-from dicom_node.objects.image_library import patient_orientation_of
+from dicom_node.objects.image_geometry import patient_orientation_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
 from dicom_node.objects.shared_modules import is_multi_frame, stamp
