@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dicom_node.errors import NodeError, OutOfResourcesError, OvertakenError
+from dicom_node.spool.identity_key import serial_number_of
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.outcomes import MadeResult
@@ -248,6 +249,7 @@ def _planned_results(
     from dicom_node.facts.result_kinds import series_numbers_from
     from dicom_node.objects.analysed_study import ResultOptions
     from dicom_node.objects.identity import ResultIdentity
+    from dicom_node.objects.local_time import site_time_zone
     from dicom_node.objects.results import plan_results
 
     settings = node.settings.results
@@ -260,6 +262,8 @@ def _planned_results(
             software_version=version("mammoclip-dicom"),
             revision=order.revision,
             created_at=datetime.now(UTC),
+            device_serial_number=settings.device_serial_number or serial_number_of(node.spool),
+            time_zone=site_time_zone(settings.time_zone),
             series_numbers=series_numbers_from(settings.series_number_base),
         ),
         profiles=profiles_in_use(node.settings),

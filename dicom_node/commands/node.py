@@ -278,7 +278,7 @@ def render(
 
     Example: mammoclip-node render study/ --out results/ --profile workstation
     """
-    from dicom_node.commands.render import Model, render_study
+    from dicom_node.commands.render import DEFAULT_RESULTS, Model, render_study
     from dicom_node.commands.tables import rendered_table
     from dicom_node.destination_profiles import profile_named
 
@@ -290,6 +290,7 @@ def render(
             profile_named(profile, settings),
             model=Model(bundle=bundle, accept=accept, device=device, tomosynthesis=tomosynthesis),
             findings_file=findings,
+            results=DEFAULT_RESULTS if settings is None else settings.results,
         )
     document = {"objects": [asdict(one) for one in written]}
     if not _emit(document, as_json=as_json, json_out=None):

@@ -18,11 +18,13 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import RenderError
 from dicom_node.model_bundle import bundle_folder
-from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.identity import UNINSTALLED, ResultIdentity
+from dicom_node.objects.local_time import site_time_zone
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.settings.model import ModelSettings
+from dicom_node.settings.results import ResultSettings
 from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import (
@@ -38,6 +40,7 @@ from mammoclip_core.manifest import Manifest, read_manifest
 
 _DEMONSTRATION_USE: Final = "demonstration use"
 _REVISION: Final = 1
+DEFAULT_RESULTS: Final = ResultSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,7 @@ def render_study(
     *,
     model: Model,
     findings_file: Path | None = None,
+    results: ResultSettings = DEFAULT_RESULTS,
 ) -> list[RenderedObject]:
     """Write the result objects of one study into a new or empty folder.
 
@@ -84,6 +88,7 @@ def render_study(
     ----------
     study : folder of DICOM files
     findings_file : a findings document of any model on these images, instead of an analysis
+    results : of these the time zone and the serial number of the device hold here too
 
     Raises
     ------
@@ -107,7 +112,7 @@ def render_study(
     if not analysis.findings.analysed:
         reasons = sorted({image.reason for image in analysis.findings.images})
         raise RenderError(f"no image of {study} could be analysed: {'; '.join(reasons)}")
-    results = build_results(
+    made = build_results(
         list(_sources(sources, analysis.findings)),
         analysis,
         ResultIdentity(
@@ -116,12 +121,14 @@ def render_study(
             software_version=version("mammoclip-dicom"),
             revision=_REVISION,
             created_at=datetime.now(UTC),
+            device_serial_number=results.device_serial_number or UNINSTALLED,
+            time_zone=site_time_zone(results.time_zone),
         ),
         profiles=(profile,),
     )
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for number, result in enumerate(results, start=1):
+    for number, result in enumerate(made, start=1):
         file = out / f"{number:03d}-{result.kind.value}.dcm"
         result.dataset.save_as(file, enforce_file_format=True, overwrite=False)
         written.append(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
@@ -19,6 +20,7 @@ LESION: Final[Code] = codes.SCT.Lesion
 ABNORMAL_STRUCTURE: Final = codes.SCT.MorphologicallyAbnormalStructure
 SOURCE: Final = Code("260753009", "SCT", "Source")
 ARTIFICIAL_INTELLIGENCE: Final = codes.DCM.ArtificialIntelligence
+ALGORITHM_FAMILY: Final = codes.DCM.AlgorithmFamily
 PERCENT: Final = codes.UCUM.Percent
 MILLIMETER: Final = Code("mm", "UCUM", "millimeter")
 PIXELS: Final = Code("{pixels}", "UCUM", "Pixels")
@@ -52,7 +54,8 @@ PARTLY_SUCCEEDED_WITH_FINDINGS: Final[Code] = codes.DCM.NotAllAlgorithmsSucceede
 NOT_SUCCEEDED: Final[Code] = codes.DCM.NoAlgorithmsSucceededWithoutFindings
 
 PROCESSING_EQUIPMENT: Final = codes.DCM.ProcessingEquipment
-SOURCE_IMAGE_FOR_PROCESSING: Final = codes.DCM.SourceImageForImageProcessingOperation
+SOURCE_IMAGE_FOR_PROCESSING: Final[Code] = codes.DCM.SourceImageForImageProcessingOperation
+SOURCE_IMAGE_FOR_MONTAGE: Final[Code] = codes.DCM.SourceImageForMontage
 
 LATERALITIES: Final[Mapping[str, Code]] = MappingProxyType(
     {"L": codes.SCT.Left, "R": codes.SCT.Right, "B": codes.SCT.Bilateral}
@@ -117,6 +120,12 @@ METHODS: Final[Mapping[LocalisationMethod, Code]] = MappingProxyType(
     }
 )
 """How a region was found, where the standard has a code for it: a detector's box has none."""
+
+
+def coded(concept: Code) -> CodedConcept:
+    """Return a concept as the item of a code sequence."""
+    # pydicom's dictionary has zero-width spaces in some meanings, which few character sets hold.
+    return CodedConcept.from_code(concept._replace(meaning=concept.meaning.replace("\u200b", "")))
 
 
 def code_of(finding: Finding) -> Code:

@@ -159,8 +159,8 @@ def _segmentation_complaints(segmentation: Dataset) -> Iterator[str]:
 
 
 def _picture_complaints(picture: Dataset) -> Iterator[str]:
-    if picture.get("BurnedInAnnotation") != "YES":
-        yield "BurnedInAnnotation is not YES"
+    if picture.get("BurnedInAnnotation") not in {"YES", "NO"}:
+        yield "BurnedInAnnotation is neither YES nor NO"
     if not picture.get("SourceImageSequence"):
         yield "SourceImageSequence names no image"
     expected = int(picture.Rows) * int(picture.Columns) * int(picture.SamplesPerPixel)

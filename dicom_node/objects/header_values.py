@@ -36,12 +36,19 @@ def element_of(source: Dataset, keyword: str) -> DataElement | None:
 
     Where a number cannot be read as one, pydicom 3 gives its text: it counts as unreadable.
     """
-    try:
-        element = source[keyword]
-    except _READING_ERRORS:
+    element = stated_element_of(source, keyword)
+    if element is None:
         return None
     is_no_number = element.VR in {"DS", "IS"} and isinstance(element.value, str) and element.value
-    return None if is_no_number else copy.deepcopy(element)
+    return None if is_no_number else element
+
+
+def stated_element_of(source: Dataset, keyword: str) -> DataElement | None:
+    """Return a copy of an attribute, the text of a number that is none included."""
+    try:
+        return copy.deepcopy(source[keyword])
+    except _READING_ERRORS:
+        return None
 
 
 def numbers_of(source: Dataset, keyword: str) -> tuple[float, ...]:

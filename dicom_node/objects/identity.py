@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final
 
 from dicom_node.facts.result_kinds import ResultKind, series_numbers_from
+from dicom_node.objects.local_time import MachineTimeZone
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BundleIdentity
 
 DEFAULT_SERIES_NUMBER_BASE: Final = 9000
 """Series numbers start here where no settings are read, as the settings' own default."""
+
+UNINSTALLED: Final = "none"
+"""Serial number of the device where objects are made without an installation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,9 @@ class ResultIdentity:
     revision : 1 or more
     created_at : aware
         When the analysis was done; becomes every date and time that the objects have of their own.
+    device_serial_number : 1 to 64 characters
+        Of the installation that made the objects.
+    time_zone : of the site, for the objects of sources that state no offset from UTC
     """
 
     bundle: BundleIdentity
@@ -30,6 +37,8 @@ class ResultIdentity:
     software_version: str
     revision: int
     created_at: datetime
+    device_serial_number: str = UNINSTALLED
+    time_zone: tzinfo = field(default_factory=MachineTimeZone)
     series_numbers: Mapping[ResultKind, int] = field(
         default_factory=lambda: series_numbers_from(DEFAULT_SERIES_NUMBER_BASE)
     )
@@ -46,8 +55,8 @@ class ResultIdentity:
         return uid_of("device", self.bundle.sha256, self.software_version)
 
     @property
-    def serial_number(self) -> str:
-        """Return the first 16 digits of the weights' digest."""
+    def weights_number(self) -> str:
+        """Return the first 16 digits of the weights' digest, which tells two trainings apart."""
         return self.bundle.sha256[:16]
 
     def series_number(self, kind: ResultKind, image_number: int) -> int:

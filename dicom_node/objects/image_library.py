@@ -1,6 +1,5 @@
 """The Image Library of a report: every image of the study with its side, view and geometry."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -21,11 +20,11 @@ from pydicom.sr.coding import Code
 
 from dicom_node.objects import codes
 from dicom_node.objects.header_values import numbers_of
+from dicom_node.objects.image_geometry import patient_orientation_of, stated_spacing_of
 from mammoclip_core.images.views import laterality_of, view_modifiers_of, view_position_of
 
 _CONTAINS: Final = RelationshipTypeValues.CONTAINS
 _ACQUISITION: Final = RelationshipTypeValues.HAS_ACQ_CONTEXT
-_DIRECTIONS: Final = re.compile(r"[APLRHF]{1,3}")
 
 
 def build_image_library(
@@ -48,17 +47,6 @@ def build_image_library(
     library = ContainerContentItem(name=codes.IMAGE_LIBRARY, relationship_type=_CONTAINS)
     library.ContentSequence = ContentSequence([group])
     return library
-
-
-def patient_orientation_of(source: Dataset) -> tuple[str, str] | None:
-    """Return the directions of rows and columns, or None where the source has no sensible ones."""
-    values = source.get("PatientOrientation")
-    if not values or isinstance(values, str) or len(values) != 2:
-        return None
-    row, column = (str(value).strip() for value in values)
-    if not (_DIRECTIONS.fullmatch(row) and _DIRECTIONS.fullmatch(column)):
-        return None
-    return row, column
 
 
 def _entry(source: Dataset, frames: Sequence[int] | None) -> ImageContentItem:
@@ -100,8 +88,8 @@ def _projection(source: Dataset) -> Iterator[ContentItem]:
         row, column = orientation
         yield TextContentItem(codes.PATIENT_ORIENTATION_ROW, row, _ACQUISITION)
         yield TextContentItem(codes.PATIENT_ORIENTATION_COLUMN, column, _ACQUISITION)
-    spacing = numbers_of(source, "ImagerPixelSpacing")
-    if len(spacing) == 2 and min(spacing) > 0:
+    spacing = stated_spacing_of(source)
+    if spacing is not None:
         vertical, horizontal = spacing
         yield _millimeters(codes.HORIZONTAL_PIXEL_SPACING, horizontal)
         yield _millimeters(codes.VERTICAL_PIXEL_SPACING, vertical)

@@ -1,4 +1,4 @@
-"""What a report refers to outside of its content: evidence, former report, order."""
+"""What a report refers to outside of its content: evidence and former report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,26 +43,3 @@ def reference_to_predecessor(predecessor: PredecessorDocument) -> list[Dataset]:
     instance.SOPClassUID = predecessor.sop_class_uid
     instance.SOPInstanceUID = predecessor.sop_instance_uid
     return references_to(predecessor.study_instance_uid, [instance])
-
-
-def referenced_request(report: Dataset, source: Dataset) -> list[Dataset]:
-    """Name the order that the images answer, as far as the source knows it; empty if it does not.
-
-    Parameters
-    ----------
-    report : with the study's attributes already copied
-    """
-    attributes = source.get("RequestAttributesSequence")
-    request = attributes[0] if attributes else Dataset()
-    if not (report.AccessionNumber or request.get("RequestedProcedureID")):
-        return []
-    item = Dataset()
-    item.StudyInstanceUID = report.StudyInstanceUID
-    item.ReferencedStudySequence = []
-    item.AccessionNumber = report.AccessionNumber
-    item.PlacerOrderNumberImagingServiceRequest = ""
-    item.FillerOrderNumberImagingServiceRequest = ""
-    item.RequestedProcedureID = request.get("RequestedProcedureID", "")
-    item.RequestedProcedureDescription = request.get("RequestedProcedureDescription", "")
-    item.RequestedProcedureCodeSequence = request.get("RequestedProcedureCodeSequence", [])
-    return [item]

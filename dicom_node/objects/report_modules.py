@@ -1,6 +1,7 @@
 """The modules that all reports share, and what they conclude of a study as a whole."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
@@ -8,14 +9,21 @@ from pydicom.sr.coding import Code
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.legal_items import legal_element
 from dicom_node.objects.references import (
     PredecessorDocument,
     reference_to_predecessor,
-    referenced_request,
     references_to,
 )
+from dicom_node.objects.requested_procedures import referenced_requests
 from dicom_node.objects.shared_modules import stamp
-from mammoclip_core.findings import DENSITY_CATEGORIES, StudyFindings
+from mammoclip_core.findings import DENSITY_CATEGORIES, ImageStatus, StudyFindings
+
+_FATES: Final = {
+    ImageStatus.ANALYSED: "Images analyzed",
+    ImageStatus.FAILED: "failed",
+    ImageStatus.LEFT_OUT: "left out",
+}
 
 
 def complete_report(
@@ -43,15 +51,18 @@ def complete_report(
     ----------
     PS3.3 C.17.1, C.17.2.
     """
+    source = next(iter(sources.values()))
     # SR Document Series (PS3.3 C.17.1)
     report.Modality = "SR"
     report.ReferencedPerformedProcedureStepSequence = []
     # SR Document General (PS3.3 C.17.2)
     report.InstanceNumber = context.identity.revision
     report.CompletionFlag = "PARTIAL" if findings.is_partial else "COMPLETE"
+    report.CompletionFlagDescription = _completion_of(findings)
     report.VerificationFlag = "UNVERIFIED"
     report.PreliminaryFlag = "PRELIMINARY"
-    report.PerformedProcedureCodeSequence = []
+    performed = legal_element(source, "ProcedureCodeSequence")
+    report.PerformedProcedureCodeSequence = [] if performed is None else performed.value
     report.CurrentRequestedProcedureEvidenceSequence = references_to(
         findings.study_instance_uid, [*sources.values(), *evidence]
     )
@@ -59,11 +70,23 @@ def complete_report(
     report.SOPInstanceUID = context.uids.sop_instance_uid(kind, variant)
     if predecessor is not None and predecessor.sop_instance_uid != report.SOPInstanceUID:
         report.PredecessorDocumentsSequence = reference_to_predecessor(predecessor)
-    source = next(iter(sources.values()))
     stamp(report, source, kind, context, variant)
-    request = referenced_request(report, source)
-    if request:
-        report.ReferencedRequestSequence = request
+    requests = referenced_requests(report, sources.values())
+    if requests:
+        report.ReferencedRequestSequence = requests
+
+
+def _completion_of(findings: StudyFindings) -> str:
+    """Say in at most 64 characters how many images the report is of."""
+    fates = {
+        status: len({one.sop_instance_uid for one in findings.images if one.status is status})
+        for status in ImageStatus
+    }
+    return ", ".join(
+        f"{words}: {fates[status]}"
+        for status, words in _FATES.items()
+        if fates[status] or status is ImageStatus.ANALYSED
+    )
 
 
 def outcome_of(*, found: bool, succeeded: bool, failed: bool) -> Code:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dicom_node.settings.section import Section
+from dicom_node.settings.section import Section, SerialNumber, TimeZoneName
 
 BUILT_IN_PROFILES = ("ohif", "workstation", "pacs", "all")
 DEFAULT_PROFILE = "ohif"
@@ -17,6 +17,12 @@ class ResultSettings(Section):
     """Longest side of a Secondary Capture in pixels, 512 to 8192; larger ones are reduced."""
     series_number_base: Annotated[int, Field(ge=1, le=99_000)] = 9000
     """Series numbers of results start above this number."""
+    time_zone: TimeZoneName | None = None
+    """IANA name of the time zone of dates and times in results, for example Europe/Berlin, unless
+    the images state an offset from UTC. Default: the machine's time zone."""
+    device_serial_number: SerialNumber | None = None
+    """Device Serial Number (0018,1000) of this installation in results. Default: a number derived
+    from the spool's identity.key."""
 
 
 class ProfileSettings(Section):

@@ -1,5 +1,6 @@
 """The secret key of an installation, needed to search its digests of patients."""
 
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -40,6 +41,17 @@ def identity_key(spool: Spool) -> bytes:
             "before are then not detected"
         )
     return key
+
+
+def serial_number_of(spool: Spool) -> str:
+    """Return 16 digits that name the installation in its results and tell nothing of its key.
+
+    Raises
+    ------
+    IdentityKeyError
+        The file does not hold a key.
+    """
+    return hashlib.sha256(b"device serial number" + identity_key(spool)).hexdigest()[:16]
 
 
 def _make(file: Path, folder: Path) -> None:

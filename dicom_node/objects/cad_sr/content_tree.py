@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.valuerep import format_number_as_ds
 
-from dicom_node.objects.shared_modules import coded
+from dicom_node.objects.codes import coded
 
 Point: TypeAlias = tuple[float, float]
 

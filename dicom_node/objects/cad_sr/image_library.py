@@ -13,8 +13,7 @@ from dicom_node.objects.cad_sr import content_tree
 from dicom_node.objects.cad_sr.content_tree import Item, Relationship
 from dicom_node.objects.cad_sr.options import SpacingUnit
 from dicom_node.objects.frames import ImageKey, key_of
-from dicom_node.objects.header_values import numbers_of
-from dicom_node.objects.image_library import patient_orientation_of
+from dicom_node.objects.image_geometry import patient_orientation_of, stated_spacing_of
 from dicom_node.objects.shared_modules import is_multi_frame
 from mammoclip_core.findings import ImageFindings
 from mammoclip_core.images.views import view_modifiers_of, view_position_of
@@ -88,8 +87,8 @@ def _instants(source: Dataset) -> Iterator[Item]:
 
 
 def _spacing(source: Dataset, unit: SpacingUnit) -> Iterator[Item]:
-    spacing = numbers_of(source, "ImagerPixelSpacing") or numbers_of(source, "PixelSpacing")
-    if len(spacing) != 2 or min(spacing) <= 0:
+    spacing = stated_spacing_of(source)
+    if spacing is None:
         return
     vertical, horizontal = spacing
     yield _length(codes.HORIZONTAL_PIXEL_SPACING, horizontal, unit)

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.header_values import number_of
+from dicom_node.objects.image_geometry import pixel_aspect_of
 
 _FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 _PERCENTILES: Final = (0.5, 99.8)
@@ -50,7 +51,7 @@ class DisplayPicture:
 
 
 def show(source: Dataset, stored: NDArray[Any], long_side: int | None = None) -> DisplayPicture:
-    """Show stored values as a viewer does, through Modality LUT, VOI LUT and polarity.
+    """Show stored values in square pixels as a viewer does, by Modality LUT, VOI LUT and polarity.
 
     A window that cannot be applied, or leaves no contrast, is replaced by one that fits the
     values: the picture is there to be recognised, not to be read. A large image is scaled down
@@ -61,7 +62,8 @@ def show(source: Dataset, stored: NDArray[Any], long_side: int | None = None) ->
     stored : (rows, columns) integers
         Decoded stored values of one frame.
     long_side : pixels
-        Of the picture, at most; None for the size of the image.
+        Of the picture, at most; None for the size of the image, of which no pixel is invented
+        where they are not square.
 
     Raises
     ------
@@ -79,8 +81,11 @@ def show(source: Dataset, stored: NDArray[Any], long_side: int | None = None) ->
             f"its pixels are {stored.shape}"
         )
     padding = _padding_of(source, stored)
-    if long_side is not None:
-        stored, padding = _reduced(stored, padding, long_side, light_air=is_inverted(source))
+    square = _square_size(source)
+    limit = max(square) if long_side is None else long_side
+    stored, padding = _reduced(
+        stored, padding, _size_within(square, (limit, limit)), light_air=is_inverted(source)
+    )
     shown = _values_shown(source, stored, padding)
     # Half a level more, so that cutting off the fraction rounds.
     np.clip(shown, 0.0, 1.0, out=shown)
@@ -111,10 +116,13 @@ def _values_shown(
 
 
 def _reduced(
-    stored: NDArray[Any], padding: NDArray[np.bool_] | None, long_side: int, *, light_air: bool
+    stored: NDArray[Any],
+    padding: NDArray[np.bool_] | None,
+    size: tuple[int, int],
+    *,
+    light_air: bool,
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Scale stored values down by the mean over each new pixel, padding left out of it."""
-    size = _size_within(stored.shape, (long_side, long_side))
     if size == stored.shape:
         return stored, padding
     if padding is not None:
@@ -127,7 +135,13 @@ def _reduced(
     return _resized(stored, size), padding
 
 
-def _size_within(size: tuple[int, ...], limit: tuple[int, int]) -> tuple[int, int]:
+def _square_size(source: Dataset) -> tuple[float, float]:
+    """Return rows and columns of the image in square pixels, of which none is invented."""
+    aspect = float(pixel_aspect_of(source))
+    return source.Rows * min(1.0, aspect), source.Columns * min(1.0, 1.0 / aspect)
+
+
+def _size_within(size: tuple[float, float], limit: tuple[float, float]) -> tuple[int, int]:
     rows, columns = size
     scale = min(1.0, limit[0] / rows, limit[1] / columns)
     return max(1, round(rows * scale)), max(1, round(columns * scale))

@@ -10,6 +10,7 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ENCAPSULATED_PDF, ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.hanging import pages_of
 from dicom_node.objects.drawing.heat_colors import PictureStyle
@@ -20,7 +21,7 @@ from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.pdf.page_heading import heading_of
 from dicom_node.objects.pdf.report_page import compose_pages
 from dicom_node.objects.products import Product
-from dicom_node.objects.shared_modules import coded, stamp
+from dicom_node.objects.shared_modules import stamp
 from dicom_node.objects.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
 

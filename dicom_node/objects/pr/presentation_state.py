@@ -14,6 +14,7 @@ from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import numbered_regions
 from dicom_node.objects.frames import header_of_frame, name_of
+from dicom_node.objects.image_geometry import pixel_aspect_of
 from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.pr.grayscale_modules import set_greys
 from dicom_node.objects.products import Product
@@ -104,7 +105,7 @@ def _displayed_area(source: Dataset, image: ImageFindings) -> Dataset:
     area.DisplayedAreaTopLeftHandCorner = [1, 1]
     area.DisplayedAreaBottomRightHandCorner = [int(source.Columns), int(source.Rows)]
     area.PresentationSizeMode = "SCALE TO FIT"
-    area.PresentationPixelAspectRatio = [1, 1]
+    area.PresentationPixelAspectRatio = list(pixel_aspect_of(source).as_integer_ratio())
     return area
 
 

@@ -1,24 +1,26 @@
 """The picture of one analysed image as a Secondary Capture, which works in every viewer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.drawing.overlay import Placement, heatmaps_of
 from dicom_node.objects.drawing.picture import compose
 from dicom_node.objects.drawing.rendering import DisplayPicture
-from dicom_node.objects.image_library import patient_orientation_of
+from dicom_node.objects.image_geometry import patient_orientation_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
-from dicom_node.objects.shared_modules import coded, is_multi_frame, stamp
+from dicom_node.objects.shared_modules import is_multi_frame, stamp
 from dicom_node.objects.wording import RESEARCH_MARK, methods_text
 from mammoclip_core.findings import Heatmap, ImageFindings
 
@@ -75,7 +77,7 @@ def build_secondary_capture(
     capture.InstanceNumber = instance_number
     capture.ImageType = ["DERIVED", "SECONDARY"]
     capture.PatientOrientation = list(patient_orientation_of(source) or ())
-    capture.BurnedInAnnotation = "YES"
+    capture.BurnedInAnnotation = burned_in_annotation([source])
     capture.RecognizableVisualFeatures = "NO"
     capture.DerivationDescription = _description(picture.placement, form.style, image)
     found_by = [finding.method for finding in image.findings if finding.regions]
@@ -140,13 +142,24 @@ def _description(placement: Placement, style: PictureStyle, image: ImageFindings
     )
 
 
-def source_item(source: Dataset, image: ImageFindings) -> Dataset:
-    """Name the image that a picture is of (PS3.3 C.7.6.1.1.4)."""
+def burned_in_annotation(sources: Iterable[Dataset]) -> str:
+    """Tell whether a picture's pixels identify patient and date: ours do where the source's do.
+
+    Our own words in a picture name finding, model and warning, never a patient (PS3.3 C.7.6.1).
+    """
+    named = any(source.get("BurnedInAnnotation") == "YES" for source in sources)
+    return "YES" if named else "NO"
+
+
+def source_item(
+    source: Dataset, image: ImageFindings, purpose: Code = codes.SOURCE_IMAGE_FOR_PROCESSING
+) -> Dataset:
+    """Name an image that a picture is of, and what it was used for (PS3.3 C.7.6.1.1.4)."""
     item = Dataset()
     item.ReferencedSOPClassUID = source.SOPClassUID
     item.ReferencedSOPInstanceUID = source.SOPInstanceUID
     if is_multi_frame(source):
         item.ReferencedFrameNumber = image.frame
     item.SpatialLocationsPreserved = "NO"
-    item.PurposeOfReferenceCodeSequence = [coded(codes.SOURCE_IMAGE_FOR_PROCESSING)]
+    item.PurposeOfReferenceCodeSequence = [coded(purpose)]
     return item

@@ -9,6 +9,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.hanging import cell_of, images_on, pages_of
@@ -19,7 +20,7 @@ from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
-from dicom_node.objects.sc.secondary_capture import source_item
+from dicom_node.objects.sc.secondary_capture import burned_in_annotation, source_item
 from dicom_node.objects.shared_modules import stamp
 from dicom_node.objects.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
@@ -104,14 +105,16 @@ def build_summary_sheet(
     capture.InstanceNumber = page
     capture.ImageType = ["DERIVED", "SECONDARY"]
     capture.PatientOrientation = []
-    capture.BurnedInAnnotation = "YES"
+    headers = [sources[image.sop_instance_uid] for image in used]
+    capture.BurnedInAnnotation = burned_in_annotation(headers)
     capture.RecognizableVisualFeatures = "NO"
     capture.DerivationDescription = (
         f"{RESEARCH_MARK}. {_SHOWS[page == 1]}, scaled to one page: page {page} of {len(pages)}. "
         "Not for measurement."
     )
     capture.SourceImageSequence = [
-        source_item(sources[image.sop_instance_uid], image) for image in used
+        source_item(sources[image.sop_instance_uid], image, codes.SOURCE_IMAGE_FOR_MONTAGE)
+        for image in used
     ]
     # SC Equipment (PS3.3 C.8.6.1)
     capture.ConversionType = "WSD"
@@ -121,7 +124,6 @@ def build_summary_sheet(
     capture.SOPInstanceUID = context.uids.sop_instance_uid(
         ResultKind.SUMMARY_SHEET, _apart(form, page)
     )
-    headers = [sources[image.sop_instance_uid] for image in used]
     stamp(capture, headers[0], ResultKind.SUMMARY_SHEET, context, form.variant)
     set_pixels(capture, sheet.pixels, form, headers)
     return capture, dict(zip(map(key_of, shown), sheet.placements, strict=True))

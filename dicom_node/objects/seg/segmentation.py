@@ -12,14 +12,14 @@ from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.products import Product
-from dicom_node.objects.seg.segment_frames import packed_frames
+from dicom_node.objects.seg.segment_frames import FULL, byte_frames, packed_frames
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.wording import (
     side_and_view_of,
     tracking_id_of,
     words_of,
 )
-from mammoclip_core.findings import Finding, ImageFindings, Region
+from mammoclip_core.findings import Finding, ImageFindings, LocalisationMethod, Region
 
 
 def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
@@ -45,6 +45,9 @@ def build_segmentation(
 ) -> Dataset:
     """Write the regions of one instance, one segment each, in the order of its findings.
 
+    Its pixels are bits. Where a row of them would not end with a byte they are bytes, all of them
+    or nothing: Orthanc 1.10 reads no bits of such a width, and OHIF 3.13 shows both alike.
+
     Parameters
     ----------
     images : what was found on it, by frame
@@ -63,7 +66,10 @@ def build_segmentation(
     if not regions:
         raise ObjectRefusedError(f"instance {owner} has no region to write")
     size = (int(source.Rows), int(source.Columns))
-    frames, overlap = packed_frames([region for *_, region in regions], size, owner)
+    in_bits = size[1] % 8 == 0
+    frames, overlap = (packed_frames if in_bits else byte_frames)(
+        [region for *_, region in regions], size, owner
+    )
     segmentation = segmentation_of(
         source,
         [
@@ -71,7 +77,9 @@ def build_segmentation(
             for number, (image, finding, index, _) in enumerate(regions, start=1)
         ],
         [image.frame for image, *_ in regions],
-        segmentation_type=SegmentationTypeValues.BINARY,
+        segmentation_type=(
+            SegmentationTypeValues.BINARY if in_bits else SegmentationTypeValues.FRACTIONAL
+        ),
         kind=ResultKind.SEGMENTATION,
         context=context,
         image_number=image_number,
@@ -79,6 +87,9 @@ def build_segmentation(
         view=side_and_view_of(images[0]),
     )
     segmentation.PixelData = frames
+    if not in_bits:
+        segmentation.SegmentationFractionalType = "OCCUPANCY"
+        segmentation.MaximumFractionalValue = FULL
     segmentation.SegmentsOverlap = "YES" if overlap else "NO"
     return segmentation
 
@@ -92,6 +103,11 @@ def _regions_of(
                 yield image, finding, index, region
 
 
+def _kind_of(finding: Finding) -> str:
+    """Say what a segment is: a detector draws boxes, everything else marks its attention."""
+    return "detector box" if finding.method is LocalisationMethod.BOX else "attention region"
+
+
 def _describe(
     number: int,
     image: ImageFindings,
@@ -101,7 +117,7 @@ def _describe(
 ) -> SegmentDescription:
     return segment_of(
         number,
-        f"AI attention region: {words_of(finding.name)}",
+        f"AI {_kind_of(finding)}: {words_of(finding.name)}",
         image,
         finding,
         context,

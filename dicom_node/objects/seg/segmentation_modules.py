@@ -5,11 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from highdicom import (
-    AlgorithmIdentificationSequence,
-    PixelMeasuresSequence,
-    PlaneOrientationSequence,
-)
+from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import (
     SegmentAlgorithmTypeValues,
@@ -19,33 +15,22 @@ from highdicom.seg import (
 )
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
-from pydicom.valuerep import DS
 
 from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
+from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.header_values import number_of, numbers_of
-from dicom_node.objects.shared_modules import (
-    coded,
-    is_multi_frame,
-    software_versions,
-    stamp,
-    stand_in,
-)
+from dicom_node.objects.contributing_equipment import software_versions
+from dicom_node.objects.seg.frame_places import place_frames
+from dicom_node.objects.shared_modules import is_multi_frame, stamp, stand_in
 from dicom_node.objects.wording import RESEARCH_MARK, method_of, to_ascii
 from mammoclip_core.findings import Finding, ImageFindings
 
 _SINGLE_FRAME: Final = DigitalMammographyXRayImageStorageForPresentation
 
-NOMINAL_THICKNESS_MM: Final = 1.0
-
 _SOURCE_KEYWORDS: Final = (
     "Modality",
-    "FrameOfReferenceUID",
-    "PositionReferenceIndicator",
-    "PixelSpacing",
-    "SliceThickness",
     "PatientOrientation",
 )
 
@@ -94,7 +79,7 @@ def segmentation_of(
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
         software_versions=software_versions(identity)[0],
-        device_serial_number=identity.serial_number,
+        device_serial_number=identity.device_serial_number,
         content_label=content_label,
         content_description=to_ascii(f"{RESEARCH_MARK}: {view}", 64),
     )
@@ -103,9 +88,9 @@ def segmentation_of(
     segmentation.SeriesNumber = identity.series_number(kind, image_number)
     segmentation.SeriesDescription = to_ascii(f"{view} {segmentation.SeriesDescription}", 64)
     _name_source(segmentation, source)
-    _place_on_projection(segmentation, source)
     if is_multi_frame(source):
-        _place_on_frames(segmentation, source, source_frames)
+        _name_frames(segmentation, source_frames)
+    place_frames(segmentation, source, source_frames)
     _name_dimensions(segmentation, uids.dimension_organization_uid(f"{owner}{_apart(kind)}"))
     segmentation.ContentCreatorName = ""
     segmentation.ContentQualification = "RESEARCH"
@@ -180,39 +165,8 @@ def _apart(kind: ResultKind) -> str:
     return "" if kind is ResultKind.SEGMENTATION else f" {kind}"
 
 
-def _place_on_projection(segmentation: Dataset, source: Dataset) -> None:
-    """Say that rows run along rows and how large pixels are: OHIF 3.13 opens nothing without.
-
-    A projection has no slices. Its thickness is nominal, since highdicom's reader wants one beside
-    the spacing; a spacing that the source does not state is not made up, and then the thickness
-    stands alone, since OHIF turns its page black where there are no measures at all.
-    """
-    shared = segmentation.SharedFunctionalGroupsSequence[0]
-    if "PlaneOrientationSequence" not in shared:
-        shared.PlaneOrientationSequence = PlaneOrientationSequence(
-            coordinate_system="PATIENT", image_orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-        )
-    thickness = number_of(source, "SliceThickness", NOMINAL_THICKNESS_MM)
-    spacing = numbers_of(source, "PixelSpacing") or numbers_of(source, "ImagerPixelSpacing")
-    if len(spacing) == 2 and min(spacing) > 0:
-        shared.PixelMeasuresSequence = PixelMeasuresSequence(
-            pixel_spacing=spacing, slice_thickness=thickness
-        )
-    else:
-        shared.PixelMeasuresSequence = [Dataset()]
-        shared.PixelMeasuresSequence[0].SliceThickness = DS(thickness, auto_format=True)
-
-
-def _place_on_frames(segmentation: Dataset, source: Dataset, source_frames: Sequence[int]) -> None:
-    """Name the source's frame of each frame, and lay it where the source says that it lies.
-
-    References
-    ----------
-    PS3.3 C.7.6.16.2.6 (Derivation Image), C.7.6.16.2.3 (Plane Position).
-    """
-    shared = _first(source, "SharedFunctionalGroupsSequence")
-    own_shared = segmentation.SharedFunctionalGroupsSequence[0]
-    groups = source.get("PerFrameFunctionalGroupsSequence") or []
+def _name_frames(segmentation: Dataset, source_frames: Sequence[int]) -> None:
+    """Name the frame of a multi-frame source that each frame is of (PS3.3 C.7.6.16.2.6)."""
     for item, frame in zip(
         segmentation.PerFrameFunctionalGroupsSequence, source_frames, strict=True
     ):
@@ -221,18 +175,6 @@ def _place_on_frames(segmentation: Dataset, source: Dataset, source_frames: Sequ
         for derivation in item.DerivationImageSequence:
             for reference in derivation.SourceImageSequence:
                 reference.ReferencedFrameNumber = frame
-        own = groups[frame - 1] if frame <= len(groups) else Dataset()
-        position = own.get("PlanePositionSequence") or shared.get("PlanePositionSequence")
-        if position:
-            item.PlanePositionSequence = copy.deepcopy(position)
-    for keyword in ("PlaneOrientationSequence", "PixelMeasuresSequence"):
-        if shared.get(keyword):
-            setattr(own_shared, keyword, copy.deepcopy(shared[keyword].value))
-
-
-def _first(source: Dataset, keyword: str) -> Dataset:
-    items = source.get(keyword)
-    return items[0] if items else Dataset()
 
 
 def _name_dimensions(segmentation: Dataset, uid: str) -> None:

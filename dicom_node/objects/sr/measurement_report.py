@@ -22,13 +22,14 @@ from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.facts.result_kinds import COMPREHENSIVE_3D_SR, ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.image_library import build_image_library
 from dicom_node.objects.products import Product, Profile
 from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report
-from dicom_node.objects.shared_modules import coded, is_multi_frame
+from dicom_node.objects.shared_modules import is_multi_frame
 from dicom_node.objects.sr.evaluations import EvaluationsBuilder
 from dicom_node.objects.sr.measurement_groups import region_groups
 from mammoclip_core.findings import StudyFindings
@@ -145,7 +146,7 @@ def _observation_context(identity: ResultIdentity) -> ObservationContext:
                 name=MODEL_NAME,
                 manufacturer_name=MANUFACTURER,
                 model_name=MODEL_NAME,
-                serial_number=identity.serial_number,
+                serial_number=identity.device_serial_number,
             ),
         )
     )

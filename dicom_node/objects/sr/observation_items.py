@@ -2,7 +2,12 @@
 
 from typing import Final
 
-from highdicom.sr import AlgorithmIdentification, FindingSite
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodeContentItem,
+    FindingSite,
+    RelationshipTypeValues,
+)
 from pydicom.dataset import Dataset
 
 from dicom_node.objects import codes
@@ -28,11 +33,19 @@ def algorithm_of(
     if finding is not None:
         parameters.append(f"finding {words_of(finding.name)}")
         parameters.append(f"score from {finding.source}, region by {method_of(finding)}")
-    return AlgorithmIdentification(
+    algorithm = AlgorithmIdentification(
         name=to_ascii(bundle.name, _NAME_LENGTH),
         version=to_ascii(bundle.version, _NAME_LENGTH),
         parameters=parameters,
     )
+    algorithm.append(
+        CodeContentItem(
+            codes.ALGORITHM_FAMILY,
+            codes.ARTIFICIAL_INTELLIGENCE,
+            RelationshipTypeValues.HAS_CONCEPT_MOD,
+        )
+    )
+    return algorithm
 
 
 def site_of(laterality: str) -> FindingSite:

@@ -203,6 +203,7 @@ def identity(revision: int = 1, **changes: Any) -> ResultIdentity:
         software_version="0.1.0",
         revision=revision,
         created_at=datetime(2026, 1, 2, 12, 30, 15, tzinfo=UTC),
+        time_zone=UTC,
     )
     return replace(made, **changes)
 

@@ -1,7 +1,6 @@
 """Patient and study are copied as they are, or no object is written."""
 
 import io
-from datetime import timedelta, timezone
 
 import pydicom
 import pytest
@@ -10,7 +9,7 @@ from pydicom.dataset import Dataset
 from study_cases import CASES
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.shared_modules import TYPE_2_KEYWORDS
+from dicom_node.objects.copied_attributes import TYPE_2_KEYWORDS
 
 NAMES = {
     "Japanese name": "Yamada^Hanako=山田^花子=やまだ^はなこ",
@@ -110,23 +109,6 @@ def test_source_without_series_is_refused() -> None:
 
     with pytest.raises(ObjectRefusedError, match="SeriesInstanceUID"):
         results_of((dataset, image_of(dataset, NEGATIVE)))
-
-
-def test_own_times_follow_the_offset_that_the_source_states() -> None:
-    report = report_for(TimezoneOffsetFromUTC="-0500")
-
-    assert (report.ContentDate, report.ContentTime) == ("20260102", "073015.000000")
-    assert report.TimezoneOffsetFromUTC == "-0500"
-
-
-def test_own_times_stay_as_given_where_the_source_states_no_offset() -> None:
-    dataset = mammogram()
-    east = identity().created_at.astimezone(timezone(timedelta(hours=2)))
-
-    results = results_of((dataset, image_of(dataset, NEGATIVE)), identity=identity(created_at=east))
-
-    assert results[-1].dataset.ContentTime == "143015.000000"
-    assert "TimezoneOffsetFromUTC" not in results[-1].dataset
 
 
 @pytest.mark.parametrize("case", CASES)
