@@ -8,12 +8,7 @@ from pydicom.sr.coding import Code
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.references import (
-    PredecessorDocument,
-    reference_to_predecessor,
-    referenced_request,
-    references_to,
-)
+from dicom_node.objects.references import referenced_request, references_to
 from dicom_node.objects.shared_modules import stamp
 from mammoclip_core.findings import DENSITY_CATEGORIES, StudyFindings
 
@@ -27,7 +22,6 @@ def complete_report(
     sources: Mapping[str, Dataset],
     findings: StudyFindings,
     evidence: Sequence[Dataset],
-    predecessor: PredecessorDocument | None,
 ) -> None:
     """Write series, document and identity of a report around its content, in place.
 
@@ -37,7 +31,6 @@ def complete_report(
     variant : what tells it from another report of the same kind and answer; may be empty
     sources : headers by SOP Instance UID, of every image that the content refers to
     evidence : further instances that the report rests on
-    predecessor : the report of the former revision; ignored where it is the same report
 
     References
     ----------
@@ -57,8 +50,6 @@ def complete_report(
     )
     # SOP Common (PS3.3 C.12.1)
     report.SOPInstanceUID = context.uids.sop_instance_uid(kind, variant)
-    if predecessor is not None and predecessor.sop_instance_uid != report.SOPInstanceUID:
-        report.PredecessorDocumentsSequence = reference_to_predecessor(predecessor)
     source = next(iter(sources.values()))
     stamp(report, source, kind, context, variant)
     request = referenced_request(report, source)

@@ -1,7 +1,7 @@
 """The modules that every result object shares: patient, study, series, equipment, SOP common."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Final
 
 from highdicom.sr import CodedConcept
@@ -22,6 +22,9 @@ from dicom_node.objects.wording import RESEARCH_MARK, to_ascii, weights_text
 
 IMPLEMENTATION_CLASS_UID: Final = uid_of("implementation", MODEL_NAME)
 IMPLEMENTATION_VERSION_NAME: Final = "MAMMOCLIP_DICOM"
+
+_CREATION: Final = ("Series", "InstanceCreation", "Content", "PresentationCreation")
+"""Pairs of date and time that tell when an object was made."""
 
 TYPE_2_KEYWORDS: Final = (
     "PatientName",
@@ -152,14 +155,12 @@ def stamp(
     """
     _copy_patient_and_study(dataset, source)
     identity = context.identity
-    created_at = _in_time_zone_of(source, identity.created_at)
-    day, time_of_day = created_at.strftime("%Y%m%d"), created_at.strftime("%H%M%S.%f")
 
     # General Series (PS3.3 C.7.3.1)
     dataset.SeriesInstanceUID = context.uids.series_instance_uid(kind, variant)
     dataset.SeriesNumber = identity.series_numbers[kind]
-    dataset.SeriesDescription = to_ascii(identity.series_description(kind), 64)
-    dataset.SeriesDate, dataset.SeriesTime = day, time_of_day
+    dataset.SeriesDescription = to_ascii(kind.row.series_description, 64)
+    dataset.SeriesDate = dataset.SeriesTime = ""
 
     # General Equipment (PS3.3 C.7.5.1)
     dataset.Manufacturer = MANUFACTURER
@@ -168,10 +169,37 @@ def stamp(
     dataset.SoftwareVersions = software_versions(identity)
 
     # SOP Common (PS3.3 C.12.1), content date of image and document
-    dataset.InstanceCreationDate, dataset.InstanceCreationTime = day, time_of_day
-    dataset.ContentDate, dataset.ContentTime = day, time_of_day
-    dataset.ContributingEquipmentSequence = [_contributing_equipment(identity, created_at)]
+    dataset.InstanceCreationDate = dataset.InstanceCreationTime = ""
+    dataset.ContentDate = dataset.ContentTime = ""
+    dataset.ContributingEquipmentSequence = [_contributing_equipment(identity)]
+    write_creation_times(dataset, identity.created_at)
     _set_file_meta(dataset)
+
+
+def write_creation_times(dataset: Dataset, created_at: datetime) -> None:
+    """Write when an object was made wherever it says so, in the zone of its other times.
+
+    Parameters
+    ----------
+    created_at : aware
+    """
+    created_at = created_at.astimezone(time_zone_of(dataset, created_at))
+    for name in _CREATION:
+        if f"{name}Date" in dataset:
+            setattr(dataset, f"{name}Date", created_at.strftime("%Y%m%d"))
+            setattr(dataset, f"{name}Time", created_at.strftime("%H%M%S.%f"))
+    for item in dataset.ContributingEquipmentSequence:
+        if item.Manufacturer == MANUFACTURER:
+            item.ContributionDateTime = created_at.strftime("%Y%m%d%H%M%S.%f%z")
+
+
+def time_zone_of(dataset: Dataset, created_at: datetime) -> tzinfo | None:
+    """Return the zone of an object's times: that of the study where it is stated, else our own."""
+    offset = str(dataset.get("TimezoneOffsetFromUTC") or "")
+    if len(offset) != 5 or offset[0] not in "+-" or not offset[1:].isdecimal():
+        return created_at.tzinfo
+    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
+    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
 
 
 def software_versions(identity: ResultIdentity) -> list[str]:
@@ -204,18 +232,7 @@ def _copy_patient_and_study(dataset: Dataset, source: Dataset) -> None:
             setattr(dataset, keyword, "")
 
 
-def _in_time_zone_of(source: Dataset, created_at: datetime) -> datetime:
-    """Express our time as the study's times are, since one offset is said for all of them."""
-    offset = str(source.get("TimezoneOffsetFromUTC") or "")
-    if len(offset) != 5 or offset[0] not in "+-" or not offset[1:].isdecimal():
-        return created_at
-    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
-    return created_at.astimezone(
-        timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
-    )
-
-
-def _contributing_equipment(identity: ResultIdentity, created_at: datetime) -> Dataset:
+def _contributing_equipment(identity: ResultIdentity) -> Dataset:
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [coded(codes.PROCESSING_EQUIPMENT)]
     item.Manufacturer = MANUFACTURER
@@ -223,7 +240,6 @@ def _contributing_equipment(identity: ResultIdentity, created_at: datetime) -> D
     item.DeviceSerialNumber = identity.serial_number
     item.SoftwareVersions = software_versions(identity)
     item.add(DataElement("DeviceUID", "UI", identity.device_uid))
-    item.ContributionDateTime = created_at.strftime("%Y%m%d%H%M%S.%f%z")
     statements = (RESEARCH_MARK, to_ascii(identity.warning).rstrip("."), weights_text(identity))
     item.ContributionDescription = (
         f"{'. '.join(filter(None, statements))} SHA-256 {identity.bundle.sha256}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import GRAYSCALE_PRESENTATION_STATE, ResultKind
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import numbered_regions
 from dicom_node.objects.frames import header_of_frame, name_of
@@ -28,14 +28,13 @@ _FOOT: Final = (0.02, 0.94, 0.98, 0.99)
 """Where the words on the whole image stand: left, top, right, bottom as parts of the display."""
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one presentation state of each image that has a region."""
     for number, image in enumerate(study.analysis.findings.analysed, start=1):
         if any(finding.regions for finding in image.findings):
-            yield study.planned(
-                Product(kind=ResultKind.PRESENTATION_STATE),
-                name_of(image),
-                partial(
+            yield PlannedObject(
+                product=Product(kind=ResultKind.PRESENTATION_STATE),
+                build=partial(
                     build_presentation_state, study.header(image), image, number, study.context
                 ),
                 source_sop_instance_uid=image.sop_instance_uid,

@@ -9,7 +9,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import PictureStyle, Placement, heatmaps_of
 from dicom_node.objects.drawing.picture import compose
@@ -22,16 +22,14 @@ from dicom_node.objects.wording import RESEARCH_MARK, methods_text
 from mammoclip_core.findings import Heatmap, ImageFindings
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one picture of each analysed image, in each form."""
     kind = ResultKind.SECONDARY_CAPTURE
     for number, image in enumerate(study.analysis.findings.analysed, start=1):
         for form in study.forms(kind):
-            yield study.planned(
-                Product(kind=kind, variant=form.variant),
-                _apart(image, form),
-                partial(_picture, study, image, number, form),
-                series=form.variant,
+            yield PlannedObject(
+                product=Product(kind=kind, variant=form.variant),
+                build=partial(_picture, study, image, number, form),
                 source_sop_instance_uid=image.sop_instance_uid,
             )
 

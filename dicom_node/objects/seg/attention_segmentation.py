@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import heatmaps_of, raise_to
 from dicom_node.objects.drawing.picture import shown_heatmaps
@@ -28,7 +28,7 @@ from mammoclip_core.findings import Finding, Heatmap, ImageFindings
 _MAXIMUM: Final = 255
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one segmentation of each instance with a heatmap of a finding above its threshold."""
     for number, (uid, images) in enumerate(study.by_instance().items(), start=1):
         heatmaps = [
@@ -38,13 +38,11 @@ def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[Pla
         ]
         if heatmaps:
             source = study.by_uid[uid].dataset
-            yield study.planned(
-                Product(kind=ResultKind.ATTENTION_SEGMENTATION),
-                uid,
-                partial(
+            yield PlannedObject(
+                product=Product(kind=ResultKind.ATTENTION_SEGMENTATION),
+                build=partial(
                     build_attention_segmentation, source, images, heatmaps, number, study.context
                 ),
-                series=uid,
                 source_sop_instance_uid=uid,
             )
 
@@ -97,7 +95,7 @@ def build_attention_segmentation(
                 image,
                 finding,
                 context,
-                tracking_uid=context.uids.tracking_uid(name_of(image), finding.name),
+                tracking_uid=context.uids.tracking_uid(name_of(image), finding),
                 tracking_id=tracking_id_of(image, finding),
             )
             for number, (image, finding) in enumerate(described, start=1)

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.products import Product
@@ -22,17 +22,15 @@ from dicom_node.objects.wording import (
 from mammoclip_core.findings import Finding, ImageFindings, Region
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one segmentation of each instance that has a region."""
     for number, (uid, images) in enumerate(study.by_instance().items(), start=1):
         if any(True for _ in _regions_of(images)):
-            yield study.planned(
-                Product(kind=ResultKind.SEGMENTATION),
-                uid,
-                partial(
+            yield PlannedObject(
+                product=Product(kind=ResultKind.SEGMENTATION),
+                build=partial(
                     build_segmentation, study.by_uid[uid].dataset, images, number, study.context
                 ),
-                series=uid,
                 source_sop_instance_uid=uid,
             )
 
@@ -105,6 +103,6 @@ def _describe(
         image,
         finding,
         context,
-        tracking_uid=context.uids.tracking_uid(name_of(image), finding.name, index),
+        tracking_uid=context.uids.tracking_uid(name_of(image), finding, index),
         tracking_id=tracking_id_of(image, finding, index),
     )

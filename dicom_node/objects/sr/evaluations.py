@@ -89,7 +89,7 @@ class EvaluationsBuilder:
                 for finding in above:
                     if not finding.regions:
                         tracking = TrackingIdentifier(
-                            uid=self.context.uids.tracking_uid(name_of(image), finding.name),
+                            uid=self.context.uids.tracking_uid(name_of(image), finding),
                             identifier=tracking_id_of(image, finding),
                         )
                         yield self._finding(finding, tracking, image.laterality, [image])
@@ -101,7 +101,7 @@ class EvaluationsBuilder:
             for finding in breast.findings:
                 if finding.above_threshold:
                     tracking = TrackingIdentifier(
-                        uid=self.context.uids.tracking_uid(side, finding.name),
+                        uid=self.context.uids.tracking_uid(side, finding),
                         identifier=to_ascii(f"{side_of(side)} {words_of(finding.name)}", 64),
                     )
                     yield self._finding(finding, tracking, side, images)

@@ -21,12 +21,11 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.facts.result_kinds import COMPREHENSIVE_3D_SR, ResultKind
 from dicom_node.objects import codes
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.image_library import build_image_library
 from dicom_node.objects.products import Product, Profile
-from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report
 from dicom_node.objects.shared_modules import coded, is_multi_frame
 from dicom_node.objects.sr.evaluations import EvaluationsBuilder
@@ -34,16 +33,12 @@ from dicom_node.objects.sr.measurement_groups import region_groups
 from mammoclip_core.findings import StudyFindings
 
 
-def plan(study: AnalysedStudy, before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one report for each choice of SOP Class and of parts that go with it."""
     kind = ResultKind.MEASUREMENT_REPORT
     for product, profile in {one.product(kind): one for one in study.profiles_with(kind)}.items():
-        yield study.planned(
-            product,
-            product.variant,
-            partial(_report, study, before, product, profile),
-            sop_class_uid=profile.report_sop_class_uid,
-            series=product.variant,
+        yield PlannedObject(
+            product=product, build=partial(_report, study, before, product, profile)
         )
 
 
@@ -53,7 +48,6 @@ def build_measurement_report(
     context: ResultContext,
     *,
     evidence: Sequence[Dataset] = (),
-    predecessor: PredecessorDocument | None = None,
     sop_class_uid: str = COMPREHENSIVE_3D_SR,
     variant: str = "",
 ) -> Dataset:
@@ -95,20 +89,18 @@ def build_measurement_report(
         sources=sources,
         findings=findings,
         evidence=evidence,
-        predecessor=predecessor,
     )
     return report
 
 
 def _report(
-    study: AnalysedStudy, before: Sequence[PlannedObject], product: Product, profile: Profile
+    study: AnalysedStudy, before: Sequence[ResultObject], product: Product, profile: Profile
 ) -> Dataset:
     return build_measurement_report(
         study.library(),
         study.analysis.findings,
         study.context,
-        evidence=[part.reference for part in before if part.product in profile.parts],
-        predecessor=study.predecessors.get(product),
+        evidence=[part.dataset for part in before if part.product in profile.parts],
         sop_class_uid=profile.report_sop_class_uid,
         variant=product.variant,
     )
