@@ -176,13 +176,27 @@ class BreastFindings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleIdentity:
-    """Which bundle answered, and what it may be used for."""
+    """Which bundle answered, and what it may be used for.
+
+    Attributes
+    ----------
+    warning : words that every object carries; empty if none
+        None where the document does not tell, as before it had the warning.
+    """
 
     name: str
     version: str
     sha256: str
     licence: str
     permitted_use: str
+    warning: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("name", "version", "sha256", "licence", "permitted_use"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} of the bundle is no text")
+        if self.warning is not None and not isinstance(self.warning, str):
+            raise TypeError("warning of the bundle is no text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

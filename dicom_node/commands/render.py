@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import RenderError
-from dicom_node.model_bundle import bundle_folder
+from dicom_node.model_bundle import bundle_folder, warning_of
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import build_results
@@ -97,9 +97,9 @@ def render_study(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RenderError(f"{out} is not an empty folder: choose a new or empty one")
     sources = _headers_in(study)
-    warning = ""
     if findings_file is not None:
         analysis = StudyAnalysis(findings=_findings_in(findings_file))
+        warning = warning_of(analysis.findings.bundle, _known_bundles(model))
     else:
         _require_one_study(study, sources)
         bundle = bundle_folder(ModelSettings(bundle=model.bundle))
@@ -150,6 +150,13 @@ def _manifest_of(bundle: Path) -> Manifest:
         return read_manifest(bundle)
     except CoreError as error:
         raise RenderError(str(error)) from error
+
+
+def _known_bundles(model: Model) -> list[Manifest]:
+    folders = dict.fromkeys(
+        bundle_folder(ModelSettings(bundle=one)) for one in (model.bundle, None)
+    )
+    return [_manifest_of(folder) for folder in folders]
 
 
 def analyse(study: Path, bundle: Path, manifest: Manifest, model: Model) -> StudyAnalysis:

@@ -62,6 +62,8 @@ def build_results(
         not fit the findings. The message names the instance and the attribute, never a value.
     """
     findings = analysis.findings
+    # A warning of the weights is never lost, whoever makes the objects.
+    identity = replace(identity, warning=identity.warning or findings.bundle.warning or "")
     sources = [replace(source, dataset=readable(source.dataset)) for source in sources]
     require_one_study([source.dataset for source in sources], findings.study_instance_uid)
     by_uid = {str(source.dataset.SOPInstanceUID): source for source in sources}
