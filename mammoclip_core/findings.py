@@ -143,6 +143,10 @@ class ImageFindings:
         A remark; never empty unless `status` is ANALYSED.
     density_scores : empty, or 4 values that sum to 1
         Scores of the categories A to D.
+    view_modifiers : words of CID 4015
+        What makes the view a special one, where the header was at hand: ``implant displaced``.
+    repetition : 1 or more
+        Which image of its view and modifiers this is, by the time of acquisition.
     """
 
     sop_instance_uid: str
@@ -153,6 +157,8 @@ class ImageFindings:
     reason: str = ""
     findings: tuple[Finding, ...] = ()
     density_scores: tuple[float, ...] = ()
+    view_modifiers: tuple[str, ...] = ()
+    repetition: int = 1
 
     def __post_init__(self) -> None:
         if self.status is not ImageStatus.ANALYSED and not self.reason:
@@ -358,6 +364,7 @@ def _image_from(document: Mapping[str, Any]) -> ImageFindings:
             status=ImageStatus(document["status"]),
             findings=tuple(map(_finding_from, document["findings"])),
             density_scores=tuple(document["density_scores"]),
+            view_modifiers=tuple(document.get("view_modifiers", ())),
         )
     )
 

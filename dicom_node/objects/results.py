@@ -24,6 +24,7 @@ from dicom_node.objects.products import OHIF, Profile
 from dicom_node.objects.shared_modules import require_one_study
 from dicom_node.objects.sources import SourceInstance, require_sources
 from dicom_node.objects.uids import StudyUIDs
+from dicom_node.objects.view_names import with_view_names
 from mammoclip_core.findings import ImageFindings, StudyAnalysis
 from mammoclip_core.images.views import STANDARD_VIEWS
 
@@ -67,7 +68,8 @@ def build_results(
     sources = [replace(source, dataset=readable(source.dataset)) for source in sources]
     require_one_study([source.dataset for source in sources], findings.study_instance_uid)
     by_uid = {str(source.dataset.SOPInstanceUID): source for source in sources}
-    images = sorted(by_frame(findings.images), key=_hanging_order)
+    headers = {uid: source.dataset for uid, source in by_uid.items()}
+    images = sorted(by_frame(with_view_names(findings.images, headers)), key=_hanging_order)
     require_sources(images, by_uid)
     study = AnalysedStudy(
         by_uid=by_uid,
@@ -114,8 +116,13 @@ def plan_of(kind: ResultKind) -> Plan:
     return plan
 
 
-def _hanging_order(image: ImageFindings) -> tuple[int, str, str, str, int]:
+def _hanging_order(
+    image: ImageFindings,
+) -> tuple[int, str, str, tuple[str, ...], int, str, int]:
     """Sort as mammograms are hung: RCC, LCC, RMLO, LMLO, then the rest."""
     view = (image.laterality, image.view_position)
     place = STANDARD_VIEWS.index(view) if view in STANDARD_VIEWS else len(STANDARD_VIEWS)
-    return place, image.view_position, image.laterality, image.sop_instance_uid, image.frame
+    return (
+        *(place, image.view_position, image.laterality, image.view_modifiers, image.repetition),
+        *(image.sop_instance_uid, image.frame),
+    )

@@ -189,8 +189,7 @@ def write_creation_times(dataset: Dataset, created_at: datetime) -> None:
             setattr(dataset, f"{name}Date", created_at.strftime("%Y%m%d"))
             setattr(dataset, f"{name}Time", created_at.strftime("%H%M%S.%f"))
     for item in dataset.ContributingEquipmentSequence:
-        if item.Manufacturer == MANUFACTURER:
-            item.ContributionDateTime = created_at.strftime("%Y%m%d%H%M%S.%f%z")
+        item.ContributionDateTime = created_at.strftime("%Y%m%d%H%M%S.%f%z")
 
 
 def time_zone_of(dataset: Dataset, created_at: datetime) -> tzinfo | None:

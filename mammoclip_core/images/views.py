@@ -64,6 +64,24 @@ VIEW_MODIFIERS: Final = {
 }
 """View modifier codes of CID 4015, SNOMED CT and the SNOMED-RT value of older equipment."""
 
+MODIFIER_LETTERS: Final = {
+    "spot compression": "S",
+    "magnification": "M",
+    "implant displaced": "ID",
+    "axillary tail": "AT",
+    "cleavage": "CV",
+    "rolled lateral": "RL",
+    "rolled medial": "RM",
+    "rolled inferior": "RI",
+    "rolled superior": "RS",
+    "tangential": "TAN",
+    "nipple in profile": "NP",
+    "anterior compression": "AC",
+    "infra-mammary fold": "IMF",
+    "axillary tissue": "AX",
+}
+"""What stands for a modifier on the image itself, as PS3.16 CID 4015 gives it after the ACR."""
+
 _KNOWN_VIEWS: Final = frozenset(VIEW_POSITIONS.values())
 _LATERALITIES: Final = {
     "L": "L",

@@ -17,6 +17,7 @@ from dicom_node.objects.drawing.rendering import ShownImage
 from dicom_node.objects.image_library import patient_orientation_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
+from dicom_node.objects.sc.view_codes import set_view
 from dicom_node.objects.shared_modules import coded, is_multi_frame, stamp
 from dicom_node.objects.wording import RESEARCH_MARK, methods_text
 from mammoclip_core.findings import Heatmap, ImageFindings
@@ -86,12 +87,7 @@ def build_secondary_capture(
     # SC Equipment (PS3.3 C.8.6.1)
     capture.ConversionType = "WSD"
     # Standard extended: hanging protocols for mammograms look for these.
-    if image.laterality:
-        capture.ImageLaterality = image.laterality
-    else:
-        capture.Laterality = ""
-    if image.view_position:
-        capture.ViewPosition = image.view_position
+    set_view(capture, image)
     capture.ContentQualification = "RESEARCH"
     # SOP Common (PS3.3 C.12.1)
     capture.SOPClassUID = SecondaryCaptureImageStorage

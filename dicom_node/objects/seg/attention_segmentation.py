@@ -19,7 +19,7 @@ from dicom_node.objects.frames import key_of, name_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.wording import (
-    side_and_view_of,
+    short_view_of,
     tracking_id_of,
     words_of,
 )
@@ -106,7 +106,7 @@ def build_attention_segmentation(
         context=context,
         image_number=image_number,
         content_label="AI_ATTENTION",
-        view=side_and_view_of(images[0]),
+        view=short_view_of(images[0]),
     )
     pixels = b"".join(frames)
     segmentation.PixelData = pixels + b"\0" * (len(pixels) % 2)

@@ -15,7 +15,7 @@ from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segment_frames import packed_frames
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.wording import (
-    side_and_view_of,
+    short_view_of,
     tracking_id_of,
     words_of,
 )
@@ -74,7 +74,7 @@ def build_segmentation(
         context=context,
         image_number=image_number,
         content_label="AI_REGIONS",
-        view=side_and_view_of(images[0]),
+        view=short_view_of(images[0]),
     )
     segmentation.PixelData = frames
     segmentation.SegmentsOverlap = "YES" if overlap else "NO"
