@@ -79,6 +79,12 @@ def side_of(laterality: str) -> str:
     return _SIDES.get(laterality, "unknown side")
 
 
+def breast_of(laterality: str) -> str:
+    """Return which breast it is, for example ``left breast``."""
+    side = side_of(laterality)
+    return f"{side} breast" if laterality in {"L", "R"} else side
+
+
 def side_and_view_of(image: ImageFindings) -> str:
     """Return laterality and view with its modifiers: no two images of a study share the words.
 

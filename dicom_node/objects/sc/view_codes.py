@@ -23,9 +23,11 @@ def set_view(capture: Dataset, image: ImageFindings) -> None:
     view = codes.VIEWS.get(image.view_position)
     if view is not None:
         item = coded(view)
-        item.ViewModifierCodeSequence = [
+        modifiers = [
             coded(codes.VIEW_MODIFIERS[words])
             for words in image.view_modifiers
             if words in codes.VIEW_MODIFIERS
         ]
+        if modifiers:
+            item.ViewModifierCodeSequence = modifiers
         capture.ViewCodeSequence = [item]

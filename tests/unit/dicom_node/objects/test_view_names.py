@@ -69,7 +69,8 @@ def test_each_modifier_has_words_letters_and_a_code(words: str) -> None:
 def test_plain_view_is_coded_without_modifiers() -> None:
     (picture,) = of_kind(built(taken()), ResultKind.SECONDARY_CAPTURE)
 
-    assert list(picture.ViewCodeSequence[0].ViewModifierCodeSequence) == []
+    assert picture.ViewCodeSequence[0].CodeValue == "399162004"
+    assert "ViewModifierCodeSequence" not in picture.ViewCodeSequence[0]
 
 
 def test_repeated_views_are_numbered_by_the_time_of_acquisition() -> None:
