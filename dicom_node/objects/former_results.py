@@ -16,8 +16,9 @@ class FormerResult:
         The revision that made it.
     kept_until : `made_in` or more
         The newest revision that has it, since equal answers are the same objects.
-    is_held : bool
-        Whether every archive that a new object of this product is sent to has accepted it.
+    held_for : products
+        Every archive that is sent a new object of these products has accepted this one, so that
+        the new one may refer to it.
     is_retracted : bool
         Whether a rejection note was sent for it: it is never sent again.
     """
@@ -28,7 +29,7 @@ class FormerResult:
     series_instance_uid: str
     made_in: int
     kept_until: int
-    is_held: bool = True
+    held_for: frozenset[Product] = frozenset()
     is_retracted: bool = False
 
 
@@ -41,5 +42,5 @@ def newest_of(former: Iterable[FormerResult], product: Product) -> Sequence[Form
 
 def predecessor_of(former: Iterable[FormerResult], product: Product) -> FormerResult | None:
     """Return the newest report of a product that the archives hold, which a new one replaces."""
-    held = [one for one in former if one.product == product and one.is_held]
+    held = [one for one in former if one.product == product and product in one.held_for]
     return max(held, key=lambda one: (one.kept_until, one.made_in), default=None)

@@ -8,28 +8,24 @@ from highdicom.sr import (
     ContainerContentItem,
     ContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
     LanguageOfContentItemAndDescendants,
-    ObservationContext,
-    ObserverContext,
     RelationshipTypeValues,
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.facts.result_kinds import COMPREHENSIVE_3D_SR, ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.image_library import build_image_library
 from dicom_node.objects.products import Product, Profile
 from dicom_node.objects.report_modules import complete_report
 from dicom_node.objects.shared_modules import coded, is_multi_frame
 from dicom_node.objects.sr.evaluations import EvaluationsBuilder
 from dicom_node.objects.sr.measurement_groups import region_groups
+from dicom_node.objects.sr.observation_items import device_observer
 from mammoclip_core.findings import StudyFindings
 
 
@@ -111,7 +107,7 @@ def _content(
 ) -> Iterator[ContentItem]:
     """Yield what stands under the root, in the order of the template's rows."""
     yield from LanguageOfContentItemAndDescendants(coded(codes.LANGUAGE))
-    yield from _observation_context(context.identity)
+    yield from device_observer(context.identity)
     yield CodeContentItem(
         dictionary.DCM.ProcedureReported,
         codes.PROCEDURE,
@@ -126,21 +122,6 @@ def _content(
         measurements.ContentSequence = ContentSequence(groups)
         yield measurements
     yield EvaluationsBuilder(findings=findings, sources=sources, context=context).build()
-
-
-def _observation_context(identity: ResultIdentity) -> ObservationContext:
-    return ObservationContext(
-        observer_device_context=ObserverContext(
-            observer_type=dictionary.DCM.Device,
-            observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
-                uid=identity.device_uid,
-                name=MODEL_NAME,
-                manufacturer_name=MANUFACTURER,
-                model_name=MODEL_NAME,
-                serial_number=identity.serial_number,
-            ),
-        )
-    )
 
 
 def _frames_used(findings: StudyFindings, sources: Mapping[str, Dataset]) -> dict[str, list[int]]:

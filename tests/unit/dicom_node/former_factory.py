@@ -4,13 +4,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from every_kind import EVERY_KIND
+
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.former_results import FormerResult
+from dicom_node.objects.products import Profile
 from dicom_node.objects.results import ResultObject
+
+RETRACTING = (
+    Profile(
+        objects=frozenset(
+            {ResultKind.SECONDARY_CAPTURE, ResultKind.SEGMENTATION, ResultKind.REJECTION_NOTE}
+        )
+    ),
+)
+"""Profiles of archives that honour rejection notes."""
 
 
 def former_of(*revisions: Sequence[ResultObject], **changes: Any) -> list[FormerResult]:
     """Return what revisions 1, 2 and so on had, held by every archive unless told otherwise."""
     former: dict[str, FormerResult] = {}
+    notes = {profile.product(ResultKind.REJECTION_NOTE) for profile in (EVERY_KIND, *RETRACTING)}
     for revision, results in enumerate(revisions, start=1):
         for result in results:
             uid = str(result.dataset.SOPInstanceUID)
@@ -24,5 +38,6 @@ def former_of(*revisions: Sequence[ResultObject], **changes: Any) -> list[Former
                 series_instance_uid=str(result.dataset.SeriesInstanceUID),
                 made_in=revision,
                 kept_until=revision,
+                held_for=frozenset(one.product for one in results) | notes,
             )
     return [replace(one, **changes) for one in former.values()]

@@ -112,8 +112,12 @@ def test_changed_answer_is_other_objects_of_its_revision() -> None:
 
     second = made(2, former_of(first), score=0.6)
 
-    segmentations = {ResultKind.SEGMENTATION, ResultKind.ATTENTION_SEGMENTATION}
-    changed = [one for one in second if one.kind not in segmentations]
+    without_scores = {
+        ResultKind.SEGMENTATION,
+        ResultKind.ATTENTION_SEGMENTATION,
+        ResultKind.KEY_IMAGES,
+    }
+    changed = [one for one in second if one.kind not in without_scores]
     assert not set(uids(first)) & set(uids(changed))
     assert of_kind(second, ResultKind.MEASUREMENT_REPORT).InstanceNumber == 2
     description = of_kind(second, ResultKind.SECONDARY_CAPTURE).SeriesDescription
@@ -143,7 +147,7 @@ def test_report_that_replaced_another_is_kept_as_it_is(kind: ResultKind) -> None
 @pytest.mark.parametrize("kind", REPORTS)
 def test_report_whose_predecessor_came_late_is_kept_as_it_is(kind: ResultKind) -> None:
     first = made()
-    second = made(2, former_of(first, is_held=False), score=0.6)
+    second = made(2, former_of(first, held_for=frozenset()), score=0.6)
     assert predecessor_in(of_kind(second, kind)) is None
 
     third = made(3, former_of(first, second), score=0.6)
@@ -155,7 +159,7 @@ def test_report_that_no_archive_holds_is_nobodys_predecessor() -> None:
     first = made()
     second = made(2, former_of(first), score=0.6)
     former = [
-        replace(one, is_held=one.sop_instance_uid in uids(first))
+        one if one.sop_instance_uid in uids(first) else replace(one, held_for=frozenset())
         for one in former_of(first, second)
     ]
 

@@ -10,6 +10,7 @@ from unit.dicom_node.node_factory import Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.results import ProfileSettings
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome, ResultObject
 from worker.runtime import Runtime
 
@@ -143,3 +144,55 @@ def test_report_that_no_archive_accepted_is_not_referred_to(
 
     assert "PredecessorDocumentsSequence" not in report
     assert report.InstanceNumber == 2
+
+
+def retracting(node: Runtime) -> None:
+    objects = ("measurement_report", "segmentation", "secondary_capture", "rejection_note")
+    node.settings = node.settings.model_copy(
+        update={
+            "profiles": {"retracting": ProfileSettings(objects=objects)},
+            "destinations": (ARCHIVE.model_copy(update={"profile": "retracting"}),),
+        }
+    )
+
+
+def test_replaced_pictures_that_the_archive_holds_are_retracted_once(
+    node: Runtime, reception: Reception
+) -> None:
+    retracting(node)
+    reception.receive(shown_mammogram())
+    first = next_results(node, reception)
+    accept_everything(reception)
+    node.engine.score = 0.6
+
+    second = next_results(node, reception)
+    accept_everything(reception)
+    third = next_results(node, reception)
+
+    (note,) = second["rejection_note"]
+    pictures = {(one.SeriesInstanceUID, one.SOPInstanceUID) for one in first["secondary_capture"]}
+    assert evidence_of(note) == pictures
+    assert "rejection_note" not in third
+
+
+def test_replaced_pictures_that_the_archive_never_got_are_not_retracted(
+    node: Runtime, reception: Reception
+) -> None:
+    retracting(node)
+    reception.receive(shown_mammogram())
+    next_results(node, reception)
+    node.engine.score = 0.6
+
+    assert "rejection_note" not in next_results(node, reception)
+
+
+def test_note_is_the_last_that_is_sent(node: Runtime, reception: Reception) -> None:
+    retracting(node)
+    reception.receive(shown_mammogram())
+    next_results(node, reception)
+    accept_everything(reception)
+    node.engine.score = 0.6
+
+    next_results(node, reception)
+
+    assert reception.rows(ResultObject)[-1].kind == "rejection_note"
