@@ -11,20 +11,24 @@ from dicom_node.objects.former_results import FormerResult
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import ResultObject
 
-RETRACTING = (
-    Profile(
-        objects=frozenset(
-            {ResultKind.SECONDARY_CAPTURE, ResultKind.SEGMENTATION, ResultKind.REJECTION_NOTE}
-        )
-    ),
+RETRACTING = Profile(
+    objects=frozenset(
+        {ResultKind.SECONDARY_CAPTURE, ResultKind.SEGMENTATION, ResultKind.REJECTION_NOTE}
+    )
 )
-"""Profiles of archives that honour rejection notes."""
+"""What is sent to an archive that honours rejection notes."""
+
+WITH_REPORTS = Profile(
+    objects=RETRACTING.objects
+    | {ResultKind.MEASUREMENT_REPORT, ResultKind.CAD_REPORT, ResultKind.KEY_IMAGES}
+)
 
 
 def former_of(*revisions: Sequence[ResultObject], **changes: Any) -> list[FormerResult]:
     """Return what revisions 1, 2 and so on had, held by every archive unless told otherwise."""
     former: dict[str, FormerResult] = {}
-    notes = {profile.product(ResultKind.REJECTION_NOTE) for profile in (EVERY_KIND, *RETRACTING)}
+    profiles = (EVERY_KIND, RETRACTING, WITH_REPORTS)
+    notes = {profile.product(ResultKind.REJECTION_NOTE) for profile in profiles}
     for revision, results in enumerate(revisions, start=1):
         for result in results:
             uid = str(result.dataset.SOPInstanceUID)

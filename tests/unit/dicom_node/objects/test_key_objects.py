@@ -7,8 +7,8 @@ from pathlib import Path
 
 import highdicom as hd
 import pytest
-from every_kind import EVERY_KIND, tomosynthesis
-from former_factory import RETRACTING, former_of
+from every_kind import tomosynthesis
+from former_factory import RETRACTING, WITH_REPORTS, former_of
 from objects_factory import (
     NEGATIVE,
     finding,
@@ -28,8 +28,6 @@ from dicom_node.objects.former_results import FormerResult
 from dicom_node.objects.products import OHIF, Profile
 from dicom_node.objects.results import ResultObject
 
-(NOTING,) = RETRACTING
-
 
 def made(
     revision: int = 1,
@@ -37,7 +35,7 @@ def made(
     *,
     score: float = 0.83,
     views: Sequence[str] = ("CC", "MLO"),
-    profile: Profile = EVERY_KIND,
+    profile: Profile = WITH_REPORTS,
 ) -> tuple[ResultObject, ...]:
     """Build the results of two views, of which only the first has a finding."""
     mass = finding(marker_mask(60, 150), score=score)
@@ -96,7 +94,7 @@ def test_images_with_findings_are_of_interest() -> None:
 def test_no_image_is_of_interest_where_nothing_was_found() -> None:
     dataset = mammogram()
 
-    results = results_of((dataset, image_of(dataset, NEGATIVE)), profiles=(EVERY_KIND,))
+    results = results_of((dataset, image_of(dataset, NEGATIVE)), profiles=(WITH_REPORTS,))
 
     assert documents(results, ResultKind.KEY_IMAGES) == []
 
@@ -114,7 +112,7 @@ def test_frame_with_a_finding_is_named() -> None:
     dataset = tomosynthesis()
     image = replace(image_of(dataset, replace(finding(marker_mask(60, 150)), frame=3)), frame=3)
 
-    results = results_of((dataset, image), profiles=(EVERY_KIND,))
+    results = results_of((dataset, image), profiles=(WITH_REPORTS,))
 
     (selection,) = documents(results, ResultKind.KEY_IMAGES)
     (item,) = [one for one in selection.ContentSequence if one.ValueType == "IMAGE"]
@@ -122,9 +120,9 @@ def test_frame_with_a_finding_is_named() -> None:
 
 
 def test_replaced_pictures_and_segmentations_are_rejected_for_patient_safety() -> None:
-    first = made(profile=NOTING)
+    first = made(profile=RETRACTING)
 
-    second = made(2, former_of(first), views=("MLO", "CC"), profile=NOTING)
+    second = made(2, former_of(first), views=("MLO", "CC"), profile=RETRACTING)
 
     (note,) = documents(second, ResultKind.REJECTION_NOTE)
     parts = (ResultKind.SECONDARY_CAPTURE, ResultKind.SEGMENTATION)
@@ -135,9 +133,9 @@ def test_replaced_pictures_and_segmentations_are_rejected_for_patient_safety() -
 
 
 def test_what_is_still_valid_is_not_rejected() -> None:
-    first = made(profile=NOTING)
+    first = made(profile=RETRACTING)
 
-    second = made(2, former_of(first), score=0.6, profile=NOTING)
+    second = made(2, former_of(first), score=0.6, profile=RETRACTING)
 
     (note,) = documents(second, ResultKind.REJECTION_NOTE)
     assert evidence_of(note) == places(first, ResultKind.SECONDARY_CAPTURE)
@@ -165,32 +163,34 @@ def test_what_no_archive_holds_is_not_rejected() -> None:
 
 
 def test_what_was_rejected_is_not_rejected_again() -> None:
-    first = made(profile=NOTING)
-    second = made(2, former_of(first), score=0.6, profile=NOTING)
+    first = made(profile=RETRACTING)
+    second = made(2, former_of(first), score=0.6, profile=RETRACTING)
     rejected = {uid for _, uid in places(first, ResultKind.SECONDARY_CAPTURE)}
     former = [
         replace(one, is_retracted=one.sop_instance_uid in rejected)
         for one in former_of(first, second)
     ]
 
-    assert documents(made(3, former, score=0.6, profile=NOTING), ResultKind.REJECTION_NOTE) == []
+    assert (
+        documents(made(3, former, score=0.6, profile=RETRACTING), ResultKind.REJECTION_NOTE) == []
+    )
 
 
 def test_note_that_was_not_sent_is_the_same_note_in_the_next_revision() -> None:
-    first = made(profile=NOTING)
-    second = made(2, former_of(first), score=0.6, profile=NOTING)
+    first = made(profile=RETRACTING)
+    second = made(2, former_of(first), score=0.6, profile=RETRACTING)
 
-    third = made(3, former_of(first, second), score=0.6, profile=NOTING)
+    third = made(3, former_of(first, second), score=0.6, profile=RETRACTING)
 
     kind = ResultKind.REJECTION_NOTE
     assert places(third, kind) == places(second, kind) != set()
 
 
 def test_answer_that_comes_back_is_not_what_was_rejected() -> None:
-    first = made(profile=NOTING)
-    second = made(2, former_of(first), score=0.6, profile=NOTING)
+    first = made(profile=RETRACTING)
+    second = made(2, former_of(first), score=0.6, profile=RETRACTING)
 
-    third = made(3, former_of(first, second), profile=NOTING)
+    third = made(3, former_of(first, second), profile=RETRACTING)
 
     kind = ResultKind.SECONDARY_CAPTURE
     assert not places(third, kind) & places(first, kind)

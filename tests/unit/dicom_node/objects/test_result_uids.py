@@ -89,7 +89,7 @@ def told(**changes: Any) -> ResultIdentity:
     return replace(identity(), **changes)
 
 
-EVERYTHING = frozenset(ResultKind)
+EVERYTHING = frozenset(ResultKind) - {ResultKind.REJECTION_NOTE}
 PICTURES = frozenset({ResultKind.SECONDARY_CAPTURE, ResultKind.SUMMARY_SHEET})
 CHANGES: dict[str, tuple[frozenset[ResultKind], dict[str, Any]]] = {
     "patient's name": (EVERYTHING, {"header": {"name": "Test^Corrected"}}),
@@ -145,11 +145,12 @@ CHANGES: dict[str, tuple[frozenset[ResultKind], dict[str, Any]]] = {
         {"study": {"settings_sha256": "ef" * 32}},
     ),
     "score": (
-        EVERYTHING - {ResultKind.SEGMENTATION, ResultKind.ATTENTION_SEGMENTATION},
+        EVERYTHING
+        - {ResultKind.SEGMENTATION, ResultKind.ATTENTION_SEGMENTATION, ResultKind.KEY_IMAGES},
         {"findings": (finding(marker_mask(60, 150), score=0.84), BASE["findings"][1])},
     ),
     "region": (
-        EVERYTHING - {ResultKind.ATTENTION_SEGMENTATION},
+        EVERYTHING - {ResultKind.ATTENTION_SEGMENTATION, ResultKind.KEY_IMAGES},
         {"findings": (finding(marker_mask(61, 150)), BASE["findings"][1])},
     ),
     "spacing": (
