@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from every_kind import EVERY_KIND
-
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.former_results import FormerResult
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import ResultObject
+
+EVERY_KIND = Profile(objects=frozenset(ResultKind))
 
 RETRACTING = Profile(
     objects=frozenset(
