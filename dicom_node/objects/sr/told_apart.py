@@ -1,7 +1,7 @@
 """Tells several answers of one question apart where a reader of a report looks: in the value."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from highdicom.sr import (
     CodeContentItem,
@@ -14,22 +14,25 @@ from highdicom.sr import (
 from dicom_node.objects.wording import to_ascii
 
 
-def told_apart(answers: Sequence[tuple[ContentItem, str]]) -> Iterator[ContentItem]:
+def told_apart(answers: Sequence[tuple[ContentItem, str]]) -> list[ContentItem]:
     """Name image or breast in each coded answer whose question is answered more than once.
 
     Viewers show a name and a value, as "CAD Processing and Findings Summary: with findings", and
-    leave out what stands below. Such an answer becomes a text, with the code below it.
+    leave out what stands below. Such an answer becomes a text, with the code below it; texts come
+    last, as the rows of the template do (PS3.16 TID 1500).
 
     Parameters
     ----------
     answers : each with what it is of, which is empty for the examination as a whole
     """
     asked = Counter(_question_of(item) for item, _ in answers)
-    for item, owner in answers:
-        if isinstance(item, CodeContentItem) and owner and asked[_question_of(item)] > 1:
-            yield _in_words(item, owner)
-        else:
-            yield item
+    told = [
+        _in_words(item, owner)
+        if isinstance(item, CodeContentItem) and owner and asked[_question_of(item)] > 1
+        else item
+        for item, owner in answers
+    ]
+    return sorted(told, key=lambda item: isinstance(item, TextContentItem))
 
 
 def _question_of(item: ContentItem) -> tuple[str, str]:
