@@ -1,6 +1,8 @@
-"""Finds the configured bundle and checks that its terms of use are accepted."""
+"""Finds the configured bundle, checks its terms of use, and tells the warning of any bundle."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -8,9 +10,12 @@ from dicom_node.errors import SettingsError
 from dicom_node.settings.model import ModelSettings
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.errors import BundleError, LicenceError
+from mammoclip_core.findings import BundleIdentity
 from mammoclip_core.manifest import Manifest, read_manifest, require_acceptance
 
 log = structlog.get_logger("dicom_node.bundle")
+
+UNTOLD_WARNING: Final = "The findings do not tell whether the weights carry a warning"
 
 
 def bundle_folder(settings: ModelSettings) -> Path:
@@ -40,3 +45,19 @@ def pass_licence_gate(settings: ModelSettings) -> Manifest:
         warning=manifest.warning or None,
     )
     return manifest
+
+
+def warning_of(bundle: BundleIdentity, known: Iterable[Manifest]) -> str:
+    """Return the words that every object of a bundle's findings carries; empty if none.
+
+    Parameters
+    ----------
+    bundle : as a findings document names it
+    known : manifests of bundles that are here
+        One of these weights has the last word. Where there is none and the document is silent,
+        the objects warn of that: none is ever without the warning of its weights.
+    """
+    for manifest in known:
+        if manifest.weights_sha256 == bundle.sha256 and manifest.warning:
+            return manifest.warning
+    return UNTOLD_WARNING if bundle.warning is None else bundle.warning

@@ -143,6 +143,10 @@ class ImageFindings:
         A remark; never empty unless `status` is ANALYSED.
     density_scores : empty, or 4 values that sum to 1
         Scores of the categories A to D.
+    view_modifiers : words of CID 4015
+        What makes the view a special one, where the header was at hand: ``implant displaced``.
+    repetition : 1 or more
+        Which image of its view and modifiers this is, by the time of acquisition.
     """
 
     sop_instance_uid: str
@@ -153,6 +157,8 @@ class ImageFindings:
     reason: str = ""
     findings: tuple[Finding, ...] = ()
     density_scores: tuple[float, ...] = ()
+    view_modifiers: tuple[str, ...] = ()
+    repetition: int = 1
 
     def __post_init__(self) -> None:
         if self.status is not ImageStatus.ANALYSED and not self.reason:
@@ -176,13 +182,27 @@ class BreastFindings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleIdentity:
-    """Which bundle answered, and what it may be used for."""
+    """Which bundle answered, and what it may be used for.
+
+    Attributes
+    ----------
+    warning : words that every object carries; empty if none
+        None where the document does not tell, as before it had the warning.
+    """
 
     name: str
     version: str
     sha256: str
     licence: str
     permitted_use: str
+    warning: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("name", "version", "sha256", "licence", "permitted_use"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} of the bundle is no text")
+        if self.warning is not None and not isinstance(self.warning, str):
+            raise TypeError("warning of the bundle is no text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +364,7 @@ def _image_from(document: Mapping[str, Any]) -> ImageFindings:
             status=ImageStatus(document["status"]),
             findings=tuple(map(_finding_from, document["findings"])),
             density_scores=tuple(document["density_scores"]),
+            view_modifiers=tuple(document.get("view_modifiers", ())),
         )
     )
 

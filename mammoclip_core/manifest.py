@@ -260,13 +260,14 @@ class Manifest:
 
     @property
     def identity(self) -> BundleIdentity:
-        """Return the identity of the bundle that findings and objects state."""
+        """Return the identity, terms and warning that findings and objects state."""
         return BundleIdentity(
             name=self.name,
             version=self.version,
             sha256=self.weights_sha256,
             licence=self.licence,
             permitted_use=self.permitted_use,
+            warning=self.warning,
         )
 
     @property

@@ -14,6 +14,7 @@ import structlog
 from dicom_node.errors import NodeError, OutOfResourcesError, OvertakenError
 from dicom_node.spool.identity_key import serial_number_of
 from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.former_objects import FormerObject, former_objects
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.outcomes import MadeResult
 from dicom_node.studies.ledger.states import InstanceState
@@ -23,13 +24,12 @@ from dicom_node.studies.settling import instances_of, selection_from
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import to_json
 from mammoclip_core.images.selection import Generated2D
+from worker.former_results import former_results
 from worker.runtime import Runtime
 from worker.study_files import StudyFiles
 
 if TYPE_CHECKING:
-    from dicom_node.objects.analysed_study import PlannedObject
-    from dicom_node.objects.products import Product
-    from dicom_node.objects.references import PredecessorDocument
+    from dicom_node.objects.analysed_study import ResultObject
     from dicom_node.objects.sources import SourceInstance
     from mammoclip_core.analysis.engine import StudyRequest
     from mammoclip_core.findings import ImageFindings, StudyAnalysis
@@ -53,8 +53,7 @@ class _Order:
     chosen: Sequence[tuple[Instance, str]]
     left_out: tuple["ImageFindings", ...]
     instances: Sequence[Instance]
-    former: dict[tuple[str, str], MadeResult]
-    made: dict[str, MadeResult]
+    former: dict[str, FormerObject]
 
 
 class NothingAnalysedError(NodeError):
@@ -104,7 +103,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
             )
     # Files first, then the rows that name them: a crash in between leaves files without a row, and
     # the next attempt writes its own beside them.
-    results = list(_kept_results(node, held, order, _planned_results(node, order, answer, files)))
+    results = list(_kept_results(node, held, order, _built_results(node, order, answer, files)))
     with node.database.writing() as session:
         outcomes.finish_analysis(
             session,
@@ -175,8 +174,7 @@ def _order(node: Runtime, analysis: Analysis) -> _Order:
             chosen=selection.chosen,
             left_out=selection.left_out,
             instances=instances,
-            former=outcomes.former_results(session, analysis),
-            made=outcomes.made_results(session, study.id),
+            former=former_objects(session, analysis),
         )
 
 
@@ -211,28 +209,21 @@ def _as_received(node: Runtime, order: _Order) -> _Order:
 
 
 def _kept_results(
-    node: Runtime, held: Claim, order: _Order, planned: "Sequence[PlannedObject]"
+    node: Runtime, held: Claim, order: _Order, results: "Sequence[ResultObject]"
 ) -> Iterator[MadeResult]:
-    """Write the result objects to the spool, except those that were made before."""
-    # A UID is computed from the answer, so an equal UID means an equal object; whether its file is
-    # still there is a question to the disk.
-    made = {
-        former.sop_instance_uid: former
-        for former in (order.made.get(one.sop_instance_uid) for one in planned)
-        if former is not None and node.spool.file(former.place).is_file()
-    }
-    # All are built before the first is written: if one cannot be built, no files are left behind.
-    built = [None if one.sop_instance_uid in made else one.build() for one in planned]
-    for number, (one, dataset) in enumerate(zip(planned, built, strict=True)):
-        if dataset is None:
-            yield made[one.sop_instance_uid]
+    """Write the result objects to the spool, except those that are there already."""
+    for number, result in enumerate(results):
+        dataset, kind = result.dataset, result.kind.value
+        # A UID names one content: an equal UID is an equal object, if its file is still there.
+        former = order.former.get(str(dataset.SOPInstanceUID))
+        if former is not None and node.spool.file(former.made.place).is_file():
+            yield former.made
             continue
         buffer = BytesIO()
         dataset.save_as(buffer, enforce_file_format=True)
-        kind = one.product.kind.value
         yield MadeResult(
             kind=kind,
-            variant=one.product.variant,
+            variant=result.product.variant,
             sop_class_uid=str(dataset.SOPClassUID),
             sop_instance_uid=str(dataset.SOPInstanceUID),
             series_instance_uid=str(dataset.SeriesInstanceUID),
@@ -242,18 +233,18 @@ def _kept_results(
         )
 
 
-def _planned_results(
+def _built_results(
     node: Runtime, order: _Order, answer: "StudyAnalysis", files: StudyFiles
-) -> "tuple[PlannedObject, ...]":
+) -> "tuple[ResultObject, ...]":
     from dicom_node.destination_profiles import profiles_in_use
     from dicom_node.facts.result_kinds import series_numbers_from
     from dicom_node.objects.analysed_study import ResultOptions
     from dicom_node.objects.identity import ResultIdentity
     from dicom_node.objects.local_time import site_time_zone
-    from dicom_node.objects.results import plan_results
+    from dicom_node.objects.results import build_results
 
     settings = node.settings.results
-    return plan_results(
+    return build_results(
         list(_sources(node, order, files)),
         answer,
         ResultIdentity(
@@ -267,26 +258,9 @@ def _planned_results(
             series_numbers=series_numbers_from(settings.series_number_base),
         ),
         profiles=profiles_in_use(node.settings),
-        predecessors=_predecessors(order),
+        former=tuple(former_results(node, order.former)),
         options=ResultOptions(picture_long_side=settings.longest_side_pixels),
     )
-
-
-def _predecessors(order: _Order) -> "dict[Product, PredecessorDocument]":
-    from dicom_node.facts.result_kinds import ResultKind
-    from dicom_node.objects.products import Product
-    from dicom_node.objects.references import PredecessorDocument
-
-    return {
-        Product(kind=ResultKind(kind), variant=variant): PredecessorDocument(
-            study_instance_uid=order.study_instance_uid,
-            series_instance_uid=former.series_instance_uid,
-            sop_class_uid=former.sop_class_uid,
-            sop_instance_uid=former.sop_instance_uid,
-        )
-        for (kind, variant), former in order.former.items()
-        if ResultKind(kind).row.is_report
-    }
 
 
 def _sources(node: Runtime, order: _Order, files: StudyFiles) -> Iterator["SourceInstance"]:

@@ -1,10 +1,13 @@
 """One attempt to deliver the result objects of one analysis to one destination."""
 
+from collections.abc import Callable, Iterator, Sequence, Set
+
 import structlog
 
 from dicom_node.errors import DestinationDownError, OvertakenError
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
-from dicom_node.send.outcome import ObjectToSend, Outcome
+from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, Sender
 from dicom_node.send.retry_policy import next_attempt
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.locks import database_time
@@ -38,6 +41,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     wanted = _wanted(node, destination.name)
     with node.database.reading() as session:
         lacking = outcomes.lacking_products(session, delivery, wanted)
+        rows = outcomes.undelivered(session, delivery, wanted)
         objects = [
             ObjectToSend(
                 key=row.id,
@@ -45,8 +49,9 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
                 sop_class_uid=row.sop_class_uid,
                 sop_instance_uid=row.sop_instance_uid,
             )
-            for row in outcomes.undelivered(session, delivery, wanted)
+            for row in rows
         ]
+        notes = {row.id for row in rows if row.kind == ResultKind.REJECTION_NOTE}
     # Today's settings and not those of the analysis: a corrected address or profile holds for
     # results that are still to be sent.
     sender = sender_for(
@@ -54,10 +59,10 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         calling_ae_title=node.settings.receive.ae_title,
         tls=node.settings.tls,
     )
-    refused, postponed = [], []
+    refused: list[str] = []
+    postponed: list[str] = []
     try:
-        # No association for nothing: a former attempt may have been killed after the last answer.
-        for answer in sender.send(objects) if objects else ():
+        for answer in _answers(sender, objects, notes, lambda: not (refused or postponed)):
             # One transaction for each answer: what the archive has taken is not sent again,
             # wherever this process is killed.
             with node.database.writing() as session:
@@ -91,6 +96,18 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         with node.database.writing() as session:
             outcomes.finish_delivery(session, held, at=database_time(session))
         log.info("results_delivered", destination=delivery.destination, count=len(objects))
+
+
+def _answers(
+    sender: Sender, objects: Sequence[ObjectToSend], notes: Set[int], all_taken: Callable[[], bool]
+) -> Iterator[Answer]:
+    """Send rejection notes only once everything else is taken: nothing is retracted for nothing."""
+    results = [one for one in objects if one.key not in notes]
+    # No association for nothing: a former attempt may have been killed after the last answer.
+    if results:
+        yield from sender.send(results)
+    if notes and all_taken():
+        yield from sender.send([one for one in objects if one.key in notes])
 
 
 def _wanted(node: Runtime, destination: str) -> set[tuple[str, str]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import RenderError
-from dicom_node.model_bundle import bundle_folder
+from dicom_node.model_bundle import bundle_folder, warning_of
 from dicom_node.objects.identity import UNINSTALLED, ResultIdentity
 from dicom_node.objects.local_time import site_time_zone
 from dicom_node.objects.products import Profile
@@ -101,9 +101,9 @@ def render_study(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RenderError(f"{out} is not an empty folder: choose a new or empty one")
     sources = _headers_in(study)
-    warning = ""
     if findings_file is not None:
         analysis = StudyAnalysis(findings=_findings_in(findings_file))
+        warning = warning_of(analysis.findings.bundle, _known_bundles(model))
     else:
         _require_one_study(study, sources)
         bundle = bundle_folder(ModelSettings(bundle=model.bundle))
@@ -156,6 +156,13 @@ def _manifest_of(bundle: Path) -> Manifest:
         return read_manifest(bundle)
     except CoreError as error:
         raise RenderError(str(error)) from error
+
+
+def _known_bundles(model: Model) -> list[Manifest]:
+    folders = dict.fromkeys(
+        bundle_folder(ModelSettings(bundle=one)) for one in (model.bundle, None)
+    )
+    return [_manifest_of(folder) for folder in folders]
 
 
 def analyse(study: Path, bundle: Path, manifest: Manifest, model: Model) -> StudyAnalysis:

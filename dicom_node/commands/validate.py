@@ -21,7 +21,8 @@ OWN_CHECKS: Final = "own checks"
 
 KNOWN_MESSAGES: Final = (
     re.compile(
-        r"^Warning: .*/CONTAINER \(C0034375,.*?\)/CODE .*?\)/.*: Content Item not in template$"
+        r"^Warning: .*/CONTAINER \(C0034375,.*?\)/(CODE|TEXT) .*?\)/.*: "
+        r"Content Item not in template$"
     ),
     re.compile(r"^Warning: .*\((111024|111025),DCM,.*has different code meaning"),
     re.compile(r"^Error: .*\(129715009,(SCT|SRT),.*Incorrect relationship - expected CONTAINS"),

@@ -16,6 +16,7 @@ ENCAPSULATED_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
 COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
 COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
 MAMMOGRAPHY_CAD_SR: Final = "1.2.840.10008.5.1.4.1.1.88.50"
+KEY_OBJECT_SELECTION: Final = "1.2.840.10008.5.1.4.1.1.88.59"
 
 
 class Variant(StrEnum):
@@ -26,6 +27,7 @@ class Variant(StrEnum):
     PICTURE_FORM = "picture_style, picture_compression"
     EVIDENCE = "report, objects, picture_style, picture_compression"
     CAD_OPTIONS = "coding, spacing_unit, composition, plain_mark"
+    RETRACTION = "objects, picture_style, picture_compression"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class KindRow:
     is_evidence : whether the TID 1500 report sent to the same destination refers to it
     is_on_request : left out of built-in profiles: viewers apply it automatically, or reject it
     has_series_per_image : whether each image has a series; its index follows the number
+    is_retractable : whether a rejection note retracts it once a new revision replaces it
     """
 
     title: str
@@ -58,6 +61,7 @@ class KindRow:
     is_evidence: bool = False
     is_on_request: bool = False
     has_series_per_image: bool = False
+    is_retractable: bool = False
 
 
 class ResultKind(StrEnum):
@@ -87,6 +91,7 @@ class ResultKind(StrEnum):
             builder="sc.secondary_capture",
             variant=Variant.PICTURE_FORM,
             is_evidence=True,
+            is_retractable=True,
         ),
     )
     SUMMARY_SHEET = (
@@ -99,6 +104,7 @@ class ResultKind(StrEnum):
             builder="sc.summary_sheet",
             variant=Variant.PICTURE_FORM,
             is_evidence=True,
+            is_retractable=True,
         ),
     )
     SEGMENTATION = (
@@ -112,6 +118,7 @@ class ResultKind(StrEnum):
             may_be_absent=True,
             is_evidence=True,
             has_series_per_image=True,
+            is_retractable=True,
         ),
     )
     ATTENTION_SEGMENTATION = (
@@ -126,6 +133,7 @@ class ResultKind(StrEnum):
             is_evidence=True,
             is_on_request=True,
             has_series_per_image=True,
+            is_retractable=True,
         ),
     )
     PRESENTATION_STATE = (
@@ -138,6 +146,7 @@ class ResultKind(StrEnum):
             builder="pr.presentation_state",
             may_be_absent=True,
             is_on_request=True,
+            is_retractable=True,
         ),
     )
     PDF_REPORT = (
@@ -150,6 +159,7 @@ class ResultKind(StrEnum):
             builder="pdf.encapsulated_pdf",
             variant=Variant.PICTURE_STYLE,
             is_on_request=True,
+            is_retractable=True,
         ),
     )
     MEASUREMENT_REPORT = (
@@ -174,6 +184,32 @@ class ResultKind(StrEnum):
             builder="cad_sr.cad_report",
             variant=Variant.CAD_OPTIONS,
             is_report=True,
+        ),
+    )
+    KEY_IMAGES = (
+        "key_images",
+        KindRow(
+            title="Key images",
+            series_number=9,
+            series_description="AI key images - RESEARCH USE ONLY",
+            sop_class_uids=(KEY_OBJECT_SELECTION,),
+            builder="ko.key_images",
+            may_be_absent=True,
+            is_on_request=True,
+            is_retractable=True,
+        ),
+    )
+    REJECTION_NOTE = (
+        "rejection_note",
+        KindRow(
+            title="Rejection note",
+            series_number=10,
+            series_description="AI results retracted - RESEARCH USE ONLY",
+            sop_class_uids=(KEY_OBJECT_SELECTION,),
+            builder="ko.rejection_note",
+            variant=Variant.RETRACTION,
+            may_be_absent=True,
+            is_on_request=True,
         ),
     )
 

@@ -11,9 +11,9 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.hanging import Page, cell_of, images_on, pages_of
 from dicom_node.objects.drawing.rendering import DisplayPicture, show
+from dicom_node.objects.former_results import FormerResult
 from dicom_node.objects.frames import ImageKey, header_of_frame, key_of
 from dicom_node.objects.products import Product, Profile
-from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.sc.pixel_encoding import PictureForm
 from dicom_node.objects.sources import SourceInstance, has_size
 from mammoclip_core.findings import ImageFindings, ImageStatus, StudyAnalysis
@@ -41,30 +41,35 @@ DEFAULT_OPTIONS: Final = ResultOptions()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedObject:
-    """An object of which all is known but its content, which `build` writes.
+    """An object that is to be made; `build` writes its content.
 
     Attributes
     ----------
-    sop_instance_uid : the object's own
-        Equal content has an equal UID: an object that exists already need not be built again.
     source_sop_instance_uid : of the one image that the object is for; None for a whole study
     """
 
     product: Product
-    sop_class_uid: str
-    sop_instance_uid: str
-    series_instance_uid: str
     build: Callable[[], Dataset]
     source_sop_instance_uid: str | None = None
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultObject:
+    """One object to send.
+
+    Attributes
+    ----------
+    source_sop_instance_uid : of the one image that the object is for; None for a whole study
+    """
+
+    product: Product
+    dataset: Dataset
+    source_sop_instance_uid: str | None = None
+
     @property
-    def reference(self) -> Dataset:
-        """Return the UIDs by which a report refers to the object."""
-        dataset = Dataset()
-        dataset.SOPClassUID = self.sop_class_uid
-        dataset.SOPInstanceUID = self.sop_instance_uid
-        dataset.SeriesInstanceUID = self.series_instance_uid
-        return dataset
+    def kind(self) -> ResultKind:
+        """Return the kind of the object, whatever its form."""
+        return self.product.kind
 
 
 @dataclass(kw_only=True)
@@ -75,7 +80,7 @@ class AnalysedStudy:
     ----------
     by_uid : the images by SOP Instance UID
     profiles : each once
-    predecessors : the reports of the former revision, each by what it was a form of
+    former : the results of all former revisions
     """
 
     by_uid: Mapping[str, SourceInstance]
@@ -83,37 +88,9 @@ class AnalysedStudy:
     context: ResultContext
     options: ResultOptions
     profiles: Sequence[Profile]
-    predecessors: Mapping[Product, PredecessorDocument]
+    former: Sequence[FormerResult]
     _last_shown: tuple[ImageKey, DisplayPicture] | None = None
     _tiles: dict[ImageKey, DisplayPicture] = field(default_factory=dict)
-
-    def planned(
-        self,
-        product: Product,
-        apart: str,
-        build: Callable[[], Dataset],
-        *,
-        sop_class_uid: str = "",
-        series: str = "",
-        source_sop_instance_uid: str | None = None,
-    ) -> PlannedObject:
-        """Name an object that is to be built.
-
-        Parameters
-        ----------
-        apart : what tells its UID from another of the same kind; may be empty
-        sop_class_uid : without it the one of the kind
-        series : what tells its series from another of the same kind; may be empty
-        """
-        uids = self.context.uids
-        return PlannedObject(
-            product=product,
-            sop_class_uid=sop_class_uid or product.kind.row.sop_class_uids[0],
-            sop_instance_uid=uids.sop_instance_uid(product.kind, apart),
-            series_instance_uid=uids.series_instance_uid(product.kind, series),
-            build=build,
-            source_sop_instance_uid=source_sop_instance_uid,
-        )
 
     def profiles_with(self, kind: ResultKind) -> list[Profile]:
         """Return the profiles that name a kind, in the order of the destinations."""

@@ -53,6 +53,10 @@ PARTLY_SUCCEEDED_WITHOUT_FINDINGS: Final[Code] = codes.DCM.NotAllAlgorithmsSucce
 PARTLY_SUCCEEDED_WITH_FINDINGS: Final[Code] = codes.DCM.NotAllAlgorithmsSucceededWithFindings
 NOT_SUCCEEDED: Final[Code] = codes.DCM.NoAlgorithmsSucceededWithoutFindings
 
+OF_INTEREST: Final = codes.DCM.OfInterest
+REJECTED_FOR_PATIENT_SAFETY: Final = Code("113037", "DCM", "Rejected for Patient Safety Reasons")
+KEY_OBJECT_DESCRIPTION: Final = codes.DCM.KeyObjectDescription
+
 PROCESSING_EQUIPMENT: Final = codes.DCM.ProcessingEquipment
 SOURCE_IMAGE_FOR_PROCESSING: Final[Code] = codes.DCM.SourceImageForImageProcessingOperation
 SOURCE_IMAGE_FOR_MONTAGE: Final[Code] = codes.DCM.SourceImageForMontage

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.uids import AnalysisUIDs
+from dicom_node.objects.uids import StudyUIDs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,9 +14,11 @@ class ResultContext:
 
     Attributes
     ----------
+    identity : with a stand-in for the revision and the time of creation
+        An object is given both when it is complete, by `dicom_node.objects.naming`.
     colors : by the name of the finding
     """
 
     identity: ResultIdentity
-    uids: AnalysisUIDs
+    uids: StudyUIDs
     colors: Mapping[str, RGB]

@@ -1,11 +1,18 @@
 """What an examination lacks of the four standard views, in words, and what that means."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.wording import shortfall_text, side_of, to_ascii, view_of
+from dicom_node.objects.wording import (
+    shortfall_text,
+    side_and_view_of,
+    side_of,
+    to_ascii,
+    view_of,
+)
 from mammoclip_core.findings import ImageStatus, StudyFindings
 from mammoclip_core.images.views import STANDARD_VIEWS, view_modifiers_of
 
@@ -52,15 +59,15 @@ def _breasts(findings: StudyFindings) -> Iterator[str]:
 
 
 def _repetitions(findings: StudyFindings) -> Iterator[str]:
-    for side, view in STANDARD_VIEWS:
-        taken = {
-            image.sop_instance_uid
-            for image in findings.analysed
-            if (image.laterality, image.view_position) == (side, view)
-        }
-        if len(taken) > 1:
+    taken: dict[str, set[str]] = {}
+    for image in findings.analysed:
+        if (image.laterality, image.view_position) in STANDARD_VIEWS:
+            name = side_and_view_of(replace(image, repetition=1))
+            taken.setdefault(name, set()).add(image.sop_instance_uid)
+    for name, images in taken.items():
+        if len(images) > 1:
             yield (
-                f"View {side} {view} was taken {len(taken)} times: each image has its own answer, "
+                f"View {name} was taken {len(images)} times: each image has its own answer, "
                 "and the highest score counts for the breast."
             )
 
@@ -70,7 +77,7 @@ def _other_views(findings: StudyFindings) -> Iterator[str]:
     others = [
         view_of(image)
         for image in findings.analysed
-        if (image.laterality, image.view_position) not in standard
+        if image.view_modifiers or (image.laterality, image.view_position) not in standard
     ]
     if others:
         names = ", ".join(sorted(set(others)))

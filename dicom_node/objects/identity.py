@@ -69,8 +69,3 @@ class ResultIdentity:
         """
         number = self.series_numbers[kind]
         return 1000 * number + image_number if kind.row.has_series_per_image else number
-
-    def series_description(self, kind: ResultKind) -> str:
-        """Return the description of a series; kinds with a series a revision say which."""
-        description = kind.row.series_description
-        return description if kind.row.is_report else f"{description}, rev {self.revision}"

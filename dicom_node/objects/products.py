@@ -1,6 +1,7 @@
 """Which objects, in which form, a destination is sent."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -67,7 +68,13 @@ class Profile:
                 (self.report_sop_class_uid, "+".join(evidence), self.form.variant)
             ),
             Variant.CAD_OPTIONS: self.cad.variant,
+            # What a destination is not sent cannot be retracted there.
+            Variant.RETRACTION: " ".join((_digest_of(self.objects), self.form.variant)),
         }
+
+
+def _digest_of(kinds: Iterable[ResultKind]) -> str:
+    return hashlib.sha256(" ".join(sorted(kinds)).encode()).hexdigest()[:16]
 
 
 OHIF: Final = Profile(

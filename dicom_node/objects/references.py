@@ -1,19 +1,10 @@
 """What a report refers to outside of its content: evidence and former report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredecessorDocument:
-    """The report of the former revision, which a new one replaces."""
-
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_class_uid: str
-    sop_instance_uid: str
+from dicom_node.objects.former_results import FormerResult
 
 
 def references_to(study_instance_uid: str, instances: Sequence[Dataset]) -> list[Dataset]:
@@ -36,10 +27,14 @@ def references_to(study_instance_uid: str, instances: Sequence[Dataset]) -> list
     return [study]
 
 
-def reference_to_predecessor(predecessor: PredecessorDocument) -> list[Dataset]:
-    """Return the item of Predecessor Documents Sequence."""
+def references_to_former(study_instance_uid: str, former: Sequence[FormerResult]) -> list[Dataset]:
+    """List results of former revisions as an evidence sequence does."""
+    return references_to(study_instance_uid, [_named(one) for one in former])
+
+
+def _named(former: FormerResult) -> Dataset:
     instance = Dataset()
-    instance.SeriesInstanceUID = predecessor.series_instance_uid
-    instance.SOPClassUID = predecessor.sop_class_uid
-    instance.SOPInstanceUID = predecessor.sop_instance_uid
-    return references_to(predecessor.study_instance_uid, [instance])
+    instance.SeriesInstanceUID = former.series_instance_uid
+    instance.SOPClassUID = former.sop_class_uid
+    instance.SOPInstanceUID = former.sop_instance_uid
+    return instance

@@ -10,11 +10,7 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.legal_items import legal_element
-from dicom_node.objects.references import (
-    PredecessorDocument,
-    reference_to_predecessor,
-    references_to,
-)
+from dicom_node.objects.references import references_to
 from dicom_node.objects.requested_procedures import referenced_requests
 from dicom_node.objects.shared_modules import stamp
 from mammoclip_core.findings import DENSITY_CATEGORIES, ImageStatus, StudyFindings
@@ -35,7 +31,6 @@ def complete_report(
     sources: Mapping[str, Dataset],
     findings: StudyFindings,
     evidence: Sequence[Dataset],
-    predecessor: PredecessorDocument | None,
 ) -> None:
     """Write series, document and identity of a report around its content, in place.
 
@@ -45,7 +40,6 @@ def complete_report(
     variant : what tells it from another report of the same kind and answer; may be empty
     sources : headers by SOP Instance UID, of every image that the content refers to
     evidence : further instances that the report rests on
-    predecessor : the report of the former revision; ignored where it is the same report
 
     References
     ----------
@@ -68,8 +62,7 @@ def complete_report(
     )
     # SOP Common (PS3.3 C.12.1)
     report.SOPInstanceUID = context.uids.sop_instance_uid(kind, variant)
-    if predecessor is not None and predecessor.sop_instance_uid != report.SOPInstanceUID:
-        report.PredecessorDocumentsSequence = reference_to_predecessor(predecessor)
+    source = next(iter(sources.values()))
     stamp(report, source, kind, context, variant)
     requests = referenced_requests(report, sources.values())
     if requests:

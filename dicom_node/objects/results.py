@@ -1,109 +1,35 @@
 """All result objects of one analysed study, in the order in which they are sent."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from importlib import import_module
-from types import MappingProxyType
 from typing import TypeAlias
-
-from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.analysed_study import (
     DEFAULT_OPTIONS,
     AnalysedStudy,
     PlannedObject,
+    ResultObject,
     ResultOptions,
 )
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import colors_of
+from dicom_node.objects.former_results import FormerResult
 from dicom_node.objects.frames import by_frame
 from dicom_node.objects.header_values import readable
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.products import OHIF, Product, Profile
-from dicom_node.objects.references import PredecessorDocument
+from dicom_node.objects.naming import name_objects, unnamed
+from dicom_node.objects.products import OHIF, Profile
 from dicom_node.objects.shared_modules import require_one_study
 from dicom_node.objects.sources import SourceInstance, require_sources
-from dicom_node.objects.uids import AnalysisUIDs
+from dicom_node.objects.uids import StudyUIDs
+from dicom_node.objects.view_names import with_view_names
 from mammoclip_core.findings import ImageFindings, StudyAnalysis
 from mammoclip_core.images.views import STANDARD_VIEWS
 
-Plan: TypeAlias = Callable[[AnalysedStudy, Sequence[PlannedObject]], Iterable[PlannedObject]]
-"""What ``plan`` of a builder's module is: of a study and of what is built before, to objects."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultObject:
-    """One object to send.
-
-    Attributes
-    ----------
-    source_sop_instance_uid : of the one image that the object is for; None for a whole study
-    """
-
-    product: Product
-    dataset: Dataset
-    source_sop_instance_uid: str | None = None
-
-    @property
-    def kind(self) -> ResultKind:
-        """Return the kind of the object, whatever its form."""
-        return self.product.kind
-
-
-def plan_results(
-    sources: Sequence[SourceInstance],
-    analysis: StudyAnalysis,
-    identity: ResultIdentity,
-    *,
-    profiles: Collection[Profile] = (OHIF,),
-    predecessors: Mapping[Product, PredecessorDocument] = MappingProxyType({}),
-    options: ResultOptions = DEFAULT_OPTIONS,
-) -> tuple[PlannedObject, ...]:
-    """Name everything that the destinations of one study are to be sent, and build nothing yet.
-
-    Parameters
-    ----------
-    sources : every image of the study that was offered to the model, in any order
-        Their SOP Instance UIDs enter the UIDs of the results.
-    profiles : of the destinations; what two of them share is planned once
-    predecessors : the reports of the former revision, each by what it was a form of
-
-    Returns
-    -------
-    tuple of PlannedObject
-        Pictures and segmentations first, then the reports that refer to them. Byte-identical for
-        equal arguments, whichever of them are built.
-
-    Raises
-    ------
-    ObjectRefusedError
-        The sources disagree about the patient or the study, lack what an object must say, or do
-        not fit the findings. The message names the instance and the attribute, never a value.
-    """
-    findings = analysis.findings
-    sources = [replace(source, dataset=readable(source.dataset)) for source in sources]
-    require_one_study([source.dataset for source in sources], findings.study_instance_uid)
-    by_uid = {str(source.dataset.SOPInstanceUID): source for source in sources}
-    images = sorted(by_frame(findings.images), key=_hanging_order)
-    require_sources(images, by_uid)
-    study = AnalysedStudy(
-        by_uid=by_uid,
-        analysis=replace(analysis, findings=replace(findings, images=tuple(images))),
-        context=ResultContext(
-            identity=identity,
-            uids=AnalysisUIDs.of(findings, by_uid, identity.revision),
-            colors=colors_of(images),
-        ),
-        options=options,
-        profiles=tuple(dict.fromkeys(profiles)),
-        predecessors=predecessors,
-    )
-    planned: list[PlannedObject] = []
-    for kind in ResultKind:
-        if study.profiles_with(kind):
-            planned.extend(plan_of(kind)(study, tuple(planned)))
-    return tuple(planned)
+Plan: TypeAlias = Callable[[AnalysedStudy, Sequence[ResultObject]], Iterable[PlannedObject]]
+"""What ``plan`` of a builder's module is: from a study and its objects so far to what is next."""
 
 
 def build_results(
@@ -112,25 +38,76 @@ def build_results(
     identity: ResultIdentity,
     *,
     profiles: Collection[Profile] = (OHIF,),
-    predecessors: Mapping[Product, PredecessorDocument] = MappingProxyType({}),
+    former: Sequence[FormerResult] = (),
     options: ResultOptions = DEFAULT_OPTIONS,
 ) -> tuple[ResultObject, ...]:
-    """Build everything that `plan_results` names."""
-    return tuple(
+    """Build everything that the destinations of one study are to be sent.
+
+    Parameters
+    ----------
+    sources : every image of the study that was offered to the model, in any order
+    profiles : of the destinations; what two of them share is built once
+    former : the results of all former revisions of the study
+        What is as it was has the UIDs of the newest of them; what is new refers to nothing else.
+
+    Returns
+    -------
+    tuple of ResultObject
+        An object comes after those that it refers to. Equal arguments give objects that are equal
+        byte for byte except in the times of their creation.
+
+    Raises
+    ------
+    ObjectRefusedError
+        The sources disagree about the patient or the study, lack what an object must say, or do
+        not fit the findings. The message names the instance and the attribute, never a value.
+    """
+    findings = analysis.findings
+    # A warning of the weights is never lost, whoever makes the objects.
+    identity = replace(identity, warning=identity.warning or findings.bundle.warning or "")
+    sources = [replace(source, dataset=readable(source.dataset)) for source in sources]
+    require_one_study([source.dataset for source in sources], findings.study_instance_uid)
+    by_uid = {str(source.dataset.SOPInstanceUID): source for source in sources}
+    headers = {uid: source.dataset for uid, source in by_uid.items()}
+    images = sorted(by_frame(with_view_names(findings.images, headers)), key=_hanging_order)
+    require_sources(images, by_uid)
+    study = AnalysedStudy(
+        by_uid=by_uid,
+        analysis=replace(analysis, findings=replace(findings, images=tuple(images))),
+        context=ResultContext(
+            identity=unnamed(identity),
+            uids=StudyUIDs.of(findings),
+            colors=colors_of(images),
+        ),
+        options=options,
+        profiles=tuple(dict.fromkeys(profiles)),
+        former=former,
+    )
+    results: list[ResultObject] = []
+    for kind in ResultKind:
+        if study.profiles_with(kind):
+            results.extend(_results_of(kind, study, tuple(results), identity))
+    return tuple(results)
+
+
+def _results_of(
+    kind: ResultKind,
+    study: AnalysedStudy,
+    before: Sequence[ResultObject],
+    identity: ResultIdentity,
+) -> list[ResultObject]:
+    results = [
         ResultObject(
             product=planned.product,
             dataset=planned.build(),
             source_sop_instance_uid=planned.source_sop_instance_uid,
         )
-        for planned in plan_results(
-            sources,
-            analysis,
-            identity,
-            profiles=profiles,
-            predecessors=predecessors,
-            options=options,
-        )
-    )
+        for planned in plan_of(kind)(study, before)
+    ]
+    for product in dict.fromkeys(result.product for result in results):
+        own = [result.dataset for result in results if result.product == product]
+        name_objects(product, own, identity, study.former)
+    return results
 
 
 def plan_of(kind: ResultKind) -> Plan:
@@ -139,8 +116,13 @@ def plan_of(kind: ResultKind) -> Plan:
     return plan
 
 
-def _hanging_order(image: ImageFindings) -> tuple[int, str, str, str, int]:
+def _hanging_order(
+    image: ImageFindings,
+) -> tuple[int, str, str, tuple[str, ...], int, str, int]:
     """Sort as mammograms are hung: RCC, LCC, RMLO, LMLO, then the rest."""
     view = (image.laterality, image.view_position)
     place = STANDARD_VIEWS.index(view) if view in STANDARD_VIEWS else len(STANDARD_VIEWS)
-    return place, image.view_position, image.laterality, image.sop_instance_uid, image.frame
+    return (
+        *(place, image.view_position, image.laterality, image.view_modifiers, image.repetition),
+        *(image.sop_instance_uid, image.frame),
+    )

@@ -1,6 +1,7 @@
 """The modules that every result object shares: patient, study, series, equipment, SOP common."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Final
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -25,6 +26,9 @@ from dicom_node.objects.wording import to_ascii
 
 IMPLEMENTATION_CLASS_UID: Final = uid_of("implementation", MODEL_NAME)
 IMPLEMENTATION_VERSION_NAME: Final = "MAMMOCLIP_DICOM"
+
+_CREATION: Final = ("Series", "InstanceCreation", "Content", "PresentationCreation")
+"""Pairs of date and time that tell when an object was made."""
 
 _ONE_VALUE_KEYWORDS: Final = (
     "StudyInstanceUID",
@@ -109,14 +113,12 @@ def stamp(
     _copy_patient_and_study(dataset, copied)
     identity = context.identity
     offset = offset_for(source, identity.time_zone, identity.created_at)
-    created_at = identity.created_at.astimezone(offset)
-    day, time_of_day = created_at.strftime("%Y%m%d"), created_at.strftime("%H%M%S.%f")
 
     # General Series (PS3.3 C.7.3.1)
     dataset.SeriesInstanceUID = context.uids.series_instance_uid(kind, variant)
     dataset.SeriesNumber = identity.series_numbers[kind]
-    dataset.SeriesDescription = to_ascii(identity.series_description(kind), 64)
-    dataset.SeriesDate, dataset.SeriesTime = day, time_of_day
+    dataset.SeriesDescription = to_ascii(kind.row.series_description, 64)
+    dataset.SeriesDate = dataset.SeriesTime = ""
     requests = request_attributes(source)
     # A report names its requests in a sequence of its own (PS3.3 C.17.2).
     if requests and not kind.row.is_report:
@@ -129,14 +131,42 @@ def stamp(
     dataset.SoftwareVersions = software_versions(identity)
 
     # SOP Common (PS3.3 C.12.1), content date of image and document
-    dataset.InstanceCreationDate, dataset.InstanceCreationTime = day, time_of_day
-    dataset.ContentDate, dataset.ContentTime = day, time_of_day
+    dataset.InstanceCreationDate = dataset.InstanceCreationTime = ""
+    dataset.ContentDate = dataset.ContentTime = ""
+    created_at = identity.created_at.astimezone(offset)
     dataset.TimezoneOffsetFromUTC = created_at.strftime("%z")
     dataset.ContributingEquipmentSequence = contributing_equipment(identity, created_at)
     schemes = private_coding_schemes(dataset, source, copied, identity)
     if schemes:
         dataset.CodingSchemeIdentificationSequence = schemes
+    write_creation_times(dataset, created_at)
     _set_file_meta(dataset)
+
+
+def write_creation_times(dataset: Dataset, created_at: datetime) -> None:
+    """Write when an object was made wherever it says so, in the zone of its other times.
+
+    Parameters
+    ----------
+    created_at : aware
+    """
+    created_at = created_at.astimezone(time_zone_of(dataset, created_at))
+    for name in _CREATION:
+        if f"{name}Date" in dataset:
+            setattr(dataset, f"{name}Date", created_at.strftime("%Y%m%d"))
+            setattr(dataset, f"{name}Time", created_at.strftime("%H%M%S.%f"))
+    for item in dataset.ContributingEquipmentSequence:
+        # Without offset: dcmtk 3.6.7 refuses a time that states one itself.
+        item.ContributionDateTime = created_at.strftime("%Y%m%d%H%M%S.%f")
+
+
+def time_zone_of(dataset: Dataset, created_at: datetime) -> tzinfo | None:
+    """Return the zone of an object's times: that of the study where it is stated, else our own."""
+    offset = str(dataset.get("TimezoneOffsetFromUTC") or "")
+    if len(offset) != 5 or offset[0] not in "+-" or not offset[1:].isdecimal():
+        return created_at.tzinfo
+    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
+    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
 
 
 def is_multi_frame(source: Dataset) -> bool:

@@ -1,12 +1,12 @@
-"""UIDs that follow from what was analysed, by what and with which answer, never from chance."""
+"""UIDs that follow from what they name, never from chance."""
 
+import math
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
 from dicom_node.facts.result_kinds import ResultKind
-from mammoclip_core.findings import StudyFindings, digest
+from mammoclip_core.findings import Finding, Point, StudyFindings
 
 NAMESPACE: Final = uuid.UUID("6f0b7f0e-5f5b-5d0c-9f4e-2f2a9d1c7a31")
 """Namespace of all UIDs of this project; a change would double every result in every archive."""
@@ -23,76 +23,71 @@ def uid_of(*parts: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnalysisUIDs:
-    """All UIDs that the objects of one analysis need.
+class StudyUIDs:
+    """The UIDs that builders write, of one study and one model.
 
-    Attributes
-    ----------
-    analysis : canonical text
-        Everything that the answer depends on, and the answer; not the revision.
+    Those of instances and series are provisional: they tell the objects of a study apart while
+    these are built. An object gets the UIDs under which it is sent when its content is known, by
+    `dicom_node.objects.naming`.
     """
 
     study_instance_uid: str
-    analysis: str
-    revision: int
+    weights_sha256: str
 
     @classmethod
-    def of(
-        cls, findings: StudyFindings, source_sop_instance_uids: Iterable[str], revision: int
-    ) -> Self:
-        """Derive the UIDs of one analysis.
-
-        Parameters
-        ----------
-        source_sop_instance_uids : every instance of the study that was offered to the model
-        revision : 1 or more
-            Enters only the series of segmentations and pictures.
-        """
-        analysis = (
-            findings.study_instance_uid,
-            *sorted(source_sop_instance_uids),
-            findings.bundle.sha256,
-            findings.settings_sha256,
-            digest(findings),
-        )
+    def of(cls, findings: StudyFindings) -> Self:
+        """Return the UIDs of the objects of one answer."""
         return cls(
-            study_instance_uid=findings.study_instance_uid,
-            analysis="\n".join(analysis),
-            revision=revision,
+            study_instance_uid=findings.study_instance_uid, weights_sha256=findings.bundle.sha256
         )
 
     def sop_instance_uid(self, kind: ResultKind, source: str = "") -> str:
-        """Name an object: the same for an equal answer, another one for a changed answer.
+        """Name an object provisionally.
 
         Parameters
         ----------
         source : SOP Instance UID of the one image that the object is for, or what sets it apart
         """
-        return uid_of("instance", self.analysis, kind, source)
+        return uid_of("instance", self.study_instance_uid, kind, source)
 
     def series_instance_uid(self, kind: ResultKind, variant: str = "") -> str:
-        """Name a series: one for all reports of a study, one a revision for the other kinds.
+        """Name a series provisionally: the same in every revision.
 
         Parameters
         ----------
         variant : what tells it from another series of the same kind; may be empty
         """
-        name = ("series", self.study_instance_uid, kind, *filter(None, [variant]))
-        return uid_of(*name) if kind.row.is_report else uid_of(*name, str(self.revision))
+        return uid_of("series", self.study_instance_uid, kind, *filter(None, [variant]))
 
-    def tracking_uid(self, source: str, finding: str, region: int | None = None) -> str:
-        """Name what is tracked: the same in the report and in the segmentation.
+    def tracking_uid(self, source: str, finding: Finding, region: int | None = None) -> str:
+        """Name what is tracked: the same in all objects and all revisions.
+
+        A region is known by its image, its finding, the model, and its peak: it is the same one
+        where a threshold was changed or an image of another view came late.
 
         Parameters
         ----------
-        source : SOP Instance UID, or the laterality for the findings of a breast
+        source : what tells an image from all others, or the laterality for a finding of a breast
         region : 0 or more
             Index among the finding's regions; None for the finding as a whole.
         """
+        place = "" if region is None else _place_of(finding, region)
         return uid_of(
-            "tracking", self.analysis, source, finding, "" if region is None else str(region)
+            "tracking", self.study_instance_uid, self.weights_sha256, source, finding.name, place
         )
 
     def dimension_organization_uid(self, source: str) -> str:
         """Name the dimension organization of a segmentation."""
-        return uid_of("dimensions", self.analysis, source)
+        return uid_of("dimensions", self.study_instance_uid, source)
+
+
+def _place_of(finding: Finding, region: int) -> str:
+    """Tell a region from the others of its finding, counted only where they share a peak."""
+    peaks = [_pixel_of(one.peak) for one in finding.regions[: region + 1]]
+    return f"{peaks[-1]} {peaks[:-1].count(peaks[-1])}"
+
+
+def _pixel_of(point: Point) -> str:
+    # Peaks lie at corners and centres of pixels: the boundaries between two names do not.
+    column, row = (math.floor(coordinate + 0.25) for coordinate in point)
+    return f"{column} {row}"

@@ -6,6 +6,7 @@ from typing import Final
 
 from dicom_node.objects.identity import ResultIdentity
 from mammoclip_core.findings import Finding, ImageFindings, ImageStatus, LocalisationMethod
+from mammoclip_core.images.views import MODIFIER_LETTERS
 
 RESEARCH_MARK: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
 SCORE_REMARK: Final = (
@@ -78,9 +79,30 @@ def side_of(laterality: str) -> str:
     return _SIDES.get(laterality, "unknown side")
 
 
+def breast_of(laterality: str) -> str:
+    """Return which breast it is, for example ``left breast``."""
+    side = side_of(laterality)
+    return f"{side} breast" if laterality in {"L", "R"} else side
+
+
 def side_and_view_of(image: ImageFindings) -> str:
-    """Return laterality and view as they stand on a mammogram, for example ``L MLO``."""
-    return " ".join(filter(None, (image.laterality, image.view_position))) or "unknown view"
+    """Return laterality and view with its modifiers: no two images of a study share the words.
+
+    For example ``L MLO``, ``L CC implant displaced``, and ``L CC (2)`` for one taken again.
+    """
+    return _view_with(image, ", ".join(image.view_modifiers))
+
+
+def short_view_of(image: ImageFindings) -> str:
+    """Return side and view with the letters of its modifiers, for example ``L CC ID``."""
+    letters = (MODIFIER_LETTERS.get(words, words) for words in image.view_modifiers)
+    return _view_with(image, " ".join(letters))
+
+
+def _view_with(image: ImageFindings, modifiers: str) -> str:
+    view = " ".join(filter(None, (image.laterality, image.view_position))) or "unknown view"
+    number = "" if image.repetition == 1 else f"({image.repetition})"
+    return to_ascii(" ".join(filter(None, (view, modifiers, number))))
 
 
 def view_of(image: ImageFindings) -> str:
@@ -90,7 +112,7 @@ def view_of(image: ImageFindings) -> str:
 
 
 def tracking_id_of(image: ImageFindings, finding: Finding, region: int | None = None) -> str:
-    """Name what is tracked for people, the same in report and segmentation, within 64 characters.
+    """Name what is tracked for people, the same in all objects, unlike all else in the study.
 
     Parameters
     ----------
@@ -98,7 +120,7 @@ def tracking_id_of(image: ImageFindings, finding: Finding, region: int | None = 
         Index among the finding's regions; None for the finding as a whole.
     """
     number = "" if region is None else f" {region + 1}"
-    return to_ascii(f"{view_of(image)} {words_of(finding.name)}{number}", 64)
+    return f"{view_of(image)} {words_of(finding.name)}{number}"
 
 
 def weights_text(identity: ResultIdentity) -> str:

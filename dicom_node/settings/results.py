@@ -39,6 +39,8 @@ class ProfileSettings(Section):
                 "presentation_state",
                 "pdf_report",
                 "attention_segmentation",
+                "key_images",
+                "rejection_note",
             ],
             ...,
         ],

@@ -65,30 +65,36 @@ VIEW_MODIFIERS: Final = {
 }
 """View modifier codes of CID 4015, SNOMED CT and the SNOMED-RT value of older equipment."""
 
+MODIFIER_LETTERS: Final = {
+    "spot compression": "S",
+    "magnification": "M",
+    "implant displaced": "ID",
+    "axillary tail": "AT",
+    "cleavage": "CV",
+    "rolled lateral": "RL",
+    "rolled medial": "RM",
+    "rolled inferior": "RI",
+    "rolled superior": "RS",
+    "tangential": "TAN",
+    "nipple in profile": "NP",
+    "anterior compression": "AC",
+    "infra-mammary fold": "IMF",
+    "axillary tissue": "AX",
+}
+"""What stands for a modifier on the image itself, as PS3.16 CID 4015 gives it after the ACR."""
+
 _VIEWS_OF_EQUIPMENT: Final = frozenset({"AT", "CV", "TAN", "RL", "RM"})
 """Views that equipment names by the modifier alone: axillary tail, cleavage and so on."""
 
 _KNOWN_VIEWS: Final = frozenset(VIEW_POSITIONS.values()) | _VIEWS_OF_EQUIPMENT
 
 _SUFFIXES: Final = {
-    "AC": "anterior compression",
-    "AT": "axillary tail",
-    "AX": "axillary tissue",
-    "CV": "cleavage",
-    "ID": "implant displaced",
-    "IMF": "infra-mammary fold",
-    "M": "magnification",
+    **{letters: words for words, letters in MODIFIER_LETTERS.items()},
     "MAG": "magnification",
-    "NP": "nipple in profile",
-    "RI": "rolled inferior",
-    "RL": "rolled lateral",
-    "RM": "rolled medial",
-    "RS": "rolled superior",
-    "S": "spot compression",
     "SPOT": "spot compression",
-    "TAN": "tangential",
 }
 """What equipment adds to the name of a view, by the labels of the ACR and of IHE Mammography."""
+
 _LONGEST_FIRST: Final = sorted(_KNOWN_VIEWS, key=lambda view: (-len(view), view))
 _SEPARATORS: Final = re.compile(r"[\s\-_/.,()]+")
 _LATERALITIES: Final = {

@@ -25,7 +25,7 @@ from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sc.secondary_capture import build_secondary_capture
 from dicom_node.objects.sources import SourceInstance
-from dicom_node.objects.uids import AnalysisUIDs
+from dicom_node.objects.uids import StudyUIDs
 from mammoclip_core.analysis.engine import Engine
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.findings import FindingSource, StudyAnalysis
@@ -257,7 +257,7 @@ def test_picture_colors_the_marker(case: Case) -> None:
     findings = case.analysis.findings
     context = ResultContext(
         identity=identity(),
-        uids=AnalysisUIDs.of(findings, [case.dataset.SOPInstanceUID], 1),
+        uids=StudyUIDs.of(findings),
         colors=colors_of(findings.images),
     )
     capture, placement = build_secondary_capture(

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import MAMMOGRAPHY_CAD_SR, ResultKind
 from dicom_node.objects import codes
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.cad_sr import codes as cad_codes
 from dicom_node.objects.cad_sr import content_tree
 from dicom_node.objects.cad_sr.content_tree import Item, Relationship
@@ -27,7 +27,6 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.products import Product
-from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report, density_of, outcome_of
 from dicom_node.objects.wording import (
     REGION_REMARK,
@@ -42,16 +41,13 @@ from mammoclip_core.findings import ImageFindings, ImageStatus, StudyFindings
 _TEMPLATE: Final = "4000"
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one report for each choice of its codes and marks."""
     kind = ResultKind.CAD_REPORT
     for options in dict.fromkeys(profile.cad for profile in study.profiles_with(kind)):
-        product = Product(kind=kind, variant=options.variant)
-        yield study.planned(
-            product,
-            options.variant,
-            partial(_report, study, product, options),
-            series=options.variant,
+        yield PlannedObject(
+            product=Product(kind=kind, variant=options.variant),
+            build=partial(_report, study, options),
         )
 
 
@@ -61,7 +57,6 @@ def build_cad_report(
     context: ResultContext,
     *,
     options: CadOptions = DEFAULT_CAD_OPTIONS,
-    predecessor: PredecessorDocument | None = None,
 ) -> Dataset:
     """Write the report that a mammography workstation draws its marks from.
 
@@ -113,18 +108,16 @@ def build_cad_report(
         sources={uid: sources[uid] for uid, _ in entries},
         findings=findings,
         evidence=(),
-        predecessor=predecessor,
     )
     return report
 
 
-def _report(study: AnalysedStudy, product: Product, options: CadOptions) -> Dataset:
+def _report(study: AnalysedStudy, options: CadOptions) -> Dataset:
     return build_cad_report(
         study.library(),
         study.analysis.findings,
         study.context,
         options=options,
-        predecessor=study.predecessors.get(product),
     )
 
 

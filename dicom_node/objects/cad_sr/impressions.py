@@ -50,7 +50,7 @@ def mark_impression(mark: Mark, entries: Mapping[ImageKey, Item], context: Resul
         content_tree.uid(
             Relationship.HAS_OBS_CONTEXT,
             cad_codes.TRACKING_UID,
-            context.uids.tracking_uid(name_of(image), finding.name, mark.region),
+            context.uids.tracking_uid(name_of(image), finding, mark.region),
         ),
         *algorithm_items(context, *_parameters(finding)),
         _score(mark),

@@ -128,11 +128,11 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def model_line(identity: ResultIdentity) -> str:
-    """Name weights, software and revision."""
+    """Name weights and software."""
     bundle = identity.bundle
     return to_ascii(
         f"Model {bundle.name} {bundle.version} ({bundle.permitted_use}), "
-        f"{MODEL_NAME} {identity.software_version}, rev {identity.revision}"
+        f"{MODEL_NAME} {identity.software_version}"
     )
 
 

@@ -9,7 +9,7 @@ from pydicom.sr.codedict import codes as dictionary
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ENCAPSULATED_PDF, ResultKind
 from dicom_node.objects import codes
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.hanging import pages_of
@@ -26,15 +26,12 @@ from dicom_node.objects.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one page in each style."""
     kind = ResultKind.PDF_REPORT
     for style in dict.fromkeys(form.style for form in study.forms(kind)):
-        yield study.planned(
-            Product(kind=kind, variant=style.value),
-            style,
-            partial(_page, study, style),
-            series=style,
+        yield PlannedObject(
+            product=Product(kind=kind, variant=style.value), build=partial(_page, study, style)
         )
 
 

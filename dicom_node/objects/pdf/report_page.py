@@ -151,7 +151,7 @@ def _foot(identity: ResultIdentity) -> tuple[str, ...]:
         f"{RESEARCH_MARK}. UNVERIFIED: no physician has seen this page.",
         to_ascii(
             f"Made by software: {MODEL_NAME} {identity.software_version} with the model "
-            f"{bundle.name} {bundle.version}, revision {identity.revision}"
+            f"{bundle.name} {bundle.version}",
         ),
     )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import GRAYSCALE_PRESENTATION_STATE, ResultKind
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import numbered_regions
 from dicom_node.objects.frames import header_of_frame, name_of
@@ -19,7 +19,14 @@ from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.pr.grayscale_modules import set_greys
 from dicom_node.objects.products import Product
 from dicom_node.objects.shared_modules import is_multi_frame, stamp
-from dicom_node.objects.wording import RESEARCH_MARK, score_text, to_ascii, view_of, words_of
+from dicom_node.objects.wording import (
+    RESEARCH_MARK,
+    score_text,
+    to_ascii,
+    tracking_id_of,
+    view_of,
+    words_of,
+)
 from mammoclip_core.findings import Finding, ImageFindings
 
 _LABEL_SIZE: Final = (0.025, 0.35)
@@ -29,14 +36,13 @@ _FOOT: Final = (0.02, 0.94, 0.98, 0.99)
 """Where the words on the whole image stand: left, top, right, bottom as parts of the display."""
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one presentation state of each image that has a region."""
     for number, image in enumerate(study.analysis.findings.analysed, start=1):
         if any(finding.regions for finding in image.findings):
-            yield study.planned(
-                Product(kind=ResultKind.PRESENTATION_STATE),
-                name_of(image),
-                partial(
+            yield PlannedObject(
+                product=Product(kind=ResultKind.PRESENTATION_STATE),
+                build=partial(
                     build_presentation_state, study.header(image), image, number, study.context
                 ),
                 source_sop_instance_uid=image.sop_instance_uid,
@@ -77,6 +83,7 @@ def build_presentation_state(
     state.DisplayedAreaSelectionSequence = [_displayed_area(source, image)]
     set_greys(state, header_of_frame(source, image.frame), _reference(source, image))
     state.GraphicAnnotationSequence = list(_annotations(source, image))
+    _track(state, source, image, context)
     state.GraphicLayerSequence = list(_layers(image, context))
     # SOP Common (PS3.3 C.12.1)
     state.SOPClassUID = GRAYSCALE_PRESENTATION_STATE
@@ -141,6 +148,21 @@ def _annotations(source: Dataset, image: ImageFindings) -> Iterator[Dataset]:
         if own:
             annotation.GraphicObjectSequence = [_polyline(outline) for _, outline in own]
         yield annotation
+
+
+def _track(state: Dataset, source: Dataset, image: ImageFindings, context: ResultContext) -> None:
+    """Say of each outline which region it is, as the reports do (PS3.3 C.10.5)."""
+    size = (int(source.Rows), int(source.Columns))
+    known: dict[tuple[float, ...], list[tuple[Finding, int]]] = {}
+    for finding in image.findings:
+        for index, region in enumerate(finding.regions):
+            outline = _polyline(closed_polyline(region, size, image.sop_instance_uid))
+            known.setdefault(tuple(outline.GraphicData), []).append((finding, index))
+    for annotation in state.GraphicAnnotationSequence:
+        for graphic in annotation.get("GraphicObjectSequence", []):
+            finding, index = known[tuple(graphic.GraphicData)].pop(0)
+            graphic.TrackingID = tracking_id_of(image, finding, index)
+            graphic.TrackingUID = context.uids.tracking_uid(name_of(image), finding, index)
 
 
 def _drawn(image: ImageFindings) -> Sequence[Finding]:

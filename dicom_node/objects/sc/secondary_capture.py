@@ -10,7 +10,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.heat_colors import PictureStyle
@@ -20,21 +20,20 @@ from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.image_geometry import patient_orientation_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
+from dicom_node.objects.sc.view_codes import set_view
 from dicom_node.objects.shared_modules import is_multi_frame, stamp
 from dicom_node.objects.wording import RESEARCH_MARK, methods_text
 from mammoclip_core.findings import Heatmap, ImageFindings
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one picture of each analysed image, in each form."""
     kind = ResultKind.SECONDARY_CAPTURE
     for number, image in enumerate(study.analysis.findings.analysed, start=1):
         for form in study.forms(kind):
-            yield study.planned(
-                Product(kind=kind, variant=form.variant),
-                _apart(image, form),
-                partial(_picture, study, image, number, form),
-                series=form.variant,
+            yield PlannedObject(
+                product=Product(kind=kind, variant=form.variant),
+                build=partial(_picture, study, image, number, form),
                 source_sop_instance_uid=image.sop_instance_uid,
             )
 
@@ -88,12 +87,7 @@ def build_secondary_capture(
     # SC Equipment (PS3.3 C.8.6.1)
     capture.ConversionType = "WSD"
     # Standard extended: hanging protocols for mammograms look for these.
-    if image.laterality:
-        capture.ImageLaterality = image.laterality
-    else:
-        capture.Laterality = ""
-    if image.view_position:
-        capture.ViewPosition = image.view_position
+    set_view(capture, image)
     capture.ContentQualification = "RESEARCH"
     # SOP Common (PS3.3 C.12.1)
     capture.SOPClassUID = SecondaryCaptureImageStorage

@@ -10,7 +10,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.hanging import cell_of, images_on, pages_of
 from dicom_node.objects.drawing.overlay import Placement, heatmaps_of
@@ -26,17 +26,15 @@ from dicom_node.objects.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan the pages of one sheet in each form, if an image was analysed."""
     kind = ResultKind.SUMMARY_SHEET
     if study.analysis.findings.analysed:
         for form in study.forms(kind):
             for page in range(1, len(study.pages) + 1):
-                yield study.planned(
-                    Product(kind=kind, variant=form.variant),
-                    _apart(form, page),
-                    partial(_sheet, study, form, page),
-                    series=form.variant,
+                yield PlannedObject(
+                    product=Product(kind=kind, variant=form.variant),
+                    build=partial(_sheet, study, form, page),
                 )
 
 

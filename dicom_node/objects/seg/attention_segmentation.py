@@ -11,14 +11,14 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import heatmaps_of, raise_to, shown_heatmaps
 from dicom_node.objects.frames import key_of, name_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.wording import (
-    side_and_view_of,
+    short_view_of,
     tracking_id_of,
     words_of,
 )
@@ -27,7 +27,7 @@ from mammoclip_core.findings import Finding, Heatmap, ImageFindings
 _MAXIMUM: Final = 255
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one segmentation of each instance with a heatmap of a finding above its threshold."""
     for number, (uid, images) in enumerate(study.by_instance().items(), start=1):
         heatmaps = [
@@ -37,13 +37,11 @@ def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[Pla
         ]
         if heatmaps:
             source = study.by_uid[uid].dataset
-            yield study.planned(
-                Product(kind=ResultKind.ATTENTION_SEGMENTATION),
-                uid,
-                partial(
+            yield PlannedObject(
+                product=Product(kind=ResultKind.ATTENTION_SEGMENTATION),
+                build=partial(
                     build_attention_segmentation, source, images, heatmaps, number, study.context
                 ),
-                series=uid,
                 source_sop_instance_uid=uid,
             )
 
@@ -96,7 +94,7 @@ def build_attention_segmentation(
                 image,
                 finding,
                 context,
-                tracking_uid=context.uids.tracking_uid(name_of(image), finding.name),
+                tracking_uid=context.uids.tracking_uid(name_of(image), finding),
                 tracking_id=tracking_id_of(image, finding),
             )
             for number, (image, finding) in enumerate(described, start=1)
@@ -107,7 +105,7 @@ def build_attention_segmentation(
         context=context,
         image_number=image_number,
         content_label="AI_ATTENTION",
-        view=side_and_view_of(images[0]),
+        view=short_view_of(images[0]),
     )
     pixels = b"".join(frames)
     segmentation.PixelData = pixels + b"\0" * (len(pixels) % 2)

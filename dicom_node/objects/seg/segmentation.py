@@ -8,31 +8,29 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segment_frames import FULL, byte_frames, packed_frames
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.wording import (
-    side_and_view_of,
+    short_view_of,
     tracking_id_of,
     words_of,
 )
 from mammoclip_core.findings import Finding, ImageFindings, LocalisationMethod, Region
 
 
-def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one segmentation of each instance that has a region."""
     for number, (uid, images) in enumerate(study.by_instance().items(), start=1):
         if any(True for _ in _regions_of(images)):
-            yield study.planned(
-                Product(kind=ResultKind.SEGMENTATION),
-                uid,
-                partial(
+            yield PlannedObject(
+                product=Product(kind=ResultKind.SEGMENTATION),
+                build=partial(
                     build_segmentation, study.by_uid[uid].dataset, images, number, study.context
                 ),
-                series=uid,
                 source_sop_instance_uid=uid,
             )
 
@@ -84,7 +82,7 @@ def build_segmentation(
         context=context,
         image_number=image_number,
         content_label="AI_REGIONS",
-        view=side_and_view_of(images[0]),
+        view=short_view_of(images[0]),
     )
     segmentation.PixelData = frames
     if not in_bits:
@@ -121,6 +119,6 @@ def _describe(
         image,
         finding,
         context,
-        tracking_uid=context.uids.tracking_uid(name_of(image), finding.name, index),
+        tracking_uid=context.uids.tracking_uid(name_of(image), finding, index),
         tracking_id=tracking_id_of(image, finding, index),
     )

@@ -25,10 +25,12 @@ from dicom_node.objects.frames import name_of
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.report_modules import density_of, outcome_of
 from dicom_node.objects.sr.observation_items import algorithm_of, frames_of, percent_of, site_of
+from dicom_node.objects.sr.told_apart import told_apart
 from dicom_node.objects.wording import (
     REGION_REMARK,
     RESEARCH_MARK,
     SCORE_REMARK,
+    breast_of,
     side_of,
     summary_of,
     to_ascii,
@@ -61,9 +63,9 @@ class EvaluationsBuilder:
     def build(self) -> ContainerContentItem:
         """Return the container: the study first, then images and breasts, then words."""
         container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
-        container.ContentSequence = ContentSequence(
-            [*self._study(), *self._images(), *self._breasts(), *self._words()]
-        )
+        answers = [(item, "") for item in self._study()]
+        answers += [*self._images(), *self._breasts()]
+        container.ContentSequence = ContentSequence([*told_apart(answers), *self._words()])
         container.ContinuityOfContent = "SEPARATE"
         return container
 
@@ -75,39 +77,41 @@ class EvaluationsBuilder:
                 codes.BREAST_COMPOSITION, codes.BREAST_COMPOSITIONS[density], _CONTAINS
             )
 
-    def _images(self) -> Iterator[ContentItem]:
+    def _images(self) -> Iterator[tuple[ContentItem, str]]:
         """Tell findings without a place, and of the other images whether they were read."""
         for image in self.findings.images:
             if image.sop_instance_uid not in self.sources:
                 continue
             if image.status is ImageStatus.FAILED:
-                yield self._outcome(image, codes.NOT_SUCCEEDED)
+                yield self._outcome(image, codes.NOT_SUCCEEDED), view_of(image)
             elif image.status is ImageStatus.ANALYSED:
                 above = [finding for finding in image.findings if finding.above_threshold]
                 if not above:
-                    yield self._outcome(image, codes.SUCCEEDED_WITHOUT_FINDINGS)
+                    yield self._outcome(image, codes.SUCCEEDED_WITHOUT_FINDINGS), view_of(image)
                 for finding in above:
                     if not finding.regions:
                         tracking = TrackingIdentifier(
-                            uid=self.context.uids.tracking_uid(name_of(image), finding.name),
+                            uid=self.context.uids.tracking_uid(name_of(image), finding),
                             identifier=tracking_id_of(image, finding),
                         )
-                        yield self._finding(finding, tracking, image.laterality, [image])
+                        item = self._finding(finding, tracking, image.laterality, [image])
+                        yield item, view_of(image)
 
-    def _breasts(self) -> Iterator[ContentItem]:
+    def _breasts(self) -> Iterator[tuple[ContentItem, str]]:
         for breast in self.findings.breasts:
             side = breast.laterality
             images = [image for image in self.findings.analysed if image.laterality == side]
             for finding in breast.findings:
                 if finding.above_threshold:
                     tracking = TrackingIdentifier(
-                        uid=self.context.uids.tracking_uid(side, finding.name),
+                        uid=self.context.uids.tracking_uid(side, finding),
                         identifier=to_ascii(f"{side_of(side)} {words_of(finding.name)}", 64),
                     )
-                    yield self._finding(finding, tracking, side, images)
+                    yield self._finding(finding, tracking, side, images), breast_of(side)
             if breast.density is not None:
                 composition = codes.BREAST_COMPOSITIONS[breast.density]
-                yield self._evaluation(codes.BREAST_COMPOSITION, composition, side, images)
+                item = self._evaluation(codes.BREAST_COMPOSITION, composition, side, images)
+                yield item, breast_of(side)
 
     def _outcome(self, image: ImageFindings, outcome: Code) -> CodeContentItem:
         return self._evaluation(codes.PROCESSING_SUMMARY, outcome, image.laterality, [image])

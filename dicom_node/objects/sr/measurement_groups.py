@@ -44,7 +44,7 @@ def region_groups(
             for index, region in enumerate(finding.regions):
                 group = PlanarROIMeasurementsAndQualitativeEvaluations(
                     tracking_identifier=TrackingIdentifier(
-                        uid=context.uids.tracking_uid(name_of(image), finding.name, index),
+                        uid=context.uids.tracking_uid(name_of(image), finding, index),
                         identifier=tracking_id_of(image, finding, index),
                     ),
                     finding_type=codes.code_of(finding),

@@ -8,43 +8,34 @@ from highdicom.sr import (
     ContainerContentItem,
     ContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
     LanguageOfContentItemAndDescendants,
-    ObservationContext,
-    ObserverContext,
     RelationshipTypeValues,
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.facts.result_kinds import COMPREHENSIVE_3D_SR, ResultKind
 from dicom_node.objects import codes
-from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
+from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.image_library import build_image_library
 from dicom_node.objects.products import Product, Profile
-from dicom_node.objects.references import PredecessorDocument
 from dicom_node.objects.report_modules import complete_report
 from dicom_node.objects.shared_modules import is_multi_frame
 from dicom_node.objects.sr.evaluations import EvaluationsBuilder
 from dicom_node.objects.sr.measurement_groups import region_groups
+from dicom_node.objects.sr.observation_items import device_observer
 from mammoclip_core.findings import StudyFindings
 
 
-def plan(study: AnalysedStudy, before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
+def plan(study: AnalysedStudy, before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
     """Plan one report for each choice of SOP Class and of parts that go with it."""
     kind = ResultKind.MEASUREMENT_REPORT
     for product, profile in {one.product(kind): one for one in study.profiles_with(kind)}.items():
-        yield study.planned(
-            product,
-            product.variant,
-            partial(_report, study, before, product, profile),
-            sop_class_uid=profile.report_sop_class_uid,
-            series=product.variant,
+        yield PlannedObject(
+            product=product, build=partial(_report, study, before, product, profile)
         )
 
 
@@ -54,7 +45,6 @@ def build_measurement_report(
     context: ResultContext,
     *,
     evidence: Sequence[Dataset] = (),
-    predecessor: PredecessorDocument | None = None,
     sop_class_uid: str = COMPREHENSIVE_3D_SR,
     variant: str = "",
 ) -> Dataset:
@@ -96,20 +86,18 @@ def build_measurement_report(
         sources=sources,
         findings=findings,
         evidence=evidence,
-        predecessor=predecessor,
     )
     return report
 
 
 def _report(
-    study: AnalysedStudy, before: Sequence[PlannedObject], product: Product, profile: Profile
+    study: AnalysedStudy, before: Sequence[ResultObject], product: Product, profile: Profile
 ) -> Dataset:
     return build_measurement_report(
         study.library(),
         study.analysis.findings,
         study.context,
-        evidence=[part.reference for part in before if part.product in profile.parts],
-        predecessor=study.predecessors.get(product),
+        evidence=[part.dataset for part in before if part.product in profile.parts],
         sop_class_uid=profile.report_sop_class_uid,
         variant=product.variant,
     )
@@ -120,7 +108,7 @@ def _content(
 ) -> Iterator[ContentItem]:
     """Yield what stands under the root, in the order of the template's rows."""
     yield from LanguageOfContentItemAndDescendants(coded(codes.LANGUAGE))
-    yield from _observation_context(context.identity)
+    yield from device_observer(context.identity)
     yield CodeContentItem(
         dictionary.DCM.ProcedureReported,
         codes.PROCEDURE,
@@ -135,21 +123,6 @@ def _content(
         measurements.ContentSequence = ContentSequence(groups)
         yield measurements
     yield EvaluationsBuilder(findings=findings, sources=sources, context=context).build()
-
-
-def _observation_context(identity: ResultIdentity) -> ObservationContext:
-    return ObservationContext(
-        observer_device_context=ObserverContext(
-            observer_type=dictionary.DCM.Device,
-            observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
-                uid=identity.device_uid,
-                name=MODEL_NAME,
-                manufacturer_name=MANUFACTURER,
-                model_name=MODEL_NAME,
-                serial_number=identity.device_serial_number,
-            ),
-        )
-    )
 
 
 def _frames_used(findings: StudyFindings, sources: Mapping[str, Dataset]) -> dict[str, list[int]]:

@@ -5,13 +5,19 @@ from typing import Final
 from highdicom.sr import (
     AlgorithmIdentification,
     CodeContentItem,
+    DeviceObserverIdentifyingAttributes,
     FindingSite,
+    ObservationContext,
+    ObserverContext,
     RelationshipTypeValues,
 )
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as dictionary
 
+from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.shared_modules import is_multi_frame
 from dicom_node.objects.wording import method_of, to_ascii, words_of
 from mammoclip_core.findings import Finding, ImageFindings, StudyFindings
@@ -46,6 +52,22 @@ def algorithm_of(
         )
     )
     return algorithm
+
+
+def device_observer(identity: ResultIdentity) -> ObservationContext:
+    """Name the software with its weights as the observer (TID 1002)."""
+    return ObservationContext(
+        observer_device_context=ObserverContext(
+            observer_type=dictionary.DCM.Device,
+            observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+                uid=identity.device_uid,
+                name=MODEL_NAME,
+                manufacturer_name=MANUFACTURER,
+                model_name=MODEL_NAME,
+                serial_number=identity.device_serial_number,
+            ),
+        )
+    )
 
 
 def site_of(laterality: str) -> FindingSite:

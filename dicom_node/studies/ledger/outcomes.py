@@ -42,35 +42,6 @@ class MadeResult:
     place: str
 
 
-def made_results(session: Session, study_id: int) -> dict[str, MadeResult]:
-    """Return the result objects of all analyses of a study, by SOP Instance UID.
-
-    Equal answers have equal UIDs: the file made first is the one that is delivered.
-    """
-    rows = session.scalars(
-        select(ResultObject)
-        .join(Analysis)
-        .where(Analysis.study_id == study_id)
-        .order_by(ResultObject.id)
-    )
-    made: dict[str, MadeResult] = {}
-    for row in rows:
-        made.setdefault(row.sop_instance_uid, _made(row))
-    return made
-
-
-def former_results(session: Session, analysis: Analysis) -> dict[tuple[str, str], MadeResult]:
-    """Return the newest result of earlier revisions for each kind and variant."""
-    rows = session.scalars(
-        select(ResultObject)
-        .join(Analysis)
-        .where(Analysis.study_id == analysis.study_id, Analysis.revision < analysis.revision)
-        .order_by(Analysis.revision, ResultObject.id)
-    )
-    # In ascending order, so that the newest overwrites the earlier ones.
-    return {(row.kind, row.variant): _made(row) for row in rows}
-
-
 def finish_analysis(
     session: Session,
     held: Claim,
@@ -264,17 +235,6 @@ def postpone_delivery(
 def study_of(session: Session, analysis: Analysis) -> Study:
     """Return the study that an analysis belongs to."""
     return session.get_one(Study, analysis.study_id)
-
-
-def _made(row: ResultObject) -> MadeResult:
-    return MadeResult(
-        kind=row.kind,
-        variant=row.variant,
-        sop_class_uid=row.sop_class_uid,
-        sop_instance_uid=row.sop_instance_uid,
-        series_instance_uid=row.series_instance_uid,
-        place=row.place,
-    )
 
 
 def _supersede_earlier(session: Session, analysis: Analysis, at: datetime) -> None:

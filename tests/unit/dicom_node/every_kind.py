@@ -5,10 +5,12 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from former_factory import EVERY_KIND, former_of
 from objects_factory import (
     NEGATIVE,
     finding,
     heatmap_of,
+    identity,
     image_of,
     mammogram,
     marker_mask,
@@ -18,7 +20,7 @@ from objects_factory import (
 from pydicom.dataset import Dataset
 from pydicom.uid import BreastTomosynthesisImageStorage
 
-from dicom_node.facts.result_kinds import COMPREHENSIVE_SR, ResultKind
+from dicom_node.facts.result_kinds import COMPREHENSIVE_SR
 from dicom_node.objects.cad_sr.options import CadOptions
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.heat_colors import PictureStyle
@@ -35,7 +37,6 @@ from mammoclip_core.findings import (
     Region,
 )
 
-EVERY_KIND = Profile(objects=frozenset(ResultKind))
 COMPRESSED = (
     Profile(
         objects=EVERY_KIND.objects,
@@ -157,6 +158,16 @@ def _compressed() -> tuple[ResultObject, ...]:
     return results_of((dataset, image_of(dataset, _MARK)), profiles=COMPRESSED)
 
 
+def _changed_answer() -> tuple[ResultObject, ...]:
+    """Build the second revision of a study, which replaces and retracts the first."""
+    dataset = mammogram()
+    pairs = [(dataset, image_of(dataset, finding(marker_mask(left, 150)))) for left in (60, 90)]
+    first = results_of(pairs[0], profiles=(EVERY_KIND,))
+    return results_of(
+        pairs[1], identity=identity(2), former=former_of(first), profiles=(EVERY_KIND,)
+    )
+
+
 STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "no finding": lambda: _one(NEGATIVE),
     "one finding": _one,
@@ -182,6 +193,7 @@ STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "tomosynthesis": _tomosynthesis,
     "detector box": lambda: _one(boxed(60.0, 150.0, 100.0, 198.0)),
     "compressed pictures": _compressed,
+    "changed answer": _changed_answer,
     "header without ViewCodeSequence": lambda: _one(without=("ViewCodeSequence",)),
     "header without Type 2 attributes": lambda: _one(
         without=(

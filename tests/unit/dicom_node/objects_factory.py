@@ -18,7 +18,7 @@ from dicom_node.objects.drawing.palette import colors_of
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.results import ResultObject, build_results
 from dicom_node.objects.sources import SourceInstance
-from dicom_node.objects.uids import AnalysisUIDs, uid_of
+from dicom_node.objects.uids import StudyUIDs, uid_of
 from mammoclip_core.findings import (
     BreastFindings,
     BundleIdentity,
@@ -210,10 +210,9 @@ def identity(revision: int = 1, **changes: Any) -> ResultIdentity:
 
 def context_of(findings: StudyFindings, revision: int = 1) -> ResultContext:
     """Return the context in which one object of a study is built."""
-    uids = [image.sop_instance_uid for image in findings.images]
     return ResultContext(
         identity=identity(revision),
-        uids=AnalysisUIDs.of(findings, uids, revision),
+        uids=StudyUIDs.of(findings),
         colors=colors_of(findings.images),
     )
 

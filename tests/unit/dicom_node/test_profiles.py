@@ -210,13 +210,3 @@ def test_ledger_tells_what_an_analysis_made(tmp_path: Path) -> None:
     database.close()
 
     assert made == {("segmentation", ""), ("cad_report", "SCT"), ("cad_report", "SRT")}
-
-
-def test_report_of_a_former_revision_is_found_by_its_variant(tmp_path: Path) -> None:
-    database = _ledger(tmp_path)
-
-    with database.reading() as session:
-        former = outcomes.former_results(session, session.get_one(Analysis, 2))
-    database.close()
-
-    assert former["cad_report", "SRT"].sop_instance_uid == "1.1.2"

@@ -1,4 +1,4 @@
-"""In one analysis each file is read once, and what was made before is not drawn again."""
+"""In one analysis each file is read once, and what was made before is not written again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -52,24 +52,6 @@ def test_analysis_reads_no_file_again_once_the_model_saw_its_image(
 
     assert (analysis.state, analysis.reason) == (AnalysisState.DONE, "")
     assert "secondary_capture" in {row.kind for row in reception.rows(ResultObject)}
-
-
-def test_equal_answer_is_not_drawn_again(
-    node: Runtime, reception: Reception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reception.receive(shown_mammogram())
-    first = run_analysis(node, due_analysis(reception))
-
-    def fail(*_: object) -> None:
-        pytest.fail("the pixels are decoded again")
-
-    monkeypatch.setattr(StudyFiles, "stored_values", fail)
-
-    second = run_analysis(node, due_analysis(reception))
-
-    assert (second.state, second.reason) == (AnalysisState.DONE, "")
-    places = [[row.place for row in results_of(reception, one.id)] for one in (first, second)]
-    assert places[0] == places[1] != []
 
 
 def test_object_whose_file_is_lost_is_made_again(node: Runtime, reception: Reception) -> None:

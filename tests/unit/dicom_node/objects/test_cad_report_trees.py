@@ -1,10 +1,8 @@
-"""A CAD report has the tree of its template, equal for equal answers, and names its predecessor."""
+"""A CAD report has the tree of its template, equal for equal answers."""
 
 from cad_reports_read import four_views
 from objects_factory import bytes_of, standard_views
 from sr_reading import drawn_tree
-
-from dicom_node.objects.references import PredecessorDocument
 
 LIBRARY_ROWS = (
     "HAS ACQ CONTEXT CODE 111027 = {breast}",
@@ -119,18 +117,3 @@ def test_tree_with_a_failed_image_is_the_verified_one() -> None:
 
 def test_equal_answers_give_equal_bytes() -> None:
     assert bytes_of(four_views(found=True)) == bytes_of(four_views(found=True))
-
-
-def test_changed_report_names_its_predecessor() -> None:
-    former = PredecessorDocument(
-        study_instance_uid="1.2",
-        series_instance_uid="1.3",
-        sop_class_uid="1.4",
-        sop_instance_uid="1.5",
-    )
-
-    report = four_views(predecessor=former)
-
-    (study,) = report.PredecessorDocumentsSequence
-    (series,) = study.ReferencedSeriesSequence
-    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.5"

@@ -67,7 +67,8 @@ def test_private_attributes_are_not_copied() -> None:
 
     made = objects_of(dataset)
 
-    assert len(made) >= len(EVERY_KIND.objects) - 1
+    # All but attention maps, which want a heatmap, and a note, which wants a former revision.
+    assert len(made) >= len(EVERY_KIND.objects) - 2
     for one in made:
         assert not [element for element in one if element.tag.is_private]
         assert complaints_about(one) == []

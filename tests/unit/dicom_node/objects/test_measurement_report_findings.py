@@ -3,6 +3,7 @@
 import highdicom as hd
 import pytest
 from measurement_reports_read import (
+    EVALUATIONS,
     concept_name,
     evaluations_of,
     images_of,
@@ -14,6 +15,7 @@ from measurement_reports_read import (
 )
 from objects_factory import BUNDLE, NEGATIVE, finding, image_of, mammogram, marker_mask, results_of
 from sr_reading import read_back
+from study_cases import CASES
 
 from dicom_node.errors import ObjectRefusedError
 from mammoclip_core.findings import BreastFindings
@@ -87,7 +89,11 @@ def test_report_without_findings_names_every_image_that_was_read() -> None:
     assert {uid for item in each for uid in images_of(item)} == {
         dataset.SOPInstanceUID for dataset in datasets
     }
-    assert {item.value.value for item in each} == {"111241"}
+    assert [item.value for item in each] == [
+        f"L {view}: All algorithms succeeded; without findings" for view in ("CC", "MLO")
+    ]
+    coded = [item.ContentSequence[0].ConceptCodeSequence[0].CodeValue for item in each]
+    assert coded == ["111241", "111241"]
     assert not any(concept_name(item)[0] == "111012" for item in items(report))
 
 
@@ -131,7 +137,33 @@ def test_every_group_says_what_computed_it() -> None:
 
 
 def test_density_is_stated_for_the_breast_and_for_the_examination() -> None:
-    assert values_of(report_of("many findings"), "129715009") == ["129718006", "129718006"]
+    assert values_of(report_of("many findings"), "129715009") == [
+        "129718006",
+        "left breast: Heterogeneously dense",
+        "129718006",
+    ]
+
+
+def test_findings_of_several_images_are_told_apart_in_their_values() -> None:
+    cancer = finding(name="malignancy", code="", score=0.7)
+    pairs = [(one, image_of(one, cancer)) for one in (mammogram("CC"), mammogram("CC", "R"))]
+
+    report = read_back(results_of(*pairs)[-1].dataset)
+
+    found = evaluations_of(report, hd.sr.CodedConcept(*FINDING))
+    assert [item.value for item in found] == ["R CC: Lesion, 70.0 %", "L CC: Lesion, 70.0 %"]
+    assert [len(images_of(item)) for item in found] == [1, 1]
+
+
+def test_no_two_values_that_a_reader_sees_side_by_side_are_the_same() -> None:
+    for case in CASES:
+        content = hd.sr.Comprehensive3DSR.from_dataset(report_of(case)).content[0]
+        (container,) = hd.sr.utils.find_content_items(content, name=EVALUATIONS)
+        seen = [
+            (concept_name(item), item.value if item.ValueType == "TEXT" else item.value.meaning)
+            for item in container.ContentSequence
+        ]
+        assert len(seen) == len(set(seen)), case
 
 
 def test_code_that_is_none_is_refused() -> None:

@@ -142,48 +142,6 @@ def test_other_studies_are_not_superseded(session: Session, analysis: Analysis) 
     assert analysis.state is AnalysisState.DONE
 
 
-def test_equal_answer_is_the_file_that_was_made_first(session: Session, analysis: Analysis) -> None:
-    first = made_result()
-    finished(session, analysis, first)
-    second = next_revision(session, analysis)
-    finished(session, second, made_result(sop_instance_uid=first.sop_instance_uid))
-
-    made = outcomes.made_results(session, analysis.study_id)
-
-    assert made == {first.sop_instance_uid: first}
-
-
-def test_results_of_another_study_are_not_reused(session: Session, analysis: Analysis) -> None:
-    finished(session, analysis, made_result())
-
-    assert outcomes.made_results(session, study_row(session, "1.2.3").id) == {}
-
-
-def test_predecessor_is_the_newest_earlier_report(session: Session, analysis: Analysis) -> None:
-    finished(session, analysis, made_result())
-    second = next_revision(session, analysis)
-    newest = made_result()
-    finished(session, second, newest, made_result(kind="segmentation"))
-
-    former = outcomes.former_results(session, next_revision(session, second))
-
-    assert former[REPORT] == newest
-
-
-def test_first_revision_has_no_predecessor(session: Session, analysis: Analysis) -> None:
-    assert outcomes.former_results(session, analysis) == {}
-
-
-def test_revision_that_failed_is_nobodys_predecessor(session: Session, analysis: Analysis) -> None:
-    finished(session, analysis, made_result())
-    failed = next_revision(session, analysis)
-    outcomes.fail_analysis(session, claimed(session, failed), reason="broken", at=after(1))
-
-    former = outcomes.former_results(session, next_revision(session, failed))
-
-    assert REPORT in former
-
-
 def test_failed_analysis_says_why(session: Session, analysis: Analysis) -> None:
     outcomes.fail_analysis(session, claimed(session, analysis), reason="broken", at=after(1))
 

@@ -1,0 +1,76 @@
+"""What every Key Object Selection of ours is made of, around its title and its references."""
+
+from collections.abc import Sequence
+
+from highdicom.sr import (
+    ContainerContentItem,
+    ContentItem,
+    ContentSequence,
+    LanguageOfContentItemAndDescendants,
+    RelationshipTypeValues,
+    TextContentItem,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from dicom_node.facts.result_kinds import KEY_OBJECT_SELECTION, ResultKind
+from dicom_node.objects import codes
+from dicom_node.objects.codes import coded
+from dicom_node.objects.context import ResultContext
+from dicom_node.objects.requested_procedures import referenced_requests
+from dicom_node.objects.shared_modules import stamp
+from dicom_node.objects.sr.observation_items import device_observer
+
+
+def key_object_document(
+    source: Dataset,
+    kind: ResultKind,
+    context: ResultContext,
+    *,
+    title: Code,
+    description: str,
+    references: Sequence[ContentItem],
+    evidence: Sequence[Dataset],
+    variant: str = "",
+) -> Dataset:
+    """Write a document of references under a title.
+
+    Parameters
+    ----------
+    source : whose patient and study are copied
+    evidence : items of an evidence sequence that list what is referred to
+
+    References
+    ----------
+    PS3.3 A.35.4, C.17.6; PS3.16 TID 2010.
+    """
+    content = ContainerContentItem(title, template_id="2010")
+    text = TextContentItem(
+        codes.KEY_OBJECT_DESCRIPTION, description, RelationshipTypeValues.CONTAINS
+    )
+    content.ContentSequence = ContentSequence(
+        [
+            *LanguageOfContentItemAndDescendants(coded(codes.LANGUAGE)),
+            *device_observer(context.identity),
+            text,
+            *references,
+        ],
+        is_root=False,
+    )
+    content.ContinuityOfContent = "SEPARATE"
+    document = Dataset()
+    document.update({element.tag: element for element in content})
+    # Key Object Document Series (PS3.3 C.17.6.1)
+    document.Modality = "KO"
+    document.ReferencedPerformedProcedureStepSequence = []
+    # Key Object Document (PS3.3 C.17.6.2)
+    document.InstanceNumber = 1
+    document.CurrentRequestedProcedureEvidenceSequence = list(evidence)
+    # SOP Common (PS3.3 C.12.1)
+    document.SOPClassUID = KEY_OBJECT_SELECTION
+    document.SOPInstanceUID = context.uids.sop_instance_uid(kind, variant)
+    stamp(document, source, kind, context, variant)
+    requests = referenced_requests(document, [source])
+    if requests:
+        document.ReferencedRequestSequence = requests
+    return document

@@ -1,0 +1,33 @@
+"""Which view a picture shows, in the attributes that hanging protocols of mammograms read."""
+
+from pydicom.dataset import Dataset
+
+from dicom_node.objects import codes
+from dicom_node.objects.codes import coded
+from mammoclip_core.findings import ImageFindings
+
+
+def set_view(capture: Dataset, image: ImageFindings) -> None:
+    """State side, view and modifiers of the image that a picture is of.
+
+    References
+    ----------
+    PS3.3 C.8.11.7 (a Standard Extended SOP Class), PS3.16 CID 4014 and 4015.
+    """
+    if image.laterality:
+        capture.ImageLaterality = image.laterality
+    else:
+        capture.Laterality = ""
+    if image.view_position:
+        capture.ViewPosition = image.view_position
+    view = codes.VIEWS.get(image.view_position)
+    if view is not None:
+        item = coded(view)
+        modifiers = [
+            coded(codes.VIEW_MODIFIERS[words])
+            for words in image.view_modifiers
+            if words in codes.VIEW_MODIFIERS
+        ]
+        if modifiers:
+            item.ViewModifierCodeSequence = modifiers
+        capture.ViewCodeSequence = [item]

@@ -1,0 +1,53 @@
+"""Tells the images of a study apart by name: modifiers of the view, and repeated views."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from pydicom.dataset import Dataset
+
+from dicom_node.objects.header_values import number_of
+from mammoclip_core.findings import ImageFindings, ImageStatus
+from mammoclip_core.images.views import view_modifiers_of
+
+
+def with_view_names(
+    images: Iterable[ImageFindings], sources: Mapping[str, Dataset]
+) -> tuple[ImageFindings, ...]:
+    """Give each image the modifiers of its view, and its number among the images of that view.
+
+    The number follows the time of acquisition, so that an image keeps its name when one that was
+    taken after it comes late. Images that are left out are counted after all others.
+
+    Parameters
+    ----------
+    sources : headers by SOP Instance UID, as far as they are known
+    """
+    named = [_with_modifiers(image, sources) for image in images]
+    numbers: dict[str, int] = {}
+    taken: dict[tuple[str, str, tuple[str, ...]], int] = {}
+    for image in sorted(named, key=lambda one: _order_of(one, sources.get(one.sop_instance_uid))):
+        if image.sop_instance_uid not in numbers:
+            view = (image.laterality, image.view_position, image.view_modifiers)
+            taken[view] = numbers[image.sop_instance_uid] = taken.get(view, 0) + 1
+    return tuple(replace(image, repetition=numbers[image.sop_instance_uid]) for image in named)
+
+
+def _with_modifiers(image: ImageFindings, sources: Mapping[str, Dataset]) -> ImageFindings:
+    source = sources.get(image.sop_instance_uid)
+    if source is None:
+        return image
+    return replace(image, view_modifiers=view_modifiers_of(source))
+
+
+def _order_of(image: ImageFindings, source: Dataset | None) -> tuple[bool, str, float, str]:
+    header = source if source is not None else Dataset()
+    instants = (
+        str(header.get(f"{event}Date") or "") + str(header.get(f"{event}Time") or "")
+        for event in ("Acquisition", "Content")
+    )
+    return (
+        image.status is ImageStatus.LEFT_OUT,
+        next(filter(None, instants), ""),
+        number_of(header, "InstanceNumber", 0.0),
+        image.sop_instance_uid,
+    )

@@ -1,0 +1,75 @@
+"""Which result objects the earlier revisions of a study have, and which archives hold them."""
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.studies.ledger.outcomes import DELIVERED, MadeResult
+from dicom_node.studies.ledger.tables import Analysis, Delivery, DeliveryOutcome, ResultObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerObject:
+    """One result object, which several revisions may share.
+
+    Attributes
+    ----------
+    made : with the place that the newest of these revisions found it in
+    made_in, kept_until : 1 or more
+        The first and the last of these revisions.
+    accepted_by : names of destinations
+    """
+
+    made: MadeResult
+    made_in: int
+    kept_until: int
+    accepted_by: frozenset[str]
+
+
+def former_objects(session: Session, analysis: Analysis) -> dict[str, FormerObject]:
+    """Return the result objects of all earlier revisions by SOP Instance UID."""
+    rows = session.execute(
+        select(ResultObject, Analysis.revision)
+        .join(Analysis)
+        .where(Analysis.study_id == analysis.study_id, Analysis.revision < analysis.revision)
+        .order_by(Analysis.revision, ResultObject.id)
+    )
+    accepted_by = _accepted_by(session, analysis.study_id)
+    former: dict[str, FormerObject] = {}
+    for row, revision in rows:
+        made = MadeResult(
+            kind=row.kind,
+            variant=row.variant,
+            sop_class_uid=row.sop_class_uid,
+            sop_instance_uid=row.sop_instance_uid,
+            series_instance_uid=row.series_instance_uid,
+            place=row.place,
+        )
+        known = former.get(made.sop_instance_uid)
+        former[made.sop_instance_uid] = (
+            replace(known, made=made, kept_until=revision)
+            if known is not None
+            else FormerObject(
+                made=made,
+                made_in=revision,
+                kept_until=revision,
+                accepted_by=frozenset(accepted_by[made.sop_instance_uid]),
+            )
+        )
+    return former
+
+
+def _accepted_by(session: Session, study_id: int) -> defaultdict[str, set[str]]:
+    rows = session.execute(
+        select(ResultObject.sop_instance_uid, Delivery.destination)
+        .join(DeliveryOutcome, DeliveryOutcome.result_object_id == ResultObject.id)
+        .join(Delivery, Delivery.id == DeliveryOutcome.delivery_id)
+        .join(Analysis, Analysis.id == ResultObject.analysis_id)
+        .where(Analysis.study_id == study_id, DeliveryOutcome.outcome == DELIVERED)
+    )
+    accepted_by: defaultdict[str, set[str]] = defaultdict(set)
+    for uid, destination in rows:
+        accepted_by[uid].add(destination)
+    return accepted_by

@@ -1,0 +1,66 @@
+"""What an analysis is told of the results of earlier revisions, from ledger, spool and settings."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.studies.ledger.former_objects import FormerObject
+from worker.runtime import Runtime
+
+if TYPE_CHECKING:
+    from dicom_node.objects.former_results import FormerResult
+    from dicom_node.objects.products import Product
+
+
+def former_results(node: Runtime, objects: Mapping[str, FormerObject]) -> "Iterator[FormerResult]":
+    """Yield every result of the earlier revisions.
+
+    Parameters
+    ----------
+    objects : by SOP Instance UID
+    """
+    from dicom_node.objects.former_results import FormerResult
+    from dicom_node.objects.products import Product
+
+    takers = _takers(node)
+    retracted = set(_retracted(node, objects))
+    for former in objects.values():
+        made = former.made
+        product = Product(kind=ResultKind(made.kind), variant=made.variant)
+        yield FormerResult(
+            product=product,
+            sop_class_uid=made.sop_class_uid,
+            sop_instance_uid=made.sop_instance_uid,
+            series_instance_uid=made.series_instance_uid,
+            made_in=former.made_in,
+            kept_until=former.kept_until,
+            held_for=frozenset(one for one, names in takers.items() if names <= former.accepted_by),
+            is_retracted=made.sop_instance_uid in retracted,
+        )
+
+
+def _takers(node: Runtime) -> "dict[Product, set[str]]":
+    """Return the names of the destinations that are sent each product."""
+    from dicom_node.destination_profiles import profile_named, profiles_in_use
+
+    takers: dict[Product, set[str]] = {
+        product: set() for profile in profiles_in_use(node.settings) for product in profile.products
+    }
+    for destination in node.settings.destinations:
+        for product in profile_named(destination.profile, node.settings).products:
+            takers[product].add(destination.name)
+    return takers
+
+
+def _retracted(node: Runtime, objects: Mapping[str, FormerObject]) -> Iterator[str]:
+    """Yield the SOP Instance UIDs that accepted rejection notes name, as far as these are kept."""
+    import pydicom
+
+    for former in objects.values():
+        file = node.spool.file(former.made.place)
+        if former.made.kind == ResultKind.REJECTION_NOTE and former.accepted_by and file.is_file():
+            note = pydicom.dcmread(file)
+            for study in note.CurrentRequestedProcedureEvidenceSequence:
+                for series in study.ReferencedSeriesSequence:
+                    for instance in series.ReferencedSOPSequence:
+                        yield str(instance.ReferencedSOPInstanceUID)
