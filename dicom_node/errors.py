@@ -6,6 +6,8 @@ NodeError
 ├── RefusedError                    C-STORE answered with a failure status; nothing is kept
 │   ├── OutOfResourcesError             too little disk space, or object too large; may pass
 │   ├── SopClassNotSupportedError       this sender may not send this SOP Class
+│   ├── InvalidInstanceError            the request's SOP Instance UID is none
+│   ├── MistypedRequestError            the request has no data set, or another SOP Class
 │   └── NotAuthorisedError              Secondary Capture from a sender not configured for it
 ├── SetAsideError                   the object is kept with its reason, but not analysed
 ├── ObjectRefusedError              a valid result object cannot be made from the sources
@@ -56,6 +58,18 @@ class SopClassNotSupportedError(RefusedError):
     """The SOP Class is accepted from other senders only."""
 
     reason = "sop-class-not-supported"
+
+
+class InvalidInstanceError(RefusedError):
+    """The SOP Instance UID of the request is missing, too long, or no text."""
+
+    reason = "invalid-sop-instance-uid"
+
+
+class MistypedRequestError(RefusedError):
+    """The request has no data set, or its SOP Class is not that of its presentation context."""
+
+    reason = "mistyped-request"
 
 
 class NotAuthorisedError(RefusedError):

@@ -21,6 +21,8 @@ from pynetdicom.sop_class import Verification
 
 from dicom_node import errors
 from dicom_node.errors import (
+    InvalidInstanceError,
+    MistypedRequestError,
     NotAuthorisedError,
     OutOfResourcesError,
     RefusedError,
@@ -107,6 +109,8 @@ def test_statuses_are_the_standards() -> None:
         OutOfResourcesError: 0xA700,
         SopClassNotSupportedError: 0x0122,
         NotAuthorisedError: 0x0124,
+        InvalidInstanceError: 0x0117,
+        MistypedRequestError: 0x0212,
     } == STATUS_OF
 
 
