@@ -14,6 +14,7 @@ from dicom_node.network import MAXIMUM_PDU_BYTES
 HEADER_BYTES: Final = 6
 _HEADER: Final = struct.Struct(">BxL")
 _PDV_HEADER: Final = struct.Struct(">LBB")
+_PDV_LENGTH: Final = struct.Struct(">L")
 
 
 class PduType(IntEnum):
@@ -205,21 +206,28 @@ def fragments(content: memoryview) -> Iterator[Fragment]:
     Raises
     ------
     ProtocolError
-        A length is not that of a value, or the PDU ends before or after its last value.
+        At once, if a length is not that of a value, or the values are not the PDU's content.
     """
     at = 0
     while len(content) - at >= _PDV_HEADER.size:
-        length, context_id, control = _PDV_HEADER.unpack_from(content, at)
-        end = at + 4 + length
-        if length < 2 or end > len(content):
+        (length,) = _PDV_LENGTH.unpack_from(content, at)
+        if length < 2:
             break
-        value = content[at + _PDV_HEADER.size : end]
-        yield Fragment(context_id, bool(control & 1), bool(control & 2), value)
-        at = end
+        at += 4 + length
     if at != len(content) or not len(content):
         raise ProtocolError(
             "a presentation data value does not fit its PDU", AbortReason.INVALID_PARAMETER
         )
+    return _fragments_of_checked(content)
+
+
+def _fragments_of_checked(content: memoryview) -> Iterator[Fragment]:
+    at = 0
+    while at < len(content):
+        length, context_id, control = _PDV_HEADER.unpack_from(content, at)
+        value = content[at + _PDV_HEADER.size : at + 4 + length]
+        yield Fragment(context_id, bool(control & 1), bool(control & 2), value)
+        at += 4 + length
 
 
 def data_pdus(context_id: int, command: bytes, maximum_bytes: int) -> bytes:
