@@ -98,6 +98,8 @@ class Association:
         self._maximum_object_bytes = maximum_object_bytes
         self._deadlines = deadlines
         self._coming: Iterator[Fragment] = iter(())
+        self._silent_since = time.monotonic()
+        self._has_carried_objects = False
 
     def serve(self) -> None:
         """Answer requests until the peer releases the association.
@@ -141,6 +143,7 @@ class Association:
         status = self._store(request, self._within_limit(coming))
         # What was refused still has to pass before the peer can read the answer (PS3.7 9.3.1).
         self._discard(coming, self._maximum_object_bytes)
+        self._has_carried_objects, self._silent_since = True, time.monotonic()
         return status
 
     def _command(self, fragment: Fragment) -> Command:
@@ -205,7 +208,10 @@ class Association:
         return fragment
 
     def _idle_deadline(self) -> float:
-        return time.monotonic() + self._deadlines.idle
+        # Studies wait for the associations that carried them: echoes alone do not keep one open.
+        if not self._has_carried_objects:
+            self._silent_since = time.monotonic()
+        return self._silent_since + self._deadlines.idle
 
     def _progress_deadline(self) -> float:
         return time.monotonic() + self._deadlines.progress

@@ -47,4 +47,4 @@ class ReceiveSettings(Section):
     progress_timeout_seconds: PositiveFloat = 30.0
     """Seconds within which an object must end, or 256 KiB more of it must have come."""
     idle_timeout_seconds: PositiveFloat = 60.0
-    """Seconds without a message before an association is aborted."""
+    """Seconds without a message (after objects: without an object) before an abort."""

@@ -26,7 +26,9 @@ def listening(spool: Spool, stopping: ThreadPoolExecutor) -> Iterator[Listening]
     started: list[Listener] = []
 
     def start(on_spool: Spool = spool, **options: Any) -> tuple[Listener, int]:
-        extra = {key: options.pop(key) for key in ("result_senders", "on_kept") if key in options}
+        extra = {
+            key: options.pop(key) for key in ("result_senders", "on_kept", "tls") if key in options
+        }
         settings = ReceiveSettings(port=free_port(), **options)
         listener = Listener(settings, on_spool, **extra)
         listener.start()

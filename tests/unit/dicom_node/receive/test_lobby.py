@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from listener_factory import Listening, store
 from node_factory import encoded, mammogram
-from raw_peer import ABORT, RawPeer, association_request, p_data, pdv, store_command
+from raw_peer import (
+    ABORT,
+    P_DATA,
+    RawPeer,
+    association_request,
+    echo_command,
+    p_data,
+    pdv,
+    store_command,
+    store_request,
+)
 from services import wait_for
 
 HALF = association_request()[:60]
@@ -116,6 +126,23 @@ def test_silent_association_is_aborted_and_no_longer_open(
 
     wait_for(lambda: not listener.open_tokens(), seconds=10, what="the association is closed")
     assert [(line["reason"], line["detail"]) for line in log_lines] == [("timeout", detail)]
+
+
+def test_echoes_do_not_keep_an_association_open_that_has_carried_objects(
+    listening: Listening, log_lines: list[Any]
+) -> None:
+    _, port = listening(idle_timeout_seconds=0.5)
+    echo = p_data(pdv(echo_command(), context=3, is_command=True))
+
+    with RawPeer(port).associate() as peer:
+        peer.write(store_request(b"data"))
+        kinds = [peer.read()[0]]
+        while kinds[-1] == P_DATA:
+            peer.write(echo)
+            kinds.append(peer.read()[0])
+
+    assert kinds[-1] == ABORT
+    assert log_lines[-1]["reason"] == "timeout"
 
 
 def test_object_over_its_limit_that_never_ends_is_aborted(
