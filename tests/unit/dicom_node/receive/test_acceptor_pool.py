@@ -2,6 +2,9 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -110,3 +113,27 @@ def test_receiving_process_has_a_memory_limit(start: Start) -> None:
 
     (line,) = [one for one in limits.splitlines() if one.startswith("Max data size")]
     assert line.split()[3:5] == ["300000000", "300000000"]
+
+
+def test_processes_end_when_the_node_is_killed(tmp_path: Path) -> None:
+    port = free_port()
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from dicom_node.receive.acceptor_pool import AcceptorPool\n"
+        "from dicom_node.settings.receive import ReceiveSettings\n"
+        "from dicom_node.spool.local_disk import Spool\n"
+        "settings = ReceiveSettings(port=int(sys.argv[1]))\n"
+        "AcceptorPool(settings, Spool(Path(sys.argv[2]))).start(); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, str(port), str(tmp_path)]
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    with subprocess.Popen(command) as node:
+        wait_for(listens, seconds=30, what="the node listens")
+        with RawPeer(port).associate():
+            node.kill()
+
+    wait_for(lambda: not listens(), seconds=20, what="nobody listens any more")
