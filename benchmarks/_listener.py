@@ -1,10 +1,10 @@
-"""The node's listener alone, as a process of its own: python _listener.py PORT FOLDER."""
+"""The node's receiving processes alone, without registration: python _listener.py PORT FOLDER."""
 
 import signal
 import sys
 from pathlib import Path
 
-from dicom_node.receive.listener import Listener
+from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
@@ -12,10 +12,10 @@ from dicom_node.spool.local_disk import Spool
 def main() -> None:
     """Listen until SIGTERM."""
     port, folder = int(sys.argv[1]), Path(sys.argv[2])
-    listener = Listener(ReceiveSettings(port=port), Spool(folder))
-    listener.start()
+    acceptors = AcceptorPool(ReceiveSettings(port=port), Spool(folder))
+    acceptors.start()
     signal.sigwait({signal.SIGTERM})
-    listener.stop()
+    acceptors.stop()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ CASES = {"small": (40, ["-xt"]), "large": (12, [])}
 
 @dataclass(frozen=True)
 class Receiver:
-    """One receiver that runs on loopback."""
+    """One receiver that runs on loopback, and the folder below which it keeps objects."""
 
     name: str
     port: int
@@ -98,14 +98,14 @@ def start_receivers(children: Children, scratch: Path, storescp: str) -> list[Re
     plain = {key: value for key, value in os.environ.items() if key != "TCP_NODELAY"}
     names = ("listener", "storescp, tuned", "storescp, defaults")
     receivers = [
-        Receiver(name, port, scratch / f"received-{number}")
+        Receiver(name, port, scratch / f"received-{number}" / "incoming")
         for number, (name, port) in enumerate(zip(names, free_ports(3), strict=True))
     ]
     for receiver in receivers:
-        receiver.folder.mkdir()
+        receiver.folder.mkdir(parents=True)
     ours, best, default = receivers
     listener = [sys.executable, str(Path(__file__).with_name("_listener.py"))]
-    children.start("listener", [*listener, str(ours.port), str(ours.folder)], plain)
+    children.start("listener", [*listener, str(ours.port), str(ours.folder.parent)], plain)
     command = [storescp, "--fork", "+xa", "-od"]
     children.start("best", [*command, str(best.folder), "-pdu", "131072", str(best.port)], quick)
     children.start("default", [*command, str(default.folder), str(default.port)], plain)

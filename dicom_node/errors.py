@@ -4,7 +4,9 @@ NodeError
 ├── SettingsError                   the settings are wrong: the message lists every mistake
 ├── AddressError                    the node cannot listen on the configured address
 ├── RefusedError                    C-STORE answered with a failure status; nothing is kept
-│   └── OutOfResourcesError             too little disk space, or object too large; may pass
+│   ├── OutOfResourcesError             too little disk space, or object too large; may pass
+│   ├── InvalidInstanceError            the request's SOP Instance UID is none
+│   └── MistypedRequestError            the request has no data set, or another SOP Class
 ├── SetAsideError                   the object is kept with its reason, but not analysed
 ├── ObjectRefusedError              a valid result object cannot be made from the sources
 ├── RenderError                     a study on disk cannot be rendered into result objects
@@ -48,6 +50,18 @@ class OutOfResourcesError(RefusedError):
     """The disk has too little free space or cannot be written, or the object is too large."""
 
     reason = "out-of-resources"
+
+
+class InvalidInstanceError(RefusedError):
+    """The SOP Instance UID of the request is missing, too long, or no text."""
+
+    reason = "invalid-sop-instance-uid"
+
+
+class MistypedRequestError(RefusedError):
+    """The request has no data set, or its SOP Class is not that of its presentation context."""
+
+    reason = "mistyped-request"
 
 
 class SetAsideError(NodeError):

@@ -1,4 +1,4 @@
-"""The node process: listener, registrar, settling and dispatch around one spool and one ledger."""
+"""The node process: receiving processes, registrar, settling and dispatch around one spool."""
 
 import stat
 import threading
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from dicom_node.errors import BrokerDownError
-from dicom_node.receive.listener import Listener
+from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
@@ -88,10 +88,11 @@ class Node:
             clock=database.now,
             takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
         )
-        self._listener = Listener(
+        self._acceptors = AcceptorPool(
             settings.receive,
             spool,
             tls=settings.tls,
+            log_format=settings.log_format,
             on_kept=self._arrived.set,
         )
         self._dispatcher = Dispatcher(
@@ -116,7 +117,7 @@ class Node:
 
     def start(self) -> None:
         """Listen at once: reception needs neither ledger nor broker."""
-        self._listener.start()
+        self._acceptors.start()
         for thread in self._threads:
             thread.start()
         receive = self._settings.receive
@@ -124,7 +125,7 @@ class Node:
 
     def stop(self) -> None:
         """Stop listening and let each thread finish its current step."""
-        self._listener.stop()
+        self._acceptors.stop()
         self._stopping.set()
         self._arrived.set()
         for thread in self._threads:
@@ -160,9 +161,9 @@ class Node:
     def _settle(self) -> None:
         if not self._ledger_ready.is_set():
             return
-        # In this order: objects of an association that the listener has closed are in the spool by
+        # In this order: objects of an association that is open no more are in the spool by
         # then, and objects that have left the spool's incoming folder are in the ledger.
-        open_tokens = self._listener.open_tokens() | self._registrar.waiting_associations()
+        open_tokens = self._acceptors.open_tokens() | self._registrar.waiting_associations()
         at = utc_now()  # what was received has this host's time
         with self._database.reading() as session:
             quiet = quiet_studies(session, patience=self._patience, at=at)

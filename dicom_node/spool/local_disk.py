@@ -37,8 +37,8 @@ class Spool:
     """A folder on a local disk with everything that must survive a crash.
 
     Its folders: ``partial`` for files being written, ``incoming`` for objects that were answered
-    0x0000 and are not registered yet, ``studies`` and ``set-aside`` for registered objects, and
-    ``results`` for result objects.
+    0x0000 and are not registered yet, ``studies`` and ``set-aside`` for registered objects,
+    ``results`` for result objects, and ``associations`` for the places of open associations.
 
     Parameters
     ----------
@@ -50,6 +50,7 @@ class Spool:
 
     def __init__(self, root: Path, *, minimum_free_bytes: int = 0) -> None:
         self.root = root
+        self.associations = root / "associations"
         self._minimum_free_bytes = minimum_free_bytes
         self._moves_together = False
         self._moved_into: set[Path] = set()
@@ -96,22 +97,31 @@ class Spool:
         return closed if close_to_others(self.root) else [*closed, self.root]
 
     def _folders(self) -> list[Path]:
-        names = ("partial", "incoming", "studies", "set-aside", "results")
+        names = ("partial", "incoming", "associations", "studies", "set-aside", "results")
         return [self.root / name for name in names]
 
     def keep(self, chunks: Iterable[bytes | memoryview], receipt: Receipt) -> None:
         """Write one received object; on return the file and its folder are flushed to disk.
+
+        Parameters
+        ----------
+        chunks : iterable
+            Each is written before the next is asked for, so that an object may be taken as it
+            comes. What it raises passes through, and nothing remains of the object.
 
         Raises
         ------
         OutOfResourcesError
             The disk is full or cannot be written; nothing remains of the object.
         """
-        if shutil.disk_usage(self.root).free < self._minimum_free_bytes:
-            raise OutOfResourcesError(
-                f"less free disk space in {self.root} than receive.minimum_free_bytes"
-            )
-        self._write(chunks, self.incoming_file(receipt), purpose="incoming")
+        self._require_space()
+        purpose = f"incoming-{os.getpid()}"
+        self._write(self._while_space(chunks), self.incoming_file(receipt), purpose=purpose)
+
+    def clear_partial(self, process: int) -> None:
+        """Delete the half-written objects of a process that has ended."""
+        for leftover in (self.root / "partial").glob(f"incoming-{process}-*"):
+            leftover.unlink(missing_ok=True)
 
     def incoming(self) -> list[Receipt]:
         """List the objects that wait for the registrar, oldest first."""
@@ -195,6 +205,22 @@ class Spool:
             raise ValueError(f"the place {place} is outside the spool")
         return path
 
+    def _require_space(self) -> None:
+        if shutil.disk_usage(self.root).free < self._minimum_free_bytes:
+            raise OutOfResourcesError(
+                f"less free disk space in {self.root} than receive.minimum_free_bytes"
+            )
+
+    def _while_space(self, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        """Look at the free space again and again while an object comes."""
+        unseen = 0
+        for chunk in chunks:
+            unseen += len(chunk)
+            if unseen > _LOOK_AFTER_BYTES:
+                self._require_space()
+                unseen = 0
+            yield chunk
+
     def _make_folder(self, folder: Path) -> None:
         if not folder.is_dir():
             self._make_folder(folder.parent)
@@ -219,7 +245,14 @@ class Spool:
                 partial.unlink(missing_ok=True)
             # Whatever is wrong with the disk, the sender may try later.
             raise _out_of_resources(error) from error
+        except BaseException:  # the object broke off
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
 
+
+_LOOK_AFTER_BYTES: Final = 16_000_000
+"""How much of an object is written before the free space is looked at again."""
 
 _DISK_TROUBLE: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMLINK, errno.EFBIG}

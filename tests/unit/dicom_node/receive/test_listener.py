@@ -19,6 +19,8 @@ from pynetdicom.sop_class import Verification
 
 from dicom_node import errors
 from dicom_node.errors import (
+    InvalidInstanceError,
+    MistypedRequestError,
     OutOfResourcesError,
     RefusedError,
 )
@@ -101,6 +103,8 @@ def test_every_reason_to_refuse_has_a_status() -> None:
 def test_statuses_are_the_standards() -> None:
     assert {
         OutOfResourcesError: 0xA700,
+        InvalidInstanceError: 0x0117,
+        MistypedRequestError: 0x0212,
     } == STATUS_OF
 
 

@@ -163,9 +163,9 @@ def test_kept_object_wakes_the_registrar(listening: Listening) -> None:
 
 def test_refused_object_wakes_nobody(listening: Listening) -> None:
     woken = threading.Event()
-    _, port = listening(on_kept=woken.set, maximum_object_bytes=1)
+    _, port = listening(on_kept=woken.set, maximum_object_bytes=100)
 
-    store(port, encoded(mammogram()))
+    assert store(port, encoded(mammogram())) == 0xA700
 
     assert not woken.is_set()
 

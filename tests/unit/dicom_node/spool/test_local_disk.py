@@ -297,3 +297,41 @@ def test_folder_that_the_disk_cannot_make_is_the_disks_fault(
         spool.keep_result(b"x", 1, 1, "report")
     with pytest.raises(OutOfResourcesError):
         spool.file_away(receipt, study_place(receipt, "1.2"))
+
+
+def test_free_space_is_looked_at_while_an_object_comes(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+
+    def coming() -> Iterator[bytes]:
+        yield b"beginning"
+        spool._minimum_free_bytes = 2**60
+        yield bytes(17_000_000)
+
+    with pytest.raises(OutOfResourcesError, match="minimum_free_bytes"):
+        spool.keep(coming(), Receipt.new("0" * 16))
+
+    assert not list((tmp_path / "partial").iterdir())
+
+
+def test_object_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+
+    def coming() -> Iterator[bytes]:
+        yield b"beginning"
+        raise ValueError("the connection is lost")
+
+    with pytest.raises(ValueError, match="the connection is lost"):
+        spool.keep(coming(), Receipt.new("0" * 16))
+
+    assert not list((tmp_path / "partial").iterdir())
+    assert spool.incoming() == []
+
+
+def test_half_written_objects_of_one_process_are_cleared(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for process in (71, 72):
+        (tmp_path / "partial" / f"incoming-{process}-ab").touch()
+
+    spool.clear_partial(71)
+
+    assert [file.name for file in (tmp_path / "partial").iterdir()] == ["incoming-72-ab"]

@@ -1,0 +1,231 @@
+"""One association: takes each message as it comes, in bounded memory, and answers it."""
+
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from dicom_node.errors import OutOfResourcesError
+from dicom_node.receive.commands import (
+    COMMAND_BYTES,
+    Command,
+    CommandField,
+    decode_command,
+    encode_response,
+)
+from dicom_node.receive.negotiation import Agreement
+from dicom_node.receive.pdus import (
+    AbortReason,
+    AssociationEndedError,
+    Fragment,
+    PduStream,
+    PduType,
+    PeerAbortedError,
+    ProtocolError,
+    abort,
+    data_pdus,
+    fragments,
+    release_reply,
+)
+
+PROGRESS_BYTES: Final = 262_144
+"""What must come of an object within the progress time, unless the object ends."""
+
+UNRECOGNIZED_OPERATION: Final = 0x0211
+"""Status for a request that the node does not serve (PS3.7 C.5.24)."""
+
+_OTHER_DATA_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a peer may take, in seconds.
+
+    Attributes
+    ----------
+    idle : between two messages
+    pdu : for one PDU once it has begun, and to take an answer
+    progress : for PROGRESS_BYTES of an object
+    """
+
+    idle: float
+    pdu: float
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """A C-STORE request and the context under which it came."""
+
+    command: Command
+    abstract_syntax: str
+    transfer_syntax: str
+
+
+Store = Callable[[StoreRequest, Iterable[memoryview]], int]
+"""Keeps an object whose bytes are still coming, and returns the status to answer."""
+
+
+class Association:
+    """Serves one accepted association until it ends; one message at a time, nothing is queued.
+
+    Parameters
+    ----------
+    line : socket
+        On which the association was accepted.
+    store : callable
+        Answers C-STORE requests; need not take the whole object.
+    maximum_object_bytes : bytes
+        An object that is longer raises OutOfResourcesError where `store` takes its bytes; one
+        twice as long ends the association.
+    """
+
+    def __init__(
+        self,
+        line: socket.socket,
+        agreement: Agreement,
+        *,
+        store: Store,
+        on_echo: Callable[[], None],
+        maximum_object_bytes: int,
+        deadlines: Deadlines,
+    ) -> None:
+        self._stream = PduStream(line, pdu_seconds=deadlines.pdu)
+        self._agreement = agreement
+        self._store = store
+        self._on_echo = on_echo
+        self._maximum_object_bytes = maximum_object_bytes
+        self._deadlines = deadlines
+        self._coming: Iterator[Fragment] = iter(())
+        self._silent_since = time.monotonic()
+        self._has_carried_objects = False
+
+    def serve(self) -> None:
+        """Answer requests until the peer releases the association.
+
+        Raises
+        ------
+        AssociationEndedError
+            It ended in another way; a peer that can be told has been told by an A-ABORT.
+        """
+        try:
+            self._stream.send(self._agreement.reply)
+            while (first := self._next_fragment(self._idle_deadline())) is not None:
+                self._answer(first.context_id, self._command(first))
+            self._stream.send(release_reply())
+        except AssociationEndedError as error:
+            if error.abort:
+                self._tell(error)
+            raise
+
+    def _answer(self, context_id: int, command: Command) -> None:
+        if command.field == CommandField.C_STORE:
+            status = self._take_object(context_id, command)
+        else:
+            self._discard(self._data_set(context_id, command), _OTHER_DATA_BYTES)
+            if command.field == CommandField.C_CANCEL:
+                return  # nothing that the node does lasts long enough to be cancelled
+            if command.field == CommandField.C_ECHO:
+                self._on_echo()
+                status = 0x0000
+            else:
+                status = UNRECOGNIZED_OPERATION
+        response = encode_response(command, status)
+        self._stream.send(data_pdus(context_id, response, self._agreement.peer_maximum_bytes))
+
+    def _take_object(self, context_id: int, command: Command) -> int:
+        context = self._agreement.contexts[context_id]
+        request = StoreRequest(
+            command, str(context.abstract_syntax), str(context.transfer_syntax[0])
+        )
+        coming = self._data_set(context_id, command)
+        status = self._store(request, self._within_limit(coming))
+        # What was refused still has to pass before the peer can read the answer (PS3.7 9.3.1).
+        self._discard(coming, self._maximum_object_bytes)
+        self._has_carried_objects, self._silent_since = True, time.monotonic()
+        return status
+
+    def _command(self, fragment: Fragment) -> Command:
+        """Read a command set from its first fragment on."""
+        context_id, encoded = fragment.context_id, bytearray()
+        if context_id not in self._agreement.contexts:
+            raise _unexpected("a message in a presentation context that was not accepted")
+        while True:
+            if not fragment.is_command or fragment.context_id != context_id:
+                raise _unexpected("a data set without a command")
+            encoded += fragment.value
+            if len(encoded) > COMMAND_BYTES:
+                raise ProtocolError("an endless command set", AbortReason.INVALID_PARAMETER)
+            if fragment.is_last:
+                return decode_command(bytes(encoded))
+            fragment = self._fragment_of_message(self._progress_deadline())
+
+    def _data_set(self, context_id: int, command: Command) -> Iterator[memoryview]:
+        """Yield what comes of a request's data set, each part until the next is asked for."""
+        deadline, since = self._progress_deadline(), 0
+        is_last = not command.has_data_set
+        while not is_last:
+            fragment = self._fragment_of_message(deadline)
+            if fragment.is_command or fragment.context_id != context_id:
+                raise _unexpected("another message within a data set")
+            since += len(fragment.value)
+            if since >= PROGRESS_BYTES:
+                deadline, since = self._progress_deadline(), 0
+            is_last = fragment.is_last
+            yield fragment.value
+
+    def _within_limit(self, parts: Iterable[memoryview]) -> Iterator[memoryview]:
+        size = 0
+        for part in parts:
+            size += len(part)
+            if size > self._maximum_object_bytes:
+                raise OutOfResourcesError("the object is larger than receive.maximum_object_bytes")
+            yield part
+
+    def _discard(self, parts: Iterable[memoryview], maximum_bytes: int) -> None:
+        size = 0
+        for part in parts:
+            size += len(part)
+            if size > maximum_bytes:
+                raise ProtocolError("an endless data set", AbortReason.NOT_SPECIFIED)
+
+    def _fragment_of_message(self, deadline: float) -> Fragment:
+        fragment = self._next_fragment(deadline)
+        if fragment is None:
+            raise _unexpected("a release request within a message")
+        return fragment
+
+    def _next_fragment(self, deadline: float) -> Fragment | None:
+        """Return the next fragment; None if the peer asks to release the association."""
+        while (fragment := next(self._coming, None)) is None:
+            kind, content = self._stream.next_pdu(deadline)
+            if kind is PduType.ABORT:
+                raise PeerAbortedError(f"A-ABORT, source {content[2]}, reason {content[3]}")
+            if kind is PduType.RELEASE_RQ:
+                return None
+            self._coming = fragments(content)
+        return fragment
+
+    def _idle_deadline(self) -> float:
+        # Studies wait for the associations that carried them: echoes alone do not keep one open.
+        if not self._has_carried_objects:
+            self._silent_since = time.monotonic()
+        return self._silent_since + self._deadlines.idle
+
+    def _progress_deadline(self) -> float:
+        return time.monotonic() + self._deadlines.progress
+
+    def _tell(self, error: AssociationEndedError) -> None:
+        if isinstance(error, ProtocolError):
+            reason = error.abort_reason
+        else:
+            reason = AbortReason.NOT_SPECIFIED
+        try:
+            self._stream.send(abort(reason))
+        except AssociationEndedError:
+            return  # it is over either way; the first cause is the one to log
+
+
+def _unexpected(what: str) -> ProtocolError:
+    return ProtocolError(what, AbortReason.UNEXPECTED_PARAMETER)

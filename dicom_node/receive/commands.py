@@ -1,0 +1,108 @@
+"""Command sets of DIMSE messages: decoded within bounds, and encoded (PS3.7 6.3)."""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from dicom_node.receive.pdus import AbortReason, ProtocolError
+
+COMMAND_BYTES: Final = 131_072
+"""Largest command set; that of a C-STORE request has about 200 bytes."""
+
+_ELEMENT: Final = struct.Struct("<HHL")
+_NO_DATA_SET: Final = 0x0101
+_RESPONSE: Final = 0x8000
+
+
+class CommandField(IntEnum):
+    """The requests that the node answers, and the one that it may ignore (PS3.7 E.1)."""
+
+    C_STORE = 0x0001
+    C_ECHO = 0x0030
+    C_CANCEL = 0x0FFF
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A DIMSE request.
+
+    Attributes
+    ----------
+    field : (0000,0100)
+    message_id : (0000,0110)
+    has_data_set : bool
+        Whether a data set follows (0000,0800).
+    sop_class_uid, sop_instance_uid : bytes
+        (0000,0002) and (0000,1000) as they came, without padding; may hold anything.
+    """
+
+    field: int
+    message_id: int
+    has_data_set: bool
+    sop_class_uid: bytes
+    sop_instance_uid: bytes
+
+
+def decode_command(encoded: bytes) -> Command:
+    """Decode the command set of a request, which is always Implicit VR Little Endian.
+
+    Raises
+    ------
+    ProtocolError
+        It is not a command set, lacks what every request has, or is a response.
+    """
+    elements: dict[int, bytes] = {}
+    at = 0
+    while at < len(encoded):
+        if len(encoded) - at < _ELEMENT.size:
+            raise _invalid("the command set is cut off")
+        group, element, length = _ELEMENT.unpack_from(encoded, at)
+        at += _ELEMENT.size
+        if group or length > len(encoded) - at:
+            raise _invalid("the command set is not one of group 0000")
+        elements[element] = encoded[at : at + length]
+        at += length
+    field = _number(elements, 0x0100)
+    if field & _RESPONSE:
+        raise _invalid(f"response 0x{field:04X} to nothing that the node asked")
+    cancels = field == CommandField.C_CANCEL
+    return Command(
+        field=field,
+        message_id=_number(elements, 0x0120 if cancels else 0x0110),
+        has_data_set=_number(elements, 0x0800) != _NO_DATA_SET,
+        sop_class_uid=elements.get(0x0002, b"").rstrip(b"\0 "),
+        sop_instance_uid=elements.get(0x1000, b"").rstrip(b"\0 "),
+    )
+
+
+def encode_response(command: Command, status: int) -> bytes:
+    """Encode the command set of the response to a request."""
+    elements = [
+        (0x0002, _uid(command.sop_class_uid)),
+        (0x0100, struct.pack("<H", command.field | _RESPONSE)),
+        (0x0120, struct.pack("<H", command.message_id)),
+        (0x0800, struct.pack("<H", _NO_DATA_SET)),
+        (0x0900, struct.pack("<H", status)),
+        (0x1000, _uid(command.sop_instance_uid)),
+    ]
+    body = b"".join(
+        _ELEMENT.pack(0, element, len(value)) + value for element, value in elements if value
+    )
+    return _ELEMENT.pack(0, 0, 4) + struct.pack("<L", len(body)) + body
+
+
+def _uid(value: bytes) -> bytes:
+    """Return a UID to send back, padded; none if it is longer than a UID may be."""
+    return b"" if len(value) > 64 else value + b"\0" * (len(value) % 2)
+
+
+def _number(elements: dict[int, bytes], element: int) -> int:
+    value = elements.get(element, b"")
+    if len(value) != 2:
+        raise _invalid(f"the command set has no (0000,{element:04X})")
+    return int.from_bytes(value, "little")
+
+
+def _invalid(message: str) -> ProtocolError:
+    return ProtocolError(message, AbortReason.INVALID_PARAMETER)

@@ -1,0 +1,168 @@
+"""Connections that never become an association shut nobody out."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from listener_factory import Listening, store
+from node_factory import encoded, mammogram
+from raw_peer import (
+    ABORT,
+    P_DATA,
+    RawPeer,
+    association_request,
+    echo_command,
+    p_data,
+    pdv,
+    store_command,
+    store_request,
+)
+from services import wait_for
+
+HALF = association_request()[:60]
+
+
+@contextmanager
+def connections(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+    """Hold connections that have each said something, and say no more."""
+    with ExitStack() as stack:
+        peers = [stack.enter_context(RawPeer(port)) for _ in range(count)]
+        for peer in peers:
+            peer.write(said)
+        yield [peer.line for peer in peers]
+
+
+@pytest.mark.parametrize("said", [b"", b"\x01", HALF], ids=["nothing", "a byte", "half a request"])
+def test_two_hundred_connections_without_a_request_shut_nobody_out(
+    listening: Listening, said: bytes
+) -> None:
+    _, port = listening()
+
+    with connections(port, 200, said):
+        assert store(port, encoded(mammogram())) == 0x0000
+
+
+def test_more_connections_than_may_wait_crowd_out_the_oldest(
+    listening: Listening, log_lines: list[Any]
+) -> None:
+    _, port = listening()
+
+    with connections(port, 450, b"\x01") as lines:
+        assert store(port, encoded(mammogram())) == 0x0000
+        assert lines[0].recv(1) == b""
+
+    assert "crowded-out" in {line["reason"] for line in log_lines if "reason" in line}
+
+
+def test_connections_that_end_at_once_shut_nobody_out(listening: Listening) -> None:
+    _, port = listening()
+
+    for said in [b"", b"\x01", b"GET / HTTP/1.1\r\n\r\n"] * 25:
+        with connections(port, 1, said):
+            pass
+
+    assert store(port, encoded(mammogram())) == 0x0000
+
+
+def test_probe_that_says_nothing_is_not_logged(listening: Listening, log_lines: list[Any]) -> None:
+    _, port = listening()
+
+    with RawPeer(port):
+        pass
+
+    assert log_lines == []
+
+
+def test_incomplete_request_is_ended_after_its_time_in_one_line(
+    listening: Listening, log_lines: list[Any]
+) -> None:
+    _, port = listening(request_timeout_seconds=0.3)
+
+    with RawPeer(port) as peer:
+        peer.write(HALF)
+        assert peer.read() == (0, b"")
+
+    (line,) = log_lines
+    assert (line["event"], line["reason"]) == ("connection_ended", "timeout")
+    assert line["detail"] == "no association request, 60 bytes of one"
+
+
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\x04\0\0\0\0\x10", b"\x16\x03\x01"])
+def test_connection_that_begins_with_no_request_is_aborted(
+    listening: Listening, log_lines: list[Any], said: bytes
+) -> None:
+    _, port = listening()
+
+    with RawPeer(port) as peer:
+        peer.write(said)
+        assert peer.read()[0] == ABORT
+
+    assert [line["reason"] for line in log_lines] == ["protocol-error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "detail"),
+    [
+        ({"idle_timeout_seconds": 0.3}, "between PDUs"),
+        ({"pdu_timeout_seconds": 0.3}, "in the middle of a PDU"),
+        ({"progress_timeout_seconds": 0.3}, "between PDUs"),
+    ],
+)
+def test_silent_association_is_aborted_and_no_longer_open(
+    listening: Listening, log_lines: list[Any], options: dict[str, float], detail: str
+) -> None:
+    listener, port = listening(**options)
+    said = {
+        "idle_timeout_seconds": b"",
+        "pdu_timeout_seconds": b"\x04\0\0\0\x10",
+        "progress_timeout_seconds": p_data(pdv(store_command(), is_command=True)),
+    }[next(iter(options))]
+
+    with RawPeer(port).associate() as peer:
+        peer.write(said)
+        assert peer.read()[0] == ABORT
+
+    wait_for(lambda: not listener.open_tokens(), seconds=10, what="the association is closed")
+    assert [(line["reason"], line["detail"]) for line in log_lines] == [("timeout", detail)]
+
+
+def test_echoes_do_not_keep_an_association_open_that_has_carried_objects(
+    listening: Listening, log_lines: list[Any]
+) -> None:
+    _, port = listening(idle_timeout_seconds=0.5)
+    echo = p_data(pdv(echo_command(), context=3, is_command=True))
+
+    with RawPeer(port).associate() as peer:
+        peer.write(store_request(b"data"))
+        kinds = [peer.read()[0]]
+        while kinds[-1] == P_DATA:
+            peer.write(echo)
+            kinds.append(peer.read()[0])
+
+    assert kinds[-1] == ABORT
+    assert log_lines[-1]["reason"] == "timeout"
+
+
+def test_object_over_its_limit_that_never_ends_is_aborted(
+    listening: Listening, log_lines: list[Any]
+) -> None:
+    _, port = listening(maximum_object_bytes=100_000)
+    endless = p_data(pdv(bytes(50_000), is_last=False)) * 8
+
+    with RawPeer(port).associate() as peer:
+        peer.write(p_data(pdv(store_command(), is_command=True)) + endless)
+        assert peer.read()[0] == ABORT
+
+    assert log_lines[-1]["detail"] == "an endless data set"
+
+
+def test_address_may_not_take_all_places(listening: Listening, log_lines: list[Any]) -> None:
+    _, port = listening(maximum_associations_per_address=2)
+
+    with RawPeer(port).associate(), RawPeer(port).associate(), RawPeer(port) as third:
+        third.write(association_request())
+        assert third.read()[1][1:] == bytes([2, 3, 2])
+
+    assert "per_address" in next(line["detail"] for line in log_lines)
