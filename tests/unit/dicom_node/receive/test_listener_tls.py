@@ -1,6 +1,5 @@
 """The listener over TLS: which peers it lets in, and that none of them holds up another."""
 
-import gc
 import socket
 import ssl
 import threading
@@ -16,6 +15,10 @@ from node_factory import encoded, mammogram
 from services import wait_for
 
 from dicom_node.tls import client_context
+
+
+# The library leaves a connection open to the garbage collector that its peer has closed.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="session")
@@ -148,8 +151,6 @@ def test_plain_association_on_the_tls_port_is_refused(secured: Any, log_lines: l
     assert failures(log_lines) == ["wrong version number"]
 
 
-# The library leaves a connection open to the garbage collector that the peer has closed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls_on_the_plain_port_is_refused(
     listening: Listening, authority: Authority, scanner: Certificate
 ) -> None:
@@ -166,7 +167,6 @@ def test_tls_on_the_plain_port_is_refused(
 
         assert line.recv(64)[:1] in {b"", b"\x07"}  # closed, or an A-ABORT
     assert store(port, encoded(mammogram())) == 0x0000
-    gc.collect()
 
 
 def test_session_ends_with_a_new_revocation_list(
