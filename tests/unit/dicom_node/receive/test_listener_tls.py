@@ -16,7 +16,6 @@ from services import wait_for
 
 from dicom_node.tls import client_context
 
-
 # The library leaves a connection open to the garbage collector that its peer has closed.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
