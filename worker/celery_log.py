@@ -17,14 +17,17 @@ class CeleryErrors(logging.Handler):
     """
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line for a record of a library."""
+        """Write one line for an error, or for a warning with the error that it is about."""
         error = record.exc_info[1] if record.exc_info else None
+        if error is None and record.levelno < logging.ERROR:
+            return
         reason = "error" if error is None else type(error).__name__
         place = f"{record.module}.{record.funcName}"
-        log.error("celery_failed", logger=record.name, reason=reason, detail=place)
+        say = log.error if record.levelno >= logging.ERROR else log.warning
+        say("celery_failed", logger=record.name, reason=reason, detail=place)
 
 
 def tell_celery_errors() -> None:

@@ -52,3 +52,14 @@ def test_errors_are_told_once() -> None:
 
     handlers = logging.getLogger("celery").handlers
     assert len([one for one in handlers if isinstance(one, CeleryErrors)]) == 1
+
+
+def test_warning_about_an_error_is_told() -> None:
+    tell_celery_errors()
+    with structlog.testing.capture_logs() as lines:
+        try:
+            fail()
+        except ValueError:
+            logging.getLogger("celery.worker").warning("lost", exc_info=True)
+
+    assert [(line["log_level"], line["reason"]) for line in lines] == [("warning", "ValueError")]
