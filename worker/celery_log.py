@@ -21,13 +21,20 @@ class CeleryErrors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line for an error, or for a warning with the error that it is about."""
-        error = record.exc_info[1] if record.exc_info else None
+        error = _error_of(record)
         if error is None and record.levelno < logging.ERROR:
             return
         reason = "error" if error is None else type(error).__name__
         place = f"{record.module}.{record.funcName}"
         say = log.error if record.levelno >= logging.ERROR else log.warning
         say("celery_failed", logger=record.name, reason=reason, detail=place)
+
+
+def _error_of(record: logging.LogRecord) -> BaseException | None:
+    if record.exc_info and record.exc_info[1] is not None:
+        return record.exc_info[1]
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return next((one for one in arguments if isinstance(one, BaseException)), None)
 
 
 def tell_celery_errors() -> None:

@@ -54,12 +54,18 @@ def test_errors_are_told_once() -> None:
     assert len([one for one in handlers if isinstance(one, CeleryErrors)]) == 1
 
 
-def test_warning_about_an_error_is_told() -> None:
+@pytest.mark.parametrize("how", ["in the text", "beside it"])
+def test_warning_about_an_error_is_told(how: str) -> None:
     tell_celery_errors()
+    logger = logging.getLogger("celery.worker")
     with structlog.testing.capture_logs() as lines:
         try:
             fail()
-        except ValueError:
-            logging.getLogger("celery.worker").warning("lost", exc_info=True)
+        except ValueError as error:
+            if how == "in the text":
+                logger.warning("lost (%r)", error)
+            else:
+                logger.warning("lost", exc_info=True)
 
     assert [(line["log_level"], line["reason"]) for line in lines] == [("warning", "ValueError")]
+    assert "Quellwasser" not in str(lines)
