@@ -1,9 +1,11 @@
 """kombu's Redis transport without Lua, so that the broker's user needs no right to scripts."""
 
 import time
-from typing import Any
+from typing import Any, Final
 
 from kombu.transport import redis
+
+_ERRORS: Final = redis.get_redis_error_classes()
 
 
 class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
@@ -45,3 +47,6 @@ class Transport(redis.Transport):  # type: ignore[misc]  # kombu has no types
     """The transport for ``redis://`` and ``rediss://``."""
 
     Channel: Any = Channel
+    # A broker that is full, read-only or refuses a command may be well again in a minute: a worker
+    # connects anew until it is, instead of ending.
+    connection_errors: Any = _ERRORS.connection_errors + _ERRORS.channel_errors

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import documents
 import pytest
 import redis
 from certificates import Authority
+from kombu import Exchange, Queue
 from services import Redis, free_port, wait_for
 
 from dicom_node.errors import BrokerDownError
@@ -293,6 +295,36 @@ def test_documented_rule_allows_messages(start_redis: StartRedis) -> None:
     broker.notify(ANALYZE_TASK, GPU_QUEUE, [1, 2])
 
     assert broker.waiting(GPU_QUEUE) == 2
+
+
+def test_message_of_a_lost_worker_comes_back_under_the_rule(start_redis: StartRedis) -> None:
+    server = start_redis("--user", *acl_rule().split())
+    broker = broker_at(server.port, user=f"mammoclip:{PASSWORD}@", key_prefix="mammoclip:")
+    broker._app.conf.broker_transport_options["visibility_timeout"] = -1  # overdue at once
+    broker.notify(ANALYZE_TASK, GPU_QUEUE, [1])
+    received: list[Any] = []
+    with broker._app.connection_for_read() as connection:
+        queue = Queue(GPU_QUEUE, Exchange(GPU_QUEUE, type="direct"), routing_key=GPU_QUEUE)
+        on_message = lambda _body, message: received.append(message)  # noqa: E731  not acknowledged
+        with connection.Consumer([queue], accept=["json"], callbacks=[on_message]):
+            connection.drain_events(timeout=10)
+        assert (len(received), broker.waiting(GPU_QUEUE)) == (1, 0)
+
+        connection.default_channel.qos.restore_visible(interval=1)
+
+        assert broker.waiting(GPU_QUEUE) == 1
+
+
+def test_rabbitmq_is_checked_with_its_name(authority: Authority) -> None:
+    url = "amqps://node:pw@broker.example:5671//"
+    settings = Settings.model_validate(
+        {"broker": {"url": url}, "tls": {"certificate_authorities": authority.file}}
+    )
+
+    tls = broker_options(settings)["tls"]
+
+    assert (tls["server_hostname"], tls["cert_reqs"]) == ("broker.example", ssl.CERT_REQUIRED)
+    assert tls["ca_certs"] == str(authority.file)
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,19 @@ def test_records_are_logged_once() -> None:
 
     handlers = logging.getLogger("celery").handlers
     assert len([one for one in handlers if isinstance(one, CeleryLog)]) == 1
+
+
+@pytest.mark.parametrize("how", ["in the text", "beside it"])
+def test_warning_about_an_error_names_its_kind(how: str) -> None:
+    logger = logging.getLogger("celery.worker")
+    with structlog.testing.capture_logs() as lines:
+        try:
+            fail()
+        except ValueError as error:
+            if how == "in the text":
+                logger.warning("lost (%r)", error)
+            else:
+                logger.warning("lost", exc_info=True)
+
+    assert [(line["log_level"], line["reason"]) for line in lines] == [("warning", "ValueError")]
+    assert "Quellwasser" not in str(lines)

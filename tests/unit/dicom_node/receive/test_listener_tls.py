@@ -20,10 +20,6 @@ from dicom_node.tls import client_context
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-# The library leaves a connection open to the garbage collector that its peer has closed.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
 @pytest.fixture(scope="session")
 def scanner(authority: Authority) -> Certificate:
     return authority.issue("SCANNER", san="DNS:scanner")
