@@ -1,4 +1,4 @@
-"""Findings of a study in source-image pixels, and their JSON form.
+"""Findings of a study in source-image pixels.
 
 Points are ``(column, row)`` and boxes ``(left, top, right, bottom)``, half-open; the outer corner
 of the first pixel is ``(0.0, 0.0)`` (PS3.3 C.18.6.1.1).
@@ -6,15 +6,12 @@ of the first pixel is ``(0.0, 0.0)`` (PS3.3 C.18.6.1.1).
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-from mammoclip_core.errors import FindingsFormatError
 
 FORMAT: Final = 1
 """Version of the JSON form. A reader refuses what it does not know."""
@@ -266,38 +263,6 @@ class StudyAnalysis:
     heatmaps: tuple[Heatmap, ...] = field(default=())
 
 
-def to_json(findings: StudyFindings) -> str:
-    """Write the findings document: UTF-8 JSON with sorted keys, the same for equal findings."""
-    return json.dumps(asdict(findings), sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
-def from_json(text: str) -> StudyFindings:
-    """Read a findings document that may come from outside.
-
-    Raises
-    ------
-    FindingsFormatError
-        The text is not JSON, has another format number, an unknown or missing key, or a value
-        outside its range.
-    """
-    try:
-        document = json.loads(text)
-        if document["format"] != FORMAT:
-            raise FindingsFormatError(f"findings format {document['format']!r}, expected {FORMAT}")
-        return StudyFindings(
-            **_with(
-                document,
-                bundle=BundleIdentity(**document["bundle"]),
-                images=tuple(map(_image_from, document["images"])),
-                breasts=tuple(map(_breast_from, document["breasts"])),
-                study=tuple(map(_finding_from, document["study"])),
-                engine=_engine_from(document.get("engine")),
-            )
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise FindingsFormatError(f"not a findings document: {error}") from error
-
-
 def digest(findings: StudyFindings) -> str:
     """Condense the answer to 64 hexadecimal digits: scores to 0.1 %, geometry to whole pixels.
 
@@ -327,53 +292,3 @@ def _round_findings(findings: list[dict[str, Any]]) -> None:
             region["outline"] = [[round(column), round(row)] for column, row in region["outline"]]
             region["box"] = [round(edge) for edge in region["box"]]
             region["peak"] = [round(coordinate) for coordinate in region["peak"]]
-
-
-def _with(document: Mapping[str, Any], **replaced: Any) -> dict[str, Any]:
-    return {**document, **replaced}
-
-
-def _engine_from(document: Mapping[str, Any] | None) -> EngineIdentity | None:
-    return None if document is None else EngineIdentity(**document)
-
-
-def _image_from(document: Mapping[str, Any]) -> ImageFindings:
-    return ImageFindings(
-        **_with(
-            document,
-            status=ImageStatus(document["status"]),
-            findings=tuple(map(_finding_from, document["findings"])),
-            density_scores=tuple(document["density_scores"]),
-        )
-    )
-
-
-def _breast_from(document: Mapping[str, Any]) -> BreastFindings:
-    return BreastFindings(
-        **_with(document, findings=tuple(map(_finding_from, document["findings"])))
-    )
-
-
-def _finding_from(document: Mapping[str, Any]) -> Finding:
-    return Finding(
-        **_with(
-            document,
-            source=FindingSource(document["source"]),
-            method=LocalisationMethod(document["method"]),
-            regions=tuple(map(_region_from, document["regions"])),
-            prompts=tuple(document.get("prompts", ())),
-        )
-    )
-
-
-def _region_from(document: Mapping[str, Any]) -> Region:
-    left, top, right, bottom = document["box"]
-    column, row = document["peak"]
-    return Region(
-        **_with(
-            document,
-            outline=tuple((float(x), float(y)) for x, y in document["outline"]),
-            box=(left, top, right, bottom),
-            peak=(column, row),
-        )
-    )

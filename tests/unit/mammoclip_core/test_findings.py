@@ -16,9 +16,8 @@ from mammoclip_core.findings import (
     Region,
     StudyFindings,
     digest,
-    from_json,
-    to_json,
 )
+from mammoclip_core.findings_document import from_json, to_json
 
 REGION = Region(
     outline=((10.5, 20.5), (30.5, 20.5), (30.5, 44.5)),

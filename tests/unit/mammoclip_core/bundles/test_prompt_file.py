@@ -17,7 +17,8 @@ from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.engines.embeddings import embed_texts, load_text_model
 from mammoclip_core.engines.prompted_engine import load_prompted_engine, prompt_embeddings
 from mammoclip_core.errors import PromptFileError
-from mammoclip_core.findings import StudyFindings, from_json
+from mammoclip_core.findings import StudyFindings
+from mammoclip_core.findings_document import from_json
 
 TOML = """
 scoring = "tempered"
