@@ -6,15 +6,15 @@ of the first pixel is ``(0.0, 0.0)`` (PS3.3 C.18.6.1.1).
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT: Final = 1
-"""Version of the JSON form. A reader refuses what it does not know."""
+FORMAT: Final = 2
+"""Version of the JSON form. Version 1 had no score of a region and no threshold of a finding."""
 
 DENSITY_CATEGORIES: Final = ("A", "B", "C", "D")
 """BI-RADS 5th edition breast composition, from almost entirely fat to extremely dense."""
@@ -49,6 +49,13 @@ class LocalisationMethod(StrEnum):
     NONE = "none"
 
 
+class ScoreOf(StrEnum):
+    """What the score of a region was computed for: the region alone, or its finding as a whole."""
+
+    REGION = "region"
+    FINDING = "finding"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
     """A closed outline on one source image.
@@ -64,7 +71,15 @@ class Region:
     peak : point
         Where the heatmap is highest inside the region; the centre of a detector's box.
     activation : [0, 1]
-        The heatmap there, relative to the image; the score of a detector's box. Not a probability.
+        The heatmap there, relative to the image; a detector's answer for a box, before any
+        calibration. Not a probability.
+    score_of : REGION or FINDING
+        A detector's box has a score of its own. Where the finding's counts for all its regions,
+        the `Finding` that holds a region gives it the three attributes below.
+    score : [0, 1]
+        A probability only if `calibrated`.
+    above_threshold : bool
+        Whether `score` reaches the operating point.
     """
 
     outline: tuple[Point, ...]
@@ -72,8 +87,14 @@ class Region:
     area_pixels: int
     peak: Point
     activation: float
+    score_of: ScoreOf = ScoreOf.FINDING
+    score: float = 0.0
+    calibrated: bool = False
+    above_threshold: bool = False
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"score {self.score} of a region outside [0, 1]")
         if len(self.outline) < 3:
             raise ValueError(f"an outline needs 3 vertices, got {len(self.outline)}")
         if not 0.0 <= self.activation <= 1.0:
@@ -94,8 +115,11 @@ class Finding:
         A probability only if `calibrated`.
     above_threshold : bool
         Whether `score` reaches the finding's operating point.
+    threshold : [0, 1] or None
+        The operating point; None for a class of a set, and where the document does not tell.
     regions : tuple of Region
-        Empty unless the finding is above its threshold on one image.
+        Empty unless the finding is above its threshold on one image. One with a score of its own
+        may be below the threshold.
     encoder : name of the bundle's image encoder behind the score
     head : name of the head or detector; empty where prompts answer
     prompts : texts that answer; empty where a head or a detector does
@@ -117,12 +141,36 @@ class Finding:
     head: str = ""
     prompts: tuple[str, ...] = ()
     frame: int = 1
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         if self.frame < 1:
             raise ValueError(f"frame {self.frame} of {self.name}: frames count from 1")
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f"score {self.score} of {self.name} outside [0, 1]")
+        if self.threshold is not None and self.above_threshold != (self.score >= self.threshold):
+            raise ValueError(
+                f"{self.name}: above_threshold is {self.above_threshold}, but its score is "
+                f"{self.score} and its threshold {self.threshold}"
+            )
+        object.__setattr__(self, "regions", tuple(map(self._judged, self.regions)))
+
+    @property
+    def is_placed(self) -> bool:
+        """Tell whether a region shows where the finding that is above its threshold lies."""
+        return any(region.above_threshold for region in self.regions)
+
+    def _judged(self, region: Region) -> Region:
+        if region.score_of is ScoreOf.FINDING:
+            return replace(
+                region,
+                score=self.score,
+                calibrated=self.calibrated,
+                above_threshold=self.above_threshold,
+            )
+        if region.above_threshold and not self.above_threshold:
+            raise ValueError(f"{self.name} is below its threshold, but a region of it is above")
+        return region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +321,8 @@ def digest(findings: StudyFindings) -> str:
     """
     document = asdict(findings)
     del document["engine"]
+    # The objects of an answer that has nothing of what version 2 added are those of version 1.
+    document["format"] = 1
     for image in document["images"]:
         image["density_scores"] = [round(score, 3) for score in image["density_scores"]]
         _round_findings(image["findings"])
@@ -287,8 +337,20 @@ def _round_findings(findings: list[dict[str, Any]]) -> None:
         for origin in ("encoder", "head", "prompts"):
             del finding[origin]
         finding["score"] = round(finding["score"], 3)
+        if finding["threshold"] is None:
+            del finding["threshold"]
         for region in finding["regions"]:
+            _round_score(region, finding)
             region["activation"] = round(region["activation"], 3)
             region["outline"] = [[round(column), round(row)] for column, row in region["outline"]]
             region["box"] = [round(edge) for edge in region["box"]]
             region["peak"] = [round(coordinate) for coordinate in region["peak"]]
+
+
+def _round_score(region: dict[str, Any], finding: dict[str, Any]) -> None:
+    """Leave out a region's score where it says no more than the finding's."""
+    region["score"] = round(region["score"], 3)
+    own = ("score", "calibrated", "above_threshold")
+    if all(region[key] == finding[key] for key in own):
+        for key in (*own, "score_of"):
+            del region[key]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from mammoclip_core.errors import FindingsFormatError
 from mammoclip_core.findings import (
@@ -17,8 +17,13 @@ from mammoclip_core.findings import (
     ImageStatus,
     LocalisationMethod,
     Region,
+    ScoreOf,
     StudyFindings,
 )
+from mammoclip_core.manifest import BOX_THRESHOLD
+
+_FORMER: Final = 1
+_READABLE: Final = (_FORMER, FORMAT)
 
 
 def to_json(findings: StudyFindings) -> str:
@@ -27,7 +32,10 @@ def to_json(findings: StudyFindings) -> str:
 
 
 def from_json(text: str) -> StudyFindings:
-    """Read a findings document that may come from outside.
+    """Read a findings document that may come from outside, of this format or the former one.
+
+    The former one has no score of a region and no threshold: there the highest box has its
+    finding's score, and each other one its activation, held against `BOX_THRESHOLD`.
 
     Raises
     ------
@@ -37,8 +45,12 @@ def from_json(text: str) -> StudyFindings:
     """
     try:
         document = json.loads(text)
-        if document["format"] != FORMAT:
-            raise FindingsFormatError(f"findings format {document['format']!r}, expected {FORMAT}")
+        if document["format"] not in _READABLE:
+            raise FindingsFormatError(
+                f"findings format {document['format']!r}: known are {_READABLE[0]} and {FORMAT}"
+            )
+        if document["format"] == _FORMER:
+            _upgrade(document)
         return StudyFindings(
             **_with(
                 document,
@@ -47,10 +59,29 @@ def from_json(text: str) -> StudyFindings:
                 breasts=tuple(map(_breast_from, document["breasts"])),
                 study=tuple(map(_finding_from, document["study"])),
                 engine=_engine_from(document.get("engine")),
+                format=FORMAT,
             )
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FindingsFormatError(f"not a findings document: {error}") from error
+
+
+def _upgrade(document: Mapping[str, Any]) -> None:
+    """Give each box of a document of the former format a score of its own, in place."""
+    for image in document["images"]:
+        for finding in image["findings"]:
+            if finding["method"] != LocalisationMethod.BOX:
+                continue
+            highest = max((region["activation"] for region in finding["regions"]), default=0.0)
+            for region in finding["regions"]:
+                region["score_of"] = ScoreOf.REGION
+                if region["activation"] == highest:
+                    names = ("score", "calibrated", "above_threshold")
+                    region.update({name: finding[name] for name in names})
+                else:
+                    score = region["activation"]
+                    reaches = finding["above_threshold"] and score >= BOX_THRESHOLD
+                    region.update(score=score, calibrated=False, above_threshold=reaches)
 
 
 def _with(document: Mapping[str, Any], **replaced: Any) -> dict[str, Any]:
@@ -99,5 +130,6 @@ def _region_from(document: Mapping[str, Any]) -> Region:
             outline=tuple((float(x), float(y)) for x, y in document["outline"]),
             box=(left, top, right, bottom),
             peak=(column, row),
+            score_of=ScoreOf(document.get("score_of", ScoreOf.FINDING)),
         )
     )

@@ -8,7 +8,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom_node.errors import ObjectRefusedError
-from mammoclip_core.findings import Finding, LocalisationMethod
+from mammoclip_core.findings import Finding, LocalisationMethod, Region
 
 LANGUAGE: Final = Code("en-US", "RFC5646", "English (United States)")
 PROCEDURE: Final = codes.cid100.ImagingProcedure
@@ -50,6 +50,9 @@ SUCCEEDED_WITH_FINDINGS: Final[Code] = codes.DCM.AllAlgorithmsSucceededWithFindi
 PARTLY_SUCCEEDED_WITHOUT_FINDINGS: Final[Code] = codes.DCM.NotAllAlgorithmsSucceededWithoutFindings
 PARTLY_SUCCEEDED_WITH_FINDINGS: Final[Code] = codes.DCM.NotAllAlgorithmsSucceededWithFindings
 NOT_SUCCEEDED: Final[Code] = codes.DCM.NoAlgorithmsSucceededWithoutFindings
+
+RENDERING_INTENT: Final[Code] = codes.DCM.RenderingIntent
+PRESENTATION_OPTIONAL: Final[Code] = codes.cid6034.PresentationOptionalRenderingDeviceMayPresent
 
 PROCESSING_EQUIPMENT: Final = codes.DCM.ProcessingEquipment
 SOURCE_IMAGE_FOR_PROCESSING: Final = codes.DCM.SourceImageForImageProcessingOperation
@@ -136,8 +139,14 @@ def code_of(finding: Finding) -> Code:
     return Code(value, scheme, meaning[:64])
 
 
-def score_name_of(finding: Finding) -> Code:
-    """Return what a score may be called: a probability only where calibration makes it one."""
-    if finding.calibrated and finding.name in DISEASE_NAMES:
+def score_name_of(finding: Finding, region: Region | None = None) -> Code:
+    """Return what a score may be called: a probability only where calibration makes it one.
+
+    Parameters
+    ----------
+    region : of the finding, for its score; None for the finding's own
+    """
+    scored = finding if region is None else region
+    if scored.calibrated and finding.name in DISEASE_NAMES:
         return PROBABILITY_OF_CANCER
     return CERTAINTY_OF_FINDING

@@ -72,6 +72,27 @@ def fill_band(region: Region, size: tuple[int, int], owner: str) -> tuple[int, N
     return top, band.view(np.bool_)
 
 
+def dashes_of(points: NDArray[np.float64], length: float) -> list[NDArray[np.float64]]:
+    """Break a closed outline into dashes with gaps as long as they are, two dashes at least.
+
+    Parameters
+    ----------
+    points : (n, 2)
+        First vertex not repeated.
+    length : about, in the unit of the points
+    """
+    ring = np.vstack([points, points[:1]])
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(ring, axis=0).T))])
+    count = max(round(along[-1] / (2.0 * length)), 2)
+    edges = np.linspace(0.0, along[-1], 2 * count + 1)
+    dashes = []
+    for start, stop in zip(edges[:-1:2], edges[1::2], strict=True):
+        corners = ring[(along > start) & (along < stop)]
+        ends = [[np.interp(place, along, axis) for axis in ring.T] for place in (start, stop)]
+        dashes.append(np.vstack([ends[:1], corners, ends[1:]]))
+    return dashes
+
+
 def _points_of(region: Region, size: tuple[int, int], owner: str) -> NDArray[np.float64]:
     points = np.asarray(region.outline, dtype=np.float64)
     rows, columns = size

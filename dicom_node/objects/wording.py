@@ -2,10 +2,17 @@
 
 import unicodedata
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 from dicom_node.objects.identity import ResultIdentity
-from mammoclip_core.findings import Finding, ImageFindings, ImageStatus, LocalisationMethod
+from mammoclip_core.findings import (
+    Finding,
+    ImageFindings,
+    ImageStatus,
+    LocalisationMethod,
+    Region,
+    ScoreOf,
+)
 
 RESEARCH_MARK: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
 SCORE_REMARK: Final = (
@@ -15,6 +22,9 @@ SCORE_REMARK: Final = (
 REGION_REMARK: Final = (
     "A region shows where the model looked. It is not the border of a lesion and measures nothing."
 )
+SHARED_SCORE_REMARK: Final = (
+    "A region of attention has no score of its own: what stands with it is its finding's."
+)
 
 _METHODS: Final = {
     LocalisationMethod.FACTOR: "Mammo-FActOR",
@@ -23,6 +33,9 @@ _METHODS: Final = {
     LocalisationMethod.BOX: "detector box",
     LocalisationMethod.NONE: "none",
 }
+
+Scored: TypeAlias = Finding | Region
+"""What has a score of its own, and may call it a probability or not."""
 
 _SIDES: Final = {"L": "left", "R": "right", "B": "both breasts"}
 
@@ -48,9 +61,22 @@ def words_of(name: str) -> str:
     return to_ascii(name.replace("_", " "), 40)
 
 
-def score_text(finding: Finding) -> str:
+def score_text(scored: Scored) -> str:
     """Return a score with what it is, and never as a probability without calibration."""
-    return f"{'calibrated score' if finding.calibrated else 'score'} {finding.score:.2f}"
+    return f"{'calibrated score' if scored.calibrated else 'score'} {scored.score:.2f}"
+
+
+def region_score_text(region: Region) -> str:
+    """Return the score of a region, and that it is below the threshold where it is."""
+    return f"{score_text(region)}{'' if region.above_threshold else ', below threshold'}"
+
+
+def score_owner_text(region: Region) -> str:
+    """Say whether a region's score is its own, and on which side of the threshold it lies."""
+    if region.score_of is ScoreOf.FINDING:
+        return "score of the finding: the region has none of its own"
+    side = "above" if region.above_threshold else "below"
+    return f"score of this region alone, {side} the threshold"
 
 
 def summary_of(findings: tuple[Finding, ...]) -> str:

@@ -11,11 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.analysis import attribution
-from mammoclip_core.findings import EngineIdentity, Finding, FindingSource, LocalisationMethod
+from mammoclip_core.findings import (
+    EngineIdentity,
+    Finding,
+    FindingSource,
+    LocalisationMethod,
+    Region,
+)
 from mammoclip_core.images.detector_input import box_regions
 from mammoclip_core.images.preprocessing import CropGeometry, PreparedImage
 from mammoclip_core.images.tomosynthesis import Tomosynthesis
 from mammoclip_core.manifest import (
+    BOX_THRESHOLD,
     PUBLISHED_SCORING,
     TEMPERED_SCORING,
     FindingEntry,
@@ -184,7 +191,7 @@ def _finding_of(
     if detector is not None:
         details["method"] = LocalisationMethod.BOX
         if above_threshold:
-            details["regions"] = box_regions(boxes, image)
+            details["regions"] = _judged_boxes(box_regions(boxes, image), entry)
     elif activation is not None:
         details["method"] = prediction.methods.get(
             entry.name, LocalisationMethod(manifest.attribution)
@@ -201,11 +208,34 @@ def _finding_of(
         score=score,
         calibrated=entry.is_calibrated,
         above_threshold=above_threshold,
+        threshold=entry.threshold,
         source=entry.source,
         encoder=manifest.encoder_of(entry),
         head=entry.head or "",
         prompts=_texts_of(entry) if entry.source is FindingSource.PROMPT else (),
         **details,
+    )
+
+
+def _judged_boxes(regions: tuple[Region, ...], entry: FindingEntry) -> tuple[Region, ...]:
+    """Judge each box by its own score: as the finding is where the detector scores the finding.
+
+    A detector beside another source of the score only tells places. Its boxes keep the detector's
+    score and are held against the threshold that its authors report boxes by.
+    """
+    if entry.source is not FindingSource.DETECTOR:
+        return tuple(
+            replace(region, above_threshold=region.score >= BOX_THRESHOLD) for region in regions
+        )
+    scores = [calibrated(region.score, entry) for region in regions]
+    return tuple(
+        replace(
+            region,
+            score=score,
+            calibrated=entry.is_calibrated,
+            above_threshold=score >= entry.threshold,
+        )
+        for region, score in zip(regions, scores, strict=True)
     )
 
 

@@ -175,7 +175,8 @@ def _title(text: str, warning: str) -> str:
 
 
 def _score(finding: Finding) -> str:
-    mark = f" * {len(finding.regions)}" if finding.above_threshold else ""
+    above = sum(region.above_threshold for region in finding.regions)
+    mark = f" * {above}" if finding.above_threshold else ""
     return f"{finding.score:.3f}{mark}"
 
 

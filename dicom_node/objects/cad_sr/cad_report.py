@@ -33,11 +33,12 @@ from dicom_node.objects.wording import (
     REGION_REMARK,
     RESEARCH_MARK,
     SCORE_REMARK,
+    SHARED_SCORE_REMARK,
     side_of,
     to_ascii,
     weights_text,
 )
-from mammoclip_core.findings import ImageFindings, ImageStatus, StudyFindings
+from mammoclip_core.findings import ImageFindings, ImageStatus, Region, ScoreOf, StudyFindings
 
 _TEMPLATE: Final = "4000"
 
@@ -128,6 +129,10 @@ def _report(study: AnalysedStudy, product: Product, options: CadOptions) -> Data
     )
 
 
+def _has_shared_score(mark: Mark) -> bool:
+    return isinstance(mark.scored, Region) and mark.scored.score_of is ScoreOf.FINDING
+
+
 class _Document:
     """The content of one report, heading by heading in the order of the template."""
 
@@ -206,6 +211,8 @@ class _Document:
             if breast.density is not None
         ]
         sentences += examination_remarks(self._findings, self._sources)
+        if any(_has_shared_score(mark) for mark in self._marks):
+            sentences.append(SHARED_SCORE_REMARK)
         sentences += [SCORE_REMARK, REGION_REMARK, weights_text(self._context.identity)]
         return " ".join(sentences)
 

@@ -16,7 +16,6 @@ CONTENT_TIME: Final = dictionary.DCM.ContentTime
 
 IMPRESSION_DESCRIPTION: Final = dictionary.DCM.ImpressionDescription
 INDIVIDUAL_IMPRESSION: Final = dictionary.DCM.IndividualImpressionRecommendation
-RENDERING_INTENT: Final = dictionary.DCM.RenderingIntent
 SINGLE_IMAGE_FINDING: Final = dictionary.DCM.SingleImageFinding
 TRACKING_IDENTIFIER: Final = dictionary.DCM.TrackingIdentifier
 TRACKING_UID: Final = dictionary.DCM.TrackingUniqueIdentifier
@@ -46,7 +45,6 @@ NOT_ATTEMPTED: Final = dictionary.cid6042.NotAttempted
 PRESENTATION_REQUIRED: Final = (
     dictionary.cid6034.PresentationRequiredRenderingDeviceIsExpectedToPresent
 )
-PRESENTATION_OPTIONAL: Final = dictionary.cid6034.PresentationOptionalRenderingDeviceMayPresent
 NOT_FOR_PRESENTATION: Final = (
     dictionary.cid6034.NotForPresentationRenderingDeviceExpectedNotToPresent
 )

@@ -13,6 +13,7 @@ from dicom_node.objects import codes
 from dicom_node.objects.cad_sr import codes as cad_codes
 from dicom_node.objects.cad_sr.options import PlainMark
 from dicom_node.objects.outlines import closed_polyline
+from dicom_node.objects.wording import Scored
 from mammoclip_core.findings import Finding, ImageFindings, StudyFindings
 
 OPERATING_POINTS: Final = 100
@@ -25,8 +26,9 @@ class Mark:
 
     Attributes
     ----------
-    region : 0 or more, or None
-        Index among the finding's regions; None where the model gave no place.
+    index : 0 or more, or None
+        Of the region among the finding's regions; None where the model gave no place.
+    scored : the region, or the finding where the model gave no place
     center : point in source pixels
     outline : (n, 2) closed polyline in source pixels
     intent : rendering intent
@@ -35,7 +37,8 @@ class Mark:
 
     image: ImageFindings
     finding: Finding
-    region: int | None
+    index: int | None
+    scored: Scored
     concept: Code
     center: tuple[float, float]
     outline: NDArray[np.float64]
@@ -79,7 +82,7 @@ def _marks(
             for index, region in enumerate(finding.regions):
                 outline = closed_polyline(region, size, image.sop_instance_uid)
                 yield _placed(image, finding, index, outline, plain_mark)
-            if finding.above_threshold and not finding.regions:
+            if finding.above_threshold and not finding.is_placed:
                 yield _unplaced(image, finding, size)
 
 
@@ -90,16 +93,18 @@ def _placed(
     outline: NDArray[np.float64],
     plain_mark: PlainMark,
 ) -> Mark:
-    required = finding.above_threshold
+    region = finding.regions[index]
+    required = region.above_threshold
     return Mark(
         image=image,
         finding=finding,
-        region=index,
+        index=index,
+        scored=region,
         concept=concept_of(finding, plain_mark),
         center=_center_of(outline),
         outline=outline,
-        intent=cad_codes.PRESENTATION_REQUIRED if required else cad_codes.PRESENTATION_OPTIONAL,
-        operating_point=None if required else _operating_point(finding.score),
+        intent=cad_codes.PRESENTATION_REQUIRED if required else codes.PRESENTATION_OPTIONAL,
+        operating_point=None if required else _operating_point(region.score),
     )
 
 
@@ -109,7 +114,8 @@ def _unplaced(image: ImageFindings, finding: Finding, size: tuple[int, int]) -> 
     return Mark(
         image=image,
         finding=finding,
-        region=None,
+        index=None,
+        scored=finding,
         concept=cad_codes.SELECTED_REGION,
         center=(columns / 2, rows / 2),
         outline=np.array(frame, dtype=np.float64),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.captions import captions_of
 from dicom_node.objects.drawing.lettering import (
     ATTENTION_REMARK,
     BACKGROUND,
@@ -168,28 +169,9 @@ def _foot(
 
 def finding_lines(image: ImageFindings, colors: Mapping[str, RGB]) -> list[Line]:
     """List what is above its threshold, with the numbers of its regions, or the highest score."""
-    positive = [finding for finding in image.findings if finding.above_threshold]
-    if not positive:
+    if not any(finding.above_threshold for finding in image.findings):
         return [(_NO_FINDING, TEXT), *_highest(image.findings)]
-    numbers: dict[str, list[int]] = {}
-    for number, name, _ in numbered_regions(image):
-        numbers.setdefault(name, []).append(number)
-    return [
-        (
-            "  ".join(
-                filter(
-                    None,
-                    (
-                        ", ".join(map(str, numbers.get(finding.name, ()))),
-                        words_of(finding.name),
-                        score_text(finding),
-                    ),
-                )
-            ),
-            colors[finding.name],
-        )
-        for finding in positive
-    ]
+    return [(text, colors[finding.name]) for finding, text in captions_of(image)]
 
 
 def _highest(findings: Sequence[Finding]) -> list[Line]:

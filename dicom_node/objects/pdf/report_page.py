@@ -10,6 +10,7 @@ from PIL import Image
 
 from dicom_node.facts.own_result import MODEL_NAME
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.captions import captions_of
 from dicom_node.objects.drawing.lettering import ATTENTION_REMARK, Lettering
 from dicom_node.objects.drawing.overlay import (
     PictureStyle,
@@ -192,8 +193,7 @@ def _picture(tile: Tile, context: ResultContext, style: PictureStyle) -> "Flowab
 
 
 def _captions(tile: Tile) -> Iterator["Flowable"]:
-    positive = [finding for finding in tile.image.findings if finding.above_threshold]
-    said = "; ".join(map(_finding_text, positive)) or "no finding above threshold"
+    said = "; ".join(text for _, text in captions_of(tile.image)) or "no finding above threshold"
     yield _paragraph(f"{view_of(tile.image)}: {said}", size=8)
 
 

@@ -1,6 +1,7 @@
 """Outlines and labels over one image, in the image's own greys: a Softcopy Presentation State."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -13,13 +14,21 @@ from dicom_node.facts.result_kinds import GRAYSCALE_PRESENTATION_STATE, ResultKi
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import numbered_regions
+from dicom_node.objects.drawing.palette import dimmed
 from dicom_node.objects.frames import header_of_frame, name_of
 from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.pr.grayscale_modules import set_greys
 from dicom_node.objects.products import Product
 from dicom_node.objects.shared_modules import is_multi_frame, stamp
-from dicom_node.objects.wording import RESEARCH_MARK, score_text, to_ascii, view_of, words_of
-from mammoclip_core.findings import Finding, ImageFindings
+from dicom_node.objects.wording import (
+    RESEARCH_MARK,
+    region_score_text,
+    score_text,
+    to_ascii,
+    view_of,
+    words_of,
+)
+from mammoclip_core.findings import Finding, ImageFindings, Region
 
 _LABEL_SIZE: Final = (0.025, 0.35)
 """Height and width of a label's box, as parts of the image's."""
@@ -109,41 +118,65 @@ def _displayed_area(source: Dataset, image: ImageFindings) -> Dataset:
 
 
 def _layers(image: ImageFindings, context: ResultContext) -> Iterator[Dataset]:
-    for number, finding in enumerate(_drawn(image), start=1):
+    for number, drawn in enumerate(_drawn(image), start=1):
+        own = context.colors[drawn.finding.name]
+        color = CIELabColor.from_rgb(*(dimmed(own) if drawn.is_below else own))
+        standing = ", below threshold" if drawn.is_below else ""
         layer = Dataset()
         layer.GraphicLayer = _layer_of(number)
         layer.GraphicLayerOrder = number
-        color = CIELabColor.from_rgb(*context.colors[finding.name])
         layer.GraphicLayerRecommendedDisplayCIELabValue = list(color.value)
-        layer.GraphicLayerDescription = to_ascii(f"AI: {words_of(finding.name)}", 64)
+        layer.GraphicLayerDescription = to_ascii(
+            f"AI: {words_of(drawn.finding.name)}{standing}", 64
+        )
         yield layer
 
 
 def _annotations(source: Dataset, image: ImageFindings) -> Iterator[Dataset]:
     size = (int(source.Rows), int(source.Columns))
-    outlines = [
-        (number, name, closed_polyline(region, size, image.sop_instance_uid))
-        for number, name, region in numbered_regions(image)
-    ]
-    for layer, finding in enumerate(_drawn(image), start=1):
+    for layer, drawn in enumerate(_drawn(image), start=1):
         annotation = Dataset()
         annotation.ReferencedImageSequence = [_reference(source, image)]
         annotation.GraphicLayer = _layer_of(layer)
-        own = [(number, outline) for number, name, outline in outlines if name == finding.name]
-        words = f"{words_of(finding.name)}, {score_text(finding)}"
-        texts = [_label(f"{number} AI {words}", outline, size) for number, outline in own]
-        if not own:
+        name = words_of(drawn.finding.name)
+        outlines = [
+            closed_polyline(region, size, image.sop_instance_uid) for _, region in drawn.regions
+        ]
+        texts = [
+            _label(f"{number} AI {name}, {region_score_text(region)}", outline, size)
+            for (number, region), outline in zip(drawn.regions, outlines, strict=True)
+        ]
+        if not outlines:
+            words = f"{name}, {score_text(drawn.finding)}"
             texts.append(_foot(f"AI, whole image: {words}. {RESEARCH_MARK}"))
         elif layer == 1:
             texts.append(_foot(RESEARCH_MARK))
         annotation.TextObjectSequence = texts
-        if own:
-            annotation.GraphicObjectSequence = [_polyline(outline) for _, outline in own]
+        if outlines:
+            annotation.GraphicObjectSequence = list(map(_polyline, outlines))
         yield annotation
 
 
-def _drawn(image: ImageFindings) -> Sequence[Finding]:
-    return [finding for finding in image.findings if finding.regions or finding.above_threshold]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """What one layer shows: regions of one finding, all on the same side of the threshold."""
+
+    finding: Finding
+    regions: Sequence[tuple[int, Region]] = ()
+    is_below: bool = False
+
+
+def _drawn(image: ImageFindings) -> Iterator[_Drawn]:
+    """Give the regions below a threshold a layer of their own, which a viewer may switch off."""
+    numbered = numbered_regions(image)
+    for finding in image.findings:
+        own = [(number, region) for number, name, region in numbered if name == finding.name]
+        above = [one for one in own if one[1].above_threshold]
+        below = [one for one in own if not one[1].above_threshold]
+        if above or (finding.above_threshold and not below):
+            yield _Drawn(finding=finding, regions=above)
+        if below:
+            yield _Drawn(finding=finding, regions=below, is_below=True)
 
 
 def _layer_of(number: int) -> str:

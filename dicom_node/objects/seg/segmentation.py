@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from highdicom.color import CIELabColor
 from highdicom.seg import SegmentationTypeValues, SegmentDescription
 from pydicom.dataset import Dataset
 
@@ -10,16 +11,18 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.palette import dimmed
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segment_frames import packed_frames
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.wording import (
+    region_score_text,
     side_and_view_of,
     tracking_id_of,
     words_of,
 )
-from mammoclip_core.findings import Finding, ImageFindings, Region
+from mammoclip_core.findings import Finding, ImageFindings, LocalisationMethod, Region, ScoreOf
 
 
 def plan(study: AnalysedStudy, _before: Sequence[PlannedObject]) -> Iterator[PlannedObject]:
@@ -99,12 +102,22 @@ def _describe(
     index: int,
     context: ResultContext,
 ) -> SegmentDescription:
-    return segment_of(
+    region = finding.regions[index]
+    place = "detector box" if finding.method is LocalisationMethod.BOX else "attention region"
+    standing = "" if region.above_threshold else ", below threshold"
+    segment = segment_of(
         number,
-        f"AI attention region: {words_of(finding.name)}",
+        f"AI {place}: {words_of(finding.name)}{standing}",
         image,
         finding,
         context,
         tracking_uid=context.uids.tracking_uid(name_of(image), finding.name, index),
         tracking_id=tracking_id_of(image, finding, index),
     )
+    segment.SegmentDescription += f", {region_score_text(region)}"
+    if region.score_of is ScoreOf.FINDING:
+        segment.SegmentDescription += " of the finding"
+    if not region.above_threshold:
+        dim = CIELabColor.from_rgb(*dimmed(context.colors[finding.name]))
+        segment.RecommendedDisplayCIELabValue = list(dim.value)
+    return segment

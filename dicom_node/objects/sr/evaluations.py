@@ -87,7 +87,7 @@ class EvaluationsBuilder:
                 if not above:
                     yield self._outcome(image, codes.SUCCEEDED_WITHOUT_FINDINGS)
                 for finding in above:
-                    if not finding.regions:
+                    if not finding.is_placed:
                         tracking = TrackingIdentifier(
                             uid=self.context.uids.tracking_uid(name_of(image), finding.name),
                             identifier=tracking_id_of(image, finding),

@@ -33,6 +33,7 @@ from mammoclip_core.findings import (
     ImageStatus,
     LocalisationMethod,
     Region,
+    ScoreOf,
 )
 
 EVERY_KIND = Profile(objects=frozenset(ResultKind))
@@ -76,25 +77,32 @@ def tomosynthesis(
     return dataset
 
 
-def boxed(left: float, top: float, right: float, bottom: float, score: float = 0.71) -> Finding:
-    """Return a finding of a detector, whose outline is its box."""
+def box_of(left: float, top: float, right: float, bottom: float, score: float) -> Region:
+    """Return a detector's box with its score."""
+    return Region(
+        outline=((left, top), (right, top), (right, bottom), (left, bottom)),
+        box=(left, top, right, bottom),
+        area_pixels=round((right - left) * (bottom - top)),
+        peak=((left + right) / 2, (top + bottom) / 2),
+        activation=score,
+        score_of=ScoreOf.REGION,
+        score=score,
+        above_threshold=score >= 0.5,
+    )
+
+
+def boxed(*boxes: Region) -> Finding:
+    """Return a finding of a detector, whose outlines are its boxes."""
     return Finding(
         name="mass",
         code="SCT|4147007|Mass",
-        score=score,
+        score=max(box.score for box in boxes),
         calibrated=False,
         above_threshold=True,
+        threshold=0.5,
         source=FindingSource.DETECTOR,
         method=LocalisationMethod.BOX,
-        regions=(
-            Region(
-                outline=((left, top), (right, top), (right, bottom), (left, bottom)),
-                box=(left, top, right, bottom),
-                area_pixels=round((right - left) * (bottom - top)),
-                peak=((left + right) / 2, (top + bottom) / 2),
-                activation=score,
-            ),
-        ),
+        regions=boxes,
     )
 
 
@@ -157,6 +165,13 @@ def _compressed() -> tuple[ResultObject, ...]:
     return results_of((dataset, image_of(dataset, _MARK)), profiles=COMPRESSED)
 
 
+BOXES = (
+    box_of(60.0, 150.0, 100.0, 198.0, 0.92),
+    box_of(20.0, 220.0, 70.0, 260.0, 0.22),
+    box_of(110.0, 180.0, 150.0, 230.0, 0.06),
+)
+"""One above the threshold and two below it."""
+
 STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "no finding": lambda: _one(NEGATIVE),
     "one finding": _one,
@@ -180,7 +195,8 @@ STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "Chinese name": lambda: _one(name="Wang^XiaoDong=王^小东", charset="GB18030"),
     "Cyrillic name": lambda: _one(name="Иванова^Анна", charset="ISO_IR 144"),
     "tomosynthesis": _tomosynthesis,
-    "detector box": lambda: _one(boxed(60.0, 150.0, 100.0, 198.0)),
+    "detector box": lambda: _one(boxed(box_of(60.0, 150.0, 100.0, 198.0, 0.71))),
+    "several detector boxes": lambda: _one(boxed(*BOXES)),
     "compressed pictures": _compressed,
     "header without ViewCodeSequence": lambda: _one(without=("ViewCodeSequence",)),
     "header without Type 2 attributes": lambda: _one(
