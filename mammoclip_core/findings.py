@@ -117,6 +117,7 @@ class Finding:
         Whether `score` reaches the finding's operating point.
     threshold : [0, 1] or None
         The operating point; None for a class of a set, and where the document does not tell.
+    class_of : name of the class set that this is a class of; empty if of none
     regions : tuple of Region
         Empty unless the finding is above its threshold on one image. One with a score of its own
         may be below the threshold.
@@ -142,6 +143,7 @@ class Finding:
     prompts: tuple[str, ...] = ()
     frame: int = 1
     threshold: float | None = None
+    class_of: str = ""
 
     def __post_init__(self) -> None:
         if self.frame < 1:
@@ -337,8 +339,9 @@ def _round_findings(findings: list[dict[str, Any]]) -> None:
         for origin in ("encoder", "head", "prompts"):
             del finding[origin]
         finding["score"] = round(finding["score"], 3)
-        if finding["threshold"] is None:
-            del finding["threshold"]
+        for added, absent in (("threshold", None), ("class_of", "")):
+            if finding[added] == absent:
+                del finding[added]
         for region in finding["regions"]:
             _round_score(region, finding)
             region["activation"] = round(region["activation"], 3)

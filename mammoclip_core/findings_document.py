@@ -47,7 +47,7 @@ def from_json(text: str) -> StudyFindings:
         document = json.loads(text)
         if document["format"] not in _READABLE:
             raise FindingsFormatError(
-                f"findings format {document['format']!r}: known are {_READABLE[0]} and {FORMAT}"
+                f"findings format {document['format']!r}: expected {_FORMER} or {FORMAT}"
             )
         if document["format"] == _FORMER:
             _upgrade(document)

@@ -154,6 +154,8 @@ class FindingEntry:
         True where the prompts are this project's and published nowhere.
     classes : 0, or the number of a head's classes
     labels : names of the classes of a class set; empty for the density categories
+    negative_labels : those of `labels` that are no finding
+        Beside what `mammoclip_core.negative_classes` knows for such by their spelling.
     ensembles : groups of texts, one for each of `prompts`
         Whose embeddings were averaged; empty where each prompt stands alone.
     isotonic : (score, probability) pairs, both increasing
@@ -176,8 +178,12 @@ class FindingEntry:
     ensembles: tuple[tuple[str, ...], ...] = ()
     isotonic: tuple[tuple[float, float], ...] = ()
     aggregation: str = MAX_AGGREGATION
+    negative_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        unknown = set(self.negative_labels) - set(self.labels)
+        if unknown:
+            raise ValueError(f"{self.name}: negative labels {sorted(unknown)} are no labels of it")
         if self.aggregation not in AGGREGATIONS:
             raise ValueError(f"{self.name}: aggregation {self.aggregation!r}")
         if self.isotonic and self.calibration is not None:
@@ -377,6 +383,7 @@ def _finding_entry_from(document: Mapping[str, Any]) -> FindingEntry:
     calibration = document["calibration"]
     values["calibration"] = None if calibration is None else (calibration[0], calibration[1])
     values["labels"] = tuple(document.get("labels", ()))
+    values["negative_labels"] = tuple(document.get("negative_labels", ()))
     values["ensembles"] = tuple(map(tuple, document.get("ensembles", ())))
     values["isotonic"] = tuple(
         (float(score), float(value)) for score, value in document.get("isotonic", ())

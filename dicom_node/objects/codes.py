@@ -7,7 +7,7 @@ from typing import Final
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.wording import to_ascii
 from mammoclip_core.findings import Finding, LocalisationMethod, Region
 
 LANGUAGE: Final = Code("en-US", "RFC5646", "English (United States)")
@@ -122,21 +122,27 @@ METHODS: Final[Mapping[LocalisationMethod, Code]] = MappingProxyType(
 """How a region was found, where the standard has a code for it: a detector's box has none."""
 
 
+OWN_SCHEME: Final = "99MAMMOCLIP"
+"""Designator of our private coding scheme (PS3.16 8.2)."""
+
+_DESIGNATOR_LENGTH: Final = 16
+
+
 def code_of(finding: Finding) -> Code:
     """Return the concept that a finding may honestly be reported under.
 
-    Raises
-    ------
-    ObjectRefusedError
-        The finding's code is not ``scheme|value|meaning``.
+    A value of any length is legal: one of more than 16 characters becomes a Long Code Value
+    (PS3.3 8.1). What is not ``scheme|value|meaning``, or has a longer designator than the standard
+    allows, is a private code of ours, with the whole text as its value.
     """
     if finding.name in DISEASE_NAMES or not finding.code:
         return LESION
-    parts = finding.code.split("|")
-    if len(parts) != 3 or not all(parts) or len(parts[0]) > 16 or len(parts[1]) > 16:
-        raise ObjectRefusedError(f"code {finding.code!r} of {finding.name} is not a coded concept")
-    scheme, value, meaning = parts
-    return Code(value, scheme, meaning[:64])
+    name = to_ascii(finding.name) or "finding"
+    whole = [to_ascii(part) for part in finding.code.split("|", 2)]
+    scheme, value, meaning = whole if len(whole) == 3 else ("", "", "")
+    if not (scheme and value) or len(scheme) > _DESIGNATOR_LENGTH:
+        scheme, value = OWN_SCHEME, ":".join(filter(None, whole[:2])) or name
+    return Code(value, scheme, to_ascii(meaning or name, 64))
 
 
 def score_name_of(finding: Finding, region: Region | None = None) -> Code:

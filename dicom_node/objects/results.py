@@ -22,6 +22,7 @@ from dicom_node.objects.header_values import readable
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.products import OHIF, Product, Profile
 from dicom_node.objects.references import PredecessorDocument
+from dicom_node.objects.reported_findings import reported
 from dicom_node.objects.shared_modules import require_one_study
 from dicom_node.objects.sources import SourceInstance, require_sources
 from dicom_node.objects.uids import AnalysisUIDs
@@ -81,7 +82,7 @@ def plan_results(
         The sources disagree about the patient or the study, lack what an object must say, or do
         not fit the findings. The message names the instance and the attribute, never a value.
     """
-    findings = analysis.findings
+    findings = reported(analysis.findings)
     sources = [replace(source, dataset=readable(source.dataset)) for source in sources]
     require_one_study([source.dataset for source in sources], findings.study_instance_uid)
     by_uid = {str(source.dataset.SOPInstanceUID): source for source in sources}

@@ -14,6 +14,7 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
+from dicom_node.objects.coding_schemes import identify_coding_schemes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.header_values import element_of, number_of
 from dicom_node.objects.identity import ResultIdentity
@@ -171,6 +172,7 @@ def stamp(
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = day, time_of_day
     dataset.ContentDate, dataset.ContentTime = day, time_of_day
     dataset.ContributingEquipmentSequence = [_contributing_equipment(identity, created_at)]
+    identify_coding_schemes(dataset)
     _set_file_meta(dataset)
 
 

@@ -81,11 +81,22 @@ def score_owner_text(region: Region) -> str:
 
 def summary_of(findings: tuple[Finding, ...]) -> str:
     """List findings with their scores and their side of the threshold, in one line."""
+    highest: dict[str, float] = {}
+    for finding in findings:
+        highest[finding.class_of] = max(highest.get(finding.class_of, 0.0), finding.score)
     return "; ".join(
         f"{words_of(finding.name)} {score_text(finding)} "
-        f"({'above' if finding.above_threshold else 'below'} threshold)"
+        f"({_standing_of(finding, highest[finding.class_of])})"
         for finding in findings
     )
+
+
+def _standing_of(finding: Finding, highest: float) -> str:
+    if not finding.class_of:
+        return "above threshold" if finding.above_threshold else "below threshold"
+    if finding.score < highest:
+        return "not the highest of its classes"
+    return "highest of its classes" + ("" if finding.above_threshold else ", no finding")
 
 
 def method_of(finding: Finding) -> str:

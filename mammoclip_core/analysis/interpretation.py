@@ -28,6 +28,7 @@ from mammoclip_core.manifest import (
     FindingEntry,
     Manifest,
 )
+from mammoclip_core.negative_classes import is_negative_label
 from mammoclip_core.prediction import Prediction
 
 SCORING_WORDS: Final = {
@@ -77,6 +78,9 @@ def settings_sha256(
             for entry in manifest.findings
         ],
     }
+    negative = {item.name: item.negative_labels for item in manifest.findings}
+    if any(negative.values()):
+        settings["negative_labels"] = negative
     if manifest.detectors:
         settings["detectors"] = [asdict(entry) for entry in manifest.detectors]
     if tomosynthesis is not Tomosynthesis.REFUSE:
@@ -91,7 +95,8 @@ def findings_of(
     """Read the findings of one frame off a prediction, in the manifest's order.
 
     A finding above its threshold gets its regions. Density is not a finding; of any other class set
-    each class is one, and the one of the highest share is above its threshold.
+    each class has a score, and the one of the highest share is above its threshold, unless it is a
+    negative class such as ``normal``.
     """
     return tuple(
         replace(finding, frame=frame)
@@ -164,9 +169,10 @@ def _classes_of(
         Finding(
             name=f"{entry.name}.{label}",
             code=f"99MAMMOCLIP|{entry.name}.{label}|{label}",
+            class_of=entry.name,
             score=share,
             calibrated=False,
-            above_threshold=share == highest,
+            above_threshold=share == highest and not _is_negative(entry, label),
             source=entry.source,
             method=LocalisationMethod.NONE,
             encoder=manifest.encoder_of(entry),
@@ -174,6 +180,10 @@ def _classes_of(
         )
         for label, share, texts in zip(entry.labels, shares, entry.ensembles, strict=True)
     )
+
+
+def _is_negative(entry: FindingEntry, label: str) -> bool:
+    return label in entry.negative_labels or is_negative_label(label, entry.name)
 
 
 def _finding_of(

@@ -24,6 +24,7 @@ from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.report_modules import density_of, outcome_of
+from dicom_node.objects.reported_findings import has_finding
 from dicom_node.objects.sr.observation_items import algorithm_of, frames_of, percent_of, site_of
 from dicom_node.objects.wording import (
     REGION_REMARK,
@@ -164,8 +165,9 @@ class EvaluationsBuilder:
 
 
 def _outcome_of(findings: StudyFindings) -> Code:
-    found = any(f.above_threshold for image in findings.analysed for f in image.findings)
-    return outcome_of(found=found, succeeded=bool(findings.analysed), failed=findings.is_partial)
+    return outcome_of(
+        found=has_finding(findings), succeeded=bool(findings.analysed), failed=findings.is_partial
+    )
 
 
 def _narrative(identity: ResultIdentity) -> str:

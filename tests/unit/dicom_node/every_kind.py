@@ -124,7 +124,6 @@ def _many() -> tuple[ResultObject, ...]:
             name="suspicious_calcification",
             code="SCT|129769006|Calcification Cluster",
             score=0.4,
-            above_threshold=False,
         ),
         finding(name="malignancy", code="SCT|1|Malignant", score=0.7, calibrated=True),
     )
@@ -197,6 +196,11 @@ STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "tomosynthesis": _tomosynthesis,
     "detector box": lambda: _one(boxed(box_of(60.0, 150.0, 100.0, 198.0, 0.71))),
     "several detector boxes": lambda: _one(boxed(*BOXES)),
+    "long private code": lambda: _one(
+        finding(
+            marker_mask(60, 150), name="shape.irregular", code=f"99MAMMOCLIP|{'irregular' * 5}|x"
+        )
+    ),
     "compressed pictures": _compressed,
     "header without ViewCodeSequence": lambda: _one(without=("ViewCodeSequence",)),
     "header without Type 2 attributes": lambda: _one(

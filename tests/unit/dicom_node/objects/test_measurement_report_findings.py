@@ -15,7 +15,6 @@ from measurement_reports_read import (
 from objects_factory import BUNDLE, NEGATIVE, finding, image_of, mammogram, marker_mask, results_of
 from sr_reading import read_back
 
-from dicom_node.errors import ObjectRefusedError
 from mammoclip_core.findings import BreastFindings
 
 PROCESSING_SUMMARY = ("111017", "DCM", "CAD Processing and Findings Summary")
@@ -132,8 +131,3 @@ def test_every_group_says_what_computed_it() -> None:
 
 def test_density_is_stated_for_the_breast_and_for_the_examination() -> None:
     assert values_of(report_of("many findings"), "129715009") == ["129718006", "129718006"]
-
-
-def test_code_that_is_none_is_refused() -> None:
-    with pytest.raises(ObjectRefusedError, match="coded concept"):
-        report_with(finding(marker_mask(60, 150), code="mass"))
