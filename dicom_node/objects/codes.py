@@ -145,6 +145,13 @@ def code_of(finding: Finding) -> Code:
     return Code(value, scheme, to_ascii(meaning or name, 64))
 
 
+def score_code_of(finding: Finding) -> Code:
+    """Return what a score without a place is of: of a disease our own concept, and no lesion."""
+    if finding.name not in DISEASE_NAMES:
+        return code_of(finding)
+    return Code(f"{finding.name}_score", OWN_SCHEME, f"{finding.name.capitalize()} score")
+
+
 def score_name_of(finding: Finding, region: Region | None = None) -> Code:
     """Return what a score may be called: a probability only where calibration makes it one.
 

@@ -137,7 +137,7 @@ def _cad_complaints(items: dict[_Path, Dataset]) -> Iterator[str]:
         if item.get("ValueType") == "IMAGE" and _concept(items[path[:-1]]) != "111028":
             yield f"{'.'.join(map(str, path))}: an image by value outside the Image Library"
     summary = next((item for item in items.values() if _concept(item) == "111017"), None)
-    found = any(_concept(item) == "111059" for item in items.values())
+    found = any(_concept(item) in {"111059", "111013"} for item in items.values())
     if summary is None:
         yield "there is no summary of processing and findings"
     elif found != (_value(summary) in _WITH_FINDINGS):

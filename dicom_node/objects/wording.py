@@ -66,6 +66,13 @@ def score_text(scored: Scored) -> str:
     return f"{'calibrated score' if scored.calibrated else 'score'} {scored.score:.2f}"
 
 
+def standing_text(finding: Finding) -> str:
+    """Return a score with its side of the threshold, and the threshold where it is known."""
+    side = "above" if finding.above_threshold else "below"
+    threshold = "" if finding.threshold is None else f" {finding.threshold:.2f}"
+    return f"{score_text(finding)}, {side} threshold{threshold}"
+
+
 def region_score_text(region: Region) -> str:
     """Return the score of a region, and that it is below the threshold where it is."""
     return f"{score_text(region)}{'' if region.above_threshold else ', below threshold'}"

@@ -15,6 +15,7 @@ CONTENT_DATE: Final = dictionary.DCM.ContentDate
 CONTENT_TIME: Final = dictionary.DCM.ContentTime
 
 IMPRESSION_DESCRIPTION: Final = dictionary.DCM.ImpressionDescription
+CERTAINTY_OF_IMPRESSION: Final = Code("111013", "DCM", "Certainty of impression")
 INDIVIDUAL_IMPRESSION: Final = dictionary.DCM.IndividualImpressionRecommendation
 SINGLE_IMAGE_FINDING: Final = dictionary.DCM.SingleImageFinding
 TRACKING_IDENTIFIER: Final = dictionary.DCM.TrackingIdentifier
@@ -44,9 +45,6 @@ NOT_ATTEMPTED: Final = dictionary.cid6042.NotAttempted
 
 PRESENTATION_REQUIRED: Final = (
     dictionary.cid6034.PresentationRequiredRenderingDeviceIsExpectedToPresent
-)
-NOT_FOR_PRESENTATION: Final = (
-    dictionary.cid6034.NotForPresentationRenderingDeviceExpectedNotToPresent
 )
 
 BREAST_DENSITY_MARK: Final[Code] = dictionary.cid6014.MammographyBreastDensity

@@ -16,7 +16,7 @@ from dicom_node.objects.wording import (
     tracking_id_of,
     words_of,
 )
-from mammoclip_core.findings import Finding, LocalisationMethod, Region, ScoreOf
+from mammoclip_core.findings import Finding, LocalisationMethod, ScoreOf
 
 
 def algorithm_items(context: ResultContext, *parameters: str) -> list[Item]:
@@ -73,6 +73,14 @@ def mark_impression(mark: Mark, entries: Mapping[ImageKey, Item], context: Resul
     )
 
 
+def certainty_of_impression(finding: Finding) -> Item:
+    """Write the score of a finding without a place beside the words that name it (TID 4002)."""
+    percent = round(100.0 * finding.score, 1)
+    return content_tree.number(
+        Relationship.HAS_PROPERTIES, cad_codes.CERTAINTY_OF_IMPRESSION, percent, codes.PERCENT
+    )
+
+
 def composition_impression(category: str, context: ResultContext) -> Item:
     """Write the composition of the breasts as a coded finding (TID 4007).
 
@@ -109,9 +117,8 @@ def _impression(intent: Item, finding: Item) -> Item:
 def _parameters(mark: Mark) -> list[str]:
     """Tell a detector's box from a model's attention, and a score that is the mark's own."""
     box = [f"region by {method_of(mark.finding)}"] if _is_box(mark.finding) else []
-    if isinstance(mark.scored, Region) and mark.scored.score_of is ScoreOf.REGION:
-        return [*box, score_owner_text(mark.scored)]
-    return box
+    is_own = mark.region.score_of is ScoreOf.REGION
+    return [*box, score_owner_text(mark.region)] if is_own else box
 
 
 def _is_box(finding: Finding) -> bool:
@@ -132,14 +139,13 @@ def _operating_point(mark: Mark) -> list[Item]:
 
 
 def _score(mark: Mark) -> Item:
-    region = mark.scored if isinstance(mark.scored, Region) else None
     # A selected region may have a certainty but no probability (TID 4006 row 7).
     concept = (
         codes.CERTAINTY_OF_FINDING
         if mark.concept == cad_codes.SELECTED_REGION
-        else codes.score_name_of(mark.finding, region)
+        else codes.score_name_of(mark.finding, mark.region)
     )
-    percent = round(100.0 * mark.scored.score, 1)
+    percent = round(100.0 * mark.region.score, 1)
     return content_tree.number(Relationship.HAS_PROPERTIES, concept, percent, codes.PERCENT)
 
 
@@ -157,10 +163,7 @@ def _geometry(mark: Mark, entry: Item) -> list[Item]:
 
 def _description(mark: Mark) -> Item:
     words = words_of(mark.finding.name)
-    if mark.index is None:
-        place = "whole image: the model gave no place"
-    else:
-        place = "AI detector box" if _is_box(mark.finding) else "AI attention region"
+    place = "AI detector box" if _is_box(mark.finding) else "AI attention region"
     return content_tree.text(
         Relationship.HAS_PROPERTIES,
         cad_codes.SELECTED_REGION_DESCRIPTION,

@@ -121,7 +121,7 @@ class EvaluationsBuilder:
         images: Sequence[ImageFindings],
     ) -> CodeContentItem:
         item = self._evaluation(
-            codes.FINDING, codes.code_of(finding), laterality, images, finding=finding
+            codes.FINDING, codes.score_code_of(finding), laterality, images, finding=finding
         )
         score = NumContentItem(
             codes.score_name_of(finding),

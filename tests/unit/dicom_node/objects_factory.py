@@ -149,7 +149,7 @@ def finding(
     calibrated: bool = False,
     above_threshold: bool = True,
 ) -> Finding:
-    """Return a finding with a region for each mask."""
+    """Return a finding with a region for each mask; without any, one above has no place."""
     return Finding(
         name=name,
         code=code,
@@ -157,7 +157,9 @@ def finding(
         calibrated=calibrated,
         above_threshold=above_threshold,
         source=FindingSource.PROMPT,
-        method=LocalisationMethod.FACTOR if masks else LocalisationMethod.NONE,
+        method=LocalisationMethod.FACTOR
+        if masks or not above_threshold
+        else LocalisationMethod.NONE,
         regions=tuple(region_of(mask) for mask in masks),
     )
 

@@ -5,8 +5,6 @@ import pytest
 from cad_cases import CAD_CASES
 from cad_reports_read import four_views, marks, one_image
 from objects_factory import (
-    COLUMNS,
-    ROWS,
     cad_report_of,
     finding,
     image_of,
@@ -55,16 +53,6 @@ def test_outline_is_the_regions() -> None:
     points = points_of(child(marks(report)[0], "111041"))
 
     assert points[:-1] == [tuple(point) for point in region_of(mask).outline]
-
-
-def test_finding_without_a_place_is_not_for_presentation() -> None:
-    report = one_image(finding())
-
-    (mark,) = marks(report)
-
-    assert value_code(mark) == "111099"
-    assert value_code(child(mark, "111056")) == "111152"
-    assert points_of(child(mark, "111010")) == [(COLUMNS / 2, ROWS / 2)]
 
 
 def test_region_below_its_threshold_is_optional_with_an_operating_point() -> None:

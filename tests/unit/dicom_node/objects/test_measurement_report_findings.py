@@ -95,7 +95,7 @@ def test_finding_of_a_whole_image_keeps_what_it_is_of() -> None:
 
     (item,) = evaluations_of(report, hd.sr.CodedConcept(*FINDING))
     properties = {concept_name(child)[0]: child for child in item.ContentSequence}
-    assert item.value.value == "52988006"
+    assert item.value.value == "malignancy_score"
     assert images_of(item) == {mammogram().SOPInstanceUID}
     assert float(properties["111047"].MeasuredValueSequence[0].NumericValue) == 70.0
     assert properties["363698007"].ContentSequence[0].ConceptCodeSequence[0].CodeValue == "7771000"
