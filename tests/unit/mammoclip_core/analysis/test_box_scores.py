@@ -66,7 +66,7 @@ def test_each_box_has_its_own_score_and_judgement() -> None:
 def test_calibration_of_the_finding_is_that_of_its_boxes() -> None:
     knots = ((0.0, 0.0), (0.5, 0.1), (1.0, 0.6))
 
-    mass = answer(replace(ENTRY, isotonic=knots, threshold=0.3))
+    mass = answer(replace(ENTRY, isotonic=knots, threshold=0.3, calibration_domain="mammograms"))
 
     assert [region.score for region in mass.regions] == pytest.approx([0.52, 0.1, 0.044])
     assert mass.regions[0].score == mass.score
