@@ -117,6 +117,8 @@ class Finding:
         Whether `score` reaches the finding's operating point.
     threshold : [0, 1] or None
         The operating point; None for a class of a set, and where the document does not tell.
+    aggregation : how a score over a breast or a study comes from those below it, in words
+        Empty on an image.
     class_of : name of the class set that this is a class of; empty if of none
     regions : tuple of Region
         Empty unless the finding is above its threshold on one image. One with a score of its own
@@ -144,6 +146,7 @@ class Finding:
     frame: int = 1
     threshold: float | None = None
     class_of: str = ""
+    aggregation: str = ""
 
     def __post_init__(self) -> None:
         if self.frame < 1:
@@ -339,7 +342,7 @@ def _round_findings(findings: list[dict[str, Any]]) -> None:
         for origin in ("encoder", "head", "prompts"):
             del finding[origin]
         finding["score"] = round(finding["score"], 3)
-        for added, absent in (("threshold", None), ("class_of", "")):
+        for added, absent in (("threshold", None), ("class_of", ""), ("aggregation", "")):
             if finding[added] == absent:
                 del finding[added]
         for region in finding["regions"]:

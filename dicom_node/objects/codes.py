@@ -108,6 +108,12 @@ BREAST_COMPOSITIONS: Final[Mapping[str, Code]] = MappingProxyType(
 )
 """CID 6001, by BI-RADS category."""
 
+OWN_SCHEME: Final = "99MAMMOCLIP"
+"""Designator of our private coding scheme (PS3.16 8.2)."""
+
+EXAMINATION_SCORE: Final = Code("exam_score", OWN_SCHEME, "Score of the examination")
+BREAST_SCORE: Final = Code("breast_score", OWN_SCHEME, "Score of the breast")
+
 DISEASE_NAMES: Final = frozenset({"malignancy", "cancer"})
 """Findings that name a disease. Their regions are called lesions: no model sees a disease."""
 
@@ -121,9 +127,6 @@ METHODS: Final[Mapping[LocalisationMethod, Code]] = MappingProxyType(
 )
 """How a region was found, where the standard has a code for it: a detector's box has none."""
 
-
-OWN_SCHEME: Final = "99MAMMOCLIP"
-"""Designator of our private coding scheme (PS3.16 8.2)."""
 
 _DESIGNATOR_LENGTH: Final = 16
 

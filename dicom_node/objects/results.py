@@ -17,6 +17,7 @@ from dicom_node.objects.analysed_study import (
 )
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import colors_of
+from dicom_node.objects.examination_scores import examination_scores
 from dicom_node.objects.frames import by_frame
 from dicom_node.objects.header_values import readable
 from dicom_node.objects.identity import ResultIdentity
@@ -95,6 +96,7 @@ def plan_results(
             identity=identity,
             uids=AnalysisUIDs.of(findings, by_uid, identity.revision),
             colors=colors_of(images),
+            scores=examination_scores(findings),
         ),
         options=options,
         profiles=tuple(dict.fromkeys(profiles)),

@@ -122,6 +122,13 @@ def side_of(laterality: str) -> str:
     return _SIDES.get(laterality, "unknown side")
 
 
+def breast_of(laterality: str) -> str:
+    """Name a breast at the beginning of a line."""
+    return {"L": "Left breast", "R": "Right breast", "B": "Both breasts"}.get(
+        laterality, "Breast of unknown side"
+    )
+
+
 def side_and_view_of(image: ImageFindings) -> str:
     """Return laterality and view as they stand on a mammogram, for example ``L MLO``."""
     return " ".join(filter(None, (image.laterality, image.view_position))) or "unknown view"

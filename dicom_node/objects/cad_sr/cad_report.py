@@ -207,6 +207,7 @@ class _Document:
         sentences = [f"{RESEARCH_MARK}."]
         if self._context.identity.warning:
             sentences.append(f"{to_ascii(self._context.identity.warning).rstrip('.')}.")
+        sentences += [f"{line}." for line in self._context.scores.lines()]
         sentences += [one.sentence for one in self._unplaced]
         if self._unplaced:
             sentences.append("The certainty of this impression is the first of these scores.")

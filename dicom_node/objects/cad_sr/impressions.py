@@ -117,6 +117,8 @@ def _impression(intent: Item, finding: Item) -> Item:
 def _parameters(mark: Mark) -> list[str]:
     """Tell a detector's box from a model's attention, and a score that is the mark's own."""
     box = [f"region by {method_of(mark.finding)}"] if _is_box(mark.finding) else []
+    if mark.finding.threshold is not None:
+        box.append(f"threshold {mark.finding.threshold:.4f}")
     is_own = mark.region.score_of is ScoreOf.REGION
     return [*box, score_owner_text(mark.region)] if is_own else box
 

@@ -1,5 +1,6 @@
 """Text, rules and the colour legend of pictures, all measured in units of their text size."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -39,18 +40,15 @@ class Lettering:
         self.leading = round(1.5 * self.text)
         self.small = max(_LEAST_TEXT - 1, round(0.85 * self.text))
 
-    def head(self, title: str, identity: ResultIdentity) -> Image.Image:
-        """Draw the strip above: what this is, and that it is not for diagnosis."""
+    def head(self, title: str, identity: ResultIdentity, scores: Sequence[str] = ()) -> Image.Image:
+        """Draw the strip above: what this is, that it is not for diagnosis, and scores."""
         title_font = font(round(1.9 * self.text))
         title_width = round(title_font.getlength(title))
         beside = self.margin + title_width + 2 * self.text
+        width = self.columns - self.margin - beside
         lines: list[Line] = [(RESEARCH_MARK, MARK)]
-        lines += [
-            (line, WARNING)
-            for line in self.wrapped(
-                to_ascii(identity.warning), self.columns - self.margin - beside
-            )
-        ]
+        lines += [(line, WARNING) for line in self.wrapped(to_ascii(identity.warning), width)]
+        lines += [(line, TEXT) for score in scores for line in self.wrapped(score, width)]
         strip = self.strip(max(len(lines) * self.leading, round(1.9 * self.text)))
         draw = ImageDraw.Draw(strip)
         draw.text((self.margin, strip.height // 2), title, TEXT, title_font, anchor="lm")

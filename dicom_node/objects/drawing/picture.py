@@ -71,7 +71,7 @@ def compose(
     shown = shown_heatmaps(image, heatmaps)
     rows, columns = display.pixels.shape
     lettering = Lettering(max(columns, LEAST_COLUMNS))
-    head = lettering.head(view_of(image), identity)
+    head = lettering.head(view_of(image), identity, context.scores.banner(image.laterality))
     foot = _foot(lettering, image, context, style, heated=bool(shown))
 
     placement = Placement(

@@ -80,7 +80,7 @@ def compose_sheet(
     """
     by_view = {(tile.image.laterality, tile.image.view_position): tile for tile in tiles}
     lettering = Lettering(2 * cell[1])
-    parts = [np.asarray(lettering.head(TITLE, context.identity))]
+    parts = [np.asarray(lettering.head(TITLE, context.identity, context.scores.lines()))]
     placements: dict[str, Placement] = {}
     for pair in (STANDARD_VIEWS[:2], STANDARD_VIEWS[2:]):
         top = sum(len(part) for part in parts)

@@ -138,6 +138,8 @@ def _story(
     yield _paragraph(RESEARCH_MARK, size=10, bold=True)
     if context.identity.warning:
         yield _paragraph(context.identity.warning, size=9, bold=True)
+    for line in context.scores.lines():
+        yield _paragraph(line, size=10)
     yield Spacer(1, 6)
     yield _views(tiles, context, style)
     yield Spacer(1, 6)

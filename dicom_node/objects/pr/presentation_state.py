@@ -84,7 +84,9 @@ def build_presentation_state(
     state.ReferencedSeriesSequence = [series]
     state.DisplayedAreaSelectionSequence = [_displayed_area(source, image)]
     set_greys(state, header_of_frame(source, image.frame), _reference(source, image))
-    state.GraphicAnnotationSequence = list(_annotations(source, image))
+    state.GraphicAnnotationSequence = list(
+        _annotations(source, image, context.scores.banner(image.laterality))
+    )
     state.GraphicLayerSequence = list(_layers(image, context))
     # SOP Common (PS3.3 C.12.1)
     state.SOPClassUID = GRAYSCALE_PRESENTATION_STATE
@@ -132,7 +134,7 @@ def _layers(image: ImageFindings, context: ResultContext) -> Iterator[Dataset]:
         yield layer
 
 
-def _annotations(source: Dataset, image: ImageFindings) -> Iterator[Dataset]:
+def _annotations(source: Dataset, image: ImageFindings, scores: Sequence[str]) -> Iterator[Dataset]:
     size = (int(source.Rows), int(source.Columns))
     for layer, drawn in enumerate(_drawn(image), start=1):
         annotation = Dataset()
@@ -150,7 +152,7 @@ def _annotations(source: Dataset, image: ImageFindings) -> Iterator[Dataset]:
             words = f"{name}, {score_text(drawn.finding)}"
             texts.append(_foot(f"AI, whole image: {words}. {RESEARCH_MARK}"))
         elif layer == 1:
-            texts.append(_foot(RESEARCH_MARK))
+            texts.append(_foot(". ".join((RESEARCH_MARK, *scores))))
         annotation.TextObjectSequence = texts
         if outlines:
             annotation.GraphicObjectSequence = list(map(_polyline, outlines))

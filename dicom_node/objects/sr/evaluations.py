@@ -21,6 +21,7 @@ from pydicom.sr.coding import Code
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.examination_scores import ExaminationScores
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.report_modules import density_of, outcome_of
@@ -63,7 +64,7 @@ class EvaluationsBuilder:
         """Return the container: the study first, then images and breasts, then words."""
         container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
         container.ContentSequence = ContentSequence(
-            [*self._study(), *self._images(), *self._breasts(), *self._words()]
+            [*self._study(), *self._scores(), *self._images(), *self._breasts(), *self._words()]
         )
         container.ContinuityOfContent = "SEPARATE"
         return container
@@ -75,6 +76,31 @@ class EvaluationsBuilder:
             yield CodeContentItem(
                 codes.BREAST_COMPOSITION, codes.BREAST_COMPOSITIONS[density], _CONTAINS
             )
+
+    def _scores(self) -> Iterator[ContentItem]:
+        """Give one score of the examination and one of each breast, on either side of thresholds.
+
+        They are no findings: their concept says whose score it is.
+        """
+        scores = self.context.scores
+        if scores.examination is not None:
+            images = self.findings.analysed
+            sides = {image.laterality for image in images}
+            yield self._score(
+                codes.EXAMINATION_SCORE, scores.examination, "B" if len(sides) > 1 else "", images
+            )
+        for side, finding in scores.breasts.items():
+            images = tuple(one for one in self.findings.analysed if one.laterality == side)
+            yield self._score(codes.BREAST_SCORE, finding, side, images)
+
+    def _score(
+        self, concept: Code, finding: Finding, side: str, images: Sequence[ImageFindings]
+    ) -> CodeContentItem:
+        item = self._evaluation(
+            concept, codes.score_code_of(finding), side, images, finding=finding
+        )
+        item.ContentSequence = ContentSequence([*item.ContentSequence, _number(finding)])
+        return item
 
     def _images(self) -> Iterator[ContentItem]:
         """Tell findings without a place, and of the other images whether they were read."""
@@ -123,13 +149,7 @@ class EvaluationsBuilder:
         item = self._evaluation(
             codes.FINDING, codes.score_code_of(finding), laterality, images, finding=finding
         )
-        score = NumContentItem(
-            codes.score_name_of(finding),
-            percent_of(finding),
-            codes.PERCENT,
-            relationship_type=RelationshipTypeValues.HAS_PROPERTIES,
-        )
-        item.ContentSequence = ContentSequence([*tracking, *item.ContentSequence, score])
+        item.ContentSequence = ContentSequence([*tracking, *item.ContentSequence, _number(finding)])
         return item
 
     def _evaluation(
@@ -160,8 +180,17 @@ class EvaluationsBuilder:
     def _words(self) -> Iterator[ContentItem]:
         identity = self.context.identity
         yield TextContentItem(codes.NARRATIVE_SUMMARY, _narrative(identity), _CONTAINS)
-        for text in _comments(self.findings, self.sources, identity):
+        for text in _comments(self.findings, self.sources, identity, self.context.scores):
             yield TextContentItem(codes.COMMENT, text, _CONTAINS)
+
+
+def _number(finding: Finding) -> NumContentItem:
+    return NumContentItem(
+        codes.score_name_of(finding),
+        percent_of(finding),
+        codes.PERCENT,
+        relationship_type=RelationshipTypeValues.HAS_PROPERTIES,
+    )
 
 
 def _outcome_of(findings: StudyFindings) -> Code:
@@ -176,9 +205,13 @@ def _narrative(identity: ResultIdentity) -> str:
 
 
 def _comments(
-    findings: StudyFindings, sources: Mapping[str, Dataset], identity: ResultIdentity
+    findings: StudyFindings,
+    sources: Mapping[str, Dataset],
+    identity: ResultIdentity,
+    scores: ExaminationScores,
 ) -> Iterator[str]:
     yield f"{SCORE_REMARK} {REGION_REMARK}"
+    yield from (f"{line}." for line in scores.lines())
     if findings.study:
         yield f"Study: {summary_of(findings.study)}."
     for breast in findings.breasts:

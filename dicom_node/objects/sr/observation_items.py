@@ -30,6 +30,10 @@ def algorithm_of(
         parameters.append(f"computed by {to_ascii(str(findings.engine), _NAME_LENGTH)}")
     if finding is not None:
         parameters.append(f"finding {words_of(finding.name)}")
+        if finding.threshold is not None:
+            parameters.append(f"threshold {finding.threshold:.4f}")
+        if finding.aggregation:
+            parameters.append(f"score over a breast or the examination: {finding.aggregation}")
         parameters.append(f"score from {finding.source}, region by {method_of(finding)}")
     if region is not None:
         parameters.append(score_owner_text(region))
