@@ -128,6 +128,12 @@ METHODS: Final[Mapping[LocalisationMethod, Code]] = MappingProxyType(
 """How a region was found, where the standard has a code for it: a detector's box has none."""
 
 
+CALCIFICATION: Final = Code("309587003", "SCT", "Calcification of breast")
+COUNTED_CALCIFICATIONS: Final = frozenset({"129769006", "129770007"})
+"""A cluster, and a single calcification: attention that lies over calcifications counts none."""
+
+_ATTENTION: Final = frozenset(METHODS)
+
 _DESIGNATOR_LENGTH: Final = 16
 
 
@@ -145,6 +151,8 @@ def code_of(finding: Finding) -> Code:
     scheme, value, meaning = whole if len(whole) == 3 else ("", "", "")
     if not (scheme and value) or len(scheme) > _DESIGNATOR_LENGTH:
         scheme, value = OWN_SCHEME, ":".join(filter(None, whole[:2])) or name
+    if value in COUNTED_CALCIFICATIONS and finding.method in _ATTENTION:
+        return CALCIFICATION
     return Code(value, scheme, to_ascii(meaning or name, 64))
 
 

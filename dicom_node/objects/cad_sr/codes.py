@@ -7,6 +7,8 @@ from typing import Final
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
+from dicom_node.objects import codes
+
 CAD_REPORT: Final = dictionary.DCM.MammographyCADReport
 LANGUAGE_OF_CONTENT: Final = dictionary.DCM.LanguageOfContentItemAndDescendants
 STUDY_DATE: Final = dictionary.DCM.StudyDate
@@ -48,7 +50,6 @@ PRESENTATION_REQUIRED: Final = (
 )
 
 BREAST_DENSITY_MARK: Final[Code] = dictionary.cid6014.MammographyBreastDensity
-CALCIFICATION_CLUSTER: Final = dictionary.cid6014.CalcificationCluster
 SELECTED_REGION: Final[Code] = dictionary.cid6014.SelectedRegion
 BREAST_COMPOSITION_ANALYSIS: Final = Code("133890006", "SCT", "Breast composition analysis")
 
@@ -70,8 +71,9 @@ MARKS: Final[Mapping[str, Code]] = MappingProxyType(
         "4147007": BREAST_DENSITY_MARK,
         "129788004": BREAST_DENSITY_MARK,
         "129793001": BREAST_DENSITY_MARK,
-        "309587003": CALCIFICATION_CLUSTER,
-        "129769006": CALCIFICATION_CLUSTER,
+        # Where calcifications were seen and not counted: a cluster would be claimed too much.
+        codes.CALCIFICATION.value: SELECTED_REGION,
+        "129769006": dictionary.cid6014.CalcificationCluster,
         "129770007": dictionary.cid6014.IndividualCalcification,
         "129792006": dictionary.cid6014.ArchitecturalDistortionOfBreast,
         "129794007": dictionary.cid6014.TubularDensity,

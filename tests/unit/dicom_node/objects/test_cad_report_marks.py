@@ -1,5 +1,7 @@
 """A mark of a CAD report lies on its finding and says how certain it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cad_cases import CAD_CASES
@@ -16,6 +18,7 @@ from sr_reading import child, children, concept, points_of, read_back, value_cod
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.cad_sr.options import CadOptions, PlainMark
+from mammoclip_core.findings import LocalisationMethod
 
 
 @pytest.mark.parametrize("case", CAD_CASES)
@@ -113,3 +116,28 @@ def test_outline_outside_its_image_is_refused() -> None:
 
     with pytest.raises(ObjectRefusedError, match="outline"):
         cad_report_of((dataset, image_of(dataset, finding(marker_mask(60, 150)))))
+
+
+@pytest.mark.parametrize("code", ["309587003", "129769006", "129770007"])
+def test_attention_over_calcifications_is_a_region(code: str) -> None:
+    made = finding(
+        marker_mask(60, 150), name="suspicious_calcification", code=f"SCT|{code}|Something"
+    )
+
+    report = one_image(made)
+
+    (mark,) = marks(report)
+    assert value_code(mark) == "111099"
+    said = child(mark, "111058").TextValue
+    assert said == "suspicious calcification, AI attention region"
+    performed = [item for _, item in walk(report) if concept(item) == "111022"]
+    assert [value_code(item) for item in performed] == ["111099"]
+
+
+def test_box_of_a_counted_cluster_is_a_cluster() -> None:
+    counted = replace(
+        finding(marker_mask(60, 150), code="SCT|129769006|Calcification Cluster"),
+        method=LocalisationMethod.BOX,
+    )
+
+    assert value_code(marks(one_image(counted))[0]) == "129769006"
