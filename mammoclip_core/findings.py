@@ -149,6 +149,8 @@ class Finding:
     aggregation: str = ""
 
     def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise ValueError("a finding has no name")
         if self.frame < 1:
             raise ValueError(f"frame {self.frame} of {self.name}: frames count from 1")
         if not 0.0 <= self.score <= 1.0:

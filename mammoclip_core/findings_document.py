@@ -1,7 +1,8 @@
 """The findings document: the findings of a study as JSON, written and read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -44,7 +45,7 @@ def from_json(text: str) -> StudyFindings:
         outside its range.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_refuse_constant)
         if document["format"] not in _READABLE:
             raise FindingsFormatError(
                 f"findings format {document['format']!r}: expected {_FORMER} or {FORMAT}"
@@ -84,6 +85,17 @@ def _upgrade(document: Mapping[str, Any]) -> None:
                     region.update(score=score, calibrated=False, above_threshold=reaches)
 
 
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number that JSON knows")
+
+
+def _refuse_other_than_bool(document: Mapping[str, Any], *keys: str) -> None:
+    """Refuse a judgement such as ``"no"``, which counts as true wherever it is asked."""
+    for key in keys:
+        if key in document and not isinstance(document[key], bool):
+            raise ValueError(f"{key} is {document[key]!r}, neither true nor false")
+
+
 def _with(document: Mapping[str, Any], **replaced: Any) -> dict[str, Any]:
     return {**document, **replaced}
 
@@ -93,6 +105,22 @@ def _engine_from(document: Mapping[str, Any] | None) -> EngineIdentity | None:
 
 
 def _image_from(document: Mapping[str, Any]) -> ImageFindings:
+    with _naming(f"image {document['sop_instance_uid']}"):
+        return _image_in(document)
+
+
+@contextmanager
+def _naming(owner: str) -> Iterator[None]:
+    """Say whose value it is that an error speaks of."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"{owner}: {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{owner}: {error}") from error
+
+
+def _image_in(document: Mapping[str, Any]) -> ImageFindings:
     return ImageFindings(
         **_with(
             document,
@@ -104,12 +132,19 @@ def _image_from(document: Mapping[str, Any]) -> ImageFindings:
 
 
 def _breast_from(document: Mapping[str, Any]) -> BreastFindings:
-    return BreastFindings(
-        **_with(document, findings=tuple(map(_finding_from, document["findings"])))
-    )
+    with _naming(f"breast {document['laterality']!r}"):
+        return BreastFindings(
+            **_with(document, findings=tuple(map(_finding_from, document["findings"])))
+        )
 
 
 def _finding_from(document: Mapping[str, Any]) -> Finding:
+    with _naming(f"finding {document['name']}"):
+        _refuse_other_than_bool(document, "calibrated", "above_threshold")
+        return _finding_in(document)
+
+
+def _finding_in(document: Mapping[str, Any]) -> Finding:
     return Finding(
         **_with(
             document,
@@ -122,6 +157,7 @@ def _finding_from(document: Mapping[str, Any]) -> Finding:
 
 
 def _region_from(document: Mapping[str, Any]) -> Region:
+    _refuse_other_than_bool(document, "calibrated", "above_threshold")
     left, top, right, bottom = document["box"]
     column, row = document["peak"]
     return Region(

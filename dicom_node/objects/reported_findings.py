@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
+from dicom_node.objects.outlines import crosses_itself
 from dicom_node.objects.wording import words_of
 from mammoclip_core.findings import BreastFindings, Finding, ImageFindings, StudyFindings
 from mammoclip_core.negative_classes import is_negative_class
+
+MOST_REGIONS: Final = 100
+"""Of one finding on one image: as many as a published detector reports boxes at most."""
 
 
 def reported(findings: StudyFindings) -> StudyFindings:
@@ -36,16 +41,40 @@ def has_finding(findings: StudyFindings) -> bool:
 
 def _image(image: ImageFindings) -> ImageFindings:
     kept = _all(image.findings)
-    dropped = [
-        words_of(before.name)
-        for before, after in zip(image.findings, kept, strict=True)
-        if len(after.regions) < len(before.regions)
-    ]
-    if not dropped:
-        return replace(image, findings=kept)
-    remark = f"regions of {', '.join(dropped)} are left out, since the score is below the threshold"
-    reason = f"{image.reason}; {remark}" if image.reason else remark
-    return replace(image, findings=kept, reason=reason)
+    remarks = [image.reason] if image.reason else []
+    for before, after in zip(image.findings, kept, strict=True):
+        if before.regions and not after.regions:
+            remarks.append(
+                f"regions of {words_of(before.name)} are left out, since the score is below the "
+                "threshold"
+            )
+    bounded = tuple(map(_bounded, kept))
+    for before, after in zip(kept, bounded, strict=True):
+        surplus = len(before.regions) - len(after.regions)
+        if surplus:
+            remarks.append(
+                f"of the regions of {words_of(before.name)} the {MOST_REGIONS} highest are shown, "
+                f"{surplus} are left out"
+            )
+        crossing = sum(map(crosses_itself, after.regions))
+        if crossing:
+            remarks.append(
+                f"the outline of {crossing} region{'s' if crossing > 1 else ''} of "
+                f"{words_of(after.name)} crosses itself, and is drawn as it was given"
+            )
+    return replace(image, findings=bounded, reason="; ".join(remarks))
+
+
+def _bounded(finding: Finding) -> Finding:
+    """Keep the regions of the highest scores, in their order."""
+    if len(finding.regions) <= MOST_REGIONS:
+        return finding
+    ranked = sorted(
+        range(len(finding.regions)),
+        key=lambda place: (-finding.regions[place].score, -finding.regions[place].activation),
+    )
+    kept = sorted(ranked[:MOST_REGIONS])
+    return replace(finding, regions=tuple(finding.regions[place] for place in kept))
 
 
 def _breast(breast: BreastFindings) -> BreastFindings:

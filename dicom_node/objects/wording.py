@@ -58,7 +58,7 @@ def to_ascii(text: str, limit: int | None = None) -> str:
 
 def words_of(name: str) -> str:
     """Return the name of a finding for the eye: ``suspicious_calcification`` without its bar."""
-    return to_ascii(name.replace("_", " "), 40)
+    return to_ascii(name.replace("_", " "), 40) or "finding without an ASCII name"
 
 
 def score_text(scored: Scored) -> str:

@@ -133,4 +133,6 @@ def _center_of(outline: NDArray[np.float64]) -> tuple[float, float]:
         column, row = origin + np.array(
             [((x + next_x) * cross).sum(), ((y + next_y) * cross).sum()]
         ) / (6.0 * area)
-    return float(column), float(row)
+    # An outline that crosses itself has areas that cancel out: its centroid may lie anywhere.
+    (left, top), (right, bottom) = outline.min(axis=0), outline.max(axis=0)
+    return min(max(float(column), left), right), min(max(float(row), top), bottom)
