@@ -179,9 +179,14 @@ def _walk(item: Dataset, path: _Path) -> Iterator[tuple[_Path, Dataset]]:
 
 def _concept(item: Dataset) -> str:
     names = item.get("ConceptNameCodeSequence")
-    return str(names[0].CodeValue) if names else ""
+    return _code_value(names[0]) if names else ""
 
 
 def _value(item: Dataset) -> str:
     values = item.get("ConceptCodeSequence")
-    return str(values[0].CodeValue) if values else ""
+    return _code_value(values[0]) if values else ""
+
+
+def _code_value(item: Dataset) -> str:
+    keywords = ("CodeValue", "LongCodeValue", "URNCodeValue")
+    return next((str(item[keyword].value) for keyword in keywords if keyword in item), "")

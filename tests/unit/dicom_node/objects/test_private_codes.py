@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from sr_reading import read_back
 
 from dicom_node.objects.codes import code_of
+from dicom_node.objects.content_rules import complaints_about
 
 LONG = "99MAMMOCLIP|shape.irregular_with_spiculated_margin|irregular with spiculated margin"
 ODD = [
@@ -77,3 +78,18 @@ def codes_in(dataset: Dataset) -> list[Dataset]:
                     found.append(item)
                 found.extend(codes_in(item))
     return found
+
+
+def test_own_checks_read_long_codes() -> None:
+    dataset = mammogram()
+    image = image_of(
+        dataset,
+        finding(marker_mask(20, 90), name="thing", code=LONG),
+        finding(marker_mask(60, 150)),
+    )
+
+    results = results_of((dataset, image), profiles=(EVERY_KIND,))
+
+    assert {one.kind: complaints_about(one.dataset) for one in results} == {
+        one.kind: [] for one in results
+    }
