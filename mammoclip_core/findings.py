@@ -4,11 +4,9 @@ Points are ``(column, row)`` and boxes ``(left, top, right, bottom)``, half-open
 of the first pixel is ``(0.0, 0.0)`` (PS3.3 C.18.6.1.1).
 """
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -336,49 +334,3 @@ class StudyAnalysis:
 
     findings: StudyFindings
     heatmaps: tuple[Heatmap, ...] = field(default=())
-
-
-def digest(findings: StudyFindings) -> str:
-    """Condense the answer to 64 hexadecimal digits: scores to 0.1 %, geometry to whole pixels.
-
-    Equal answers have equal digests whatever the revision, so that a result is never doubled. What
-    a finding says of its encoder, head and prompts is left out: the bundle's digest covers it. The
-    engine is left out, too: the settings' digest covers its name and numbers, and another version
-    with an equal answer gives the same result.
-    """
-    document = asdict(findings)
-    del document["engine"]
-    # The objects of an answer that has nothing of what version 2 added are those of version 1.
-    document["format"] = 1
-    for image in document["images"]:
-        image["density_scores"] = [round(score, 3) for score in image["density_scores"]]
-        _round_findings(image["findings"])
-    for breast in document["breasts"]:
-        _round_findings(breast["findings"])
-    _round_findings(document["study"])
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def _round_findings(findings: list[dict[str, Any]]) -> None:
-    for finding in findings:
-        for origin in ("encoder", "head", "prompts"):
-            del finding[origin]
-        finding["score"] = round(finding["score"], 3)
-        for added, absent in (("threshold", None), ("class_of", ""), ("aggregation", "")):
-            if finding[added] == absent:
-                del finding[added]
-        for region in finding["regions"]:
-            _round_score(region, finding)
-            region["activation"] = round(region["activation"], 3)
-            region["outline"] = [[round(column), round(row)] for column, row in region["outline"]]
-            region["box"] = [round(edge) for edge in region["box"]]
-            region["peak"] = [round(coordinate) for coordinate in region["peak"]]
-
-
-def _round_score(region: dict[str, Any], finding: dict[str, Any]) -> None:
-    """Leave out a region's score where it says no more than the finding's."""
-    region["score"] = round(region["score"], 3)
-    own = ("score", "calibrated", "above_threshold")
-    if all(region[key] == finding[key] for key in own):
-        for key in (*own, "score_of"):
-            del region[key]

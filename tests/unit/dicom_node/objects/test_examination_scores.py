@@ -1,12 +1,18 @@
 """One score of the examination and one of each breast stand in every object that has words."""
 
+import subprocess
 from dataclasses import replace
-from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
 from every_kind import EVERY_KIND
+from legibility import LEAST_CAPITAL, letters_of, line_heights
+from numpy.typing import NDArray
 from objects_factory import (
     NEGATIVE,
+    breast_pixels,
+    context_of,
     finding,
     identity,
     image_of,
@@ -17,12 +23,17 @@ from objects_factory import (
     study_of,
 )
 from pydicom.dataset import Dataset
-from sr_reading import child, concept, read_back, value_code, walk
+from services import require_program
+from sr_reading import child, children, concept, read_back, value_code, walk
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.drawing.lettering import Lettering
+from dicom_node.objects.drawing.hanging import cell_of
+from dicom_node.objects.drawing.lettering import TEXT
+from dicom_node.objects.drawing.picture import compose
+from dicom_node.objects.drawing.rendering import show
 from dicom_node.objects.examination_scores import ExaminationScores, examination_scores
 from dicom_node.objects.results import build_results
+from dicom_node.objects.sc.summary_sheet import build_summary_sheet
 from mammoclip_core.findings import BreastFindings, Finding, StudyAnalysis, StudyFindings
 
 MASS = replace(finding(score=0.95), threshold=0.4)
@@ -99,15 +110,21 @@ def test_measurement_report_codes_every_score(objects: dict[ResultKind, Dataset]
     report = objects[ResultKind.MEASUREMENT_REPORT]
 
     found = [
-        (concept(item), value_code(item), child(item, "111012").MeasuredValueSequence[0])
+        (
+            concept(item),
+            item.get("TextValue", ""),
+            value_code(child(item, "breast_score") if item.ValueType == "TEXT" else item),
+            float(child(item, "111012").MeasuredValueSequence[0].NumericValue),
+        )
         for _, item in walk(report)
-        if concept(item) in {"exam_score", "breast_score"}
+        if concept(item) in {"exam_score", "breast_score"} and children(item, "111012")
     ]
 
-    assert [(name, value, float(number.NumericValue)) for name, value, number in found] == [
-        ("exam_score", "malignancy_score", 71.0),
-        ("breast_score", "malignancy_score", 12.0),
-        ("breast_score", "malignancy_score", 71.0),
+    # A value of each breast has words, since a reader of the report sees it and nothing below.
+    assert found == [
+        ("exam_score", "", "malignancy_score", 71.0),
+        ("breast_score", "right breast: Malignancy score, 12.0 %", "malignancy_score", 12.0),
+        ("breast_score", "left breast: Malignancy score, 71.0 %", "malignancy_score", 71.0),
     ]
 
 
@@ -139,9 +156,69 @@ def test_presentation_state_states_the_scores_at_its_foot(
     assert any("Examination: malignancy score 0.71" in text for text in texts)
 
 
-def test_banner_grows_by_a_line_for_each_score() -> None:
-    lettering = Lettering(1600)
+FULL_SIZE = (3328, 2560)
+QUARTER_OF_A_SCREEN = (456, 600)
 
-    heights = [lettering.head("L MLO", identity(), LINES[:count]).height for count in (1, 2, 3)]
 
-    assert [b - a for a, b in pairwise(heights)] == [lettering.leading] * 2
+def picture_with(scores: ExaminationScores) -> NDArray[np.uint8]:
+    dataset = mammogram(size=FULL_SIZE)
+    image = image_of(dataset, CANCER)
+    context = replace(context_of(study_of(image)), scores=scores)
+    return compose(show(dataset, breast_pixels(dataset), 2048), image, (), context).pixels
+
+
+def lines_of(picture: NDArray[np.uint8]) -> list[int]:
+    """Return the heights of the lines beside the image, without the first, which names the view."""
+    return line_heights(letters_of(picture, TEXT))[1:]
+
+
+def test_picture_states_the_scores_legibly() -> None:
+    picture = picture_with(examination_scores(answer()))
+
+    rows, columns = picture.shape[:2]
+    scale = min(QUARTER_OF_A_SCREEN[0] / rows, QUARTER_OF_A_SCREEN[1] / columns)
+
+    stated = lines_of(picture)
+    assert len(stated) >= 2
+    assert max(stated) * scale >= LEAST_CAPITAL
+    assert not lines_of(picture_with(ExaminationScores()))
+
+
+def sheet_lines(scores: ExaminationScores) -> list[int]:
+    """Return the heights of the lines in the panel of a sheet."""
+    views = [mammogram(view, side) for side, view in standard_views()]
+    sources = {str(one.SOPInstanceUID): one for one in views}
+    findings = study_of(*(image_of(one, CANCER) for one in views))
+    sheet, _ = build_summary_sheet(
+        sources,
+        findings,
+        replace(context_of(findings), scores=scores),
+        displays=lambda image: show(
+            sources[image.sop_instance_uid], breast_pixels(sources[image.sop_instance_uid])
+        ).within(*cell_of(2048)),
+        long_side=2048,
+    )
+    panel = read_back(sheet).pixel_array[:, 2 * cell_of(2048)[1] :]
+    return line_heights(letters_of(panel, TEXT))
+
+
+def test_sheet_states_the_scores() -> None:
+    without = sheet_lines(ExaminationScores())
+
+    stated = sheet_lines(examination_scores(answer()))
+
+    assert len(stated) >= len(without) + len(LINES)
+
+
+def test_page_to_print_states_the_scores(
+    objects: dict[ResultKind, Dataset], tmp_path: Path
+) -> None:
+    report = objects[ResultKind.PDF_REPORT]
+    path = tmp_path / "report.pdf"
+    path.write_bytes(report.EncapsulatedDocument[: report.EncapsulatedDocumentLength])
+    command = [require_program("pdftotext"), "-layout", path, "-"]
+
+    done = subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+    text = " ".join(done.stdout.decode().split())
+    assert all(line in text for line in LINES)
