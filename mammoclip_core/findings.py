@@ -1,23 +1,18 @@
-"""Findings of a study in source-image pixels, and their JSON form.
+"""Findings of a study in source-image pixels.
 
 Points are ``(column, row)`` and boxes ``(left, top, right, bottom)``, half-open; the outer corner
 of the first pixel is ``(0.0, 0.0)`` (PS3.3 C.18.6.1.1).
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.errors import FindingsFormatError
-
-FORMAT: Final = 1
-"""Version of the JSON form. A reader refuses what it does not know."""
+FORMAT: Final = 2
+"""Version of the JSON form. Version 1 had no score of a region and no threshold of a finding."""
 
 DENSITY_CATEGORIES: Final = ("A", "B", "C", "D")
 """BI-RADS 5th edition breast composition, from almost entirely fat to extremely dense."""
@@ -52,6 +47,13 @@ class LocalisationMethod(StrEnum):
     NONE = "none"
 
 
+class ScoreOf(StrEnum):
+    """What the score of a region was computed for: the region alone, or its finding as a whole."""
+
+    REGION = "region"
+    FINDING = "finding"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
     """A closed outline on one source image.
@@ -67,7 +69,15 @@ class Region:
     peak : point
         Where the heatmap is highest inside the region; the centre of a detector's box.
     activation : [0, 1]
-        The heatmap there, relative to the image; the score of a detector's box. Not a probability.
+        The heatmap there, relative to the image; a detector's answer for a box, before any
+        calibration. Not a probability.
+    score_of : REGION or FINDING
+        A detector's box has a score of its own. Where the finding's counts for all its regions,
+        the `Finding` that holds a region gives it the three attributes below.
+    score : [0, 1]
+        A probability only if `calibrated`.
+    above_threshold : bool
+        Whether `score` reaches the operating point.
     """
 
     outline: tuple[Point, ...]
@@ -75,8 +85,14 @@ class Region:
     area_pixels: int
     peak: Point
     activation: float
+    score_of: ScoreOf = ScoreOf.FINDING
+    score: float = 0.0
+    calibrated: bool = False
+    above_threshold: bool = False
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"score {self.score} of a region outside [0, 1]")
         if len(self.outline) < 3:
             raise ValueError(f"an outline needs 3 vertices, got {len(self.outline)}")
         if not 0.0 <= self.activation <= 1.0:
@@ -97,8 +113,14 @@ class Finding:
         A probability only if `calibrated`.
     above_threshold : bool
         Whether `score` reaches the finding's operating point.
+    threshold : [0, 1] or None
+        The operating point; None for a class of a set, and where the document does not tell.
+    aggregation : how a score over a breast or a study comes from those below it, in words
+        Empty on an image.
+    class_of : name of the class set that this is a class of; empty if of none
     regions : tuple of Region
-        Empty unless the finding is above its threshold on one image.
+        Empty unless the finding is above its threshold on one image. One with a score of its own
+        may be below the threshold.
     encoder : name of the bundle's image encoder behind the score
     head : name of the head or detector; empty where prompts answer
     prompts : texts that answer; empty where a head or a detector does
@@ -120,12 +142,40 @@ class Finding:
     head: str = ""
     prompts: tuple[str, ...] = ()
     frame: int = 1
+    threshold: float | None = None
+    class_of: str = ""
+    aggregation: str = ""
 
     def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise ValueError("a finding has no name")
         if self.frame < 1:
             raise ValueError(f"frame {self.frame} of {self.name}: frames count from 1")
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f"score {self.score} of {self.name} outside [0, 1]")
+        if self.threshold is not None and self.above_threshold != (self.score >= self.threshold):
+            raise ValueError(
+                f"{self.name}: above_threshold is {self.above_threshold}, but its score is "
+                f"{self.score} and its threshold {self.threshold}"
+            )
+        object.__setattr__(self, "regions", tuple(map(self._judged, self.regions)))
+
+    @property
+    def is_placed(self) -> bool:
+        """Tell whether a region shows where the finding that is above its threshold lies."""
+        return any(region.above_threshold for region in self.regions)
+
+    def _judged(self, region: Region) -> Region:
+        if region.score_of is ScoreOf.FINDING:
+            return replace(
+                region,
+                score=self.score,
+                calibrated=self.calibrated,
+                above_threshold=self.above_threshold,
+            )
+        if region.above_threshold and not self.above_threshold:
+            raise ValueError(f"{self.name} is below its threshold, but a region of it is above")
+        return region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,117 +334,3 @@ class StudyAnalysis:
 
     findings: StudyFindings
     heatmaps: tuple[Heatmap, ...] = field(default=())
-
-
-def to_json(findings: StudyFindings) -> str:
-    """Write the findings document: UTF-8 JSON with sorted keys, the same for equal findings."""
-    return json.dumps(asdict(findings), sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
-def from_json(text: str) -> StudyFindings:
-    """Read a findings document that may come from outside.
-
-    Raises
-    ------
-    FindingsFormatError
-        The text is not JSON, has another format number, an unknown or missing key, or a value
-        outside its range.
-    """
-    try:
-        document = json.loads(text)
-        if document["format"] != FORMAT:
-            raise FindingsFormatError(f"findings format {document['format']!r}, expected {FORMAT}")
-        return StudyFindings(
-            **_with(
-                document,
-                bundle=BundleIdentity(**document["bundle"]),
-                images=tuple(map(_image_from, document["images"])),
-                breasts=tuple(map(_breast_from, document["breasts"])),
-                study=tuple(map(_finding_from, document["study"])),
-                engine=_engine_from(document.get("engine")),
-            )
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise FindingsFormatError(f"not a findings document: {error}") from error
-
-
-def digest(findings: StudyFindings) -> str:
-    """Condense the answer to 64 hexadecimal digits: scores to 0.1 %, geometry to whole pixels.
-
-    Equal answers have equal digests whatever the revision, so that a result is never doubled. What
-    a finding says of its encoder, head and prompts is left out: the bundle's digest covers it. The
-    engine is left out, too: the settings' digest covers its name and numbers, and another version
-    with an equal answer gives the same result.
-    """
-    document = asdict(findings)
-    del document["engine"]
-    for image in document["images"]:
-        image["density_scores"] = [round(score, 3) for score in image["density_scores"]]
-        _round_findings(image["findings"])
-    for breast in document["breasts"]:
-        _round_findings(breast["findings"])
-    _round_findings(document["study"])
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def _round_findings(findings: list[dict[str, Any]]) -> None:
-    for finding in findings:
-        for origin in ("encoder", "head", "prompts"):
-            del finding[origin]
-        finding["score"] = round(finding["score"], 3)
-        for region in finding["regions"]:
-            region["activation"] = round(region["activation"], 3)
-            region["outline"] = [[round(column), round(row)] for column, row in region["outline"]]
-            region["box"] = [round(edge) for edge in region["box"]]
-            region["peak"] = [round(coordinate) for coordinate in region["peak"]]
-
-
-def _with(document: Mapping[str, Any], **replaced: Any) -> dict[str, Any]:
-    return {**document, **replaced}
-
-
-def _engine_from(document: Mapping[str, Any] | None) -> EngineIdentity | None:
-    return None if document is None else EngineIdentity(**document)
-
-
-def _image_from(document: Mapping[str, Any]) -> ImageFindings:
-    return ImageFindings(
-        **_with(
-            document,
-            status=ImageStatus(document["status"]),
-            findings=tuple(map(_finding_from, document["findings"])),
-            density_scores=tuple(document["density_scores"]),
-            view_modifiers=tuple(document.get("view_modifiers", ())),
-        )
-    )
-
-
-def _breast_from(document: Mapping[str, Any]) -> BreastFindings:
-    return BreastFindings(
-        **_with(document, findings=tuple(map(_finding_from, document["findings"])))
-    )
-
-
-def _finding_from(document: Mapping[str, Any]) -> Finding:
-    return Finding(
-        **_with(
-            document,
-            source=FindingSource(document["source"]),
-            method=LocalisationMethod(document["method"]),
-            regions=tuple(map(_region_from, document["regions"])),
-            prompts=tuple(document.get("prompts", ())),
-        )
-    )
-
-
-def _region_from(document: Mapping[str, Any]) -> Region:
-    left, top, right, bottom = document["box"]
-    column, row = document["peak"]
-    return Region(
-        **_with(
-            document,
-            outline=tuple((float(x), float(y)) for x, y in document["outline"]),
-            box=(left, top, right, bottom),
-            peak=(column, row),
-        )
-    )

@@ -30,6 +30,9 @@ CLINICAL_MODE: Final = "clinical"
 PREPROCESSING_MODES: Final = (PUBLISHED_MODE, CLINICAL_MODE)
 """The header's display ignored, as the published weights were trained; or respected."""
 
+MAMMOGRAMS: Final = "mammograms"
+"""The one domain of a calibration in which a node's scores are called calibrated."""
+
 BOX_THRESHOLD: Final = 0.2
 """Score above which the authors of the published detectors report a box."""
 
@@ -151,10 +154,12 @@ class FindingEntry:
     threshold : [0, 1]
         A score at or above it is reported; not used for a class set.
     calibration : Platt scaling (slope, intercept) of the logit, or None
+    calibration_domain : ``mammograms``, ``phantoms`` or other words; empty if not stated
     own_prompts : bool
         True where the prompts are this project's and published nowhere.
     classes : 0, or the number of a head's classes
     labels : names of the classes of a class set; empty for the density categories
+    negative_labels : those of `labels` that are no finding, beside what their spelling tells
     ensembles : groups of texts, one for each of `prompts`
         Whose embeddings were averaged; empty where each prompt stands alone.
     isotonic : (score, probability) pairs, both increasing
@@ -177,8 +182,13 @@ class FindingEntry:
     ensembles: tuple[tuple[str, ...], ...] = ()
     isotonic: tuple[tuple[float, float], ...] = ()
     aggregation: str = MAX_AGGREGATION
+    negative_labels: tuple[str, ...] = ()
+    calibration_domain: str = ""
 
     def __post_init__(self) -> None:
+        unknown = set(self.negative_labels) - set(self.labels)
+        if unknown:
+            raise ValueError(f"{self.name}: negative labels {sorted(unknown)} are no labels of it")
         if self.aggregation not in AGGREGATIONS:
             raise ValueError(f"{self.name}: aggregation {self.aggregation!r}")
         if self.isotonic and self.calibration is not None:
@@ -191,8 +201,9 @@ class FindingEntry:
 
     @property
     def is_calibrated(self) -> bool:
-        """Tell whether a score of this finding becomes a probability."""
-        return self.calibration is not None or bool(self.isotonic)
+        """Tell whether a score of a mammogram becomes a probability, and not of a phantom alone."""
+        fitted = self.calibration is not None or bool(self.isotonic)
+        return fitted and self.calibration_domain == MAMMOGRAMS
 
     @property
     def is_density(self) -> bool:
@@ -387,6 +398,7 @@ def _finding_entry_from(document: Mapping[str, Any]) -> FindingEntry:
     calibration = document["calibration"]
     values["calibration"] = None if calibration is None else (calibration[0], calibration[1])
     values["labels"] = tuple(document.get("labels", ()))
+    values["negative_labels"] = tuple(document.get("negative_labels", ()))
     values["ensembles"] = tuple(map(tuple, document.get("ensembles", ())))
     values["isotonic"] = tuple(
         (float(score), float(value)) for score, value in document.get("isotonic", ())

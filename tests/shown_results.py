@@ -27,8 +27,8 @@ from mammoclip_core.findings import (
     LocalisationMethod,
     Region,
     StudyFindings,
-    to_json,
 )
+from mammoclip_core.findings_document import to_json
 
 PHANTOM: Final = Path(__file__).parents[1] / "deploy" / "demo" / "studies" / "phantom"
 REGIONS: Final[dict[str, Box]] = {

@@ -22,7 +22,7 @@ from dicom_node.studies.ledger.tables import Analysis, Instance
 from dicom_node.studies.ledger.work import Claim
 from dicom_node.studies.settling import instances_of, selection_from
 from mammoclip_core.errors import CoreError
-from mammoclip_core.findings import to_json
+from mammoclip_core.findings_document import to_json
 from mammoclip_core.images.selection import Generated2D
 from worker.former_results import former_results
 from worker.runtime import Runtime

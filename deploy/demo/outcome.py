@@ -8,7 +8,8 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage
 
-from mammoclip_core.findings import ImageFindings, StudyFindings, from_json
+from mammoclip_core.findings import ImageFindings, StudyFindings
+from mammoclip_core.findings_document import from_json
 
 _REPORT_CLASSES: Final = frozenset(
     {"1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.88.34"}

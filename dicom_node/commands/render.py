@@ -27,12 +27,8 @@ from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.results import ResultSettings
 from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.errors import CoreError
-from mammoclip_core.findings import (
-    ImageStatus,
-    StudyAnalysis,
-    StudyFindings,
-    from_json,
-)
+from mammoclip_core.findings import ImageStatus, StudyAnalysis, StudyFindings
+from mammoclip_core.findings_document import from_json
 from mammoclip_core.images.dicom_file import read_pixels
 from mammoclip_core.images.image_kind import image_facts_of, is_mammogram
 from mammoclip_core.images.own_result import is_own_result

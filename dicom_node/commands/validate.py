@@ -24,6 +24,10 @@ KNOWN_MESSAGES: Final = (
         r"^Warning: .*/CONTAINER \(C0034375,.*?\)/(CODE|TEXT) .*?\)/.*: "
         r"Content Item not in template$"
     ),
+    re.compile(
+        r"^Warning: .*/CONTAINER \(125007,DCM,.*?\)/CODE \(111056,DCM,\"Rendering Intent\"\): "
+        r"Content Item not in template$"
+    ),
     re.compile(r"^Warning: .*\((111024|111025),DCM,.*has different code meaning"),
     re.compile(r"^Error: .*\(129715009,(SCT|SRT),.*Incorrect relationship - expected CONTAINS"),
 )

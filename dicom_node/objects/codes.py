@@ -8,8 +8,8 @@ from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from dicom_node.errors import ObjectRefusedError
-from mammoclip_core.findings import Finding, LocalisationMethod
+from dicom_node.objects.wording import to_ascii
+from mammoclip_core.findings import Finding, LocalisationMethod, Region
 
 LANGUAGE: Final = Code("en-US", "RFC5646", "English (United States)")
 PROCEDURE: Final = codes.cid100.ImagingProcedure
@@ -56,6 +56,9 @@ NOT_SUCCEEDED: Final[Code] = codes.DCM.NoAlgorithmsSucceededWithoutFindings
 OF_INTEREST: Final = codes.DCM.OfInterest
 REJECTED_FOR_PATIENT_SAFETY: Final = Code("113037", "DCM", "Rejected for Patient Safety Reasons")
 KEY_OBJECT_DESCRIPTION: Final = codes.DCM.KeyObjectDescription
+
+RENDERING_INTENT: Final[Code] = codes.DCM.RenderingIntent
+PRESENTATION_OPTIONAL: Final[Code] = codes.cid6034.PresentationOptionalRenderingDeviceMayPresent
 
 PROCESSING_EQUIPMENT: Final = codes.DCM.ProcessingEquipment
 SOURCE_IMAGE_FOR_PROCESSING: Final[Code] = codes.DCM.SourceImageForImageProcessingOperation
@@ -112,6 +115,12 @@ BREAST_COMPOSITIONS: Final[Mapping[str, Code]] = MappingProxyType(
 )
 """CID 6001, by BI-RADS category."""
 
+OWN_SCHEME: Final = "99MAMMOCLIP"
+"""Designator of our private coding scheme (PS3.16 8.2)."""
+
+EXAMINATION_SCORE: Final = Code("exam_score", OWN_SCHEME, "Score of the examination")
+BREAST_SCORE: Final = Code("breast_score", OWN_SCHEME, "Score of the breast")
+
 DISEASE_NAMES: Final = frozenset({"malignancy", "cancer"})
 """Findings that name a disease. Their regions are called lesions: no model sees a disease."""
 
@@ -132,25 +141,49 @@ def coded(concept: Code) -> CodedConcept:
     return CodedConcept.from_code(concept._replace(meaning=concept.meaning.replace("\u200b", "")))
 
 
+CALCIFICATION: Final = Code("309587003", "SCT", "Calcification of breast")
+COUNTED_CALCIFICATIONS: Final = frozenset({"129769006", "129770007"})
+"""A cluster, and a single calcification: attention that lies over calcifications counts none."""
+
+_ATTENTION: Final = frozenset(METHODS)
+
+_DESIGNATOR_LENGTH: Final = 16
+
+
 def code_of(finding: Finding) -> Code:
     """Return the concept that a finding may honestly be reported under.
 
-    Raises
-    ------
-    ObjectRefusedError
-        The finding's code is not ``scheme|value|meaning``.
+    A value of any length is legal: one of more than 16 characters becomes a Long Code Value
+    (PS3.3 8.1). What is not ``scheme|value|meaning``, or has a longer designator than the standard
+    allows, is a private code of ours, with the whole text as its value.
     """
     if finding.name in DISEASE_NAMES or not finding.code:
         return LESION
-    parts = finding.code.split("|")
-    if len(parts) != 3 or not all(parts) or len(parts[0]) > 16 or len(parts[1]) > 16:
-        raise ObjectRefusedError(f"code {finding.code!r} of {finding.name} is not a coded concept")
-    scheme, value, meaning = parts
-    return Code(value, scheme, meaning[:64])
+    name = to_ascii(finding.name) or "finding"
+    whole = [to_ascii(part) for part in finding.code.split("|", 2)]
+    scheme, value, meaning = whole if len(whole) == 3 else ("", "", "")
+    if not (scheme and value) or len(scheme) > _DESIGNATOR_LENGTH:
+        scheme, value = OWN_SCHEME, ":".join(filter(None, whole[:2])) or name
+    if value in COUNTED_CALCIFICATIONS and finding.method in _ATTENTION:
+        return CALCIFICATION
+    return Code(value, scheme, to_ascii(meaning or name, 64))
 
 
-def score_name_of(finding: Finding) -> Code:
-    """Return what a score may be called: a probability only where calibration makes it one."""
-    if finding.calibrated and finding.name in DISEASE_NAMES:
+def score_code_of(finding: Finding) -> Code:
+    """Return what a score without a place is of: of a disease our own concept, and no lesion."""
+    if finding.name not in DISEASE_NAMES:
+        return code_of(finding)
+    return Code(f"{finding.name}_score", OWN_SCHEME, f"{finding.name.capitalize()} score")
+
+
+def score_name_of(finding: Finding, region: Region | None = None) -> Code:
+    """Return what a score may be called: a probability only where calibration makes it one.
+
+    Parameters
+    ----------
+    region : of the finding, for its score; None for the finding's own
+    """
+    scored = finding if region is None else region
+    if scored.calibrated and finding.name in DISEASE_NAMES:
         return PROBABILITY_OF_CANCER
     return CERTAINTY_OF_FINDING

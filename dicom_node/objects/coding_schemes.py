@@ -6,6 +6,8 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
+from dicom_node.facts.own_result import MANUFACTURER
+from dicom_node.objects.codes import OWN_SCHEME
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.legal_items import legal_item
 from dicom_node.objects.wording import to_ascii
@@ -13,7 +15,10 @@ from dicom_node.objects.wording import to_ascii
 _PRIVATE: Final = "99"
 """With this begin the designators that anybody may give (PS3.3 8.2)."""
 
-_KNOWN: Final = {"99IHE_1630": ("IHE AI Results, codes before DICOM has one", "IHE Radiology")}
+_KNOWN: Final = {
+    "99IHE_1630": ("IHE AI Results, codes before DICOM has one", "IHE Radiology"),
+    OWN_SCHEME: ("Findings named by the model or its prompts", MANUFACTURER),
+}
 
 
 def private_coding_schemes(

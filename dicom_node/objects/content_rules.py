@@ -137,7 +137,7 @@ def _cad_complaints(items: dict[_Path, Dataset]) -> Iterator[str]:
         if item.get("ValueType") == "IMAGE" and _concept(items[path[:-1]]) != "111028":
             yield f"{'.'.join(map(str, path))}: an image by value outside the Image Library"
     summary = next((item for item in items.values() if _concept(item) == "111017"), None)
-    found = any(_concept(item) == "111059" for item in items.values())
+    found = any(_concept(item) in {"111059", "111013"} for item in items.values())
     if summary is None:
         yield "there is no summary of processing and findings"
     elif found != (_value(summary) in _WITH_FINDINGS):
@@ -179,9 +179,14 @@ def _walk(item: Dataset, path: _Path) -> Iterator[tuple[_Path, Dataset]]:
 
 def _concept(item: Dataset) -> str:
     names = item.get("ConceptNameCodeSequence")
-    return str(names[0].CodeValue) if names else ""
+    return _code_value(names[0]) if names else ""
 
 
 def _value(item: Dataset) -> str:
     values = item.get("ConceptCodeSequence")
-    return str(values[0].CodeValue) if values else ""
+    return _code_value(values[0]) if values else ""
+
+
+def _code_value(item: Dataset) -> str:
+    keywords = ("CodeValue", "LongCodeValue", "URNCodeValue")
+    return next((str(item[keyword].value) for keyword in keywords if keyword in item), "")

@@ -1,9 +1,10 @@
 """What every builder of one analysis is given besides its own image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dicom_node.objects.drawing.palette import RGB
+from dicom_node.objects.examination_scores import ExaminationScores
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.uids import StudyUIDs
 
@@ -22,3 +23,4 @@ class ResultContext:
     identity: ResultIdentity
     uids: StudyUIDs
     colors: Mapping[str, RGB]
+    scores: ExaminationScores = field(default_factory=ExaminationScores)

@@ -13,6 +13,9 @@ from mammoclip_core.findings import Region
 MAX_VERTICES: Final = 4000
 """Graphic Data of explicit VR holds 65,534 bytes: 8191 points of two 4-byte numbers."""
 
+_MOST_COMPARED: Final = 1000
+"""Vertices of an outline whose edges are compared with each other, which takes their square."""
+
 _SUBPIXEL_BITS: Final = 6
 _TOLERANCES: Final = (0.25, 0.5, 0.75)
 """Largest distances in pixels by which a long outline may be simplified, the first that serves."""
@@ -70,6 +73,57 @@ def fill_band(region: Region, size: tuple[int, int], owner: str) -> tuple[int, N
     fixed_point = np.round((centres - (0, top)) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     cv2.fillPoly(band, [fixed_point], 1, shift=_SUBPIXEL_BITS)
     return top, band.view(np.bool_)
+
+
+def require_inside(region: Region, size: tuple[int, int], owner: str) -> None:
+    """Make sure that an outline lies within its image; raises ObjectRefusedError.
+
+    Parameters
+    ----------
+    size : (rows, columns) of the source image
+    owner : SOP Instance UID, for the message
+    """
+    _points_of(region, size, owner)
+
+
+def crosses_itself(region: Region) -> bool:
+    """Tell whether two edges of an outline cross; edges that touch or retrace another do not."""
+    start = np.asarray(region.outline, dtype=np.float64)
+    if len(start) > _MOST_COMPARED or not np.isfinite(start).all():
+        return False
+    stop = np.roll(start, -1, axis=0)
+    sides = [_side_of(start, stop, point) for point in (start, stop)]
+    apart = sides[0] * sides[1] < 0
+    return bool((apart & apart.T).any())
+
+
+def _side_of(
+    start: NDArray[np.float64], stop: NDArray[np.float64], point: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return on which side of each edge (rows) each point (columns) lies, as -1, 0 or 1."""
+    along, toward = (stop - start)[:, None], point[None] - start[:, None]
+    return np.sign(along[..., 0] * toward[..., 1] - along[..., 1] * toward[..., 0])
+
+
+def dashes_of(points: NDArray[np.float64], length: float) -> list[NDArray[np.float64]]:
+    """Break a closed outline into dashes with gaps as long as they are, two dashes at least.
+
+    Parameters
+    ----------
+    points : (n, 2)
+        First vertex not repeated.
+    length : about, in the unit of the points
+    """
+    ring = np.vstack([points, points[:1]])
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(ring, axis=0).T))])
+    count = max(round(along[-1] / (2.0 * length)), 2)
+    edges = np.linspace(0.0, along[-1], 2 * count + 1)
+    dashes = []
+    for start, stop in zip(edges[:-1:2], edges[1::2], strict=True):
+        corners = ring[(along > start) & (along < stop)]
+        ends = [[np.interp(place, along, axis) for axis in ring.T] for place in (start, stop)]
+        dashes.append(np.vstack([ends[:1], corners, ends[1:]]))
+    return dashes
 
 
 def _points_of(region: Region, size: tuple[int, int], owner: str) -> NDArray[np.float64]:

@@ -15,12 +15,14 @@ from dicom_node.objects.analysed_study import (
 )
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import colors_of
+from dicom_node.objects.examination_scores import examination_scores
 from dicom_node.objects.former_results import FormerResult
 from dicom_node.objects.frames import by_frame
 from dicom_node.objects.header_values import readable
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.naming import name_objects, unnamed
 from dicom_node.objects.products import OHIF, Profile
+from dicom_node.objects.reported_findings import reported
 from dicom_node.objects.shared_modules import require_one_study
 from dicom_node.objects.sources import SourceInstance, require_sources
 from dicom_node.objects.uids import StudyUIDs
@@ -62,7 +64,7 @@ def build_results(
         The sources disagree about the patient or the study, lack what an object must say, or do
         not fit the findings. The message names the instance and the attribute, never a value.
     """
-    findings = analysis.findings
+    findings = reported(analysis.findings)
     # A warning of the weights is never lost, whoever makes the objects.
     identity = replace(identity, warning=identity.warning or findings.bundle.warning or "")
     sources = [replace(source, dataset=readable(source.dataset)) for source in sources]
@@ -78,6 +80,7 @@ def build_results(
             identity=unnamed(identity),
             uids=StudyUIDs.of(findings),
             colors=colors_of(images),
+            scores=examination_scores(findings),
         ),
         options=options,
         profiles=tuple(dict.fromkeys(profiles)),

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.frames import require_frames
 from dicom_node.objects.header_values import number_of
+from dicom_node.objects.outlines import require_inside
 from mammoclip_core.findings import ImageFindings, ImageStatus
 
 StoredValues = NDArray[np.integer[Any]]
@@ -46,7 +47,7 @@ class SourceInstance:
 
 
 def require_sources(images: Sequence[ImageFindings], by_uid: Mapping[str, SourceInstance]) -> None:
-    """Make sure that there is an image for each answer, with a size and the answer's frame.
+    """Make sure that there is an image for each answer, with its frame and with room for regions.
 
     Raises
     ------
@@ -62,6 +63,10 @@ def require_sources(images: Sequence[ImageFindings], by_uid: Mapping[str, Source
             raise ObjectRefusedError(f"instance {uid} is not among the sources")
         if not has_size(by_uid[uid].dataset):
             raise ObjectRefusedError(f"instance {uid} has no Rows or no Columns")
+        size = (int(by_uid[uid].dataset.Rows), int(by_uid[uid].dataset.Columns))
+        for finding in image.findings:
+            for region in finding.regions:
+                require_inside(region, size, uid)
 
 
 def has_size(dataset: Dataset) -> bool:

@@ -2,10 +2,17 @@
 
 import unicodedata
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 from dicom_node.objects.identity import ResultIdentity
-from mammoclip_core.findings import Finding, ImageFindings, ImageStatus, LocalisationMethod
+from mammoclip_core.findings import (
+    Finding,
+    ImageFindings,
+    ImageStatus,
+    LocalisationMethod,
+    Region,
+    ScoreOf,
+)
 from mammoclip_core.images.views import MODIFIER_LETTERS
 
 RESEARCH_MARK: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
@@ -16,6 +23,9 @@ SCORE_REMARK: Final = (
 REGION_REMARK: Final = (
     "A region shows where the model looked. It is not the border of a lesion and measures nothing."
 )
+SHARED_SCORE_REMARK: Final = (
+    "A region of attention has no score of its own: what stands with it is its finding's."
+)
 
 _METHODS: Final = {
     LocalisationMethod.FACTOR: "Mammo-FActOR",
@@ -24,6 +34,9 @@ _METHODS: Final = {
     LocalisationMethod.BOX: "detector box",
     LocalisationMethod.NONE: "none",
 }
+
+Scored: TypeAlias = Finding | Region
+"""What has a score of its own, and may call it a probability or not."""
 
 _SIDES: Final = {"L": "left", "R": "right", "B": "both breasts"}
 
@@ -46,21 +59,52 @@ def to_ascii(text: str, limit: int | None = None) -> str:
 
 def words_of(name: str) -> str:
     """Return the name of a finding for the eye: ``suspicious_calcification`` without its bar."""
-    return to_ascii(name.replace("_", " "), 40)
+    return to_ascii(name.replace("_", " "), 40) or "finding without an ASCII name"
 
 
-def score_text(finding: Finding) -> str:
+def score_text(scored: Scored) -> str:
     """Return a score with what it is, and never as a probability without calibration."""
-    return f"{'calibrated score' if finding.calibrated else 'score'} {finding.score:.2f}"
+    return f"{'calibrated score' if scored.calibrated else 'score'} {scored.score:.2f}"
+
+
+def standing_text(finding: Finding) -> str:
+    """Return a score with its side of the threshold, and the threshold where it is known."""
+    side = "above" if finding.above_threshold else "below"
+    threshold = "" if finding.threshold is None else f" {finding.threshold:.2f}"
+    return f"{score_text(finding)}, {side} threshold{threshold}"
+
+
+def region_score_text(region: Region) -> str:
+    """Return the score of a region, and that it is below the threshold where it is."""
+    return f"{score_text(region)}{'' if region.above_threshold else ', below threshold'}"
+
+
+def score_owner_text(region: Region) -> str:
+    """Say whether a region's score is its own, and on which side of the threshold it lies."""
+    if region.score_of is ScoreOf.FINDING:
+        return "score of the finding: the region has none of its own"
+    side = "above" if region.above_threshold else "below"
+    return f"score of this region alone, {side} the threshold"
 
 
 def summary_of(findings: tuple[Finding, ...]) -> str:
     """List findings with their scores and their side of the threshold, in one line."""
+    highest: dict[str, float] = {}
+    for finding in findings:
+        highest[finding.class_of] = max(highest.get(finding.class_of, 0.0), finding.score)
     return "; ".join(
         f"{words_of(finding.name)} {score_text(finding)} "
-        f"({'above' if finding.above_threshold else 'below'} threshold)"
+        f"({_standing_of(finding, highest[finding.class_of])})"
         for finding in findings
     )
+
+
+def _standing_of(finding: Finding, highest: float) -> str:
+    if not finding.class_of:
+        return "above threshold" if finding.above_threshold else "below threshold"
+    if finding.score < highest:
+        return "not the highest of its classes"
+    return "highest of its classes" + ("" if finding.above_threshold else ", no finding")
 
 
 def method_of(finding: Finding) -> str:

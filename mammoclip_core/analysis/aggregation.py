@@ -15,6 +15,10 @@ from mammoclip_core.findings import (
 )
 from mammoclip_core.manifest import MEAN_AGGREGATION, FindingEntry
 
+HIGHEST_OF_IMAGES: Final = "highest of its images"
+MEAN_OF_IMAGES: Final = "mean of its images"
+HIGHEST_OF_BREASTS: Final = "highest of the breasts"
+
 _LATERALITY_ORDER: Final = ("R", "L", "B", "")
 
 
@@ -44,7 +48,9 @@ def breasts_of(
                 _averaged(highest, averaged[highest.name], group)
                 if highest.name in averaged
                 else highest
-                for highest in _highest(finding for image in group for finding in image.findings)
+                for highest in _highest(
+                    (finding for image in group for finding in image.findings), HIGHEST_OF_IMAGES
+                )
             ),
             density=_density_of(group),
         )
@@ -55,15 +61,17 @@ def breasts_of(
 
 def study_of(breasts: Iterable[BreastFindings]) -> tuple[Finding, ...]:
     """Gather the breasts of a study: the highest score of each finding."""
-    return _highest(finding for breast in breasts for finding in breast.findings)
+    return _highest(
+        (finding for breast in breasts for finding in breast.findings), HIGHEST_OF_BREASTS
+    )
 
 
-def _highest(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def _highest(findings: Iterable[Finding], aggregation: str) -> tuple[Finding, ...]:
     highest: dict[str, Finding] = {}
     for finding in findings:
         known = highest.get(finding.name)
         if known is None or finding.score > known.score:
-            highest[finding.name] = replace(finding, regions=(), frame=1)
+            highest[finding.name] = replace(finding, regions=(), frame=1, aggregation=aggregation)
     return tuple(highest.values())
 
 
@@ -75,7 +83,12 @@ def _averaged(highest: Finding, entry: FindingEntry, images: Iterable[ImageFindi
         if finding.name == entry.name
     ]
     score = min(float(np.mean(scores)), 1.0)
-    return replace(highest, score=score, above_threshold=score >= entry.threshold)
+    return replace(
+        highest,
+        score=score,
+        above_threshold=score >= entry.threshold,
+        aggregation=MEAN_OF_IMAGES,
+    )
 
 
 def _density_of(images: Iterable[ImageFindings]) -> str | None:

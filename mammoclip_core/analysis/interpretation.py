@@ -11,16 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.analysis import attribution
-from mammoclip_core.findings import EngineIdentity, Finding, FindingSource, LocalisationMethod
+from mammoclip_core.findings import (
+    EngineIdentity,
+    Finding,
+    FindingSource,
+    LocalisationMethod,
+    Region,
+)
 from mammoclip_core.images.detector_input import box_regions
 from mammoclip_core.images.preprocessing import CropGeometry, PreparedImage
 from mammoclip_core.images.tomosynthesis import Tomosynthesis
 from mammoclip_core.manifest import (
+    BOX_THRESHOLD,
     PUBLISHED_SCORING,
     TEMPERED_SCORING,
     FindingEntry,
     Manifest,
 )
+from mammoclip_core.negative_classes import is_negative_label
 from mammoclip_core.prediction import Prediction
 
 SCORING_WORDS: Final = {
@@ -70,6 +78,9 @@ def settings_sha256(
             for entry in manifest.findings
         ],
     }
+    negative = {item.name: item.negative_labels for item in manifest.findings}
+    if any(negative.values()):
+        settings["negative_labels"] = negative
     if manifest.detectors:
         settings["detectors"] = [asdict(entry) for entry in manifest.detectors]
     if tomosynthesis is not Tomosynthesis.REFUSE:
@@ -84,7 +95,8 @@ def findings_of(
     """Read the findings of one frame off a prediction, in the manifest's order.
 
     A finding above its threshold gets its regions. Density is not a finding; of any other class set
-    each class is one, and the one of the highest share is above its threshold.
+    each class has a score, and the one of the highest share is above its threshold, unless it is a
+    negative class such as ``normal``.
     """
     return tuple(
         replace(finding, frame=frame)
@@ -157,9 +169,10 @@ def _classes_of(
         Finding(
             name=f"{entry.name}.{label}",
             code=f"99MAMMOCLIP|{entry.name}.{label}|{label}",
+            class_of=entry.name,
             score=share,
             calibrated=False,
-            above_threshold=share == highest,
+            above_threshold=share == highest and not _is_negative(entry, label),
             source=entry.source,
             method=LocalisationMethod.NONE,
             encoder=manifest.encoder_of(entry),
@@ -167,6 +180,10 @@ def _classes_of(
         )
         for label, share, texts in zip(entry.labels, shares, entry.ensembles, strict=True)
     )
+
+
+def _is_negative(entry: FindingEntry, label: str) -> bool:
+    return label in entry.negative_labels or is_negative_label(label, entry.name)
 
 
 def _finding_of(
@@ -184,7 +201,7 @@ def _finding_of(
     if detector is not None:
         details["method"] = LocalisationMethod.BOX
         if above_threshold:
-            details["regions"] = box_regions(boxes, image)
+            details["regions"] = _judged_boxes(box_regions(boxes, image), entry)
     elif activation is not None:
         details["method"] = prediction.methods.get(
             entry.name, LocalisationMethod(manifest.attribution)
@@ -201,11 +218,34 @@ def _finding_of(
         score=score,
         calibrated=entry.is_calibrated,
         above_threshold=above_threshold,
+        threshold=entry.threshold,
         source=entry.source,
         encoder=manifest.encoder_of(entry),
         head=entry.head or "",
         prompts=_texts_of(entry) if entry.source is FindingSource.PROMPT else (),
         **details,
+    )
+
+
+def _judged_boxes(regions: tuple[Region, ...], entry: FindingEntry) -> tuple[Region, ...]:
+    """Judge each box by its own score: as the finding is where the detector scores the finding.
+
+    A detector beside another source of the score only tells places. Its boxes keep the detector's
+    score and are held against the threshold that its authors report boxes by.
+    """
+    if entry.source is not FindingSource.DETECTOR:
+        return tuple(
+            replace(region, above_threshold=region.score >= BOX_THRESHOLD) for region in regions
+        )
+    scores = [calibrated(region.score, entry) for region in regions]
+    return tuple(
+        replace(
+            region,
+            score=score,
+            calibrated=entry.is_calibrated,
+            above_threshold=score >= entry.threshold,
+        )
+        for region, score in zip(regions, scores, strict=True)
     )
 
 

@@ -13,7 +13,7 @@ from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import SCORINGS, FindingEntry
 
 _PAIR_KEYS: Final = frozenset({"negative", "positive", "threshold", "code"})
-_CLASS_KEYS: Final = frozenset({"classes", "code"})
+_CLASS_KEYS: Final = frozenset({"classes", "negative_classes", "code"})
 _MAX_TEXTS: Final = 1000
 _MAX_CHARACTERS: Final = 10_000
 
@@ -37,7 +37,8 @@ def read_prompt_file(path: Path) -> PromptSet:
     ``[findings.NAME]`` holds ``negative`` and ``positive``, or ``classes`` by label; each a text
     or a list of texts (an ensemble, whose embeddings are averaged), and if need be ``threshold``
     and ``code``. In short, a file may be ``{"NAME": ["no mass", "mass"]}``; more than two texts
-    are classes. ``scoring`` at the top is ``published`` or ``tempered``.
+    are classes. ``negative_classes`` lists those that are no finding, where their labels do not say
+    so, as ``normal`` and ``benign`` do. ``scoring`` at the top is ``published`` or ``tempered``.
 
     Raises
     ------
@@ -95,6 +96,7 @@ def _entry_from(name: str, value: Any) -> FindingEntry:
         prompts=tuple(texts[0] for texts in ensembles),
         ensembles=ensembles,
         labels=tuple(map(str, sides)) if is_class_set else (),
+        negative_labels=tuple(map(str, value.get("negative_classes", ()))) if is_class_set else (),
         threshold=threshold,
         own_prompts=True,
     )

@@ -10,7 +10,8 @@ from mammoclip_core.analysis.heatmap_files import write_heatmaps
 from mammoclip_core.commands.progress_bar import counted
 from mammoclip_core.commands.tables import findings_table, show
 from mammoclip_core.errors import CoreError
-from mammoclip_core.findings import StudyAnalysis, to_json
+from mammoclip_core.findings import StudyAnalysis
+from mammoclip_core.findings_document import to_json
 
 
 class Answers:

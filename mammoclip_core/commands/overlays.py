@@ -76,7 +76,8 @@ def _picture(
         for region in finding.regions if finding.frame == frame else ():
             outline = np.rint(np.array(region.outline) * factors).astype(np.int32)
             color = _COLORS[number % len(_COLORS)]
-            cv2.polylines(picture, [outline], True, color, 2, cv2.LINE_AA)
+            thickness = 2 if region.above_threshold else 1
+            cv2.polylines(picture, [outline], True, color, thickness, cv2.LINE_AA)
     return picture
 
 

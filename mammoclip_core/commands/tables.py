@@ -159,9 +159,10 @@ def _measured(point: OperatingPoint | None) -> str:
 
 
 def _calibration_of(entry: FindingEntry) -> str:
-    if entry.isotonic:
-        return "isotonic"
-    return "Platt" if entry.calibration is not None else "no"
+    if not entry.isotonic and entry.calibration is None:
+        return "no"
+    domain = entry.calibration_domain or "not stated"
+    return f"{'isotonic' if entry.isotonic else 'Platt'} on: {domain}"
 
 
 def _classes_of(entry: FindingEntry) -> str:
@@ -175,7 +176,8 @@ def _title(text: str, warning: str) -> str:
 
 
 def _score(finding: Finding) -> str:
-    mark = f" * {len(finding.regions)}" if finding.above_threshold else ""
+    above = sum(region.above_threshold for region in finding.regions)
+    mark = f" * {above}" if finding.above_threshold else ""
     return f"{finding.score:.3f}{mark}"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.findings import Region
+from mammoclip_core.findings import Region, ScoreOf
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD, PreparedImage
 from mammoclip_core.prediction import DetectedBox
 
@@ -55,7 +55,10 @@ def to_detector_square(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def box_regions(boxes: tuple[DetectedBox, ...], image: PreparedImage) -> tuple[Region, ...]:
-    """Bring boxes to the source image, in their order; those without an area there are dropped."""
+    """Bring boxes to the source image, in their order; those without an area there are dropped.
+
+    Their scores are the detector's, and not judged yet.
+    """
     geometry = image.geometry
     scale = np.array([geometry.input_columns, geometry.input_rows]) / INPUT_SIDE
     size = np.array([image.source_columns, image.source_rows], np.float64)
@@ -74,6 +77,8 @@ def box_regions(boxes: tuple[DetectedBox, ...], image: PreparedImage) -> tuple[R
                     area_pixels=round((right - left) * (bottom - top)),
                     peak=((left + right) / 2, (top + bottom) / 2),
                     activation=item.score,
+                    score_of=ScoreOf.REGION,
+                    score=item.score,
                 )
             )
     return tuple(regions)

@@ -156,6 +156,13 @@ def calibrate(
             "curve, from about 1000 images)."
         ),
     ] = "platt",
+    domain: Annotated[
+        Literal["mammograms", "phantoms"] | None,
+        typer.Option(
+            help="What the images are. A node calls scores calibrated only after a calibration "
+            "on mammograms. Default: not stated, and a score stays a score."
+        ),
+    ] = None,
     part: Annotated[
         Literal["held out", "training", "test", "all"],
         typer.Option(help='Image subset; "held out": excluded from training of heads.'),
@@ -176,7 +183,7 @@ def calibrate(
     and written into the new bundle.
 
     Example: mammoclip-train calibrate b5-mass --table finding_annotations.csv --images png
-    --sensitivity 0.9 --out b5-calibrated
+    --sensitivity 0.9 --domain mammograms --out b5-calibrated
     """
     from rich.console import Console
 
@@ -191,6 +198,7 @@ def calibrate(
         out=out,
         target=OperatingTarget(sensitivity=sensitivity, specificity=specificity),
         method=Method(method),
+        domain=domain or "",
         part=part,
         findings=tuple(finding) if finding else None,
         seed=seed,

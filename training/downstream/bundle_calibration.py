@@ -40,6 +40,7 @@ class CalibrationOrder:
     out: Path
     target: OperatingTarget
     method: Method = Method.PLATT
+    domain: str = ""
     part: str = HELD_OUT
     findings: tuple[str, ...] | None = None
     seed: int = 10
@@ -90,7 +91,13 @@ def calibrate(
     for name in wanted:
         labels = frame[name].to_numpy(dtype=np.int64)
         entries[name], thresholds[name] = calibrate_finding(
-            able[name], labels, scores[name], order.target, data=words, method=order.method
+            able[name],
+            labels,
+            scores[name],
+            order.target,
+            data=words,
+            domain=order.domain,
+            method=order.method,
         )
     with_findings(order.bundle, entries, order.out)
     return thresholds

@@ -112,6 +112,7 @@ def calibrate_finding(
     target: OperatingTarget,
     *,
     data: str,
+    domain: str = "",
     method: Method = Method.PLATT,
 ) -> tuple[FindingEntry, Threshold]:
     """Return a finding that answers with probabilities and cuts them at the target.
@@ -122,6 +123,8 @@ def calibrate_finding(
     scores : (N,) [0, 1], before any calibration
     data : words
         What calibration and threshold were chosen on, and so measured on.
+    domain : ``mammograms``, ``phantoms`` or other words; empty if not known
+        What the images are. Only of mammograms does a node call scores calibrated.
 
     Returns
     -------
@@ -141,7 +144,9 @@ def calibrate_finding(
         raise SettingsError(
             f"{entry.name}: none of the {len(truth)} images is {kind}; calibration needs both"
         )
-    bare = replace(entry, calibration=None, isotonic=(), operating_point=None)
+    bare = replace(
+        entry, calibration=None, isotonic=(), operating_point=None, calibration_domain=domain
+    )
     fitted = (
         replace(bare, calibration=platt(truth, raw))
         if method is Method.PLATT

@@ -16,13 +16,15 @@ from dicom_node.objects.cad_sr.content_tree import Item, Relationship
 from dicom_node.objects.cad_sr.image_library import build_entries
 from dicom_node.objects.cad_sr.impressions import (
     algorithm_items,
+    certainty_of_impression,
     composition_impression,
     mark_impression,
 )
-from dicom_node.objects.cad_sr.marks import Mark, concept_of, marks_of
+from dicom_node.objects.cad_sr.marks import Mark, concept_of, is_detection, marks_of
 from dicom_node.objects.cad_sr.options import DEFAULT_CAD_OPTIONS, CadOptions, CompositionForm
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme, use_legacy_codes
 from dicom_node.objects.cad_sr.summaries import ANALYSES, DETECTIONS, summary_item
+from dicom_node.objects.cad_sr.unplaced import unplaced_of
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
@@ -32,11 +34,12 @@ from dicom_node.objects.wording import (
     REGION_REMARK,
     RESEARCH_MARK,
     SCORE_REMARK,
+    SHARED_SCORE_REMARK,
     side_of,
     to_ascii,
     weights_text,
 )
-from mammoclip_core.findings import ImageFindings, ImageStatus, StudyFindings
+from mammoclip_core.findings import ImageFindings, ImageStatus, ScoreOf, StudyFindings
 
 _TEMPLATE: Final = "4000"
 
@@ -142,6 +145,7 @@ class _Document:
         self._context = context
         self._options = options
         self._density = density_of(findings)
+        self._unplaced = unplaced_of(findings)
         self._good = self._entries_of(images, ImageStatus.ANALYSED)
         self._bad = self._entries_of(images, ImageStatus.FAILED)
 
@@ -171,16 +175,19 @@ class _Document:
         """State the outcome in a code and in words, with the impressions below it (TID 4001)."""
         impressions = list(self._impressions())
         outcome = outcome_of(
-            found=bool(impressions), succeeded=bool(self._good), failed=bool(self._bad)
+            found=bool(impressions or self._unplaced),
+            succeeded=bool(self._good),
+            failed=bool(self._bad),
         )
         words = content_tree.text(
             Relationship.HAS_PROPERTIES, cad_codes.IMPRESSION_DESCRIPTION, self._words()
         )
+        certainty = [certainty_of_impression(one.finding) for one in self._unplaced[:1]]
         return content_tree.code(
             Relationship.CONTAINS,
             codes.PROCESSING_SUMMARY,
             outcome,
-            [words, *algorithm_items(self._context), *impressions],
+            [words, *certainty, *algorithm_items(self._context), *impressions],
         )
 
     def _impressions(self) -> Iterator[Item]:
@@ -193,12 +200,19 @@ class _Document:
         sentences = [f"{RESEARCH_MARK}."]
         if self._context.identity.warning:
             sentences.append(f"{to_ascii(self._context.identity.warning).rstrip('.')}.")
+        sentences += [f"{line}." for line in self._context.scores.lines()]
+        sentences += [one.sentence for one in self._unplaced]
+        if self._unplaced:
+            sentences.append("The certainty of this impression is the first of these scores.")
+
         sentences += [
             f"Density of the {side_of(breast.laterality)} breast: BI-RADS {breast.density}."
             for breast in self._findings.breasts
             if breast.density is not None
         ]
         sentences += examination_remarks(self._findings, self._sources)
+        if any(mark.region.score_of is ScoreOf.FINDING for mark in self._marks):
+            sentences.append(SHARED_SCORE_REMARK)
         sentences += [SCORE_REMARK, REGION_REMARK, weights_text(self._context.identity)]
         return " ".join(sentences)
 
@@ -207,10 +221,13 @@ class _Document:
             concept_of(finding, self._options.plain_mark)
             for image in self._findings.analysed
             for finding in image.findings
+            if is_detection(finding)
         )
+        # Where no image could be read, nobody knows what would have been looked for.
+        tried = list(looked_for) if self._good else [cad_codes.BREAST_DENSITY_MARK]
         return summary_item(
             DETECTIONS,
-            list(looked_for) or [cad_codes.BREAST_DENSITY_MARK],
+            tried,
             self._context,
             good=self._good,
             bad=self._bad,

@@ -7,6 +7,8 @@ from typing import Final
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
+from dicom_node.objects import codes
+
 CAD_REPORT: Final = dictionary.DCM.MammographyCADReport
 LANGUAGE_OF_CONTENT: Final = dictionary.DCM.LanguageOfContentItemAndDescendants
 STUDY_DATE: Final = dictionary.DCM.StudyDate
@@ -15,8 +17,8 @@ CONTENT_DATE: Final = dictionary.DCM.ContentDate
 CONTENT_TIME: Final = dictionary.DCM.ContentTime
 
 IMPRESSION_DESCRIPTION: Final = dictionary.DCM.ImpressionDescription
+CERTAINTY_OF_IMPRESSION: Final = Code("111013", "DCM", "Certainty of impression")
 INDIVIDUAL_IMPRESSION: Final = dictionary.DCM.IndividualImpressionRecommendation
-RENDERING_INTENT: Final = dictionary.DCM.RenderingIntent
 SINGLE_IMAGE_FINDING: Final = dictionary.DCM.SingleImageFinding
 TRACKING_IDENTIFIER: Final = dictionary.DCM.TrackingIdentifier
 TRACKING_UID: Final = dictionary.DCM.TrackingUniqueIdentifier
@@ -46,13 +48,8 @@ NOT_ATTEMPTED: Final = dictionary.cid6042.NotAttempted
 PRESENTATION_REQUIRED: Final = (
     dictionary.cid6034.PresentationRequiredRenderingDeviceIsExpectedToPresent
 )
-PRESENTATION_OPTIONAL: Final = dictionary.cid6034.PresentationOptionalRenderingDeviceMayPresent
-NOT_FOR_PRESENTATION: Final = (
-    dictionary.cid6034.NotForPresentationRenderingDeviceExpectedNotToPresent
-)
 
 BREAST_DENSITY_MARK: Final[Code] = dictionary.cid6014.MammographyBreastDensity
-CALCIFICATION_CLUSTER: Final = dictionary.cid6014.CalcificationCluster
 SELECTED_REGION: Final[Code] = dictionary.cid6014.SelectedRegion
 BREAST_COMPOSITION_ANALYSIS: Final = Code("133890006", "SCT", "Breast composition analysis")
 
@@ -74,8 +71,9 @@ MARKS: Final[Mapping[str, Code]] = MappingProxyType(
         "4147007": BREAST_DENSITY_MARK,
         "129788004": BREAST_DENSITY_MARK,
         "129793001": BREAST_DENSITY_MARK,
-        "309587003": CALCIFICATION_CLUSTER,
-        "129769006": CALCIFICATION_CLUSTER,
+        # Where calcifications were seen and not counted: a cluster would be claimed too much.
+        codes.CALCIFICATION.value: SELECTED_REGION,
+        "129769006": dictionary.cid6014.CalcificationCluster,
         "129770007": dictionary.cid6014.IndividualCalcification,
         "129792006": dictionary.cid6014.ArchitecturalDistortionOfBreast,
         "129794007": dictionary.cid6014.TubularDensity,

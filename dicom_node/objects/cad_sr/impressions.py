@@ -9,8 +9,14 @@ from dicom_node.objects.cad_sr.content_tree import Item, Relationship
 from dicom_node.objects.cad_sr.marks import Mark
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import ImageKey, key_of, name_of
-from dicom_node.objects.wording import method_of, to_ascii, tracking_id_of, words_of
-from mammoclip_core.findings import Finding, LocalisationMethod
+from dicom_node.objects.wording import (
+    method_of,
+    score_owner_text,
+    to_ascii,
+    tracking_id_of,
+    words_of,
+)
+from mammoclip_core.findings import Finding, LocalisationMethod, ScoreOf
 
 
 def algorithm_items(context: ResultContext, *parameters: str) -> list[Item]:
@@ -38,21 +44,21 @@ def mark_impression(mark: Mark, entries: Mapping[ImageKey, Item], context: Resul
     children = [
         content_tree.code(
             Relationship.HAS_CONCEPT_MOD,
-            cad_codes.RENDERING_INTENT,
+            codes.RENDERING_INTENT,
             mark.intent,
             _operating_point(mark),
         ),
         content_tree.text(
             Relationship.HAS_OBS_CONTEXT,
             cad_codes.TRACKING_IDENTIFIER,
-            tracking_id_of(image, finding, mark.region),
+            tracking_id_of(image, finding, mark.index),
         ),
         content_tree.uid(
             Relationship.HAS_OBS_CONTEXT,
             cad_codes.TRACKING_UID,
-            context.uids.tracking_uid(name_of(image), finding, mark.region),
+            context.uids.tracking_uid(name_of(image), finding, mark.index),
         ),
-        *algorithm_items(context, *_parameters(finding)),
+        *algorithm_items(context, *_parameters(mark)),
         _score(mark),
         *_geometry(mark, entries[key_of(image)]),
     ]
@@ -60,10 +66,18 @@ def mark_impression(mark: Mark, entries: Mapping[ImageKey, Item], context: Resul
         children.append(_description(mark))
     return _impression(
         # Workstations draw a mark only if every level above it says so (PS3.4 O.2.2.1).
-        content_tree.code(Relationship.HAS_CONCEPT_MOD, cad_codes.RENDERING_INTENT, mark.intent),
+        content_tree.code(Relationship.HAS_CONCEPT_MOD, codes.RENDERING_INTENT, mark.intent),
         content_tree.code(
             Relationship.CONTAINS, cad_codes.SINGLE_IMAGE_FINDING, mark.concept, children
         ),
+    )
+
+
+def certainty_of_impression(finding: Finding) -> Item:
+    """Write the score of a finding without a place beside the words that name it (TID 4002)."""
+    percent = round(100.0 * finding.score, 1)
+    return content_tree.number(
+        Relationship.HAS_PROPERTIES, cad_codes.CERTAINTY_OF_IMPRESSION, percent, codes.PERCENT
     )
 
 
@@ -76,13 +90,13 @@ def composition_impression(category: str, context: ResultContext) -> Item:
     """
     intent = cad_codes.PRESENTATION_REQUIRED
     return _impression(
-        content_tree.code(Relationship.HAS_CONCEPT_MOD, cad_codes.RENDERING_INTENT, intent),
+        content_tree.code(Relationship.HAS_CONCEPT_MOD, codes.RENDERING_INTENT, intent),
         content_tree.code(
             Relationship.CONTAINS,
             cad_codes.SINGLE_IMAGE_FINDING,
             codes.BREAST_COMPOSITION,
             [
-                content_tree.code(Relationship.HAS_CONCEPT_MOD, cad_codes.RENDERING_INTENT, intent),
+                content_tree.code(Relationship.HAS_CONCEPT_MOD, codes.RENDERING_INTENT, intent),
                 *algorithm_items(context),
                 content_tree.code(
                     Relationship.HAS_PROPERTIES,
@@ -100,9 +114,13 @@ def _impression(intent: Item, finding: Item) -> Item:
     )
 
 
-def _parameters(finding: Finding) -> list[str]:
-    """Tell a detector's box from a model's attention, which the summaries tell of."""
-    return [f"region by {method_of(finding)}"] if _is_box(finding) else []
+def _parameters(mark: Mark) -> list[str]:
+    """Tell a detector's box from a model's attention, and a score that is the mark's own."""
+    box = [f"region by {method_of(mark.finding)}"] if _is_box(mark.finding) else []
+    if mark.finding.threshold is not None:
+        box.append(f"threshold {mark.finding.threshold:.4f}")
+    is_own = mark.region.score_of is ScoreOf.REGION
+    return [*box, score_owner_text(mark.region)] if is_own else box
 
 
 def _is_box(finding: Finding) -> bool:
@@ -127,9 +145,9 @@ def _score(mark: Mark) -> Item:
     concept = (
         codes.CERTAINTY_OF_FINDING
         if mark.concept == cad_codes.SELECTED_REGION
-        else codes.score_name_of(mark.finding)
+        else codes.score_name_of(mark.finding, mark.region)
     )
-    percent = round(100.0 * mark.finding.score, 1)
+    percent = round(100.0 * mark.region.score, 1)
     return content_tree.number(Relationship.HAS_PROPERTIES, concept, percent, codes.PERCENT)
 
 
@@ -147,10 +165,7 @@ def _geometry(mark: Mark, entry: Item) -> list[Item]:
 
 def _description(mark: Mark) -> Item:
     words = words_of(mark.finding.name)
-    if mark.region is None:
-        place = "whole image: the model gave no place"
-    else:
-        place = "AI detector box" if _is_box(mark.finding) else "AI attention region"
+    place = "AI detector box" if _is_box(mark.finding) else "AI attention region"
     return content_tree.text(
         Relationship.HAS_PROPERTIES,
         cad_codes.SELECTED_REGION_DESCRIPTION,

@@ -13,7 +13,13 @@ from dicom_node.objects import codes
 from dicom_node.objects.cad_sr import codes as cad_codes
 from dicom_node.objects.cad_sr.options import PlainMark
 from dicom_node.objects.outlines import closed_polyline
-from mammoclip_core.findings import Finding, ImageFindings, StudyFindings
+from mammoclip_core.findings import (
+    Finding,
+    ImageFindings,
+    LocalisationMethod,
+    Region,
+    StudyFindings,
+)
 
 OPERATING_POINTS: Final = 100
 """At operating point n a workstation draws, besides all required marks, scores from 1 - n/100."""
@@ -25,8 +31,8 @@ class Mark:
 
     Attributes
     ----------
-    region : 0 or more, or None
-        Index among the finding's regions; None where the model gave no place.
+    index : 0 or more
+        Of the region among the finding's regions.
     center : point in source pixels
     outline : (n, 2) closed polyline in source pixels
     intent : rendering intent
@@ -35,21 +41,25 @@ class Mark:
 
     image: ImageFindings
     finding: Finding
-    region: int | None
+    index: int
     concept: Code
     center: tuple[float, float]
     outline: NDArray[np.float64]
     intent: Code
     operating_point: int | None = None
 
+    @property
+    def region(self) -> Region:
+        """Return the region that is marked."""
+        return self.finding.regions[self.index]
+
 
 def marks_of(
     findings: StudyFindings, sources: Mapping[str, Dataset], plain_mark: PlainMark
 ) -> tuple[Mark, ...]:
-    """Return a mark for each region, and for each finding above its threshold without one.
+    """Return a mark for each region; one below the threshold is optional.
 
-    A region below its threshold is optional. A finding without a place is told of the whole
-    image and not drawn, since a single image finding must have a centre (TID 4021).
+    A finding without a place has no mark, since each must have a centre (TID 4021).
 
     Raises
     ------
@@ -69,6 +79,11 @@ def concept_of(finding: Finding, plain_mark: PlainMark) -> Code:
     return cad_codes.BREAST_DENSITY_MARK
 
 
+def is_detection(finding: Finding) -> bool:
+    """Tell whether the model looked for places of a finding, whether or not it found any."""
+    return bool(finding.regions) or finding.method is not LocalisationMethod.NONE
+
+
 def _marks(
     findings: StudyFindings, sources: Mapping[str, Dataset], plain_mark: PlainMark
 ) -> Iterator[Mark]:
@@ -79,8 +94,6 @@ def _marks(
             for index, region in enumerate(finding.regions):
                 outline = closed_polyline(region, size, image.sop_instance_uid)
                 yield _placed(image, finding, index, outline, plain_mark)
-            if finding.above_threshold and not finding.regions:
-                yield _unplaced(image, finding, size)
 
 
 def _placed(
@@ -90,30 +103,17 @@ def _placed(
     outline: NDArray[np.float64],
     plain_mark: PlainMark,
 ) -> Mark:
-    required = finding.above_threshold
+    region = finding.regions[index]
+    required = region.above_threshold
     return Mark(
         image=image,
         finding=finding,
-        region=index,
+        index=index,
         concept=concept_of(finding, plain_mark),
         center=_center_of(outline),
         outline=outline,
-        intent=cad_codes.PRESENTATION_REQUIRED if required else cad_codes.PRESENTATION_OPTIONAL,
-        operating_point=None if required else _operating_point(finding.score),
-    )
-
-
-def _unplaced(image: ImageFindings, finding: Finding, size: tuple[int, int]) -> Mark:
-    rows, columns = size
-    frame = [[0, 0], [columns, 0], [columns, rows], [0, rows], [0, 0]]
-    return Mark(
-        image=image,
-        finding=finding,
-        region=None,
-        concept=cad_codes.SELECTED_REGION,
-        center=(columns / 2, rows / 2),
-        outline=np.array(frame, dtype=np.float64),
-        intent=cad_codes.NOT_FOR_PRESENTATION,
+        intent=cad_codes.PRESENTATION_REQUIRED if required else codes.PRESENTATION_OPTIONAL,
+        operating_point=None if required else _operating_point(region.score),
     )
 
 
@@ -133,4 +133,6 @@ def _center_of(outline: NDArray[np.float64]) -> tuple[float, float]:
         column, row = origin + np.array(
             [((x + next_x) * cross).sum(), ((y + next_y) * cross).sum()]
         ) / (6.0 * area)
-    return float(column), float(row)
+    # An outline that crosses itself has areas that cancel out: its centroid may lie anywhere.
+    (left, top), (right, bottom) = outline.min(axis=0), outline.max(axis=0)
+    return min(max(float(column), left), right), min(max(float(row), top), bottom)

@@ -71,7 +71,7 @@ LEGACY_VALUES: Final[Mapping[str, str]] = MappingProxyType(
 def use_legacy_codes(dataset: Dataset) -> None:
     """Replace every SNOMED CT code of a content tree that has a twin, in place."""
     if dataset.get("CodingSchemeDesignator") == CodingScheme.SCT:
-        twin = LEGACY_VALUES.get(dataset.CodeValue)
+        twin = LEGACY_VALUES.get(dataset.get("CodeValue", ""))
         if twin is not None:
             dataset.CodeValue, dataset.CodingSchemeDesignator = twin, CodingScheme.SRT.value
     for element in dataset:

@@ -12,6 +12,7 @@ from dicom_node.objects.drawing.heat_colors import ACTIVE, HeatColors, PictureSt
 from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.drawing.tissue import tissue_of
+from dicom_node.objects.outlines import dashes_of
 from mammoclip_core.findings import Heatmap, ImageFindings, Region
 
 _HEAT_LONG_SIDE: Final = 512
@@ -22,6 +23,8 @@ _BAND_ROWS: Final = 128
 
 _SUBPIXEL_BITS: Final = 4
 _HALO: Final = (8, 10, 12)
+_DASH: Final = 5.0
+"""Length of a dash and of the gap behind it, in thicknesses of the line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,17 +191,21 @@ def draw_outlines(
     colors: Mapping[str, RGB],
     thickness: int,
 ) -> None:
-    """Draw the outline of each region into an RGB canvas, with a dark line around the colour."""
-    outlines = [
-        (colors[name], _fixed_point(placement.to_picture(np.asarray(region.outline))))
-        for _, name, region in numbered_regions(image)
-    ]
+    """Draw the outline of each region into an RGB canvas, with a dark line around the colour.
+
+    That of a region below the threshold is broken.
+    """
+    outlines = []
+    for _, name, region in numbered_regions(image):
+        points = placement.to_picture(np.asarray(region.outline))
+        parts = [points] if region.above_threshold else dashes_of(points, _DASH * thickness)
+        outlines.append((colors[name], region.above_threshold, list(map(_fixed_point, parts))))
     for color, width in ((_HALO, thickness + 2), (None, thickness)):
-        for own_color, points in outlines:
+        for own_color, is_closed, lines in outlines:
             cv2.polylines(
                 canvas,
-                [points],
-                True,
+                lines,
+                is_closed,
                 own_color if color is None else color,
                 width,
                 cv2.LINE_AA,

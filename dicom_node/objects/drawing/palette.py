@@ -18,6 +18,12 @@ FINDING_COLORS: Final[tuple[RGB, ...]] = (
 """Sky, mint, lilac, straw, rose, silver: light, and none of them a colour of the heatmap."""
 
 
+def dimmed(color: RGB) -> RGB:
+    """Return a darker form of a colour, for a region below its threshold."""
+    red, green, blue = color
+    return red // 2, green // 2, blue // 2
+
+
 def colors_of(images: Iterable[ImageFindings]) -> Mapping[str, RGB]:
     """Give each finding of a study its colour, by the order in which findings are named."""
     names = dict.fromkeys(finding.name for image in images for finding in image.findings)

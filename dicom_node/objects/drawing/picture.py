@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.captions import captions_of
 from dicom_node.objects.drawing.heat_colors import HeatColors, PictureStyle
 from dicom_node.objects.drawing.layout import QUARTER, WHOLE, Layout, layout_of
 from dicom_node.objects.drawing.lettering import (
@@ -24,7 +25,6 @@ from dicom_node.objects.drawing.lettering import (
 from dicom_node.objects.drawing.overlay import (
     Placement,
     draw_outlines,
-    numbered_regions,
     paint,
     shown_heatmaps,
 )
@@ -87,7 +87,7 @@ def compose(
     copies = 2 if style is PictureStyle.SIDE_BY_SIDE else 1
     gap = columns // 60 if copies == 2 else 0
     image_columns = copies * columns + gap
-    head = Panel(paragraphs=tuple(_head(image, context.identity)), foot=MARGIN)
+    head = Panel(paragraphs=tuple(_head(image, context)), foot=MARGIN)
     colored = bool(shown) and style is not PictureStyle.GREY
     body = Panel(
         paragraphs=tuple(_body(image, context)), legend=HeatColors(style) if colored else None
@@ -140,19 +140,11 @@ def mark_regions(
 
 def finding_paragraphs(image: ImageFindings, colors: Mapping[str, RGB]) -> Iterator[Paragraph]:
     """List what is above its threshold, with the numbers of its regions, or the highest score."""
-    positive = [finding for finding in image.findings if finding.above_threshold]
-    if not positive:
+    if not any(finding.above_threshold for finding in image.findings):
         yield Paragraph(text=_NO_FINDING)
         yield from _highest(image.findings)
-    for finding in positive:
-        yield Paragraph(text=finding_text(image, finding), color=colors[finding.name])
-
-
-def finding_text(image: ImageFindings, finding: Finding) -> str:
-    """Name a finding with its score, after the numbers of its regions."""
-    numbers = [number for number, name, _ in numbered_regions(image) if name == finding.name]
-    text = f"{words_of(finding.name)} {score_text(finding)}"
-    return " ".join(filter(None, (", ".join(map(str, numbers)), text)))
+    for finding, text in captions_of(image):
+        yield Paragraph(text=text, color=colors[finding.name])
 
 
 def banner(identity: ResultIdentity) -> Iterator[Paragraph]:
@@ -162,11 +154,13 @@ def banner(identity: ResultIdentity) -> Iterator[Paragraph]:
         yield Paragraph(text=to_ascii(identity.warning), color=WARNING)
 
 
-def _head(image: ImageFindings, identity: ResultIdentity) -> Iterator[Paragraph]:
+def _head(image: ImageFindings, context: ResultContext) -> Iterator[Paragraph]:
     yield Paragraph(text=view_of(image), color=TEXT, size=_TITLE)
     # OHIF 3.13 may lay its player over what stands second, so that is what matters least.
-    yield Paragraph(text=model_line(identity), color=DIM, size=SMALL, gap=0.1)
-    yield from banner(identity)
+    yield Paragraph(text=model_line(context.identity), color=DIM, size=SMALL, gap=0.1)
+    yield from banner(context.identity)
+    for number, line in enumerate(context.scores.banner(image.laterality)):
+        yield Paragraph(text=line, gap=0.0 if number else 0.6)
 
 
 def _body(image: ImageFindings, context: ResultContext) -> Iterator[Paragraph]:

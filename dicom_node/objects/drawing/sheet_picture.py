@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.captions import captions_of
 from dicom_node.objects.drawing.hanging import Page, Row, images_on
 from dicom_node.objects.drawing.heat_colors import HeatColors, PictureStyle
 from dicom_node.objects.drawing.layout import WHOLE, Layout, layout_of
@@ -26,12 +27,7 @@ from dicom_node.objects.drawing.lettering import (
 )
 from dicom_node.objects.drawing.overlay import Placement, paint, shown_heatmaps
 from dicom_node.objects.drawing.panel import MARGIN, Panel
-from dicom_node.objects.drawing.picture import (
-    banner,
-    finding_paragraphs,
-    finding_text,
-    mark_regions,
-)
+from dicom_node.objects.drawing.picture import banner, finding_paragraphs, mark_regions
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.wording import score_text, side_of, view_of, words_of
 from mammoclip_core.findings import BreastFindings, Heatmap, ImageFindings, StudyFindings
@@ -143,9 +139,7 @@ def breast_text(breast: BreastFindings) -> str:
 
 def further_text(image: ImageFindings, page: int) -> str:
     """Name what is positive on an image that stands on a further page."""
-    found = ", ".join(
-        finding_text(image, finding) for finding in image.findings if finding.above_threshold
-    )
+    found = "; ".join(text for _, text in captions_of(image))
     return f"{view_of(image)} (page {page}): {found}"
 
 
@@ -161,6 +155,8 @@ def _words(
     yield Paragraph(text=title, size=_TITLE_SIZE)
     yield from banner(context.identity)
     if number == 1:
+        for line in context.scores.lines():
+            yield Paragraph(text=line, gap=0.6)
         for breast in findings.breasts:
             yield Paragraph(text=breast_text(breast), gap=0.6)
         for later, page in enumerate(pages[1:], start=2):

@@ -167,6 +167,7 @@ def _story(
     yield _text(RESEARCH_MARK, size=10, bold=True)
     if context.identity.warning:
         yield _text(context.identity.warning, size=9, bold=True)
+    yield from (_text(line, size=10) for line in context.scores.lines())
     yield Spacer(1, _GAP)
     yield from _views(pages[0], pictures, context, with_places=True)
     if len(pages) > 1:

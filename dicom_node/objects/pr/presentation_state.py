@@ -1,6 +1,8 @@
 """Outlines and labels over one image, in the image's own greys: a Softcopy Presentation State."""
 
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -12,7 +14,7 @@ from pydicom.dataset import Dataset
 from dicom_node.facts.result_kinds import GRAYSCALE_PRESENTATION_STATE, ResultKind
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.drawing.overlay import numbered_regions
+from dicom_node.objects.drawing.palette import dimmed
 from dicom_node.objects.frames import header_of_frame, name_of
 from dicom_node.objects.image_geometry import pixel_aspect_of
 from dicom_node.objects.outlines import closed_polyline
@@ -21,13 +23,14 @@ from dicom_node.objects.products import Product
 from dicom_node.objects.shared_modules import is_multi_frame, stamp
 from dicom_node.objects.wording import (
     RESEARCH_MARK,
+    region_score_text,
     score_text,
     to_ascii,
     tracking_id_of,
     view_of,
     words_of,
 )
-from mammoclip_core.findings import Finding, ImageFindings
+from mammoclip_core.findings import Finding, ImageFindings, Region
 
 _LABEL_SIZE: Final = (0.025, 0.35)
 """Height and width of a label's box, as parts of the image's."""
@@ -82,8 +85,7 @@ def build_presentation_state(
     state.ReferencedSeriesSequence = [series]
     state.DisplayedAreaSelectionSequence = [_displayed_area(source, image)]
     set_greys(state, header_of_frame(source, image.frame), _reference(source, image))
-    state.GraphicAnnotationSequence = list(_annotations(source, image))
-    _track(state, source, image, context)
+    state.GraphicAnnotationSequence = list(_annotations(source, image, context))
     state.GraphicLayerSequence = list(_layers(image, context))
     # SOP Common (PS3.3 C.12.1)
     state.SOPClassUID = GRAYSCALE_PRESENTATION_STATE
@@ -117,56 +119,92 @@ def _displayed_area(source: Dataset, image: ImageFindings) -> Dataset:
 
 
 def _layers(image: ImageFindings, context: ResultContext) -> Iterator[Dataset]:
-    for number, finding in enumerate(_drawn(image), start=1):
+    for number, drawn in enumerate(_drawn(image), start=1):
+        own = context.colors[drawn.finding.name]
+        color = CIELabColor.from_rgb(*(dimmed(own) if drawn.is_below else own))
+        standing = ", below threshold" if drawn.is_below else ""
         layer = Dataset()
         layer.GraphicLayer = _layer_of(number)
         layer.GraphicLayerOrder = number
-        color = CIELabColor.from_rgb(*context.colors[finding.name])
         layer.GraphicLayerRecommendedDisplayCIELabValue = list(color.value)
-        layer.GraphicLayerDescription = to_ascii(f"AI: {words_of(finding.name)}", 64)
+        layer.GraphicLayerDescription = to_ascii(
+            f"AI: {words_of(drawn.finding.name)}{standing}", 64
+        )
         yield layer
 
 
-def _annotations(source: Dataset, image: ImageFindings) -> Iterator[Dataset]:
+def _annotations(
+    source: Dataset, image: ImageFindings, context: ResultContext
+) -> Iterator[Dataset]:
     size = (int(source.Rows), int(source.Columns))
-    outlines = [
-        (number, name, closed_polyline(region, size, image.sop_instance_uid))
-        for number, name, region in numbered_regions(image)
-    ]
-    for layer, finding in enumerate(_drawn(image), start=1):
+    for layer, drawn in enumerate(_drawn(image), start=1):
         annotation = Dataset()
         annotation.ReferencedImageSequence = [_reference(source, image)]
         annotation.GraphicLayer = _layer_of(layer)
-        own = [(number, outline) for number, name, outline in outlines if name == finding.name]
-        words = f"{words_of(finding.name)}, {score_text(finding)}"
-        texts = [_label(f"{number} AI {words}", outline, size) for number, outline in own]
-        if not own:
+        name = words_of(drawn.finding.name)
+        outlines = [
+            closed_polyline(one.region, size, image.sop_instance_uid) for one in drawn.regions
+        ]
+        texts = [
+            _label(f"{one.number} AI {name}, {region_score_text(one.region)}", outline, size)
+            for one, outline in zip(drawn.regions, outlines, strict=True)
+        ]
+        if not outlines:
+            words = f"{name}, {score_text(drawn.finding)}"
             texts.append(_foot(f"AI, whole image: {words}. {RESEARCH_MARK}"))
         elif layer == 1:
-            texts.append(_foot(RESEARCH_MARK))
+            scores = context.scores.banner(image.laterality)
+            texts.append(_foot(". ".join((RESEARCH_MARK, *scores))))
         annotation.TextObjectSequence = texts
-        if own:
-            annotation.GraphicObjectSequence = [_polyline(outline) for _, outline in own]
+        if outlines:
+            annotation.GraphicObjectSequence = [
+                _tracked(_polyline(outline), image, drawn.finding, one.index, context)
+                for one, outline in zip(drawn.regions, outlines, strict=True)
+            ]
         yield annotation
 
 
-def _track(state: Dataset, source: Dataset, image: ImageFindings, context: ResultContext) -> None:
-    """Say of each outline which region it is, as the reports do (PS3.3 C.10.5)."""
-    size = (int(source.Rows), int(source.Columns))
-    known: dict[tuple[float, ...], list[tuple[Finding, int]]] = {}
+def _tracked(
+    graphic: Dataset, image: ImageFindings, finding: Finding, index: int, context: ResultContext
+) -> Dataset:
+    """Say of an outline which region it is, as the reports do (PS3.3 C.10.5)."""
+    graphic.TrackingID = tracking_id_of(image, finding, index)
+    graphic.TrackingUID = context.uids.tracking_uid(name_of(image), finding, index)
+    return graphic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outlined:
+    """A region with its number, as in the pictures, and its index among the finding's regions."""
+
+    number: int
+    index: int
+    region: Region
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """What one layer shows: regions of one finding, all on the same side of the threshold."""
+
+    finding: Finding
+    regions: Sequence[_Outlined] = ()
+    is_below: bool = False
+
+
+def _drawn(image: ImageFindings) -> Iterator[_Drawn]:
+    """Give the regions below a threshold a layer of their own, which a viewer may switch off."""
+    numbers = itertools.count(1)  # as `numbered_regions` counts
     for finding in image.findings:
-        for index, region in enumerate(finding.regions):
-            outline = _polyline(closed_polyline(region, size, image.sop_instance_uid))
-            known.setdefault(tuple(outline.GraphicData), []).append((finding, index))
-    for annotation in state.GraphicAnnotationSequence:
-        for graphic in annotation.get("GraphicObjectSequence", []):
-            finding, index = known[tuple(graphic.GraphicData)].pop(0)
-            graphic.TrackingID = tracking_id_of(image, finding, index)
-            graphic.TrackingUID = context.uids.tracking_uid(name_of(image), finding, index)
-
-
-def _drawn(image: ImageFindings) -> Sequence[Finding]:
-    return [finding for finding in image.findings if finding.regions or finding.above_threshold]
+        own = [
+            _Outlined(number=next(numbers), index=index, region=region)
+            for index, region in enumerate(finding.regions)
+        ]
+        above = [one for one in own if one.region.above_threshold]
+        below = [one for one in own if not one.region.above_threshold]
+        if above or (finding.above_threshold and not below):
+            yield _Drawn(finding=finding, regions=above)
+        if below:
+            yield _Drawn(finding=finding, regions=below, is_below=True)
 
 
 def _layer_of(number: int) -> str:

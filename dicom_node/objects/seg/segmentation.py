@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from highdicom.color import CIELabColor
 from highdicom.seg import SegmentationTypeValues, SegmentDescription
 from pydicom.dataset import Dataset
 
@@ -10,16 +11,18 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.palette import dimmed
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segment_frames import FULL, byte_frames, packed_frames
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.wording import (
+    region_score_text,
     short_view_of,
     tracking_id_of,
     words_of,
 )
-from mammoclip_core.findings import Finding, ImageFindings, LocalisationMethod, Region
+from mammoclip_core.findings import Finding, ImageFindings, LocalisationMethod, Region, ScoreOf
 
 
 def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
@@ -113,12 +116,21 @@ def _describe(
     index: int,
     context: ResultContext,
 ) -> SegmentDescription:
-    return segment_of(
+    region = finding.regions[index]
+    standing = "" if region.above_threshold else ", below threshold"
+    segment = segment_of(
         number,
-        f"AI {_kind_of(finding)}: {words_of(finding.name)}",
+        f"AI {_kind_of(finding)}: {words_of(finding.name)}{standing}",
         image,
         finding,
         context,
         tracking_uid=context.uids.tracking_uid(name_of(image), finding, index),
         tracking_id=tracking_id_of(image, finding, index),
     )
+    segment.SegmentDescription += f", {region_score_text(region)}"
+    if region.score_of is ScoreOf.FINDING:
+        segment.SegmentDescription += " of the finding"
+    if not region.above_threshold:
+        dim = CIELabColor.from_rgb(*dimmed(context.colors[finding.name]))
+        segment.RecommendedDisplayCIELabValue = list(dim.value)
+    return segment

@@ -21,9 +21,11 @@ from pydicom.sr.coding import Code
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.examination_scores import ExaminationScores
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.report_modules import density_of, outcome_of
+from dicom_node.objects.reported_findings import has_finding
 from dicom_node.objects.sr.observation_items import algorithm_of, frames_of, percent_of, site_of
 from dicom_node.objects.sr.told_apart import told_apart
 from dicom_node.objects.wording import (
@@ -64,7 +66,7 @@ class EvaluationsBuilder:
         """Return the container: the study first, then images and breasts, then words."""
         container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
         answers = [(item, "") for item in self._study()]
-        answers += [*self._images(), *self._breasts()]
+        answers += [*self._scores(), *self._images(), *self._breasts()]
         container.ContentSequence = ContentSequence([*told_apart(answers), *self._words()])
         container.ContinuityOfContent = "SEPARATE"
         return container
@@ -76,6 +78,30 @@ class EvaluationsBuilder:
             yield CodeContentItem(
                 codes.BREAST_COMPOSITION, codes.BREAST_COMPOSITIONS[density], _CONTAINS
             )
+
+    def _scores(self) -> Iterator[tuple[ContentItem, str]]:
+        """Give one score of the examination and one of each breast, on either side of thresholds.
+
+        They are no findings: their concept says whose score it is.
+        """
+        scores = self.context.scores
+        if scores.examination is not None:
+            images = self.findings.analysed
+            sides = {image.laterality for image in images}
+            side = "B" if len(sides) > 1 else ""
+            yield self._score(codes.EXAMINATION_SCORE, scores.examination, side, images), ""
+        for side, finding in scores.breasts.items():
+            images = tuple(one for one in self.findings.analysed if one.laterality == side)
+            yield self._score(codes.BREAST_SCORE, finding, side, images), breast_of(side)
+
+    def _score(
+        self, concept: Code, finding: Finding, side: str, images: Sequence[ImageFindings]
+    ) -> CodeContentItem:
+        item = self._evaluation(
+            concept, codes.score_code_of(finding), side, images, finding=finding
+        )
+        item.ContentSequence = ContentSequence([*item.ContentSequence, _number(finding)])
+        return item
 
     def _images(self) -> Iterator[tuple[ContentItem, str]]:
         """Tell findings without a place, and of the other images whether they were read."""
@@ -89,7 +115,7 @@ class EvaluationsBuilder:
                 if not above:
                     yield self._outcome(image, codes.SUCCEEDED_WITHOUT_FINDINGS), view_of(image)
                 for finding in above:
-                    if not finding.regions:
+                    if not finding.is_placed:
                         tracking = TrackingIdentifier(
                             uid=self.context.uids.tracking_uid(name_of(image), finding),
                             identifier=tracking_id_of(image, finding),
@@ -124,15 +150,9 @@ class EvaluationsBuilder:
         images: Sequence[ImageFindings],
     ) -> CodeContentItem:
         item = self._evaluation(
-            codes.FINDING, codes.code_of(finding), laterality, images, finding=finding
+            codes.FINDING, codes.score_code_of(finding), laterality, images, finding=finding
         )
-        score = NumContentItem(
-            codes.score_name_of(finding),
-            percent_of(finding),
-            codes.PERCENT,
-            relationship_type=RelationshipTypeValues.HAS_PROPERTIES,
-        )
-        item.ContentSequence = ContentSequence([*tracking, *item.ContentSequence, score])
+        item.ContentSequence = ContentSequence([*tracking, *item.ContentSequence, _number(finding)])
         return item
 
     def _evaluation(
@@ -163,13 +183,23 @@ class EvaluationsBuilder:
     def _words(self) -> Iterator[ContentItem]:
         identity = self.context.identity
         yield TextContentItem(codes.NARRATIVE_SUMMARY, _narrative(identity), _CONTAINS)
-        for text in _comments(self.findings, self.sources, identity):
+        for text in _comments(self.findings, self.sources, identity, self.context.scores):
             yield TextContentItem(codes.COMMENT, text, _CONTAINS)
 
 
+def _number(finding: Finding) -> NumContentItem:
+    return NumContentItem(
+        codes.score_name_of(finding),
+        percent_of(finding),
+        codes.PERCENT,
+        relationship_type=RelationshipTypeValues.HAS_PROPERTIES,
+    )
+
+
 def _outcome_of(findings: StudyFindings) -> Code:
-    found = any(f.above_threshold for image in findings.analysed for f in image.findings)
-    return outcome_of(found=found, succeeded=bool(findings.analysed), failed=findings.is_partial)
+    return outcome_of(
+        found=has_finding(findings), succeeded=bool(findings.analysed), failed=findings.is_partial
+    )
 
 
 def _narrative(identity: ResultIdentity) -> str:
@@ -178,9 +208,13 @@ def _narrative(identity: ResultIdentity) -> str:
 
 
 def _comments(
-    findings: StudyFindings, sources: Mapping[str, Dataset], identity: ResultIdentity
+    findings: StudyFindings,
+    sources: Mapping[str, Dataset],
+    identity: ResultIdentity,
+    scores: ExaminationScores,
 ) -> Iterator[str]:
     yield f"{SCORE_REMARK} {REGION_REMARK}"
+    yield from (f"{line}." for line in scores.lines())
     if findings.study:
         yield f"Study: {summary_of(findings.study)}."
     for breast in findings.breasts:

@@ -8,6 +8,7 @@ from highdicom.sr import (
     ImageRegion,
     Measurement,
     PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
     SourceImageForRegion,
     TrackingIdentifier,
 )
@@ -49,9 +50,13 @@ def region_groups(
                     ),
                     finding_type=codes.code_of(finding),
                     finding_sites=[site_of(image.laterality)],
-                    algorithm_id=algorithm_of(context, findings, finding),
+                    algorithm_id=algorithm_of(context, findings, finding, region),
                     method=codes.METHODS.get(finding.method),
-                    measurements=[label_of(next(numbers), finding), _score(finding)],
+                    measurements=[
+                        label_of(next(numbers), finding, region),
+                        _score(finding, region),
+                    ],
+                    qualitative_evaluations=_standing(region),
                     referenced_region=_outline(source, image, region),
                 )
                 _relate_method(group)
@@ -69,10 +74,17 @@ def _outline(source: Dataset, image: ImageFindings, region: Region) -> ImageRegi
     )
 
 
-def _score(finding: Finding) -> Measurement:
+def _score(finding: Finding, region: Region) -> Measurement:
     return Measurement(
-        name=codes.score_name_of(finding), value=percent_of(finding), unit=codes.PERCENT
+        name=codes.score_name_of(finding, region), value=percent_of(region), unit=codes.PERCENT
     )
+
+
+def _standing(region: Region) -> list[QualitativeEvaluation]:
+    """Tell a region below the threshold, as a CAD report does."""
+    if region.above_threshold:
+        return []
+    return [QualitativeEvaluation(codes.RENDERING_INTENT, codes.PRESENTATION_OPTIONAL)]
 
 
 def _relate_method(group: PlanarROIMeasurementsAndQualitativeEvaluations) -> None:

@@ -19,14 +19,17 @@ from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.shared_modules import is_multi_frame
-from dicom_node.objects.wording import method_of, to_ascii, words_of
-from mammoclip_core.findings import Finding, ImageFindings, StudyFindings
+from dicom_node.objects.wording import Scored, method_of, score_owner_text, to_ascii, words_of
+from mammoclip_core.findings import Finding, ImageFindings, Region, StudyFindings
 
 _NAME_LENGTH: Final = 64
 
 
 def algorithm_of(
-    context: ResultContext, findings: StudyFindings, finding: Finding | None = None
+    context: ResultContext,
+    findings: StudyFindings,
+    finding: Finding | None = None,
+    region: Region | None = None,
 ) -> AlgorithmIdentification:
     """Name the weights (TID 4019), with the settings and how a finding was scored and found."""
     bundle = context.identity.bundle
@@ -38,7 +41,13 @@ def algorithm_of(
         parameters.append(f"computed by {to_ascii(str(findings.engine), _NAME_LENGTH)}")
     if finding is not None:
         parameters.append(f"finding {words_of(finding.name)}")
+        if finding.threshold is not None:
+            parameters.append(f"threshold {finding.threshold:.4f}")
+        if finding.aggregation:
+            parameters.append(f"score over a breast or the examination: {finding.aggregation}")
         parameters.append(f"score from {finding.source}, region by {method_of(finding)}")
+    if region is not None:
+        parameters.append(score_owner_text(region))
     algorithm = AlgorithmIdentification(
         name=to_ascii(bundle.name, _NAME_LENGTH),
         version=to_ascii(bundle.version, _NAME_LENGTH),
@@ -75,9 +84,9 @@ def site_of(laterality: str) -> FindingSite:
     return FindingSite(codes.BREAST, laterality=codes.LATERALITIES.get(laterality))
 
 
-def percent_of(finding: Finding) -> float:
+def percent_of(scored: Scored) -> float:
     """Return the score as reports write it: 0 to 100, to one decimal."""
-    return round(100.0 * finding.score, 1)
+    return round(100.0 * scored.score, 1)
 
 
 def frames_of(source: Dataset, image: ImageFindings) -> list[int] | None:

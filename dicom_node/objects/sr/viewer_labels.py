@@ -9,15 +9,13 @@ from pydicom.sr.coding import Code
 from dicom_node.objects import codes
 from dicom_node.objects.sr.observation_items import percent_of
 from dicom_node.objects.wording import to_ascii, words_of
-from mammoclip_core.findings import Finding
-
-PRIVATE_SCHEME: Final = "99MAMMOCLIP"
+from mammoclip_core.findings import Finding, Region
 
 _MARK: Final = "RESEARCH USE ONLY"
 _MEANING_LENGTH: Final = 64
 
 
-def label_of(number: int, finding: Finding) -> Measurement:
+def label_of(number: int, finding: Finding, region: Region) -> Measurement:
     """Return the score of a region once more, under a name for the eye.
 
     OHIF 3.13 takes the label of an outline from the measurements of its group: of each the meaning
@@ -31,14 +29,22 @@ def label_of(number: int, finding: Finding) -> Measurement:
         Of the region, as in the pictures.
     """
     return Measurement(
-        name=label_name(number, finding.name), value=percent_of(finding), unit=codes.PERCENT
+        name=label_name(number, finding.name, is_below=not region.above_threshold),
+        value=percent_of(region),
+        unit=codes.PERCENT,
     )
 
 
-def label_name(number: int, name: str) -> Code:
-    """Return a private concept for one number and one finding: a code has but one meaning."""
-    rest = f"{number} , {_MARK}"
+def label_name(number: int, name: str, *, is_below: bool = False) -> Code:
+    """Return a private concept for one number and one finding: a code has but one meaning.
+
+    Parameters
+    ----------
+    is_below : whether the region is below the threshold, which the label says
+    """
+    end = f"{', below threshold' if is_below else ''}, {_MARK}"
+    rest = f"{number} {end}"
     words = to_ascii(words_of(name), _MEANING_LENGTH - len(rest))
-    meaning = f"{number} {words}, {_MARK}"
+    meaning = f"{number} {words}{end}"
     value = hashlib.sha256(meaning.encode()).hexdigest()[:15]
-    return Code(f"R{value}", PRIVATE_SCHEME, meaning)
+    return Code(f"R{value}", codes.OWN_SCHEME, meaning)

@@ -16,8 +16,8 @@ from mammoclip_core.findings import (
     LocalisationMethod,
     Region,
     StudyFindings,
-    to_json,
 )
+from mammoclip_core.findings_document import to_json
 
 STUDY = "1.2.3"
 PLAIN, MARKED = "1.2.3.1", "1.2.3.2"

@@ -37,6 +37,13 @@ def _cad_four_views(*, failed: bool = False) -> Dataset:
     return cad_report_of(*pairs)
 
 
+def _cad_breast_score() -> Dataset:
+    dataset = mammogram()
+    cancer = finding(name="malignancy", code="SCT|21594007|Malignant", score=0.71)
+    breast = BreastFindings(laterality="L", findings=(cancer,))
+    return cad_report_of((dataset, image_of(dataset)), breasts=(breast,))
+
+
 def _cad_all_failed() -> Dataset:
     dataset = mammogram()
     failure = image_of(dataset, status=ImageStatus.FAILED, reason="no pixels")
@@ -56,6 +63,7 @@ CAD_CASES: dict[str, Callable[[], Dataset]] = {
     "all images failed": _cad_all_failed,
     "optional mark": lambda: _cad_of(_OPTIONAL, _DISEASE),
     "finding without a place": lambda: _cad_of(finding()),
+    "score of a breast": _cad_breast_score,
     "selected region": lambda: _cad_of(
         _DISEASE, options=CadOptions(plain_mark=PlainMark.SELECTED_REGION)
     ),

@@ -35,6 +35,7 @@ from mammoclip_core.findings import (
     ImageStatus,
     LocalisationMethod,
     Region,
+    ScoreOf,
 )
 
 COMPRESSED = (
@@ -77,25 +78,32 @@ def tomosynthesis(
     return dataset
 
 
-def boxed(left: float, top: float, right: float, bottom: float, score: float = 0.71) -> Finding:
-    """Return a finding of a detector, whose outline is its box."""
+def box_of(left: float, top: float, right: float, bottom: float, score: float) -> Region:
+    """Return a detector's box with its score."""
+    return Region(
+        outline=((left, top), (right, top), (right, bottom), (left, bottom)),
+        box=(left, top, right, bottom),
+        area_pixels=round((right - left) * (bottom - top)),
+        peak=((left + right) / 2, (top + bottom) / 2),
+        activation=score,
+        score_of=ScoreOf.REGION,
+        score=score,
+        above_threshold=score >= 0.5,
+    )
+
+
+def boxed(*boxes: Region) -> Finding:
+    """Return a finding of a detector, whose outlines are its boxes."""
     return Finding(
         name="mass",
         code="SCT|4147007|Mass",
-        score=score,
+        score=max(box.score for box in boxes),
         calibrated=False,
         above_threshold=True,
+        threshold=0.5,
         source=FindingSource.DETECTOR,
         method=LocalisationMethod.BOX,
-        regions=(
-            Region(
-                outline=((left, top), (right, top), (right, bottom), (left, bottom)),
-                box=(left, top, right, bottom),
-                area_pixels=round((right - left) * (bottom - top)),
-                peak=((left + right) / 2, (top + bottom) / 2),
-                activation=score,
-            ),
-        ),
+        regions=boxes,
     )
 
 
@@ -117,7 +125,6 @@ def _many() -> tuple[ResultObject, ...]:
             name="suspicious_calcification",
             code="SCT|129769006|Calcification Cluster",
             score=0.4,
-            above_threshold=False,
         ),
         finding(name="malignancy", code="SCT|1|Malignant", score=0.7, calibrated=True),
     )
@@ -168,6 +175,13 @@ def _changed_answer() -> tuple[ResultObject, ...]:
     )
 
 
+BOXES = (
+    box_of(60.0, 150.0, 100.0, 198.0, 0.92),
+    box_of(20.0, 220.0, 70.0, 260.0, 0.22),
+    box_of(110.0, 180.0, 150.0, 230.0, 0.06),
+)
+"""One above the threshold and two below it."""
+
 STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "no finding": lambda: _one(NEGATIVE),
     "one finding": _one,
@@ -191,7 +205,13 @@ STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "Chinese name": lambda: _one(name="Wang^XiaoDong=王^小东", charset="GB18030"),
     "Cyrillic name": lambda: _one(name="Иванова^Анна", charset="ISO_IR 144"),
     "tomosynthesis": _tomosynthesis,
-    "detector box": lambda: _one(boxed(60.0, 150.0, 100.0, 198.0)),
+    "detector box": lambda: _one(boxed(box_of(60.0, 150.0, 100.0, 198.0, 0.71))),
+    "several detector boxes": lambda: _one(boxed(*BOXES)),
+    "long private code": lambda: _one(
+        finding(
+            marker_mask(60, 150), name="shape.irregular", code=f"99MAMMOCLIP|{'irregular' * 5}|x"
+        )
+    ),
     "compressed pictures": _compressed,
     "changed answer": _changed_answer,
     "header without ViewCodeSequence": lambda: _one(without=("ViewCodeSequence",)),

@@ -15,6 +15,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 from dicom_node.objects.cad_sr.cad_report import build_cad_report
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import colors_of
+from dicom_node.objects.examination_scores import examination_scores
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.results import ResultObject, build_results
 from dicom_node.objects.sources import SourceInstance
@@ -149,7 +150,7 @@ def finding(
     calibrated: bool = False,
     above_threshold: bool = True,
 ) -> Finding:
-    """Return a finding with a region for each mask."""
+    """Return a finding with a region for each mask; without any, one above has no place."""
     return Finding(
         name=name,
         code=code,
@@ -157,7 +158,9 @@ def finding(
         calibrated=calibrated,
         above_threshold=above_threshold,
         source=FindingSource.PROMPT,
-        method=LocalisationMethod.FACTOR if masks else LocalisationMethod.NONE,
+        method=LocalisationMethod.FACTOR
+        if masks or not above_threshold
+        else LocalisationMethod.NONE,
         regions=tuple(region_of(mask) for mask in masks),
     )
 
@@ -214,6 +217,7 @@ def context_of(findings: StudyFindings, revision: int = 1) -> ResultContext:
         identity=identity(revision),
         uids=StudyUIDs.of(findings),
         colors=colors_of(findings.images),
+        scores=examination_scores(findings),
     )
 
 

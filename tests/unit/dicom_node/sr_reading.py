@@ -48,7 +48,8 @@ def child(item: Dataset, code: str) -> Dataset:
 
 
 def value_code(item: Dataset) -> str:
-    return item.ConceptCodeSequence[0].CodeValue
+    code = item.ConceptCodeSequence[0]
+    return code.get("CodeValue") or code.LongCodeValue
 
 
 def points_of(item: Dataset) -> list[tuple[float, float]]:

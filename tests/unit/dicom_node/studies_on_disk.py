@@ -10,7 +10,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from typer.testing import CliRunner, Result
 
 from dicom_node.commands.node import app
-from mammoclip_core.findings import Finding, StudyFindings, to_json
+from mammoclip_core.findings import Finding, StudyFindings
+from mammoclip_core.findings_document import to_json
 
 
 def written(folder: Path, *datasets: Dataset) -> Path:

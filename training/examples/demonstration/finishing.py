@@ -80,6 +80,7 @@ def finish_bundle(
             scores,
             OperatingTarget(specificity=SPECIFICITY),
             data=validation_name,
+            domain="phantoms",
         )[0]
         for name, scores in answers.scores.items()
     }

@@ -17,7 +17,7 @@ def test_older_workstations_are_given_older_codes() -> None:
         if item.get("ValueType") == "CODE"
     }
     assert schemes == {"DCM", "SRT", "RFC5646"}
-    assert [value_code(mark) for mark in marks(report)] == ["F-01796", "F-01775"]
+    assert [value_code(mark) for mark in marks(report)] == ["F-01796", "111099"]
 
 
 def test_older_codes_are_the_dictionarys() -> None:

@@ -1,12 +1,12 @@
 """A mark of a CAD report lies on its finding and says how certain it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cad_cases import CAD_CASES
 from cad_reports_read import four_views, marks, one_image
 from objects_factory import (
-    COLUMNS,
-    ROWS,
     cad_report_of,
     finding,
     image_of,
@@ -18,6 +18,7 @@ from sr_reading import child, children, concept, points_of, read_back, value_cod
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.cad_sr.options import CadOptions, PlainMark
+from mammoclip_core.findings import LocalisationMethod
 
 
 @pytest.mark.parametrize("case", CAD_CASES)
@@ -55,16 +56,6 @@ def test_outline_is_the_regions() -> None:
     points = points_of(child(marks(report)[0], "111041"))
 
     assert points[:-1] == [tuple(point) for point in region_of(mask).outline]
-
-
-def test_finding_without_a_place_is_not_for_presentation() -> None:
-    report = one_image(finding())
-
-    (mark,) = marks(report)
-
-    assert value_code(mark) == "111099"
-    assert value_code(child(mark, "111056")) == "111152"
-    assert points_of(child(mark, "111010")) == [(COLUMNS / 2, ROWS / 2)]
 
 
 def test_region_below_its_threshold_is_optional_with_an_operating_point() -> None:
@@ -125,3 +116,28 @@ def test_outline_outside_its_image_is_refused() -> None:
 
     with pytest.raises(ObjectRefusedError, match="outline"):
         cad_report_of((dataset, image_of(dataset, finding(marker_mask(60, 150)))))
+
+
+@pytest.mark.parametrize("code", ["309587003", "129769006", "129770007"])
+def test_attention_over_calcifications_is_a_region(code: str) -> None:
+    made = finding(
+        marker_mask(60, 150), name="suspicious_calcification", code=f"SCT|{code}|Something"
+    )
+
+    report = one_image(made)
+
+    (mark,) = marks(report)
+    assert value_code(mark) == "111099"
+    said = child(mark, "111058").TextValue
+    assert said == "suspicious calcification, AI attention region"
+    performed = [item for _, item in walk(report) if concept(item) == "111022"]
+    assert [value_code(item) for item in performed] == ["111099"]
+
+
+def test_box_of_a_counted_cluster_is_a_cluster() -> None:
+    counted = replace(
+        finding(marker_mask(60, 150), code="SCT|129769006|Calcification Cluster"),
+        method=LocalisationMethod.BOX,
+    )
+
+    assert value_code(marks(one_image(counted))[0]) == "129769006"

@@ -78,7 +78,7 @@ def test_tree_without_findings_is_the_verified_one() -> None:
         "1.4 CONTAINS CODE 111064 = 111222",
         "1.4.1 INFERRED FROM CONTAINER 111063",
         *performed("1.4.1.1", "129793001", *REFERENCES),
-        *performed("1.4.1.2", "129769006", *REFERENCES),
+        *performed("1.4.1.2", "111099", *REFERENCES),
         "1.5 CONTAINS CODE 111065 = 111225",
     ]
 
@@ -88,11 +88,12 @@ def test_tree_with_two_findings_is_the_verified_one() -> None:
         *head(),
         *overall("111242"),
         *impression("1.3.4", "129793001", 1),
-        *impression("1.3.5", "129769006", 3),
+        *impression("1.3.5", "111099", 3),
+        "1.3.5.2.9 HAS PROPERTIES TEXT 111058",
         "1.4 CONTAINS CODE 111064 = 111222",
         "1.4.1 INFERRED FROM CONTAINER 111063",
         *performed("1.4.1.1", "129793001", *REFERENCES),
-        *performed("1.4.1.2", "129769006", *REFERENCES),
+        *performed("1.4.1.2", "111099", *REFERENCES),
         "1.5 CONTAINS CODE 111065 = 111225",
     ]
 
@@ -106,10 +107,10 @@ def test_tree_with_a_failed_image_is_the_verified_one() -> None:
         "1.4 CONTAINS CODE 111064 = 111223",
         "1.4.1 INFERRED FROM CONTAINER 111063",
         *performed("1.4.1.1", "129793001", *REFERENCES[:3]),
-        *performed("1.4.1.2", "129769006", *REFERENCES[:3]),
+        *performed("1.4.1.2", "111099", *REFERENCES[:3]),
         "1.4.2 INFERRED FROM CONTAINER 111025",
         *performed("1.4.2.1", "129793001", REFERENCES[3]),
-        *performed("1.4.2.2", "129769006", REFERENCES[3]),
+        *performed("1.4.2.2", "111099", REFERENCES[3]),
         "1.5 CONTAINS CODE 111065 = 111225",
     ]
     assert report.CompletionFlag == "PARTIAL"

@@ -71,5 +71,6 @@ def test_segmentation_and_picture_name_the_detector(
 ) -> None:
     (segment,) = objects[ResultKind.SEGMENTATION].SegmentSequence
 
-    assert segment.SegmentDescription == "Region by detector box"
+    assert segment.SegmentDescription == "Region by detector box, score 0.71"
+    assert segment.SegmentLabel == "AI detector box: mass"
     assert "detector box" in objects[ResultKind.SECONDARY_CAPTURE].DerivationDescription

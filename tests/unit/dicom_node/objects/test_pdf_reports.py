@@ -107,3 +107,10 @@ def test_report_refers_to_the_images_that_it_shows() -> None:
 
     assert report.MIMETypeOfEncapsulatedDocument == "application/pdf"
     assert len(report.SourceInstanceSequence) == 4
+
+
+def test_page_states_the_scores_of_examination_and_breast() -> None:
+    text = text_of(pdf_in(report_of("one finding")))
+
+    assert "Examination: mass score 0.83, above threshold" in text
+    assert "Left breast: mass score 0.83, above threshold" in text

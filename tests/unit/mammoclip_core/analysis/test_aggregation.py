@@ -43,6 +43,16 @@ def test_breast_is_above_threshold_if_one_image_is() -> None:
     assert breast.findings[0].above_threshold
 
 
+def test_scores_say_how_they_come_from_those_below() -> None:
+    images = [image("L", 0.2), image("L", 0.6), image("R", 0.3)]
+
+    breasts = breasts_of(images, [pair("mass", aggregation="mean")])
+
+    said = [breast.findings[0].aggregation for breast in (*breasts_of(images), *breasts)]
+    assert said == ["highest of its images"] * 2 + ["mean of its images"] * 2
+    assert study_of(breasts)[0].aggregation == "highest of the breasts"
+
+
 def test_study_has_the_highest_score_of_its_breasts() -> None:
     (mass,) = study_of(breasts_of([image("L", 0.2), image("R", 0.3)]))
 

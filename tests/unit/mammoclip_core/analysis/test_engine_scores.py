@@ -8,7 +8,9 @@ from core_factory import StandInModel, WriteInstance, breast, manifest_with, pai
 from engine_factory import analysis_of, marked
 
 from mammoclip_core.analysis.interpretation import calibrated
+from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.lexicon import DENSITY
+from mammoclip_core.manifest import read_manifest
 
 
 @pytest.mark.parametrize(("score", "is_above"), [(0.5, True), (0.499, False)])
@@ -34,7 +36,8 @@ def test_density_is_told_of_the_breast_and_is_no_finding(write_instance: WriteIn
 
 
 def test_calibration_is_applied_before_the_threshold(write_instance: WriteInstance) -> None:
-    manifest = manifest_with(pair("mass", threshold=0.4, calibration=(2.0, -1.0)))
+    entry = pair("mass", threshold=0.4, calibration=(2.0, -1.0), calibration_domain="mammograms")
+    manifest = manifest_with(entry)
     model = StandInModel(manifest, scores={"mass": 0.6})
 
     (image,) = analysis_of(write_instance(breast()), model=model).findings.images
@@ -43,6 +46,30 @@ def test_calibration_is_applied_before_the_threshold(write_instance: WriteInstan
     assert image.findings[0].score == pytest.approx(odds / (1 + odds))
     assert image.findings[0].calibrated
     assert image.findings[0].above_threshold
+
+
+@pytest.mark.parametrize("domain", ["", "phantoms", "pictures of a book"])
+@pytest.mark.parametrize(
+    "fitted", [{"calibration": (2.0, -1.0)}, {"isotonic": ((0.4, 0.1), (0.6, 0.9))}]
+)
+def test_score_that_no_mammogram_calibrated_is_a_score(
+    write_instance: WriteInstance, domain: str, fitted: dict[str, Any]
+) -> None:
+    entry = pair("mass", threshold=0.4, calibration_domain=domain, **fitted)
+    model = StandInModel(manifest_with(entry), scores={"mass": 0.6})
+
+    (image,) = analysis_of(write_instance(breast()), model=model).findings.images
+
+    assert not image.findings[0].calibrated
+    assert image.findings[0].score == pytest.approx(calibrated(0.6, entry))
+
+
+def test_demonstration_weights_never_call_a_score_calibrated() -> None:
+    manifest = read_manifest(demonstration_bundle())
+
+    fitted = [entry for entry in manifest.findings if entry.calibration is not None]
+    assert {entry.calibration_domain for entry in fitted} == {"phantoms"}
+    assert not any(entry.is_calibrated for entry in manifest.findings)
 
 
 @pytest.mark.parametrize("score", [0.0, 1.0])

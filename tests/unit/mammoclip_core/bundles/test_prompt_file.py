@@ -17,7 +17,8 @@ from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.engines.embeddings import embed_texts, load_text_model
 from mammoclip_core.engines.prompted_engine import load_prompted_engine, prompt_embeddings
 from mammoclip_core.errors import PromptFileError
-from mammoclip_core.findings import StudyFindings, from_json
+from mammoclip_core.findings import StudyFindings
+from mammoclip_core.findings_document import from_json
 
 TOML = """
 scoring = "tempered"
@@ -153,3 +154,32 @@ def test_class_of_the_highest_share_is_above_its_threshold(
     assert sum(item.score for item in classes) == pytest.approx(1)
     (highest,) = [item for item in classes if item.above_threshold]
     assert highest.score == max(item.score for item in classes)
+
+
+def test_class_that_the_file_calls_negative_is_no_finding(
+    random_bundle: Path, write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    classes = {"unauffällig": "normal", "fettig": "fat", "rund": "mass"}
+    image = write_instance(breast())
+
+    above = {}
+    for name in classes:
+        value = {"classes": classes, "negative_classes": [name]}
+        path = written(tmp_path, {"findings": {"befund": value}})
+        arguments = ["image", str(image), "--prompts", str(path), "--json"]
+        environment = {"MAMMOCLIP_BUNDLE": str(random_bundle)}
+        document = from_json(CliRunner().invoke(app, arguments, env=environment).stdout)
+        found = document.images[0].findings
+        above[name] = [item.name for item in found if item.above_threshold]
+        assert {item.class_of for item in found} == {"befund"}
+        highest = max(found, key=lambda item: item.score).name
+
+    assert above.pop(highest.partition(".")[2]) == []
+    assert set(map(tuple, above.values())) == {(highest,)}
+
+
+def test_negative_class_that_is_no_class_is_refused(tmp_path: Path) -> None:
+    value = {"classes": {"a": "x", "b": "y", "c": "z"}, "negative_classes": ["d"]}
+
+    with pytest.raises(PromptFileError, match="negative labels"):
+        read_prompt_file(written(tmp_path, {"findings": {"befund": value}}))

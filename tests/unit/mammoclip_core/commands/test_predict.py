@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 
 from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.commands.predict import app
-from mammoclip_core.findings import FindingSource, from_json
+from mammoclip_core.findings import FindingSource
+from mammoclip_core.findings_document import from_json
 from mammoclip_core.images.dicom_file import read_pixels
 from mammoclip_core.images.preprocessing import breast_crop, to_grey
 from mammoclip_core.lexicon import DENSITY

@@ -157,7 +157,7 @@ def test_heads_give_the_official_logits(bundle: Path, files: Path) -> None:
     out = files / "findings.json"
     run("image", files / "image.png", "--bundle", bundle, "--json-out", out)
 
-    from mammoclip_core.findings import from_json
+    from mammoclip_core.findings_document import from_json
 
     (image,) = from_json(out.read_text()).images
     with np.load(FIXTURES / "detector-b2-expected.npz") as arrays:

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from mammoclip_core.analysis.engine import Engine, Prediction
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.commands.predict import app
-from mammoclip_core.findings import ImageStatus, StudyAnalysis, from_json
+from mammoclip_core.findings import ImageStatus, StudyAnalysis
+from mammoclip_core.findings_document import from_json
 from mammoclip_core.images.tomosynthesis import MAX_FRAMES, Tomosynthesis, frames_to_look_at
 
 FRAMES = 5

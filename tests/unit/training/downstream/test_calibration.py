@@ -68,7 +68,9 @@ def test_calibrated_scores_are_probabilities(method):
     labels, scores = drawn()
     fresh_labels, fresh = drawn(seed=1)
 
-    entry, _ = calibrate_finding(MASS, labels, scores, HALF, data="drawn", method=method)
+    entry, _ = calibrate_finding(
+        MASS, labels, scores, HALF, data="drawn", domain="mammograms", method=method
+    )
 
     said = [calibrated(float(score), entry) for score in fresh]
     assert expected_calibration_error(fresh_labels, fresh) > 0.08
@@ -117,7 +119,12 @@ def test_engine_says_probability_and_uses_the_threshold(small_bundle, pictures, 
     labels = data.images["mass"].to_numpy()
     raw = bundle_scores(small_bundle, data.files)["mass"]
     entry, point = calibrate_finding(
-        read_manifest(small_bundle).finding("mass"), labels, raw, HALF, data="pictures"
+        read_manifest(small_bundle).finding("mass"),
+        labels,
+        raw,
+        HALF,
+        data="pictures",
+        domain="mammograms",
     )
 
     with_findings(small_bundle, {"mass": entry}, tmp_path / "bundle")

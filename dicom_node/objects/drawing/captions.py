@@ -1,0 +1,76 @@
+"""The lines that name what was found on an image: each finding with its regions and scores."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+from dicom_node.objects.drawing.overlay import numbered_regions
+from dicom_node.objects.wording import score_text, words_of
+from mammoclip_core.findings import Finding, ImageFindings, Region, ScoreOf
+
+MOST_LINES: Final = 4
+"""More regions above the threshold than this share one line with the range of their scores."""
+
+BELOW: Final = "below threshold"
+
+_Numbered = tuple[int, Region]
+
+
+def captions_of(image: ImageFindings) -> tuple[tuple[Finding, str], ...]:
+    """Write each finding above its threshold: numbers as in the picture, name, score.
+
+    Regions that have the finding's score share a line. Of those with scores of their own each has
+    a line, and all below the threshold have one together, which says so.
+    """
+    own: dict[str, list[_Numbered]] = {}
+    for number, name, region in numbered_regions(image):
+        own.setdefault(name, []).append((number, region))
+    return tuple(
+        (finding, text)
+        for finding in image.findings
+        if finding.above_threshold
+        for text in _texts(finding, own.get(finding.name, []))
+    )
+
+
+def _texts(finding: Finding, regions: Sequence[_Numbered]) -> Iterator[str]:
+    sharing = [number for number, region in regions if region.score_of is ScoreOf.FINDING]
+    scored = [one for one in regions if one[1].score_of is ScoreOf.REGION]
+    above = [one for one in scored if one[1].above_threshold]
+    below = [one for one in scored if not one[1].above_threshold]
+    # A finding that none of its boxes carries was scored by something else, and is told itself.
+    if sharing or not above:
+        yield _text(finding, sharing, score_text(finding))
+    if len(above) <= MOST_LINES:
+        for number, region in above:
+            yield _text(finding, [number], score_text(region))
+    else:
+        yield _text(finding, [number for number, _ in above], _range_text(above))
+    if below:
+        numbers = [number for number, _ in below]
+        yield _text(finding, numbers, f"{_range_text(below)}, {BELOW}")
+
+
+def _text(finding: Finding, numbers: Sequence[int], score: str) -> str:
+    return " ".join(filter(None, (_numbers_text(numbers), words_of(finding.name), score)))
+
+
+def _numbers_text(numbers: Sequence[int]) -> str:
+    """List numbers, those that follow each other as a range: ``1-3, 5``."""
+    runs: list[list[int]] = [list(numbers[:1])] if numbers else []
+    for former, number in pairwise(numbers):
+        if number == former + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(
+        ", ".join(map(str, run)) if len(run) < 3 else f"{run[0]}-{run[-1]}" for run in runs
+    )
+
+
+def _range_text(regions: Sequence[_Numbered]) -> str:
+    ordered = sorted((region for _, region in regions), key=lambda region: -region.score)
+    highest, lowest = ordered[0], ordered[-1]
+    if len(ordered) == 1 or f"{highest.score:.2f}" == f"{lowest.score:.2f}":
+        return score_text(highest)
+    return f"{score_text(highest)} to {lowest.score:.2f}"

@@ -1,0 +1,123 @@
+import json
+from dataclasses import replace
+
+import pytest
+from findings_factory import MASS, REGION, STUDY
+
+from mammoclip_core.errors import FindingsFormatError
+from mammoclip_core.findings import ScoreOf
+from mammoclip_core.findings_document import from_json, to_json
+
+
+def test_document_reads_back_as_it_was_written() -> None:
+    assert from_json(to_json(STUDY)) == STUDY
+
+
+def test_finding_keeps_its_frame() -> None:
+    image = replace(STUDY.images[0], frame=7, findings=(replace(MASS, frame=12),))
+    study = replace(STUDY, images=(image,))
+
+    assert from_json(to_json(study)) == study
+
+
+def test_document_without_frames_of_findings_is_read() -> None:
+    document = json.loads(to_json(STUDY))
+    del document["images"][0]["findings"][0]["frame"]
+
+    assert from_json(json.dumps(document)).images[0].findings[0].frame == 1
+
+
+def test_document_without_its_engine_is_read() -> None:
+    document = json.loads(to_json(STUDY))
+    del document["engine"]
+
+    assert from_json(json.dumps(document)) == replace(STUDY, engine=None)
+
+
+@pytest.mark.parametrize("engine", ["openvino", {"name": "openvino"}, {"cores": 2}, [1]])
+def test_engine_that_is_none_is_refused(engine: object) -> None:
+    document = json.loads(to_json(STUDY)) | {"engine": engine}
+
+    with pytest.raises(FindingsFormatError):
+        from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("frame", [0, -3, "2"])
+def test_frame_that_does_not_exist_is_refused(frame: object) -> None:
+    document = json.loads(to_json(STUDY))
+    document["images"][0]["findings"][0]["frame"] = frame
+
+    with pytest.raises(FindingsFormatError, match=r"frame|not supported"):
+        from_json(json.dumps(document))
+
+
+def test_document_of_unknown_format_is_refused() -> None:
+    document = json.loads(to_json(STUDY)) | {"format": 3}
+
+    with pytest.raises(FindingsFormatError, match="format 3"):
+        from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "images": 3}'])
+def test_text_that_is_no_document_is_refused(text: str) -> None:
+    with pytest.raises(FindingsFormatError):
+        from_json(text)
+
+
+def test_document_with_unknown_key_is_refused() -> None:
+    document = json.loads(to_json(STUDY)) | {"patient_name": "x"}
+
+    with pytest.raises(FindingsFormatError, match="patient_name"):
+        from_json(json.dumps(document))
+
+
+def test_document_with_score_outside_its_range_is_refused() -> None:
+    text = to_json(STUDY).replace("0.625", "1.625")
+
+    with pytest.raises(FindingsFormatError, match="outside"):
+        from_json(text)
+
+
+def former(*activations: float, **changes: object) -> str:
+    """Return a document of format 1 whose mass has boxes of these activations."""
+    document = json.loads(to_json(STUDY)) | {"format": 1}
+    for owner in (*document["images"], *document["breasts"], document):
+        for finding in owner.get("findings", owner.get("study", ())):
+            del finding["threshold"]
+            for region in finding["regions"]:
+                for added in ("score", "score_of", "calibrated", "above_threshold"):
+                    del region[added]
+    mass = document["images"][0]["findings"][0]
+    if activations:
+        mass |= {"method": "box", "source": "detector", "score": max(activations)}
+        (region,) = mass["regions"]
+        mass["regions"] = [region | {"activation": value} for value in activations]
+    mass |= changes
+    return json.dumps(document)
+
+
+def test_document_of_format_1_is_read() -> None:
+    assert from_json(former()) == STUDY
+
+
+def test_boxes_of_format_1_have_scores_and_judgements_of_their_own() -> None:
+    (mass,) = from_json(former(0.22, 0.92, 0.06)).images[0].findings
+
+    assert [region.score for region in mass.regions] == [0.22, 0.92, 0.06]
+    assert [region.above_threshold for region in mass.regions] == [True, True, False]
+    assert {region.score_of for region in mass.regions} == {ScoreOf.REGION}
+
+
+def test_highest_box_of_format_1_has_the_calibrated_score_of_its_finding() -> None:
+    (mass,) = from_json(former(0.9, 0.5, score=0.7, calibrated=True)).images[0].findings
+
+    scores = [(region.score, region.calibrated) for region in mass.regions]
+    assert scores == [(0.7, True), (0.5, False)]
+
+
+def test_scores_of_regions_read_back() -> None:
+    box = replace(REGION, score_of=ScoreOf.REGION, score=0.25)
+    image = replace(STUDY.images[0], findings=(replace(MASS, regions=(REGION, box)),))
+    study = replace(STUDY, images=(image,))
+
+    assert from_json(to_json(study)) == study
