@@ -240,14 +240,12 @@ def titles_of(site: Site) -> set[str]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[Run]:
     site = SecuredSite(tmp_path_factory.mktemp("secured"), bundle)
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running(site, "archive", "broker", "node", "worker"),
-    ):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEB_PASSWORD", WEB_PASSWORD)  # to read the settings in this process too
-        run = Run(site)
-        run.go()
-        yield run
+        with running(site, "archive", "broker", "node", "worker"):
+            run = Run(site)
+            run.go()
+            yield run
 
 
 def test_study_comes_back_over_tls(run: Run) -> None:
