@@ -1,7 +1,5 @@
 """The manifest of a bundle: `bundle.json` as frozen dataclasses, without weights."""
 
-import errno
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -375,20 +373,6 @@ def require_acceptance(manifest: Manifest, accepted: str | None) -> None:
             f'{manifest.permitted_use} only: set accept = "{manifest.acceptance}" under [model] '
             "to confirm"
         )
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits.
-
-    Raises
-    ------
-    OSError
-        It cannot be read, or is none: a device or a pipe may never end.
-    """
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "not a file", str(path))
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _finding_entry_from(document: Mapping[str, Any]) -> FindingEntry:

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -333,14 +333,11 @@ class Site:
 
     def summary(self, study_instance_uid: str) -> StudySummary | None:
         """Return what `studies` says of one study, for those who wait: no process at each look."""
-        database = Database(load_settings(self.config).ledger_url)
-        try:
-            with database.reading() as session:
+        with self._database() as database, database.reading() as session:
+            try:
                 return reading.summary(session, reading.find_study(session, study_instance_uid))
-        except UnknownStudyError:
-            return None
-        finally:
-            database.close()
+            except UnknownStudyError:
+                return None
 
     def study_record(self, study_instance_uid: str) -> dict[str, Any]:
         done = self.run("show", study_instance_uid, "--json")
@@ -373,11 +370,11 @@ class Site:
 
     def _has_ledger(self) -> bool:
         self.node.require_alive()
-        database = Database(load_settings(self.config).ledger_url)
-        try:
+        with self._database() as database:
             return database.has_tables()
-        finally:
-            database.close()
+
+    def _database(self) -> AbstractContextManager[Database]:
+        return closing(Database(load_settings(self.config).ledger_url))
 
     def _node_listens(self) -> bool:
         self.node.require_alive()

@@ -13,12 +13,12 @@ from safetensors import SafetensorError, safe_open
 from mammoclip_core.background import start_thread
 from mammoclip_core.bundles.tensor_names import tensor_differences
 from mammoclip_core.errors import BundleError
+from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import (
     PROMPTS_NAME,
     WEIGHTS_NAME,
     Manifest,
-    file_sha256,
 )
 from mammoclip_core.networks.detector_layout import detector_shapes
 from mammoclip_core.networks.efficientnet import EfficientNet, Shapes, prefixed

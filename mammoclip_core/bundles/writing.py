@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from mammoclip_core.bundles.tensors import PROMPTS_SHA256
+from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.manifest import (
     PROMPTS_NAME,
     TOKENIZER_FOLDER,
     WEIGHTS_NAME,
     Manifest,
-    file_sha256,
     write_manifest,
 )
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from mammoclip_core.bundles.tensors import TEXT_PREFIXES, head_prefix
 from mammoclip_core.bundles.writing import write_bundle
 from mammoclip_core.errors import CheckpointError
+from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.lexicon import DEFAULT_FINDINGS
 from mammoclip_core.manifest import (
     EncoderEntry,
     FindingEntry,
     HeadEntry,
     Manifest,
-    file_sha256,
     require_empty,
 )
 from mammoclip_core.networks.heads import finding_of_head

@@ -198,9 +198,9 @@ class Run:
         others[0].file_meta.MediaStorageSOPInstanceUID = others[0].SOPInstanceUID
         for datasets in (self.good, self.bad, others):
             assert all_stored(send(datasets, site.node_port, tls_args=scanner))
-        refused = planted(3)[:1]
-        refused[0].SOPClassUID = SecondaryCaptureImageStorage
-        assert not all_stored(send(refused, site.node_port, tls_args=scanner))
+        private = planted(3)[:1]
+        private[0].SOPClassUID = SecondaryCaptureImageStorage
+        assert all_stored(send(private, site.node_port, tls_args=scanner))
         for calling, name in (("SCANNER", "ROOM2"), ("ROOM2", "ROOM2")):
             with suppress(AssertionError):  # rejected
                 send(self.good, site.node_port, calling=calling, tls_args=site.tls_args(name))

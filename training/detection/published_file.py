@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
+from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.published.detector_conversion import with_detector
 from mammoclip_core.published.detector_file import detector_plan
 from training.bundles.bundle_copy import copy_bundle

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from mammoclip_core.bundles.tensors import check_weights, declared, head_prefix
+from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.manifest import (
     WEIGHTS_NAME,
     FindingEntry,
     Manifest,
-    file_sha256,
     read_manifest,
     require_empty,
     write_manifest,

@@ -6,7 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from mammoclip_core.manifest import MANIFEST_NAME, file_sha256, read_manifest
+from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.manifest import MANIFEST_NAME, read_manifest
 from mammoclip_core.published.convert import convert
 from training.downstream.task_figures import Curves, TaskResult, joined
 from training.downstream.tasks import TASKS, Task

@@ -7,7 +7,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
+from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.networks.mammo_factor import DEFAULT_TOP_CHANNELS, FACTOR_PREFIX
 from mammoclip_core.published.factor_file import read_factor
 from training.bundles.bundle_copy import copy_bundle

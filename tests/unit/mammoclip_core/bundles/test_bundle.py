@@ -23,7 +23,8 @@ from mammoclip_core.engines.choice import load_engine, load_model
 from mammoclip_core.engines.predictor import pooled, softmax
 from mammoclip_core.engines.torch_library import TorchLibrary
 from mammoclip_core.errors import BundleError
-from mammoclip_core.manifest import file_sha256, read_manifest
+from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.numpy_projection import MapProjection
 
 SIZE = (380, 228)

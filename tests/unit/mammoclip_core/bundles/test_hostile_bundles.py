@@ -13,7 +13,8 @@ import pytest
 
 from mammoclip_core.bundles.tensors import read_image_side, weights_checked
 from mammoclip_core.errors import BundleError
-from mammoclip_core.manifest import file_sha256, read_manifest
+from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.manifest import read_manifest
 
 Harm = Callable[[Path], None]
 

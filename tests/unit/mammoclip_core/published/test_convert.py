@@ -23,7 +23,8 @@ from torch.nn import functional
 
 from mammoclip_core.engines.choice import load_model
 from mammoclip_core.errors import CheckpointError
-from mammoclip_core.manifest import Manifest, file_sha256, read_manifest
+from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.published.checkpoint_layout import (
     check_named_encoder,

@@ -20,7 +20,8 @@ from checkpoint_factory import (
 )
 from stand_in_hub import COMMIT, Hub, serving
 
-from mammoclip_core.manifest import file_sha256, read_manifest
+from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.manifest import read_manifest
 from mammoclip_core.published.models import PUBLISHED
 
 CHECKPOINT = f"{PUBLISHED['b2'].checkpoint.repository}/{PUBLISHED['b2'].checkpoint.path}"

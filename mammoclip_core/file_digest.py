@@ -1,0 +1,19 @@
+"""The SHA-256 of a file, by which weights and fetched files are known."""
+
+import errno
+import hashlib
+from pathlib import Path
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is none: a device or a pipe may never end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
