@@ -49,8 +49,8 @@ def offset_for(source: Dataset, site: tzinfo, created_at: datetime) -> timezone:
 
     Parameters
     ----------
-    created_at : aware
-        Decides where the source has no date.
+    created_at : in the zone of the site
+        Its offset decides where the source has no date.
 
     References
     ----------
@@ -62,9 +62,9 @@ def offset_for(source: Dataset, site: tzinfo, created_at: datetime) -> timezone:
         return timezone(timedelta(minutes=-minutes if stated[0] == "-" else minutes))
     begun = _begin_of_study(source)
     try:
-        offset = (begun.replace(tzinfo=site) if begun else created_at.astimezone(site)).utcoffset()
+        offset = (begun.replace(tzinfo=site) if begun else created_at).utcoffset()
     except (OverflowError, ValueError):  # a year that the machine's clock does not reach
-        offset = created_at.astimezone(site).utcoffset()
+        offset = created_at.utcoffset()
     # Before zones were agreed on, places had offsets with seconds.
     return timezone(_MINUTE * round((offset or timedelta(0)) / _MINUTE))
 

@@ -6,7 +6,7 @@ complete. So its UIDs cannot but follow from all that it says, and from nothing 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import groupby
 from typing import Final
 
@@ -18,7 +18,7 @@ from dicom_node.objects.former_results import FormerResult, newest_of, predecess
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.products import Product
 from dicom_node.objects.references import references_to_former
-from dicom_node.objects.shared_modules import time_zone_of, write_creation_times
+from dicom_node.objects.shared_modules import write_creation_times
 from dicom_node.objects.uids import uid_of
 from dicom_node.objects.wording import to_ascii
 
@@ -37,9 +37,14 @@ class _Names:
 
 
 def unnamed(identity: ResultIdentity) -> ResultIdentity:
-    """Return what builders are told: all but the revision and the time of creation."""
-    time = _STAND_IN_TIME.astimezone(identity.created_at.tzinfo)
-    return replace(identity, revision=1, created_at=time)
+    """Return what builders are told: all but the revision and the time of creation.
+
+    Of that time they are told the offset from UTC on the site: objects of a source without a date
+    state it.
+    """
+    at_site = identity.created_at.astimezone(identity.time_zone)
+    offset = timezone(at_site.utcoffset() or timedelta(0))
+    return replace(identity, revision=1, created_at=_STAND_IN_TIME.astimezone(offset))
 
 
 def name_objects(
@@ -63,7 +68,7 @@ def name_objects(
     )
     for lineage, members in by_series:
         series = list(members)
-        digests = [_digest_of(dataset, identity) for dataset in series]
+        digests = list(map(content_digest, series))
         if product.kind.row.is_report:
             (digest,) = digests
             names = _names_of_report(product, lineage, digest, identity.revision, former)
@@ -127,14 +132,6 @@ def _names_of_report(
 def _report_uid(lineage: str, digest: str, revision: int, predecessor: FormerResult | None) -> str:
     replaced = predecessor.sop_instance_uid if predecessor is not None else ""
     return uid_of("instance", lineage, digest, str(revision), replaced)
-
-
-def _digest_of(dataset: Dataset, identity: ResultIdentity) -> str:
-    zone = time_zone_of(dataset, identity.created_at)
-    # In which zone its times will be told is part of what an object says, the time is not. A zone
-    # with a summer time is known by both of its offsets.
-    offsets = " ".join(f"{datetime(2000, month, 1, tzinfo=zone):%z}" for month in (1, 7))
-    return f"{content_digest(dataset)} {offsets}"
 
 
 def _write(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from every_kind import EVERY_KIND, boxed
+from every_kind import EVERY_KIND, box_of, boxed
 from objects_factory import (
     BUNDLE,
     NEGATIVE,
@@ -15,10 +15,12 @@ from objects_factory import (
 )
 from pydicom.dataset import Dataset
 
+from dicom_node.facts.own_result import MANUFACTURER
 from dicom_node.facts.result_kinds import ResultKind
 from mammoclip_core.findings import Finding, ImageStatus
 
-KINDS_WITHOUT_ATTENTION = len(ResultKind) - 1
+NOT_MADE = {ResultKind.ATTENTION_SEGMENTATION, ResultKind.REJECTION_NOTE}
+"""There is no heatmap, and no former revision to retract."""
 
 
 def objects_of(*findings: Finding, number: str = "NODE-1", **attributes: Any) -> list[Dataset]:
@@ -28,7 +30,7 @@ def objects_of(*findings: Finding, number: str = "NODE-1", **attributes: Any) ->
         identity=identity(device_serial_number=number),
         profiles=(EVERY_KIND,),
     )
-    assert len(results) == KINDS_WITHOUT_ATTENTION
+    assert {one.kind for one in results} == set(ResultKind) - NOT_MADE
     return [one.dataset for one in results]
 
 
@@ -64,10 +66,15 @@ def test_serial_number_is_of_the_installation_and_not_of_the_weights() -> None:
 
 
 def test_private_coding_schemes_are_identified_in_every_object() -> None:
+    of_labels = []
     for one in objects_of():
-        (scheme,) = one.CodingSchemeIdentificationSequence
-        assert scheme.CodingSchemeDesignator == "99IHE_1630"
-        assert scheme.CodingSchemeResponsibleOrganization == "IHE Radiology"
+        schemes = {
+            item.CodingSchemeDesignator: item.CodingSchemeResponsibleOrganization
+            for item in one.CodingSchemeIdentificationSequence
+        }
+        of_labels.append(schemes.pop("99MAMMOCLIP", ""))
+        assert schemes == {"99IHE_1630": "IHE Radiology"}
+    assert set(of_labels) == {"", MANUFACTURER}
 
 
 def test_private_codes_of_bundle_and_source_are_told_apart() -> None:
@@ -105,7 +112,7 @@ def test_private_codes_of_the_source_are_not_said_to_be_the_bundles() -> None:
 def test_segment_of_a_detector_is_called_a_box() -> None:
     labels = {
         segment.SegmentLabel
-        for one in objects_of(boxed(60.0, 150.0, 100.0, 198.0))
+        for one in objects_of(boxed(box_of(60.0, 150.0, 100.0, 198.0, 0.71)))
         for segment in one.get("SegmentSequence", [])
     }
 

@@ -34,15 +34,19 @@ def made(
     former: Sequence[FormerResult] = (),
     *,
     score: float = 0.83,
+    elsewhere: float = NEGATIVE.score,
     views: Sequence[str] = ("CC", "MLO"),
     profile: Profile = WITH_REPORTS,
 ) -> tuple[ResultObject, ...]:
-    """Build the results of two views, of which only the first has a finding."""
+    """Build the results of two views, of which only the first has a finding.
+
+    The score of the others, below the threshold, stands in pictures and reports alone.
+    """
     mass = finding(marker_mask(60, 150), score=score)
     first, *others = map(mammogram, views)
     return results_of(
         (first, image_of(first, mass)),
-        *((other, image_of(other, NEGATIVE)) for other in others),
+        *((other, image_of(other, replace(NEGATIVE, score=elsewhere))) for other in others),
         identity=identity(revision),
         former=former,
         profiles=(profile,),
@@ -135,7 +139,7 @@ def test_replaced_pictures_and_segmentations_are_rejected_for_patient_safety() -
 def test_what_is_still_valid_is_not_rejected() -> None:
     first = made(profile=RETRACTING)
 
-    second = made(2, former_of(first), score=0.6, profile=RETRACTING)
+    second = made(2, former_of(first), elsewhere=0.1, profile=RETRACTING)
 
     (note,) = documents(second, ResultKind.REJECTION_NOTE)
     assert evidence_of(note) == places(first, ResultKind.SECONDARY_CAPTURE)
@@ -164,23 +168,23 @@ def test_what_no_archive_holds_is_not_rejected() -> None:
 
 def test_what_was_rejected_is_not_rejected_again() -> None:
     first = made(profile=RETRACTING)
-    second = made(2, former_of(first), score=0.6, profile=RETRACTING)
+    second = made(2, former_of(first), elsewhere=0.1, profile=RETRACTING)
     rejected = {uid for _, uid in places(first, ResultKind.SECONDARY_CAPTURE)}
     former = [
         replace(one, is_retracted=one.sop_instance_uid in rejected)
         for one in former_of(first, second)
     ]
 
-    assert (
-        documents(made(3, former, score=0.6, profile=RETRACTING), ResultKind.REJECTION_NOTE) == []
-    )
+    third = made(3, former, elsewhere=0.1, profile=RETRACTING)
+
+    assert documents(third, ResultKind.REJECTION_NOTE) == []
 
 
 def test_note_that_was_not_sent_is_the_same_note_in_the_next_revision() -> None:
     first = made(profile=RETRACTING)
-    second = made(2, former_of(first), score=0.6, profile=RETRACTING)
+    second = made(2, former_of(first), elsewhere=0.1, profile=RETRACTING)
 
-    third = made(3, former_of(first, second), score=0.6, profile=RETRACTING)
+    third = made(3, former_of(first, second), elsewhere=0.1, profile=RETRACTING)
 
     kind = ResultKind.REJECTION_NOTE
     assert places(third, kind) == places(second, kind) != set()
@@ -188,7 +192,7 @@ def test_note_that_was_not_sent_is_the_same_note_in_the_next_revision() -> None:
 
 def test_answer_that_comes_back_is_not_what_was_rejected() -> None:
     first = made(profile=RETRACTING)
-    second = made(2, former_of(first), score=0.6, profile=RETRACTING)
+    second = made(2, former_of(first), elsewhere=0.1, profile=RETRACTING)
 
     third = made(3, former_of(first, second), profile=RETRACTING)
 

@@ -150,7 +150,10 @@ def test_findings_of_several_images_are_told_apart_in_their_values() -> None:
     report = read_back(results_of(*pairs)[-1].dataset)
 
     found = evaluations_of(report, hd.sr.CodedConcept(*FINDING))
-    assert [item.value for item in found] == ["R CC: Lesion, 70.0 %", "L CC: Lesion, 70.0 %"]
+    assert [item.value for item in found] == [
+        "R CC: Malignancy score, 70.0 %",
+        "L CC: Malignancy score, 70.0 %",
+    ]
     assert [len(images_of(item)) for item in found] == [1, 1]
 
 

@@ -29,7 +29,7 @@ def summaries(objects: dict[ResultKind, Dataset]) -> set[str]:
         for kind, report in objects.items()
         if kind.row.is_report
         for _, item in walk(report)
-        if concept(item) == "111017"
+        if concept(item) == "111017" and item.ValueType == "CODE"
     }
 
 

@@ -104,11 +104,21 @@ CHANGES: dict[str, tuple[frozenset[ResultKind], dict[str, Any]]] = {
     "study": (EVERYTHING, {"header": {"StudyInstanceUID": "1.2.840.1"}}),
     "time zone": (
         EVERYTHING,
-        {"identity": told(created_at=LATER.astimezone(timezone(timedelta(hours=2))))},
+        {"identity": told(time_zone=timezone(timedelta(hours=2)))},
     ),
-    "zone of another summer time": (
+    "summer time": (
         EVERYTHING,
-        {"identity": told(created_at=LATER.astimezone(ZoneInfo("Europe/London")))},
+        {
+            "header": {"StudyDate": "20260702"},
+            "identity": told(time_zone=ZoneInfo("Europe/London")),
+        },
+    ),
+    "summer time of another zone": (
+        EVERYTHING,
+        {
+            "header": {"StudyDate": "20260702"},
+            "identity": told(time_zone=ZoneInfo("Europe/Berlin")),
+        },
     ),
     "warning": (EVERYTHING, {"identity": told(warning="")}),
     "software": (EVERYTHING, {"identity": told(software_version="0.2.0")}),

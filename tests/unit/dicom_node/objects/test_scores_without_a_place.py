@@ -94,6 +94,8 @@ def test_measurement_report_has_a_concept_of_its_own_for_it(
     results = results_of((dataset, image_of(dataset, CANCER)), breasts=breasts)
 
     report = read_back(results[-1].dataset)
-    found = [item for _, item in walk(report) if concept(item) == "121071"]
+    found = [
+        item for _, item in walk(report) if concept(item) == "121071" and item.ValueType == "CODE"
+    ]
     assert {item.ConceptCodeSequence[0].CodeMeaning for item in found} == {"Malignancy score"}
     assert "52988006" not in {one.value for one in report.iterall() if one.keyword == "CodeValue"}

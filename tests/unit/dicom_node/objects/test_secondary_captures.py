@@ -170,7 +170,7 @@ def test_capture_says_what_it_is() -> None:
 
     assert (capture.Modality, capture.ConversionType) == ("OT", "WSD")
     assert list(capture.ImageType) == ["DERIVED", "SECONDARY"]
-    assert (capture.BurnedInAnnotation, capture.RecognizableVisualFeatures) == ("YES", "NO")
+    assert (capture.BurnedInAnnotation, capture.RecognizableVisualFeatures) == ("NO", "NO")
     assert (capture.ImageLaterality, capture.ViewPosition) == ("L", "MLO")
     assert (capture.PhotometricInterpretation, capture.PlanarConfiguration) == ("RGB", 0)
     assert "PixelSpacing" not in capture
