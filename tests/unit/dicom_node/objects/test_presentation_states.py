@@ -124,8 +124,7 @@ def test_image_is_neither_turned_nor_flipped() -> None:
 
 
 @pytest.mark.validators
-def test_dcmpschk_has_nothing_against_it_but_a_time_zone(tmp_path: Path) -> None:
-    """The tool of dcmtk 3.6.7 takes no offset from UTC, which its own pattern allows."""
+def test_dcmpschk_has_nothing_against_it(tmp_path: Path) -> None:
     for number, one in enumerate(objects_of("many findings")):
         if one.kind is ResultKind.PRESENTATION_STATE:
             file = tmp_path / f"{number}.dcm"
@@ -135,4 +134,4 @@ def test_dcmpschk_has_nothing_against_it_but_a_time_zone(tmp_path: Path) -> None
             )
             affected = re.findall(r"Affected attribute: (\w+)", done.stdout + done.stderr)
             assert "Testing:" in done.stderr
-            assert affected == ["ContributionDateTime"]
+            assert affected == []
