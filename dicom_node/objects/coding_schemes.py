@@ -13,7 +13,7 @@ from dicom_node.objects.wording import to_ascii
 _PRIVATE: Final = "99"
 """With this begin the designators that anybody may give (PS3.3 8.2)."""
 
-_KNOWN: Final = {"99IHE_1630": ("IHE AI Results, codes before DICOM has one", "IHE Radiology")}
+_KNOWN: Final = {"99IHE": ("IHE AI Results, codes before DICOM has one", "IHE Radiology")}
 
 
 def private_coding_schemes(

@@ -37,7 +37,7 @@ def test_every_object_has_an_item_for_the_software_and_one_for_the_algorithm() -
         software, algorithm = one.ContributingEquipmentSequence
         purposes = [item.PurposeOfReferenceCodeSequence[0] for item in (software, algorithm)]
         assert [code.CodeValue for code in purposes] == ["109102", "Newcode1"]
-        assert purposes[1].CodingSchemeDesignator == "99IHE_1630"
+        assert purposes[1].CodingSchemeDesignator == "99IHE"
         assert (algorithm.ManufacturerModelName, algorithm.SoftwareVersions) == (
             BUNDLE.name,
             BUNDLE.version,
@@ -66,7 +66,7 @@ def test_serial_number_is_of_the_installation_and_not_of_the_weights() -> None:
 def test_private_coding_schemes_are_identified_in_every_object() -> None:
     for one in objects_of():
         (scheme,) = one.CodingSchemeIdentificationSequence
-        assert scheme.CodingSchemeDesignator == "99IHE_1630"
+        assert scheme.CodingSchemeDesignator == "99IHE"
         assert scheme.CodingSchemeResponsibleOrganization == "IHE Radiology"
 
 

@@ -17,7 +17,7 @@ KNOWN_WARNINGS = (
     r"DeviceUID\(0018,1002\)> - Attribute is not present in standard DICOM IOD",
     r"</ViewPosition\(0018,5101\)> - Attribute is not present in standard DICOM IOD",
     r"Missing attribute or value that would be needed to build DICOMDIR",
-    r"CodingSchemeDesignator\(0008,0102\)\[1\]> - Unrecognized defined term = <99IHE_1630>",
+    r"CodingSchemeDesignator\(0008,0102\)\[1\]> - Unrecognized defined term = <99IHE>",
     r"</Laterality\(0020,0060\)> - is only permitted to be empty when actually unknown",
 )
 """What dciodvfy may say; the reasons are in docs/validator_messages.md."""
