@@ -16,7 +16,7 @@ _PRIVATE: Final = "99"
 """With this begin the designators that anybody may give (PS3.3 8.2)."""
 
 _KNOWN: Final = {
-    "99IHE_1630": ("IHE AI Results, codes before DICOM has one", "IHE Radiology"),
+    "99IHE": ("IHE AI Results, codes before DICOM has one", "IHE Radiology"),
     OWN_SCHEME: ("Findings named by the model or its prompts", MANUFACTURER),
 }
 

@@ -148,14 +148,21 @@ def _segmentation_complaints(segmentation: Dataset) -> Iterator[str]:
     for segment in segmentation.get("SegmentSequence", []):
         if not segment.get("TrackingUID"):
             yield f"segment {segment.SegmentNumber} has no TrackingUID"
-    frames = int(segmentation.get("NumberOfFrames", 1))
-    bits = int(segmentation.Rows) * int(segmentation.Columns)
-    if segmentation.get("SegmentationType") != "BINARY" or "PixelData" not in segmentation:
+    if "PixelData" not in segmentation:
         return
-    lit = int.from_bytes(segmentation.PixelData, "little")
-    for frame in range(frames):
-        if not (lit >> (frame * bits)) & ((1 << bits) - 1):
-            yield f"frame {frame + 1} is empty"
+    frames = int(segmentation.get("NumberOfFrames", 1))
+    size = int(segmentation.Rows) * int(segmentation.Columns)
+    if segmentation.get("SegmentationType") == "BINARY":
+        lit = int.from_bytes(segmentation.PixelData, "little")
+        empty = [not (lit >> (frame * size)) & ((1 << size) - 1) for frame in range(frames)]
+    else:
+        values = segmentation.PixelData
+        empty = [
+            not values[frame * size : (frame + 1) * size].strip(b"\0") for frame in range(frames)
+        ]
+    for frame, is_empty in enumerate(empty, start=1):
+        if is_empty:
+            yield f"frame {frame} is empty"
 
 
 def _picture_complaints(picture: Dataset) -> Iterator[str]:

@@ -13,9 +13,11 @@ from dicom_node.objects.codes import coded
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.wording import RESEARCH_MARK, to_ascii, weights_text
 
-PROCESSING_ALGORITHM: Final = Code("Newcode1", "99IHE_1630", "Processing Algorithm")
-"""Purpose of an algorithm's item by IHE AI Results; DICOM has given no code of its own to it yet
-(CID 7005)."""
+PROCESSING_ALGORITHM: Final = Code("Newcode1", "99IHE", "Processing Algorithm")
+"""Purpose of an algorithm's item by IHE AI Results: DICOM has no code of its own for it (CID 7005).
+
+The profile's scheme 99IHE_1630 is written without its last part, since a private designator is
+alphanumeric: the newest dciodvfy refuses any other sign."""
 
 
 def contributing_equipment(identity: ResultIdentity, created_at: datetime) -> list[Dataset]:

@@ -27,8 +27,10 @@ from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
 
 
 def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
-    """Plan one page in each style."""
+    """Plan one page in each style, if an image was analysed."""
     kind = ResultKind.PDF_REPORT
+    if not study.analysis.findings.analysed:
+        return
     for style in dict.fromkeys(form.style for form in study.forms(kind)):
         yield PlannedObject(
             product=Product(kind=kind, variant=style.value), build=partial(_page, study, style)

@@ -39,7 +39,7 @@ def test_every_object_has_an_item_for_the_software_and_one_for_the_algorithm() -
         software, algorithm = one.ContributingEquipmentSequence
         purposes = [item.PurposeOfReferenceCodeSequence[0] for item in (software, algorithm)]
         assert [code.CodeValue for code in purposes] == ["109102", "Newcode1"]
-        assert purposes[1].CodingSchemeDesignator == "99IHE_1630"
+        assert purposes[1].CodingSchemeDesignator == "99IHE"
         assert (algorithm.ManufacturerModelName, algorithm.SoftwareVersions) == (
             BUNDLE.name,
             BUNDLE.version,
@@ -73,7 +73,7 @@ def test_private_coding_schemes_are_identified_in_every_object() -> None:
             for item in one.CodingSchemeIdentificationSequence
         }
         of_labels.append(schemes.pop("99MAMMOCLIP", ""))
-        assert schemes == {"99IHE_1630": "IHE Radiology"}
+        assert schemes == {"99IHE": "IHE Radiology"}
     assert set(of_labels) == {"", MANUFACTURER}
 
 

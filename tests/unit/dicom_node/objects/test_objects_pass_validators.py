@@ -18,7 +18,7 @@ KNOWN_WARNINGS = (
     r"</ViewPosition\(0018,5101\)> - Attribute is not present in standard DICOM IOD",
     r"Missing attribute or value that would be needed to build DICOMDIR",
     r"CodingSchemeDesignator\(0008,0102\)(\[1\])?> - Unrecognized defined term = "
-    r"<99(MAMMOCLIP|IHE_1630)>",
+    r"<99(MAMMOCLIP|IHE)>",
     r"</Laterality\(0020,0060\)> - is only permitted to be empty when actually unknown",
 )
 """What dciodvfy may say; the reasons are in docs/validator_messages.md."""

@@ -165,6 +165,14 @@ def test_score_changes_the_picture() -> None:
     assert first != second
 
 
+@pytest.mark.parametrize(("source", "picture"), [("YES", "YES"), ("NO", "NO"), ("", "NO")])
+def test_picture_names_a_patient_only_where_its_source_does(source: str, picture: str) -> None:
+    """Burned In Annotation is about patient and date, not about any words (PS3.3 C.7.6.1)."""
+    capture, _ = capture_of(mammogram(BurnedInAnnotation=source), NEGATIVE)
+
+    assert capture.BurnedInAnnotation == picture
+
+
 def test_capture_says_what_it_is() -> None:
     capture, _ = capture_of(mammogram(), finding(marker_mask(60, 150)))
 

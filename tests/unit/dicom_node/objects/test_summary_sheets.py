@@ -134,6 +134,11 @@ def test_sheet_names_every_image_that_it_shows() -> None:
 
     named = [item.ReferencedSOPInstanceUID for item in capture.SourceImageSequence]
     assert named == [dataset.SOPInstanceUID for dataset, _ in pairs]
+    purposes = {
+        item.PurposeOfReferenceCodeSequence[0].CodeMeaning for item in capture.SourceImageSequence
+    }
+    assert purposes == {"Source image for montage"}
+    assert capture.BurnedInAnnotation == "NO"
 
 
 def test_study_without_an_analysed_image_has_no_sheet() -> None:
