@@ -78,6 +78,10 @@ class Children:
             )
         self._children.append(_Child(name, process, log, may_be_killed))
 
+    def pid(self, name: str) -> int:
+        """Return the number of the process that was started under a name."""
+        return next(child.process.pid for child in self._children if child.name == name)
+
     def check(self) -> None:
         """Raise when a process has ended by itself.
 
