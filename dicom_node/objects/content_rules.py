@@ -149,9 +149,12 @@ def _segmentation_complaints(segmentation: Dataset) -> Iterator[str]:
         if not segment.get("TrackingUID"):
             yield f"segment {segment.SegmentNumber} has no TrackingUID"
     frames = int(segmentation.get("NumberOfFrames", 1))
-    bits = int(segmentation.Rows) * int(segmentation.Columns)
-    if segmentation.get("SegmentationType") != "BINARY" or "PixelData" not in segmentation:
+    # Regions are written in bytes where a row of bits would not end with a byte.
+    in_bytes = segmentation.get("SegmentationFractionalType") == "OCCUPANCY"
+    is_mask = in_bytes or segmentation.get("SegmentationType") == "BINARY"
+    if not is_mask or "PixelData" not in segmentation:
         return
+    bits = int(segmentation.Rows) * int(segmentation.Columns) * (8 if in_bytes else 1)
     lit = int.from_bytes(segmentation.PixelData, "little")
     for frame in range(frames):
         if not (lit >> (frame * bits)) & ((1 << bits) - 1):
