@@ -43,6 +43,11 @@ JAVA_OPTIONS: Final = " ".join(
 )
 """Options of Java for DicomSRValidator."""
 
+_STATUS_OF_WARNING: Final = re.compile(
+    r"^Warning - .*Private CodingSchemeDesignator contains non-alphanumeric .*<99IHE_1630>"
+)
+"""A warning with which dciodvfy ends as after an error, explained there, too."""
+
 _TIMEOUT_SECONDS: Final = 180
 
 
@@ -114,7 +119,8 @@ def _external(
         return Verdict(file=str(file), validator=program, verdict=Judgement.NOT_INSTALLED)
     status, lines = _run([path, *options, str(file)])
     complaints = [line for line in lines if complaint.search(line)]
-    if status != 0 and not complaints:
+    is_explained = any(_STATUS_OF_WARNING.search(line) for line in lines)
+    if status != 0 and not complaints and not is_explained:
         complaints = [f"ended with status {status}", *lines[-1:]]
     return _verdict(file, program, complaints)
 
