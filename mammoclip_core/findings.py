@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 FORMAT: Final = 2
 """Version of the JSON form. Version 1 had no score of a region and no threshold of a finding."""
 
+MAMMOGRAMS: Final = "mammograms"
+"""The one domain of a calibration in which a node's scores are called calibrated."""
+
+BOX_THRESHOLD: Final = 0.2
+"""Score above which the authors of the published detectors report a box."""
+
 DENSITY_CATEGORIES: Final = ("A", "B", "C", "D")
 """BI-RADS 5th edition breast composition, from almost entirely fat to extremely dense."""
 

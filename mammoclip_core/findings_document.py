@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mammoclip_core.errors import FindingsFormatError
 from mammoclip_core.findings import (
+    BOX_THRESHOLD,
     FORMAT,
     BreastFindings,
     BundleIdentity,
@@ -21,7 +22,6 @@ from mammoclip_core.findings import (
     ScoreOf,
     StudyFindings,
 )
-from mammoclip_core.manifest import BOX_THRESHOLD
 
 _FORMER: Final = 1
 _READABLE: Final = (_FORMER, FORMAT)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mammoclip_core.errors import BundleError, LicenceError
-from mammoclip_core.findings import BundleIdentity, FindingSource
+from mammoclip_core.findings import MAMMOGRAMS, BundleIdentity, FindingSource
 
 FORMAT: Final = 1
 MANIFEST_NAME: Final = "bundle.json"
@@ -27,12 +27,6 @@ PUBLISHED_MODE: Final = "published"
 CLINICAL_MODE: Final = "clinical"
 PREPROCESSING_MODES: Final = (PUBLISHED_MODE, CLINICAL_MODE)
 """The header's display ignored, as the published weights were trained; or respected."""
-
-MAMMOGRAMS: Final = "mammograms"
-"""The one domain of a calibration in which a node's scores are called calibrated."""
-
-BOX_THRESHOLD: Final = 0.2
-"""Score above which the authors of the published detectors report a box."""
 
 UNRESTRICTED_USE: Final = "unrestricted use"
 """The one permitted use that needs no acceptance in the settings."""
@@ -184,15 +178,13 @@ class FindingEntry:
     calibration_domain: str = ""
 
     def __post_init__(self) -> None:
-        unknown = set(self.negative_labels) - set(self.labels)
-        if unknown:
+        if unknown := set(self.negative_labels) - set(self.labels):
             raise ValueError(f"{self.name}: negative labels {sorted(unknown)} are no labels of it")
         if self.aggregation not in AGGREGATIONS:
             raise ValueError(f"{self.name}: aggregation {self.aggregation!r}")
         if self.isotonic and self.calibration is not None:
             raise ValueError(f"{self.name}: two calibrations")
-        values = [probability for _, probability in self.isotonic]
-        knots = [score for score, _ in self.isotonic]
+        knots, values = ([pair[place] for pair in self.isotonic] for place in (0, 1))
         rises = knots == sorted(set(knots)) and values == sorted(values)
         if not rises or any(not 0.0 <= value <= 1.0 for value in values):
             raise ValueError(f"{self.name}: an isotonic calibration rises within [0, 1]")
@@ -200,8 +192,8 @@ class FindingEntry:
     @property
     def is_calibrated(self) -> bool:
         """Tell whether a score of a mammogram becomes a probability, and not of a phantom alone."""
-        fitted = self.calibration is not None or bool(self.isotonic)
-        return fitted and self.calibration_domain == MAMMOGRAMS
+        is_fitted = self.calibration is not None or bool(self.isotonic)
+        return is_fitted and self.calibration_domain == MAMMOGRAMS
 
     @property
     def is_density(self) -> bool:

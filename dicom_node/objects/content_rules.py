@@ -155,11 +155,14 @@ def _segmentation_complaints(segmentation: Dataset) -> Iterator[str]:
     if segmentation.get("SegmentationType") == "BINARY":
         lit = int.from_bytes(segmentation.PixelData, "little")
         empty = [not (lit >> (frame * size)) & ((1 << size) - 1) for frame in range(frames)]
-    else:
+    elif segmentation.get("SegmentationFractionalType") == "OCCUPANCY":
+        # A mask in bytes: a row of bits would not end with a byte.
         values = segmentation.PixelData
         empty = [
             not values[frame * size : (frame + 1) * size].strip(b"\0") for frame in range(frames)
         ]
+    else:
+        return
     for frame, is_empty in enumerate(empty, start=1):
         if is_empty:
             yield f"frame {frame} is empty"

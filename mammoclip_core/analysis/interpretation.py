@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mammoclip_core.analysis import attribution
 from mammoclip_core.findings import (
+    BOX_THRESHOLD,
     EngineIdentity,
     Finding,
     FindingSource,
@@ -22,7 +23,6 @@ from mammoclip_core.images.detector_input import box_regions
 from mammoclip_core.images.preprocessing import CropGeometry, PreparedImage
 from mammoclip_core.images.tomosynthesis import Tomosynthesis
 from mammoclip_core.manifest import (
-    BOX_THRESHOLD,
     PUBLISHED_SCORING,
     TEMPERED_SCORING,
     FindingEntry,

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mammoclip_core.manifest import BOX_THRESHOLD
+from mammoclip_core.findings import BOX_THRESHOLD
 from mammoclip_core.prediction import DetectedBox
 
 STRIDES: Final = (8, 16, 32, 64, 128)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from mammoclip_core.bundles.tensors import detector_prefix
 from mammoclip_core.errors import CheckpointError
-from mammoclip_core.findings import FindingSource
+from mammoclip_core.findings import BOX_THRESHOLD, FindingSource
 from mammoclip_core.lexicon import MASS, SUSPICIOUS_CALCIFICATION
-from mammoclip_core.manifest import BOX_THRESHOLD, DetectorEntry, Manifest
+from mammoclip_core.manifest import DetectorEntry, Manifest
 from mammoclip_core.networks.heads import HEAD_FINDINGS
 from mammoclip_core.published.detector_file import read_detector
 

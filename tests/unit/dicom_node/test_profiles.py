@@ -200,13 +200,3 @@ def test_delivered_object_is_not_sent_again(tmp_path: Path) -> None:
     database.close()
 
     assert left == []
-
-
-def test_ledger_tells_what_an_analysis_made(tmp_path: Path) -> None:
-    database = _ledger(tmp_path)
-
-    with database.reading() as session:
-        made = outcomes.made_products(session, session.get_one(Delivery, 1))
-    database.close()
-
-    assert made == {("segmentation", ""), ("cad_report", "SCT"), ("cad_report", "SRT")}

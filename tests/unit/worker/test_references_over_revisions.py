@@ -170,8 +170,8 @@ def test_replaced_pictures_that_the_archive_holds_are_retracted_once(
     third = next_results(node, reception)
 
     (note,) = second["rejection_note"]
-    pictures = {(one.SeriesInstanceUID, one.SOPInstanceUID) for one in first["secondary_capture"]}
-    assert evidence_of(note) == pictures
+    replaced = (*first["secondary_capture"], *first["segmentation"])
+    assert evidence_of(note) == {(one.SeriesInstanceUID, one.SOPInstanceUID) for one in replaced}
     assert "rejection_note" not in third
 
 

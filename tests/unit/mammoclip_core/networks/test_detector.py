@@ -19,8 +19,8 @@ from mammoclip_core.engines.openvino_library import (
     OpenVinoOptions,
 )
 from mammoclip_core.errors import CheckpointError, PixelError
+from mammoclip_core.findings import BOX_THRESHOLD
 from mammoclip_core.images.detector_input import to_detector_input, to_detector_square
-from mammoclip_core.manifest import BOX_THRESHOLD
 from mammoclip_core.networks.anchors import MAX_BOXES, Selection, anchors_of, decode, select
 from mammoclip_core.networks.detector import Detector
 from mammoclip_core.networks.efficientnet import DYNAMIC_PADDING, EfficientNet

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.engines.choice import load_engine
 from mammoclip_core.engines.computing_options import EngineName
-from mammoclip_core.findings import LocalisationMethod
+from mammoclip_core.findings import BOX_THRESHOLD, LocalisationMethod
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
-from mammoclip_core.manifest import BOX_THRESHOLD, read_manifest
+from mammoclip_core.manifest import read_manifest
 from mammoclip_core.published.detector_file import read_detector
 from training.commands.train import app
 from training.data.boxed_images import read_boxed_images
