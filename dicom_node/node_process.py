@@ -101,6 +101,7 @@ class Node:
             redispatch_after=timedelta(seconds=settings.work.redispatch_seconds),
             maximum_attempts=settings.work.maximum_attempts,
             expire_after=timedelta(seconds=settings.retry.expire_seconds),
+            clock=database.now,
         )
         self._patience = Patience(
             idle=timedelta(seconds=settings.settling.idle_seconds),

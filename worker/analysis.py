@@ -17,6 +17,7 @@ from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.former_objects import FormerObject, former_objects
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.outcomes import MadeResult
+from dicom_node.studies.ledger.reading import unread_images
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Instance
 from dicom_node.studies.ledger.work import Claim
@@ -104,11 +105,12 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     # Files first, then the rows that name them: a crash in between leaves files without a row, and
     # the next attempt writes its own beside them.
     results = list(_kept_results(node, held, order, _built_results(node, order, answer, files)))
+    findings = to_json(answer.findings)
     with node.database.writing() as session:
         outcomes.finish_analysis(
             session,
             held,
-            findings=to_json(answer.findings),
+            findings=findings,
             bundle=f"{node.manifest.name} {node.manifest.version} {node.manifest.weights_sha256}",
             results=results,
             destinations=[destination.name for destination in node.settings.destinations],
@@ -121,6 +123,8 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
         count=len(results),
         warning=node.manifest.warning or None,
     )
+    if unread := unread_images(findings):
+        log.warning("analysis_partial", study=order.study_instance_uid, detail=unread)
 
 
 def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -170,30 +169,34 @@ def show(
 
 
 @app.command()
-def retry(study: StudyArgument, config: ConfigOption = None) -> None:
+def retry(
+    study: Annotated[str | None, typer.Argument(help="Study Instance UID. Not with --all.")] = None,
+    config: ConfigOption = None,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Retry every failed analysis and every refused or expired delivery whose reason "
+            "contains --reason.",
+        ),
+    ] = False,
+    reason: Annotated[
+        str, typer.Option(help="Part of the reason, in capitals or not. Only with --all.")
+    ] = "",
+) -> None:
     """Retry set-aside images, a failed analysis or undelivered results of a study.
 
     A study without any of these is analysed and delivered again.
 
     Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1
+
+    Example: mammoclip-node retry --all --reason "licence"
     """
-    from dicom_node.destination_profiles import products_wanted_by
-    from dicom_node.studies.ledger.locks import database_time
-    from dicom_node.studies.operator_actions import judge_again, retry_study
+    from dicom_node.commands.retry import retried
 
     with _one_line_errors(), _ledger(config) as (settings, database):
-        with database.writing() as session:
-            at = database_time(session)
-            done = judge_again(session, study, at=at)
-            wanted = partial(products_wanted_by, settings=settings)
-            done += retry_study(session, study, at=at, wanted=wanted)
-        for line in done:
+        for line in retried(settings, database, study, every=every, reason=reason):
             typer.echo(line)
-        if not done:
-            raise NodeError(
-                "nothing to retry: the study is still being received or analysed, or none of its "
-                f"images can be analysed. See 'mammoclip-node show {study}'"
-            )
 
 
 @app.command()

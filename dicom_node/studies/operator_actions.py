@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,7 +21,8 @@ from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
 from dicom_node.studies.ledger.transitions import apply
 from dicom_node.studies.settling import begin_analysis, selection_of
 
-_BY_HAND = "requested by an operator"
+BY_HAND: Final = "requested by an operator"
+"""What the history says of such a change."""
 
 
 Wanted = Callable[[str], Collection[tuple[str, str]]]
@@ -52,7 +54,7 @@ def retry_study(
     if analysis is None:
         return _analyse_anew(session, study, at)
     if analysis.state in {AnalysisState.FAILED, AnalysisState.CANCELLED}:
-        apply(session, analysis, Event.RETRY, because=_BY_HAND, at=at, **_fresh(at))
+        apply(session, analysis, Event.RETRY, because=BY_HAND, at=at, **fresh(at))
         return [f"analysis of revision {analysis.revision} is due again"]
     if analysis.state is not AnalysisState.DONE:
         return []
@@ -78,7 +80,7 @@ def judge_again(session: Session, study_instance_uid: str, *, at: datetime) -> l
     )
     done = []
     for row in session.scalars(locking(query.order_by(Instance.id))).all():
-        apply(session, row, Event.RETRY, because=_BY_HAND, at=at)
+        apply(session, row, Event.RETRY, because=BY_HAND, at=at)
         if row.place:  # no file belongs to what was lost on its way to its place
             done.append(f"{row.sop_instance_uid} ({row.reason}) is registered again")
     return done
@@ -90,7 +92,7 @@ def cancel_study(session: Session, study_instance_uid: str, *, at: datetime) -> 
     analysis = _newest_analysis(session, study)
     if analysis is None or analysis.state not in {AnalysisState.DUE, AnalysisState.RUNNING}:
         return []
-    apply(session, analysis, Event.CANCEL, because=_BY_HAND, at=at, reason=_BY_HAND, finished_at=at)
+    apply(session, analysis, Event.CANCEL, because=BY_HAND, at=at, reason=BY_HAND, finished_at=at)
     return [f"analysis of revision {analysis.revision} is cancelled"]
 
 
@@ -121,12 +123,13 @@ def _retry_deliveries(session: Session, analysis: Analysis, at: datetime) -> lis
     for delivery in session.scalars(locking(query.order_by(Delivery.id))).all():
         if delivery.state in {DeliveryState.REFUSED, DeliveryState.EXPIRED}:
             # The time until it expires starts again with this request.
-            fresh = {**_fresh(at), "created_at": at}
-            apply(session, delivery, Event.RETRY, because=_BY_HAND, at=at, **fresh)
+            changes = {**fresh(at), "created_at": at}
+            apply(session, delivery, Event.RETRY, because=BY_HAND, at=at, **changes)
             done.append(f"delivery to {delivery.destination} is due again")
         elif delivery.state is DeliveryState.DUE:
-            delivery.due_at, delivery.dispatched_at = at, None
-            done.append(f"delivery to {delivery.destination} is tried now")
+            # As new, so that it passes everything that failed before.
+            delivery.due_at, delivery.dispatched_at, delivery.attempts = at, None, 0
+            done.append(f"delivery to {delivery.destination} is tried next")
         elif delivery.state is DeliveryState.SENDING:
             done.append(f"delivery to {delivery.destination} is under way")
     return done
@@ -135,9 +138,10 @@ def _retry_deliveries(session: Session, analysis: Analysis, at: datetime) -> lis
 def _analyse_anew(session: Session, study: Study, at: datetime) -> list[str]:
     if not selection_of(session, study).chosen:
         return []
-    analysis = begin_analysis(session, study, because=_BY_HAND, at=at)
+    analysis = begin_analysis(session, study, because=BY_HAND, at=at)
     return [f"analysis of revision {analysis.revision} is due"]
 
 
-def _fresh(at: datetime) -> dict[str, object]:
+def fresh(at: datetime) -> dict[str, object]:
+    """Return the columns of work that is due as if it were new."""
     return {"attempts": 0, "due_at": at, "dispatched_at": None, "reason": "", "finished_at": None}

@@ -1,12 +1,15 @@
 """Reads studies, their state and their history for people and scripts."""
 
+import json
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import UnknownStudyError
+from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import (
     Analysis,
@@ -19,6 +22,9 @@ from dicom_node.studies.ledger.tables import (
     as_facts,
 )
 
+_SOON: Final = timedelta(seconds=30)
+"""Time in which a worker that is free takes up what is due, several times over."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySummary:
@@ -29,7 +35,7 @@ class StudySummary:
     condition : one word
         Computed from the state machines: receiving, waiting, analysing, delivering, delivered,
         done, failed, cancelled, refused, expired or nothing-to-analyse.
-    reason : cause of a state that needs action, else empty
+    reason : what needs action, what is waited for, or what the results lack; else empty
     """
 
     study_instance_uid: str
@@ -157,10 +163,50 @@ def _condition(session: Session, study: Study) -> tuple[str, str]:
     ).first()
     if analysis is None or study.remark:
         return "nothing-to-analyse", study.remark
-    words = {AnalysisState.DUE: "waiting", AnalysisState.RUNNING: "analysing"}
+    if analysis.state is AnalysisState.DUE:
+        return "waiting", _joined(analysis.reason, _waits_for(session, analysis))
+    if analysis.state is AnalysisState.RUNNING:
+        return "analysing", analysis.reason
     if analysis.state is not AnalysisState.DONE:
-        return words.get(analysis.state, analysis.state.value), analysis.reason
-    return _delivery_condition(session, analysis)
+        return analysis.state.value, analysis.reason
+    condition, reason = _delivery_condition(session, analysis)
+    return condition, _joined(unread_images(analysis.findings), reason)
+
+
+def unread_images(findings: str | None) -> str:
+    """Say in words how many images of a findings document could not be read; empty if none."""
+    images = json.loads(findings or "{}").get("images", [])
+    failed = sum(image["status"] == "failed" for image in images)
+    whole = failed + sum(image["status"] == "analysed" for image in images)
+    if not failed:
+        return ""
+    return f"{failed} of {whole} image{'s' if whole > 1 else ''} could not be read"
+
+
+def _waits_for(session: Session, analysis: Analysis) -> str:
+    now = database_time(session)
+    if analysis.due_at > now:
+        return f"tried again at {_instant(analysis.due_at)}"
+    if analysis.due_at > now - _SOON:
+        return ""
+    # A worker that is busy renews its lease; one that is free takes at once what is due.
+    busy = select(Analysis.id).where(
+        Analysis.state == AnalysisState.RUNNING, Analysis.lease_expires_at >= now
+    )
+    if session.scalar(busy.limit(1)) is not None:
+        return ""
+    since = f"since {_instant(analysis.due_at)}"
+    if analysis.dispatched_at is None:
+        return f"due {since}, and not handed to the broker yet: see the log of the node"
+    return f"due {since}, and no worker has taken it: check that one is running"
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(reason for reason in reasons if reason)
+
+
+def _instant(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
 
 
 def _delivery_condition(session: Session, analysis: Analysis) -> tuple[str, str]:
@@ -171,7 +217,19 @@ def _delivery_condition(session: Session, analysis: Analysis) -> tuple[str, str]
         for delivery in deliveries:
             if delivery.state is state:
                 return state.value, f"{delivery.destination}: {delivery.reason}"
-    for delivery in deliveries:
-        if delivery.state in {DeliveryState.DUE, DeliveryState.SENDING}:
-            return "delivering", delivery.reason and f"{delivery.destination}: {delivery.reason}"
-    return "delivered", ""
+    under_way = [
+        one for one in deliveries if one.state in {DeliveryState.DUE, DeliveryState.SENDING}
+    ]
+    if not under_way:
+        return "delivered", ""
+    now = database_time(session)
+    reasons = (_joined(one.reason, _waits_until(one, now)) for one in under_way)
+    return "delivering", _joined(
+        *(f"{one.destination}: {why}" for one, why in zip(under_way, reasons, strict=True) if why)
+    )
+
+
+def _waits_until(delivery: Delivery, now: datetime) -> str:
+    if delivery.state is not DeliveryState.DUE or delivery.due_at <= now:
+        return ""
+    return f"tried again at {_instant(delivery.due_at)}"

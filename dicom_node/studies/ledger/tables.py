@@ -100,6 +100,12 @@ class Instance(Base):
     """Why this registered image is not analysed; empty if it is."""
 
 
+def _due_index(name: str, *columns: str, told: bool) -> Index:
+    """Return an index of due work alone: it stays small beside years of finished work."""
+    where = text(f"state = 'due' AND dispatched_at IS {'NOT ' if told else ''}NULL")
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
 class LeasedWork:
     """What analyses and deliveries share: a version, attempts and a lease."""
 
@@ -131,6 +137,9 @@ class Analysis(LeasedWork, Base):
             sqlite_where=text("state IN ('due', 'running')"),
             postgresql_where=text("state IN ('due', 'running')"),
         ),
+        _due_index("ix_analyses_untold", "due_at", "id", told=False),
+        _due_index("ix_analyses_untold_attempts", "attempts", "due_at", "id", told=False),
+        _due_index("ix_analyses_told", "dispatched_at", told=True),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -163,7 +172,15 @@ class Delivery(LeasedWork, Base):
     """The delivery of one analysis's result objects to one destination."""
 
     __tablename__ = "deliveries"
-    __table_args__ = (UniqueConstraint("analysis_id", "destination"),)
+    __table_args__ = (
+        UniqueConstraint("analysis_id", "destination"),
+        _due_index("ix_deliveries_untold", "destination", "due_at", "id", told=False),
+        _due_index(
+            "ix_deliveries_untold_attempts", "destination", "attempts", "due_at", "id", told=False
+        ),
+        _due_index("ix_deliveries_told", "dispatched_at", told=True),
+        _due_index("ix_deliveries_told_destination", "destination", told=True),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)

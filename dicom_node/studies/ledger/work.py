@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, func, literal_column, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
@@ -101,24 +101,53 @@ def held_row(session: Session, table: type[Work], held: Claim) -> Work:
     return row
 
 
-def due(session: Session, table: type[Work], *, at: datetime, limit: int = BATCH) -> list[Work]:
-    """List due work about which the broker was not told, oldest first."""
-    return list(
-        session.scalars(
-            select(table)
-            .where(table.state == _DUE[table], table.due_at <= at, table.dispatched_at.is_(None))
-            .order_by(table.due_at, table.id)
-            .limit(limit)
+def due(
+    session: Session,
+    table: type[Work],
+    *,
+    at: datetime,
+    limit: int = BATCH,
+    destination: str | None = None,
+) -> list[Work]:
+    """List due work about which the broker was not told: first what was never tried, newest first.
+
+    Parameters
+    ----------
+    limit : number of rows that are read, however many are due
+    destination : deliveries to this one only; None for all, and for analyses
+    """
+    # Two looks, so that each reads an index from the end and stops: what failed before, of an
+    # archive that is away, may be a hundred thousand rows, and must not be read to find the new.
+    rows: list[Work] = []
+    for is_tried in (table.attempts == 0, table.attempts > 0):
+        query = select(table).where(
+            _is_due(table), table.dispatched_at.is_(None), is_tried, table.due_at <= at
         )
+        query = _to(query, table, destination).order_by(table.due_at.desc(), table.id.desc())
+        rows += session.scalars(query.limit(limit - len(rows)))
+        if len(rows) >= limit:
+            break
+    return rows
+
+
+def waiting_destinations(session: Session) -> list[str]:
+    """List the destinations with deliveries about which the broker was not told, by name."""
+    # From one name to the next in the index: DISTINCT would read every row that waits.
+    found: list[str] = []
+    query = select(func.min(Delivery.destination)).where(
+        _is_due(Delivery), Delivery.dispatched_at.is_(None)
     )
+    name = session.scalar(query)
+    while name is not None:
+        found.append(name)
+        name = session.scalar(query.where(Delivery.destination > name))
+    return found
 
 
-def count_dispatched(session: Session, table: type[Work]) -> int:
+def count_dispatched(session: Session, table: type[Work], destination: str | None = None) -> int:
     """Count the work about which the broker was told and that no worker has claimed."""
-    query = select(func.count(table.id)).where(
-        table.state == _DUE[table], table.dispatched_at.is_not(None)
-    )
-    return session.scalar(query) or 0
+    query = select(func.count(table.id)).where(_is_due(table), table.dispatched_at.is_not(None))
+    return session.scalar(_to(query, table, destination)) or 0
 
 
 def dispatched_before(
@@ -128,11 +157,22 @@ def dispatched_before(
     return list(
         session.scalars(
             select(table)
-            .where(table.state == _DUE[table], table.dispatched_at <= before)
+            .where(_is_due(table), table.dispatched_at.is_not(None), table.dispatched_at <= before)
             .order_by(table.dispatched_at, table.id)
             .limit(limit)
         )
     )
+
+
+def _is_due(table: type[Work]) -> ColumnElement[bool]:
+    # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
+    return table.state == literal_column(f"'{_DUE[table].value}'")
+
+
+def _to(query: Select[Any], table: type[Work], destination: str | None) -> Select[Any]:
+    if destination is None or table is Analysis:
+        return query
+    return query.where(Delivery.destination == destination)
 
 
 def note_dispatched(

@@ -3,15 +3,13 @@ from typing import Any
 
 import pytest
 from node_factory import NOW, after, analysis_row, claimed, delivery_row, study_row
-from sqlalchemy import text
 
 from dicom_node.errors import BrokerDownError
 from dicom_node.studies.broker import ANALYZE_TASK, DELIVER_QUEUE, DELIVER_TASK, GPU_QUEUE
 from dicom_node.studies.dispatch import Dispatcher
-from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState
-from dicom_node.studies.ledger.tables import Analysis, Delivery
+from dicom_node.studies.ledger.tables import Analysis
 
 
 class FakeBroker:
@@ -209,32 +207,3 @@ def test_running_work_is_not_told(
     dispatcher.tick(after(1))
 
     assert broker.sent == []
-
-
-def test_more_due_work_than_a_statement_may_name_is_told_in_batches(
-    dispatcher: Dispatcher, broker: FakeBroker, database: Database
-) -> None:
-    with database.writing() as session:
-        done = analysis_row(session, study_row(session), state=AnalysisState.DONE)
-        first = delivery_row(session, done)
-        columns = [column.name for column in Delivery.__table__.columns if column.name != "id"]
-        copied = ", ".join("'d' || n" if one == "destination" else one for one in columns)
-        numbers = "WITH RECURSIVE numbers(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers"
-        numbers += " WHERE n < 66000)"
-        session.execute(
-            text(
-                f"{numbers} INSERT INTO deliveries ({', '.join(columns)}) "
-                f"SELECT {copied} FROM deliveries, numbers WHERE id = {first.id}"
-            )
-            if database.engine.dialect.name == "sqlite"
-            else text(
-                f"INSERT INTO deliveries ({', '.join(columns)}) SELECT {copied} "
-                f"FROM deliveries, generate_series(2, 66000) AS n WHERE id = {first.id}"
-            )
-        )
-
-    dispatcher.tick(NOW)
-    dispatcher.tick(after(1))
-
-    told = [key for _, _, ids in broker.sent for key in ids]
-    assert len(set(told)) == len(told) == 2 * work.BATCH

@@ -228,12 +228,23 @@ def test_work_given_back_waits(session: Session, work_of: Any) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_due_work_is_listed_oldest_first(session: Session, work_of: Any, table: type[Any]) -> None:
+def test_due_work_is_listed_newest_first(session: Session, work_of: Any, table: type[Any]) -> None:
     later = work_of(table, due_at=after(2))
     sooner = work_of(table, due_at=after(1))
     work_of(table, due_at=after(10))
 
-    assert work.due(session, table, at=after(5)) == [sooner, later]
+    assert work.due(session, table, at=after(5)) == [later, sooner]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_work_that_was_never_tried_comes_before_what_failed(
+    session: Session, work_of: Any, table: type[Any]
+) -> None:
+    failed = work_of(table, due_at=after(2), attempts=1)
+    new = work_of(table, due_at=after(1))
+
+    assert work.due(session, table, at=after(5)) == [new, failed]
+    assert work.due(session, table, at=after(5), limit=1) == [new]
 
 
 def test_dispatch_is_noted_for_the_named_work_only(session: Session, work_of: Any) -> None:

@@ -19,7 +19,7 @@ from node_factory import (
     study_row,
 )
 from postgresql import PostgreSQL
-from sqlalchemy import select, text, update
+from sqlalchemy import inspect, select, text, update
 
 from dicom_node.errors import LedgerError
 from dicom_node.studies.ledger.database import Database, _alembic
@@ -55,7 +55,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     database.migrate()
 
     with database.reading() as session:
-        assert list(session.scalars(text("SELECT version_num FROM alembic_version"))) == ["0003"]
+        assert list(session.scalars(text("SELECT version_num FROM alembic_version"))) == ["0004"]
 
 
 def test_states_are_stored_as_their_values(reception: Reception) -> None:
@@ -183,3 +183,22 @@ def test_times_come_from_the_clock_of_the_database(
     monkeypatch.setattr("dicom_node.studies.ledger.locks.datetime", AnHourAhead)
 
     assert abs(database.now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_indexes_of_due_work_can_be_taken_back_and_made_again(database: Database) -> None:
+    def due_indexes() -> set[str | None]:
+        inspector = inspect(database.engine)
+        return {
+            one["name"]
+            for table in ("analyses", "deliveries")
+            for one in inspector.get_indexes(table)
+            if "told" in str(one["name"])
+        }
+
+    made = due_indexes()
+    with database.engine.begin() as connection:
+        command.downgrade(_alembic(connection), "0003")
+    without = due_indexes()
+    database.migrate()
+
+    assert (len(made), without, due_indexes()) == (7, set(), made)

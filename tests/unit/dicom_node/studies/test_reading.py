@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import UnknownStudyError
 from dicom_node.studies.ledger import reading
+from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
@@ -77,7 +78,8 @@ def test_study_with_nothing_to_analyse_says_so(session: Session) -> None:
 @pytest.mark.parametrize("state", OF_ANALYSIS)
 def test_study_is_what_its_analysis_is(session: Session, state: AnalysisState) -> None:
     study = study_row(session)
-    analysis_row(session, study, state=state, reason="the reason")
+    now = database_time(session)
+    analysis_row(session, study, state=state, reason="the reason", due_at=now)
 
     assert condition(session, study) == (OF_ANALYSIS[state], "the reason")
 

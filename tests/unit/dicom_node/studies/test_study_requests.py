@@ -102,13 +102,13 @@ def test_failed_delivery_is_due_again_with_all_its_time(
     assert analyses(session) == [(1, AnalysisState.DONE)]
 
 
-def test_waiting_delivery_is_tried_now(session: Session, study: Study) -> None:
+def test_waiting_delivery_is_tried_next(session: Session, study: Study) -> None:
     analysis = analysis_row(session, study, state=AnalysisState.DONE)
     delivery = delivery_row(session, analysis, due_at=after(900), dispatched_at=after(1))
 
     done = retry_study(session, STUDY_UID, at=after(9))
 
-    assert done == ["delivery to archive is tried now"]
+    assert done == ["delivery to archive is tried next"]
     assert (delivery.due_at, delivery.dispatched_at) == (after(9), None)
 
 

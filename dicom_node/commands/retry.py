@@ -1,0 +1,72 @@
+"""What ``mammoclip-node retry`` does, for one study and for all that ended badly."""
+
+from functools import partial
+
+from dicom_node.destination_profiles import products_wanted_by
+from dicom_node.errors import NodeError
+from dicom_node.settings.settings import Settings
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.operator_actions import judge_again, retry_study
+from dicom_node.studies.retrying_many import retry_all
+
+
+def retried(
+    settings: Settings, database: Database, study: str | None, *, every: bool, reason: str
+) -> list[str]:
+    """Retry one study, or everything for a reason; returns what will happen, a sentence each.
+
+    Raises
+    ------
+    NodeError
+        Neither or both are named, or nothing can be retried.
+    """
+    if every == (study is not None) or every != bool(reason):
+        raise NodeError(
+            "name one study, or give --all with --reason and a part of the reason that "
+            "'mammoclip-node studies' shows"
+        )
+    return (
+        [_retry_everything(database, reason)]
+        if study is None
+        else _retry_one(settings, database, study)
+    )
+
+
+def _retry_one(settings: Settings, database: Database, study_instance_uid: str) -> list[str]:
+    """Retry one study; returns what will happen, one sentence each.
+
+    Raises
+    ------
+    UnknownStudyError
+        The ledger has no study with this UID.
+    NodeError
+        Nothing of it can be retried.
+    """
+    with database.writing() as session:
+        at = database_time(session)
+        done = judge_again(session, study_instance_uid, at=at)
+        wanted = partial(products_wanted_by, settings=settings)
+        done += retry_study(session, study_instance_uid, at=at, wanted=wanted)
+    if not done:
+        raise NodeError(
+            "nothing to retry: the study is still being received or analysed, or none of its "
+            f"images can be analysed. See 'mammoclip-node show {study_instance_uid}'"
+        )
+    return done
+
+
+def _retry_everything(database: Database, reason: str) -> str:
+    """Retry what ended badly for a reason that contains this one; returns how much that is.
+
+    Raises
+    ------
+    NodeError
+        Nothing ended badly for such a reason.
+    """
+    retried = retry_all(database, reason)
+    if not any(retried.values()):
+        raise NodeError(
+            f"nothing to retry: nothing failed, was refused or expired for a reason with {reason!r}"
+        )
+    return f"due again: {retried['analyses']} analyses, {retried['deliveries']} deliveries"

@@ -1,0 +1,179 @@
+"""A backlog of deliveries keeps nothing new waiting, and costs no more than a few rows."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from node_factory import NOW, after, analysis_row, delivery_row, study_row
+from sqlalchemy import event, text
+
+from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
+from dicom_node.studies.dispatch import QUEUED, Dispatcher
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.states import AnalysisState
+from dicom_node.studies.ledger.tables import Analysis, Delivery
+
+BACKLOG = 5000
+
+
+class RecordingBroker:
+    """A broker that keeps what it is told; what workers take, a test takes away."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, list[int]] = {GPU_QUEUE: [], DELIVER_QUEUE: []}
+
+    def notify(self, task: str, queue: str, ids: list[int]) -> None:
+        self.queues[queue] += ids
+
+    def waiting(self, queue: str) -> int:
+        return len(self.queues[queue])
+
+
+@pytest.fixture
+def broker() -> RecordingBroker:
+    return RecordingBroker()
+
+
+def dispatcher_of(
+    database: Database, broker: RecordingBroker, now: datetime | None = None
+) -> Dispatcher:
+    return Dispatcher(
+        database,
+        broker,  # type: ignore[arg-type]  # the two methods are all that is used
+        redispatch_after=timedelta(seconds=30),
+        maximum_attempts=3,
+        clock=None if now is None else lambda: now,
+    )
+
+
+@pytest.fixture
+def backlog(database: Database) -> list[int]:
+    """Deliveries that failed before and have long been due, to an archive that is away."""
+    with database.writing() as session:
+        for number in range(2):
+            study = study_row(session, f"1.2.3.{number}")
+            analysis_row(session, study, state=AnalysisState.DONE)
+        first = delivery_row(
+            session,
+            session.get_one(Analysis, 1),
+            destination="away",
+            attempts=3,
+            due_at=after(-3600),
+        )
+        columns = [one.name for one in Delivery.__table__.columns if one.name != "id"]
+        copied = ", ".join("s.id" if one == "analysis_id" else f"d.{one}" for one in columns)
+        session.execute(
+            text(
+                "INSERT INTO studies (study_instance_uid, state, version, patient_digest, "
+                "revision, remark, first_received_at, last_received_at) "
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                f"WHERE i < {BACKLOG}) SELECT '1.2.9.' || i, state, version, patient_digest, "
+                "revision, remark, first_received_at, last_received_at "
+                "FROM studies, n WHERE studies.id = 1"
+            )
+        )
+        analysis_columns = [one.name for one in Analysis.__table__.columns if one.name != "id"]
+        chosen = ", ".join("s.id" if one == "study_id" else f"a.{one}" for one in analysis_columns)
+        session.execute(
+            text(
+                f"INSERT INTO analyses ({', '.join(analysis_columns)}) SELECT {chosen} "
+                "FROM analyses a, studies s WHERE a.id = 1 AND s.study_instance_uid LIKE '1.2.9.%'"
+            )
+        )
+        session.execute(
+            text(
+                f"INSERT INTO deliveries ({', '.join(columns)}) SELECT {copied} "
+                f"FROM deliveries d, analyses s WHERE d.id = {first.id} AND s.id > 2"
+            )
+        )
+    with database.writing() as session:
+        session.execute(text("ANALYZE"))
+        return list(session.scalars(text("SELECT id FROM deliveries ORDER BY id")))
+
+
+def _is_sqlite(database: Database) -> bool:
+    return database.engine.dialect.name == "sqlite"
+
+
+def test_no_more_of_a_backlog_is_in_the_queue_than_workers_take_soon(
+    database: Database, broker: RecordingBroker, backlog: list[int]
+) -> None:
+    dispatcher = dispatcher_of(database, broker)
+
+    for seconds in range(3):
+        dispatcher.tick(after(seconds))
+
+    assert len(broker.queues[DELIVER_QUEUE]) == QUEUED
+
+
+def test_new_delivery_to_another_destination_passes_a_full_queue(
+    database: Database, broker: RecordingBroker, backlog: list[int]
+) -> None:
+    dispatcher = dispatcher_of(database, broker)
+    dispatcher.tick(NOW)
+    with database.writing() as session:
+        new = delivery_row(session, session.get_one(Analysis, 2), destination="healthy")
+
+    dispatcher.tick(after(1))
+
+    assert broker.queues[DELIVER_QUEUE][QUEUED:] == [new.id]
+
+
+def test_new_delivery_to_the_same_destination_is_the_next_one_told(
+    database: Database, broker: RecordingBroker, backlog: list[int]
+) -> None:
+    with database.writing() as session:
+        new = delivery_row(session, session.get_one(Analysis, 2), destination="away")
+
+    dispatcher_of(database, broker).tick(NOW)
+
+    assert broker.queues[DELIVER_QUEUE][0] == new.id
+
+
+def test_every_destination_has_its_turn_before_one_has_its_second(
+    database: Database, broker: RecordingBroker, backlog: list[int]
+) -> None:
+    with database.writing() as session:
+        new = delivery_row(session, session.get_one(Analysis, 2), destination="zeta", attempts=1)
+
+    dispatcher_of(database, broker).tick(NOW)
+
+    assert new.id in broker.queues[DELIVER_QUEUE][:2]
+
+
+def test_messages_are_stamped_when_they_are_sent_and_do_not_count_as_lost(
+    database: Database, broker: RecordingBroker, backlog: list[int]
+) -> None:
+    dispatcher_of(database, broker, now=after(60)).tick(NOW)
+    broker.queues[DELIVER_QUEUE].clear()
+
+    dispatcher_of(database, broker, now=after(61)).tick(after(61))
+
+    assert broker.queues[DELIVER_QUEUE] == []
+
+
+def test_due_work_is_found_by_index(database: Database, backlog: list[int]) -> None:
+    asked: list[tuple[str, object]] = []
+
+    def note(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
+        if "deliveries.dispatched_at IS" in statement and statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    dispatcher_of(database, RecordingBroker()).tick(NOW)
+    event.remove(database.engine, "before_cursor_execute", note)
+
+    assert len(asked) >= 5
+    explain = "EXPLAIN QUERY PLAN " if _is_sqlite(database) else "EXPLAIN "
+    with database.engine.connect() as connection:
+        for statement, parameters in asked:
+            if "deliveries" not in statement or "FOR UPDATE" in statement:
+                continue
+            if (
+                "deliveries.id, deliveries.version" in statement
+                or "lease_expires_at <" in statement
+            ):
+                continue
+            plan = connection.exec_driver_sql(explain + statement, parameters)  # type: ignore[arg-type]
+            words = "\n".join(str(row) for row in plan)
+            assert "told" in words, f"{statement}\n{words}"
+            assert "Seq Scan" not in words
