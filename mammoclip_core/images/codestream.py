@@ -1,4 +1,4 @@
-"""Size of a compressed frame as its codestream declares it, read before decoding."""
+"""What a compressed frame declares of its size and coding, read before decoding."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,6 +20,15 @@ _LEAST_TILE_PART: Final = 14
 
 _PADDING_AT_MOST: Final = 64
 _START_OF_SCAN: Final = 0xDA
+_CODING_STYLE: Final = frozenset({0x52, 0x53})
+"""Coding style of a codestream, and of one of its components."""
+
+MAX_SCANS: Final = 100
+"""Scans of a JPEG frame: each is a pass over all pixels. Encoders write about ten."""
+
+_PIXELS_OF_A_PRECINCT: Final = 256
+_PRECINCTS_AT_LEAST: Final = 1024
+"""A small image may have more precincts than its pixels would allow it."""
 _END_OF_IMAGE: Final = 0xD9
 
 
@@ -101,6 +110,74 @@ def end_of_tile_parts(frame: bytes) -> int | None:
         return None
     is_whole = len(seen) == _number_of_tiles(frame, start) and dict(seen) == stated
     return position if is_whole else None
+
+
+def check_effort(frame: bytes) -> None:
+    """Refuse a codestream whose decoding takes far more work or memory than its pixels need.
+
+    A precinct costs a decoder about a kilobyte, however few pixels it has. What
+    tile-parts say of their own coding is not looked at.
+
+    Parameters
+    ----------
+    frame : JPEG, JPEG-LS, JPEG 2000 or HTJ2K frame whose size is known to be acceptable
+
+    Raises
+    ------
+    ValueError
+        It has too many scans, tiles or precincts for the size of its image.
+
+    References
+    ----------
+    ITU-T T.81 B.2.3 (SOS), T.800 A.6.1 (COD), A.6.2 (COC), B.6 (precincts).
+    """
+    if frame.startswith(_JPEG_START):
+        # The marker cannot be met within the coded data, which keep markers out.
+        scans = frame.count(bytes((0xFF, _START_OF_SCAN)))
+        if scans > MAX_SCANS:
+            raise ValueError(f"the JPEG codestream has {scans} scans, more than {MAX_SCANS}")
+        return
+    start = frame.find(_JPEG_2000_START)
+    size = _jpeg_2000_size(frame, start)
+    allowed = size.rows * size.columns // _PIXELS_OF_A_PRECINCT + _PRECINCTS_AT_LEAST
+    try:
+        precincts = _precincts(frame, start)
+    except IndexError as error:
+        raise ValueError("the JPEG 2000 codestream ends in its header") from error
+    if precincts > allowed:
+        raise ValueError(
+            f"the JPEG 2000 codestream has {precincts} tiles and precincts, more than the "
+            f"{allowed} of an image of {size.rows} x {size.columns} pixels"
+        )
+
+
+def _precincts(frame: bytes, start: int) -> int:
+    """Return the most precincts that a coding style in the main header asks for."""
+    tiles = _number_of_tiles(frame, start)
+    size = _jpeg_2000_size(frame, start)
+    width = min(size.columns, _number(frame, start + 24, 4))
+    height = min(size.rows, _number(frame, start + 28, 4))
+    most = tiles
+    components_bytes = 1 if size.samples < 257 else 2
+    position, end = start + 2, _first_tile_part(frame, start)
+    while position < end:
+        marker = frame[position + 1]
+        if marker in _CODING_STYLE:
+            is_component = marker == 0x53
+            style = position + 4 + (components_bytes if is_component else 0)
+            coding = style + (1 if is_component else 5)
+            if frame[style] & 1:
+                levels = frame[coding]
+                count = 0
+                for resolution in range(levels + 1):
+                    exponents = frame[coding + 5 + resolution]
+                    below = levels - resolution
+                    count += -(-width // (1 << below + (exponents & 15))) * -(
+                        -height // (1 << below + (exponents >> 4))
+                    )
+                most = max(most, tiles * count)
+        position += 2 + max(_number(frame, position + 2, 2), 2)
+    return most
 
 
 def _first_tile_part(frame: bytes, start: int) -> int:

@@ -13,6 +13,7 @@ from mammoclip_core.errors import PixelError
 from mammoclip_core.images.codestream import (
     END_MARKER,
     CodestreamSize,
+    check_effort,
     codestream_size,
     end_of_tile_parts,
     is_complete,
@@ -251,4 +252,8 @@ def _checked_codestream(encoded: bytes, layout: FrameLayout) -> CodestreamSize:
             f"{uid}: the codestream holds {size.bits} bits, the header allocates "
             f"{layout.bits_allocated}"
         )
+    try:
+        check_effort(encoded)
+    except ValueError as error:
+        raise PixelError(f"{uid}: {error}") from error
     return size
