@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dicom_node.errors import NodeError, OutOfResourcesError, OvertakenError
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.spool.identity_key import serial_number_of
 from dicom_node.studies.ledger import outcomes
-from dicom_node.studies.ledger.former_objects import FormerObject, former_objects
+from dicom_node.studies.ledger.former_objects import (
+    FormerObject,
+    former_objects,
+    newest_results_key,
+)
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.outcomes import MadeResult
 from dicom_node.studies.ledger.reading import unread_images
@@ -26,11 +31,13 @@ from mammoclip_core.errors import CoreError
 from mammoclip_core.findings_document import to_json
 from mammoclip_core.images.selection import Generated2D
 from worker.former_results import former_results
+from worker.results_key import results_key
 from worker.runtime import Runtime
 from worker.study_files import StudyFiles
 
 if TYPE_CHECKING:
     from dicom_node.objects.analysed_study import ResultObject
+    from dicom_node.objects.identity import ResultIdentity
     from dicom_node.objects.sources import SourceInstance
     from mammoclip_core.analysis.engine import StudyRequest
     from mammoclip_core.findings import ImageFindings, StudyAnalysis
@@ -55,6 +62,7 @@ class _Order:
     left_out: tuple["ImageFindings", ...]
     instances: Sequence[Instance]
     former: dict[str, FormerObject]
+    newest_results: tuple[int, str]
 
 
 class NothingAnalysedError(NodeError):
@@ -104,7 +112,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
             )
     # Files first, then the rows that name them: a crash in between leaves files without a row, and
     # the next attempt writes its own beside them.
-    results = list(_kept_results(node, held, order, _built_results(node, order, answer, files)))
+    results, key = _results(node, held, order, answer, files)
     findings = to_json(answer.findings)
     with node.database.writing() as session:
         outcomes.finish_analysis(
@@ -113,6 +121,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
             findings=findings,
             bundle=f"{node.manifest.name} {node.manifest.version} {node.manifest.weights_sha256}",
             results=results,
+            results_key=key,
             destinations=[destination.name for destination in node.settings.destinations],
             at=database_time(session),
         )
@@ -179,6 +188,7 @@ def _order(node: Runtime, analysis: Analysis) -> _Order:
             left_out=selection.left_out,
             instances=instances,
             former=former_objects(session, analysis),
+            newest_results=newest_results_key(session, analysis),
         )
 
 
@@ -237,46 +247,68 @@ def _kept_results(
         )
 
 
-def _built_results(
-    node: Runtime, order: _Order, answer: "StudyAnalysis", files: StudyFiles
-) -> "tuple[ResultObject, ...]":
+def _results(
+    node: Runtime, held: Claim, order: _Order, answer: "StudyAnalysis", files: StudyFiles
+) -> tuple[list[MadeResult], str]:
+    """Return the result objects, made anew only if something of what they are made of is new."""
     from dicom_node.destination_profiles import profiles_in_use
-    from dicom_node.facts.result_kinds import series_numbers_from
     from dicom_node.objects.analysed_study import ResultOptions
-    from dicom_node.objects.identity import ResultIdentity
-    from dicom_node.objects.local_time import site_time_zone
     from dicom_node.objects.results import build_results
 
-    settings = node.settings.results
-    return build_results(
-        list(_sources(node, order, files)),
+    identity, sources = _identity(node, order), list(_rows_of_sources(order))
+    options = ResultOptions(picture_long_side=node.settings.results.longest_side_pixels)
+    profiles = profiles_in_use(node.settings)
+    key = results_key(
+        [row for row, _ in sources], answer, identity, profiles=profiles, options=options
+    )
+    former = _former_if_equal(node, order, key)
+    if former:
+        return former, key
+    built = build_results(
+        list(_sources(node, sources, files)),
         answer,
-        ResultIdentity(
-            bundle=node.manifest.identity,
-            warning=node.manifest.warning,
-            software_version=version("mammoclip-dicom"),
-            revision=order.revision,
-            created_at=datetime.now(UTC),
-            device_serial_number=settings.device_serial_number or serial_number_of(node.spool),
-            time_zone=site_time_zone(settings.time_zone),
-            series_numbers=series_numbers_from(settings.series_number_base),
-        ),
-        profiles=profiles_in_use(node.settings),
+        identity,
+        profiles=profiles,
         former=tuple(former_results(node, order.former)),
-        options=ResultOptions(picture_long_side=settings.longest_side_pixels),
+        options=options,
+    )
+    return list(_kept_results(node, held, order, built)), key
+
+
+def _former_if_equal(node: Runtime, order: _Order, key: str) -> list[MadeResult]:
+    """Return the newest former results if they were made of the same; empty if made anew."""
+    revision, newest_key = order.newest_results
+    newest = [one.made for one in order.former.values() if one.kept_until == revision]
+    # What a note retracts follows from what the archives hold by now.
+    if newest_key != key or any(one.kind == ResultKind.REJECTION_NOTE for one in newest):
+        return []
+    are_there = all(node.spool.file(one.place).is_file() for one in newest)
+    return newest if are_there else []
+
+
+def _identity(node: Runtime, order: _Order) -> "ResultIdentity":
+    from dicom_node.facts.result_kinds import series_numbers_from
+    from dicom_node.objects.identity import ResultIdentity
+    from dicom_node.objects.local_time import site_time_zone
+
+    settings = node.settings.results
+    return ResultIdentity(
+        bundle=node.manifest.identity,
+        warning=node.manifest.warning,
+        software_version=version("mammoclip-dicom"),
+        revision=order.revision,
+        created_at=datetime.now(UTC),
+        device_serial_number=settings.device_serial_number or serial_number_of(node.spool),
+        time_zone=site_time_zone(settings.time_zone),
+        series_numbers=series_numbers_from(settings.series_number_base),
     )
 
 
-def _sources(node: Runtime, order: _Order, files: StudyFiles) -> Iterator["SourceInstance"]:
-    from dicom_node.objects.sources import SourceInstance
-
+def _rows_of_sources(order: _Order) -> Iterator[tuple[Instance, bool]]:
+    """Yield the images that results are of or refer to, each with whether it was analysed."""
     chosen = {row.sop_instance_uid: row for row, _ in order.chosen}
     for row in chosen.values():
-        path = node.spool.file(row.place)
-        yield SourceInstance(
-            dataset=files.header(path),
-            pixels=partial(files.stored_values, path),
-        )
+        yield row, True
     stated = {image.sop_instance_uid for image in order.left_out} - chosen.keys()
     # The newest row of a UID: an object that was registered again is where its last row says.
     newest = {
@@ -285,9 +317,21 @@ def _sources(node: Runtime, order: _Order, files: StudyFiles) -> Iterator["Sourc
         if row.place and row.state is not InstanceState.TAKEN_BACK
     }
     for uid in sorted(stated & newest.keys()):
-        row = newest[uid]
-        if row.reason not in _NO_SOURCE:
-            yield SourceInstance(dataset=files.header(node.spool.file(row.place)))
+        if newest[uid].reason not in _NO_SOURCE:
+            yield newest[uid], False
+
+
+def _sources(
+    node: Runtime, rows: Sequence[tuple[Instance, bool]], files: StudyFiles
+) -> Iterator["SourceInstance"]:
+    from dicom_node.objects.sources import SourceInstance
+
+    for row, is_analysed in rows:
+        path = node.spool.file(row.place)
+        yield SourceInstance(
+            dataset=files.header(path),
+            pixels=partial(files.stored_values, path) if is_analysed else None,
+        )
 
 
 def _wait_for_space(node: Runtime, held: Claim, reason: str) -> None:

@@ -73,3 +73,21 @@ def _accepted_by(session: Session, study_id: int) -> defaultdict[str, set[str]]:
     for uid, destination in rows:
         accepted_by[uid].add(destination)
     return accepted_by
+
+
+def newest_results_key(session: Session, analysis: Analysis) -> tuple[int, str]:
+    """Return the newest revision before this one that has results, and what they were made of.
+
+    Returns
+    -------
+    revision : 0 if there is none
+    results_key : empty if it is unknown
+    """
+    row = session.execute(
+        select(Analysis.revision, Analysis.results_key)
+        .join(ResultObject)
+        .where(Analysis.study_id == analysis.study_id, Analysis.revision < analysis.revision)
+        .order_by(Analysis.revision.desc())
+        .limit(1)
+    ).first()
+    return (0, "") if row is None else (row.revision, row.results_key)

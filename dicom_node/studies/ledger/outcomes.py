@@ -51,8 +51,13 @@ def finish_analysis(
     results: Sequence[MadeResult],
     destinations: Collection[str],
     at: datetime,
+    results_key: str = "",
 ) -> list[Delivery]:
     """Record the findings and result objects of an analysis, and make their deliveries due.
+
+    Parameters
+    ----------
+    results_key : SHA-256 of everything that the results were made of
 
     Raises
     ------
@@ -73,6 +78,7 @@ def finish_analysis(
         at=at,
         findings=findings,
         bundle=bundle,
+        results_key=results_key,
         reason="",
         finished_at=at,
     )

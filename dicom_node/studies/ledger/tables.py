@@ -149,6 +149,10 @@ class Analysis(LeasedWork, Base):
     findings: Mapped[str | None] = mapped_column(FittingText)
     """The findings document of a done analysis."""
     bundle: Mapped[str] = mapped_column(FittingString(255), default="")
+    results_key: Mapped[str] = mapped_column(
+        FittingString(64), default="", server_default=text("''")
+    )
+    """SHA-256 of everything that the result objects were made of; empty if unknown."""
 
 
 class ResultObject(Base):

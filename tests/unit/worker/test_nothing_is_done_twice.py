@@ -11,6 +11,7 @@ from unit.dicom_node.node_factory import Reception
 from unit.mammoclip_core.core_factory import StandInModel, breast, manifest_with
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
+from dicom_node.settings.results import ResultSettings
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import ResultObject
 from mammoclip_core.analysis.engine import Engine, ImageToAnalyse
@@ -52,6 +53,47 @@ def test_analysis_reads_no_file_again_once_the_model_saw_its_image(
 
     assert (analysis.state, analysis.reason) == (AnalysisState.DONE, "")
     assert "secondary_capture" in {row.kind for row in reception.rows(ResultObject)}
+
+
+def test_equal_answer_is_not_drawn_again(
+    node: Runtime, reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reception.receive(shown_mammogram())
+    first = run_analysis(node, due_analysis(reception))
+
+    def fail(*_: object) -> None:
+        pytest.fail("the pixels are decoded again")
+
+    monkeypatch.setattr(StudyFiles, "stored_values", fail)
+
+    second = run_analysis(node, due_analysis(reception))
+
+    assert (second.state, second.reason) == (AnalysisState.DONE, "")
+    places = [[row.place for row in results_of(reception, one.id)] for one in (first, second)]
+    assert places[0] == places[1] != []
+
+
+@pytest.mark.parametrize("change", ["score", "settings", "site"])
+def test_objects_are_made_anew_if_anything_that_they_are_made_of_is_new(
+    runtime_with: Callable[..., Runtime], reception: Reception, change: str
+) -> None:
+    reception.receive(shown_mammogram())
+    first = run_analysis(runtime_with(), due_analysis(reception))
+    node = runtime_with(
+        **{
+            "score": {},
+            "settings": {"results": ResultSettings(series_number_base=7000)},
+            "site": {"results": ResultSettings(device_serial_number="ROOM 2")},
+        }[change]
+    )
+    if change == "score":
+        node.engine.score = 0.7
+
+    second = run_analysis(node, due_analysis(reception))
+
+    assert first.results_key != second.results_key
+    places = [{row.place for row in results_of(reception, one.id)} for one in (first, second)]
+    assert places[0] != places[1]
 
 
 def test_object_whose_file_is_lost_is_made_again(node: Runtime, reception: Reception) -> None:
