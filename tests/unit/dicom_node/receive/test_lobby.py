@@ -1,6 +1,5 @@
 """Connections that never become an association shut nobody out."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -25,13 +24,13 @@ HALF = association_request()[:60]
 
 
 @contextmanager
-def connections(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+def connections(port: int, count: int, said: bytes) -> Iterator[list[RawPeer]]:
     """Hold connections that have each said something, and say no more."""
     with ExitStack() as stack:
         peers = [stack.enter_context(RawPeer(port)) for _ in range(count)]
         for peer in peers:
             peer.write(said)
-        yield [peer.line for peer in peers]
+        yield peers
 
 
 @pytest.mark.parametrize("said", [b"", b"\x01", HALF], ids=["nothing", "a byte", "half a request"])
@@ -49,9 +48,9 @@ def test_more_connections_than_may_wait_crowd_out_the_oldest(
 ) -> None:
     _, port = listening()
 
-    with connections(port, 450, b"\x01") as lines:
+    with connections(port, 450, b"\x01") as peers:
         assert store(port, encoded(mammogram())) == 0x0000
-        assert lines[0].recv(1) == b""
+        assert peers[0].read() == (0, b"")
 
     assert "crowded-out" in {line["reason"] for line in log_lines if "reason" in line}
 
