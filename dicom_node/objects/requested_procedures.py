@@ -52,16 +52,21 @@ def referenced_requests(report: Dataset, sources: Iterable[Dataset]) -> list[Dat
     for source in sources:
         for request in _requests_in(source) or [Dataset()]:
             item = _item(report, source, request)
-            key = (item.StudyInstanceUID, item.AccessionNumber, item.RequestedProcedureID or "")
+            # As text: a backslash in an illegal accession number makes two values of it.
+            key = (
+                str(item.StudyInstanceUID),
+                str(item.AccessionNumber or ""),
+                str(item.RequestedProcedureID or ""),
+            )
             if any(key[1:]):
                 items.setdefault(key, item)
     named = [item for item in items.values() if item.RequestedProcedureID]
     # An image without Request Attributes repeats a request that another one names in full.
-    numbers = {item.AccessionNumber for item in named}
+    numbers = {str(item.AccessionNumber) for item in named}
     return [
         item
         for item in items.values()
-        if item.RequestedProcedureID or item.AccessionNumber not in numbers
+        if item.RequestedProcedureID or str(item.AccessionNumber) not in numbers
     ]
 
 

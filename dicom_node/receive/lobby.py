@@ -242,7 +242,10 @@ class Lobby:
         try:
             if farewell:
                 connection.line.send(farewell)
-            socket.socket.shutdown(connection.line, socket.SHUT_WR)  # beneath TLS too
+            # Who is rejected closes the connection (PS3.8 9.2.3, AE-4). Some libraries forget the
+            # rejection if they see the end of the stream in the same moment.
+            if farewell[:1] != bytes([PduType.ASSOCIATE_RJ]):
+                socket.socket.shutdown(connection.line, socket.SHUT_WR)  # beneath TLS too
         except (OSError, ValueError):
             self._close(connection)
 

@@ -195,7 +195,7 @@ def test_segmentations_name_the_method(results: tuple[str, Results]) -> None:
     for segmentation in found.by_class[SEG]:
         assert values_under(segmentation, "AlgorithmNameCodeSequence") == {code}
         for segment in segmentation.SegmentSequence:
-            assert segment.SegmentDescription == f"Region by {METHODS[code]}"
+            assert segment.SegmentDescription.startswith(f"Region by {METHODS[code]}, score ")
     assert found.by_class[SEG]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from every_kind import EVERY_KIND, boxed, tomosynthesis
+from every_kind import EVERY_KIND, box_of, boxed, tomosynthesis
 from objects_factory import (
     NEGATIVE,
     breast_pixels,
@@ -110,7 +110,9 @@ def _volume(size: tuple[int, int], frames: int) -> Situation:
     dataset = tomosynthesis(size=size, frames=frames)
     middle = frames // 2 + 1
     found = replace(finding(marker_mask(60, 120, size)), frame=middle)
-    box = replace(boxed(20.0, 30.0, 60.0, 70.0), frame=frames, name="calcification", code="")
+    box = replace(
+        boxed(box_of(20.0, 30.0, 60.0, 70.0, 0.8)), frame=frames, name="calcification", code=""
+    )
     return _study([(dataset, replace(image_of(dataset, found, box), frame=middle))])
 
 

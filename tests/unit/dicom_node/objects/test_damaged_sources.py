@@ -5,7 +5,7 @@ from typing import Any
 import pydicom
 import pytest
 from every_kind import EVERY_KIND, tomosynthesis
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from objects_factory import finding, image_of, mammogram, marker_mask, results_of
 from pydicom.dataelem import RawDataElement
@@ -129,6 +129,8 @@ def test_volume_with_hollow_functional_groups_breaks_nothing(keyword: str, is_th
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(DAMAGEABLE), st.binary(max_size=24))
+@example("AccessionNumber", b"\\")
+@example("SpecificCharacterSet", b"\x00\x01")
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_attribute_gives_valid_objects_or_is_named(keyword: str, value: bytes) -> None:
     vr = pydicom.datadict.dictionary_VR(keyword)
