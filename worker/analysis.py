@@ -73,7 +73,7 @@ def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
             raise
         except NothingAnalysedError as error:
             _end_badly(node, held, str(error), final=True)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  _judge tells it
             _judge(node, held, error)
         else:
             node.site.study_is_done(held.id)

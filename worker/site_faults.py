@@ -121,7 +121,7 @@ class SiteFaults:
         try:
             self.look()
         # Without a study nothing can be the study's fault, whatever a library raises.
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the caller tells it
             return words_of(error)
         return ""
 

@@ -163,10 +163,9 @@ def telling_short_memory(device: torch.device) -> Iterator[None]:
         raise BatchMemoryError(f"memory is short on {device}") from error
     except RuntimeError as error:
         if not any(words in str(error) for words in _WORDS_FOR_SHORT_MEMORY):
-            if any(words in str(error) for words in _WORDS_FOR_A_DEAD_DEVICE):
-                raise DeviceError(
-                    f"{device} stopped answering: see the log of its driver"
-                ) from error
+            if any(known in str(error) for known in _WORDS_FOR_A_DEAD_DEVICE):
+                words = f"{device} stopped answering: see the log of its driver"
+                raise DeviceError(words) from error
             raise
         raise BatchMemoryError(f"memory is short on {device}") from error
 
