@@ -8,6 +8,7 @@ CoreError
 ├── PromptFileError             a file of prompts is not of the known form
 ├── LicenceError                a bundle may not be used as asked
 ├── MissingLibraryError         an optional library is needed; the message names the extra
+├── DeviceError                 the device stopped answering; a new process may reach it
 ├── ComputingError              the machine cannot compute as asked, or some images give no numbers
 │   └── BatchMemoryError            memory is short for so many images at once
 └── FindingsFormatError         a findings document is not one
@@ -48,6 +49,10 @@ class FindingsFormatError(CoreError):
 
 class MissingLibraryError(CoreError):
     """A library that comes with an installation extra is needed; the message names the extra."""
+
+
+class DeviceError(CoreError):
+    """The device that computes stopped answering; this process cannot use it any more."""
 
 
 class ComputingError(CoreError):

@@ -7,14 +7,16 @@ from functools import partial
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from dicom_node.errors import NodeError, OutOfResourcesError, OvertakenError
+from dicom_node.errors import NodeError, OvertakenError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.spool.identity_key import serial_number_of
 from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.database import DATABASE_TROUBLE
 from dicom_node.studies.ledger.former_objects import (
     FormerObject,
     former_objects,
@@ -48,7 +50,7 @@ _NO_SOURCE: Final = frozenset({"two-patients", "invalid-uid", "missing-uid", "mi
 """Reasons for which a report mentions an object in text but does not refer to it."""
 
 _FIRST_WAIT_SECONDS: Final = 5
-_WAIT_FOR_SPACE: Final = timedelta(minutes=1)
+_WAIT_FOR_THE_LEDGER: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +82,29 @@ def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
             raise
         except NothingAnalysedError as error:
             _end_badly(node, held, str(error), final=True)
-        except OutOfResourcesError as error:
-            _wait_for_space(node, held, str(error))
-        except (CoreError, NodeError) as error:
-            _end_badly(node, held, str(error), final=False)
-        # A bug that one study provokes: recorded now instead of when its lease runs out, and the
-        # worker goes on to the next study.
-        except Exception as error:
-            log.exception("analysis_broke", reason=type(error).__name__)
-            _end_badly(node, held, f"unexpected error: {type(error).__name__}", final=False)
+        except Exception as error:  # noqa: BLE001  _judge tells it
+            _judge(node, held, error)
+        else:
+            node.site.study_is_done(held.id)
     # From the attempt or from recording its failure: the study was cancelled, got a late image, or
     # the lease was lost. Whoever moved it on has recorded that; nothing is left to be written.
     except OvertakenError:
         log.warning("analysis_overtaken", attempt=held.attempt)
+
+
+def _judge(node: Runtime, held: Claim, error: Exception) -> None:
+    """Record an attempt that failed by the site or by the study."""
+    fault = node.site.behind(error, held.id)
+    if fault:
+        node.site.note(fault)
+        _give_back_uncounted(node, held, fault)
+    elif isinstance(error, (CoreError, NodeError)):
+        _end_badly(node, held, str(error), final=False)
+    else:
+        # A bug that one study provokes: recorded now instead of when its lease runs out, and the
+        # worker goes on to the next study.
+        log.exception("analysis_broke", reason=type(error).__name__)
+        _end_badly(node, held, f"unexpected error: {type(error).__name__}", final=False)
 
 
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
@@ -201,6 +213,7 @@ def _as_received(node: Runtime, order: _Order) -> _Order:
         try:
             return content_sha256(node.spool.file(row.place)) == row.content_sha256
         except (OSError, ValueError):  # it is gone, or a link leads out of the spool
+            node.spool.require_readable()
             return False
 
     changed = [row for row, _ in order.chosen if not is_unchanged(row)]
@@ -334,14 +347,25 @@ def _sources(
         )
 
 
-def _wait_for_space(node: Runtime, held: Claim, reason: str) -> None:
-    """Postpone the analysis while the disk is full, without counting the attempt."""
-    log.error("analysis_given_back", reason=reason)
-    with node.database.writing() as session:
-        at = database_time(session)
-        outcomes.give_back_analysis(
-            session, held, reason=reason, due_at=at + _WAIT_FOR_SPACE, at=at, counted=False
-        )
+def _give_back_uncounted(node: Runtime, held: Claim, reason: str) -> None:
+    """Postpone the analysis during a fault of the site, without counting the attempt."""
+    give_up_at = monotonic() + node.settings.work.lease_seconds
+    while True:
+        try:
+            with node.database.writing() as session:
+                at = database_time(session)
+                due_at = at + timedelta(seconds=node.site.wait_seconds)
+                outcomes.give_back_analysis(
+                    session, held, reason=reason, due_at=due_at, at=at, counted=False
+                )
+        # The ledger itself may be the fault. Past the lease whoever finds it lost takes over.
+        except DATABASE_TROUBLE:
+            if monotonic() > give_up_at:
+                return
+            sleep(_WAIT_FOR_THE_LEDGER)
+        else:
+            log.warning("analysis_given_back", reason=reason)
+            return
 
 
 def _end_badly(node: Runtime, held: Claim, reason: str, *, final: bool) -> None:

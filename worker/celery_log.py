@@ -8,6 +8,7 @@ import logging
 from typing import Final
 
 import structlog
+from celery.app.trace import log_policy_reject
 from celery.worker.consumer.consumer import CONNECTION_ERROR, CONNECTION_RETRY
 
 log = structlog.get_logger("worker.celery")
@@ -27,6 +28,9 @@ class CeleryLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; its template is quoted, and never the values for it."""
         template = str(record.msg)
+        # A task that puts its message back has said why in a line of its own.
+        if template == log_policy_reject.format.strip():
+            return
         event, level = next(
             (known for words, known in _EVENTS.items() if _speaks_of(record, words)),
             ("celery_reported", record.levelno),

@@ -23,6 +23,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.work import Claim, Work, claim, renew
 from mammoclip_core.manifest import Manifest
 from worker.devices import device_of
+from worker.site_faults import SiteFaults
 
 if TYPE_CHECKING:
     from mammoclip_core.analysis.engine import Engine
@@ -89,6 +90,17 @@ class Runtime:
             detail=str(engine.computed_by),
         )
         return engine
+
+    @cached_property
+    def site(self) -> SiteFaults:
+        """Return what is wrong with the site, as far as this process knows."""
+        return SiteFaults(look=self._look)
+
+    def _look(self) -> None:
+        """Raise the error of what keeps every study of this site from being analysed."""
+        self.database.now()
+        _ = self.engine
+        self.spool.require_usable()
 
     @property
     def holder(self) -> str:

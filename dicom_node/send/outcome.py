@@ -8,8 +8,11 @@ from typing import Final, Protocol
 
 _DUPLICATE: Final = 0x0111
 _OUT_OF_RESOURCES: Final = range(0xA700, 0xA800)
-_TRY_LATER: Final = frozenset({0x0110, 0x0213})
-"""Processing failure and resource limitation (PS3.7 annex C), which may pass."""
+_TRY_LATER: Final = frozenset({0x0110, 0x0124, 0x0213})
+"""Processing failure, not authorized and resource limitation (PS3.7 annex C), which may pass.
+
+Who is authorized is a setting of the archive, which a person puts right.
+"""
 
 
 class Outcome(StrEnum):

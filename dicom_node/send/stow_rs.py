@@ -18,7 +18,10 @@ from dicom_node.send.stow_answers import lists_instance, read_store_answer
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 
-_TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+_CREDENTIALS: Final = frozenset({401, 403, 407})
+"""HTTP statuses of wrong or expired credentials, which a person at the site puts right."""
+
+_TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507}) | _CREDENTIALS
 """HTTP statuses of errors that may pass: 507 is a full archive, unlike 413, a too large object."""
 
 _CONFLICT: Final = 409
@@ -160,7 +163,10 @@ def _answer_of(item: ObjectToSend, reply: _Reply) -> Answer:
         )
     if not reply.is_success:
         outcome = Outcome.POSTPONED if reply.status in _TRY_LATER else Outcome.REFUSED
-        return Answer(key=item.key, outcome=outcome, status=f"HTTP {reply.status}")
+        status = f"HTTP {reply.status}"
+        if reply.status in _CREDENTIALS:
+            status += " (check the credentials under [[destinations]])"
+        return Answer(key=item.key, outcome=outcome, status=status)
     if document is None:
         return _postponed(item, f"HTTP {reply.status} without a DICOM answer")
     if item.sop_instance_uid in document.stored:

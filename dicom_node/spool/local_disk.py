@@ -81,6 +81,27 @@ class Spool:
                 leftover.unlink()
             yield
 
+    def require_usable(self) -> None:
+        """Write to the folders that workers write to, and read the one that they read.
+
+        Raises
+        ------
+        OutOfResourcesError
+            The disk is full, read-only or broken, or the folders are closed to this process.
+        """
+        for folder in ("partial", "results"):
+            trial = self.root / folder / f"trial-{secrets.token_hex(16)}"
+            with _disk_trouble(), _deleted_at_the_end(trial), create_private_file(trial) as stream:
+                stream.write(bytes(_TRIAL_BYTES))
+                stream.flush()
+                os.fsync(stream.fileno())
+        self.require_readable()
+
+    def require_readable(self) -> None:
+        """Raise OutOfResourcesError if the folder of registered objects cannot be read."""
+        with _disk_trouble(), os.scandir(self.root / "studies") as entries:
+            next(entries, None)
+
     def close_to_others(self) -> list[Path]:
         """Take everybody else's permissions from a spool of an earlier release.
 
@@ -254,10 +275,39 @@ class Spool:
 _LOOK_AFTER_BYTES: Final = 16_000_000
 """How much of an object is written before the free space is looked at again."""
 
+_TRIAL_BYTES: Final = 2**22
+"""Size of the file that shows whether the disk can be written: more than most results."""
+
 _DISK_TROUBLE: Final = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMLINK, errno.EFBIG}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EIO,
+        errno.EMLINK,
+        errno.EFBIG,
+        # A folder that is closed to this process, or made immutable.
+        errno.EACCES,
+        errno.EPERM,
+        # A network file system that is away, and a process that has too many files open.
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.ENODEV,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+    }
 )
-"""Errors of a disk that is full, over its quota, read-only or broken."""
+"""Errors of a disk that is full, over its quota, closed, read-only, away or broken."""
+
+
+@contextmanager
+def _deleted_at_the_end(file: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -272,7 +322,7 @@ def _disk_trouble() -> Iterator[None]:
 
 
 def _out_of_resources(error: OSError) -> OutOfResourcesError:
-    return OutOfResourcesError(f"the spool cannot be written: {error.strerror}")
+    return OutOfResourcesError(f"the spool cannot be used: {error.strerror}")
 
 
 def incoming_receipts(root: Path) -> list[Receipt]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mammoclip_core.engines.computing_options import ComputingOptions, Precision
-from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError
+from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, DeviceError
 from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.networks.image_encoder import ImageEncoder
 
@@ -33,6 +33,9 @@ _WORDS_FOR_SHORT_MEMORY: Final = (
     "could not create a memory",
 )
 """What torch, C++ and oneDNN say on a CPU, where they have no error class of their own for it."""
+
+_WORDS_FOR_A_DEAD_DEVICE: Final = ("CUDA error", "CUDNN_STATUS", "cuDNN error", "CUBLAS_STATUS")
+"""What torch and the libraries of a GPU say of one that does not compute any more."""
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
@@ -151,6 +154,8 @@ def telling_short_memory(device: torch.device) -> Iterator[None]:
     ------
     BatchMemoryError
         What is done inside does not fit into the memory that is free.
+    DeviceError
+        The device stopped answering, as after a fault of its driver.
     """
     try:
         yield
@@ -158,6 +163,9 @@ def telling_short_memory(device: torch.device) -> Iterator[None]:
         raise BatchMemoryError(f"memory is short on {device}") from error
     except RuntimeError as error:
         if not any(words in str(error) for words in _WORDS_FOR_SHORT_MEMORY):
+            if any(known in str(error) for known in _WORDS_FOR_A_DEAD_DEVICE):
+                words = f"{device} stopped answering: see the log of its driver"
+                raise DeviceError(words) from error
             raise
         raise BatchMemoryError(f"memory is short on {device}") from error
 

@@ -31,7 +31,7 @@ OF_STATUS = {
     0xCFFF: Outcome.REFUSED,
     0x0117: Outcome.REFUSED,
     0x0122: Outcome.REFUSED,
-    0x0124: Outcome.REFUSED,
+    0x0124: Outcome.POSTPONED,
     0xFE00: Outcome.REFUSED,
 }
 

@@ -1,0 +1,139 @@
+"""Faults of the site, of which no study is the cause: the worker waits until they end."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from dicom_node.errors import LedgerError, OutOfResourcesError, SettingsError
+from dicom_node.studies.ledger.database import DATABASE_TROUBLE
+from mammoclip_core.errors import (
+    BundleError,
+    ComputingError,
+    CoreError,
+    DeviceError,
+    LicenceError,
+    MissingLibraryError,
+)
+
+log = structlog.get_logger("worker.site")
+
+FIRST_WAIT_SECONDS: Final = 5
+LONGEST_WAIT_SECONDS: Final = 60
+BENEFIT_OF_THE_DOUBT: Final = 10
+"""How often an error that a study may have caused is taken for a fault of the site."""
+
+_OF_THE_SITE: Final = (
+    BundleError,
+    LicenceError,
+    MissingLibraryError,
+    SettingsError,
+    OutOfResourcesError,
+)
+"""Errors that no study can cause: bundle, terms, installation, settings and disk."""
+
+_OF_THE_LEDGER: Final = (DATABASE_TROUBLE, LedgerError)
+
+_DOUBTFUL: Final = (MemoryError, DeviceError, ComputingError, OSError)
+"""Errors of the machine, which one study may also provoke in every worker that takes it."""
+
+
+@dataclass
+class SiteFaults:
+    """What is wrong with the site as far as this process knows.
+
+    Parameters
+    ----------
+    look : raises the error of what is wrong, if anything is
+    clock, sleep : in seconds
+    needs_new_process : bool
+        True once a device stopped answering: only a process that has not used it may reach it.
+    """
+
+    look: Callable[[], object]
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
+    needs_new_process: bool = False
+    _fault: str = ""
+    _wait: float = FIRST_WAIT_SECONDS
+    _look_at: float = 0
+    _doubts: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether a fault was noted that has not been seen to end."""
+        return bool(self._fault)
+
+    @property
+    def wait_seconds(self) -> float:
+        """Return the time until the present fault is looked at again."""
+        return max(self._look_at - self.clock(), 0)
+
+    def lasts(self) -> bool:
+        """Return whether the site has a fault; during one, wait a little before looking again.
+
+        The wait is short, so that a worker that is told to end does, and takes what its other
+        queue holds; how often it looks is another matter.
+        """
+        if self._fault and self.wait_seconds:
+            self.pause()
+            if self.wait_seconds:
+                return True
+        words = self._trouble()
+        if words:
+            self.note(words)
+        elif self._fault:
+            self._fault = ""
+            log.warning("site_fault_ended")
+        return bool(words)
+
+    def pause(self) -> None:
+        """Wait until the fault is looked at again, but not for long."""
+        self.sleep(min(self.wait_seconds, FIRST_WAIT_SECONDS))
+
+    def note(self, words: str) -> None:
+        """Take note of a fault, and say so if it is not the one that is known."""
+        if words != self._fault:
+            log.error("site_fault", reason=words)
+            self._fault = words
+        self._look_at = self.clock() + self._wait
+        self._wait = min(2 * self._wait, LONGEST_WAIT_SECONDS)
+
+    def behind(self, error: Exception, analysis_id: int) -> str:
+        """Return in words the fault of the site behind an error; empty if it is the study's."""
+        self.needs_new_process |= isinstance(error, DeviceError)
+        if isinstance(error, (*_OF_THE_SITE, *_OF_THE_LEDGER)):
+            return words_of(error)
+        if isinstance(error, _DOUBTFUL) and self._doubts[analysis_id] < BENEFIT_OF_THE_DOUBT:
+            self._doubts[analysis_id] += 1
+            return words_of(error)
+        return self._trouble()
+
+    def study_is_done(self, analysis_id: int) -> None:
+        """Take note that a study was analysed: the next fault is another one."""
+        self._wait = FIRST_WAIT_SECONDS
+        self._doubts.pop(analysis_id, None)
+
+    def _trouble(self) -> str:
+        try:
+            self.look()
+        # Without a study nothing can be the study's fault, whatever a library raises.
+        except Exception as error:  # noqa: BLE001  the caller tells it
+            return words_of(error)
+        return ""
+
+
+def words_of(error: Exception) -> str:
+    """Say what is wrong, without what a library may have quoted of its input."""
+    if isinstance(error, DATABASE_TROUBLE):
+        return f"the ledger does not answer: {type(error).__name__}"
+    if isinstance(error, MemoryError):
+        return "the machine is short of memory"
+    if isinstance(error, OSError):
+        return f"the system reports: {error.strerror or type(error).__name__}"
+    if isinstance(error, (*_OF_THE_SITE, LedgerError, CoreError)):
+        return str(error)
+    return f"the worker cannot analyse: {type(error).__name__}"
