@@ -102,6 +102,9 @@ def _check_destination(
             if deadline.passed:
                 raise DestinationDownError(destination.words_for_lateness) from error
             raise DestinationDownError(f"does not answer: {words_for_failure(error)}") from error
+        # An answer that is cut off within its head can read as if it were complete.
+        if deadline.passed:
+            raise DestinationDownError(destination.words_for_lateness)
         if answer.is_redirect:
             raise DestinationDownError(
                 "redirects elsewhere. Set url under [[destinations]] to where the archive is."

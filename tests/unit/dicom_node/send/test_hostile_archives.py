@@ -17,10 +17,12 @@ from hostile import (
     trickles,
 )
 
+from dicom_node.commands.check import run_checks
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.settings import Settings
 
 MakeObject = Callable[..., ObjectToSend]
 
@@ -155,3 +157,47 @@ def test_what_we_send_does_not_wait_for_acknowledgements(
 
     assert options
     assert all(options)
+
+
+CHECKED: dict[str, tuple[str, Script]] = {
+    "C-ECHO with 3 bytes of an answer": ("dicom", C_STORE["3 bytes of an answer"]),
+    "C-ECHO answered byte by byte": ("dicom", C_STORE["an answer byte by byte"]),
+    "a search answered byte by byte": (
+        "web",
+        after_request_of_http(STOW["a status line byte by byte"]),
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "script"), CHECKED.values(), ids=CHECKED)
+def test_check_of_a_destination_ends_in_time(kind: str, script: Script) -> None:
+    with serving(script) as port:
+        archive = (
+            dicomweb(port)
+            if kind == "web"
+            else destination(port, timeout_seconds=0.4, exchange_seconds=0.8)
+        )
+
+        problems = dict(run_checks(Settings(destinations=(archive,))))
+
+    assert "answer" in str(problems[f"destination {archive.name}"])
+
+
+def test_check_of_a_search_does_not_read_an_answer_without_end() -> None:
+    script = after_request_of_http(sends_without_end(OK + b"\r\n", b" " * 65536))
+    with serving(script) as port:
+        problems = dict(run_checks(Settings(destinations=(dicomweb(port),))))
+
+    assert problems["destination web"] is None
+
+
+def test_question_that_is_not_answered_ends_in_time(result_object: MakeObject) -> None:
+    # After an answer that leaves doubt the archive is asked whether it holds the object.
+    def both(connection: socket.socket, over: threading.Event) -> None:
+        after_request_of_http(lambda *_: connection.sendall(OK + b"Content-Length: 0\r\n\r\n"))(
+            connection, over
+        )
+        after_request_of_http(STOW["a body byte by byte"])(connection, over)
+
+    with serving(both) as port, pytest.raises(DestinationDownError, match="no complete answer"):
+        attempt(dicomweb(port), result_object())
