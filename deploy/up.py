@@ -27,7 +27,7 @@ def main(
         Path, typer.Option(help="Folder for settings, spool, broker and archive.")
     ] = _ROOT / ".up",
 ) -> None:
-    """Start broker, archive, node and worker by the Procfile; Ctrl-C stops them all.
+    """Start broker, archive, node and workers by the Procfile; Ctrl-C stops them all.
 
     Example: python -m deploy.up --folder /srv/mammoclip
     """

@@ -1,11 +1,16 @@
 """Makes DICOM application entities and opens associations with destinations."""
 
+import socket
 from collections.abc import Iterable
+from ssl import SSLContext
 from typing import Any, Final
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_context
+from pynetdicom.association import Association
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, SettingsError
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
@@ -15,6 +20,8 @@ MAXIMUM_PDU_BYTES: Final = 131_072
 UNCOMPRESSED: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 """Every object can be sent in these; every archive must accept Implicit (PS3.5 10.1)."""
 
+_LONGEST_ANSWERS_BYTES: Final = 2**20
+"""Most that an archive may send in one association; an answer to C-STORE has some 200 bytes."""
 
 # Source and diagnostic of A-ASSOCIATE-RJ (PS3.8 9.3.4)
 _CALLED_TITLE_UNKNOWN: Final = (1, 7)
@@ -24,11 +31,15 @@ _TOO_BUSY: Final = frozenset({(3, 1), (3, 2)})
 
 def application_entity(ae_title: str) -> AE:
     """Make an application entity that writes no log of its own."""
-    # The library's own log handlers cost a third of the throughput and quote data sets.
-    _config.LOG_HANDLER_LEVEL = "none"
+    _write_no_log()
     entity = AE(ae_title=ae_title)
     entity.maximum_pdu_size = MAXIMUM_PDU_BYTES
     return entity
+
+
+def _write_no_log() -> None:
+    # The library's own log handlers cost a third of the throughput and quote data sets.
+    _config.LOG_HANDLER_LEVEL = "none"
 
 
 def associate(
@@ -36,12 +47,15 @@ def associate(
     calling_ae_title: str,
     contexts: Iterable[tuple[str, str]],
     *,
+    deadline: Deadline,
     tls: TlsSettings = NO_CERTIFICATES,
 ) -> Any:
     """Open an association, with a presentation context for each SOP Class and syntax.
 
     Parameters
     ----------
+    deadline : held by the connection from now on
+        Every later exchange, the release too, belongs within it.
     tls : certificates of [tls], used if the destination is called over TLS
 
     Raises
@@ -49,30 +63,29 @@ def associate(
     DestinationDownError
         It cannot be reached, or it rejected the association.
     """
-    entity = application_entity(destination.calling_ae_title or calling_ae_title)
-    entity.connection_timeout = destination.timeout_seconds
-    entity.acse_timeout = destination.timeout_seconds
-    entity.dimse_timeout = destination.timeout_seconds
-    entity.network_timeout = destination.timeout_seconds
+    entity = _Requestor(destination, calling_ae_title, deadline)
     # One syntax a context: of several in one the acceptor would choose, and hide the others. All
     # result SOP Classes in every syntax stay far below the 128 that are possible (PS3.8 9.3.2.2).
     requested = [build_context(*pair) for pair in sorted(set(contexts))]
     secured = _context_for(destination, tls)
     name = destination.tls_server_name or destination.host
-    association = entity.associate(
-        destination.host,
-        destination.port,
-        contexts=requested,
-        ae_title=destination.ae_title,
-        max_pdu=MAXIMUM_PDU_BYTES,
-        tls_args=None if secured is None else (secured, name),
-    )
+    with deadline.within(destination.longest_seconds()):
+        association = entity.associate(
+            destination.host,
+            destination.port,
+            contexts=requested,
+            ae_title=destination.ae_title,
+            max_pdu=MAXIMUM_PDU_BYTES,
+            tls_args=None if secured is None else (secured, name),
+        )
     # With no context accepted the library aborts what the archive had agreed to: each object
     # is then answered by itself, and nobody tries for days.
     if association.is_established or association.rejected_contexts:
         return association
     where = f"{destination.name} at {destination.host}:{destination.port}"
     where += f" (AE title {destination.ae_title})"
+    if deadline.passed:
+        raise DestinationDownError(f"{where}: {destination.words_for_lateness}")
     if association.is_rejected:
         raise DestinationDownError(
             f"{where} rejected the association: "
@@ -87,6 +100,69 @@ def associate(
         f"{where} does not answer. Check that it is running, and host and port under "
         "[[destinations]]."
     )
+
+
+class _Requestor(AE):
+    """The entity that calls a destination, with connections that do not wait for ever."""
+
+    def __init__(
+        self, destination: DicomDestination, calling_ae_title: str, deadline: Deadline
+    ) -> None:
+        _write_no_log()
+        super().__init__(ae_title=destination.calling_ae_title or calling_ae_title)
+        self.maximum_pdu_size = MAXIMUM_PDU_BYTES
+        self.connection_timeout = destination.timeout_seconds
+        self.acse_timeout = destination.timeout_seconds
+        self.dimse_timeout = destination.timeout_seconds
+        self.network_timeout = destination.timeout_seconds
+        self._deadline = deadline
+
+    def _create_socket(
+        self,
+        assoc: Association,
+        address: AddressInformation,
+        tls_args: tuple[SSLContext, str] | None,
+    ) -> AssociationSocket:
+        connection = _BoundedSocket(assoc, address=address)
+        connection.tls_args = tls_args
+        assert connection.socket is not None
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._deadline.guard(connection.socket)
+        return connection
+
+
+class _BoundedSocket(AssociationSocket):
+    """The connection of an association of which no read or write waits for ever.
+
+    The library reads as many bytes as the peer claims to send, and waits for them without end.
+    """
+
+    _received = 0
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """Connect; the library takes the timeout away afterwards."""
+        super().connect(primitive)
+        if self.socket is not None:
+            self.socket.settimeout(self.assoc.network_timeout)
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read so many bytes.
+
+        Raises
+        ------
+        OSError
+            The peer was silent for too long, or sends more than any archive does.
+        """
+        self._received += nr_bytes
+        if self._received > _LONGEST_ANSWERS_BYTES:
+            raise OSError("the peer sends more than an answer holds")
+        return super().recv(nr_bytes)
+
+    def _shutdown_socket(self) -> None:
+        super()._shutdown_socket()
+        # The library leaves it open where the peer or the deadline was first.
+        if self.socket is not None:
+            self.socket.close()
 
 
 def _rejection(answer: Any, calling_ae_title: str) -> str:

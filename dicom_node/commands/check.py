@@ -11,6 +11,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at i
     Verification,
 )
 
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
@@ -89,10 +90,21 @@ def _check_destination(
     if isinstance(destination, DicomwebDestination):
         url = f"{destination.url.rstrip('/')}/studies?limit=1"
         try:
-            with dicomweb_session(destination, settings.tls) as session:
-                answer = session.get(url, allow_redirects=False)
+            with (
+                Deadline() as deadline,
+                dicomweb_session(destination, deadline, settings.tls) as session,
+                deadline.within(destination.longest_seconds()),
+                # Its status is enough: what it found is not read.
+                session.get(url, allow_redirects=False, stream=True) as answer,
+            ):
+                pass
         except requests.RequestException as error:
+            if deadline.passed:
+                raise DestinationDownError(destination.words_for_lateness) from error
             raise DestinationDownError(f"does not answer: {words_for_failure(error)}") from error
+        # An answer that is cut off within its head can read as if it were complete.
+        if deadline.passed:
+            raise DestinationDownError(destination.words_for_lateness)
         if answer.is_redirect:
             raise DestinationDownError(
                 "redirects elsewhere. Set url under [[destinations]] to where the archive is."
@@ -108,9 +120,24 @@ def _check_destination(
 
     wanted = presentation_contexts_of(profile_named(destination.profile, settings))
     verification = {(str(Verification), syntax) for syntax in UNCOMPRESSED}
-    association = associate(
-        destination, settings.receive.ae_title, wanted | verification, tls=settings.tls
-    )
+    with Deadline() as deadline:
+        association = associate(
+            destination,
+            settings.receive.ae_title,
+            wanted | verification,
+            deadline=deadline,
+            tls=settings.tls,
+        )
+        with deadline.within(destination.longest_seconds()):
+            _check_association(association, destination, wanted)
+        if deadline.passed:
+            raise DestinationDownError(f"{_where(destination)}: {destination.words_for_lateness}")
+
+
+def _check_association(
+    association: Any, destination: DicomDestination, wanted: set[tuple[str, str]]
+) -> None:
+    """Raise an error if C-ECHO is not answered, or a SOP Class of the profile not accepted."""
     if not association.is_established:
         raise DestinationDownError(f"{_where(destination)} accepts neither C-ECHO nor results")
     try:

@@ -12,6 +12,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom.status import code_to_category
 
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
@@ -53,24 +54,32 @@ class CStoreSender:
 
     def send(self, objects: Sequence[ObjectToSend]) -> Iterator[Answer]:
         """Send the objects over one association; see `Sender.send`."""
-        association = self._associate(objects)
-        try:
-            for item in objects:
-                yield self._store(association, item)
-        finally:
-            if association.is_established:
-                association.release()
+        with Deadline() as deadline:
+            association = self._associate(objects, deadline)
+            try:
+                for item in objects:
+                    yield self._store(association, item, deadline)
+            finally:
+                with deadline.within(self._destination.timeout_seconds):
+                    if association.is_established:
+                        association.release()
 
-    def _associate(self, objects: Sequence[ObjectToSend]) -> Any:
+    def _associate(self, objects: Sequence[ObjectToSend], deadline: Deadline) -> Any:
         contexts = {
             (item.sop_class_uid, syntax)
             for item in objects
             for syntax in (*UNCOMPRESSED, _syntax_of(item))
             if syntax
         }
-        return associate(self._destination, self._calling_ae_title, contexts, tls=self._tls)
+        return associate(
+            self._destination,
+            self._calling_ae_title,
+            contexts,
+            deadline=deadline,
+            tls=self._tls,
+        )
 
-    def _store(self, association: Any, item: ObjectToSend) -> Answer:
+    def _store(self, association: Any, item: ObjectToSend, deadline: Deadline) -> Answer:
         accepted = {
             str(context.transfer_syntax[0])
             for context in association.accepted_contexts
@@ -87,8 +96,10 @@ class CStoreSender:
         if content is None:
             names = ", ".join(sorted(UID(syntax).name for syntax in accepted))
             return _refused(item, f"the destination accepts {name} only in {names}")
+        seconds = self._destination.longest_seconds(_size_of(item))
         try:
-            response = association.send_c_store(content)
+            with deadline.within(seconds):
+                response = association.send_c_store(content)
         except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
             return _refused(item, f"the result file cannot be sent: {type(error).__name__}")
         except RuntimeError as error:
@@ -96,8 +107,19 @@ class CStoreSender:
                 "the association ended before every object was sent"
             ) from error
         if "Status" not in response:
+            if deadline.passed:
+                raise DestinationDownError(
+                    f"{self._destination.name}: {self._destination.words_for_lateness}"
+                )
             raise DestinationDownError("the association ended without an answer to C-STORE")
         return _answer(item, int(response.Status))
+
+
+def _size_of(item: ObjectToSend) -> int:
+    try:
+        return item.file.stat().st_size
+    except OSError:
+        return 0  # reported when it is read
 
 
 def _syntax_of(item: ObjectToSend) -> str:

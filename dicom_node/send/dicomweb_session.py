@@ -1,12 +1,16 @@
 """HTTP sessions with DICOMweb archives: credentials, TLS context and time limits."""
 
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any
 
 import requests
 from dicomweb_client.session_utils import create_session_from_user_pass
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, SettingsError
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
@@ -14,9 +18,17 @@ from dicom_node.tls import client_context, words_for
 
 
 def dicomweb_session(
-    destination: DicomwebDestination, tls: TlsSettings = NO_CERTIFICATES
+    destination: DicomwebDestination,
+    deadline: Deadline,
+    tls: TlsSettings = NO_CERTIFICATES,
 ) -> requests.Session:
     """Return a session with an archive; renewed certificates count in each new one.
+
+    Parameters
+    ----------
+    deadline : held by every connection of the session
+        Every request, the reading of its answer too, belongs within it.
+    tls : certificates of [tls]
 
     Raises
     ------
@@ -35,8 +47,18 @@ def dicomweb_session(
         except SettingsError as error:
             raise DestinationDownError(f"{destination.name}: {error}") from error
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _ArchiveAdapter(destination.timeout_seconds, context))
+        session.mount(scheme, _ArchiveAdapter(destination.timeout_seconds, context, deadline))
     return session
+
+
+def read_bounded(response: requests.Response, longest_bytes: int) -> bytes:
+    """Read the body of an answer, of which more than so many bytes are cut."""
+    content = bytearray()
+    for chunk in response.iter_content(65536):
+        content += chunk
+        if len(content) >= longest_bytes:
+            break
+    return bytes(content[:longest_bytes])
 
 
 def words_for_failure(error: Exception) -> str:
@@ -52,6 +74,30 @@ def words_for_failure(error: Exception) -> str:
     return f"{type(error).__name__}. Check that it is running, and url under [[destinations]]."
 
 
+def _pools_held_to(deadline: Deadline) -> dict[str, type[HTTPConnectionPool]]:
+    """Return pools by scheme, of which the deadline holds every connection, its handshake too."""
+
+    class Connection(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            connection = super()._new_conn()
+            deadline.guard(connection)
+            return connection
+
+    class SecuredConnection(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            connection = super()._new_conn()
+            deadline.guard(connection)
+            return connection
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    class SecuredPool(HTTPSConnectionPool):
+        ConnectionCls = SecuredConnection
+
+    return {"http": Pool, "https": SecuredPool}
+
+
 class _ArchiveAdapter(requests.adapters.HTTPAdapter):
     """Sets the destination's timeout and TLS context, and simplifies the answer's media type.
 
@@ -59,18 +105,22 @@ class _ArchiveAdapter(requests.adapters.HTTPAdapter):
     such as ``application/dicom+json; charset=utf-8``.
     """
 
-    def __init__(self, seconds: float, context: ssl.SSLContext | None) -> None:
+    def __init__(self, seconds: float, context: ssl.SSLContext | None, deadline: Deadline) -> None:
         self._seconds = seconds
         self._context = context
+        self._deadline = deadline
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Make the connections with the destination's TLS context."""
         super().init_poolmanager(*arguments, ssl_context=self._context, **options)
+        self.poolmanager.pool_classes_by_scheme = _pools_held_to(self._deadline)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Make the connections through a proxy with the destination's TLS context too."""
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
+        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **options)
+        manager.pool_classes_by_scheme = _pools_held_to(self._deadline)
+        return manager
 
     def cert_verify(self, *_arguments: Any, **_options: Any) -> None:
         """Add nothing to the context: the library would let it trust its own authorities too."""

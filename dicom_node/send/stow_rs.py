@@ -11,8 +11,9 @@ import requests
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
-from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
+from dicom_node.send.dicomweb_session import dicomweb_session, read_bounded, words_for_failure
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
 from dicom_node.send.stow_answers import lists_instance, read_store_answer
 from dicom_node.settings.destinations import DicomwebDestination
@@ -51,27 +52,30 @@ class StowSender:
 
     def send(self, objects: Sequence[ObjectToSend]) -> Iterator[Answer]:
         """Send the objects one by one; see `Sender.send`."""
-        with dicomweb_session(self._destination, self._tls) as session:
+        with (
+            Deadline() as deadline,
+            dicomweb_session(self._destination, deadline, self._tls) as session,
+        ):
             for item in objects:
-                yield self._store(session, item)
+                yield self._store(_Exchange(session, deadline), item)
 
-    def _store(self, session: requests.Session, item: ObjectToSend) -> Answer:
+    def _store(self, exchange: "_Exchange", item: ObjectToSend) -> Answer:
         try:
             header = pydicom.dcmread(item.file, specific_tags=list(_PLACE), stop_before_pixels=True)
             content = item.file.read_bytes()
         except (OSError, InvalidDicomError) as error:
             status = f"the result file cannot be read: {type(error).__name__}"
             return Answer(key=item.key, outcome=Outcome.REFUSED, status=status)
-        reply = self._request(session, "POST", f"{self._root}/studies", content)
+        reply = self._request(exchange, "POST", f"{self._root}/studies", content)
         answer = _answer_of(item, reply)
         if not reply.leaves_doubt or answer.outcome is Outcome.DELIVERED:
             return answer
-        if self._holds(session, item, header):
+        if self._holds(exchange, item, header):
             status = f"HTTP {reply.status}, found at the archive"
             return Answer(key=item.key, outcome=Outcome.DELIVERED, status=status)
         return answer
 
-    def _holds(self, session: requests.Session, item: ObjectToSend, header: Dataset) -> bool:
+    def _holds(self, exchange: "_Exchange", item: ObjectToSend, header: Dataset) -> bool:
         """Ask the archive whether it holds the object, by QIDO-RS, else by its metadata."""
         study, series = (str(header.get(keyword, "")) for keyword in _PLACE)
         uid = item.sop_instance_uid
@@ -79,15 +83,31 @@ class StowSender:
             f"studies/{study}/instances?SOPInstanceUID={uid}",
             f"studies/{study}/series/{series}/instances/{uid}/metadata",
         ):
-            reply = self._request(session, "GET", f"{self._root}/{path}")
+            reply = self._request(exchange, "GET", f"{self._root}/{path}")
             if reply.is_success and lists_instance(reply.content, reply.media_type, uid):
                 return True
         return False
 
     def _request(
-        self, session: requests.Session, method: str, url: str, content: bytes | None = None
+        self, exchange: "_Exchange", method: str, url: str, content: bytes | None = None
     ) -> "_Reply":
         """Send a request, to nobody but the host and port of the settings."""
+        late = f"{self._destination.name}: {self._destination.words_for_lateness}"
+        try:
+            with exchange.deadline.within(self._destination.longest_seconds(len(content or b""))):
+                reply = self._follow(exchange.session, method, url, content)
+        except DestinationDownError as error:
+            if exchange.deadline.passed:
+                raise DestinationDownError(late) from error
+            raise
+        # An answer whose end is that of its connection reads as if it were complete.
+        if exchange.deadline.passed:
+            raise DestinationDownError(late)
+        return reply
+
+    def _follow(
+        self, session: requests.Session, method: str, url: str, content: bytes | None
+    ) -> "_Reply":
         headers, body = dict(_ACCEPT), None
         if content is not None:
             headers["Content-Type"], body = _multipart(content)
@@ -117,6 +137,14 @@ class StowSender:
         return target
 
 
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A session, and the deadline that holds its connections."""
+
+    session: requests.Session
+    deadline: Deadline
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reply:
     """What the archive answered to one request."""
@@ -128,16 +156,11 @@ class _Reply:
     @classmethod
     def read(cls, response: requests.Response) -> Self:
         """Read an answer, of which a longer one than any archive's is cut."""
-        content = b""
-        for chunk in response.iter_content(65536):
-            content += chunk
-            if len(content) > _LONGEST_ANSWER_BYTES:
-                break
         media_type = response.headers.get("Content-Type", "")
         return cls(
             status=response.status_code,
             media_type=media_type.partition(";")[0].strip().lower(),
-            content=content[:_LONGEST_ANSWER_BYTES],
+            content=read_bounded(response, _LONGEST_ANSWER_BYTES),
         )
 
     @property

@@ -3,14 +3,37 @@
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, PositiveFloat, Tag, field_validator
+from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, field_validator
 
 from dicom_node.settings.results import DEFAULT_PROFILE
 from dicom_node.settings.section import AETitle, Name, Port, Secret
 from dicom_node.settings.tls import Certificates
 
 
-class DicomDestination(Certificates):
+class _Exchanging(Certificates):
+    """How long an archive may take."""
+
+    timeout_seconds: PositiveFloat = 30.0
+    """Longest silence of the archive."""
+    exchange_seconds: PositiveFloat = 60.0
+    """Longest duration of one request and its answer, besides the time to send an object."""
+    slowest_bytes_per_second: PositiveInt = 100_000
+    """Each object may take its size divided by this longer than exchange_seconds."""
+
+    def longest_seconds(self, sent_bytes: int = 0) -> float:
+        """Return the longest duration of an exchange that sends so many bytes."""
+        return self.exchange_seconds + sent_bytes / self.slowest_bytes_per_second
+
+    @property
+    def words_for_lateness(self) -> str:
+        """That an exchange took too long, and what to check."""
+        return (
+            f"no complete answer within exchange_seconds ({self.exchange_seconds:g} s). Check the "
+            "archive and the network, or raise exchange_seconds under [[destinations]]."
+        )
+
+
+class DicomDestination(_Exchanging):
     """An archive that receives results by C-STORE."""
 
     kind: Literal["dicom"] = "dicom"
@@ -22,14 +45,13 @@ class DicomDestination(Certificates):
     """Calling AE title. Default: receive.ae_title."""
     profile: Name = DEFAULT_PROFILE
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
-    timeout_seconds: PositiveFloat = 30.0
     tls: bool = False
     """Send over TLS; the certificates are those of [tls] unless this destination sets its own."""
     tls_server_name: str | None = None
     """Name or IP address in the archive's certificate (SAN). Default: host."""
 
 
-class DicomwebDestination(Certificates):
+class DicomwebDestination(_Exchanging):
     """An archive that receives results by STOW-RS."""
 
     kind: Literal["dicomweb"]
@@ -40,7 +62,6 @@ class DicomwebDestination(Certificates):
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
     username: str | None = None
     password: Secret | None = None
-    timeout_seconds: PositiveFloat = 30.0
 
     @field_validator("url")
     @classmethod

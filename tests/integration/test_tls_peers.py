@@ -12,6 +12,7 @@ import pytest
 from certificates import Authority, Certificate
 from services import Service, free_port, require_program, wait_for
 
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.receive.listener import Listener
@@ -283,14 +284,13 @@ def echo(port: int, tls: TlsSettings, **destination: Any) -> str:
     )  # fmt: skip
     contexts = {(VERIFICATION, syntax) for syntax in UNCOMPRESSED}
     try:
-        association = associate(archive, "MAMMOCLIP", contexts, tls=tls)
+        with Deadline() as deadline:
+            association = associate(archive, "MAMMOCLIP", contexts, deadline=deadline, tls=tls)
+            answer = association.send_c_echo()
+            association.release()
+            return "" if answer.get("Status") == 0 else "no echo"
     except DestinationDownError as error:
         return str(error)
-    try:
-        answer = association.send_c_echo()
-        return "" if answer.get("Status") == 0 else "no echo"
-    finally:
-        association.release()
 
 
 @pytest.mark.parametrize("options", [["+py"], ["+px"], ["+pz"]])

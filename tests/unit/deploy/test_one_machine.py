@@ -22,8 +22,17 @@ def procfile():
     return parse_procfile((ROOT / "deploy/Procfile").read_text()).processes
 
 
-def test_procfile_starts_the_four_processes(procfile):
-    assert list(procfile) == ["broker", "archive", "node", "worker"]
+def test_procfile_starts_each_process(procfile):
+    assert list(procfile) == ["broker", "archive", "node", "worker", "delivery"]
+
+
+def test_analyses_do_not_wait_for_deliveries(procfile):
+    workers = [shlex.split(command) for command in procfile.values() if "celery" in command]
+    queues = [words[words.index("--queues") + 1] for words in workers]
+    names = {words[words.index("--hostname") + 1] for words in workers}
+
+    assert sorted(queues) == ["deliver", "gpu"]
+    assert len(names) == 2
 
 
 def test_modules_of_the_procfile_exist(procfile):

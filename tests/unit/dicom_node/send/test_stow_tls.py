@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from certificates import Authority, Certificate
 
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.dicomweb_session import dicomweb_session
 from dicom_node.send.outcome import ObjectToSend, Outcome
@@ -196,7 +197,11 @@ def test_context_of_a_session_trusts_the_settings_alone(
     port = archive_with(server_context(tls, asks_for_certificate=False))
     archive = DicomwebDestination(kind="dicomweb", name="web", url=f"https://localhost:{port}")
 
-    with dicomweb_session(archive, tls) as session, suppress(OSError):
+    with (
+        Deadline() as deadline,
+        dicomweb_session(archive, deadline, tls) as session,
+        suppress(OSError),
+    ):
         session.get(archive.url)
         (context,) = {session.get_adapter("https://x")._context}  # type: ignore[attr-defined]
 

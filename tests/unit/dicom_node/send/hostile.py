@@ -1,0 +1,129 @@
+"""Archives that stop in mid-answer, trickle or never end, on real sockets."""
+
+import contextlib
+import io
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+from pydicom.uid import UID
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.presentation import build_context
+
+Script = Callable[[socket.socket, threading.Event], None]
+"""What an archive does on a connection, until the event says that the test is over."""
+
+
+@contextlib.contextmanager
+def serving(script: Script) -> Iterator[int]:
+    """Serve every connection with a script; yield the port."""
+    over = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            script(connection, over)
+
+    def accept(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threads.append(threading.Thread(target=serve, args=(server.accept()[0],)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepting = threading.Thread(target=accept, args=(server,))
+        accepting.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            over.set()
+            server.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for thread in threads:
+                thread.join(10)
+
+
+def sends(head: bytes) -> Script:
+    """Send something, then nothing more."""
+
+    def script(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(head)
+        over.wait(60)
+
+    return script
+
+
+def trickles(head: bytes, body: bytes, every_seconds: float = 0.05) -> Script:
+    """Send something, then one byte after another."""
+
+    def script(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(head)
+        for byte in body:
+            if over.wait(every_seconds):
+                return
+            connection.sendall(bytes([byte]))
+
+    return script
+
+
+def sends_without_end(head: bytes, chunk: bytes) -> Script:
+    def script(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(head)
+        while not over.is_set():
+            connection.sendall(chunk)
+
+    return script
+
+
+def after_request_of_http(then: Script) -> Script:
+    def script(connection: socket.socket, over: threading.Event) -> None:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += connection.recv(65536)
+        head, _, body = received.partition(b"\r\n\r\n")
+        fields = [line.split(b":", 1) for line in head.split(b"\r\n")[1:]]
+        length = next((int(v) for k, v in fields if k.lower() == b"content-length"), 0)
+        while len(body) < length:
+            body += connection.recv(65536)
+        then(connection, over)
+
+    return script
+
+
+def after_association(then: Script) -> Script:
+    """Accept the association as a whole, read the first P-DATA, then do something."""
+
+    def script(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(_acceptance_of(_pdu(connection)))
+        _pdu(connection)
+        then(connection, over)
+
+    return script
+
+
+def _pdu(connection: socket.socket) -> bytes:
+    with connection.makefile("rb") as stream:
+        assert isinstance(stream, io.BufferedReader)
+        head = stream.read(6)
+        return head + stream.read(struct.unpack(">L", head[2:])[0])
+
+
+def _acceptance_of(request: bytes) -> bytes:
+    received = A_ASSOCIATE_RQ()
+    received.decode(request)
+    primitive: A_ASSOCIATE = received.to_primitive()
+    primitive.result = 0
+    primitive.result_source = 1
+    results = []
+    for asked in primitive.presentation_context_definition_list:
+        context = build_context(asked.abstract_syntax, UID(asked.transfer_syntax[0]))
+        context.context_id = asked.context_id
+        context.result = 0
+        results.append(context)
+    primitive.presentation_context_definition_results_list = results
+    answer = A_ASSOCIATE_AC()
+    answer.from_primitive(primitive)
+    encoded: bytes = answer.encode()
+    return encoded

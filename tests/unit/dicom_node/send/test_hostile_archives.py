@@ -1,0 +1,203 @@
+"""Deliveries to archives that stop in mid-answer end in time, with the reason in words."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable
+
+import pytest
+from archive import destination
+from hostile import (
+    Script,
+    after_association,
+    after_request_of_http,
+    sends,
+    sends_without_end,
+    serving,
+    trickles,
+)
+
+from dicom_node.commands.check import run_checks
+from dicom_node.errors import DestinationDownError
+from dicom_node.send.destinations import sender_for
+from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
+from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.settings import Settings
+
+MakeObject = Callable[..., ObjectToSend]
+
+# The tests' own limits are 30 s: an exchange without a deadline waits for minutes.
+pytestmark = pytest.mark.timeout(30)
+
+P_DATA = struct.pack(">BBL", 4, 0, 200)
+ENDLESS_FRAGMENT = struct.pack(">BBLLBB", 4, 0, 1006, 1002, 1, 1) + bytes(1000)
+
+C_STORE: dict[str, Script] = {
+    "silence from the start": sends(b""),
+    "silence within the A-ASSOCIATE-AC": sends(struct.pack(">BBL", 2, 0, 200) + bytes(20)),
+    "an A-ASSOCIATE-AC byte by byte": trickles(struct.pack(">BBL", 2, 0, 5000), bytes(5000)),
+    "an A-ASSOCIATE-AC of 4 GB": sends_without_end(
+        struct.pack(">BBL", 2, 0, 2**32 - 1), bytes(65536)
+    ),
+    "silence after the object": after_association(sends(b"")),
+    "3 bytes of an answer": after_association(sends(P_DATA[:3])),
+    "20 bytes of an answer": after_association(sends(P_DATA + bytes(14))),
+    "an answer byte by byte": after_association(trickles(P_DATA, bytes(200))),
+    "a head byte by byte": after_association(trickles(b"", bytes([4, 0, 0, 0, 0, 200]), 0.15)),
+    "a PDU of unknown type": after_association(sends(b"\xff\x00\x00\x00\x00\x04abcd")),
+    "PDUs of unknown type without end": after_association(sends_without_end(b"", b"\xff" * 4096)),
+    "a PDU of 4 GB": after_association(
+        sends_without_end(struct.pack(">BBL", 4, 0, 2**32 - 1), bytes(65536))
+    ),
+    "an answer in fragments without end": after_association(
+        sends_without_end(b"", ENDLESS_FRAGMENT)
+    ),
+}
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\n"
+STOW: dict[str, Script] = {
+    "silence": sends(b""),
+    "a status line byte by byte": trickles(b"", b"HTTP/1.1 200 OK" * 20),
+    "a body byte by byte": trickles(OK + b"Content-Length: 900\r\n\r\n", b" " * 900),
+    "a body byte by byte, as long as the connection": trickles(OK + b"\r\n", b" " * 900),
+    "chunks byte by byte": trickles(
+        OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 150, 0.02
+    ),
+    "1xx answers without end": sends_without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+BOUNDED: dict[str, bytes] = {
+    "an endless body": b" " * 65536,
+    "JSON of brackets": b"[" * 65536,
+    "JSON of objects": b'{"a":' * 16384,
+}
+
+
+def dicomweb(port: int) -> DicomwebDestination:
+    return DicomwebDestination(
+        kind="dicomweb",
+        name="web",
+        url=f"http://127.0.0.1:{port}/dicom-web",
+        timeout_seconds=0.4,
+        exchange_seconds=0.8,
+    )
+
+
+def attempt(archive: DicomDestination | DicomwebDestination, *items: ObjectToSend) -> list[Answer]:
+    return list(sender_for(archive, calling_ae_title="MAMMOCLIP").send(items))
+
+
+@pytest.mark.parametrize("script", C_STORE.values(), ids=C_STORE)
+def test_association_that_is_not_answered_ends_in_time(
+    script: Script, result_object: MakeObject
+) -> None:
+    before = set(threading.enumerate())
+    with serving(script) as port:
+        archive = destination(port, timeout_seconds=0.4, exchange_seconds=0.8)
+
+        with pytest.raises(DestinationDownError, match=r"answer|ended"):
+            attempt(archive, result_object())
+
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("script", STOW.values(), ids=STOW)
+def test_request_that_is_not_answered_ends_in_time(
+    script: Script, result_object: MakeObject
+) -> None:
+    with (
+        serving(after_request_of_http(script)) as port,
+        pytest.raises(DestinationDownError, match="answer"),
+    ):
+        attempt(dicomweb(port), result_object())
+
+
+@pytest.mark.parametrize("chunk", BOUNDED.values(), ids=BOUNDED)
+def test_answer_that_never_ends_is_cut_and_the_object_postponed(
+    chunk: bytes, result_object: MakeObject
+) -> None:
+    script = after_request_of_http(sends_without_end(OK + b"\r\n", chunk))
+    with serving(script) as port:
+        archive = dicomweb(port).model_copy(update={"exchange_seconds": 20.0})
+
+        (answer,) = attempt(archive, result_object())
+
+    assert answer.outcome is Outcome.POSTPONED
+
+
+def test_time_of_an_object_grows_with_its_size() -> None:
+    archive = destination(104, exchange_seconds=60, slowest_bytes_per_second=1_000_000)
+
+    assert archive.longest_seconds() == 60
+    assert archive.longest_seconds(30_000_000) == 90
+
+
+def test_reason_names_the_setting(result_object: MakeObject) -> None:
+    with (
+        serving(after_association(trickles(P_DATA, bytes(200)))) as port,
+        pytest.raises(DestinationDownError, match=r"archive: no complete answer.*exchange_seconds"),
+    ):
+        attempt(destination(port, timeout_seconds=5, exchange_seconds=0.5), result_object())
+
+
+def test_what_we_send_does_not_wait_for_acknowledgements(
+    monkeypatch: pytest.MonkeyPatch, result_object: MakeObject
+) -> None:
+    options: list[int] = []
+    original = socket.socket.connect
+
+    def connect(self: socket.socket, address: tuple[str, int]) -> None:
+        original(self, address)
+        options.append(self.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with serving(sends(b"")) as port, pytest.raises(DestinationDownError):
+        attempt(destination(port, timeout_seconds=0.2), result_object())
+
+    assert options
+    assert all(options)
+
+
+CHECKED: dict[str, tuple[str, Script]] = {
+    "C-ECHO with 3 bytes of an answer": ("dicom", C_STORE["3 bytes of an answer"]),
+    "C-ECHO answered byte by byte": ("dicom", C_STORE["an answer byte by byte"]),
+    "a search answered byte by byte": (
+        "web",
+        after_request_of_http(STOW["a status line byte by byte"]),
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "script"), CHECKED.values(), ids=CHECKED)
+def test_check_of_a_destination_ends_in_time(kind: str, script: Script) -> None:
+    with serving(script) as port:
+        archive = (
+            dicomweb(port)
+            if kind == "web"
+            else destination(port, timeout_seconds=0.4, exchange_seconds=0.8)
+        )
+
+        problems = dict(run_checks(Settings(destinations=(archive,))))
+
+    assert "answer" in str(problems[f"destination {archive.name}"])
+
+
+def test_check_of_a_search_does_not_read_an_answer_without_end() -> None:
+    script = after_request_of_http(sends_without_end(OK + b"\r\n", b" " * 65536))
+    with serving(script) as port:
+        problems = dict(run_checks(Settings(destinations=(dicomweb(port),))))
+
+    assert problems["destination web"] is None
+
+
+def test_question_that_is_not_answered_ends_in_time(result_object: MakeObject) -> None:
+    # After an answer that leaves doubt the archive is asked whether it holds the object.
+    def both(connection: socket.socket, over: threading.Event) -> None:
+        after_request_of_http(lambda *_: connection.sendall(OK + b"Content-Length: 0\r\n\r\n"))(
+            connection, over
+        )
+        after_request_of_http(STOW["a body byte by byte"])(connection, over)
+
+    with serving(both) as port, pytest.raises(DestinationDownError, match="no complete answer"):
+        attempt(dicomweb(port), result_object())
