@@ -12,6 +12,7 @@ from torch import Tensor
 from mammoclip_core.published.checkpoint_layout import IMAGE_PREFIX
 from mammoclip_core.published.models import published_keys
 from mammoclip_core.published.pretrained_file import CLASSIFIER
+from training.data.augmentation import AugmentationPreset
 from training.downstream.cases import Division, Protocol
 from training.downstream.fitting import Fitted
 from training.downstream.recipes import Recipe, Training
@@ -26,6 +27,7 @@ class Plan:
     ----------
     percent : 1 to 100
         Of the training part that the division was made with.
+    augmentation : of a fine-tune's images; a probe learns on images as they are
     """
 
     task: Task
@@ -34,6 +36,7 @@ class Plan:
     recipe: Recipe
     percent: int = 100
     seed: int = 10
+    augmentation: AugmentationPreset = "paper"
 
     @property
     def setting(self) -> str:

@@ -8,7 +8,7 @@ import lightning
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from training.data.augmentation import PLAIN, Augmentation
+from training.data.augmentation import PLAIN, PRESETS, Augmentation, AugmentationPreset
 from training.data.breast_records import BreastRecord, read_image_text_table, split_by_fold
 from training.data.image_source import image_source
 from training.errors import SettingsError, TableError
@@ -79,8 +79,9 @@ class DataSettings:
     excerpt_share : [0, 1]
         How often a text written from labels is cut to a few of its sentences. The paper does not
         do this.
-    augmentation : Augmentation or None
-        How images are changed in training. Default: as in the paper.
+    augmentation : official, paper, none, or Augmentation
+        How images are changed in training: official, as the authors' code does; paper, as the
+        paper's text says; none; or amounts of one's own, ``{flip: 0.5, affine: 0.0}``.
     workers : int
         Processes that read images ahead; 0 reads in the main process.
     seed : int
@@ -92,7 +93,7 @@ class DataSettings:
     batch_size: int = 4
     validation_fold: int = 0
     excerpt_share: float = 0.0
-    augmentation: Augmentation | None = None
+    augmentation: AugmentationPreset | Augmentation = "paper"
     workers: int = 0
     seed: int = 10
 
@@ -139,9 +140,9 @@ class PretrainingData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches that are left of this epoch."""
-        return self._loader(
-            self._training, self.settings.augmentation or Augmentation(), is_shuffled=True
-        )
+        chosen = self.settings.augmentation
+        augmentation = chosen if isinstance(chosen, Augmentation) else PRESETS[chosen]
+        return self._loader(self._training, augmentation, is_shuffled=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation batches, always the same."""
