@@ -39,12 +39,12 @@ class Deformation:
         if self.field is not None:
             x, y = _reflected(x + self.field[0], columns), _reflected(y + self.field[1], rows)
         if self.moved is not None:
-            x, y = _through(np.linalg.inv(self.moved), x, y)
+            x, y = _through(np.asarray(np.linalg.inv(self.moved), np.float64), x, y)
             x, y = _reflected(x, columns), _reflected(y, rows)
         unit = np.array(
             [[2 / max(columns - 1, 1), 0, -1], [0, 2 / max(rows - 1, 1), -1], [0, 0, 1]]
         )
-        back: Matrix = unit @ np.linalg.inv(self.matrix)
+        back: Matrix = np.asarray(unit @ np.linalg.inv(self.matrix), np.float64)
         x, y = _through(back, x, y)
         grid = torch.stack((x, y), dim=-1)[None]
         taken: Tensor = functional.grid_sample(image[None], grid, align_corners=True)

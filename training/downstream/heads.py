@@ -17,6 +17,7 @@ from training.downstream.cases import Division, Protocol
 from training.downstream.fitting import Fitted
 from training.downstream.recipes import Recipe, Training
 from training.downstream.tasks import Task
+from training.learning.finite import require_finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ def save_head(head: TrainedHead, path: Path) -> None:
     }
     model[f"{CLASSIFIER}weight"] = head.weight.detach().cpu().clone()
     model[f"{CLASSIFIER}bias"] = head.bias.detach().cpu().clone()
+    require_finite(model, str(path))
     measure = "accuracy" if head.plan.task.is_class_set else "auroc"
     content = {
         "model": model,

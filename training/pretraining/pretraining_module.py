@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mammoclip_core.networks.image_encoder import pooled
 from mammoclip_core.networks.mammo_clip import MammoClip
+from training.learning.finite import finite_loss, require_finite
 from training.learning.losses import (
     MultiViewEmbeddings,
     SupervisionWeights,
@@ -180,13 +181,17 @@ class Pretraining(lightning.LightningModule):
         else:
             loss = self.loss_of(self(batch))
             self.manual_backward(loss)
-        if self.gradient_clip > 0:
-            self.clip_gradients(optimizer, self.gradient_clip)  # type: ignore[arg-type]
+        finite_loss(loss, self.global_step, self.current_epoch)
         optimizer.step()  # type: ignore[union-attr]
         self.lr_schedulers().step()  # type: ignore[union-attr]
         self.log("train_loss", loss.detach(), prog_bar=True)
         self.log("learning_rate", optimizer.param_groups[0]["lr"])  # type: ignore[union-attr]
         self.log("scale", self.scale().detach())
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Limit the gradient's norm: here a scaler of half precision has unscaled it already."""
+        if self.gradient_clip > 0:
+            self.clip_gradients(optimizer, self.gradient_clip)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the loss of a validation batch."""
@@ -207,6 +212,8 @@ class Pretraining(lightning.LightningModule):
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
         total = int(self.trainer.estimated_stepping_batches)
+        if self.trainer.num_training_batches == float("inf"):  # where only max_steps is given
+            self.trainer.fit_loop.setup_data()
         warmup = round(self.warmup_epochs * float(self.trainer.num_training_batches))
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, warmup, total)
@@ -214,7 +221,14 @@ class Pretraining(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of the random numbers, so that a resumed run goes on as this one."""
+        """Keep the state of the random numbers, so that a resumed run goes on as this one.
+
+        Raises
+        ------
+        DivergedError
+            A weight is not finite: the checkpoint before stays the last.
+        """
+        require_finite(checkpoint["state_dict"], "a checkpoint")
         checkpoint[_RANDOM_STATE] = torch.get_rng_state()
         checkpoint["network"] = asdict(self.network)
 
