@@ -1,8 +1,8 @@
 """The sets of one pretraining, image-text and image-label together, as Lightning reads them."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import lightning
 from torch import Generator, Tensor
@@ -15,6 +15,7 @@ from training.errors import SettingsError, TableError
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
 from training.pretraining.label_records import read_image_label_table
 from training.pretraining.pretraining_module import Pretraining
+from training.pretraining.resumed_settings import Facts, data_facts, require_same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +139,14 @@ class PretrainingData(lightning.LightningDataModule):
                     )
         self._training, self._validation = split_by_fold(records, self.settings.validation_fold)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the settings, and what the tables hold, beside the weights."""
+        return {"facts": self._facts()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse a checkpoint of other settings or tables; raises SettingsError."""
+        require_same(state_dict.get("facts", {}), self._facts())
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches that are left of this epoch."""
         chosen = self.settings.augmentation
@@ -147,6 +156,10 @@ class PretrainingData(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation batches, always the same."""
         return self._loader(self._validation, PLAIN, is_shuffled=False)
+
+    def _facts(self) -> Facts:
+        ranks = 1 if self.trainer is None else self.trainer.world_size
+        return data_facts(asdict(self.settings), ranks)
 
     def _loader(
         self, records: list[BreastRecord], augmentation: Augmentation, *, is_shuffled: bool

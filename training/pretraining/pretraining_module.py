@@ -28,8 +28,25 @@ from training.pretraining.network import (
     save_gradient_memory,
     settled,
 )
+from training.pretraining.resumed_settings import Facts, network_facts, require_same
+from training.terminal import say
 
 _RANDOM_STATE: Final = "random_state"
+_FACTS: Final = "facts"
+_STEPS: Final = "steps"
+
+_KEPT_SETTINGS: Final = (
+    "learning_rate",
+    "image_learning_rate",
+    "weight_decay",
+    "warmup_epochs",
+    "label_smoothing",
+    "label_weight",
+    "multi_view_weight",
+    "gradient_clip",
+    "largest_scale",
+)
+"""What a run that is taken up must keep; memory and speed may change."""
 
 
 class Pretraining(lightning.LightningModule):
@@ -231,9 +248,25 @@ class Pretraining(lightning.LightningModule):
         require_finite(checkpoint["state_dict"], "a checkpoint")
         checkpoint[_RANDOM_STATE] = torch.get_rng_state()
         checkpoint["network"] = asdict(self.network)
+        checkpoint[_FACTS] = self._facts()
+        checkpoint[_STEPS] = int(self.trainer.estimated_stepping_batches)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the state of the random numbers until training begins."""
+        """Remember the state of the random numbers until training begins.
+
+        Raises
+        ------
+        SettingsError
+            The checkpoint is of a run with other settings.
+        """
+        require_same(checkpoint.get(_FACTS, {}), self._facts())
+        steps = int(self.trainer.estimated_stepping_batches)
+        former = checkpoint.get(_STEPS, steps)
+        if steps != former:
+            say(
+                f"the run ends after {steps} steps in place of {former}: from here the learning "
+                "rate falls as over a run of this length"
+            )
         self._restored = checkpoint.get(_RANDOM_STATE)
 
     def on_train_start(self) -> None:
@@ -241,6 +274,12 @@ class Pretraining(lightning.LightningModule):
         if self._restored is not None:
             torch.set_rng_state(self._restored.cpu())
             self._restored = None
+
+    def _facts(self) -> Facts:
+        chosen = {name: getattr(self, name) for name in _KEPT_SETTINGS}
+        facts = {f"model.{name}": value for name, value in chosen.items()}
+        facts["model.weights"] = asdict(self.weights)
+        return facts | network_facts(self.network)
 
     def _embedded(self, batch: Batch) -> tuple[Tensor, ...]:
         with self.trainer.precision_plugin.forward_context():

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,41 @@ def test_killed_run_goes_on_with_the_same_losses(whole, arguments_for, tmp_path)
     assert losses(tmp_path, "validation_loss") == pytest.approx(
         losses(whole, "validation_loss"), abs=1e-6
     )
+
+
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_run_with_other_settings_is_not_taken_up(whole, arguments_for, tiny_data, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole / "checkpoints", out / "checkpoints")
+    shutil.copytree(tiny_data, tmp_path / "data")
+    table = tmp_path / "data/image_text.csv"
+    table.write_text(table.read_text().replace("left", "right"), encoding="utf-8")
+    set_of = f"[{{table: {table}, images: {tiny_data / 'png'}}}]"
+    for option, value, said in (
+        ("--data.settings.batch_size", "4", "data.settings.batch_size was 2, is 4"),
+        ("--data.settings.augmentation", "none", "augmentation was paper, is none"),
+        ("--model.learning_rate", "0.1", "model.learning_rate was 0.0005, is 0.1"),
+        ("--model.network.dropout", "0.1", "model.network.dropout was 0.3, is 0.1"),
+        ("--data.settings.image_text", set_of, "data.settings.image_text was table"),
+    ):
+        result = CliRunner().invoke(app, ["pretrain", *arguments_for(out, option, value)])
+        assert result.exit_code == 1, option
+        assert said in result.output
+        assert "--resume none" in result.output
+
+
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_longer_run_is_taken_up_and_says_so(whole, arguments_for, tmp_path):
+    shutil.copytree(whole / "checkpoints", tmp_path / "checkpoints")
+    (tmp_path / "checkpoints/finished.ckpt").rename(tmp_path / "checkpoints/last.ckpt")
+
+    result = CliRunner().invoke(
+        app, ["pretrain", *arguments_for(tmp_path, "--trainer.max_epochs", "3")]
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "ends after 6 steps in place of 4" in result.output
+    assert sorted(losses(tmp_path)) == [4, 5]
 
 
 def test_two_ranks_train_together(arguments_for, tmp_path):
