@@ -104,7 +104,8 @@ def read_labelled(table: Path, folders: Sequence[Path], seed: int = 0) -> Labell
     if head & {"file", "image"}:
         return _read_own(table, folders, seed)
     raise TableError(
-        f"{table} is neither VinDr-Mammo's finding table, nor RSNA's, nor one with a column file or image"
+        f"{table} is neither VinDr-Mammo's finding table, nor RSNA's, nor one with a column "
+        "file or image"
     )
 
 
