@@ -10,12 +10,14 @@ from torch.utils.data import DataLoader
 
 from training.data.augmentation import PLAIN, PRESETS, Augmentation, AugmentationPreset
 from training.data.breast_records import BreastRecord, read_image_text_table, split_by_fold
-from training.data.image_source import image_source
+from training.data.image_source import image_source, is_picture_folder
+from training.data.picture_check import require_usable
 from training.errors import SettingsError, TableError
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
 from training.pretraining.label_records import read_image_label_table
 from training.pretraining.pretraining_module import Pretraining
 from training.pretraining.resumed_settings import Facts, data_facts, require_same
+from training.terminal import say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,9 @@ class DataSettings:
     augmentation : official, paper, none, or Augmentation
         How images are changed in training: official, as the authors' code does; paper, as the
         paper's text says; none; or amounts of one's own, ``{flip: 0.5, affine: 0.0}``.
+    skip_unreadable : bool
+        Leave out pictures that are missing or damaged, and name them. Default: such pictures end
+        the run before its first step.
     workers : int
         Processes that read images ahead; 0 reads in the main process.
     seed : int
@@ -95,6 +100,7 @@ class DataSettings:
     validation_fold: int = 0
     excerpt_share: float = 0.0
     augmentation: AugmentationPreset | Augmentation = "paper"
+    skip_unreadable: bool = False
     workers: int = 0
     seed: int = 10
 
@@ -137,7 +143,26 @@ class PretrainingData(lightning.LightningDataModule):
                         f"{name} is in {folder} and in {item.images}: pictures of sets that are "
                         "joined need names of their own"
                     )
+        records = self._with_usable_pictures(records)
         self._training, self._validation = split_by_fold(records, self.settings.validation_fold)
+
+    def _with_usable_pictures(self, records: list[BreastRecord]) -> list[BreastRecord]:
+        """Leave out what cannot be read, or refuse to begin; arrays hold all that they name."""
+        paths = {
+            Path(folder) / name: name
+            for name, folder in self._sources.items()
+            if is_picture_folder(Path(folder))
+        }
+        unusable = require_usable(
+            paths,
+            skip=self.settings.skip_unreadable,
+            option="--data.settings.skip_unreadable true",
+            say=say,
+        )
+        if not unusable:
+            return records
+        gone = {paths[path] for path in unusable}
+        return [left for record in records if (left := record.without(gone)) is not None]
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the settings, and what the tables hold, beside the weights."""

@@ -37,7 +37,7 @@ def data_facts(settings: Mapping[str, Any], ranks: int) -> Facts:
         if isinstance(value, list)
         else value
         for name, value in settings.items()
-        if name != "workers"
+        if name not in {"workers", "skip_unreadable"}
     }
     return {**facts, "processes that train together": ranks}
 

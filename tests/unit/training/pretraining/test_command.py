@@ -313,6 +313,33 @@ def test_trainer_option_that_is_refused_is_told_in_one_line(arguments_for, tmp_p
     assert "Traceback" not in result.output
 
 
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_missing_and_damaged_pictures_are_named_before_the_first_step(
+    arguments_for, tiny_data, tmp_path
+):
+    shutil.copytree(tiny_data / "png", tmp_path / "png")
+    missing, damaged, *_ = sorted((tmp_path / "png").rglob("*.png"))
+    missing.unlink()
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    sets = f"[{{table: {tiny_data / 'image_text.csv'}, images: {tmp_path / 'png'}}}]"
+    arguments = arguments_for(tmp_path / "out", "--data.settings.image_text", sets)
+
+    refused = CliRunner().invoke(app, ["pretrain", *arguments])
+    skipped = CliRunner().invoke(
+        app, ["pretrain", *arguments, "--data.settings.skip_unreadable", "true"]
+    )
+
+    assert refused.exit_code == 1
+    assert "2 of 16 pictures are missing or damaged" in refused.output
+    assert f"{missing}: there is no such file" in refused.output
+    assert f"{damaged}: the PNG is damaged" in refused.output
+    assert "--data.settings.skip_unreadable true" in refused.output
+    assert skipped.exit_code == 0, skipped.output
+    assert "2 of 16 pictures are left out" in skipped.output
+
+
 @pytest.mark.parametrize("augmentation", ["official", "none", "{flip: 1.0, affine: 0.0}"])
 def test_augmentation_is_chosen_by_name_or_by_its_amounts(arguments_for, tmp_path, augmentation):
     done = run(
