@@ -1,4 +1,4 @@
-"""Training: a pretraining step in every way beside plain eager float32, and preparation."""
+"""Training: a step in every way beside plain eager float32; loading and preparing pictures."""
 
 import json as json_format
 import os
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from _children import Child, started_children
+from _loading import loading_rows
 from _report import Report, Row, machine, show
 from _ways import HALF, PLAIN, Way, ways_of
 
@@ -50,7 +51,7 @@ def main(
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the result to this file.")] = None,
 ) -> None:
-    """Measure pairs a second and peak memory of a step, and pictures a second of preparation.
+    """Measure pairs a second and memory of a step, and pictures a second loaded and prepared.
 
     Example: python benchmarks/training.py --rounds 5 --json training.json
     """
@@ -89,6 +90,7 @@ def main(
             with started_children("_step.py", arguments, threads) as started:
                 figures = measure(started, ways, rounds)
         result = step_rows(figures)
+        result += loading_rows(Path(scratch), rounds, size if quick else (1520, 912))
         if pictures:
             result += preparation_rows(Path(scratch), pictures, 1 if quick else 3, size, quick)
     from inference import versions

@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from mammoclip_core.bundles.tensor_names import listed
 from mammoclip_core.bundles.tensors import PROMPTS_SHA256
+from mammoclip_core.errors import BundleError
 from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.manifest import (
     PROMPTS_NAME,
@@ -45,7 +48,13 @@ def write_arrays(
     -------
     Manifest
         As written, with the digest of the weights.
+
+    Raises
+    ------
+    BundleError
+        A value is not finite: nothing is written.
     """
+    _require_finite({**tensors, **prompts})
     if tokenizer_folder is not None:
         shutil.copytree(tokenizer_folder, folder / TOKENIZER_FOLDER)
     save_file(dict(prompts), folder / PROMPTS_NAME)
@@ -71,3 +80,16 @@ def write_bundle(
         tokenizer_folder,
         folder,
     )
+
+
+def _require_finite(tensors: Mapping[str, NDArray[Any]]) -> None:
+    bad = [
+        name
+        for name, value in tensors.items()
+        if value.dtype.kind == "f" and not np.isfinite(value).all()
+    ]
+    if bad:
+        raise BundleError(
+            f"no bundle is written: values of {listed(bad, 3)} are not finite, "
+            "its answers would be none"
+        )

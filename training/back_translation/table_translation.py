@@ -12,7 +12,7 @@ from training.data.table_formats import IMAGE_TEXT, recognised
 from training.data.table_reading import read_cells, read_table
 from training.data.table_writing import write_table
 from training.errors import SettingsError, TableError
-from training.reports.report_text import clean_section, sentences_of
+from training.reports.report_text import clean_section, sentences_of, to_cell
 from training.terminal import Progress
 
 if TYPE_CHECKING:
@@ -153,14 +153,14 @@ def _translate(
 
 
 def _cleaned(back: str) -> str:
-    return ". ".join(clean_section(back, 1))
+    return to_cell(clean_section(back, 1))
 
 
 def _with_back_translation(cells: "pd.DataFrame", back: Mapping[str, str]) -> "pd.DataFrame":
     """Return the table with ``text_augment``; a sentence of which nothing came back stays."""
 
     def back_translated(cell: str) -> str:
-        return ". ".join(_cleaned(back[text]) or text for text in sentences_of(cell))
+        return to_cell([_cleaned(back[text]) or text for text in sentences_of(cell)])
 
     columns = [cells[name].map(back_translated) for name in _SECTIONS]
     texts = [repr(list(pair)) for pair in zip(*columns, strict=True)]

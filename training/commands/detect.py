@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from training.commands.options import (
+    AugmentationOption,
     BundleOption,
     DataNameOption,
     DeviceOption,
@@ -50,6 +51,7 @@ def detect(
         int | None, typer.Option(min=1, help="Images in a batch. Default: 7.")
     ] = None,
     learning_rate: LearningRateOption = None,
+    augmentation: AugmentationOption = "paper",
     seed: SeedOption = 10,
     device: DeviceOption = "cpu",
     data: DataNameOption = "VinDr",
@@ -62,6 +64,7 @@ def detect(
     Example: mammoclip-train detect --bundle b5 --table finding_annotations.csv --images png
     --finding mass --out mass-detector --into b5-detecting
     """
+    from training.data.augmentation import PRESETS
     from training.detection.detector_training import DetectionOrder, train_detector
     from training.detection.fitting import DetectionSettings
     from training.detection.recipes import detection_recipe
@@ -77,7 +80,12 @@ def detect(
         out=out,
         finding=finding,
         settings=DetectionSettings(
-            recipe=recipe, is_frozen=frozen, with_clean=clean, device=device, seed=seed
+            recipe=recipe,
+            is_frozen=frozen,
+            with_clean=clean,
+            augmentation=PRESETS[augmentation],
+            device=device,
+            seed=seed,
         ),
         preset=Preset(preset),
         percent=percent,

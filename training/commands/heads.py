@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from training.commands.options import (
+    AugmentationOption,
     BundleOption,
     DeviceOption,
     EpochsOption,
@@ -91,6 +92,7 @@ def finetune(
     epochs: EpochsOption = None,
     learning_rate: LearningRateOption = None,
     seed: SeedOption = 10,
+    augmentation: AugmentationOption = "paper",
     device: DeviceOption = "cpu",
     workers: WorkersOption = 0,
 ) -> None:
@@ -122,6 +124,7 @@ def finetune(
         epochs=epochs,
         learning_rate=learning_rate,
         seed=seed,
+        augmentation=augmentation,
         machine=Machine(device=device, workers=workers),
         say=say,
     )

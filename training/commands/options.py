@@ -62,6 +62,13 @@ PresetOption = Annotated[
         help="Recipe with its epochs and batch size: paper, or readme of the public repository."
     ),
 ]
+AugmentationOption = Annotated[
+    Literal["official", "paper", "none"],
+    typer.Option(
+        help="How training images are changed: official, as the authors' code does; paper, as the "
+        "paper's text says; none."
+    ),
+]
 EpochsOption = Annotated[
     int | None, typer.Option(min=1, help="Number of epochs. Default: the preset's.")
 ]

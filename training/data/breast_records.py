@@ -1,7 +1,7 @@
 """What pretraining knows of a breast: its images by view, and a report or labels."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +57,15 @@ class BreastRecord:
             raise ValueError(f"{self.patient_id} {self.laterality}: no image")
         if self.report is None and not self.labels:
             raise ValueError(f"{self.patient_id} {self.laterality}: neither report nor labels")
+
+    def without(self, images: Collection[str]) -> "BreastRecord | None":
+        """Return the breast without some of its images; None where none is left."""
+        left = {
+            view: kept
+            for view, names in self.images.items()
+            if (kept := tuple(name for name in names if name not in images))
+        }
+        return replace(self, images=left) if left else None
 
 
 def read_image_text_table(path: Path) -> list[BreastRecord]:

@@ -90,6 +90,11 @@ def image_source(folder: Path, size: tuple[int, int]) -> ImageSource:
     )
 
 
+def is_picture_folder(folder: Path) -> bool:
+    """Tell whether a folder's images are pictures of their own, and no array."""
+    return not any((folder / name).is_file() for name in (MAPS_NAME, ARRAY_NAME))
+
+
 def unit_range(image: NDArray[np.uint8], limits: NDArray[np.uint8] | None = None) -> Tensor:
     """Scale an image to [0, 1], (1, rows, columns), by its own range or a given one."""
     values = torch.from_numpy(image).float()[None]

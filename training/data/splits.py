@@ -30,6 +30,8 @@ def group_folds(
 
     if len(set(groups)) < folds:
         raise LeakError(f"{len(set(groups))} groups cannot fill {folds} folds")
+    if np.unique(np.asarray(labels), return_counts=True)[1].max() < folds:
+        labels = [0] * len(labels)  # too few of every label to be spread: the rows still are
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold_of = np.zeros(len(groups), np.intp)
     with warnings.catch_warnings():

@@ -156,6 +156,7 @@ PICTURES: Final = Format(
         "laterality": one_of("", "L", "R"),
         "view": any_text,
         "split": _SPLIT,
+        "fold": whole,
         "mass": flag,
         "suspicious_calcification": flag,
         "malignancy": flag,

@@ -20,6 +20,7 @@ from training.detection.losses import detection_loss
 from training.detection.recipes import DetectionRecipe
 from training.errors import SettingsError
 from training.learning.drop_path import set_drop_path
+from training.learning.finite import finite_loss
 from training.measures.localisation import Detections, mean_average_precision
 
 OVERLAP = 0.5
@@ -141,6 +142,8 @@ def fit_detector(
     ------
     SettingsError
         No training image or no held-out one bears the finding.
+    DivergedError
+        A loss is not finite.
 
     References
     ----------
@@ -168,6 +171,7 @@ def fit_detector(
     augmentation = settings.augmentation or Augmentation()
     generator = np.random.default_rng(settings.seed)
     torch.manual_seed(settings.seed)
+    step = 0
     losses: list[float] = []
     best: dict[str, BestEpoch] = {}
     for epoch in range(recipe.epochs):
@@ -195,7 +199,8 @@ def fit_detector(
             loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
             nn.utils.clip_grad_norm_(learning, recipe.gradient_norm)
             optimizer.step()
-            total.append(float(loss.detach()))
+            total.append(finite_loss(loss, step, epoch))
+            step += 1
         losses.append(float(np.mean(total)))
         detector.eval()
         values = {

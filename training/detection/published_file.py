@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.published.detector_conversion import with_detector
 from mammoclip_core.published.detector_file import detector_plan
 from training.bundles.bundle_copy import copy_bundle
+from training.learning.finite import require_finite
 
 
 def write_detector(
@@ -26,12 +28,13 @@ def write_detector(
     """
     classes = 1
     plan = detector_plan(architecture, classes)
-    content = {
+    content: dict[str, Any] = {
         "state_dict": {
             published: state[place.name].detach().cpu().clone() for published, place in plan.items()
         },
         "best_MAP": average_precision,
     }
+    require_finite(content["state_dict"], str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     making = path.with_suffix(".part")
     torch.save(content, making)

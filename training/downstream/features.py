@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mammoclip_core.engines.choice import load_model
 from mammoclip_core.engines.embeddings import embed_files
 from mammoclip_core.manifest import Manifest, read_manifest
+from training.data.image_files import contents_sha256
 from training.errors import TableError
 
 _PART: Final = 256
@@ -43,7 +44,7 @@ def image_features(
 ) -> ImageFeatures:
     """Return the features of images, from the cache where they are known.
 
-    The cache's key is the weights, the preprocessing, and the files' paths, sizes and times.
+    The cache's key is the weights, the preprocessing, and what the files hold, in their order.
 
     Parameters
     ----------
@@ -88,11 +89,5 @@ def image_features(
 
 def cache_key(manifest: Manifest, files: Sequence[Path]) -> str:
     """Condense what features depend on to 32 hexadecimal digits."""
-    facts = [(str(path.resolve()), *_stamp(path)) for path in files]
-    text = json.dumps([manifest.weights_sha256, asdict(manifest.preprocessing), facts])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+    facts = [manifest.weights_sha256, asdict(manifest.preprocessing), contents_sha256(files)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -17,7 +17,7 @@ from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import Preprocessing
 from mammoclip_core.networks.heads import FineTunedClassifier
 from mammoclip_core.networks.image_encoder import ImageEncoder
-from training.data.augmentation import PLAIN, Augmentation
+from training.data.augmentation import PLAIN, PRESETS, Augmentation
 from training.downstream.cases import Cases, Division
 from training.downstream.fitting import fit, judged_by, shares_of, shuffled
 from training.downstream.heads import Plan, TrainedHead
@@ -94,7 +94,7 @@ def fine_tune(
     Parameters
     ----------
     files : by position, as the cases name them
-    augmentation : None for the paper's
+    augmentation : in place of the plan's
 
     Raises
     ------
@@ -106,7 +106,7 @@ def fine_tune(
     task, recipe, seed = plan.task, plan.recipe, plan.seed
     require_classes(division, task)
     machine = machine or Machine()
-    augmentation = augmentation or Augmentation()
+    augmentation = augmentation or PRESETS[plan.augmentation]
     torch.manual_seed(seed)
     set_drop_path(encoder, _DROP_PATH)
     network = FineTunedClassifier(encoder, task.outputs).to(machine.device)

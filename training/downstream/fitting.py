@@ -13,6 +13,7 @@ from torch.nn import functional
 from training.downstream.cases import Cases
 from training.downstream.recipes import Recipe
 from training.downstream.tasks import Task
+from training.learning.finite import finite_loss
 from training.learning.schedule import learning_rate_factor
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
@@ -52,6 +53,11 @@ def fit(
     forward : from inputs to logits, (B, outputs)
     positive_weight : factor on the loss of positives, where there is one logit
     judge : called after each epoch; the greatest value wins, of equal ones the first
+
+    Raises
+    ------
+    DivergedError
+        A loss is not finite.
     """
     device = next(network.parameters()).device
     weight = torch.tensor(positive_weight, device=device)
@@ -77,9 +83,9 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            sums.append(loss.detach())
+            sums.append(finite_loss(loss, step, epoch))
             step += 1
-        losses.append(float(torch.stack(sums).mean()))
+        losses.append(float(np.mean(sums)))
         network.eval()
         value = judge()
         if best.epoch < 0 or value > best.value or math.isnan(best.value):

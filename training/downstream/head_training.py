@@ -8,6 +8,7 @@ from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
 from training.bundles.bundle_encoder import read_image_encoder
 from training.bundles.bundle_facts import bundle_facts
+from training.data.augmentation import AugmentationPreset
 from training.downstream.cases import Protocol, divide
 from training.downstream.features import image_features
 from training.downstream.finetune import Machine, fine_tune
@@ -38,6 +39,7 @@ class HeadOrder:
     out : folder of the head's file and its figures
     into : folder of a bundle with the head in it, or None
     epochs, learning_rate : in place of the preset's
+    augmentation : of a fine-tune's images
     """
 
     bundle: Path
@@ -53,6 +55,7 @@ class HeadOrder:
     epochs: int | None = None
     learning_rate: float | None = None
     seed: int = 10
+    augmentation: AugmentationPreset = "paper"
     machine: Machine = field(default_factory=Machine)
     say: Say = lambda words: None
 
@@ -86,6 +89,7 @@ def make_head(order: HeadOrder) -> EvaluationReport:
         ),
         percent=order.percent,
         seed=order.seed,
+        augmentation=order.augmentation,
     )
     order.say(f"{task.name}: {plan.setting}, {plan.protocol}: {plan.recipe}")
     head = train_head(
@@ -99,6 +103,9 @@ def make_head(order: HeadOrder) -> EvaluationReport:
             **bundle_facts(manifest),
             "table": f"{order.table.name}, {len(data.images)} images",
             "recipe": f"{order.preset}, {plan.protocol}: {plan.recipe}",
+            **(
+                {"augmentation": order.augmentation} if order.training is Training.FINE_TUNE else {}
+            ),
         },
         figures=head_result(data, task, plan.setting, heads={plan.protocol: head}).figures,
     )

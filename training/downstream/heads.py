@@ -12,10 +12,12 @@ from torch import Tensor
 from mammoclip_core.published.checkpoint_layout import IMAGE_PREFIX
 from mammoclip_core.published.models import published_keys
 from mammoclip_core.published.pretrained_file import CLASSIFIER
+from training.data.augmentation import AugmentationPreset
 from training.downstream.cases import Division, Protocol
 from training.downstream.fitting import Fitted
 from training.downstream.recipes import Recipe, Training
 from training.downstream.tasks import Task
+from training.learning.finite import require_finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class Plan:
     ----------
     percent : 1 to 100
         Of the training part that the division was made with.
+    augmentation : of a fine-tune's images; a probe learns on images as they are
     """
 
     task: Task
@@ -34,6 +37,7 @@ class Plan:
     recipe: Recipe
     percent: int = 100
     seed: int = 10
+    augmentation: AugmentationPreset = "paper"
 
     @property
     def setting(self) -> str:
@@ -76,6 +80,7 @@ def save_head(head: TrainedHead, path: Path) -> None:
     }
     model[f"{CLASSIFIER}weight"] = head.weight.detach().cpu().clone()
     model[f"{CLASSIFIER}bias"] = head.bias.detach().cpu().clone()
+    require_finite(model, str(path))
     measure = "accuracy" if head.plan.task.is_class_set else "auroc"
     content = {
         "model": model,

@@ -32,6 +32,8 @@ _RSNA_TEST_FOLD: Final = 0
 _RSNA_UNUSED_FOLD: Final = 3
 """The published evaluation trains on folds 1 and 2 and never looks at this one."""
 
+_OWN_TEST_FOLD: Final = 0
+
 _FINDINGS: Final = ("mass", "suspicious_calcification", "malignancy")
 _COLUMNS: Final = ("image", "patient", "breast", "part", "view", "density", "machine", "age")
 
@@ -73,7 +75,8 @@ def read_labelled(table: Path, folders: Sequence[Path], seed: int = 0) -> Labell
 
     A table of your own has the columns ``file`` and ``patient_id``, any of ``mass``,
     ``suspicious_calcification``, ``malignancy`` (0 or 1) and ``density`` (A to D), and may have
-    ``laterality``, ``view`` and ``split``.
+    ``laterality``, ``view``, and ``split`` or ``fold``, of which fold 0 is the test part. Of what
+    `mammoclip-train prepare` writes, ``image`` is taken in place of ``file``.
 
     Parameters
     ----------
@@ -98,10 +101,11 @@ def read_labelled(table: Path, folders: Sequence[Path], seed: int = 0) -> Labell
         return _read_vindr(table, folders, seed)
     if "difficult_negative_case" in head:
         return _read_rsna(table, folders, seed)
-    if "file" in head:
+    if head & {"file", "image"}:
         return _read_own(table, folders, seed)
     raise TableError(
-        f"{table} is neither VinDr-Mammo's finding table, nor RSNA's, nor one with a column file"
+        f"{table} is neither VinDr-Mammo's finding table, nor RSNA's, nor one with a column "
+        "file or image"
     )
 
 
@@ -181,6 +185,8 @@ def _read_own(table: Path, folders: Sequence[Path], seed: int) -> LabelledImages
     rows = read_table(table, PICTURES)
     files = find_listed(folders, rows["image" if "image" in rows else "file"].tolist(), table)
     part = np.full(len(rows), HELD_OUT)
+    if "split" not in rows and "fold" in rows:
+        rows["split"] = np.where(rows["fold"] == _OWN_TEST_FOLD, TEST, TRAINING)
     if "split" in rows:
         check_no_leak(rows["patient_id"].tolist(), rows["split"].tolist())
         labels = rows[next((name for name in _FINDINGS if name in rows), "patient_id")]

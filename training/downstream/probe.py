@@ -78,7 +78,10 @@ def require_classes(division: Division, task: Task) -> None:
     """Refuse a training part that nothing can be learnt from; raises SettingsError."""
     labels = division.training.labels
     if len(labels) == 0:
-        raise SettingsError(f"{task.name}: there are no rows to train on")
+        raise SettingsError(
+            f"{task.name}: there are no rows to train on; a table needs a column split (training, "
+            "test) or fold (0 is the test part), which mammoclip-train prepare adds"
+        )
     if not task.is_class_set and (labels.min() == labels.max()):
         kind = "positive" if labels.max() == 0 else "negative"
         raise SettingsError(f"{task.name}: none of the {len(labels)} training rows is {kind}")

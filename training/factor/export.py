@@ -12,10 +12,12 @@ from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.networks.mammo_factor import DEFAULT_TOP_CHANNELS, FACTOR_PREFIX
 from mammoclip_core.published.factor_file import read_factor
 from training.bundles.bundle_copy import copy_bundle
+from training.learning.finite import require_finite
 
 
 def write_factor(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write weights as ``mammoclip-predict convert --factor`` reads them."""
+    require_finite(tensors, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     making = path.with_suffix(".part")
     save_file(dict(tensors), making)

@@ -26,6 +26,7 @@ from training.data.boxed_images import (
 )
 from training.data.breast_records import read_image_text_table
 from training.data.held_out_patients import held_out
+from training.data.image_files import contents_sha256
 from training.errors import SettingsError
 from training.factor.attributes import (
     attribute_embedding,
@@ -194,6 +195,7 @@ def _fitted(
         PreparedFiles(used, manifest.preprocessing),
         manifest.preprocessing,
         weights_sha256=manifest.weights_sha256,
+        images_sha256=contents_sha256([image.file for image in used]),
         with_flips=order.with_flips,
         device=order.device,
     )

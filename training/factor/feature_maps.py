@@ -33,6 +33,7 @@ def cache_feature_maps(
     preprocessing: Preprocessing,
     *,
     weights_sha256: str,
+    images_sha256: str,
     with_flips: bool = False,
     batch_size: int = 8,
     device: str = "cpu",
@@ -48,6 +49,7 @@ def cache_feature_maps(
     folder : of the array; made if need be
     encoder : in evaluation mode
     weights_sha256 : of the encoder's weights
+    images_sha256 : of what the images hold
         Maps of other weights, images or sizes are computed anew.
     with_flips : bool
         Each image in all of `FLIPS`, else as it is.
@@ -68,7 +70,8 @@ def cache_feature_maps(
     shape = (len(names), len(flips), encoder.size, *cells)
     facts = {
         "weights_sha256": weights_sha256,
-        "images_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
+        "names_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
+        "images_sha256": images_sha256,
         "input": [preprocessing.rows, preprocessing.columns],
         "normalisation": [preprocessing.mean, preprocessing.std],
         "shape": list(shape),

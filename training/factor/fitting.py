@@ -14,6 +14,7 @@ from mammoclip_core.networks.mammo_factor import TEMPERATURE
 from training.errors import SettingsError
 from training.factor.feature_maps import FeatureMaps
 from training.factor.network import FactorNetwork
+from training.learning.finite import finite_loss
 from training.learning.losses import FactorForm, factor_loss
 
 _SAMPLE: Final = 64
@@ -95,6 +96,8 @@ def fit_factor(
     ------
     SettingsError
         Training has no image of a finding, or validation none of any.
+    DivergedError
+        A loss is not finite.
 
     References
     ----------
@@ -132,6 +135,7 @@ def fit_factor(
         truth = torch.from_numpy(labels[np.asarray(batch)]).to(device)
         return factor_loss(network(values), truth, settings.form)
 
+    step = 0
     losses: list[float] = []
     validation_losses: list[float] = []
     best: tuple[float, int, dict[str, Tensor]] = (np.inf, 0, {})
@@ -143,11 +147,12 @@ def fit_factor(
             loss = loss_of(batch, generator.integers(maps.shape[1], size=len(batch)))
             loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
             optimizer.step()
-            total.append(float(loss.detach()))
+            total.append(finite_loss(loss, step, epoch))
+            step += 1
         network.eval()
         with torch.inference_mode():
             seen = [
-                float(loss_of(batch, np.zeros(len(batch), np.intp)))
+                finite_loss(loss_of(batch, np.zeros(len(batch), np.intp)), step - 1, epoch)
                 for batch in _batches(validation, settings.batch_size)
             ]
         losses.append(float(np.mean(total)))
@@ -157,8 +162,6 @@ def fit_factor(
             best = (validation_losses[-1], epoch, copy.deepcopy(network.state_dict()))
         elif epoch - best[1] >= settings.patience:
             break
-    if not best[2]:
-        raise SettingsError("the loss became NaN: try a smaller learning rate")
     network.load_state_dict(best[2])
     return FittedFactor(
         network=network.eval(),

@@ -84,14 +84,20 @@ def calibration_bins(
 ) -> NDArray[np.float64]:
     """Return what was said and what came of it, in bins of equally many cases.
 
+    Where equal probabilities fall into two bins, each gets the same share of their positives: the
+    order of rows has no say.
+
     Returns
     -------
     (bins, 3) float64, rows of empty bins left out
         Mean probability, share of positives, number of cases.
     """
-    order = np.argsort(np.asarray(probabilities, dtype=np.float64), kind="stable")
-    said = np.asarray(probabilities, dtype=np.float64)[order]
-    truth = np.asarray(labels, dtype=np.float64)[order]
+    levels, level, counts = np.unique(
+        np.asarray(probabilities, dtype=np.float64), return_inverse=True, return_counts=True
+    )
+    positives = np.bincount(level, np.asarray(labels, dtype=np.float64), minlength=levels.size)
+    order = np.repeat(np.arange(levels.size), counts)
+    said, truth = levels[order], (positives / np.maximum(counts, 1))[order]
     parts = [part for part in np.array_split(np.arange(order.size), bins) if part.size]
     return np.array([[said[part].mean(), truth[part].mean(), part.size] for part in parts]).reshape(
         -1, 3

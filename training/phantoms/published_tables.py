@@ -7,7 +7,7 @@ from training.phantoms.patient import Breast, Patient
 from training.phantoms.reports import write_report
 from training.phantoms.view import VIEW_POSITIONS, PhantomView, ShownLesion
 from training.reports.report_synthesis import Attribute
-from training.reports.report_text import to_text
+from training.reports.report_text import to_cell
 
 Row = Mapping[str, Any]
 Tables = dict[str, list[Row]]
@@ -53,7 +53,7 @@ def _image_text_row(patient: Patient, breast: Breast, views: Sequence[PhantomVie
         for position in VIEW_POSITIONS
     }
     report, other = write_report(patient, breast), write_report(patient, breast, version=1)
-    findings, impression = to_text(report.findings), to_text(report.impression)
+    findings, impression = to_cell(report.findings), to_cell(report.impression)
     return {
         "patient_id": patient.patient_id,
         "laterality": breast.laterality,
@@ -63,7 +63,7 @@ def _image_text_row(patient: Patient, breast: Breast, views: Sequence[PhantomVie
         "text": repr([findings, impression]),
         "findings": findings,
         "impressions": impression,
-        "text_augment": repr([to_text(other.findings), to_text(other.impression)]),
+        "text_augment": repr([to_cell(other.findings), to_cell(other.impression)]),
         "fold": patient.fold,
     }
 

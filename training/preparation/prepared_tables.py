@@ -11,7 +11,7 @@ from training.data.splits import check_no_leak, group_folds
 from training.data.table_formats import IMAGE_TEXT, PLAIN, REPORTS, VINDR_FINDINGS
 from training.preparation.picture import Failure, Picture
 from training.preparation.requested_images import Reference, Table, references_of
-from training.reports.report_text import clean_report, to_text
+from training.reports.report_text import clean_report, to_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +192,7 @@ def _breast_row(patient: str, laterality: str, images: Sequence[tuple[Row, Pictu
         return next((values[name] for values, _, _ in images if values[name].strip()), "")
 
     report = clean_report(findings=section("FINDINGS"), impression=section("IMPRESSION"))
-    findings, impressions = to_text(report.findings), to_text(report.impression)
+    findings, impressions = to_cell(report.findings), to_cell(report.impression)
     views = list(dict.fromkeys(view for _, _, view in images))
     row: Row = {
         "patient_id": patient,

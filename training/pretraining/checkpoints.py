@@ -14,6 +14,7 @@ from mammoclip_core.networks.mammo_clip import MammoClip
 from mammoclip_core.published.bert_layout import OWN_PREFIX
 from mammoclip_core.published.checkpoint_layout import TEXT_PREFIX, encoder_plan, projection_plan
 from mammoclip_core.published.models import ENCODER_NAMES
+from training.learning.finite import require_finite
 from training.pretraining.network import NetworkSettings
 from training.pretraining.pretraining_module import Pretraining
 
@@ -78,8 +79,10 @@ class PublishedCheckpoints(lightning.Callback):
 
 def save_published(module: Pretraining, path: Path, *, epoch: int) -> None:
     """Write a model as the authors' checkpoints are laid out, so that every reader of them can."""
+    state = published_state(module.model, module.network)
+    require_finite(state, str(path))
     content = {
-        "model": published_state(module.model, module.network),
+        "model": state,
         "config": published_config(module.network, module.text),
         "epoch": epoch,
         "train_loss": float(module.trainer.callback_metrics.get("train_loss", torch.nan)),

@@ -1,20 +1,23 @@
 """The sets of one pretraining, image-text and image-label together, as Lightning reads them."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import lightning
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from training.data.augmentation import PLAIN, Augmentation
+from training.data.augmentation import PLAIN, PRESETS, Augmentation, AugmentationPreset
 from training.data.breast_records import BreastRecord, read_image_text_table, split_by_fold
-from training.data.image_source import image_source
+from training.data.image_source import image_source, is_picture_folder
+from training.data.picture_check import require_usable
 from training.errors import SettingsError, TableError
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
 from training.pretraining.label_records import read_image_label_table
 from training.pretraining.pretraining_module import Pretraining
+from training.pretraining.resumed_settings import Facts, data_facts, require_same
+from training.terminal import say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +82,12 @@ class DataSettings:
     excerpt_share : [0, 1]
         How often a text written from labels is cut to a few of its sentences. The paper does not
         do this.
-    augmentation : Augmentation or None
-        How images are changed in training. Default: as in the paper.
+    augmentation : official, paper, none, or Augmentation
+        How images are changed in training: official, as the authors' code does; paper, as the
+        paper's text says; none; or amounts of one's own, ``{flip: 0.5, affine: 0.0}``.
+    skip_unreadable : bool
+        Leave out pictures that are missing or damaged, and name them. Default: such pictures end
+        the run before its first step.
     workers : int
         Processes that read images ahead; 0 reads in the main process.
     seed : int
@@ -92,7 +99,8 @@ class DataSettings:
     batch_size: int = 4
     validation_fold: int = 0
     excerpt_share: float = 0.0
-    augmentation: Augmentation | None = None
+    augmentation: AugmentationPreset | Augmentation = "paper"
+    skip_unreadable: bool = False
     workers: int = 0
     seed: int = 10
 
@@ -135,17 +143,48 @@ class PretrainingData(lightning.LightningDataModule):
                         f"{name} is in {folder} and in {item.images}: pictures of sets that are "
                         "joined need names of their own"
                     )
+        records = self._with_usable_pictures(records)
         self._training, self._validation = split_by_fold(records, self.settings.validation_fold)
+
+    def _with_usable_pictures(self, records: list[BreastRecord]) -> list[BreastRecord]:
+        """Leave out what cannot be read, or refuse to begin; arrays hold all that they name."""
+        paths = {
+            Path(folder) / name: name
+            for name, folder in self._sources.items()
+            if is_picture_folder(Path(folder))
+        }
+        unusable = require_usable(
+            paths,
+            skip=self.settings.skip_unreadable,
+            option="--data.settings.skip_unreadable true",
+            say=say,
+        )
+        if not unusable:
+            return records
+        gone = {paths[path] for path in unusable}
+        return [left for record in records if (left := record.without(gone)) is not None]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the settings, and what the tables hold, beside the weights."""
+        return {"facts": self._facts()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse a checkpoint of other settings or tables; raises SettingsError."""
+        require_same(state_dict.get("facts", {}), self._facts())
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches that are left of this epoch."""
-        return self._loader(
-            self._training, self.settings.augmentation or Augmentation(), is_shuffled=True
-        )
+        chosen = self.settings.augmentation
+        augmentation = chosen if isinstance(chosen, Augmentation) else PRESETS[chosen]
+        return self._loader(self._training, augmentation, is_shuffled=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation batches, always the same."""
         return self._loader(self._validation, PLAIN, is_shuffled=False)
+
+    def _facts(self) -> Facts:
+        ranks = 1 if self.trainer is None else self.trainer.world_size
+        return data_facts(asdict(self.settings), ranks)
 
     def _loader(
         self, records: list[BreastRecord], augmentation: Augmentation, *, is_shuffled: bool

@@ -14,7 +14,7 @@ from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_clip import MammoClip
-from mammoclip_core.networks.text_encoder import TextEncoder, Tokenizer
+from mammoclip_core.networks.text_encoder import BERT, TextEncoder, Tokenizer
 from mammoclip_core.published.checkpoint import read_checkpoint
 from mammoclip_core.published.models import timm_keys
 from training.errors import SettingsError
@@ -206,6 +206,11 @@ def _from_bundle(
     text = dict(manifest.text_encoder)
     if not text:
         raise SettingsError(f"{folder}: the bundle has no text encoder, which pretraining needs")
+    if text.get("kind", BERT) != BERT:
+        raise SettingsError(
+            f"{folder}: its text encoder is a ModernBERT, as Mammo-FM's is; pretraining continues "
+            "from bundles with a BERT alone. Probe, finetune, detect and factor take this one"
+        )
     model = MammoClip(
         ImageEncoder(manifest.encoders[0].architecture, manifest.encoders[0].padding),
         TextEncoder(text["config"], text["pooling"]),

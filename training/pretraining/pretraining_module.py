@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mammoclip_core.networks.image_encoder import pooled
 from mammoclip_core.networks.mammo_clip import MammoClip
+from training.learning.finite import finite_loss, require_finite
 from training.learning.losses import (
     MultiViewEmbeddings,
     SupervisionWeights,
@@ -27,8 +28,25 @@ from training.pretraining.network import (
     save_gradient_memory,
     settled,
 )
+from training.pretraining.resumed_settings import Facts, network_facts, require_same
+from training.terminal import say
 
 _RANDOM_STATE: Final = "random_state"
+_FACTS: Final = "facts"
+_STEPS: Final = "steps"
+
+_KEPT_SETTINGS: Final = (
+    "learning_rate",
+    "image_learning_rate",
+    "weight_decay",
+    "warmup_epochs",
+    "label_smoothing",
+    "label_weight",
+    "multi_view_weight",
+    "gradient_clip",
+    "largest_scale",
+)
+"""What a run that is taken up must keep; memory and speed may change."""
 
 
 class Pretraining(lightning.LightningModule):
@@ -180,13 +198,17 @@ class Pretraining(lightning.LightningModule):
         else:
             loss = self.loss_of(self(batch))
             self.manual_backward(loss)
-        if self.gradient_clip > 0:
-            self.clip_gradients(optimizer, self.gradient_clip)  # type: ignore[arg-type]
+        finite_loss(loss, self.global_step, self.current_epoch)
         optimizer.step()  # type: ignore[union-attr]
         self.lr_schedulers().step()  # type: ignore[union-attr]
         self.log("train_loss", loss.detach(), prog_bar=True)
         self.log("learning_rate", optimizer.param_groups[0]["lr"])  # type: ignore[union-attr]
         self.log("scale", self.scale().detach())
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Limit the gradient's norm: here a scaler of half precision has unscaled it already."""
+        if self.gradient_clip > 0:
+            self.clip_gradients(optimizer, self.gradient_clip)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the loss of a validation batch."""
@@ -207,6 +229,8 @@ class Pretraining(lightning.LightningModule):
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
         total = int(self.trainer.estimated_stepping_batches)
+        if self.trainer.num_training_batches == float("inf"):  # where only max_steps is given
+            self.trainer.fit_loop.setup_data()
         warmup = round(self.warmup_epochs * float(self.trainer.num_training_batches))
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, warmup, total)
@@ -214,12 +238,35 @@ class Pretraining(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of the random numbers, so that a resumed run goes on as this one."""
+        """Keep the state of the random numbers, so that a resumed run goes on as this one.
+
+        Raises
+        ------
+        DivergedError
+            A weight is not finite: the checkpoint before stays the last.
+        """
+        require_finite(checkpoint["state_dict"], "a checkpoint")
         checkpoint[_RANDOM_STATE] = torch.get_rng_state()
         checkpoint["network"] = asdict(self.network)
+        checkpoint[_FACTS] = self._facts()
+        checkpoint[_STEPS] = int(self.trainer.estimated_stepping_batches)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the state of the random numbers until training begins."""
+        """Remember the state of the random numbers until training begins.
+
+        Raises
+        ------
+        SettingsError
+            The checkpoint is of a run with other settings.
+        """
+        require_same(checkpoint.get(_FACTS, {}), self._facts())
+        steps = int(self.trainer.estimated_stepping_batches)
+        former = checkpoint.get(_STEPS, steps)
+        if steps != former:
+            say(
+                f"the run ends after {steps} steps in place of {former}: from here the learning "
+                "rate falls as over a run of this length"
+            )
         self._restored = checkpoint.get(_RANDOM_STATE)
 
     def on_train_start(self) -> None:
@@ -227,6 +274,12 @@ class Pretraining(lightning.LightningModule):
         if self._restored is not None:
             torch.set_rng_state(self._restored.cpu())
             self._restored = None
+
+    def _facts(self) -> Facts:
+        chosen = {name: getattr(self, name) for name in _KEPT_SETTINGS}
+        facts = {f"model.{name}": value for name, value in chosen.items()}
+        facts["model.weights"] = asdict(self.weights)
+        return facts | network_facts(self.network)
 
     def _embedded(self, batch: Batch) -> tuple[Tensor, ...]:
         with self.trainer.precision_plugin.forward_context():

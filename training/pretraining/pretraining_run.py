@@ -2,15 +2,18 @@
 
 import logging
 import warnings
+from argparse import ArgumentError
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mammoclip_core.engines.torch_computing import keep_freed_memory
 from mammoclip_core.errors import MissingLibraryError
+from training.errors import SettingsError
 from training.pretraining.checkpoints import Checkpoints, PublishedCheckpoints
 from training.pretraining.data_module import PretrainingData
 from training.pretraining.pretraining_module import Pretraining
@@ -20,6 +23,13 @@ CONFIGURATIONS: Final = ("b5", "b2", "tiny")
 """Settings that come with the package, named without their ending."""
 
 FINISHED: Final = "finished.ckpt"
+
+_INSTEAD: Final = {
+    "gradient_clip_val": "use --model.gradient_clip in place of --trainer.gradient_clip_val",
+    "accumulate_grad_batches": "use a larger --data.settings.batch_size with --model.chunk_size "
+    "in place of --trainer.accumulate_grad_batches",
+}
+"""What Lightning's trainer cannot do for a loss over the whole batch, and what does."""
 
 
 def pretrain(
@@ -35,8 +45,30 @@ def pretrain(
     Parameters
     ----------
     module, data : what is trained and what it reads; their parameters are the settings
+
+    Raises
+    ------
+    SettingsError
+        Lightning refuses an option of the trainer.
+    DivergedError
+        A loss or a weight is no longer finite; the last checkpoint is the one before.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    try:
+        _run(arguments, module, data)
+    except ArgumentError as error:
+        raise SettingsError(
+            f"{_one_line(error)}; mammoclip-train pretrain --help lists the settings"
+        ) from error
+    except MisconfigurationException as error:
+        refused = _one_line(error)
+        instead = "; ".join(ours for theirs, ours in _INSTEAD.items() if theirs in refused)
+        raise SettingsError(
+            f"Lightning refuses an option of --trainer: {instead or refused}"
+        ) from error
+
+
+def _run(arguments: Sequence[str], module: type[Pretraining], data: type[PretrainingData]) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # they are ours to give
         cli = _CommandLine(
@@ -46,7 +78,7 @@ def pretrain(
             args=[_expanded(item) for item in arguments],
             seed_everything_default=10,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"prog": "mammoclip-train pretrain"},
+            parser_kwargs={"prog": "mammoclip-train pretrain", "exit_on_error": False},
         )
     if cli.trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
@@ -95,7 +127,15 @@ class _CommandLine(LightningCLI):
             if self.config["wandb"]:
                 loggers.append(_wandb_logger(self.config["wandb"], out))
             kwargs.setdefault("logger", loggers)
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (TypeError, ValueError) as error:
+            # Lightning checks some of its options by themselves, others as plain arguments.
+            raise MisconfigurationException(_one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _wandb_logger(project: str, out: Path) -> Any:

@@ -69,8 +69,16 @@ def parts_of(cell: str) -> tuple[tuple[str, ...], ...]:
     return tuple(clean_section(str(part), 1) for part in parts)
 
 
+def to_cell(sentences: Sequence[str]) -> str:
+    """Join sentences for a table's cell: by periods, so that `sentences_of` finds each again.
+
+    The published tables join by spaces, and their sentences cannot be told apart any more.
+    """
+    return ". ".join(sentences)
+
+
 def to_text(sentences: Sequence[str]) -> str:
-    """Join sentences as the published tables do: by spaces, without periods."""
+    """Join sentences as the model reads them, and as the published tables do: by spaces."""
     return " ".join(sentences)
 
 

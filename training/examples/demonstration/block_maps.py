@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
 from mammoclip_core.networks.image_encoder import ImageEncoder
-from training.data.image_source import NAMES_NAME, ImageArray
+from training.data.image_source import ARRAY_NAME, NAMES_NAME, ImageArray
 from training.factor.feature_maps import FLIPS, FeatureMaps, cache_feature_maps
 
 _BATCH_SIZE: Final = 8
@@ -67,6 +68,7 @@ def write_block_maps(encoder: ImageEncoder, images: Path, out: Path) -> FeatureM
         source,
         preprocessing,
         weights_sha256=state_sha256(encoder.backbone.blocks),
+        images_sha256=file_sha256(images / ARRAY_NAME),
         batch_size=_BATCH_SIZE,
     )
     if not (out / NAMES_NAME).is_file():

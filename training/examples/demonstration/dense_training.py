@@ -27,6 +27,7 @@ from training.examples.demonstration.dense_samples import (
     DenseSampleSettings,
     joined,
 )
+from training.learning.finite import finite_loss, require_finite
 from training.learning.schedule import learning_rate_factor
 from training.pretraining.batches import ResumableBatches
 from training.pretraining.checkpoints import Checkpoints
@@ -95,8 +96,13 @@ class DenseSupervision(lightning.LightningModule):
     def training_step(self, batch: DenseSample, batch_index: int) -> Tensor:
         """Return the loss of a batch."""
         loss = self.loss_of(batch)
+        finite_loss(loss, self.global_step, self.current_epoch)
         self.log("loss", loss.detach())
         return loss
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to keep weights that are not finite; raises DivergedError."""
+        require_finite(checkpoint["state_dict"], "a checkpoint")
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with warm-up and the square of a cosine."""

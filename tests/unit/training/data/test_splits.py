@@ -31,3 +31,9 @@ def test_leak_names_the_patient():
 def test_fewer_patients_than_folds_are_refused():
     with pytest.raises(LeakError, match="2 groups cannot fill 4 folds"):
         group_folds(["A", "B"], [0, 1], folds=4)
+
+
+def test_fewer_rows_of_each_label_than_folds_still_fill_the_folds():
+    folds = group_folds([f"p{number}" for number in range(6)], [0, 1, 0, 1, 0, 1], 5)
+
+    assert set(folds.tolist()) == set(range(5))

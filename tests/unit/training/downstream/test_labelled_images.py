@@ -141,6 +141,21 @@ def test_own_table_without_a_split_is_for_calibration(tmp_path):
         divide(data, CALCIFICATION, Protocol.HONEST)
 
 
+def test_own_table_with_folds_is_divided_by_them(tmp_path):
+    names = [f"{patient}.png" for patient in range(40)]
+    touch(tmp_path, *names)
+    rows = [
+        f"{name},{number},{number % 3 == 0:d},{number % 4}" for number, name in enumerate(names)
+    ]
+    table = write(tmp_path, "own.csv", ["image,patient_id,mass,fold", *rows])
+
+    data = read_labelled(table, [tmp_path])
+    division = divide(data, MASS, Protocol.HONEST)
+
+    assert (len(division.training), len(division.choice), len(division.test)) == (24, 6, 10)
+    assert sorted(division.test.patients) == sorted(str(number) for number in range(0, 40, 4))
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [

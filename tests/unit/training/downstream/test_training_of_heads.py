@@ -1,10 +1,13 @@
 """Probes and fine-tunes learn, are chosen by their rules, and answer in a bundle as they did."""
 
+import os
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.engines.choice import load_engine
@@ -141,6 +144,25 @@ def test_features_are_computed_once(own, small_bundle, tmp_path):
     assert len(list(tmp_path.glob("*/*.npz"))) == 1
     image_features(small_bundle, own.files[:2], tmp_path)
     assert len(list(tmp_path.glob("*/*.npz"))) == 2
+
+
+def test_features_are_known_by_what_the_files_hold(own, small_bundle, tmp_path):
+    """A picture that another one took the place of, with its size and time, is read again."""
+    first, second = (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in own.files[:2])
+    picture = tmp_path / "one.tiff"
+    Image.fromarray(first).save(picture)
+    before = image_features(small_bundle, [picture], tmp_path / "cache")
+    stamp = picture.stat()
+    Image.fromarray(second).save(picture)
+    os.utime(picture, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert picture.stat().st_size == stamp.st_size
+
+    after = image_features(small_bundle, [picture], tmp_path / "cache")
+    moved = picture.rename(tmp_path / "other.tiff")
+    image_features(small_bundle, [moved], tmp_path / "cache")
+
+    assert not np.array_equal(before.features, after.features)
+    assert len(list((tmp_path / "cache").glob("*/*.npz"))) == 2
 
 
 def test_unreadable_images_are_named(own, small_bundle, tmp_path):

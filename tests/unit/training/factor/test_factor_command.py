@@ -135,10 +135,10 @@ def test_interrupted_cache_goes_on_to_the_same_maps(phantom_tables, small_bundle
         seen.append(name)
         return source(name)
 
-    def cached(folder, **options):
+    def cached(folder, images_sha256="2", **options):
         return cache_feature_maps(
             folder, encoder, names, reading, manifest.preprocessing, weights_sha256="1",
-            batch_size=2, **options,
+            images_sha256=images_sha256, batch_size=2, **options,
         )  # fmt: skip
 
     whole = cached(tmp_path / "maps", with_flips=True).copy()
@@ -150,6 +150,9 @@ def test_interrupted_cache_goes_on_to_the_same_maps(phantom_tables, small_bundle
 
     assert seen == names[4:]
     np.testing.assert_array_equal(again, whole)
+    seen.clear()
+    cached(tmp_path / "maps", images_sha256="3", with_flips=True)
+    assert seen == names  # other pictures under the same names
     assert cached(tmp_path / "maps").shape[1] == 1
     with torch.inference_mode():
         mirrored = ((source(names[0]).flip(-1) - manifest.preprocessing.mean)

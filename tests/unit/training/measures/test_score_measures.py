@@ -58,6 +58,22 @@ def test_balanced_accuracy_is_the_librarys(cases):
         )
 
 
+def test_calibration_error_does_not_depend_on_the_order_of_equal_scores():
+    said = np.repeat([0.2, 0.5, 0.9], [7, 30, 13])
+    labels = np.random.default_rng(3).random(50) < 0.4
+    orders = [np.random.default_rng(seed).permutation(50) for seed in range(10)]
+
+    errors = {round(expected_calibration_error(labels[o], said[o], 10), 12) for o in orders}
+
+    assert len(errors) == 1
+    assert errors.pop() == pytest.approx(
+        np.average(
+            [abs(labels[said == one].mean() - one) for one in (0.2, 0.5, 0.9)], weights=[7, 30, 13]
+        ),
+        abs=0.06,
+    )
+
+
 def test_calibration_error_sees_overconfidence():
     generator = np.random.default_rng(1)
     said = generator.random(20_000)

@@ -16,6 +16,10 @@ from training.data.breast_records import read_image_text_table
 from training.data.splits import check_no_leak
 from training.data.table_formats import RSNA, VINDR_BREASTS, VINDR_FINDINGS
 from training.data.table_reading import read_table
+from training.downstream.cases import Protocol, divide
+from training.downstream.labelled_images import read_labelled
+from training.downstream.tasks import MASS
+from training.reports.report_text import draw_texts
 
 SHIPPED = ("film/LCC.dcm", "phantom/RMLO.dcm")
 FURTHER = ("full_field/LCC.dcm", "four_views/RMLO.dcm")
@@ -234,6 +238,43 @@ def test_reports_become_the_table_that_pretraining_reads(tmp_path, mammogram, br
     assert records[0].images == {"CC": ("P1/P1-1.png",), "MLO": ("P1/P1-2.png",)}
     assert records[0].report.findings == ("no mass is seen",)
     assert "P1 R: neither a CC nor an MLO image" in said
+
+
+def test_own_table_is_read_by_the_next_command_as_it_was_written(tmp_path, mammogram, breast):
+    lines = ["image_id,mass"]
+    for patient in range(8):
+        name = f"P{patient}"
+        mammogram(tmp_path / f"in/{name}.dcm", breast, PatientID=name)
+        lines.append(f"{name},{patient % 2}")
+    table = tmp_path / "own.csv"
+    table.write_text("\n".join(lines), encoding="utf-8")
+
+    prepare(tmp_path / "in", tmp_path / "out", "--table", str(table), *SMALL)
+
+    data = read_labelled(tmp_path / "out/own.csv", [tmp_path / "out/png"])
+    division = divide(data, MASS, Protocol.HONEST)
+    assert len(division.test) == 2
+    assert len(division.training) + len(division.choice) == 6
+    assert len(division.choice) > 0
+
+
+def test_sentences_of_a_report_are_told_apart_and_shuffled_after_preparation(
+    tmp_path, mammogram, breast
+):
+    said = "The breast is dense. There is an oval mass. No calcification is seen. Skin is normal."
+    lines = ["patient_id,image_id,FINDINGS,IMPRESSION,fold"]
+    for patient in ("P1", "P2"):
+        mammogram(tmp_path / f"in/{patient}.dcm", breast, ImageLaterality="L", ViewPosition="CC")
+        lines.append(f'{patient},{patient}.png,"{said}",,{patient[1]}')
+    table = tmp_path / "reports.csv"
+    table.write_text("\n".join(lines), encoding="utf-8")
+
+    prepare(tmp_path / "in", tmp_path / "out", "--table", str(table), *SMALL)
+
+    (report, _) = (item.report for item in read_image_text_table(tmp_path / "out/image_text.csv"))
+    assert len(report.findings) == 4
+    generator = np.random.default_rng(1)
+    assert len({draw_texts(report, generator)[0] for _ in range(300)}) == 24
 
 
 def test_image_text_table_keeps_the_images_that_could_be_read(phantoms, tmp_path):

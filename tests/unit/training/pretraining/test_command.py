@@ -2,13 +2,16 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import lightning
 import pytest
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
@@ -16,7 +19,9 @@ from mammoclip_core.commands.predict import app as predict
 from mammoclip_core.manifest import read_manifest
 from training.commands.train import app
 from training.phantoms.writing import Order, write_phantoms
+from training.pretraining.data_module import DataSettings, ImageTextSet, PretrainingData
 from training.pretraining.network import NetworkSettings, build_network, settled
+from training.pretraining.pretraining_module import Pretraining
 
 ROOT = Path(__file__).parents[4]
 LIMIT_S = 120
@@ -99,6 +104,41 @@ def test_killed_run_goes_on_with_the_same_losses(whole, arguments_for, tmp_path)
     )
 
 
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_run_with_other_settings_is_not_taken_up(whole, arguments_for, tiny_data, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole / "checkpoints", out / "checkpoints")
+    shutil.copytree(tiny_data, tmp_path / "data")
+    table = tmp_path / "data/image_text.csv"
+    table.write_text(table.read_text().replace("left", "right"), encoding="utf-8")
+    set_of = f"[{{table: {table}, images: {tiny_data / 'png'}}}]"
+    for option, value, said in (
+        ("--data.settings.batch_size", "4", "data.settings.batch_size was 2, is 4"),
+        ("--data.settings.augmentation", "none", "augmentation was paper, is none"),
+        ("--model.learning_rate", "0.1", "model.learning_rate was 0.0005, is 0.1"),
+        ("--model.network.dropout", "0.1", "model.network.dropout was 0.3, is 0.1"),
+        ("--data.settings.image_text", set_of, "data.settings.image_text was table"),
+    ):
+        result = CliRunner().invoke(app, ["pretrain", *arguments_for(out, option, value)])
+        assert result.exit_code == 1, option
+        assert said in result.output
+        assert "--resume none" in result.output
+
+
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_longer_run_is_taken_up_and_says_so(whole, arguments_for, tmp_path):
+    shutil.copytree(whole / "checkpoints", tmp_path / "checkpoints")
+    (tmp_path / "checkpoints/finished.ckpt").rename(tmp_path / "checkpoints/last.ckpt")
+
+    result = CliRunner().invoke(
+        app, ["pretrain", *arguments_for(tmp_path, "--trainer.max_epochs", "3")]
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "ends after 6 steps in place of 4" in result.output
+    assert sorted(losses(tmp_path)) == [4, 5]
+
+
 def test_two_ranks_train_together(arguments_for, tmp_path):
     done = run(
         *("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
@@ -138,7 +178,7 @@ def test_pretraining_begins_from_the_bundle_as_it_ended(bundle, whole):
     )
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # not ours
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
 def test_missing_wandb_is_named_with_its_extra(arguments_for, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
 
@@ -164,6 +204,153 @@ def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
     assert all(math.isfinite(value) for value in losses(tmp_path / "out").values())
 
 
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_loss_that_is_not_finite_ends_the_run_and_the_last_good_checkpoint_stays(
+    arguments_for, tmp_path, monkeypatch
+):
+    loss_of = Pretraining.loss_of
+
+    def lost(self, parts):
+        loss = loss_of(self, parts)
+        return loss * float("nan") if self.trainer.training and self.global_step == 3 else loss
+
+    monkeypatch.setattr(Pretraining, "loss_of", lost)
+
+    result = CliRunner().invoke(
+        app, ["pretrain", *arguments_for(tmp_path, "--checkpoint_steps", "1")]
+    )
+
+    assert result.exit_code == 1
+    assert "the loss is nan at step 4 (epoch 2)" in result.output
+    kept = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=False)
+    assert kept["global_step"] == 3
+    assert not (tmp_path / "checkpoints/finished.ckpt").exists()
+    assert not (tmp_path / "published/model-epoch-1.tar").exists()
+
+
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_weights_that_are_not_finite_are_in_no_checkpoint(arguments_for, tmp_path, monkeypatch):
+    def spoil(self, optimizer):
+        if self.global_step == 2:
+            self.model.logit_scale.data.fill_(float("nan"))
+
+    monkeypatch.setattr(Pretraining, "on_before_optimizer_step", spoil)
+
+    result = CliRunner().invoke(
+        app, ["pretrain", *arguments_for(tmp_path, "--checkpoint_steps", "1")]
+    )
+
+    assert result.exit_code == 1
+    assert "model.logit_scale" in result.output
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=False)["global_step"] == 2
+
+
+@pytest.mark.filterwarnings("ignore::Warning")  # Lightning's, and the scheduler's of a noted step
+def test_gradients_are_clipped_after_they_were_unscaled(tiny_data, tmp_path):
+    """With a scaler of half precision the norm that is limited is the true one."""
+    network = NetworkSettings(
+        architecture="tf_efficientnet_b0", image_weights="random", projection_size=32, rows=76,
+        columns=64, tokenizer=str(tiny_data / "tokenizer"),
+        text_config={"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                     "intermediate_size": 64, "max_position_embeddings": 256},
+    )  # fmt: skip
+    settings = DataSettings(
+        image_text=[
+            ImageTextSet(table=str(tiny_data / "image_text.csv"), images=str(tiny_data / "png"))
+        ],
+        batch_size=2,
+    )
+
+    def trained(clip, scale):
+        torch.manual_seed(1)
+        module = Pretraining(network, gradient_clip=clip)
+        norms = []
+        step = torch.optim.AdamW.step
+
+        def noted(self, *arguments, **further):
+            gradients = [p.grad for group in self.param_groups for p in group["params"]]
+            present = [value for value in gradients if value is not None]
+            norms.append(float(torch.stack([value.norm() for value in present]).norm()))
+            return step(self, *arguments, **further)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.optim.AdamW, "step", noted)
+            lightning.Trainer(
+                accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False,
+                enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+                limit_val_batches=0, use_distributed_sampler=False,
+                plugins=[
+                    MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=scale))
+                ],
+            ).fit(module, PretrainingData(settings))  # fmt: skip
+        return norms[-1]
+
+    assert trained(0.0, 4.0) > 0.2
+    assert trained(0.1, 4.0) == pytest.approx(0.1, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--trainer.gradient_clip_val", "1", "use --model.gradient_clip"),
+        ("--trainer.accumulate_grad_batches", "2", "--model.chunk_size"),
+        ("--trainer.strategy", "nope", "strategy='nope'"),
+        ("--trainer.max_epochs", "-5", "max_epochs"),
+        ("--trainer.nope", "1", "--trainer.nope"),
+        ("--trainer.precision", "nope", "trainer.precision"),
+    ],
+    ids=lambda option: option[0],
+)
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_trainer_option_that_is_refused_is_told_in_one_line(arguments_for, tmp_path, option):
+    name, value, said = option
+
+    result = CliRunner().invoke(app, ["pretrain", *arguments_for(tmp_path, name, value)])
+
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if line.startswith("mammoclip-train:")]
+    assert said in line
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_missing_and_damaged_pictures_are_named_before_the_first_step(
+    arguments_for, tiny_data, tmp_path
+):
+    shutil.copytree(tiny_data / "png", tmp_path / "png")
+    missing, damaged, *_ = sorted((tmp_path / "png").rglob("*.png"))
+    missing.unlink()
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    sets = f"[{{table: {tiny_data / 'image_text.csv'}, images: {tmp_path / 'png'}}}]"
+    arguments = arguments_for(tmp_path / "out", "--data.settings.image_text", sets)
+
+    refused = CliRunner().invoke(app, ["pretrain", *arguments])
+    skipped = CliRunner().invoke(
+        app, ["pretrain", *arguments, "--data.settings.skip_unreadable", "true"]
+    )
+
+    assert refused.exit_code == 1
+    assert "2 of 16 pictures are missing or damaged" in refused.output
+    assert f"{missing}: there is no such file" in refused.output
+    assert f"{damaged}: the PNG is damaged" in refused.output
+    assert "--data.settings.skip_unreadable true" in refused.output
+    assert skipped.exit_code == 0, skipped.output
+    assert "2 of 16 pictures are left out" in skipped.output
+
+
+@pytest.mark.parametrize("augmentation", ["official", "none", "{flip: 1.0, affine: 0.0}"])
+def test_augmentation_is_chosen_by_name_or_by_its_amounts(arguments_for, tmp_path, augmentation):
+    done = run(
+        *("-m", "training.commands.train", "pretrain"),
+        *arguments_for(tmp_path, "--trainer.max_steps", "1", "--trainer.limit_val_batches", "0"),
+        *("--data.settings.augmentation", augmentation),
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("further", "said"),
     [
@@ -173,7 +360,7 @@ def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
         (["--data.settings.batch_size", "64"], "4 breasts are too few for a batch of 64"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # not ours
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
 def test_bad_settings_are_told_in_one_line(arguments_for, tmp_path, further, said):
     result = CliRunner().invoke(app, ["pretrain", *arguments_for(tmp_path, *further)])
 

@@ -6,7 +6,9 @@ from training.reports.report_text import (
     clean_report,
     clean_section,
     draw_texts,
+    sentences_of,
     shuffled,
+    to_cell,
     to_text,
 )
 
@@ -55,6 +57,11 @@ def test_text_has_no_periods() -> None:
     report = clean_report(findings="There is a mass. No skin thickening.")
 
     assert to_text(report.findings) == "there is a mass no skin thickening"
+
+
+def test_sentences_are_found_again_in_a_cell() -> None:
+    assert sentences_of(to_cell(SENTENCES)) == SENTENCES
+    assert sentences_of(repr([to_cell(SENTENCES[:2]), SENTENCES[2]])) == SENTENCES
 
 
 def test_shuffle_keeps_every_sentence() -> None:

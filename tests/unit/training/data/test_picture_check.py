@@ -1,0 +1,76 @@
+"""Every kind of unusable picture is told before training begins."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.data.picture_check import require_usable, unusable_pictures
+from training.errors import TableError
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "good.png"
+    cv2.imwrite(str(path), np.random.default_rng(1).integers(0, 255, (90, 80)).astype(np.uint8))
+    return path
+
+
+def test_good_pictures_are_not_named(picture, tmp_path):
+    Image.open(picture).save(tmp_path / "good.tiff")
+
+    assert unusable_pictures([picture, tmp_path / "good.tiff"]) == {}
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.2, 0.5, 0.9, 0.999])
+def test_cut_off_picture_is_named(picture, kept):
+    content = picture.read_bytes()
+    picture.write_bytes(content[: int(kept * len(content))])
+
+    assert list(unusable_pictures([picture])) == [picture]
+
+
+@pytest.mark.parametrize("place", [0.01, 0.3, 0.6, 0.95])
+def test_altered_byte_is_named(picture, place):
+    content = bytearray(picture.read_bytes())
+    content[int(place * len(content))] ^= 0x10
+    picture.write_bytes(content)
+
+    assert list(unusable_pictures([picture])) == [picture]
+
+
+def test_missing_folder_text_and_color_are_named(picture, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "text.png").write_text("no picture")
+    Image.fromarray(np.random.default_rng(2).integers(0, 255, (90, 80, 3), np.uint8)).save(
+        tmp_path / "color.tiff"
+    )
+    files = [tmp_path / name for name in ("gone.png", "folder.png", "text.png", "color.tiff")]
+
+    faults = unusable_pictures([*files, picture, picture])
+
+    assert list(faults) == files
+    assert faults[files[0]] == "there is no such file"
+
+
+def test_refusal_counts_all_and_names_the_first(tmp_path):
+    files = [tmp_path / f"{number:02d}.png" for number in range(12)]
+
+    with pytest.raises(TableError, match=r"12 of 12 pictures.*--skip") as refused:
+        require_usable(files, skip=False, option="--skip")
+
+    assert "09.png" in str(refused.value)
+    assert "10.png" not in str(refused.value)
+    assert "and 2 more" in str(refused.value)
+
+
+def test_what_is_left_out_is_said(picture, tmp_path):
+    said = []
+
+    gone = require_usable([picture, tmp_path / "gone.png"], skip=True, option="", say=said.append)
+
+    assert gone == {tmp_path / "gone.png"}
+    assert "1 of 2 pictures are left out" in said[0]
+    assert os.fspath(tmp_path / "gone.png") in said[0]

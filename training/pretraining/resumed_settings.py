@@ -1,0 +1,77 @@
+"""A run that is taken up goes on by the settings it began with, or is refused."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from mammoclip_core.file_digest import file_sha256
+from training.errors import SettingsError
+from training.pretraining.network import NetworkSettings
+
+Facts = dict[str, Any]
+
+_FREE_OF_NETWORK: Final = ("bundle", "image_weights", "text_weights", "tokenizer")
+"""Where a run began from, which its checkpoint holds, and paths that may have moved."""
+
+
+def network_facts(network: NetworkSettings) -> Facts:
+    """Return what of a network's settings a run must keep."""
+    return {
+        f"model.network.{name}": value
+        for name, value in asdict(network).items()
+        if name not in _FREE_OF_NETWORK
+    }
+
+
+def data_facts(settings: Mapping[str, Any], ranks: int) -> Facts:
+    """Return what of the data's settings a run must keep: tables by what they hold.
+
+    Parameters
+    ----------
+    settings : as `dataclasses.asdict` gives them
+    ranks : processes that train together
+    """
+    facts = {
+        f"data.settings.{name}": [_set_facts(item) for item in value]
+        if isinstance(value, list)
+        else value
+        for name, value in settings.items()
+        if name not in {"workers", "skip_unreadable"}
+    }
+    return {**facts, "processes that train together": ranks}
+
+
+def require_same(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Refuse to go on from a checkpoint that other settings made.
+
+    Raises
+    ------
+    SettingsError
+        The message names what differs, as it was and as it is.
+    """
+    differences = [
+        f"{name} was {_shown(saved[name])}, is {_shown(value)}"
+        for name, value in current.items()
+        if name in saved and saved[name] != value
+    ]
+    if differences:
+        raise SettingsError(
+            f"the checkpoint is of a run with other settings: {'; '.join(differences)}. Give the "
+            "same settings and tables, or begin anew with --resume none and another --out"
+        )
+
+
+def _set_facts(item: Mapping[str, Any]) -> Facts:
+    facts = {name: value for name, value in item.items() if name not in {"table", "images"}}
+    if "table" in item:
+        facts["table"] = file_sha256(Path(item["table"]))[:12]
+    return facts
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_shown(item) for item in value) or "none"
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {_shown(item)}" for name, item in value.items())
+    return str(value)
