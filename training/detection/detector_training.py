@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mammoclip_core.engines.torch_computing import TorchComputer
-from mammoclip_core.manifest import read_manifest
+from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.networks.detector import Detector
 from training.bundles.bundle_facts import bundle_facts
 from training.data.boxed_images import (
@@ -30,6 +31,7 @@ from training.detection.fitting import (
 from training.detection.published_file import bundle_with_detector, write_detector
 from training.errors import SettingsError
 from training.learning.presets import Preset
+from training.learning.run_state import RunState
 from training.measures.box_figures import average_precision_of
 from training.measures.figures import EvaluationReport, Figure
 from training.measures.intervals import Estimate
@@ -50,6 +52,8 @@ class DetectionOrder:
     percent : 1 to 100, of the training patients
     into : folder of a bundle with the detector in it, or None
     data : name of the data in the table of figures
+    keeps_run : bool
+        Keep what the finished training led to, so that the same order is answered at once.
     """
 
     bundle: Path
@@ -62,6 +66,7 @@ class DetectionOrder:
     percent: int = 100
     into: Path | None = None
     data: str = "VinDr"
+    keeps_run: bool = False
 
     @property
     def setting(self) -> str:
@@ -104,6 +109,7 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
     training, choice, test = (
         read_examples(part, attribute, manifest.preprocessing) for part in parts.values()
     )
+    run = RunState(order.out / f"{order.finding}-unfinished.ckpt", _run_facts(order, manifest), say)
     fitted = fit_detector(
         detector,
         Examples(training=training, held_out=choice, test=test),
@@ -112,11 +118,14 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
             f"epoch {epoch + 1}: loss {loss:.4f}, average precision of those held out"
             f" {honest:.3f}, of the test part {published:.3f}"
         ),
+        run=run,
     )
     architecture = manifest.encoders[0].architecture
     path = order.out / f"{order.finding}.pth"
     value = fitted.honest.average_precision
     write_detector(fitted.honest.state, architecture, path, 0.0 if math.isnan(value) else value)
+    if not order.keeps_run:
+        run.forget()
     if order.into is not None:
         bundle_with_detector(order.bundle, order.finding, path, order.into)
     say("measuring on the test part")
@@ -131,6 +140,17 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
         figures=figures,
     ).write(order.out)
     return figures
+
+
+def _run_facts(order: DetectionOrder, manifest: Manifest) -> dict[str, str]:
+    """Return what the training depends on: a killed run with others is not taken up."""
+    return {
+        "bundle": manifest.weights_sha256,
+        "table": file_sha256(order.table),
+        "finding": order.finding,
+        "settings": str(replace(order.settings, device="")),
+        "percent": str(order.percent),
+    }
 
 
 def _parts(

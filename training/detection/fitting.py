@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from training.detection.recipes import DetectionRecipe
 from training.errors import SettingsError
 from training.learning.drop_path import set_drop_path
 from training.learning.finite import finite_loss
+from training.learning.run_state import NOTHING_KEPT, RunState
 from training.measures.localisation import Detections, mean_average_precision
 
 OVERLAP = 0.5
@@ -131,12 +133,14 @@ def fit_detector(
     examples: Examples,
     settings: DetectionSettings,
     on_epoch: Callable[[int, float, float, float], None] = lambda *_: None,
+    run: RunState = NOTHING_KEPT,
 ) -> FittedDetector:
     """Train a detector, which is changed.
 
     Parameters
     ----------
     on_epoch : called with the epoch, its loss, and the average precision on both
+    run : goes on after the last epoch that was kept
 
     Raises
     ------
@@ -158,49 +162,26 @@ def fit_detector(
             "none of the held-out images has a box of the finding: the epoch cannot be chosen"
         )
     bearing = [item for item in examples.test if len(item.boxes)]
-    device = torch.device(settings.device)
-    rows, columns = used[0].square.shape
-    anchors = torch.from_numpy(anchors_of(rows, columns)).to(device)
     if settings.is_frozen:
         detector.encoder.requires_grad_(requires_grad=False)
     else:
         set_drop_path(detector.encoder, _DROP_PATH)
-    detector.to(device)
+    detector.to(settings.device)
     learning = [value for value in detector.parameters() if value.requires_grad]
     optimizer = torch.optim.Adam(learning, lr=recipe.learning_rate)
-    augmentation = settings.augmentation or Augmentation()
     generator = np.random.default_rng(settings.seed)
     torch.manual_seed(settings.seed)
     step = 0
     losses: list[float] = []
     best: dict[str, BestEpoch] = {}
-    for epoch in range(recipe.epochs):
-        detector.train()
-        total = []
-        for batch in _batches(generator.permutation(len(used)), recipe.batch_size):
-            images, truths = shown(
-                [used[place] for place in batch],
-                PUBLISHED_MEAN,
-                PUBLISHED_STD,
-                augmentation=augmentation,
-                seeds=generator.integers(2**31, size=len(batch)).tolist(),
-            )
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                logits, deltas = _outputs(detector, images.to(device))
-            loss = detection_loss(
-                (logits.float(), deltas.float()),
-                anchors,
-                [boxes.to(device) for boxes in truths],
-                alpha=recipe.alpha,
-                gamma=recipe.gamma,
-                with_clean=settings.with_clean,
-            )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
-            nn.utils.clip_grad_norm_(learning, recipe.gradient_norm)
-            optimizer.step()
-            total.append(finite_loss(loss, step, epoch))
-            step += 1
+    loop: dict[str, Any] = {}
+    kept = run.take_up(detector, optimizer, generator)
+    if kept:
+        step, losses = kept["step"], kept["losses"]
+        best = {name: BestEpoch(**facts) for name, facts in kept["best"].items()}
+    for epoch in range(kept.get("epoch", -1) + 1, recipe.epochs):
+        total = _train_epoch(detector, optimizer, used, settings, generator, began=(epoch, step))
+        step += len(total)
         losses.append(float(np.mean(total)))
         detector.eval()
         values = {
@@ -213,6 +194,21 @@ def fit_detector(
         for name, value in values.items():
             if name not in best or is_better(value, best[name].average_precision):
                 best[name] = BestEpoch(epoch=epoch, average_precision=value, state=_state(detector))
+        loop = {
+            "epoch": epoch,
+            "step": step,
+            "losses": losses,
+            "best": {
+                name: {
+                    "epoch": one.epoch,
+                    "average_precision": one.average_precision,
+                    "state": one.state,
+                }
+                for name, one in best.items()
+            },
+        }
+        run.keep(detector, optimizer, loop, generator)
+    run.finish(loop or kept)
     detector.load_state_dict(best["honest"].state)
     return FittedDetector(
         detector=detector.eval(),
@@ -220,6 +216,53 @@ def fit_detector(
         published=best["published"],
         losses=tuple(losses),
     )
+
+
+def _train_epoch(
+    detector: Detector,
+    optimizer: torch.optim.Optimizer,
+    used: Sequence[Example],
+    settings: DetectionSettings,
+    generator: np.random.Generator,
+    *,
+    began: tuple[int, int],
+) -> list[float]:
+    """Show every example once, and return the loss of each batch.
+
+    Parameters
+    ----------
+    began : epoch and step, counted from 0
+    """
+    recipe, (epoch, step) = settings.recipe, began
+    device = torch.device(settings.device)
+    anchors = torch.from_numpy(anchors_of(*used[0].square.shape)).to(device)
+    learning = [value for group in optimizer.param_groups for value in group["params"]]
+    losses: list[float] = []
+    detector.train()
+    for batch in _batches(generator.permutation(len(used)), recipe.batch_size):
+        images, truths = shown(
+            [used[place] for place in batch],
+            PUBLISHED_MEAN,
+            PUBLISHED_STD,
+            augmentation=settings.augmentation or Augmentation(),
+            seeds=generator.integers(2**31, size=len(batch)).tolist(),
+        )
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits, deltas = _outputs(detector, images.to(device))
+        loss = detection_loss(
+            (logits.float(), deltas.float()),
+            anchors,
+            [boxes.to(device) for boxes in truths],
+            alpha=recipe.alpha,
+            gamma=recipe.gamma,
+            with_clean=settings.with_clean,
+        )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
+        nn.utils.clip_grad_norm_(learning, recipe.gradient_norm)
+        optimizer.step()
+        losses.append(finite_loss(loss, step + len(losses), epoch))
+    return losses
 
 
 def is_better(value: float, former: float) -> bool:

@@ -23,6 +23,7 @@ from training.downstream.fitting import fit, judged_by, shares_of, shuffled
 from training.downstream.heads import Plan, TrainedHead
 from training.downstream.probe import require_classes
 from training.learning.drop_path import set_drop_path
+from training.learning.run_state import NOTHING_KEPT, RunState
 
 _DROP_PATH: Final = 0.2
 _DROPOUT: Final = {"tf_efficientnet_b5": 0.4, "tf_efficientnet_b2": 0.3}
@@ -88,6 +89,7 @@ def fine_tune(
     *,
     machine: Machine | None = None,
     augmentation: Augmentation | None = None,
+    run: RunState = NOTHING_KEPT,
 ) -> TrainedHead:
     """Train an encoder, which is changed, and a linear layer on images.
 
@@ -95,6 +97,7 @@ def fine_tune(
     ----------
     files : by position, as the cases name them
     augmentation : in place of the plan's
+    run : goes on after the last epoch that was kept
 
     Raises
     ------
@@ -153,6 +156,7 @@ def fine_tune(
         batches_an_epoch=len(shuffled(len(training), recipe.batch_size, seed, 0)),
         positive_weight=division.positive_weight,
         judge=lambda: judged_by(task, division.choice, scores_of(division.choice)),
+        run=run,
     )
     return TrainedHead(
         plan=plan,

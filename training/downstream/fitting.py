@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from training.downstream.cases import Cases
 from training.downstream.recipes import Recipe
 from training.downstream.tasks import Task
 from training.learning.finite import finite_loss
+from training.learning.run_state import NOTHING_KEPT, RunState
 from training.learning.schedule import learning_rate_factor
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
@@ -45,6 +47,7 @@ def fit(
     batches_an_epoch: int,
     positive_weight: float,
     judge: Callable[[], float],
+    run: RunState = NOTHING_KEPT,
 ) -> Fitted:
     """Train a network and leave it as it was after the best epoch.
 
@@ -53,6 +56,7 @@ def fit(
     forward : from inputs to logits, (B, outputs)
     positive_weight : factor on the loss of positives, where there is one logit
     judge : called after each epoch; the greatest value wins, of equal ones the first
+    run : goes on after the last epoch that was kept
 
     Raises
     ------
@@ -70,8 +74,13 @@ def fit(
     step = 0
     losses: list[float] = []
     best = Fitted(epoch=-1, value=math.nan)
+    loop: dict[str, Any] = {}
     state: dict[str, Tensor] = {}
-    for epoch in range(recipe.epochs):
+    kept = run.take_up(network, optimizer)
+    if kept:
+        step, losses, state = kept["step"], kept["losses"], kept["best_state"]
+        best = Fitted(epoch=kept["best_epoch"], value=kept["best_value"])
+    for epoch in range(kept.get("epoch", -1) + 1, recipe.epochs):
         network.train()
         sums = []
         for inputs, labels in batches(epoch):
@@ -91,6 +100,16 @@ def fit(
         if best.epoch < 0 or value > best.value or math.isnan(best.value):
             best = Fitted(epoch=epoch, value=value)
             state = {key: item.detach().cpu().clone() for key, item in network.state_dict().items()}
+        loop = {
+            "epoch": epoch,
+            "step": step,
+            "losses": losses,
+            "best_epoch": best.epoch,
+            "best_value": best.value,
+            "best_state": state,
+        }
+        run.keep(network, optimizer, loop)
+    run.finish(loop or kept)
     network.load_state_dict(state)
     network.eval()
     return replace(best, losses=tuple(losses))

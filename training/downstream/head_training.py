@@ -1,9 +1,11 @@
 """``mammoclip-train probe`` and ``finetune``: from a bundle to a trained and judged head."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
 from training.bundles.bundle_encoder import read_image_encoder
@@ -21,11 +23,13 @@ from training.downstream.recipes import Training, recipe_of
 from training.downstream.tasks import TASKS
 from training.errors import SettingsError
 from training.learning.presets import Preset
+from training.learning.run_state import NOTHING_KEPT, RunState
 from training.measures.figures import EvaluationReport
 from training.terminal import Say
 
 HEAD_NAME: Final = "head.pth"
 FEATURES_NAME: Final = "features"
+RUN_NAME: Final = "unfinished.ckpt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +96,12 @@ def make_head(order: HeadOrder) -> EvaluationReport:
         augmentation=order.augmentation,
     )
     order.say(f"{task.name}: {plan.setting}, {plan.protocol}: {plan.recipe}")
+    run = RunState(order.out / RUN_NAME, run_facts(order.bundle, data, plan), order.say)
     head = train_head(
-        order.bundle, data, plan, cache=order.out / FEATURES_NAME, machine=order.machine
+        order.bundle, data, plan, cache=order.out / FEATURES_NAME, machine=order.machine, run=run
     )
     save_head(head, order.out / HEAD_NAME)
+    run.forget()
     if order.into is not None:
         with_head(order.bundle, order.head, order.out / HEAD_NAME, order.into)
     report = EvaluationReport(
@@ -120,6 +126,7 @@ def train_head(
     *,
     cache: Path,
     machine: Machine | None = None,
+    run: RunState = NOTHING_KEPT,
 ) -> TrainedHead:
     """Train one head as planned.
 
@@ -127,6 +134,7 @@ def train_head(
     ----------
     bundle : folder of the bundle whose encoder the head is trained on
     cache : folder of pooled features, which a probe learns from
+    run : of a fine-tune, which goes on after the last epoch that was kept; a probe takes minutes
 
     Raises
     ------
@@ -144,4 +152,20 @@ def train_head(
     if plan.training is Training.PROBE:
         known = image_features(bundle, data.files, cache, device=machine.device)
         return train_probe(encoder, known.features, division, plan)
-    return fine_tune(encoder, data.files, manifest.preprocessing, division, plan, machine=machine)
+    return fine_tune(
+        encoder, data.files, manifest.preprocessing, division, plan, machine=machine, run=run
+    )
+
+
+def run_facts(bundle: Path, data: LabelledImages, plan: Plan) -> dict[str, str]:
+    """Return what a head's training depends on: a killed run with others is not taken up."""
+    return {
+        "bundle": read_manifest(bundle).weights_sha256,
+        "table": file_sha256(data.table),
+        "images": hashlib.sha256("\n".join(map(str, data.files)).encode()).hexdigest(),
+        "task": plan.task.name,
+        "setting": f"{plan.setting}, {plan.protocol}",
+        "recipe": str(plan.recipe),
+        "augmentation": plan.augmentation,
+        "seed": str(plan.seed),
+    }

@@ -12,7 +12,7 @@ from mammoclip_core.manifest import TEMPERED_SCORING, FindingEntry
 from training.downstream.calibration import calibrated_scores
 from training.downstream.cases import Protocol, cases_of, divide
 from training.downstream.head_results import WHOLE, head_result
-from training.downstream.head_training import train_head
+from training.downstream.head_training import run_facts, train_head
 from training.downstream.heads import Plan, TrainedHead, save_head
 from training.downstream.recipes import Training
 from training.downstream.task_figures import (
@@ -25,6 +25,7 @@ from training.downstream.task_figures import (
 from training.downstream.tasks import Task
 from training.errors import SettingsError
 from training.evaluation.suite_input import SuiteInput
+from training.learning.run_state import RunState
 from training.measures.figures import Figure
 
 ZERO_SHOT: Final = "zero-shot"
@@ -98,8 +99,14 @@ def _heads(given: SuiteInput, task: Task, training: Training) -> TaskResult:
             )
             given.say(f"{task.name}: {plan.setting}, {protocol}: {plan.recipe}")
             try:
+                facts = run_facts(given.bundle, data, plan)
                 heads[protocol] = train_head(
-                    given.bundle, data, plan, cache=given.cache, machine=given.machine
+                    given.bundle,
+                    data,
+                    plan,
+                    cache=given.cache,
+                    machine=given.machine,
+                    run=RunState(given.run_file(facts), facts, given.say),
                 )
             except SettingsError as error:
                 faults.append(f"{protocol}: {error}")

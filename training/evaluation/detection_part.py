@@ -40,6 +40,7 @@ def detection_part(given: SuiteInput) -> list[Figure]:
                 ),
                 preset=given.preset,
                 percent=percent,
+                keeps_run=True,
             )
             try:
                 figures += train_detector(order, given.say)

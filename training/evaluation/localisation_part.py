@@ -28,6 +28,7 @@ def localisation_part(given: SuiteInput) -> list[Figure]:
         out=given.out / "factor",
         settings=FactorSettings(epochs=given.epochs or defaults.epochs, seed=given.seed),
         device=given.machine.device,
+        keeps_run=True,
     )
     try:
         return train_factor(order, given.say)

@@ -1,5 +1,7 @@
 """What every part of the evaluation suite is given."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +56,11 @@ class SuiteInput:
     def features(self, data: LabelledImages) -> ImageFeatures:
         """Return the features of all images of a table, computed once."""
         return image_features(self.bundle, data.files, self.cache, device=self.machine.device)
+
+    def run_file(self, facts: Mapping[str, str]) -> Path:
+        """Return where a training with these facts is kept, for a suite that is run again."""
+        text = json.dumps(sorted(facts.items()))
+        return self.cache / f"head-{hashlib.sha256(text.encode()).hexdigest()[:16]}.ckpt"
 
     def recipe(self, task: Task, training: Training) -> Recipe:
         """Return how a head is trained."""

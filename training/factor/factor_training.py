@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mammoclip_core.engines.embeddings import load_text_model
 from mammoclip_core.engines.torch_computing import TorchComputer
+from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.manifest import Manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import DEFAULT_TOP_CHANNELS, FactorWeights, factor_weights
@@ -37,11 +38,13 @@ from training.factor.export import bundle_with_factor, write_factor
 from training.factor.feature_maps import cache_feature_maps
 from training.factor.fitting import FactorSettings, FittedFactor, fit_factor
 from training.factor.localisation import LocalisedImage, TrueBoxes, localisation_figures, localise
+from training.learning.run_state import RunState
 from training.measures.figures import EvaluationReport, Figure
 from training.reports.report_synthesis import Attribute
 from training.terminal import Say
 
 FACTOR_NAME: Final = "factor.safetensors"
+RUN_NAME: Final = "unfinished.ckpt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,8 @@ class FactorOrder:
     top_channels : channels whose maps make a heatmap
     into : folder of a bundle with the weights in it, or None
     data : name of the data in the table of figures
+    keeps_run : bool
+        Keep what the finished training led to, so that the same order is answered at once.
     """
 
     bundle: Path
@@ -77,6 +82,7 @@ class FactorOrder:
     settings: FactorSettings = field(default_factory=FactorSettings)
     device: str = "cpu"
     data: str = "VinDr"
+    keeps_run: bool = False
 
 
 def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
@@ -102,6 +108,8 @@ def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
     fitted = _fitted(order, encoder, manifest, images, attributes=attributes, say=say)
     path = order.out / FACTOR_NAME
     write_factor(fitted.tensors(), path)
+    if not order.keeps_run:
+        (order.out / RUN_NAME).unlink(missing_ok=True)
     if order.into is not None:
         bundle_with_factor(order.bundle, path, order.into, top_channels=order.top_channels)
     say("measuring on the test part")
@@ -188,6 +196,7 @@ def _fitted(
     kinds = labels @ (2 ** np.arange(labels.shape[1]))  # each combination is to be on both sides
     is_validation = held_out([image.patient_id for image in used], kinds.tolist())
     say(f"feature maps of {len(used)} images")
+    images_sha256 = contents_sha256([image.file for image in used])
     maps = cache_feature_maps(
         order.out / "maps",
         encoder,
@@ -195,7 +204,7 @@ def _fitted(
         PreparedFiles(used, manifest.preprocessing),
         manifest.preprocessing,
         weights_sha256=manifest.weights_sha256,
-        images_sha256=contents_sha256([image.file for image in used]),
+        images_sha256=images_sha256,
         with_flips=order.with_flips,
         device=order.device,
     )
@@ -210,7 +219,20 @@ def _fitted(
         on_epoch=lambda epoch, loss, validation: say(
             f"epoch {epoch + 1}: loss {loss:.4f}, of validation {validation:.4f}"
         ),
+        run=RunState(order.out / RUN_NAME, _run_facts(order, manifest, images_sha256), say),
     )
+
+
+def _run_facts(order: FactorOrder, manifest: Manifest, images_sha256: str) -> dict[str, str]:
+    """Return what the training depends on: a killed run with others is not taken up."""
+    return {
+        "bundle": manifest.weights_sha256,
+        "table": file_sha256(order.table),
+        "images": images_sha256,
+        "reports": "" if order.reports is None else file_sha256(order.reports),
+        "findings": ", ".join(order.findings),
+        "settings": f"{order.settings}, flips {order.with_flips}",
+    }
 
 
 def _embeddings(order: FactorOrder, attributes: dict[str, Attribute]) -> dict[str, Tensor]:

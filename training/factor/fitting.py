@@ -16,6 +16,7 @@ from training.factor.feature_maps import FeatureMaps
 from training.factor.network import FactorNetwork
 from training.learning.finite import finite_loss
 from training.learning.losses import FactorForm, factor_loss
+from training.learning.run_state import NOTHING_KEPT, RunState
 
 _SAMPLE: Final = 64
 """Images from which the channels' typical activations are measured."""
@@ -81,6 +82,7 @@ def fit_factor(
     *,
     device: str = "cpu",
     on_epoch: Callable[[int, float, float], None] = lambda *_: None,
+    run: RunState = NOTHING_KEPT,
 ) -> FittedFactor:
     """Train the networks of several findings on the feature maps of images, without boxes.
 
@@ -91,6 +93,7 @@ def fit_factor(
     attributes : (D,) embeddings by finding
     is_validation : (N,) images that choose the epoch and are not trained on
     on_epoch : called with the epoch, its loss and its validation loss
+    run : goes on after the last epoch that was kept
 
     Raises
     ------
@@ -104,16 +107,7 @@ def fit_factor(
     Mammo-CLIP (arXiv 2405.12255), section 2.3 and 3.
     """
     settings = settings or FactorSettings()
-    is_used = np.ones(len(labels), bool) if settings.with_clean else labels.any(axis=1)
-    places = {
-        "training": np.flatnonzero(is_used & ~is_validation),
-        "validation": np.flatnonzero(is_used & is_validation),
-    }
-    for finding, count in zip(attributes, labels[places["training"]].sum(axis=0), strict=True):
-        if count == 0:
-            raise SettingsError(f"none of the training images shows {finding}")
-    if not labels[places["validation"]].any():
-        raise SettingsError("none of the validation images shows a finding")
+    places = _places(labels, attributes, is_validation, settings)
     generator = np.random.default_rng(settings.seed)
     # Neighbours are often views of one patient: side by side they would not stand for negatives.
     validation = generator.permutation(places["validation"])
@@ -135,11 +129,14 @@ def fit_factor(
         truth = torch.from_numpy(labels[np.asarray(batch)]).to(device)
         return factor_loss(network(values), truth, settings.form)
 
-    step = 0
-    losses: list[float] = []
-    validation_losses: list[float] = []
-    best: tuple[float, int, dict[str, Tensor]] = (np.inf, 0, {})
-    for epoch in range(settings.epochs):
+    loop = kept = run.take_up(network, optimizer, generator)
+    step: int = kept.get("step", 0)
+    losses: list[float] = kept.get("losses", [])
+    validation_losses: list[float] = kept.get("validation_losses", [])
+    best: tuple[float, int, dict[str, Tensor]] = kept.get("best", (np.inf, 0, {}))
+    for epoch in range(kept.get("epoch", -1) + 1, settings.epochs):
+        if epoch - best[1] > settings.patience:  # it had ended when it was killed
+            break
         network.train()
         total = []
         for batch in _batches(generator.permutation(places["training"]), settings.batch_size):
@@ -160,8 +157,17 @@ def fit_factor(
         on_epoch(epoch, losses[-1], validation_losses[-1])
         if validation_losses[-1] < best[0]:
             best = (validation_losses[-1], epoch, copy.deepcopy(network.state_dict()))
-        elif epoch - best[1] >= settings.patience:
+        loop = {
+            "epoch": epoch,
+            "step": step,
+            "losses": losses,
+            "validation_losses": validation_losses,
+            "best": best,
+        }
+        run.keep(network, optimizer, loop, generator)
+        if epoch - best[1] >= settings.patience:
             break
+    run.finish(loop)
     network.load_state_dict(best[2])
     return FittedFactor(
         network=network.eval(),
@@ -169,6 +175,26 @@ def fit_factor(
         validation_losses=tuple(validation_losses),
         best_epoch=best[1],
     )
+
+
+def _places(
+    labels: Labels,
+    attributes: Mapping[str, Tensor],
+    is_validation: NDArray[np.bool_],
+    settings: FactorSettings,
+) -> dict[str, NDArray[np.intp]]:
+    """Return which images train and which validate; raises SettingsError if a finding lacks any."""
+    is_used = np.ones(len(labels), bool) if settings.with_clean else labels.any(axis=1)
+    places = {
+        "training": np.flatnonzero(is_used & ~is_validation),
+        "validation": np.flatnonzero(is_used & is_validation),
+    }
+    for finding, count in zip(attributes, labels[places["training"]].sum(axis=0), strict=True):
+        if count == 0:
+            raise SettingsError(f"none of the training images shows {finding}")
+    if not labels[places["validation"]].any():
+        raise SettingsError("none of the validation images shows a finding")
+    return places
 
 
 def _loudness(maps: FeatureMaps, places: NDArray[np.intp]) -> float:
