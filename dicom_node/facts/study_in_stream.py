@@ -1,6 +1,7 @@
 """Finds the Study Instance UID of a data set while its bytes are still coming."""
 
 import os
+import re
 import stat
 import zlib
 from pathlib import Path
@@ -17,7 +18,8 @@ TRANSFER_SYNTAX_UID: Final = 0x00020010
 
 _MAXIMUM_ELEMENTS: Final = 10_000
 """Elements and items that are looked at; a mammogram has a hundred before its study's UID."""
-_MAXIMUM_VALUE_BYTES: Final = 128
+_LONGEST_UID: Final = 64
+_UID_PATTERN: Final = re.compile(r"[0-9.]+")
 _INFLATED_BYTES: Final = 2**20
 """How much of a deflated data set is looked at."""
 _BEGINNING_BYTES: Final = 262_144
@@ -31,8 +33,8 @@ _LONG_FORM: Final = frozenset(
 """Value representations with a length of four bytes (PS3.5 7.1.2)."""
 
 
-class StreamedValue:
-    """Looks for one short value of text on the first level of a data set that comes in parts.
+class StreamedUid:
+    """Looks for one UID on the first level of a data set that comes in parts.
 
     It reads tags and lengths and skips all values before the one wanted, so that it needs no
     memory and little time whatever comes. Elements are in the order of their tags (PS3.5 7.1):
@@ -47,7 +49,7 @@ class StreamedValue:
     Attributes
     ----------
     value : str or None
-        Without padding; None if it has not come yet, or is not found.
+        Digits and points, without padding; None if it has not come yet, or is not found.
     is_settled : bool
         Whether nothing that is still to come will change the value.
     """
@@ -79,7 +81,7 @@ class StreamedValue:
         skipped = min(self._skip, len(part))
         self._skip -= skipped
         self._rest += part[skipped:]
-        while not self.is_settled and self._next_element():
+        while self._next_element():
             pass
         if self._inflater is not None and not self._inflated_left:
             self.is_settled = True
@@ -130,13 +132,12 @@ class StreamedValue:
         return True
 
     def _take(self, begin: int, length: int) -> bool:
-        if length > _MAXIMUM_VALUE_BYTES:
-            self.is_settled = True
-            return False
-        if len(self._rest) < begin + length:
-            return False
-        value = self._rest[begin : begin + length].decode("ascii", errors="replace")
-        self.value = value.strip(" \0") or None
+        if length <= _LONGEST_UID:
+            if len(self._rest) < begin + length:
+                return False
+            value = self._rest[begin : begin + length].decode("ascii", errors="replace")
+            found = _UID_PATTERN.fullmatch(value.strip(" \0"))
+            self.value = found[0] if found else None
         self.is_settled = True
         return False
 
@@ -160,10 +161,10 @@ def study_of_file(file: Path) -> str | None:
         beginning = stream.read(_BEGINNING_BYTES)
     # File meta information begins with its own length (PS3.10 7.1).
     end = 144 + int.from_bytes(beginning[140:144], "little")
-    syntax = StreamedValue(TRANSFER_SYNTAX_UID, "")
+    syntax = StreamedUid(TRANSFER_SYNTAX_UID, "")
     syntax.feed(beginning[132:end])
     if syntax.value is None:
         return None
-    study = StreamedValue(STUDY_INSTANCE_UID, syntax.value)
+    study = StreamedUid(STUDY_INSTANCE_UID, syntax.value)
     study.feed(beginning[end:])
     return study.value

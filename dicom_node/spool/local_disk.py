@@ -5,7 +5,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -121,7 +121,9 @@ class Spool:
         names = ("partial", "incoming", "associations", "studies", "set-aside", "results")
         return [self.root / name for name in names]
 
-    def keep(self, chunks: Iterable[bytes | memoryview], receipt: Receipt) -> None:
+    def keep(
+        self, chunks: Iterable[bytes | memoryview], receipt: Receipt | Callable[[], Receipt]
+    ) -> None:
         """Write one received object; on return the file and its folder are flushed to disk.
 
         Parameters
@@ -129,6 +131,8 @@ class Spool:
         chunks : iterable
             Each is written before the next is asked for, so that an object may be taken as it
             comes. What it raises passes through, and nothing remains of the object.
+        receipt : Receipt or callable
+            Or what makes it once the object is whole.
 
         Raises
         ------
@@ -137,7 +141,11 @@ class Spool:
         """
         self._require_space()
         purpose = f"incoming-{os.getpid()}"
-        self._write(self._while_space(chunks), self.incoming_file(receipt), purpose=purpose)
+
+        def file() -> Path:
+            return self.incoming_file(receipt if isinstance(receipt, Receipt) else receipt())
+
+        self._write(self._while_space(chunks), file, purpose=purpose)
 
     def clear_partial(self, process: int) -> None:
         """Delete the half-written objects of a process that has ended."""
@@ -210,7 +218,7 @@ class Spool:
         place = result_place(analysis_id, version, name)
         with _disk_trouble():
             self._make_folder((self.root / place).parent)
-        self._write([content], self.root / place, purpose="result")
+        self._write([content], lambda: self.root / place, purpose="result")
         return place
 
     def file(self, place: str) -> Path:
@@ -248,12 +256,15 @@ class Spool:
             make_private_folder(folder)
             flush_folder(folder.parent)
 
-    def _write(self, chunks: Iterable[bytes | memoryview], target: Path, *, purpose: str) -> None:
+    def _write(
+        self, chunks: Iterable[bytes | memoryview], name: Callable[[], Path], *, purpose: str
+    ) -> None:
         partial = self.root / "partial" / f"{purpose}-{secrets.token_hex(16)}"
         try:
             with create_private_file(partial) as stream:
                 for chunk in chunks:
                     stream.write(chunk)
+                target = name()
                 stream.flush()
                 # The content before the name: a journalling file system may keep a rename
                 # across a power cut and lose the bytes that were written before it.

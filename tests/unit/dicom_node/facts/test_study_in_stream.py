@@ -20,7 +20,7 @@ from pydicom.uid import (
     JPEG2000Lossless,
 )
 
-from dicom_node.facts.study_in_stream import STUDY_INSTANCE_UID, StreamedValue, study_of_file
+from dicom_node.facts.study_in_stream import STUDY_INSTANCE_UID, StreamedUid, study_of_file
 from dicom_node.spool.local_disk import Spool
 
 SYNTAXES = [
@@ -63,7 +63,7 @@ def with_much_before_its_study() -> Dataset:
 
 
 def found(content: bytes, syntax: str, size: int) -> str | None:
-    value = StreamedValue(STUDY_INSTANCE_UID, syntax)
+    value = StreamedUid(STUDY_INSTANCE_UID, syntax)
     for begin in range(0, len(content), size):
         value.feed(memoryview(content)[begin : begin + size])
     return value.value
@@ -79,7 +79,7 @@ def test_study_is_known_as_soon_as_its_uid_has_come() -> None:
     content = written(mammogram(), ExplicitVRLittleEndian)
     begin = content.index(struct.pack("<HH2s", 0x0020, 0x000D, b"UI")) + 8
     end = begin + len(STUDY_UID) + len(STUDY_UID) % 2
-    value = StreamedValue(STUDY_INSTANCE_UID, ExplicitVRLittleEndian)
+    value = StreamedUid(STUDY_INSTANCE_UID, ExplicitVRLittleEndian)
 
     value.feed(content[: end - 1])
     before = value.value
@@ -114,6 +114,7 @@ def with_study(uid: bytes) -> bytes:
         pytest.param(b"", id="nothing"),
         pytest.param(without_study(), id="no study"),
         pytest.param(with_study(b""), id="an empty UID"),
+        pytest.param(with_study(b"1.2\n 3"), id="not a UID"),
         pytest.param(with_study(b"1." * 71), id="a UID of 142 characters"),
         pytest.param(struct.pack("<HHL", 0xFFFE, 0xE0DD, 0) * 9, id="ends of sequences"),
         pytest.param(
@@ -128,7 +129,7 @@ def test_where_there_is_no_study_none_is_found(content: bytes) -> None:
 
 def test_what_inflates_without_end_is_given_up() -> None:
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    value = StreamedValue(STUDY_INSTANCE_UID, DeflatedExplicitVRLittleEndian)
+    value = StreamedUid(STUDY_INSTANCE_UID, DeflatedExplicitVRLittleEndian)
 
     value.feed(deflater.compress(bytes(10_000_000)) + deflater.flush())
 
