@@ -218,6 +218,10 @@ class Registrar:
         return rows
 
     def _read(self, receipt: Receipt) -> tuple[Arrival, Reading]:
+        if doubt := self._spool.doubt_about(receipt):
+            problem = SetAsideError("foreign-file", f"the node did not put it there: {doubt}")
+            foreign = Reading(facts=None, problem=problem)
+            return self._arrival(receipt, foreign, ""), foreign
         file = self._spool.incoming_file(receipt)
         finish_reading = self._headers.begin(
             file,
@@ -228,16 +232,16 @@ class Registrar:
         )
         digest = content_sha256(file)  # while the other process reads the header
         reading = finish_reading()
-        return (
-            Arrival(
-                receipt=str(receipt),
-                received_at=receipt.received_at,
-                association=receipt.association,
-                calling_ae_title=reading.calling_ae_title,
-                size_bytes=file.lstat().st_size,
-                content_sha256=digest,
-            ),
-            reading,
+        return self._arrival(receipt, reading, digest), reading
+
+    def _arrival(self, receipt: Receipt, reading: Reading, digest: str) -> Arrival:
+        return Arrival(
+            receipt=str(receipt),
+            received_at=receipt.received_at,
+            association=receipt.association,
+            calling_ae_title=reading.calling_ae_title,
+            size_bytes=self._spool.incoming_file(receipt).lstat().st_size,
+            content_sha256=digest,
         )
 
     @cached_property

@@ -5,6 +5,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from dicom_node.spool.private_files import (
     create_private_file,
     ensure_private_file,
     make_private_folder,
+    of_other_accounts,
     tighten,
 )
 
@@ -108,14 +110,17 @@ class Spool:
         Returns
         -------
         list of Path
-            What could not be changed, since it has another owner.
+            What another account can read all the same, since it is the owner.
         """
         files = [self.root / name for name in ("node.lock", "identity.key")]
         closed = [file for file in files if file.exists() and not close_to_others(file)]
         for folder in self._folders():
             closed.extend(tighten(folder))
         # Nothing else in the root is the spool's: a site may keep other files there.
-        return closed if close_to_others(self.root) else [*closed, self.root]
+        close_to_others(self.root)
+        folders = [self.root, *self._folders()]
+        # Root reads everything, whoever is the owner.
+        return [*closed, *of_other_accounts(folders, frozenset({0, os.geteuid()}))]
 
     def _folders(self) -> list[Path]:
         names = ("partial", "incoming", "associations", "studies", "set-aside", "results")
@@ -159,6 +164,25 @@ class Spool:
     def incoming_file(self, receipt: Receipt) -> Path:
         """Return the file of an object that waits for the registrar."""
         return self.root / incoming_place(receipt)
+
+    @property
+    def accounts(self) -> frozenset[int]:
+        """User IDs that received files have: this process's, or that which a mount gives all."""
+        return frozenset({os.geteuid(), (self.root / "incoming").stat().st_uid})
+
+    def doubt_about(self, receipt: Receipt) -> str:
+        """Return why the node cannot have put an object into ``incoming``; else nothing."""
+        try:
+            status = self.incoming_file(receipt).lstat()
+        except FileNotFoundError:
+            return ""
+        if not stat.S_ISREG(status.st_mode):
+            return "it is no file but a link, folder, pipe or device"
+        if status.st_uid not in self.accounts:
+            return f"it belongs to the account with user ID {status.st_uid}"
+        if not status.st_mode & stat.S_IRUSR:
+            return f"its permissions are {stat.S_IMODE(status.st_mode):04o}, not those of the node"
+        return ""
 
     def file_away(self, receipt: Receipt, place: str) -> None:
         """Move an object from ``incoming`` to its place; safe to repeat after a crash."""
