@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import struct
 import threading
 from collections.abc import Iterator
@@ -30,13 +31,14 @@ PART = 100_000
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> Iterator[Settings]:
     """Return the settings of a node of which only the port, the folder and the broker are set."""
-    return Settings(
+    yield Settings(
         spool=tmp_path / "spool",
         receive={"port": free_port()},
         broker={"url": f"redis://127.0.0.1:{free_port()}/0"},
     )
+    shutil.rmtree(tmp_path / "spool")  # it may have a dozen gigabytes
 
 
 @pytest.fixture
