@@ -3,7 +3,7 @@
 Each row of the tables is one version, suite or certificate that is accepted or refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,25 @@ from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import TlsSettings
 
+ACCEPTED_ECDSA = (
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+)
+ACCEPTED_RSA = tuple(suite.replace("ECDSA", "RSA") for suite in ACCEPTED_ECDSA)
 VERIFICATION = "1.2.840.10008.1.1"
 
 
 @pytest.fixture
-def dcmtk_archive(authority: Authority, tmp_path: Path) -> Iterator[Any]:
-    """Start storescp with a certificate and options; return its port."""
-    started: list[Service] = []
+def started(tmp_path: Path) -> Iterator[Callable[..., int]]:
+    """Start a server that listens on the last of its arguments; return its port."""
+    services: list[Service] = []
 
-    def start(certificate: Certificate, *options: str) -> int:
-        port = free_port()
-        command = [require_program("storescp"), "+tls", str(certificate.key), str(certificate.file),
-                   "+cf", str(authority.file), "-aet", "ARCHIVE", "-od", str(tmp_path),
-                   *options, str(port)]  # fmt: skip
-        service = Service("storescp", command, tmp_path / f"storescp-{port}.log").start()
-        started.append(service)
+    def start(program: str, *arguments: Any, port: int | None = None) -> int:
+        port = port or free_port()
+        command = [require_program(program), *map(str, arguments)]
+        service = Service(program, command, tmp_path / f"{program}-{port}.log").start()
+        services.append(service)
 
         def listens() -> bool:
             service.require_alive()
@@ -39,12 +43,37 @@ def dcmtk_archive(authority: Authority, tmp_path: Path) -> Iterator[Any]:
                 f":{port:04X} " in Path("/proc/net/tcp6").read_text()
             )
 
-        wait_for(listens, seconds=20, what="storescp listens")
+        wait_for(listens, seconds=20, what=f"{program} listens")
         return port
 
     yield start
-    for service in started:
+    for service in services:
         service.kill()
+
+
+@pytest.fixture
+def dcmtk_archive(authority: Authority, tmp_path: Path, started: Callable[..., int]) -> Any:
+    """Start storescp, or another receiver, with a certificate and options; return its port."""
+
+    def start(certificate: Certificate, *options: str, program: str = "storescp") -> int:
+        port = free_port()
+        return started(program, "+tls", certificate.key, certificate.file, "+cf", authority.file,
+                       "-aet", "ARCHIVE", "-od", tmp_path, *options, port, port=port)  # fmt: skip
+
+    return start
+
+
+@pytest.fixture
+def openssl_server(authority: Authority, started: Callable[..., int]) -> Any:
+    """Start a server that speaks TLS, and nothing within it; return its port."""
+
+    def start(certificate: Certificate, *options: str) -> int:
+        port = free_port()
+        return started("openssl", "s_server", "-quiet", "-accept", port, "-cert", certificate.file,
+                       "-key", certificate.key, "-CAfile", authority.file, *options,
+                       port=port)  # fmt: skip
+
+    return start
 
 
 def echo(port: int, tls: TlsSettings, **destination: Any) -> str:
@@ -64,13 +93,72 @@ def echo(port: int, tls: TlsSettings, **destination: Any) -> str:
         return str(error)
 
 
-@pytest.mark.parametrize("options", [["+py"], ["+px"], ["+pz"]])
+@pytest.mark.parametrize("program", ["storescp", "dcmrecv"])
+@pytest.mark.parametrize("profile", ["+py", "+px", "+pz"])
 def test_dcmtk_is_called_over_tls(
-    dcmtk_archive: Any, authority: Authority, peers: dict[str, Any], options: list[str]
+    dcmtk_archive: Any, authority: Authority, peers: dict[str, Any], program: str, profile: str
 ) -> None:
-    port = dcmtk_archive(peers["good"], *options)
+    port = dcmtk_archive(peers["good"], profile, program=program)
 
     assert echo(port, authority.settings(peers["good"])) == ""
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        pytest.param("+pa", id="AES without forward secrecy, retired"),
+        pytest.param("+pn", id="no encryption, retired"),
+    ],
+)
+@pytest.mark.parametrize("program", ["storescp", "dcmrecv"])
+def test_archive_of_a_retired_profile_is_not_sent_to(
+    dcmtk_archive: Any, authority: Authority, peers: dict[str, Any], program: str, profile: str
+) -> None:
+    port = dcmtk_archive(peers["good rsa"], profile, program=program)
+
+    assert "TLS failed" in echo(port, authority.settings(peers["good"]))
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"),
+    [("-tls1", True), ("-tls1_1", True), ("-tls1_2", False), ("-tls1_3", False)],
+)
+def test_archive_of_a_version_before_tls12_is_not_sent_to(
+    openssl_server: Any,
+    authority: Authority,
+    peers: dict[str, Any],
+    version: str,
+    refused: bool,
+) -> None:
+    port = openssl_server(peers["good"], version, "-cipher", "ALL:@SECLEVEL=0")
+
+    told = echo(port, authority.settings(peers["good"]), timeout_seconds=1)
+
+    assert ("TLS failed" in told) is refused
+
+
+@pytest.mark.parametrize("suite", [*ACCEPTED_ECDSA, *ACCEPTED_RSA])
+def test_archive_of_a_suite_of_the_profile_is_called(
+    openssl_server: Any, authority: Authority, peers: dict[str, Any], suite: str
+) -> None:
+    certificate = peers["good" if "ECDSA" in suite else "good rsa"]
+    port = openssl_server(certificate, "-tls1_2", "-cipher", suite)
+
+    told = echo(port, authority.settings(peers["good"]), timeout_seconds=1)
+
+    assert told
+    assert "TLS failed" not in told
+
+
+@pytest.mark.parametrize("certificate", ["good", "good rsa"])
+def test_archive_of_every_other_suite_is_not_sent_to(
+    openssl_server: Any, authority: Authority, peers: dict[str, Any], certificate: str
+) -> None:
+    without = ":".join(f"!{suite}" for suite in (*ACCEPTED_ECDSA, *ACCEPTED_RSA))
+    others = f"ALL:COMPLEMENTOFALL:eNULL:{without}:@SECLEVEL=0"
+    port = openssl_server(peers[certificate], "-tls1_2", "-cipher", others)
+
+    assert "TLS failed" in echo(port, authority.settings(peers["good"]), timeout_seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +169,7 @@ def test_dcmtk_is_called_over_tls(
         ("of another authority", "unable to get local issuer certificate"),
         ("expired", "certificate has expired"),
         ("revoked", "certificate revoked"),
+        ("weak", "EE certificate key too weak"),
     ],
 )
 def test_archive_with_a_wrong_certificate_is_not_sent_to(
@@ -92,15 +181,6 @@ def test_archive_with_a_wrong_certificate_is_not_sent_to(
     assert f"TLS failed: certificate refused: {told}" in echo(port, tls)
 
 
-def test_archive_that_speaks_old_suites_only_is_not_sent_to(
-    dcmtk_archive: Any, authority: Authority, peers: dict[str, Any]
-) -> None:
-    # The AES profile, retired: an RSA key exchange without forward secrecy, and CBC.
-    port = dcmtk_archive(peers["good rsa"], "+pa")
-
-    assert "TLS failed" in echo(port, authority.settings(peers["good"]))
-
-
 def test_archive_that_refuses_the_nodes_certificate_is_told_as_such(
     dcmtk_archive: Any, authority: Authority, peers: dict[str, Any]
 ) -> None:
@@ -110,6 +190,14 @@ def test_archive_that_refuses_the_nodes_certificate_is_told_as_such(
 
     assert "TLS failed" in told
     assert "unknown ca" in told
+
+
+def test_archive_that_asks_for_a_certificate_is_told_of_its_lack(
+    dcmtk_archive: Any, authority: Authority, peers: dict[str, Any]
+) -> None:
+    port = dcmtk_archive(peers["good"])
+
+    assert "TLS failed" in echo(port, authority.settings(None))
 
 
 def test_archive_without_tls_is_not_sent_to(

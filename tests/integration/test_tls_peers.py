@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from certificates import Authority, Certificate
+from node_factory import mammogram
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 from services import free_port, require_program
 
 from dicom_node.receive.listener import Listener
@@ -106,6 +109,24 @@ def test_dcmtk_is_let_in_by_profile_and_title(
     accepted: bool,
 ) -> None:
     assert dcmtk_echo(port, authority, peers["good"], *options) is accepted
+
+
+def test_dcmtk_stores_over_tls(
+    port: int, authority: Authority, peers: dict[str, Any], tmp_path: Path
+) -> None:
+    dataset = mammogram()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.save_as(tmp_path / "image.dcm", enforce_file_format=True)
+    good = peers["good"]
+
+    done = subprocess.run(
+        [require_program("storescu"), "+tls", good.key, good.file, "+cf", authority.file,
+         "-aet", "SCANNER", "-aec", "MAMMOCLIP", "localhost", str(port), tmp_path / "image.dcm"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_dcmtk_of_tls12_alone_is_refused_where_tls13_is_required(
