@@ -162,9 +162,9 @@ class Node:
     def _settle(self) -> None:
         if not self._ledger_ready.is_set():
             return
-        # In this order: objects of an association that is open no more are in the spool by
-        # then, and objects that have left the spool's incoming folder are in the ledger.
-        open_tokens = self._acceptors.open_tokens() | self._registrar.waiting_associations()
+        # In this order: what is no association's latest object any more is in the spool by then,
+        # and what has left the spool's incoming folder is in the ledger.
+        sent = [*self._acceptors.latest_objects(), *self._registrar.waiting_objects()]
         at = utc_now()  # what was received has this host's time
         with self._database.reading() as session:
             quiet = quiet_studies(session, patience=self._patience, at=at)
@@ -174,7 +174,7 @@ class Node:
                 study = settle_if_complete(
                     session,
                     study_id,
-                    open_associations=open_tokens,
+                    sent=sent,
                     patience=self._patience,
                     at=at,
                     due_at=database_time(session),

@@ -109,6 +109,33 @@ def size_segment(columns: int, rows: int, components: int, tile: int) -> bytes:
     return b"\xff\x4f\xff\x51" + struct.pack(">H", (len(body) + 2) & 0xFFFF) + body
 
 
+def tables(number: Iterator[int]) -> Iterator[tuple[str, tuple[bytes, bytes]]]:
+    """Yield images whose tables of values are empty, too short or as long as can be."""
+    palette = {"PhotometricInterpretation": "PALETTE COLOR"}
+    descriptors = [element(0x00281101 + n, b"US", bytes(6)) for n in range(3)]
+    yield "A6 palette of no entries", image(next(number), *descriptors, **palette)
+    lut = item(element(0x00283002, b"US", struct.pack("<HHH", 0, 0, 16)))
+    yield "A6 VOI LUT of no values", image(next(number), element(0x00283010, b"SQ", lut))
+
+    for name, (stated, held) in {
+        "without most of its values": (4096, 10),
+        "of 65,536 values of 16 bits": (0, 65_536),
+    }.items():
+        described = struct.pack("<HHH", stated, 0, 16)
+        values = element(0x00283006, b"OW", bytes(range(256)) * (held // 128) + bytes(held % 128))
+        for kind, tag in {"VOI": 0x00283010, "Modality": 0x00283000}.items():
+            table = item(element(0x00283002, b"US", described) + values)
+            yield f"A6 {kind} LUT {name}", image(next(number), element(tag, b"SQ", table))
+    descriptors = [
+        element(0x00281101 + n, b"US", struct.pack("<HHH", 256, 0, 16)) for n in range(3)
+    ]
+    colors = [element(0x00281201 + n, b"OW", bytes(20)) for n in range(3)]
+    yield (
+        "A6 palette without most of its colors",
+        image(next(number), *descriptors, *colors, **palette),
+    )
+
+
 def hostile_objects() -> Iterator[tuple[str, Hostile]]:
     """Yield each object with its row of the attack list and a name."""
     number = iter(range(1, 10_000))
@@ -148,13 +175,8 @@ def hostile_objects() -> Iterator[tuple[str, Hostile]]:
     content, uid = image(next(number), BitsAllocated=64, BitsStored=64, HighBit=63)
     yield "A5 64 bits", made({"registered"}, content, uid)
 
-    palette = {"PhotometricInterpretation": "PALETTE COLOR"}
-    descriptors = [element(0x00281101 + n, b"US", bytes(6)) for n in range(3)]
-    content, uid = image(next(number), *descriptors, **palette)
-    yield "A6 palette of no entries", made({"registered"}, content, uid)
-    lut = item(element(0x00283002, b"US", struct.pack("<HHH", 0, 0, 16)))
-    content, uid = image(next(number), element(0x00283010, b"SQ", lut))
-    yield "A6 VOI LUT of no values", made({"registered"}, content, uid)
+    for name, (content, uid) in tables(number):
+        yield name, made({"registered"}, content, uid)
 
     name = "A7 100 MB of zeros behind 100 KB"
     yield (
@@ -201,6 +223,7 @@ def hostile_objects() -> Iterator[tuple[str, Hostile]]:
             ),
         )
 
+    one_segment = struct.pack("<16L", 1, 64, *[0] * 14)
     streams = {
         "A10 60,000 x 60,000": (size_segment(60_000, 60_000, 1, 60_000), JPEG2000),
         "A10 tiles of 1 x 1": (size_segment(COLUMNS, ROWS, 1, 1), JPEG2000),
@@ -209,6 +232,7 @@ def hostile_objects() -> Iterator[tuple[str, Hostile]]:
         "A11 JPEG-LS without end": (b"\xff\xd8" + b"\xff\xf7\x00\x0b" * 10**5, JPEGLSLossless),
         "A11 10^5 scans": (b"\xff\xd8" + b"\xff\xda\x00\x08" * 10**5, JPEGLosslessSV1),
         "A11 RLE segments past the end": (struct.pack("<16L", 15, *[2**31] * 15), RLELossless),
+        "A11 RLE of 128 MB": (one_segment + b"\x81\0" * 10**6, RLELossless),
         "A12 HTJ2K": (size_segment(60_000, 60_000, 1, 60_000), HTJ2K),
         "A12 private transfer syntax": (bytes(100), "1.2.826.0.1.3680043.8.498.1.2.3"),
         "A12 JPEG XL": (b"\xff\x0a" + bytes(100), JPEG_XL),

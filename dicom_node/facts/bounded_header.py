@@ -22,6 +22,10 @@ some hundred bytes of memory, so that zeros alone could fill the machine."""
 MAXIMUM_ASKED_BYTES: Final = 2 * 2**20
 """Most bytes of the skipped values that are asked for later. A sequence is taken to pieces then."""
 
+MAXIMUM_INFLATED_BYTES: Final = 1_500_000_000
+"""Largest deflated data set, inflated. Large images are sent otherwise: deflate compresses zeros
+a thousandfold, and whoever reads the pixels must hold them."""
+
 _DEFER_BYTES: Final = 4096
 _PIXEL_DATA: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _PIECE: Final = 2**20
@@ -75,7 +79,7 @@ def bounded_header(
     ----------
     meta : file meta information of the file
     content_offset : where the data set starts in the file
-    maximum_bytes : largest size of a deflated data set
+    maximum_bytes : largest size of a deflated data set, at most MAXIMUM_INFLATED_BYTES
 
     Yields
     ------
@@ -92,7 +96,7 @@ def bounded_header(
         content: BinaryIO = opened
         if deflated:
             opened.seek(content_offset)
-            content = BytesIO(_inflated_start(opened, maximum_bytes))
+            content = BytesIO(_inflated_start(opened, min(maximum_bytes, MAXIMUM_INFLATED_BYTES)))
         stream = _BoundedStream(content)
         try:
             header = _read(stream, meta if deflated else None)

@@ -19,6 +19,7 @@ from dicom_node.receive.listener import listening_socket, open_associations
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.open_associations import SentObject
 from dicom_node.tls import server_context
 
 log = structlog.get_logger("dicom_node.listener")
@@ -114,8 +115,12 @@ class AcceptorPool:
         self._selector.close()
 
     def open_tokens(self) -> frozenset[str]:
-        """Return the tokens of associations over which objects may still come."""
+        """Return the tokens of the open associations."""
         return self._open.tokens()
+
+    def latest_objects(self) -> list[SentObject]:
+        """Return the latest object of each open association, which may send more of its study."""
+        return self._open.latest_objects()
 
     def process_ids(self) -> list[int]:
         """Return the process IDs of those that accept associations."""

@@ -23,6 +23,7 @@ from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.receive.acceptor import Acceptor, rejected
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
 from dicom_node.receive.association import Association, Deadlines, StoreRequest
+from dicom_node.receive.coming_object import ComingObject
 from dicom_node.receive.negotiation import Rejection, Request, agree
 from dicom_node.receive.pdus import AssociationEndedError, ProtocolError, abort
 from dicom_node.settings.receive import ReceiveSettings
@@ -122,7 +123,7 @@ class Listener:
             self._acceptor = None
 
     def open_tokens(self) -> frozenset[str]:
-        """Return the tokens of associations over which objects may still come."""
+        """Return the tokens of the open associations."""
         return self._open.tokens()
 
     def _judge(self, line: socket.socket, address: str, request: Request) -> Rejection | None:
@@ -150,7 +151,10 @@ class Listener:
             return
 
         def store(asked: StoreRequest, parts: Iterable[memoryview]) -> int:
-            return self._store(asked, parts, address, request, place)
+            coming = ComingObject(place, asked.transfer_syntax)
+            status = self._store(asked, coming.watched(parts), address, request, place)
+            coming.end()
+            return status
 
         Association(
             line,
@@ -179,7 +183,8 @@ class Listener:
         try:
             meta = _file_meta(asked, sop_class, request)
             beginning = [_PREAMBLE, encode_file_meta(meta)]
-            self._spool.keep(chain(beginning, parts), Receipt.new(place.token))
+            # Studies wait for the next object from the moment on at which this one is whole.
+            self._spool.keep(chain(beginning, parts), lambda: Receipt.new(place.token))
         except tuple(STATUS_OF) as error:
             status = STATUS_OF[type(error)]
             log.warning(

@@ -13,11 +13,13 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import OutOfResourcesError, SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256
 from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.facts.study_in_stream import study_of_file
 from dicom_node.receive.header_process import HeaderReader
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, set_aside_place, study_place
+from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.registering import (
     Arrival,
@@ -70,6 +72,7 @@ class Registrar:
         self._takes_tomosynthesis = takes_tomosynthesis
         self._headers = headers or HeaderReader()
         self._broken: set[Receipt] = set()
+        self._studies: dict[Receipt, str | None] = {}
 
     def register_all(self) -> int:
         """Register every waiting object; return their number.
@@ -90,10 +93,27 @@ class Registrar:
         """End the process that reads headers."""
         self._headers.close()
 
-    def waiting_associations(self) -> frozenset[str]:
-        """Return the tokens of associations with objects that are not registered yet."""
-        waiting = (one for one in self._spool.incoming() if one not in self._broken)
-        return frozenset(receipt.association for receipt in waiting)
+    def waiting_objects(self) -> list[SentObject]:
+        """Return the objects that are not registered yet, but for those that cannot be."""
+        waiting = [one for one in self._spool.incoming() if one not in self._broken]
+        self._studies = {one: self._study_of(one) for one in waiting}
+        return [
+            SentObject(
+                association=receipt.association,
+                study_instance_uid=study,
+                is_coming=True,
+                since=receipt.received_at,
+            )
+            for receipt, study in self._studies.items()
+        ]
+
+    def _study_of(self, receipt: Receipt) -> str | None:
+        if receipt in self._studies:
+            return self._studies[receipt]
+        try:
+            return study_of_file(self._spool.incoming_file(receipt))
+        except OSError:
+            return None  # registered meanwhile, or what registering tells of
 
     def finish_moves(self) -> None:
         """Complete moves that a crash or a failed write interrupted, or that an operator wants."""
@@ -198,6 +218,10 @@ class Registrar:
         return rows
 
     def _read(self, receipt: Receipt) -> tuple[Arrival, Reading]:
+        if doubt := self._spool.doubt_about(receipt):
+            problem = SetAsideError("foreign-file", f"the node did not put it there: {doubt}")
+            foreign = Reading(facts=None, problem=problem)
+            return self._arrival(receipt, foreign, ""), foreign
         file = self._spool.incoming_file(receipt)
         finish_reading = self._headers.begin(
             file,
@@ -208,16 +232,16 @@ class Registrar:
         )
         digest = content_sha256(file)  # while the other process reads the header
         reading = finish_reading()
-        return (
-            Arrival(
-                receipt=str(receipt),
-                received_at=receipt.received_at,
-                association=receipt.association,
-                calling_ae_title=reading.calling_ae_title,
-                size_bytes=file.lstat().st_size,
-                content_sha256=digest,
-            ),
-            reading,
+        return self._arrival(receipt, reading, digest), reading
+
+    def _arrival(self, receipt: Receipt, reading: Reading, digest: str) -> Arrival:
+        return Arrival(
+            receipt=str(receipt),
+            received_at=receipt.received_at,
+            association=receipt.association,
+            calling_ae_title=reading.calling_ae_title,
+            size_bytes=self._spool.incoming_file(receipt).lstat().st_size,
+            content_sha256=digest,
         )
 
     @cached_property

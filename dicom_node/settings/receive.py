@@ -57,7 +57,7 @@ class ReceiveSettings(Section):
     """Maximum number of simultaneous associations from one IP address."""
     places_for_known_senders: Annotated[int, Field(ge=0)] = 8
     """Associations kept free for addresses that have sent before; at most half of all."""
-    maximum_object_bytes: PositiveInt = 1_500_000_000
+    maximum_object_bytes: PositiveInt = 4_000_000_000
     """Maximum size of an object in bytes; larger ones are refused with status 0xA700."""
     minimum_free_bytes: PositiveInt = 2_000_000_000
     """Minimum free bytes on the spool's disk; with less, objects are refused with 0xA700."""

@@ -5,7 +5,8 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,7 @@ from dicom_node.spool.private_files import (
     create_private_file,
     ensure_private_file,
     make_private_folder,
+    of_other_accounts,
     tighten,
 )
 
@@ -108,20 +110,25 @@ class Spool:
         Returns
         -------
         list of Path
-            What could not be changed, since it has another owner.
+            What another account can read all the same, since it is the owner.
         """
         files = [self.root / name for name in ("node.lock", "identity.key")]
         closed = [file for file in files if file.exists() and not close_to_others(file)]
         for folder in self._folders():
             closed.extend(tighten(folder))
         # Nothing else in the root is the spool's: a site may keep other files there.
-        return closed if close_to_others(self.root) else [*closed, self.root]
+        close_to_others(self.root)
+        folders = [self.root, *self._folders()]
+        # Root reads everything, whoever is the owner.
+        return [*closed, *of_other_accounts(folders, frozenset({0, os.geteuid()}))]
 
     def _folders(self) -> list[Path]:
         names = ("partial", "incoming", "associations", "studies", "set-aside", "results")
         return [self.root / name for name in names]
 
-    def keep(self, chunks: Iterable[bytes | memoryview], receipt: Receipt) -> None:
+    def keep(
+        self, chunks: Iterable[bytes | memoryview], receipt: Receipt | Callable[[], Receipt]
+    ) -> None:
         """Write one received object; on return the file and its folder are flushed to disk.
 
         Parameters
@@ -129,6 +136,8 @@ class Spool:
         chunks : iterable
             Each is written before the next is asked for, so that an object may be taken as it
             comes. What it raises passes through, and nothing remains of the object.
+        receipt : Receipt or callable
+            Or what makes it once the object is whole.
 
         Raises
         ------
@@ -137,7 +146,11 @@ class Spool:
         """
         self._require_space()
         purpose = f"incoming-{os.getpid()}"
-        self._write(self._while_space(chunks), self.incoming_file(receipt), purpose=purpose)
+
+        def file() -> Path:
+            return self.incoming_file(receipt if isinstance(receipt, Receipt) else receipt())
+
+        self._write(self._while_space(chunks), file, purpose=purpose)
 
     def clear_partial(self, process: int) -> None:
         """Delete the half-written objects of a process that has ended."""
@@ -151,6 +164,25 @@ class Spool:
     def incoming_file(self, receipt: Receipt) -> Path:
         """Return the file of an object that waits for the registrar."""
         return self.root / incoming_place(receipt)
+
+    @property
+    def accounts(self) -> frozenset[int]:
+        """User IDs that received files have: this process's, or that which a mount gives all."""
+        return frozenset({os.geteuid(), (self.root / "incoming").stat().st_uid})
+
+    def doubt_about(self, receipt: Receipt) -> str:
+        """Return why the node cannot have put an object into ``incoming``; else nothing."""
+        try:
+            status = self.incoming_file(receipt).lstat()
+        except FileNotFoundError:
+            return ""
+        if not stat.S_ISREG(status.st_mode):
+            return "it is no file but a link, folder, pipe or device"
+        if status.st_uid not in self.accounts:
+            return f"it belongs to the account with user ID {status.st_uid}"
+        if not status.st_mode & stat.S_IRUSR:
+            return f"its permissions are {stat.S_IMODE(status.st_mode):04o}, not those of the node"
+        return ""
 
     def file_away(self, receipt: Receipt, place: str) -> None:
         """Move an object from ``incoming`` to its place; safe to repeat after a crash."""
@@ -210,7 +242,7 @@ class Spool:
         place = result_place(analysis_id, version, name)
         with _disk_trouble():
             self._make_folder((self.root / place).parent)
-        self._write([content], self.root / place, purpose="result")
+        self._write([content], lambda: self.root / place, purpose="result")
         return place
 
     def file(self, place: str) -> Path:
@@ -248,12 +280,15 @@ class Spool:
             make_private_folder(folder)
             flush_folder(folder.parent)
 
-    def _write(self, chunks: Iterable[bytes | memoryview], target: Path, *, purpose: str) -> None:
+    def _write(
+        self, chunks: Iterable[bytes | memoryview], name: Callable[[], Path], *, purpose: str
+    ) -> None:
         partial = self.root / "partial" / f"{purpose}-{secrets.token_hex(16)}"
         try:
             with create_private_file(partial) as stream:
                 for chunk in chunks:
                     stream.write(chunk)
+                target = name()
                 stream.flush()
                 # The content before the name: a journalling file system may keep a rename
                 # across a power cut and lose the bytes that were written before it.

@@ -2,9 +2,10 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from dicom_node.errors import NodeError
 from dicom_node.spool.names import new_association_token
 
 _LINE_BYTES: Final = 256
+_UNKNOWN: Final = "?"
 
 
 class NoPlaceError(NodeError):
@@ -36,8 +38,34 @@ class Limits:
     kept_free: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentObject:
+    """What is known of an object before the ledger knows it.
+
+    Attributes
+    ----------
+    association : token
+    study_instance_uid : str or None
+        None while it is not known.
+    is_coming : bool
+        Whether it is not whole yet, or waits to be registered.
+    since : when it began to come; once it is whole, when that was
+    """
+
+    association: str
+    study_instance_uid: str | None
+    is_coming: bool
+    since: datetime
+
+
 class Place:
     """The place of one open association; closing it, or the process' end, frees it.
+
+    Parameters
+    ----------
+    holder : token and address
+    alone : callable
+        Within it nobody else reads the places.
 
     Attributes
     ----------
@@ -45,9 +73,25 @@ class Place:
         Names the association in the receipts of its objects.
     """
 
-    def __init__(self, descriptor: int, token: str) -> None:
+    def __init__(
+        self, descriptor: int, holder: str, alone: Callable[[], AbstractContextManager[None]]
+    ) -> None:
         self._descriptor = descriptor
-        self.token = token
+        self._holder = holder
+        self._alone = alone
+        self.token = holder.partition(" ")[0]
+
+    def note(self, *, study_instance_uid: str | None, is_coming: bool, since_ns: int) -> None:
+        """Tell all processes of the latest object of the association.
+
+        Parameters
+        ----------
+        study_instance_uid : 64 characters at most
+        since_ns : nanoseconds since 1970, UTC
+        """
+        known = study_instance_uid or _UNKNOWN
+        with suppress(OSError), self._alone():  # a disk that is broken refuses the object itself
+            _write(self._descriptor, f"{self._holder} {known} {int(is_coming)} {since_ns}")
 
     def close(self) -> None:
         """Free the place."""
@@ -79,36 +123,53 @@ class OpenAssociations:
             for number in range(self._limits.total):
                 descriptor = self._open(f"{number:04d}")
                 if not _lock(descriptor):
-                    taken.append(_read(descriptor))
+                    taken.append(_read(descriptor)[1])
                     os.close(descriptor)
                 elif free is None:
                     free = descriptor
                 else:
                     os.close(descriptor)
             try:
-                self._require_place(address, [who for _, who in taken])
+                self._require_place(address, taken)
                 assert free is not None, "there are fewer associations than places"
-                token = new_association_token()
-                os.ftruncate(free, 0)
-                os.pwrite(free, f"{token} {address}".encode()[:_LINE_BYTES], 0)
+                holder = f"{new_association_token()} {address}"
+                _write(free, holder)
             except BaseException:
                 if free is not None:
                     os.close(free)
                 raise
-            return Place(free, token)
+            return Place(free, holder, self._alone)
 
     def tokens(self) -> frozenset[str]:
         """Return the tokens of the open associations of all processes."""
-        found = set()
+        return frozenset(token for token, *_ in self._taken())
+
+    def latest_objects(self) -> list[SentObject]:
+        """Return the latest object of each open association of all processes that has sent one."""
+        return [
+            SentObject(
+                association=token,
+                study_instance_uid=None if study == _UNKNOWN else study,
+                is_coming=is_coming == "1",
+                since=datetime.fromtimestamp(int(since_ns) / 1e9, UTC),
+            )
+            for token, _, *objects in self._taken()
+            if objects
+            for study, is_coming, since_ns in [objects]
+        ]
+
+    def _taken(self) -> list[list[str]]:
+        """Read the places of open associations."""
+        found = []
         with self._alone():
             for file in self._folder.glob("[0-9]*"):
                 descriptor = self._open(file.name)
                 try:
                     if not _lock(descriptor):
-                        found.add(_read(descriptor)[0])
+                        found.append(_read(descriptor))
                 finally:
                     os.close(descriptor)
-        return frozenset(found)
+        return found
 
     def remember(self, address: str) -> None:
         """Note that an object from an address was kept."""
@@ -155,7 +216,11 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _read(descriptor: int) -> tuple[str, str]:
-    """Return token and address of the association that holds a place."""
-    token, _, address = os.pread(descriptor, _LINE_BYTES, 0).decode().partition(" ")
-    return token, address
+def _read(descriptor: int) -> list[str]:
+    """Return token and address of the association that holds a place, then its latest object."""
+    return os.pread(descriptor, _LINE_BYTES, 0).decode("ascii").split()
+
+
+def _write(descriptor: int, line: str) -> None:
+    # Always as long: a full disk has room for what was there before.
+    os.pwrite(descriptor, line.encode("ascii").ljust(_LINE_BYTES), 0)

@@ -1,7 +1,7 @@
 """Files and folders that only the account of the node may read, whatever its umask."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -77,3 +77,8 @@ def close_to_others(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def of_other_accounts(paths: Iterable[Path], accounts: frozenset[int]) -> list[Path]:
+    """Return the paths whose owner has none of some user IDs."""
+    return [path for path in paths if path.stat().st_uid not in accounts]

@@ -44,6 +44,9 @@ _TROUBLES: Final = {
     "WRONGTYPE": f"it {_ANOTHER_APPLICATION}",
     "BusyLoadingError": "it is still reading its data: wait",
     "MasterDownError": "it is a replica without its primary: set url under [broker] to the primary",
+    "AccessRefused": "it refuses the user, the password or a permission: see url under [broker]",
+    "NotAllowed": "it lacks the virtual host that url under [broker] names, or does not let us in",
+    "TimeoutError": "it takes too long, as RabbitMQ does while it is full: see its own log",
     "InvalidResponse": "what answers there is no broker: check host and port of url",
 }
 """What to do, by the name of the library's error or by a word of the broker's answer."""
@@ -117,7 +120,13 @@ class Broker:
         self._app = Celery("mammoclip-node", set_as_current=False)
         self._app.conf.update(celery_configuration(broker_url, **options))
         self._app.conf.broker_transport_options.update(
-            socket_connect_timeout=5, socket_timeout=10, retry_on_timeout=False
+            # Of Redis; and of RabbitMQ, which reads nothing any more while its memory is full.
+            socket_connect_timeout=5,
+            socket_timeout=10,
+            retry_on_timeout=False,
+            read_timeout=10,
+            write_timeout=10,
+            confirm_publish=True,
         )
 
     def notify(self, task: str, queue: str, ids: list[int]) -> None:

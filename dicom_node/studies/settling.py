@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.selection import SetAside, select_images
+from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
@@ -49,7 +50,7 @@ def settle_if_complete(
     session: Session,
     study_id: int,
     *,
-    open_associations: Collection[str],
+    sent: Collection[SentObject],
     patience: Patience,
     at: datetime,
     due_at: datetime | None = None,
@@ -58,8 +59,8 @@ def settle_if_complete(
 
     Parameters
     ----------
-    open_associations : tokens
-        Open associations, over which more objects may arrive.
+    sent : collection of SentObject
+        What is coming or not registered yet, and the latest object of each open association.
     at : by the clock of the host that receives
     due_at : by the clock of the database; by default the same
     """
@@ -70,7 +71,7 @@ def settle_if_complete(
     if study is None:
         return None
     instances = instances_of(session, study)
-    if not _is_complete(study, instances, open_associations, patience, at):
+    if not _is_complete(study, instances, sent, patience, at):
         return None
     _settle(session, study, instances, due_at or at)
     return study
@@ -112,19 +113,33 @@ def instances_of(session: Session, study: Study) -> list[Instance]:
 def _is_complete(
     study: Study,
     instances: list[Instance],
-    open_associations: Collection[str],
+    sent: Collection[SentObject],
     patience: Patience,
     at: datetime,
 ) -> bool:
-    if any(
-        instance.state is InstanceState.RECEIVED or instance.association in open_associations
-        for instance in instances
-    ):
+    if any(instance.state is InstanceState.RECEIVED for instance in instances):
         return False
     registered = [row for row in instances if row.state is InstanceState.REGISTERED]
     is_whole = has_standard_views(map(_image_facts_of, registered))
-    wait = patience.grace if is_whole else patience.idle
-    return at - study.last_received_at >= wait
+    quiet_at = study.last_received_at + (patience.grace if is_whole else patience.idle)
+    carriers = {instance.association for instance in instances}
+    return at >= quiet_at and not any(
+        _holds_open(one, study, carriers, until=quiet_at) for one in sent
+    )
+
+
+def _holds_open(
+    one: SentObject, study: Study, carriers: Collection[str], *, until: datetime
+) -> bool:
+    """Whether an object is of a study, or another of the study may follow it.
+
+    An association that goes on with other studies, or with what the study has already, is no
+    reason to wait for longer than the study itself.
+    """
+    if one.study_instance_uid == study.study_instance_uid:
+        return one.is_coming or one.since <= until
+    is_unknown = one.study_instance_uid is None
+    return is_unknown and one.association in carriers and one.since <= until
 
 
 def _settle(session: Session, study: Study, instances: list[Instance], at: datetime) -> None:

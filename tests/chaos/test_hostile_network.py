@@ -2,14 +2,18 @@
 
 import os
 import random
+import resource
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from raw_peer import (
     CONTEXTS,
     RELEASE,
+    RELEASE_RP,
     RawPeer,
     association_request,
     echo_command,
@@ -22,6 +26,7 @@ from raw_peer import (
 from services import free_port, wait_for
 
 from dicom_node.receive.acceptor_pool import AcceptorPool
+from dicom_node.receive.lobby import MAXIMUM_WAITING
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
@@ -36,7 +41,9 @@ def port() -> int:
 
 @pytest.fixture
 def pool(tmp_path: Path, port: int) -> Iterator[AcceptorPool]:
-    settings = ReceiveSettings(port=port, processes=1, maximum_object_bytes=1_000_000)
+    settings = ReceiveSettings(
+        port=port, processes=1, maximum_object_bytes=1_000_000, recycle_associations=1_000_000
+    )
     made = AcceptorPool(settings, Spool(tmp_path))
     made.start()
     with RawPeer(port).associate():
@@ -141,7 +148,78 @@ def test_two_hundred_associations_in_a_row_leave_nothing_behind(
 
 @pytest.mark.long
 @pytest.mark.parametrize("ending", [RELEASE, pdu(7, bytes(4))], ids=["released", "aborted"])
-def test_four_thousand_associations_in_a_row_leave_nothing_behind(
+def test_ten_thousand_associations_in_a_row_leave_nothing_behind(
     pool: AcceptorPool, port: int, ending: bytes
 ) -> None:
-    associations_in_a_row(pool, port, 4000, ending)
+    associations_in_a_row(pool, port, 10_000, ending)
+
+
+@pytest.mark.long
+def test_ten_thousand_associations_pass_while_processes_are_replaced(
+    tmp_path: Path, port: int
+) -> None:
+    settings = ReceiveSettings(port=port, processes=2)
+    pool = AcceptorPool(settings, Spool(tmp_path))
+    pool.start()
+    try:
+        wait_for(lambda: is_open(port), seconds=30, what="the node listens")
+        first = set(pool.process_ids())
+        for number in range(2 * settings.recycle_associations + 100):
+            with RawPeer(port).associate() as peer:
+                if number % 100 == 0:
+                    peer.write(store_request(b"good", f"1.2.{number}".encode()))
+                    assert peer.status() == 0x0000
+                peer.write(RELEASE)
+                assert peer.read()[0] == RELEASE_RP
+        assert first - set(pool.process_ids()), "a process has served its 5,000 and was replaced"
+    finally:
+        pool.stop()
+
+
+def is_open(port: int) -> bool:
+    try:
+        with RawPeer(port).associate():
+            return True
+    except OSError:
+        return False
+
+
+def connections_at_once(pool: AcceptorPool, port: int, count: int) -> None:
+    """Hold connections with half a request, a good object among each hundred."""
+    (process,) = pool.process_ids()
+    quiet = state_of(process)
+    half = association_request(contexts=CONTEXTS)[:100]
+    slowest = 0.0
+    with ExitStack() as stack:
+        for number in range(count):
+            line = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            with suppress(ConnectionError):  # crowded out already
+                line.sendall(half)
+            if number % 100 == 0:
+                begun = time.monotonic()
+                with RawPeer(port).associate() as good:
+                    good.write(store_request(b"good", f"1.2.{number}".encode()))
+                    assert good.status() == 0x0000
+                slowest = max(slowest, time.monotonic() - begun)
+        held = state_of(process)
+    grown = held[0] - quiet[0]
+    print(f"{count} at once: grew by {grown} bytes, {held[1]} descriptors, slowest {slowest:.3f} s")  # noqa: T201
+
+    assert pool.process_ids() == [process]
+    assert grown < MEMORY_BYTES
+    assert held[1] - quiet[1] <= MAXIMUM_WAITING + 2
+    wait_for(lambda: state_of(process)[1] <= quiet[1], seconds=30, what="its lines are closed")
+
+
+def test_five_hundred_connections_at_once_shut_nobody_out(pool: AcceptorPool, port: int) -> None:
+    connections_at_once(pool, port, MAXIMUM_WAITING + 100)
+
+
+@pytest.mark.long
+def test_ten_thousand_connections_at_once_shut_nobody_out(pool: AcceptorPool, port: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        connections_at_once(pool, port, min(10_000, hard - 500))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -12,6 +12,7 @@ from dicom_node.settings.services import BrokerSettings
 
 PAGE = documents.ROOT / "docs" / "security.md"
 REQUIREMENTS = documents.table_after(PAGE, "## Requirements")
+ATTACKS = documents.table_after(PAGE, "## Attacks")
 REASON = re.compile(r'Rejection\(\w+, "([a-z-]+)"\)|return "([a-z-]+)"')
 
 
@@ -20,8 +21,10 @@ def functions_of(file: str) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize("row", REQUIREMENTS, ids=lambda row: row[-1].split("::")[-1].strip("`| "))
-def test_test_of_every_requirement_exists(row: list[str]) -> None:
+@pytest.mark.parametrize(
+    "row", [*REQUIREMENTS, *ATTACKS], ids=lambda row: row[-1].split("::")[-1].strip("`| ")
+)
+def test_test_of_every_requirement_and_attack_exists(row: list[str]) -> None:
     file, _, name = row[-1].strip("`| ").partition("::")
 
     assert name in functions_of(file)

@@ -4,7 +4,8 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,27 @@ def test_many_broken_handshakes_leave_no_thread_behind(
     wait_for(
         lambda: threading.active_count() <= before + 1, seconds=30, what="the threads have ended"
     )
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=pytest.mark.long)])
+def test_flood_of_handshakes_shuts_nobody_out(
+    secured: Any, authority: Authority, scanner: Certificate, count: int
+) -> None:
+    port = secured()
+    context = client_context(authority.settings(scanner))
+    left = iter(range(count))
+
+    def shake_hands() -> None:
+        for _ in left:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)) as line:
+                context.wrap_socket(line, server_hostname="localhost").close()
+
+    before = threading.active_count()
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        flood = [pool.submit(shake_hands) for _ in range(8)]
+        while not all(one.done() for one in flood):
+            assert store(port, encoded(mammogram()), tls_args=tls_args(authority, scanner)) == 0
+    wait_for(lambda: threading.active_count() <= before, seconds=30, what="all threads have ended")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Connections that never become an association shut nobody out."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -86,6 +86,24 @@ def test_incomplete_request_is_ended_after_its_time_in_one_line(
     (line,) = log_lines
     assert (line["event"], line["reason"]) == ("connection_ended", "timeout")
     assert line["detail"] == "no association request, 60 bytes of one"
+
+
+def test_request_that_comes_byte_by_byte_gets_no_more_time(
+    listening: Listening, log_lines: list[Any]
+) -> None:
+    _, port = listening(request_timeout_seconds=1)
+
+    with RawPeer(port) as peer:
+        peer.line.settimeout(0.05)
+        for byte in association_request():
+            with suppress(OSError):  # it is ended
+                peer.write(bytes([byte]))
+            with suppress(TimeoutError):
+                if peer.line.recv(1) == b"":
+                    break
+
+    assert [line["reason"] for line in log_lines] == ["timeout"]
+    assert store(port, encoded(mammogram())) == 0x0000
 
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\x04\0\0\0\0\x10", b"\x16\x03\x01"])

@@ -41,6 +41,9 @@ MALFORMED = {
     "2,000 transfer syntaxes": association_request(
         contexts=context_item(1, FOR_PRESENTATION, *[EXPLICIT] * 2000)
     ),
+    "100,000 transfer syntaxes": association_request(
+        contexts=context_item(1, FOR_PRESENTATION, *[EXPLICIT] * 2000) * 50
+    ),
     "user information twice": association_request(user=user_item() + user_item()),
     "10,000 empty user information items": association_request(
         user=user_item(*[item(0x57, b"")] * 10_000)

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from node_factory import HEADERS, Reception, mammogram, put
 
+from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger.states import InstanceState
 
@@ -62,6 +64,39 @@ def test_what_is_no_file_of_the_node_is_set_aside(
     assert rows[str(behind)].state is InstanceState.REGISTERED
     assert reception.spool.incoming() == []
     assert outside.read_bytes() == content
+
+
+class SpoolOfAnotherAccount(Spool):
+    """A spool in whose eyes the files that the test makes belong to somebody else."""
+
+    accounts = frozenset({os.geteuid() + 1})
+
+
+def test_file_of_another_account_is_set_aside(reception: Reception) -> None:
+    foreign = put(reception.spool, mammogram())
+    spool = SpoolOfAnotherAccount(reception.spool.root)
+
+    replace(reception, spool=spool).registrar.register_all()
+
+    (row,) = reception.instances()
+    assert (row.receipt, row.state) == (str(foreign), InstanceState.SET_ASIDE)
+    assert (row.reason, row.study_id) == ("foreign-file", None)
+    assert f"user ID {os.geteuid()}" in row.detail
+    assert reception.spool.incoming() == []
+
+
+def test_file_that_nobody_may_read_is_set_aside(reception: Reception) -> None:
+    receipt = put(reception.spool, mammogram())
+    reception.spool.incoming_file(receipt).chmod(0)
+    behind = put(reception.spool, mammogram())
+
+    reception.registrar.register_all()
+
+    rows = {row.receipt: row for row in reception.instances()}
+    assert (rows[str(receipt)].reason, rows[str(receipt)].size_bytes > 0) == ("foreign-file", True)
+    assert "permissions are 0000" in rows[str(receipt)].detail
+    assert rows[str(behind)].state is InstanceState.REGISTERED
+    assert reception.spool.incoming() == []
 
 
 def test_hard_link_to_a_mammogram_is_a_copy_of_it(reception: Reception) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_factory import NOW, Reception, mammogram, put
+from node_factory import NOW, STUDY_UID, Reception, mammogram, put
 from sqlalchemy.exc import OperationalError
 
 from dicom_node.receive.registrar import Registrar
@@ -206,11 +206,12 @@ def test_object_that_breaks_the_registrar_does_not_keep_its_study_open(
     poison = put(reception.spool, mammogram(), association="d" * 16)
     spool = broken_for(poison, ValueError("a bug"))(reception.spool.root)
     registrar = Registrar(spool, reception.database, ReceiveSettings(), clock=stopped_clock)
-    assert registrar.waiting_associations() == {"d" * 16}
+    (waiting,) = reception.registrar.waiting_objects()
+    assert (waiting.association, waiting.study_instance_uid) == ("d" * 16, STUDY_UID)
 
     registrar.register_all()
 
-    assert registrar.waiting_associations() == frozenset()
+    assert registrar.waiting_objects() == []
 
 
 def test_ledger_that_is_down_ends_the_step_at_once(reception: Reception) -> None:

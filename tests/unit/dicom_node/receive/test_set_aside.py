@@ -21,6 +21,7 @@ from node_factory import (
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from dicom_node.facts.bounded_header import MAXIMUM_INFLATED_BYTES
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Base
 
@@ -277,6 +278,16 @@ def test_deflate_bomb_is_set_aside_before_it_bursts(reception_with: ReceptionWit
     row = reception.receive(bomb, transfer_syntax=DeflatedExplicitVRLittleEndian)
 
     assert len(bomb) < 100_000
+    assert row.reason == "too-large"
+
+
+@pytest.mark.long
+def test_deflated_object_has_a_limit_of_its_own(reception: Reception) -> None:
+    content = bytes(MAXIMUM_INFLATED_BYTES + 1)
+
+    row = reception.receive(_deflated(content), transfer_syntax=DeflatedExplicitVRLittleEndian)
+
+    assert reception.settings.maximum_object_bytes > MAXIMUM_INFLATED_BYTES
     assert row.reason == "too-large"
 
 

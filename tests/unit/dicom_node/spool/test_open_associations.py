@@ -14,6 +14,7 @@ HOLD = """
 import sys; from pathlib import Path
 from dicom_node.spool.open_associations import Limits, OpenAssociations
 place = OpenAssociations(Path(sys.argv[1]), Limits(4, 2, 1)).take_place("10.0.0.9")
+place.note(study_instance_uid="1.2.3", is_coming=True, since_ns=5 * 10**9)
 print(place.token, flush=True); sys.stdin.read()
 """
 
@@ -30,6 +31,29 @@ def test_place_is_open_under_its_token_until_it_is_closed(places: OpenAssociatio
     place.close()
 
     assert (opened, places.tokens()) == ({place.token}, frozenset())
+
+
+def test_latest_object_of_an_association_is_known(places: OpenAssociations) -> None:
+    place = places.take_place("10.0.0.1")
+    before = places.latest_objects()
+
+    place.note(study_instance_uid="1." * 31 + "11", is_coming=True, since_ns=10**18)
+    place.note(study_instance_uid=None, is_coming=False, since_ns=7 * 10**9)
+
+    assert before == []
+    (latest,) = places.latest_objects()
+    assert (latest.association, latest.study_instance_uid) == (place.token, None)
+    assert (latest.is_coming, latest.since.timestamp()) == (False, 7.0)
+
+
+def test_next_association_at_a_place_has_sent_nothing(places: OpenAssociations) -> None:
+    former = places.take_place("10.0.0.1")
+    former.note(study_instance_uid="1.2.3", is_coming=True, since_ns=10**18)
+    former.close()
+
+    places.take_place("10.0.0.1")
+
+    assert places.latest_objects() == []
 
 
 def test_address_gets_no_more_places_than_it_may_have(places: OpenAssociations) -> None:
@@ -63,9 +87,10 @@ def test_place_of_another_process_is_seen_and_is_free_after_its_kill(
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as holder:
         assert holder.stdout is not None
         token = holder.stdout.readline().strip()
-        opened = places.tokens()
+        opened, (latest,) = places.tokens(), places.latest_objects()
 
         holder.kill()
         holder.wait(20)
 
-    assert (opened, places.tokens()) == ({token}, frozenset())
+    assert (opened, latest.study_instance_uid) == ({token}, "1.2.3")
+    assert (places.tokens(), places.latest_objects()) == (frozenset(), [])

@@ -20,7 +20,7 @@ from dicom_node.settings.settings import Settings
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
-from dicom_node.spool.private_files import is_open_to_others, tighten
+from dicom_node.spool.private_files import is_open_to_others, of_other_accounts, tighten
 from dicom_node.studies.ledger.database import Database
 
 
@@ -143,6 +143,13 @@ def test_link_in_the_spool_does_not_change_what_it_points_to(tmp_path: Path) -> 
     assert list(tighten(folder)) == []
 
     assert outside.stat().st_mode & 0o777 == 0o644
+
+
+def test_folder_of_another_account_is_found(tmp_path: Path) -> None:
+    mine = os.geteuid()
+
+    assert of_other_accounts([tmp_path], frozenset({mine})) == []
+    assert of_other_accounts([tmp_path], frozenset({mine + 1})) == [tmp_path]
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o640, False), (0o600, False)])

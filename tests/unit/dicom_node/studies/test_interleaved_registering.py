@@ -21,7 +21,7 @@ def settle(scenes: Scenes, study: Study) -> Action:
     at = after(10**9)  # everything has come long ago
     return scenes.writing(
         lambda session: settle_if_complete(
-            session, study.id, open_associations=(), patience=patience, at=at, due_at=NOW
+            session, study.id, sent=(), patience=patience, at=at, due_at=NOW
         )
     )
 

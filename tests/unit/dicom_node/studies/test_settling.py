@@ -18,22 +18,22 @@ from node_factory import (
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Study
 from dicom_node.studies.settling import Patience, quiet_studies, settle_if_complete
 
+CARRIER, OTHER = "c" * 16, "e" * 16
 PATIENCE = Patience(idle=timedelta(seconds=60), grace=timedelta(seconds=5))
 
 
-def settled(session: Session, seconds: float, *open_associations: str) -> list[str]:
-    return settled_at(session, after(seconds), *open_associations)
+def settled(session: Session, seconds: float, *sent: SentObject) -> list[str]:
+    return settled_at(session, after(seconds), *sent)
 
 
-def settled_at(session: Session, at: datetime, *open_associations: str) -> list[str]:
+def settled_at(session: Session, at: datetime, *sent: SentObject) -> list[str]:
     studies = [
-        settle_if_complete(
-            session, study_id, open_associations=open_associations, patience=PATIENCE, at=at
-        )
+        settle_if_complete(session, study_id, sent=sent, patience=PATIENCE, at=at)
         for study_id in quiet_studies(session, patience=PATIENCE, at=at)
     ]
     return [study.study_instance_uid for study in studies if study is not None]
@@ -41,6 +41,13 @@ def settled_at(session: Session, at: datetime, *open_associations: str) -> list[
 
 def open_study(session: Session, **columns: Any) -> Study:
     return study_row(session, state=StudyState.OPEN, revision=0, **columns)
+
+
+def sent(study: str | None, seconds: float, *, is_coming: bool, by: str = CARRIER) -> SentObject:
+    """Return what is known of an object `seconds` after the last one of the study came."""
+    return SentObject(
+        association=by, study_instance_uid=study, is_coming=is_coming, since=after(seconds)
+    )
 
 
 def with_standard_views(session: Session, study: Study, **columns: Any) -> None:
@@ -86,16 +93,45 @@ def test_view_that_is_not_analysed_does_not_shorten_the_wait(
     assert settled(session, 30) == []
 
 
-def test_open_association_holds_its_study(session: Session) -> None:
-    with_standard_views(session, open_study(session), association="e" * 16)
+@pytest.mark.parametrize(
+    "latest",
+    [
+        pytest.param(sent(STUDY_UID, 0, is_coming=False), id="silent after the study"),
+        pytest.param(sent(STUDY_UID, 4, is_coming=False), id="a repeat or a refusal lately"),
+        pytest.param(sent(STUDY_UID, 900, is_coming=True, by=OTHER), id="more of it is coming"),
+        pytest.param(sent(None, 4, is_coming=True), id="coming, not known, begun in time"),
+        pytest.param(sent(None, 4, is_coming=False), id="silent after what nobody could read"),
+    ],
+)
+def test_what_may_be_of_a_study_holds_it_open(session: Session, latest: SentObject) -> None:
+    with_standard_views(session, open_study(session), association=CARRIER)
 
-    assert settled(session, 1000, "e" * 16) == []
+    assert settled(session, 1000, latest) == []
 
 
-def test_association_of_another_study_holds_nothing(session: Session) -> None:
-    with_standard_views(session, open_study(session))
+@pytest.mark.parametrize(
+    "latest",
+    [
+        pytest.param(sent(STUDY_UID, 9, is_coming=False), id="repeats for ever"),
+        pytest.param(sent("1.2.9", 1, is_coming=False), id="silent after another study"),
+        pytest.param(sent("1.2.9", 1, is_coming=True), id="slow object of another study"),
+        pytest.param(sent(None, 9, is_coming=True), id="coming, not known, begun too late"),
+        pytest.param(sent(None, 4, is_coming=True, by=OTHER), id="not known, from somebody else"),
+    ],
+)
+def test_what_is_of_another_study_or_too_late_holds_nothing(
+    session: Session, latest: SentObject
+) -> None:
+    with_standard_views(session, open_study(session), association=CARRIER)
 
-    assert settled(session, 1000, "e" * 16) == [STUDY_UID]
+    assert settled(session, 1000, latest) == [STUDY_UID]
+
+
+def test_study_that_is_not_whole_waits_for_an_unknown_object_for_longer(session: Session) -> None:
+    instance_row(session, open_study(session), association=CARRIER)
+    unknown = sent(None, 59, is_coming=True)
+
+    assert settled(session, 1000, unknown) == []
 
 
 def test_image_that_is_not_at_its_place_yet_holds_its_study(session: Session) -> None:
