@@ -59,8 +59,7 @@ class Acceptor:
         self._stopping = False
         self.accepted = 0
         """Associations that were given a place so far."""
-        self.out_of_memory = False
-        """Whether an association ended because the process has reached its memory limit."""
+        self._out_of_memory = False
 
     def start(self) -> None:
         """Serve connections in background threads."""
@@ -87,6 +86,11 @@ class Acceptor:
         """Accept no further connection; open associations go on."""
         self._lobby.close_door()
 
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether a connection ended because the process has reached its memory limit."""
+        return self._out_of_memory or self._lobby.out_of_memory
+
     def is_idle(self) -> bool:
         """Whether no association is open and no connection waits."""
         with self._lock:
@@ -112,7 +116,7 @@ class Acceptor:
         try:
             thread.start()
         except RuntimeError:  # no memory for another thread
-            self.out_of_memory = True
+            self._out_of_memory = True
             self._ended(thread, place)
             return rejected(NO_PLACE, address, request, "no thread can be started")
         return None
@@ -125,7 +129,7 @@ class Acceptor:
             reason = "node-stopped" if self._stopping else error.reason
             _log_abort(reason, str(error), address, request)
         except MemoryError:
-            self.out_of_memory = True
+            self._out_of_memory = True
             _log_abort("out-of-memory", "receive.process_memory_bytes", address, request)
         except Exception as error:  # the outermost frame of this thread
             log.exception("association_failed", reason=type(error).__name__, address=address)

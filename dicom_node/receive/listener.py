@@ -2,9 +2,9 @@
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from pydicom.dataset import FileMetaDataset
@@ -130,7 +130,7 @@ class Listener:
             calling_ae_title=request.calling_ae_title,
             called_ae_title=request.called_ae_title,
             address=address,
-            certificate=line.getpeercert() if isinstance(line, ssl.SSLSocket) else None,
+            certificate=_certificate_of(line),
         )
         found = rejection_of(caller, self._settings)
         if found is None:
@@ -200,6 +200,14 @@ class Listener:
         self._open.remember(address)
         self._on_kept()
         return SUCCESS
+
+
+def _certificate_of(line: socket.socket) -> Mapping[str, Any] | None:
+    """Return a peer's certificate; empty if its names cannot be read, so that it is nobody's."""
+    try:
+        return line.getpeercert() if isinstance(line, ssl.SSLSocket) else None
+    except ValueError:  # names of bytes that are no text
+        return {}
 
 
 def open_associations(settings: ReceiveSettings, spool: Spool) -> OpenAssociations:

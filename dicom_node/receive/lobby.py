@@ -77,6 +77,8 @@ class Lobby:
         self._selector = selectors.DefaultSelector()
         self._waker, self._woken = socket.socketpair()
         self._accepting = self._stopping = False
+        self.out_of_memory = False
+        """Whether a connection failed because the process has reached its memory limit."""
 
     def serve(self) -> None:
         """Serve connections until `stop`; runs in a thread of its own."""
@@ -87,18 +89,30 @@ class Lobby:
         self._accepting = True
         while not self._stopping:
             for key, _ in self._selector.select(0.25):
-                if key.fileobj is self._listening:
-                    self._accept()
-                elif key.fileobj is self._woken:
-                    self._take_those_seen_off()
-                elif key.data in self._connections:
-                    self._read(key.data)
+                self._attend_to(key)
             self._end_overdue()
         for connection in list(self._connections):
             self._close(connection)
         self._selector.close()
         self._woken.close()
         self._waker.close()
+
+    def _attend_to(self, key: selectors.SelectorKey) -> None:
+        """Do what is due at a socket; whatever goes wrong costs one connection only."""
+        try:
+            if key.fileobj is self._listening:
+                self._accept()
+            elif key.fileobj is self._woken:
+                self._take_those_seen_off()
+            elif key.data in self._connections:
+                self._read(key.data)
+        except Exception as error:  # this thread serves everybody
+            self.out_of_memory = self.out_of_memory or isinstance(error, MemoryError)
+            connection = key.data
+            address = connection.address if connection is not None else ""
+            log.exception("connection_failed", reason=type(error).__name__, address=address)
+            if connection is not None:
+                self._close(connection)
 
     def close_door(self) -> None:
         """Accept no further connection; those that wait are still served."""

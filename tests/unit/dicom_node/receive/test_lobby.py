@@ -1,5 +1,7 @@
 """Connections that never become an association shut nobody out."""
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -19,6 +21,10 @@ from raw_peer import (
     store_request,
 )
 from services import wait_for
+
+from dicom_node.receive.lobby import Lobby
+from dicom_node.receive.negotiation import Request
+from dicom_node.receive.pdus import AbortReason, abort
 
 HALF = association_request()[:60]
 
@@ -53,6 +59,38 @@ def test_more_connections_than_may_wait_crowd_out_the_oldest(
         assert peers[0].read() == (0, b"")
 
     assert "crowded-out" in {line["reason"] for line in log_lines if "reason" in line}
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), MemoryError()], ids=["a bug", "memory"])
+def test_request_at_which_the_node_fails_costs_its_own_connection(
+    error: Exception, log_lines: list[Any]
+) -> None:
+    asked: list[str] = []
+
+    def fail_once(_line: socket.socket, _address: str, request: Request) -> bytes | None:
+        asked.append(request.calling_ae_title)
+        if len(asked) == 1:
+            raise error
+        return abort(AbortReason.NOT_SPECIFIED)
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    lobby = Lobby(listening, fail_once, request_seconds=10)
+    thread = threading.Thread(target=lobby.serve)
+    thread.start()
+    port = listening.getsockname()[1]
+
+    with RawPeer(port) as first, RawPeer(port) as second:
+        first.write(association_request(calling=b"FIRST"))
+        assert first.read() == (0, b"")
+        second.write(association_request(calling=b"SECOND"))
+        assert second.read()[0] == ABORT
+    lobby.stop()
+    thread.join()
+    listening.close()
+
+    assert asked == ["FIRST", "SECOND"]
+    assert [line["event"] for line in log_lines] == ["connection_failed"]
+    assert lobby.out_of_memory is isinstance(error, MemoryError)
 
 
 def test_connections_that_end_at_once_shut_nobody_out(listening: Listening) -> None:
