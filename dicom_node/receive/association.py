@@ -151,6 +151,7 @@ class Association:
         context_id, encoded = fragment.context_id, bytearray()
         if context_id not in self._agreement.contexts:
             raise _unexpected("a message in a presentation context that was not accepted")
+        deadline = self._progress_deadline()  # once: fragments may be empty
         while True:
             if not fragment.is_command or fragment.context_id != context_id:
                 raise _unexpected("a data set without a command")
@@ -159,7 +160,7 @@ class Association:
                 raise ProtocolError("an endless command set", AbortReason.INVALID_PARAMETER)
             if fragment.is_last:
                 return decode_command(bytes(encoded))
-            fragment = self._fragment_of_message(self._progress_deadline())
+            fragment = self._fragment_of_message(deadline)
 
     def _data_set(self, context_id: int, command: Command) -> Iterator[memoryview]:
         """Yield what comes of a request's data set, each part until the next is asked for."""

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -180,6 +180,30 @@ def test_echoes_do_not_keep_an_association_open_that_has_carried_objects(
 
     assert kinds[-1] == ABORT
     assert log_lines[-1]["reason"] == "timeout"
+
+
+@pytest.mark.parametrize("value", [b"", b"\0"], ids=["nothing", "a byte"])
+def test_command_that_never_ends_is_aborted_however_small_its_fragments_are(
+    listening: Listening, log_lines: list[Any], value: bytes
+) -> None:
+    _, port = listening(progress_timeout_seconds=0.5)
+    fragment = p_data(pdv(value, is_command=True, is_last=False))
+
+    with RawPeer(port).associate() as peer:
+        ended = threading.Event()
+        writer = threading.Thread(target=_repeat, args=(peer, fragment, ended))
+        writer.start()
+        assert peer.read()[0] == ABORT
+        ended.set()
+        writer.join()
+
+    assert log_lines[-1]["reason"] == "timeout"
+
+
+def _repeat(peer: RawPeer, said: bytes, ended: threading.Event) -> None:
+    with suppress(OSError):
+        while not ended.wait(0.05):
+            peer.write(said)
 
 
 def test_object_over_its_limit_that_never_ends_is_aborted(
