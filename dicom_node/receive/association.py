@@ -37,6 +37,14 @@ UNRECOGNIZED_OPERATION: Final = 0x0211
 
 _OTHER_DATA_BYTES: Final = 1_000_000
 
+_EMPTY_FRAGMENTS: Final = 1000
+"""Most fragments without content in one message: each costs the processor as much as a full one."""
+
+_MESSAGES_AT_ONCE: Final = 50
+_PAUSE_SECONDS: Final = 0.02
+"""After so many messages of which nothing is kept, each is answered later: a flood of them would
+take the processor from everybody else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
@@ -100,6 +108,8 @@ class Association:
         self._coming: Iterator[Fragment] = iter(())
         self._silent_since = time.monotonic()
         self._has_carried_objects = False
+        self._other_messages = 0
+        self._empty_fragments = 0
 
     def serve(self) -> None:
         """Answer requests until the peer releases the association.
@@ -112,6 +122,7 @@ class Association:
         try:
             self._stream.send(self._agreement.reply)
             while (first := self._next_fragment(self._idle_deadline())) is not None:
+                self._empty_fragments = 0
                 self._answer(first.context_id, self._command(first))
             self._stream.send(release_reply())
         except AssociationEndedError as error:
@@ -123,6 +134,7 @@ class Association:
         if command.field == CommandField.C_STORE:
             status = self._take_object(context_id, command)
         else:
+            self._pace()
             self._discard(self._data_set(context_id, command), _OTHER_DATA_BYTES)
             if command.field == CommandField.C_CANCEL:
                 return  # nothing that the node does lasts long enough to be cancelled
@@ -134,6 +146,12 @@ class Association:
         response = encode_response(command, status)
         self._stream.send(data_pdus(context_id, response, self._agreement.peer_maximum_bytes))
 
+    def _pace(self) -> None:
+        """Let a peer wait that sends one message after the other of which nothing is kept."""
+        self._other_messages += 1
+        if self._other_messages > _MESSAGES_AT_ONCE:
+            time.sleep(_PAUSE_SECONDS)
+
     def _take_object(self, context_id: int, command: Command) -> int:
         context = self._agreement.contexts[context_id]
         request = StoreRequest(
@@ -144,6 +162,8 @@ class Association:
         # What was refused still has to pass before the peer can read the answer (PS3.7 9.3.1).
         self._discard(coming, self._maximum_object_bytes)
         self._has_carried_objects, self._silent_since = True, time.monotonic()
+        if status:
+            self._pace()
         return status
 
     def _command(self, fragment: Fragment) -> Command:
@@ -195,6 +215,10 @@ class Association:
         fragment = self._next_fragment(deadline)
         if fragment is None:
             raise _unexpected("a release request within a message")
+        if not fragment.value:
+            self._empty_fragments += 1
+            if self._empty_fragments > _EMPTY_FRAGMENTS:
+                raise ProtocolError("a message of empty fragments", AbortReason.INVALID_PARAMETER)
         return fragment
 
     def _next_fragment(self, deadline: float) -> Fragment | None:
