@@ -79,6 +79,7 @@ def main() -> None:
     )
     acceptor = listener.start(socket.socket(fileno=int(sys.argv[1])))
     while not _node_has_ended_this():
+        acceptor.heed_other_processes()
         is_due = acceptor.accepted >= settings.recycle_associations or acceptor.out_of_memory
         if is_due or leave.is_set():
             acceptor.close_door()

@@ -14,6 +14,7 @@ from dicom_node.receive.commands import (
     decode_command,
     encode_response,
 )
+from dicom_node.receive.making_room import Activity
 from dicom_node.receive.negotiation import Agreement
 from dicom_node.receive.pdus import (
     AbortReason,
@@ -98,6 +99,7 @@ class Association:
         on_echo: Callable[[], None],
         maximum_object_bytes: int,
         deadlines: Deadlines,
+        activity: Activity,
     ) -> None:
         self._stream = PduStream(line, pdu_seconds=deadlines.pdu)
         self._agreement = agreement
@@ -105,6 +107,7 @@ class Association:
         self._on_echo = on_echo
         self._maximum_object_bytes = maximum_object_bytes
         self._deadlines = deadlines
+        self._activity = activity
         self._coming: Iterator[Fragment] = iter(())
         self._silent_since = time.monotonic()
         self._has_carried_objects = False
@@ -164,6 +167,8 @@ class Association:
         self._has_carried_objects, self._silent_since = True, time.monotonic()
         if status:
             self._pace()
+        else:
+            self._activity.kept()
         return status
 
     def _command(self, fragment: Fragment) -> Command:
@@ -191,6 +196,7 @@ class Association:
             if fragment.is_command or fragment.context_id != context_id:
                 raise _unexpected("another message within a data set")
             since += len(fragment.value)
+            self._activity.received(len(fragment.value))
             if since >= PROGRESS_BYTES:
                 deadline, since = self._progress_deadline(), 0
             is_last = fragment.is_last
@@ -224,7 +230,9 @@ class Association:
     def _next_fragment(self, deadline: float) -> Fragment | None:
         """Return the next fragment; None if the peer asks to release the association."""
         while (fragment := next(self._coming, None)) is None:
+            self._activity.waits_for_peer(True)
             kind, content = self._stream.next_pdu(deadline)
+            self._activity.waits_for_peer(False)
             if kind is PduType.ABORT:
                 raise PeerAbortedError(f"A-ABORT, source {content[2]}, reason {content[3]}")
             if kind is PduType.RELEASE_RQ:

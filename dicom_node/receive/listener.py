@@ -23,6 +23,7 @@ from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.receive.acceptor import Acceptor, rejected
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
 from dicom_node.receive.association import Association, Deadlines, StoreRequest
+from dicom_node.receive.making_room import Activity
 from dicom_node.receive.negotiation import Rejection, Request, agree
 from dicom_node.receive.pdus import AssociationEndedError, ProtocolError, abort
 from dicom_node.settings.receive import ReceiveSettings
@@ -137,7 +138,14 @@ class Listener:
             return None
         return Rejection(REJECTED_PERMANENT, SERVICE_USER, found.diagnostic, found.reason)
 
-    def _serve(self, line: socket.socket, address: str, request: Request, place: Place) -> None:
+    def _serve(
+        self,
+        line: socket.socket,
+        address: str,
+        request: Request,
+        place: Place,
+        activity: Activity,
+    ) -> None:
         settings = self._settings
         line.settimeout(settings.pdu_timeout_seconds)
         try:
@@ -163,6 +171,7 @@ class Listener:
                 pdu=settings.pdu_timeout_seconds,
                 progress=settings.progress_timeout_seconds,
             ),
+            activity=activity,
         ).serve()
 
     def _store(

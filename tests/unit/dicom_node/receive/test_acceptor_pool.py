@@ -95,6 +95,14 @@ def test_process_is_replaced_after_its_associations_while_one_is_still_open(
     assert store(port, encoded(mammogram())) == 0x0000
 
 
+def test_association_of_another_process_makes_room(start: Start) -> None:
+    limit = {"maximum_associations_per_address": 2}
+    (_, one), (_, other) = start(**limit), start(**limit)
+
+    with RawPeer(one).associate(), RawPeer(one).associate():
+        assert store(other, encoded(mammogram())) == 0x0000
+
+
 def test_object_is_taken_without_being_held_in_memory(start: Start) -> None:
     pool, port = start()
     (process,) = pool.process_ids()

@@ -67,7 +67,9 @@ def test_request_at_which_the_node_fails_costs_its_own_connection(
 ) -> None:
     asked: list[str] = []
 
-    def fail_once(_line: socket.socket, _address: str, request: Request) -> bytes | None:
+    def fail_once(
+        _line: socket.socket, _address: str, request: Request, _is_last_time: bool
+    ) -> bytes | None:
         asked.append(request.calling_ae_title)
         if len(asked) == 1:
             raise error
@@ -217,13 +219,3 @@ def test_object_over_its_limit_that_never_ends_is_aborted(
         assert peer.read()[0] == ABORT
 
     assert log_lines[-1]["detail"] == "an endless data set"
-
-
-def test_address_may_not_take_all_places(listening: Listening, log_lines: list[Any]) -> None:
-    _, port = listening(maximum_associations_per_address=2)
-
-    with RawPeer(port).associate(), RawPeer(port).associate(), RawPeer(port) as third:
-        third.write(association_request())
-        assert third.read()[1][1:] == bytes([2, 3, 2])
-
-    assert "per_address" in next(line["detail"] for line in log_lines)
