@@ -5,11 +5,12 @@ import sys
 import traceback
 import warnings
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
 from dicom_node.errors import NodeError
+from dicom_node.log_stream import LogStream
 from mammoclip_core.errors import CoreError
 
 ALLOWED_KEYS: Final = frozenset(
@@ -61,7 +62,11 @@ _OUR_OWN: Final = (NodeError, CoreError)
 
 
 def configure_logs(log_format: str) -> None:
-    """Send log lines to standard error, for people (``console``) or collectors (``json``)."""
+    """Send log lines to standard error, for people (``console``) or collectors (``json``).
+
+    Where they cannot be written, lines are lost, and told so once they can be again: no thread
+    waits for whoever reads them.
+    """
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -69,16 +74,27 @@ def configure_logs(log_format: str) -> None:
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
+    finish: tuple[Any, ...] = (
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    )
+
+    def tell_lost(count: int) -> str:
+        event: Any = {"event": "log_lines_lost", "count": count}
+        for processor in (*finish, renderer):
+            event = processor(None, "warning", event)
+        return f"{event}\n"
+
+    stream = LogStream(sys.stderr, tell_lost)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *finish,
             _keep_allowed_keys,
             _add_traceback,
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, stream)),
         cache_logger_on_first_use=False,
     )
     for name in _QUIET:

@@ -1,5 +1,6 @@
 """Reads the data set of an object up to its pixels, within bounds of bytes and elements."""
 
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,16 +20,38 @@ MAXIMUM_READS: Final = 400_000
 """Most steps of reading. An element takes two or three, an item of a sequence one, and each costs
 some hundred bytes of memory, so that zeros alone could fill the machine."""
 
-MAXIMUM_ASKED_BYTES: Final = 2 * 2**20
-"""Most bytes of the skipped values that are asked for later. A sequence is taken to pieces then."""
+MAXIMUM_ASKED_BYTES: Final = 2**17
+"""Most bytes of the skipped values that are asked for later. They are taken to pieces then, and a
+piece may be as small as a byte: what is asked for has some hundred bytes in a real image."""
+
+AT_ONCE_SECONDS: Final = 0.05
+"""Processor time that a header may take before it is left for later; a real one takes some ms."""
 
 MAXIMUM_INFLATED_BYTES: Final = 1_500_000_000
 """Largest deflated data set, inflated. Large images are sent otherwise: deflate compresses zeros
 a thousandfold, and whoever reads the pixels must hold them."""
 
 _DEFER_BYTES: Final = 4096
+_LOOK_EVERY: Final = 256
 _PIXEL_DATA: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _PIECE: Final = 2**20
+
+
+class SlowHeaderError(Exception):
+    """The header takes longer than `AT_ONCE_SECONDS`."""
+
+
+class _Clock:
+    """Ends what takes too long, unless it may take its time."""
+
+    def __init__(self, *, patient: bool) -> None:
+        self._until = float("inf") if patient else time.process_time() + AT_ONCE_SECONDS
+        self.has_run_out = False
+
+    def look(self) -> None:
+        if time.process_time() > self._until:
+            self.has_run_out = True
+            raise SlowHeaderError
 
 
 class _BoundedStream:
@@ -37,8 +60,9 @@ class _BoundedStream:
     The library reads a value that it skipped when it is asked for, from this stream too.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, clock: _Clock) -> None:
         self._stream = stream
+        self._clock = clock
         self._bytes_left = MAXIMUM_HEADER_BYTES
         self._reads_left = MAXIMUM_READS
         self.problem = ""
@@ -51,6 +75,8 @@ class _BoundedStream:
 
     def read(self, size: int = -1) -> bytes:
         self._reads_left -= 1
+        if not self._reads_left % _LOOK_EVERY:
+            self._clock.look()
         if self._reads_left < 0:
             self._fail(f"the header takes more than {MAXIMUM_READS} steps to read")
         if size < 0 or size > self._bytes_left:
@@ -69,7 +95,12 @@ class _BoundedStream:
 
 @contextmanager
 def bounded_header(
-    file: Path, meta: FileMetaDataset, *, content_offset: int, maximum_bytes: int
+    file: Path,
+    meta: FileMetaDataset,
+    *,
+    content_offset: int,
+    maximum_bytes: int,
+    patient: bool = True,
 ) -> Iterator[tuple[FileDataset, bool]]:
     """Read the data set of a file up to its pixels; values may be asked for until the block ends.
 
@@ -81,6 +112,9 @@ def bounded_header(
     content_offset : where the data set starts in the file
     maximum_bytes : largest size of a deflated data set, at most MAXIMUM_INFLATED_BYTES
 
+    patient : bool
+        Whether the header may take its time.
+
     Yields
     ------
     FileDataset, bool
@@ -90,23 +124,31 @@ def bounded_header(
     ------
     SetAsideError
         ``unreadable-object``: the header is beyond a bound; ``too-large``: a deflated data set is.
+    SlowHeaderError
+        Not `patient`, and the header takes long to read.
     """
+    clock = _Clock(patient=patient)
     with file.open("rb") as opened:
         deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
         content: BinaryIO = opened
         if deflated:
             opened.seek(content_offset)
-            content = BytesIO(_inflated_start(opened, min(maximum_bytes, MAXIMUM_INFLATED_BYTES)))
-        stream = _BoundedStream(content)
+            limit = min(maximum_bytes, MAXIMUM_INFLATED_BYTES)
+            content = BytesIO(_inflated_start(opened, limit, clock))
+        stream = _BoundedStream(content, clock)
         try:
             header = _read(stream, meta if deflated else None)
             stream.limit_to(MAXIMUM_ASKED_BYTES)
             yield header
         except Exception as error:
             # The library passes some of the errors of a stream on as its own.
+            if clock.has_run_out:
+                raise SlowHeaderError from error
             if stream.problem:
                 raise SetAsideError("unreadable-object", stream.problem) from error
             raise
+        if clock.has_run_out:
+            raise SlowHeaderError
         if stream.problem:
             raise SetAsideError("unreadable-object", stream.problem)
 
@@ -134,12 +176,13 @@ def _read(stream: _BoundedStream, deflated: FileMetaDataset | None) -> tuple[Fil
     return dataset, any(lengths)
 
 
-def _inflated_start(stream: BinaryIO, maximum_bytes: int) -> bytes:
+def _inflated_start(stream: BinaryIO, maximum_bytes: int, clock: _Clock) -> bytes:
     """Inflate a data set to its end for its size, and return as much as a header may have."""
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     start = bytearray()
     size = 0
     while not inflater.eof:
+        clock.look()
         deflated = inflater.unconsumed_tail or stream.read(1 << 16)
         piece = inflater.decompress(deflated, _PIECE)
         if not deflated and not piece:

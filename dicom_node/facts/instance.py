@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dicom_node.errors import SetAsideError
-from dicom_node.facts.bounded_header import bounded_header
+from dicom_node.facts.bounded_header import SlowHeaderError, bounded_header
 from dicom_node.facts.identity import PatientDigest
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
@@ -51,6 +51,7 @@ def read_header(
     secondary_capture_senders: frozenset[str],
     maximum_bytes: int,
     takes_tomosynthesis: bool = False,
+    patient: bool = True,
 ) -> Reading:
     """Read one received file; raises nothing for what is in it but MemoryError.
 
@@ -60,6 +61,12 @@ def read_header(
     secondary_capture_senders : AE titles whose Secondary Captures are mammograms
     maximum_bytes : largest size of a deflated data set
     takes_tomosynthesis : whether Breast Tomosynthesis is analysed
+    patient : whether the header may take its time
+
+    Raises
+    ------
+    SlowHeaderError
+        Not `patient`, and the header takes long to read.
     """
     calling = ""
     try:
@@ -68,7 +75,11 @@ def read_header(
         meta = pydicom.filereader.read_file_meta_info(file)
         calling = str(meta.get("SendingApplicationEntityTitle", "")).strip()
         with bounded_header(
-            file, meta, content_offset=content_offset(file), maximum_bytes=maximum_bytes
+            file,
+            meta,
+            content_offset=content_offset(file),
+            maximum_bytes=maximum_bytes,
+            patient=patient,
         ) as (dataset, has_pixels):
             facts, problem = _identity(dataset, identity_key)
             try:
@@ -85,6 +96,8 @@ def read_header(
             problem = SetAsideError("no-pixel-data", "the image has no pixel data")
     except SetAsideError as error:
         return Reading(facts=None, problem=error, calling_ae_title=calling)
+    except SlowHeaderError:
+        raise
     except MemoryError:
         raise  # the process that reads is at its limit, and ends: header_process
     except Exception as error:  # noqa: BLE001  damaged files can raise any error

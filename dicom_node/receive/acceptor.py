@@ -4,14 +4,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
-from dicom_node.receive.lobby import Lobby
+from dicom_node.receive.lobby import ASK_AGAIN, Lobby
+from dicom_node.receive.making_room import Activity, Guest, who_leaves
 from dicom_node.receive.negotiation import NO_PLACE, Rejection, Request
-from dicom_node.receive.pdus import AssociationEndedError, reject
+from dicom_node.receive.pdus import AbortReason, AssociationEndedError, abort, reject
 from dicom_node.spool.open_associations import NoPlaceError, OpenAssociations, Place
+from dicom_node.spool.wanted_room import WantedRoom
 from dicom_node.tls import RenewingContext
 
 log = structlog.get_logger("dicom_node.listener")
@@ -21,8 +24,8 @@ _STOP_SECONDS: Final = 5.0
 Judge = Callable[[socket.socket, str, Request], Rejection | None]
 """Says of a connection, an address and a request whether the association is rejected."""
 
-Serve = Callable[[socket.socket, str, Request, Place], None]
-"""Serves an association until it is released."""
+Serve = Callable[[socket.socket, str, Request, Place, Activity], None]
+"""Serves an association until it is released, and notes what it is doing."""
 
 
 class Acceptor:
@@ -54,13 +57,13 @@ class Acceptor:
         self._serve = serve
         self._lobby = Lobby(listening, self._admit, request_seconds=request_seconds, tls=tls)
         self._lobby_thread = threading.Thread(target=self._lobby.serve, name="lobby", daemon=True)
-        self._lines: dict[threading.Thread, socket.socket] = {}
+        self._wanted = WantedRoom(places.folder)
+        self._guests: dict[Guest, None] = {}  # in the order of their coming
         self._lock = threading.Lock()
         self._stopping = False
         self.accepted = 0
         """Associations that were given a place so far."""
-        self.out_of_memory = False
-        """Whether an association ended because the process has reached its memory limit."""
+        self._out_of_memory = False
 
     def start(self) -> None:
         """Serve connections in background threads."""
@@ -70,15 +73,13 @@ class Acceptor:
         """Close the port and abort open associations; senders will try again."""
         self._stopping = True
         with self._lock:
-            lines = dict(self._lines)
-        for line in lines.values():
-            try:
-                socket.socket.shutdown(line, socket.SHUT_RD)  # its thread sees the end
-            except OSError:
-                continue  # it has ended meanwhile
+            guests = list(self._guests)
+        for guest in guests:
+            _hang_up(guest)
         deadline = time.monotonic() + _STOP_SECONDS
-        for thread in lines:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for guest in guests:
+            assert guest.thread is not None
+            guest.thread.join(max(0.0, deadline - time.monotonic()))
         self._lobby.stop()
         self._lobby_thread.join(_STOP_SECONDS)
         self._listening.close()
@@ -87,12 +88,26 @@ class Acceptor:
         """Accept no further connection; open associations go on."""
         self._lobby.close_door()
 
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether a connection ended because the process has reached its memory limit."""
+        return self._out_of_memory or self._lobby.out_of_memory
+
     def is_idle(self) -> bool:
         """Whether no association is open and no connection waits."""
         with self._lock:
-            return not self._lines and self._lobby.is_empty()
+            return not self._guests and self._lobby.is_empty()
 
-    def _admit(self, line: socket.socket, address: str, request: Request) -> bytes | None:
+    def heed_other_processes(self) -> None:
+        """End an association if another process waits for a place and has none to end."""
+        asked = self._wanted.asked()
+        if asked is not None:
+            address, for_known = asked
+            self._end_one(address, for_known=for_known)
+
+    def _admit(
+        self, line: socket.socket, address: str, request: Request, is_last_time: bool
+    ) -> bytes | None:
         """Start an association's thread; or return the PDU that dismisses the connection."""
         rejection = self._judge(line, address, request)
         if rejection is not None:
@@ -101,43 +116,81 @@ class Acceptor:
             return rejected(NO_PLACE, address, request, "the node is stopping")
         try:
             place = self._places.take_place(address)
-        except (NoPlaceError, OSError) as error:
+        except NoPlaceError as error:
+            if is_last_time:
+                return rejected(NO_PLACE, address, request, str(error))
+            self._make_room(address, error)
+            return ASK_AGAIN
+        except OSError as error:
             return rejected(NO_PLACE, address, request, str(error))
-        thread = threading.Thread(
-            target=self._run, args=(line, address, request, place), name="association", daemon=True
+        guest = Guest(line, address, request.calling_ae_title)
+        guest.thread = threading.Thread(
+            target=self._run, args=(guest, request, place), name="association", daemon=True
         )
         with self._lock:
-            self._lines[thread] = line
+            self._guests[guest] = None
             self.accepted += 1
         try:
-            thread.start()
+            guest.thread.start()
         except RuntimeError:  # no memory for another thread
-            self.out_of_memory = True
-            self._ended(thread, place)
+            self._out_of_memory = True
+            self._ended(guest, place)
             return rejected(NO_PLACE, address, request, "no thread can be started")
         return None
 
-    def _run(self, line: socket.socket, address: str, request: Request, place: Place) -> None:
+    def _make_room(self, address: str, error: NoPlaceError) -> None:
+        """End an association that does nothing, here or in another process."""
+        whose = address if error.of_address else None
+        for_known = self._places.is_known(address)
+        if not self._end_one(whose, for_known=for_known):
+            with suppress(OSError):  # a full disk: others are not told
+                self._wanted.ask(whose, for_known=for_known)
+
+    def _end_one(self, address: str | None, *, for_known: bool) -> bool:
+        """Tell one association to end; whether one is ending."""
+        now = time.monotonic()
+        with self._lock:
+            guests = list(self._guests)
+        guest = who_leaves(guests, address=address, for_known=for_known, now=now)
+        if guest is None:
+            return any(one.leaves for one in guests)
+        guest.leaves = True
+        _hang_up(guest)
+        return True
+
+    def _run(self, guest: Guest, request: Request, place: Place) -> None:
         """Serve one association, and say how it ended unless it was released."""
+        address = guest.address
         try:
-            self._serve(line, address, request, place)
+            self._serve(guest.line, address, request, place, guest.activity)
         except AssociationEndedError as error:
-            reason = "node-stopped" if self._stopping else error.reason
-            _log_abort(reason, str(error), address, request)
+            if self._stopping:
+                _log_abort("node-stopped", str(error), address, request)
+            elif guest.leaves:
+                with suppress(OSError):
+                    guest.line.send(abort(AbortReason.NOT_SPECIFIED))
+                _log_abort("crowded-out", "it did nothing while others waited", address, request)
+            else:
+                _log_abort(error.reason, str(error), address, request)
         except MemoryError:
-            self.out_of_memory = True
+            self._out_of_memory = True
             _log_abort("out-of-memory", "receive.process_memory_bytes", address, request)
         except Exception as error:  # the outermost frame of this thread
             log.exception("association_failed", reason=type(error).__name__, address=address)
         finally:
-            self._ended(threading.current_thread(), place)
-            self._lobby.see_off(line, address)
+            self._ended(guest, place)
+            self._lobby.see_off(guest.line, address)
 
-    def _ended(self, thread: threading.Thread, place: Place) -> None:
+    def _ended(self, guest: Guest, place: Place) -> None:
         # Only now: what came over the association is in the spool.
         place.close()
         with self._lock:
-            self._lines.pop(thread, None)
+            self._guests.pop(guest, None)
+
+
+def _hang_up(guest: Guest) -> None:
+    with suppress(OSError):  # it has ended meanwhile
+        socket.socket.shutdown(guest.line, socket.SHUT_RD)  # its thread sees the end
 
 
 def rejected(rejection: Rejection, address: str, request: Request, detail: str = "") -> bytes:

@@ -128,9 +128,13 @@ class AcceptorPool:
 
     def _watch(self) -> None:
         while not self._stopping.is_set():
-            for key, _ in self._selector.select(_TICK_SECONDS):
-                self._listen_to(key.data)
-            self._start_missing()
+            try:
+                for key, _ in self._selector.select(_TICK_SECONDS):
+                    self._listen_to(key.data)
+                self._start_missing()
+            except Exception as error:  # without this thread no process would be replaced
+                log.exception("step_failed", reason=type(error).__name__)
+                self._wait_before_the_next_start()
 
     def _listen_to(self, child: _Child) -> None:
         assert child.stdout is not None
@@ -150,16 +154,25 @@ class AcceptorPool:
             return
         log.error("acceptor_ended", status=status, detail="its associations were cut off")
         is_hopeless = started is not None and time.monotonic() - started < _SOON_SECONDS
-        self._wait_seconds = (
-            min(max(2 * self._wait_seconds, 0.5), _LONGEST_WAIT_SECONDS) if is_hopeless else 0.0
-        )
+        if is_hopeless:
+            self._wait_before_the_next_start()
+        else:
+            self._not_before = self._wait_seconds = 0.0
+
+    def _wait_before_the_next_start(self) -> None:
+        self._wait_seconds = min(max(2 * self._wait_seconds, 0.5), _LONGEST_WAIT_SECONDS)
         self._not_before = time.monotonic() + self._wait_seconds
 
     def _start_missing(self) -> None:
         if time.monotonic() < self._not_before:
             return
         while len(self._serving) < self._settings.processes:
-            child = self._start()
+            try:
+                child = self._start()
+            except OSError as error:
+                log.error("acceptor_not_started", detail=error.strerror)  # noqa: TRY400
+                self._wait_before_the_next_start()
+                return
             self._serving[child] = time.monotonic()
 
     def _start(self) -> _Child:
@@ -192,5 +205,6 @@ class AcceptorPool:
         child.stdout.close()
         with suppress(BrokenPipeError):
             child.stdin.close()
-        self._spool.clear_partial(child.pid)
+        with suppress(OSError):  # a disk that has become read-only takes no deletion
+            self._spool.clear_partial(child.pid)
         return status

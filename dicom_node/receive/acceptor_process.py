@@ -34,6 +34,9 @@ LEAVING: Final = b"l"
 
 _STACK_BYTES: Final = 524_288
 _LOOK_SECONDS: Final = 0.25
+_SWITCH_SECONDS: Final = 0.0005
+"""How long a thread may keep the others from running: a tenth of Python's own value, or a few busy
+peers would delay everybody."""
 
 log = structlog.get_logger("dicom_node.listener")
 
@@ -63,6 +66,7 @@ def main() -> None:
     limit = settings.process_memory_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     threading.stack_size(_STACK_BYTES)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     leave = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's to handle
@@ -75,6 +79,7 @@ def main() -> None:
     )
     acceptor = listener.start(socket.socket(fileno=int(sys.argv[1])))
     while not _node_has_ended_this():
+        acceptor.heed_other_processes()
         is_due = acceptor.accepted >= settings.recycle_associations or acceptor.out_of_memory
         if is_due or leave.is_set():
             acceptor.close_door()

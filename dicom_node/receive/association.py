@@ -14,6 +14,7 @@ from dicom_node.receive.commands import (
     decode_command,
     encode_response,
 )
+from dicom_node.receive.making_room import Activity
 from dicom_node.receive.negotiation import Agreement
 from dicom_node.receive.pdus import (
     AbortReason,
@@ -36,6 +37,14 @@ UNRECOGNIZED_OPERATION: Final = 0x0211
 """Status for a request that the node does not serve (PS3.7 C.5.24)."""
 
 _OTHER_DATA_BYTES: Final = 1_000_000
+
+_EMPTY_FRAGMENTS: Final = 1000
+"""Most fragments without content in one message: each costs the processor as much as a full one."""
+
+_MESSAGES_AT_ONCE: Final = 50
+_PAUSE_SECONDS: Final = 0.02
+"""After so many messages of which nothing is kept, each is answered later: a flood of them would
+take the processor from everybody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ class Association:
         on_echo: Callable[[], None],
         maximum_object_bytes: int,
         deadlines: Deadlines,
+        activity: Activity,
     ) -> None:
         self._stream = PduStream(line, pdu_seconds=deadlines.pdu)
         self._agreement = agreement
@@ -97,9 +107,12 @@ class Association:
         self._on_echo = on_echo
         self._maximum_object_bytes = maximum_object_bytes
         self._deadlines = deadlines
+        self._activity = activity
         self._coming: Iterator[Fragment] = iter(())
         self._silent_since = time.monotonic()
         self._has_carried_objects = False
+        self._other_messages = 0
+        self._empty_fragments = 0
 
     def serve(self) -> None:
         """Answer requests until the peer releases the association.
@@ -112,6 +125,7 @@ class Association:
         try:
             self._stream.send(self._agreement.reply)
             while (first := self._next_fragment(self._idle_deadline())) is not None:
+                self._empty_fragments = 0
                 self._answer(first.context_id, self._command(first))
             self._stream.send(release_reply())
         except AssociationEndedError as error:
@@ -123,6 +137,7 @@ class Association:
         if command.field == CommandField.C_STORE:
             status = self._take_object(context_id, command)
         else:
+            self._pace()
             self._discard(self._data_set(context_id, command), _OTHER_DATA_BYTES)
             if command.field == CommandField.C_CANCEL:
                 return  # nothing that the node does lasts long enough to be cancelled
@@ -134,6 +149,12 @@ class Association:
         response = encode_response(command, status)
         self._stream.send(data_pdus(context_id, response, self._agreement.peer_maximum_bytes))
 
+    def _pace(self) -> None:
+        """Let a peer wait that sends one message after the other of which nothing is kept."""
+        self._other_messages += 1
+        if self._other_messages > _MESSAGES_AT_ONCE:
+            time.sleep(_PAUSE_SECONDS)
+
     def _take_object(self, context_id: int, command: Command) -> int:
         context = self._agreement.contexts[context_id]
         request = StoreRequest(
@@ -144,6 +165,10 @@ class Association:
         # What was refused still has to pass before the peer can read the answer (PS3.7 9.3.1).
         self._discard(coming, self._maximum_object_bytes)
         self._has_carried_objects, self._silent_since = True, time.monotonic()
+        if status:
+            self._pace()
+        else:
+            self._activity.kept()
         return status
 
     def _command(self, fragment: Fragment) -> Command:
@@ -151,6 +176,7 @@ class Association:
         context_id, encoded = fragment.context_id, bytearray()
         if context_id not in self._agreement.contexts:
             raise _unexpected("a message in a presentation context that was not accepted")
+        deadline = self._progress_deadline()  # once: fragments may be empty
         while True:
             if not fragment.is_command or fragment.context_id != context_id:
                 raise _unexpected("a data set without a command")
@@ -159,7 +185,7 @@ class Association:
                 raise ProtocolError("an endless command set", AbortReason.INVALID_PARAMETER)
             if fragment.is_last:
                 return decode_command(bytes(encoded))
-            fragment = self._fragment_of_message(self._progress_deadline())
+            fragment = self._fragment_of_message(deadline)
 
     def _data_set(self, context_id: int, command: Command) -> Iterator[memoryview]:
         """Yield what comes of a request's data set, each part until the next is asked for."""
@@ -170,6 +196,7 @@ class Association:
             if fragment.is_command or fragment.context_id != context_id:
                 raise _unexpected("another message within a data set")
             since += len(fragment.value)
+            self._activity.received(len(fragment.value))
             if since >= PROGRESS_BYTES:
                 deadline, since = self._progress_deadline(), 0
             is_last = fragment.is_last
@@ -194,12 +221,18 @@ class Association:
         fragment = self._next_fragment(deadline)
         if fragment is None:
             raise _unexpected("a release request within a message")
+        if not fragment.value:
+            self._empty_fragments += 1
+            if self._empty_fragments > _EMPTY_FRAGMENTS:
+                raise ProtocolError("a message of empty fragments", AbortReason.INVALID_PARAMETER)
         return fragment
 
     def _next_fragment(self, deadline: float) -> Fragment | None:
         """Return the next fragment; None if the peer asks to release the association."""
         while (fragment := next(self._coming, None)) is None:
+            self._activity.waits_for_peer(True)
             kind, content = self._stream.next_pdu(deadline)
+            self._activity.waits_for_peer(False)
             if kind is PduType.ABORT:
                 raise PeerAbortedError(f"A-ABORT, source {content[2]}, reason {content[3]}")
             if kind is PduType.RELEASE_RQ:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from dicom_node.facts.bounded_header import SlowHeaderError
 from dicom_node.facts.instance import Reading, read_header
 
 MAXIMUM_MEMORY_BYTES: Final = 2**30
@@ -27,7 +28,11 @@ def main() -> None:
         request = json.loads(line)
         # Whoever asked has stopped waiting by then, or is gone.
         signal.setitimer(signal.ITIMER_REAL, request["seconds"])
-        answers.write(json.dumps(_answer(request)) + "\n")
+        try:
+            answer = _answer(request)
+        except SlowHeaderError:
+            answer = {"file": request["file"], "slow": True}
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -47,10 +52,12 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         secondary_capture_senders=frozenset(request["secondary_capture_senders"]),
         maximum_bytes=request["maximum_bytes"],
         takes_tomosynthesis=request["takes_tomosynthesis"],
+        patient=request["patient"],
     )
     problem = reading.problem
     return {
         "file": request["file"],
+        "slow": False,
         "facts": None if reading.facts is None else asdict(reading.facts),
         "problem": None if problem is None else [problem.reason_word, str(problem)],
         "calling_ae_title": reading.calling_ae_title,

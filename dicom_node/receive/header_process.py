@@ -65,13 +65,15 @@ class HeaderReader:
         OSError
             The system cannot start another process; nothing is known of the object.
         """
-        return self.begin(
+        reading = self.begin(
             file,
             identity_key=identity_key,
             secondary_capture_senders=secondary_capture_senders,
             maximum_bytes=maximum_bytes,
             takes_tomosynthesis=takes_tomosynthesis,
         )()
+        assert reading is not None, "it may take its time"
+        return reading
 
     def begin(
         self,
@@ -81,8 +83,14 @@ class HeaderReader:
         secondary_capture_senders: frozenset[str],
         maximum_bytes: int,
         takes_tomosynthesis: bool = False,
-    ) -> Callable[[], Reading]:
+        patient: bool = True,
+    ) -> Callable[[], Reading | None]:
         """Begin to read a file; return what waits for the end, to be called before the next.
+
+        Parameters
+        ----------
+        patient : bool
+            Whether the header may take its time. Otherwise the result is None for one that does.
 
         Raises
         ------
@@ -95,12 +103,13 @@ class HeaderReader:
             "secondary_capture_senders": sorted(secondary_capture_senders),
             "maximum_bytes": maximum_bytes,
             "takes_tomosynthesis": takes_tomosynthesis,
+            "patient": patient,
             "seconds": self._seconds,
         }
         self._send(request)
         return lambda: self._read_twice(request, file)
 
-    def _read_twice(self, request: dict[str, Any], file: Path) -> Reading:
+    def _read_twice(self, request: dict[str, Any], file: Path) -> Reading | None:
         try:
             return self._answer_to(request)
         except _EndedError as error:
@@ -124,7 +133,7 @@ class HeaderReader:
             child.stdin.write(json.dumps(request).encode() + b"\n")
             child.stdin.flush()
 
-    def _answer_to(self, request: dict[str, Any]) -> Reading:
+    def _answer_to(self, request: dict[str, Any]) -> Reading | None:
         child = self._child
         if child is None:
             raise _EndedError("the process was closed")
@@ -140,7 +149,7 @@ class HeaderReader:
             # Nobody has waited for the one before: its header is not this one's.
             self.close()
             raise _EndedError("the answer was for another object")
-        return _reading_of(answer)
+        return None if answer["slow"] else _reading_of(answer)
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {

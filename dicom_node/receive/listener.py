@@ -2,9 +2,9 @@
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from pydicom.dataset import FileMetaDataset
@@ -24,6 +24,7 @@ from dicom_node.receive.acceptor import Acceptor, rejected
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
 from dicom_node.receive.association import Association, Deadlines, StoreRequest
 from dicom_node.receive.coming_object import ComingObject
+from dicom_node.receive.making_room import Activity
 from dicom_node.receive.negotiation import Rejection, Request, agree
 from dicom_node.receive.pdus import AssociationEndedError, ProtocolError, abort
 from dicom_node.settings.receive import ReceiveSettings
@@ -131,14 +132,21 @@ class Listener:
             calling_ae_title=request.calling_ae_title,
             called_ae_title=request.called_ae_title,
             address=address,
-            certificate=line.getpeercert() if isinstance(line, ssl.SSLSocket) else None,
+            certificate=_certificate_of(line),
         )
         found = rejection_of(caller, self._settings)
         if found is None:
             return None
         return Rejection(REJECTED_PERMANENT, SERVICE_USER, found.diagnostic, found.reason)
 
-    def _serve(self, line: socket.socket, address: str, request: Request, place: Place) -> None:
+    def _serve(
+        self,
+        line: socket.socket,
+        address: str,
+        request: Request,
+        place: Place,
+        activity: Activity,
+    ) -> None:
         settings = self._settings
         line.settimeout(settings.pdu_timeout_seconds)
         try:
@@ -167,6 +175,7 @@ class Listener:
                 pdu=settings.pdu_timeout_seconds,
                 progress=settings.progress_timeout_seconds,
             ),
+            activity=activity,
         ).serve()
 
     def _store(
@@ -205,6 +214,14 @@ class Listener:
         self._open.remember(address)
         self._on_kept()
         return SUCCESS
+
+
+def _certificate_of(line: socket.socket) -> Mapping[str, Any] | None:
+    """Return a peer's certificate; empty if its names cannot be read, so that it is nobody's."""
+    try:
+        return line.getpeercert() if isinstance(line, ssl.SSLSocket) else None
+    except ValueError:  # names of bytes that are no text
+        return {}
 
 
 def open_associations(settings: ReceiveSettings, spool: Spool) -> OpenAssociations:

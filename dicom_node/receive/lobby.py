@@ -27,11 +27,19 @@ MAXIMUM_WAITING_BYTES: Final = 16_000_000
 
 _SHORTEST_REQUEST: Final = 68
 _ACCEPT_AT_ONCE: Final = 64
+_PLACE_SECONDS: Final = 1.5
+_ASK_SECONDS: Final = 0.05
+_ASK_AT_ONCE: Final = 8
 _LEAVING_SECONDS: Final = 1.0
 _NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-OnRequest = Callable[[socket.socket, str, Request], bytes | None]
-"""Takes a connection with its address and request, or returns the PDU to dismiss it with."""
+ASK_AGAIN: Final = b""
+
+OnRequest = Callable[[socket.socket, str, Request, bool], bytes | None]
+"""Takes a connection with its address and request, or returns the PDU to dismiss it with.
+
+Unless it is asked for the last time, it may return `ASK_AGAIN` for a connection to be taken later.
+"""
 
 
 @dataclass(eq=False, slots=True)
@@ -42,6 +50,8 @@ class _Connection:
     leaving: bool = False
     in_handshake: bool = False
     received: bytearray = field(default_factory=bytearray)
+    request: Request | None = None
+    """Complete, and waiting for a place."""
 
 
 class Lobby:
@@ -73,10 +83,13 @@ class Lobby:
         self._tls = tls
         self._connections: dict[_Connection, None] = {}  # in the order of their coming
         self._bytes = 0
+        self._ask_at = 0.0
         self._seen_off: deque[tuple[socket.socket, str]] = deque()
         self._selector = selectors.DefaultSelector()
         self._waker, self._woken = socket.socketpair()
         self._accepting = self._stopping = False
+        self.out_of_memory = False
+        """Whether a connection failed because the process has reached its memory limit."""
 
     def serve(self) -> None:
         """Serve connections until `stop`; runs in a thread of its own."""
@@ -86,19 +99,34 @@ class Lobby:
         self._selector.register(self._listening, selectors.EVENT_READ)
         self._accepting = True
         while not self._stopping:
-            for key, _ in self._selector.select(0.25):
-                if key.fileobj is self._listening:
-                    self._accept()
-                elif key.fileobj is self._woken:
-                    self._take_those_seen_off()
-                elif key.data in self._connections:
-                    self._read(key.data)
+            for key, _ in self._selector.select(0.25 if not self._ask_at else _ASK_SECONDS):
+                self._attend_to(key)
+            self._ask_for_places()
             self._end_overdue()
         for connection in list(self._connections):
             self._close(connection)
         self._selector.close()
         self._woken.close()
         self._waker.close()
+
+    def _attend_to(self, key: selectors.SelectorKey) -> None:
+        """Do what is due at a socket; whatever goes wrong costs one connection only."""
+        try:
+            if key.fileobj is self._listening:
+                self._accept()
+            elif key.fileobj is self._woken:
+                self._take_those_seen_off()
+            elif key.data in self._connections:
+                self._read(key.data)
+        except Exception as error:  # this thread serves everybody
+            self._failed(key.data, error)
+
+    def _failed(self, connection: _Connection | None, error: Exception) -> None:
+        self.out_of_memory = self.out_of_memory or isinstance(error, MemoryError)
+        address = "" if connection is None else connection.address
+        log.exception("connection_failed", reason=type(error).__name__, address=address)
+        if connection is not None:
+            self._close(connection)
 
     def close_door(self) -> None:
         """Accept no further connection; those that wait are still served."""
@@ -218,9 +246,46 @@ class Lobby:
         return connection in self._connections
 
     def _hand_over(self, connection: _Connection) -> None:
-        request = Request(bytes(connection.received))
+        connection.request = Request(bytes(connection.received))
+        connection.until = time.monotonic() + _PLACE_SECONDS
+        # What the peer sends now is for whoever serves the association.
+        self._selector.unregister(connection.line)
+        self._ask(connection)
+
+    def _ask_for_places(self) -> None:
+        """Ask again for those that wait for a place: first whoever asks for the fewest."""
+        now = time.monotonic()
+        if now < self._ask_at:
+            return
+        waiting = [one for one in self._connections if one.request is not None]
+        asked: Counter[tuple[str, str]] = Counter()
+        turns = []
+        for one in waiting:
+            assert one.request is not None
+            peer = (one.address, one.request.calling_ae_title)
+            asked[peer] += 1
+            turns.append((one.until > now, asked[peer], one))
+        turns.sort(key=lambda turn: turn[:2])
+        overdue = sum(not is_early for is_early, _, _ in turns)
+        for _, _, one in turns[: overdue + _ASK_AT_ONCE]:
+            self._ask(one)
+        is_anyone_left = any(one.request is not None for one in self._connections)
+        self._ask_at = now + _ASK_SECONDS if is_anyone_left else 0.0
+
+    def _ask(self, connection: _Connection) -> None:
+        assert connection.request is not None
+        is_last = connection.until <= time.monotonic()
+        line, address = connection.line, connection.address
+        try:
+            farewell = self._on_request(line, address, connection.request, is_last)
+        except Exception as error:
+            self._failed(connection, error)
+            return
+        if farewell == ASK_AGAIN:
+            self._ask_at = self._ask_at or time.monotonic() + _ASK_SECONDS
+            return
         self._forget(connection)
-        farewell = self._on_request(connection.line, connection.address, request)
+        connection.request = None
         if farewell is not None:
             self._enter(connection)
             self._dismiss(connection, farewell)
@@ -268,7 +333,8 @@ class Lobby:
 
     def _end_overdue(self) -> None:
         now = time.monotonic()
-        for connection in [one for one in self._connections if one.until <= now]:
+        overdue = [one for one in self._connections if one.until <= now and one.request is None]
+        for connection in overdue:
             said = len(connection.received)
             self._end(connection, "timeout", f"no association request, {said} bytes of one")
 
@@ -279,7 +345,8 @@ class Lobby:
     def _forget(self, connection: _Connection) -> None:
         if connection in self._connections:
             del self._connections[connection]
-            self._selector.unregister(connection.line)
+            if connection.request is None:  # or it is not registered
+                self._selector.unregister(connection.line)
         self._forget_bytes(connection)
 
     def _forget_bytes(self, connection: _Connection) -> None:

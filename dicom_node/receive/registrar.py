@@ -73,20 +73,28 @@ class Registrar:
         self._headers = headers or HeaderReader()
         self._broken: set[Receipt] = set()
         self._studies: dict[Receipt, str | None] = {}
+        self._slow: set[Receipt] = set()
 
     def register_all(self) -> int:
         """Register every waiting object; return their number.
 
         An object that causes an unexpected error is logged once, stays in ``incoming`` and does
-        not delay the others. If the ledger is down, the step ends.
+        not delay the others. Nor does one whose header takes long to read: it comes when nothing
+        else waits. If the ledger is down, the step ends.
         """
         self.finish_moves()
         receipts = self._spool.incoming()
         # What broke before is tried by itself, so that it cannot break a batch each time.
-        sound = [receipt for receipt in receipts if receipt not in self._broken]
-        broken = [(receipt,) for receipt in receipts if receipt in self._broken]
-        for batch in (*_batches(sound), *broken):
+        late = self._broken | self._slow
+        for batch in _batches([receipt for receipt in receipts if receipt not in late]):
             self._attempt(batch)
+        for receipt in receipts:
+            is_slow = receipt in self._slow
+            if not is_slow and receipt not in self._broken:
+                continue
+            self._attempt((receipt,), patient=True)
+            if is_slow and not set(receipts).issuperset(self._spool.incoming()):
+                break  # what has arrived meanwhile comes first
         return len(receipts)
 
     def close(self) -> None:
@@ -124,16 +132,16 @@ class Registrar:
             self._file(batch)
         self._take_back()
 
-    def _attempt(self, batch: Sequence[Receipt]) -> None:
+    def _attempt(self, batch: Sequence[Receipt], *, patient: bool = False) -> None:
         """Register a batch; if it fails, each of its objects by itself."""
         try:
-            self._register(batch)
+            self._register(batch, patient=patient)
         except OperationalError:
             raise
         except Exception as error:  # one object must not keep the next from being registered
             if len(batch) > 1:
                 for receipt in batch:
-                    self._attempt((receipt,))
+                    self._attempt((receipt,), patient=patient)
                 return
             if batch[0] not in self._broken:
                 log.exception(
@@ -142,14 +150,20 @@ class Registrar:
             self._broken.add(batch[0])
         else:
             self._broken.difference_update(batch)
+        if patient:
+            self._slow.difference_update(batch)
 
-    def _register(self, batch: Sequence[Receipt]) -> None:
+    def _register(self, batch: Sequence[Receipt], *, patient: bool) -> None:
         with self._database.reading() as session:
             rows = entered_among(session, [str(receipt) for receipt in batch])
         known = {row.receipt for row in rows}
-        rows += self._enter([receipt for receipt in batch if str(receipt) not in known])
+        new = [receipt for receipt in batch if str(receipt) not in known]
+        read = [(receipt, self._read(receipt, patient=patient)) for receipt in new]
+        self._slow.update(receipt for receipt, found in read if found is None)
+        readings = [(receipt, *found) for receipt, found in read if found is not None]
+        rows += self._enter(readings)
         kept = {row.receipt for row in rows}
-        for receipt in batch:
+        for receipt, *_ in readings:
             if str(receipt) not in kept:
                 self._spool.drop(receipt)
         self._file(rows)
@@ -200,11 +214,10 @@ class Registrar:
             with self._database.writing() as session:
                 confirm_taken_back(session, left)
 
-    def _enter(self, batch: Sequence[Receipt]) -> list[Instance]:
+    def _enter(self, read: Sequence[tuple[Receipt, Arrival, Reading]]) -> list[Instance]:
         """Enter receipts in one transaction; leave out those of which the spool has a copy."""
-        if not batch:
+        if not read:
             return []
-        read = [(receipt, *self._read(receipt)) for receipt in batch]
         at = self._clock()
         judged = []
         with self._database.writing() as session:
@@ -212,12 +225,13 @@ class Registrar:
             for receipt, arrival, reading in read:
                 verdict, problem = self._judge(session, receipt, arrival, reading, at)
                 judged.append((receipt, reading.facts, verdict, problem))
-            rows = entered_among(session, [str(receipt) for receipt in batch])
+            rows = entered_among(session, [str(receipt) for receipt, *_ in read])
         for one in judged:
             _report(*one)
         return rows
 
-    def _read(self, receipt: Receipt) -> tuple[Arrival, Reading]:
+    def _read(self, receipt: Receipt, *, patient: bool) -> tuple[Arrival, Reading] | None:
+        """Read an object; None if its header takes long and there is no time for it now."""
         if doubt := self._spool.doubt_about(receipt):
             problem = SetAsideError("foreign-file", f"the node did not put it there: {doubt}")
             foreign = Reading(facts=None, problem=problem)
@@ -229,9 +243,12 @@ class Registrar:
             secondary_capture_senders=frozenset(self._settings.secondary_capture_senders),
             maximum_bytes=self._settings.maximum_object_bytes,
             takes_tomosynthesis=self._takes_tomosynthesis,
+            patient=patient,
         )
         digest = content_sha256(file)  # while the other process reads the header
         reading = finish_reading()
+        if reading is None:
+            return None
         return self._arrival(receipt, reading, digest), reading
 
     def _arrival(self, receipt: Receipt, reading: Reading, digest: str) -> Arrival:

@@ -21,6 +21,11 @@ class NoPlaceError(NodeError):
 
     reason = "no-place"
 
+    def __init__(self, message: str, *, of_address: bool = False) -> None:
+        super().__init__(message)
+        self.of_address = of_address
+        """Whether only another association from this address can make room."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -106,7 +111,7 @@ class OpenAssociations:
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
-        self._folder = folder
+        self.folder = self._folder = folder
         self._limits = limits
         (folder / "known").mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -171,6 +176,10 @@ class OpenAssociations:
                     os.close(descriptor)
         return found
 
+    def is_known(self, address: str) -> bool:
+        """Return whether an object from an address was kept before."""
+        return self._known_file(address).exists()
+
     def remember(self, address: str) -> None:
         """Note that an object from an address was kept."""
         with suppress(OSError):  # a full disk costs the sender its privilege, not its object
@@ -180,12 +189,13 @@ class OpenAssociations:
         if taken.count(address) >= self._limits.each_address:
             raise NoPlaceError(
                 f"{taken.count(address)} associations from this address are open, "
-                "receive.maximum_associations_per_address"
+                "receive.maximum_associations_per_address",
+                of_address=True,
             )
         left = self._limits.total - len(taken)
         if left <= 0:
             raise NoPlaceError(f"{len(taken)} are open, receive.maximum_associations")
-        if left <= self._limits.kept_free and not self._known_file(address).exists():
+        if left <= self._limits.kept_free and not self.is_known(address):
             raise NoPlaceError(
                 f"{len(taken)} are open, and receive.places_for_known_senders are kept free for "
                 "addresses that have sent an object before"

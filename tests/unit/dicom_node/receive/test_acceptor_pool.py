@@ -1,6 +1,7 @@
 """Receiving processes: one port, a memory limit each, and an end that costs no other."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -62,6 +63,24 @@ def test_process_that_is_killed_is_replaced_and_its_associations_are_closed(
     assert not list((spool.root / "partial").iterdir())
 
 
+def test_process_that_cannot_be_started_at_once_is_started_later(
+    start: Start, log_lines: list[Any]
+) -> None:
+    pool, port = start()
+    (killed,) = pool.process_ids()
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, allowed[1]))  # no pipe can be opened
+    try:
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: not pool.process_ids(), seconds=10, what="its end is seen")
+        wait_for(lambda: log_lines[-1:] and log_lines[-1]['event'] == 'acceptor_not_started', seconds=10, what="no other can be started")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+
+    assert store(port, encoded(mammogram())) == 0x0000
+
+
 def test_process_is_replaced_after_its_associations_while_one_is_still_open(
     start: Start,
 ) -> None:
@@ -74,6 +93,14 @@ def test_process_is_replaced_after_its_associations_while_one_is_still_open(
 
         assert peer.status() == 0x0000
     assert store(port, encoded(mammogram())) == 0x0000
+
+
+def test_association_of_another_process_makes_room(start: Start) -> None:
+    limit = {"maximum_associations_per_address": 2}
+    (_, one), (_, other) = start(**limit), start(**limit)
+
+    with RawPeer(one).associate(), RawPeer(one).associate():
+        assert store(other, encoded(mammogram())) == 0x0000
 
 
 def test_object_is_taken_without_being_held_in_memory(start: Start) -> None:

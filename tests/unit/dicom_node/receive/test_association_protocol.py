@@ -49,6 +49,8 @@ MALFORMED = {
     "command that never ends": b"".join(
         p_data(pdv(bytes(60_000), is_command=True, is_last=False)) for _ in range(4)
     ),
+    "data set of empty fragments": COMMAND + p_data(pdv(b"", is_last=False)) * 1100,
+    "command of empty fragments": p_data(*1100 * [pdv(b"", is_command=True, is_last=False)]),
     "command that is cut off": p_data(pdv(store_command()[:-3], is_command=True)),
     "command of random bytes": p_data(pdv(bytes(range(256)), is_command=True)),
     "empty command": p_data(pdv(b"", is_command=True)),
@@ -155,6 +157,14 @@ def test_object_with_empty_fragments_is_kept_byte_for_byte(
     (receipt,) = spool.incoming()
     assert status == 0x0000
     assert spool.incoming_file(receipt).read_bytes().endswith(b"abcd")
+
+
+def test_echoes_are_all_answered_however_many_are_sent_at_once(listening: Listening) -> None:
+    _, port = listening()
+
+    with RawPeer(port).associate() as peer:
+        peer.write(p_data(pdv(echo_command(), context=3, is_command=True)) * 80)
+        assert [peer.status() for _ in range(80)] == [0x0000] * 80
 
 
 def test_command_in_fragments_of_a_byte_is_understood(listening: Listening) -> None:

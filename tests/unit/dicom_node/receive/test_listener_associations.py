@@ -98,15 +98,6 @@ def test_sender_is_accepted_from_its_network(listening: Listening) -> None:
         assert association.is_established
 
 
-def test_association_over_the_limit_is_rejected_as_transient(listening: Listening) -> None:
-    _, port = listening(maximum_associations=1)
-
-    with associated(port) as first, associated(port) as second:
-        assert first.is_established
-        assert second.is_rejected
-        assert second.acceptor.primitive.result == 0x02
-
-
 def test_open_association_is_known_by_the_token_of_its_receipts(
     listening: Listening, spool: Spool
 ) -> None:

@@ -90,6 +90,20 @@ def test_certificate_of_another_authority_is_refused(
     assert failures(log_lines)[0].startswith("certificate refused: unable to get local issuer")
 
 
+# A DNS name, and a URI, of bytes that are not UTF-8.
+@pytest.mark.parametrize("san", ["DER:30:03:82:01:E9", "DER:30:04:86:02:C3:28"])
+def test_certificate_whose_names_cannot_be_read_costs_its_own_connection(
+    secured: Any, authority: Authority, scanner: Certificate, san: str
+) -> None:
+    port = secured()
+    odd = authority.issue("SCANNER", san=san)
+
+    for _ in range(3):
+        is_let_in(port, authority, odd)
+
+    assert is_let_in(port, authority, scanner)
+
+
 def test_expired_certificate_is_refused(
     secured: Any, authority: Authority, log_lines: list[Any]
 ) -> None:

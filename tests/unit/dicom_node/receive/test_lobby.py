@@ -1,5 +1,7 @@
 """Connections that never become an association shut nobody out."""
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -19,6 +21,10 @@ from raw_peer import (
     store_request,
 )
 from services import wait_for
+
+from dicom_node.receive.lobby import Lobby
+from dicom_node.receive.negotiation import Request
+from dicom_node.receive.pdus import AbortReason, abort
 
 HALF = association_request()[:60]
 
@@ -53,6 +59,40 @@ def test_more_connections_than_may_wait_crowd_out_the_oldest(
         assert peers[0].read() == (0, b"")
 
     assert "crowded-out" in {line["reason"] for line in log_lines if "reason" in line}
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), MemoryError()], ids=["a bug", "memory"])
+def test_request_at_which_the_node_fails_costs_its_own_connection(
+    error: Exception, log_lines: list[Any]
+) -> None:
+    asked: list[str] = []
+
+    def fail_once(
+        _line: socket.socket, _address: str, request: Request, _is_last_time: bool
+    ) -> bytes | None:
+        asked.append(request.calling_ae_title)
+        if len(asked) == 1:
+            raise error
+        return abort(AbortReason.NOT_SPECIFIED)
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    lobby = Lobby(listening, fail_once, request_seconds=10)
+    thread = threading.Thread(target=lobby.serve)
+    thread.start()
+    port = listening.getsockname()[1]
+
+    with RawPeer(port) as first, RawPeer(port) as second:
+        first.write(association_request(calling=b"FIRST"))
+        assert first.read() == (0, b"")
+        second.write(association_request(calling=b"SECOND"))
+        assert second.read()[0] == ABORT
+    lobby.stop()
+    thread.join()
+    listening.close()
+
+    assert asked == ["FIRST", "SECOND"]
+    assert [line["event"] for line in log_lines] == ["connection_failed"]
+    assert lobby.out_of_memory is isinstance(error, MemoryError)
 
 
 def test_connections_that_end_at_once_shut_nobody_out(listening: Listening) -> None:
@@ -162,6 +202,30 @@ def test_echoes_do_not_keep_an_association_open_that_has_carried_objects(
     assert log_lines[-1]["reason"] == "timeout"
 
 
+@pytest.mark.parametrize("value", [b"", b"\0"], ids=["nothing", "a byte"])
+def test_command_that_never_ends_is_aborted_however_small_its_fragments_are(
+    listening: Listening, log_lines: list[Any], value: bytes
+) -> None:
+    _, port = listening(progress_timeout_seconds=0.5)
+    fragment = p_data(pdv(value, is_command=True, is_last=False))
+
+    with RawPeer(port).associate() as peer:
+        ended = threading.Event()
+        writer = threading.Thread(target=_repeat, args=(peer, fragment, ended))
+        writer.start()
+        assert peer.read()[0] == ABORT
+        ended.set()
+        writer.join()
+
+    assert log_lines[-1]["reason"] == "timeout"
+
+
+def _repeat(peer: RawPeer, said: bytes, ended: threading.Event) -> None:
+    with suppress(OSError):
+        while not ended.wait(0.05):
+            peer.write(said)
+
+
 def test_object_over_its_limit_that_never_ends_is_aborted(
     listening: Listening, log_lines: list[Any]
 ) -> None:
@@ -173,13 +237,3 @@ def test_object_over_its_limit_that_never_ends_is_aborted(
         assert peer.read()[0] == ABORT
 
     assert log_lines[-1]["detail"] == "an endless data set"
-
-
-def test_address_may_not_take_all_places(listening: Listening, log_lines: list[Any]) -> None:
-    _, port = listening(maximum_associations_per_address=2)
-
-    with RawPeer(port).associate(), RawPeer(port).associate(), RawPeer(port) as third:
-        third.write(association_request())
-        assert third.read()[1][1:] == bytes([2, 3, 2])
-
-    assert "per_address" in next(line["detail"] for line in log_lines)

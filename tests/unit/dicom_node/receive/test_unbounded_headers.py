@@ -24,6 +24,7 @@ from dicom_node.facts.bounded_header import MAXIMUM_HEADER_BYTES
 from dicom_node.receive.header_child import MAXIMUM_MEMORY_BYTES
 from dicom_node.receive.header_process import HeaderReader
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger.states import InstanceState
 
 UNDEFINED = 0xFFFFFFFF
@@ -118,6 +119,52 @@ def test_header_without_end_is_unreadable(reception: Reception, case: str) -> No
     assert detail in rows[str(receipt)].detail
     assert reception.spool.file(rows[str(receipt)].place).is_file()
     assert rows[str(behind)].state is InstanceState.REGISTERED
+
+
+SLOW = VIEWS + EMPTY_ITEM * 60_000 + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+
+
+def put_slow(spool: Spool, number: int) -> Receipt:
+    """Put an image into the spool whose header takes long to read, and is within bounds."""
+    uid = f"1.2.826.0.1.3680043.8.498.55.{number}"
+    dataset = mammogram(SOPInstanceUID=uid, without=["PixelData"])
+    content = encoded(dataset) + SLOW + explicit(0x7FE00010, b"OW", 2) + b"xx"
+    return put(spool, content, sop_instance_uid=uid)
+
+
+def test_headers_that_take_long_are_read_behind_all_others(reception: Reception) -> None:
+    slow = [put_slow(reception.spool, number) for number in range(2)]
+    quick = [put(reception.spool, mammogram()) for _ in range(2)]
+
+    reception.registrar.register_all()
+
+    rows = reception.instances()
+    assert [row.receipt for row in rows] == [str(receipt) for receipt in quick + slow]
+    assert {row.state for row in rows} == {InstanceState.REGISTERED}
+    assert reception.spool.incoming() == []
+
+
+def test_what_arrives_while_a_slow_header_is_read_comes_before_the_next(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        put_slow(reception.spool, number)
+    read, arrived = HEADERS.begin, []
+
+    def begin(file: Path, *, patient: bool, **how: Any) -> Any:
+        if patient and not arrived:
+            arrived.append(put(reception.spool, mammogram()))
+        return read(file, patient=patient, **how)
+
+    monkeypatch.setattr(HEADERS, "begin", begin)
+
+    reception.registrar.register_all()
+    after_one = [row.receipt for row in reception.instances()]
+    reception.registrar.register_all()
+
+    assert len(after_one) == 1
+    assert reception.instances()[1].receipt == str(arrived[0])
+    assert len(reception.instances()) == 4
 
 
 @pytest.mark.parametrize("megabytes", [3, 30, 100])
