@@ -1,5 +1,7 @@
 """What was decoded is what is drawn: once, and no larger than it is shown."""
 
+import gc
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -15,9 +17,10 @@ from objects_factory import (
     study_of,
 )
 
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing import rendering
 from dicom_node.objects.drawing.rendering import show
-from dicom_node.objects.results import build_results
+from dicom_node.objects.results import build_results, stream_results
 from dicom_node.objects.sources import SourceInstance
 from mammoclip_core.findings import StudyAnalysis
 
@@ -43,6 +46,31 @@ def test_each_image_is_decoded_once_for_all_kinds_and_forms() -> None:
 
     assert set(decoded.values()) == {1}
     assert len(decoded) == 4
+
+
+def test_objects_that_were_handed_on_are_not_held() -> None:
+    pairs = [
+        (dataset, image_of(dataset, finding(marker_mask(60, 150))))
+        for dataset in (mammogram(view, side) for side, view in standard_views())
+    ]
+    made = stream_results(
+        [SourceInstance(dataset=one, pixels=breast_pixels(one)) for one, _ in pairs],
+        StudyAnalysis(findings=study_of(*(image for _, image in pairs))),
+        identity(),
+        profiles=(EVERY_KIND,),
+    )
+    held: list[weakref.ref] = []
+    most = Counter[str]()
+    for result in made:
+        held.append(weakref.ref(result.dataset))
+        kind = result.kind
+        del result
+        gc.collect()
+        most[kind] = max(most[kind], sum(one() is not None for one in held))
+
+    # No object is in memory when the next one of another series is made.
+    assert set(most.values()) == {0}
+    assert most[ResultKind.SECONDARY_CAPTURE] == most[ResultKind.SEGMENTATION] == 0
 
 
 def test_large_image_is_windowed_at_the_size_at_which_it_is_shown(monkeypatch) -> None:
