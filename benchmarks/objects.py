@@ -106,8 +106,8 @@ def seconds(size: tuple[int, int], profile: str) -> float:
         before = time.process_time()
         picture = decoded.shown(1, DEFAULT_OPTIONS.picture_long_side)
         spent += time.process_time() - before
-        sources.append(SourceInstance(dataset=header, pixels=partial(drawn, picture)))
-        del decoded
+        sources.append(SourceInstance(dataset=header, pixels=partial(handed_out, [picture])))
+        del decoded, picture
     before = time.process_time()
     for result in stream_results(sources, analysis, identity, profiles=(PROFILES[profile],)):
         spent += time.process_time() - before
@@ -118,9 +118,9 @@ def seconds(size: tuple[int, int], profile: str) -> float:
     return spent + time.process_time() - before
 
 
-def drawn(picture: DisplayPicture, _: int) -> DisplayPicture:
-    """Return the one frame of an image that was drawn already."""
-    return picture
+def handed_out(kept: list[DisplayPicture], _: int) -> DisplayPicture:
+    """Return the one frame of an image that was drawn already, and drop it here."""
+    return kept.pop()
 
 
 def study_of(size: tuple[int, int]) -> tuple[list[Dataset], StudyAnalysis]:

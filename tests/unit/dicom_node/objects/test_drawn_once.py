@@ -73,20 +73,32 @@ def test_objects_that_were_handed_on_are_not_held() -> None:
     assert most[ResultKind.SECONDARY_CAPTURE] == most[ResultKind.SEGMENTATION] == 0
 
 
-def test_large_image_is_windowed_at_the_size_at_which_it_is_shown(monkeypatch) -> None:
+def test_window_is_applied_to_values_instead_of_pixels(monkeypatch) -> None:
     dataset = mammogram(size=(4096, 3328))
     windowed = []
     window = rendering.apply_voi_window
 
     def noted(values, *arguments, **options):
-        windowed.append(values.shape)
+        windowed.append(values.size)
         return window(values, *arguments, **options)
 
     monkeypatch.setattr(rendering, "apply_voi_window", noted)
 
     show(dataset, breast_pixels(dataset), 2048)
 
-    assert windowed == [(2048, 1664)]
+    assert windowed == [1501]  # from 0 to the highest value
+
+
+def test_wide_values_are_shown_as_narrow_ones() -> None:
+    narrow = mammogram(size=(600, 400))
+    stored = breast_pixels(narrow)
+    wide = mammogram(size=(600, 400), WindowCenter=2048 * 4000, WindowWidth=4096 * 4000)
+
+    for long_side in (300, 600):
+        first = show(narrow, stored, long_side).pixels.astype(int)
+        last = show(wide, stored.astype(np.int32) * 4000, long_side).pixels
+
+        assert np.abs(first - last).max() <= 1
 
 
 def test_reduced_image_looks_as_the_whole_one() -> None:
