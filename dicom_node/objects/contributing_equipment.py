@@ -43,11 +43,11 @@ def contributing_equipment(identity: ResultIdentity, created_at: datetime) -> li
     software.DeviceSerialNumber = identity.device_serial_number
     software.SoftwareVersions = software_versions(identity)
     software.ContributionDescription = (
-        f"{'. '.join(filter(None, statements))} SHA-256 {identity.bundle.sha256}"
+        f"{'. '.join(filter(None, statements))} SHA-256 {to_ascii(identity.bundle.sha256, 64)}"
     )
     algorithm = _item(PROCESSING_ALGORITHM, identity, created_at)
     algorithm.ManufacturerModelName = to_ascii(identity.bundle.name, 64)
-    algorithm.DeviceSerialNumber = identity.weights_number
+    algorithm.DeviceSerialNumber = to_ascii(identity.weights_number)
     algorithm.SoftwareVersions = to_ascii(identity.bundle.version, 64)
     algorithm.ContributionDescription = f"{RESEARCH_MARK}. {weights}"
     return [software, algorithm]

@@ -1,4 +1,4 @@
-"""No text is longer than its value representation allows, however long what it is made of."""
+"""Every text is as its value representation allows, whatever it is made of."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -58,13 +58,14 @@ LONG = {
     "one word": "x" * 400,
     "umlauts": "Größenänderung " * 30,
     "no ASCII at all": "乳腺" * 200,
+    "control characters": "\x00a\x1b[7m name\x7f\x9b\x85" * 40,
     "lines": "one line\nand another\\with a backslash\t" * 12,
 }
 EXAMINATION = "malignancy"
 
 
 def every_object(text: str) -> tuple[ResultObject, ...]:
-    """Return two revisions of a study whose every name, remark and warning is a long text."""
+    """Return two revisions of a study whose every name, remark and warning is this text."""
     bundle = BundleIdentity(
         name=text, version=text, sha256="ab" * 32, licence=text, permitted_use=text
     )
@@ -119,25 +120,27 @@ def every_object(text: str) -> tuple[ResultObject, ...]:
     return (*first, *built(replace(made_by, revision=2, warning=text), former=former_of(first)))
 
 
-def too_long(dataset: Dataset, where: str = "") -> Iterator[str]:
+def faults_in(dataset: Dataset, where: str = "") -> Iterator[str]:
     for element in dataset:
         place = f"{where}{element.keyword}"
         if element.VR == "SQ":
             for item in element.value:
-                yield from too_long(item, f"{place} > ")
+                yield from faults_in(item, f"{place} > ")
         elif element.VR in LONGEST and element.value not in (None, ""):
             values = element.value if element.VM > 1 else [element.value]
             for value in values:
                 if len(str(value)) > LONGEST[element.VR]:
                     yield f"{place} ({element.VR}): {len(str(value))} characters"
+        if element.VR in {*LONGEST, "UC", "UT"} and not str(element.value).isprintable():
+            yield f"{place} ({element.VR}): control characters"
 
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
-def test_no_text_is_longer_than_its_attribute_may_be(text: str) -> None:
+def test_no_text_is_other_than_its_attribute_may_be(text: str) -> None:
     results = every_object(text)
 
     assert {one.kind for one in results} == set(ResultKind)
-    complaints = {f"{one.kind}: {line}" for one in results for line in too_long(one.dataset)}
+    complaints = {f"{one.kind}: {line}" for one in results for line in faults_in(one.dataset)}
     assert complaints == set()
 
 
