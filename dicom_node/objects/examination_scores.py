@@ -39,6 +39,10 @@ class ExaminationScores:
         ]
         return tuple(lines)
 
+    def comment(self, *sides: str) -> str:
+        """Say in sentences what `banner` says; empty where there are no scores."""
+        return " ".join(f"{line}." for line in self.banner(*sides))
+
 
 def examination_scores(findings: StudyFindings) -> ExaminationScores:
     """Choose the finding that speaks for the examination, and gather its scores.
