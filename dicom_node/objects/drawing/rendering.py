@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.header_values import number_of
-from dicom_node.objects.image_geometry import pixel_aspect_of
+from mammoclip_core.images.pixel_spacing import pixel_aspect_of
 
 _FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 _PERCENTILES: Final = (0.5, 99.8)
