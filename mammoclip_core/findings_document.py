@@ -1,10 +1,12 @@
 """The findings document: the findings of a study as JSON, written and read."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any, Final
+from dataclasses import asdict, replace
+from types import UnionType
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from mammoclip_core.errors import FindingsFormatError
 from mammoclip_core.findings import (
@@ -26,6 +28,13 @@ from mammoclip_core.findings import (
 _FORMER: Final = 1
 _READABLE: Final = (_FORMER, FORMAT)
 
+_LARGEST: Final = 2**31 - 1
+"""No number of a document is larger: they count pixels and frames, or are shares of 1."""
+
+_SIDES: Final = ("L", "R", "B", "")
+
+_Made = TypeVar("_Made")
+
 
 def to_json(findings: StudyFindings) -> str:
     """Write the findings document: UTF-8 JSON with sorted keys, the same for equal findings."""
@@ -46,24 +55,23 @@ def from_json(text: str) -> StudyFindings:
     """
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
-        if document["format"] not in _READABLE:
+        if document["format"] not in _READABLE or document["format"] is True:
             raise FindingsFormatError(
                 f"findings format {document['format']!r}: expected {_FORMER} or {FORMAT}"
             )
         if document["format"] == _FORMER:
             _upgrade(document)
-        return StudyFindings(
-            **_with(
-                document,
-                bundle=BundleIdentity(**document["bundle"]),
-                images=tuple(map(_image_from, document["images"])),
-                breasts=tuple(map(_breast_from, document["breasts"])),
-                study=tuple(map(_finding_from, document["study"])),
-                engine=_engine_from(document.get("engine")),
-                format=FORMAT,
-            )
+        return _made(
+            StudyFindings,
+            document,
+            bundle=_made(BundleIdentity, document["bundle"]),
+            images=tuple(map(_image_from, document["images"])),
+            breasts=tuple(map(_breast_from, document["breasts"])),
+            study=tuple(map(_finding_from, document["study"])),
+            engine=_engine_from(document.get("engine")),
+            format=FORMAT,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise FindingsFormatError(f"not a findings document: {error}") from error
 
 
@@ -89,19 +97,66 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number that JSON knows")
 
 
-def _refuse_other_than_bool(document: Mapping[str, Any], *keys: str) -> None:
-    """Refuse a judgement such as ``"no"``, which counts as true wherever it is asked."""
-    for key in keys:
-        if key in document and not isinstance(document[key], bool):
-            raise ValueError(f"{key} is {document[key]!r}, neither true nor false")
+def _made(kind: type[_Made], document: Mapping[str, Any], **read: Any) -> _Made:
+    """Make a part of the findings, if each of its values is of the type that it is declared with.
+
+    Parameters
+    ----------
+    read : parts that were read already, in the place of those of the document
+    """
+    values = {**document, **read}
+    types = get_type_hints(kind)
+    for key, value in values.items():
+        if key in types and not _is_of(value, types[key]):
+            raise ValueError(f"{key} is {value!r:.60}, which is not {_words_of(types[key])}")
+        if key == "laterality" and value not in _SIDES:
+            raise ValueError(f"laterality is {value!r:.60}, none of {_SIDES}")
+    return kind(**values)
 
 
-def _with(document: Mapping[str, Any], **replaced: Any) -> dict[str, Any]:
-    return {**document, **replaced}
+def _listed(value: object) -> tuple[Any, ...]:
+    """Return a list, and the lists in it, as tuples: of a text or an object none is made."""
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.60} is no list")
+    return tuple(_listed(one) if isinstance(one, list) else one for one in value)
+
+
+def _words_of(declared: Any) -> str:
+    words = [_NAMES[one] for one in (declared, *get_args(declared)) if one in _NAMES]
+    return words[0] if words else "what belongs there"
+
+
+_NAMES: Final[Mapping[Any, str]] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
+
+
+def _is_of(value: object, declared: Any) -> bool:
+    """Tell whether a value of JSON is of a declared type; a judgement is no number."""
+    if get_origin(declared) in (Union, UnionType):
+        return any(_is_of(value, one) for one in get_args(declared))
+    if get_origin(declared) is tuple:
+        kinds = get_args(declared)
+        if not isinstance(value, tuple):
+            return False
+        if kinds[-1] is ...:
+            return all(_is_of(one, kinds[0]) for one in value)
+        return len(value) == len(kinds) and all(map(_is_of, value, kinds))
+    if declared in (int, float):
+        is_number = isinstance(value, (int, float) if declared is float else int)
+        return is_number and not isinstance(value, bool) and _is_bounded(value)
+    return isinstance(value, declared)
+
+
+def _is_bounded(number: Any) -> bool:
+    return -_LARGEST <= number <= _LARGEST and math.isfinite(number)
 
 
 def _engine_from(document: Mapping[str, Any] | None) -> EngineIdentity | None:
-    return None if document is None else EngineIdentity(**document)
+    return None if document is None else _made(EngineIdentity, document)
 
 
 def _image_from(document: Mapping[str, Any]) -> ImageFindings:
@@ -121,52 +176,40 @@ def _naming(owner: str) -> Iterator[None]:
 
 
 def _image_in(document: Mapping[str, Any]) -> ImageFindings:
-    return ImageFindings(
-        **_with(
-            document,
-            status=ImageStatus(document["status"]),
-            findings=tuple(map(_finding_from, document["findings"])),
-            density_scores=tuple(document["density_scores"]),
-            view_modifiers=tuple(document.get("view_modifiers", ())),
-        )
+    return _made(
+        ImageFindings,
+        document,
+        status=ImageStatus(document["status"]),
+        findings=tuple(map(_finding_from, document["findings"])),
+        density_scores=_listed(document["density_scores"]),
+        view_modifiers=_listed(document.get("view_modifiers", [])),
     )
 
 
 def _breast_from(document: Mapping[str, Any]) -> BreastFindings:
     with _naming(f"breast {document['laterality']!r}"):
-        return BreastFindings(
-            **_with(document, findings=tuple(map(_finding_from, document["findings"])))
+        return _made(
+            BreastFindings, document, findings=tuple(map(_finding_from, document["findings"]))
         )
 
 
 def _finding_from(document: Mapping[str, Any]) -> Finding:
     with _naming(f"finding {document['name']}"):
-        _refuse_other_than_bool(document, "calibrated", "above_threshold")
-        return _finding_in(document)
-
-
-def _finding_in(document: Mapping[str, Any]) -> Finding:
-    return Finding(
-        **_with(
+        return _made(
+            Finding,
             document,
             source=FindingSource(document["source"]),
             method=LocalisationMethod(document["method"]),
             regions=tuple(map(_region_from, document["regions"])),
-            prompts=tuple(document.get("prompts", ())),
+            prompts=_listed(document.get("prompts", [])),
         )
-    )
 
 
 def _region_from(document: Mapping[str, Any]) -> Region:
-    _refuse_other_than_bool(document, "calibrated", "above_threshold")
-    left, top, right, bottom = document["box"]
-    column, row = document["peak"]
-    return Region(
-        **_with(
-            document,
-            outline=tuple((float(x), float(y)) for x, y in document["outline"]),
-            box=(left, top, right, bottom),
-            peak=(column, row),
-            score_of=ScoreOf(document.get("score_of", ScoreOf.FINDING)),
-        )
+    region = _made(
+        Region,
+        document,
+        **{key: _listed(document[key]) for key in ("outline", "box", "peak")},
+        score_of=ScoreOf(document.get("score_of", ScoreOf.FINDING)),
     )
+    return replace(region, outline=tuple((float(x), float(y)) for x, y in region.outline))

@@ -1,6 +1,6 @@
 """One attempt to analyse one revision of a study and to write its result objects."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -110,7 +110,7 @@ def _judge(node: Runtime, held: Claim, error: Exception) -> None:
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     order = _as_received(node, _order(node, analysis))
     log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)
-    files = StudyFiles()
+    files = StudyFiles(node.settings.results.longest_side_pixels)
     answer = node.engine.analyze(_request(node, order, files))
     if not answer.findings.analysed:
         reasons = sorted({image.reason for image in answer.findings.images})
@@ -236,9 +236,9 @@ def _as_received(node: Runtime, order: _Order) -> _Order:
 
 
 def _kept_results(
-    node: Runtime, held: Claim, order: _Order, results: "Sequence[ResultObject]"
+    node: Runtime, held: Claim, order: _Order, results: "Iterable[ResultObject]"
 ) -> Iterator[MadeResult]:
-    """Write the result objects to the spool, except those that are there already."""
+    """Write each result object to the spool as it is made, except those that are there already."""
     for number, result in enumerate(results):
         dataset, kind = result.dataset, result.kind.value
         # A UID names one content: an equal UID is an equal object, if its file is still there.
@@ -255,7 +255,7 @@ def _kept_results(
             sop_instance_uid=str(dataset.SOPInstanceUID),
             series_instance_uid=str(dataset.SeriesInstanceUID),
             place=node.spool.keep_result(
-                buffer.getvalue(), held.id, held.version, f"{number:03d}-{kind}"
+                buffer.getbuffer(), held.id, held.version, f"{number:03d}-{kind}"
             ),
         )
 
@@ -266,7 +266,7 @@ def _results(
     """Return the result objects, made anew only if something of what they are made of is new."""
     from dicom_node.destination_profiles import profiles_in_use
     from dicom_node.objects.analysed_study import ResultOptions
-    from dicom_node.objects.results import build_results
+    from dicom_node.objects.results import stream_results
 
     identity, sources = _identity(node, order), list(_rows_of_sources(order))
     options = ResultOptions(picture_long_side=node.settings.results.longest_side_pixels)
@@ -277,7 +277,7 @@ def _results(
     former = _former_if_equal(node, order, key)
     if former:
         return former, key
-    built = build_results(
+    made = stream_results(
         list(_sources(node, sources, files)),
         answer,
         identity,
@@ -285,7 +285,12 @@ def _results(
         former=tuple(former_results(node, order.former)),
         options=options,
     )
-    return list(_kept_results(node, held, order, built)), key
+    try:
+        return list(_kept_results(node, held, order, made)), key
+    except BaseException:
+        # No row will name what was written until something went wrong.
+        node.spool.drop_results(held.id, held.version)
+        raise
 
 
 def _former_if_equal(node: Runtime, order: _Order, key: str) -> list[MadeResult]:
@@ -343,7 +348,7 @@ def _sources(
         path = node.spool.file(row.place)
         yield SourceInstance(
             dataset=files.header(path),
-            pixels=partial(files.stored_values, path) if is_analysed else None,
+            pixels=partial(files.shown, path) if is_analysed else None,
         )
 
 

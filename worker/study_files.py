@@ -1,34 +1,41 @@
-"""Caches the headers and decoded images of one study during one attempt."""
+"""Caches the headers and drawn images of one study during one attempt."""
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
+from dicom_node.errors import ObjectRefusedError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from dicom_node.objects.drawing.rendering import DisplayPicture
+    from dicom_node.objects.sources import StoredValues
     from mammoclip_core.analysis.engine import ImageToAnalyse
     from mammoclip_core.images.stored_image import StoredImage
 
-KEPT_BYTES: Final = 256 * 2**20
-"""Decoded images kept from the analysis for the pictures: four views of the largest size."""
+KEPT_BYTES: Final = 128 * 2**20
+"""Drawn images kept from the analysis for the pictures: about thirty of the usual size."""
 
 
 class StudyFiles:
     """A cache of the files of one study, used for one attempt.
 
+    An image is drawn as soon as the engine has decoded it. That takes an eighth of the memory of
+    its decoded values, which are not held until the last image of the study was shown to the model.
+
     Parameters
     ----------
+    long_side : pixels
+        Of the pictures, at most.
     kept_bytes : 0 or more
-        Total size of decoded images to keep; others are decoded again when needed.
+        Total size of drawn images to keep; others are decoded again when needed.
     """
 
-    def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, long_side: int, kept_bytes: int = KEPT_BYTES) -> None:
+        self._long_side = long_side
         self._headers: dict[Path, Dataset] = {}
-        self._images: dict[tuple[Path, int], NDArray[np.integer[Any]]] = {}
+        self._images: dict[tuple[Path, int], DisplayPicture] = {}
         self._free_bytes = kept_bytes
         self._lock = threading.Lock()
 
@@ -41,20 +48,31 @@ class StudyFiles:
         return self._headers[path]
 
     def keep(self, image: "ImageToAnalyse", stored: "StoredImage") -> None:
-        """Keep an image that the engine decoded, if it fits. Called from several threads."""
-        key, size = (image.path, image.frame), stored.values.nbytes
+        """Draw an image that the engine decoded, and keep it if it fits. Called from threads."""
+        from dicom_node.objects.header_values import readable
+        from dicom_node.objects.sources import SourceInstance
+
+        key = (image.path, image.frame)
+        with self._lock:
+            header = readable(self.header(image.path))
+        source = SourceInstance(dataset=header, pixels=stored.values)
+        try:
+            picture = source.shown(image.frame, self._long_side)
+        except ObjectRefusedError:  # told when the objects are made, if it still holds
+            return
+        size = picture.pixels.nbytes
         with self._lock:
             if key not in self._images and size <= self._free_bytes:
                 self._free_bytes -= size
-                self._images[key] = stored.values
+                self._images[key] = picture
 
-    def stored_values(self, path: Path, frame: int) -> NDArray[np.integer[Any]]:
-        """Return the stored values of a frame and drop them here; raises PixelError."""
+    def shown(self, path: Path, frame: int) -> "DisplayPicture | StoredValues":
+        """Return a frame drawn, and drop it here, or decode it; raises PixelError."""
         from mammoclip_core.images.dicom_file import read_pixels
 
         with self._lock:
-            values = self._images.pop((path, frame), None)
-            if values is not None:
-                self._free_bytes += values.nbytes
-                return values
+            picture = self._images.pop((path, frame), None)
+            if picture is not None:
+                self._free_bytes += picture.pixels.nbytes
+                return picture
         return read_pixels(path, frame).values

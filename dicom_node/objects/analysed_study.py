@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.hanging import Page, cell_of, images_on, pages_of
-from dicom_node.objects.drawing.rendering import DisplayPicture, show
+from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.former_results import FormerResult
-from dicom_node.objects.frames import ImageKey, header_of_frame, key_of
+from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.products import Product, Profile
 from dicom_node.objects.sc.pixel_encoding import PictureForm
 from dicom_node.objects.sources import SourceInstance, has_size
@@ -106,10 +106,8 @@ class AnalysedStudy:
         """Return an image as a viewer shows it; decoded once for calls that follow each other."""
         key = key_of(image)
         if self._last_shown is None or self._last_shown[0] != key:
-            source = self.by_uid[image.sop_instance_uid]
-            header = header_of_frame(source.dataset, image.frame)
             long_side = self.options.picture_long_side
-            shown = show(header, source.stored_values(image.frame), long_side)
+            shown = self.by_uid[image.sop_instance_uid].shown(image.frame, long_side)
             self._last_shown = (key, shown)
             if key in self._on_pages:
                 self._tiles[key] = shown.within(*cell_of(long_side))

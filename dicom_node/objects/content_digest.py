@@ -1,11 +1,10 @@
 """The digest of an object's whole content, from which its UIDs follow."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
 
 _LARGE_BYTES: Final = 1 << 16
 """Values from this size on are digested where they lie, without a copy."""
@@ -14,22 +13,40 @@ _LARGE_BYTES: Final = 1 << 16
 def content_digest(dataset: Dataset) -> str:
     """Condense all that an object says to 64 hexadecimal digits.
 
-    Nothing is left out, so that two objects of one digest are equal byte for byte.
+    Nothing is left out, so that two objects of one digest are equal byte for byte. The values
+    themselves are digested: to encode a report only for this takes a third of the time of all its
+    study's objects.
 
     Parameters
     ----------
     dataset : complete, with file meta information
     """
     digest = hashlib.sha256(str(dataset.file_meta.TransferSyntaxUID).encode())
-    small = Dataset()
-    for element in dataset:
-        if isinstance(element.value, bytes) and len(element.value) >= _LARGE_BYTES:
-            digest.update(f"{element.tag} {element.VR} {len(element.value)}".encode())
-            digest.update(element.value)
-        else:
-            small[element.tag] = element
-    encoded = DicomBytesIO()
-    encoded.is_little_endian, encoded.is_implicit_VR = True, False
-    write_dataset(encoded, small)
-    digest.update(encoded.getvalue())
+    large: list[bytes] = []
+    said = "\0".join(_said(dataset, large))
+    digest.update(said.encode("utf-8", "surrogateescape"))
+    for value in large:
+        digest.update(value)
     return digest.hexdigest()
+
+
+def _said(dataset: Dataset, large: list[bytes]) -> Iterator[str]:
+    """Yield every attribute with its value, in parts that no other content has.
+
+    Parameters
+    ----------
+    large : long values are put at its end; of these the length stands among the parts
+    """
+    for element in dataset:
+        value = element.value
+        yield f"{element.tag:08x}{element.VR}"
+        if element.VR == "SQ":
+            yield str(len(value))
+            for item in value:
+                yield from _said(item, large)
+                yield "end of item"
+        elif isinstance(value, bytes) and len(value) >= _LARGE_BYTES:
+            yield f"{len(value)} bytes"
+            large.append(value)
+        else:
+            yield repr(value)

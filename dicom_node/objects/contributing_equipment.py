@@ -19,6 +19,10 @@ PROCESSING_ALGORITHM: Final = Code("Newcode1", "99IHE", "Processing Algorithm")
 The profile's scheme 99IHE_1630 is written without its last part, since a private designator is
 alphanumeric: the newest dciodvfy refuses any other sign."""
 
+_WARNING_LENGTH: Final = 480
+_WEIGHTS_LENGTH: Final = 400
+"""Characters of what a bundle says of itself: with mark and digest both fit into an ST of 1024."""
+
 
 def contributing_equipment(identity: ResultIdentity, created_at: datetime) -> list[Dataset]:
     """Return an item for the software of this installation and one for the bundle that it ran.
@@ -31,19 +35,21 @@ def contributing_equipment(identity: ResultIdentity, created_at: datetime) -> li
     ----------
     PS3.3 C.12.1.1.5; IHE RAD AI Results, Contributing Equipment.
     """
-    statements = (RESEARCH_MARK, to_ascii(identity.warning).rstrip("."), weights_text(identity))
+    weights = to_ascii(weights_text(identity), _WEIGHTS_LENGTH)
+    warning = to_ascii(identity.warning, _WARNING_LENGTH).rstrip(".")
+    statements = (RESEARCH_MARK, warning, weights)
     software = _item(codes.PROCESSING_EQUIPMENT, identity, created_at)
     software.ManufacturerModelName = MODEL_NAME
     software.DeviceSerialNumber = identity.device_serial_number
     software.SoftwareVersions = software_versions(identity)
     software.ContributionDescription = (
-        f"{'. '.join(filter(None, statements))} SHA-256 {identity.bundle.sha256}"
+        f"{'. '.join(filter(None, statements))} SHA-256 {to_ascii(identity.bundle.sha256, 64)}"
     )
     algorithm = _item(PROCESSING_ALGORITHM, identity, created_at)
     algorithm.ManufacturerModelName = to_ascii(identity.bundle.name, 64)
-    algorithm.DeviceSerialNumber = identity.weights_number
+    algorithm.DeviceSerialNumber = to_ascii(identity.weights_number)
     algorithm.SoftwareVersions = to_ascii(identity.bundle.version, 64)
-    algorithm.ContributionDescription = f"{RESEARCH_MARK}. {weights_text(identity)}"
+    algorithm.ContributionDescription = f"{RESEARCH_MARK}. {weights}"
     return [software, algorithm]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dicom_node.objects.codes import DISEASE_NAMES
-from dicom_node.objects.wording import breast_of, standing_text, words_of
+from dicom_node.objects.wording import breast_of, standing_text, to_ascii, words_of
 from mammoclip_core.findings import Finding, StudyFindings
 
 
@@ -27,10 +27,7 @@ class ExaminationScores:
         owners += [
             (breast_of(side).capitalize(), finding) for side, finding in self.breasts.items()
         ]
-        return tuple(
-            f"{_line(owner, finding)}{f' ({how})' if (how := finding.aggregation) else ''}"
-            for owner, finding in owners
-        )
+        return tuple(_line(owner, finding) + _aggregation_of(finding) for owner, finding in owners)
 
     def banner(self, *sides: str) -> tuple[str, ...]:
         """Say the score of the examination, and of the breasts that a picture shows, in short."""
@@ -41,6 +38,10 @@ class ExaminationScores:
             if side in sides
         ]
         return tuple(lines)
+
+    def comment(self, *sides: str) -> str:
+        """Say in sentences what `banner` says; empty where there are no scores."""
+        return " ".join(f"{line}." for line in self.banner(*sides))
 
 
 def examination_scores(findings: StudyFindings) -> ExaminationScores:
@@ -72,6 +73,11 @@ def _leading(findings: Sequence[Finding]) -> str | None:
 
 def _named(name: str, findings: Sequence[Finding]) -> Finding | None:
     return next((finding for finding in findings if finding.name == name), None)
+
+
+def _aggregation_of(finding: Finding) -> str:
+    words = to_ascii(finding.aggregation, 64)
+    return f" ({words})" if words else ""
 
 
 def _line(owner: str, finding: Finding) -> str:

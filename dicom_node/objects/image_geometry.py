@@ -4,30 +4,23 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.header_values import number_of, numbers_of
+from dicom_node.objects.header_values import number_of
 from mammoclip_core.images.display_header import frame_groups
+from mammoclip_core.images.pixel_spacing import Spacing, spacing_in, spacing_in_frames_of
 from mammoclip_core.images.views import HasAttributes, value_of, view_modifiers_of
 
 _DIRECTIONS: Final = re.compile(r"[APLRHF]{1,3}")
 _MAGNIFICATION: Final = "magnification"
 _GREATEST_MAGNIFICATION: Final = 4.0
-_GREATEST_ASPECT: Final = 10
-_SQUARE: Final = 1e-3
-"""Spacings that differ by less are the same, written with different digits."""
-
 _LEAST_COSINE: Final = 0.1
 """A direction that is shorter along an axis is not named after it (PS3.3 C.7.6.1.1.1)."""
 
 _TOLERANCE: Final = 0.01
 """Direction cosines are rounded; what is further off is no direction."""
-
-Spacing = tuple[float, float]
-"""Millimetres from row to row and from column to column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +38,6 @@ class Plane:
     orientation: tuple[float, ...]
 
 
-def stated_spacing_of(source: Dataset, frame: int = 1) -> Spacing | None:
-    """Return the spacing as the image states it, at the detector where that is known."""
-    for keyword in ("ImagerPixelSpacing", "PixelSpacing"):
-        spacing = _spacing(numbers_of(source, keyword))
-        if spacing is not None:
-            return spacing
-    return _measured_in_frames(source, frame) or _spacing(
-        numbers_of(source, "NominalScannedPixelSpacing")
-    )
-
-
 def spacing_in_patient_of(source: Dataset, frame: int = 1) -> Spacing | None:
     """Return the spacing in the plane of the breast, or None where magnification hides it.
 
@@ -66,37 +48,21 @@ def spacing_in_patient_of(source: Dataset, frame: int = 1) -> Spacing | None:
     ----------
     PS3.3 10.7.1.1 to 10.7.1.3 (Pixel Spacing Calibration), C.8.7.14 (Radiographic Magnification).
     """
-    in_frames = _measured_in_frames(source, frame)
+    in_frames = spacing_in_frames_of(source, frame)
     if in_frames is not None:
         return in_frames
-    calibrated = _spacing(numbers_of(source, "PixelSpacing"))
-    at_detector = _spacing(numbers_of(source, "ImagerPixelSpacing"))
+    calibrated = spacing_in(source, "PixelSpacing")
+    at_detector = spacing_in(source, "ImagerPixelSpacing")
     # Equal values say that nothing was calibrated: both are at the detector.
     if calibrated is not None and calibrated != at_detector:
         return calibrated
-    at_detector = at_detector or _spacing(numbers_of(source, "NominalScannedPixelSpacing"))
+    at_detector = at_detector or spacing_in(source, "NominalScannedPixelSpacing")
     if at_detector is None:
         return None
     factor = _magnification_of(source)
     if factor is not None:
         return at_detector[0] / factor, at_detector[1] / factor
     return None if _MAGNIFICATION in view_modifiers_of(source) else at_detector
-
-
-def pixel_aspect_of(source: Dataset) -> Fraction:
-    """Return the height of a pixel for a width of 1; 1 where nothing sensible is stated.
-
-    References
-    ----------
-    PS3.3 C.7.6.3.1.7: Pixel Aspect Ratio counts only where no spacing is given.
-    """
-    height, width = (
-        stated_spacing_of(source) or _spacing(numbers_of(source, "PixelAspectRatio")) or (1.0, 1.0)
-    )
-    ratio = Fraction(height / width).limit_denominator(1000)
-    is_square = abs(height / width - 1.0) < _SQUARE
-    is_plausible = Fraction(1, _GREATEST_ASPECT) <= ratio <= _GREATEST_ASPECT
-    return ratio if is_plausible and not is_square else Fraction(1)
 
 
 def patient_orientation_of(source: Dataset, frame: int = 1) -> tuple[str, str] | None:
@@ -134,14 +100,6 @@ def plane_of(source: Dataset, frame: int = 1) -> Plane | None:
     return Plane(position=position, orientation=orientation)
 
 
-def _measured_in_frames(source: Dataset, frame: int) -> Spacing | None:
-    for item in frame_groups(source, frame, "PixelMeasuresSequence"):
-        spacing = _spacing(_numbers_in(item, "PixelSpacing"))
-        if spacing is not None:
-            return spacing
-    return None
-
-
 def _magnification_of(source: Dataset) -> float | None:
     to_detector = number_of(source, "DistanceSourceToDetector", 0.0)
     to_patient = number_of(source, "DistanceSourceToPatient", 0.0)
@@ -169,12 +127,6 @@ def _numbers_in(item: HasAttributes, keyword: str) -> tuple[float, ...]:
     except (TypeError, ValueError):
         return ()
     return numbers if all(map(math.isfinite, numbers)) else ()
-
-
-def _spacing(numbers: Sequence[float]) -> Spacing | None:
-    if len(numbers) != 2 or not all(math.isfinite(one) and one > 0 for one in numbers):
-        return None
-    return numbers[0], numbers[1]
 
 
 def _letters(value: Any) -> tuple[str, str] | None:

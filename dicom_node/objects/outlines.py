@@ -92,17 +92,36 @@ def crosses_itself(region: Region) -> bool:
     if len(start) > _MOST_COMPARED or not np.isfinite(start).all():
         return False
     stop = np.roll(start, -1, axis=0)
-    sides = [_side_of(start, stop, point) for point in (start, stop)]
-    apart = sides[0] * sides[1] < 0
-    return bool((apart & apart.T).any())
+    low, high = np.minimum(start, stop), np.maximum(start, stop)
+    # Only edges whose boxes overlap can cross: a thousand pairs of a hundred thousand.
+    order = np.argsort(low[:, 0])
+    ends = np.searchsorted(low[order, 0], high[order, 0])
+    later = np.maximum(ends - np.arange(1, len(order) + 1), 0)
+    places = np.repeat(np.arange(len(order)), later)
+    steps = np.arange(len(places)) - np.repeat(np.cumsum(later) - later, later)
+    first, second = order[places], order[places + 1 + steps]
+    overlap = (low[first, 1] < high[second, 1]) & (low[second, 1] < high[first, 1])
+    first, second = first[overlap], second[overlap]
+    return bool(
+        (
+            _lies_between(start, stop, first, second) & _lies_between(start, stop, second, first)
+        ).any()
+    )
 
 
-def _side_of(
-    start: NDArray[np.float64], stop: NDArray[np.float64], point: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return on which side of each edge (rows) each point (columns) lies, as -1, 0 or 1."""
-    along, toward = (stop - start)[:, None], point[None] - start[:, None]
-    return np.sign(along[..., 0] * toward[..., 1] - along[..., 1] * toward[..., 0])
+def _lies_between(
+    start: NDArray[np.float64],
+    stop: NDArray[np.float64],
+    edge: NDArray[np.intp],
+    other: NDArray[np.intp],
+) -> NDArray[np.bool_]:
+    """Tell for pairs of edges whether the line through one lies between the ends of the other."""
+    along = stop[edge] - start[edge]
+    sides = [
+        np.sign(along[:, 0] * toward[:, 1] - along[:, 1] * toward[:, 0])
+        for toward in (start[other] - start[edge], stop[other] - start[edge])
+    ]
+    return np.asarray(sides[0] * sides[1] < 0)
 
 
 def dashes_of(points: NDArray[np.float64], length: float) -> list[NDArray[np.float64]]:

@@ -12,6 +12,9 @@ from mammoclip_core.negative_classes import is_negative_class
 MOST_REGIONS: Final = 100
 """Of one finding on one image: as many as a published detector reports boxes at most."""
 
+LONGEST_REMARK: Final = 500
+"""Characters of an image's remark: it stands in pictures too, and other programs may say more."""
+
 
 def reported(findings: StudyFindings) -> StudyFindings:
     """Bring an answer under the rule that all objects rest upon, whoever made it.
@@ -41,7 +44,7 @@ def has_finding(findings: StudyFindings) -> bool:
 
 def _image(image: ImageFindings) -> ImageFindings:
     kept = _all(image.findings)
-    remarks = [image.reason] if image.reason else []
+    remarks = [_shortened(image.reason)] if image.reason else []
     for before, after in zip(image.findings, kept, strict=True):
         if before.regions and not after.regions:
             remarks.append(
@@ -63,6 +66,10 @@ def _image(image: ImageFindings) -> ImageFindings:
                 f"{words_of(after.name)} crosses itself, and is drawn as it was given"
             )
     return replace(image, findings=bounded, reason="; ".join(remarks))
+
+
+def _shortened(remark: str) -> str:
+    return remark if len(remark) <= LONGEST_REMARK else f"{remark[: LONGEST_REMARK - 3]}..."
 
 
 def _bounded(finding: Finding) -> Finding:

@@ -1,9 +1,11 @@
 """All result objects of one analysed study, in the order in which they are sent."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import TypeAlias
+
+from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.analysed_study import (
@@ -43,7 +45,27 @@ def build_results(
     former: Sequence[FormerResult] = (),
     options: ResultOptions = DEFAULT_OPTIONS,
 ) -> tuple[ResultObject, ...]:
-    """Build everything that the destinations of one study are to be sent.
+    """Build all that `stream_results` yields, and hold it in memory."""
+    return tuple(
+        stream_results(
+            sources, analysis, identity, profiles=profiles, former=former, options=options
+        )
+    )
+
+
+def stream_results(
+    sources: Sequence[SourceInstance],
+    analysis: StudyAnalysis,
+    identity: ResultIdentity,
+    *,
+    profiles: Collection[Profile] = (OHIF,),
+    former: Sequence[FormerResult] = (),
+    options: ResultOptions = DEFAULT_OPTIONS,
+) -> Iterator[ResultObject]:
+    """Build everything that the destinations of one study are to be sent, a series at a time.
+
+    An object that was yielded is not held any longer: its receiver writes and drops it, so that
+    the pictures of a study are never in memory beside all its segmentations.
 
     Parameters
     ----------
@@ -52,9 +74,9 @@ def build_results(
     former : the results of all former revisions of the study
         What is as it was has the UIDs of the newest of them; what is new refers to nothing else.
 
-    Returns
-    -------
-    tuple of ResultObject
+    Yields
+    ------
+    ResultObject
         An object comes after those that it refers to. Equal arguments give objects that are equal
         byte for byte except in the times of their creation.
 
@@ -86,31 +108,51 @@ def build_results(
         profiles=tuple(dict.fromkeys(profiles)),
         former=former,
     )
-    results: list[ResultObject] = []
+    before: list[ResultObject] = []
     for kind in ResultKind:
         if study.profiles_with(kind):
-            results.extend(_results_of(kind, study, tuple(results), identity))
-    return tuple(results)
+            planned = list(plan_of(kind)(study, tuple(before)))
+            for together in _named_together(kind, planned):
+                results = _built(together, study, identity)
+                before.extend(replace(one, dataset=_names_of(one.dataset)) for one in results)
+                # Nothing here holds an object that was handed on: pixels are large.
+                while results:
+                    yield results.pop(0)
 
 
-def _results_of(
-    kind: ResultKind,
-    study: AnalysedStudy,
-    before: Sequence[ResultObject],
-    identity: ResultIdentity,
+def _named_together(
+    kind: ResultKind, planned: Sequence[PlannedObject]
+) -> Iterator[Sequence[PlannedObject]]:
+    """Part objects by series where each has one: the UIDs of a series follow from all of it."""
+    if kind.row.has_series_per_image:
+        yield from ([one] for one in planned)
+    elif planned:
+        yield planned
+
+
+def _built(
+    planned: Sequence[PlannedObject], study: AnalysedStudy, identity: ResultIdentity
 ) -> list[ResultObject]:
     results = [
         ResultObject(
-            product=planned.product,
-            dataset=planned.build(),
-            source_sop_instance_uid=planned.source_sop_instance_uid,
+            product=one.product,
+            dataset=one.build(),
+            source_sop_instance_uid=one.source_sop_instance_uid,
         )
-        for planned in plan_of(kind)(study, before)
+        for one in planned
     ]
     for product in dict.fromkeys(result.product for result in results):
         own = [result.dataset for result in results if result.product == product]
         name_objects(product, own, identity, study.former)
     return results
+
+
+def _names_of(dataset: Dataset) -> Dataset:
+    """Return what later objects refer to an object by."""
+    names = Dataset()
+    names.SOPClassUID, names.SOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    names.SeriesInstanceUID = dataset.SeriesInstanceUID
+    return names
 
 
 def plan_of(kind: ResultKind) -> Plan:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.frames import require_frames
+from dicom_node.objects.drawing.rendering import DisplayPicture, show
+from dicom_node.objects.frames import header_of_frame, require_frames
 from dicom_node.objects.header_values import number_of
 from dicom_node.objects.outlines import require_inside
 from mammoclip_core.findings import ImageFindings, ImageStatus
@@ -25,25 +26,33 @@ class SourceInstance:
     ----------
     dataset : header, pixel data not needed
     pixels : (rows, columns) stored values, or what returns those of a frame by its number, or None
-        None is right for an image that was not analysed.
+        Or what returns a frame drawn already. None is right for an image that was not analysed.
     """
 
     dataset: Dataset
-    pixels: Callable[[int], StoredValues] | StoredValues | None = None
+    pixels: Callable[[int], StoredValues | DisplayPicture] | StoredValues | None = None
 
-    def stored_values(self, frame: int) -> StoredValues:
-        """Return the stored values of one frame; they are decoded at each call.
+    def shown(self, frame: int, long_side: int) -> DisplayPicture:
+        """Return one frame as a viewer shows it; it is decoded at each call, or drawn already.
+
+        Parameters
+        ----------
+        long_side : pixels
+            Of the picture, at most.
 
         Raises
         ------
         ObjectRefusedError
-            There are none.
+            There are no pixels, or they are not those of one monochrome frame of this image.
         """
         if self.pixels is None:
             raise ObjectRefusedError(
                 f"instance {self.dataset.SOPInstanceUID} was analysed but its pixels are not given"
             )
-        return self.pixels(frame) if callable(self.pixels) else self.pixels
+        pixels = self.pixels(frame) if callable(self.pixels) else self.pixels
+        if isinstance(pixels, DisplayPicture):
+            return pixels
+        return show(header_of_frame(self.dataset, frame), pixels, long_side)
 
 
 def require_sources(images: Sequence[ImageFindings], by_uid: Mapping[str, SourceInstance]) -> None:

@@ -52,6 +52,8 @@ def to_ascii(text: str, limit: int | None = None) -> str:
     plain = unicodedata.normalize("NFKD", text.replace("–", "-").replace("—", "-"))
     plain = plain.replace("\\", "/").encode("ascii", "ignore").decode("ascii")
     plain = " ".join(plain.split())
+    if not plain.isprintable():  # control characters of a document of another program
+        plain = "".join(filter(str.isprintable, plain))
     if limit is not None and len(plain) > limit:
         return plain[: limit - 3] + "..."
     return plain

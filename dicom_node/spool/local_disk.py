@@ -237,13 +237,21 @@ class Spool:
             return None
         return receipt
 
-    def keep_result(self, content: bytes, analysis_id: int, version: int, name: str) -> str:
+    def keep_result(
+        self, content: bytes | memoryview, analysis_id: int, version: int, name: str
+    ) -> str:
         """Write one result object and flush it; return its place relative to the root."""
         place = result_place(analysis_id, version, name)
         with _disk_trouble():
             self._make_folder((self.root / place).parent)
         self._write([content], lambda: self.root / place, purpose="result")
         return place
+
+    def drop_results(self, analysis_id: int, version: int) -> None:
+        """Delete what `keep_result` wrote for an attempt that came to no end."""
+        folder = (self.root / result_place(analysis_id, version, "")).parent
+        with suppress(OSError):  # of a disk in trouble nothing is asked
+            shutil.rmtree(folder)
 
     def file(self, place: str) -> Path:
         """Return the file at a place that the ledger gives.

@@ -60,10 +60,14 @@ def write_overlays(
 def _picture(
     path: Path, image: ImageFindings, frame: int, heatmaps: tuple[Heatmap, ...]
 ) -> NDArray[np.uint8]:
-    display = to_display(read_image(path, frame))
+    stored = read_image(path, frame)
+    display = to_display(stored)
     rows, columns = display.shape
-    scale = min(1.0, LONG_SIDE / max(rows, columns))
-    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    # In square pixels, of which none is invented.
+    aspect = stored.display.pixel_aspect
+    height, width = rows * min(1.0, aspect), columns * min(1.0, 1.0 / aspect)
+    scale = min(1.0, LONG_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(display, size, interpolation=cv2.INTER_AREA).astype(np.uint16, copy=False)
     picture = cv2.cvtColor((small >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR).astype(
         np.uint8, copy=False

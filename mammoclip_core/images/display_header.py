@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from mammoclip_core.images.pixel_spacing import pixel_aspect_of
 from mammoclip_core.images.stored_image import DisplayHeader, LookUpTable, Window
 from mammoclip_core.images.views import HasAttributes, items_of, value_of
 
@@ -14,7 +15,7 @@ _LUT_BITS: Final = range(8, 17)
 
 
 def display_header_of(dataset: HasAttributes, frame: int, *, signed: bool) -> DisplayHeader:
-    """Read Modality LUT, VOI LUT, window, polarity and padding of one frame.
+    """Read Modality LUT, VOI LUT, window, polarity, padding and aspect of pixels of one frame.
 
     Vendors write LUTs and windows that cannot be applied; none of them is a reason to refuse an
     image, so what cannot be read is left out.
@@ -44,6 +45,7 @@ def display_header_of(dataset: HasAttributes, frame: int, *, signed: bool) -> Di
         window=next((found for item in sources if (found := _window(item)) is not None), None),
         is_inverted=_word(dataset, "PresentationLUTShape") == "INVERSE",
         padding=_padding(dataset, signed=signed),
+        pixel_aspect=float(pixel_aspect_of(dataset)),
     )
 
 

@@ -55,6 +55,7 @@ class DisplayHeader:
     voi_table : goes before a window
     is_inverted : whether the Presentation LUT Shape is INVERSE
     padding : lowest and highest padding value, or None
+    pixel_aspect : height of a pixel for a width of 1
     """
 
     modality_table: LookUpTable | None = None
@@ -62,6 +63,7 @@ class DisplayHeader:
     window: Window | None = None
     is_inverted: bool = False
     padding: tuple[int, int] | None = None
+    pixel_aspect: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

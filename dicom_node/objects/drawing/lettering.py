@@ -37,6 +37,9 @@ LEAST_TEXT: Final = 15
 
 _MEASURED_AT: Final = 100
 
+_NARROWEST: Final = 0.17
+"""Width of the narrowest letter, in units of the text size."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paragraph:
@@ -139,10 +142,10 @@ def model_line(identity: ResultIdentity) -> str:
 def _words(text: str, width: float) -> Iterator[str]:
     for word in text.split():
         rest = word
-        while width_of(rest) > width and len(rest) > 1:
-            fitting = next(
-                (end for end in range(len(rest) - 1, 1, -1) if width_of(rest[:end]) <= width), 1
-            )
-            yield rest[:fitting]
-            rest = rest[fitting:]
-        yield rest
+        while rest:
+            # No more of a word is measured than a line can hold: some have thousands of letters.
+            end = min(len(rest), max(1, int(width / _NARROWEST)))
+            while end > 1 and width_of(rest[:end]) > width:
+                end -= 1
+            yield rest[:end]
+            rest = rest[end:]

@@ -12,12 +12,16 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.header_values import number_of
-from dicom_node.objects.image_geometry import pixel_aspect_of
+from mammoclip_core.images.pixel_spacing import pixel_aspect_of
 
 _FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 _PERCENTILES: Final = (0.5, 99.8)
 _LEAST_CONTRAST: Final = 0.02
 """A window that leaves less than this between darkest and lightest pixel is not to be trusted."""
+
+_PLACE_BYTES: Final = 2
+
+_BAND_ROWS: Final = 128
 
 _RESIZABLE: Final = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.int16))
 """What OpenCV scales as it is; other integers are scaled as float32."""
@@ -86,33 +90,73 @@ def show(source: Dataset, stored: NDArray[Any], long_side: int | None = None) ->
     stored, padding = _reduced(
         stored, padding, _size_within(square, (limit, limit)), light_air=is_inverted(source)
     )
-    shown = _values_shown(source, stored, padding)
-    # Half a level more, so that cutting off the fraction rounds.
-    np.clip(shown, 0.0, 1.0, out=shown)
-    shown *= np.float32(255.0)
-    shown += np.float32(0.5)
+    levels, places = _levels_of(stored)
+    shown = _levels_shown(source, levels, _counts_of(places, padding, len(levels)))
+    # Half a grey more, so that cutting off the fraction rounds.
+    greys = (np.clip(shown, 0.0, 1.0) * np.float32(255.0) + np.float32(0.5)).astype(np.uint8)
+    pixels = _looked_up(greys, places)
+    if padding is not None:
+        pixels[padding] = 0
     return DisplayPicture(
-        pixels=shown.astype(np.uint8),
+        pixels=pixels,
         column_scale=stored.shape[1] / size[1],
         row_scale=stored.shape[0] / size[0],
     )
 
 
-def _values_shown(
-    source: Dataset, stored: NDArray[Any], padding: NDArray[np.bool_] | None
+def _levels_of(stored: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.uint16]]:
+    """Return the values from the lowest to the highest, and the place among them of each pixel.
+
+    What is shown follows from the value alone: it is computed for each of at most 65536 values
+    instead of for millions of pixels.
+
+    Returns
+    -------
+    (n,) integers or float32, (rows, columns) uint16
+        Values in equal steps: each whole number where there are no more of them than places.
+    """
+    lowest, highest = stored.min(), stored.max()
+    span = float(highest) - float(lowest)
+    if stored.dtype.itemsize <= _PLACE_BYTES and stored.dtype.kind in "iu":
+        levels = np.arange(int(lowest), int(highest) + 1, dtype=np.int32)
+        return levels, (stored - lowest).astype(np.uint16, copy=False)
+    last = (1 << 8 * _PLACE_BYTES) - 1
+    step = max(span / last, 1.0)
+    places = np.rint((stored.astype(np.float64) - float(lowest)) / step).astype(np.uint16)
+    whole = np.rint(float(lowest) + step * np.arange(round(span / step) + 1))
+    return whole.astype(np.float32), places
+
+
+def _counts_of(
+    places: NDArray[np.uint16], padding: NDArray[np.bool_] | None, levels: int
 ) -> NDArray[np.float32]:
-    """Return the greys of stored values, about [0, 1], air dark."""
-    values = _modality_values(source, stored)
+    """Return how many pixels each level has, padding left out."""
+    measured = None if padding is None else (~padding).view(np.uint8)
+    counts = cv2.calcHist([places], [0], measured, [levels], [0.0, float(levels)])
+    return np.asarray(counts, dtype=np.float32).ravel()
+
+
+def _looked_up(greys: NDArray[np.uint8], places: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Return the grey of each pixel; by bands, since numpy widens the places of a band."""
+    pixels = np.empty(places.shape, dtype=np.uint8)
+    for start in range(0, len(places), _BAND_ROWS):
+        band = slice(start, start + _BAND_ROWS)
+        np.take(greys, places[band], out=pixels[band])
+    return pixels
+
+
+def _levels_shown(
+    source: Dataset, levels: NDArray[Any], counts: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the greys of values, about [0, 1], air dark."""
+    values = _modality_values(source, levels)
     shown = _through_lut(source, values)
     if shown is None:
         shown = _through_window(source, values)
-    if shown is None or np.ptp(shown) < _LEAST_CONTRAST:
-        shown = _fitted(values, padding, lightest_first=is_inverted(source))
-    if is_inverted(source):
-        np.subtract(np.float32(1.0), shown, out=shown)
-    if padding is not None:
-        shown[padding] = 0.0
-    return shown
+    occurs = counts > 0
+    if shown is None or not occurs.any() or np.ptp(shown[occurs]) < _LEAST_CONTRAST:
+        shown = _fitted(values, counts, lightest_first=is_inverted(source))
+    return np.float32(1.0) - shown if is_inverted(source) else shown
 
 
 def _reduced(
@@ -227,15 +271,23 @@ def _through_window(source: Dataset, values: NDArray[Any]) -> NDArray[np.float32
 
 
 def _fitted(
-    values: NDArray[Any], padding: NDArray[np.bool_] | None, *, lightest_first: bool
+    values: NDArray[Any], counts: NDArray[np.float32], *, lightest_first: bool
 ) -> NDArray[np.float32]:
     """Spread the values of the breast over the grey scale, air and padding left out."""
-    inside = values.ravel() if padding is None else values[~padding]
-    air = inside.max(initial=0) if lightest_first else inside.min(initial=0)
-    breast = inside[inside != air]
-    if not breast.size:
+    measured = values[counts > 0]
+    air = measured.max(initial=0) if lightest_first else measured.min(initial=0)
+    breast = (counts > 0) & (values != air)
+    if not breast.any():
         return np.full(values.shape, 1.0 if lightest_first else 0.0, dtype=np.float32)
-    low, high = (float(level) for level in np.percentile(breast, _PERCENTILES))
+    low, high = (
+        float(level)
+        for level in np.percentile(
+            values[breast],
+            _PERCENTILES,
+            weights=counts[breast].astype(np.float64),
+            method="inverted_cdf",
+        )
+    )
     if high <= low:
         low, high = low - 1.0, high + 1.0
     shown = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)

@@ -45,12 +45,13 @@ def build_key_images(
     named = {image.sop_instance_uid: sources[image.sop_instance_uid] for image in images}
     first = next(iter(named.values()))
     views = ", ".join(view_of(image) for image in images)
+    scores = context.scores.comment(*context.scores.breasts)
     return key_object_document(
         first,
         ResultKind.KEY_IMAGES,
         context,
         title=codes.OF_INTEREST,
-        description=to_ascii(f"{RESEARCH_MARK}. Software reports findings on {views}."),
+        description=to_ascii(f"{RESEARCH_MARK}. Software reports findings on {views}. {scores}"),
         references=[_reference(sources[image.sop_instance_uid], image) for image in images],
         evidence=references_to(context.uids.study_instance_uid, list(named.values())),
     )

@@ -16,7 +16,6 @@ from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, Resu
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import dimmed
 from dicom_node.objects.frames import header_of_frame, name_of
-from dicom_node.objects.image_geometry import pixel_aspect_of
 from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.pr.grayscale_modules import set_greys
 from dicom_node.objects.products import Product
@@ -31,6 +30,7 @@ from dicom_node.objects.wording import (
     words_of,
 )
 from mammoclip_core.findings import Finding, ImageFindings, Region
+from mammoclip_core.images.pixel_spacing import pixel_aspect_of
 
 _LABEL_SIZE: Final = (0.025, 0.35)
 """Height and width of a label's box, as parts of the image's."""

@@ -78,6 +78,9 @@ def build_secondary_capture(
     capture.PatientOrientation = list(patient_orientation_of(source) or ())
     capture.BurnedInAnnotation = burned_in_annotation([source])
     capture.RecognizableVisualFeatures = "NO"
+    scores = context.scores.comment(image.laterality)
+    if scores:
+        capture.ImageComments = scores
     capture.DerivationDescription = _description(picture.placement, form.style, image)
     found_by = [finding.method for finding in image.findings if finding.regions]
     methods = [codes.METHODS[name] for name in dict.fromkeys(found_by) if name in codes.METHODS]

@@ -106,6 +106,9 @@ def build_summary_sheet(
     headers = [sources[image.sop_instance_uid] for image in used]
     capture.BurnedInAnnotation = burned_in_annotation(headers)
     capture.RecognizableVisualFeatures = "NO"
+    scores = context.scores.comment(*context.scores.breasts)
+    if scores:
+        capture.ImageComments = scores
     capture.DerivationDescription = (
         f"{RESEARCH_MARK}. {_SHOWS[page == 1]}, scaled to one page: page {page} of {len(pages)}. "
         "Not for measurement."

@@ -18,7 +18,6 @@ from dicom_node.objects.frames import key_of, name_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.wording import (
-    short_view_of,
     tracking_id_of,
     words_of,
 )
@@ -105,7 +104,7 @@ def build_attention_segmentation(
         context=context,
         image_number=image_number,
         content_label="AI_ATTENTION",
-        view=short_view_of(images[0]),
+        image=images[0],
     )
     pixels = b"".join(frames)
     segmentation.PixelData = pixels + b"\0" * (len(pixels) % 2)

@@ -18,7 +18,6 @@ from dicom_node.objects.seg.segment_frames import FULL, byte_frames, packed_fram
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
 from dicom_node.objects.wording import (
     region_score_text,
-    short_view_of,
     tracking_id_of,
     words_of,
 )
@@ -85,7 +84,7 @@ def build_segmentation(
         context=context,
         image_number=image_number,
         content_label="AI_REGIONS",
-        view=short_view_of(images[0]),
+        image=images[0],
     )
     segmentation.PixelData = frames
     if not in_bits:

@@ -24,7 +24,7 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.contributing_equipment import software_versions
 from dicom_node.objects.seg.frame_places import place_frames
 from dicom_node.objects.shared_modules import is_multi_frame, stamp, stand_in
-from dicom_node.objects.wording import RESEARCH_MARK, method_of, to_ascii
+from dicom_node.objects.wording import RESEARCH_MARK, method_of, short_view_of, to_ascii
 from mammoclip_core.findings import Finding, ImageFindings
 
 _SINGLE_FRAME: Final = DigitalMammographyXRayImageStorageForPresentation
@@ -45,7 +45,7 @@ def segmentation_of(
     context: ResultContext,
     image_number: int,
     content_label: str,
-    view: str,
+    image: ImageFindings,
 ) -> Dataset:
     """Return a Segmentation that wants only its pixels, one frame a segment.
 
@@ -60,8 +60,9 @@ def segmentation_of(
     image_number : 1 to 999
         The place of the source among the images of the study; it ends the number of the series.
     content_label : CS, at most 16 characters
-    view : of the source, which begins the description of the series
+    image : one of the source, whose view begins the description of the series
     """
+    view = short_view_of(image)
     identity, uids = context.identity, context.uids
     owner = str(source.SOPInstanceUID)
     pixel: Any = np.ones((1, 1, 1, len(segments)), dtype=np.uint8)
@@ -92,6 +93,9 @@ def segmentation_of(
         _name_frames(segmentation, source_frames)
     place_frames(segmentation, source, source_frames)
     _name_dimensions(segmentation, uids.dimension_organization_uid(f"{owner}{_apart(kind)}"))
+    scores = context.scores.comment(image.laterality)
+    if scores:
+        segmentation.ImageComments = scores
     segmentation.ContentCreatorName = ""
     segmentation.ContentQualification = "RESEARCH"
     return segmentation

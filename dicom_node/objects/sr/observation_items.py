@@ -44,7 +44,8 @@ def algorithm_of(
         if finding.threshold is not None:
             parameters.append(f"threshold {finding.threshold:.4f}")
         if finding.aggregation:
-            parameters.append(f"score over a breast or the examination: {finding.aggregation}")
+            how = to_ascii(finding.aggregation, _NAME_LENGTH)
+            parameters.append(f"score over a breast or the examination: {how}")
         parameters.append(f"score from {finding.source}, region by {method_of(finding)}")
     if region is not None:
         parameters.append(score_owner_text(region))

@@ -1,5 +1,7 @@
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from findings_factory import MASS, REGION, STUDY
@@ -121,3 +123,49 @@ def test_scores_of_regions_read_back() -> None:
     study = replace(STUDY, images=(image,))
 
     assert from_json(to_json(study)) == study
+
+
+def places_in(part: object, place: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Return where each value of a document stands, of lists the first one."""
+    if place:
+        yield place
+    if isinstance(part, dict):
+        for key, value in part.items():
+            yield from places_in(value, (*place, key))
+    elif isinstance(part, list) and part:
+        yield from places_in(part[0], (*place, 0))
+
+
+def with_value(place: tuple[str | int, ...], value: object) -> str:
+    document = json.loads(to_json(STUDY))
+    part: Any = document
+    for step in place[:-1]:
+        part = part[step]
+    part[place[-1]] = value
+    return json.dumps(document).replace("Infinity", "1e400")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"a": 1}, [[1]], [{}], "words", -1.5, 10**30, float("inf"), None, True],
+    ids=lambda value: str(value)[:8],
+)
+def test_value_of_another_type_is_refused_wherever_it_stands(value: object) -> None:
+    document = json.loads(to_json(STUDY))
+    for place in places_in(document):
+        before: Any = document
+        for step in place:
+            before = before[step]
+        try:
+            read = from_json(with_value(place, value))
+        except FindingsFormatError:
+            continue
+        # What is taken is of the declared type: a text for a text, a number for a number.
+        assert isinstance(value, type(before)) or before is None or value is None, place
+        assert from_json(to_json(read)) == read
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 50_000, '{"format": 2}', "2", "[]"])
+def test_text_of_another_shape_is_refused(text: str) -> None:
+    with pytest.raises(FindingsFormatError):
+        from_json(text)

@@ -261,8 +261,28 @@ def test_changed_answer_is_other_files_and_names_its_predecessor(
     assert reports[1].SOPInstanceUID != former.SOPInstanceUID
 
 
-def test_retried_analysis_writes_beside_its_former_attempts(
+def test_attempt_that_fails_amid_its_objects_leaves_none_of_them(
     node: Runtime, reception: Reception
+) -> None:
+    reception.receive(shown_mammogram())
+    before, written = node.spool.keep_result, []
+
+    def full_at_the_end(content: bytes, *where: Any) -> str:
+        if "measurement_report" in where[-1]:
+            raise OutOfResourcesError("disk full")
+        written.append(where[-1])
+        return before(content, *where)
+
+    node.spool.keep_result = full_at_the_end  # type: ignore[method-assign]
+
+    run_analysis(node, due_analysis(reception))
+
+    assert written
+    assert reception.files("results") == []
+
+
+def test_retried_analysis_writes_beside_its_former_attempts(
+    node: Runtime, reception: Reception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reception.receive(shown_mammogram())
     analysis_id = due_analysis(reception)
@@ -274,7 +294,9 @@ def test_retried_analysis_writes_beside_its_former_attempts(
         return before(content, *where)
 
     node.spool.keep_result = full_at_the_end  # type: ignore[method-assign]
-    run_analysis(node, analysis_id)
+    with monkeypatch.context() as killed:  # a killed worker tidies nothing up
+        killed.setattr(node.spool, "drop_results", lambda *_: None)
+        run_analysis(node, analysis_id)
     node.spool.keep_result = before  # type: ignore[method-assign]
     left = {file: file.read_bytes() for file in reception.files("results")}
     with node.database.writing() as session:

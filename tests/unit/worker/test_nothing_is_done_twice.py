@@ -1,8 +1,9 @@
 """In one analysis each file is read once, and what was made before is not written again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -11,15 +12,18 @@ from unit.dicom_node.node_factory import Reception
 from unit.mammoclip_core.core_factory import StandInModel, breast, manifest_with
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
+from dicom_node.objects.drawing.rendering import DisplayPicture, show
 from dicom_node.settings.results import ResultSettings
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import ResultObject
 from mammoclip_core.analysis.engine import Engine, ImageToAnalyse
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.dicom_file import read_dataset, read_pixels
 from mammoclip_core.prediction import Prediction
 from worker.runtime import Runtime
 from worker.study_files import StudyFiles
+
+LONG_SIDE: Final = 32
 
 
 class ModelThatRemovesFiles(StandInModel):
@@ -64,7 +68,7 @@ def test_equal_answer_is_not_drawn_again(
     def fail(*_: object) -> None:
         pytest.fail("the pixels are decoded again")
 
-    monkeypatch.setattr(StudyFiles, "stored_values", fail)
+    monkeypatch.setattr(StudyFiles, "shown", fail)
 
     second = run_analysis(node, due_analysis(reception))
 
@@ -118,30 +122,49 @@ def image(reception: Reception) -> ImageToAnalyse:
     return ImageToAnalyse(sop_instance_uid=row.sop_instance_uid, path=path)
 
 
-def test_kept_image_has_the_values_of_the_file(image: ImageToAnalyse) -> None:
-    files, stored = StudyFiles(), read_pixels(image.path)
-    files.keep(image, stored)
+def drawn(image: ImageToAnalyse) -> DisplayPicture:
+    header, stored = read_dataset(image.path), read_pixels(image.path)
+    return show(header, stored.values, LONG_SIDE)
+
+
+def test_image_is_kept_as_it_is_drawn(image: ImageToAnalyse) -> None:
+    files, expected = StudyFiles(LONG_SIDE), drawn(image)
+    files.keep(image, read_pixels(image.path))
     image.path.unlink()
 
-    assert np.array_equal(files.stored_values(image.path, 1), stored.values)
+    kept = files.shown(image.path, 1)
+
+    assert isinstance(kept, DisplayPicture)
+    assert np.array_equal(kept.pixels, expected.pixels)
+    assert (kept.column_scale, kept.row_scale) == (expected.column_scale, expected.row_scale)
+    assert max(kept.pixels.shape) == LONG_SIDE
 
 
 def test_image_that_does_not_fit_is_decoded_again(image: ImageToAnalyse) -> None:
-    stored = read_pixels(image.path)
-    files = StudyFiles(kept_bytes=stored.values.nbytes - 1)
-    files.keep(image, stored)
+    files = StudyFiles(LONG_SIDE, kept_bytes=drawn(image).pixels.nbytes - 1)
+    files.keep(image, read_pixels(image.path))
     image.path.unlink()
 
     with pytest.raises(PixelError):
-        files.stored_values(image.path, 1)
+        files.shown(image.path, 1)
 
 
 def test_image_that_was_handed_out_makes_room_for_the_next(image: ImageToAnalyse) -> None:
     stored = read_pixels(image.path)
-    files = StudyFiles(kept_bytes=stored.values.nbytes)
+    files = StudyFiles(LONG_SIDE, kept_bytes=drawn(image).pixels.nbytes)
     files.keep(image, stored)
-    files.stored_values(image.path, 1)
+    files.shown(image.path, 1)
     files.keep(image, stored)
     image.path.unlink()
 
-    assert np.array_equal(files.stored_values(image.path, 1), stored.values)
+    assert isinstance(files.shown(image.path, 1), DisplayPicture)
+
+
+def test_image_that_cannot_be_drawn_stops_nothing_before_the_objects_are_made(
+    image: ImageToAnalyse,
+) -> None:
+    files, stored = StudyFiles(LONG_SIDE), read_pixels(image.path)
+
+    files.keep(image, replace(stored, values=stored.values[1:]))
+
+    assert not isinstance(files.shown(image.path, 1), DisplayPicture)

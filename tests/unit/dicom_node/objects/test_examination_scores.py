@@ -14,6 +14,7 @@ from objects_factory import (
     breast_pixels,
     context_of,
     finding,
+    heatmap_of,
     identity,
     image_of,
     mammogram,
@@ -62,7 +63,9 @@ def objects() -> dict[ResultKind, Dataset]:
     findings = answer(tuple(image_of(one, finding(marker_mask(60, 150)), CANCER) for one in views))
     made = build_results(
         [source_of(one) for one in views],
-        StudyAnalysis(findings=findings),
+        StudyAnalysis(
+            findings=findings, heatmaps=tuple(heatmap_of(one, 70.0, 170.0) for one in views)
+        ),
         identity(),
         profiles=(EVERY_KIND,),
     )
@@ -104,6 +107,32 @@ def test_reports_state_every_score_in_words(objects: dict[ResultKind, Dataset]) 
         items = [item for _, item in walk(objects[kind]) if item.get("ValueType") == "TEXT"]
         words = " ".join(item.TextValue for item in items)
         assert all(f"{line}." in words for line in LINES), kind
+
+
+def test_images_without_room_for_words_state_the_scores_as_comments(
+    objects: dict[ResultKind, Dataset],
+) -> None:
+    # The last one of each kind is of the left breast.
+    for kind in (
+        ResultKind.SEGMENTATION,
+        ResultKind.ATTENTION_SEGMENTATION,
+        ResultKind.SECONDARY_CAPTURE,
+    ):
+        assert objects[kind].ImageComments == (
+            "Examination: malignancy score 0.71, above threshold 0.50. "
+            "Left breast: malignancy score 0.71, above threshold 0.50."
+        ), kind
+    sheet = objects[ResultKind.SUMMARY_SHEET].ImageComments
+    assert "Right breast" in sheet
+    assert "Left breast" in sheet
+
+
+def test_key_images_state_the_scores(objects: dict[ResultKind, Dataset]) -> None:
+    words = [
+        item.TextValue for _, item in walk(objects[ResultKind.KEY_IMAGES]) if "TextValue" in item
+    ]
+
+    assert any("Left breast: malignancy score 0.71, above threshold 0.50." in one for one in words)
 
 
 def test_measurement_report_codes_every_score(objects: dict[ResultKind, Dataset]) -> None:

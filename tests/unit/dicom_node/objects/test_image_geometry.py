@@ -25,11 +25,10 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.rendering import show
 from dicom_node.objects.image_geometry import (
     patient_orientation_of,
-    pixel_aspect_of,
     plane_of,
     spacing_in_patient_of,
-    stated_spacing_of,
 )
+from mammoclip_core.images.pixel_spacing import pixel_aspect_of, stated_spacing_of
 
 SIZE = (400, 300)
 TALL: dict[str, Any] = {"ImagerPixelSpacing": [0.2, 0.1]}
