@@ -1,33 +1,21 @@
-"""How large an image's pixels are, how they lie, and where: in the header or in its frames."""
+"""How high the pixels of an image are for their width, and where its frames lie."""
 
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.header_values import number_of, numbers_of
-from mammoclip_core.images.display_header import frame_groups
-from mammoclip_core.images.views import HasAttributes, value_of, view_modifiers_of
+from mammoclip_core.images.header_numbers import first_numbers, numbers_of
+from mammoclip_core.images.pixel_spacing import spacing_from, stated_spacing_of
 
-_DIRECTIONS: Final = re.compile(r"[APLRHF]{1,3}")
-_MAGNIFICATION: Final = "magnification"
-_GREATEST_MAGNIFICATION: Final = 4.0
 _GREATEST_ASPECT: Final = 10
 _SQUARE: Final = 1e-3
 """Spacings that differ by less are the same, written with different digits."""
 
-_LEAST_COSINE: Final = 0.1
-"""A direction that is shorter along an axis is not named after it (PS3.3 C.7.6.1.1.1)."""
-
 _TOLERANCE: Final = 0.01
 """Direction cosines are rounded; what is further off is no direction."""
-
-Spacing = tuple[float, float]
-"""Millimetres from row to row and from column to column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,44 +33,6 @@ class Plane:
     orientation: tuple[float, ...]
 
 
-def stated_spacing_of(source: Dataset, frame: int = 1) -> Spacing | None:
-    """Return the spacing as the image states it, at the detector where that is known."""
-    for keyword in ("ImagerPixelSpacing", "PixelSpacing"):
-        spacing = _spacing(numbers_of(source, keyword))
-        if spacing is not None:
-            return spacing
-    return _measured_in_frames(source, frame) or _spacing(
-        numbers_of(source, "NominalScannedPixelSpacing")
-    )
-
-
-def spacing_in_patient_of(source: Dataset, frame: int = 1) -> Spacing | None:
-    """Return the spacing in the plane of the breast, or None where magnification hides it.
-
-    A spacing at the detector is divided by the magnification that the image states. Where it
-    states none, a contact view keeps it, and a magnification view has no spacing at all.
-
-    References
-    ----------
-    PS3.3 10.7.1.1 to 10.7.1.3 (Pixel Spacing Calibration), C.8.7.14 (Radiographic Magnification).
-    """
-    in_frames = _measured_in_frames(source, frame)
-    if in_frames is not None:
-        return in_frames
-    calibrated = _spacing(numbers_of(source, "PixelSpacing"))
-    at_detector = _spacing(numbers_of(source, "ImagerPixelSpacing"))
-    # Equal values say that nothing was calibrated: both are at the detector.
-    if calibrated is not None and calibrated != at_detector:
-        return calibrated
-    at_detector = at_detector or _spacing(numbers_of(source, "NominalScannedPixelSpacing"))
-    if at_detector is None:
-        return None
-    factor = _magnification_of(source)
-    if factor is not None:
-        return at_detector[0] / factor, at_detector[1] / factor
-    return None if _MAGNIFICATION in view_modifiers_of(source) else at_detector
-
-
 def pixel_aspect_of(source: Dataset) -> Fraction:
     """Return the height of a pixel for a width of 1; 1 where nothing sensible is stated.
 
@@ -91,7 +41,9 @@ def pixel_aspect_of(source: Dataset) -> Fraction:
     PS3.3 C.7.6.3.1.7: Pixel Aspect Ratio counts only where no spacing is given.
     """
     height, width = (
-        stated_spacing_of(source) or _spacing(numbers_of(source, "PixelAspectRatio")) or (1.0, 1.0)
+        stated_spacing_of(source)
+        or spacing_from(numbers_of(source, "PixelAspectRatio"))
+        or (1.0, 1.0)
     )
     ratio = Fraction(height / width).limit_denominator(1000)
     is_square = abs(height / width - 1.0) < _SQUARE
@@ -99,29 +51,12 @@ def pixel_aspect_of(source: Dataset) -> Fraction:
     return ratio if is_plausible and not is_square else Fraction(1)
 
 
-def patient_orientation_of(source: Dataset, frame: int = 1) -> tuple[str, str] | None:
-    """Return the directions of rows and columns, or None where the source has no sensible ones.
-
-    An enhanced image has them in its frames, as letters or as the plane's direction cosines.
-    """
-    stated = [source, *frame_groups(source, frame, "PatientOrientationInFrameSequence")]
-    for item in stated:
-        letters = _letters(value_of(item, "PatientOrientation"))
-        if letters is not None:
-            return letters
-    cosines = _first_numbers(source, frame, "PlaneOrientationSequence", "ImageOrientationPatient")
-    if len(cosines) != 6:
-        return None
-    row, column = _direction(cosines[:3]), _direction(cosines[3:])
-    return (row, column) if row and column else None
-
-
 def plane_of(source: Dataset, frame: int = 1) -> Plane | None:
     """Return where a frame lies, or None where the image does not state all of it."""
     if not source.get("FrameOfReferenceUID"):
         return None
-    position = _first_numbers(source, frame, "PlanePositionSequence", "ImagePositionPatient")
-    orientation = _first_numbers(
+    position = first_numbers(source, frame, "PlanePositionSequence", "ImagePositionPatient")
+    orientation = first_numbers(
         source, frame, "PlaneOrientationSequence", "ImageOrientationPatient"
     )
     if len(position) != 3 or len(orientation) != 6:
@@ -132,61 +67,3 @@ def plane_of(source: Dataset, frame: int = 1) -> Plane | None:
     if abs(leaning) > _TOLERANCE or any(abs(length - 1.0) > _TOLERANCE for length in lengths):
         return None
     return Plane(position=position, orientation=orientation)
-
-
-def _measured_in_frames(source: Dataset, frame: int) -> Spacing | None:
-    for item in frame_groups(source, frame, "PixelMeasuresSequence"):
-        spacing = _spacing(_numbers_in(item, "PixelSpacing"))
-        if spacing is not None:
-            return spacing
-    return None
-
-
-def _magnification_of(source: Dataset) -> float | None:
-    to_detector = number_of(source, "DistanceSourceToDetector", 0.0)
-    to_patient = number_of(source, "DistanceSourceToPatient", 0.0)
-    by_distances = to_detector / to_patient if to_patient > 0 else 0.0
-    for factor in (
-        number_of(source, "EstimatedRadiographicMagnificationFactor", 0.0),
-        by_distances,
-    ):
-        if 1.0 <= factor <= _GREATEST_MAGNIFICATION:
-            return factor
-    return None
-
-
-def _first_numbers(source: Dataset, frame: int, group: str, keyword: str) -> tuple[float, ...]:
-    items: list[HasAttributes] = [*frame_groups(source, frame, group), source]
-    return next((found for item in items if (found := _numbers_in(item, keyword))), ())
-
-
-def _numbers_in(item: HasAttributes, keyword: str) -> tuple[float, ...]:
-    value: Any = value_of(item, keyword)
-    if value is None or isinstance(value, str | bytes) or not hasattr(value, "__len__"):
-        return ()
-    try:
-        numbers = tuple(float(number) for number in value)
-    except (TypeError, ValueError):
-        return ()
-    return numbers if all(map(math.isfinite, numbers)) else ()
-
-
-def _spacing(numbers: Sequence[float]) -> Spacing | None:
-    if len(numbers) != 2 or not all(math.isfinite(one) and one > 0 for one in numbers):
-        return None
-    return numbers[0], numbers[1]
-
-
-def _letters(value: Any) -> tuple[str, str] | None:
-    if value is None or isinstance(value, str | bytes) or len(value) != 2:
-        return None
-    row, column = (str(direction).strip() for direction in value)
-    return (row, column) if _DIRECTIONS.fullmatch(row) and _DIRECTIONS.fullmatch(column) else None
-
-
-def _direction(cosines: Sequence[float]) -> str:
-    """Name a direction by the axes that it goes along, the longest first."""
-    named = sorted(zip(cosines, ("LR", "PA", "HF"), strict=True), key=lambda one: -abs(one[0]))
-    return "".join(
-        axis[0] if cosine > 0 else axis[1] for cosine, axis in named if abs(cosine) > _LEAST_COSINE
-    )
