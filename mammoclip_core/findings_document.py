@@ -22,6 +22,8 @@ from mammoclip_core.findings import (
     ScoreOf,
     StudyFindings,
 )
+from mammoclip_core.lesion_location import Depth, Height, Location, Side
+from mammoclip_core.lesion_numbers import require_lesions
 
 _FORMER: Final = 1
 _READABLE: Final = (_FORMER, FORMAT)
@@ -35,8 +37,9 @@ def to_json(findings: StudyFindings) -> str:
 def from_json(text: str) -> StudyFindings:
     """Read a findings document that may come from outside, of this format or the former one.
 
-    The former one has no score of a region and no threshold: there the highest box has its
-    finding's score, and each other one its activation, held against `BOX_THRESHOLD`.
+    Numbers and locations of lesions are read where there are any. The former format has no score of
+    a region and no threshold: there the highest box has its finding's score, and each other one its
+    activation, held against `BOX_THRESHOLD`.
 
     Raises
     ------
@@ -52,11 +55,13 @@ def from_json(text: str) -> StudyFindings:
             )
         if document["format"] == _FORMER:
             _upgrade(document)
+        images = tuple(map(_image_from, document["images"]))
+        require_lesions(images)
         return StudyFindings(
             **_with(
                 document,
                 bundle=BundleIdentity(**document["bundle"]),
-                images=tuple(map(_image_from, document["images"])),
+                images=images,
                 breasts=tuple(map(_breast_from, document["breasts"])),
                 study=tuple(map(_finding_from, document["study"])),
                 engine=_engine_from(document.get("engine")),
@@ -157,6 +162,19 @@ def _finding_in(document: Mapping[str, Any]) -> Finding:
     )
 
 
+def _location_from(document: Mapping[str, Any] | None) -> Location | None:
+    if document is None:
+        return None
+    return Location(
+        **_with(
+            document,
+            depth=Depth(document["depth"]),
+            height=Height(document.get("height", Height.UNKNOWN)),
+            side=Side(document.get("side", Side.UNKNOWN)),
+        )
+    )
+
+
 def _region_from(document: Mapping[str, Any]) -> Region:
     _refuse_other_than_bool(document, "calibrated", "above_threshold")
     left, top, right, bottom = document["box"]
@@ -168,5 +186,6 @@ def _region_from(document: Mapping[str, Any]) -> Region:
             box=(left, top, right, bottom),
             peak=(column, row),
             score_of=ScoreOf(document.get("score_of", ScoreOf.FINDING)),
+            location=_location_from(document.get("location")),
         )
     )

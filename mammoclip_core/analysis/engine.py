@@ -15,6 +15,7 @@ from mammoclip_core.analysis.interpretation import (
     settings_sha256,
     shown_names,
 )
+from mammoclip_core.analysis.lesions import with_lesions
 from mammoclip_core.analysis.study_request import ImageToAnalyse, StudyRequest
 from mammoclip_core.background import map_ahead
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, PixelError
@@ -26,6 +27,7 @@ from mammoclip_core.findings import (
     StudyAnalysis,
     StudyFindings,
 )
+from mammoclip_core.images.breast_geometry import BreastGeometry, breast_geometry_of
 from mammoclip_core.images.detector_input import to_detector_input
 from mammoclip_core.images.preprocessing import PreparedImage, prepare
 from mammoclip_core.images.stored_image import StoredImage
@@ -49,6 +51,8 @@ class _Answer:
 
     findings: ImageFindings
     heatmaps: tuple[Heatmap, ...] = ()
+    is_whole_breast: bool = False
+    breast: BreastGeometry | None = None
 
 
 @dataclass(slots=True)
@@ -191,7 +195,12 @@ class Engine:
         by_instance: dict[str, list[ImageFindings]] = {}
         for answer in answers:
             by_instance.setdefault(answer.findings.sop_instance_uid, []).append(answer.findings)
-        images = tuple(map(merged, by_instance.values()))
+        geometries = {
+            answer.findings.sop_instance_uid: answer.breast
+            for answer in answers
+            if answer.is_whole_breast
+        }
+        images = with_lesions(tuple(map(merged, by_instance.values())), geometries)
         kept = {
             (image.sop_instance_uid, finding.name, finding.frame)
             for image in images
@@ -285,6 +294,8 @@ class Engine:
                 findings=findings,
                 density_scores=prediction.density_scores,
             ),
+            is_whole_breast=prepared.is_whole_breast,
+            breast=prepared.breast,
             heatmaps=tuple(
                 Heatmap(
                     sop_instance_uid=image.sop_instance_uid,
@@ -326,7 +337,11 @@ def _prepare(
         if stored.sop_instance_uid == image.sop_instance_uid:
             if on_decoded is not None:
                 on_decoded(image, stored)
-            prepared = prepare(stored, manifest.preprocessing)
+            prepared = replace(
+                prepare(stored, manifest.preprocessing),
+                is_whole_breast=stored.is_whole_breast,
+                breast=breast_geometry_of(stored),
+            )
             if not manifest.detectors:
                 return prepared
             return replace(prepared, detector_values=to_detector_input(prepared.grey))
