@@ -11,6 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mammoclip_core.lesion_location import Location
+
 FORMAT: Final = 2
 """Version of the JSON form. Version 1 had no score of a region and no threshold of a finding."""
 
@@ -84,6 +86,10 @@ class Region:
         A probability only if `calibrated`.
     above_threshold : bool
         Whether `score` reaches the operating point.
+    lesion : 1 or more, or 0
+        The number of the lesion that it shows, shared with the region of another view that shows
+        the same one; 0 as long as it has none.
+    location : None where the geometry of the view is not known
     """
 
     outline: tuple[Point, ...]
@@ -95,8 +101,12 @@ class Region:
     score: float = 0.0
     calibrated: bool = False
     above_threshold: bool = False
+    lesion: int = 0
+    location: Location | None = None
 
     def __post_init__(self) -> None:
+        if type(self.lesion) is not int or self.lesion < 0:
+            raise ValueError(f"lesion {self.lesion!r} of a region is no number from 1")
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f"score {self.score} of a region outside [0, 1]")
         if len(self.outline) < 3:

@@ -24,6 +24,8 @@ from mammoclip_core.findings import (
     ScoreOf,
     StudyFindings,
 )
+from mammoclip_core.lesion_location import Depth, Height, Location, Side
+from mammoclip_core.lesion_numbers import require_lesions
 
 _FORMER: Final = 1
 _READABLE: Final = (_FORMER, FORMAT)
@@ -44,8 +46,9 @@ def to_json(findings: StudyFindings) -> str:
 def from_json(text: str) -> StudyFindings:
     """Read a findings document that may come from outside, of this format or the former one.
 
-    The former one has no score of a region and no threshold: there the highest box has its
-    finding's score, and each other one its activation, held against `BOX_THRESHOLD`.
+    Numbers and locations of lesions are read where there are any. The former format has no score of
+    a region and no threshold: there the highest box has its finding's score, and each other one its
+    activation, held against `BOX_THRESHOLD`.
 
     Raises
     ------
@@ -61,11 +64,13 @@ def from_json(text: str) -> StudyFindings:
             )
         if document["format"] == _FORMER:
             _upgrade(document)
+        images = tuple(map(_image_from, document["images"]))
+        require_lesions(images)
         return _made(
             StudyFindings,
             document,
             bundle=_made(BundleIdentity, document["bundle"]),
-            images=tuple(map(_image_from, document["images"])),
+            images=images,
             breasts=tuple(map(_breast_from, document["breasts"])),
             study=tuple(map(_finding_from, document["study"])),
             engine=_engine_from(document.get("engine")),
@@ -205,11 +210,24 @@ def _finding_from(document: Mapping[str, Any]) -> Finding:
         )
 
 
+def _location_from(document: Mapping[str, Any] | None) -> Location | None:
+    if document is None:
+        return None
+    return _made(
+        Location,
+        document,
+        depth=Depth(document["depth"]),
+        height=Height(document.get("height", Height.UNKNOWN)),
+        side=Side(document.get("side", Side.UNKNOWN)),
+    )
+
+
 def _region_from(document: Mapping[str, Any]) -> Region:
     region = _made(
         Region,
         document,
         **{key: _listed(document[key]) for key in ("outline", "box", "peak")},
         score_of=ScoreOf(document.get("score_of", ScoreOf.FINDING)),
+        location=_location_from(document.get("location")),
     )
     return replace(region, outline=tuple((float(x), float(y)) for x, y in region.outline))

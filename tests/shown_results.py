@@ -191,4 +191,5 @@ def _region(box: Box) -> Region:
         area_pixels=round((right - left) * (bottom - top)),
         peak=((left + right) / 2, (top + bottom) / 2),
         activation=SCORE,
+        lesion=1,
     )

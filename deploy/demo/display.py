@@ -141,7 +141,7 @@ def _image_of(dataset: Dataset, views: dict[str, str]) -> str:
 def content_of(dataset: Dataset) -> str:
     """Return in a few words what an object holds."""
     if "SegmentSequence" in dataset:
-        # A label reads "AI attention region: mass".
+        # A label reads "1 AI attention region: mass".
         labels = Counter(
             str(segment.SegmentLabel).rpartition(": ")[2] for segment in dataset.SegmentSequence
         )

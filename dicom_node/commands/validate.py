@@ -25,7 +25,8 @@ KNOWN_MESSAGES: Final = (
         r"Content Item not in template$"
     ),
     re.compile(
-        r"^Warning: .*/CONTAINER \(125007,DCM,.*?\)/CODE \(111056,DCM,\"Rendering Intent\"\): "
+        r"^Warning: .*/CONTAINER \(125007,DCM,.*?\)/CODE "
+        r"\((111056,DCM|111048,DCM|111020,DCM|lesion_number,99MAMMOCLIP),[^)]*\): "
         r"Content Item not in template$"
     ),
     re.compile(r"^Warning: .*\((111024|111025),DCM,.*has different code meaning"),

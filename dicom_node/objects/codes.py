@@ -10,6 +10,7 @@ from pydicom.sr.coding import Code
 
 from dicom_node.objects.wording import to_ascii
 from mammoclip_core.findings import Finding, LocalisationMethod, Region
+from mammoclip_core.lesion_location import Depth
 
 LANGUAGE: Final = Code("en-US", "RFC5646", "English (United States)")
 PROCEDURE: Final = codes.cid100.ImagingProcedure
@@ -120,6 +121,39 @@ OWN_SCHEME: Final = "99MAMMOCLIP"
 
 EXAMINATION_SCORE: Final = Code("exam_score", OWN_SCHEME, "Score of the examination")
 BREAST_SCORE: Final = Code("breast_score", OWN_SCHEME, "Score of the breast")
+
+LESION_NUMBER: Final = Code("lesion_number", OWN_SCHEME, "Lesion number")
+QUADRANT_LOCATION: Final = codes.DCM.QuadrantLocation
+DEPTH: Final = codes.DCM.Depth
+
+HALVES: Final[Mapping[str, Code]] = MappingProxyType(
+    {
+        "upper half": Code("261183002", "SCT", "Upper"),
+        "lower half": Code("261122009", "SCT", "Lower"),
+        "outer half": Code("49370004", "SCT", "Lateral"),
+        "inner half": Code("255561001", "SCT", "Medial"),
+    }
+)
+"""CID 2, by the words of a location."""
+
+QUADRANTS: Final[Mapping[str, Code]] = MappingProxyType(
+    {
+        "upper outer quadrant": codes.cid6020.UpperOuterQuadrantOfBreast,
+        "upper inner quadrant": codes.cid6020.UpperInnerQuadrantOfBreast,
+        "lower outer quadrant": codes.cid6020.LowerOuterQuadrantOfBreast,
+        "lower inner quadrant": codes.cid6020.LowerInnerQuadrantOfBreast,
+    }
+)
+"""CID 6020, by the words of a location."""
+
+DEPTHS: Final[Mapping[Depth, Code]] = MappingProxyType(
+    {
+        Depth.ANTERIOR: codes.cid6024.Anterior,
+        Depth.MIDDLE: codes.cid6024.Middle,
+        Depth.POSTERIOR: codes.cid6024.Posterior,
+    }
+)
+"""CID 6024."""
 
 DISEASE_NAMES: Final = frozenset({"malignancy", "cancer"})
 """Findings that name a disease. Their regions are called lesions: no model sees a disease."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.examination_scores import ExaminationScores
 from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.lesions import LesionViews
 from dicom_node.objects.uids import StudyUIDs
 
 
@@ -18,9 +19,11 @@ class ResultContext:
     identity : with a stand-in for the revision and the time of creation
         An object is given both when it is complete, by `dicom_node.objects.naming`.
     colors : by the name of the finding
+    lesions : the views that show each lesion
     """
 
     identity: ResultIdentity
     uids: StudyUIDs
     colors: Mapping[str, RGB]
     scores: ExaminationScores = field(default_factory=ExaminationScores)
+    lesions: LesionViews = field(default_factory=dict)

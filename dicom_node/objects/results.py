@@ -22,6 +22,7 @@ from dicom_node.objects.former_results import FormerResult
 from dicom_node.objects.frames import by_frame
 from dicom_node.objects.header_values import readable
 from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.lesions import lesion_views
 from dicom_node.objects.naming import name_objects, unnamed
 from dicom_node.objects.products import OHIF, Profile
 from dicom_node.objects.reported_findings import reported
@@ -31,6 +32,7 @@ from dicom_node.objects.uids import StudyUIDs
 from dicom_node.objects.view_names import with_view_names
 from mammoclip_core.findings import ImageFindings, StudyAnalysis
 from mammoclip_core.images.views import STANDARD_VIEWS
+from mammoclip_core.lesion_numbers import numbered
 
 Plan: TypeAlias = Callable[[AnalysedStudy, Sequence[ResultObject]], Iterable[PlannedObject]]
 """What ``plan`` of a builder's module is: from a study and its objects so far to what is next."""
@@ -93,16 +95,18 @@ def stream_results(
     require_one_study([source.dataset for source in sources], findings.study_instance_uid)
     by_uid = {str(source.dataset.SOPInstanceUID): source for source in sources}
     headers = {uid: source.dataset for uid, source in by_uid.items()}
-    images = sorted(by_frame(with_view_names(findings.images, headers)), key=_hanging_order)
+    hung = sorted(by_frame(with_view_names(findings.images, headers)), key=_hanging_order)
+    images = numbered(hung)
     require_sources(images, by_uid)
     study = AnalysedStudy(
         by_uid=by_uid,
-        analysis=replace(analysis, findings=replace(findings, images=tuple(images))),
+        analysis=replace(analysis, findings=replace(findings, images=images)),
         context=ResultContext(
             identity=unnamed(identity),
             uids=StudyUIDs.of(findings),
             colors=colors_of(images),
             scores=examination_scores(findings),
+            lesions=lesion_views(images),
         ),
         options=options,
         profiles=tuple(dict.fromkeys(profiles)),

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,6 +15,8 @@ from mammoclip_core.analysis.interpretation import (
     settings_sha256,
     shown_names,
 )
+from mammoclip_core.analysis.lesions import with_lesions
+from mammoclip_core.analysis.study_request import ImageToAnalyse, StudyRequest
 from mammoclip_core.background import map_ahead
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, PixelError
 from mammoclip_core.findings import (
@@ -26,10 +27,11 @@ from mammoclip_core.findings import (
     StudyAnalysis,
     StudyFindings,
 )
+from mammoclip_core.images.breast_geometry import BreastGeometry, breast_geometry_of
 from mammoclip_core.images.detector_input import to_detector_input
 from mammoclip_core.images.preprocessing import PreparedImage, prepare
 from mammoclip_core.images.stored_image import StoredImage
-from mammoclip_core.images.tomosynthesis import Tomosynthesis, merged
+from mammoclip_core.images.tomosynthesis import merged
 from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
 
@@ -44,52 +46,13 @@ _UNKNOWN_TORCH: Final = EngineIdentity(name="torch", version="unknown", precisio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageToAnalyse:
-    """One frame of one instance that the model is to be shown.
-
-    Attributes
-    ----------
-    laterality : ``L``, ``R``, ``B`` or empty
-    view_position : as (0018,5101); empty if unknown
-    remark : words
-        Handed on as the reason of an analysed image: what is unusual about it.
-    frame : 1 or more
-    """
-
-    sop_instance_uid: str
-    path: Path
-    laterality: str = ""
-    view_position: str = ""
-    remark: str = ""
-    frame: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyRequest:
-    """The images of one study to analyse, and those left out.
-
-    Attributes
-    ----------
-    left_out : tuple of ImageFindings
-        Handed on unchanged, behind the images.
-    tomosynthesis : how the frames among the images were chosen
-        Part of the digest of the settings.
-    on_decoded : called on threads with each image and its stored values, for who needs them too
-    """
-
-    study_instance_uid: str
-    images: tuple[ImageToAnalyse, ...]
-    left_out: tuple[ImageFindings, ...] = ()
-    tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE
-    on_decoded: Callable[[ImageToAnalyse, StoredImage], object] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
     """The findings of one image, with their heatmaps."""
 
     findings: ImageFindings
     heatmaps: tuple[Heatmap, ...] = ()
+    is_whole_breast: bool = False
+    breast: BreastGeometry | None = None
 
 
 @dataclass(slots=True)
@@ -232,7 +195,12 @@ class Engine:
         by_instance: dict[str, list[ImageFindings]] = {}
         for answer in answers:
             by_instance.setdefault(answer.findings.sop_instance_uid, []).append(answer.findings)
-        images = tuple(map(merged, by_instance.values()))
+        geometries = {
+            answer.findings.sop_instance_uid: answer.breast
+            for answer in answers
+            if answer.is_whole_breast
+        }
+        images = with_lesions(tuple(map(merged, by_instance.values())), geometries)
         kept = {
             (image.sop_instance_uid, finding.name, finding.frame)
             for image in images
@@ -326,6 +294,8 @@ class Engine:
                 findings=findings,
                 density_scores=prediction.density_scores,
             ),
+            is_whole_breast=prepared.is_whole_breast,
+            breast=prepared.breast,
             heatmaps=tuple(
                 Heatmap(
                     sop_instance_uid=image.sop_instance_uid,
@@ -367,7 +337,11 @@ def _prepare(
         if stored.sop_instance_uid == image.sop_instance_uid:
             if on_decoded is not None:
                 on_decoded(image, stored)
-            prepared = prepare(stored, manifest.preprocessing)
+            prepared = replace(
+                prepare(stored, manifest.preprocessing),
+                is_whole_breast=stored.is_whole_breast,
+                breast=breast_geometry_of(stored),
+            )
             if not manifest.detectors:
                 return prepared
             return replace(prepared, detector_values=to_detector_input(prepared.grey))

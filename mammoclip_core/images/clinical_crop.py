@@ -44,7 +44,8 @@ _STEP: Final = 25
 """Levels of 255 by which what lies inside of a frame is darker."""
 
 _OPENING: Final = 5
-_MARGIN: Final = 7
+MARGIN: Final = 7
+"""Diameter in pixels by which the breast is found wider than it is."""
 
 
 def clinical_crop(image: StoredImage) -> tuple[NDArray[np.uint16], tuple[int, int, int, int]]:
@@ -121,7 +122,7 @@ def breast_mask(picture: NDArray[np.uint16]) -> tuple[NDArray[np.bool_], NDArray
     if not areas.size or areas.max() < _LEAST_SHARE * above.size:
         return none, none
     largest = (labels == 1 + int(areas.argmax())).astype(np.uint8)
-    breast = (cv2.dilate(largest, _ellipse(_MARGIN)) > 0) & ~frame
+    breast = (cv2.dilate(largest, _ellipse(MARGIN)) > 0) & ~frame
     others = cv2.dilate(((above > 0) & ~breast).astype(np.uint8), _ellipse(_OPENING)) > 0
     return breast, others & ~breast
 

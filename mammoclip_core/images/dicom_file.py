@@ -33,6 +33,7 @@ from mammoclip_core.images.frame_decoding import (
 )
 from mammoclip_core.images.image_kind import ImageFacts, image_facts_of
 from mammoclip_core.images.own_result import is_own_result
+from mammoclip_core.images.projection_header import projection_header_of
 from mammoclip_core.images.stored_image import MAX_PIXELS, MIN_EDGE, MONOCHROME, StoredImage
 
 MAX_INFLATED_BYTES: Final = 4 * MAX_PIXELS
@@ -259,6 +260,7 @@ def _decode(
         number_of_frames=layout.frames,
         display=display_header_of(dataset, frame, signed=decoded.values.dtype.kind == "i"),
         remark=decoded.remark,
+        projection=projection_header_of(dataset, frame, layout.frames),
     )
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.findings import Box
+from mammoclip_core.images.breast_geometry import BreastGeometry
 from mammoclip_core.images.clinical_crop import clinical_crop
 from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.manifest import CLINICAL_MODE, PREPROCESSING_MODES, Preprocessing
@@ -103,6 +104,8 @@ class PreparedImage:
         The same before it is normalised: what a detector is shown comes from it.
     detector_values : (512, 512) float32, or None where the bundle has no detector
     remark : as of the stored image
+    is_whole_breast : whether it is a flat view of a whole breast, as far as its header tells
+    breast : where nipple and chest wall lie; None where that is not known
     """
 
     values: NDArray[np.float32]
@@ -112,6 +115,8 @@ class PreparedImage:
     grey: NDArray[Any]
     detector_values: NDArray[np.float32] | None = None
     remark: str = ""
+    is_whole_breast: bool = False
+    breast: BreastGeometry | None = None
 
 
 def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:

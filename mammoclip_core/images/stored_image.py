@@ -66,6 +66,25 @@ class DisplayHeader:
     pixel_aspect: float = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectionHeader:
+    """How one image was taken.
+
+    Attributes
+    ----------
+    spacing_mm : from row to row and from column to column, in the plane of the breast
+        None where the header does not tell, or magnification hides it.
+    orientation : directions of rows and of columns as in Patient Orientation, or None
+    is_whole_breast : whether it is a flat image of a whole breast without an implant
+        Not a slice of a volume, no partial view, and none that is rolled, magnified, compressed on
+        a spot or has an implant displaced.
+    """
+
+    spacing_mm: tuple[float, float] | None
+    orientation: tuple[str, str] | None
+    is_whole_breast: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StoredImage:
     """One frame as it is stored: before rescale, inversion and any window.
@@ -81,6 +100,7 @@ class StoredImage:
     may_be_prepared : bool
         Whether an image of the model's input size is one that was already cropped and scaled.
     remark : what a reader of the result should know of how it was decoded; mostly empty
+    projection : None for a picture, which has no header
     """
 
     sop_instance_uid: str
@@ -93,7 +113,13 @@ class StoredImage:
     number_of_frames: int = 1
     may_be_prepared: bool = False
     remark: str = ""
+    projection: ProjectionHeader | None = None
     display: DisplayHeader = DisplayHeader()
+
+    @property
+    def is_whole_breast(self) -> bool:
+        """Tell whether its header says that it is a flat view of a whole breast."""
+        return self.projection is not None and self.projection.is_whole_breast
 
     @property
     def rows(self) -> int:

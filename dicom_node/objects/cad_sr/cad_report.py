@@ -18,9 +18,10 @@ from dicom_node.objects.cad_sr.impressions import (
     algorithm_items,
     certainty_of_impression,
     composition_impression,
+    lesion_impression,
     mark_impression,
 )
-from dicom_node.objects.cad_sr.marks import Mark, concept_of, is_detection, marks_of
+from dicom_node.objects.cad_sr.marks import Mark, by_lesion, concept_of, is_detection, marks_of
 from dicom_node.objects.cad_sr.options import DEFAULT_CAD_OPTIONS, CadOptions, CompositionForm
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme, use_legacy_codes
 from dicom_node.objects.cad_sr.summaries import ANALYSES, DETECTIONS, summary_item
@@ -28,6 +29,7 @@ from dicom_node.objects.cad_sr.unplaced import unplaced_of
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
+from dicom_node.objects.lesions import lesion_sentences
 from dicom_node.objects.products import Product
 from dicom_node.objects.report_modules import complete_report, density_of, outcome_of
 from dicom_node.objects.wording import (
@@ -191,8 +193,11 @@ class _Document:
         )
 
     def _impressions(self) -> Iterator[Item]:
-        for mark in self._marks:
-            yield mark_impression(mark, self._entries, self._context)
+        for marks in by_lesion(self._marks):
+            if len(marks) == 1:
+                yield mark_impression(marks[0], self._entries, self._context)
+            else:
+                yield lesion_impression(marks, self._entries, self._context)
         if self._density is not None and self._options.composition is CompositionForm.CODED:
             yield composition_impression(self._density, self._context)
 
@@ -210,6 +215,7 @@ class _Document:
             for breast in self._findings.breasts
             if breast.density is not None
         ]
+        sentences += lesion_sentences(self._findings.analysed, self._context.lesions)
         sentences += examination_remarks(self._findings, self._sources)
         if any(mark.region.score_of is ScoreOf.FINDING for mark in self._marks):
             sentences.append(SHARED_SCORE_REMARK)

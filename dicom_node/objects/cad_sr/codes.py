@@ -20,6 +20,15 @@ IMPRESSION_DESCRIPTION: Final = dictionary.DCM.ImpressionDescription
 CERTAINTY_OF_IMPRESSION: Final = Code("111013", "DCM", "Certainty of impression")
 INDIVIDUAL_IMPRESSION: Final = dictionary.DCM.IndividualImpressionRecommendation
 SINGLE_IMAGE_FINDING: Final = dictionary.DCM.SingleImageFinding
+COMPOSITE_FEATURE: Final = dictionary.DCM.CompositeFeature
+# These two in the spelling of TID 4005 and CID 6035, which DicomSRValidator compares.
+COMPOSITE_TYPE: Final = Code("111016", "DCM", "Composite Type")
+RELATED_SPATIALLY: Final = Code("111154", "DCM", "Target content items are related spatially")
+SCOPE_OF_FEATURE: Final = dictionary.DCM.ScopeOfFeature
+ON_MULTIPLE_IMAGES: Final[Code] = dictionary.cid6036.FeatureDetectedOnMultipleImages
+BREAST_MASS: Final = Code("129788004", "SCT", "Mammographic breast mass")
+"""A mass over several images (CID 6016); on one of them it is a density."""
+
 TRACKING_IDENTIFIER: Final = dictionary.DCM.TrackingIdentifier
 TRACKING_UID: Final = dictionary.DCM.TrackingUniqueIdentifier
 ALGORITHM_NAME: Final = dictionary.DCM.AlgorithmName

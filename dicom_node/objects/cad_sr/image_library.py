@@ -13,9 +13,9 @@ from dicom_node.objects.cad_sr import content_tree
 from dicom_node.objects.cad_sr.content_tree import Item, Relationship
 from dicom_node.objects.cad_sr.options import SpacingUnit
 from dicom_node.objects.frames import ImageKey, key_of
-from dicom_node.objects.image_geometry import patient_orientation_of
 from dicom_node.objects.shared_modules import is_multi_frame
 from mammoclip_core.findings import ImageFindings
+from mammoclip_core.images.patient_orientation import patient_orientation_of
 from mammoclip_core.images.pixel_spacing import stated_spacing_of
 from mammoclip_core.images.views import view_modifiers_of, view_position_of
 

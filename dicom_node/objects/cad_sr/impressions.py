@@ -1,12 +1,12 @@
-"""The impressions of a CAD report: one container for each mark (TID 4003, 4006, 4021)."""
+"""The impressions of a CAD report: a container for each lesion (TID 4003, 4004, 4006, 4021)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dicom_node.objects import codes
 from dicom_node.objects.cad_sr import codes as cad_codes
 from dicom_node.objects.cad_sr import content_tree
 from dicom_node.objects.cad_sr.content_tree import Item, Relationship
-from dicom_node.objects.cad_sr.marks import Mark
+from dicom_node.objects.cad_sr.marks import Mark, composite_concept_of
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import ImageKey, key_of, name_of
 from dicom_node.objects.wording import (
@@ -40,7 +40,57 @@ def algorithm_items(context: ResultContext, *parameters: str) -> list[Item]:
 
 def mark_impression(mark: Mark, entries: Mapping[ImageKey, Item], context: ResultContext) -> Item:
     """Write one mark in a container of its own, since PixelMed judges each by its siblings."""
-    image, finding = mark.image, mark.finding
+    return _impression(
+        # Workstations draw a mark only if every level above it says so (PS3.4 O.2.2.1).
+        content_tree.code(Relationship.HAS_CONCEPT_MOD, codes.RENDERING_INTENT, mark.intent),
+        _single_image_finding(Relationship.CONTAINS, mark, entries, context),
+    )
+
+
+def lesion_impression(
+    marks: Sequence[Mark], entries: Mapping[ImageKey, Item], context: ResultContext
+) -> Item:
+    """Write what several images show of one lesion as a composite feature (TID 4004).
+
+    Parameters
+    ----------
+    marks : two or more, of one number
+        The composite is drawn where all of them are.
+    """
+    optional = [mark.intent for mark in marks if mark.intent == codes.PRESENTATION_OPTIONAL]
+    intent = optional[0] if optional else cad_codes.PRESENTATION_REQUIRED
+    feature = content_tree.code(
+        Relationship.CONTAINS,
+        cad_codes.COMPOSITE_FEATURE,
+        composite_concept_of(marks),
+        [
+            content_tree.code(Relationship.HAS_CONCEPT_MOD, codes.RENDERING_INTENT, intent),
+            content_tree.code(
+                Relationship.HAS_PROPERTIES, cad_codes.COMPOSITE_TYPE, cad_codes.RELATED_SPATIALLY
+            ),
+            content_tree.code(
+                Relationship.HAS_PROPERTIES,
+                cad_codes.SCOPE_OF_FEATURE,
+                cad_codes.ON_MULTIPLE_IMAGES,
+            ),
+            *algorithm_items(context),
+            *(
+                _single_image_finding(Relationship.INFERRED_FROM, mark, entries, context)
+                for mark in marks
+            ),
+        ],
+    )
+    return _impression(
+        content_tree.code(Relationship.HAS_CONCEPT_MOD, codes.RENDERING_INTENT, intent), feature
+    )
+
+
+def _single_image_finding(
+    relationship: Relationship,
+    mark: Mark,
+    entries: Mapping[ImageKey, Item],
+    context: ResultContext,
+) -> Item:
     children = [
         content_tree.code(
             Relationship.HAS_CONCEPT_MOD,
@@ -51,26 +101,20 @@ def mark_impression(mark: Mark, entries: Mapping[ImageKey, Item], context: Resul
         content_tree.text(
             Relationship.HAS_OBS_CONTEXT,
             cad_codes.TRACKING_IDENTIFIER,
-            tracking_id_of(image, finding, mark.index),
+            tracking_id_of(mark.image, mark.finding, mark.index),
         ),
         content_tree.uid(
             Relationship.HAS_OBS_CONTEXT,
             cad_codes.TRACKING_UID,
-            context.uids.tracking_uid(name_of(image), finding, mark.index),
+            context.uids.tracking_uid(name_of(mark.image), mark.finding, mark.index),
         ),
         *algorithm_items(context, *_parameters(mark)),
         _score(mark),
-        *_geometry(mark, entries[key_of(image)]),
+        *_geometry(mark, entries[key_of(mark.image)]),
     ]
     if mark.concept == cad_codes.SELECTED_REGION:
         children.append(_description(mark))
-    return _impression(
-        # Workstations draw a mark only if every level above it says so (PS3.4 O.2.2.1).
-        content_tree.code(Relationship.HAS_CONCEPT_MOD, codes.RENDERING_INTENT, mark.intent),
-        content_tree.code(
-            Relationship.CONTAINS, cad_codes.SINGLE_IMAGE_FINDING, mark.concept, children
-        ),
-    )
+    return content_tree.code(relationship, cad_codes.SINGLE_IMAGE_FINDING, mark.concept, children)
 
 
 def certainty_of_impression(finding: Finding) -> Item:

@@ -1,6 +1,6 @@
 """Which marks a workstation is given: what each is called, where it lies, whether it is drawn."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,8 @@ from mammoclip_core.findings import (
     Region,
     StudyFindings,
 )
+
+_MASS: Final = "4147007"
 
 OPERATING_POINTS: Final = 100
 """At operating point n a workstation draws, besides all required marks, scores from 1 - n/100."""
@@ -77,6 +79,23 @@ def concept_of(finding: Finding, plain_mark: PlainMark) -> Code:
     if plain_mark is PlainMark.SELECTED_REGION:
         return cad_codes.SELECTED_REGION
     return cad_codes.BREAST_DENSITY_MARK
+
+
+def composite_concept_of(marks: Sequence[Mark]) -> Code:
+    """Return what marks on several images are together (CID 6016)."""
+    if all(codes.code_of(mark.finding).value == _MASS for mark in marks):
+        return cad_codes.BREAST_MASS
+    concepts = {mark.concept for mark in marks}
+    return concepts.pop() if len(concepts) == 1 else cad_codes.BREAST_DENSITY_MARK
+
+
+def by_lesion(marks: Sequence[Mark]) -> list[list[Mark]]:
+    """Gather the marks of each lesion; what has no number stands alone."""
+    lesions: dict[tuple[int, int], list[Mark]] = {}
+    for place, mark in enumerate(marks):
+        number = mark.region.lesion
+        lesions.setdefault((number, 0) if number else (0, place), []).append(mark)
+    return list(lesions.values())
 
 
 def is_detection(finding: Finding) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from dicom_node.objects.drawing.overlay import numbered_regions
+from dicom_node.objects.lesions import numbered_regions
 from dicom_node.objects.wording import score_text, words_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, ScoreOf
 
@@ -23,8 +23,8 @@ def captions_of(image: ImageFindings) -> tuple[tuple[Finding, str], ...]:
     a line, and all below the threshold have one together, which says so.
     """
     own: dict[str, list[_Numbered]] = {}
-    for number, name, region in numbered_regions(image):
-        own.setdefault(name, []).append((number, region))
+    for number, finding, index in numbered_regions(image):
+        own.setdefault(finding.name, []).append((number, finding.regions[index]))
     return tuple(
         (finding, text)
         for finding in image.findings

@@ -13,7 +13,7 @@ from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.drawing.tissue import tissue_of
 from dicom_node.objects.outlines import dashes_of
-from mammoclip_core.findings import Heatmap, ImageFindings, Region
+from mammoclip_core.findings import Heatmap, ImageFindings
 
 _HEAT_LONG_SIDE: Final = 512
 """Pixels of the grid on which heatmaps are joined: finer than any model's cells."""
@@ -48,12 +48,6 @@ class Placement:
         scale = np.array([self.column_scale, self.row_scale])
         offset = np.array([self.column_offset, self.row_offset], dtype=np.float64)
         return np.asarray(points * scale + offset, dtype=np.float64)
-
-
-def numbered_regions(image: ImageFindings) -> tuple[tuple[int, str, Region], ...]:
-    """Return the regions of an image with their numbers from 1, in the order of its findings."""
-    regions = [(finding.name, region) for finding in image.findings for region in finding.regions]
-    return tuple((number, name, region) for number, (name, region) in enumerate(regions, start=1))
 
 
 def heatmaps_of(image: ImageFindings, heatmaps: Iterable[Heatmap]) -> list[Heatmap]:
@@ -196,7 +190,8 @@ def draw_outlines(
     That of a region below the threshold is broken.
     """
     outlines = []
-    for _, name, region in numbered_regions(image):
+    regions = [(finding.name, region) for finding in image.findings for region in finding.regions]
+    for name, region in regions:
         points = placement.to_picture(np.asarray(region.outline))
         parts = [points] if region.above_threshold else dashes_of(points, _DASH * thickness)
         outlines.append((colors[name], region.above_threshold, list(map(_fixed_point, parts))))

@@ -33,6 +33,7 @@ from dicom_node.objects.drawing.panel import MARGIN, Panel
 from dicom_node.objects.drawing.region_numbers import write_numbers
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.lesions import place_text
 from dicom_node.objects.wording import (
     RESEARCH_MARK,
     methods_text,
@@ -138,13 +139,16 @@ def mark_regions(
     write_numbers(canvas, image, area, placement, colors=colors, text=text)
 
 
-def finding_paragraphs(image: ImageFindings, colors: Mapping[str, RGB]) -> Iterator[Paragraph]:
-    """List what is above its threshold, with the numbers of its regions, or the highest score."""
+def finding_paragraphs(image: ImageFindings, context: ResultContext) -> Iterator[Paragraph]:
+    """List what is above its threshold with numbers and places, or tell the highest score."""
     if not any(finding.above_threshold for finding in image.findings):
         yield Paragraph(text=_NO_FINDING)
         yield from _highest(image.findings)
     for finding, text in captions_of(image):
-        yield Paragraph(text=text, color=colors[finding.name])
+        yield Paragraph(text=text, color=context.colors[finding.name])
+    places = place_text(image, context.lesions)
+    if places:
+        yield Paragraph(text=places)
 
 
 def banner(identity: ResultIdentity) -> Iterator[Paragraph]:
@@ -164,7 +168,7 @@ def _head(image: ImageFindings, context: ResultContext) -> Iterator[Paragraph]:
 
 
 def _body(image: ImageFindings, context: ResultContext) -> Iterator[Paragraph]:
-    for number, paragraph in enumerate(finding_paragraphs(image, context.colors)):
+    for number, paragraph in enumerate(finding_paragraphs(image, context)):
         yield paragraph if number else _set_apart(paragraph)
     if any(finding.regions for finding in image.findings):
         text = f"{ATTENTION_REMARK} {methods_text(image.findings)}."

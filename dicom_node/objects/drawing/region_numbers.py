@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicom_node.objects.drawing.lettering import BACKGROUND, font
-from dicom_node.objects.drawing.overlay import Placement, numbered_regions
+from dicom_node.objects.drawing.overlay import Placement
 from dicom_node.objects.drawing.palette import RGB
+from dicom_node.objects.lesions import numbered_regions
 from mammoclip_core.findings import ImageFindings
 
 _Box = tuple[int, int, int, int]
@@ -38,13 +39,13 @@ def write_numbers(
         Text size.
     """
     taken: list[_Box] = []
-    for number, name, region in numbered_regions(image):
-        points = placement.to_picture(np.asarray(region.outline))
+    for number, finding, index in numbered_regions(image):
+        points = placement.to_picture(np.asarray(finding.regions[index].outline))
         size = (round(font(text).getlength(str(number))) + text // 2, round(1.1 * text))
         places = [_within(place, size, area) for place in _places(points, size, text)]
         box = next((one for one in places if not _meets_any(one, taken)), places[0])
         taken.append(box)
-        _write(canvas, str(number), box, colors[name], text)
+        _write(canvas, str(number), box, colors[finding.name], text)
 
 
 def _places(

@@ -176,7 +176,7 @@ def _captions(row: Row, context: ResultContext, *, first: bool, row_number: int)
     pair = []
     for column, image in enumerate(row):
         if image is not None:
-            found = finding_paragraphs(image, context.colors)
+            found = finding_paragraphs(image, context)
             pair.append([Paragraph(text=view_of(image)), *found])
         elif first:
             view = " ".join(STANDARD_VIEWS[2 * row_number + column])

@@ -251,7 +251,7 @@ def _captions(
     image: ImageFindings, context: ResultContext, *, to_right: bool
 ) -> Iterator[Flowable]:
     yield _text(view_of(image), bold=True, to_right=to_right)
-    for paragraph in finding_paragraphs(image, context.colors):
+    for paragraph in finding_paragraphs(image, context):
         yield _text(paragraph.text, to_right=to_right)
 
 

@@ -1,6 +1,5 @@
 """Outlines and labels over one image, in the image's own greys: a Softcopy Presentation State."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, Resu
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import dimmed
 from dicom_node.objects.frames import header_of_frame, name_of
+from dicom_node.objects.lesions import numbered_regions
 from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.pr.grayscale_modules import set_greys
 from dicom_node.objects.products import Product
@@ -193,11 +193,12 @@ class _Drawn:
 
 def _drawn(image: ImageFindings) -> Iterator[_Drawn]:
     """Give the regions below a threshold a layer of their own, which a viewer may switch off."""
-    numbers = itertools.count(1)  # as `numbered_regions` counts
+    numbered = numbered_regions(image)
     for finding in image.findings:
         own = [
-            _Outlined(number=next(numbers), index=index, region=region)
-            for index, region in enumerate(finding.regions)
+            _Outlined(number=number, index=index, region=finding.regions[index])
+            for number, owner, index in numbered
+            if owner is finding
         ]
         above = [one for one in own if one.region.above_threshold]
         below = [one for one in own if not one.region.above_threshold]

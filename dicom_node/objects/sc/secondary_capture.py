@@ -17,13 +17,13 @@ from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.drawing.overlay import Placement, heatmaps_of
 from dicom_node.objects.drawing.picture import compose
 from dicom_node.objects.drawing.rendering import DisplayPicture
-from dicom_node.objects.image_geometry import patient_orientation_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
 from dicom_node.objects.sc.view_codes import set_view
 from dicom_node.objects.shared_modules import is_multi_frame, stamp
 from dicom_node.objects.wording import RESEARCH_MARK, methods_text
 from mammoclip_core.findings import Heatmap, ImageFindings
+from mammoclip_core.images.patient_orientation import patient_orientation_of
 
 
 def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:

@@ -1,6 +1,7 @@
 """The regions of one instance as a binary Segmentation on the grid of that instance."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from highdicom.color import CIELabColor
@@ -13,6 +14,7 @@ from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, Resu
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import dimmed
 from dicom_node.objects.frames import name_of
+from dicom_node.objects.lesions import location_text, numbered_regions
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segment_frames import FULL, byte_frames, packed_frames
 from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
@@ -68,15 +70,12 @@ def build_segmentation(
     size = (int(source.Rows), int(source.Columns))
     in_bits = size[1] % 8 == 0
     frames, overlap = (packed_frames if in_bits else byte_frames)(
-        [region for *_, region in regions], size, owner
+        [shown.region for shown in regions], size, owner
     )
     segmentation = segmentation_of(
         source,
-        [
-            _describe(number, image, finding, index, context)
-            for number, (image, finding, index, _) in enumerate(regions, start=1)
-        ],
-        [image.frame for image, *_ in regions],
+        [_describe(number, shown, context) for number, shown in enumerate(regions, start=1)],
+        [shown.image.frame for shown in regions],
         segmentation_type=(
             SegmentationTypeValues.BINARY if in_bits else SegmentationTypeValues.FRACTIONAL
         ),
@@ -94,13 +93,24 @@ def build_segmentation(
     return segmentation
 
 
-def _regions_of(
-    images: Sequence[ImageFindings],
-) -> Iterator[tuple[ImageFindings, Finding, int, Region]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbered:
+    """A region with the number of its lesion."""
+
+    number: int
+    image: ImageFindings
+    finding: Finding
+    index: int
+
+    @property
+    def region(self) -> Region:
+        return self.finding.regions[self.index]
+
+
+def _regions_of(images: Sequence[ImageFindings]) -> Iterator[_Numbered]:
     for image in images:
-        for finding in image.findings:
-            for index, region in enumerate(finding.regions):
-                yield image, finding, index, region
+        for number, finding, index in numbered_regions(image):
+            yield _Numbered(number=number, image=image, finding=finding, index=index)
 
 
 def _kind_of(finding: Finding) -> str:
@@ -108,27 +118,21 @@ def _kind_of(finding: Finding) -> str:
     return "detector box" if finding.method is LocalisationMethod.BOX else "attention region"
 
 
-def _describe(
-    number: int,
-    image: ImageFindings,
-    finding: Finding,
-    index: int,
-    context: ResultContext,
-) -> SegmentDescription:
-    region = finding.regions[index]
+def _describe(segment_number: int, shown: _Numbered, context: ResultContext) -> SegmentDescription:
+    image, finding, region = shown.image, shown.finding, shown.region
     standing = "" if region.above_threshold else ", below threshold"
     segment = segment_of(
-        number,
-        f"AI {_kind_of(finding)}: {words_of(finding.name)}{standing}",
+        segment_number,
+        f"{shown.number} AI {_kind_of(finding)}: {words_of(finding.name)}{standing}",
         image,
         finding,
         context,
-        tracking_uid=context.uids.tracking_uid(name_of(image), finding, index),
-        tracking_id=tracking_id_of(image, finding, index),
+        tracking_uid=context.uids.tracking_uid(name_of(image), finding, shown.index),
+        tracking_id=tracking_id_of(image, finding, shown.index),
     )
-    segment.SegmentDescription += f", {region_score_text(region)}"
-    if region.score_of is ScoreOf.FINDING:
-        segment.SegmentDescription += " of the finding"
+    of_finding = " of the finding" if region.score_of is ScoreOf.FINDING else ""
+    parts = (segment.SegmentDescription, region_score_text(region) + of_finding)
+    segment.SegmentDescription = ", ".join(filter(None, (*parts, location_text(region))))
     if not region.above_threshold:
         dim = CIELabColor.from_rgb(*dimmed(context.colors[finding.name]))
         segment.RecommendedDisplayCIELabValue = list(dim.value)

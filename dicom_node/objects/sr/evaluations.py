@@ -21,9 +21,9 @@ from pydicom.sr.coding import Code
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
-from dicom_node.objects.examination_scores import ExaminationScores
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.lesions import lesion_sentences
 from dicom_node.objects.report_modules import density_of, outcome_of
 from dicom_node.objects.reported_findings import has_finding
 from dicom_node.objects.sr.observation_items import algorithm_of, frames_of, percent_of, site_of
@@ -183,7 +183,7 @@ class EvaluationsBuilder:
     def _words(self) -> Iterator[ContentItem]:
         identity = self.context.identity
         yield TextContentItem(codes.NARRATIVE_SUMMARY, _narrative(identity), _CONTAINS)
-        for text in _comments(self.findings, self.sources, identity, self.context.scores):
+        for text in _comments(self.findings, self.sources, self.context):
             yield TextContentItem(codes.COMMENT, text, _CONTAINS)
 
 
@@ -210,11 +210,10 @@ def _narrative(identity: ResultIdentity) -> str:
 def _comments(
     findings: StudyFindings,
     sources: Mapping[str, Dataset],
-    identity: ResultIdentity,
-    scores: ExaminationScores,
+    context: ResultContext,
 ) -> Iterator[str]:
     yield f"{SCORE_REMARK} {REGION_REMARK}"
-    yield from (f"{line}." for line in scores.lines())
+    yield from (f"{line}." for line in context.scores.lines())
     if findings.study:
         yield f"Study: {summary_of(findings.study)}."
     for breast in findings.breasts:
@@ -222,5 +221,6 @@ def _comments(
         yield f"{side_of(breast.laterality).capitalize()}: {summary_of(breast.findings)}{density}."
     for image in findings.analysed:
         yield f"{view_of(image)}: {summary_of(image.findings) or 'no scores'}."
+    yield from lesion_sentences(findings.analysed, context.lesions)
     yield from examination_remarks(findings, sources)
-    yield weights_text(identity)
+    yield weights_text(context.identity)

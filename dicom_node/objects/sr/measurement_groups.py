@@ -1,6 +1,5 @@
 """The measurement groups of a report: one for each region."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 
 from highdicom.sr import (
@@ -17,7 +16,9 @@ from pydicom.dataset import Dataset
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import name_of
+from dicom_node.objects.lesions import numbered_regions
 from dicom_node.objects.outlines import closed_polyline
+from dicom_node.objects.sr.lesion_items import lesion_number, location_items
 from dicom_node.objects.sr.observation_items import algorithm_of, frames_of, percent_of, site_of
 from dicom_node.objects.sr.viewer_labels import label_of
 from dicom_node.objects.wording import tracking_id_of
@@ -40,27 +41,27 @@ def region_groups(
     """
     for image in findings.analysed:
         source = sources[image.sop_instance_uid]
-        numbers = itertools.count(1)  # as `numbered_regions` counts
-        for finding in image.findings:
-            for index, region in enumerate(finding.regions):
-                group = PlanarROIMeasurementsAndQualitativeEvaluations(
-                    tracking_identifier=TrackingIdentifier(
-                        uid=context.uids.tracking_uid(name_of(image), finding, index),
-                        identifier=tracking_id_of(image, finding, index),
-                    ),
-                    finding_type=codes.code_of(finding),
-                    finding_sites=[site_of(image.laterality)],
-                    algorithm_id=algorithm_of(context, findings, finding, region),
-                    method=codes.METHODS.get(finding.method),
-                    measurements=[
-                        label_of(next(numbers), finding, region),
-                        _score(finding, region),
-                    ],
-                    qualitative_evaluations=_standing(region),
-                    referenced_region=_outline(source, image, region),
-                )
-                _relate_method(group)
-                yield group
+        for number, finding, index in numbered_regions(image):
+            region = finding.regions[index]
+            group = PlanarROIMeasurementsAndQualitativeEvaluations(
+                tracking_identifier=TrackingIdentifier(
+                    uid=context.uids.tracking_uid(name_of(image), finding, index),
+                    identifier=tracking_id_of(image, finding, index),
+                ),
+                finding_type=codes.code_of(finding),
+                finding_sites=[site_of(image.laterality, region.location)],
+                algorithm_id=algorithm_of(context, findings, finding, region),
+                method=codes.METHODS.get(finding.method),
+                measurements=[label_of(number, finding, region), _score(finding, region)],
+                qualitative_evaluations=[
+                    lesion_number(number),
+                    *location_items(region.location),
+                    *_standing(region),
+                ],
+                referenced_region=_outline(source, image, region),
+            )
+            _relate_method(group)
+            yield group
 
 
 def _outline(source: Dataset, image: ImageFindings, region: Region) -> ImageRegion:

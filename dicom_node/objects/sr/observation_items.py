@@ -21,6 +21,7 @@ from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.shared_modules import is_multi_frame
 from dicom_node.objects.wording import Scored, method_of, score_owner_text, to_ascii, words_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, StudyFindings
+from mammoclip_core.lesion_location import Location
 
 _NAME_LENGTH: Final = 64
 
@@ -80,9 +81,13 @@ def device_observer(identity: ResultIdentity) -> ObservationContext:
     )
 
 
-def site_of(laterality: str) -> FindingSite:
-    """Return the breast, with its side where that is known."""
-    return FindingSite(codes.BREAST, laterality=codes.LATERALITIES.get(laterality))
+def site_of(laterality: str, location: Location | None = None) -> FindingSite:
+    """Return the breast, with its side and the half of it where they are known."""
+    return FindingSite(
+        codes.BREAST,
+        laterality=codes.LATERALITIES.get(laterality),
+        topographical_modifier=None if location is None else codes.HALVES.get(location.part),
+    )
 
 
 def percent_of(scored: Scored) -> float:

@@ -11,7 +11,7 @@ def segmentation(*findings: str) -> Dataset:
     dataset.SegmentSequence = []
     for finding in findings:
         segment = Dataset()
-        segment.SegmentLabel = f"AI attention region: {finding}"
+        segment.SegmentLabel = f"1 AI attention region: {finding}"
         dataset.SegmentSequence.append(segment)
     return dataset
 

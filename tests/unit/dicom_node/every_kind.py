@@ -32,11 +32,13 @@ from mammoclip_core.findings import (
     BreastFindings,
     Finding,
     FindingSource,
+    ImageFindings,
     ImageStatus,
     LocalisationMethod,
     Region,
     ScoreOf,
 )
+from mammoclip_core.lesion_location import Depth, Height, Location, Side
 
 COMPRESSED = (
     Profile(
@@ -48,6 +50,7 @@ COMPRESSED = (
     Profile(objects=EVERY_KIND.objects, form=PictureForm(compression=Compression.JPEG)),
 )
 _MARK = finding(marker_mask(60, 150))
+QUADRANT = Location(depth=Depth.MIDDLE, height=Height.UPPER, side=Side.OUTER)
 _BREAST = BreastFindings(laterality="L", findings=(finding(), NEGATIVE), density="C")
 
 
@@ -141,6 +144,27 @@ def _four_views(*, failed: bool = False) -> tuple[ResultObject, ...]:
     return results_of(*pairs, profiles=(EVERY_KIND,))
 
 
+def linked(
+    image: ImageFindings, lesion: int, location: Location | None = QUADRANT
+) -> ImageFindings:
+    """Return an image whose first region shows a lesion."""
+    first, *others = image.findings
+    region = replace(first.regions[0], lesion=lesion, location=location)
+    marked = replace(first, regions=(region, *first.regions[1:]))
+    return replace(image, findings=(marked, *others))
+
+
+def _one_lesion_in_two_views() -> tuple[ResultObject, ...]:
+    pairs = [(dataset, image_of(dataset, _MARK)) for dataset in map(mammogram, ("CC", "MLO"))]
+    alone = mammogram("CC", "R")
+    half = Location(depth=Depth.ANTERIOR, side=Side.INNER)
+    return results_of(
+        *((dataset, linked(image, 2)) for dataset, image in pairs),
+        (alone, linked(image_of(alone, _MARK), 1, half)),
+        profiles=(EVERY_KIND,),
+    )
+
+
 def _tomosynthesis() -> tuple[ResultObject, ...]:
     dataset = tomosynthesis()
     calcification = finding(
@@ -187,6 +211,7 @@ STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "one finding": _one,
     "many findings": _many,
     "four views": _four_views,
+    "one lesion in two views": _one_lesion_in_two_views,
     "failed image": lambda: _four_views(failed=True),
     "MONOCHROME1": lambda: _one(photometric="MONOCHROME1"),
     "flipped field of view": lambda: _one(

@@ -116,7 +116,7 @@ def test_segment_of_a_detector_is_called_a_box() -> None:
         for segment in one.get("SegmentSequence", [])
     }
 
-    assert labels == {"AI detector box: mass"}
+    assert labels == {"1 AI detector box: mass"}
 
 
 def test_segment_of_attention_is_called_an_attention_region() -> None:
@@ -124,7 +124,7 @@ def test_segment_of_attention_is_called_an_attention_region() -> None:
         segment.SegmentLabel for one in objects_of() for segment in one.get("SegmentSequence", [])
     }
 
-    assert labels == {"AI attention region: mass"}
+    assert labels == {"1 AI attention region: mass"}
 
 
 def test_report_says_of_how_many_images_it_is() -> None:

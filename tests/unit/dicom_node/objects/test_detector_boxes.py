@@ -72,5 +72,5 @@ def test_segmentation_and_picture_name_the_detector(
     (segment,) = objects[ResultKind.SEGMENTATION].SegmentSequence
 
     assert segment.SegmentDescription == "Region by detector box, score 0.71"
-    assert segment.SegmentLabel == "AI detector box: mass"
+    assert segment.SegmentLabel == "1 AI detector box: mass"
     assert "detector box" in objects[ResultKind.SECONDARY_CAPTURE].DerivationDescription

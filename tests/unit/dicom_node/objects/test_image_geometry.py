@@ -23,12 +23,13 @@ from sr_reading import walk
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.rendering import show
-from dicom_node.objects.image_geometry import (
-    patient_orientation_of,
-    plane_of,
+from dicom_node.objects.image_geometry import plane_of
+from mammoclip_core.images.patient_orientation import patient_orientation_of
+from mammoclip_core.images.pixel_spacing import (
+    pixel_aspect_of,
     spacing_in_patient_of,
+    stated_spacing_of,
 )
-from mammoclip_core.images.pixel_spacing import pixel_aspect_of, stated_spacing_of
 
 SIZE = (400, 300)
 TALL: dict[str, Any] = {"ImagerPixelSpacing": [0.2, 0.1]}

@@ -15,7 +15,9 @@ Outline = list[tuple[int, int]]
 def numbered(*outlines: Outline, text: int = 20) -> np.ndarray:
     """Return where numbers are written: one image from row 50 to 250 at the left of a canvas."""
     findings = [
-        SimpleNamespace(name=f"finding {number}", regions=[SimpleNamespace(outline=outline)])
+        SimpleNamespace(
+            name=f"finding {number}", regions=[SimpleNamespace(outline=outline, lesion=number + 1)]
+        )
         for number, outline in enumerate(outlines)
     ]
     canvas = np.full((300, 2 * EDGE, 3), 99, np.uint8)

@@ -86,9 +86,9 @@ def test_segments_below_the_threshold_say_so_and_are_darker(
     segments = objects[ResultKind.SEGMENTATION].SegmentSequence
 
     assert [segment.SegmentLabel for segment in segments] == [
-        "AI detector box: mass",
-        "AI detector box: mass, below threshold",
-        "AI detector box: mass, below threshold",
+        "1 AI detector box: mass",
+        "2 AI detector box: mass, below threshold",
+        "3 AI detector box: mass, below threshold",
     ]
     assert [segment.SegmentDescription for segment in segments] == [
         "Region by detector box, score 0.92",

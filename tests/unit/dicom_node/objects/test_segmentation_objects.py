@@ -64,7 +64,7 @@ def test_highdicom_reads_each_segment_of_its_source() -> None:
 def test_segment_is_named_by_what_it_is() -> None:
     segment = segmentation_of(finding(marker_mask(60, 150))).SegmentSequence[0]
 
-    assert segment.SegmentLabel == "AI attention region: mass"
+    assert segment.SegmentLabel == "1 AI attention region: mass"
     assert segment.SegmentAlgorithmType == "AUTOMATIC"
     assert segment.SegmentAlgorithmName == "demonstration"
     assert segment.AnatomicRegionSequence[0].CodeValue == "76752008"
