@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from billiard import current_process
 from celery import Celery
 from celery.signals import celeryd_after_setup, celeryd_init, setup_logging, worker_process_init
 from click import ClickException
@@ -52,7 +53,9 @@ def _configure_logs(**_options: object) -> None:
 
 @worker_process_init.connect
 def _finish_what_runs(**_options: object) -> None:
-    end_at_the_parents_signal_only()
+    # A worker of --pool solo says the same of itself: its signals are those of a worker.
+    if current_process().name != "MainProcess":
+        end_at_the_parents_signal_only()
 
 
 @celeryd_after_setup.connect
