@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from dicom_node.errors import LedgerError
 from dicom_node.spool.private_files import FOLDER_MODE, close_to_others, ensure_private_file
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.tables import LedgerIdentity
 
 DATABASE_TROUBLE: Final = SQLAlchemyError
 """Errors that callers outside the ledger may catch, such as a lock held too long."""
@@ -124,6 +125,23 @@ class Database:
             return False
         with _answering():
             return inspect(self.engine).has_table("studies")
+
+    def identity(self) -> str:
+        """Return what tells this ledger from every other: 32 hexadecimal digits.
+
+        Raises
+        ------
+        LedgerError
+            It has no identity yet, or the database does not answer.
+        """
+        self.require_schema()
+        with _answering():
+            if not inspect(self.engine).has_table(LedgerIdentity.__tablename__):
+                raise LedgerError(
+                    "the ledger is of an earlier version: start 'mammoclip-node serve' of this one"
+                )
+            with self.reading() as session:
+                return session.scalars(select(LedgerIdentity.identity)).one()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
