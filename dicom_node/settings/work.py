@@ -16,6 +16,8 @@ class WorkSettings(Section):
     """Attempts of one analysis before it counts as failed."""
     redispatch_seconds: PositiveFloat = 30.0
     """Seconds before a message that no worker has received may be sent again."""
+    shutdown_seconds: PositiveFloat = 5.0
+    """Seconds that a delivery may take to end once its worker ends; then another one makes it."""
 
     @model_validator(mode="after")
     def _lease_outlasts_heartbeat(self) -> "WorkSettings":
