@@ -32,6 +32,16 @@ LEDGER_HEADER: Final = "ledger"
 """The header in which a message names the ledger that it speaks of."""
 
 _LONGEST_TASK_SECONDS: Final = 3600
+_REDIS_LIMITS: Final[dict[str, Any]] = {
+    # A broker that is cut off says nothing: without these its silence would last for ever, and a
+    # worker that is told to end would wait for it.
+    "socket_connect_timeout": 5,
+    "socket_timeout": 10,
+    "socket_keepalive": True,
+    "retry_on_timeout": False,
+    # A worker that waits for messages has an answer each second, if only that there is none.
+    "health_check_interval": 5,
+}
 _REDIS_TRANSPORT: Final = "dicom_node.studies.redis_transport:Transport"
 _CHOOSE_ANOTHER: Final = "choose another database number in url, or a key_prefix, under [broker]"
 _ANOTHER_APPLICATION: Final = f"holds data of another application: {_CHOOSE_ANOTHER}"
@@ -73,6 +83,7 @@ def celery_configuration(
             # A task longer than this is run twice; the lease in the ledger finds lost work sooner.
             "visibility_timeout": _LONGEST_TASK_SECONDS,
             "global_keyprefix": key_prefix,
+            **(_REDIS_LIMITS if is_redis else {}),
         },
         "task_serializer": "json",
         "accept_content": ["json"],
@@ -118,9 +129,6 @@ class Broker:
     def __init__(self, broker_url: str, **options: Any) -> None:
         self._app = Celery("mammoclip-node", set_as_current=False)
         self._app.conf.update(celery_configuration(broker_url, **options))
-        self._app.conf.broker_transport_options.update(
-            socket_connect_timeout=5, socket_timeout=10, retry_on_timeout=False
-        )
         self._ledger = ""
 
     def speak_of(self, ledger: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -26,6 +26,23 @@ DATABASE_TROUBLE: Final = SQLAlchemyError
 _LOCK_POLL_SECONDS: Final = 0.02
 _BUSY_SECONDS: Final = 30
 """How long a transaction waits for another process that writes to the SQLite file."""
+
+_LIBPQ_DRIVERS: Final = frozenset({"psycopg", "psycopg2"})
+_LIBPQ_LIMITS: Final[dict[str, Any]] = {
+    "connect_timeout": 10,
+    # A server that is cut off says nothing, and TCP alone would wait for a quarter of an hour.
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+_STATEMENT_LIMITS: Final = {
+    "statement_timeout": 60,
+    "lock_timeout": _BUSY_SECONDS,
+    "idle_in_transaction_session_timeout": 120,
+}
+"""Seconds after which the server gives up; a migration has no such limit."""
 
 _READING: Final[dict[str, dict[str, Any]]] = {
     # A reader takes no write lock, so that listing studies delays no worker.
@@ -76,6 +93,8 @@ class Database:
             self._write_ahead()
         with _answering(), self.engine.begin() as connection:
             if self._file is None:  # two nodes that start at once: the second finds all done
+                for limit in _STATEMENT_LIMITS:  # a large ledger takes its time
+                    connection.execute(text(f"SET LOCAL {limit} = 0"))
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             command.upgrade(_alembic(connection), "head")
 
@@ -189,12 +208,15 @@ def _engine(url: str) -> Engine:
             # A connection that died while idle, as in a restart of the server, is replaced. What
             # a writer reads after it waited for a lock must be what is committed by then, whatever
             # the server's default is.
-            return create_engine(
+            server = create_engine(
                 parsed,
+                connect_args=_time_limits(parsed),
                 pool_pre_ping=True,
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
             )
+            event.listen(server, "connect", _limit_statements)
+            return server
         engine = create_engine(
             parsed, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True
         )
@@ -207,6 +229,21 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _time_limits(url: URL) -> dict[str, Any]:
+    """Return how long libpq waits for a server; what the URL says itself counts."""
+    if url.get_driver_name() not in _LIBPQ_DRIVERS:
+        return {}
+    return {name: value for name, value in _LIBPQ_LIMITS.items() if name not in url.query}
+
+
+def _limit_statements(connection: Any, _record: object) -> None:
+    # By statement: poolers between here and the server take no options of a connection.
+    with closing(connection.cursor()) as cursor:
+        for limit, seconds in _STATEMENT_LIMITS.items():
+            cursor.execute(f"SET {limit} = '{seconds}s'")
+    connection.commit()
 
 
 def _sqlite_file(engine: Engine) -> Path | None:
