@@ -10,6 +10,7 @@ from celery.signals import (
     setup_logging,
     worker_process_init,
     worker_process_shutdown,
+    worker_ready,
     worker_shutdown,
 )
 from click import ClickException
@@ -63,6 +64,14 @@ def _finish_what_runs(**_options: object) -> None:
     # A worker of --pool solo says the same of itself: its signals are those of a worker.
     if current_process().name != "MainProcess":
         end_at_the_parents_signal_only()
+
+
+@worker_ready.connect
+def _watch_over(sender: Any, **_options: object) -> None:
+    # Imported here: it needs the worker's part of Celery, which the application does not load.
+    from worker.watchdog import watch_over
+
+    watch_over(sender, _settings())
 
 
 @worker_process_shutdown.connect

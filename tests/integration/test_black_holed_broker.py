@@ -1,4 +1,4 @@
-"""A worker whose way to the broker is cut without a word takes messages again, and ends when told."""
+"""A worker whose way to the broker is cut without a word finds it again, and ends when told."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -151,6 +151,32 @@ def test_handshake_that_is_not_answered_ends_in_time(
             attempt(archive, result_object())
 
 
+@pytest.mark.parametrize("kind", ["dicom", "web"])
+def test_name_servers_that_are_silent_are_not_waited_for(
+    kind: str, result_object: MakeObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60))
+    archive: DicomDestination | DicomwebDestination = destination(104, timeout_seconds=0.4)
+    if kind == "web":
+        archive = dicomweb(80).model_copy(update={"url": "http://archive.example/dicom-web"})
+    try:
+        with pytest.raises(DestinationDownError, match=r"found: no name server answered within"):
+            attempt(archive, result_object())
+    finally:
+        over.set()
+
+
+@pytest.mark.parametrize("kind", ["dicom", "web"])
+def test_name_that_nobody_has_is_told(kind: str, result_object: MakeObject) -> None:
+    archive: DicomDestination | DicomwebDestination = destination(104, host="no.such.invalid")
+    if kind == "web":
+        archive = dicomweb(80).model_copy(update={"url": "http://no.such.invalid/dicom-web"})
+
+    with pytest.raises(DestinationDownError, match="not found"):
+        attempt(archive, result_object())
+
+
 def test_time_of_an_object_grows_with_its_size() -> None:
     archive = destination(104, exchange_seconds=60, slowest_bytes_per_second=1_000_000)
 

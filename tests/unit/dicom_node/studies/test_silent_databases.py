@@ -1,4 +1,4 @@
-"""A ledger in PostgreSQL that does not answer, or holds a lock for too long, is waited for briefly."""
+"""A ledger in PostgreSQL that does not answer, or holds a lock, is waited for briefly."""
 
 import socket
 import threading
@@ -90,11 +90,13 @@ def test_process_that_stops_within_a_transaction_gives_up_its_locks(ledger: Data
 
 
 def test_connections_notice_a_server_that_is_cut_off(postgresql: PostgreSQL) -> None:
-    with closing(Database(postgresql.new_database())) as database:
-        with database.engine.connect() as connection:
-            driver = connection.connection.driver_connection
-            assert driver is not None
-            told = driver.info.get_parameters()
+    with (
+        closing(Database(postgresql.new_database())) as database,
+        database.engine.connect() as connection,
+    ):
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        told = driver.info.get_parameters()
 
     assert told["tcp_user_timeout"] == "25000"
     assert (told["keepalives_idle"], told["keepalives_count"]) == ("10", "3")
@@ -102,11 +104,10 @@ def test_connections_notice_a_server_that_is_cut_off(postgresql: PostgreSQL) -> 
 
 def test_limits_of_the_url_count(postgresql: PostgreSQL) -> None:
     url = f"{postgresql.new_database()}&connect_timeout=3&keepalives_idle=77"
-    with closing(Database(url)) as database:
-        with database.engine.connect() as connection:
-            driver = connection.connection.driver_connection
-            assert driver is not None
-            told = driver.info.get_parameters()
+    with closing(Database(url)) as database, database.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        told = driver.info.get_parameters()
 
     assert (told["connect_timeout"], told["keepalives_idle"]) == ("3", "77")
 
