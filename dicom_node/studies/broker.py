@@ -209,7 +209,7 @@ class Broker:
             *connection.connection_errors,
             *connection.channel_errors,
         ) as error:
-            raise BrokerDownError(f"the broker {trouble}: {_words_for(error)}") from error
+            raise BrokerDownError(f"the broker {trouble}: {words_for_broker(error)}") from error
 
 
 def _waiting(connection: Any, queue: str) -> int:
@@ -241,8 +241,8 @@ def _require_own_messages(channel: Any, queue: str, ledger: str) -> None:
         raise BrokerDownError(f"the broker cannot be used: its queue {queue} {found}")
 
 
-def _words_for(error: BaseException) -> str:
-    """Say what to do about an error of the broker's library, which may quote anything."""
+def words_for_broker(error: BaseException) -> str:
+    """Say what to do about an error of the broker's library, of which nothing is quoted."""
     found: BaseException | None = error
     while found is not None:
         for key in (type(found).__name__, *str(found).split()):
