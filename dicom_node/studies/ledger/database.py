@@ -38,8 +38,8 @@ _LIBPQ_LIMITS: Final[dict[str, Any]] = {
     "tcp_user_timeout": 25_000,
 }
 _STATEMENT_LIMITS: Final = {
-    "statement_timeout": 60,
-    "lock_timeout": _BUSY_SECONDS,
+    "statement_timeout": 30,
+    "lock_timeout": 20,
     "idle_in_transaction_session_timeout": 120,
 }
 """Seconds after which the server gives up; a migration has no such limit."""
@@ -92,11 +92,13 @@ class Database:
                 close_to_others(file)
             self._write_ahead()
         with _answering(), self.engine.begin() as connection:
-            if self._file is None:  # two nodes that start at once: the second finds all done
-                for limit in _STATEMENT_LIMITS:  # a large ledger takes its time
-                    connection.execute(text(f"SET LOCAL {limit} = 0"))
+            if self._file is not None:
+                command.upgrade(_alembic(connection), "head")
+                return
+            with _without_limits(connection):
+                # Two nodes that start at once: the second one finds all done.
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-            command.upgrade(_alembic(connection), "head")
+                command.upgrade(_alembic(connection), "head")
 
     def _write_ahead(self) -> None:
         """Let readers see the last commit instead of waiting for the writer; the file keeps it.
@@ -216,6 +218,8 @@ def _engine(url: str) -> Engine:
                 isolation_level="READ COMMITTED",
             )
             event.listen(server, "connect", _limit_statements)
+            if parsed.get_driver_name() == "psycopg":
+                event.listen(server, "do_connect", _connect_bounded)
             return server
         engine = create_engine(
             parsed, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True
@@ -236,6 +240,29 @@ def _time_limits(url: URL) -> dict[str, Any]:
     if url.get_driver_name() not in _LIBPQ_DRIVERS:
         return {}
     return {name: value for name, value in _LIBPQ_LIMITS.items() if name not in url.query}
+
+
+def _connect_bounded(_dialect: object, _record: object, values: Any, options: Any) -> Any:
+    # Imported here: its library is there only if the ledger is in PostgreSQL.
+    from dicom_node.studies.ledger.bounded_postgresql import BoundedConnection
+
+    return BoundedConnection.connect(*values, **options)
+
+
+@contextmanager
+def _without_limits(connection: Connection) -> Iterator[None]:
+    """Let statements of this transaction take their time, as those of a large ledger may."""
+    for limit in _STATEMENT_LIMITS:
+        connection.execute(text(f"SET LOCAL {limit} = 0"))
+    driver: Any = connection.connection.driver_connection
+    if not hasattr(driver, "longest_wait"):
+        yield
+        return
+    longest, driver.longest_wait = driver.longest_wait, None
+    try:
+        yield
+    finally:
+        driver.longest_wait = longest
 
 
 def _limit_statements(connection: Any, _record: object) -> None:

@@ -1,9 +1,11 @@
 """A ledger in PostgreSQL that does not answer, or holds a lock, is waited for briefly."""
 
+import os
+import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
 import pytest
@@ -12,6 +14,7 @@ from sqlalchemy import text
 
 from dicom_node.errors import LedgerError
 from dicom_node.studies.ledger import database as database_module
+from dicom_node.studies.ledger.bounded_postgresql import LONGEST_WAIT_SECONDS, BoundedConnection
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 
 # An exchange without an end waits for longer than this.
@@ -102,6 +105,56 @@ def test_connections_notice_a_server_that_is_cut_off(postgresql: PostgreSQL) -> 
     assert (told["keepalives_idle"], told["keepalives_count"]) == ("10", "3")
 
 
+@pytest.mark.parametrize("is_asked", [True, False], ids=["a question", "the end of a transaction"])
+def test_server_that_stops_answering_is_waited_for_briefly(
+    stopping: Database, is_asked: bool
+) -> None:
+    with (
+        stopped(server_of(stopping)) as stop,
+        pytest.raises(DATABASE_TROUBLE),
+        stopping.writing() as session,
+    ):
+        session.execute(text("SELECT 1"))
+        stop()
+        if is_asked:
+            session.execute(text("SELECT 2"))
+
+    # Another connection serves it, which the pool makes by itself.
+    assert stopping.now()
+
+
+def test_connection_that_stopped_answering_between_transactions_is_replaced(
+    stopping: Database,
+) -> None:
+    with stopped(server_of(stopping)) as stop:
+        stop()
+
+        assert stopping.now()
+
+
+@pytest.fixture
+def stopping(postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setattr(BoundedConnection, "longest_wait", 1.0)
+    with closing(Database(postgresql.new_database())) as database:
+        database.migrate()
+        yield database
+
+
+@contextmanager
+def stopped(server: int) -> Iterator[Callable[[], None]]:
+    """Yield what holds a process still, and let it go on afterwards."""
+    try:
+        yield lambda: os.kill(server, signal.SIGSTOP)
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+
+def server_of(database: Database) -> int:
+    """Return the process at the server's end of the pool's only connection."""
+    with database.reading() as session:
+        return session.scalars(text("SELECT pg_backend_pid()")).one()
+
+
 def test_limits_of_the_url_count(postgresql: PostgreSQL) -> None:
     url = f"{postgresql.new_database()}&connect_timeout=3&keepalives_idle=77"
     with closing(Database(url)) as database, database.engine.connect() as connection:
@@ -117,3 +170,6 @@ def test_migration_has_no_limit(ledger: Database) -> None:
 
     with ledger.reading() as session:
         assert session.scalar(text("SHOW statement_timeout")) == "1s"
+        driver = session.connection().connection.driver_connection
+    assert isinstance(driver, BoundedConnection)
+    assert driver.longest_wait == LONGEST_WAIT_SECONDS
