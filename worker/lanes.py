@@ -6,6 +6,7 @@ hold up every other archive and, where one process serves both queues, the next 
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,22 +15,25 @@ import structlog
 
 log = structlog.get_logger("worker.lanes")
 
-SLOW_SECONDS: Final = 5.0
+SLOW_SECONDS: Final = 3.0
 """Duration of a delivery after which nothing more is kept waiting behind it."""
 
+_PLACES: Final = 8
+"""How many may wait in a lane: the last begins before the dispatcher takes its message for lost."""
+
 _SOON: Final = 1.0
-_LATER: Final = 10.0
+_LATER: Final = 5.0
 
 Run = Callable[[int], None]
 
 
 @dataclass
 class _Lane:
-    """What runs for one destination, and at most one that waits behind it."""
+    """What runs for one destination, and what waits behind it."""
 
     running: int
     since: float
-    waiting: int | None = None
+    waiting: deque[int] = field(default_factory=deque)
     timer: threading.Timer | None = None
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -37,8 +41,8 @@ class _Lane:
 class Lanes:
     """One thread for each destination that is being sent to.
 
-    One further delivery may wait in its lane, so that a healthy archive never waits for us. What
-    finds that place taken, or the lane slow, is put off: the ledger has it told again.
+    Some deliveries may wait in their lane, so that a healthy archive never waits for us. What
+    finds no place, or the lane slow, is put off: the ledger has it told again.
 
     Parameters
     ----------
@@ -60,7 +64,7 @@ class Lanes:
         return self._is_closed
 
     def take(self, name: str, work_id: int, run: Run) -> None:
-        """Run a piece of work now or next in its lane, or put it off; never wait."""
+        """Run a piece of work now or later in its lane, or put it off; never wait."""
         with self._lock:
             lane = self._lanes.get(name)
             if self._is_closed:
@@ -68,12 +72,13 @@ class Lanes:
             elif lane is None:
                 self._begin(name, work_id, run)
                 return
-            elif work_id in {lane.running, lane.waiting}:
+            elif work_id == lane.running or work_id in lane.waiting:
                 return
             elif self._clock() - lane.since > SLOW_SECONDS:
                 wait = _LATER
-            elif lane.waiting is None:
-                self._wait_in(lane, work_id)
+            elif len(lane.waiting) < _PLACES:
+                lane.waiting.append(work_id)
+                self._time(lane)
                 return
             else:
                 wait = _SOON
@@ -84,16 +89,15 @@ class Lanes:
         with self._lock:
             self._is_closed = True
             lanes = list(self._lanes.values())
-            waiting = [self._take_out(lane) for lane in lanes]
+            waiting = [work_id for lane in lanes for work_id in self._empty(lane)]
         for work_id in waiting:
-            if work_id is not None:
-                self._put_off(work_id, 0.0)
+            self._put_off(work_id, 0.0)
         give_up_at = self._clock() + seconds
-        return [
-            lane.running
-            for lane in lanes
-            if not lane.ended.wait(max(give_up_at - self._clock(), 0))
-        ]
+
+        def ends(lane: _Lane) -> bool:
+            return lane.ended.wait(max(give_up_at - self._clock(), 0))
+
+        return [lane.running for lane in lanes if not ends(lane)]
 
     def _begin(self, name: str, work_id: int, run: Run) -> None:
         lane = self._lanes[name] = _Lane(running=work_id, since=self._clock())
@@ -101,27 +105,32 @@ class Lanes:
             target=self._serve, args=(name, lane, run), name=f"lane {name}", daemon=True
         ).start()
 
-    def _wait_in(self, lane: _Lane, work_id: int) -> None:
-        lane.waiting = work_id
-        lane.timer = threading.Timer(SLOW_SECONDS, self._end_wait, (lane, work_id))
-        lane.timer.daemon = True
-        lane.timer.start()
+    def _time(self, lane: _Lane) -> None:
+        """Let nothing wait behind what runs now for longer than it may."""
+        if lane.timer is None and lane.waiting:
+            lane.timer = threading.Timer(SLOW_SECONDS, self._end_wait, (lane, lane.running))
+            lane.timer.daemon = True
+            lane.timer.start()
 
-    def _take_out(self, lane: _Lane) -> int | None:
+    def _stop_timing(self, lane: _Lane) -> None:
         if lane.timer is not None:
             lane.timer.cancel()
-        work_id, lane.waiting, lane.timer = lane.waiting, None, None
-        return work_id
+            lane.timer = None
 
-    def _end_wait(self, lane: _Lane, work_id: int) -> None:
+    def _empty(self, lane: _Lane) -> list[int]:
+        self._stop_timing(lane)
+        waiting = list(lane.waiting)
+        lane.waiting.clear()
+        return waiting
+
+    def _end_wait(self, lane: _Lane, behind: int) -> None:
         with self._lock:
-            if lane.waiting != work_id:
-                return
-            self._take_out(lane)
+            waiting = self._empty(lane) if lane.running == behind else []
         try:
-            self._put_off(work_id, _LATER)
-        except Exception as error:  # the outermost frame of this thread; it is told again anyway
-            log.exception("delivery_not_put_off", delivery=work_id, reason=type(error).__name__)
+            for work_id in waiting:
+                self._put_off(work_id, _LATER)
+        except Exception as error:  # the outermost frame of this thread; they are told again anyway
+            log.exception("delivery_not_put_off", reason=type(error).__name__)
 
     def _serve(self, name: str, lane: _Lane, run: Run) -> None:
         while True:
@@ -130,9 +139,10 @@ class Lanes:
             except Exception as error:  # the outermost frame of this thread
                 log.exception("delivery_broke", delivery=lane.running, reason=type(error).__name__)
             with self._lock:
-                following = self._take_out(lane)
-                if following is None:
+                self._stop_timing(lane)
+                if not lane.waiting:
                     del self._lanes[name]
                     lane.ended.set()
                     return
-                lane.running, lane.since = following, self._clock()
+                lane.running, lane.since = lane.waiting.popleft(), self._clock()
+                self._time(lane)

@@ -83,11 +83,20 @@ def test_one_destination_is_sent_one_delivery_at_a_time(work: Deliveries) -> Non
     assert not work.put_off
 
 
-def test_only_one_waits_in_a_lane_and_the_next_is_put_off(work: Deliveries) -> None:
-    for number in (1, 2, 3):
+def test_eight_wait_in_a_lane_and_the_next_is_put_off(work: Deliveries) -> None:
+    for number in range(10):
         work.take("archive", number)
 
-    assert work.put_off == [(3, 1.0)]
+    assert work.put_off == [(9, 1.0)]
+
+
+def test_deliveries_to_one_destination_are_made_in_their_order(work: Deliveries) -> None:
+    for number in (3, 1, 2):
+        work.take("archive", number)
+        work.may_end[number].set()
+
+    work.await_begun(1, 2, 3)
+    assert work.begun == [3, 1, 2]
 
 
 def test_behind_a_slow_delivery_everything_is_put_off_for_longer(work: Deliveries) -> None:
@@ -95,7 +104,7 @@ def test_behind_a_slow_delivery_everything_is_put_off_for_longer(work: Deliverie
     work.now = SLOW_SECONDS + 1
     work.take("archive", 2)
 
-    assert work.put_off == [(2, 10.0)]
+    assert work.put_off == [(2, 5.0)]
 
 
 def test_what_waits_behind_a_delivery_that_becomes_slow_is_put_off(
@@ -103,10 +112,11 @@ def test_what_waits_behind_a_delivery_that_becomes_slow_is_put_off(
 ) -> None:
     monkeypatch.setattr(lanes_module, "SLOW_SECONDS", 0.01)
     with ending(Deliveries()) as work:
-        work.take("archive", 1)
-        work.take("archive", 2)
+        for number in (1, 2, 3):
+            work.take("archive", number)
 
         work.await_put_off(2)
+        work.await_put_off(3)
         work.may_end[1].set()
 
     assert work.begun == [1]
@@ -138,7 +148,8 @@ def test_closed_lanes_begin_nothing_and_name_what_still_runs() -> None:
         work.take("healthy", 3)
         work.await_begun(1, 3)
         work.may_end[3].set()
-        work.lanes._lanes["healthy"].ended.wait(WAIT) if "healthy" in work.lanes._lanes else None
+        while "healthy" in work.lanes._lanes:
+            threading.Event().wait(0.01)
 
         assert work.lanes.close(0) == [1]
         assert work.lanes.is_closed
