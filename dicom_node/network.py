@@ -10,7 +10,7 @@ from pynetdicom import AE, _config, build_context
 from pynetdicom.association import Association
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
-from dicom_node.deadline import Deadline
+from dicom_node.deadline import Deadline, look_up
 from dicom_node.errors import DestinationDownError, SettingsError
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
@@ -63,6 +63,13 @@ def associate(
     DestinationDownError
         It cannot be reached, or it rejected the association.
     """
+    try:
+        look_up(destination.host, destination.timeout_seconds)
+    except socket.gaierror as error:
+        raise DestinationDownError(
+            f"{destination.name}: {destination.host} was not found: {error.strerror}. "
+            "Check host under [[destinations]], and DNS."
+        ) from error
     entity = _Requestor(destination, calling_ae_title, deadline)
     # One syntax a context: of several in one the acceptor would choose, and hide the others. All
     # result SOP Classes in every syntax stay far below the 128 that are possible (PS3.8 9.3.2.2).

@@ -95,9 +95,10 @@ class Node:
             log_format=settings.log_format,
             on_kept=self._arrived.set,
         )
+        self._broker = Broker(**broker_options(settings))
         self._dispatcher = Dispatcher(
             database,
-            Broker(**broker_options(settings)),
+            self._broker,
             redispatch_after=timedelta(seconds=settings.work.redispatch_seconds),
             maximum_attempts=settings.work.maximum_attempts,
             expire_after=timedelta(seconds=settings.retry.expire_seconds),
@@ -155,6 +156,7 @@ class Node:
     def _register(self) -> None:
         if not self._ledger_ready.is_set():
             self._database.migrate()
+            self._broker.speak_of(self._database.identity())
             self._ledger_ready.set()
         self._arrived.clear()
         self._registrar.register_all()

@@ -2,8 +2,17 @@
 
 from typing import Any, Final
 
+from billiard import current_process
 from celery import Celery
-from celery.signals import celeryd_after_setup, celeryd_init, setup_logging, worker_process_init
+from celery.signals import (
+    celeryd_after_setup,
+    celeryd_init,
+    setup_logging,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+)
 from click import ClickException
 
 from dicom_node.errors import SettingsError
@@ -52,7 +61,30 @@ def _configure_logs(**_options: object) -> None:
 
 @worker_process_init.connect
 def _finish_what_runs(**_options: object) -> None:
-    end_at_the_parents_signal_only()
+    # A worker of --pool solo says the same of itself: its signals are those of a worker.
+    if current_process().name != "MainProcess":
+        end_at_the_parents_signal_only()
+
+
+@worker_ready.connect
+def _watch_over(sender: Any, **_options: object) -> None:
+    # Imported here: it needs the worker's part of Celery, which the application does not load.
+    from worker.watchdog import watch_over
+
+    watch_over(sender, _settings())
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def _end_deliveries(**_options: object) -> None:
+    """Leave nothing in doubt: what is being sent ends in time, or is due again."""
+    # Imported here: a process that has sent nothing has loaded nothing of it.
+    from worker.delivery import end_deliveries
+    from worker.runtime import present_runtime
+
+    node = present_runtime()
+    if node is not None:
+        end_deliveries(node)
 
 
 @celeryd_after_setup.connect

@@ -11,6 +11,8 @@ import structlog
 from celery.app.trace import log_policy_reject
 from celery.worker.consumer.consumer import CONNECTION_ERROR, CONNECTION_RETRY
 
+from dicom_node.studies.broker import words_for_broker
+
 log = structlog.get_logger("worker.celery")
 
 _CONNECTED: Final = "Connected to %s"
@@ -20,6 +22,8 @@ _EVENTS: Final = {
     CONNECTION_RETRY: ("broker_lost", logging.ERROR),
     _CONNECTED: ("broker_connected", logging.INFO),
 }
+
+_BROKER_TROUBLE: Final = frozenset({"broker_unreachable", "broker_lost"})
 
 
 class CeleryLog(logging.Handler):
@@ -37,16 +41,13 @@ class CeleryLog(logging.Handler):
         )
         if level < logging.WARNING and event == "celery_reported":
             return
-        kind = record.exc_info[0] if record.exc_info else None
+        error = _error_in(record)
         log.log(
             level,
             event,
             logger=record.name,
-            # What has no values to insert may have been put together before it came here.
-            detail=" ".join(template.split())
-            if record.args and event == "celery_reported"
-            else None,
-            reason=kind.__name__ if kind else _error_in(record),
+            detail=_detail(event, template, record, error),
+            reason=type(error).__name__ if error else None,
         )
 
 
@@ -66,7 +67,19 @@ def _speaks_of(record: logging.LogRecord, template: str) -> bool:
     return record.msg == template or (bool(arguments) and arguments[0] == template)
 
 
-def _error_in(record: logging.LogRecord) -> str | None:
-    """Return the kind of the error among a record's values, if there is one."""
+def _detail(
+    event: str, template: str, record: logging.LogRecord, error: BaseException | None
+) -> str | None:
+    if event in _BROKER_TROUBLE:
+        return f"the broker cannot be used: {words_for_broker(error)}" if error else None
+    # What has no values to insert may have been put together before it came here.
+    is_reported = record.args and event == "celery_reported"
+    return " ".join(template.split()) if is_reported else None
+
+
+def _error_in(record: logging.LogRecord) -> BaseException | None:
+    """Return the error that a record tells of, or the one among its values, if there is one."""
+    if record.exc_info and record.exc_info[1]:
+        return record.exc_info[1]
     arguments = record.args if isinstance(record.args, tuple) else ()
-    return next((type(one).__name__ for one in arguments if isinstance(one, Exception)), None)
+    return next((one for one in arguments if isinstance(one, Exception)), None)

@@ -1,5 +1,7 @@
 """The part of Celery's worker that takes messages, narrowed to what this worker is for.
 
+It takes none that speaks of another ledger than its own: see `worker.own_ledger`.
+
 It starts no events, no gossip between workers and no remote control: what can write to the broker
 would otherwise be able to shut workers down (Celery's documentation names remote control an unsafe
 component).
@@ -11,8 +13,10 @@ from typing import Any
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu import Message, compression
 
+from dicom_node.settings.reading import load_settings
 from worker.discarded import Discarded
 from worker.messages import UnwantedMessageError, work_of
+from worker.own_ledger import OwnLedger
 
 _SILENT = {
     "task_events": False,
@@ -23,7 +27,13 @@ _SILENT = {
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]
-    """Runs two tasks with one id each, whatever a message asks for; discards every other one."""
+    """Runs two tasks with one id each, whatever a message asks for; discards every other one.
+
+    Attributes
+    ----------
+    messages_taken : number of messages received, wanted or not
+    takes_nothing : whether it has stopped taking messages for a while, on purpose
+    """
 
     def __init__(
         self, *arguments: Any, worker_options: Mapping[str, Any] | None = None, **options: Any
@@ -31,7 +41,10 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         # None of ours is compressed, and a few bytes can become gigabytes before anybody looks.
         for content_type in compression.encoders():
             compression.register(None, _refuse_to_decompress, content_type)
+        self.messages_taken = 0
+        self.takes_nothing = False
         self._discarded = Discarded()
+        self._ledger = OwnLedger(load_settings().ledger_url)
         super().__init__(
             *arguments, worker_options={**(worker_options or {}), **_SILENT}, **options
         )
@@ -41,6 +54,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         run = super().create_task_handler(*arguments, **options)
 
         def receive(message: Message) -> None:
+            self.messages_taken += 1
             try:
                 wanted = work_of(
                     message.headers,
@@ -51,12 +65,29 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
             except UnwantedMessageError as error:
                 self._discard(message, str(error))
                 return
+            if not self._ledger.is_named_by(wanted):
+                self._give_back(message)
+                return
             message.headers = wanted.headers()
             message.body = wanted.body()
             message.properties = {}
             run(message)
 
         return receive
+
+    def _give_back(self, message: Message) -> None:
+        """Put a message back, behind all others of its queue, and take none for a while."""
+        message.reject_log_error(_NoLog(), self.connection_errors, requeue=True)
+        self.takes_nothing = True
+        self.task_consumer.cancel()
+        # Not from the timer itself, which has a thread of its own where there is no event loop.
+        self.timer.call_after(self._ledger.wait_seconds, self.call_soon, (self._take_again,))
+
+    def _take_again(self) -> None:
+        self.takes_nothing = False
+        # After a new connection it takes messages again anyway.
+        if self.task_consumer is not None:
+            self.task_consumer.consume()
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Discard a message that Celery cannot decode; its own way would log the content."""

@@ -1,21 +1,69 @@
-"""One attempt to deliver the result objects of one analysis to one destination."""
+"""Delivers the result objects of one analysis to one destination, beside the process's tasks."""
 
 from collections.abc import Callable, Iterator, Sequence, Set
+from datetime import timedelta
+from functools import partial
+from typing import Final
 
 import structlog
 
-from dicom_node.errors import DestinationDownError, OvertakenError
+from dicom_node.errors import DestinationDownError, LedgerError, OvertakenError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, Sender
 from dicom_node.send.retry_policy import next_attempt
 from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.database import DATABASE_TROUBLE
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim
 from worker.runtime import Runtime
 
 log = structlog.get_logger("worker.deliver")
+
+
+_AFTER_AN_END: Final = timedelta(seconds=5)
+"""Time in which a process that was told to end is gone, and with it what it was sending."""
+
+
+def begin_delivery(node: Runtime, delivery_id: int) -> None:
+    """Have a due delivery attempted in the lane of its destination; return at once."""
+    with node.database.reading() as session:
+        row = session.get(Delivery, delivery_id)
+    if row is not None and row.state is DeliveryState.DUE:
+        node.lanes.take(row.destination, delivery_id, partial(attempt_delivery, node))
+
+
+def attempt_delivery(node: Runtime, delivery_id: int) -> None:
+    """Attempt one delivery if it is still due."""
+    with structlog.contextvars.bound_contextvars(delivery=delivery_id):
+        try:
+            with node.leased(Delivery, delivery_id) as taken:
+                node.site.ledger_answers()
+                if taken is not None:
+                    deliver_results(node, *taken)
+        # Nothing is lost: what was claimed loses its lease, what was not is told again.
+        except (DATABASE_TROUBLE, LedgerError) as error:
+            node.site.note_silent_ledger(error)
+
+
+def end_deliveries(node: Runtime) -> None:
+    """Give deliveries a while to end; those that do not are due again, for another worker."""
+    for delivery_id in node.lanes.close(node.settings.work.shutdown_seconds):
+        with node.database.writing() as session:
+            at = database_time(session)
+            reason = "the worker was told to end while it was sending"
+            was_given_back = outcomes.give_back_unfinished(
+                session,
+                delivery_id,
+                holder=node.holder,
+                reason=reason,
+                due_at=at + _AFTER_AN_END,
+                at=at,
+            )
+        if was_given_back:
+            log.warning("delivery_given_back", delivery=delivery_id, reason=reason)
 
 
 def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:

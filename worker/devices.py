@@ -1,12 +1,17 @@
 """Chooses the device of a worker process, without loading any model library."""
 
+from typing import Final
+
 from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.engines.devices import chosen_device, gpu_count
 
+PROCESSES_FOR_A_GPU: Final = 2
+"""One study is decoded, drawn and written by one process while the GPU works for another's."""
+
 
 def default_concurrency() -> int:
-    """Return the number of processes that load a model: one for each GPU, at least one."""
-    return max(1, gpu_count())
+    """Return the number of processes that load a model: two for each GPU, one without any."""
+    return max(1, PROCESSES_FOR_A_GPU * gpu_count())
 
 
 def device_of(requested: str, process_index: int, engine: EngineName = EngineName.AUTO) -> str:

@@ -8,12 +8,13 @@ else is discarded.
 import base64
 import binascii
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE, TASKS
+from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE, LEDGER_HEADER, TASKS
 
 LONGEST_MESSAGE_BYTES: Final = 16_384
 """Size beyond which a message is not read; those of the node have about 1,000 bytes."""
@@ -22,6 +23,8 @@ _LONGEST_BODY_BYTES: Final = 2_048
 _HIGHEST_ID: Final = 2**63 - 1
 _HIGHEST_PRIORITY: Final = 9
 _QUEUES: Final = (GPU_QUEUE, DELIVER_QUEUE)
+
+_IDENTITY: Final = re.compile("[0-9a-f]{32}", re.ASCII)
 
 _NEVER_SET: Final = (
     "chord",
@@ -49,10 +52,13 @@ class WorkMessage:
     ----------
     task : ``worker.analyze`` or ``worker.deliver``
     work_id : 1 to 2**63 - 1
+    ledger : 32 hexadecimal digits
+        The identity of that ledger; empty in a message of an earlier version's node.
     """
 
     task: str
     work_id: int
+    ledger: str = ""
 
     def headers(self) -> dict[str, Any]:
         """Return the headers of Celery's protocol 2 without any option."""
@@ -86,7 +92,16 @@ def work_of(
         options.append("timelimit")
     if options:
         raise UnwantedMessageError(f"it sets {', '.join(options)}, which the node never does")
-    return WorkMessage(task, _id_in(body))
+    return WorkMessage(task, _id_in(body), _ledger_in(headers))
+
+
+def _ledger_in(headers: Mapping[Any, Any]) -> str:
+    named = headers.get(LEDGER_HEADER)
+    if named is None:
+        return ""
+    if not isinstance(named, str) or _IDENTITY.fullmatch(named) is None:
+        raise UnwantedMessageError("it names no ledger as a node does")
+    return named
 
 
 def _id_in(body: object) -> int:

@@ -4,7 +4,8 @@ The library's own reads a message before anything can be asked about it: what is
 a field, ends the worker, and some are put back into the queue and end the next one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -35,6 +36,28 @@ class _BoundedReplies:
 
 class _Unacknowledged(redis_transport.QoS):
     """The messages that a worker has taken and not finished; another takes them after a time."""
+
+    def ack(self, delivery_tag: Any) -> None:
+        """Remove a finished message."""
+        with self._freeing(delivery_tag):
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
+        """Remove a message, or put it back into its queue."""
+        with self._freeing(delivery_tag):
+            super().reject(delivery_tag, requeue=requeue)
+
+    @contextmanager
+    def _freeing(self, tag: Any) -> Iterator[None]:
+        """Count a message as held no longer even if the broker cannot be told.
+
+        The library would count it for ever, and a worker of one process take nothing more. The
+        ledger has its work told again; the message that is left in the broker finds nothing due.
+        """
+        try:
+            yield
+        finally:
+            self._quick_ack(tag)
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         """Put a message back into its queue; remove one that cannot be read."""

@@ -20,9 +20,11 @@ from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.work import Claim, Work, claim, renew
+from dicom_node.studies.ledger.tables import Delivery
+from dicom_node.studies.ledger.work import Claim, Work, claim, put_off, renew
 from mammoclip_core.manifest import Manifest
 from worker.devices import device_of
+from worker.lanes import Lanes
 from worker.site_faults import SiteFaults
 
 if TYPE_CHECKING:
@@ -96,6 +98,16 @@ class Runtime:
         """Return what is wrong with the site, as far as this process knows."""
         return SiteFaults(look=self._look)
 
+    @cached_property
+    def lanes(self) -> Lanes:
+        """Return what sends beside the tasks of this process."""
+        return Lanes(self._put_off)
+
+    def _put_off(self, delivery_id: int, seconds: float) -> None:
+        with self.database.writing() as session:
+            at = database_time(session)
+            put_off(session, Delivery, delivery_id, at=at, wait=timedelta(seconds=seconds))
+
     def _look(self) -> None:
         """Raise the error of what keeps every study of this site from being analysed."""
         self.database.now()
@@ -154,3 +166,8 @@ def runtime() -> Runtime:
     if pid not in _runtimes:
         _runtimes[pid] = Runtime(load_settings())
     return _runtimes[pid]
+
+
+def present_runtime() -> Runtime | None:
+    """Return this process's runtime if a task has made one."""
+    return _runtimes.get(os.getpid())

@@ -58,6 +58,7 @@ class SiteFaults:
     sleep: Callable[[float], object] = time.sleep
     needs_new_process: bool = False
     _fault: str = ""
+    _is_of_the_ledger: bool = False
     _wait: float = FIRST_WAIT_SECONDS
     _look_at: float = 0
     _doubts: Counter[int] = field(default_factory=Counter)
@@ -86,19 +87,29 @@ class SiteFaults:
         if words:
             self.note(words)
         elif self._fault:
-            self._fault = ""
-            log.warning("site_fault_ended")
+            self._end()
         return bool(words)
+
+    def ledger_answers(self) -> None:
+        """Take note that the ledger answered: a fault of it has ended."""
+        if self._is_of_the_ledger:
+            self._end()
+            self._wait = FIRST_WAIT_SECONDS
 
     def pause(self) -> None:
         """Wait until the fault is looked at again, but not for long."""
         self.sleep(min(self.wait_seconds, FIRST_WAIT_SECONDS))
 
+    def note_silent_ledger(self, error: Exception) -> None:
+        """Take note that the ledger did not answer; its next answer ends this fault."""
+        self.note(words_of(error))
+        self._is_of_the_ledger = True
+
     def note(self, words: str) -> None:
         """Take note of a fault, and say so if it is not the one that is known."""
         if words != self._fault:
             log.error("site_fault", reason=words)
-            self._fault = words
+            self._fault, self._is_of_the_ledger = words, False
         self._look_at = self.clock() + self._wait
         self._wait = min(2 * self._wait, LONGEST_WAIT_SECONDS)
 
@@ -111,6 +122,10 @@ class SiteFaults:
             self._doubts[analysis_id] += 1
             return words_of(error)
         return self._trouble()
+
+    def _end(self) -> None:
+        self._fault, self._is_of_the_ledger = "", False
+        log.warning("site_fault_ended")
 
     def study_is_done(self, analysis_id: int) -> None:
         """Take note that a study was analysed: the next fault is another one."""

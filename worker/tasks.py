@@ -9,13 +9,12 @@ from celery.exceptions import Reject
 from dicom_node.errors import LedgerError
 from dicom_node.studies.broker import ANALYZE_TASK, DELIVER_TASK
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
-from dicom_node.studies.ledger.tables import Analysis, Delivery
+from dicom_node.studies.ledger.tables import Analysis
 from dicom_node.studies.ledger.work import Claim, Work
 from worker.analysis import analyze_study
 from worker.app import app
-from worker.delivery import deliver_results
+from worker.delivery import begin_delivery
 from worker.runtime import Runtime, runtime
-from worker.site_faults import words_of
 
 
 # Celery acknowledges a message when its task has ended, so the message of a killed worker comes
@@ -36,27 +35,31 @@ def analyze(analysis_id: int) -> None:
 
 @app.task(name=DELIVER_TASK)
 def deliver(delivery_id: int) -> None:
-    """Attempt one delivery if it is still due."""
+    """Have one delivery attempted if it is still due, beside what this process does next."""
     node = runtime()
-    with (
-        structlog.contextvars.bound_contextvars(delivery=delivery_id),
-        _leased(node, Delivery, delivery_id) as taken,
-    ):
-        if taken is not None:
-            deliver_results(node, *taken)
+    with structlog.contextvars.bound_contextvars(delivery=delivery_id), _ledger_answering(node):
+        begin_delivery(node, delivery_id)
 
 
 @contextmanager
 def _leased(node: Runtime, table: type[Work], work_id: int) -> Iterator[tuple[Claim, Work] | None]:
     """Hold a lease; without the ledger the message goes back into its queue."""
     with ExitStack() as stack:
-        try:
+        with _ledger_answering(node):
             taken = stack.enter_context(node.leased(table, work_id))
-        except (DATABASE_TROUBLE, LedgerError) as error:
-            node.site.note(words_of(error))
-            node.site.pause()
-            raise _put_back() from None
+        node.site.ledger_answers()
         yield taken
+
+
+@contextmanager
+def _ledger_answering(node: Runtime) -> Iterator[None]:
+    """Put the message back into its queue if the ledger does not answer."""
+    try:
+        yield
+    except (DATABASE_TROUBLE, LedgerError) as error:
+        node.site.note_silent_ledger(error)
+        node.site.pause()
+        raise _put_back() from None
 
 
 def _put_back() -> Reject:

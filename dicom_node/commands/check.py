@@ -1,5 +1,6 @@
 """The checks of ``mammoclip-node check``; none changes anything."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at i
 )
 
 from dicom_node.deadline import Deadline
-from dicom_node.errors import DestinationDownError, NodeError
+from dicom_node.errors import DestinationDownError, LedgerError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
@@ -31,7 +32,7 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
     yield _tried(f"spool {settings.spool}", lambda: _check_spool(settings))
     yield _tried("ledger", lambda: _check_ledger(settings))
     yield _tried("certificates", lambda: _check_certificates(settings))
-    yield _tried("broker", lambda: Broker(**broker_options(settings)).check())
+    yield _tried("broker", lambda: _check_broker(settings))
     for destination in settings.destinations:
         name = f"destination {destination.name}"
         yield _tried(name, lambda: _check_destination(settings, destination))  # noqa: B023  called at once
@@ -82,6 +83,18 @@ def _check_ledger(settings: Settings) -> None:
         database.has_tables()
     finally:
         database.close()
+
+
+def _check_broker(settings: Settings) -> None:
+    broker = Broker(**broker_options(settings))
+    # Without a ledger nothing of it can lie in the queues; what is wrong with it was said above.
+    with contextlib.suppress(LedgerError):
+        database = Database(settings.ledger_url)
+        try:
+            broker.speak_of(database.identity())
+        finally:
+            database.close()
+    broker.check()
 
 
 def _check_destination(

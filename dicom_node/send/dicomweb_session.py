@@ -9,8 +9,9 @@ import requests
 from dicomweb_client.session_utils import create_session_from_user_pass
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NameResolutionError
 
-from dicom_node.deadline import Deadline
+from dicom_node.deadline import Deadline, look_up
 from dicom_node.errors import DestinationDownError, SettingsError
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
@@ -70,21 +71,25 @@ def words_for_failure(error: Exception) -> str:
                 f"TLS failed: {words_for(found)}. Check certificates under [[destinations]] and "
                 "[tls], and what the archive trusts."
             )
+        if isinstance(found, socket.gaierror):
+            return f"its name was not found: {found.strerror}. Check url, and DNS."
         found = found.__cause__ or found.__context__
     return f"{type(error).__name__}. Check that it is running, and url under [[destinations]]."
 
 
-def _pools_held_to(deadline: Deadline) -> dict[str, type[HTTPConnectionPool]]:
+def _pools_held_to(deadline: Deadline, seconds: float) -> dict[str, type[HTTPConnectionPool]]:
     """Return pools by scheme, of which the deadline holds every connection, its handshake too."""
 
     class Connection(HTTPConnection):
         def _new_conn(self) -> socket.socket:
+            _find(self, seconds)
             connection = super()._new_conn()
             deadline.guard(connection)
             return connection
 
     class SecuredConnection(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
+            _find(self, seconds)
             connection = super()._new_conn()
             deadline.guard(connection)
             return connection
@@ -96,6 +101,13 @@ def _pools_held_to(deadline: Deadline) -> dict[str, type[HTTPConnectionPool]]:
         ConnectionCls = SecuredConnection
 
     return {"http": Pool, "https": SecuredPool}
+
+
+def _find(connection: HTTPConnection, seconds: float) -> None:
+    try:
+        look_up(connection.host, seconds)
+    except socket.gaierror as error:
+        raise NameResolutionError(connection.host, connection, error) from error
 
 
 class _ArchiveAdapter(requests.adapters.HTTPAdapter):
@@ -114,12 +126,12 @@ class _ArchiveAdapter(requests.adapters.HTTPAdapter):
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Make the connections with the destination's TLS context."""
         super().init_poolmanager(*arguments, ssl_context=self._context, **options)
-        self.poolmanager.pool_classes_by_scheme = _pools_held_to(self._deadline)
+        self.poolmanager.pool_classes_by_scheme = _pools_held_to(self._deadline, self._seconds)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Make the connections through a proxy with the destination's TLS context too."""
         manager = super().proxy_manager_for(proxy, ssl_context=self._context, **options)
-        manager.pool_classes_by_scheme = _pools_held_to(self._deadline)
+        manager.pool_classes_by_scheme = _pools_held_to(self._deadline, self._seconds)
         return manager
 
     def cert_verify(self, *_arguments: Any, **_options: Any) -> None:

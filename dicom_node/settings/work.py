@@ -1,6 +1,6 @@
 """The sections [work] and [retry]: how often analyses and deliveries are attempted."""
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from dicom_node.settings.section import Section
 
@@ -16,6 +16,11 @@ class WorkSettings(Section):
     """Attempts of one analysis before it counts as failed."""
     redispatch_seconds: PositiveFloat = 30.0
     """Seconds before a message that no worker has received may be sent again."""
+    shutdown_seconds: PositiveFloat = 5.0
+    """Seconds that a delivery may take to end once its worker ends; then another one makes it."""
+
+    watchdog_seconds: NonNegativeFloat = 120.0
+    """Seconds after which an idle worker that takes none of the waiting messages ends; 0: never."""
 
     @model_validator(mode="after")
     def _lease_outlasts_heartbeat(self) -> "WorkSettings":

@@ -28,12 +28,24 @@ TASK_AND_QUEUE: Final[dict[type[Analysis | Delivery], tuple[str, str]]] = {
 TASKS: Final = frozenset({ANALYZE_TASK, DELIVER_TASK})
 """The tasks that workers have; Celery's own are never sent."""
 
+LEDGER_HEADER: Final = "ledger"
+"""The header in which a message names the ledger that it speaks of."""
+
 _LONGEST_TASK_SECONDS: Final = 3600
+_REDIS_LIMITS: Final[dict[str, Any]] = {
+    # A broker that is cut off says nothing: without these its silence would last for ever, and a
+    # worker that is told to end would wait for it.
+    "socket_connect_timeout": 5,
+    "socket_timeout": 10,
+    "socket_keepalive": True,
+    "retry_on_timeout": False,
+    # A worker that waits for messages has an answer each second, if only that there is none.
+    "health_check_interval": 5,
+}
 _REDIS_TRANSPORT: Final = "dicom_node.studies.redis_transport:Transport"
-_ANOTHER_APPLICATION: Final = (
-    "holds data of another application: choose another database number in url, or a key_prefix, "
-    "under [broker]"
-)
+_CHOOSE_ANOTHER: Final = "choose another database number in url, or a key_prefix, under [broker]"
+_ANOTHER_APPLICATION: Final = f"holds data of another application: {_CHOOSE_ANOTHER}"
+_ANOTHER_NODE: Final = f"holds messages of a node with another ledger: {_CHOOSE_ANOTHER}"
 
 _TROUBLES: Final = {
     "OutOfMemoryError": "its memory is full: raise maxmemory there, or free some",
@@ -74,6 +86,7 @@ def celery_configuration(
             # A task longer than this is run twice; the lease in the ledger finds lost work sooner.
             "visibility_timeout": _LONGEST_TASK_SECONDS,
             "global_keyprefix": key_prefix,
+            **(_REDIS_LIMITS if is_redis else {}),
         },
         "task_serializer": "json",
         "accept_content": ["json"],
@@ -108,7 +121,7 @@ def broker_options(settings: Settings) -> dict[str, Any]:
 
 
 class Broker:
-    """Sends messages to workers: the name of a task and an id in the ledger, nothing else.
+    """Sends messages to workers: the name of a task, a ledger and an id in it, nothing else.
 
     Parameters
     ----------
@@ -120,17 +133,25 @@ class Broker:
         self._app = Celery("mammoclip-node", set_as_current=False)
         self._app.conf.update(celery_configuration(broker_url, **options))
         self._app.conf.broker_transport_options.update(
-            # Of Redis; and of RabbitMQ, which reads nothing any more while its memory is full.
-            socket_connect_timeout=5,
-            socket_timeout=10,
-            retry_on_timeout=False,
+            # Of RabbitMQ, which reads nothing any more while its memory is full.
             read_timeout=10,
             write_timeout=10,
             confirm_publish=True,
         )
+        self._ledger = ""
+
+    def speak_of(self, ledger: str) -> None:
+        """Name in every message from now on the ledger whose rows it is about.
+
+        Parameters
+        ----------
+        ledger : its identity
+            Another node may use the same queues by mistake, and a worker another ledger.
+        """
+        self._ledger = ledger
 
     def notify(self, task: str, queue: str, ids: list[int]) -> None:
-        """Send one message for each id.
+        """Send one message for each id, in which the ledger is named.
 
         Raises
         ------
@@ -143,7 +164,12 @@ class Broker:
         ):
             for work_id in ids:
                 self._app.send_task(
-                    task, args=[work_id], queue=queue, producer=producer, retry=False
+                    task,
+                    args=[work_id],
+                    queue=queue,
+                    headers={LEDGER_HEADER: self._ledger} if self._ledger else None,
+                    producer=producer,
+                    retry=False,
                 )
 
     def waiting(self, queue: str) -> int:
@@ -163,7 +189,8 @@ class Broker:
         Raises
         ------
         BrokerDownError
-            The broker does not answer, takes no messages, or holds those of another application.
+            The broker does not answer, takes no messages, or holds those of another application or
+            of a node with another ledger.
         """
         with self._connected("cannot be used") as connection:
             for queue in (GPU_QUEUE, DELIVER_QUEUE):
@@ -175,7 +202,7 @@ class Broker:
             # the member is not there to be changed.
             channel.client.zadd(channel.unacked_index_key, {"mammoclip-check": 0}, xx=True)
             for queue in (GPU_QUEUE, DELIVER_QUEUE):
-                _require_own_messages(channel, queue)
+                _require_own_messages(channel, queue, self._ledger)
 
     @contextmanager
     def _connected(self, trouble: str) -> Iterator[Any]:
@@ -191,7 +218,7 @@ class Broker:
             *connection.connection_errors,
             *connection.channel_errors,
         ) as error:
-            raise BrokerDownError(f"the broker {trouble}: {_words_for(error)}") from error
+            raise BrokerDownError(f"the broker {trouble}: {words_for_broker(error)}") from error
 
 
 def _waiting(connection: Any, queue: str) -> int:
@@ -206,21 +233,25 @@ def _waiting(connection: Any, queue: str) -> int:
     return int(declared.message_count)
 
 
-def _require_own_messages(channel: Any, queue: str) -> None:
+def _require_own_messages(channel: Any, queue: str, ledger: str) -> None:
     ours = {task for task, of in TASK_AND_QUEUE.values() if of == queue}
     for message in channel.client.lrange(f"{channel.global_keyprefix}{queue}", -10, -1):
         try:
-            task = json.loads(message)["headers"]["task"]
-        except (ValueError, KeyError, TypeError):
-            task = None
+            headers = json.loads(message)["headers"]
+            task, named = headers["task"], headers.get(LEDGER_HEADER)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            task = named = None
         if task not in ours:
-            raise BrokerDownError(
-                f"the broker cannot be used: its queue {queue} {_ANOTHER_APPLICATION}"
-            )
+            found = _ANOTHER_APPLICATION
+        elif ledger and named and named != ledger:
+            found = _ANOTHER_NODE
+        else:
+            continue
+        raise BrokerDownError(f"the broker cannot be used: its queue {queue} {found}")
 
 
-def _words_for(error: BaseException) -> str:
-    """Say what to do about an error of the broker's library, which may quote anything."""
+def words_for_broker(error: BaseException) -> str:
+    """Say what to do about an error of the broker's library, of which nothing is quoted."""
     found: BaseException | None = error
     while found is not None:
         for key in (type(found).__name__, *str(found).split()):

@@ -20,7 +20,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.display_header import display_header_of, frame_groups
+from mammoclip_core.images.display_header import display_header_of
 from mammoclip_core.images.frame_decoding import (
     BIG_ENDIAN,
     DEFLATED,
@@ -31,6 +31,7 @@ from mammoclip_core.images.frame_decoding import (
     decode_frame,
     stored_bits,
 )
+from mammoclip_core.images.functional_groups import frame_groups
 from mammoclip_core.images.image_kind import ImageFacts, image_facts_of
 from mammoclip_core.images.own_result import is_own_result
 from mammoclip_core.images.projection_header import projection_header_of

@@ -1,11 +1,11 @@
 """Display settings of a header; values that cannot be read count as absent."""
 
 import math
-from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 
+from mammoclip_core.images.functional_groups import frame_groups
 from mammoclip_core.images.pixel_spacing import pixel_aspect_of
 from mammoclip_core.images.stored_image import DisplayHeader, LookUpTable, Window
 from mammoclip_core.images.views import HasAttributes, items_of, value_of
@@ -47,13 +47,6 @@ def display_header_of(dataset: HasAttributes, frame: int, *, signed: bool) -> Di
         padding=_padding(dataset, signed=signed),
         pixel_aspect=float(pixel_aspect_of(dataset)),
     )
-
-
-def frame_groups(dataset: HasAttributes, frame: int, keyword: str) -> Iterator[HasAttributes]:
-    """Yield the items of one functional group for a frame: its own, then the shared ones."""
-    own = items_of(dataset, "PerFrameFunctionalGroupsSequence")[frame - 1 : frame]
-    for group in [*own, *items_of(dataset, "SharedFunctionalGroupsSequence")]:
-        yield from items_of(group, keyword)
 
 
 def number_of(dataset: HasAttributes, keyword: str) -> float | None:

@@ -2,7 +2,7 @@
 
 import math
 
-from mammoclip_core.images.display_header import frame_groups
+from mammoclip_core.images.functional_groups import frame_groups
 from mammoclip_core.images.views import HasAttributes, value_of
 
 

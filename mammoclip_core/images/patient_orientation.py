@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mammoclip_core.images.display_header import frame_groups
+from mammoclip_core.images.functional_groups import frame_groups
 from mammoclip_core.images.header_numbers import first_numbers
 from mammoclip_core.images.views import HasAttributes, value_of
 

@@ -10,14 +10,15 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from dicom_node.errors import LedgerError
 from dicom_node.spool.private_files import FOLDER_MODE, close_to_others, ensure_private_file
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.tables import LedgerIdentity
 
 DATABASE_TROUBLE: Final = SQLAlchemyError
 """Errors that callers outside the ledger may catch, such as a lock held too long."""
@@ -25,6 +26,23 @@ DATABASE_TROUBLE: Final = SQLAlchemyError
 _LOCK_POLL_SECONDS: Final = 0.02
 _BUSY_SECONDS: Final = 30
 """How long a transaction waits for another process that writes to the SQLite file."""
+
+_LIBPQ_DRIVERS: Final = frozenset({"psycopg", "psycopg2"})
+_LIBPQ_LIMITS: Final[dict[str, Any]] = {
+    "connect_timeout": 10,
+    # A server that is cut off says nothing, and TCP alone would wait for a quarter of an hour.
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+_STATEMENT_LIMITS: Final = {
+    "statement_timeout": 30,
+    "lock_timeout": 20,
+    "idle_in_transaction_session_timeout": 120,
+}
+"""Seconds after which the server gives up; a migration has no such limit."""
 
 _READING: Final[dict[str, dict[str, Any]]] = {
     # A reader takes no write lock, so that listing studies delays no worker.
@@ -74,9 +92,13 @@ class Database:
                 close_to_others(file)
             self._write_ahead()
         with _answering(), self.engine.begin() as connection:
-            if self._file is None:  # two nodes that start at once: the second finds all done
+            if self._file is not None:
+                command.upgrade(_alembic(connection), "head")
+                return
+            with _without_limits(connection):
+                # Two nodes that start at once: the second one finds all done.
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-            command.upgrade(_alembic(connection), "head")
+                command.upgrade(_alembic(connection), "head")
 
     def _write_ahead(self) -> None:
         """Let readers see the last commit instead of waiting for the writer; the file keeps it.
@@ -125,6 +147,23 @@ class Database:
         with _answering():
             return inspect(self.engine).has_table("studies")
 
+    def identity(self) -> str:
+        """Return what tells this ledger from every other: 32 hexadecimal digits.
+
+        Raises
+        ------
+        LedgerError
+            It has no identity yet, or the database does not answer.
+        """
+        self.require_schema()
+        with _answering():
+            if not inspect(self.engine).has_table(LedgerIdentity.__tablename__):
+                raise LedgerError(
+                    "the ledger is of an earlier version: start 'mammoclip-node serve' of this one"
+                )
+            with self.reading() as session:
+                return session.scalars(select(LedgerIdentity.identity)).one()
+
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """Open a transaction that may write; commit it at the end, roll it back on an error."""
@@ -171,12 +210,17 @@ def _engine(url: str) -> Engine:
             # A connection that died while idle, as in a restart of the server, is replaced. What
             # a writer reads after it waited for a lock must be what is committed by then, whatever
             # the server's default is.
-            return create_engine(
+            server = create_engine(
                 parsed,
+                connect_args=_time_limits(parsed),
                 pool_pre_ping=True,
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
             )
+            event.listen(server, "connect", _limit_statements)
+            if parsed.get_driver_name() == "psycopg":
+                event.listen(server, "do_connect", _connect_bounded)
+            return server
         engine = create_engine(
             parsed, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True
         )
@@ -189,6 +233,44 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _time_limits(url: URL) -> dict[str, Any]:
+    """Return how long libpq waits for a server; what the URL says itself counts."""
+    if url.get_driver_name() not in _LIBPQ_DRIVERS:
+        return {}
+    return {name: value for name, value in _LIBPQ_LIMITS.items() if name not in url.query}
+
+
+def _connect_bounded(_dialect: object, _record: object, values: Any, options: Any) -> Any:
+    # Imported here: its library is there only if the ledger is in PostgreSQL.
+    from dicom_node.studies.ledger.bounded_postgresql import BoundedConnection
+
+    return BoundedConnection.connect(*values, **options)
+
+
+@contextmanager
+def _without_limits(connection: Connection) -> Iterator[None]:
+    """Let statements of this transaction take their time, as those of a large ledger may."""
+    for limit in _STATEMENT_LIMITS:
+        connection.execute(text(f"SET LOCAL {limit} = 0"))
+    driver: Any = connection.connection.driver_connection
+    if not hasattr(driver, "longest_wait"):
+        yield
+        return
+    longest, driver.longest_wait = driver.longest_wait, None
+    try:
+        yield
+    finally:
+        driver.longest_wait = longest
+
+
+def _limit_statements(connection: Any, _record: object) -> None:
+    # By statement: poolers between here and the server take no options of a connection.
+    with closing(connection.cursor()) as cursor:
+        for limit, seconds in _STATEMENT_LIMITS.items():
+            cursor.execute(f"SET {limit} = '{seconds}s'")
+    connection.commit()
 
 
 def _sqlite_file(engine: Engine) -> Path | None:

@@ -223,9 +223,21 @@ def expire_delivery(session: Session, held: Claim, *, reason: str, at: datetime)
 
 
 def postpone_delivery(
-    session: Session, held: Claim, *, reason: str, due_at: datetime, at: datetime
+    session: Session,
+    held: Claim,
+    *,
+    reason: str,
+    due_at: datetime,
+    at: datetime,
+    counted: bool = True,
 ) -> None:
-    """Make a delivery due again later, or let it expire if a later revision superseded it."""
+    """Make a delivery due again later, or let it expire if a later revision superseded it.
+
+    Parameters
+    ----------
+    counted : bool
+        False if this side broke it off: the wait after the next failure grows no longer by it.
+    """
     # The analysis first: a later revision that is just being finished gives up what waits.
     analysis_id = session.get_one(Delivery, held.id).analysis_id
     analysis = require_locked(session, Analysis, analysis_id)
@@ -235,7 +247,20 @@ def postpone_delivery(
         expire_delivery(session, held, reason=reason, at=at)
         return
     changes = {"reason": reason, "due_at": due_at, "dispatched_at": None}
+    changes["attempts"] = row.attempts if counted else row.attempts - 1
     apply(session, row, Event.POSTPONE, because=reason, at=at, **changes)
+
+
+def give_back_unfinished(
+    session: Session, delivery_id: int, *, holder: str, reason: str, due_at: datetime, at: datetime
+) -> bool:
+    """Make a delivery due again that its holder will not finish; return whether it still had it."""
+    row = session.get(Delivery, delivery_id)
+    if row is None or row.state is not DeliveryState.SENDING or row.lease_holder != holder:
+        return False
+    held = Claim(id=row.id, version=row.version, attempt=row.attempts, holder=holder)
+    postpone_delivery(session, held, reason=reason, due_at=due_at, at=at, counted=False)
+    return True
 
 
 def study_of(session: Session, analysis: Analysis) -> Study:

@@ -223,6 +223,16 @@ class Transition(Base):
     at: Mapped[datetime]
 
 
+class LedgerIdentity(Base):
+    """The one row that tells this ledger from every other."""
+
+    __tablename__ = "ledger_identity"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    identity: Mapped[str] = mapped_column(FittingString(32))
+    """Random hexadecimal digits of when the tables were made; messages of the node carry them."""
+
+
 Living = Study | Instance | Analysis | Delivery
 """Rows that have a state and a version."""
 

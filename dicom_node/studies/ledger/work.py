@@ -101,6 +101,18 @@ def held_row(session: Session, table: type[Work], held: Claim) -> Work:
     return row
 
 
+def put_off(
+    session: Session, table: type[Work], work_id: int, *, at: datetime, wait: timedelta
+) -> None:
+    """Have the broker told of due work again after a while, because nobody can begin it now."""
+    session.execute(
+        update(table)
+        .where(table.id == work_id, _is_due(table))
+        .values(dispatched_at=None, due_at=at + wait)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def due(
     session: Session,
     table: type[Work],

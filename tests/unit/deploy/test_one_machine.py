@@ -2,12 +2,16 @@
 
 import importlib.util
 import json
+import os
 import re
 import shlex
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from honcho.environ import parse_procfile
+from services import wait_for
 
 from deploy.archive import archive_command
 from deploy.settings_file import Site, settings_text
@@ -33,6 +37,43 @@ def test_analyses_do_not_wait_for_deliveries(procfile):
 
     assert sorted(queues) == ["deliver", "gpu"]
     assert len(names) == 2
+
+
+@pytest.fixture
+def celery_that(tmp_path):
+    """Return a function that makes a program celery, which writes a line at each start."""
+
+    def make(does: str) -> dict[str, str]:
+        program = tmp_path / "celery"
+        program.write_text(f'#!/bin/sh\necho started >> "{tmp_path}/starts"\n{does}\n')
+        program.chmod(0o755)
+        return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["worker", "delivery"])
+def test_worker_that_ends_with_an_error_is_started_again(procfile, celery_that, tmp_path, name):
+    environment = celery_that(f'test "$(wc -l < "{tmp_path}/starts")" -gt 1')
+
+    done = subprocess.run(["sh", "-c", procfile[name]], env=environment, timeout=30, check=False)
+
+    assert done.returncode == 0
+    assert (tmp_path / "starts").read_text().count("started") == 2
+
+
+@pytest.mark.parametrize("name", ["worker", "delivery"])
+def test_worker_that_is_told_to_end_is_not_started_again(procfile, celery_that, tmp_path, name):
+    environment = celery_that("trap 'exit 3' TERM; while :; do sleep 0.1; done")
+    process = subprocess.Popen(
+        ["sh", "-c", procfile[name]], env=environment, start_new_session=True
+    )
+    wait_for((tmp_path / "starts").exists, seconds=20, what="it is started")
+
+    os.killpg(process.pid, signal.SIGTERM)  # as honcho does
+
+    process.wait(20)
+    assert (tmp_path / "starts").read_text().count("started") == 1
 
 
 def test_modules_of_the_procfile_exist(procfile):

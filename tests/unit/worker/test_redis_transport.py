@@ -1,9 +1,13 @@
 """The transport reads what is no message, from a real broker, without an error."""
 
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from kombu import Connection
+from black_hole import BlackHole
+from hostile_messages import genuine
+from kombu import Connection, Exchange, Queue
 from redis import Redis
 from services import Broker
 from structlog.testing import capture_logs
@@ -38,6 +42,36 @@ def restore(broker: Broker, queues: Redis) -> Callable[[], None]:
             connection.default_channel.qos.restore_visible(num=10, interval=1)
 
     return go
+
+
+@pytest.mark.parametrize("end", ["ack", "reject", "requeue"])
+def test_message_whose_end_the_broker_cannot_be_told_takes_no_place(
+    broker: Broker, queues: Redis, end: str
+) -> None:
+    queues.lpush("gpu", json.dumps(genuine()))
+    options = {"socket_timeout": 0.3}
+    received: list[Any] = []
+    with (
+        BlackHole(broker.port) as way,
+        Connection(
+            f"redis://127.0.0.1:{way.port}/0",
+            transport=redis_transport.PATH,
+            transport_options=options,
+        ) as connection,
+    ):
+        channel = connection.default_channel
+        channel.basic_qos(0, 1, False)
+        queue = Queue("gpu", Exchange("gpu", type="direct"), routing_key="gpu")
+        with connection.Consumer([queue], accept=["json"], on_message=received.append):
+            connection.drain_events(timeout=10)
+            assert not channel.qos.can_consume()
+
+            way.swallow(new=True)
+            with pytest.raises(connection.connection_errors):
+                received[0].ack() if end == "ack" else received[0].reject(requeue=end == "requeue")
+
+            assert channel.qos.can_consume()
+            channel.qos.restore_at_shutdown = False
 
 
 @pytest.mark.parametrize(

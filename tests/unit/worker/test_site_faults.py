@@ -23,6 +23,7 @@ from mammoclip_core.errors import (
     MissingLibraryError,
 )
 from worker import tasks
+from worker.delivery import attempt_delivery
 from worker.runtime import Runtime
 from worker.site_faults import BENEFIT_OF_THE_DOUBT, SiteFaults
 
@@ -222,11 +223,36 @@ def test_message_goes_back_while_the_ledger_does_not_answer(
 ) -> None:
     locked = OperationalError("BEGIN", {}, Exception("database is locked"))
     monkeypatch.setattr(node.database, "writing", raising(locked))
+    monkeypatch.setattr(node.database, "reading", raising(locked))
 
     with pytest.raises(Reject) as put_back:
         getattr(own_tasks, task)(1)
 
     assert put_back.value.requeue
+
+
+def test_process_that_only_delivers_says_that_the_ledger_answers_again(
+    node: Runtime, reception: Reception, monkeypatch: pytest.MonkeyPatch, log_lines: list[Any]
+) -> None:
+    writing = node.database.writing
+    locked = OperationalError("BEGIN", {}, Exception("database is locked"))
+    monkeypatch.setattr(node.database, "writing", raising(locked))
+    attempt_delivery(node, 1)
+    attempt_delivery(node, 1)
+    monkeypatch.setattr(node.database, "writing", writing)
+
+    attempt_delivery(node, 1)
+    attempt_delivery(node, 1)
+
+    assert [line["event"] for line in log_lines] == ["site_fault", "site_fault_ended"]
+
+
+def test_ledger_that_answers_ends_no_other_fault(node: Runtime, log_lines: list[Any]) -> None:
+    node.site.note("the disk is full")
+
+    attempt_delivery(node, 1)
+
+    assert [line["event"] for line in log_lines] == ["site_fault"]
 
 
 def test_process_whose_device_died_makes_room_for_another(

@@ -113,8 +113,8 @@ def test_machine_without_a_gpu_loads_one_model_whatever_its_cores(
     assert without_gpu["concurrency"] == 1
 
 
-def test_machine_of_four_gpus_loads_four_models(tmp_path: Path) -> None:
-    assert described(tmp_path, CUDA_VISIBLE_DEVICES="0,1,2,3")["concurrency"] == 4
+def test_machine_of_four_gpus_loads_two_models_for_each(tmp_path: Path) -> None:
+    assert described(tmp_path, CUDA_VISIBLE_DEVICES="0,1,2,3")["concurrency"] == 8
 
 
 def test_worker_reads_json_only(without_gpu: dict[str, Any]) -> None:

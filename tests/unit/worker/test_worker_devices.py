@@ -22,7 +22,7 @@ def test_visible_gpus_are_counted(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 
     assert gpu_count() == count
-    assert default_concurrency() == max(1, count)
+    assert default_concurrency() == (2 * count or 1)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,57 @@ def test_answer_that_never_ends_is_cut_and_the_object_postponed(
     assert answer.outcome is Outcome.POSTPONED
 
 
+HANDSHAKES: dict[str, Script] = {
+    "silence": sends(b""),
+    "silence within a ServerHello": sends(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"),
+    "a ServerHello byte by byte": trickles(b"\x16\x03\x03\x3f\xff", bytes(16383)),
+    "records without end": sends_without_end(b"", b"\x16\x03\x03\x00\x04\x02\x00\xff\xff"),
+    "alerts without end": sends_without_end(b"", b"\x15\x03\x03\x00\x02\x01\x5a"),
+}
+
+
+@pytest.mark.parametrize("script", HANDSHAKES.values(), ids=HANDSHAKES)
+@pytest.mark.parametrize("kind", ["dicom", "web"])
+def test_handshake_that_is_not_answered_ends_in_time(
+    kind: str, script: Script, result_object: MakeObject
+) -> None:
+    with serving(script) as port:
+        archive: DicomDestination | DicomwebDestination
+        if kind == "web":
+            archive = dicomweb(port).model_copy(update={"url": f"https://127.0.0.1:{port}/dicom"})
+        else:
+            archive = destination(port, tls=True, timeout_seconds=0.4, exchange_seconds=0.8)
+
+        with pytest.raises(DestinationDownError, match=r"answer|TLS failed"):
+            attempt(archive, result_object())
+
+
+@pytest.mark.parametrize("kind", ["dicom", "web"])
+def test_name_servers_that_are_silent_are_not_waited_for(
+    kind: str, result_object: MakeObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60))
+    archive: DicomDestination | DicomwebDestination = destination(104, timeout_seconds=0.4)
+    if kind == "web":
+        archive = dicomweb(80).model_copy(update={"url": "http://archive.example/dicom-web"})
+    try:
+        with pytest.raises(DestinationDownError, match=r"found: no name server answered within"):
+            attempt(archive, result_object())
+    finally:
+        over.set()
+
+
+@pytest.mark.parametrize("kind", ["dicom", "web"])
+def test_name_that_nobody_has_is_told(kind: str, result_object: MakeObject) -> None:
+    archive: DicomDestination | DicomwebDestination = destination(104, host="no.such.invalid")
+    if kind == "web":
+        archive = dicomweb(80).model_copy(update={"url": "http://no.such.invalid/dicom-web"})
+
+    with pytest.raises(DestinationDownError, match="not found"):
+        attempt(archive, result_object())
+
+
 def test_time_of_an_object_grows_with_its_size() -> None:
     archive = destination(104, exchange_seconds=60, slowest_bytes_per_second=1_000_000)
 

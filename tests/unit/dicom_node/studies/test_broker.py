@@ -42,6 +42,17 @@ def test_message_holds_a_number_and_no_more() -> None:
     assert broker.waiting(DELIVER_QUEUE) == 0
 
 
+def test_message_names_the_ledger_that_it_speaks_of() -> None:
+    broker = Broker("memory://")
+    broker.speak_of("ab" * 16)
+    broker.notify(ANALYZE_TASK, GPU_QUEUE, [42])
+
+    with broker._app.connection_for_read() as connection:
+        message = connection.SimpleQueue(GPU_QUEUE).get(block=False)
+
+    assert message.headers["ledger"] == "ab" * 16
+
+
 def test_celery_reads_json_and_acknowledges_late() -> None:
     configuration = celery_configuration("redis://localhost/0")
 
