@@ -39,10 +39,20 @@ class Study(Base):
     """One study of one patient."""
 
     __tablename__ = "studies"
+    # Those that may settle are few beside years of settled ones.
+    __table_args__ = (
+        Index(
+            "ix_studies_open",
+            "last_received_at",
+            "id",
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(FittingString(64), unique=True)
-    state: Mapped[StudyState] = mapped_column(stored(StudyState), index=True)
+    state: Mapped[StudyState] = mapped_column(stored(StudyState))
     version: Mapped[int] = mapped_column(default=0)
     patient_digest: Mapped[str] = mapped_column(FittingString(255))
     """Digests of the patient's attributes, to recognise images of another patient."""
@@ -67,6 +77,13 @@ class Instance(Base):
             unique=True,
             sqlite_where=text("state IN ('received', 'registered')"),
             postgresql_where=text("state IN ('received', 'registered')"),
+        ),
+        # What `mammoclip-node studies` lists below the studies.
+        Index(
+            "ix_instances_strays",
+            "received_at",
+            sqlite_where=text("study_id IS NULL"),
+            postgresql_where=text("study_id IS NULL"),
         ),
     )
 
