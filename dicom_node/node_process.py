@@ -17,6 +17,7 @@ from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.settling import (
     Patience,
     SettlingRounds,
@@ -107,6 +108,7 @@ class Node:
             maximum_attempts=settings.work.maximum_attempts,
             expire_after=timedelta(seconds=settings.retry.expire_seconds),
             clock=database.now,
+            is_off_peak=off_peak_of(settings),
         )
         self._patience = Patience(
             idle=timedelta(seconds=settings.settling.idle_seconds),

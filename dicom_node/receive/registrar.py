@@ -1,6 +1,7 @@
 """The registrar: enters the objects in the spool's ``incoming`` folder into the ledger."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Final, TypeVar
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import OutOfResourcesError, SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256
 from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.facts.priority import Priority
 from dicom_node.receive.header_process import HeaderReader
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.identity_key import identity_key
@@ -207,7 +209,7 @@ class Registrar:
             takes_tomosynthesis=self._takes_tomosynthesis,
         )
         digest = content_sha256(file)  # while the other process reads the header
-        reading = finish_reading()
+        reading = self._with_priority(finish_reading())
         return (
             Arrival(
                 receipt=str(receipt),
@@ -219,6 +221,17 @@ class Registrar:
             ),
             reading,
         )
+
+    def _with_priority(self, reading: Reading) -> Reading:
+        """Let the settings for a sender decide before what its images state."""
+        calling, facts = reading.calling_ae_title, reading.facts
+        for titles, priority in (
+            (self._settings.stat_senders, Priority.STAT),
+            (self._settings.off_peak_senders, Priority.OFF_PEAK),
+        ):
+            if facts is not None and calling in titles:
+                return replace(reading, facts=replace(facts, priority=int(priority)))
+        return reading
 
     @cached_property
     def _key(self) -> bytes:

@@ -1,6 +1,8 @@
 """The sections [work] and [retry]: how often analyses and deliveries are attempted."""
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from typing import Annotated
+
+from pydantic import PositiveFloat, PositiveInt, StringConstraints, model_validator
 
 from dicom_node.settings.section import Section
 
@@ -16,6 +18,18 @@ class WorkSettings(Section):
     """Attempts of one analysis before it counts as failed."""
     redispatch_seconds: PositiveFloat = 30.0
     """Seconds before a message that no worker has received may be sent again."""
+
+    off_peak_hours: (
+        Annotated[
+            str,
+            StringConstraints(
+                pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
+            ),
+        ]
+        | None
+    ) = None
+    """Hours in which off-peak studies are analysed, as "20:00-06:00", in results.time_zone.
+    Default: at any hour, after all others."""
 
     @model_validator(mode="after")
     def _lease_outlasts_heartbeat(self) -> "WorkSettings":

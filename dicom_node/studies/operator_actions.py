@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.studies.ledger.due_work import count_dispatched
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.outcomes import lacking_products
 from dicom_node.studies.ledger.reading import find_study
@@ -19,7 +20,6 @@ from dicom_node.studies.ledger.states import (
 )
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
 from dicom_node.studies.ledger.transitions import apply
-from dicom_node.studies.ledger.work import count_dispatched
 from dicom_node.studies.settling import begin_analysis, selection_of
 
 BY_HAND: Final = "requested by an operator"

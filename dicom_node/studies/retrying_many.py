@@ -6,11 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.due_work import Work
 from dicom_node.studies.ledger.locks import database_time, locking
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, State
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.transitions import apply
-from dicom_node.studies.ledger.work import Work
 from dicom_node.studies.operator_actions import BY_HAND, fresh
 
 PORTION: Final = 100

@@ -154,6 +154,7 @@ def begin_analysis(session: Session, study: Study, *, because: str, at: datetime
             state=AnalysisState.DUE,
             version=0,
             attempts=0,
+            priority=study.priority,
             due_at=at,
             created_at=at,
             lease_holder="",
