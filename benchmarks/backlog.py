@@ -1,9 +1,10 @@
-"""Seconds of a dispatcher's tick beside 100,000 due deliveries, and when a new one is told."""
+"""What new studies wait for beside 100,000 due deliveries to an archive that is away."""
 
 import statistics
 import tempfile
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,11 @@ class TakingBroker:
         """Put messages into the queue."""
         self.queue += ids
 
+    def empty(self, queue: str) -> int:
+        """Discard what lies in a queue."""
+        count, self.queue = len(self.queue), []
+        return count
+
     def waiting(self, queue: str) -> int:
         """Return the length of the queue."""
         return len(self.queue) if queue == DELIVER_QUEUE else 0
@@ -38,6 +44,14 @@ class TakingBroker:
 
 def main(
     deliveries: Annotated[int, typer.Option(min=1, help="Number of due deliveries.")] = 100_000,
+    studies: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="New studies to send to a whole site with this backlog, one more than that to "
+            "load the model; 0: the dispatcher alone.",
+        ),
+    ] = 5,
     json: Annotated[Path | None, typer.Option(help="Write the result to this file.")] = None,
 ) -> None:
     """Fill a ledger with due deliveries that failed before, and let the dispatcher tick.
@@ -73,11 +87,31 @@ def main(
         Row(measure="processor time of a tick, with workers' claims", unit="s", ours=processor),
         Row(measure="messages before that of a new delivery", unit="", ours=place),
     ]
+    if studies:
+        rows += of_a_site(deliveries, studies)
     conditions = {**machine(), "ledger": "SQLite", "due deliveries": str(deliveries)}
     report = Report(benchmark="backlog", rows=rows, conditions=conditions)
     show([report])
     if json is not None:
         report.write(json)
+
+
+def of_a_site(deliveries: int, studies: int) -> list[Row]:
+    """Return what new studies wait for at a site whose one archive is silent for a weekend."""
+    from _backlog_site import measured, silent_archive
+
+    with tempfile.TemporaryDirectory() as scratch, silent_archive() as port:
+        load, waits = measured(
+            Path(scratch), port, studies=studies + 1, fill=partial(fill, count=deliveries)
+        )
+    figures = {
+        ("due until its analysis begins, longest", "s"): max(one.analysis for one in waits),
+        ("analysed until in the healthy archive, longest", "s"): max(one.delivery for one in waits),
+        ("cores that the node takes", ""): load.cores,
+        ("memory of the node's process", "MB"): load.memory_bytes / 1e6,
+        ("memory with the processes that receive", "MB"): load.whole_bytes / 1e6,
+    }
+    return [Row(measure=what, unit=unit, ours=ours) for (what, unit), ours in figures.items()]
 
 
 def fill(database: Database, count: int) -> None:

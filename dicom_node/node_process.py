@@ -17,7 +17,13 @@ from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.settling import Patience, quiet_studies, settle_if_complete
+from dicom_node.studies.off_peak import off_peak_of
+from dicom_node.studies.settling import (
+    Patience,
+    SettlingRounds,
+    complete_studies,
+    settle_if_complete,
+)
 
 log = structlog.get_logger("dicom_node.node_process")
 
@@ -103,11 +109,13 @@ class Node:
             maximum_attempts=settings.work.maximum_attempts,
             expire_after=timedelta(seconds=settings.retry.expire_seconds),
             clock=database.now,
+            is_off_peak=off_peak_of(settings),
         )
         self._patience = Patience(
             idle=timedelta(seconds=settings.settling.idle_seconds),
             grace=timedelta(seconds=settings.settling.grace_seconds),
         )
+        self._settling = SettlingRounds()
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
             for name, step, pause in (
@@ -169,8 +177,15 @@ class Node:
         sent = [*self._acceptors.latest_objects(), *self._registrar.waiting_objects()]
         at = utc_now()  # what was received has this host's time
         with self._database.reading() as session:
-            quiet = quiet_studies(session, patience=self._patience, at=at)
-        for study_id in quiet:
+            quiet = self._settling.next_portion(session, patience=self._patience, at=at)
+            complete = complete_studies(
+                session,
+                quiet,
+                sent=sent,
+                patience=self._patience,
+                at=at,
+            )
+        for study_id in complete:
             # One transaction for each, so that nobody waits for all of them.
             with self._database.writing() as session:
                 study = settle_if_complete(

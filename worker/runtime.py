@@ -19,9 +19,12 @@ from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
+from dicom_node.studies.ledger.due_work import Work, put_off
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.pauses import Holds, pauses
 from dicom_node.studies.ledger.tables import Delivery
-from dicom_node.studies.ledger.work import Claim, Work, claim, put_off, renew
+from dicom_node.studies.ledger.work import Claim, claim, renew
+from dicom_node.studies.off_peak import off_peak_of
 from mammoclip_core.manifest import Manifest
 from worker.devices import device_of
 from worker.lanes import Lanes
@@ -122,13 +125,19 @@ class Runtime:
 
     @contextmanager
     def leased(self, table: type[Work], work_id: int) -> Iterator[tuple[Claim, Work] | None]:
-        """Hold a lease on a piece of work, renewed by heartbeat; yield None if it is not due."""
+        """Hold a lease on a piece of work, or on what is more urgent, renewed by heartbeat.
+
+        Yields None if nothing is to be done: it is not due, or is paused.
+        """
         lease = timedelta(seconds=self.settings.work.lease_seconds)
         # Committed before the work begins: other workers see the claim, and minutes of computing
         # hold no lock on the ledger.
         with self.database.writing() as session:
             at = database_time(session)  # a lease ends at one moment for all hosts
-            taken = claim(session, table, work_id, holder=self.holder, lease=lease, at=at)
+            holds = Holds(pauses=pauses(session), is_off_peak=off_peak_of(self.settings)(at))
+            taken = claim(
+                session, table, work_id, holder=self.holder, lease=lease, at=at, holds=holds
+            )
         if taken is None:
             yield None
             return

@@ -9,8 +9,9 @@ from celery.exceptions import Reject
 from dicom_node.errors import LedgerError
 from dicom_node.studies.broker import ANALYZE_TASK, DELIVER_TASK
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
+from dicom_node.studies.ledger.due_work import Work
 from dicom_node.studies.ledger.tables import Analysis
-from dicom_node.studies.ledger.work import Claim, Work
+from dicom_node.studies.ledger.work import Claim
 from worker.analysis import analyze_study
 from worker.app import app
 from worker.delivery import begin_delivery
@@ -21,13 +22,14 @@ from worker.runtime import Runtime, runtime
 # back. It may also come twice or much too late: a lease in the ledger decides who works.
 @app.task(name=ANALYZE_TASK)
 def analyze(analysis_id: int) -> None:
-    """Run one analysis if it is still due; leave it to wait while the site has a fault."""
+    """Run this analysis or a more urgent one; leave all to wait while the site has a fault."""
     node = runtime()
     with structlog.contextvars.bound_contextvars(analysis=analysis_id):
         if (node.site.is_known or "engine" not in vars(node)) and node.site.lasts():
             raise _put_back()
         with _leased(node, Analysis, analysis_id) as taken:
             if taken is not None:
+                structlog.contextvars.bind_contextvars(analysis=taken[0].id)
                 analyze_study(node, *taken)
         if node.site.needs_new_process:
             raise SystemExit(1)

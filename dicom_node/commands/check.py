@@ -21,7 +21,8 @@ from dicom_node.settings.destinations import DicomDestination, DicomwebDestinati
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.broker import Broker, broker_options
-from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
+from dicom_node.studies.ledger.pauses import pauses
 from dicom_node.tls import server_context
 
 
@@ -36,6 +37,20 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
     for destination in settings.destinations:
         name = f"destination {destination.name}"
         yield _tried(name, lambda: _check_destination(settings, destination))  # noqa: B023  called at once
+
+
+def pauses_of(settings: Settings) -> list[str]:
+    """Say what an operator has paused; nothing where the ledger does not answer."""
+    database = Database(settings.ledger_url)
+    try:
+        if not database.has_tables():
+            return []
+        with database.reading() as session:
+            return [one.in_words() for one in pauses(session)]
+    except (NodeError, DATABASE_TROUBLE):
+        return []  # the check of the ledger has said so
+    finally:
+        database.close()
 
 
 def _tried(name: str, attempt: Callable[[], Any]) -> tuple[str, str | None]:

@@ -1,23 +1,26 @@
 """The command line mammoclip-node: each command makes one call and prints its result."""
 
-import json
 import signal
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from dicom_node.errors import NodeError
+from dicom_node.commands.operating import add_operator_commands
+from dicom_node.commands.terminal import (
+    ConfigOption,
+    JsonOption,
+    JsonOutOption,
+    StudyArgument,
+    emitted,
+    ledger_of,
+    one_line_errors,
+    print_table,
+    settings_of,
+)
 from mammoclip_core.commands.version import add_version_option
-
-if TYPE_CHECKING:
-    from dicom_node.settings.settings import Settings
-    from dicom_node.studies.ledger.database import Database
 
 app = typer.Typer(
     name="mammoclip-node",
@@ -30,19 +33,6 @@ app = typer.Typer(
 
 
 add_version_option(app)
-
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        envvar="MAMMOCLIP_CONFIG",
-        help="Settings file. Default: mammoclip.toml in the current folder.",
-    ),
-]
-StudyArgument = Annotated[str, typer.Argument(help="Study Instance UID.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-JsonOutOption = Annotated[Path | None, typer.Option(help="Also write the JSON to this file.")]
 
 
 @app.command()
@@ -58,7 +48,7 @@ def init(
     from dicom_node.settings.reading import default_settings_text
     from dicom_node.spool.private_files import create_private_file
 
-    with _one_line_errors():
+    with one_line_errors():
         with create_private_file(path) as stream:
             stream.write(default_settings_text().encode())
         typer.echo(f"{path} written. Next: edit it, then run 'mammoclip-node check'.")
@@ -72,16 +62,18 @@ def check(config: ConfigOption = None) -> None:
 
     Example: mammoclip-node check --config /etc/mammoclip.toml
     """
-    from dicom_node.commands.check import run_checks
+    from dicom_node.commands.check import pauses_of, run_checks
     from dicom_node.logs import configure_logs
 
-    with _one_line_errors():
-        settings = _settings(config)
+    with one_line_errors():
+        settings = settings_of(config)
         configure_logs(settings.log_format)
         failed = 0
         for name, problem in run_checks(settings):
             failed += problem is not None
             typer.echo(f"{'ok  ' if problem is None else 'FAIL'}  {name}{_after(problem)}")
+        for pause in pauses_of(settings):
+            typer.echo(f"note  {pause}")
         if failed:
             raise typer.Exit(1)
 
@@ -96,8 +88,8 @@ def serve(config: ConfigOption = None) -> None:
     from dicom_node.model_bundle import pass_licence_gate
     from dicom_node.node_process import running_node, warn_of_open_settings
 
-    with _one_line_errors():
-        settings = _settings(config)
+    with one_line_errors():
+        settings = settings_of(config)
         configure_logs(settings.log_format)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,20 +116,29 @@ def studies(
     from dicom_node.commands.tables import set_aside_table, studies_table
     from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger import reading
+    from dicom_node.studies.ledger.pauses import pauses
 
-    with _one_line_errors(), _ledger(config) as (settings, database), database.reading() as session:
+    with (
+        one_line_errors(),
+        ledger_of(config) as (settings, database),
+        database.reading() as session,
+    ):
         waiting = waiting_objects(settings.spool)
         summaries = reading.summaries(session, limit=limit)
         without_study = reading.set_aside_without_study(session, limit=limit)
+        paused = pauses(session)
         document = {
             "studies": [asdict(one) for one in summaries],
             "set_aside": without_study,
             "waiting": asdict(waiting),
+            "paused": [asdict(one) for one in paused],
         }
-        if not _emit(document, as_json=as_json, json_out=json_out):
-            _show(studies_table(summaries))
+        if not emitted(document, as_json=as_json, json_out=json_out):
+            print_table(studies_table(summaries))
             if without_study:
-                _show(set_aside_table(without_study))
+                print_table(set_aside_table(without_study))
+            for one in paused:
+                typer.echo(one.in_words())
             if waiting.objects:
                 typer.echo(waiting.in_words())
 
@@ -156,72 +157,32 @@ def show(
     from dicom_node.commands.tables import study_record_tables
     from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger import reading
+    from dicom_node.studies.ledger.pauses import pauses
 
-    with _one_line_errors(), _ledger(config) as (settings, database), database.reading() as session:
+    with (
+        one_line_errors(),
+        ledger_of(config) as (settings, database),
+        database.reading() as session,
+    ):
         waiting = waiting_objects(settings.spool)
         record = reading.study_record(session, reading.find_study(session, study))
-        document = {**record, "summary": asdict(record["summary"]), "waiting": asdict(waiting)}
-        if not _emit(document, as_json=as_json, json_out=json_out):
+        paused = pauses(session)
+        document = {
+            **record,
+            "summary": asdict(record["summary"]),
+            "waiting": asdict(waiting),
+            "paused": [asdict(one) for one in paused],
+        }
+        if not emitted(document, as_json=as_json, json_out=json_out):
             for table in study_record_tables(record):
-                _show(table)
+                print_table(table)
+            for one in paused:
+                typer.echo(one.in_words())
             if waiting.objects:
                 typer.echo(waiting.in_words())
 
 
-@app.command()
-def retry(
-    study: Annotated[str | None, typer.Argument(help="Study Instance UID. Not with --all.")] = None,
-    config: ConfigOption = None,
-    every: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            help="Retry every failed analysis and every refused or expired delivery whose reason "
-            "contains --reason.",
-        ),
-    ] = False,
-    reason: Annotated[
-        str, typer.Option(help="Part of the reason, in capitals or not. Only with --all.")
-    ] = "",
-) -> None:
-    """Retry set-aside images, a failed analysis or undelivered results of a study.
-
-    A study without any of these is analysed and delivered again.
-
-    Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1
-
-    Example: mammoclip-node retry --all --reason "licence"
-    """
-    from dicom_node.commands.retry import retried
-
-    with _one_line_errors(), _ledger(config) as (settings, database):
-        for line in retried(settings, database, study, every=every, reason=reason):
-            typer.echo(line)
-
-
-@app.command()
-def cancel(study: StudyArgument, config: ConfigOption = None) -> None:
-    """Stop the analysis of a study that is waiting or running.
-
-    Example: mammoclip-node cancel 1.2.826.0.1.3680043.8.498.1
-    """
-    from dicom_node.commands.waiting import waiting_objects
-    from dicom_node.studies.ledger.locks import database_time
-    from dicom_node.studies.operator_actions import cancel_study
-
-    with _one_line_errors(), _ledger(config) as (settings, database):
-        waiting = waiting_objects(settings.spool)
-        with database.writing() as session:
-            done = cancel_study(session, study, at=database_time(session))
-        for line in done:
-            typer.echo(line)
-        if waiting.objects:  # one of this study starts a new revision
-            typer.echo(waiting.in_words(), err=True)
-        if not done:
-            raise NodeError(
-                "nothing to cancel: no analysis of this study is waiting or running. "
-                f"See 'mammoclip-node show {study}'"
-            )
+add_operator_commands(app)
 
 
 @app.command()
@@ -285,8 +246,8 @@ def render(
     from dicom_node.commands.tables import rendered_table
     from dicom_node.destination_profiles import profile_named
 
-    with _one_line_errors():
-        settings = None if config is None else _settings(config)
+    with one_line_errors():
+        settings = None if config is None else settings_of(config)
         written = render_study(
             study,
             out,
@@ -296,8 +257,8 @@ def render(
             results=DEFAULT_RESULTS if settings is None else settings.results,
         )
     document = {"objects": [asdict(one) for one in written]}
-    if not _emit(document, as_json=as_json, json_out=None):
-        _show(rendered_table(written))
+    if not emitted(document, as_json=as_json, json_out=None):
+        print_table(rendered_table(written))
 
 
 @app.command()
@@ -316,11 +277,11 @@ def validate(
     from dicom_node.commands.tables import verdicts_table
     from dicom_node.commands.validate import validate_path
 
-    with _one_line_errors():
+    with one_line_errors():
         verdicts = validate_path(path)
     document = {"verdicts": [asdict(one) for one in verdicts]}
-    if not _emit(document, as_json=as_json, json_out=None):
-        _show(verdicts_table(verdicts))
+    if not emitted(document, as_json=as_json, json_out=None):
+        print_table(verdicts_table(verdicts))
     if not verdicts or any(one.failed for one in verdicts):
         raise typer.Exit(1)
 
@@ -333,66 +294,8 @@ def main() -> None:
     app()
 
 
-def _settings(config: Path | None) -> "Settings":
-    from dicom_node.settings.reading import load_settings
-
-    return load_settings(config)
-
-
-@contextmanager
-def _ledger(config: Path | None) -> Iterator[tuple["Settings", "Database"]]:
-    from dicom_node.commands.waiting import mentioning_waiting_objects
-    from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database, no_answer
-
-    settings = _settings(config)
-    database = Database(settings.ledger_url)
-    try:
-        database.require_schema()
-        with mentioning_waiting_objects(settings.spool):
-            yield settings, database
-    except DATABASE_TROUBLE as error:
-        raise no_answer(error) from error
-    finally:
-        database.close()
-
-
-def _emit(document: dict[str, Any], *, as_json: bool, json_out: Path | None) -> bool:
-    text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
-    if json_out is not None:
-        json_out.write_text(text + "\n", encoding="utf-8")
-    if as_json:
-        typer.echo(text)
-    return as_json
-
-
-def _show(table: Any) -> None:
-    from rich.console import Console
-
-    console = Console()
-    if not sys.stdout.isatty():
-        console.width = 200
-    console.print(table)
-
-
 def _after(problem: str | None) -> str:
     return "" if problem is None else f": {problem}"
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Print expected errors in one line; let unexpected ones show their traceback."""
-    try:
-        yield
-    except NodeError as error:
-        typer.echo(f"mammoclip-node: {error}", err=True)
-        raise typer.Exit(1) from error
-    except FileExistsError as error:
-        typer.echo(f"mammoclip-node: {error.filename} already exists and was not changed", err=True)
-        raise typer.Exit(1) from error
-    except OSError as error:
-        about = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"mammoclip-node: {about}{error.strerror or error}", err=True)
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from dicom_node.errors import NodeError
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.pauses import Paused, pauses
+from dicom_node.studies.ledger.reading import find_study
 from dicom_node.studies.operator_actions import judge_again, retry_study
 from dicom_node.studies.retrying_many import retry_all
 
@@ -48,12 +50,14 @@ def _retry_one(settings: Settings, database: Database, study_instance_uid: str) 
         done = judge_again(session, study_instance_uid, at=at)
         wanted = partial(products_wanted_by, settings=settings)
         done += retry_study(session, study_instance_uid, at=at, wanted=wanted)
+        sender = find_study(session, study_instance_uid).calling_ae_title
+        paused = [one for one in pauses(session) if one.name == sender or one.kind != Paused.SENDER]
     if not done:
         raise NodeError(
             "nothing to retry: the study is still being received or analysed, or none of its "
             f"images can be analysed. See 'mammoclip-node show {study_instance_uid}'"
         )
-    return done
+    return [*done, *(f"but {one.in_words()}" for one in paused)]
 
 
 def _retry_everything(database: Database, reason: str) -> str:

@@ -19,6 +19,7 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
         "Studies",
         "Study Instance UID",
         "state",
+        "priority",
         "revision",
         "images",
         "set aside",
@@ -29,6 +30,7 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
         table.add_row(
             one.study_instance_uid,
             one.condition,
+            one.priority,
             str(one.revision),
             str(one.images),
             str(one.set_aside),

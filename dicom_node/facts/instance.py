@@ -15,6 +15,7 @@ from dicom_node.errors import SetAsideError
 from dicom_node.facts.bounded_header import SlowHeaderError, bounded_header
 from dicom_node.facts.identity import PatientDigest
 from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.facts.priority import requested_priority_of
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
 from mammoclip_core.images.image_kind import (
     MAMMOGRAM_CLASSES,
@@ -161,6 +162,7 @@ def _identity(dataset: Dataset, key: bytes) -> tuple[InstanceFacts | None, SetAs
         sop_class_uid=uids["SOPClassUID"],
         transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
         patient=PatientDigest.of(dataset, key),
+        priority=requested_priority_of(dataset),
     )
     return facts, problem
 

@@ -8,9 +8,16 @@ from mammoclip_core.images.image_kind import ImageFacts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFacts(ImageFacts):
-    """UIDs, view and kind of an image; no patient name, ID or date."""
+    """UIDs, view and kind of an image; no patient name, ID or date.
+
+    Attributes
+    ----------
+    priority : 0 off-peak, 1 routine, 2 stat
+        None if neither the image nor the settings for its sender state one.
+    """
 
     study_instance_uid: str
     series_instance_uid: str
     transfer_syntax_uid: str
     patient: PatientDigest
+    priority: int | None = None

@@ -1,6 +1,7 @@
 """The registrar: enters the objects in the spool's ``incoming`` folder into the ledger."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Final, TypeVar
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import OutOfResourcesError, SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256
 from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.facts.priority import Priority
 from dicom_node.facts.study_in_stream import study_of_file
 from dicom_node.receive.header_process import HeaderReader
 from dicom_node.settings.receive import ReceiveSettings
@@ -249,6 +251,7 @@ class Registrar:
         reading = finish_reading()
         if reading is None:
             return None
+        reading = self._with_priority(reading)
         return self._arrival(receipt, reading, digest), reading
 
     def _arrival(self, receipt: Receipt, reading: Reading, digest: str) -> Arrival:
@@ -260,6 +263,17 @@ class Registrar:
             size_bytes=self._spool.incoming_file(receipt).lstat().st_size,
             content_sha256=digest,
         )
+
+    def _with_priority(self, reading: Reading) -> Reading:
+        """Let the settings for a sender decide before what its images state."""
+        calling, facts = reading.calling_ae_title, reading.facts
+        for titles, priority in (
+            (self._settings.stat_senders, Priority.STAT),
+            (self._settings.off_peak_senders, Priority.OFF_PEAK),
+        ):
+            if facts is not None and calling in titles:
+                return replace(reading, facts=replace(facts, priority=int(priority)))
+        return reading
 
     @cached_property
     def _key(self) -> bytes:

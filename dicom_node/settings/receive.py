@@ -45,6 +45,10 @@ class ReceiveSettings(Section):
     """Where a peer's certificate must hold its AE title: common name of the subject, or SAN."""
     secondary_capture_senders: tuple[AETitle, ...] = ()
     """AE titles whose Secondary Captures are accepted as mammograms; empty: none."""
+    stat_senders: tuple[AETitle, ...] = ()
+    """AE titles whose studies are analysed before all others, whatever their images state."""
+    off_peak_senders: tuple[AETitle, ...] = ()
+    """AE titles whose studies are analysed after all others, and within work.off_peak_hours."""
     processes: Annotated[int, Field(ge=1, le=64)] = 2
     """Processes that receive, all on the one port; one that fails costs its own associations."""
     process_memory_bytes: Annotated[int, Field(ge=200_000_000)] = 512_000_000
@@ -77,6 +81,15 @@ class ReceiveSettings(Section):
             raise ValueError(
                 f"{', '.join(doubled)} stands in calling_ae_titles, from anywhere, and in senders; "
                 "remove one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _priorities_are_clear(self) -> "ReceiveSettings":
+        doubled = sorted(set(self.stat_senders) & set(self.off_peak_senders))
+        if doubled:
+            raise ValueError(
+                f"{', '.join(doubled)} stands in stat_senders and in off_peak_senders; remove one"
             )
         return self
 

@@ -1,6 +1,14 @@
 """The sections [work] and [retry]: how often analyses and deliveries are attempted."""
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from typing import Annotated
+
+from pydantic import (
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
 
 from dicom_node.settings.section import Section
 
@@ -21,6 +29,18 @@ class WorkSettings(Section):
 
     watchdog_seconds: NonNegativeFloat = 120.0
     """Seconds after which an idle worker that takes none of the waiting messages ends; 0: never."""
+
+    off_peak_hours: (
+        Annotated[
+            str,
+            StringConstraints(
+                pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
+            ),
+        ]
+        | None
+    ) = None
+    """Hours in which off-peak studies are analysed, as "20:00-06:00", in results.time_zone.
+    Default: at any hour, after all others."""
 
     @model_validator(mode="after")
     def _lease_outlasts_heartbeat(self) -> "WorkSettings":

@@ -183,6 +183,23 @@ class Broker:
         with self._connected("does not answer") as connection:
             return _waiting(connection, queue)
 
+    def empty(self, queue: str) -> int:
+        """Discard the messages of a queue that no worker has received; return their number.
+
+        Raises
+        ------
+        BrokerDownError
+            The broker does not answer, or not as a broker does.
+        """
+        with self._connected("does not answer") as connection:
+            count = _waiting(connection, queue)
+            channel = connection.default_channel
+            if connection.transport.driver_type == "redis":
+                channel.client.delete(queue)
+            elif count:
+                channel.queue_purge(queue)
+            return count
+
     def check(self) -> None:
         """Try what node and workers need, without changing anything.
 

@@ -9,8 +9,10 @@ import structlog
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.broker import TASK_AND_QUEUE, Broker
-from dicom_node.studies.ledger import work
+from dicom_node.studies.ledger import due_work, work
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.due_work import Work
+from dicom_node.studies.ledger.pauses import Holds, PauseFacts, pauses
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 
 log = structlog.get_logger("dicom_node.dispatch")
@@ -21,6 +23,10 @@ QUEUED: Final = 16
 What is due later and matters more stands behind no more than these. The queue is filled up again
 at each tick, once a second: an analysis or a delivery takes a worker longer than 1/16 s.
 """
+
+
+_MOST_TOLD: Final = 1000
+"""Stamped work beyond which the queue is that of a former version, which told of all at once."""
 
 
 class Dispatcher:
@@ -37,6 +43,8 @@ class Dispatcher:
         Age at which a delivery expires when its workers are killed again and again.
     clock : by default the time of the tick
         Time at which messages are sent, by the clock of the database.
+    is_off_peak : by default always
+        Whether off-peak work may begin at a time.
     """
 
     def __init__(
@@ -48,6 +56,7 @@ class Dispatcher:
         maximum_attempts: int,
         expire_after: timedelta = work.EXPIRE_AFTER,
         clock: Callable[[], datetime] | None = None,
+        is_off_peak: Callable[[datetime], bool] = lambda _: True,
     ) -> None:
         self._database = database
         self._broker = broker
@@ -55,6 +64,8 @@ class Dispatcher:
         self._maximum_attempts = maximum_attempts
         self._expire_after = expire_after
         self._clock = clock
+        self._is_off_peak = is_off_peak
+        self._paused: tuple[PauseFacts, ...] = ()
 
     def tick(self, at: datetime) -> None:
         """Recover work whose worker stopped responding, and notify the workers of due work.
@@ -66,10 +77,23 @@ class Dispatcher:
         """
         self._recover(Analysis, at)
         self._recover(Delivery, at)
-        self._dispatch(Analysis, at)
-        self._dispatch(Delivery, at)
+        holds = self._holds(at)
+        self._dispatch(Analysis, at, holds)
+        self._dispatch(Delivery, at, holds)
 
-    def _recover(self, table: type[work.Work], at: datetime) -> None:
+    def _holds(self, at: datetime) -> Holds:
+        with self._database.reading() as session:
+            paused = pauses(session)
+        for one in self._paused:
+            if one not in paused:
+                log.warning("resumed", kind=one.subject)
+        for one in paused:
+            if one not in self._paused:
+                log.warning("paused", kind=one.subject, detail=one.in_words())
+        self._paused = paused
+        return Holds(pauses=paused, is_off_peak=self._is_off_peak(at))
+
+    def _recover(self, table: type[Work], at: datetime) -> None:
         with self._database.writing() as session:
             lost = work.recover_lost(
                 session,
@@ -83,12 +107,15 @@ class Dispatcher:
                     "lease_lost", kind=table.__name__.lower(), attempt=row.attempts, state=row.state
                 )
 
-    def _dispatch(self, table: type[work.Work], at: datetime) -> None:
+    def _dispatch(self, table: type[Work], at: datetime, holds: Holds) -> None:
         task, queue = TASK_AND_QUEUE[table]
         with self._database.reading() as session:
-            rows = _portion(session, table, at)
-            dispatched = work.count_dispatched(session, table)
-            stale = work.dispatched_before(session, table, before=at - self._redispatch_after)
+            rows = _portion(session, table, at, holds)
+            dispatched = due_work.count_dispatched(session, table)
+            stale = due_work.dispatched_before(session, table, before=at - self._redispatch_after)
+        if dispatched > _MOST_TOLD:
+            self._make_queue_anew(table)
+            return
         if stale and (lost := dispatched - self._broker.waiting(queue)) > 0:
             # Which of them were lost nobody knows: another message about each does no harm.
             log.warning("messages_lost", queue=queue, count=min(lost, len(stale)))
@@ -100,18 +127,38 @@ class Dispatcher:
             # that is slow or goes away makes nothing look lost that was not.
             with self._database.writing() as session:
                 sent_at = at if self._clock is None else self._clock()
-                work.note_dispatched(session, table, told, at=sent_at)
+                due_work.note_dispatched(session, table, told, at=sent_at)
+
+    def _make_queue_anew(self, table: type[Work]) -> None:
+        """Empty a queue that a former version has filled, behind which all that is new would wait.
+
+        The ledger has everything that is due: nothing is lost with the messages.
+        """
+        _, queue = TASK_AND_QUEUE[table]
+        count = self._broker.empty(queue)
+        with self._database.writing() as session:
+            due_work.take_back_messages(session, table)
+        log.warning("queue_made_anew", queue=queue, count=count)
 
 
-def _portion(session: Session, table: type[work.Work], at: datetime) -> list[work.Work]:
+def _portion(session: Session, table: type[Work], at: datetime, holds: Holds) -> list[Work]:
     """Read as much due work as there is room for in the queue, every destination in turn."""
+    if holds.stop(table):
+        return []
     if table is Analysis:
-        room = QUEUED - work.count_dispatched(session, table)
-        return work.due(session, table, at=at, limit=room) if room > 0 else []
+        room = QUEUED - due_work.count_dispatched(session, table)
+        return due_work.due(session, table, at=at, limit=room, holds=holds) if room > 0 else []
     portions = []
-    for destination in work.waiting_destinations(session):
-        # Room of its own for each: one that is away takes none from the others.
-        room = QUEUED - work.count_dispatched(session, table, destination)
+    for destination in due_work.waiting_destinations(session):
+        # Room of its own for each: one that is away takes none from the others, and is tried with
+        # one delivery at a time, since each of them may hold a worker until its time is over.
+        room = QUEUED - due_work.count_dispatched(session, table, destination)
+        if due_work.is_failing(session, destination, at=at):
+            room += 1 - QUEUED - due_work.count_sending(session, destination)
         if room > 0:
-            portions.append(work.due(session, table, at=at, limit=room, destination=destination))
+            portions.append(
+                due_work.due(
+                    session, table, at=at, limit=room, destination=destination, holds=holds
+                )
+            )
     return [row for row in chain.from_iterable(zip_longest(*portions)) if row is not None]

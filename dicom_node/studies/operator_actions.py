@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.studies.ledger.due_work import count_dispatched
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.outcomes import lacking_products
 from dicom_node.studies.ledger.reading import find_study
@@ -55,7 +56,9 @@ def retry_study(
         return _analyse_anew(session, study, at)
     if analysis.state in {AnalysisState.FAILED, AnalysisState.CANCELLED}:
         apply(session, analysis, Event.RETRY, because=BY_HAND, at=at, **fresh(at))
-        return [f"analysis of revision {analysis.revision} is due again"]
+        return [
+            f"analysis of revision {analysis.revision} is due again{_behind(session, analysis)}"
+        ]
     if analysis.state is not AnalysisState.DONE:
         return []
     if _is_lacking(session, analysis, wanted):
@@ -125,11 +128,14 @@ def _retry_deliveries(session: Session, analysis: Analysis, at: datetime) -> lis
             # The time until it expires starts again with this request.
             changes = {**fresh(at), "created_at": at}
             apply(session, delivery, Event.RETRY, because=BY_HAND, at=at, **changes)
-            done.append(f"delivery to {delivery.destination} is due again")
+            waits = _behind(session, delivery)
+            done.append(f"delivery to {delivery.destination} is due again{waits}")
         elif delivery.state is DeliveryState.DUE:
             # As new, so that it passes everything that failed before.
             delivery.due_at, delivery.dispatched_at, delivery.attempts = at, None, 0
-            done.append(f"delivery to {delivery.destination} is tried next")
+            done.append(
+                f"delivery to {delivery.destination} is due now{_behind(session, delivery)}"
+            )
         elif delivery.state is DeliveryState.SENDING:
             done.append(f"delivery to {delivery.destination} is under way")
     return done
@@ -139,7 +145,22 @@ def _analyse_anew(session: Session, study: Study, at: datetime) -> list[str]:
     if not selection_of(session, study).chosen:
         return []
     analysis = begin_analysis(session, study, because=BY_HAND, at=at)
-    return [f"analysis of revision {analysis.revision} is due"]
+    return [f"analysis of revision {analysis.revision} is due{_behind(session, analysis)}"]
+
+
+def _behind(session: Session, due: Analysis | Delivery) -> str:
+    """Say what a worker is told before this: it is the newest, and passes all that waits longer."""
+    session.flush()
+    if isinstance(due, Analysis):
+        return _in_words(count_dispatched(session, Analysis), "analysis", "analyses")
+    told = count_dispatched(session, Delivery, due.destination)
+    return _in_words(told, "delivery", "deliveries")
+
+
+def _in_words(told: int, one: str, many: str) -> str:
+    if not told:
+        return ""
+    return f", after {told} {one if told == 1 else many} that workers were told of before"
 
 
 def fresh(at: datetime) -> dict[str, object]:

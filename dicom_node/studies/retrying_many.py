@@ -6,17 +6,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.due_work import Work
 from dicom_node.studies.ledger.locks import database_time, locking
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, State
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.transitions import apply
-from dicom_node.studies.ledger.work import Work
 from dicom_node.studies.operator_actions import BY_HAND, fresh
 
 PORTION: Final = 100
 """Rows that one transaction changes: nobody waits for all of them."""
 
-_ENDED_BADLY: Final = {
+_ENDED_BADLY: Final[dict[type, tuple[State, ...]]] = {
     Analysis: (AnalysisState.FAILED,),
     Delivery: (DeliveryState.REFUSED, DeliveryState.EXPIRED),
 }
@@ -45,25 +45,35 @@ def retry_all(database: Database, reason: str) -> dict[str, int]:
 
 
 def _retry_all_of(database: Database, table: type[Work], reason: str) -> int:
+    return sum(_retry_in_state(database, table, state, reason) for state in _ENDED_BADLY[table])
+
+
+def _retry_in_state(database: Database, table: type[Work], state: State, reason: str) -> int:
     count, last = 0, 0
     while True:
+        # Found before the lock is taken: to read past years of other reasons keeps nobody waiting.
+        with database.reading() as session:
+            found = _next_portion(session, table, state, reason, after=last)
+        if not found:
+            return count
+        last = found[-1]
         with database.writing() as session:
-            found = _next_portion(session, table, reason, after=last)
             at = database_time(session)
             changes = {**fresh(at), **dict.fromkeys(_RESTARTED[table], at)}
-            for row in found:
+            # What somebody else changes at this moment is no longer what the reason says.
+            still = select(table).where(table.id.in_(found), table.state == state)
+            for row in session.scalars(locking(still, skip_locked=True)).all():
                 apply(session, row, Event.RETRY, because=BY_HAND, at=at, **changes)
-            if not found:
-                return count
-            count, last = count + len(found), found[-1].id
+                count += 1
 
 
-def _next_portion(session: Session, table: type[Work], reason: str, *, after: int) -> list[Work]:
-    query = select(table).where(
-        table.state.in_(_ENDED_BADLY[table]),
+def _next_portion(
+    session: Session, table: type[Work], state: State, reason: str, *, after: int
+) -> list[int]:
+    # One state at a time: the index of states then has its rows in the order of their ids.
+    query = select(table.id).where(
+        table.state == state,
         table.id > after,
         table.reason.icontains(reason, autoescape=True),
     )
-    # What somebody else is changing at this moment is no longer what the reason says.
-    query = query.order_by(table.id).limit(PORTION)
-    return list(session.scalars(locking(query, skip_locked=True)))
+    return list(session.scalars(query.order_by(table.id).limit(PORTION)))

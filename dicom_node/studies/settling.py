@@ -1,10 +1,11 @@
 """Decides when a study is complete, and makes its analysis due."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.selection import SetAside, select_images
@@ -16,6 +17,9 @@ from dicom_node.studies.ledger.transitions import apply, begin
 from mammoclip_core.findings import ImageFindings
 from mammoclip_core.images.image_kind import Acquisition, ImageFacts
 from mammoclip_core.images.selection import Generated2D, has_standard_views
+
+PORTION: Final = 50
+"""Studies that one look reads: twice a second's arrivals of a busy site, many times over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +38,74 @@ class StudySelection:
     left_out: tuple[ImageFindings, ...]
 
 
-def quiet_studies(session: Session, *, patience: Patience, at: datetime) -> list[int]:
-    """List the ids of open studies that nothing came for lately: those that may be complete.
+def quiet_studies(
+    session: Session,
+    *,
+    patience: Patience,
+    at: datetime,
+    limit: int = PORTION,
+    after: tuple[datetime, int] | None = None,
+) -> list[tuple[datetime, int]]:
+    """List open studies that nothing came for lately: those that may be complete, newest first.
 
     Parameters
     ----------
     at : by the clock of the host that receives
+    limit : number of studies that are read, however many are open
+    after : the last one of a former list, with which this one goes on
+
+    Returns
+    -------
+    list of (datetime, int)
+        When each study received its last object, and its id.
     """
     since = at - min(patience.idle, patience.grace)
-    query = select(Study.id).where(Study.state == StudyState.OPEN, Study.last_received_at <= since)
-    return list(session.scalars(query.order_by(Study.last_received_at)))
+    # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
+    is_open = Study.state == literal_column(f"'{StudyState.OPEN.value}'")
+    query = select(Study.last_received_at, Study.id).where(is_open, Study.last_received_at <= since)
+    if after is not None:
+        query = query.where(tuple_(Study.last_received_at, Study.id) < after)
+    query = query.order_by(Study.last_received_at.desc(), Study.id.desc()).limit(limit)
+    return [(received_at, study_id) for received_at, study_id in session.execute(query)]
+
+
+class SettlingRounds:
+    """Looks at a portion of the quiet studies at a time, so that a new one never waits for all.
+
+    Each look takes the newest, and goes on among the older ones where the last look ended: those
+    that are not complete, as one whose sender holds its association open, keep no place.
+    """
+
+    def __init__(self) -> None:
+        self._reached: tuple[datetime, int] | None = None
+
+    def next_portion(self, session: Session, *, patience: Patience, at: datetime) -> list[int]:
+        """List the ids of the studies to look at now."""
+        found = quiet_studies(session, patience=patience, at=at)
+        if len(found) == PORTION:
+            reached = found[-1] if self._reached is None else min(self._reached, found[-1])
+            older = quiet_studies(session, patience=patience, at=at, after=reached)
+            self._reached = older[-1] if len(older) == PORTION else None
+            found += older
+        else:
+            self._reached = None
+        return [study_id for _, study_id in found]
+
+
+def complete_studies(
+    session: Session,
+    study_ids: Sequence[int],
+    *,
+    sent: Collection[SentObject],
+    patience: Patience,
+    at: datetime,
+) -> list[int]:
+    """Return those studies that are complete by now, without keeping any writer waiting."""
+    return [
+        study.id
+        for study in session.scalars(select(Study).where(Study.id.in_(study_ids)))
+        if _is_complete(study, instances_of(session, study), sent, patience, at)
+    ]
 
 
 def settle_if_complete(
@@ -93,6 +155,7 @@ def begin_analysis(session: Session, study: Study, *, because: str, at: datetime
             state=AnalysisState.DUE,
             version=0,
             attempts=0,
+            priority=study.priority,
             due_at=at,
             created_at=at,
             lease_holder="",

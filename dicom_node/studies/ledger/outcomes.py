@@ -68,7 +68,7 @@ def finish_analysis(
     # either unfinished and tried again, or finished with everything that is to be sent.
     # The study first, as whoever registers its images does: they supersede this analysis, or it
     # has ended before they open the study again.
-    require_locked(session, Study, session.get_one(Analysis, held.id).study_id)
+    study = require_locked(session, Study, session.get_one(Analysis, held.id).study_id)
     analysis = held_row(session, Analysis, held)
     apply(
         session,
@@ -104,6 +104,7 @@ def finish_analysis(
                 state=DeliveryState.DUE,
                 version=0,
                 attempts=0,
+                priority=study.priority,
                 due_at=at,
                 created_at=at,
                 lease_holder="",

@@ -9,8 +9,17 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import UnknownStudyError
+from dicom_node.facts.priority import Priority
+from dicom_node.studies.ledger.due_work import Work
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, InstanceState, StudyState
+from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
+from dicom_node.studies.ledger.states import (
+    AnalysisState,
+    DeliveryState,
+    InstanceState,
+    State,
+    StudyState,
+)
 from dicom_node.studies.ledger.tables import (
     Analysis,
     Delivery,
@@ -35,11 +44,13 @@ class StudySummary:
     condition : one word
         Computed from the state machines: receiving, waiting, analysing, delivering, delivered,
         done, failed, cancelled, refused, expired or nothing-to-analyse.
+    priority : stat, routine or off-peak
     reason : what needs action, what is waited for, or what the results lack; else empty
     """
 
     study_instance_uid: str
     condition: str
+    priority: str
     reason: str
     revision: int
     images: int
@@ -59,6 +70,7 @@ def summary(session: Session, study: Study) -> StudySummary:
     return StudySummary(
         study_instance_uid=study.study_instance_uid,
         condition=condition,
+        priority=Priority(study.priority).word,
         reason=reason,
         revision=study.revision,
         images=_count(session, study, InstanceState.REGISTERED),
@@ -164,7 +176,7 @@ def _condition(session: Session, study: Study) -> tuple[str, str]:
     if analysis is None or study.remark:
         return "nothing-to-analyse", study.remark
     if analysis.state is AnalysisState.DUE:
-        return "waiting", _joined(analysis.reason, _waits_for(session, analysis))
+        return "waiting", _joined(analysis.reason, _waits_for(session, study, analysis))
     if analysis.state is AnalysisState.RUNNING:
         return "analysing", analysis.reason
     if analysis.state is not AnalysisState.DONE:
@@ -183,18 +195,28 @@ def unread_images(findings: str | None) -> str:
     return f"{failed} of {whole} image{'s' if whole > 1 else ''} could not be read"
 
 
-def _waits_for(session: Session, analysis: Analysis) -> str:
+def _waits_for(session: Session, study: Study, analysis: Analysis) -> str:
     now = database_time(session)
+    holds = Holds(pauses=pauses(session))
+    paused = holds.stop(Analysis) or holds.on(Paused.SENDER, study.calling_ae_title)
+    if paused:
+        return paused.in_words()
     if analysis.due_at > now:
         return f"tried again at {_instant(analysis.due_at)}"
-    if analysis.due_at > now - _SOON:
+    if analysis.due_at > now - _SOON or _is_busy(session, Analysis, AnalysisState.RUNNING, now):
         return ""
+    return _due_for_long(study, analysis)
+
+
+def _is_busy(session: Session, table: type[Work], state: State, now: datetime) -> bool:
     # A worker that is busy renews its lease; one that is free takes at once what is due.
-    busy = select(Analysis.id).where(
-        Analysis.state == AnalysisState.RUNNING, Analysis.lease_expires_at >= now
-    )
-    if session.scalar(busy.limit(1)) is not None:
-        return ""
+    busy = select(table.id).where(table.state == state, table.lease_expires_at >= now)
+    return session.scalar(busy.limit(1)) is not None
+
+
+def _due_for_long(study: Study, analysis: Analysis) -> str:
+    if study.priority == Priority.OFF_PEAK and analysis.dispatched_at is None:
+        return "off-peak: begun when nothing else waits, within work.off_peak_hours"
     since = f"since {_instant(analysis.due_at)}"
     if analysis.dispatched_at is None:
         return f"due {since}, and not handed to the broker yet: see the log of the node"
@@ -222,14 +244,24 @@ def _delivery_condition(session: Session, analysis: Analysis) -> tuple[str, str]
     ]
     if not under_way:
         return "delivered", ""
-    now = database_time(session)
-    reasons = (_joined(one.reason, _waits_until(one, now)) for one in under_way)
+    now, holds = database_time(session), Holds(pauses=pauses(session))
+    reasons = (_joined(one.reason, _waits_until(session, one, now, holds)) for one in under_way)
     return "delivering", _joined(
         *(f"{one.destination}: {why}" for one, why in zip(under_way, reasons, strict=True) if why)
     )
 
 
-def _waits_until(delivery: Delivery, now: datetime) -> str:
-    if delivery.state is not DeliveryState.DUE or delivery.due_at <= now:
+def _waits_until(session: Session, delivery: Delivery, now: datetime, holds: Holds) -> str:
+    if delivery.state is not DeliveryState.DUE:
         return ""
-    return f"tried again at {_instant(delivery.due_at)}"
+    paused = holds.stop(Delivery) or holds.on(Paused.DESTINATION, delivery.destination)
+    if paused:
+        return paused.in_words()
+    if delivery.due_at > now:
+        return f"tried again at {_instant(delivery.due_at)}"
+    if delivery.due_at > now - _SOON:
+        return ""
+    since = f"due since {_instant(delivery.due_at)}"
+    if _is_busy(session, Delivery, DeliveryState.SENDING, now):
+        return f"{since}, behind others"
+    return f"{since}, and no worker has taken it: check that one is running"

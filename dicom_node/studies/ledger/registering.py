@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.facts.priority import Priority
 from dicom_node.facts.selection import MISSING_REASONS
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
@@ -226,6 +227,8 @@ def _study_of(session: Session, arrival: Arrival, facts: InstanceFacts, at: date
     query = select(Study).where(Study.study_instance_uid == uid)
     study = session.scalars(locking(query)).first()
     if study is not None:
+        if facts.priority is not None:
+            study.priority = max(study.priority, facts.priority)
         return study
     return begin(
         session,
@@ -235,6 +238,8 @@ def _study_of(session: Session, arrival: Arrival, facts: InstanceFacts, at: date
             version=0,
             revision=0,
             remark="",
+            calling_ae_title=arrival.calling_ae_title,
+            priority=Priority.ROUTINE.value if facts.priority is None else facts.priority,
             patient_digest="",  # only what is analysed says whose study it is
             first_received_at=arrival.received_at,
             last_received_at=arrival.received_at,

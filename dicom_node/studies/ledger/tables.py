@@ -39,10 +39,20 @@ class Study(Base):
     """One study of one patient."""
 
     __tablename__ = "studies"
+    # Those that may settle are few beside years of settled ones.
+    __table_args__ = (
+        Index(
+            "ix_studies_open",
+            "last_received_at",
+            "id",
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(FittingString(64), unique=True)
-    state: Mapped[StudyState] = mapped_column(stored(StudyState), index=True)
+    state: Mapped[StudyState] = mapped_column(stored(StudyState))
     version: Mapped[int] = mapped_column(default=0)
     patient_digest: Mapped[str] = mapped_column(FittingString(255))
     """Digests of the patient's attributes, to recognise images of another patient."""
@@ -50,6 +60,12 @@ class Study(Base):
     """Number of analyses begun for this study."""
     remark: Mapped[str] = mapped_column(FittingText, default="")
     """Reason why nothing is analysed; empty if something is."""
+    priority: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    """0 off-peak, 1 routine, 2 stat."""
+    calling_ae_title: Mapped[str] = mapped_column(
+        FittingString(16), default="", server_default=text("''")
+    )
+    """The sender of its first object."""
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime] = mapped_column(index=True)
 
@@ -67,6 +83,13 @@ class Instance(Base):
             unique=True,
             sqlite_where=text("state IN ('received', 'registered')"),
             postgresql_where=text("state IN ('received', 'registered')"),
+        ),
+        # What `mammoclip-node studies` lists below the studies.
+        Index(
+            "ix_instances_strays",
+            "received_at",
+            sqlite_where=text("study_id IS NULL"),
+            postgresql_where=text("study_id IS NULL"),
         ),
     )
 
@@ -113,6 +136,8 @@ class LeasedWork:
     """Number of transitions so far; a claim is valid as long as it does not change."""
     attempts: Mapped[int] = mapped_column(default=0)
     """Claims that count so far; `mammoclip-node retry` starts again at 0."""
+    priority: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    """That of the study: 0 off-peak, 1 routine, 2 stat."""
     due_at: Mapped[datetime]
     dispatched_at: Mapped[datetime | None]
     """When the broker last took a message about this work; None if it needs one."""
@@ -137,8 +162,10 @@ class Analysis(LeasedWork, Base):
             sqlite_where=text("state IN ('due', 'running')"),
             postgresql_where=text("state IN ('due', 'running')"),
         ),
-        _due_index("ix_analyses_untold", "due_at", "id", told=False),
-        _due_index("ix_analyses_untold_attempts", "attempts", "due_at", "id", told=False),
+        _due_index("ix_analyses_untold", "priority", "due_at", "id", told=False),
+        _due_index(
+            "ix_analyses_untold_attempts", "priority", "attempts", "due_at", "id", told=False
+        ),
         _due_index("ix_analyses_told", "dispatched_at", told=True),
     )
 
@@ -178,12 +205,26 @@ class Delivery(LeasedWork, Base):
     __tablename__ = "deliveries"
     __table_args__ = (
         UniqueConstraint("analysis_id", "destination"),
-        _due_index("ix_deliveries_untold", "destination", "due_at", "id", told=False),
+        _due_index("ix_deliveries_untold", "destination", "priority", "due_at", "id", told=False),
         _due_index(
-            "ix_deliveries_untold_attempts", "destination", "attempts", "due_at", "id", told=False
+            "ix_deliveries_untold_attempts",
+            "destination",
+            "priority",
+            "attempts",
+            "due_at",
+            "id",
+            told=False,
         ),
         _due_index("ix_deliveries_told", "dispatched_at", told=True),
         _due_index("ix_deliveries_told_destination", "destination", told=True),
+        # When a destination last took everything.
+        Index(
+            "ix_deliveries_delivered",
+            "destination",
+            "finished_at",
+            sqlite_where=text("state = 'delivered'"),
+            postgresql_where=text("state = 'delivered'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -204,6 +245,20 @@ class DeliveryOutcome(Base):
     outcome: Mapped[str] = mapped_column(FittingString(16))
     status: Mapped[str] = mapped_column(FittingString(255))
     at: Mapped[datetime]
+
+
+class Pause(Base):
+    """Something that an operator has paused."""
+
+    __tablename__ = "pauses"
+    __table_args__ = (UniqueConstraint("kind", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(FittingString(16))
+    name: Mapped[str] = mapped_column(FittingString(64), default="")
+    reason: Mapped[str] = mapped_column(FittingText, default="")
+    paused_by: Mapped[str] = mapped_column(FittingString(128))
+    since: Mapped[datetime]
 
 
 class Transition(Base):

@@ -1,29 +1,25 @@
 """Leases on analyses and deliveries: claimed, renewed by heartbeat, recovered when lost."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, tuple_, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
+from dicom_node.studies.ledger.choosing import chosen
+from dicom_node.studies.ledger.due_work import BATCH, DUE, Work, take_back_message
 from dicom_node.studies.ledger.locks import locked, locking, require_locked
+from dicom_node.studies.ledger.pauses import NOTHING_HELD, Holds
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.transitions import apply
 
-Work = TypeVar("Work", Analysis, Delivery)
-
 EXPIRE_AFTER: Final = timedelta(days=7)
 """Default age at which a delivery expires."""
 
-BATCH: Final = 1000
-"""Pieces of work that one transaction looks at: a statement may have 65,535 parameters."""
-
 _BUSY: Final = {Analysis: AnalysisState.RUNNING, Delivery: DeliveryState.SENDING}
-_DUE: Final = {Analysis: AnalysisState.DUE, Delivery: DeliveryState.DUE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +46,25 @@ def claim(
     holder: str,
     lease: timedelta,
     at: datetime,
+    holds: Holds = NOTHING_HELD,
 ) -> tuple[Claim, Work] | None:
-    """Claim a piece of work; return None if it is not due, as after a late message."""
+    """Claim a piece of work, or what is more urgent by now; return None if there is nothing to do.
+
+    Parameters
+    ----------
+    work_id : what the message names
+    holds : what must not begin now
+    """
     # A message may be repeated, late, or about work that was cancelled since: the row decides. It
     # is locked, so that the second of two claims at once waits and then finds nothing due.
-    row = locked(session, table, work_id)
-    if row is None or row.state is not _DUE[table] or row.due_at > at:
+    named = locked(session, table, work_id)
+    if named is None or named.state is not DUE[table] or named.due_at > at:
+        return None
+    row = chosen(session, named, holds=holds, at=at)
+    if row is not named:
+        # Its message is used up, and it gets another one.
+        take_back_message(session, named)
+    if row is None:
         return None
     apply(
         session,
@@ -99,115 +108,6 @@ def held_row(session: Session, table: type[Work], held: Claim) -> Work:
             f"{table.__tablename__} {held.id}: the claim of {held.holder} is no longer valid"
         )
     return row
-
-
-def put_off(
-    session: Session, table: type[Work], work_id: int, *, at: datetime, wait: timedelta
-) -> None:
-    """Have the broker told of due work again after a while, because nobody can begin it now."""
-    session.execute(
-        update(table)
-        .where(table.id == work_id, _is_due(table))
-        .values(dispatched_at=None, due_at=at + wait)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def due(
-    session: Session,
-    table: type[Work],
-    *,
-    at: datetime,
-    limit: int = BATCH,
-    destination: str | None = None,
-) -> list[Work]:
-    """List due work about which the broker was not told: first what was never tried, newest first.
-
-    Parameters
-    ----------
-    limit : number of rows that are read, however many are due
-    destination : deliveries to this one only; None for all, and for analyses
-    """
-    # Two looks, so that each reads an index from the end and stops: what failed before, of an
-    # archive that is away, may be a hundred thousand rows, and must not be read to find the new.
-    rows: list[Work] = []
-    for is_tried in (table.attempts == 0, table.attempts > 0):
-        query = select(table).where(
-            _is_due(table), table.dispatched_at.is_(None), is_tried, table.due_at <= at
-        )
-        query = _to(query, table, destination).order_by(table.due_at.desc(), table.id.desc())
-        rows += session.scalars(query.limit(limit - len(rows)))
-        if len(rows) >= limit:
-            break
-    return rows
-
-
-def waiting_destinations(session: Session) -> list[str]:
-    """List the destinations with deliveries about which the broker was not told, by name."""
-    # From one name to the next in the index: DISTINCT would read every row that waits.
-    found: list[str] = []
-    query = select(func.min(Delivery.destination)).where(
-        _is_due(Delivery), Delivery.dispatched_at.is_(None)
-    )
-    name = session.scalar(query)
-    while name is not None:
-        found.append(name)
-        name = session.scalar(query.where(Delivery.destination > name))
-    return found
-
-
-def count_dispatched(session: Session, table: type[Work], destination: str | None = None) -> int:
-    """Count the work about which the broker was told and that no worker has claimed."""
-    query = select(func.count(table.id)).where(_is_due(table), table.dispatched_at.is_not(None))
-    return session.scalar(_to(query, table, destination)) or 0
-
-
-def dispatched_before(
-    session: Session, table: type[Work], *, before: datetime, limit: int = BATCH
-) -> list[Work]:
-    """List due work about which the broker was told some time ago, the longest ago first."""
-    return list(
-        session.scalars(
-            select(table)
-            .where(_is_due(table), table.dispatched_at.is_not(None), table.dispatched_at <= before)
-            .order_by(table.dispatched_at, table.id)
-            .limit(limit)
-        )
-    )
-
-
-def _is_due(table: type[Work]) -> ColumnElement[bool]:
-    # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
-    return table.state == literal_column(f"'{_DUE[table].value}'")
-
-
-def _to(query: Select[Any], table: type[Work], destination: str | None) -> Select[Any]:
-    if destination is None or table is Analysis:
-        return query
-    return query.where(Delivery.destination == destination)
-
-
-def note_dispatched(
-    session: Session, table: type[Work], told: Sequence[Work], *, at: datetime
-) -> None:
-    """Record when the broker last accepted messages about due work.
-
-    Parameters
-    ----------
-    told : as read before the messages were sent
-        Work that somebody has claimed since, or made due again, needs its next message.
-    """
-    # No transition and no new version: a claim that follows must stand.
-    for first in range(0, len(told), BATCH):
-        decided = [(row.id, row.version) for row in told[first : first + BATCH]]
-        query = select(table).where(tuple_(table.id, table.version).in_(decided))
-        unclaimed = session.scalars(locking(query, skip_locked=True)).all()
-        session.execute(
-            update(table)
-            .where(table.id.in_([row.id for row in unclaimed]))
-            .values(dispatched_at=at)
-            .execution_options(synchronize_session=False)
-        )
 
 
 def recover_lost(

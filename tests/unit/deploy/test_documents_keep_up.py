@@ -10,14 +10,42 @@ import pytest
 
 from dicom_node.facts.selection import LEFT_OUT_REASONS, MISSING_REASONS
 from dicom_node.receive.listener import STATUS_OF
+from dicom_node.receive.pdus import AssociationEndedError
+from dicom_node.spool.open_associations import NoPlaceError
 
 TROUBLESHOOTING = documents.ROOT / "docs" / "troubleshooting.md"
+
+
+def _words_in(path):
+    """Yield the stable words of a module: text of small letters with hyphens, or of one of them."""
+    for node in ast.walk(ast.parse((documents.ROOT / "dicom_node" / path).read_text())):
+        if isinstance(node, ast.Constant):
+            yield from re.findall(r"^[a-z]+(?:-[a-z]+)+$|^timeout$", str(node.value))
+
+
+def _loud_events():
+    """Yield the events of every warning and error that node and workers log."""
+    for package in ("dicom_node", "worker"):
+        for path in (documents.ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                match node:
+                    case ast.Call(
+                        func=ast.Attribute(
+                            value=ast.Name(id="log"), attr="warning" | "error" | "exception"
+                        ),
+                        args=[first, *_],
+                    ):
+                        words = [n.value for n in ast.walk(first) if isinstance(n, ast.Constant)]
+                        yield from (word for word in words if isinstance(word, str))
+
+
 REASONS = sorted(
     {
         reason
         for path in (documents.ROOT / "dicom_node").rglob("*.py")
         for reason in re.findall(r'SetAsideError\(\s*"([a-z-]+)"', path.read_text())
     }
+    | {"file-lost"}  # of a row that was entered before its file was gone
 )
 COMMANDS = {
     (program, command.name): command
@@ -42,6 +70,43 @@ def test_no_reason_is_explained_that_does_not_exist():
     rows = documents.table_after(TROUBLESHOOTING, "## An object was set aside")
 
     assert {row[0].strip("`") for row in rows} == set(REASONS)
+
+
+REASONS_OF_RECEPTION = sorted(
+    {error.reason for error in STATUS_OF}
+    | {error.reason for error in (AssociationEndedError, *AssociationEndedError.__subclasses__())}
+    | set(_words_in("receive/access.py"))
+    | set(_words_in("receive/negotiation.py"))
+    | set(_words_in("receive/lobby.py"))
+    | set(_words_in("receive/acceptor.py"))
+    | {NoPlaceError.reason}
+)
+
+
+def test_reasons_of_reception_are_found_in_the_source():
+    assert {
+        "timeout",
+        "network-not-allowed",
+        "local-limit-exceeded",
+        "crowded-out",
+        "node-stopped",
+        "out-of-memory",
+        "out-of-resources",
+    } <= set(REASONS_OF_RECEPTION)
+
+
+def test_every_reason_to_reject_abort_or_refuse_is_explained():
+    rows = documents.table_after(TROUBLESHOOTING, "### Reasons in the log")
+
+    assert {word for row in rows for word in re.findall(r"`([a-z-]+)`", row[0])} == set(
+        REASONS_OF_RECEPTION
+    )
+
+
+def test_every_warning_and_error_of_the_log_is_explained():
+    text = documents.text_of(TROUBLESHOOTING)
+
+    assert [event for event in _loud_events() if f"`{event}" not in text] == []
 
 
 @pytest.mark.parametrize("status", STATUS_OF.values())

@@ -231,6 +231,7 @@ def test_no_study_is_no_error(config: Path) -> None:
         "studies": [],
         "set_aside": [],
         "waiting": {"objects": 0, "oldest_received_at": ""},
+        "paused": [],
     }
 
 

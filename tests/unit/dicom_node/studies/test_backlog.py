@@ -3,13 +3,13 @@
 from datetime import datetime, timedelta
 
 import pytest
-from node_factory import NOW, after, analysis_row, delivery_row, study_row
+from node_factory import NOW, after, analysis_row, claimed, delivery_row, study_row
 from sqlalchemy import event, text
 
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
 from dicom_node.studies.dispatch import QUEUED, Dispatcher
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.states import AnalysisState
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 
 BACKLOG = 5000
@@ -23,6 +23,10 @@ class RecordingBroker:
 
     def notify(self, task: str, queue: str, ids: list[int]) -> None:
         self.queues[queue] += ids
+
+    def empty(self, queue: str) -> int:
+        count, self.queues[queue] = len(self.queues[queue]), []
+        return count
 
     def waiting(self, queue: str) -> int:
         return len(self.queues[queue])
@@ -38,7 +42,7 @@ def dispatcher_of(
 ) -> Dispatcher:
     return Dispatcher(
         database,
-        broker,  # type: ignore[arg-type]  # the two methods are all that is used
+        broker,  # type: ignore[arg-type]  # these methods are all that is used
         redispatch_after=timedelta(seconds=30),
         maximum_attempts=3,
         clock=None if now is None else lambda: now,
@@ -90,6 +94,17 @@ def backlog(database: Database) -> list[int]:
         return list(session.scalars(text("SELECT id FROM deliveries ORDER BY id")))
 
 
+def _takes_results_again(database: Database) -> None:
+    with database.writing() as session:
+        delivery_row(
+            session,
+            session.get_one(Analysis, 2),
+            destination="away",
+            state=DeliveryState.DELIVERED,
+            finished_at=NOW,
+        )
+
+
 def _is_sqlite(database: Database) -> bool:
     return database.engine.dialect.name == "sqlite"
 
@@ -98,11 +113,43 @@ def test_no_more_of_a_backlog_is_in_the_queue_than_workers_take_soon(
     database: Database, broker: RecordingBroker, backlog: list[int]
 ) -> None:
     dispatcher = dispatcher_of(database, broker)
+    _takes_results_again(database)
 
     for seconds in range(3):
         dispatcher.tick(after(seconds))
 
     assert len(broker.queues[DELIVER_QUEUE]) == QUEUED
+
+
+def test_destination_that_fails_is_tried_with_one_delivery_at_a_time(
+    database: Database, broker: RecordingBroker, backlog: list[int]
+) -> None:
+    dispatcher = dispatcher_of(database, broker)
+
+    dispatcher.tick(NOW)
+    dispatcher.tick(after(1))
+
+    (told,) = broker.queues[DELIVER_QUEUE]
+    with database.writing() as session:
+        assert claimed(session, session.get_one(Delivery, told))
+    dispatcher.tick(after(2))
+    assert broker.queues[DELIVER_QUEUE] == [told]
+
+
+def test_queue_that_a_former_version_has_filled_is_made_anew(
+    database: Database, broker: RecordingBroker, backlog: list[int]
+) -> None:
+    broker.queues[DELIVER_QUEUE] = list(backlog)
+    with database.writing() as session:
+        session.execute(text("UPDATE deliveries SET dispatched_at = due_at"))
+        new = delivery_row(session, session.get_one(Analysis, 2), destination="healthy")
+    dispatcher = dispatcher_of(database, broker)
+
+    dispatcher.tick(NOW)
+    dispatcher.tick(after(1))
+
+    assert len(broker.queues[DELIVER_QUEUE]) == 2
+    assert new.id in broker.queues[DELIVER_QUEUE]
 
 
 def test_new_delivery_to_another_destination_passes_a_full_queue(
@@ -115,7 +162,7 @@ def test_new_delivery_to_another_destination_passes_a_full_queue(
 
     dispatcher.tick(after(1))
 
-    assert broker.queues[DELIVER_QUEUE][QUEUED:] == [new.id]
+    assert broker.queues[DELIVER_QUEUE][1:] == [new.id]
 
 
 def test_new_delivery_to_the_same_destination_is_the_next_one_told(

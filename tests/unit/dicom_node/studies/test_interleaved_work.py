@@ -23,7 +23,7 @@ from scenes import MOSTLY_IN_POSTGRESQL, SWITCHES, Action, Scene, Scenes
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
-from dicom_node.studies.ledger import outcomes, work
+from dicom_node.studies.ledger import due_work, outcomes, work
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
@@ -220,7 +220,7 @@ def test_work_given_back_while_its_message_is_noted_gets_another(
             analysis = analysis_row(session, study_row(session))
 
         def note(session: Session) -> None:
-            work.note_dispatched(session, Analysis, [analysis], at=after(1))
+            due_work.note_dispatched(session, Analysis, [analysis], at=after(1))
 
         def attempt(session: Session) -> None:
             held = claimed(session, session.get_one(Analysis, analysis.id))

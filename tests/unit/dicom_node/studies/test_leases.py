@@ -15,7 +15,7 @@ from node_factory import (
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
-from dicom_node.studies.ledger import work
+from dicom_node.studies.ledger import due_work, work
 from dicom_node.studies.ledger.outcomes import give_back_analysis
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import Analysis, Delivery
@@ -119,7 +119,7 @@ def test_heartbeat_of_a_lost_lease_changes_nothing(
     work.recover_lost(session, table, maximum_attempts=9, at=after(41))
 
     assert not work.renew(session, table, held, until=after(500))
-    assert not [one for one in work.due(session, table, at=after(41)) if one.id != row.id]
+    assert not [one for one in due_work.due(session, table, at=after(41)) if one.id != row.id]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -224,7 +224,7 @@ def test_work_given_back_waits(session: Session, work_of: Any) -> None:
 
     assert (row.state, row.due_at, row.dispatched_at) == (AnalysisState.DUE, after(20), None)
     assert (row.reason, row.attempts) == ("no memory", 1)
-    assert work.due(session, Analysis, at=after(19)) == []
+    assert due_work.due(session, Analysis, at=after(19)) == []
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -233,7 +233,7 @@ def test_due_work_is_listed_newest_first(session: Session, work_of: Any, table: 
     sooner = work_of(table, due_at=after(1))
     work_of(table, due_at=after(10))
 
-    assert work.due(session, table, at=after(5)) == [later, sooner]
+    assert due_work.due(session, table, at=after(5)) == [later, sooner]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -243,14 +243,14 @@ def test_work_that_was_never_tried_comes_before_what_failed(
     failed = work_of(table, due_at=after(2), attempts=1)
     new = work_of(table, due_at=after(1))
 
-    assert work.due(session, table, at=after(5)) == [new, failed]
-    assert work.due(session, table, at=after(5), limit=1) == [new]
+    assert due_work.due(session, table, at=after(5)) == [new, failed]
+    assert due_work.due(session, table, at=after(5), limit=1) == [new]
 
 
 def test_dispatch_is_noted_for_the_named_work_only(session: Session, work_of: Any) -> None:
     told, other = work_of(Delivery), work_of(Delivery)
 
-    work.note_dispatched(session, Delivery, [told], at=after(7))
+    due_work.note_dispatched(session, Delivery, [told], at=after(7))
 
     session.refresh(told)
     session.refresh(other)

@@ -103,7 +103,7 @@ def test_every_state_of_a_delivery_has_its_word() -> None:
 def test_reason_of_a_delivery_names_its_destination(session: Session) -> None:
     study = study_row(session)
     analysis = analysis_row(session, study, state=DONE)
-    delivery_row(session, analysis, state=D.DUE, reason="no association")
+    delivery_row(session, analysis, state=D.SENDING, reason="no association")
 
     assert condition(session, study) == ("delivering", "archive: no association")
 

@@ -34,7 +34,7 @@ def settled(session: Session, seconds: float, *sent: SentObject) -> list[str]:
 def settled_at(session: Session, at: datetime, *sent: SentObject) -> list[str]:
     studies = [
         settle_if_complete(session, study_id, sent=sent, patience=PATIENCE, at=at)
-        for study_id in quiet_studies(session, patience=PATIENCE, at=at)
+        for _, study_id in quiet_studies(session, patience=PATIENCE, at=at)
     ]
     return [study.study_instance_uid for study in studies if study is not None]
 

@@ -102,14 +102,35 @@ def test_failed_delivery_is_due_again_with_all_its_time(
     assert analyses(session) == [(1, AnalysisState.DONE)]
 
 
-def test_waiting_delivery_is_tried_next(session: Session, study: Study) -> None:
+def test_waiting_delivery_is_due_now(session: Session, study: Study) -> None:
     analysis = analysis_row(session, study, state=AnalysisState.DONE)
     delivery = delivery_row(session, analysis, due_at=after(900), dispatched_at=after(1))
 
     done = retry_study(session, STUDY_UID, at=after(9))
 
-    assert done == ["delivery to archive is tried next"]
+    assert done == ["delivery to archive is due now"]
     assert (delivery.due_at, delivery.dispatched_at) == (after(9), None)
+
+
+def test_what_workers_were_told_of_before_is_said(session: Session, study: Study) -> None:
+    for number in range(3):
+        another = study_row(session, f"1.2.{number}")
+        analysis = analysis_row(session, another, state=AnalysisState.DONE)
+        where = "archive" if number else "elsewhere"
+        delivery_row(session, analysis, destination=where, dispatched_at=after(1))
+    analysis_row(session, study_row(session, "1.3"), dispatched_at=after(1))
+    analysis = analysis_row(session, study, state=AnalysisState.DONE)
+    delivery_row(session, analysis, due_at=after(900), dispatched_at=after(1))
+
+    done = retry_study(session, STUDY_UID, at=after(9))
+
+    assert done == [
+        "delivery to archive is due now, after 2 deliveries that workers were told of before"
+    ]
+    analysis.state = AnalysisState.FAILED
+    assert retry_study(session, STUDY_UID, at=after(9)) == [
+        "analysis of revision 1 is due again, after 1 analysis that workers were told of before"
+    ]
 
 
 def test_delivery_under_way_is_left_alone(session: Session, study: Study) -> None:

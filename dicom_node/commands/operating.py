@@ -1,0 +1,133 @@
+"""The commands by which an operator intervenes: retry, cancel, priority, pause and resume."""
+
+from typing import Annotated
+
+import typer
+
+from dicom_node.commands.terminal import (
+    ConfigOption,
+    StudyArgument,
+    ledger_of,
+    one_line_errors,
+)
+from dicom_node.errors import NodeError
+
+
+def add_operator_commands(app: typer.Typer) -> None:
+    """Add the commands to a command line."""
+    for command in (retry, cancel, priority, pause, resume):
+        app.command()(command)
+
+
+def retry(
+    study: Annotated[str | None, typer.Argument(help="Study Instance UID. Not with --all.")] = None,
+    config: ConfigOption = None,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Retry every failed analysis and every refused or expired delivery whose reason "
+            "contains --reason.",
+        ),
+    ] = False,
+    reason: Annotated[
+        str, typer.Option(help="Part of the reason, in capitals or not. Only with --all.")
+    ] = "",
+) -> None:
+    """Retry set-aside images, a failed analysis or undelivered results of a study.
+
+    A study without any of these is analysed and delivered again.
+
+    Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1
+
+    Example: mammoclip-node retry --all --reason "licence"
+    """
+    from dicom_node.commands.retry import retried
+
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        for line in retried(settings, database, study, every=every, reason=reason):
+            typer.echo(line)
+
+
+def cancel(study: StudyArgument, config: ConfigOption = None) -> None:
+    """Stop the analysis of a study that is waiting or running.
+
+    Example: mammoclip-node cancel 1.2.826.0.1.3680043.8.498.1
+    """
+    from dicom_node.commands.waiting import waiting_objects
+    from dicom_node.studies.ledger.locks import database_time
+    from dicom_node.studies.operator_actions import cancel_study
+
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        waiting = waiting_objects(settings.spool)
+        with database.writing() as session:
+            done = cancel_study(session, study, at=database_time(session))
+        for line in done:
+            typer.echo(line)
+        if waiting.objects:  # one of this study starts a new revision
+            typer.echo(waiting.in_words(), err=True)
+        if not done:
+            raise NodeError(
+                "nothing to cancel: no analysis of this study is waiting or running. "
+                f"See 'mammoclip-node show {study}'"
+            )
+
+
+def priority(
+    study: StudyArgument,
+    level: Annotated[str, typer.Argument(metavar="PRIORITY", help="stat, routine or off-peak.")],
+    config: ConfigOption = None,
+) -> None:
+    """Analyse and deliver a study before or after others; what is under way is not interrupted.
+
+    stat: begun by the next worker that is free, before all others. routine: the default.
+    off-peak: after all others, and only within work.off_peak_hours.
+
+    Example: mammoclip-node priority 1.2.826.0.1.3680043.8.498.1 stat
+    """
+    from dicom_node.studies.prioritising import set_priority
+
+    with one_line_errors(), ledger_of(config) as (_, database):
+        with database.writing() as session:
+            done = set_priority(session, study, level)
+        typer.echo(done)
+
+
+WhatArgument = Annotated[
+    str, typer.Argument(metavar="WHAT", help="node, worker, sender or destination.")
+]
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="[NAME]", help="AE title of a sender, or name of a destination."),
+]
+
+
+def pause(
+    what: WhatArgument,
+    name: NameArgument = "",
+    config: ConfigOption = None,
+    reason: Annotated[str, typer.Option(help="Why; shown by studies, show and check.")] = "",
+) -> None:
+    """Let work wait until it is resumed. Receiving goes on, and what is under way is finished.
+
+    node: nothing is analysed or delivered. worker: nothing is analysed. sender: the studies of
+    this AE title are not analysed. destination: nothing is sent there. It outlasts restarts.
+
+    Example: mammoclip-node pause destination archive --reason "moved to another rack"
+    """
+    from dicom_node.commands.pausing import paused
+
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        for line in paused(settings, database, what, name, reason):
+            typer.echo(line)
+
+
+def resume(what: WhatArgument, name: NameArgument = "", config: ConfigOption = None) -> None:
+    """End a pause: what waited is analysed and delivered, the most urgent first.
+
+    Example: mammoclip-node resume destination archive
+    """
+    from dicom_node.commands.pausing import resumed
+
+    with one_line_errors(), ledger_of(config) as (_, database):
+        typer.echo(resumed(database, what, name))

@@ -1,0 +1,90 @@
+"""What the commands of mammoclip-node share: their options, the ledger, output and errors."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dicom_node.errors import NodeError
+
+if TYPE_CHECKING:
+    from dicom_node.settings.settings import Settings
+    from dicom_node.studies.ledger.database import Database
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="MAMMOCLIP_CONFIG",
+        help="Settings file. Default: mammoclip.toml in the current folder.",
+    ),
+]
+StudyArgument = Annotated[str, typer.Argument(help="Study Instance UID.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+JsonOutOption = Annotated[Path | None, typer.Option(help="Also write the JSON to this file.")]
+
+
+def settings_of(config: Path | None) -> "Settings":
+    """Read the settings file that a person names, or the default one."""
+    from dicom_node.settings.reading import load_settings
+
+    return load_settings(config)
+
+
+@contextmanager
+def ledger_of(config: Path | None) -> Iterator[tuple["Settings", "Database"]]:
+    """Open the ledger of the settings, whose tables a node has made."""
+    from dicom_node.commands.waiting import mentioning_waiting_objects
+    from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database, no_answer
+
+    settings = settings_of(config)
+    database = Database(settings.ledger_url)
+    try:
+        database.require_schema()
+        with mentioning_waiting_objects(settings.spool):
+            yield settings, database
+    except DATABASE_TROUBLE as error:
+        raise no_answer(error) from error
+    finally:
+        database.close()
+
+
+def emitted(document: dict[str, Any], *, as_json: bool, json_out: Path | None) -> bool:
+    """Write a document as JSON where that is asked for; return whether it was printed."""
+    text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
+    if json_out is not None:
+        json_out.write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(text)
+    return as_json
+
+
+def print_table(table: Any) -> None:
+    """Print a table, in full width where no person watches."""
+    from rich.console import Console
+
+    console = Console()
+    if not sys.stdout.isatty():
+        console.width = 200
+    console.print(table)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Print expected errors in one line; let unexpected ones show their traceback."""
+    try:
+        yield
+    except NodeError as error:
+        typer.echo(f"mammoclip-node: {error}", err=True)
+        raise typer.Exit(1) from error
+    except FileExistsError as error:
+        typer.echo(f"mammoclip-node: {error.filename} already exists and was not changed", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        about = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"mammoclip-node: {about}{error.strerror or error}", err=True)
+        raise typer.Exit(1) from error

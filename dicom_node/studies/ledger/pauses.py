@@ -1,0 +1,125 @@
+"""What an operator has paused, and what must not begin at present for that or another reason."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.studies.ledger.tables import Analysis, Delivery, Pause
+
+
+class Paused(StrEnum):
+    """What can be paused; receiving goes on in any case."""
+
+    NODE = "node"
+    """Nothing is handed to workers."""
+    WORKER = "worker"
+    """No analysis is begun; results are delivered."""
+    SENDER = "sender"
+    """No study of this AE title is analysed."""
+    DESTINATION = "destination"
+    """Nothing is sent there."""
+
+
+NAMED: Final = frozenset({Paused.SENDER, Paused.DESTINATION})
+"""What is paused by a name: an AE title, or the name of a destination."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseFacts:
+    """One pause.
+
+    Attributes
+    ----------
+    name : AE title of a sender or name of a destination; else empty
+    paused_by : account of the operating system
+    """
+
+    kind: Paused
+    name: str
+    reason: str
+    paused_by: str
+    since: datetime
+
+    @property
+    def subject(self) -> str:
+        """Return what is paused, for example ``sender ROOM1``."""
+        return f"{self.kind.value} {self.name}".strip()
+
+    def in_words(self) -> str:
+        """Say what is paused, by whom, since when and why."""
+        since = self.since.isoformat(timespec="seconds")
+        why = f": {self.reason}" if self.reason else ""
+        return f"{self.subject} is paused by {self.paused_by} since {since}{why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holds:
+    """What must not begin now.
+
+    Attributes
+    ----------
+    is_off_peak : bool
+        Whether work of the priority off-peak may begin.
+    """
+
+    pauses: tuple[PauseFacts, ...] = ()
+    is_off_peak: bool = True
+
+    def on(self, kind: Paused, name: str = "") -> PauseFacts | None:
+        """Return the pause of this, or None."""
+        return next((one for one in self.pauses if (one.kind, one.name) == (kind, name)), None)
+
+    def stop(self, table: type[Analysis | Delivery]) -> PauseFacts | None:
+        """Return the pause that stops all analyses or all deliveries, or None."""
+        worker = self.on(Paused.WORKER) if table is Analysis else None
+        return self.on(Paused.NODE) or worker
+
+    @property
+    def senders(self) -> list[str]:
+        """Return the AE titles that are paused."""
+        return [one.name for one in self.pauses if one.kind is Paused.SENDER]
+
+
+NOTHING_HELD: Final = Holds()
+
+
+def pauses(session: Session) -> tuple[PauseFacts, ...]:
+    """List what is paused, the longest first."""
+    return tuple(
+        PauseFacts(
+            kind=Paused(row.kind),
+            name=row.name,
+            reason=row.reason,
+            paused_by=row.paused_by,
+            since=row.since,
+        )
+        for row in session.scalars(select(Pause).order_by(Pause.since, Pause.id))
+    )
+
+
+def pause(
+    session: Session, kind: Paused, name: str, *, reason: str, paused_by: str, at: datetime
+) -> None:
+    """Pause something; if it is paused, take over the new reason and leave the time."""
+    for row in _held(session, kind, name):
+        row.reason, row.paused_by = reason, paused_by
+        return
+    session.add(Pause(kind=kind.value, name=name, reason=reason, paused_by=paused_by, since=at))
+
+
+def resume(session: Session, kind: Paused, name: str) -> bool:
+    """End a pause; return False if there was none."""
+    rows = list(_held(session, kind, name))
+    for row in rows:
+        session.delete(row)
+    return bool(rows)
+
+
+def _held(session: Session, kind: Paused, name: str) -> Iterable[Pause]:
+    query = select(Pause).where(Pause.kind == kind.value, Pause.name == name)
+    return session.scalars(query.with_for_update()).all()

@@ -1,0 +1,123 @@
+"""Priority, pause and resume as a person types them."""
+
+import getpass
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import Result
+from node_factory import STUDY_UID, Reception, analysis_row, delivery_row, study_row
+from typer.testing import CliRunner
+
+from dicom_node.commands.node import app
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
+from dicom_node.studies.ledger.tables import Analysis, Delivery
+
+SETTINGS = """
+spool = "spool"
+[ledger]
+url = "{url}"
+[[destinations]]
+name = "archive"
+ae_title = "ARCHIVE"
+host = "127.0.0.1"
+"""
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in os.environ:
+        if name.startswith("MAMMOCLIP_"):
+            monkeypatch.delenv(name)
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def config(tmp_path: Path, reception: Reception) -> Path:
+    """Return the settings of a site whose ledger has a study that is due and one that is sent."""
+    with reception.database.writing() as session:
+        analysis_row(session, study_row(session, calling_ae_title="ROOM1"))
+        done = analysis_row(session, study_row(session, "1.3"), state=AnalysisState.DONE)
+        delivery_row(session, done, state=DeliveryState.EXPIRED)
+    file = tmp_path / "mammoclip.toml"
+    url = reception.database.engine.url.render_as_string(hide_password=False)
+    file.write_text(SETTINGS.format(url=url))
+    return file
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def test_priority_of_one_study_is_raised_with_its_analysis(
+    config: Path, reception: Reception
+) -> None:
+    done = run("priority", STUDY_UID, "stat", "--config", config)
+
+    assert (done.exit_code, done.stdout) == (0, f"study {STUDY_UID} is stat\n")
+    assert [one.priority for one in reception.rows(Analysis)] == [2, 1]
+    listed = json.loads(run("studies", "--json", "--config", config).stdout)["studies"]
+    assert {one["study_instance_uid"]: one["priority"] for one in listed} == {
+        STUDY_UID: "stat",
+        "1.3": "routine",
+    }
+
+
+def test_priority_of_a_study_is_that_of_its_deliveries_too(
+    config: Path, reception: Reception
+) -> None:
+    run("priority", "1.3", "off-peak", "--config", config)
+
+    assert [one.priority for one in reception.rows(Delivery)] == [0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["priority", STUDY_UID, "soon"], "choose stat, routine or off-peak"),
+        (["priority", "9.9", "stat"], "not in the ledger"),
+        (["pause", "everything"], "choose node, worker, sender AE-TITLE or destination NAME"),
+        (["pause", "sender"], "name the sender"),
+        (["pause", "node", "ROOM1"], "node takes no name"),
+        (["pause", "sender", "A" * 17], "too long"),
+        (["pause", "destination", "elsewhere"], "there are: archive"),
+        (["resume", "node"], "node is not paused; paused are: none"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    config: Path, arguments: list[str], words: str
+) -> None:
+    done = run(*arguments, "--config", config)
+
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert words in line
+
+
+def test_pause_is_shown_by_every_command_that_speaks_of_work(config: Path) -> None:
+    paused = run("pause", "destination", "archive", "--reason", "moving", "--config", config)
+    assert paused.exit_code == 0
+    words = paused.stdout.splitlines()[0]
+    assert words.startswith(f"destination archive is paused by {getpass.getuser()} since ")
+    assert words.endswith(": moving")
+
+    for command in (["studies"], ["show", "1.3"], ["check"]):
+        assert words in run(*command, "--config", config).stdout
+    assert f"but {words}" in run("retry", "1.3", "--config", config).stdout
+    for command in (["studies", "--json"], ["show", "1.3", "--json"]):
+        (one,) = json.loads(run(*command, "--config", config).stdout)["paused"]
+        assert (one["kind"], one["name"], one["reason"]) == ("destination", "archive", "moving")
+
+
+def test_resume_says_what_is_still_paused(config: Path) -> None:
+    run("pause", "worker", "--config", config)
+    run("pause", "sender", "ROOM1", "--config", config)
+
+    done = run("resume", "worker", "--config", config)
+
+    assert done.stdout == "worker is resumed; still paused: sender ROOM1\n"
+    assert "sender ROOM1 is paused" in run("show", STUDY_UID, "--config", config).stdout
