@@ -191,6 +191,11 @@ class Spool:
         """Delete an object from ``incoming`` if the spool already holds an equal copy."""
         self.incoming_file(receipt).unlink(missing_ok=True)
 
+    def discard(self, place: str) -> None:
+        """Delete an object that gave way to a newer copy at a place of its own."""
+        with _disk_trouble():
+            self.file(place).unlink(missing_ok=True)
+
     def take_back(self, place: str) -> Receipt | None:
         """Move an object that was set aside back to ``incoming``, as if it arrived now.
 
