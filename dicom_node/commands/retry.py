@@ -50,8 +50,8 @@ def _retry_one(settings: Settings, database: Database, study_instance_uid: str) 
         done += retry_study(session, study_instance_uid, at=at, wanted=wanted)
     if not done:
         raise NodeError(
-            "nothing to retry: the study is still being received or analysed, or none of its "
-            f"images can be analysed. See 'mammoclip-node show {study_instance_uid}'"
+            "nothing to retry: the study is still being received or analysed, is held, or "
+            f"none of its images can be analysed. See 'mammoclip-node show {study_instance_uid}'"
         )
     return done
 

@@ -193,8 +193,10 @@ class Spool:
 
     def discard(self, place: str) -> None:
         """Delete an object that gave way to a newer copy at a place of its own."""
-        with _disk_trouble():
-            self.file(place).unlink(missing_ok=True)
+        file = self.file(place)
+        with _disk_trouble(), suppress(FileNotFoundError):
+            file.unlink()
+            flush_folder(file.parent)
 
     def take_back(self, place: str) -> Receipt | None:
         """Move an object that was set aside back to ``incoming``, as if it arrived now.
