@@ -47,6 +47,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         secondary_capture_senders=frozenset(request["secondary_capture_senders"]),
         maximum_bytes=request["maximum_bytes"],
         takes_tomosynthesis=request["takes_tomosynthesis"],
+        radiograph_senders=frozenset(request["radiograph_senders"]),
     )
     problem = reading.problem
     return {

@@ -57,6 +57,7 @@ class HeaderReader:
         secondary_capture_senders: frozenset[str],
         maximum_bytes: int,
         takes_tomosynthesis: bool = False,
+        radiograph_senders: frozenset[str] = frozenset(),
     ) -> Reading:
         """Read one received file, as ``dicom_node.facts.instance.read_header`` does.
 
@@ -71,6 +72,7 @@ class HeaderReader:
             secondary_capture_senders=secondary_capture_senders,
             maximum_bytes=maximum_bytes,
             takes_tomosynthesis=takes_tomosynthesis,
+            radiograph_senders=radiograph_senders,
         )()
 
     def begin(
@@ -81,6 +83,7 @@ class HeaderReader:
         secondary_capture_senders: frozenset[str],
         maximum_bytes: int,
         takes_tomosynthesis: bool = False,
+        radiograph_senders: frozenset[str] = frozenset(),
     ) -> Callable[[], Reading]:
         """Begin to read a file; return what waits for the end, to be called before the next.
 
@@ -95,6 +98,7 @@ class HeaderReader:
             "secondary_capture_senders": sorted(secondary_capture_senders),
             "maximum_bytes": maximum_bytes,
             "takes_tomosynthesis": takes_tomosynthesis,
+            "radiograph_senders": sorted(radiograph_senders),
             "seconds": self._seconds,
         }
         self._send(request)

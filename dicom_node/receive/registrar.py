@@ -248,6 +248,7 @@ class Registrar:
             secondary_capture_senders=frozenset(self._settings.secondary_capture_senders),
             maximum_bytes=self._settings.maximum_object_bytes,
             takes_tomosynthesis=self._takes_tomosynthesis,
+            radiograph_senders=frozenset(self._settings.radiograph_senders),
         )
         digest = content_sha256(file)  # while the other process reads the header
         reading = finish_reading()

@@ -45,6 +45,8 @@ class ReceiveSettings(Section):
     """Where a peer's certificate must hold its AE title: common name of the subject, or SAN."""
     secondary_capture_senders: tuple[AETitle, ...] = ()
     """AE titles whose Secondary Captures are accepted as mammograms; empty: none."""
+    radiograph_senders: tuple[AETitle, ...] = ()
+    """AE titles whose CR and DX images of the breast are accepted as mammograms; empty: none."""
     processes: Annotated[int, Field(ge=1, le=64)] = 2
     """Processes that receive, all on the one port; one that fails costs its own associations."""
     process_memory_bytes: Annotated[int, Field(ge=200_000_000)] = 512_000_000
