@@ -18,7 +18,7 @@ def of_one_patient(headers: Sequence[Dataset]) -> list[Dataset]:
     """Let all headers name the patient and the study in the same way.
 
     Where they differ, they say what the last one says of those that state the most of ID, name
-    and birth date.
+    and birth date, with the character set of the name.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def of_one_patient(headers: Sequence[Dataset]) -> list[Dataset]:
     if len({_compared(one) for one in stated}) <= 1:
         return list(headers)
     numbers = range(len(headers))
-    subject = headers[max(numbers, key=lambda n: (sum(map(bool, _told(stated[n]))), n))]
+    subject = headers[max(numbers, key=lambda n: (*_completeness(stated[n]), n))]
     for header in headers:
         for keyword in COPIED_KEYWORDS if header is not subject else ():
             header.pop(keyword, None)
@@ -49,8 +49,9 @@ def of_one_patient(headers: Sequence[Dataset]) -> list[Dataset]:
     return list(headers)
 
 
-def _told(header: Dataset) -> list[str]:
-    return [str(header.get(keyword) or "") for keyword in _TELLING]
+def _completeness(header: Dataset) -> tuple[int, bool]:
+    told = [str(header.get(keyword) or "") for keyword in _TELLING]
+    return sum(map(bool, told)), "SpecificCharacterSet" in header or all(map(str.isascii, told))
 
 
 def _compared(header: Dataset) -> tuple[str, ...]:

@@ -223,7 +223,7 @@ class Registrar:
             return [], []
         compared = self._twins.compared_with(
             {
-                one.arrival.receipt: (one.facts.sop_instance_uid, one.file)
+                one.file: (one.facts.sop_instance_uid, one.arrival)
                 for one in waiting
                 if one.facts is not None and one.problem is None
             }

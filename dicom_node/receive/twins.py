@@ -11,6 +11,7 @@ from dicom_node.facts.likeness import Likeness, Sameness
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.correcting import Comparison, former_refusal
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.registering import Arrival
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance
 
@@ -35,17 +36,17 @@ class Twins:
         self._database = database
         self._compare = compare
 
-    def compared_with(self, arrivals: Mapping[str, tuple[str, Path]]) -> dict[str, Comparison]:
+    def compared_with(self, arrivals: Mapping[Path, tuple[str, Arrival]]) -> dict[str, Comparison]:
         """Compare arrivals with their twins, outside of any transaction: it may take its time.
 
         Parameters
         ----------
-        arrivals : for each receipt the SOP Instance UID and the file
+        arrivals : for each file its SOP Instance UID and what else is known of it
 
         Returns
         -------
         dict
-            For the receipts that have a twin at its place.
+            By receipt, for those that have a twin at its place.
         """
         uids = {sop_instance_uid for sop_instance_uid, _ in arrivals.values()}
         query = select(Instance).where(
@@ -54,13 +55,14 @@ class Twins:
         with self._database.reading() as session:
             twins = {row.sop_instance_uid: row for row in session.scalars(query)}
         return {
-            receipt: Comparison(kept_id=twin.id, likeness=self._likeness(twin, file))
-            for receipt, (uid, file) in arrivals.items()
+            arrival.receipt: Comparison(
+                kept_id=twin.id, likeness=self._likeness(twin, file, arrival.content_sha256)
+            )
+            for file, (uid, arrival) in arrivals.items()
             if (twin := twins.get(uid)) is not None
         }
 
-    def _likeness(self, twin: Instance, file: Path) -> Likeness:
-        content = content_sha256(file)
+    def _likeness(self, twin: Instance, file: Path, content: str) -> Likeness:
         kept = self._spool.file(twin.place)
         is_sound = kept.is_file() and content_sha256(kept) == twin.content_sha256
         if is_sound and content == twin.content_sha256:

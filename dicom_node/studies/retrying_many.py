@@ -64,6 +64,10 @@ def _next_portion(session: Session, table: type[Work], reason: str, *, after: in
         table.id > after,
         table.reason.icontains(reason, autoescape=True),
     )
+    if table is Delivery:
+        # Not what a later revision replaces, or what names a patient that was corrected since.
+        superseded = select(Analysis.id).where(Analysis.state == AnalysisState.SUPERSEDED)
+        query = query.where(Delivery.analysis_id.not_in(superseded))
     # What somebody else is changing at this moment is no longer what the reason says.
     query = query.order_by(table.id).limit(PORTION)
     return list(session.scalars(locking(query, skip_locked=True)))

@@ -30,11 +30,16 @@ def set_aside_in_words(session: Session, study: Study) -> str:
     What came again and was registered then does not count any more.
     """
     kept = _in_state(session, study, InstanceState.REGISTERED)
-    uids, contents = {row.sop_instance_uid for row in kept}, {row.content_sha256 for row in kept}
+    newest = {row.sop_instance_uid: row.id for row in kept}
+    contents = {row.content_sha256 for row in kept}
     details: defaultdict[str, list[str]] = defaultdict(list)
     for row in _in_state(session, study, InstanceState.SET_ASIDE):
-        is_other = row.reason == OTHER_CONTENT
-        if not (row.content_sha256 in contents if is_other else row.sop_instance_uid in uids):
+        came_again = (
+            row.content_sha256 in contents
+            if row.reason == OTHER_CONTENT
+            else newest.get(row.sop_instance_uid, 0) > row.id
+        )
+        if not came_again:
             details[row.reason].append(row.detail)
     return "; ".join(
         f"{_counted(len(found), 'object')} set aside: {found[0] or reason}"
