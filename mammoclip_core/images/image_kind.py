@@ -46,6 +46,8 @@ _COMBINED: Final = frozenset({"SUBTRACTION", "ADDITION", "RECOMBINED"})
 _CONTRAST: Final = frozenset({"CONTRAST", "PRECONTRAST", "POSTCONTRAST"})
 _PROJECTIONS: Final = frozenset({"TOMOPROJ", "TOMOPROJECTION"})
 _GENERATED: Final = frozenset({"GENERATED2D", "TOMO2D", "SYNTHETIC2D"})
+_GENERATED_SERIES: Final = re.compile(r"\b[SC]-?VIEW\b")
+"""Products that compute a 2D image, by which a series is called where Image Type says nothing."""
 
 
 class Acquisition(StrEnum):
@@ -163,7 +165,10 @@ def acquisition_of(dataset: HasAttributes) -> Acquisition:
     words = _image_type(dataset)
     if "LOWENERGY" in words:
         return Acquisition.LOW_ENERGY
-    return Acquisition.GENERATED_2D if words & _GENERATED else Acquisition.ORDINARY
+    is_named_so = _GENERATED_SERIES.search(_text(dataset, "SeriesDescription").upper())
+    if words & _GENERATED or (is_named_so and "ORIGINAL" not in words):
+        return Acquisition.GENERATED_2D
+    return Acquisition.ORDINARY
 
 
 def _special_image_type(words: set[str]) -> str:
