@@ -245,6 +245,7 @@ spool = "spool"
 port = {node_port}
 minimum_free_bytes = 100000000
 secondary_capture_senders = ["FILM"]
+radiograph_senders = ["CR"]
 [settling]
 idle_seconds = {idle_seconds}
 grace_seconds = 0.5

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dicom_node.errors import NodeError, OvertakenError
+from dicom_node.facts.identity import is_one_patient
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.spool.identity_key import serial_number_of
 from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.correcting import CORRECTED
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
 from dicom_node.studies.ledger.former_objects import (
     FormerObject,
@@ -323,19 +325,29 @@ def _identity(node: Runtime, order: _Order) -> "ResultIdentity":
 
 
 def _rows_of_sources(order: _Order) -> Iterator[tuple[Instance, bool]]:
-    """Yield the images that results are of or refer to, each with whether it was analysed."""
+    """Yield the images that results are of or refer to, each with whether it was analysed.
+
+    The last one names the patient, where they spell it in several ways: what was corrected last.
+    """
+    found = [*_analysed_and_stated(order)]
+    yield from sorted(found, key=lambda one: (one[0].reason == CORRECTED, one[0].id))
+
+
+def _analysed_and_stated(order: _Order) -> Iterator[tuple[Instance, bool]]:
     chosen = {row.sop_instance_uid: row for row, _ in order.chosen}
     for row in chosen.values():
         yield row, True
+    patients = [row.patient_digest for row in chosen.values()]
     stated = {image.sop_instance_uid for image in order.left_out} - chosen.keys()
     # The newest row of a UID: an object that was registered again is where its last row says.
     newest = {
         row.sop_instance_uid: row
         for row in order.instances
-        if row.place and row.state is not InstanceState.TAKEN_BACK
+        if row.place and row.state in {InstanceState.REGISTERED, InstanceState.SET_ASIDE}
     }
     for uid in sorted(stated & newest.keys()):
-        if newest[uid].reason not in _NO_SOURCE:
+        is_of_patient = is_one_patient([*patients, newest[uid].patient_digest])
+        if newest[uid].reason not in _NO_SOURCE and is_of_patient:
             yield newest[uid], False
 
 

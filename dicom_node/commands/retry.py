@@ -54,8 +54,8 @@ def _retry_one(settings: Settings, database: Database, study_instance_uid: str) 
         paused = [one for one in pauses(session) if one.name == sender or one.kind != Paused.SENDER]
     if not done:
         raise NodeError(
-            "nothing to retry: the study is still being received or analysed, or none of its "
-            f"images can be analysed. See 'mammoclip-node show {study_instance_uid}'"
+            "nothing to retry: the study is still being received or analysed, is held, or "
+            f"none of its images can be analysed. See 'mammoclip-node show {study_instance_uid}'"
         )
     return [*done, *(f"but {one.in_words()}" for one in paused)]
 

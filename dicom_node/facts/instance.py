@@ -19,8 +19,10 @@ from dicom_node.facts.priority import requested_priority_of
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
 from mammoclip_core.images.image_kind import (
     MAMMOGRAM_CLASSES,
+    RADIOGRAPH_CLASSES,
     TOMOSYNTHESIS_CLASSES,
     image_facts_of,
+    is_breast_radiograph,
 )
 from mammoclip_core.images.own_result import is_own_result
 
@@ -52,6 +54,7 @@ def read_header(
     secondary_capture_senders: frozenset[str],
     maximum_bytes: int,
     takes_tomosynthesis: bool = False,
+    radiograph_senders: frozenset[str] = frozenset(),
     patient: bool = True,
 ) -> Reading:
     """Read one received file; raises nothing for what is in it but MemoryError.
@@ -62,6 +65,7 @@ def read_header(
     secondary_capture_senders : AE titles whose Secondary Captures are mammograms
     maximum_bytes : largest size of a deflated data set
     takes_tomosynthesis : whether Breast Tomosynthesis is analysed
+    radiograph_senders : AE titles whose CR and DX images of the breast are mammograms
     patient : whether the header may take its time
 
     Raises
@@ -90,6 +94,8 @@ def read_header(
                         analysed |= TOMOSYNTHESIS_CLASSES
                     if calling in secondary_capture_senders:
                         analysed |= SECONDARY_CAPTURE_CLASSES
+                    if calling in radiograph_senders and is_breast_radiograph(dataset):
+                        analysed |= RADIOGRAPH_CLASSES
                     facts = _described(dataset, facts, analysed)
             except SetAsideError as error:
                 problem = error
@@ -184,6 +190,12 @@ def _described(
     if facts.sop_class_uid in TOMOSYNTHESIS_CLASSES - analysed_classes:
         raise SetAsideError(
             "tomosynthesis", "Breast Tomosynthesis is not analysed unless the settings say how"
+        )
+    if facts.sop_class_uid not in analysed_classes and is_breast_radiograph(dataset):
+        raise SetAsideError(
+            "radiograph",
+            f"a mammogram in {UID(facts.sop_class_uid).name} is not analysed unless the settings "
+            "name its sender",
         )
     if facts.sop_class_uid not in analysed_classes:
         raise SetAsideError(

@@ -24,6 +24,7 @@ from dicom_node.objects.header_values import readable
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.lesions import lesion_views
 from dicom_node.objects.naming import name_objects, unnamed
+from dicom_node.objects.one_patient import of_one_patient
 from dicom_node.objects.products import OHIF, Profile
 from dicom_node.objects.reported_findings import reported
 from dicom_node.objects.shared_modules import require_one_study
@@ -71,7 +72,8 @@ def stream_results(
 
     Parameters
     ----------
-    sources : every image of the study that was offered to the model, in any order
+    sources : every image of the study that was offered to the model
+        Where they spell the patient in several ways, the last one that tells the most counts.
     profiles : of the destinations; what two of them share is built once
     former : the results of all former revisions of the study
         What is as it was has the UIDs of the newest of them; what is new refers to nothing else.
@@ -91,8 +93,12 @@ def stream_results(
     findings = reported(analysis.findings)
     # A warning of the weights is never lost, whoever makes the objects.
     identity = replace(identity, warning=identity.warning or findings.bundle.warning or "")
-    sources = [replace(source, dataset=readable(source.dataset)) for source in sources]
-    require_one_study([source.dataset for source in sources], findings.study_instance_uid)
+    headers_read = [readable(source.dataset) for source in sources]
+    require_one_study(headers_read, findings.study_instance_uid)
+    sources = [
+        replace(source, dataset=header)
+        for source, header in zip(sources, of_one_patient(headers_read), strict=True)
+    ]
     by_uid = {str(source.dataset.SOPInstanceUID): source for source in sources}
     headers = {uid: source.dataset for uid, source in by_uid.items()}
     hung = sorted(by_frame(with_view_names(findings.images, headers)), key=_hanging_order)

@@ -30,14 +30,6 @@ IMPLEMENTATION_VERSION_NAME: Final = "MAMMOCLIP_DICOM"
 _CREATION: Final = ("Series", "InstanceCreation", "Content", "PresentationCreation")
 """Pairs of date and time that tell when an object was made."""
 
-_ONE_VALUE_KEYWORDS: Final = (
-    "StudyInstanceUID",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-)
 _NEEDED_KEYWORDS: Final = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
@@ -47,9 +39,7 @@ _NEEDED_KEYWORDS: Final = (
 
 
 def require_one_study(sources: Sequence[Dataset], study_instance_uid: str) -> None:
-    """Make sure that all sources are images of one patient and of the analysed study.
-
-    An absent value contradicts nothing; two different ones are a reason to write no object.
+    """Make sure that all sources are images of the analysed study.
 
     Raises
     ------
@@ -58,19 +48,15 @@ def require_one_study(sources: Sequence[Dataset], study_instance_uid: str) -> No
     """
     if not sources:
         raise ObjectRefusedError(f"study {study_instance_uid} has no source image")
-    seen: dict[str, str] = {"StudyInstanceUID": study_instance_uid}
     for source in sources:
         name = source.get("SOPInstanceUID", "without SOP Instance UID")
         for keyword in _NEEDED_KEYWORDS:
             if not source.get(keyword):
                 raise ObjectRefusedError(f"instance {name} has no {keyword}")
-        stated = copied_attributes(source)
-        for keyword in _ONE_VALUE_KEYWORDS:
-            value = str(stated.get(keyword) or "").rstrip("^= ")
-            if value and seen.setdefault(keyword, value) != value:
-                raise ObjectRefusedError(
-                    f"instance {name} differs from the rest of its study in {keyword}"
-                )
+        if str(source.StudyInstanceUID) != study_instance_uid:
+            raise ObjectRefusedError(
+                f"instance {name} differs from the rest of its study in StudyInstanceUID"
+            )
 
 
 def stand_in(source: Dataset, keywords: Iterable[str] = ()) -> Dataset:

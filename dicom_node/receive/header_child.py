@@ -53,6 +53,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         maximum_bytes=request["maximum_bytes"],
         takes_tomosynthesis=request["takes_tomosynthesis"],
         patient=request["patient"],
+        radiograph_senders=frozenset(request["radiograph_senders"]),
     )
     problem = reading.problem
     return {

@@ -57,6 +57,7 @@ class HeaderReader:
         secondary_capture_senders: frozenset[str],
         maximum_bytes: int,
         takes_tomosynthesis: bool = False,
+        radiograph_senders: frozenset[str] = frozenset(),
     ) -> Reading:
         """Read one received file, as ``dicom_node.facts.instance.read_header`` does.
 
@@ -71,6 +72,7 @@ class HeaderReader:
             secondary_capture_senders=secondary_capture_senders,
             maximum_bytes=maximum_bytes,
             takes_tomosynthesis=takes_tomosynthesis,
+            radiograph_senders=radiograph_senders,
         )()
         assert reading is not None, "it may take its time"
         return reading
@@ -83,6 +85,7 @@ class HeaderReader:
         secondary_capture_senders: frozenset[str],
         maximum_bytes: int,
         takes_tomosynthesis: bool = False,
+        radiograph_senders: frozenset[str] = frozenset(),
         patient: bool = True,
     ) -> Callable[[], Reading | None]:
         """Begin to read a file; return what waits for the end, to be called before the next.
@@ -104,6 +107,7 @@ class HeaderReader:
             "maximum_bytes": maximum_bytes,
             "takes_tomosynthesis": takes_tomosynthesis,
             "patient": patient,
+            "radiograph_senders": sorted(radiograph_senders),
             "seconds": self._seconds,
         }
         self._send(request)

@@ -1,9 +1,10 @@
 """The registrar: enters the objects in the spool's ``incoming`` folder into the ledger."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Final, TypeVar
 
 import structlog
@@ -14,14 +15,18 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import OutOfResourcesError, SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256
 from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.facts.likeness import Likeness
 from dicom_node.facts.priority import Priority
 from dicom_node.facts.study_in_stream import study_of_file
 from dicom_node.receive.header_process import HeaderReader
+from dicom_node.receive.likeness_process import compared
+from dicom_node.receive.twins import Twins
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, set_aside_place, study_place
 from dicom_node.spool.open_associations import SentObject
+from dicom_node.studies.ledger.correcting import Comparison, confirm_discarded, replaced_files
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.registering import (
     Arrival,
@@ -66,6 +71,7 @@ class Registrar:
         clock: Callable[[], datetime],
         takes_tomosynthesis: bool = False,
         headers: HeaderReader | None = None,
+        compare: Callable[[Path | None, Path], Likeness] = compared,
     ) -> None:
         self._spool = spool
         self._database = database
@@ -73,6 +79,7 @@ class Registrar:
         self._clock = clock
         self._takes_tomosynthesis = takes_tomosynthesis
         self._headers = headers or HeaderReader()
+        self._twins = Twins(spool, database, compare)
         self._broken: set[Receipt] = set()
         self._studies: dict[Receipt, str | None] = {}
         self._slow: set[Receipt] = set()
@@ -133,6 +140,7 @@ class Registrar:
         for batch in _batches(rows):
             self._file(batch)
         self._take_back()
+        self._discard_replaced()
 
     def _attempt(self, batch: Sequence[Receipt], *, patient: bool = False) -> None:
         """Register a batch; if it fails, each of its objects by itself."""
@@ -162,13 +170,18 @@ class Registrar:
         new = [receipt for receipt in batch if str(receipt) not in known]
         read = [(receipt, self._read(receipt, patient=patient)) for receipt in new]
         self._slow.update(receipt for receipt, found in read if found is None)
-        readings = [(receipt, *found) for receipt, found in read if found is not None]
-        rows += self._enter(readings)
-        kept = {row.receipt for row in rows}
-        for receipt, *_ in readings:
-            if str(receipt) not in kept:
-                self._spool.drop(receipt)
-        self._file(rows)
+        waiting = [found for _, found in read if found is not None]
+        while True:
+            entered, undecided = self._enter(waiting)
+            kept = {row.receipt for row in entered}
+            for one in waiting:
+                if one.arrival.receipt not in kept and one not in undecided:
+                    self._spool.drop(one.receipt)
+            self._file([*rows, *entered])
+            # A copy of what came in the same batch is compared once that is at its place.
+            if len(undecided) == len(waiting):
+                return
+            rows, waiting = [], undecided
 
     def _file(self, rows: Sequence[Instance]) -> None:
         """Move the files of entered objects, then record in one transaction that they moved."""
@@ -216,28 +229,56 @@ class Registrar:
             with self._database.writing() as session:
                 confirm_taken_back(session, left)
 
-    def _enter(self, read: Sequence[tuple[Receipt, Arrival, Reading]]) -> list[Instance]:
-        """Enter receipts in one transaction; leave out those of which the spool has a copy."""
-        if not read:
-            return []
+    def _discard_replaced(self) -> None:
+        """Delete what gave way to a newer copy that is at its place now."""
+        with self._database.reading() as session:
+            rows = replaced_files(session, limit=_BATCH)
+        gone = []
+        for row in rows:
+            try:
+                self._spool.discard(row.place)
+            except (OSError, OutOfResourcesError) as error:
+                log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
+            else:
+                gone.append(row.id)
+        if gone:
+            with self._database.writing() as session:
+                confirm_discarded(session, gone)
+
+    def _enter(self, waiting: Sequence["_Waiting"]) -> tuple[list[Instance], list["_Waiting"]]:
+        """Enter objects in one transaction; leave out those of which the spool has a copy.
+
+        Returns
+        -------
+        rows, undecided
+            Of what was entered; and what cannot be decided yet.
+        """
+        if not waiting:
+            return [], []
+        compared = self._twins.compared_with(
+            {
+                one.file: (one.facts.sop_instance_uid, one.arrival)
+                for one in waiting
+                if one.facts is not None and one.problem is None
+            }
+        )
         at = self._clock()
         judged = []
         with self._database.writing() as session:
-            hold_studies(session, [one.facts.study_instance_uid for _, _, one in read if one.facts])
-            for receipt, arrival, reading in read:
-                verdict, problem = self._judge(session, receipt, arrival, reading, at)
-                judged.append((receipt, reading.facts, verdict, problem))
-            rows = entered_among(session, [str(receipt) for receipt, *_ in read])
-        for one in judged:
-            _report(*one)
-        return rows
+            hold_studies(session, [one.facts.study_instance_uid for one in waiting if one.facts])
+            for one in waiting:
+                comparison = compared.get(one.arrival.receipt)
+                judged.append((one, *self._judge(session, one, comparison, at)))
+            rows = entered_among(session, [one.arrival.receipt for one in waiting])
+        for one, verdict, problem in judged:
+            _report(one, verdict, problem, {row.receipt: row for row in rows})
+        return rows, [one for one, verdict, _ in judged if verdict is Verdict.UNDECIDED]
 
-    def _read(self, receipt: Receipt, *, patient: bool) -> tuple[Arrival, Reading] | None:
+    def _read(self, receipt: Receipt, *, patient: bool) -> "_Waiting | None":
         """Read an object; None if its header takes long and there is no time for it now."""
         if doubt := self._spool.doubt_about(receipt):
             problem = SetAsideError("foreign-file", f"the node did not put it there: {doubt}")
-            foreign = Reading(facts=None, problem=problem)
-            return self._arrival(receipt, foreign, ""), foreign
+            return self._waiting(receipt, Reading(facts=None, problem=problem), "")
         file = self._spool.incoming_file(receipt)
         finish_reading = self._headers.begin(
             file,
@@ -245,23 +286,31 @@ class Registrar:
             secondary_capture_senders=frozenset(self._settings.secondary_capture_senders),
             maximum_bytes=self._settings.maximum_object_bytes,
             takes_tomosynthesis=self._takes_tomosynthesis,
+            radiograph_senders=frozenset(self._settings.radiograph_senders),
             patient=patient,
         )
         digest = content_sha256(file)  # while the other process reads the header
         reading = finish_reading()
         if reading is None:
             return None
-        reading = self._with_priority(reading)
-        return self._arrival(receipt, reading, digest), reading
+        return self._waiting(receipt, self._with_priority(reading), digest)
 
-    def _arrival(self, receipt: Receipt, reading: Reading, digest: str) -> Arrival:
-        return Arrival(
+    def _waiting(self, receipt: Receipt, reading: Reading, digest: str) -> "_Waiting":
+        file = self._spool.incoming_file(receipt)
+        arrival = Arrival(
             receipt=str(receipt),
             received_at=receipt.received_at,
             association=receipt.association,
             calling_ae_title=reading.calling_ae_title,
-            size_bytes=self._spool.incoming_file(receipt).lstat().st_size,
+            size_bytes=file.lstat().st_size,
             content_sha256=digest,
+        )
+        return _Waiting(
+            receipt=receipt,
+            file=file,
+            arrival=arrival,
+            facts=reading.facts,
+            problem=reading.problem,
         )
 
     def _with_priority(self, reading: Reading) -> Reading:
@@ -281,24 +330,23 @@ class Registrar:
         return identity_key(self._spool)
 
     def _judge(
-        self,
-        session: Session,
-        receipt: Receipt,
-        arrival: Arrival,
-        reading: Reading,
-        at: datetime,
+        self, session: Session, one: "_Waiting", comparison: Comparison | None, at: datetime
     ) -> tuple[Verdict, SetAsideError | None]:
         """Enter the arrival if its verdict calls for a row."""
-        facts, problem = reading.facts, reading.problem
+        arrival, facts, problem = one.arrival, one.facts, one.problem
         if facts is not None:
             if is_own_result(session, facts.sop_instance_uid):
                 return Verdict.OWN_RESULT, None
             if problem is None:
-                place = study_place(receipt, facts.study_instance_uid)
+                place = study_place(one.receipt, facts.study_instance_uid)
                 try:
-                    return enter(session, arrival, facts, place=place, at=at), None
+                    verdict = enter(
+                        session, arrival, facts, place=place, at=at, comparison=comparison
+                    )
                 except SetAsideError as error:
                     problem = error
+                else:
+                    return verdict, None
         assert problem is not None, "an object without facts has a problem"
         if is_set_aside_already(session, arrival, facts, reason=problem.reason_word):
             return Verdict.REPEATED, None
@@ -306,7 +354,7 @@ class Registrar:
             session,
             arrival,
             facts,
-            place=set_aside_place(receipt),
+            place=set_aside_place(one.receipt),
             reason=problem.reason_word,
             detail=str(problem),
             at=at,
@@ -314,17 +362,37 @@ class Registrar:
         return Verdict.SET_ASIDE, problem
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """One object in ``incoming`` whose header was read."""
+
+    receipt: Receipt
+    file: Path
+    arrival: Arrival
+    facts: InstanceFacts | None
+    problem: SetAsideError | None
+
+
 def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     return (items[first : first + _BATCH] for first in range(0, len(items), _BATCH))
 
 
 def _report(
-    receipt: Receipt, facts: InstanceFacts | None, verdict: Verdict, problem: SetAsideError | None
+    one: _Waiting,
+    verdict: Verdict,
+    problem: SetAsideError | None,
+    rows: Mapping[str, Instance],
 ) -> None:
-    about = {"receipt": str(receipt)}
-    if facts is not None:
-        about |= {"study": facts.study_instance_uid, "sop_instance": facts.sop_instance_uid}
-    if problem is None:
-        log.info(f"instance_{verdict.value}", **about)
-    else:
+    about = {"receipt": one.arrival.receipt}
+    if one.facts is not None:
+        about |= {
+            "study": one.facts.study_instance_uid,
+            "sop_instance": one.facts.sop_instance_uid,
+        }
+    if problem is not None:
         log.warning("instance_set_aside", reason=problem.reason_word, detail=str(problem), **about)
+    elif verdict in {Verdict.CORRECTED, Verdict.REPLACED}:
+        detail = rows[one.arrival.receipt].detail
+        log.warning(f"instance_{verdict.value}", detail=detail, **about)
+    elif verdict is not Verdict.UNDECIDED:
+        log.info(f"instance_{verdict.value}", **about)

@@ -49,6 +49,8 @@ class ReceiveSettings(Section):
     """AE titles whose studies are analysed before all others, whatever their images state."""
     off_peak_senders: tuple[AETitle, ...] = ()
     """AE titles whose studies are analysed after all others, and within work.off_peak_hours."""
+    radiograph_senders: tuple[AETitle, ...] = ()
+    """AE titles whose CR and DX images of the breast are accepted as mammograms; empty: none."""
     processes: Annotated[int, Field(ge=1, le=64)] = 2
     """Processes that receive, all on the one port; one that fails costs its own associations."""
     process_memory_bytes: Annotated[int, Field(ge=200_000_000)] = 512_000_000

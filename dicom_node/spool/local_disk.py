@@ -223,6 +223,13 @@ class Spool:
         """Delete an object from ``incoming`` if the spool already holds an equal copy."""
         self.incoming_file(receipt).unlink(missing_ok=True)
 
+    def discard(self, place: str) -> None:
+        """Delete an object that gave way to a newer copy at a place of its own."""
+        file = self.file(place)
+        with _disk_trouble(), suppress(FileNotFoundError):
+            file.unlink()
+            flush_folder(file.parent)
+
     def take_back(self, place: str) -> Receipt | None:
         """Move an object that was set aside back to ``incoming``, as if it arrived now.
 

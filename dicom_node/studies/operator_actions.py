@@ -20,7 +20,7 @@ from dicom_node.studies.ledger.states import (
 )
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
 from dicom_node.studies.ledger.transitions import apply
-from dicom_node.studies.settling import begin_analysis, selection_of
+from dicom_node.studies.settling import begin_analysis, held_because, instances_of, selection_of
 
 BY_HAND: Final = "requested by an operator"
 """What the history says of such a change."""
@@ -142,7 +142,7 @@ def _retry_deliveries(session: Session, analysis: Analysis, at: datetime) -> lis
 
 
 def _analyse_anew(session: Session, study: Study, at: datetime) -> list[str]:
-    if not selection_of(session, study).chosen:
+    if not selection_of(session, study).chosen or held_because(study, instances_of(session, study)):
         return []
     analysis = begin_analysis(session, study, because=BY_HAND, at=at)
     return [f"analysis of revision {analysis.revision} is due{_behind(session, analysis)}"]

@@ -76,4 +76,8 @@ def _next_portion(
         table.id > after,
         table.reason.icontains(reason, autoescape=True),
     )
+    if table is Delivery:
+        # Not what a later revision replaces, or what names a patient that was corrected since.
+        superseded = select(Analysis.id).where(Analysis.state == AnalysisState.SUPERSEDED)
+        query = query.where(Delivery.analysis_id.not_in(superseded))
     return list(session.scalars(query.order_by(table.id).limit(PORTION)))

@@ -8,9 +8,12 @@ from typing import Final
 from sqlalchemy import literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
+from dicom_node.facts.identity import is_one_patient
 from dicom_node.facts.selection import SetAside, select_images
 from dicom_node.spool.open_associations import SentObject
+from dicom_node.studies.ledger.correcting import CORRECTED
 from dicom_node.studies.ledger.locks import locking
+from dicom_node.studies.ledger.remarks import NOTHING_TO_ANALYSE
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin
@@ -167,6 +170,22 @@ def begin_analysis(session: Session, study: Study, *, because: str, at: datetime
     )
 
 
+def held_because(study: Study, instances: list[Instance]) -> str:
+    """Say why a study is not analysed although it could be; empty if it is.
+
+    Where only some images were corrected to another patient, nobody can tell whose results these
+    would be: the rest is waited for.
+    """
+    kept = [row for row in instances if row.state is InstanceState.REGISTERED]
+    if is_one_patient(row.patient_digest or study.patient_digest for row in kept):
+        return ""
+    corrected = sum(row.reason == CORRECTED for row in kept)
+    return (
+        f"{corrected} of {len(kept)} images were corrected to another patient and the others were "
+        "not: send the whole study again"
+    )
+
+
 def instances_of(session: Session, study: Study) -> list[Instance]:
     """Return everything received for a study, oldest first."""
     query = select(Instance).where(Instance.study_id == study.id).order_by(Instance.id)
@@ -207,7 +226,10 @@ def _holds_open(
 
 def _settle(session: Session, study: Study, instances: list[Instance], at: datetime) -> None:
     chosen = selection_from(instances).chosen
-    study.remark = "" if chosen else "nothing to analyse"
+    study.remark = held_because(study, instances) if chosen else NOTHING_TO_ANALYSE
+    if study.remark and chosen:
+        apply(session, study, Event.SETTLE, because=study.remark, at=at)
+        return
     apply(session, study, Event.SETTLE, because=f"{len(chosen)} images to analyse", at=at)
     if chosen:
         begin_analysis(session, study, because="study settled", at=at)

@@ -19,12 +19,21 @@ DIGITAL_MAMMOGRAPHY_FOR_PROCESSING: Final = "1.2.840.10008.5.1.4.1.1.1.2.1"
 MAMMOGRAM_CLASSES: Final = frozenset(
     {DIGITAL_MAMMOGRAPHY_FOR_PRESENTATION, DIGITAL_MAMMOGRAPHY_FOR_PROCESSING}
 )
+COMPUTED_RADIOGRAPHY: Final = "1.2.840.10008.5.1.4.1.1.1"
+DIGITAL_X_RAY_FOR_PRESENTATION: Final = "1.2.840.10008.5.1.4.1.1.1.1"
+DIGITAL_X_RAY_FOR_PROCESSING: Final = "1.2.840.10008.5.1.4.1.1.1.1.1"
+RADIOGRAPH_CLASSES: Final = frozenset(
+    {COMPUTED_RADIOGRAPHY, DIGITAL_X_RAY_FOR_PRESENTATION, DIGITAL_X_RAY_FOR_PROCESSING}
+)
+"""Classes in which older systems store mammograms beside radiographs of everything else."""
 TOMOSYNTHESIS_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.13.1.3"})
 
 FOR_PRESENTATION: Final = "FOR PRESENTATION"
 FOR_PROCESSING: Final = "FOR PROCESSING"
 
 _MAGNIFIED: Final = 1.4
+_BREAST: Final = re.compile(r"\bBREASTS?\b")
+_BREAST_CODES: Final = frozenset({"76752008", "T-04000"})
 _SPECIMEN_VIEW: Final = "127457009"
 _LEFT_OUT_MODIFIERS: Final = {
     "spot compression": "spot compression view",
@@ -37,6 +46,8 @@ _COMBINED: Final = frozenset({"SUBTRACTION", "ADDITION", "RECOMBINED"})
 _CONTRAST: Final = frozenset({"CONTRAST", "PRECONTRAST", "POSTCONTRAST"})
 _PROJECTIONS: Final = frozenset({"TOMOPROJ", "TOMOPROJECTION"})
 _GENERATED: Final = frozenset({"GENERATED2D", "TOMO2D", "SYNTHETIC2D"})
+_GENERATED_SERIES: Final = re.compile(r"\b[SC]-?VIEW\b")
+"""Products that compute a 2D image, by which a series is called where Image Type says nothing."""
 
 
 class Acquisition(StrEnum):
@@ -98,6 +109,25 @@ def is_mammogram(image: ImageFacts) -> bool:
     return image.sop_class_uid in MAMMOGRAM_CLASSES | TOMOSYNTHESIS_CLASSES
 
 
+def is_breast_radiograph(dataset: HasAttributes) -> bool:
+    """Tell whether a CR or DX image is a mammogram: by modality, or by body part and view.
+
+    References
+    ----------
+    PS3.3 C.8.1.1 and C.8.11.2 (Body Part Examined, Anatomic Region Sequence); PS3.16 CID 4 for
+    the code of the breast, SNOMED CT and the SNOMED-RT value of older equipment.
+    """
+    if _text(dataset, "SOPClassUID") not in RADIOGRAPH_CLASSES:
+        return False
+    if _text(dataset, "Modality").upper() == "MG":
+        return True
+    regions = items_of(dataset, "AnatomicRegionSequence")
+    is_breast = bool(_BREAST.search(_text(dataset, "BodyPartExamined").upper())) or any(
+        _text(region, "CodeValue") in _BREAST_CODES for region in regions
+    )
+    return is_breast and bool(view_position_of(dataset))
+
+
 def left_out_reason_of(dataset: HasAttributes) -> str:
     """Say why an image shows no whole breast; empty where it does.
 
@@ -135,7 +165,10 @@ def acquisition_of(dataset: HasAttributes) -> Acquisition:
     words = _image_type(dataset)
     if "LOWENERGY" in words:
         return Acquisition.LOW_ENERGY
-    return Acquisition.GENERATED_2D if words & _GENERATED else Acquisition.ORDINARY
+    is_named_so = _GENERATED_SERIES.search(_text(dataset, "SeriesDescription").upper())
+    if words & _GENERATED or (is_named_so and "ORIGINAL" not in words):
+        return Acquisition.GENERATED_2D
+    return Acquisition.ORDINARY
 
 
 def _special_image_type(words: set[str]) -> str:
@@ -168,7 +201,7 @@ def _image_type(dataset: HasAttributes) -> set[str]:
 
 def _presentation_intent_of(dataset: HasAttributes, sop_class_uid: str) -> str:
     """Return the intent in the standard's words; empty where neither class nor header says it."""
-    if sop_class_uid == DIGITAL_MAMMOGRAPHY_FOR_PROCESSING:
+    if sop_class_uid in {DIGITAL_MAMMOGRAPHY_FOR_PROCESSING, DIGITAL_X_RAY_FOR_PROCESSING}:
         return FOR_PROCESSING
     intent = _text(dataset, "PresentationIntentType").upper()
     return intent if intent in {FOR_PRESENTATION, FOR_PROCESSING} else ""

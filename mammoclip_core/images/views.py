@@ -26,8 +26,10 @@ VIEW_POSITIONS: Final = {
     "R-40AAA": "ISO",
     "399192008": "XCCL",
     "R-1024A": "XCCL",
+    "Y-X1770": "XCCL",
     "399101009": "XCCM",
     "R-1024B": "XCCM",
+    "Y-X1771": "XCCM",
     "127457009": "SPECIMEN",
     "G-8310": "SPECIMEN",
 }
@@ -85,6 +87,36 @@ MODIFIER_LETTERS: Final = {
 
 _VIEWS_OF_EQUIPMENT: Final = frozenset({"AT", "CV", "TAN", "RL", "RM"})
 """Views that equipment names by the modifier alone: axillary tail, cleavage and so on."""
+
+_VIEWS_BY_MEANING: Final = {
+    "CRANIOCAUDAL": "CC",
+    "MEDIOLATERALOBLIQUE": "MLO",
+    "MEDIOLATERAL": "ML",
+    "LATEROMEDIAL": "LM",
+    "LATEROMEDIALOBLIQUE": "LMO",
+    "CAUDOCRANIAL": "FB",
+    "CAUDOCRANIALFROMBELOW": "FB",
+    "SUPEROLATERALTOINFEROMEDIALOBLIQUE": "SIO",
+    "INFEROMEDIALTOSUPEROLATERALOBLIQUE": "ISO",
+    "CRANIOCAUDALEXAGGERATEDLATERALLY": "XCCL",
+    "CRANIOCAUDALEXAGGERATEDMEDIALLY": "XCCM",
+    "TISSUESPECIMENFROMBREAST": "SPECIMEN",
+    "AXILLARYTAIL": "AT",
+    "CLEAVAGE": "CV",
+    "CLEAVAGEVIEW": "CV",
+    "TANGENTIAL": "TAN",
+    "ROLLEDLATERAL": "RL",
+    "ROLLEDMEDIAL": "RM",
+}
+"""Meanings of the codes, written as one word: equipment gives them in place of a code or name."""
+
+_PADDLES: Final = {
+    "SPOT": "spot compression",
+    "SPT": "spot compression",
+    "MAG": "magnification",
+}
+"""Words in Paddle Description (0018,11A4) that say what the view's name may not."""
+_PADDLE_WORD: Final = re.compile(r"(?<![A-Z])(SPOT|SPT|MAG)")
 
 _KNOWN_VIEWS: Final = frozenset(VIEW_POSITIONS.values()) | _VIEWS_OF_EQUIPMENT
 
@@ -146,7 +178,8 @@ def view_position_of(dataset: HasAttributes) -> str:
     Returns
     -------
     str
-        View Position where it holds a mammographic view, else what View Code Sequence says, else
+        View Position where it holds a mammographic view, as its name or in words, else what View
+        Code Sequence says by a code, or in words where it has none, else
         Patient Orientation where it holds a view, which no legal value of it spells (CBIS-DDSM has
         it so); empty where none is known.
 
@@ -158,7 +191,10 @@ def view_position_of(dataset: HasAttributes) -> str:
     if position:
         return position
     for code in _view_codes(dataset):
-        known = VIEW_POSITIONS.get(_word(code, "CodeValue"))
+        value = _word(code, "CodeValue")
+        known = VIEW_POSITIONS.get(value)
+        if known is None and not value:
+            known = _VIEWS_BY_MEANING.get(_SEPARATORS.sub("", _word(code, "CodeMeaning")))
         if known is not None:
             return known
     orientation = _word(dataset, "PatientOrientation")
@@ -173,16 +209,19 @@ def view_modifiers_of(dataset: HasAttributes) -> tuple[str, ...]:
     tuple of str
         Lower case, in the order of the data set, without repetition: ``spot compression``,
         ``magnification``, ``implant displaced`` and so on; first those of the codes, then those
-        that View Position names (``MLOID``, ``CC S``). A code outside of the context group gives
-        its own meaning.
+        that View Position names (``MLOID``, ``CC S``), then those of the paddle. A code outside
+        of the context group gives its own meaning.
     """
     modifiers = [
         VIEW_MODIFIERS.get(_word(item, "CodeValue"), _word(item, "CodeMeaning").lower())
-        for code in _view_codes(dataset)
-        for item in items_of(code, "ViewModifierCodeSequence")
+        # Some equipment writes the modifiers beside the view and not into it.
+        for holder in (*_view_codes(dataset), dataset)
+        for item in items_of(holder, "ViewModifierCodeSequence")
     ]
     _, named = _named_view(_word(dataset, "ViewPosition"))
-    return tuple(dict.fromkeys(filter(None, (*modifiers, *named))))
+    paddle = _word(dataset, "PaddleDescription")
+    by_paddle = [_PADDLES[word] for word in _PADDLE_WORD.findall(paddle)]
+    return tuple(dict.fromkeys(filter(None, (*modifiers, *named, *by_paddle))))
 
 
 def _named_view(word: str) -> tuple[str, tuple[str, ...]]:
@@ -198,6 +237,8 @@ def _named_view(word: str) -> tuple[str, tuple[str, ...]]:
     for name in (compact, without_side):
         if name in _KNOWN_VIEWS:
             return name, ()
+        if name in _VIEWS_BY_MEANING:
+            return _VIEWS_BY_MEANING[name], ()
     for name in (compact, without_side):
         for position in _LONGEST_FIRST:
             if name.startswith(position):

@@ -9,7 +9,11 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
 from sample_images import FILM, further, sample
 from sending import all_stored, datasets_of, send
 from services import Site, running, wait_for
@@ -180,6 +184,54 @@ def test_film_as_secondary_capture_is_analysed_from_its_configured_sender_only(
     site.wait_for_condition(uid, "delivered")
 
     assert len(held(site, uid)["OT"]) == 1
+
+
+def cr_mammogram() -> Dataset:
+    """Return a view under the headers that older CR systems write."""
+    view = study(710)["LCC"]
+    view.SOPClassUID = view.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    view.Modality, view.BodyPartExamined, view.Laterality = "CR", "BREAST", "L"
+    for keyword in ("PresentationIntentType", "ImageLaterality", "ViewCodeSequence"):
+        view.pop(keyword, None)
+    return view
+
+
+def test_mammogram_of_an_older_cr_system_is_analysed_from_its_configured_sender_only(
+    site: Site,
+) -> None:
+    image = cr_mammogram()
+    uid = image.StudyInstanceUID
+
+    assert all_stored(send([image], site.node_port, calling="SCANNER"))
+    site.wait_for_condition(uid, "nothing-to-analyse")
+    (kept,) = site.study_record(uid)["instances"]
+    assert (kept["state"], kept["reason"]) == ("set_aside", "radiograph")
+    assert "1 object set aside: a mammogram in Computed" in site.studies()[uid]["reason"]
+    assert all_stored(send([image], site.node_port, calling="CR"))
+    site.wait_for_condition(uid, "delivered")
+
+    assert len(held(site, uid)["OT"]) == 1
+
+
+def test_study_that_is_sent_again_with_its_patient_corrected_is_delivered_under_the_new_name(
+    site: Site,
+) -> None:
+    views = study(720)
+    uid = views["RCC"].StudyInstanceUID
+    assert all_stored(send(views.values(), site.node_port))
+    site.wait_for_condition(uid, "delivered")
+
+    for view in views.values():
+        view.PatientName, view.PatientID = "Corrected^Carla", "CORRECT-1"
+        view.PatientBirthDate = "19610407"
+    assert all_stored(send(views.values(), site.node_port))
+    wait_for(lambda: site.summary(uid).revision == 2, seconds=60, what="the study is revised")
+    site.wait_for_condition(uid, "delivered")
+
+    newest = max(held(site, uid)["SR"], key=lambda report: int(report.InstanceNumber))
+    assert (newest.PatientName, newest.PatientID) == ("Corrected^Carla", "CORRECT-1")
+    assert newest.PredecessorDocumentsSequence
+    assert "4 of 4 images corrected" in site.studies()[uid]["reason"]
 
 
 def test_results_that_the_archive_sends_round_change_nothing(site: Site) -> None:

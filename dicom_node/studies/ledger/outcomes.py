@@ -277,10 +277,15 @@ def _supersede_earlier(session: Session, analysis: Analysis, at: datetime) -> No
         Analysis.state == AnalysisState.DONE,
     )
     for former in session.scalars(locking(earlier)).all():
-        apply(session, former, Event.SUPERSEDE, because=because, at=at)
-        # A delivery under way is left to its worker: if it fails, postpone_delivery gives it up.
-        waiting = select(Delivery).where(
-            Delivery.analysis_id == former.id, Delivery.state == DeliveryState.DUE
-        )
-        for delivery in session.scalars(locking(waiting)).all():
-            apply(session, delivery, Event.SUPERSEDE, because=because, at=at, reason=because)
+        supersede_answer(session, former, because=because, at=at)
+
+
+def supersede_answer(session: Session, former: Analysis, *, because: str, at: datetime) -> None:
+    """Give up an analysis that has an answer, and its deliveries that wait."""
+    apply(session, former, Event.SUPERSEDE, because=because, at=at)
+    # A delivery under way is left to its worker: if it fails, postpone_delivery gives it up.
+    waiting = select(Delivery).where(
+        Delivery.analysis_id == former.id, Delivery.state == DeliveryState.DUE
+    )
+    for delivery in session.scalars(locking(waiting)).all():
+        apply(session, delivery, Event.SUPERSEDE, because=because, at=at, reason=because)

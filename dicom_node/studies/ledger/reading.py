@@ -13,6 +13,11 @@ from dicom_node.facts.priority import Priority
 from dicom_node.studies.ledger.due_work import Work
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
+from dicom_node.studies.ledger.remarks import (
+    NOTHING_TO_ANALYSE,
+    correction_in_words,
+    set_aside_in_words,
+)
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
@@ -42,10 +47,11 @@ class StudySummary:
     Attributes
     ----------
     condition : one word
-        Computed from the state machines: receiving, waiting, analysing, delivering, delivered,
-        done, failed, cancelled, refused, expired or nothing-to-analyse.
+        Computed from the state machines: receiving, held, waiting, analysing, delivering,
+        delivered, done, failed, cancelled, refused, expired or nothing-to-analyse.
     priority : stat, routine or off-peak
-    reason : what needs action, what is waited for, or what the results lack; else empty
+    reason : what needs action, what is waited for, what the results lack, what was corrected and
+        what was set aside; else empty
     """
 
     study_instance_uid: str
@@ -67,6 +73,10 @@ def summaries(session: Session, *, limit: int) -> list[StudySummary]:
 def summary(session: Session, study: Study) -> StudySummary:
     """Summarise one study."""
     condition, reason = _condition(session, study)
+    if study.state is not StudyState.OPEN:  # what is set aside now may be sent again
+        reason = _joined(
+            reason, correction_in_words(session, study), set_aside_in_words(session, study)
+        )
     return StudySummary(
         study_instance_uid=study.study_instance_uid,
         condition=condition,
@@ -123,13 +133,18 @@ def study_record(session: Session, study: Study) -> dict[str, Any]:
     )
     return {
         "summary": summary(session, study),
-        "instances": [as_facts(row) for row in instances],
+        "instances": [_shown(row) for row in instances],
         "analyses": [as_facts(row) for row in analyses],
         "results": [as_facts(row) for row in results],
         "deliveries": [as_facts(row) for row in deliveries],
         "outcomes": [as_facts(row) for row in outcomes],
         "history": _history(session, study, instances, analyses, deliveries),
     }
+
+
+def _shown(row: Instance) -> dict[str, Any]:
+    # The digests of patients serve to compare images, and tell nobody anything.
+    return {name: value for name, value in as_facts(row).items() if name != "patient_digest"}
 
 
 def _all(session: Session, query: Any) -> list[Any]:
@@ -174,7 +189,8 @@ def _condition(session: Session, study: Study) -> tuple[str, str]:
         select(Analysis).where(Analysis.study_id == study.id).order_by(Analysis.revision.desc())
     ).first()
     if analysis is None or study.remark:
-        return "nothing-to-analyse", study.remark
+        is_held = study.remark not in {"", NOTHING_TO_ANALYSE}
+        return "held" if is_held else "nothing-to-analyse", study.remark
     if analysis.state is AnalysisState.DUE:
         return "waiting", _joined(analysis.reason, _waits_for(session, study, analysis))
     if analysis.state is AnalysisState.RUNNING:

@@ -11,11 +11,21 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.facts.likeness import Sameness
 from dicom_node.facts.priority import Priority
 from dicom_node.facts.selection import MISSING_REASONS
+from dicom_node.studies.ledger.correcting import (
+    Comparison,
+    give_way,
+    kept_twin,
+    patients_of,
+    require_place,
+    restore_former,
+)
 from dicom_node.studies.ledger.locks import locking, require_locked
-from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
-from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject, Study
+from dicom_node.studies.ledger.reopening import open_again
+from dicom_node.studies.ledger.states import Event, InstanceState, StudyState
+from dicom_node.studies.ledger.tables import Instance, ResultObject, Study
 from dicom_node.studies.ledger.transitions import apply, begin
 
 _KEPT_OF_AN_OBJECT: Final = (
@@ -58,6 +68,9 @@ class Verdict(StrEnum):
     REPEATED = "repeated"
     OWN_RESULT = "own_result"
     SET_ASIDE = "set_aside"
+    CORRECTED = "corrected"
+    REPLACED = "replaced"
+    UNDECIDED = "undecided"
 
 
 def entered_among(session: Session, receipts: Collection[str]) -> list[Instance]:
@@ -81,9 +94,20 @@ def hold_instances(session: Session, instance_ids: Collection[int]) -> list[Inst
 
 
 def enter(
-    session: Session, arrival: Arrival, facts: InstanceFacts, *, place: str, at: datetime
+    session: Session,
+    arrival: Arrival,
+    facts: InstanceFacts,
+    *,
+    place: str,
+    at: datetime,
+    comparison: Comparison | None = None,
 ) -> Verdict:
     """Enter a mammogram before its file is moved to its place.
+
+    Parameters
+    ----------
+    comparison : with the object that is kept under the same SOP Instance UID
+        Without one, or with one that is no longer true, the verdict on another copy is undecided.
 
     Raises
     ------
@@ -91,29 +115,34 @@ def enter(
         The study belongs to another patient, or the SOP Instance UID is known with other content.
     """
     # What was set aside does not count: sent again, it may be acceptable now.
-    twin = session.scalars(
-        select(Instance).where(
-            Instance.sop_instance_uid == facts.sop_instance_uid,
-            Instance.state.in_((InstanceState.RECEIVED, InstanceState.REGISTERED)),
-        )
-    ).first()
+    twin = kept_twin(session, facts.sop_instance_uid)
+    if twin is not None and twin.state is InstanceState.RECEIVED:
+        is_equal = twin.content_sha256 == arrival.content_sha256
+        return Verdict.REPEATED if is_equal else Verdict.UNDECIDED
     if twin is not None:
-        if twin.content_sha256 == arrival.content_sha256:
+        if comparison is None or comparison.kept_id != twin.id:
+            return Verdict.UNDECIDED
+        if comparison.likeness.verdict is Sameness.REPEATED:
             return Verdict.REPEATED
-        raise SetAsideError(
-            "same-uid-other-content",
-            "this SOP Instance UID was received before, with other content",
-        )
+        require_place(comparison.likeness)
     study = _study_of(session, arrival, facts, at)
-    if facts.patient.contradicts(study.patient_digest):
+    likeness = None if comparison is None or twin is None else comparison.likeness
+    is_corrected = likeness is not None and likeness.verdict is Sameness.CORRECTED
+    if not is_corrected and not facts.patient.belongs_to(patients_of(session, study, but=twin)):
         raise SetAsideError(
             "two-patients", "the study of this Study Instance UID belongs to another patient"
         )
-    study.patient_digest = facts.patient.joined_to(study.patient_digest)
     study.version += 1
     # RECEIVED, with the place where it will be: after a crash the registrar finishes the move.
-    begin(session, _row(arrival, facts, study, InstanceState.RECEIVED, place), at=at)
-    return Verdict.NEW
+    row = _row(arrival, facts, study, InstanceState.RECEIVED, place)
+    if twin is None or likeness is None:
+        begin(session, row, at=at)
+        return Verdict.NEW
+    row.reason, row.detail = give_way(
+        session, twin, study, likeness, received_at=arrival.received_at, at=at
+    )
+    begin(session, row, because=f"{row.reason}: {row.detail}", at=at)
+    return Verdict.CORRECTED if is_corrected else Verdict.REPLACED
 
 
 def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None:
@@ -122,33 +151,14 @@ def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None
     study = require_locked(session, Study, instance.study_id)
     apply(session, instance, Event.FILE, at=at)
     # Only now: an analysis that was due any earlier would not find the file.
-    _open_again(session, study, received_at=instance.received_at, at=at)
-
-
-def _open_again(session: Session, study: Study, *, received_at: datetime, at: datetime) -> None:
-    """Record that a study received something that its report must mention."""
-    # After a crash objects may be registered late: the later time of reception counts.
-    study.last_received_at = max(study.last_received_at, received_at)
-    study.version += 1
-    session.flush()
-    if study.state is not StudyState.SETTLED:
-        return
-    apply(session, study, Event.LATE_IMAGE, because="a further image arrived", at=at)
-    # A done analysis stays until the next one is done (outcomes), so that there is an answer
-    # meanwhile. The worker of a running one finds its version gone and records nothing.
-    superseded = (
-        AnalysisState.DUE,
-        AnalysisState.RUNNING,
-        AnalysisState.FAILED,
-        AnalysisState.CANCELLED,
-    )
-    query = select(Analysis).where(Analysis.study_id == study.id, Analysis.state.in_(superseded))
-    for analysis in session.scalars(locking(query)).all():
-        apply(session, analysis, Event.LATE_IMAGE, because="a further image arrived", at=at)
+    open_again(session, study, received_at=instance.received_at, at=at)
 
 
 def confirm_lost(session: Session, instance: Instance, *, at: datetime) -> None:
-    """Record that the file of an entered instance is gone; it may be sent again."""
+    """Record that the file of an entered instance is gone; it may be sent again.
+
+    What has given way to it counts again.
+    """
     detail = "the file was gone before it reached its place"
     apply(
         session,
@@ -160,6 +170,7 @@ def confirm_lost(session: Session, instance: Instance, *, at: datetime) -> None:
         detail=detail,
         place="",
     )
+    restore_former(session, instance, at=at)
 
 
 def enter_set_aside(
@@ -189,7 +200,7 @@ def _open_for_missing(
         Instance.study_id == study.id, Instance.sop_instance_uid == facts.sop_instance_uid
     )
     if session.scalars(query).first() is None:
-        _open_again(session, study, received_at=received_at, at=at)
+        open_again(session, study, received_at=received_at, at=at)
 
 
 def taken_back(session: Session, *, limit: int) -> list[Instance]:
@@ -240,7 +251,7 @@ def _study_of(session: Session, arrival: Arrival, facts: InstanceFacts, at: date
             remark="",
             calling_ae_title=arrival.calling_ae_title,
             priority=Priority.ROUTINE.value if facts.priority is None else facts.priority,
-            patient_digest="",  # only what is analysed says whose study it is
+            patient_digest="",
             first_received_at=arrival.received_at,
             last_received_at=arrival.received_at,
         ),
@@ -261,6 +272,7 @@ def _row(
         **asdict(arrival),
         **columns,
         study_id=None if study is None else study.id,
+        patient_digest="" if facts is None else facts.patient.stored(),
         state=state,
         version=0,
         place=place,

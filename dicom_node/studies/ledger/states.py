@@ -14,6 +14,7 @@ class InstanceState(StrEnum):
     REGISTERED = "registered"
     SET_ASIDE = "set_aside"
     TAKEN_BACK = "taken_back"
+    REPLACED = "replaced"
 
 
 class StudyState(StrEnum):
@@ -52,6 +53,8 @@ class Event(StrEnum):
 
     FILE = "file"
     SET_ASIDE = "set_aside"
+    REPLACE = "replace"
+    RESTORE = "restore"
     SETTLE = "settle"
     LATE_IMAGE = "late_image"
     CLAIM = "claim"
@@ -77,6 +80,9 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_I.RECEIVED, _E.SET_ASIDE): _I.SET_ASIDE,
         # The registrar then moves the file to `incoming`, where it gets a row of its own.
         (_I.SET_ASIDE, _E.RETRY): _I.TAKEN_BACK,
+        # By a later copy of the same SOP Instance UID, or not after all if that is lost.
+        (_I.REGISTERED, _E.REPLACE): _I.REPLACED,
+        (_I.REPLACED, _E.RESTORE): _I.REGISTERED,
     },
     StudyState: {
         (_S.OPEN, _E.SETTLE): _S.SETTLED,
@@ -93,7 +99,8 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_A.RUNNING, _E.LATE_IMAGE): _A.SUPERSEDED,
         (_A.FAILED, _E.LATE_IMAGE): _A.SUPERSEDED,
         (_A.CANCELLED, _E.LATE_IMAGE): _A.SUPERSEDED,
-        # By the next revision's answer and not by a late image: until then this is the answer.
+        # By the next revision's answer and not by a late image: until then this is the answer,
+        # unless it was given under the name of another patient.
         (_A.DONE, _E.SUPERSEDE): _A.SUPERSEDED,
         (_A.DUE, _E.CANCEL): _A.CANCELLED,
         (_A.RUNNING, _E.CANCEL): _A.CANCELLED,

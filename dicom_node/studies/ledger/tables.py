@@ -55,7 +55,7 @@ class Study(Base):
     state: Mapped[StudyState] = mapped_column(stored(StudyState))
     version: Mapped[int] = mapped_column(default=0)
     patient_digest: Mapped[str] = mapped_column(FittingString(255))
-    """Digests of the patient's attributes, to recognise images of another patient."""
+    """As an earlier release has entered it, for images without a digest of their own."""
     revision: Mapped[int] = mapped_column(default=0)
     """Number of analyses begun for this study."""
     remark: Mapped[str] = mapped_column(FittingText, default="")
@@ -99,10 +99,10 @@ class Instance(Base):
     state: Mapped[InstanceState] = mapped_column(stored(InstanceState), index=True)
     version: Mapped[int] = mapped_column(default=0)
     reason: Mapped[str] = mapped_column(FittingString(64), default="")
-    """Stable word for why the instance is set aside; else empty."""
+    """Stable word for why the instance is set aside or took another's place; else empty."""
     detail: Mapped[str] = mapped_column(FittingText, default="")
     place: Mapped[str] = mapped_column(FittingString(255))
-    """Path in the spool; empty once an object that was taken back has left it."""
+    """Path in the spool; empty once the file was taken back or has given way to another."""
     size_bytes: Mapped[int] = mapped_column(SIZE, default=0)
     content_sha256: Mapped[str] = mapped_column(FittingString(64), default="")
     association: Mapped[str] = mapped_column(FittingString(16))
@@ -119,6 +119,10 @@ class Instance(Base):
         FittingString(16), default="", server_default=text("''")
     )
     """``low energy``, ``generated 2D``, or empty."""
+    patient_digest: Mapped[str] = mapped_column(
+        FittingString(255), default="", server_default=text("''")
+    )
+    """Digests of the patient's attributes, to recognise images of another patient."""
     left_out_reason: Mapped[str] = mapped_column(FittingText, default="")
     """Why this registered image is not analysed; empty if it is."""
 

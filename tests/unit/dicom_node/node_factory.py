@@ -1,7 +1,7 @@
 """Factories of the node's tests: data sets, objects in a spool, rows of a ledger."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,8 @@ from pynetdicom.dsutils import encode, encode_file_meta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.facts.image_comparison import likeness_of
+from dicom_node.facts.likeness import Likeness
 from dicom_node.receive.header_process import HeaderReader
 from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.receive import ReceiveSettings
@@ -50,6 +52,8 @@ COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 FAMILY_NAME, GIVEN_NAME = "Quellwasser", "Ottilie"
 PATIENT_ID = "KLINIK-90817263"
 BIRTH_DATE = "19470302"
+SOMEBODY_ELSE = {"PatientID": "FREMD-1", "PatientName": "Anders^Wer"}
+"""Another patient, by chance born on the same day."""
 PATIENT_WORDS = (FAMILY_NAME, GIVEN_NAME, PATIENT_ID, BIRTH_DATE)
 
 PREAMBLE = b"\x00" * 128 + b"DICM"
@@ -156,6 +160,8 @@ class Reception:
     database: Database
     settings: ReceiveSettings = field(default_factory=ReceiveSettings)
     takes_tomosynthesis: bool = False
+    compare: Callable[[Path | None, Path], Likeness] = likeness_of
+    """In this process, which costs no start of another for each of the tests."""
 
     @property
     def registrar(self) -> Registrar:
@@ -166,6 +172,7 @@ class Reception:
             clock=lambda: NOW,
             takes_tomosynthesis=self.takes_tomosynthesis,
             headers=HEADERS,
+            compare=self.compare,
         )
 
     def receive(self, content: Dataset | bytes, **journey: Any) -> Instance | None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select, update
 from unit.dicom_node.node_factory import (
     PATIENT_WORDS,
+    SOMEBODY_ELSE,
     STUDY_UID,
     TOMOSYNTHESIS,
     Reception,
@@ -352,7 +353,7 @@ def test_image_of_another_patient_is_stated_and_not_read(
     node: Runtime, reception: Reception
 ) -> None:
     reception.receive(shown_mammogram())
-    stranger = reception.receive(shown_mammogram(PatientID="SOMEBODY-ELSE"))
+    stranger = reception.receive(shown_mammogram(**SOMEBODY_ELSE))
     reception.spool.file(stranger.place).unlink()
 
     analysis = run_analysis(node, due_analysis(reception))

@@ -4,14 +4,14 @@ from datetime import date, timedelta
 import pytest
 from node_factory import PATIENT_WORDS, STUDY_UID, mammogram
 
-from dicom_node.facts.identity import KEYWORDS, PatientDigest
+from dicom_node.facts.identity import KEYWORDS, PatientDigest, is_one_patient
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 
 
 def stored(key: bytes = KEY, **attributes: object) -> str:
     """Return what a ledger holds after one image."""
-    return PatientDigest.of(mammogram(**attributes), key).joined_to("")
+    return PatientDigest.of(mammogram(**attributes), key).stored()
 
 
 def stored_without_key(**attributes: object) -> str:
@@ -36,18 +36,12 @@ def test_birth_date_is_not_found_by_a_search_of_all_dates() -> None:
 def test_digests_of_an_earlier_ledger_are_compared_by_their_own_rule() -> None:
     same, other = (PatientDigest.of(mammogram(PatientID=pid), KEY) for pid in ("A", "B"))
 
-    assert not same.contradicts(stored_without_key(PatientID="A"))
-    assert other.contradicts(stored_without_key(PatientID="A"))
-
-
-def test_next_image_replaces_the_digests_of_an_earlier_ledger() -> None:
-    joined = PatientDigest.of(mammogram(), KEY).joined_to(stored_without_key())
-
-    assert joined == stored()
+    assert same.belongs_to([stored_without_key(PatientID="A", PatientName="Other")])
+    assert not other.belongs_to([stored_without_key(PatientID="A", PatientName="Other")])
 
 
 def test_digests_of_two_keys_contradict_nothing() -> None:
-    assert not PatientDigest.of(mammogram(), KEY).contradicts(stored(OTHER_KEY, PatientID="X"))
+    assert PatientDigest.of(mammogram(), KEY).belongs_to([stored(OTHER_KEY, PatientID="X")])
 
 
 def test_digest_names_nobody() -> None:
@@ -57,7 +51,10 @@ def test_digest_names_nobody() -> None:
 
 
 def test_digest_has_a_word_for_each_attribute_with_a_value() -> None:
-    assert set(words(IssuerOfPatientID="HOSPITAL")) == set(KEYWORDS)
+    assert set(words(IssuerOfPatientID="HOSPITAL", PatientName="A^B^C")) == {
+        *("PatientID", "IssuerOfPatientID", "PatientBirthDate"),
+        *("Name", "Middle"),
+    }
 
 
 def test_digest_is_silent_about_empty_attributes() -> None:
@@ -65,10 +62,7 @@ def test_digest_is_silent_about_empty_attributes() -> None:
 
 
 def test_empty_components_of_a_name_make_no_difference() -> None:
-    assert (
-        words(PatientName="Doe^Jane^^")["PatientName"]
-        == words(PatientName="Doe^Jane")["PatientName"]
-    )
+    assert words(PatientName="Doe^Jane^^")["Name"] == words(PatientName="Doe^Jane")["Name"]
 
 
 def test_digests_of_two_studies_cannot_be_compared() -> None:
@@ -79,14 +73,108 @@ def test_digests_of_two_studies_cannot_be_compared() -> None:
 
 @pytest.mark.parametrize("keyword", KEYWORDS)
 def test_digest_tells_values_apart(keyword: str) -> None:
-    values = ("M", "F") if keyword == "PatientSex" else ("19500101", "19500102")
-
-    first, second = (words(**{keyword: value})[keyword] for value in values)
+    word = "Name" if keyword == "PatientName" else keyword
+    first, second = (words(**{keyword: value})[word] for value in ("19500101", "19500102"))
 
     assert first != second
 
 
 def test_digest_fits_the_ledgers_column() -> None:
-    digest = stored(IssuerOfPatientID="HOSPITAL", PatientID="9" * 64)
+    name = "Yamada^Tarou^A=\u5c71\u7530^\u592a\u90ce^\u82b1"
+    digest = stored(IssuerOfPatientID="HOSPITAL", PatientID="9" * 64, PatientName=name)
 
     assert len(digest) <= 255
+
+
+UNKNOWN = {"PatientID": "", "PatientName": "", "PatientBirthDate": ""}
+BY_NAME = {"PatientID": "", "PatientName": "Lindqvist^Maja", "PatientBirthDate": "19610407"}
+OTHER_ID = {**BY_NAME, "PatientID": "OTHER-1"}
+
+
+def belongs(image: dict[str, str], *study: dict[str, str]) -> bool:
+    return PatientDigest.of(mammogram(**image), KEY).belongs_to(stored(**one) for one in study)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LINDQVIST^MAJA",
+        "lindqvist^maja",
+        "Lindqvist ^Maja",
+        " Lindqvist^ Maja",
+        "Lindqvist^Maja^Q",
+        "Lindqvist^Maja^Quirina",
+        "Lindqvist^Maja Q",
+        "Lindqvist^Maja^^Dr",
+        "L\u00edndqv\u00efst^M\u00e4ja",
+        "Lind-Qvist^Maja",
+        "Lindqvist^Maja=\u5c71\u7530^\u592a\u90ce",
+    ],
+)
+def test_name_is_compared_without_regard_to_how_it_is_spelt(name: str) -> None:
+    assert belongs({**BY_NAME, "PatientName": name}, BY_NAME)
+    assert belongs({**OTHER_ID, "PatientName": name}, {**BY_NAME, "PatientID": "THIS-1"})
+
+
+@pytest.mark.parametrize("name", ["Lindqvist^Mia", "Lindquist^Maja", "Maja^Lindqvist", "Lindqvist"])
+def test_another_name_is_another_patient_unless_the_id_agrees(name: str) -> None:
+    assert not belongs({**BY_NAME, "PatientName": name}, BY_NAME)
+    assert belongs({**OTHER_ID, "PatientName": name}, OTHER_ID)
+
+
+def test_two_middle_names_are_two_patients() -> None:
+    one, other = ({**BY_NAME, "PatientName": f"Lindqvist^Maja^{m}"} for m in ("Anna", "Berta"))
+
+    assert not belongs(one, other)
+    assert belongs(one, {**BY_NAME, "PatientName": "Lindqvist^Maja^A"})
+
+
+def test_ideographs_alone_are_compared_with_those_beside_a_name_in_latin_letters() -> None:
+    both = {**BY_NAME, "PatientName": "Yamada^Tarou=\u5c71\u7530^\u592a\u90ce"}
+    alone = {**BY_NAME, "PatientName": "=\u5c71\u7530^\u592a\u90ce"}
+
+    assert belongs(alone, both)
+
+
+@pytest.mark.parametrize("other", [UNKNOWN, {**UNKNOWN, "PatientID": "X"}])
+def test_absent_value_contradicts_nothing(other: dict[str, str]) -> None:
+    assert belongs(UNKNOWN, other)
+    assert belongs(other, UNKNOWN)
+
+
+def test_another_birth_date_is_another_patient_unless_the_id_agrees() -> None:
+    born_later = {"PatientBirthDate": "19610408"}
+
+    assert not belongs({**BY_NAME, **born_later}, BY_NAME)
+    assert belongs({**OTHER_ID, **born_later}, OTHER_ID)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
+def test_birth_date_of_older_equipment_is_the_same_date() -> None:
+    assert belongs({**BY_NAME, "PatientBirthDate": "1961.04.07"}, BY_NAME)
+
+
+def test_another_id_is_another_patient_unless_name_and_birth_date_agree() -> None:
+    this = {**BY_NAME, "PatientID": "THIS-1"}
+
+    assert belongs(OTHER_ID, this)
+    assert not belongs({**OTHER_ID, "PatientName": "Berg^Ida"}, this)
+    assert not belongs({**OTHER_ID, "PatientBirthDate": ""}, this)
+
+
+def test_equal_ids_of_two_issuers_are_two_ids() -> None:
+    here, there = ({**UNKNOWN, "PatientID": "7", "IssuerOfPatientID": at} for at in ("A", "B"))
+
+    assert not belongs(here, there)
+    assert belongs(here, {**UNKNOWN, "PatientID": "7"})
+    assert belongs({**here, **BY_NAME, "PatientID": "7"}, {**there, **BY_NAME, "PatientID": "7"})
+
+
+def test_image_without_an_id_does_not_join_two_patients() -> None:
+    others = ({"PatientID": "1", "PatientName": "A^B"}, {"PatientID": "2", "PatientName": "C^D"})
+    one, other, unknown = (stored(**image) for image in (*others, UNKNOWN))
+
+    assert not is_one_patient([one, unknown, other])
+    assert not is_one_patient([unknown, one, other, one, other])
+    assert is_one_patient([one, unknown, one])
+    assert is_one_patient([])

@@ -5,6 +5,7 @@ from node_factory import (
     COMPREHENSIVE_SR,
     NOW,
     SECONDARY_CAPTURE,
+    SOMEBODY_ELSE,
     STUDY_UID,
     Reception,
     analysis_row,
@@ -111,7 +112,7 @@ def test_same_uid_with_other_content_is_set_aside(reception: Reception) -> None:
 def test_second_patient_of_a_study_is_set_aside(reception: Reception) -> None:
     reception.receive(mammogram())
 
-    row = reception.receive(mammogram(PatientID="SOMEBODY-ELSE"))
+    row = reception.receive(mammogram(**SOMEBODY_ELSE))
 
     assert (row.state, row.reason) == (InstanceState.SET_ASIDE, "two-patients")
     assert row.study_id == reception.study().id
@@ -129,7 +130,7 @@ def test_identifier_that_comes_later_counts_from_then_on(reception: Reception) -
     reception.receive(mammogram(PatientID=""))
     reception.receive(mammogram(PatientID="A"))
 
-    row = reception.receive(mammogram(PatientID="B"))
+    row = reception.receive(mammogram(PatientID="B", PatientName="Anders^Wer"))
 
     assert row.reason == "two-patients"
 
@@ -296,7 +297,8 @@ def test_study_of_an_earlier_release_goes_on(
     stored = " ".join(f"{keyword}={digest}" for keyword, digest in digests.items())
     with reception.database.writing() as session:
         session.execute(update(Study).values(patient_digest=stored))
+        session.execute(update(Instance).values(patient_digest=""))
 
-    row = reception.receive(mammogram("MLO", PatientID=patient_id))
+    row = reception.receive(mammogram("MLO", PatientID=patient_id, PatientName="Anders^Wer"))
 
     assert row.state is state

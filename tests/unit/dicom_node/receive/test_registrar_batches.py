@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_factory import NOW, STUDY_UID, Reception, mammogram, put
+from node_factory import NOW, SOMEBODY_ELSE, STUDY_UID, Reception, mammogram, put
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
@@ -83,7 +83,7 @@ def test_batch_of_every_kind_ends_as_if_one_by_one(reception: Reception) -> None
     put(reception.spool, repeated)
     put(reception.spool, b"garbage")
     put(reception.spool, repeated)
-    put(reception.spool, mammogram(PatientID="ANOTHER"))
+    put(reception.spool, mammogram(**SOMEBODY_ELSE))
     put(reception.spool, mammogram(without=["ViewPosition"]))
     put(reception.spool, b"garbage")
     put(reception.spool, mammogram())

@@ -57,3 +57,13 @@ def test_more_than_one_portion_is_retried_whole(
     monkeypatch.setattr(retrying_many, "PORTION", 2)
 
     assert retry_all(database, "licence") == {"analyses": 5, "deliveries": 2}
+
+
+def test_what_a_correction_or_a_later_revision_replaces_is_never_sent_again(
+    database: Database,
+) -> None:
+    with database.writing() as session:
+        former = analysis_row(session, study_row(session), state=AnalysisState.SUPERSEDED)
+        delivery_row(session, former, state=DeliveryState.EXPIRED, reason="patient corrected")
+
+    assert retry_all(database, "corrected") == {"analyses": 0, "deliveries": 0}

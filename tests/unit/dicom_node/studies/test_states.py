@@ -20,6 +20,8 @@ ALLOWED = {
         ("received", "file"): "registered",
         ("received", "set_aside"): "set_aside",
         ("set_aside", "retry"): "taken_back",
+        ("registered", "replace"): "replaced",
+        ("replaced", "restore"): "registered",
     },
     StudyState: {
         ("open", "settle"): "settled",

@@ -11,6 +11,7 @@ from mammoclip_core.images.image_kind import (
     ImageFacts,
     acquisition_of,
     image_facts_of,
+    is_breast_radiograph,
     left_out_reason_of,
 )
 from mammoclip_core.images.selection import (
@@ -162,3 +163,36 @@ def test_low_energy_image_is_named_so() -> None:
     selection = select_images([facts("1", Acquisition.LOW_ENERGY)])
 
     assert [remark for _, remark in selection.chosen] == [LOW_ENERGY_REMARK]
+
+
+@pytest.mark.parametrize(
+    ("description", "kind", "acquisition"),
+    [
+        ("L CC C-View", "DERIVED", Acquisition.GENERATED_2D),
+        ("R MLO S-VIEW", "DERIVED", Acquisition.GENERATED_2D),
+        ("L CC C-View", "ORIGINAL", Acquisition.ORDINARY),
+        ("Breast views", "DERIVED", Acquisition.ORDINARY),
+    ],
+)
+def test_series_that_is_called_after_a_product_is_generated(
+    description: str, kind: str, acquisition: Acquisition
+) -> None:
+    dataset = {"ImageType": [kind, "PRIMARY"], "SeriesDescription": description}
+
+    assert acquisition_of(dataset) is acquisition
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "header", "is_one"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.1", {"Modality": "MG"}, True),
+        ("1.2.840.10008.5.1.4.1.1.1.1", {"BodyPartExamined": "BREAST", "ViewPosition": "CC"}, True),
+        ("1.2.840.10008.5.1.4.1.1.1", {"BodyPartExamined": "BREAST", "ViewPosition": "AP"}, False),
+        ("1.2.840.10008.5.1.4.1.1.1", {"BodyPartExamined": "CHEST", "ViewPosition": "CC"}, False),
+        ("1.2.840.10008.5.1.4.1.1.2", {"Modality": "MG"}, False),
+    ],
+)
+def test_radiograph_of_the_breast_is_told_from_others(
+    sop_class: str, header: dict[str, str], is_one: bool
+) -> None:
+    assert is_breast_radiograph({"SOPClassUID": sop_class, **header}) is is_one

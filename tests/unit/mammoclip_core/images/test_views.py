@@ -91,6 +91,13 @@ def test_laterality_of_multi_frame_image_comes_from_its_functional_groups() -> N
         ("LML", "ML"),
         ("LMLO", "MLO"),
         ("XCCLID", "XCCL"),
+        ("CRANIO-CAUDAL", "CC"),
+        ("Medio-Lateral Oblique", "MLO"),
+        ("L MEDIOLATERAL", "ML"),
+        ("Caudo-Cranial (from below)", "FB"),
+        ("CLEAVAGE", "CV"),
+        ("Axillary Tail", "AT"),
+        ("LATERAL", ""),
         ("AP", ""),
         ("PA", ""),
         ("LL", ""),
@@ -202,3 +209,34 @@ def test_view_position_speaks_before_patient_orientation() -> None:
     dataset = dataset_with(ViewPosition="MLO", PatientOrientation="CC")
 
     assert view_position_of(dataset) == "MLO"
+
+
+@pytest.mark.parametrize(
+    ("paddle", "modifiers"),
+    [
+        ("10CM SPOT CONTACT", ("spot compression",)),
+        ("SPT 9X9", ("spot compression",)),
+        ("7.5CM MAG", ("magnification",)),
+        ("10CM SPOT MAG", ("spot compression", "magnification")),
+        ("24X30 IMAGING PADDLE", ()),
+        ("18X24 CONTACT", ()),
+    ],
+)
+def test_paddle_says_what_the_name_of_the_view_does_not(
+    paddle: str, modifiers: tuple[str, ...]
+) -> None:
+    assert view_modifiers_of({"ViewPosition": "CC", "PaddleDescription": paddle}) == modifiers
+
+
+def test_modifiers_beside_the_view_are_read_as_those_within_it() -> None:
+    view, modifier = coded("399162004", ""), coded("399055006")
+    dataset = dataset_with(ViewCodeSequence=[view], ViewModifierCodeSequence=[modifier])
+
+    assert view_modifiers_of(dataset) == ("spot compression",)
+
+
+@pytest.mark.parametrize(("value", "view"), [("", "MLO"), ("12345", "")])
+def test_meaning_speaks_only_where_there_is_no_code(value: str, view: str) -> None:
+    item = {"CodeValue": value, "CodeMeaning": "medio-lateral oblique"}
+
+    assert view_position_of({"ViewCodeSequence": [item]}) == view

@@ -1,0 +1,273 @@
+"""Compares two objects of one SOP Instance UID: decoded pixels, what shows them, and header."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+
+from dicom_node.facts.likeness import Likeness, Sameness
+from mammoclip_core.errors import PixelError
+from mammoclip_core.images.dicom_file import read_pixels
+
+WITHOUT_MEANING: Final = frozenset(
+    {
+        # Where and how an archive keeps the object, and who handed it on
+        "SpecificCharacterSet",
+        "InstanceCoercionDateTime",
+        "QueryRetrieveLevel",
+        "RetrieveAETitle",
+        "RetrieveURL",
+        "RetrieveURI",
+        "RetrieveLocationUID",
+        "InstanceAvailability",
+        "StorageMediaFileSetID",
+        "StorageMediaFileSetUID",
+        "NumberOfStudyRelatedSeries",
+        "NumberOfStudyRelatedInstances",
+        "NumberOfSeriesRelatedInstances",
+        "ContributingEquipmentSequence",
+        "OriginalAttributesSequence",
+        "MACParametersSequence",
+        "DigitalSignaturesSequence",
+        "DataSetTrailingPadding",
+        # How the pixels are coded: what they are is compared themselves
+        "BitsAllocated",
+        "HighBit",
+        "PlanarConfiguration",
+        "SmallestImagePixelValue",
+        "LargestImagePixelValue",
+        "PixelDataProviderURL",
+        "ExtendedOffsetTable",
+        "ExtendedOffsetTableLengths",
+        "PixelData",
+    }
+)
+"""Attributes that may differ between two copies of one image."""
+
+_SHOWING: Final = frozenset(
+    {
+        "Rows",
+        "Columns",
+        "NumberOfFrames",
+        "SamplesPerPixel",
+        "PixelRepresentation",
+        "BitsStored",
+        "PhotometricInterpretation",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "ModalityLUTSequence",
+        "VOILUTSequence",
+        "WindowCenter",
+        "WindowWidth",
+        "VOILUTFunction",
+        "PresentationLUTShape",
+        "PixelPaddingValue",
+        "PixelPaddingRangeLimit",
+    }
+)
+"""Attributes that decide how an image is shown: with another value it is another image."""
+
+_OF_FRAMES: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_SHOWING_FRAMES: Final = ("FrameVOILUTSequence", "PixelValueTransformationSequence")
+_OF_ONE_OBJECT: Final = frozenset({"SOPClassUID", "StudyInstanceUID"})
+_NUMBERS: Final = frozenset({"DS", "IS", "FL", "FD", "US", "SS", "UL", "SL"})
+_CHUNK: Final = 1 << 20
+
+
+def likeness_of(kept: Path | None, new: Path) -> Likeness:
+    """Compare two objects of one SOP Instance UID: decoded pixels, what shows them, header.
+
+    Parameters
+    ----------
+    kept : None if its file is gone or is no longer what was received
+    new : its header has been read before
+
+    Returns
+    -------
+    Likeness
+        The same image wherever pixels and display are equal, however they are coded.
+    """
+    try:
+        header = _header(new)
+        before = None if kept is None else _header(kept)
+    # What was read once and cannot be read now; damaged files can raise any error.
+    except Exception as error:  # noqa: BLE001
+        return _different(f"its header cannot be compared ({type(error).__name__})")
+    if kept is None or before is None:
+        return _in_place_of_nothing(new, header)
+    changed = _changed(before, header)
+    other = sorted(changed & _OF_ONE_OBJECT)
+    if other:
+        return _different(f"with another {other[0]}")
+    shown_otherwise = sorted(changed & _SHOWING)
+    if shown_otherwise or _shown_by_frames(before) != _shown_by_frames(header):
+        named = ", ".join(shown_otherwise) or "its functional groups"
+        return _unless_unreadable(kept, before, new, header, f"shown otherwise ({named})")
+    if not _has_same_code(kept, before, new, header):
+        difference = _compared_pixels(kept, new, _number_of_frames(header))
+        if difference is not None:
+            return difference
+    told = tuple(sorted(changed - WITHOUT_MEANING))
+    return Likeness(verdict=Sameness.CORRECTED if told else Sameness.REPEATED, changed=told)
+
+
+def _different(detail: str) -> Likeness:
+    return Likeness(verdict=Sameness.DIFFERENT, detail=detail)
+
+
+def _in_place_of_nothing(new: Path, header: Dataset) -> Likeness:
+    problem = _problem_of(new, header)
+    if problem:
+        return Likeness(verdict=Sameness.NEW_UNREADABLE, detail=problem)
+    detail = "the file of the one received before is gone or was changed"
+    return Likeness(verdict=Sameness.KEPT_UNREADABLE, detail=detail)
+
+
+def _unless_unreadable(
+    kept: Path, before: Dataset, new: Path, header: Dataset, difference: str
+) -> Likeness:
+    """Let what cannot be read give way to what can; otherwise they differ."""
+    problem = _problem_of(new, header)
+    if problem:
+        return Likeness(verdict=Sameness.NEW_UNREADABLE, detail=problem)
+    problem = _problem_of(kept, before)
+    if problem:
+        return Likeness(verdict=Sameness.KEPT_UNREADABLE, detail=problem)
+    return _different(difference)
+
+
+def _problem_of(file: Path, header: Dataset) -> str:
+    try:
+        for frame in range(1, _number_of_frames(header) + 1):
+            _values(file, frame)
+    except PixelError as error:
+        return str(error)
+    return ""
+
+
+def _compared_pixels(kept: Path, new: Path, frames: int) -> Likeness | None:
+    """Decode both, a frame at a time; None if all pixels are equal."""
+    kept_problem, is_equal = "", True
+    for frame in range(1, frames + 1):
+        try:
+            values = _values(new, frame)
+        except PixelError as error:
+            return Likeness(verdict=Sameness.NEW_UNREADABLE, detail=str(error))
+        try:
+            is_equal &= bool(kept_problem) or np.array_equal(_values(kept, frame), values)
+        except PixelError as error:
+            kept_problem = str(error)
+    if kept_problem:
+        return Likeness(verdict=Sameness.KEPT_UNREADABLE, detail=kept_problem)
+    return None if is_equal else _different("with other pixels")
+
+
+def _values(file: Path, frame: int) -> NDArray[Any]:
+    try:
+        return read_pixels(file, frame).values
+    except PixelError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise error.__cause__ from error  # it says nothing of the file
+        raise
+
+
+def _has_same_code(kept: Path, before: Dataset, new: Path, header: Dataset) -> bool:
+    """Tell whether the pixel data are equal byte for byte, so that nothing need be decoded."""
+    coding = ("BitsAllocated", "HighBit", "PlanarConfiguration")
+    if any(before.get(keyword) != header.get(keyword) for keyword in coding):
+        return False
+    if before.file_meta.get("TransferSyntaxUID") != header.file_meta.get("TransferSyntaxUID"):
+        return False
+    with kept.open("rb") as one, new.open("rb") as other:
+        _to_pixels(one)
+        _to_pixels(other)
+        while True:
+            chunk = one.read(_CHUNK)
+            if chunk != other.read(_CHUNK):
+                return False
+            if not chunk:
+                return True
+
+
+def _to_pixels(stream: BinaryIO) -> None:
+    """Read up to the pixel data; to the end of what is deflated, where pixels start nowhere."""
+    dataset = pydicom.dcmread(stream, stop_before_pixels=True, defer_size=_CHUNK)
+    if dataset.file_meta.get("TransferSyntaxUID") == pydicom.uid.DeflatedExplicitVRLittleEndian:
+        stream.seek(0)
+
+
+def _header(file: Path) -> Dataset:
+    return pydicom.dcmread(file, stop_before_pixels=True)
+
+
+def _number_of_frames(header: Dataset) -> int:
+    try:
+        return max(int(header.get("NumberOfFrames") or 1), 1)
+    except (TypeError, ValueError):
+        return 1
+
+
+def _changed(before: Dataset, after: Dataset) -> set[str]:
+    """Return the keywords of all attributes that differ, private ones left out."""
+    tags = {*before.keys(), *after.keys()}
+    return {
+        keyword_for_tag(tag) or f"({tag.group:04X},{tag.element:04X})"
+        for tag in tags
+        if not tag.is_private and tag.element and _plain_of(before, tag) != _plain_of(after, tag)
+    }
+
+
+def _plain_of(dataset: Dataset, tag: BaseTag) -> Any:
+    """Return the value of an attribute in a form that can be compared; None if it is empty."""
+    try:
+        element = dataset[tag]
+    except KeyError:
+        return None
+    except Exception:  # noqa: BLE001  a damaged value can raise any error: its bytes are compared
+        return dataset.get_item(tag).value
+    return _plain(element)
+
+
+def _plain(element: DataElement) -> Any:
+    if element.VR == "SQ":
+        return [_plain_item(item) for item in element.value] or None
+    if element.value is None or isinstance(element.value, bytes):
+        return (element.value or b"").rstrip(b"\0") or None
+    values = element.value if isinstance(element.value, (MultiValue, list)) else [element.value]
+    texts = [str(value).strip(" \0").rstrip("^=") for value in values]
+    if not any(texts):
+        return None
+    return list(map(_number, texts)) if element.VR in _NUMBERS else texts
+
+
+def _plain_item(item: Dataset) -> dict[int, Any]:
+    found = {int(tag): _plain_of(item, tag) for tag in item.keys() if not tag.is_private}  # noqa: SIM118
+    return {tag: value for tag, value in found.items() if value is not None}
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _shown_by_frames(header: Dataset) -> list[Any]:
+    """Return what decides how each frame is shown, in a form that can be compared."""
+    return [
+        [_plain_of(group, pydicom.tag.Tag(keyword)) for keyword in _SHOWING_FRAMES]
+        for group in _groups(header)
+    ]
+
+
+def _groups(header: Dataset) -> Iterator[Dataset]:
+    for keyword in _OF_FRAMES:
+        yield from header.get(keyword) or []

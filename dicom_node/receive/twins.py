@@ -1,0 +1,75 @@
+"""Compares what arrives with what is kept under the same SOP Instance UID, before it is entered."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import select
+
+from dicom_node.facts.instance import content_sha256
+from dicom_node.facts.likeness import Likeness, Sameness
+from dicom_node.spool.local_disk import Spool
+from dicom_node.studies.ledger.correcting import Comparison, former_refusal
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.registering import Arrival
+from dicom_node.studies.ledger.states import InstanceState
+from dicom_node.studies.ledger.tables import Instance
+
+_REPEATED: Final = Likeness(verdict=Sameness.REPEATED)
+
+
+class Twins:
+    """The kept instances of the SOP Instance UIDs that arrive again.
+
+    Parameters
+    ----------
+    compare : what decides on two files, of which the first may be gone
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        database: Database,
+        compare: Callable[[Path | None, Path], Likeness],
+    ) -> None:
+        self._spool = spool
+        self._database = database
+        self._compare = compare
+
+    def compared_with(self, arrivals: Mapping[Path, tuple[str, Arrival]]) -> dict[str, Comparison]:
+        """Compare arrivals with their twins, outside of any transaction: it may take its time.
+
+        Parameters
+        ----------
+        arrivals : for each file its SOP Instance UID and what else is known of it
+
+        Returns
+        -------
+        dict
+            By receipt, for those that have a twin at its place.
+        """
+        uids = {sop_instance_uid for sop_instance_uid, _ in arrivals.values()}
+        query = select(Instance).where(
+            Instance.sop_instance_uid.in_(uids), Instance.state == InstanceState.REGISTERED
+        )
+        with self._database.reading() as session:
+            twins = {row.sop_instance_uid: row for row in session.scalars(query)}
+        return {
+            arrival.receipt: Comparison(
+                kept_id=twin.id, likeness=self._likeness(twin, file, arrival.content_sha256)
+            )
+            for file, (uid, arrival) in arrivals.items()
+            if (twin := twins.get(uid)) is not None
+        }
+
+    def _likeness(self, twin: Instance, file: Path, content: str) -> Likeness:
+        kept = self._spool.file(twin.place)
+        is_sound = kept.is_file() and content_sha256(kept) == twin.content_sha256
+        if is_sound and content == twin.content_sha256:
+            return _REPEATED
+        if is_sound:
+            with self._database.reading() as session:
+                refusal = former_refusal(session, twin, content)
+            if refusal:
+                return Likeness(verdict=Sameness.DIFFERENT, detail=refusal)
+        return self._compare(kept if is_sound else None, file)

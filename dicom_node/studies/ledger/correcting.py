@@ -1,0 +1,169 @@
+"""Puts a received image in the place of the one that was kept under its SOP Instance UID.
+
+The former one's file stays until the new one has reached its place (`replaced_files`).
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session, aliased
+
+from dicom_node.errors import SetAsideError
+from dicom_node.facts.identity import KEYWORDS
+from dicom_node.facts.likeness import Likeness, Sameness
+from dicom_node.studies.ledger.locks import locking
+from dicom_node.studies.ledger.outcomes import supersede_answer
+from dicom_node.studies.ledger.reopening import open_again
+from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState
+from dicom_node.studies.ledger.tables import Analysis, Instance, Study
+from dicom_node.studies.ledger.transitions import apply
+
+OTHER_CONTENT: Final = "same-uid-other-content"
+CORRECTED: Final = "corrected"
+_READABLE: Final = "replaces-unreadable"
+_KEPT: Final = (InstanceState.RECEIVED, InstanceState.REGISTERED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How an arrival compares with the kept instance of the same SOP Instance UID."""
+
+    kept_id: int
+    likeness: Likeness
+
+
+def kept_twin(session: Session, sop_instance_uid: str) -> Instance | None:
+    """Return the one instance that is kept under a SOP Instance UID."""
+    query = select(Instance).where(
+        Instance.sop_instance_uid == sop_instance_uid, Instance.state.in_(_KEPT)
+    )
+    return session.scalars(query).first()
+
+
+def former_refusal(session: Session, twin: Instance, content_sha256: str) -> str:
+    """Return why this content was set aside beside its twin before; empty if it was not."""
+    query = select(Instance.detail).where(
+        Instance.sop_instance_uid == twin.sop_instance_uid,
+        Instance.content_sha256 == content_sha256,
+        Instance.state == InstanceState.SET_ASIDE,
+        Instance.reason == OTHER_CONTENT,
+        Instance.id > twin.id,
+    )
+    return session.scalars(query).first() or ""
+
+
+def require_place(likeness: Likeness) -> None:
+    """Make sure that an arrival may take the place of its twin.
+
+    Raises
+    ------
+    SetAsideError
+        It shows something else, or it cannot be read.
+    """
+    known = "this SOP Instance UID was received before"
+    if likeness.verdict is Sameness.NEW_UNREADABLE:
+        detail = f"{known}, and this copy cannot be read: {likeness.detail}"
+        raise SetAsideError(OTHER_CONTENT, detail)
+    if likeness.verdict is Sameness.DIFFERENT:
+        raise SetAsideError(OTHER_CONTENT, f"{known}, {likeness.detail}")
+
+
+def patients_of(session: Session, study: Study, *, but: Instance | None = None) -> list[str]:
+    """Return whose the kept images of a study are, as digests."""
+    query = select(Instance.id, Instance.patient_digest).where(
+        Instance.study_id == study.id, Instance.state.in_(_KEPT)
+    )
+    return [
+        digest or study.patient_digest
+        for instance_id, digest in session.execute(query)
+        if but is None or instance_id != but.id
+    ]
+
+
+def give_way(
+    session: Session,
+    twin: Instance,
+    study: Study,
+    likeness: Likeness,
+    *,
+    received_at: datetime,
+    at: datetime,
+) -> tuple[str, str]:
+    """Let an instance give way to a newer copy; its study opens again at once.
+
+    Returns
+    -------
+    reason, detail
+        For the row of the copy.
+    """
+    if likeness.verdict is Sameness.CORRECTED:
+        reason, detail = CORRECTED, ", ".join(likeness.changed)
+        because = f"an image was corrected: {detail}"
+    else:
+        reason, detail = _READABLE, likeness.detail
+        because = f"an image that cannot be read was sent again: {detail}"
+    apply(session, twin, Event.REPLACE, because=because, at=at)
+    # Before its file is at its place: an analysis would miss the image in between.
+    open_again(session, study, received_at=received_at, at=at, because=because)
+    if not set(KEYWORDS).isdisjoint(likeness.changed):
+        _withdraw_answers(session, study, at=at)
+        _judge_other_patients_again(session, study, at=at)
+    return reason, detail
+
+
+def _withdraw_answers(session: Session, study: Study, *, at: datetime) -> None:
+    """Send nothing more under the name of the patient that the study was corrected from."""
+    done = select(Analysis).where(
+        Analysis.study_id == study.id, Analysis.state == AnalysisState.DONE
+    )
+    for analysis in session.scalars(locking(done)).all():
+        because = "the patient was corrected since"
+        supersede_answer(session, analysis, because=because, at=at)
+
+
+def _judge_other_patients_again(session: Session, study: Study, *, at: datetime) -> None:
+    """Let what was set aside as another patient's be registered anew: it may be this one's now."""
+    query = select(Instance).where(
+        Instance.study_id == study.id,
+        Instance.state == InstanceState.SET_ASIDE,
+        Instance.reason == "two-patients",
+    )
+    for row in session.scalars(locking(query.order_by(Instance.id))).all():
+        apply(session, row, Event.RETRY, because="the patient of its study was corrected", at=at)
+
+
+def restore_former(session: Session, lost: Instance, *, at: datetime) -> None:
+    """Let the instance count again that gave way to one whose file is lost."""
+    query = select(Instance).where(
+        Instance.sop_instance_uid == lost.sop_instance_uid,
+        Instance.state == InstanceState.REPLACED,
+        Instance.place != "",
+    )
+    former = session.scalars(locking(query.order_by(Instance.id.desc()))).first()
+    if former is not None:
+        apply(session, former, Event.RESTORE, because="the copy that replaced it is lost", at=at)
+
+
+def replaced_files(session: Session, *, limit: int) -> list[Instance]:
+    """List the instances whose files are no longer needed: the newer copy is at its place."""
+    newer = aliased(Instance)
+    is_on_its_way = (
+        select(newer.id)
+        .where(
+            newer.sop_instance_uid == Instance.sop_instance_uid,
+            newer.state == InstanceState.RECEIVED,
+        )
+        .exists()
+    )
+    query = select(Instance).where(
+        Instance.state == InstanceState.REPLACED, Instance.place != "", ~is_on_its_way
+    )
+    return list(session.scalars(query.order_by(Instance.id).limit(limit)))
+
+
+def confirm_discarded(session: Session, instance_ids: Collection[int]) -> None:
+    """Record that the files of replaced instances are deleted."""
+    session.execute(update(Instance).where(Instance.id.in_(instance_ids)).values(place=""))

@@ -1,0 +1,401 @@
+"""What the registrar makes of an image that it has already: repeats, corrections, better copies."""
+
+from typing import Any
+
+import pytest
+from corrected_images import (
+    CORRECTED,
+    JPEG_LS,
+    as_jpeg_ls,
+    copy_of,
+    four_pictured,
+    other_pixels,
+    pictured,
+    truncated,
+)
+from node_factory import (
+    PATIENT_WORDS,
+    SOMEBODY_ELSE,
+    Reception,
+    analysis_row,
+    delivery_row,
+)
+from pydicom.dataset import Dataset
+from sqlalchemy import update
+from structlog.testing import capture_logs
+
+from dicom_node.studies.ledger.states import (
+    AnalysisState,
+    DeliveryState,
+    InstanceState,
+    StudyState,
+)
+from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study, Transition
+
+pytestmark = pytest.mark.parametrize(
+    "database",
+    ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)],
+    indirect=True,
+)
+
+
+def kept(reception: Reception) -> list[Instance]:
+    return [row for row in reception.instances() if row.state is InstanceState.REGISTERED]
+
+
+def settle(reception: Reception, state: AnalysisState, delivery: DeliveryState) -> None:
+    """Make the one study settled, with an analysis and a delivery in some state."""
+    with reception.database.writing() as session:
+        session.execute(update(Study).values(state=StudyState.SETTLED, revision=1))
+        analysis = analysis_row(session, session.get_one(Study, 1), state=state)
+        delivery_row(session, analysis, state=delivery)
+
+
+def files_and_rows(reception: Reception) -> None:
+    """Assert that every row has its file and every file its row, and that nothing waits."""
+    reception.registrar.register_all()
+    places = {row.place for row in reception.instances() if row.place}
+    found = {
+        str(file.relative_to(reception.spool.root))
+        for folder in ("studies", "set-aside")
+        for file in reception.files(folder)
+    }
+    assert found == places
+    assert (reception.files("incoming"), reception.files("partial")) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientName", "Richtig^Rita"),
+        ("PatientName", "QUELLWASSER^OTTILIE"),
+        ("PatientID", "RICHTIG-1"),
+        ("PatientBirthDate", "19610407"),
+        ("AccessionNumber", "A-2"),
+        ("StudyDescription", "Screening"),
+        ("SeriesInstanceUID", "1.2.3.4"),
+        ("ViewPosition", "CC"),
+        ("ImageLaterality", "R"),
+    ],
+)
+def test_corrected_header_takes_the_place_of_the_former(
+    reception: Reception, keyword: str, value: str
+) -> None:
+    first = pictured()
+    reception.receive(first)
+
+    row = reception.receive(copy_of(first, **{keyword: value}))
+
+    assert (row.state, row.reason, row.detail) == (InstanceState.REGISTERED, "corrected", keyword)
+    assert [one.id for one in kept(reception)] == [row.id]
+    assert reception.instances()[0].state is InstanceState.REPLACED
+    files_and_rows(reception)
+
+
+def test_corrected_side_and_view_are_those_of_the_study(reception: Reception) -> None:
+    first = pictured("MLO", "L")
+    reception.receive(first)
+
+    row = reception.receive(copy_of(first, ImageLaterality="R", ViewPosition="CC"))
+
+    assert (row.laterality, row.view_position) == ("R", "CC")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"RetrieveAETitle": "ARCHIVE"},
+        {"InstanceAvailability": "ONLINE", "StorageMediaFileSetID": "DISC"},
+        {"WindowCenter": "2048.0", "WindowWidth": "4096.00"},
+        {"PatientName": "Quellwasser^Ottilie^^"},
+        {"AccessionNumber": "", "PatientComments": ""},
+        {"SpecificCharacterSet": "ISO_IR 100"},
+    ],
+    ids=",".join,
+)
+def test_what_an_archive_adds_makes_a_repeat_and_no_correction(
+    reception: Reception, changes: dict[str, Any]
+) -> None:
+    first = pictured()
+    reception.receive(first)
+
+    assert reception.receive(copy_of(first, **changes)) is None
+    assert len(reception.instances()) == 1
+    files_and_rows(reception)
+
+
+def test_private_attributes_that_an_archive_adds_make_a_repeat(reception: Reception) -> None:
+    first = pictured()
+    reception.receive(first)
+    marked = copy_of(first)
+    marked.private_block(0x0099, "SOME ARCHIVE", create=True).add_new(1, "LO", "kept by it")
+
+    assert reception.receive(marked) is None
+
+
+def test_equal_pixels_in_another_transfer_syntax_are_a_repeat(reception: Reception) -> None:
+    first = pictured()
+    reception.receive(first)
+
+    assert reception.receive(as_jpeg_ls(first), **JPEG_LS) is None
+    assert len(reception.instances()) == 1
+
+
+def test_equal_pixels_in_another_transfer_syntax_may_be_a_correction(
+    reception: Reception,
+) -> None:
+    first = pictured()
+    reception.receive(as_jpeg_ls(first), **JPEG_LS)
+
+    row = reception.receive(copy_of(first, **CORRECTED))
+
+    assert (row.state, row.reason) == (InstanceState.REGISTERED, "corrected")
+    assert row.detail == ", ".join(sorted(CORRECTED))
+
+
+@pytest.mark.parametrize(
+    ("changed", "detail"),
+    [
+        (other_pixels, "other pixels"),
+        (lambda one: copy_of(one, WindowCenter=1000), "WindowCenter"),
+        (lambda one: copy_of(one, PhotometricInterpretation="MONOCHROME1"), "Photometric"),
+        (lambda one: copy_of(one, PresentationLUTShape="INVERSE"), "PresentationLUTShape"),
+        (lambda one: copy_of(other_pixels(one), **CORRECTED), "other pixels"),
+        (lambda one: copy_of(one, SOPClassUID="1.2.840.10008.5.1.4.1.1.1.2.1"), "SOPClassUID"),
+        (lambda one: copy_of(one, StudyInstanceUID="1.2.3"), "StudyInstanceUID"),
+    ],
+)
+def test_other_image_under_the_same_uid_is_set_aside(
+    reception: Reception, changed: Any, detail: str
+) -> None:
+    first = pictured()
+    before = reception.receive(first)
+
+    row = reception.receive(changed(first))
+
+    assert (row.state, row.reason) == (InstanceState.SET_ASIDE, "same-uid-other-content")
+    assert detail in row.detail
+    assert [one.id for one in kept(reception)] == [before.id]
+    files_and_rows(reception)
+
+
+def test_other_image_under_the_same_uid_is_compared_and_set_aside_once(
+    reception: Reception,
+) -> None:
+    first = pictured()
+    reception.receive(first)
+    reception.receive(other_pixels(first))
+
+    assert reception.receive(other_pixels(first)) is None
+    assert len(reception.files("set-aside")) == 1
+
+
+@pytest.mark.parametrize("view", ["MLO", "CC"])
+def test_image_that_cannot_be_read_gives_way_to_one_that_can(
+    reception: Reception, view: str
+) -> None:
+    whole = pictured()
+    reception.receive(truncated(whole))
+
+    row = reception.receive(copy_of(whole, ViewPosition=view))
+
+    assert (row.state, row.reason) == (InstanceState.REGISTERED, "replaces-unreadable")
+    assert [one.id for one in kept(reception)] == [row.id]
+    files_and_rows(reception)
+
+
+def test_damaged_copy_never_takes_the_place_of_a_good_one(reception: Reception) -> None:
+    whole = pictured()
+    before = reception.receive(whole)
+
+    row = reception.receive(copy_of(truncated(whole), **CORRECTED))
+
+    assert (row.state, row.reason) == (InstanceState.SET_ASIDE, "same-uid-other-content")
+    assert "cannot be read" in row.detail
+    assert [one.id for one in kept(reception)] == [before.id]
+
+
+def test_of_two_damaged_copies_the_first_stays(reception: Reception) -> None:
+    whole = pictured()
+    before = reception.receive(truncated(whole))
+
+    reception.receive(truncated(truncated(whole)))
+
+    assert [one.id for one in kept(reception)] == [before.id]
+
+
+def test_whole_image_of_another_patient_does_not_take_a_damaged_ones_place(
+    reception: Reception,
+) -> None:
+    damaged = pictured("CC")
+    reception.receive(pictured("MLO"))
+    before = reception.receive(truncated(damaged))
+
+    row = reception.receive(copy_of(damaged, **SOMEBODY_ELSE))
+
+    assert row.reason == "two-patients"
+    assert before.id in [one.id for one in kept(reception)]
+
+
+@pytest.mark.parametrize("loss", ["gone", "changed"])
+def test_image_whose_file_was_lost_is_kept_when_it_comes_again(
+    reception: Reception, loss: str
+) -> None:
+    image = pictured()
+    file = reception.spool.file(reception.receive(image).place)
+    if loss == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-100] + bytes(100))
+
+    row = reception.receive(image)
+
+    assert row.state is InstanceState.REGISTERED
+    assert reception.spool.file(row.place).is_file()
+    files_and_rows(reception)
+
+
+def test_correction_there_and_back_is_the_newest_each_time(reception: Reception) -> None:
+    first = pictured()
+    reception.receive(first)
+    reception.receive(copy_of(first, **CORRECTED))
+
+    row = reception.receive(first)
+
+    assert [one.id for one in kept(reception)] == [row.id]
+    assert [one.state for one in reception.instances()].count(InstanceState.REPLACED) == 2
+    files_and_rows(reception)
+
+
+def test_image_and_its_corrections_that_wait_together_end_as_one_by_one(
+    reception: Reception,
+) -> None:
+    from node_factory import put
+
+    first = pictured()
+    corrected = copy_of(first, **CORRECTED)
+    for dataset in (first, first, corrected, other_pixels(first), corrected):
+        put(reception.spool, dataset)
+
+    reception.registrar.register_all()
+
+    states = [(row.state.value, row.reason) for row in reception.instances()]
+    assert states == [
+        ("replaced", ""),
+        ("registered", "corrected"),
+        ("set_aside", "same-uid-other-content"),
+    ]
+    files_and_rows(reception)
+
+
+def test_whole_study_is_corrected(reception: Reception) -> None:
+    images = four_pictured()
+    for image in images:
+        reception.receive(image)
+
+    for image in images:
+        reception.receive(copy_of(image, **CORRECTED))
+
+    assert {row.reason for row in kept(reception)} == {"corrected"}
+    assert len(kept(reception)) == 4
+    files_and_rows(reception)
+
+
+def test_new_image_belongs_to_the_patient_that_its_study_was_corrected_to(
+    reception: Reception,
+) -> None:
+    first = pictured("CC")
+    reception.receive(first)
+    reception.receive(copy_of(first, **CORRECTED))
+
+    new, old = (reception.receive(pictured(**one)) for one in (CORRECTED, {}))
+
+    assert new.state is InstanceState.REGISTERED
+    assert old.reason == "two-patients"
+
+
+def test_image_that_came_before_the_correction_is_judged_again_after_it(
+    reception: Reception,
+) -> None:
+    first, early = pictured("CC"), pictured("MLO", **CORRECTED)
+    reception.receive(first)
+    assert reception.receive(early).reason == "two-patients"
+
+    reception.receive(copy_of(first, **CORRECTED))
+    reception.registrar.register_all()
+
+    assert {row.sop_instance_uid for row in kept(reception)} == {
+        first.SOPInstanceUID,
+        early.SOPInstanceUID,
+    }
+    files_and_rows(reception)
+
+
+@pytest.mark.parametrize("state", [AnalysisState.DUE, AnalysisState.RUNNING, AnalysisState.FAILED])
+def test_correction_supersedes_an_analysis_without_an_answer(
+    reception: Reception, state: AnalysisState
+) -> None:
+    first = pictured()
+    reception.receive(first)
+    settle(reception, state, DeliveryState.DUE)
+
+    reception.receive(copy_of(first, **CORRECTED))
+
+    assert reception.study().state is StudyState.OPEN
+    assert [row.state for row in reception.rows(Analysis)] == [AnalysisState.SUPERSEDED]
+
+
+def test_nothing_more_is_sent_under_the_name_that_was_corrected(reception: Reception) -> None:
+    first = pictured()
+    reception.receive(first)
+    settle(reception, AnalysisState.DONE, DeliveryState.DUE)
+
+    reception.receive(copy_of(first, PatientName="Richtig^Rita"))
+
+    (delivery,) = reception.rows(Delivery)
+    assert (delivery.state, delivery.reason) == (
+        DeliveryState.EXPIRED,
+        "the patient was corrected since",
+    )
+    assert [row.state for row in reception.rows(Analysis)] == [AnalysisState.SUPERSEDED]
+
+
+def test_answer_stays_while_nothing_of_the_patient_is_corrected(reception: Reception) -> None:
+    first = pictured()
+    reception.receive(first)
+    settle(reception, AnalysisState.DONE, DeliveryState.DUE)
+
+    reception.receive(copy_of(first, StudyDescription="Screening"))
+
+    assert [row.state for row in reception.rows(Delivery)] == [DeliveryState.DUE]
+    assert reception.study().state is StudyState.OPEN
+
+
+def test_repeat_opens_no_study(reception: Reception) -> None:
+    first = pictured()
+    reception.receive(first)
+    settle(reception, AnalysisState.DONE, DeliveryState.DUE)
+
+    reception.receive(copy_of(first, RetrieveAETitle="ARCHIVE"))
+
+    assert reception.study().state is StudyState.SETTLED
+
+
+def said_of(reception: Reception, dataset: Dataset) -> list[dict[str, Any]]:
+    with capture_logs() as lines:
+        reception.receive(dataset)
+    return [dict(line) for line in lines]
+
+
+def test_correction_says_what_was_corrected_and_no_value(reception: Reception) -> None:
+    first = pictured()
+    reception.receive(first)
+
+    lines = said_of(reception, copy_of(first, **CORRECTED))
+
+    (line,) = (one for one in lines if one["event"] == "instance_corrected")
+    assert line["detail"] == ", ".join(sorted(CORRECTED))
+    told = str(lines) + str([vars(row) for row in reception.rows(Transition)])
+    told += str([vars(row) for row in (*reception.instances(), reception.study())])
+    for word in (*PATIENT_WORDS, "Richtig", "Rita", "RICHTIG-1", "19610407", "A-2"):
+        assert word not in told
