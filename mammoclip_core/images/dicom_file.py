@@ -21,6 +21,7 @@ from mammoclip_core.images.data_set import (
     read_dataset,
     transfer_syntax_of,
 )
+from mammoclip_core.images.decoding_effort import BeforeDecoding, anything
 from mammoclip_core.images.display_header import display_header_of, frame_groups
 from mammoclip_core.images.frame_decoding import (
     BIG_ENDIAN,
@@ -119,7 +120,9 @@ def image_header_of(dataset: pydicom.Dataset) -> ImageHeader:
     )
 
 
-def read_pixels(path: Path, frame: int = 1) -> StoredImage:
+def read_pixels(
+    path: Path, frame: int = 1, before_decoding: BeforeDecoding = anything
+) -> StoredImage:
     """Decode the stored values of one frame of a monochrome image.
 
     Of the pixel data nothing but this frame is read, however many there are.
@@ -130,6 +133,7 @@ def read_pixels(path: Path, frame: int = 1) -> StoredImage:
         A DICOM file of any transfer syntax that mammography meets.
     frame : 1 or more
         Number of the frame.
+    before_decoding : called once it is known what is to be decoded
 
     Raises
     ------
@@ -145,7 +149,7 @@ def read_pixels(path: Path, frame: int = 1) -> StoredImage:
     try:
         with opened(path) as (dataset, stream):
             sop_instance_uid = str(dataset.get("SOPInstanceUID") or "without SOP Instance UID")
-            return _decode(dataset, stream, sop_instance_uid, frame)
+            return _decode(dataset, stream, sop_instance_uid, frame, before_decoding)
     except PixelError:
         raise
     except READING_ERRORS as error:
@@ -159,7 +163,11 @@ def read_pixels(path: Path, frame: int = 1) -> StoredImage:
 
 
 def _decode(
-    dataset: pydicom.Dataset, stream: BinaryIO, sop_instance_uid: str, frame: int
+    dataset: pydicom.Dataset,
+    stream: BinaryIO,
+    sop_instance_uid: str,
+    frame: int,
+    before_decoding: BeforeDecoding,
 ) -> StoredImage:
     data = _pixel_data(dataset, stream, sop_instance_uid)
     layout = _layout_of(dataset, sop_instance_uid)
@@ -175,7 +183,7 @@ def _decode(
         _real(dataset, sop_instance_uid, keyword, default, transform)
         for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
-    decoded = _frame_values(dataset, data, layout, frame)
+    decoded = _frame_values(dataset, data, layout, frame, before_decoding)
     return StoredImage(
         sop_instance_uid=sop_instance_uid,
         values=decoded.values,
@@ -265,10 +273,16 @@ def _pixel_data(dataset: pydicom.Dataset, stream: BinaryIO, sop_instance_uid: st
 
 
 def _frame_values(
-    dataset: pydicom.Dataset, data: _PixelData, layout: FrameLayout, frame: int
+    dataset: pydicom.Dataset,
+    data: _PixelData,
+    layout: FrameLayout,
+    frame: int,
+    before_decoding: BeforeDecoding,
 ) -> DecodedFrame:
+    pixels = layout.rows * layout.columns
     transfer_syntax = transfer_syntax_of(dataset)
     if transfer_syntax in UNCOMPRESSED:
+        before_decoding(pixels, layout.frame_bytes)
         is_big_endian = transfer_syntax == BIG_ENDIAN
         values = _uncompressed_values(data, layout, frame, is_big_endian=is_big_endian)
         return DecodedFrame(values=values, bits_stored=layout.bits_stored)
@@ -286,6 +300,7 @@ def _frame_values(
     encoded = get_frame(
         data.stream, frame - 1, number_of_frames=layout.frames, extended_offsets=offsets
     )
+    before_decoding(pixels, len(encoded))
     return decode_frame(encoded, transfer_syntax, layout)
 
 
