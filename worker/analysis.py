@@ -110,7 +110,7 @@ def _judge(node: Runtime, held: Claim, error: Exception) -> None:
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     order = _as_received(node, _order(node, analysis))
     log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)
-    files = StudyFiles()
+    files = StudyFiles(node.decoding.read_image)
     answer = node.engine.analyze(_request(node, order, files))
     if not answer.findings.analysed:
         reasons = sorted({image.reason for image in answer.findings.images})

@@ -27,6 +27,7 @@ from worker.site_faults import SiteFaults
 
 if TYPE_CHECKING:
     from mammoclip_core.analysis.engine import Engine
+    from mammoclip_core.images.decoding_pool import DecodingPool
 
 log = structlog.get_logger("worker.runtime")
 
@@ -56,6 +57,13 @@ class Runtime:
         return pass_licence_gate(self.settings.model)
 
     @cached_property
+    def decoding(self) -> "DecodingPool":
+        """Return the processes that decode images; they start with the first image."""
+        from mammoclip_core.images.decoding_pool import DecodingPool
+
+        return DecodingPool(note=lambda how: log.warning("decoder_ended", reason=how))
+
+    @cached_property
     def engine(self) -> "Engine":
         """Load the model, once in each process."""
         from mammoclip_core.engines.choice import load_engine
@@ -79,6 +87,7 @@ class Runtime:
             device=device,
             options=options,
         )
+        engine.read_by(self.decoding.read_image)
         if model.mode is not None:
             engine.prepare_as(model.mode)
         log.info(

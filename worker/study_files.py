@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from mammoclip_core.analysis.engine import ImageToAnalyse
+    from mammoclip_core.images.image_file import ReadImage
     from mammoclip_core.images.stored_image import StoredImage
 
 KEPT_BYTES: Final = 256 * 2**20
@@ -22,11 +23,13 @@ class StudyFiles:
 
     Parameters
     ----------
+    read : how images are read that were not kept
     kept_bytes : 0 or more
         Total size of decoded images to keep; others are decoded again when needed.
     """
 
-    def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, read: "ReadImage", kept_bytes: int = KEPT_BYTES) -> None:
+        self._read = read
         self._headers: dict[Path, Dataset] = {}
         self._images: dict[tuple[Path, int], NDArray[np.integer[Any]]] = {}
         self._free_bytes = kept_bytes
@@ -50,11 +53,9 @@ class StudyFiles:
 
     def stored_values(self, path: Path, frame: int) -> NDArray[np.integer[Any]]:
         """Return the stored values of a frame and drop them here; raises PixelError."""
-        from mammoclip_core.images.dicom_file import read_pixels
-
         with self._lock:
             values = self._images.pop((path, frame), None)
             if values is not None:
                 self._free_bytes += values.nbytes
                 return values
-        return read_pixels(path, frame).values
+        return self._read(path, frame).values

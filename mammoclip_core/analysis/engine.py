@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.images.tomosynthesis import Tomosynthesis, merged
 from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
+
+if TYPE_CHECKING:
+    from mammoclip_core.images.image_file import ReadImage
 
 __all__ = ["Engine", "ImageModel", "ImageToAnalyse", "Prediction", "StudyRequest"]
 
@@ -152,6 +155,11 @@ class Engine:
         self.manifest: Manifest = model.manifest
         self.computed_by = computed_by
         self.settings_sha256 = settings_sha256(model.manifest, computed_by)
+        self._read: ReadImage | None = None
+
+    def read_by(self, read: "ReadImage") -> None:
+        """Have images read otherwise than in this process, as by `DecodingPool.read_image`."""
+        self._read = read
 
     def prepare_as(self, mode: str) -> None:
         """Prepare images in another mode than the bundle's; results' digest of settings tells.
@@ -260,9 +268,8 @@ class Engine:
         )
 
     def _prepared(self, image: _Image) -> _Image:
-        return replace(
-            image, outcome=_prepare(image.shown, self.manifest, image.study.request.on_decoded)
-        )
+        on_decoded = image.study.request.on_decoded
+        return replace(image, outcome=_prepare(image.shown, self.manifest, on_decoded, self._read))
 
     def _predicted(self, batch: list[_Image]) -> list[_Image]:
         """Show the model those images of a batch that could be prepared."""
@@ -358,12 +365,13 @@ def _prepare(
     image: ImageToAnalyse,
     manifest: Manifest,
     on_decoded: Callable[[ImageToAnalyse, StoredImage], object] | None,
+    read: "ReadImage | None",
 ) -> PreparedImage | PixelError:
     # Imported on the threads that decode: while they do so, the model is still being compiled.
     from mammoclip_core.images.image_file import read_image
 
     try:
-        stored = read_image(image.path, image.frame)
+        stored = (read or read_image)(image.path, image.frame)
         if stored.sop_instance_uid == image.sop_instance_uid:
             if on_decoded is not None:
                 on_decoded(image, stored)

@@ -36,11 +36,11 @@ def decoding_effort(pixels: int, encoded_bytes: int) -> Effort:
     pixels : Rows x Columns
     encoded_bytes : size of the frame as it is stored
     """
-    processor_seconds = 5 + 0.5e-6 * pixels + 0.1e-6 * encoded_bytes
+    processor_seconds = 5 + 0.5e-6 * pixels + 0.5e-6 * encoded_bytes
     return Effort(
         memory_bytes=256 * 2**20 + 32 * pixels + 4 * encoded_bytes,
         processor_seconds=processor_seconds,
-        seconds=5 + 2 * processor_seconds,
+        seconds=10 + 3 * processor_seconds,
     )
 
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding_process import (
@@ -75,6 +75,12 @@ class DecodingPool:
                 f"{path.name}: the image breaks what decodes it, or takes more memory or time "
                 f"than any of its size ({error}, twice)"
             ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the processes that read nothing, and free the memory of images."""

@@ -17,6 +17,7 @@ from dicom_node.studies.ledger.tables import ResultObject
 from mammoclip_core.analysis.engine import Engine, ImageToAnalyse
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.image_file import read_image
 from mammoclip_core.prediction import Prediction
 from worker.runtime import Runtime
 from worker.study_files import StudyFiles
@@ -119,7 +120,7 @@ def image(reception: Reception) -> ImageToAnalyse:
 
 
 def test_kept_image_has_the_values_of_the_file(image: ImageToAnalyse) -> None:
-    files, stored = StudyFiles(), read_pixels(image.path)
+    files, stored = StudyFiles(read_image), read_pixels(image.path)
     files.keep(image, stored)
     image.path.unlink()
 
@@ -128,7 +129,7 @@ def test_kept_image_has_the_values_of_the_file(image: ImageToAnalyse) -> None:
 
 def test_image_that_does_not_fit_is_decoded_again(image: ImageToAnalyse) -> None:
     stored = read_pixels(image.path)
-    files = StudyFiles(kept_bytes=stored.values.nbytes - 1)
+    files = StudyFiles(read_image, kept_bytes=stored.values.nbytes - 1)
     files.keep(image, stored)
     image.path.unlink()
 
@@ -138,7 +139,7 @@ def test_image_that_does_not_fit_is_decoded_again(image: ImageToAnalyse) -> None
 
 def test_image_that_was_handed_out_makes_room_for_the_next(image: ImageToAnalyse) -> None:
     stored = read_pixels(image.path)
-    files = StudyFiles(kept_bytes=stored.values.nbytes)
+    files = StudyFiles(read_image, kept_bytes=stored.values.nbytes)
     files.keep(image, stored)
     files.stored_values(image.path, 1)
     files.keep(image, stored)

@@ -74,7 +74,7 @@ def poison(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait a second for a frame, instead of fifteen."""
+    """Wait a second for a frame, instead of half a minute."""
     effort = Effort(memory_bytes=0, processor_seconds=0, seconds=1)
     monkeypatch.setattr(decoding_process, "decoding_effort", lambda *_: effort)
 
