@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from mammoclip_core.analysis.interpretation import (
     settings_sha256,
     shown_names,
 )
+from mammoclip_core.analysis.study_request import ImageToAnalyse, StudyRequest
 from mammoclip_core.background import map_ahead
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, PixelError
 from mammoclip_core.findings import (
@@ -29,7 +29,7 @@ from mammoclip_core.findings import (
 from mammoclip_core.images.detector_input import to_detector_input
 from mammoclip_core.images.preprocessing import PreparedImage, prepare
 from mammoclip_core.images.stored_image import StoredImage
-from mammoclip_core.images.tomosynthesis import Tomosynthesis, merged
+from mammoclip_core.images.tomosynthesis import merged
 from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
 
@@ -44,47 +44,6 @@ DEFAULT_BATCH_SIZE: Final = 4
 DEFAULT_DECODE_THREADS: Final = 2
 
 _UNKNOWN_TORCH: Final = EngineIdentity(name="torch", version="unknown", precision="float32")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageToAnalyse:
-    """One frame of one instance that the model is to be shown.
-
-    Attributes
-    ----------
-    laterality : ``L``, ``R``, ``B`` or empty
-    view_position : as (0018,5101); empty if unknown
-    remark : words
-        Handed on as the reason of an analysed image: what is unusual about it.
-    frame : 1 or more
-    """
-
-    sop_instance_uid: str
-    path: Path
-    laterality: str = ""
-    view_position: str = ""
-    remark: str = ""
-    frame: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyRequest:
-    """The images of one study to analyse, and those left out.
-
-    Attributes
-    ----------
-    left_out : tuple of ImageFindings
-        Handed on unchanged, behind the images.
-    tomosynthesis : how the frames among the images were chosen
-        Part of the digest of the settings.
-    on_decoded : called on threads with each image and its stored values, for who needs them too
-    """
-
-    study_instance_uid: str
-    images: tuple[ImageToAnalyse, ...]
-    left_out: tuple[ImageFindings, ...] = ()
-    tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE
-    on_decoded: Callable[[ImageToAnalyse, StoredImage], object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
