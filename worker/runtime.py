@@ -24,6 +24,7 @@ from dicom_node.studies.ledger.work import Claim, Work, claim, renew
 from mammoclip_core.manifest import Manifest
 from worker.devices import device_of
 from worker.site_faults import SiteFaults
+from worker.stages import StageDeadlines
 
 if TYPE_CHECKING:
     from mammoclip_core.analysis.engine import Engine
@@ -111,6 +112,11 @@ class Runtime:
         _ = self.engine
         self.spool.require_usable()
 
+    @cached_property
+    def stages(self) -> StageDeadlines:
+        """Return what holds the stages of this process's work to their deadlines."""
+        return StageDeadlines()
+
     @property
     def holder(self) -> str:
         """Return the name under which this process holds leases."""
@@ -144,6 +150,8 @@ class Runtime:
     def _beat(self, table: type[Work], held: Claim, stop: threading.Event) -> None:
         lease = timedelta(seconds=self.settings.work.lease_seconds)
         while not stop.wait(self.settings.work.heartbeat_seconds):
+            if self.stages.has_passed:
+                return
             try:
                 with self.database.writing() as session:
                     if not renew(session, table, held, until=database_time(session) + lease):

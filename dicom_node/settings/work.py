@@ -1,6 +1,6 @@
 """The sections [work] and [retry]: how often analyses and deliveries are attempted."""
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from dicom_node.settings.section import Section
 
@@ -16,6 +16,19 @@ class WorkSettings(Section):
     """Attempts of one analysis before it counts as failed."""
     redispatch_seconds: PositiveFloat = 30.0
     """Seconds before a message that no worker has received may be sent again."""
+
+    stage_seconds: PositiveFloat = 180.0
+    """Seconds that a stage of an analysis may take, and those for each image besides."""
+    stage_seconds_per_image: NonNegativeFloat = 60.0
+    """Seconds for each image (frame) of the study, besides `stage_seconds`."""
+    loading_seconds: PositiveFloat = 900.0
+    """Seconds that a process may take to load the model, and with `model.compile` to compile it."""
+    worker_memory_bytes: PositiveInt = 8_000_000_000
+    """Peak memory beyond which a process of a worker is replaced, after the study in hand."""
+
+    def stage_deadline(self, images: int) -> float:
+        """Return the seconds that a stage of an analysis of some images may take."""
+        return self.stage_seconds + images * self.stage_seconds_per_image
 
     @model_validator(mode="after")
     def _lease_outlasts_heartbeat(self) -> "WorkSettings":

@@ -168,7 +168,7 @@ class Engine:
             name="decode",
         )
         answered = map_ahead(
-            map(self._predicted, self._batches(prepared)),
+            self._predictions_of(prepared, waiting),
             self._interpreted,
             threads=1,
             ahead=1,
@@ -183,6 +183,17 @@ class Engine:
                 yield self._analysis_of(waiting.popleft())
         for study in waiting:
             yield self._analysis_of(study)
+
+    def _predictions_of(
+        self, prepared: Iterable[_Image], under_way: Iterable[_Study]
+    ) -> Iterator[list[_Image]]:
+        """Yield batches that the model was shown, and tell the stages of that."""
+        for batch in self._batches(prepared):
+            _tell(under_way, "inference")
+            predicted = self._predicted(batch)
+            _tell(under_way, "decoding")
+            yield predicted
+        _tell(under_way, "interpretation")
 
     def _batches(self, prepared: Iterable[_Image]) -> Iterator[list[_Image]]:
         batch: list[_Image] = []
@@ -310,8 +321,15 @@ def _images_of(requests: Iterable[StudyRequest], waiting: deque[_Study]) -> Iter
     for request in requests:
         study = _Study(request)
         waiting.append(study)
+        _tell((study,), "decoding")
         for position in range(len(request.images)):
             yield _Image(study=study, position=position)
+
+
+def _tell(studies: Iterable[_Study], stage: str) -> None:
+    for study in studies:
+        if study.request.on_stage is not None:
+            study.request.on_stage(stage)
 
 
 def _channels(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
