@@ -3,7 +3,13 @@
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import celeryd_after_setup, celeryd_init, setup_logging, worker_process_init
+from celery.signals import (
+    celeryd_after_setup,
+    celeryd_init,
+    setup_logging,
+    task_postrun,
+    worker_process_init,
+)
 from click import ClickException
 
 from dicom_node.errors import SettingsError
@@ -26,6 +32,8 @@ def _configuration() -> dict[str, Any]:
         # The node's transport, but for what others may have put into the queues.
         "broker_transport": shared["broker_transport"] and redis_transport.PATH,
         "worker_concurrency": default_concurrency(),
+        # In KiB. A process that has grown is replaced between two tasks: see worker.memory_ceiling.
+        "worker_max_memory_per_child": max(settings.work.worker_memory_bytes // 1024, 1),
         # Whoever can write to the broker could otherwise stop workers: see worker.consumer.
         "worker_enable_remote_control": False,
         "worker_consumer": "worker.consumer:Consumer",
@@ -53,6 +61,15 @@ def _configure_logs(**_options: object) -> None:
 @worker_process_init.connect
 def _finish_what_runs(**_options: object) -> None:
     end_at_the_parents_signal_only()
+
+
+@task_postrun.connect
+def _replace_what_has_grown(**_options: object) -> None:
+    # Imported here: a process that has run a task has loaded it.
+    from worker.memory_ceiling import end_if_grown
+    from worker.runtime import runtime
+
+    end_if_grown(runtime().settings.work.worker_memory_bytes)
 
 
 @celeryd_after_setup.connect

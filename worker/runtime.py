@@ -62,7 +62,11 @@ class Runtime:
         """Return the processes that decode images; they start with the first image."""
         from mammoclip_core.images.decoding_pool import DecodingPool
 
-        return DecodingPool(note=lambda how: log.warning("decoder_ended", reason=how))
+        # An image that hangs, twice, leaves the stage time for the others.
+        return DecodingPool(
+            longest_seconds=self.settings.work.stage_deadline(1) / 3,
+            note=lambda how: log.warning("decoder_ended", reason=how),
+        )
 
     @cached_property
     def engine(self) -> "Engine":

@@ -1,5 +1,6 @@
 """A few child processes that decode images: one that dies costs one image, and is replaced."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ class DecodingPool:
     Parameters
     ----------
     processes : 1 or more
+    longest_seconds : that one image may take, whatever its size
     note : is told how a process ended
     program : command line of a process
     """
@@ -38,10 +40,12 @@ class DecodingPool:
         self,
         processes: int = DEFAULT_PROCESSES,
         *,
+        longest_seconds: float = math.inf,
         note: Callable[[str], object] = str,
         program: Sequence[str] = DECODING_CHILD,
     ) -> None:
         self._processes = processes
+        self._longest_seconds = longest_seconds
         self._note = note
         self._program = program
         self._memory = ImageMemory()
@@ -96,7 +100,7 @@ class DecodingPool:
                 self.close()
             process = self._taken() or DecodingProcess(self._memory, self._program)
             try:
-                return process.read(path, frame)
+                return process.read(path, frame, self._longest_seconds)
             finally:
                 self._give_back(process)
 

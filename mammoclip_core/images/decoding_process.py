@@ -1,6 +1,7 @@
 """One child process that decodes images, with little memory and time for each; it may die."""
 
 import json
+import math
 import os
 import signal
 import socket
@@ -71,7 +72,7 @@ class DecodingProcess:
         self.close = weakref.finalize(self, _end, self._child, self._connection)
         self._is_ready = False
 
-    def read(self, path: Path, frame: int) -> StoredImage:
+    def read(self, path: Path, frame: int, longest_seconds: float = math.inf) -> StoredImage:
         """Read one image as `read_image` does; its arrays cannot be written.
 
         Raises
@@ -90,9 +91,10 @@ class DecodingProcess:
         try:
             with suppress(ConnectionError):  # it has ended: then no answer comes either
                 socket.send_fds(self._connection, [request], [block])
-            answer = self._next(HEADER_EFFORT.seconds)
+            answer = self._next(min(HEADER_EFFORT.seconds, longest_seconds))
             if "effort" in answer:
-                answer = self._next(decoding_effort(*answer["effort"]).seconds)
+                seconds = decoding_effort(*answer["effort"]).seconds
+                answer = self._next(min(seconds, longest_seconds))
         except DecoderEndedError:
             os.close(block)  # it may still be written to, if the process could not be ended
             raise
