@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,12 +43,20 @@ def limit(effort: Effort) -> None:
     """Have the system end this process when a step takes more than it may."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     used = math.ceil(usage.ru_utime + usage.ru_stime + effort.processor_seconds)
-    resource.setrlimit(resource.RLIMIT_CPU, (used, resource.RLIM_INFINITY))
+    _bound(resource.RLIMIT_CPU, used)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     memory = pages * resource.getpagesize() + effort.memory_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
+    _bound(resource.RLIMIT_AS, memory)
     # Whoever asked has stopped waiting by then, or is gone.
     signal.setitimer(signal.ITIMER_REAL, effort.seconds + _MARGIN_SECONDS)
+
+
+def _bound(kind: int, value: int) -> None:
+    """Set a limit that can be raised again for the next image, within what the site allows."""
+    _, highest = resource.getrlimit(kind)
+    if highest != resource.RLIM_INFINITY:
+        value = min(value, highest)
+    resource.setrlimit(kind, (value, highest))
 
 
 def _restrict() -> None:
@@ -58,7 +67,8 @@ def _restrict() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, signal.SIGXCPU})
     # Where memory is short, this process ends before the one that asked.
-    Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
 
 
 def _answer(request: dict[str, Any], block: int, connection: socket.socket) -> None:

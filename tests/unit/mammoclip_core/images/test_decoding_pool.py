@@ -26,6 +26,7 @@ from mammoclip_core.errors import ComputingError, PixelError
 from mammoclip_core.images import decoding_process
 from mammoclip_core.images.decoding_effort import Effort
 from mammoclip_core.images.decoding_pool import DecodingPool
+from mammoclip_core.images.decoding_process import DECODING_CHILD
 from mammoclip_core.images.image_file import read_image
 
 IMAGE = breast()
@@ -304,6 +305,24 @@ def test_processes_end_with_the_one_that_started_them(healthy: Path) -> None:
             break
         signal.sigtimedwait([], 0.02)
     assert not is_running(process)
+
+
+def test_limits_of_the_site_are_kept(healthy: Path) -> None:
+    program = (
+        "import os, resource, sys\n"
+        "for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU):\n"
+        "    resource.setrlimit(kind, (8_000_000_000, 8_000_000_000))\n"
+        f"os.execv(sys.executable, [*{list(DECODING_CHILD)!r}, sys.argv[1]])\n"
+    )
+    pool = DecodingPool(1, program=[sys.executable, "-c", program])
+    pool.read_image(healthy)
+    (process,) = pool._idle
+
+    limits = Path(f"/proc/{process._child.pid}/limits").read_text()
+
+    hard = {line[:26].strip(): line[47:67].strip() for line in limits.splitlines()}
+    assert (hard["Max address space"], hard["Max cpu time"]) == ("8000000000", "8000000000")
+    pool.close()
 
 
 def test_environment_of_the_child_holds_no_secret_of_ours(
