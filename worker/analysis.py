@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -18,7 +17,6 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.spool.identity_key import serial_number_of
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.correcting import CORRECTED
-from dicom_node.studies.ledger.database import DATABASE_TROUBLE
 from dicom_node.studies.ledger.former_objects import (
     FormerObject,
     former_objects,
@@ -37,7 +35,9 @@ from mammoclip_core.images.selection import Generated2D
 from worker.former_results import former_results
 from worker.results_key import results_key
 from worker.runtime import Runtime
+from worker.stages import Stage
 from worker.study_files import StudyFiles
+from worker.unfinished import end_badly, give_back_uncounted
 
 if TYPE_CHECKING:
     from dicom_node.objects.analysed_study import ResultObject
@@ -50,9 +50,6 @@ log = structlog.get_logger("worker.analyze")
 
 _NO_SOURCE: Final = frozenset({"two-patients", "invalid-uid", "missing-uid", "mismatched-uid"})
 """Reasons for which a report mentions an object in text but does not refer to it."""
-
-_FIRST_WAIT_SECONDS: Final = 5
-_WAIT_FOR_THE_LEDGER: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,42 +75,59 @@ class NothingAnalysedError(NodeError):
 def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
     """Analyse the study as the ledger now has it, and record the outcome."""
     try:
-        try:
-            _attempt(node, held, analysis)
-        except OvertakenError:
-            raise
-        except NothingAnalysedError as error:
-            _end_badly(node, held, str(error), final=True)
-        except Exception as error:  # noqa: BLE001  _judge tells it
-            _judge(node, held, error)
-        else:
-            node.site.study_is_done(held.id)
+        with node.stages.held(lambda reason: end_badly(node, held, reason, final=False)):
+            _analyze(node, held, analysis)
     # From the attempt or from recording its failure: the study was cancelled, got a late image, or
     # the lease was lost. Whoever moved it on has recorded that; nothing is left to be written.
     except OvertakenError:
         log.warning("analysis_overtaken", attempt=held.attempt)
 
 
+def _analyze(node: Runtime, held: Claim, analysis: Analysis) -> None:
+    try:
+        _attempt(node, held, analysis)
+    except OvertakenError:
+        raise
+    except NothingAnalysedError as error:
+        end_badly(node, held, str(error), final=True)
+    except Exception as error:  # noqa: BLE001  _judge tells it
+        _judge(node, held, error)
+    else:
+        node.site.study_is_done(held.id)
+
+
+def _enter(node: Runtime, stage: Stage, images: int) -> None:
+    seconds = node.settings.work.stage_deadline(images)
+    if stage is Stage.INFERENCE and node.settings.model.compile:
+        seconds += node.settings.work.loading_seconds
+    node.stages.enter(stage, seconds)
+
+
 def _judge(node: Runtime, held: Claim, error: Exception) -> None:
     """Record an attempt that failed by the site or by the study."""
+    _enter(node, Stage.RECORDING, 0)
     fault = node.site.behind(error, held.id)
     if fault:
         node.site.note(fault)
-        _give_back_uncounted(node, held, fault)
+        give_back_uncounted(node, held, fault)
     elif isinstance(error, (CoreError, NodeError)):
-        _end_badly(node, held, str(error), final=False)
+        end_badly(node, held, str(error), final=False)
     else:
         # A bug that one study provokes: recorded now instead of when its lease runs out, and the
         # worker goes on to the next study.
         log.exception("analysis_broke", reason=type(error).__name__)
-        _end_badly(node, held, f"unexpected error: {type(error).__name__}", final=False)
+        end_badly(node, held, f"unexpected error: {type(error).__name__}", final=False)
 
 
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
-    order = _as_received(node, _order(node, analysis))
+    _enter(node, Stage.READING, 0)
+    order = _order(node, analysis)
+    _enter(node, Stage.READING, len(order.instances))
+    order = _as_received(node, order)
     log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)
-    files = StudyFiles(node.settings.results.longest_side_pixels)
-    answer = node.engine.analyze(_request(node, order, files))
+    files = StudyFiles(node.decoding.read_image, node.settings.results.longest_side_pixels)
+    request = _request(node, order, files)
+    answer = node.engine.analyze(request)
     if not answer.findings.analysed:
         reasons = sorted({image.reason for image in answer.findings.images})
         raise NothingAnalysedError("no image could be analysed: " + "; ".join(reasons))
@@ -126,8 +140,10 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
             )
     # Files first, then the rows that name them: a crash in between leaves files without a row, and
     # the next attempt writes its own beside them.
+    _enter(node, Stage.DRAWING, len(request.images))
     results, key = _results(node, held, order, answer, files)
     findings = to_json(answer.findings)
+    _enter(node, Stage.RECORDING, len(request.images))
     with node.database.writing() as session:
         outcomes.finish_analysis(
             session,
@@ -176,6 +192,7 @@ def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":
         left_out=(*refused, *order.left_out),
         tomosynthesis=how,
         on_decoded=files.keep,
+        on_stage=lambda stage: _enter(node, Stage(stage), len(images)),
     )
 
 
@@ -362,37 +379,3 @@ def _sources(
             dataset=files.header(path),
             pixels=partial(files.shown, path) if is_analysed else None,
         )
-
-
-def _give_back_uncounted(node: Runtime, held: Claim, reason: str) -> None:
-    """Postpone the analysis during a fault of the site, without counting the attempt."""
-    give_up_at = monotonic() + node.settings.work.lease_seconds
-    while True:
-        try:
-            with node.database.writing() as session:
-                at = database_time(session)
-                due_at = at + timedelta(seconds=node.site.wait_seconds)
-                outcomes.give_back_analysis(
-                    session, held, reason=reason, due_at=due_at, at=at, counted=False
-                )
-        # The ledger itself may be the fault. Past the lease whoever finds it lost takes over.
-        except DATABASE_TROUBLE:
-            if monotonic() > give_up_at:
-                return
-            sleep(_WAIT_FOR_THE_LEDGER)
-        else:
-            log.warning("analysis_given_back", reason=reason)
-            return
-
-
-def _end_badly(node: Runtime, held: Claim, reason: str, *, final: bool) -> None:
-    # Attempts are counted at the claim, so this one is included, and those that were killed too.
-    give_up = final or held.attempt >= node.settings.work.maximum_attempts
-    log.error("analysis_failed" if give_up else "analysis_given_back", reason=reason)
-    with node.database.writing() as session:
-        at = database_time(session)
-        if give_up:
-            outcomes.fail_analysis(session, held, reason=reason, at=at)
-        else:
-            wait = timedelta(seconds=_FIRST_WAIT_SECONDS * 2 ** (held.attempt - 1))
-            outcomes.give_back_analysis(session, held, reason=reason, due_at=at + wait, at=at)

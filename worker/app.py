@@ -8,6 +8,7 @@ from celery.signals import (
     celeryd_after_setup,
     celeryd_init,
     setup_logging,
+    task_postrun,
     worker_process_init,
     worker_process_shutdown,
     worker_ready,
@@ -35,6 +36,8 @@ def _configuration() -> dict[str, Any]:
         # The node's transport, but for what others may have put into the queues.
         "broker_transport": shared["broker_transport"] and redis_transport.PATH,
         "worker_concurrency": default_concurrency(),
+        # In KiB. A process that has grown is replaced between two tasks: see worker.memory_ceiling.
+        "worker_max_memory_per_child": max(settings.work.worker_memory_bytes // 1024, 1),
         # Whoever can write to the broker could otherwise stop workers: see worker.consumer.
         "worker_enable_remote_control": False,
         "worker_consumer": "worker.consumer:Consumer",
@@ -85,6 +88,15 @@ def _end_deliveries(**_options: object) -> None:
     node = present_runtime()
     if node is not None:
         end_deliveries(node)
+
+
+@task_postrun.connect
+def _replace_what_has_grown(**_options: object) -> None:
+    # Imported here: a process that has run a task has loaded it.
+    from worker.memory_ceiling import end_if_grown
+    from worker.runtime import runtime
+
+    end_if_grown(runtime().settings.work.worker_memory_bytes)
 
 
 @celeryd_after_setup.connect

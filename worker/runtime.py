@@ -29,9 +29,11 @@ from mammoclip_core.manifest import Manifest
 from worker.devices import device_of
 from worker.lanes import Lanes
 from worker.site_faults import SiteFaults
+from worker.stages import StageDeadlines
 
 if TYPE_CHECKING:
     from mammoclip_core.analysis.engine import Engine
+    from mammoclip_core.images.decoding_pool import DecodingPool
 
 log = structlog.get_logger("worker.runtime")
 
@@ -61,6 +63,17 @@ class Runtime:
         return pass_licence_gate(self.settings.model)
 
     @cached_property
+    def decoding(self) -> "DecodingPool":
+        """Return the processes that decode images; they start with the first image."""
+        from mammoclip_core.images.decoding_pool import DecodingPool
+
+        # An image that hangs, twice, leaves the stage time for the others.
+        return DecodingPool(
+            longest_seconds=self.settings.work.stage_deadline(1) / 3,
+            note=lambda how: log.warning("decoder_ended", reason=how),
+        )
+
+    @cached_property
     def engine(self) -> "Engine":
         """Load the model, once in each process."""
         from mammoclip_core.engines.choice import load_engine
@@ -84,6 +97,7 @@ class Runtime:
             device=device,
             options=options,
         )
+        engine.read_by(self.decoding.read_image)
         if model.mode is not None:
             engine.prepare_as(model.mode)
         log.info(
@@ -116,6 +130,11 @@ class Runtime:
         self.database.now()
         _ = self.engine
         self.spool.require_usable()
+
+    @cached_property
+    def stages(self) -> StageDeadlines:
+        """Return what holds the stages of this process's work to their deadlines."""
+        return StageDeadlines()
 
     @property
     def holder(self) -> str:
@@ -156,6 +175,8 @@ class Runtime:
     def _beat(self, table: type[Work], held: Claim, stop: threading.Event) -> None:
         lease = timedelta(seconds=self.settings.work.lease_seconds)
         while not stop.wait(self.settings.work.heartbeat_seconds):
+            if self.stages.has_passed:
+                return
             try:
                 with self.database.writing() as session:
                     if not renew(session, table, held, until=database_time(session) + lease):

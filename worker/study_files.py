@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dicom_node.objects.drawing.rendering import DisplayPicture
     from dicom_node.objects.sources import StoredValues
     from mammoclip_core.analysis.engine import ImageToAnalyse
+    from mammoclip_core.images.image_file import ReadImage
     from mammoclip_core.images.stored_image import StoredImage
 
 KEPT_BYTES: Final = 128 * 2**20
@@ -26,13 +27,15 @@ class StudyFiles:
 
     Parameters
     ----------
+    read : how images are read that were not kept
     long_side : pixels
         Of the pictures, at most.
     kept_bytes : 0 or more
         Total size of drawn images to keep; others are decoded again when needed.
     """
 
-    def __init__(self, long_side: int, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, read: "ReadImage", long_side: int, kept_bytes: int = KEPT_BYTES) -> None:
+        self._read = read
         self._long_side = long_side
         self._headers: dict[Path, Dataset] = {}
         self._images: dict[tuple[Path, int], DisplayPicture] = {}
@@ -41,7 +44,7 @@ class StudyFiles:
 
     def header(self, path: Path) -> "Dataset":
         """Return the header of a file, read once; raises PixelError."""
-        from mammoclip_core.images.dicom_file import read_dataset
+        from mammoclip_core.images.data_set import read_dataset
 
         if path not in self._headers:
             self._headers[path] = read_dataset(path)
@@ -68,11 +71,9 @@ class StudyFiles:
 
     def shown(self, path: Path, frame: int) -> "DisplayPicture | StoredValues":
         """Return a frame drawn, and drop it here, or decode it; raises PixelError."""
-        from mammoclip_core.images.dicom_file import read_pixels
-
         with self._lock:
             picture = self._images.pop((path, frame), None)
             if picture is not None:
                 self._free_bytes += picture.pixels.nbytes
                 return picture
-        return read_pixels(path, frame).values
+        return self._read(path, frame).values

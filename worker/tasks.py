@@ -16,6 +16,7 @@ from worker.analysis import analyze_study
 from worker.app import app
 from worker.delivery import begin_delivery
 from worker.runtime import Runtime, runtime
+from worker.stages import Stage
 
 
 # Celery acknowledges a message when its task has ended, so the message of a killed worker comes
@@ -25,7 +26,7 @@ def analyze(analysis_id: int) -> None:
     """Run this analysis or a more urgent one; leave all to wait while the site has a fault."""
     node = runtime()
     with structlog.contextvars.bound_contextvars(analysis=analysis_id):
-        if (node.site.is_known or "engine" not in vars(node)) and node.site.lasts():
+        if (node.site.is_known or "engine" not in vars(node)) and _site_fault_lasts(node):
             raise _put_back()
         with _leased(node, Analysis, analysis_id) as taken:
             if taken is not None:
@@ -41,6 +42,14 @@ def deliver(delivery_id: int) -> None:
     node = runtime()
     with structlog.contextvars.bound_contextvars(delivery=delivery_id), _ledger_answering(node):
         begin_delivery(node, delivery_id)
+
+
+def _site_fault_lasts(node: Runtime) -> bool:
+    """Look whether this process can analyse anything, which loads the model at its first task."""
+    # No study has been claimed yet, so there is nothing to record but the line in the log.
+    with node.stages.held(str):
+        node.stages.enter(Stage.LOADING, node.settings.work.loading_seconds)
+        return node.site.lasts()
 
 
 @contextmanager

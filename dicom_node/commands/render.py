@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -29,7 +28,8 @@ from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import ImageStatus, StudyAnalysis, StudyFindings
 from mammoclip_core.findings_document import from_json
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.data_set import read_dataset
+from mammoclip_core.images.decoding_pool import DecodingPool
 from mammoclip_core.images.image_kind import image_facts_of, is_mammogram
 from mammoclip_core.images.own_result import is_own_result
 from mammoclip_core.manifest import Manifest, read_manifest
@@ -108,20 +108,21 @@ def render_study(
     if not analysis.findings.analysed:
         reasons = sorted({image.reason for image in analysis.findings.images})
         raise RenderError(f"no image of {study} could be analysed: {'; '.join(reasons)}")
-    made = build_results(
-        list(_sources(sources, analysis.findings)),
-        analysis,
-        ResultIdentity(
-            bundle=analysis.findings.bundle,
-            warning=warning,
-            software_version=version("mammoclip-dicom"),
-            revision=_REVISION,
-            created_at=datetime.now(UTC),
-            device_serial_number=results.device_serial_number or UNINSTALLED,
-            time_zone=site_time_zone(results.time_zone),
-        ),
-        profiles=(profile,),
-    )
+    with DecodingPool() as decoding:
+        made = build_results(
+            list(_sources(sources, analysis.findings, decoding)),
+            analysis,
+            ResultIdentity(
+                bundle=analysis.findings.bundle,
+                warning=warning,
+                software_version=version("mammoclip-dicom"),
+                revision=_REVISION,
+                created_at=datetime.now(UTC),
+                device_serial_number=results.device_serial_number or UNINSTALLED,
+                time_zone=site_time_zone(results.time_zone),
+            ),
+            profiles=(profile,),
+        )
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for number, result in enumerate(made, start=1):
@@ -191,7 +192,7 @@ def _headers_in(study: Path) -> dict[str, tuple[Path, Dataset]]:
     headers: dict[str, tuple[Path, Dataset]] = {}
     for file in sorted(path for path in study.rglob("*") if path.is_file()):
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True)
+            header = read_dataset(file)
         # The analysis names what cannot be read.
         except Exception:  # noqa: BLE001, S112  damaged files can raise any error
             continue
@@ -212,7 +213,7 @@ def _require_one_study(study: Path, headers: dict[str, tuple[Path, Dataset]]) ->
 
 
 def _sources(
-    headers: dict[str, tuple[Path, Dataset]], findings: StudyFindings
+    headers: dict[str, tuple[Path, Dataset]], findings: StudyFindings, decoding: DecodingPool
 ) -> Iterator[SourceInstance]:
     """Find the images that the findings refer to, each once."""
     wanted = {image.sop_instance_uid: image for image in findings.images}
@@ -220,12 +221,12 @@ def _sources(
         if uid in wanted:
             analysed = wanted[uid].status is ImageStatus.ANALYSED
             yield SourceInstance(
-                dataset=header, pixels=partial(_stored_values, file) if analysed else None
+                dataset=header, pixels=partial(_stored_values, decoding, file) if analysed else None
             )
 
 
-def _stored_values(file: Path, frame: int) -> NDArray[np.integer[Any]]:
+def _stored_values(decoding: DecodingPool, file: Path, frame: int) -> NDArray[np.integer[Any]]:
     try:
-        return read_pixels(file, frame).values
+        return decoding.read_image(file, frame).values
     except CoreError as error:
         raise RenderError(str(error)) from error

@@ -13,12 +13,11 @@ from pydicom.filereader import read_dataset, read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.errors import SetAsideError
-
-MAXIMUM_HEADER_BYTES: Final = 32 * 2**20
-"""Most bytes read before the pixels. Values that are skipped, as private data, do not count."""
-MAXIMUM_READS: Final = 400_000
-"""Most steps of reading. An element takes two or three, an item of a sequence one, and each costs
-some hundred bytes of memory, so that zeros alone could fill the machine."""
+from mammoclip_core.images.bounded_stream import (
+    DEFER_BYTES,
+    MAXIMUM_HEADER_BYTES,
+    BoundedStream,
+)
 
 MAXIMUM_ASKED_BYTES: Final = 2**17
 """Most bytes of the skipped values that are asked for later. They are taken to pieces then, and a
@@ -31,8 +30,6 @@ MAXIMUM_INFLATED_BYTES: Final = 1_500_000_000
 """Largest deflated data set, inflated. Large images are sent otherwise: deflate compresses zeros
 a thousandfold, and whoever reads the pixels must hold them."""
 
-_DEFER_BYTES: Final = 4096
-_LOOK_EVERY: Final = 256
 _PIXEL_DATA: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _PIECE: Final = 2**20
 
@@ -52,45 +49,6 @@ class _Clock:
         if time.process_time() > self._until:
             self.has_run_out = True
             raise SlowHeaderError
-
-
-class _BoundedStream:
-    """A stream that ends in an error once too much was read of it.
-
-    The library reads a value that it skipped when it is asked for, from this stream too.
-    """
-
-    def __init__(self, stream: BinaryIO, clock: _Clock) -> None:
-        self._stream = stream
-        self._clock = clock
-        self._bytes_left = MAXIMUM_HEADER_BYTES
-        self._reads_left = MAXIMUM_READS
-        self.problem = ""
-        self.seek = stream.seek
-        self.tell = stream.tell
-
-    def limit_to(self, maximum_bytes: int) -> None:
-        """Allow so many bytes from now on."""
-        self._bytes_left = maximum_bytes
-
-    def read(self, size: int = -1) -> bytes:
-        self._reads_left -= 1
-        if not self._reads_left % _LOOK_EVERY:
-            self._clock.look()
-        if self._reads_left < 0:
-            self._fail(f"the header takes more than {MAXIMUM_READS} steps to read")
-        if size < 0 or size > self._bytes_left:
-            # A length from the network is not believed: it may be longer than the file.
-            size = self._bytes_left + 1
-        content = self._stream.read(size)
-        self._bytes_left -= len(content)
-        if self._bytes_left < 0:
-            self._fail("the header is too long")
-        return content
-
-    def _fail(self, problem: str) -> None:
-        self.problem = problem
-        raise EOFError(problem)
 
 
 @contextmanager
@@ -135,7 +93,7 @@ def bounded_header(
             opened.seek(content_offset)
             limit = min(maximum_bytes, MAXIMUM_INFLATED_BYTES)
             content = BytesIO(_inflated_start(opened, limit, clock))
-        stream = _BoundedStream(content, clock)
+        stream = BoundedStream(content, clock.look)
         try:
             header = _read(stream, meta if deflated else None)
             stream.limit_to(MAXIMUM_ASKED_BYTES)
@@ -153,7 +111,7 @@ def bounded_header(
             raise SetAsideError("unreadable-object", stream.problem)
 
 
-def _read(stream: _BoundedStream, deflated: FileMetaDataset | None) -> tuple[FileDataset, bool]:
+def _read(stream: BoundedStream, deflated: FileMetaDataset | None) -> tuple[FileDataset, bool]:
     lengths: list[int] = []
 
     def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
@@ -163,14 +121,14 @@ def _read(stream: _BoundedStream, deflated: FileMetaDataset | None) -> tuple[Fil
 
     readable = cast(Any, stream)
     if deflated is None:
-        dataset = read_partial(readable, stop_when=at_pixels, defer_size=_DEFER_BYTES)
+        dataset = read_partial(readable, stop_when=at_pixels, defer_size=DEFER_BYTES)
     else:
         inflated = read_dataset(
             readable,
             is_implicit_VR=False,
             is_little_endian=True,
             stop_when=at_pixels,
-            defer_size=_DEFER_BYTES,
+            defer_size=DEFER_BYTES,
         )
         dataset = FileDataset(readable, inflated, file_meta=deflated, is_implicit_VR=False)
     return dataset, any(lengths)

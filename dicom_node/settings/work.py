@@ -42,6 +42,19 @@ class WorkSettings(Section):
     """Hours in which off-peak studies are analysed, as "20:00-06:00", in results.time_zone.
     Default: at any hour, after all others."""
 
+    stage_seconds: PositiveFloat = 180.0
+    """Seconds that a stage of an analysis may take, and those for each image besides."""
+    stage_seconds_per_image: NonNegativeFloat = 60.0
+    """Seconds for each image (frame) of the study, besides `stage_seconds`."""
+    loading_seconds: PositiveFloat = 900.0
+    """Seconds that a process may take to load the model, and with `model.compile` to compile it."""
+    worker_memory_bytes: PositiveInt = 8_000_000_000
+    """Peak memory beyond which a process of a worker is replaced, after the study in hand."""
+
+    def stage_deadline(self, images: int) -> float:
+        """Return the seconds that a stage of an analysis of some images may take."""
+        return self.stage_seconds + images * self.stage_seconds_per_image
+
     @model_validator(mode="after")
     def _lease_outlasts_heartbeat(self) -> "WorkSettings":
         if self.lease_seconds < 2 * self.heartbeat_seconds:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.images.tomosynthesis import merged
 from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
+
+if TYPE_CHECKING:
+    from mammoclip_core.images.image_file import ReadImage
 
 __all__ = ["Engine", "ImageModel", "ImageToAnalyse", "Prediction", "StudyRequest"]
 
@@ -115,6 +118,11 @@ class Engine:
         self.manifest: Manifest = model.manifest
         self.computed_by = computed_by
         self.settings_sha256 = settings_sha256(model.manifest, computed_by)
+        self._read: ReadImage | None = None
+
+    def read_by(self, read: "ReadImage") -> None:
+        """Have images read otherwise than in this process, as by `DecodingPool.read_image`."""
+        self._read = read
 
     def prepare_as(self, mode: str) -> None:
         """Prepare images in another mode than the bundle's; results' digest of settings tells.
@@ -164,7 +172,7 @@ class Engine:
             name="decode",
         )
         answered = map_ahead(
-            map(self._predicted, self._batches(prepared)),
+            self._predictions_of(prepared, waiting),
             self._interpreted,
             threads=1,
             ahead=1,
@@ -179,6 +187,17 @@ class Engine:
                 yield self._analysis_of(waiting.popleft())
         for study in waiting:
             yield self._analysis_of(study)
+
+    def _predictions_of(
+        self, prepared: Iterable[_Image], under_way: Iterable[_Study]
+    ) -> Iterator[list[_Image]]:
+        """Yield batches that the model was shown, and tell the stages of that."""
+        for batch in self._batches(prepared):
+            _tell(under_way, "inference")
+            predicted = self._predicted(batch)
+            _tell(under_way, "decoding")
+            yield predicted
+        _tell(under_way, "interpretation")
 
     def _batches(self, prepared: Iterable[_Image]) -> Iterator[list[_Image]]:
         batch: list[_Image] = []
@@ -228,9 +247,8 @@ class Engine:
         )
 
     def _prepared(self, image: _Image) -> _Image:
-        return replace(
-            image, outcome=_prepare(image.shown, self.manifest, image.study.request.on_decoded)
-        )
+        on_decoded = image.study.request.on_decoded
+        return replace(image, outcome=_prepare(image.shown, self.manifest, on_decoded, self._read))
 
     def _predicted(self, batch: list[_Image]) -> list[_Image]:
         """Show the model those images of a batch that could be prepared."""
@@ -314,8 +332,15 @@ def _images_of(requests: Iterable[StudyRequest], waiting: deque[_Study]) -> Iter
     for request in requests:
         study = _Study(request)
         waiting.append(study)
+        _tell((study,), "decoding")
         for position in range(len(request.images)):
             yield _Image(study=study, position=position)
+
+
+def _tell(studies: Iterable[_Study], stage: str) -> None:
+    for study in studies:
+        if study.request.on_stage is not None:
+            study.request.on_stage(stage)
 
 
 def _channels(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -328,12 +353,13 @@ def _prepare(
     image: ImageToAnalyse,
     manifest: Manifest,
     on_decoded: Callable[[ImageToAnalyse, StoredImage], object] | None,
+    read: "ReadImage | None",
 ) -> PreparedImage | PixelError:
     # Imported on the threads that decode: while they do so, the model is still being compiled.
     from mammoclip_core.images.image_file import read_image
 
     try:
-        stored = read_image(image.path, image.frame)
+        stored = (read or read_image)(image.path, image.frame)
         if stored.sop_instance_uid == image.sop_instance_uid:
             if on_decoded is not None:
                 on_decoded(image, stored)

@@ -41,6 +41,8 @@ class StudyRequest:
     tomosynthesis : how the frames among the images were chosen
         Part of the digest of the settings.
     on_decoded : called on threads with each image and its stored values, for who needs them too
+    on_stage : called with ``decoding``, ``inference`` or ``interpretation`` when the engine goes on
+        to it, or waits for it; of a stream of studies each time for all that are under way
     """
 
     study_instance_uid: str
@@ -48,3 +50,4 @@ class StudyRequest:
     left_out: tuple[ImageFindings, ...] = ()
     tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE
     on_decoded: Callable[[ImageToAnalyse, StoredImage], object] | None = None
+    on_stage: Callable[[str], object] | None = None

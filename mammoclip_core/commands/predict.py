@@ -132,6 +132,7 @@ def image(
         # What reads images is loaded and used while OpenVINO still compiles the model.
         from mammoclip_core.analysis.study_files import expanded, requests_from
         from mammoclip_core.commands.answers import Answers
+        from mammoclip_core.images.decoding_pool import DecodingPool
 
         found = requests_from(
             expanded(paths), study, Tomosynthesis(tomosynthesis), Generated2D(generated_2d)
@@ -141,7 +142,11 @@ def image(
         answers = Answers(
             found.requests, manifest.warning, heatmaps=heatmaps, overlay=overlay, as_json=as_json
         )
-        answers.give(loaded)
+        with DecodingPool() as decoding:
+            # Of one image a child process would save nothing.
+            if sum(len(one.images) for one in found.requests) > 1:
+                loaded.read_by(decoding.read_image)
+            answers.give(loaded)
         if as_json:
             typer.echo(answers.document())
         if json_out is not None:
@@ -179,12 +184,17 @@ def embed(
 
         from mammoclip_core.engines.choice import load_model
         from mammoclip_core.engines.embeddings import embed_files
+        from mammoclip_core.images.decoding_pool import DecodingPool
+        from mammoclip_core.images.image_file import read_image
 
         folder, manifest = opened(bundle)
         accept_terms(manifest, None)
         options = ComputingOptions(precision=precision)
         model = load_model(folder, engine=engine, device=device, options=options)
-        result = embed_files(model, files)
+        with DecodingPool() as decoding:
+            result = embed_files(
+                model, files, decoding.read_image if len(files) > 1 else read_image
+            )
         if result.files:
             np.savez_compressed(
                 out,

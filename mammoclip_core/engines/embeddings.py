@@ -13,7 +13,7 @@ from mammoclip_core.bundles.tensors import TEXT_PREFIXES, check_weights
 from mammoclip_core.engines.choice import require_torch
 from mammoclip_core.engines.predictor import Predictor
 from mammoclip_core.errors import BundleError, PixelError
-from mammoclip_core.images.image_file import prepared_files
+from mammoclip_core.images.image_file import ReadImage, prepared_files, read_image
 from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
 
 if TYPE_CHECKING:
@@ -42,14 +42,25 @@ class ImageEmbeddings:
     failures: Mapping[str, str]
 
 
-def embed_files(model: Predictor, paths: Sequence[Path]) -> ImageEmbeddings:
-    """Embed the images of files, DICOM (first frame) or pictures, in their order."""
+def embed_files(
+    model: Predictor, paths: Sequence[Path], read: ReadImage = read_image
+) -> ImageEmbeddings:
+    """Embed the images of files, DICOM (first frame) or pictures, in their order.
+
+    Parameters
+    ----------
+    read : in this process, or in a child by `DecodingPool.read_image`
+    """
     files: list[str] = []
     failures: dict[str, str] = {}
     rows: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     waiting: list[NDArray[np.float32]] = []
     outcomes = prepared_files(
-        paths, model.manifest.preprocessing, threads=_DECODE_THREADS, ahead=_BATCH_SIZE
+        paths,
+        model.manifest.preprocessing,
+        threads=_DECODE_THREADS,
+        ahead=_BATCH_SIZE,
+        read=read,
     )
     for path, outcome in zip(paths, outcomes, strict=True):
         if isinstance(outcome, PixelError):

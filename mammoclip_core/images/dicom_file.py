@@ -1,29 +1,30 @@
-"""From a DICOM file to the stored values of one frame: the one module that imports pydicom."""
+"""From a DICOM file to the stored values of one frame."""
 
 import math
 import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
 import pydicom
-import pydicom.filereader
 from numpy.typing import NDArray
 from pydicom.datadict import dictionary_description
 from pydicom.encaps import get_frame
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.data_set import (
+    PIXEL_DATA,
+    READING_ERRORS,
+    opened,
+    read_dataset,
+    transfer_syntax_of,
+)
+from mammoclip_core.images.decoding_effort import BeforeDecoding, anything
 from mammoclip_core.images.display_header import display_header_of
 from mammoclip_core.images.frame_decoding import (
     BIG_ENDIAN,
-    DEFLATED,
     ENCAPSULATED,
     UNCOMPRESSED,
     DecodedFrame,
@@ -37,30 +38,7 @@ from mammoclip_core.images.own_result import is_own_result
 from mammoclip_core.images.projection_header import projection_header_of
 from mammoclip_core.images.stored_image import MAX_PIXELS, MIN_EDGE, MONOCHROME, StoredImage
 
-MAX_INFLATED_BYTES: Final = 4 * MAX_PIXELS
-"""What a deflated data set may grow to: two bytes a pixel, and as much again for the rest."""
-
-_PIXEL_DATA: Final = 0x7FE00010
 _UNDEFINED_LENGTH: Final = 0xFFFFFFFF
-
-_READING_ERRORS: Final = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    InvalidDicomError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-"""What pydicom and the decoders are known to raise on damaged input: no common class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,22 +58,19 @@ class ImageHeader(ImageFacts):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PixelData:
-    """The value of a Pixel Data element: a stream that stands at its first byte.
+    """The value of a Pixel Data element.
 
     Attributes
     ----------
+    stream : moved by whoever asks the data set for a value that was skipped
+    start : where the value begins in the stream
     length : bytes as the element says; 0xFFFFFFFF for frames in items
     """
 
     stream: BinaryIO
+    start: int
     length: int
     vr: str
-
-
-def is_dicom_file(path: Path) -> bool:
-    """Tell whether a file begins as PS3.10 says: 128 bytes, then ``DICM``."""
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -112,7 +87,7 @@ def read_header(path: Path) -> ImageHeader:
         return image_header_of(dataset)
     except PixelError as error:
         raise PixelError(f"{path.name} is {error}") from error
-    except _READING_ERRORS as error:
+    except READING_ERRORS as error:
         raise PixelError(
             f"{path.name} is not a readable DICOM file: {type(error).__name__}"
         ) from error
@@ -147,21 +122,9 @@ def image_header_of(dataset: pydicom.Dataset) -> ImageHeader:
     )
 
 
-def read_dataset(path: Path) -> pydicom.Dataset:
-    """Read the whole data set of a file up to its pixels; raises PixelError.
-
-    The values are read when they are asked for: a damaged one raises only then.
-    """
-    try:
-        _check_inflated_size(path)
-        return pydicom.dcmread(path, stop_before_pixels=True)
-    except _READING_ERRORS as error:
-        raise PixelError(
-            f"{path.name} is not a readable DICOM file: {type(error).__name__}"
-        ) from error
-
-
-def read_pixels(path: Path, frame: int = 1) -> StoredImage:
+def read_pixels(
+    path: Path, frame: int = 1, before_decoding: BeforeDecoding = anything
+) -> StoredImage:
     """Decode the stored values of one frame of a monochrome image.
 
     Of the pixel data nothing but this frame is read, however many there are.
@@ -172,6 +135,7 @@ def read_pixels(path: Path, frame: int = 1) -> StoredImage:
         A DICOM file of any transfer syntax that mammography meets.
     frame : 1 or more
         Number of the frame.
+    before_decoding : called once it is known what is to be decoded
 
     Raises
     ------
@@ -185,13 +149,12 @@ def read_pixels(path: Path, frame: int = 1) -> StoredImage:
     """
     sop_instance_uid = ""
     try:
-        _check_inflated_size(path)
-        with _opened(path) as (dataset, stream):
+        with opened(path) as (dataset, stream):
             sop_instance_uid = str(dataset.get("SOPInstanceUID") or "without SOP Instance UID")
-            return _decode(dataset, stream, sop_instance_uid, frame)
+            return _decode(dataset, stream, sop_instance_uid, frame, before_decoding)
     except PixelError:
         raise
-    except _READING_ERRORS as error:
+    except READING_ERRORS as error:
         # The message of the library may quote the data set's values: only its class is handed on.
         what = (
             f"{sop_instance_uid}: the pixel data cannot be decoded"
@@ -201,39 +164,12 @@ def read_pixels(path: Path, frame: int = 1) -> StoredImage:
         raise PixelError(f"{what}: {type(error).__name__}") from error
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[pydicom.Dataset, BinaryIO]]:
-    """Open a file: the data set up to its pixel data, and a stream that stands there.
-
-    A deflated data set is read whole, within `MAX_INFLATED_BYTES`.
-    """
-    with path.open("rb") as stream:
-        dataset = pydicom.dcmread(stream, stop_before_pixels=True)
-        if _transfer_syntax_of(dataset) == DEFLATED:
-            stream.seek(0)
-            dataset = pydicom.dcmread(stream)
-        yield dataset, stream
-
-
-def _check_inflated_size(path: Path) -> None:
-    """Refuse a deflated data set that would grow without bound (PS3.5 A.5)."""
-    with path.open("rb") as stream:
-        meta = pydicom.filereader.read_file_meta_info(path)
-        if str(meta.get("TransferSyntaxUID", "")) != DEFLATED:
-            return
-        stream.seek(128 + 4 + 12 + int(meta.FileMetaInformationGroupLength))
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        size = 0
-        pending = stream.read(1 << 20)
-        while pending and not inflater.eof:
-            size += len(inflater.decompress(pending, 1 << 24))
-            if size > MAX_INFLATED_BYTES:
-                raise PixelError(f"the deflated data set is larger than {MAX_INFLATED_BYTES} bytes")
-            pending = inflater.unconsumed_tail or stream.read(1 << 20)
-
-
 def _decode(
-    dataset: pydicom.Dataset, stream: BinaryIO, sop_instance_uid: str, frame: int
+    dataset: pydicom.Dataset,
+    stream: BinaryIO,
+    sop_instance_uid: str,
+    frame: int,
+    before_decoding: BeforeDecoding,
 ) -> StoredImage:
     data = _pixel_data(dataset, stream, sop_instance_uid)
     layout = _layout_of(dataset, sop_instance_uid)
@@ -249,7 +185,7 @@ def _decode(
         _real(dataset, sop_instance_uid, keyword, default, transform)
         for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
-    decoded = _frame_values(dataset, data, layout, frame)
+    decoded = _frame_values(dataset, data, layout, frame, before_decoding)
     return StoredImage(
         sop_instance_uid=sop_instance_uid,
         values=decoded.values,
@@ -324,31 +260,32 @@ def _real(
 
 def _pixel_data(dataset: pydicom.Dataset, stream: BinaryIO, sop_instance_uid: str) -> _PixelData:
     """Read the head of the Pixel Data element, at which the stream stands."""
-    if "PixelData" in dataset:
-        content = dataset.PixelData or b""
-        found = _PixelData(stream=BytesIO(content), length=len(content), vr=dataset["PixelData"].VR)
-    else:
-        implicit, little = dataset.original_encoding
-        order = "<" if little else ">"
-        head = stream.read(8)
-        tag, vr, length = 0, "OW", 0
-        if len(head) == 8:
-            group, element, length = struct.unpack(f"{order}HHL", head)
-            tag = group << 16 | element
-        if tag == _PIXEL_DATA and not implicit:
-            vr = head[4:6].decode("ascii")
-            (length,) = struct.unpack(f"{order}L", stream.read(4))
-        found = _PixelData(stream=stream, length=length if tag == _PIXEL_DATA else 0, vr=vr)
-    if found.length == 0:
+    implicit, little = dataset.original_encoding
+    order = "<" if little else ">"
+    head = stream.read(8)
+    tag, vr, length = 0, "OW", 0
+    if len(head) == 8:
+        group, element, length = struct.unpack(f"{order}HHL", head)
+        tag = group << 16 | element
+    if tag == PIXEL_DATA and not implicit:
+        vr = head[4:6].decode("ascii")
+        (length,) = struct.unpack(f"{order}L", stream.read(4))
+    if tag != PIXEL_DATA or length == 0:
         raise PixelError(f"{sop_instance_uid}: there is no Pixel Data")
-    return found
+    return _PixelData(stream=stream, start=stream.tell(), length=length, vr=vr)
 
 
 def _frame_values(
-    dataset: pydicom.Dataset, data: _PixelData, layout: FrameLayout, frame: int
+    dataset: pydicom.Dataset,
+    data: _PixelData,
+    layout: FrameLayout,
+    frame: int,
+    before_decoding: BeforeDecoding,
 ) -> DecodedFrame:
-    transfer_syntax = _transfer_syntax_of(dataset)
+    pixels = layout.rows * layout.columns
+    transfer_syntax = transfer_syntax_of(dataset)
     if transfer_syntax in UNCOMPRESSED:
+        before_decoding(pixels, layout.frame_bytes)
         is_big_endian = transfer_syntax == BIG_ENDIAN
         values = _uncompressed_values(data, layout, frame, is_big_endian=is_big_endian)
         return DecodedFrame(values=values, bits_stored=layout.bits_stored)
@@ -357,14 +294,16 @@ def _frame_values(
             f"{layout.sop_instance_uid}: transfer syntax {UID(transfer_syntax).name} "
             "is not supported"
         )
-    if data.length != _UNDEFINED_LENGTH and not isinstance(data.stream, BytesIO):
+    if data.length != _UNDEFINED_LENGTH:
         raise PixelError(f"{layout.sop_instance_uid}: the compressed pixel data are not in frames")
     offsets = None
     if "ExtendedOffsetTable" in dataset:
         offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+    data.stream.seek(data.start)
     encoded = get_frame(
         data.stream, frame - 1, number_of_frames=layout.frames, extended_offsets=offsets
     )
+    before_decoding(pixels, len(encoded))
     return decode_frame(encoded, transfer_syntax, layout)
 
 
@@ -377,7 +316,7 @@ def _uncompressed_values(
         raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")
     # Whole words are read, of which a frame of bytes may begin or end in the middle.
     first = start - start % 2
-    data.stream.seek(first, 1)
+    data.stream.seek(data.start + first)
     content = data.stream.read(stop + stop % 2 - first)
     if len(content) < stop - first:
         raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")
@@ -387,7 +326,3 @@ def _uncompressed_values(
     dtype = f"{'>' if is_big_endian else '<'}u{layout.sample_bytes}"
     values = np.frombuffer(content, dtype, layout.rows * layout.columns, start - first)
     return stored_bits(values.reshape(layout.rows, layout.columns), layout)
-
-
-def _transfer_syntax_of(dataset: pydicom.Dataset) -> str:
-    return str(dataset.file_meta.get("TransferSyntaxUID", ""))

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.dicom_file import ImageHeader, is_dicom_file, read_header
+from mammoclip_core.images.data_set import is_dicom_file
+from mammoclip_core.images.dicom_file import ImageHeader, read_header
 from mammoclip_core.images.image_kind import is_mammogram
 from mammoclip_core.images.picture_file import raster_format
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.decoding_effort import BeforeDecoding, anything
 from mammoclip_core.images.stored_image import MAX_PIXELS, MIN_EDGE, StoredImage
 
 _STARTS: Final = {
@@ -46,7 +47,7 @@ def raster_format(path: Path) -> str | None:
     return next((name for first, name in _STARTS.items() if start.startswith(first)), None)
 
 
-def read_raster(path: Path) -> StoredImage:
+def read_raster(path: Path, before_decoding: BeforeDecoding = anything) -> StoredImage:
     """Read a picture of one frame as stored values, air dark.
 
     A PNG or TIFF keeps every value, so that one of the model's input size may count as prepared;
@@ -61,6 +62,7 @@ def read_raster(path: Path) -> StoredImage:
     try:
         with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as picture:
             _check_header(picture, path.name)
+            before_decoding(picture.width * picture.height, path.stat().st_size)
             is_exact = picture.format != "JPEG"
             values = _grey(picture, 0 if is_exact else _JPEG_TOLERANCE, path.name)
     except PixelError:

@@ -14,6 +14,7 @@ from worker_factory import StandInEngine, stand_in_manifest
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
+from mammoclip_core.images.decoding_pool import DecodingPool
 from worker.runtime import Runtime
 
 
@@ -34,8 +35,17 @@ def worker_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def decoding() -> Iterator[DecodingPool]:
+    """Return processes that decode for all tests: to start one takes longer than most tests."""
+    with DecodingPool() as pool:
+        yield pool
+
+
 @pytest.fixture
-def runtime_with(tmp_path: Path, worker_ledger: Path) -> Iterator[Callable[..., Runtime]]:
+def runtime_with(
+    tmp_path: Path, worker_ledger: Path, decoding: DecodingPool
+) -> Iterator[Callable[..., Runtime]]:
     """Return a runtime of some settings; its engine is a stand-in, so no torch is loaded."""
     made: list[Runtime] = []
     (tmp_path / "spool").mkdir()
@@ -45,6 +55,7 @@ def runtime_with(tmp_path: Path, worker_ledger: Path) -> Iterator[Callable[..., 
         node = Runtime(Settings(spool=tmp_path / "spool", **settings))
         node.engine = StandInEngine()
         node.manifest = stand_in_manifest()
+        node.decoding = decoding
         made.append(node)
         return node
 

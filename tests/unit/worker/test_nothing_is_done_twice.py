@@ -18,7 +18,9 @@ from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import ResultObject
 from mammoclip_core.analysis.engine import Engine, ImageToAnalyse
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.dicom_file import read_dataset, read_pixels
+from mammoclip_core.images.data_set import read_dataset
+from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.image_file import read_image
 from mammoclip_core.prediction import Prediction
 from worker.runtime import Runtime
 from worker.study_files import StudyFiles
@@ -128,7 +130,7 @@ def drawn(image: ImageToAnalyse) -> DisplayPicture:
 
 
 def test_image_is_kept_as_it_is_drawn(image: ImageToAnalyse) -> None:
-    files, expected = StudyFiles(LONG_SIDE), drawn(image)
+    files, expected = StudyFiles(read_image, LONG_SIDE), drawn(image)
     files.keep(image, read_pixels(image.path))
     image.path.unlink()
 
@@ -141,7 +143,7 @@ def test_image_is_kept_as_it_is_drawn(image: ImageToAnalyse) -> None:
 
 
 def test_image_that_does_not_fit_is_decoded_again(image: ImageToAnalyse) -> None:
-    files = StudyFiles(LONG_SIDE, kept_bytes=drawn(image).pixels.nbytes - 1)
+    files = StudyFiles(read_image, LONG_SIDE, kept_bytes=drawn(image).pixels.nbytes - 1)
     files.keep(image, read_pixels(image.path))
     image.path.unlink()
 
@@ -151,7 +153,7 @@ def test_image_that_does_not_fit_is_decoded_again(image: ImageToAnalyse) -> None
 
 def test_image_that_was_handed_out_makes_room_for_the_next(image: ImageToAnalyse) -> None:
     stored = read_pixels(image.path)
-    files = StudyFiles(LONG_SIDE, kept_bytes=drawn(image).pixels.nbytes)
+    files = StudyFiles(read_image, LONG_SIDE, kept_bytes=drawn(image).pixels.nbytes)
     files.keep(image, stored)
     files.shown(image.path, 1)
     files.keep(image, stored)
@@ -163,7 +165,7 @@ def test_image_that_was_handed_out_makes_room_for_the_next(image: ImageToAnalyse
 def test_image_that_cannot_be_drawn_stops_nothing_before_the_objects_are_made(
     image: ImageToAnalyse,
 ) -> None:
-    files, stored = StudyFiles(LONG_SIDE), read_pixels(image.path)
+    files, stored = StudyFiles(read_image, LONG_SIDE), read_pixels(image.path)
 
     files.keep(image, replace(stored, values=stored.values[1:]))
 

@@ -40,6 +40,7 @@ print(json.dumps({
     "acks_late": conf.task_acks_late,
     "reject_on_worker_lost": conf.task_reject_on_worker_lost,
     "prefetch": conf.worker_prefetch_multiplier,
+    "memory": conf.worker_max_memory_per_child,
     "ignore_result": conf.task_ignore_result,
     "queues": sorted(app.amqp.queues.consume_from),
     "tasks": sorted(name for name in app.tasks if not name.startswith("celery.")),
@@ -127,6 +128,7 @@ def test_worker_reads_json_only(without_gpu: dict[str, Any]) -> None:
         ("acks_late", True),
         ("reject_on_worker_lost", True),
         ("prefetch", 1),
+        ("memory", 8_000_000_000 // 1024),
         ("ignore_result", True),
     ],
 )

@@ -2,15 +2,26 @@
 
 from pathlib import Path
 
+import imagecodecs
+import misbehaving_decoder
 import numpy as np
 import pytest
-from core_factory import PUBLISHED, StandInModel, WriteInstance, breast, manifest_with
+from core_factory import (
+    PUBLISHED,
+    StandInModel,
+    WriteInstance,
+    breast,
+    encapsulated,
+    manifest_with,
+)
 from engine_factory import analysis_of, request_of
 from numpy.typing import NDArray
+from pydicom.uid import JPEGLSLossless
 
 from mammoclip_core.analysis.engine import Engine, Prediction
 from mammoclip_core.errors import BatchMemoryError, ComputingError
 from mammoclip_core.findings import ImageStatus
+from mammoclip_core.images.decoding_pool import DecodingPool
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 
@@ -103,3 +114,21 @@ def test_image_without_a_finite_answer_fails_alone(write_instance: WriteInstance
 
     statuses = [image.status for image in findings.images]
     assert statuses == [*[ImageStatus.ANALYSED] * 2, ImageStatus.FAILED, ImageStatus.ANALYSED]
+
+
+def test_image_that_breaks_its_decoder_fails_alone(
+    write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    image = breast(seed=5)
+    poison = encapsulated(
+        tmp_path / "poison", image, JPEGLSLossless, imagecodecs.jpegls_encode(image)
+    )
+    engine = Engine(StandInModel(manifest_with()))
+
+    with DecodingPool(program=misbehaving_decoder.command("segfault")) as decoding:
+        engine.read_by(decoding.read_image)
+        request = request_of(write_instance(breast()), poison)
+        findings = engine.analyze(request).findings
+
+    assert [image.status for image in findings.images] == [ImageStatus.ANALYSED, ImageStatus.FAILED]
+    assert "the image breaks what decodes it" in findings.images[1].reason

@@ -101,3 +101,12 @@ def test_studies_are_taken_a_few_ahead_of_the_answers(write_instance: WriteInsta
     # Two decoded, two a thread, a batch at the model, one being interpreted, one that is taken.
     assert len(taken) <= 10
     answers.close()
+
+
+def test_stages_are_told_to_who_asked(write_instance: WriteInstance) -> None:
+    told: list[str] = []
+    request = replace(request_of(write_instance(breast())), on_stage=told.append)
+
+    Engine(StandInModel(manifest_with())).analyze(request)
+
+    assert told == ["decoding", "inference", "decoding", "interpretation"]

@@ -32,8 +32,9 @@ from pydicom.uid import (
 from sample_images import further, sample
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images import dicom_file as pixels
-from mammoclip_core.images.dicom_file import is_dicom_file, read_header, read_pixels
+from mammoclip_core.images import data_set
+from mammoclip_core.images.data_set import is_dicom_file
+from mammoclip_core.images.dicom_file import read_header, read_pixels
 
 IMAGE = breast(90, 74, seed=1)
 SIGNED = IMAGE.astype(np.int16) - 2048
@@ -331,7 +332,7 @@ def test_deflated_file_that_grows_without_bound_is_refused(
     bomb = compressor.compress(bytes(3_000_000)) + compressor.flush()
     meta_length = 144 + int(pydicom.dcmread(path).file_meta.FileMetaInformationGroupLength)
     path.write_bytes(path.read_bytes()[:meta_length] + bomb)
-    monkeypatch.setattr(pixels, "MAX_INFLATED_BYTES", 1_000_000)
+    monkeypatch.setattr(data_set, "MAX_INFLATED_BYTES", 1_000_000)
 
     with pytest.raises(PixelError, match="larger than"):
         read_pixels(path)

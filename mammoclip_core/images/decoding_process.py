@@ -1,0 +1,173 @@
+"""One child process that decodes images, with little memory and time for each; it may die."""
+
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from mammoclip_core.errors import ComputingError, PixelError
+from mammoclip_core.images.decoding_child import LONGEST_MESSAGE, READY
+from mammoclip_core.images.decoding_effort import HEADER_EFFORT, decoding_effort
+from mammoclip_core.images.image_memory import ImageMemory
+from mammoclip_core.images.image_message import from_message
+from mammoclip_core.images.stored_image import StoredImage
+
+DECODING_CHILD: Final = (sys.executable, "-m", "mammoclip_core.images.decoding_child")
+_SECONDS_TO_START: Final = 120.0
+_OWN_PREFIX: Final = "MAMMOCLIP_"
+
+
+class DecoderEndedError(Exception):
+    """The process ended, or was ended, while it read an image; the text says how."""
+
+
+class DecodingProcess:
+    """A child process that reads one image after the other.
+
+    Pixels come back in memory that both processes share, so they are not copied between them.
+
+    Parameters
+    ----------
+    memory : for the pixels
+    program : command line; the descriptor of its socket is added
+
+    Attributes
+    ----------
+    images : number of images that it was asked for
+
+    Raises
+    ------
+    ComputingError
+        It does not start: of no image it is the fault.
+    OSError
+        The system cannot start another process.
+    """
+
+    def __init__(self, memory: ImageMemory, program: Sequence[str] = DECODING_CHILD) -> None:
+        self.images = 0
+        self._memory = memory
+        self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._child = subprocess.Popen(
+                [*program, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # a library's warnings may quote patient data
+                env=_environment(),
+            )
+        except OSError:
+            self._connection.close()
+            raise
+        finally:
+            theirs.close()
+        self.close = weakref.finalize(self, _end, self._child, self._connection)
+        self._is_ready = False
+
+    def read(self, path: Path, frame: int, longest_seconds: float = math.inf) -> StoredImage:
+        """Read one image as `read_image` does; its arrays cannot be written.
+
+        Raises
+        ------
+        PixelError
+            The file holds no such image.
+        DecoderEndedError
+            The process ended, or took more time than the image may take; it is gone.
+        ComputingError
+            The process does not start.
+        """
+        self._require_started()
+        self.images += 1
+        request = json.dumps({"path": str(path.absolute()), "frame": frame}).encode()
+        block = self._memory.take()
+        try:
+            with suppress(ConnectionError):  # it has ended: then no answer comes either
+                socket.send_fds(self._connection, [request], [block])
+            answer = self._next(min(HEADER_EFFORT.seconds, longest_seconds))
+            if "effort" in answer:
+                seconds = decoding_effort(*answer["effort"]).seconds
+                answer = self._next(min(seconds, longest_seconds))
+        except DecoderEndedError:
+            os.close(block)  # it may still be written to, if the process could not be ended
+            raise
+        if "problem" in answer:
+            self._memory.give_back(block)
+            raise PixelError(answer["problem"])
+        try:
+            return from_message(answer, self._memory.show(block))
+        except (LookupError, TypeError, ValueError) as error:
+            raise self._ended("its answer is not one") from error
+
+    def _require_started(self) -> None:
+        if self._is_ready:
+            return
+        self._connection.settimeout(_SECONDS_TO_START)
+        why = ""
+        try:
+            self._is_ready = self._connection.recv(LONGEST_MESSAGE) == READY
+        except OSError as error:
+            why = "it does not answer" if isinstance(error, TimeoutError) else ""
+        if not self._is_ready:
+            how = self._ended(why)
+            raise ComputingError(f"the process that decodes images does not start: {how}")
+
+    def _next(self, seconds: float) -> dict[str, Any]:
+        self._connection.settimeout(seconds)
+        try:
+            content = self._connection.recv(LONGEST_MESSAGE)
+        except TimeoutError:
+            raise self._ended(f"it took more than {seconds:.0f} s") from None
+        except ConnectionError:
+            content = b""
+        if not content:
+            raise self._ended("")
+        message: dict[str, Any] = json.loads(content)
+        return message
+
+    def _ended(self, why: str) -> DecoderEndedError:
+        """End the process; return what is known of its end."""
+        if not why:
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(5.0)  # its exit status says more than that it was killed here
+        status = self._child.poll()
+        self.close()
+        return DecoderEndedError(why or _how_it_ended(status))
+
+
+def _environment() -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIX)},
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        # One thread and one heap: each would take a part of the memory that the child may have.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "1",
+    }
+
+
+def _end(child: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
+    connection.close()
+    child.kill()
+    # One that the system holds in the middle of a read ends when it lets go.
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(5.0)
+
+
+def _how_it_ended(status: int | None) -> str:
+    if status is None:
+        return "it closed its end"
+    if status == -signal.SIGXCPU:
+        return "it took too much processor time"
+    if status == -signal.SIGALRM:
+        return "it took too long"
+    if status < 0:
+        return f"it ended with signal {-status}"
+    return f"it ended with exit status {status}"

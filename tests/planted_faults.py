@@ -1,0 +1,58 @@
+"""The worker's Celery application with a fault planted: ``celery -A planted_faults worker``.
+
+``PLANTED_FAULT`` names it, and ``PLANTED_MARKER`` a file that says that it has happened: it does so
+once.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import misbehaving_decoder
+
+from mammoclip_core.engines.predictor import Predictor
+from mammoclip_core.images import decoding_pool
+from mammoclip_core.images.decoding_pool import DecodingPool
+from worker import analysis
+from worker.app import app
+from worker.stages import Stage, StageDeadlines
+
+__all__ = ["app"]
+
+FAULT = os.environ["PLANTED_FAULT"]
+MARKER = Path(os.environ["PLANTED_MARKER"])
+SHORT_SECONDS = 1.0
+
+
+def hangs(function: Any) -> Any:
+    """Return a function that hangs when it is first called, and then no more."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        if not MARKER.exists():
+            MARKER.touch()
+            time.sleep(600)
+        return function(*arguments, **options)
+
+    return call
+
+
+enter = StageDeadlines.enter
+
+
+def enter_impatiently(self: StageDeadlines, stage: Stage, seconds: float) -> None:
+    """Give the stage that hangs a second until it has hung; other stages of a slow machine time."""
+    is_short = stage == FAULT and not MARKER.exists()
+    enter(self, stage, SHORT_SECONDS if is_short else seconds)
+
+
+if FAULT in set(Stage):
+    StageDeadlines.enter = enter_impatiently  # type: ignore[method-assign]
+if FAULT == Stage.INFERENCE:
+    Predictor.predict = hangs(Predictor.predict)  # type: ignore[method-assign]
+elif FAULT == Stage.DRAWING:
+    analysis._results = hangs(analysis._results)
+else:
+    decoding_pool.DecodingPool = lambda **options: DecodingPool(  # type: ignore
+        **options, program=misbehaving_decoder.command(FAULT)
+    )

@@ -1,0 +1,58 @@
+"""What is recorded of an attempt to analyse a study that did not finish."""
+
+from datetime import timedelta
+from time import monotonic, sleep
+from typing import Final
+
+import structlog
+
+from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.database import DATABASE_TROUBLE
+from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.work import Claim
+from worker.runtime import Runtime
+
+log = structlog.get_logger("worker.analyze")
+
+_FIRST_WAIT_SECONDS: Final = 5
+_WAIT_FOR_THE_LEDGER: Final = 2
+
+
+def give_back_uncounted(node: Runtime, held: Claim, reason: str) -> None:
+    """Postpone the analysis during a fault of the site, without counting the attempt."""
+    give_up_at = monotonic() + node.settings.work.lease_seconds
+    while True:
+        try:
+            with node.database.writing() as session:
+                at = database_time(session)
+                due_at = at + timedelta(seconds=node.site.wait_seconds)
+                outcomes.give_back_analysis(
+                    session, held, reason=reason, due_at=due_at, at=at, counted=False
+                )
+        # The ledger itself may be the fault. Past the lease whoever finds it lost takes over.
+        except DATABASE_TROUBLE:
+            if monotonic() > give_up_at:
+                return
+            sleep(_WAIT_FOR_THE_LEDGER)
+        else:
+            log.warning("analysis_given_back", reason=reason)
+            return
+
+
+def end_badly(node: Runtime, held: Claim, reason: str, *, final: bool) -> None:
+    """Give the analysis back for its next attempt, or record that it failed.
+
+    Parameters
+    ----------
+    final : whether another attempt would fail as well
+    """
+    # Attempts are counted at the claim, so this one is included, and those that were killed too.
+    give_up = final or held.attempt >= node.settings.work.maximum_attempts
+    log.error("analysis_failed" if give_up else "analysis_given_back", reason=reason)
+    with node.database.writing() as session:
+        at = database_time(session)
+        if give_up:
+            outcomes.fail_analysis(session, held, reason=reason, at=at)
+        else:
+            wait = timedelta(seconds=_FIRST_WAIT_SECONDS * 2 ** (held.attempt - 1))
+            outcomes.give_back_analysis(session, held, reason=reason, due_at=at + wait, at=at)
