@@ -1,6 +1,7 @@
 """Which number a region has in all objects, which views show its lesion, and where it lies."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 from dicom_node.objects.wording import view_of, words_of
@@ -41,18 +42,31 @@ def lesion_views(images: Iterable[ImageFindings]) -> LesionViews:
 def place_text(image: ImageFindings, lesions: LesionViews) -> str:
     """Say in one line where the regions above the threshold lie, and on which other view.
 
-    For example ``1 upper outer quadrant, middle third, also on L MLO``; empty where none of it is
-    known.
+    For example ``1 upper outer quadrant, middle third, also on L MLO``; what lies alike is named
+    together. Empty where none of it is known.
     """
-    texts = []
+    lying: dict[str, list[int]] = {}
     for number, finding, index in numbered_regions(image):
         region = finding.regions[index]
         others = [view for view in lesions.get(number, ()) if view != view_of(image)]
         also = f"also on {' and '.join(others)}" if others else ""
         words = ", ".join(filter(None, (location_text(region), also)))
         if words and region.above_threshold:
-            texts.append(f"{number} {words}")
-    return "; ".join(texts)
+            lying.setdefault(words, []).append(number)
+    return "; ".join(f"{numbers_text(numbers)} {words}" for words, numbers in lying.items())
+
+
+def numbers_text(numbers: Sequence[int]) -> str:
+    """List numbers, those that follow each other as a range: ``1-3, 5``."""
+    runs: list[list[int]] = [list(numbers[:1])] if numbers else []
+    for former, number in pairwise(numbers):
+        if number == former + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(
+        ", ".join(map(str, run)) if len(run) < 3 else f"{run[0]}-{run[-1]}" for run in runs
+    )
 
 
 def location_text(region: Region) -> str:

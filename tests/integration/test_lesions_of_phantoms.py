@@ -18,7 +18,7 @@ def modified(value: str) -> list[Dataset]:
 
 
 def test_lesions_of_phantom_pairs_are_linked(tmp_path) -> None:
-    links = links_of(40, tmp_path)
+    links = links_of(20, tmp_path)
 
     assert links.recall >= 0.75
     assert links.false <= 1

@@ -1,10 +1,9 @@
 """The lines that name what was found on an image: each finding with its regions and scores."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Final
 
-from dicom_node.objects.lesions import numbered_regions
+from dicom_node.objects.lesions import numbered_regions, numbers_text
 from dicom_node.objects.wording import score_text, words_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, ScoreOf
 
@@ -52,20 +51,7 @@ def _texts(finding: Finding, regions: Sequence[_Numbered]) -> Iterator[str]:
 
 
 def _text(finding: Finding, numbers: Sequence[int], score: str) -> str:
-    return " ".join(filter(None, (_numbers_text(numbers), words_of(finding.name), score)))
-
-
-def _numbers_text(numbers: Sequence[int]) -> str:
-    """List numbers, those that follow each other as a range: ``1-3, 5``."""
-    runs: list[list[int]] = [list(numbers[:1])] if numbers else []
-    for former, number in pairwise(numbers):
-        if number == former + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(
-        ", ".join(map(str, run)) if len(run) < 3 else f"{run[0]}-{run[-1]}" for run in runs
-    )
+    return " ".join(filter(None, (numbers_text(numbers), words_of(finding.name), score)))
 
 
 def _range_text(regions: Sequence[_Numbered]) -> str:

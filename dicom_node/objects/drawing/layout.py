@@ -20,6 +20,9 @@ _TEXT_ON_SCREEN: Final = 16.0
 _PANEL_WIDTHS: Final = np.arange(11.0, 25.0, 0.5)
 """Widths of a panel beside the image that are tried, in units of the text size."""
 
+_MOST_WORDS: Final = 0.75
+"""Share of the viewport's height that words above and below may take: the image needs the rest."""
+
 _PLEASANT: Final = 16.0
 """The width that is taken where several leave the image as large."""
 
@@ -66,7 +69,7 @@ def layout_of(
         fits.append((min(1.0, high / needed), scale, -abs(float(width) - _PLEASANT), float(width)))
     across = wide / _TEXT_ON_SCREEN
     needed = sum(strip.height(across) for strip in strips or ()) * _TEXT_ON_SCREEN
-    if strips and needed < high:
+    if strips and needed < _MOST_WORDS * high:
         fits.append((1.0, min(wide / columns, (high - needed) / rows), 0.0, 0.0))
     *_, scale, _, width = max(fits)
     text = max(LEAST_TEXT, round(_TEXT_ON_SCREEN / scale))

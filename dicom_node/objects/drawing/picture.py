@@ -148,7 +148,7 @@ def finding_paragraphs(image: ImageFindings, context: ResultContext) -> Iterator
         yield Paragraph(text=text, color=context.colors[finding.name])
     places = place_text(image, context.lesions)
     if places:
-        yield Paragraph(text=places)
+        yield Paragraph(text=places, size=SMALL)
 
 
 def banner(identity: ResultIdentity) -> Iterator[Paragraph]:

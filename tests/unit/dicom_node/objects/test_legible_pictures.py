@@ -19,11 +19,14 @@ from objects_factory import (
 )
 
 from dicom_node.objects.drawing.heat_colors import STRENGTH, HeatColors, PictureStyle
-from dicom_node.objects.drawing.lettering import MARK, TEXT, WARNING
+from dicom_node.objects.drawing.layout import QUARTER, layout_of
+from dicom_node.objects.drawing.lettering import MARK, TEXT, WARNING, Paragraph
 from dicom_node.objects.drawing.palette import FINDING_COLORS
+from dicom_node.objects.drawing.panel import Panel
 from dicom_node.objects.drawing.picture import Picture, compose
 from dicom_node.objects.drawing.rendering import show
 from mammoclip_core.findings import Finding, Heatmap
+from mammoclip_core.lesion_location import Depth, Location, Side
 
 QUARTER_OF_A_SCREEN = (456, 600)
 FULL_SIZE = (3328, 2560)
@@ -76,6 +79,31 @@ def test_words_are_legible_on_a_quarter_of_a_screen(size: tuple[int, int], count
     for color in (MARK, WARNING, TEXT, *FINDING_COLORS[:count]):
         height = max(heights(picture, color, size))
         assert height * scale >= LEAST_CAPITAL, color
+
+
+@pytest.mark.parametrize("size", [FULL_SIZE, (1400, 3000)])
+def test_words_stay_legible_beside_the_places_of_eight_lesions(size: tuple[int, int]) -> None:
+    mask = marker_mask(size[1] // 3, size[0] // 2, size, 20)
+    places = [Location(depth=depth, side=side) for depth in Depth for side in Side]
+    findings = [
+        replace(one, regions=(replace(one.regions[0], location=place),))
+        for one, place in zip((finding(mask, name=name) for name in NAMES), places, strict=False)
+    ]
+
+    picture = picture_of(*findings, size=size)
+
+    for color in (MARK, WARNING, TEXT, *FINDING_COLORS[: len(NAMES)]):
+        assert max(heights(picture, color, size)) * on_screen(picture) >= LEAST_CAPITAL, color
+
+
+@pytest.mark.parametrize("size", [(2048, 1575), (956, 2048), (2048, 2048)])
+def test_words_never_make_a_picture_many_times_as_large(size: tuple[int, int]) -> None:
+    for count in range(20, 420, 10):
+        words = Panel(paragraphs=(Paragraph(text="mass " * count),))
+
+        layout = layout_of(size, words, QUARTER, (words, Panel(paragraphs=())))
+
+        assert layout.text < max(size) / 6, count
 
 
 def test_image_keeps_most_of_the_screen() -> None:

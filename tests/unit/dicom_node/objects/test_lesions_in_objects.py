@@ -174,6 +174,22 @@ def _context_of():
     return context_of(study_of(*two_views()))
 
 
+def test_regions_that_lie_alike_are_placed_together() -> None:
+    image = image_of(mammogram(), finding(*[marker_mask(60, 20 + 60 * row) for row in range(5)]))
+    (mass,) = image.findings
+    below = Location(depth=Depth.ANTERIOR)
+    locations = (QUADRANT, QUADRANT, below, QUADRANT, QUADRANT)
+    regions = tuple(
+        replace(region, location=location)
+        for region, location in zip(mass.regions, locations, strict=True)
+    )
+    image = replace(image, findings=(replace(mass, regions=regions),))
+
+    assert place_text(image, lesion_views([image])) == (
+        "1, 2, 4, 5 upper outer quadrant, middle third; 3 anterior third"
+    )
+
+
 def test_nothing_is_said_of_the_place_of_a_region_where_it_is_not_known() -> None:
     image = image_of(mammogram(), finding(marker_mask(60, 150)))
 
