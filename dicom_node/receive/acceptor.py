@@ -98,6 +98,10 @@ class Acceptor:
         with self._lock:
             return not self._guests and self._lobby.is_empty()
 
+    def end_one_that_stands_still(self) -> None:
+        """End an association over which no object comes, if there is one."""
+        self._end_one(None, for_known=True)
+
     def heed_other_processes(self) -> None:
         """End an association if another process waits for a place and has none to end."""
         asked = self._wanted.asked()
