@@ -83,7 +83,11 @@ def test_process_that_cannot_be_started_at_once_is_started_later(
     try:
         os.kill(killed, signal.SIGKILL)
         wait_for(lambda: not pool.process_ids(), seconds=10, what="its end is seen")
-        wait_for(lambda: log_lines[-1:] and log_lines[-1]['event'] == 'acceptor_not_started', seconds=10, what="no other can be started")
+        wait_for(
+            lambda: log_lines[-1:] and log_lines[-1]["event"] == "acceptor_not_started",
+            seconds=10,
+            what="no other can be started",
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
 

@@ -91,10 +91,9 @@ def test_association_at_work_is_not_ended_for_another(
 ) -> None:
     _, port = listening(places_for_known_senders=0, **{limit: 2})
 
-    with at_work(port), at_work(port):
-        with RawPeer(port) as third:
-            third.write(association_request())
-            kind, content = third.read()
+    with at_work(port), at_work(port), RawPeer(port) as third:
+        third.write(association_request())
+        kind, content = third.read()
     assert (kind, content[1:]) == (ASSOCIATE_RJ, bytes([2, 3, 2]))
     assert next(line["detail"] for line in log_lines).endswith(f"receive.{limit}")
 
