@@ -98,6 +98,10 @@ class Acceptor:
         with self._lock:
             return not self._guests and self._lobby.is_empty()
 
+    def end_one_that_stands_still(self) -> None:
+        """End an association over which no object comes, if there is one."""
+        self._end_one(None, for_known=True)
+
     def heed_other_processes(self) -> None:
         """End an association if another process waits for a place and has none to end."""
         asked = self._wanted.asked()
@@ -116,14 +120,17 @@ class Acceptor:
             return rejected(NO_PLACE, address, request, "the node is stopping")
         try:
             place = self._places.take_place(address)
-        except NoPlaceError as error:
-            if is_last_time:
-                return rejected(NO_PLACE, address, request, str(error))
-            self._make_room(address, error)
-            return ASK_AGAIN
-        except OSError as error:
+        except (NoPlaceError, OSError) as error:
+            if isinstance(error, NoPlaceError) and not is_last_time:
+                self._make_room(address, error)
+                return ASK_AGAIN
             return rejected(NO_PLACE, address, request, str(error))
-        guest = Guest(line, address, request.calling_ae_title)
+        if not self._start(Guest(line, address, request.calling_ae_title), request, place):
+            return rejected(NO_PLACE, address, request, "no thread can be started")
+        return None
+
+    def _start(self, guest: Guest, request: Request, place: Place) -> bool:
+        """Start the thread that serves an association; whether that was possible."""
         guest.thread = threading.Thread(
             target=self._run, args=(guest, request, place), name="association", daemon=True
         )
@@ -135,8 +142,8 @@ class Acceptor:
         except RuntimeError:  # no memory for another thread
             self._out_of_memory = True
             self._ended(guest, place)
-            return rejected(NO_PLACE, address, request, "no thread can be started")
-        return None
+            return False
+        return True
 
     def _make_room(self, address: str, error: NoPlaceError) -> None:
         """End an association that does nothing, here or in another process."""

@@ -86,8 +86,11 @@ def main() -> None:
             while not _tell(LEAVING):
                 time.sleep(_LOOK_SECONDS)
             log.info("acceptor_leaving", count=acceptor.accepted)
+            patience_ends = time.monotonic() + settings.idle_timeout_seconds
             while not acceptor.is_idle() and not _node_has_ended_this():
-                continue
+                # Who sends nothing but echoes would keep one former process after the other.
+                if time.monotonic() > patience_ends:
+                    acceptor.end_one_that_stands_still()
             break
     listener.stop()
 

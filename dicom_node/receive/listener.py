@@ -3,6 +3,7 @@
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import chain
 from typing import Any, Final
 
@@ -152,10 +153,13 @@ class Listener:
         try:
             agreement = agree(request, self._contexts)
         except ProtocolError as error:
-            line.send(abort(error.abort_reason))
+            with suppress(OSError):  # the peer has gone: its fault is what is told
+                line.send(abort(error.abort_reason))
             raise
         if isinstance(agreement, Rejection):
-            line.send(rejected(agreement, address, request))
+            farewell = rejected(agreement, address, request)
+            with suppress(OSError):
+                line.send(farewell)
             return
 
         def store(asked: StoreRequest, parts: Iterable[memoryview]) -> int:

@@ -118,7 +118,7 @@ class Lobby:
                 self._take_those_seen_off()
             elif key.data in self._connections:
                 self._read(key.data)
-        except Exception as error:  # this thread serves everybody
+        except Exception as error:  # noqa: BLE001  this thread serves everybody
             self._failed(key.data, error)
 
     def _failed(self, connection: _Connection | None, error: Exception) -> None:
@@ -278,7 +278,7 @@ class Lobby:
         line, address = connection.line, connection.address
         try:
             farewell = self._on_request(line, address, connection.request, is_last)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  and others wait behind this one
             self._failed(connection, error)
             return
         if farewell == ASK_AGAIN:

@@ -58,7 +58,7 @@ class ReceiveSettings(Section):
     recycle_associations: PositiveInt = 5000
     """Associations after which a receiving process is replaced by a new one."""
     maximum_associations: Annotated[int, Field(ge=1, le=1000)] = 40
-    """Maximum number of simultaneous associations; further ones are rejected (retry later)."""
+    """Maximum number of simultaneous associations; if all are at work, others are rejected."""
     maximum_associations_per_address: PositiveInt = 30
     """Maximum number of simultaneous associations from one IP address."""
     places_for_known_senders: Annotated[int, Field(ge=0)] = 8

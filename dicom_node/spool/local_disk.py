@@ -185,9 +185,20 @@ class Spool:
         return ""
 
     def file_away(self, receipt: Receipt, place: str) -> None:
-        """Move an object from ``incoming`` to its place; safe to repeat after a crash."""
+        """Move an object from ``incoming`` to its place; safe to repeat after a crash.
+
+        Raises
+        ------
+        FileNotFoundError
+            The object is gone, though the spool is there.
+        OutOfResourcesError
+            The disk is full, broken or away.
+        """
         source, target = self.incoming_file(receipt), self.root / place
         with _disk_trouble():
+            # Nothing is known of what lies on a disk that is away: it is not lost.
+            if not source.parent.is_dir():
+                raise OSError(errno.ESTALE, "the folder of the spool is away")
             # Moved already by a process that was then killed, perhaps before it flushed.
             if source.exists() or not target.exists():
                 self._make_folder(target.parent)
@@ -274,7 +285,11 @@ class Spool:
         return path
 
     def _require_space(self) -> None:
-        if shutil.disk_usage(self.root).free < self._minimum_free_bytes:
+        try:
+            free = shutil.disk_usage(self.root).free
+        except OSError as error:  # the folder is away, or its disk is
+            raise _out_of_resources(error) from error
+        if free < self._minimum_free_bytes:
             raise OutOfResourcesError(
                 f"less free disk space in {self.root} than receive.minimum_free_bytes"
             )

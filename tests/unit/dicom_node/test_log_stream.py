@@ -25,7 +25,7 @@ def told(count: int) -> str:
 @pytest.fixture
 def pipe() -> Iterator[tuple[TextIO, TextIO]]:
     reading, writing = os.pipe()
-    with open(reading, encoding="utf-8") as reader, open(writing, "w", encoding="utf-8") as writer:
+    with os.fdopen(reading, encoding="utf-8") as reader, os.fdopen(writing, "w") as writer:
         yield reader, writer
 
 

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 from listener_factory import store
 from node_factory import encoded, mammogram
-from raw_peer import RawPeer, p_data, pdv, store_command, store_request
+from raw_peer import (
+    ABORT,
+    P_DATA,
+    RawPeer,
+    echo_command,
+    p_data,
+    pdv,
+    store_command,
+    store_request,
+)
 from services import free_port, wait_for
 
 from dicom_node.receive.acceptor_pool import AcceptorPool
@@ -97,6 +106,22 @@ def test_process_is_replaced_after_its_associations_while_one_is_still_open(
 
         assert peer.status() == 0x0000
     assert store(port, encoded(mammogram())) == 0x0000
+
+
+def test_echoes_do_not_keep_a_process_that_is_replaced(start: Start) -> None:
+    pool, port = start(recycle_associations=2, idle_timeout_seconds=1)
+    (first,) = pool.process_ids()
+    echo = p_data(pdv(echo_command(), context=3, is_command=True))
+
+    with RawPeer(port).associate() as peer:
+        wait_for(lambda: pool.process_ids() not in ([], [first]), seconds=20, what="a new process")
+        kinds = [P_DATA]
+        while kinds[-1] == P_DATA:
+            peer.write(echo)
+            kinds.append(peer.read()[0])
+
+    assert kinds[-1] == ABORT
+    wait_for(lambda: not Path(f"/proc/{first}").exists(), seconds=20, what="the first one's end")
 
 
 def test_association_of_another_process_makes_room(start: Start) -> None:

@@ -1,5 +1,6 @@
 """Association requests that are too large, malformed, or ask for what the node has not."""
 
+import socket
 import struct
 from typing import Any
 
@@ -82,6 +83,29 @@ def test_malformed_request_is_aborted_in_one_line(
     assert (line["reason"], line["address"]) == ("protocol-error", "127.0.0.1")
     wait_for(lambda: not listener.open_tokens(), seconds=10, what="its place is free")
     assert store(port, encoded(mammogram())) == 0x0000
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (MALFORMED["item cut off"], "protocol-error"),
+        (association_request(version=2), "protocol-version-not-supported"),
+    ],
+)
+def test_peer_that_resets_its_connection_is_told_by_its_own_fault(
+    listening: Listening, log_lines: list[Any], request_: bytes, reason: str
+) -> None:
+    _, port = listening()
+
+    for _ in range(20):
+        peer = RawPeer(port)
+        peer.line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.write(request_)
+        peer.line.close()
+
+    wait_for(lambda: len(log_lines) >= 20, seconds=10, what="all are told")
+    assert {line["reason"] for line in log_lines} <= {reason, "connection-lost"}
+    assert "association_failed" not in {line["event"] for line in log_lines}
 
 
 @pytest.mark.parametrize(

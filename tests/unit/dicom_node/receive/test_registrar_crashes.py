@@ -146,6 +146,28 @@ def test_file_that_is_lost_is_set_aside(reception: Reception) -> None:
     assert (row.state, row.reason) == (InstanceState.SET_ASIDE, "file-lost")
 
 
+def test_object_on_a_disk_that_is_away_is_registered_when_it_is_back(reception: Reception) -> None:
+    put(reception.spool, mammogram())
+    doomed = Registrar(
+        SpoolThatFailsToMove(reception.spool.root),
+        reception.database,
+        ReceiveSettings(),
+        clock=stopped_clock,
+    )
+    with pytest.raises(PowerCut):
+        doomed.register_all()
+    incoming = reception.spool.root / "incoming"
+    away = incoming.rename(incoming.with_name("away"))
+
+    reception.registrar.register_all()
+    while_away = [row.state for row in reception.instances()]
+    away.rename(incoming)
+    reception.registrar.register_all()
+
+    assert while_away == [InstanceState.RECEIVED]
+    assert [row.state for row in reception.instances()] == [InstanceState.REGISTERED]
+
+
 def broken_for(receipt: Receipt, error: Exception) -> type[Spool]:
     """Return a spool that fails for one receipt."""
 

@@ -146,6 +146,21 @@ def test_filing_away_what_is_lost_fails(spool: Spool) -> None:
         spool.file_away(receipt, study_place(receipt, "1.2.3"))
 
 
+def test_what_lies_on_a_disk_that_is_away_is_not_lost(spool: Spool) -> None:
+    receipt = kept(spool)
+    place = study_place(receipt, "1.2.3")
+    away = spool.root.rename(spool.root.with_name("away"))
+
+    with pytest.raises(OutOfResourcesError):
+        spool.file_away(receipt, place)
+    with pytest.raises(OutOfResourcesError):
+        kept(spool)
+
+    away.rename(spool.root)
+    spool.file_away(receipt, place)
+    assert spool.file(place).is_file()
+
+
 def test_every_new_folder_is_flushed_into_its_parent(
     spool: Spool, steps: list[tuple[str, Path]]
 ) -> None:
