@@ -2,8 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from dicom_node.spool.names import new_association_token
 
 _LINE_BYTES: Final = 256
 _UNKNOWN: Final = "?"
+_LOOKS: Final = 100
 
 
 class NoPlaceError(NodeError):
@@ -69,8 +71,6 @@ class Place:
     Parameters
     ----------
     holder : token and address
-    alone : callable
-        Within it nobody else reads the places.
 
     Attributes
     ----------
@@ -78,12 +78,9 @@ class Place:
         Names the association in the receipts of its objects.
     """
 
-    def __init__(
-        self, descriptor: int, holder: str, alone: Callable[[], AbstractContextManager[None]]
-    ) -> None:
+    def __init__(self, descriptor: int, holder: str) -> None:
         self._descriptor = descriptor
         self._holder = holder
-        self._alone = alone
         self.token = holder.partition(" ")[0]
 
     def note(self, *, study_instance_uid: str | None, is_coming: bool, since_ns: int) -> None:
@@ -95,7 +92,7 @@ class Place:
         since_ns : nanoseconds since 1970, UTC
         """
         known = study_instance_uid or _UNKNOWN
-        with suppress(OSError), self._alone():  # a disk that is broken refuses the object itself
+        with suppress(OSError):  # a disk that is broken refuses the object itself
             _write(self._descriptor, f"{self._holder} {known} {int(is_coming)} {since_ns}")
 
     def close(self) -> None:
@@ -143,7 +140,7 @@ class OpenAssociations:
                 if free is not None:
                     os.close(free)
                 raise
-            return Place(free, holder, self._alone)
+            return Place(free, holder)
 
     def tokens(self) -> frozenset[str]:
         """Return the tokens of the open associations of all processes."""
@@ -228,9 +225,20 @@ def _lock(descriptor: int) -> bool:
 
 def _read(descriptor: int) -> list[str]:
     """Return token and address of the association that holds a place, then its latest object."""
-    return os.pread(descriptor, _LINE_BYTES, 0).decode("ascii").split()
+    for _ in range(_LOOKS):
+        line = os.pread(descriptor, _LINE_BYTES, 0).rstrip()
+        holder, _, checksum = line.rpartition(b" ")
+        if checksum == _checksum(holder):
+            return holder.decode("ascii").split()
+    return [_UNKNOWN, _UNKNOWN]  # a broken disk: somebody has the place
 
 
-def _write(descriptor: int, line: str) -> None:
+def _write(descriptor: int, holder: str) -> None:
+    # Who reads meanwhile may see a part of it, and looks again: no lock is taken for each object.
+    line = holder.encode("ascii")
     # Always as long: a full disk has room for what was there before.
-    os.pwrite(descriptor, line.encode("ascii").ljust(_LINE_BYTES), 0)
+    os.pwrite(descriptor, (line + b" " + _checksum(line)).ljust(_LINE_BYTES), 0)
+
+
+def _checksum(line: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(line)

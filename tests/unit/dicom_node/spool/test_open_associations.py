@@ -1,7 +1,9 @@
 """Places of open associations: counted over processes, free again when a process is gone."""
 
+import itertools
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,42 @@ def test_latest_object_of_an_association_is_known(places: OpenAssociations) -> N
     (latest,) = places.latest_objects()
     assert (latest.association, latest.study_instance_uid) == (place.token, None)
     assert (latest.is_coming, latest.since.timestamp()) == (False, 7.0)
+
+
+def test_what_is_read_of_an_object_is_whole_at_any_moment(places: OpenAssociations) -> None:
+    place = places.take_place("10.0.0.1")
+    studies = ["1." * 31 + "1", "2.3"]
+    place.note(study_instance_uid=studies[0], is_coming=True, since_ns=1)
+    has_ended = threading.Event()
+
+    def write() -> None:
+        for number in itertools.count():
+            if has_ended.is_set():
+                return
+            study = studies[number % 2]
+            place.note(study_instance_uid=study, is_coming=number % 2 == 0, since_ns=len(study))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = [places.latest_objects() for _ in range(300)]
+    has_ended.set()
+    writer.join()
+
+    assert {(one.study_instance_uid, one.is_coming) for (one,) in seen} <= {
+        (studies[0], True),
+        (studies[1], False),
+    }
+
+
+def test_place_that_cannot_be_read_is_taken_all_the_same(
+    places: OpenAssociations, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        places.take_place("10.0.0.1")
+    (tmp_path / "0000").write_bytes(b"what a broken disk gives")
+
+    assert len(places.tokens()) == 2
+    assert places.latest_objects() == []
 
 
 def test_next_association_at_a_place_has_sent_nothing(places: OpenAssociations) -> None:
