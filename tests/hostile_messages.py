@@ -149,6 +149,7 @@ _BODIES: dict[str, Any] = {
     "zero": [[0], {}, {}],
     "a negative id": [[-1], {}, {}],
     "an id beyond 64 bits": [[10**30], {}, {}],
+    "an id beyond 32 bits": [[2**31], {}, {}],
     "a list of ids": [[[1, 2, 3]], {}, {}],
     "keyword arguments": [[1], {"analysis_id": 1}, {}],
     "a callback": [[1], {}, {"callbacks": [{"task": "celery.map", "args": []}]}],

@@ -27,12 +27,14 @@ _AFTER_AN_END: Final = timedelta(seconds=5)
 """Time in which a process that was told to end is gone, and with it what it was sending."""
 
 
-def begin_delivery(node: Runtime, delivery_id: int) -> None:
-    """Have a due delivery attempted in the lane of its destination; return at once."""
+def begin_delivery(node: Runtime, delivery_id: int) -> bool:
+    """Have a delivery attempted in the lane of its destination; return at once if it was due."""
     with node.database.reading() as session:
         row = session.get(Delivery, delivery_id)
-    if row is not None and row.state is DeliveryState.DUE:
-        node.lanes.take(row.destination, delivery_id, partial(attempt_delivery, node))
+    if row is None or row.state is not DeliveryState.DUE:
+        return False
+    node.lanes.take(row.destination, delivery_id, partial(attempt_delivery, node))
+    return True
 
 
 def attempt_delivery(node: Runtime, delivery_id: int) -> None:

@@ -20,7 +20,9 @@ LONGEST_MESSAGE_BYTES: Final = 16_384
 """Size beyond which a message is not read; those of the node have about 1,000 bytes."""
 
 _LONGEST_BODY_BYTES: Final = 2_048
-_HIGHEST_ID: Final = 2**63 - 1
+_HIGHEST_ID: Final = 2**31 - 1
+"""The largest row number of a ledger in PostgreSQL, which fails at a larger one."""
+
 _HIGHEST_PRIORITY: Final = 9
 _QUEUES: Final = (GPU_QUEUE, DELIVER_QUEUE)
 
@@ -51,7 +53,7 @@ class WorkMessage:
     Parameters
     ----------
     task : ``worker.analyze`` or ``worker.deliver``
-    work_id : 1 to 2**63 - 1
+    work_id : 1 to 2**31 - 1
     ledger : 32 hexadecimal digits
         The identity of that ledger; empty in a message of an earlier version's node.
     """
@@ -121,7 +123,7 @@ def _id_in(body: object) -> int:
             if options or any(callbacks.values()):
                 raise UnwantedMessageError("it has arguments or further tasks beside the id")
             if not 1 <= work_id <= _HIGHEST_ID:
-                raise UnwantedMessageError("its id is not between 1 and 2**63 - 1")
+                raise UnwantedMessageError("its id is not between 1 and 2**31 - 1")
             return work_id
     raise UnwantedMessageError("its argument is not the id of one row")
 

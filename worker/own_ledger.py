@@ -52,16 +52,16 @@ class OwnLedger:
         if not message.ledger or message.ledger == self._identity:
             self._refused = 0
             return True
-        reason = ""
+        reason = _ANOTHER
         try:
             self._identity = self._look()
         except LedgerError as error:
-            reason = str(error)
+            reason = f"{error}. If its node has one: {_ANOTHER}"
         if message.ledger == self._identity:
             self._refused = 0
             return True
         self._refused += 1
-        log.error("message_of_another_ledger", task=message.task, reason=reason or _ANOTHER)
+        log.error("message_of_another_ledger", task=message.task, reason=reason)
         return False
 
     def _look(self) -> str:

@@ -10,13 +10,15 @@ from dicom_node.errors import LedgerError
 from dicom_node.studies.broker import ANALYZE_TASK, DELIVER_TASK
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
 from dicom_node.studies.ledger.due_work import Work
-from dicom_node.studies.ledger.tables import Analysis
+from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.work import Claim
 from worker.analysis import analyze_study
 from worker.app import app
 from worker.delivery import begin_delivery
 from worker.runtime import Runtime, runtime
 from worker.stages import Stage
+
+log = structlog.get_logger("worker.tasks")
 
 
 # Celery acknowledges a message when its task has ended, so the message of a killed worker comes
@@ -32,6 +34,8 @@ def analyze(analysis_id: int) -> None:
             if taken is not None:
                 structlog.contextvars.bind_contextvars(analysis=taken[0].id)
                 analyze_study(node, *taken)
+            else:
+                _say_if_unknown(node, Analysis, analysis_id)
         if node.site.needs_new_process:
             raise SystemExit(1)
 
@@ -41,7 +45,19 @@ def deliver(delivery_id: int) -> None:
     """Have one delivery attempted if it is still due, beside what this process does next."""
     node = runtime()
     with structlog.contextvars.bound_contextvars(delivery=delivery_id), _ledger_answering(node):
-        begin_delivery(node, delivery_id)
+        if not begin_delivery(node, delivery_id):
+            _say_if_unknown(node, Delivery, delivery_id)
+
+
+def _say_if_unknown(node: Runtime, table: type[Work], work_id: int) -> None:
+    """Say that a message speaks of nothing in this ledger, instead of only being gone."""
+    with node.database.reading() as session:
+        if session.get(table, work_id) is None:
+            log.warning(
+                "work_unknown",
+                kind=table.__name__.lower(),
+                reason="a message speaks of a row that the ledger of this worker does not have",
+            )
 
 
 def _site_fault_lasts(node: Runtime) -> bool:

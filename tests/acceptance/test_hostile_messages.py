@@ -91,8 +91,8 @@ def test_next_study_is_done_after(site: Site, queues: Redis, name: str) -> None:
 
 
 def test_id_that_the_ledger_does_not_have_runs_nothing(site: Site, queues: Redis) -> None:
-    queues.lpush("gpu", json.dumps(genuine(work_id=2**62)))
-    queues.lpush("deliver", json.dumps(genuine("worker.deliver", work_id=2**62)))
+    queues.lpush("gpu", json.dumps(genuine(work_id=2**31 - 1)))
+    queues.lpush("deliver", json.dumps(genuine("worker.deliver", work_id=2**31 - 1)))
 
     a_study_is_done(site, 3)
 
@@ -164,7 +164,7 @@ def test_key_of_another_type_is_told_and_the_next_study_is_done_without_it(
     OTHER_TYPES[kind](queues, key)
 
     # Only what reads or writes the key can tell.
-    queues.lpush("deliver" if key != "deliver" else "gpu", json.dumps(genuine(work_id=2**62)))
+    queues.lpush("deliver" if key != "deliver" else "gpu", json.dumps(genuine(work_id=2**31 - 1)))
     if key in {"gpu", "deliver", "unacked"}:
         wait_for(
             lambda: site.worker.output().count("holds data of another application") > before,

@@ -121,7 +121,7 @@ def test_flood_is_counted_instead_of_filling_the_log() -> None:
     assert len(lines) == 100
 
 
-@pytest.mark.parametrize("work_id", [1, 2**63 - 1])
+@pytest.mark.parametrize("work_id", [1, 2**31 - 1])
 def test_id_of_a_row_is_all_that_a_message_brings(work_id: int) -> None:
     work = work_of(
         {"task": "worker.analyze", "argsrepr": "Doe^Jane", "origin": "gen1@host"},
@@ -134,9 +134,7 @@ def test_id_of_a_row_is_all_that_a_message_brings(work_id: int) -> None:
     assert "Doe^Jane" not in repr((work.headers(), work.body()))
 
 
-@pytest.mark.parametrize(
-    "body", ["[[true], {}, {}]", "[[0], {}, {}]", "[[9223372036854775808], {}, {}]"]
-)
+@pytest.mark.parametrize("body", ["[[true], {}, {}]", "[[0], {}, {}]", "[[2147483648], {}, {}]"])
 def test_other_numbers_are_none(body: str) -> None:
     with pytest.raises(UnwantedMessageError):
         work_of(

@@ -160,10 +160,13 @@ def this_process(node: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["analyze", "deliver"])
-def test_task_of_an_unknown_number_does_nothing(this_process: Runtime, name: str) -> None:
+def test_task_of_an_unknown_number_does_nothing_and_says_so(
+    this_process: Runtime, name: str, log_lines: list[Any]
+) -> None:
     getattr(tasks, name).run(4711)
 
     assert this_process.engine.requests == []
+    assert [line["event"] for line in log_lines] == ["work_unknown"]
 
 
 def test_runtime_is_made_once_a_process(this_process: Runtime) -> None:

@@ -255,3 +255,11 @@ def test_dispatch_is_noted_for_the_named_work_only(session: Session, work_of: An
     session.refresh(told)
     session.refresh(other)
     assert (told.dispatched_at, other.dispatched_at) == (after(7), None)
+
+
+def test_highest_row_number_that_a_message_may_name_is_looked_up_in_every_database(
+    session: Session,
+) -> None:
+    highest = 2**31 - 1
+
+    assert work.claim(session, Analysis, highest, holder="w", lease=LEASE, at=after(0)) is None

@@ -274,3 +274,56 @@ def test_lost_delivery_of_a_superseded_analysis_is_given_up(
     session.refresh(delivery)
     assert delivery.state is DeliveryState.EXPIRED
     assert delivery.reason.startswith("superseded by a later revision; worker host:1")
+
+
+def given_back(session: Session, delivery: Delivery, holder: str) -> bool:
+    return outcomes.give_back_unfinished(
+        session, delivery.id, holder=holder, reason="it ends", due_at=after(9), at=after(1)
+    )
+
+
+def test_unfinished_delivery_of_a_worker_that_ends_is_due_again_and_counts_as_no_attempt(
+    session: Session, delivery: Delivery
+) -> None:
+    held = claimed(session, delivery)
+
+    assert given_back(session, delivery, held.holder)
+    assert (delivery.state, delivery.attempts) == (DeliveryState.DUE, 0)
+    assert (delivery.due_at, delivery.dispatched_at) == (after(9), None)
+
+
+def test_delivery_that_another_worker_has_or_that_has_ended_is_not_given_back(
+    session: Session, delivery: Delivery
+) -> None:
+    held = claimed(session, delivery)
+    assert not given_back(session, delivery, "another:1")
+    assert delivery.state is DeliveryState.SENDING
+
+    outcomes.finish_delivery(session, held, at=after(1))
+
+    assert not given_back(session, delivery, held.holder)
+    assert delivery.state is DeliveryState.DELIVERED
+
+
+def test_delivery_that_is_put_off_is_told_again_later_and_stays_as_it_is(
+    session: Session, delivery: Delivery
+) -> None:
+    delivery.dispatched_at = after(0)
+    version = delivery.version
+
+    work.put_off(session, Delivery, delivery.id, at=after(1), wait=after(6) - after(1))
+    session.refresh(delivery)
+
+    assert (delivery.due_at, delivery.dispatched_at) == (after(6), None)
+    assert (delivery.version, delivery.attempts) == (version, 0)
+
+
+def test_delivery_that_was_claimed_meanwhile_is_not_put_off(
+    session: Session, delivery: Delivery
+) -> None:
+    held = claimed(session, delivery)
+
+    work.put_off(session, Delivery, delivery.id, at=after(1), wait=after(6) - after(1))
+
+    outcomes.finish_delivery(session, held, at=after(2))
+    assert delivery.state is DeliveryState.DELIVERED
