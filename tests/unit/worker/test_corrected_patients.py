@@ -149,7 +149,8 @@ def test_study_that_is_corrected_in_half_is_held_until_the_rest_comes(
 
 
 @pytest.mark.parametrize(
-    "keyword", ["PatientID", further("PatientName"), further("PatientBirthDate")]
+    "keyword",
+    ["AccessionNumber", "PatientID", further("PatientName"), further("PatientBirthDate")],
 )
 def test_half_a_study_with_one_corrected_attribute_is_named_by_the_correction(
     node: Runtime, reception: Reception, images: list[Dataset], keyword: str
