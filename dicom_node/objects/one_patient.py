@@ -11,14 +11,15 @@ from dicom_node.objects.copied_attributes import COPIED_KEYWORDS, copied_attribu
 from dicom_node.objects.header_values import element_of
 
 _TELLING: Final = ("PatientID", "PatientName", "PatientBirthDate")
-_COMPARED: Final = (*_TELLING, "IssuerOfPatientID", "PatientSex")
+_COMPARED: Final = (*_TELLING, "IssuerOfPatientID", "PatientSex", "AccessionNumber")
 
 
 def of_one_patient(headers: Sequence[Dataset]) -> list[Dataset]:
     """Let all headers name the patient and the study in the same way.
 
-    Where they differ, they say what the last one says of those that state the most of ID, name
-    and birth date, with the character set of the name.
+    Where they differ in the patient or in the accession number, of which a study has one (PS3.3
+    C.7.2.1), they say what the last one says of those that state the most of ID, name and birth
+    date, with the character set of the name.
 
     Parameters
     ----------

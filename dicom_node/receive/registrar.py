@@ -51,6 +51,16 @@ log = structlog.get_logger("dicom_node.registrar")
 _BATCH: Final = 32
 """Objects that share the flushes of two transactions and of their folders."""
 
+_EVENTS: Final = {
+    Verdict.NEW: "instance_new",
+    Verdict.REPEATED: "instance_repeated",
+    Verdict.OWN_RESULT: "instance_own_result",
+}
+_EVENTS_TO_CARE_ABOUT: Final = {
+    Verdict.CORRECTED: "instance_corrected",
+    Verdict.REPLACED: "instance_replaced",
+}
+
 Item = TypeVar("Item")
 
 
@@ -391,8 +401,8 @@ def _report(
         }
     if problem is not None:
         log.warning("instance_set_aside", reason=problem.reason_word, detail=str(problem), **about)
-    elif verdict in {Verdict.CORRECTED, Verdict.REPLACED}:
+    elif verdict in _EVENTS_TO_CARE_ABOUT:
         detail = rows[one.arrival.receipt].detail
-        log.warning(f"instance_{verdict.value}", detail=detail, **about)
-    elif verdict is not Verdict.UNDECIDED:
-        log.info(f"instance_{verdict.value}", **about)
+        log.warning(_EVENTS_TO_CARE_ABOUT[verdict], detail=detail, **about)
+    elif verdict in _EVENTS:
+        log.info(_EVENTS[verdict], **about)

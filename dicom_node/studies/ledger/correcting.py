@@ -63,12 +63,13 @@ def require_place(likeness: Likeness) -> None:
     SetAsideError
         It shows something else, or it cannot be read.
     """
-    known = "this SOP Instance UID was received before"
-    if likeness.verdict is Sameness.NEW_UNREADABLE:
-        detail = f"{known}, and this copy cannot be read: {likeness.detail}"
-        raise SetAsideError(OTHER_CONTENT, detail)
-    if likeness.verdict is Sameness.DIFFERENT:
-        raise SetAsideError(OTHER_CONTENT, f"{known}, {likeness.detail}")
+    if likeness.verdict not in {Sameness.NEW_UNREADABLE, Sameness.DIFFERENT}:
+        return
+    is_damaged = likeness.verdict is Sameness.NEW_UNREADABLE
+    why = f"and this copy cannot be read: {likeness.detail}" if is_damaged else likeness.detail
+    raise SetAsideError(
+        "same-uid-other-content", f"this SOP Instance UID was received before, {why}"
+    )
 
 
 def patients_of(session: Session, study: Study, *, but: Instance | None = None) -> list[str]:

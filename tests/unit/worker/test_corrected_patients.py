@@ -28,6 +28,11 @@ CORRECTED = {
 VIEWS = [("CC", "R"), ("CC", "L"), ("MLO", "R"), ("MLO", "L")]
 
 
+def further(case: Any) -> Any:
+    """Mark a case that is like another, for the long run."""
+    return pytest.param(case, marks=pytest.mark.long)
+
+
 @pytest.fixture
 def images() -> list[Dataset]:
     return [shown_mammogram(view, side) for view, side in VIEWS]
@@ -86,7 +91,10 @@ def receive_all(reception: Reception, images: list[Dataset], **changes: Any) -> 
         reception.receive(again(image, **changes))
 
 
-@pytest.mark.parametrize("keyword", CORRECTED)
+@pytest.mark.parametrize(
+    "keyword",
+    ["PatientName", "AccessionNumber", further("PatientID"), further("PatientBirthDate")],
+)
 def test_results_carry_the_corrected_identity(
     node: Runtime, reception: Reception, images: list[Dataset], keyword: str
 ) -> None:
@@ -140,7 +148,10 @@ def test_study_that_is_corrected_in_half_is_held_until_the_rest_comes(
     assert told(reception)[0] != "held"
 
 
-@pytest.mark.parametrize("keyword", ["PatientName", "PatientID", "PatientBirthDate"])
+@pytest.mark.parametrize(
+    "keyword",
+    ["AccessionNumber", "PatientID", further("PatientName"), further("PatientBirthDate")],
+)
 def test_half_a_study_with_one_corrected_attribute_is_named_by_the_correction(
     node: Runtime, reception: Reception, images: list[Dataset], keyword: str
 ) -> None:
@@ -155,13 +166,12 @@ def test_half_a_study_with_one_corrected_attribute_is_named_by_the_correction(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"PatientName": "QUELLWASSER^OTTILIE"},
-        {"PatientName": "Quellwasser^Ottilie^Q"},
-        {"PatientName": "Quellwasser ^Ottilie"},
-        {"IssuerOfPatientID": "CLINIC"},
-        {"PatientSex": "O"},
+        {"PatientName": "QUELLWASSER^OTTILIE", "PatientSex": "O"},
         {"PatientID": "0KLINIK-90817263"},
-        {"PatientID": "", "PatientSex": ""},
+        further({"PatientName": "Quellwasser^Ottilie^Q"}),
+        further({"PatientName": "Quellwasser ^Ottilie"}),
+        further({"IssuerOfPatientID": "CLINIC"}),
+        further({"PatientID": "", "PatientSex": ""}),
     ],
     ids=str,
 )
@@ -176,6 +186,26 @@ def test_patient_who_is_spelt_otherwise_in_half_of_a_study_is_one_patient(
     assert (answer.state, answer.reason) == (AnalysisState.DONE, "")
     for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex"):
         assert len(named_in(reception, answer, keyword)) == 1
+
+
+def test_correction_that_is_taken_back_is_one_more_revision(
+    node: Runtime, reception: Reception, images: list[Dataset]
+) -> None:
+    former: set[str] = set()
+    for revision, changes in enumerate(({}, CORRECTED, {}), start=1):
+        receive_all(reception, images, **changes)
+        answer = analysed(node, reception)
+
+        assert (answer.state, answer.revision) == (AnalysisState.DONE, revision)
+        name = changes.get("PatientName", str(images[0].PatientName))
+        assert named_in(reception, answer, "PatientName") == {name}
+        made = {
+            row.sop_instance_uid
+            for row in reception.rows(ResultObject)
+            if row.analysis_id == answer.id
+        }
+        assert former.isdisjoint(made)
+        former |= made
 
 
 def test_correction_during_an_analysis_leaves_no_answer_under_the_former_name(

@@ -73,6 +73,7 @@ def test_study_keeps_what_ties_it_to_the_patient() -> None:
         ("PatientBirthDate", "19700101"),
         ("IssuerOfPatientID", "ELSEWHERE"),
         ("PatientSex", "O"),
+        ("AccessionNumber", "ACC-2"),
     ],
 )
 def test_patient_who_is_spelt_in_two_ways_is_named_in_one(keyword: str, value: str) -> None:

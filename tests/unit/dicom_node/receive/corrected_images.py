@@ -5,10 +5,13 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-from node_factory import mammogram
+from node_factory import Reception, mammogram
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLSLossless
+
+from dicom_node.studies.ledger.states import InstanceState
+from dicom_node.studies.ledger.tables import Instance
 
 SIDE = 64
 CORRECTED = {
@@ -60,3 +63,20 @@ def as_jpeg_ls(dataset: Dataset) -> Dataset:
 
 JPEG_LS = {"transfer_syntax": JPEGLSLossless}
 """How `as_jpeg_ls` is put into the spool."""
+
+
+def kept(reception: Reception) -> list[Instance]:
+    return [row for row in reception.instances() if row.state is InstanceState.REGISTERED]
+
+
+def files_and_rows(reception: Reception) -> None:
+    """Assert that every row has its file and every file its row, and that nothing waits."""
+    reception.registrar.register_all()
+    places = {row.place for row in reception.instances() if row.place}
+    found = {
+        str(file.relative_to(reception.spool.root))
+        for folder in ("studies", "set-aside")
+        for file in reception.files(folder)
+    }
+    assert found == places
+    assert (reception.files("incoming"), reception.files("partial")) == ([], [])
