@@ -18,7 +18,8 @@ def dciodvfy_errors(file: Path) -> list[str]:
     """Return the Error lines of the newest dciodvfy (the wheel's, else Debian's)."""
     program = BIN / "dciodvfy"
     command = [str(program if program.exists() else require_program("dciodvfy")), "-new", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # It repeats values as they stand, in whatever character set.
+    done = subprocess.run(command, capture_output=True, encoding="latin-1", check=False)
     output = done.stdout + done.stderr
     assert output.strip(), "dciodvfy says at least which IOD it checks"
     lines = [line for line in output.splitlines() if line.startswith("Error")]
