@@ -77,5 +77,7 @@ def _table_item(source: Dataset, keyword: str) -> Dataset | None:
     entries = 0 if len(table.entries) == _WHOLE_RANGE else len(table.entries)
     bits = max(table.bits, _LEAST_BITS)
     written.add(DataElement("LUTDescriptor", signed, [entries, table.first, bits]))
-    written.add(DataElement("LUTData", "OW", table.entries.astype("<u2").tobytes()))
+    # Entries of 8 bits are as long as a byte, all others as a word (PS3.3 C.11.1.1.1).
+    data = table.entries.astype("u1" if bits == _LEAST_BITS else "<u2").tobytes()
+    written.add(DataElement("LUTData", "OW", data + b"\0" * (len(data) % 2)))
     return written

@@ -119,6 +119,14 @@ def _one(*findings: Finding, **attributes: Any) -> tuple[ResultObject, ...]:
     )
 
 
+def _table_of_bytes() -> Dataset:
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0, 8]
+    item.LUTData = bytes(number // 16 for number in range(4096))
+    item["LUTData"].VR = "OW"
+    return item
+
+
 def _view_code(*modifiers: str) -> Dataset:
     """Return a craniocaudal view with modifiers, as mammograms state it."""
     view = coded(codes.VIEWS["CC"])
@@ -217,6 +225,7 @@ STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "view with two modifiers": lambda: _one(
         view="CC", ViewCodeSequence=[_view_code("implant displaced", "rolled lateral")]
     ),
+    "VOI LUT of bytes": lambda: _one(VOILUTSequence=[_table_of_bytes()]),
     "detector box": lambda: _one(boxed(box_of(60.0, 150.0, 100.0, 198.0, 0.71))),
     "several detector boxes": lambda: _one(boxed(*BOXES)),
     "long private code": lambda: _one(
