@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services import BIN, require_program
 
-from dicom_node.commands.validate import JAVA_OPTIONS, KNOWN_MESSAGES
+from dicom_node.commands.validate import JAVA_OPTIONS, KNOWN_ERRORS, KNOWN_MESSAGES
 
 KEPT_DUMP_WARNING = re.compile(
     r"^W: (.*Specific ?Character ?Set|Check for template constraints not yet supported)"
@@ -18,10 +18,12 @@ def dciodvfy_errors(file: Path) -> list[str]:
     """Return the Error lines of the newest dciodvfy (the wheel's, else Debian's)."""
     program = BIN / "dciodvfy"
     command = [str(program if program.exists() else require_program("dciodvfy")), "-new", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # It repeats values as they stand, in whatever character set.
+    done = subprocess.run(command, capture_output=True, encoding="latin-1", check=False)
     output = done.stdout + done.stderr
     assert output.strip(), "dciodvfy says at least which IOD it checks"
-    return [line for line in output.splitlines() if line.startswith("Error")]
+    lines = [line for line in output.splitlines() if line.startswith("Error")]
+    return [line for line in lines if not any(known.match(line) for known in KNOWN_ERRORS)]
 
 
 def report_template_complaints(file: Path, template: str) -> list[str]:

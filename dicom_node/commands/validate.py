@@ -34,6 +34,16 @@ KNOWN_MESSAGES: Final = (
 )
 """DicomSRValidator's messages on valid reports, explained in docs/validator_messages.md."""
 
+KNOWN_ERRORS: Final = (
+    re.compile(
+        r"^Error - </ViewCodeSequence\(0054,0220\)\[1\]"
+        r"/ViewModifierCodeSequence\(0054,0222\)\[\d+\]"
+        r"/(ValueType\(0040,a040\)|ConceptNameCodeSequence\(0040,a043\))>"
+        r" - Missing attribute for Type 1 Required - Module=<ContentItemMacro>$"
+    ),
+)
+"""dciodvfy's errors on valid pictures, explained in docs/validator_messages.md."""
+
 JAVA_OPTIONS: Final = " ".join(
     (
         # Java 17 limits XPath below what DicomSRValidator's style sheets need.
@@ -114,8 +124,9 @@ def _external(
     if path is None:
         return Verdict(file=str(file), validator=program, verdict=Judgement.NOT_INSTALLED)
     status, lines = _run([path, *options, str(file)])
-    complaints = [line for line in lines if complaint.search(line)]
-    if status != 0 and not complaints:
+    found = [line for line in lines if complaint.search(line)]
+    complaints = [line for line in found if not any(one.search(line) for one in KNOWN_ERRORS)]
+    if status != 0 and not found:
         complaints = [f"ended with status {status}", *lines[-1:]]
     return _verdict(file, program, complaints)
 

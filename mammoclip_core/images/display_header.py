@@ -33,12 +33,12 @@ def display_header_of(dataset: HasAttributes, frame: int, *, signed: bool) -> Di
     """
     sources = [dataset, *frame_groups(dataset, frame, "FrameVOILUTSequence")]
     return DisplayHeader(
-        modality_table=_table(dataset, "ModalityLUTSequence", signed=signed),
+        modality_table=look_up_table_of(dataset, "ModalityLUTSequence", signed=signed),
         voi_table=next(
             (
                 table
                 for source in sources
-                if (table := _table(source, "VOILUTSequence", signed=signed)) is not None
+                if (table := look_up_table_of(source, "VOILUTSequence", signed=signed)) is not None
             ),
             None,
         ),
@@ -47,6 +47,31 @@ def display_header_of(dataset: HasAttributes, frame: int, *, signed: bool) -> Di
         padding=_padding(dataset, signed=signed),
         pixel_aspect=float(pixel_aspect_of(dataset)),
     )
+
+
+def look_up_table_of(dataset: HasAttributes, keyword: str, *, signed: bool) -> LookUpTable | None:
+    """Read the first table of a sequence: vendors give entries of 8 to 16 bits, as OW or US.
+
+    Entries may use fewer bits than the descriptor declares, or more; viewers scale by those that
+    occur, since a table that reaches a sixteenth of its range shows nothing.
+    """
+    for item in items_of(dataset, keyword)[:1]:
+        descriptor, data = value_of(item, "LUTDescriptor"), value_of(item, "LUTData")
+        try:
+            count, first, bits = (int(number) for number in descriptor)
+            # 0 stands for 65,536 entries (PS3.3 C.11.1.1.1), and so does what US cannot hold.
+            entries = _entries(data, (count & 0xFFFF) or 65_536)
+        except (OverflowError, TypeError, ValueError):
+            return None
+        if len(entries) and bits in _LUT_BITS:
+            used = max(int(entries.max()).bit_length(), 1)
+            is_voi = keyword == "VOILUTSequence"
+            return LookUpTable(
+                entries=entries,
+                first=_signed(first, signed=signed),
+                bits=used if is_voi else bits,
+            )
+    return None
 
 
 def number_of(dataset: HasAttributes, keyword: str) -> float | None:
@@ -74,31 +99,6 @@ def _window(dataset: HasAttributes) -> Window | None:
     if width <= (1.0 if function == "LINEAR" else 0.0):
         return None
     return Window(center=center, width=width, function=function)
-
-
-def _table(dataset: HasAttributes, keyword: str, *, signed: bool) -> LookUpTable | None:
-    """Read the first table of a sequence: vendors give entries of 8 to 16 bits, as OW or US.
-
-    Entries may use fewer bits than the descriptor declares, or more; viewers scale by those that
-    occur, since a table that reaches a sixteenth of its range shows nothing.
-    """
-    for item in items_of(dataset, keyword)[:1]:
-        descriptor, data = value_of(item, "LUTDescriptor"), value_of(item, "LUTData")
-        try:
-            count, first, bits = (int(number) for number in descriptor)
-            # 0 stands for 65,536 entries (PS3.3 C.11.1.1.1), and so does what US cannot hold.
-            entries = _entries(data, (count & 0xFFFF) or 65_536)
-        except (OverflowError, TypeError, ValueError):
-            return None
-        if len(entries) and bits in _LUT_BITS:
-            used = max(int(entries.max()).bit_length(), 1)
-            is_voi = keyword == "VOILUTSequence"
-            return LookUpTable(
-                entries=entries,
-                first=_signed(first, signed=signed),
-                bits=used if is_voi else bits,
-            )
-    return None
 
 
 def _entries(data: Any, count: int) -> "np.ndarray[Any, np.dtype[np.uint16]]":

@@ -12,7 +12,9 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.header_values import number_of
+from mammoclip_core.images.display_header import look_up_table_of
 from mammoclip_core.images.pixel_spacing import pixel_aspect_of
+from mammoclip_core.images.stored_image import LookUpTable
 
 _FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 _PERCENTILES: Final = (0.5, 99.8)
@@ -214,35 +216,20 @@ def is_inverted(source: Dataset) -> bool:
     return bool(photometric == "MONOCHROME1" or source.get("PresentationLUTShape") == "INVERSE")
 
 
-def table_of(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
-    """Read a look-up table: its entries, the value that the first one stands for, its bits.
+def table_of(source: Dataset, keyword: str) -> LookUpTable | None:
+    """Read the first table of a sequence as the model's images are shown by it, if there is one.
 
     Vendors give tables of 10 to 16 bits, which highdicom 0.28 refuses to read.
     """
-    _, first, bits = (int(number) for number in item.LUTDescriptor)
-    entries = item.LUTData
-    if isinstance(entries, bytes):
-        return np.frombuffer(entries[: len(entries) // 2 * 2], dtype="<u2"), first, bits
-    return np.atleast_1d(np.asarray(entries, dtype=np.uint16)), first, bits
-
-
-def first_table(source: Dataset, keyword: str) -> tuple[NDArray[np.uint16], int, int] | None:
-    """Read the first table of a sequence as `table_of` does; None where there is no whole one."""
-    items = source.get(keyword)
-    if not items:
-        return None
-    try:
-        found = table_of(items[0])
-    except (AttributeError, OverflowError, TypeError, ValueError):
-        return None
-    return found if found[0].size else None
+    return look_up_table_of(
+        source, keyword, signed=number_of(source, "PixelRepresentation", 0) == 1
+    )
 
 
 def _modality_values(source: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
-    found = first_table(source, "ModalityLUTSequence")
-    if found is not None:
-        table, first, _ = found
-        return np.asarray(apply_lut(stored.astype(np.int32), table, first))
+    table = table_of(source, "ModalityLUTSequence")
+    if table is not None:
+        return np.asarray(apply_lut(stored.astype(np.int32), table.entries, table.first))
     slope = number_of(source, "RescaleSlope", 1.0)
     intercept = number_of(source, "RescaleIntercept", 0.0)
     if (slope, intercept) == (1.0, 0.0) or slope == 0.0:
@@ -251,12 +238,11 @@ def _modality_values(source: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
 
 
 def _through_lut(source: Dataset, values: NDArray[Any]) -> NDArray[np.float32] | None:
-    found = first_table(source, "VOILUTSequence")
-    if found is None:
+    table = table_of(source, "VOILUTSequence")
+    if table is None:
         return None
-    table, first, bits = found
-    shown = apply_lut(np.rint(values).astype(np.int32), table, first)
-    highest = max((1 << bits) - 1, int(table.max()), 1)
+    shown = apply_lut(np.rint(values).astype(np.int32), table.entries, table.first)
+    highest = max((1 << table.bits) - 1, int(table.entries.max()), 1)
     return np.asarray(shown / highest, dtype=np.float32)
 
 

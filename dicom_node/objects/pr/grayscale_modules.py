@@ -6,11 +6,14 @@ from typing import Final
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.drawing.rendering import first_table, is_inverted, window_of
+from dicom_node.objects.drawing.rendering import is_inverted, table_of, window_of
 from dicom_node.objects.header_values import number_of
 
 _WHOLE_RANGE: Final = 1 << 16
 """A table of so many entries is said to have 0 (PS3.3 C.11.1.1.1)."""
+
+_LEAST_BITS: Final = 8
+"""Of an entry of a VOI LUT (PS3.3 C.11.2.1.1)."""
 
 
 def set_greys(state: Dataset, source: Dataset, reference: Dataset) -> None:
@@ -66,13 +69,15 @@ def _voi_of(source: Dataset) -> Dataset | None:
 
 def _table_item(source: Dataset, keyword: str) -> Dataset | None:
     """Write a look-up table anew: in the source its value representation may be ambiguous."""
-    found = first_table(source, keyword)
-    if found is None:
+    table = table_of(source, keyword)
+    if table is None:
         return None
-    table, first, bits = found
     written = Dataset()
-    signed = "SS" if first < 0 else "US"
-    entries = 0 if len(table) == _WHOLE_RANGE else len(table)
-    written.add(DataElement("LUTDescriptor", signed, [entries, first, bits]))
-    written.add(DataElement("LUTData", "OW", table.astype("<u2").tobytes()))
+    signed = "SS" if table.first < 0 else "US"
+    entries = 0 if len(table.entries) == _WHOLE_RANGE else len(table.entries)
+    bits = max(table.bits, _LEAST_BITS)
+    written.add(DataElement("LUTDescriptor", signed, [entries, table.first, bits]))
+    # Entries of 8 bits are as long as a byte, all others as a word (PS3.3 C.11.1.1.1).
+    data = table.entries.astype("u1" if bits == _LEAST_BITS else "<u2").tobytes()
+    written.add(DataElement("LUTData", "OW", data + b"\0" * (len(data) % 2)))
     return written

@@ -33,6 +33,7 @@ def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[Plan
             heatmap
             for image in images
             for heatmap in shown_heatmaps(image, heatmaps_of(image, study.analysis.heatmaps))
+            if _is_seen(heatmap, study.by_uid[uid].dataset)
         ]
         if heatmaps:
             source = study.by_uid[uid].dataset
@@ -111,6 +112,14 @@ def build_attention_segmentation(
     segmentation.MaximumFractionalValue = _MAXIMUM
     segmentation.SegmentsOverlap = "UNDEFINED"
     return segmentation
+
+
+def _is_seen(heatmap: Heatmap, source: Dataset) -> bool:
+    """Tell whether a heatmap leaves anything on its image: one that is 0 all over shows nothing."""
+    rows, columns = int(source.Rows), int(source.Columns)
+    left, top, right, bottom = heatmap.extent
+    lies_on_it = right > 0 and bottom > 0 and left < columns and top < rows
+    return bool(lies_on_it and heatmap.values.max(initial=0.0) * _MAXIMUM >= 1.0)
 
 
 def _on_source(heatmap: Heatmap, size: tuple[int, int]) -> NDArray[np.uint8]:

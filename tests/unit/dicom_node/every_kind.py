@@ -21,8 +21,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import BreastTomosynthesisImageStorage
 
 from dicom_node.facts.result_kinds import COMPREHENSIVE_SR
+from dicom_node.objects import codes
 from dicom_node.objects.cad_sr.options import CadOptions
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
+from dicom_node.objects.codes import coded
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import ResultObject
@@ -118,6 +120,21 @@ def _one(*findings: Finding, **attributes: Any) -> tuple[ResultObject, ...]:
         breasts=(_BREAST,),
         profiles=(EVERY_KIND,),
     )
+
+
+def _table_of_bytes() -> Dataset:
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0, 8]
+    item.LUTData = bytes(number // 16 for number in range(4096))
+    item["LUTData"].VR = "OW"
+    return item
+
+
+def _view_code(*modifiers: str) -> Dataset:
+    """Return a craniocaudal view with modifiers, as mammograms state it."""
+    view = coded(codes.VIEWS["CC"])
+    view.ViewModifierCodeSequence = [coded(codes.VIEW_MODIFIERS[words]) for words in modifiers]
+    return view
 
 
 def _many() -> tuple[ResultObject, ...]:
@@ -230,6 +247,10 @@ STUDIES: dict[str, Callable[[], tuple[ResultObject, ...]]] = {
     "Chinese name": lambda: _one(name="Wang^XiaoDong=王^小东", charset="GB18030"),
     "Cyrillic name": lambda: _one(name="Иванова^Анна", charset="ISO_IR 144"),
     "tomosynthesis": _tomosynthesis,
+    "view with two modifiers": lambda: _one(
+        view="CC", ViewCodeSequence=[_view_code("implant displaced", "rolled lateral")]
+    ),
+    "VOI LUT of bytes": lambda: _one(VOILUTSequence=[_table_of_bytes()]),
     "detector box": lambda: _one(boxed(box_of(60.0, 150.0, 100.0, 198.0, 0.71))),
     "several detector boxes": lambda: _one(boxed(*BOXES)),
     "long private code": lambda: _one(

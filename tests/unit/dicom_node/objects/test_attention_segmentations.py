@@ -1,5 +1,7 @@
 """A fractional segmentation has the values of the heatmap at the pixels of the image."""
 
+from dataclasses import replace
+
 import highdicom as hd
 import numpy as np
 import pytest
@@ -77,3 +79,20 @@ def test_two_findings_are_two_segments() -> None:
     assert [label.split(": ")[1] for label in labels] == ["mass", "suspicious calcification"]
     peaks = [np.unravel_index(plane.argmax(), plane.shape) for plane in segmentation.pixel_array]
     assert np.array(peaks) == pytest.approx(np.array([(170, 70), (270, 170)]), abs=8)
+
+
+def test_heatmap_that_is_0_all_over_refuses_no_study() -> None:
+    dataset = mammogram()
+    faint = heatmap_of(dataset, 70.0, 170.0)
+    nothing = replace(faint, values=np.zeros_like(faint.values))
+    elsewhere = replace(faint, extent=(1000.0, 1000.0, 1300.0, 1400.0))
+
+    for heatmap in (nothing, elsewhere):
+        made = results_of(
+            (dataset, image_of(dataset, finding(marker_mask(60, 150)))),
+            heatmaps=(heatmap,),
+            profiles=(EVERY_KIND,),
+        )
+        kinds = {one.kind for one in made}
+        assert ResultKind.ATTENTION_SEGMENTATION not in kinds
+        assert ResultKind.MEASUREMENT_REPORT in kinds

@@ -54,6 +54,38 @@ def test_table_of_twelve_bits_is_applied() -> None:
     assert (pixels[0, 0], pixels[-1, -1]) == (255, 0)
 
 
+@pytest.mark.parametrize("vr", ["OW", "US"])
+def test_table_of_bytes_is_applied(vr: str) -> None:
+    entries = (np.arange(4096) // 16).astype("u1").tobytes()
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0, 8]
+    item.LUTData = entries if vr == "OW" else np.frombuffer(entries, "<u2").tolist()
+    item["LUTData"].VR = vr
+
+    assert np.array_equal(shown(ramp_header(VOILUTSequence=[item])), ramp() // 16)
+
+
+def test_table_that_uses_fewer_bits_than_it_says_is_shown_in_full() -> None:
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0, 16]
+    item.LUTData = np.arange(4096, dtype="<u2").tobytes()
+    item["LUTData"].VR = "OW"
+
+    assert shown(ramp_header(VOILUTSequence=[item])).max() == 255
+
+
+def test_first_mapped_value_of_signed_pixels_is_signed() -> None:
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0x10000 - 2048, 12]
+    item.LUTData = np.arange(4096, dtype="<u2").tobytes()
+    item["LUTData"].VR = "OW"
+    header = ramp_header(VOILUTSequence=[item], PixelRepresentation=1)
+
+    pixels = shown(header, (ramp().astype(np.int32) - 2048).astype(np.int16))
+
+    assert np.abs(pixels.astype(int) - ramp() // 16).max() <= 1
+
+
 def test_table_starts_at_its_first_mapped_value() -> None:
     item = Dataset()
     item.LUTDescriptor = [256, 1000, 8]
