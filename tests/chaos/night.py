@@ -45,15 +45,19 @@ def study(number: int, kind: str) -> Dataset:
 class Sender(threading.Thread):
     """A scanner that sends one study after the other, each until the node has answered success."""
 
-    def __init__(self, port: int, kinds: list[str], pause: float) -> None:
+    def __init__(
+        self, port: int, kinds: list[str], pause: float, *, first: int = 0, priority: str = ""
+    ) -> None:
         super().__init__(name="sender", daemon=True)
         self._port, self._kinds, self._pause = port, kinds, pause
+        self._first, self._priority = first, priority
         self.sent: dict[str, str] = {}
         self.is_over = threading.Event()
 
     def run(self) -> None:
-        for number, kind in enumerate(self._kinds):
+        for number, kind in enumerate(self._kinds, self._first):
             dataset = study(number, kind)
+            dataset.RequestedProcedurePriority = self._priority
             while not self._is_taken(dataset) and not self.is_over.is_set():
                 time.sleep(0.3)
             if self.is_over.is_set():
