@@ -92,6 +92,9 @@ class Night(Site):
         self.worker.environment = {**self.environment, "NIGHT_MODEL": "1"}
         deliver = [*celery, "-Q", "deliver", "-n", "deliver@%h", "--concurrency", "2"]
         self.delivery = self._service("delivery", deliver)
+        self._is_over, self._hands_on = threading.Event(), threading.Lock()
+        self._manager = threading.Thread(target=self._start_what_ended, daemon=True)
+        self.started_again: list[str] = []
 
     def start(self) -> None:
         for service in (self.archive, self.broker):
@@ -99,21 +102,35 @@ class Night(Site):
         self.start_node()
         for service in (self.worker, self.delivery):
             service.start()
+        self._manager.start()
 
     def stop(self) -> None:
+        self._is_over.set()
+        if self._manager.is_alive():
+            self._manager.join()
         self.delivery.stop()
         super().stop()
         if self.has_own_disk:
             subprocess.run(["umount", "--lazy", str(self.spool)], check=False)
 
+    def _start_what_ended(self) -> None:
+        """Start a process that has ended by itself, as every service manager does."""
+        while not self._is_over.wait(1):
+            with self._hands_on:
+                for service in (self.node, self.worker, self.delivery):
+                    if service.process is not None and service.process.poll() is not None:
+                        self.started_again.append(service.name)
+                        service.start()
+
     # What may befall it. Each leaves the site as it found it, and ends nothing for good.
 
     def kill(self, service: Service) -> None:
-        service.kill()
-        if service is self.node:
-            self.start_node()
-        else:
-            service.start()
+        with self._hands_on:
+            service.kill()
+            if service is self.node:
+                self.start_node()
+            else:
+                service.start()
 
     def kill_child(self, service: Service) -> None:
         """Kill one child of a service: a receiving process, a reader of headers, a pool process."""
@@ -156,7 +173,15 @@ class Night(Site):
 
     @contextmanager
     def closed(self, folder: str) -> Iterator[None]:
-        place, kept = self.spool / folder, self.spool / f"{folder}-kept"
+        """Let nobody write into a folder of the spool, root included."""
+        place = self.spool / folder
+        if self.has_own_disk:
+            subprocess.run(["mount", "--bind", str(place), str(place)], check=True)
+            subprocess.run(["mount", "-o", "remount,ro,bind", str(place)], check=True)
+            yield
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
+            return
+        kept = self.spool / f"{folder}-kept"
         place.rename(kept)
         place.symlink_to(CLOSED)
         yield

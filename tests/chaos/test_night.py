@@ -55,12 +55,12 @@ def faults_of(night: Night) -> list[Fault]:
         ("archive silent", lasting(15, lambda: night.silent(night.archive))),
         ("broker silent", lasting(8, lambda: night.silent(night.broker))),
         ("results cannot be written", lasting(8, lambda: night.closed("results"))),
-        ("studies cannot be written", lasting(8, lambda: night.closed("studies"))),
         ("clock back an hour", lasting(8, night.clock_back)),
         ("archive away for long", lasting(30, lambda: night.away(night.archive))),
     ]
     if night.has_own_disk:
         whole.append(("disk full", lasting(8, night.disk_full)))
+        whole.append(("studies cannot be written", lasting(8, lambda: night.closed("studies"))))
     return whole
 
 
@@ -114,6 +114,7 @@ def test_every_study_of_a_bad_night_is_delivered_once_or_failed_by_its_own_fault
         # Shown where a person asks for it: pytest -s.
         sys.stdout.write(f"{len(sender.sent)} studies in {seconds:.0f} s: {dict(counts)}\n")
         sys.stdout.write(f"befell: {dict(befell)}\n")
+        sys.stdout.write(f"started again: {dict(Counter(night.started_again))}\n")
 
     assert states(night) == expected
     with night._database() as database, database.reading() as session:

@@ -18,7 +18,6 @@ from dicom_node.studies.ledger.due_work import (
     is_failing,
     of_rank,
     ranks,
-    waiting_destinations,
 )
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.pauses import Holds, Paused
@@ -50,18 +49,16 @@ def chosen(session: Session, named: Work, *, holds: Holds, at: datetime) -> Work
 
 def _more_urgent(session: Session, named: Work, holds: Holds, at: datetime) -> Iterator[Work]:
     table = type(named)
-    is_delivery: bool = issubclass(table, Delivery)
-    destinations = waiting_destinations(session) if is_delivery else [None]
     own: Rank = (Priority(named.priority), named.attempts > 0)
+    # To the same destination: no other one may wait for this one to answer.
+    destination = getattr(named, "destination", None)
     for rank in ranks(table, holds):
         if rank == own:
             return
-        query = of_rank(table, rank, at=at, holds=holds)
-        # Those that workers were told of are few; the others are read by an index each.
-        yield from session.scalars(query.where(table.dispatched_at.is_not(None)).limit(1))
-        for destination in destinations:
-            query = of_rank(table, rank, at=at, holds=holds, destination=destination)
-            yield from session.scalars(query.where(table.dispatched_at.is_(None)).limit(1))
+        query = of_rank(table, rank, at=at, holds=holds, destination=destination).limit(1)
+        # Those that workers were told of are few; the others are read by an index of their own.
+        yield from session.scalars(query.where(table.dispatched_at.is_not(None)))
+        yield from session.scalars(query.where(table.dispatched_at.is_(None)))
 
 
 def _may_begin(session: Session, row: Analysis | Delivery, holds: Holds, at: datetime) -> bool:
