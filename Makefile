@@ -52,7 +52,7 @@ test-latest: test-programs ## run the tests with the newest versions of all libr
 		--no-loadscope-reorder
 
 chaos: $(VENV)/.dev-installed test-programs ## the long form of the tests that kill and starve
-	MAMMOCLIP_CHAOS=long $(RUN) -m pytest tests/chaos
+	MAMMOCLIP_CHAOS=long $(RUN) -m pytest -s tests/chaos
 
 bench: $(VENV)/.dev-installed ## run every benchmark and print one table
 	$(RUN) benchmarks

@@ -33,8 +33,12 @@ class PlainSender:
         user = _item(0x51, struct.pack(">L", 16382)) + _item(0x52, b"1.2.826.0.1.3680043.8.498.1")
         fixed = struct.pack(">HH", 1, 0) + b"MAMMOCLIP".ljust(16) + calling.encode().ljust(16)
         items = _item(0x10, b"1.2.840.10008.3.1.1.1") + _item(0x20, context) + _item(0x50, user)
-        self._line.sendall(_pdu(1, fixed + bytes(32) + items))
-        kind, answer = self._read()
+        try:
+            self._line.sendall(_pdu(1, fixed + bytes(32) + items))
+            kind, answer = self._read()
+        except OSError:
+            self._line.close()
+            raise
         accepted = answer.find(b"\x21\x00")
         self.is_accepted = kind == 2 and answer[accepted + 6] == 0
 

@@ -147,6 +147,9 @@ def studies(
 def show(
     study: StudyArgument,
     config: ConfigOption = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Maximum number of rows of each kind.")
+    ] = 1000,
     as_json: JsonOption = False,
     json_out: JsonOutOption = None,
 ) -> None:
@@ -165,7 +168,7 @@ def show(
         database.reading() as session,
     ):
         waiting = waiting_objects(settings.spool)
-        record = reading.study_record(session, reading.find_study(session, study))
+        record = reading.study_record(session, reading.find_study(session, study), limit=limit)
         paused = pauses(session)
         document = {
             **record,
@@ -176,6 +179,8 @@ def show(
         if not emitted(document, as_json=as_json, json_out=json_out):
             for table in study_record_tables(record):
                 print_table(table)
+            for kind, count in record["left_out"].items():
+                typer.echo(f"{count} older {kind} are not shown: see --limit")
             for one in paused:
                 typer.echo(one.in_words())
             if waiting.objects:

@@ -122,26 +122,46 @@ def _instances_table(instances: Iterable[dict[str, Any]]) -> Table:
 
 
 def _analyses_table(analyses: Iterable[dict[str, Any]]) -> Table:
-    table = _table("Analyses", "revision", "state", "attempts", "bundle", "reason")
+    table = _table("Analyses", "revision", "state", "attempts", "due", "bundle", "reason")
     for one in analyses:
         bundle = " ".join(one["bundle"].split()[:2])
         table.add_row(
-            str(one["revision"]), one["state"], str(one["attempts"]), bundle, one["reason"]
+            str(one["revision"]),
+            one["state"],
+            str(one["attempts"]),
+            _due(one),
+            bundle,
+            one["reason"],
         )
     return table
 
 
 def _deliveries_table(record: dict[str, Any]) -> Table:
-    table = _table("Deliveries", "destination", "state", "attempts", "object", "outcome", "reason")
+    table = _table(
+        "Deliveries", "destination", "state", "attempts", "due", "object", "outcome", "reason"
+    )
     results = {one["id"]: one for one in record["results"]}
     for one in record["deliveries"]:
-        table.add_row(one["destination"], one["state"], str(one["attempts"]), "", "", one["reason"])
+        table.add_row(
+            one["destination"],
+            one["state"],
+            str(one["attempts"]),
+            _due(one),
+            "",
+            "",
+            one["reason"],
+        )
         for outcome in record["outcomes"]:
             if outcome["delivery_id"] == one["id"]:
                 result = results[outcome["result_object_id"]]
                 label = f"{result['kind']} {result['sop_instance_uid']}"
-                table.add_row("", "", "", label, outcome["outcome"], outcome["status"])
+                table.add_row("", "", "", "", label, outcome["outcome"], outcome["status"])
     return table
+
+
+def _due(work: dict[str, Any]) -> str:
+    """Say when work that waits is tried; nothing of work that is under way or has ended."""
+    return work["due_at"].isoformat(timespec="seconds") if work["state"] == "due" else ""
 
 
 def _history_table(history: Iterable[dict[str, Any]]) -> Table:

@@ -49,16 +49,16 @@ def chosen(session: Session, named: Work, *, holds: Holds, at: datetime) -> Work
 
 def _more_urgent(session: Session, named: Work, holds: Holds, at: datetime) -> Iterator[Work]:
     table = type(named)
-    # Deliveries overtake each other within the lane of their destination, not from lane to lane.
-    destination: str | None = getattr(named, "destination", None)
     own: Rank = (Priority(named.priority), named.attempts > 0)
+    # To the same destination: no other one may wait for this one to answer.
+    destination = getattr(named, "destination", None)
     for rank in ranks(table, holds):
         if rank == own:
             return
-        query = of_rank(table, rank, at=at, holds=holds, destination=destination)
-        # Those that workers were told of are few; the others are read by an index.
-        for is_told in (table.dispatched_at.is_not(None), table.dispatched_at.is_(None)):
-            yield from session.scalars(query.where(is_told).limit(1))
+        query = of_rank(table, rank, at=at, holds=holds, destination=destination).limit(1)
+        # Those that workers were told of are few; the others are read by an index of their own.
+        yield from session.scalars(query.where(table.dispatched_at.is_not(None)))
+        yield from session.scalars(query.where(table.dispatched_at.is_(None)))
 
 
 def _may_begin(session: Session, row: Analysis | Delivery, holds: Holds, at: datetime) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import UnknownStudyError
@@ -35,6 +35,9 @@ from dicom_node.studies.ledger.tables import (
     Transition,
     as_facts,
 )
+
+LONGEST_LIST: Final = 1000
+"""Rows of each kind that are read of one study unless somebody asks for more."""
 
 _SOON: Final = timedelta(seconds=30)
 """Time in which a worker that is free takes up what is due, several times over."""
@@ -118,19 +121,35 @@ def set_aside_without_study(session: Session, *, limit: int) -> list[dict[str, A
     return [as_facts(row) for row in rows]
 
 
-def study_record(session: Session, study: Study) -> dict[str, Any]:
-    """Return everything that the ledger holds of one study, with its history in order."""
-    instances = _all(session, select(Instance).where(Instance.study_id == study.id))
-    analyses = _all(session, select(Analysis).where(Analysis.study_id == study.id))
-    analysis_ids = [row.id for row in analyses]
-    deliveries = _all(session, select(Delivery).where(Delivery.analysis_id.in_(analysis_ids)))
-    results = _all(session, select(ResultObject).where(ResultObject.analysis_id.in_(analysis_ids)))
-    outcomes = _all(
-        session,
-        select(DeliveryOutcome).where(
-            DeliveryOutcome.delivery_id.in_([row.id for row in deliveries])
-        ),
+def study_record(session: Session, study: Study, *, limit: int = LONGEST_LIST) -> dict[str, Any]:
+    """Return what the ledger holds of one study, with its history in order.
+
+    Parameters
+    ----------
+    limit : rows of each kind that are read, the newest ones; what there is besides is counted
+        under ``left_out``
+    """
+    left_out: dict[str, int] = {}
+
+    def newest(kind: str, table: Any, of: Any) -> list[Any]:
+        query = select(table).where(of).order_by(table.id.desc()).limit(limit)
+        rows = list(session.scalars(query))[::-1]
+        if len(rows) == limit:
+            more = (session.scalar(select(func.count(table.id)).where(of)) or 0) - limit
+            left_out.update({kind: more} if more else {})
+        return rows
+
+    instances = newest("instances", Instance, Instance.study_id == study.id)
+    analyses = newest("analyses", Analysis, Analysis.study_id == study.id)
+    ids = [row.id for row in analyses]
+    deliveries = newest("deliveries", Delivery, Delivery.analysis_id.in_(ids))
+    results = newest("results", ResultObject, ResultObject.analysis_id.in_(ids))
+    of_these = and_(
+        DeliveryOutcome.delivery_id.in_([row.id for row in deliveries]),
+        DeliveryOutcome.result_object_id.in_([row.id for row in results]),
     )
+    outcomes = newest("outcomes", DeliveryOutcome, of_these)
+    mine = _history_of(study, instances, analyses, deliveries)
     return {
         "summary": summary(session, study),
         "instances": [_shown(row) for row in instances],
@@ -138,7 +157,8 @@ def study_record(session: Session, study: Study) -> dict[str, Any]:
         "results": [as_facts(row) for row in results],
         "deliveries": [as_facts(row) for row in deliveries],
         "outcomes": [as_facts(row) for row in outcomes],
-        "history": _history(session, study, instances, analyses, deliveries),
+        "history": [as_facts(row) for row in newest("history", Transition, mine)],
+        "left_out": left_out,
     }
 
 
@@ -147,31 +167,21 @@ def _shown(row: Instance) -> dict[str, Any]:
     return {name: value for name, value in as_facts(row).items() if name != "patient_digest"}
 
 
-def _all(session: Session, query: Any) -> list[Any]:
-    return list(session.scalars(query.order_by("id")))
-
-
-def _history(
-    session: Session,
-    study: Study,
-    instances: list[Instance],
-    analyses: list[Analysis],
-    deliveries: list[Delivery],
-) -> list[dict[str, Any]]:
+def _history_of(
+    study: Study, instances: list[Instance], analyses: list[Analysis], deliveries: list[Delivery]
+) -> ColumnElement[bool]:
     subjects = {
         "study": [study.id],
         "instance": [row.id for row in instances],
         "analysis": [row.id for row in analyses],
         "delivery": [row.id for row in deliveries],
     }
-    mine = or_(
+    return or_(
         *(
             (Transition.subject == subject) & Transition.subject_id.in_(ids)
             for subject, ids in subjects.items()
         )
     )
-    rows = session.scalars(select(Transition).where(mine).order_by(Transition.id))
-    return [as_facts(row) for row in rows]
 
 
 def _count(session: Session, study: Study, state: InstanceState) -> int:
@@ -248,7 +258,8 @@ def _instant(at: datetime) -> str:
 
 
 def _delivery_condition(session: Session, analysis: Analysis) -> tuple[str, str]:
-    deliveries = _all(session, select(Delivery).where(Delivery.analysis_id == analysis.id))
+    query = select(Delivery).where(Delivery.analysis_id == analysis.id).order_by(Delivery.id)
+    deliveries = list(session.scalars(query))
     if not deliveries:
         return "done", "no destination is configured: add one under [[destinations]], then retry"
     for state in (DeliveryState.REFUSED, DeliveryState.EXPIRED):

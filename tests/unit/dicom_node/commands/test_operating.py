@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 from click.testing import Result
-from node_factory import STUDY_UID, Reception, analysis_row, delivery_row, study_row
+from node_factory import STUDY_UID, Reception, after, analysis_row, delivery_row, study_row
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
@@ -121,3 +121,14 @@ def test_resume_says_what_is_still_paused(config: Path) -> None:
 
     assert done.stdout == "worker is resumed; still paused: sender ROOM1\n"
     assert "sender ROOM1 is paused" in run("show", STUDY_UID, "--config", config).stdout
+
+
+def test_show_says_when_what_waits_is_tried(config: Path, reception: Reception) -> None:
+    with reception.database.writing() as session:
+        delivery_row(
+            session, session.get_one(Analysis, 2), destination="second", due_at=after(3600)
+        )
+
+    shown = run("show", "1.3", "--config", config).stdout
+
+    assert after(3600).isoformat(timespec="seconds") in shown

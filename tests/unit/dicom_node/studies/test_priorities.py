@@ -99,11 +99,22 @@ def test_off_peak_analysis_is_not_begun_by_day_and_gets_another_message(session:
 
 
 def test_never_tried_delivery_is_begun_in_place_of_one_that_failed(session: Session) -> None:
-    done = analysis_of(session, 1, ROUTINE, state=AnalysisState.DONE)
-    failed = delivery_row(session, done, destination="away", attempts=3, dispatched_at=NOW)
-    new = delivery_row(session, done, destination="healthy")
+    failed, new = (
+        delivery_row(
+            session, analysis_of(session, attempts, ROUTINE, state=AnalysisState.DONE), **columns
+        )
+        for attempts, columns in enumerate(({"attempts": 3, "dispatched_at": NOW}, {}))
+    )
 
     assert claim_of(session, failed) == new.id
+
+
+def test_message_about_one_destination_begins_nothing_for_another(session: Session) -> None:
+    done = analysis_of(session, 1, ROUTINE, state=AnalysisState.DONE)
+    named = delivery_row(session, done, destination="healthy", dispatched_at=NOW)
+    delivery_row(session, done, destination="away", priority=STAT)
+
+    assert claim_of(session, named) == named.id
 
 
 def test_one_worker_at_most_waits_for_a_destination_that_keeps_silent(session: Session) -> None:

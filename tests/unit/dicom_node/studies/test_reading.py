@@ -195,3 +195,17 @@ def test_study_record_can_be_written_as_json(record: dict[str, Any]) -> None:
     text = json.dumps({**record, "summary": asdict(record["summary"])}, default=str)
 
     assert "patient" not in text
+
+
+def test_no_more_than_the_newest_rows_of_a_study_are_read(session: Session) -> None:
+    study = study_row(session)
+    for _ in range(5):
+        instance_row(session, study)
+    for revision in (1, 2, 3):
+        analysis_row(session, study, state=AnalysisState.SUPERSEDED, revision=revision)
+
+    record = reading.study_record(session, study, limit=3)
+
+    assert [one["id"] for one in record["instances"]] == [3, 4, 5]
+    assert [one["revision"] for one in record["analyses"]] == [1, 2, 3]
+    assert record["left_out"] == {"instances": 2}

@@ -1,0 +1,46 @@
+"""What every process of a night runs first: a clock that can be put back, and a simulated model."""
+
+import os
+from datetime import datetime as real_datetime
+from datetime import timedelta, tzinfo
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+AN_HOUR = timedelta(hours=1)
+
+
+def put_back() -> bool:
+    """Return whether the night has put the clock back."""
+    return Path(os.environ["NIGHT_FOLDER"], "clock-is-back").exists()
+
+
+class _Datetime(real_datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Any:
+        return real_datetime.now(tz) - (AN_HOUR if put_back() else timedelta())
+
+
+def _time_ns() -> int:
+    import time
+
+    return time.time_ns() - (3600 * 10**9 if put_back() else 0)
+
+
+def _install() -> None:
+    from dicom_node import node_process
+    from dicom_node.spool import names
+    from dicom_node.studies.ledger import locks
+
+    node_process.datetime = locks.datetime = _Datetime  # type: ignore[misc, attr-defined]
+    names.time = SimpleNamespace(time_ns=_time_ns)  # type: ignore[attr-defined]
+    if os.environ.get("NIGHT_MODEL"):
+        from simulated_model import Simulated
+
+        from mammoclip_core.engines import choice
+
+        choice.load_engine = lambda *_, **__: Simulated()  # type: ignore[assignment]
+
+
+if "NIGHT_FOLDER" in os.environ:
+    _install()
