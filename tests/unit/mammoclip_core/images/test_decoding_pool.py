@@ -80,6 +80,15 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding_process, "decoding_effort", lambda *_: effort)
 
 
+def run_program(program: str, file: Path) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [sys.executable, "-c", program, str(file)],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
 def is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
@@ -317,6 +326,25 @@ def test_signals_for_all_processes_of_a_service_end_no_decoding(
     assert [process._child.pid for process in pool._idle] == before
 
 
+def test_copy_of_the_process_that_started_them_ends_no_processes(healthy: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from mammoclip_core.images.decoding_pool import DecodingPool\n"
+        "pool = DecodingPool()\n"
+        "pool.read_image(Path(sys.argv[1]))\n"
+        "if os.fork() == 0:\n"
+        "    pool.close()\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "print(pool._idle[0]._child.poll())\n"
+    )
+
+    done = run_program(program, healthy)
+
+    assert done.stdout == b"None\n"
+
+
 def test_processes_end_with_the_one_that_started_them(healthy: Path) -> None:
     program = (
         "import os, sys\n"
@@ -327,12 +355,7 @@ def test_processes_end_with_the_one_that_started_them(healthy: Path) -> None:
         "print(*(one._child.pid for one in pool._idle), flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(healthy)],
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    done = run_program(program, healthy)
     (process,) = map(int, done.stdout.split())
 
     # It is nobody's child any more: its end is seen by its number alone.
