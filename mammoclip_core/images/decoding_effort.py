@@ -29,7 +29,7 @@ HEADER_EFFORT: Final = Effort(memory_bytes=2**30, processor_seconds=20, seconds=
 
 
 def decoding_effort(pixels: int, encoded_bytes: int) -> Effort:
-    """Return what decoding one frame may take: about ten times what it does.
+    """Return what decoding one frame may take: several times what it does.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def decoding_effort(pixels: int, encoded_bytes: int) -> Effort:
     """
     processor_seconds = 5 + 0.5e-6 * pixels + 0.5e-6 * encoded_bytes
     return Effort(
-        memory_bytes=256 * 2**20 + 32 * pixels + 4 * encoded_bytes,
+        memory_bytes=256 * 2**20 + 24 * pixels + 4 * encoded_bytes,
         processor_seconds=processor_seconds,
         seconds=10 + 3 * processor_seconds,
     )

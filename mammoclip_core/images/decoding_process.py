@@ -69,7 +69,7 @@ class DecodingProcess:
             raise
         finally:
             theirs.close()
-        self.close = weakref.finalize(self, _end, self._child, self._connection)
+        self.close = weakref.finalize(self, _end, self._child, self._connection, os.getpid())
         self._is_ready = False
 
     def read(self, path: Path, frame: int, longest_seconds: float = math.inf) -> StoredImage:
@@ -153,8 +153,10 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _end(child: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
+def _end(child: "subprocess.Popen[bytes]", connection: socket.socket, owner: int) -> None:
     connection.close()
+    if os.getpid() != owner:  # a copy of the process that started it, which goes on using it
+        return
     child.kill()
     # One that the system holds in the middle of a read ends when it lets go.
     with suppress(subprocess.TimeoutExpired):

@@ -54,7 +54,7 @@ def settle(reception: Reception) -> Study:
         settle_if_complete(
             session,
             study.id,
-            open_associations=(),
+            sent=(),
             patience=Patience(idle=none, grace=none),
             at=at,
         )

@@ -94,7 +94,7 @@ HANGS: dict[Stage, Plant] = {
     Stage.DECODING: hang_in_engine(Stage.DECODING),
     Stage.INFERENCE: hang_in_engine(Stage.INFERENCE),
     Stage.INTERPRETATION: hang_in_engine(Stage.INTERPRETATION),
-    Stage.DRAWING: hang_in("dicom_node.objects.results.build_results"),
+    Stage.DRAWING: hang_in("dicom_node.objects.results.stream_results"),
     Stage.RECORDING: hang_in("worker.analysis.outcomes.finish_analysis"),
 }
 

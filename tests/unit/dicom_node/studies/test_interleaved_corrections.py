@@ -54,9 +54,7 @@ def settle(session: Session) -> Study | None:
     (study_id,) = session.scalars(select(Study.id))
     patience = Patience(idle=NOW - NOW, grace=NOW - NOW)
     at = after(10**9)  # everything has come long ago
-    return settle_if_complete(
-        session, study_id, open_associations=(), patience=patience, at=at, due_at=NOW
-    )
+    return settle_if_complete(session, study_id, sent=(), patience=patience, at=at, due_at=NOW)
 
 
 def require_only_the_correction(scenes: Scenes, reception: Reception) -> None:

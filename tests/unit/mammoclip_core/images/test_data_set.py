@@ -39,10 +39,14 @@ def with_content(path: Path, syntax: str, content: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("read", [read_dataset, read_header, read_pixels])
 @pytest.mark.parametrize(
-    ("syntax", "packed"),
-    [(ExplicitVRLittleEndian, bytes), (DeflatedExplicitVRLittleEndian, deflated)],
+    ("read", "syntax", "packed"),
+    [
+        (read_dataset, ExplicitVRLittleEndian, bytes),
+        (read_header, ExplicitVRLittleEndian, bytes),
+        (read_pixels, ExplicitVRLittleEndian, bytes),
+        (read_pixels, DeflatedExplicitVRLittleEndian, deflated),
+    ],
 )
 def test_header_of_a_million_tiny_elements_ends_with_the_reason(
     tmp_path: Path,

@@ -24,7 +24,7 @@ from pydicom.uid import (
 
 from mammoclip_core.errors import ComputingError, PixelError
 from mammoclip_core.images import decoding_process
-from mammoclip_core.images.decoding_effort import Effort
+from mammoclip_core.images.decoding_effort import Effort, decoding_effort
 from mammoclip_core.images.decoding_pool import DecodingPool
 from mammoclip_core.images.decoding_process import DECODING_CHILD
 from mammoclip_core.images.image_file import read_image
@@ -78,6 +78,15 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait a second for a frame, instead of half a minute."""
     effort = Effort(memory_bytes=0, processor_seconds=0, seconds=1)
     monkeypatch.setattr(decoding_process, "decoding_effort", lambda *_: effort)
+
+
+def run_program(program: str, file: Path) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [sys.executable, "-c", program, str(file)],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
 
 
 def is_running(process: int) -> bool:
@@ -149,6 +158,42 @@ def test_other_images_are_read_while_one_breaks_its_process(
         outcomes = list(threads.map(read, [healthy, poison, healthy, poison, healthy, healthy]))
 
     assert outcomes == ["failed" if number in {1, 3} else str(IMAGE.shape) for number in range(6)]
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+def style(exponent: int) -> bytes:
+    precincts = bytes((exponent << 4 | exponent,)) * 6
+    return segment(0x52, bytes((1, 0, 0, 1, 0, 5, 4, 4, 0, 1)) + precincts)
+
+
+def bomb(side: int) -> bytes:
+    """Return a JPEG 2000 codestream whose tile-part alone asks for tiny precincts."""
+    size = b"".join(number.to_bytes(4, "big") for number in (side, side, 0, 0) * 2)
+    main = segment(0x51, b"\0\0" + size + b"\0\1" + bytes((11, 1, 1))) + style(15)
+    main += segment(0x5C, bytes((0x40,)) * 17)
+    tile = style(1) + b"\xff\x93" + bytes(1000)
+    start = segment(0x90, b"\0\0" + (12 + len(tile)).to_bytes(4, "big") + b"\0\1")
+    return b"\xff\x4f" + main + start + tile + b"\xff\xd9"
+
+
+def test_bomb_that_its_main_header_hides_takes_the_memory_of_an_image(tmp_path: Path) -> None:
+    side = 4096
+    pixels = np.broadcast_to(np.uint16(0), (side, side))
+    path = encapsulated(tmp_path / "bomb.dcm", pixels, JPEG2000Lossless, bomb(side))
+    pool = DecodingPool(1)
+
+    with pytest.raises(PixelError):
+        pool.read_image(path)
+
+    (process,) = pool._idle
+    status = Path(f"/proc/{process._child.pid}/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    effort = decoding_effort(side * side, len(bomb(side)))
+    assert int(peak.split()[1]) * 1024 < 2**27 + effort.memory_bytes < 2**30
+    pool.close()
 
 
 def with_a_table(path: Path) -> Path:
@@ -281,6 +326,25 @@ def test_signals_for_all_processes_of_a_service_end_no_decoding(
     assert [process._child.pid for process in pool._idle] == before
 
 
+def test_copy_of_the_process_that_started_them_ends_no_processes(healthy: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from mammoclip_core.images.decoding_pool import DecodingPool\n"
+        "pool = DecodingPool()\n"
+        "pool.read_image(Path(sys.argv[1]))\n"
+        "if os.fork() == 0:\n"
+        "    pool.close()\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "print(pool._idle[0]._child.poll())\n"
+    )
+
+    done = run_program(program, healthy)
+
+    assert done.stdout == b"None\n"
+
+
 def test_processes_end_with_the_one_that_started_them(healthy: Path) -> None:
     program = (
         "import os, sys\n"
@@ -291,12 +355,7 @@ def test_processes_end_with_the_one_that_started_them(healthy: Path) -> None:
         "print(*(one._child.pid for one in pool._idle), flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(healthy)],
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    done = run_program(program, healthy)
     (process,) = map(int, done.stdout.split())
 
     # It is nobody's child any more: its end is seen by its number alone.
