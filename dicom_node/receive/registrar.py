@@ -1,7 +1,7 @@
 """The registrar: enters the objects in the spool's ``incoming`` folder into the ledger."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import OutOfResourcesError, SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256
-from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.likeness import Likeness
 from dicom_node.facts.priority import Priority
 from dicom_node.facts.study_in_stream import study_of_file
 from dicom_node.receive.header_process import HeaderReader
 from dicom_node.receive.likeness_process import compared
 from dicom_node.receive.twins import Twins
+from dicom_node.receive.waiting_object import WaitingObject, report
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
@@ -50,16 +50,6 @@ log = structlog.get_logger("dicom_node.registrar")
 
 _BATCH: Final = 32
 """Objects that share the flushes of two transactions and of their folders."""
-
-_EVENTS: Final = {
-    Verdict.NEW: "instance_new",
-    Verdict.REPEATED: "instance_repeated",
-    Verdict.OWN_RESULT: "instance_own_result",
-}
-_EVENTS_TO_CARE_ABOUT: Final = {
-    Verdict.CORRECTED: "instance_corrected",
-    Verdict.REPLACED: "instance_replaced",
-}
 
 Item = TypeVar("Item")
 
@@ -255,7 +245,9 @@ class Registrar:
             with self._database.writing() as session:
                 confirm_discarded(session, gone)
 
-    def _enter(self, waiting: Sequence["_Waiting"]) -> tuple[list[Instance], list["_Waiting"]]:
+    def _enter(
+        self, waiting: Sequence[WaitingObject]
+    ) -> tuple[list[Instance], list[WaitingObject]]:
         """Enter objects in one transaction; leave out those of which the spool has a copy.
 
         Returns
@@ -281,10 +273,10 @@ class Registrar:
                 judged.append((one, *self._judge(session, one, comparison, at)))
             rows = entered_among(session, [one.arrival.receipt for one in waiting])
         for one, verdict, problem in judged:
-            _report(one, verdict, problem, {row.receipt: row for row in rows})
+            report(one, verdict, problem, {row.receipt: row for row in rows})
         return rows, [one for one, verdict, _ in judged if verdict is Verdict.UNDECIDED]
 
-    def _read(self, receipt: Receipt, *, patient: bool) -> "_Waiting | None":
+    def _read(self, receipt: Receipt, *, patient: bool) -> WaitingObject | None:
         """Read an object; None if its header takes long and there is no time for it now."""
         if doubt := self._spool.doubt_about(receipt):
             problem = SetAsideError("foreign-file", f"the node did not put it there: {doubt}")
@@ -305,7 +297,7 @@ class Registrar:
             return None
         return self._waiting(receipt, self._with_priority(reading), digest)
 
-    def _waiting(self, receipt: Receipt, reading: Reading, digest: str) -> "_Waiting":
+    def _waiting(self, receipt: Receipt, reading: Reading, digest: str) -> WaitingObject:
         file = self._spool.incoming_file(receipt)
         arrival = Arrival(
             receipt=str(receipt),
@@ -315,7 +307,7 @@ class Registrar:
             size_bytes=file.lstat().st_size,
             content_sha256=digest,
         )
-        return _Waiting(
+        return WaitingObject(
             receipt=receipt,
             file=file,
             arrival=arrival,
@@ -340,7 +332,7 @@ class Registrar:
         return identity_key(self._spool)
 
     def _judge(
-        self, session: Session, one: "_Waiting", comparison: Comparison | None, at: datetime
+        self, session: Session, one: WaitingObject, comparison: Comparison | None, at: datetime
     ) -> tuple[Verdict, SetAsideError | None]:
         """Enter the arrival if its verdict calls for a row."""
         arrival, facts, problem = one.arrival, one.facts, one.problem
@@ -372,37 +364,5 @@ class Registrar:
         return Verdict.SET_ASIDE, problem
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
-    """One object in ``incoming`` whose header was read."""
-
-    receipt: Receipt
-    file: Path
-    arrival: Arrival
-    facts: InstanceFacts | None
-    problem: SetAsideError | None
-
-
 def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     return (items[first : first + _BATCH] for first in range(0, len(items), _BATCH))
-
-
-def _report(
-    one: _Waiting,
-    verdict: Verdict,
-    problem: SetAsideError | None,
-    rows: Mapping[str, Instance],
-) -> None:
-    about = {"receipt": one.arrival.receipt}
-    if one.facts is not None:
-        about |= {
-            "study": one.facts.study_instance_uid,
-            "sop_instance": one.facts.sop_instance_uid,
-        }
-    if problem is not None:
-        log.warning("instance_set_aside", reason=problem.reason_word, detail=str(problem), **about)
-    elif verdict in _EVENTS_TO_CARE_ABOUT:
-        detail = rows[one.arrival.receipt].detail
-        log.warning(_EVENTS_TO_CARE_ABOUT[verdict], detail=detail, **about)
-    elif verdict in _EVENTS:
-        log.info(_EVENTS[verdict], **about)

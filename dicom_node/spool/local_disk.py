@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import NodeError, OutOfResourcesError
+from dicom_node.spool.disk_trouble import disk_trouble, out_of_resources
 from dicom_node.spool.names import (
     FILE_SUFFIX,
     Receipt,
@@ -56,7 +57,7 @@ class Spool:
         self._minimum_free_bytes = minimum_free_bytes
         self._moves_together = False
         self._moved_into: set[Path] = set()
-        with _disk_trouble():
+        with disk_trouble():
             root.parent.mkdir(parents=True, exist_ok=True)
             for folder in (root, *self._folders()):
                 make_private_folder(folder)
@@ -93,7 +94,7 @@ class Spool:
         """
         for folder in ("partial", "results"):
             trial = self.root / folder / f"trial-{secrets.token_hex(16)}"
-            with _disk_trouble(), _deleted_at_the_end(trial), create_private_file(trial) as stream:
+            with disk_trouble(), _deleted_at_the_end(trial), create_private_file(trial) as stream:
                 stream.write(bytes(_TRIAL_BYTES))
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -101,7 +102,7 @@ class Spool:
 
     def require_readable(self) -> None:
         """Raise OutOfResourcesError if the folder of registered objects cannot be read."""
-        with _disk_trouble(), os.scandir(self.root / "studies") as entries:
+        with disk_trouble(), os.scandir(self.root / "studies") as entries:
             next(entries, None)
 
     def close_to_others(self) -> list[Path]:
@@ -195,7 +196,7 @@ class Spool:
             The disk is full, broken or away.
         """
         source, target = self.incoming_file(receipt), self.root / place
-        with _disk_trouble():
+        with disk_trouble():
             # Nothing is known of what lies on a disk that is away: it is not lost.
             if not source.parent.is_dir():
                 raise OSError(errno.ESTALE, "the folder of the spool is away")
@@ -218,7 +219,7 @@ class Spool:
             yield
         finally:
             self._moves_together = False
-            with _disk_trouble():
+            with disk_trouble():
                 self._flush_moves()
 
     def _flush_moves(self) -> None:
@@ -237,7 +238,7 @@ class Spool:
     def discard(self, place: str) -> None:
         """Delete an object that gave way to a newer copy at a place of its own."""
         file = self.file(place)
-        with _disk_trouble(), suppress(FileNotFoundError):
+        with disk_trouble(), suppress(FileNotFoundError):
             file.unlink()
             flush_folder(file.parent)
 
@@ -248,7 +249,7 @@ class Spool:
         """
         receipt = Receipt.new(new_association_token())
         try:
-            with _disk_trouble():
+            with disk_trouble():
                 self.file(place).rename(self.incoming_file(receipt))
                 flush_folder(self.root / "incoming")
         except FileNotFoundError:
@@ -260,7 +261,7 @@ class Spool:
     ) -> str:
         """Write one result object and flush it; return its place relative to the root."""
         place = result_place(analysis_id, version, name)
-        with _disk_trouble():
+        with disk_trouble():
             self._make_folder((self.root / place).parent)
         self._write([content], lambda: self.root / place, purpose="result")
         return place
@@ -288,7 +289,7 @@ class Spool:
         try:
             free = shutil.disk_usage(self.root).free
         except OSError as error:  # the folder is away, or its disk is
-            raise _out_of_resources(error) from error
+            raise out_of_resources(error) from error
         if free < self._minimum_free_bytes:
             raise OutOfResourcesError(
                 f"less free disk space in {self.root} than receive.minimum_free_bytes"
@@ -330,7 +331,7 @@ class Spool:
             with suppress(OSError):  # a disk that has become read-only takes no deletion either
                 partial.unlink(missing_ok=True)
             # Whatever is wrong with the disk, the sender may try later.
-            raise _out_of_resources(error) from error
+            raise out_of_resources(error) from error
         except BaseException:  # the object broke off
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -343,28 +344,6 @@ _LOOK_AFTER_BYTES: Final = 16_000_000
 _TRIAL_BYTES: Final = 2**22
 """Size of the file that shows whether the disk can be written: more than most results."""
 
-_DISK_TROUBLE: Final = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.EIO,
-        errno.EMLINK,
-        errno.EFBIG,
-        # A folder that is closed to this process, or made immutable.
-        errno.EACCES,
-        errno.EPERM,
-        # A network file system that is away, and a process that has too many files open.
-        errno.ESTALE,
-        errno.ETIMEDOUT,
-        errno.ENODEV,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOMEM,
-    }
-)
-"""Errors of a disk that is full, over its quota, closed, read-only, away or broken."""
-
 
 @contextmanager
 def _deleted_at_the_end(file: Path) -> Iterator[None]:
@@ -373,21 +352,6 @@ def _deleted_at_the_end(file: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             file.unlink(missing_ok=True)
-
-
-@contextmanager
-def _disk_trouble() -> Iterator[None]:
-    """Raise OutOfResourcesError for a full or broken disk, which is not the study's fault."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_TROUBLE:
-            raise
-        raise _out_of_resources(error) from error
-
-
-def _out_of_resources(error: OSError) -> OutOfResourcesError:
-    return OutOfResourcesError(f"the spool cannot be used: {error.strerror}")
 
 
 def incoming_receipts(root: Path) -> list[Receipt]:
