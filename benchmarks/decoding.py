@@ -25,7 +25,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from mammoclip_core.images.decoding_pool import DecodingPool
+from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.images.stored_image import StoredImage

@@ -35,7 +35,7 @@ from mammoclip_core.findings import (
     StudyAnalysis,
     StudyFindings,
 )
-from mammoclip_core.images.views import STANDARD_VIEWS
+from mammoclip_core.images.header.views import STANDARD_VIEWS
 
 FULL_SIZE = (4096, 3328)
 QUICK_SIZE = (1024, 832)

@@ -21,7 +21,7 @@ from mammoclip_core.findings import (
     ScoreOf,
 )
 from mammoclip_core.images.breast_geometry import BreastGeometry, breast_geometry_of
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.stored_image import StoredImage
 from training.phantoms.mammogram_object import to_dataset
 from training.phantoms.patient import Breast, Lesion, draw_patient

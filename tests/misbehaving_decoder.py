@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mammoclip_core.images import decoding_child, frame_decoding
-from mammoclip_core.images.decoding_effort import Effort
+from mammoclip_core.images.decoding import decoding_child, frame_decoding
+from mammoclip_core.images.decoding.decoding_effort import Effort
 
 
 def segfault() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import misbehaving_decoder
 
 from mammoclip_core.engines.predictor import Predictor
-from mammoclip_core.images import decoding_pool
-from mammoclip_core.images.decoding_pool import DecodingPool
+from mammoclip_core.images.decoding import decoding_pool
+from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 from worker import analysis
 from worker.app import app
 from worker.stages import Stage, StageDeadlines

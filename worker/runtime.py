@@ -33,7 +33,7 @@ from worker.stages import StageDeadlines
 
 if TYPE_CHECKING:
     from mammoclip_core.analysis.engine import Engine
-    from mammoclip_core.images.decoding_pool import DecodingPool
+    from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 
 log = structlog.get_logger("worker.runtime")
 
@@ -65,7 +65,7 @@ class Runtime:
     @cached_property
     def decoding(self) -> "DecodingPool":
         """Return the processes that decode images; they start with the first image."""
-        from mammoclip_core.images.decoding_pool import DecodingPool
+        from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 
         # An image that hangs, twice, leaves the stage time for the others.
         return DecodingPool(

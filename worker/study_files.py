@@ -44,7 +44,7 @@ class StudyFiles:
 
     def header(self, path: Path) -> "Dataset":
         """Return the header of a file, read once; raises PixelError."""
-        from mammoclip_core.images.data_set import read_dataset
+        from mammoclip_core.images.decoding.data_set import read_dataset
 
         if path not in self._headers:
             self._headers[path] = read_dataset(path)

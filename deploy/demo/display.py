@@ -15,7 +15,7 @@ from rich.table import Table
 
 from deploy.demo.outcome import Outcome, source_of_segmentation
 from mammoclip_core.findings import Finding, ImageFindings
-from mammoclip_core.images.views import STANDARD_VIEWS
+from mammoclip_core.images.header.views import STANDARD_VIEWS
 
 _PLAIN_WIDTH: Final = 160
 _HUNG: Final = tuple(laterality + view for laterality, view in STANDARD_VIEWS)

@@ -28,10 +28,10 @@ from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import ImageStatus, StudyAnalysis, StudyFindings
 from mammoclip_core.findings_document import from_json
-from mammoclip_core.images.data_set import read_dataset
-from mammoclip_core.images.decoding_pool import DecodingPool
-from mammoclip_core.images.image_kind import image_facts_of, is_mammogram
-from mammoclip_core.images.own_result import is_own_result
+from mammoclip_core.images.decoding.data_set import read_dataset
+from mammoclip_core.images.decoding.decoding_pool import DecodingPool
+from mammoclip_core.images.header.image_kind import image_facts_of, is_mammogram
+from mammoclip_core.images.header.own_result import is_own_result
 from mammoclip_core.manifest import Manifest, read_manifest
 
 _DEMONSTRATION_USE: Final = "demonstration use"

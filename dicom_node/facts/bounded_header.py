@@ -13,7 +13,7 @@ from pydicom.filereader import read_dataset, read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.errors import SetAsideError
-from mammoclip_core.images.bounded_stream import (
+from mammoclip_core.images.decoding.bounded_stream import (
     DEFER_BYTES,
     MAXIMUM_HEADER_BYTES,
     BoundedStream,

@@ -15,7 +15,7 @@ from pydicom.tag import BaseTag
 
 from dicom_node.facts.likeness import Likeness, Sameness
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 
 WITHOUT_MEANING: Final = frozenset(
     {

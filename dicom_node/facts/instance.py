@@ -17,14 +17,14 @@ from dicom_node.facts.identity import PatientDigest
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.priority import requested_priority_of
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
-from mammoclip_core.images.image_kind import (
+from mammoclip_core.images.header.image_kind import (
     MAMMOGRAM_CLASSES,
     RADIOGRAPH_CLASSES,
     TOMOSYNTHESIS_CLASSES,
     image_facts_of,
     is_breast_radiograph,
 )
-from mammoclip_core.images.own_result import is_own_result
+from mammoclip_core.images.header.own_result import is_own_result
 
 # Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.
 _UID_PATTERN: Final = re.compile(r"^[0-9]+(\.[0-9]+)+$")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dicom_node.facts.identity import PatientDigest
-from mammoclip_core.images.image_kind import ImageFacts
+from mammoclip_core.images.header.image_kind import ImageFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mammoclip_core.findings import ImageFindings, ImageStatus
-from mammoclip_core.images.image_kind import ImageFacts
+from mammoclip_core.images.header.image_kind import ImageFacts
 from mammoclip_core.images.selection import Generated2D, Selection, stated
 from mammoclip_core.images.selection import select_images as select_by_kind
 

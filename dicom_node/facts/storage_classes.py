@@ -5,7 +5,7 @@ from typing import Final
 from pydicom import uid
 
 from dicom_node.facts.result_kinds import ResultKind
-from mammoclip_core.images.image_kind import MAMMOGRAM_CLASSES, TOMOSYNTHESIS_CLASSES
+from mammoclip_core.images.header.image_kind import MAMMOGRAM_CLASSES, TOMOSYNTHESIS_CLASSES
 
 __all__ = [
     "ACCEPTED_CLASSES",

@@ -104,7 +104,7 @@ VIEW_MODIFIERS: Final[Mapping[str, Code]] = MappingProxyType(
         "axillary tissue": Code("442580003", "SCT", "Axillary tissue"),
     }
 )
-"""CID 4015, by the words of `mammoclip_core.images.views`."""
+"""CID 4015, by the words of `mammoclip_core.images.header.views`."""
 
 BREAST_COMPOSITIONS: Final[Mapping[str, Code]] = MappingProxyType(
     {

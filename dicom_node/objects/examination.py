@@ -14,7 +14,7 @@ from dicom_node.objects.wording import (
     view_of,
 )
 from mammoclip_core.findings import ImageStatus, StudyFindings
-from mammoclip_core.images.views import STANDARD_VIEWS, view_modifiers_of
+from mammoclip_core.images.header.views import STANDARD_VIEWS, view_modifiers_of
 
 _BREASTS: Final = ("R", "L")
 _VIEWS: Final = ("CC", "MLO")

@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.header_values import number_of
 from mammoclip_core.findings import ImageFindings, ImageStatus
-from mammoclip_core.images.functional_groups import frame_groups
-from mammoclip_core.images.views import value_of
+from mammoclip_core.images.header.functional_groups import frame_groups
+from mammoclip_core.images.header.views import value_of
 
 ImageKey: TypeAlias = tuple[str, int]
 """SOP Instance UID and frame number."""

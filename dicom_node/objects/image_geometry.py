@@ -6,7 +6,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from mammoclip_core.images.header_numbers import first_numbers
+from mammoclip_core.images.header.header_numbers import first_numbers
 
 _TOLERANCE: Final = 0.01
 """Direction cosines are rounded; what is further off is no direction."""

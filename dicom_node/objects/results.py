@@ -32,7 +32,7 @@ from dicom_node.objects.sources import SourceInstance, require_sources
 from dicom_node.objects.uids import StudyUIDs
 from dicom_node.objects.view_names import with_view_names
 from mammoclip_core.findings import ImageFindings, StudyAnalysis
-from mammoclip_core.images.views import STANDARD_VIEWS
+from mammoclip_core.images.header.views import STANDARD_VIEWS
 from mammoclip_core.lesion_numbers import numbered
 
 Plan: TypeAlias = Callable[[AnalysedStudy, Sequence[ResultObject]], Iterable[PlannedObject]]

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.objects.header_values import number_of
 from mammoclip_core.findings import ImageFindings, ImageStatus
-from mammoclip_core.images.views import view_modifiers_of
+from mammoclip_core.images.header.views import view_modifiers_of
 
 
 def with_view_names(

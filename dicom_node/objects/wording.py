@@ -13,7 +13,7 @@ from mammoclip_core.findings import (
     Region,
     ScoreOf,
 )
-from mammoclip_core.images.views import MODIFIER_LETTERS
+from mammoclip_core.images.header.views import MODIFIER_LETTERS
 
 RESEARCH_MARK: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
 SCORE_REMARK: Final = (

@@ -18,7 +18,7 @@ from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin
 from mammoclip_core.findings import ImageFindings
-from mammoclip_core.images.image_kind import Acquisition, ImageFacts
+from mammoclip_core.images.header.image_kind import Acquisition, ImageFacts
 from mammoclip_core.images.selection import Generated2D, has_standard_views
 
 PORTION: Final = 50

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from mammoclip_core.findings import ImageFindings, ImageStatus, Point, Region
 from mammoclip_core.images.breast_geometry import BreastGeometry
-from mammoclip_core.images.views import STANDARD_VIEWS
+from mammoclip_core.images.header.views import STANDARD_VIEWS
 from mammoclip_core.lesion_location import Depth, Height, Location, Side
 
 TOLERANCE_MM: Final = 12.0

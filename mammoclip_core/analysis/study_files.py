@@ -8,7 +8,7 @@ from pathlib import Path
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.errors import CoreError
 from mammoclip_core.images.folder import NO_STUDY, ImageFile, PassedOver, images_in
-from mammoclip_core.images.image_kind import is_mammogram
+from mammoclip_core.images.header.image_kind import is_mammogram
 from mammoclip_core.images.selection import Generated2D, select_images
 from mammoclip_core.images.tomosynthesis import Tomosynthesis, frames_to_look_at, refusal_of
 

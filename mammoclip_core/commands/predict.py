@@ -132,7 +132,7 @@ def image(
         # What reads images is loaded and used while OpenVINO still compiles the model.
         from mammoclip_core.analysis.study_files import expanded, requests_from
         from mammoclip_core.commands.answers import Answers
-        from mammoclip_core.images.decoding_pool import DecodingPool
+        from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 
         found = requests_from(
             expanded(paths), study, Tomosynthesis(tomosynthesis), Generated2D(generated_2d)
@@ -184,7 +184,7 @@ def embed(
 
         from mammoclip_core.engines.choice import load_model
         from mammoclip_core.engines.embeddings import embed_files
-        from mammoclip_core.images.decoding_pool import DecodingPool
+        from mammoclip_core.images.decoding.decoding_pool import DecodingPool
         from mammoclip_core.images.image_file import read_image
 
         folder, manifest = opened(bundle)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mammoclip_core.findings import Point
 from mammoclip_core.images.clinical_crop import MARGIN, breast_mask
 from mammoclip_core.images.grayscale import LEVELS, to_display
-from mammoclip_core.images.pixel_spacing import Spacing
+from mammoclip_core.images.header.pixel_spacing import Spacing
 from mammoclip_core.images.stored_image import StoredImage
 
 _LONG_SIDE: Final = 512

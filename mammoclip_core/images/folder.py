@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.data_set import is_dicom_file
-from mammoclip_core.images.dicom_file import ImageHeader, read_header
-from mammoclip_core.images.image_kind import is_mammogram
+from mammoclip_core.images.decoding.data_set import is_dicom_file
+from mammoclip_core.images.decoding.dicom_file import ImageHeader, read_header
+from mammoclip_core.images.header.image_kind import is_mammogram
 from mammoclip_core.images.picture_file import raster_format
 
 NO_STUDY: Final = "files"

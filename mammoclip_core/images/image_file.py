@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mammoclip_core.background import map_ahead
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.decoding_effort import BeforeDecoding, anything
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.decoding_effort import BeforeDecoding, anything
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.picture_file import raster_format, read_raster
 from mammoclip_core.images.preprocessing import PreparedImage, prepare
 from mammoclip_core.images.stored_image import StoredImage

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.decoding_effort import BeforeDecoding, anything
+from mammoclip_core.images.decoding.decoding_effort import BeforeDecoding, anything
 from mammoclip_core.images.stored_image import MAX_PIXELS, MIN_EDGE, StoredImage
 
 _STARTS: Final = {

@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Final
 
 from mammoclip_core.findings import ImageFindings, ImageStatus
-from mammoclip_core.images.image_kind import Acquisition, ImageFacts
-from mammoclip_core.images.views import STANDARD_VIEWS
+from mammoclip_core.images.header.image_kind import Acquisition, ImageFacts
+from mammoclip_core.images.header.views import STANDARD_VIEWS
 
 FOR_PROCESSING_REMARK: Final = (
     "For Processing image: outside of what the model was trained on; no For Presentation image "

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, JPEGLSLossless
 
-from mammoclip_core.images.views import STANDARD_VIEWS
+from mammoclip_core.images.header.views import STANDARD_VIEWS
 from training.phantoms.view import BITS_STORED, PhantomView
 
 _NAMESPACE: Final = uuid.UUID("0b4b2c1e-52c9-5c8e-8d55-1a5c7f0f6b7d")

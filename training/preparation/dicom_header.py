@@ -8,7 +8,7 @@ from typing import Final
 import pydicom
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.dicom_file import read_header
+from mammoclip_core.images.decoding.dicom_file import read_header
 
 _DIGITS: Final = 16
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.preprocessing import (
     PUBLISHED_MEAN,
     PUBLISHED_STD,

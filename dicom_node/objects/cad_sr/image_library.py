@@ -15,9 +15,9 @@ from dicom_node.objects.cad_sr.options import SpacingUnit
 from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.shared_modules import is_multi_frame
 from mammoclip_core.findings import ImageFindings
-from mammoclip_core.images.patient_orientation import patient_orientation_of
-from mammoclip_core.images.pixel_spacing import stated_spacing_of
-from mammoclip_core.images.views import view_modifiers_of, view_position_of
+from mammoclip_core.images.header.patient_orientation import patient_orientation_of
+from mammoclip_core.images.header.pixel_spacing import stated_spacing_of
+from mammoclip_core.images.header.views import view_modifiers_of, view_position_of
 
 _ACQUISITION: Final = Relationship.HAS_ACQ_CONTEXT
 _DATE: Final = re.compile(r"\d{8}")

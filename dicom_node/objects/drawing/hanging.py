@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from mammoclip_core.findings import ImageFindings, StudyFindings
-from mammoclip_core.images.views import STANDARD_VIEWS
+from mammoclip_core.images.header.views import STANDARD_VIEWS
 
 Row: TypeAlias = tuple[ImageFindings | None, ImageFindings | None]
 """Two images beside each other, the right breast on the left; None leaves a place free."""

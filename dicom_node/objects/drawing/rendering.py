@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.header_values import number_of
-from mammoclip_core.images.display_header import look_up_table_of
-from mammoclip_core.images.pixel_spacing import pixel_aspect_of
+from mammoclip_core.images.header.display_header import look_up_table_of
+from mammoclip_core.images.header.pixel_spacing import pixel_aspect_of
 from mammoclip_core.images.stored_image import LookUpTable
 
 _FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})

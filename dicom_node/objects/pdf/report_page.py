@@ -36,7 +36,7 @@ from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.pdf.typeface import BOLD, REGULAR, register_fonts
 from dicom_node.objects.wording import RESEARCH_MARK, SCORE_REMARK, to_ascii, view_of
 from mammoclip_core.findings import ImageFindings, StudyFindings
-from mammoclip_core.images.views import STANDARD_VIEWS
+from mammoclip_core.images.header.views import STANDARD_VIEWS
 
 _MARGIN: Final = 40.0
 _GAP: Final = 6.0

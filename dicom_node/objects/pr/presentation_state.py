@@ -30,7 +30,7 @@ from dicom_node.objects.wording import (
     words_of,
 )
 from mammoclip_core.findings import Finding, ImageFindings, Region
-from mammoclip_core.images.pixel_spacing import pixel_aspect_of
+from mammoclip_core.images.header.pixel_spacing import pixel_aspect_of
 
 _LABEL_SIZE: Final = (0.025, 0.35)
 """Height and width of a label's box, as parts of the image's."""

@@ -23,7 +23,7 @@ from dicom_node.objects.sc.view_codes import set_view
 from dicom_node.objects.shared_modules import is_multi_frame, stamp
 from dicom_node.objects.wording import RESEARCH_MARK, methods_text
 from mammoclip_core.findings import Heatmap, ImageFindings
-from mammoclip_core.images.patient_orientation import patient_orientation_of
+from mammoclip_core.images.header.patient_orientation import patient_orientation_of
 
 
 def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:

@@ -9,9 +9,9 @@ from pydicom.valuerep import DS
 
 from dicom_node.objects.header_values import element_of, number_of
 from dicom_node.objects.image_geometry import plane_of
-from mammoclip_core.images.display_header import number_of as number_in
-from mammoclip_core.images.functional_groups import frame_groups
-from mammoclip_core.images.pixel_spacing import Spacing, spacing_in_patient_of
+from mammoclip_core.images.header.display_header import number_of as number_in
+from mammoclip_core.images.header.functional_groups import frame_groups
+from mammoclip_core.images.header.pixel_spacing import Spacing, spacing_in_patient_of
 
 NOMINAL_THICKNESS_MM: Final = 1.0
 

@@ -10,7 +10,7 @@ from unit.worker.worker_factory import StandInEngine
 from mammoclip_core.analysis.engine import StudyRequest
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import StudyAnalysis
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 
 DEADLY = ".666"
 """End of the UID of an image that kills whatever decodes it."""

@@ -19,7 +19,7 @@ LIGHT_MODULES = [
     "mammoclip_core.images.preprocessing",
     "mammoclip_core.analysis.study_files",
     "mammoclip_core.commands.tables",
-    "mammoclip_core.images.views",
+    "mammoclip_core.images.header.views",
 ]
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 from training.data.table_formats import (
     IMAGE_TEXT,
     RSNA,

@@ -14,7 +14,7 @@ from worker_factory import StandInEngine, stand_in_manifest
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
-from mammoclip_core.images.decoding_pool import DecodingPool
+from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 from worker.runtime import Runtime
 
 

@@ -18,8 +18,8 @@ from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import ResultObject
 from mammoclip_core.analysis.engine import Engine, ImageToAnalyse
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.data_set import read_dataset
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.data_set import read_dataset
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.prediction import Prediction
 from worker.runtime import Runtime

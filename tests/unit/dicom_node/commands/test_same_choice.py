@@ -20,7 +20,7 @@ from dicom_node.studies.settling import instances_of, selection_of
 from mammoclip_core.commands.predict import app
 from mammoclip_core.findings import ImageStatus, StudyFindings
 from mammoclip_core.findings_document import from_json
-from mammoclip_core.images.image_kind import DIGITAL_MAMMOGRAPHY_FOR_PROCESSING
+from mammoclip_core.images.header.image_kind import DIGITAL_MAMMOGRAPHY_FOR_PROCESSING
 from mammoclip_core.manifest import read_manifest
 
 __all__ = ["bundle"]

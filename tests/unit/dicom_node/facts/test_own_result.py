@@ -24,7 +24,7 @@ def test_image_without_equipment_is_not_taken_for_a_result() -> None:
 
 
 def test_recognition_imports_neither_highdicom_nor_pydicom() -> None:
-    code = "import mammoclip_core.images.own_result, sys; print(*sys.modules)"
+    code = "import mammoclip_core.images.header.own_result, sys; print(*sys.modules)"
     command = [sys.executable, "-c", code]
     loaded = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
 

@@ -12,9 +12,9 @@ from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance
 from dicom_node.studies.settling import selection_from
 from mammoclip_core.findings import ImageStatus
-from mammoclip_core.images.image_kind import FOR_PROCESSING, ImageFacts
+from mammoclip_core.images.header.image_kind import FOR_PROCESSING, ImageFacts
+from mammoclip_core.images.header.views import STANDARD_VIEWS
 from mammoclip_core.images.selection import FOR_PROCESSING_REMARK, has_standard_views
-from mammoclip_core.images.views import STANDARD_VIEWS
 
 RAW = {"presentation_intent": FOR_PROCESSING, "sop_class_uid": PROCESSING_CLASS}
 

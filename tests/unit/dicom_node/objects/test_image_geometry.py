@@ -24,8 +24,8 @@ from sr_reading import walk
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.rendering import show
 from dicom_node.objects.image_geometry import plane_of
-from mammoclip_core.images.patient_orientation import patient_orientation_of
-from mammoclip_core.images.pixel_spacing import (
+from mammoclip_core.images.header.patient_orientation import patient_orientation_of
+from mammoclip_core.images.header.pixel_spacing import (
     pixel_aspect_of,
     spacing_in_patient_of,
     stated_spacing_of,

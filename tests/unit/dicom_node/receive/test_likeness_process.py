@@ -54,6 +54,6 @@ def test_memory_of_a_comparison_is_bounded(spool: Spool, monkeypatch: pytest.Mon
         raise MemoryError
 
     # What cannot be decoded for want of memory is not damaged: nothing gives way to it.
-    monkeypatch.setattr("mammoclip_core.images.dicom_file._decode", out_of_memory)
+    monkeypatch.setattr("mammoclip_core.images.decoding.dicom_file._decode", out_of_memory)
     with pytest.raises(MemoryError):
         likeness_of(kept, new)

@@ -25,7 +25,7 @@ from dicom_node.receive.header_process import HeaderReader
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger.states import InstanceState
-from mammoclip_core.images.bounded_stream import MAXIMUM_HEADER_BYTES
+from mammoclip_core.images.decoding.bounded_stream import MAXIMUM_HEADER_BYTES
 
 UNDEFINED = 0xFFFFFFFF
 START_OF_ITEM = struct.pack("<HHL", 0xFFFE, 0xE000, UNDEFINED)

@@ -21,7 +21,7 @@ from pydicom.uid import JPEGLSLossless
 from mammoclip_core.analysis.engine import Engine, Prediction
 from mammoclip_core.errors import BatchMemoryError, ComputingError
 from mammoclip_core.findings import ImageStatus
-from mammoclip_core.images.decoding_pool import DecodingPool
+from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 

@@ -25,7 +25,7 @@ from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.commands.predict import app
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.findings_document import from_json
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.preprocessing import breast_crop, to_grey
 from mammoclip_core.lexicon import DENSITY
 from mammoclip_core.manifest import (

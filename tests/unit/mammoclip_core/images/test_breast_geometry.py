@@ -11,7 +11,7 @@ from core_factory import mammogram, save
 from numpy.typing import NDArray
 
 from mammoclip_core.images.breast_geometry import BreastGeometry, breast_geometry_of
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.stored_image import ProjectionHeader, StoredImage
 
 ROWS, COLUMNS = 1200, 900

@@ -15,7 +15,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from sample_images import FILM, further, sample
 
 from mammoclip_core.images.clinical_crop import breast_mask, clinical_crop
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.grayscale import to_display
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.images.stored_image import DisplayHeader, StoredImage

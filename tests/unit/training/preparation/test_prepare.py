@@ -10,7 +10,7 @@ from published_preprocessing import described_crop, described_grey, described_pi
 from sample_images import further, sample
 from typer.testing import CliRunner
 
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 from training.commands.train import app
 from training.data.breast_records import read_image_text_table
 from training.data.splits import check_no_leak

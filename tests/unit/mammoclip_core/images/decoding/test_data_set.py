@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.bounded_stream import MAXIMUM_HEADER_BYTES, MAXIMUM_READS
-from mammoclip_core.images.data_set import opened, read_dataset
-from mammoclip_core.images.dicom_file import read_header, read_pixels
+from mammoclip_core.images.decoding.bounded_stream import MAXIMUM_HEADER_BYTES, MAXIMUM_READS
+from mammoclip_core.images.decoding.data_set import opened, read_dataset
+from mammoclip_core.images.decoding.dicom_file import read_header, read_pixels
 
 IMAGE = breast()
 ITEMS = struct.pack("<HH2sHL", 0x0054, 0x0220, b"SQ", 0, 0xFFFFFFFF)

@@ -14,8 +14,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.bounded_stream import DEFER_BYTES, BoundedStream, ReopenedFile
-from mammoclip_core.images.frame_decoding import DEFLATED
+from mammoclip_core.images.decoding.bounded_stream import DEFER_BYTES, BoundedStream, ReopenedFile
+from mammoclip_core.images.decoding.frame_decoding import DEFLATED
 from mammoclip_core.images.stored_image import MAX_PIXELS
 
 MAX_INFLATED_BYTES: Final = 4 * MAX_PIXELS

@@ -5,7 +5,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from mammoclip_core.images.views import (
+from mammoclip_core.images.header.views import (
     VIEW_MODIFIERS,
     VIEW_POSITIONS,
     laterality_of,

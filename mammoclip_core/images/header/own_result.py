@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mammoclip_core.images.views import HasAttributes, value_of
+from mammoclip_core.images.header.views import HasAttributes, value_of
 
 MANUFACTURER: Final = "Mammo-CLIP DICOM project"
 """Manufacturer (0008,0070) of every result object."""

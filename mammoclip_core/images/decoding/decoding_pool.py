@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final, Self
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.decoding_process import (
+from mammoclip_core.images.decoding.decoding_process import (
     DECODING_CHILD,
     DecoderEndedError,
     DecodingProcess,
 )
-from mammoclip_core.images.image_memory import ImageMemory
+from mammoclip_core.images.decoding.image_memory import ImageMemory
 from mammoclip_core.images.stored_image import StoredImage
 
 DEFAULT_PROCESSES: Final = 2

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from mammoclip_core.images.image_kind import (
+from mammoclip_core.images.header.image_kind import (
     TOMOSYNTHESIS_CLASSES,
     Acquisition,
     ImageFacts,

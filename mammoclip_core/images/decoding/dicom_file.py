@@ -14,16 +14,15 @@ from pydicom.encaps import get_frame
 from pydicom.uid import UID
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.data_set import (
+from mammoclip_core.images.decoding.data_set import (
     PIXEL_DATA,
     READING_ERRORS,
     opened,
     read_dataset,
     transfer_syntax_of,
 )
-from mammoclip_core.images.decoding_effort import BeforeDecoding, anything
-from mammoclip_core.images.display_header import display_header_of
-from mammoclip_core.images.frame_decoding import (
+from mammoclip_core.images.decoding.decoding_effort import BeforeDecoding, anything
+from mammoclip_core.images.decoding.frame_decoding import (
     BIG_ENDIAN,
     ENCAPSULATED,
     UNCOMPRESSED,
@@ -32,10 +31,11 @@ from mammoclip_core.images.frame_decoding import (
     decode_frame,
     stored_bits,
 )
-from mammoclip_core.images.functional_groups import frame_groups
-from mammoclip_core.images.image_kind import ImageFacts, image_facts_of
-from mammoclip_core.images.own_result import is_own_result
-from mammoclip_core.images.projection_header import projection_header_of
+from mammoclip_core.images.header.display_header import display_header_of
+from mammoclip_core.images.header.functional_groups import frame_groups
+from mammoclip_core.images.header.image_kind import ImageFacts, image_facts_of
+from mammoclip_core.images.header.own_result import is_own_result
+from mammoclip_core.images.header.projection_header import projection_header_of
 from mammoclip_core.images.stored_image import MAX_PIXELS, MIN_EDGE, MONOCHROME, StoredImage
 
 _UNDEFINED_LENGTH: Final = 0xFFFFFFFF

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.codestream import (
+from mammoclip_core.images.decoding.codestream import (
     END_MARKER,
     CodestreamSize,
     check_effort,

@@ -17,7 +17,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.dicom_file import read_header
+from mammoclip_core.images.decoding.dicom_file import read_header
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.picture_file import raster_format
 from mammoclip_core.images.preprocessing import prepare

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mammoclip_core.images.views import HasAttributes, items_of
+from mammoclip_core.images.header.views import HasAttributes, items_of
 
 
 def frame_groups(dataset: HasAttributes, frame: int, keyword: str) -> Iterator[HasAttributes]:

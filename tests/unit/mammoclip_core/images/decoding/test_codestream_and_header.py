@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.dicom_file import read_pixels
+from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.preprocessing import prepare
 
 RAMP = np.tile(np.linspace(0, 1, 96), (80, 1))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from mammoclip_core.images.views import (
+from mammoclip_core.images.header.views import (
     HasAttributes,
     items_of,
     laterality_of,

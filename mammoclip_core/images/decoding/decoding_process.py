@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from mammoclip_core.errors import ComputingError, PixelError
-from mammoclip_core.images.decoding_child import LONGEST_MESSAGE, READY
-from mammoclip_core.images.decoding_effort import HEADER_EFFORT, decoding_effort
-from mammoclip_core.images.image_memory import ImageMemory
-from mammoclip_core.images.image_message import from_message
+from mammoclip_core.images.decoding.decoding_child import LONGEST_MESSAGE, READY
+from mammoclip_core.images.decoding.decoding_effort import HEADER_EFFORT, decoding_effort
+from mammoclip_core.images.decoding.image_memory import ImageMemory
+from mammoclip_core.images.decoding.image_message import from_message
 from mammoclip_core.images.stored_image import StoredImage
 
-DECODING_CHILD: Final = (sys.executable, "-m", "mammoclip_core.images.decoding_child")
+DECODING_CHILD: Final = (sys.executable, "-m", "mammoclip_core.images.decoding.decoding_child")
 _SECONDS_TO_START: Final = 120.0
 _OWN_PREFIX: Final = "MAMMOCLIP_"
 

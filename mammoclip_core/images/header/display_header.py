@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from mammoclip_core.images.functional_groups import frame_groups
-from mammoclip_core.images.pixel_spacing import pixel_aspect_of
+from mammoclip_core.images.header.functional_groups import frame_groups
+from mammoclip_core.images.header.pixel_spacing import pixel_aspect_of
+from mammoclip_core.images.header.views import HasAttributes, items_of, value_of
 from mammoclip_core.images.stored_image import DisplayHeader, LookUpTable, Window
-from mammoclip_core.images.views import HasAttributes, items_of, value_of
 
 _FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 _LUT_BITS: Final = range(8, 17)

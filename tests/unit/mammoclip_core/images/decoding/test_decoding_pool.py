@@ -23,10 +23,10 @@ from pydicom.uid import (
 )
 
 from mammoclip_core.errors import ComputingError, PixelError
-from mammoclip_core.images import decoding_process
-from mammoclip_core.images.decoding_effort import Effort, decoding_effort
-from mammoclip_core.images.decoding_pool import DecodingPool
-from mammoclip_core.images.decoding_process import DECODING_CHILD
+from mammoclip_core.images.decoding import decoding_process
+from mammoclip_core.images.decoding.decoding_effort import Effort, decoding_effort
+from mammoclip_core.images.decoding.decoding_pool import DecodingPool
+from mammoclip_core.images.decoding.decoding_process import DECODING_CHILD
 from mammoclip_core.images.image_file import read_image
 
 IMAGE = breast()
@@ -330,7 +330,7 @@ def test_copy_of_the_process_that_started_them_ends_no_processes(healthy: Path) 
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from mammoclip_core.images.decoding_pool import DecodingPool\n"
+        "from mammoclip_core.images.decoding.decoding_pool import DecodingPool\n"
         "pool = DecodingPool()\n"
         "pool.read_image(Path(sys.argv[1]))\n"
         "if os.fork() == 0:\n"
@@ -349,7 +349,7 @@ def test_processes_end_with_the_one_that_started_them(healthy: Path) -> None:
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from mammoclip_core.images.decoding_pool import DecodingPool\n"
+        "from mammoclip_core.images.decoding.decoding_pool import DecodingPool\n"
         "pool = DecodingPool()\n"
         "pool.read_image(Path(sys.argv[1]))\n"
         "print(*(one._child.pid for one in pool._idle), flush=True)\n"

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Final
 
-from mammoclip_core.images.image_kind import TOMOSYNTHESIS_CLASSES
-from mammoclip_core.images.patient_orientation import patient_orientation_of
-from mammoclip_core.images.pixel_spacing import spacing_in_patient_of
+from mammoclip_core.images.header.image_kind import TOMOSYNTHESIS_CLASSES
+from mammoclip_core.images.header.patient_orientation import patient_orientation_of
+from mammoclip_core.images.header.pixel_spacing import spacing_in_patient_of
+from mammoclip_core.images.header.views import HasAttributes, value_of, view_modifiers_of
 from mammoclip_core.images.stored_image import ProjectionHeader
-from mammoclip_core.images.views import HasAttributes, value_of, view_modifiers_of
 
 _HARMLESS_MODIFIERS: Final = frozenset({"nipple in profile"})
 """Modifiers of a view that shows the whole breast, neither turned nor displaced."""

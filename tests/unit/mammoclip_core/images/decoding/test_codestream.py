@@ -4,7 +4,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from mammoclip_core.images.codestream import CodestreamSize, codestream_size, is_complete
+from mammoclip_core.images.decoding.codestream import CodestreamSize, codestream_size, is_complete
 
 IMAGE = np.random.default_rng(0).integers(0, 4096, (70, 90)).astype(np.uint16)
 FRAMES = {

@@ -32,9 +32,9 @@ from pydicom.uid import (
 from sample_images import further, sample
 
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images import data_set
-from mammoclip_core.images.data_set import is_dicom_file
-from mammoclip_core.images.dicom_file import read_header, read_pixels
+from mammoclip_core.images.decoding import data_set
+from mammoclip_core.images.decoding.data_set import is_dicom_file
+from mammoclip_core.images.decoding.dicom_file import read_header, read_pixels
 
 IMAGE = breast(90, 74, seed=1)
 SIGNED = IMAGE.astype(np.int16) - 2048

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
 
-from mammoclip_core.images.functional_groups import frame_groups
-from mammoclip_core.images.header_numbers import number_of, numbers_of
-from mammoclip_core.images.views import HasAttributes, view_modifiers_of
+from mammoclip_core.images.header.functional_groups import frame_groups
+from mammoclip_core.images.header.header_numbers import number_of, numbers_of
+from mammoclip_core.images.header.views import HasAttributes, view_modifiers_of
 
 MAGNIFICATION: Final = "magnification"
 

@@ -2,8 +2,8 @@
 
 import math
 
-from mammoclip_core.images.functional_groups import frame_groups
-from mammoclip_core.images.views import HasAttributes, value_of
+from mammoclip_core.images.header.functional_groups import frame_groups
+from mammoclip_core.images.header.views import HasAttributes, value_of
 
 
 def numbers_of(item: HasAttributes, keyword: str) -> tuple[float, ...]:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mammoclip_core.images.functional_groups import frame_groups
-from mammoclip_core.images.header_numbers import first_numbers
-from mammoclip_core.images.views import HasAttributes, value_of
+from mammoclip_core.images.header.functional_groups import frame_groups
+from mammoclip_core.images.header.header_numbers import first_numbers
+from mammoclip_core.images.header.views import HasAttributes, value_of
 
 _DIRECTIONS: Final = re.compile(r"[APLRHF]{1,3}")
 _LEAST_COSINE: Final = 0.1

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from mammoclip_core.images.decoding_effort import HEADER_EFFORT, Effort, decoding_effort
+from mammoclip_core.images.decoding.decoding_effort import HEADER_EFFORT, Effort, decoding_effort
 
 READY: Final = b"ready"
 LONGEST_MESSAGE: Final = 65_536
@@ -73,8 +73,8 @@ def _restrict() -> None:
 
 def _answer(request: dict[str, Any], block: int, connection: socket.socket) -> None:
     from mammoclip_core.errors import PixelError
+    from mammoclip_core.images.decoding.image_message import to_message
     from mammoclip_core.images.image_file import read_image
-    from mammoclip_core.images.image_message import to_message
 
     def before_decoding(pixels: int, encoded_bytes: int) -> None:
         connection.send(json.dumps({"effort": [pixels, encoded_bytes]}).encode())

@@ -1,0 +1,1 @@
+"""What a data set says of its image, read without decoding any pixel."""
