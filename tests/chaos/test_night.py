@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(4 * 3600 if LONG else 600)
 
 @pytest.fixture
 def night(tmp_path: Path, bundle: Path) -> Iterator[Night]:
-    site = Night(tmp_path, bundle, maximum_attempts=4 if LONG else 2)
+    site = Night(tmp_path, bundle, maximum_attempts=4 if LONG else 3)
     try:
         site.start()
         yield site
