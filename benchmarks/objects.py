@@ -23,6 +23,7 @@ from dicom_node.objects.products import PROFILES
 from dicom_node.objects.results import stream_results
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.uids import uid_of
+from dicom_node.objects.writing import write_object
 from mammoclip_core.findings import (
     BundleIdentity,
     Finding,
@@ -112,7 +113,7 @@ def seconds(size: tuple[int, int], profile: str) -> float:
     for result in stream_results(sources, analysis, identity, profiles=(PROFILES[profile],)):
         spent += time.process_time() - before
         with tempfile.TemporaryFile() as file:
-            result.dataset.save_as(file, enforce_file_format=True)
+            write_object(result.dataset, file)
         del result
         before = time.process_time()
     return spent + time.process_time() - before

@@ -258,6 +258,9 @@ def _kept_results(
     node: Runtime, held: Claim, order: _Order, results: "Iterable[ResultObject]"
 ) -> Iterator[MadeResult]:
     """Write each result object to the spool as it is made, except those that are there already."""
+    # Imported here: it loads pydicom, which the parent process does not need.
+    from dicom_node.objects.writing import write_object
+
     for number, result in enumerate(results):
         dataset, kind = result.dataset, result.kind.value
         # A UID names one content: an equal UID is an equal object, if its file is still there.
@@ -266,7 +269,7 @@ def _kept_results(
             yield former.made
             continue
         buffer = BytesIO()
-        dataset.save_as(buffer, enforce_file_format=True)
+        write_object(dataset, buffer)
         yield MadeResult(
             kind=kind,
             variant=result.product.variant,

@@ -22,6 +22,7 @@ from dicom_node.objects.local_time import site_time_zone
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
+from dicom_node.objects.writing import write_object
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.results import ResultSettings
 from mammoclip_core.analysis.heatmap_files import read_heatmaps
@@ -127,7 +128,8 @@ def render_study(
     written = []
     for number, result in enumerate(made, start=1):
         file = out / f"{number:03d}-{result.kind.value}.dcm"
-        result.dataset.save_as(file, enforce_file_format=True, overwrite=False)
+        with file.open("xb") as stream:
+            write_object(result.dataset, stream)
         written.append(
             RenderedObject(
                 file=file,

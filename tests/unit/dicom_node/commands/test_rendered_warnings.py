@@ -110,7 +110,7 @@ def test_warning_that_is_no_text_is_refused(tmp_path: Path, value: Any) -> None:
     )
 
     assert done.exit_code == 1
-    assert "warning of the bundle is no text" in done.stderr
+    assert "which is not text" in done.stderr
 
 
 def test_objects_of_warned_findings_are_warned_whoever_makes_them() -> None:
