@@ -10,7 +10,7 @@ from unit.worker.worker_factory import StandInEngine
 from mammoclip_core.analysis.engine import StudyRequest
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import StudyAnalysis
-from mammoclip_core.images.decoding.dicom_file import read_pixels
+from mammoclip_core.images.image_file import ReadImage
 
 DEADLY = ".666"
 """End of the UID of an image that kills whatever decodes it."""
@@ -21,6 +21,10 @@ class Simulated(StandInEngine):
 
     computed_by = "simulated"
 
+    def read_by(self, read: ReadImage) -> None:
+        """Have images decoded by the worker's child processes."""
+        self._read = read
+
     def prepare_as(self, _mode: object) -> None:
         """Prepare nothing."""
 
@@ -30,7 +34,7 @@ class Simulated(StandInEngine):
             if image.sop_instance_uid.endswith(DEADLY):
                 os.kill(os.getpid(), signal.SIGKILL)
             try:
-                _decoded: Any = read_pixels(image.path, image.frame).values
+                _decoded: Any = self._read(image.path, image.frame).values
             except CoreError:
                 broken.add(image.sop_instance_uid)
         time.sleep(0.05)
