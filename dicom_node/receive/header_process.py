@@ -86,13 +86,13 @@ class HeaderReader:
         maximum_bytes: int,
         takes_tomosynthesis: bool = False,
         radiograph_senders: frozenset[str] = frozenset(),
-        patient: bool = True,
+        may_take_long: bool = True,
     ) -> Callable[[], Reading | None]:
         """Begin to read a file; return what waits for the end, to be called before the next.
 
         Parameters
         ----------
-        patient : bool
+        may_take_long : bool
             Whether the header may take its time. Otherwise the result is None for one that does.
 
         Raises
@@ -106,7 +106,7 @@ class HeaderReader:
             "secondary_capture_senders": sorted(secondary_capture_senders),
             "maximum_bytes": maximum_bytes,
             "takes_tomosynthesis": takes_tomosynthesis,
-            "patient": patient,
+            "may_take_long": may_take_long,
             "radiograph_senders": sorted(radiograph_senders),
             "seconds": self._seconds,
         }
