@@ -151,7 +151,7 @@ def _portion(session: Session, table: type[Work], at: datetime, holds: Holds) ->
     portions = []
     for destination in due_work.waiting_destinations(session):
         # Room of its own for each: one that is away takes none from the others, and is tried with
-        # one delivery at a time, since each of them may hold a worker until its time is over.
+        # one delivery at a time, since each may hold a lane of a worker until its time is over.
         room = QUEUED - due_work.count_dispatched(session, table, destination)
         if due_work.is_failing(session, destination, at=at):
             room += 1 - QUEUED - due_work.count_sending(session, destination)
