@@ -156,25 +156,27 @@ class HeaderReader:
         return None if answer["slow"] else _reading_of(answer)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIX)
-        }
         child = subprocess.Popen(
             [sys.executable, "-m", "dicom_node.receive.header_child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a library's warnings may quote patient data
-            env={
-                **environment,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                # One thread: each would take a part of the memory that the child may have.
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-            },
+            env=child_environment(),
         )
         self._child = child
         self._close = weakref.finalize(self, _end, child)
         return child
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a child process: no settings of the site, and one thread."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIX)},
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        # One thread: each would take a part of the memory that the child may have.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
 
 
 def _nothing() -> None:
