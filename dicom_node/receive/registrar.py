@@ -26,14 +26,14 @@ from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, set_aside_place, study_place
 from dicom_node.spool.open_associations import SentObject
-from dicom_node.studies.ledger.correcting import Comparison, confirm_discarded, replaced_files
+from dicom_node.studies.ledger.correcting import Comparison, replaced_files
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.registering import (
     Arrival,
     Verdict,
     confirm_filed,
     confirm_lost,
-    confirm_taken_back,
+    confirm_removed,
     enter,
     enter_set_aside,
     entered_among,
@@ -227,7 +227,7 @@ class Registrar:
                 left.append(row.id)
         if left:
             with self._database.writing() as session:
-                confirm_taken_back(session, left)
+                confirm_removed(session, left)
 
     def _discard_replaced(self) -> None:
         """Delete what gave way to a newer copy that is at its place now."""
@@ -243,7 +243,7 @@ class Registrar:
                 gone.append(row.id)
         if gone:
             with self._database.writing() as session:
-                confirm_discarded(session, gone)
+                confirm_removed(session, gone)
 
     def _enter(
         self, waiting: Sequence[WaitingObject]
