@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from dicom_node.receive.lobby import ASK_AGAIN, Lobby
-from dicom_node.receive.making_room import Activity, OpenAssociation, association_to_end
+from dicom_node.receive.making_room import Activity, ServedAssociation, association_to_end
 from dicom_node.receive.negotiation import NO_PLACE, Rejection, Request
 from dicom_node.receive.pdus import AbortReason, AssociationEndedError, abort, reject
 from dicom_node.spool.open_associations import NoPlaceError, OpenAssociations, Place
@@ -58,7 +58,7 @@ class Acceptor:
         self._lobby = Lobby(listening, self._admit, request_seconds=request_seconds, tls=tls)
         self._lobby_thread = threading.Thread(target=self._lobby.serve, name="lobby", daemon=True)
         self._wanted = WantedRoom(places.folder)
-        self._associations: dict[OpenAssociation, None] = {}  # in the order of their coming
+        self._associations: dict[ServedAssociation, None] = {}  # in the order of their coming
         self._lock = threading.Lock()
         self._stopping = False
         self.accepted = 0
@@ -126,12 +126,12 @@ class Acceptor:
                 return ASK_AGAIN
             return rejected(NO_PLACE, address, request, str(error))
         if not self._start(
-            OpenAssociation(line, address, request.calling_ae_title), request, place
+            ServedAssociation(line, address, request.calling_ae_title), request, place
         ):
             return rejected(NO_PLACE, address, request, "no thread can be started")
         return None
 
-    def _start(self, association: OpenAssociation, request: Request, place: Place) -> bool:
+    def _start(self, association: ServedAssociation, request: Request, place: Place) -> bool:
         """Start the thread that serves an association; whether that was possible."""
         association.thread = threading.Thread(
             target=self._run, args=(association, request, place), name="association", daemon=True
@@ -169,7 +169,7 @@ class Acceptor:
         _hang_up(association)
         return True
 
-    def _run(self, association: OpenAssociation, request: Request, place: Place) -> None:
+    def _run(self, association: ServedAssociation, request: Request, place: Place) -> None:
         """Serve one association, and say how it ended unless it was released."""
         address = association.address
         try:
@@ -192,14 +192,14 @@ class Acceptor:
             self._ended(association, place)
             self._lobby.see_off(association.line, address)
 
-    def _ended(self, association: OpenAssociation, place: Place) -> None:
+    def _ended(self, association: ServedAssociation, place: Place) -> None:
         # Only now: what came over the association is in the spool.
         place.close()
         with self._lock:
             self._associations.pop(association, None)
 
 
-def _hang_up(association: OpenAssociation) -> None:
+def _hang_up(association: ServedAssociation) -> None:
     with suppress(OSError):  # it has ended meanwhile
         socket.socket.shutdown(association.line, socket.SHUT_RD)  # its thread sees the end
 

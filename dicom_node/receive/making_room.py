@@ -52,7 +52,7 @@ class Activity:
 
 
 @dataclass(eq=False, slots=True)
-class OpenAssociation:
+class ServedAssociation:
     """An open association, with the thread that serves it."""
 
     line: socket.socket
@@ -65,8 +65,8 @@ class OpenAssociation:
 
 
 def association_to_end(
-    associations: Collection[OpenAssociation], *, address: str | None, for_known: bool, now: float
-) -> OpenAssociation | None:
+    associations: Collection[ServedAssociation], *, address: str | None, for_known: bool, now: float
+) -> ServedAssociation | None:
     """Return the association to end for another one; None if all are at work.
 
     Parameters

@@ -24,7 +24,7 @@ from dicom_node.receive.making_room import (
     PAUSE_SECONDS,
     STALLED_SECONDS,
     Activity,
-    OpenAssociation,
+    ServedAssociation,
     association_to_end,
 )
 
@@ -100,8 +100,8 @@ def test_association_at_work_is_not_ended_for_another(
 
 def association(
     address: str, *, silent_for: float, has_kept: bool = False, title: str = "A"
-) -> OpenAssociation:
-    made = OpenAssociation(socket.socket(), address, title)
+) -> ServedAssociation:
+    made = ServedAssociation(socket.socket(), address, title)
     made.line.close()
     made.activity.has_kept = has_kept
     made.activity.waits_for_peer(True)
@@ -110,8 +110,8 @@ def association(
 
 
 def to_be_ended(
-    *associations: OpenAssociation, address: str | None = None, for_known: bool = False
-) -> OpenAssociation | None:
+    *associations: ServedAssociation, address: str | None = None, for_known: bool = False
+) -> ServedAssociation | None:
     return association_to_end(associations, address=address, for_known=for_known, now=1000.0)
 
 
