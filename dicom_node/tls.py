@@ -28,9 +28,6 @@ SUITES: Final = (
 )
 """The TLS 1.2 suites, best first (RFC 9325 4.2); those of TLS 1.3 all comply."""
 
-HANDSHAKE_SECONDS: Final = 10.0
-"""Longest duration of a handshake with a peer that connects to the node."""
-
 # Level 2 of OpenSSL also refuses keys below 112 bits of strength (RSA 2048) and SHA-1 signatures.
 _CIPHERS: Final = ":".join(SUITES) + ":@SECLEVEL=2"
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -129,21 +126,6 @@ class RenewingContext:
             log.warning("certificates_not_renewed", reason=error.reason, detail=str(error))
         else:
             log.info("certificates_renewed")
-
-
-def complete_handshake(connection: ssl.SSLSocket, seconds: float) -> str | None:
-    """Shake hands with a peer; return what went wrong, or None.
-
-    The connection keeps its former time-out. To be called in a thread of the connection's own.
-    """
-    former = connection.gettimeout()
-    try:
-        connection.settimeout(seconds)
-        connection.do_handshake()
-        connection.settimeout(former)
-    except (OSError, ValueError) as error:
-        return words_for(error)
-    return None
 
 
 def words_for(error: Exception) -> str:

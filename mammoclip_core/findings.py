@@ -106,7 +106,7 @@ class Region:
 
     def __post_init__(self) -> None:
         if type(self.lesion) is not int or self.lesion < 0:
-            raise ValueError(f"lesion {self.lesion!r} of a region is no number from 1")
+            raise ValueError(f"lesion {self.lesion!r} of a region is not a whole number from 1 on")
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f"score {self.score} of a region outside [0, 1]")
         if len(self.outline) < 3:

@@ -122,7 +122,7 @@ def _made(kind: type[_Made], document: Mapping[str, Any], **read: Any) -> _Made:
 def _listed(value: object) -> tuple[Any, ...]:
     """Return a list, and the lists in it, as tuples: of a text or an object none is made."""
     if not isinstance(value, list):
-        raise TypeError(f"{value!r:.60} is no list")
+        raise TypeError(f"{value!r:.60} is not a list")
     return tuple(_listed(one) if isinstance(one, list) else one for one in value)
 
 

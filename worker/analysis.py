@@ -198,7 +198,7 @@ def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":
 
 def _number_of_frames(files: StudyFiles, path: Path) -> int:
     """Return the number of frames in the header; 1 if unreadable, which the engine reports."""
-    from dicom_node.objects.header_values import number_of
+    from mammoclip_core.images.header.header_numbers import number_of
 
     try:
         return max(int(number_of(files.header(path), "NumberOfFrames", 1)), 1)

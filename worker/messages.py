@@ -102,7 +102,7 @@ def _ledger_in(headers: Mapping[Any, Any]) -> str:
     if named is None:
         return ""
     if not isinstance(named, str) or _IDENTITY.fullmatch(named) is None:
-        raise UnwantedMessageError("it names no ledger as a node does")
+        raise UnwantedMessageError("its header names no ledger that a node could have")
     return named
 
 

@@ -41,8 +41,8 @@ class SlowHeaderError(Exception):
 class _Clock:
     """Ends what takes too long, unless it may take its time."""
 
-    def __init__(self, *, patient: bool) -> None:
-        self._until = float("inf") if patient else time.process_time() + AT_ONCE_SECONDS
+    def __init__(self, *, may_take_long: bool) -> None:
+        self._until = float("inf") if may_take_long else time.process_time() + AT_ONCE_SECONDS
         self.has_run_out = False
 
     def look(self) -> None:
@@ -58,7 +58,7 @@ def bounded_header(
     *,
     content_offset: int,
     maximum_bytes: int,
-    patient: bool = True,
+    may_take_long: bool = True,
 ) -> Iterator[tuple[FileDataset, bool]]:
     """Read the data set of a file up to its pixels; values may be asked for until the block ends.
 
@@ -69,9 +69,8 @@ def bounded_header(
     meta : file meta information of the file
     content_offset : where the data set starts in the file
     maximum_bytes : largest size of a deflated data set, at most MAXIMUM_INFLATED_BYTES
-
-    patient : bool
-        Whether the header may take its time.
+    may_take_long : bool
+        Otherwise a header that takes longer than AT_ONCE_SECONDS is an error.
 
     Yields
     ------
@@ -83,9 +82,9 @@ def bounded_header(
     SetAsideError
         ``unreadable-object``: the header is beyond a bound; ``too-large``: a deflated data set is.
     SlowHeaderError
-        Not `patient`, and the header takes long to read.
+        Not `may_take_long`, and the header takes long to read.
     """
-    clock = _Clock(patient=patient)
+    clock = _Clock(may_take_long=may_take_long)
     with file.open("rb") as opened:
         deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
         content: BinaryIO = opened

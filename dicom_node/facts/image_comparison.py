@@ -16,6 +16,7 @@ from pydicom.tag import BaseTag
 from dicom_node.facts.likeness import Likeness, Sameness
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding.dicom_file import read_pixels
+from mammoclip_core.images.header.header_numbers import number_of
 
 WITHOUT_MEANING: Final = frozenset(
     {
@@ -38,7 +39,7 @@ WITHOUT_MEANING: Final = frozenset(
         "MACParametersSequence",
         "DigitalSignaturesSequence",
         "DataSetTrailingPadding",
-        # How the pixels are coded: what they are is compared themselves
+        # How the pixels are coded: their values are compared instead
         "BitsAllocated",
         "HighBit",
         "PlanarConfiguration",
@@ -111,7 +112,7 @@ def likeness_of(kept: Path | None, new: Path) -> Likeness:
     if shown_otherwise or _shown_by_frames(before) != _shown_by_frames(header):
         named = ", ".join(shown_otherwise) or "its functional groups"
         return _unless_unreadable(kept, before, new, header, f"shown otherwise ({named})")
-    if not _has_same_code(kept, before, new, header):
+    if not _has_same_coded_pixels(kept, before, new, header):
         difference = _compared_pixels(kept, new, _number_of_frames(header))
         if difference is not None:
             return difference
@@ -179,7 +180,7 @@ def _values(file: Path, frame: int) -> NDArray[Any]:
         raise
 
 
-def _has_same_code(kept: Path, before: Dataset, new: Path, header: Dataset) -> bool:
+def _has_same_coded_pixels(kept: Path, before: Dataset, new: Path, header: Dataset) -> bool:
     """Tell whether the pixel data are equal byte for byte, so that nothing need be decoded."""
     coding = ("BitsAllocated", "HighBit", "PlanarConfiguration")
     if any(before.get(keyword) != header.get(keyword) for keyword in coding):
@@ -209,10 +210,7 @@ def _header(file: Path) -> Dataset:
 
 
 def _number_of_frames(header: Dataset) -> int:
-    try:
-        return max(int(header.get("NumberOfFrames") or 1), 1)
-    except (TypeError, ValueError):
-        return 1
+    return max(int(number_of(header, "NumberOfFrames", 1)), 1)
 
 
 def _changed(before: Dataset, after: Dataset) -> set[str]:

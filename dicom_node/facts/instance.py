@@ -55,7 +55,7 @@ def read_header(
     maximum_bytes: int,
     takes_tomosynthesis: bool = False,
     radiograph_senders: frozenset[str] = frozenset(),
-    patient: bool = True,
+    may_take_long: bool = True,
 ) -> Reading:
     """Read one received file; raises nothing for what is in it but MemoryError.
 
@@ -66,12 +66,12 @@ def read_header(
     maximum_bytes : largest size of a deflated data set
     takes_tomosynthesis : whether Breast Tomosynthesis is analysed
     radiograph_senders : AE titles whose CR and DX images of the breast are mammograms
-    patient : whether the header may take its time
+    may_take_long : whether the header may take its time
 
     Raises
     ------
     SlowHeaderError
-        Not `patient`, and the header takes long to read.
+        Not `may_take_long`, and the header takes long to read.
     """
     calling = ""
     try:
@@ -84,7 +84,7 @@ def read_header(
             meta,
             content_offset=content_offset(file),
             maximum_bytes=maximum_bytes,
-            patient=patient,
+            may_take_long=may_take_long,
         ) as (dataset, has_pixels):
             facts, problem = _identity(dataset, identity_key)
             try:

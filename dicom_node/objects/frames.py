@@ -7,9 +7,9 @@ from typing import Final, TypeAlias
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.header_values import number_of
 from mammoclip_core.findings import ImageFindings, ImageStatus
 from mammoclip_core.images.header.functional_groups import frame_groups
+from mammoclip_core.images.header.header_numbers import number_of
 from mammoclip_core.images.header.views import value_of
 
 ImageKey: TypeAlias = tuple[str, int]

@@ -1,7 +1,7 @@
 """What a header says, where it can be read at all: damaged values count as absent."""
 
 import copy
-from typing import Any, Final
+from typing import Final
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -49,20 +49,3 @@ def stated_element_of(source: Dataset, keyword: str) -> DataElement | None:
         return copy.deepcopy(source[keyword])
     except _READING_ERRORS:
         return None
-
-
-def numbers_of(source: Dataset, keyword: str) -> tuple[float, ...]:
-    """Return all numbers of an attribute; empty where it is absent, empty or unreadable."""
-    try:
-        value: Any = source.get(keyword)
-        if value is None or isinstance(value, str):
-            return ()
-        values = value if hasattr(value, "__len__") else (value,)
-        return tuple(float(number) for number in values)
-    except _READING_ERRORS:
-        return ()
-
-
-def number_of(source: Dataset, keyword: str, default: float) -> float:
-    """Return the first number of an attribute, or `default` where there is none."""
-    return next(iter(numbers_of(source, keyword)), default)

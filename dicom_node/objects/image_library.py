@@ -19,7 +19,7 @@ from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
 from dicom_node.objects import codes
-from dicom_node.objects.header_values import numbers_of
+from mammoclip_core.images.header.header_numbers import numbers_of
 from mammoclip_core.images.header.patient_orientation import patient_orientation_of
 from mammoclip_core.images.header.pixel_spacing import stated_spacing_of
 from mammoclip_core.images.header.views import laterality_of, view_modifiers_of, view_position_of

@@ -18,11 +18,12 @@ from dicom_node.objects.copied_attributes import (
     TYPE_2_KEYWORDS,
     copied_attributes,
 )
-from dicom_node.objects.header_values import element_of, number_of
+from dicom_node.objects.header_values import element_of
 from dicom_node.objects.local_time import offset_for
 from dicom_node.objects.requested_procedures import request_attributes
 from dicom_node.objects.uids import uid_of
 from dicom_node.objects.wording import to_ascii
+from mammoclip_core.images.header.header_numbers import number_of
 
 IMPLEMENTATION_CLASS_UID: Final = uid_of("implementation", MODEL_NAME)
 IMPLEMENTATION_VERSION_NAME: Final = "MAMMOCLIP_DICOM"

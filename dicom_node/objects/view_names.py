@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.header_values import number_of
 from mammoclip_core.findings import ImageFindings, ImageStatus
+from mammoclip_core.images.header.header_numbers import number_of
 from mammoclip_core.images.header.views import view_modifiers_of
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from dicom_node.receive.lobby import ASK_AGAIN, Lobby
-from dicom_node.receive.making_room import Activity, Guest, who_leaves
+from dicom_node.receive.making_room import Activity, ServedAssociation, association_to_end
 from dicom_node.receive.negotiation import NO_PLACE, Rejection, Request
 from dicom_node.receive.pdus import AbortReason, AssociationEndedError, abort, reject
 from dicom_node.spool.open_associations import NoPlaceError, OpenAssociations, Place
@@ -58,7 +58,7 @@ class Acceptor:
         self._lobby = Lobby(listening, self._admit, request_seconds=request_seconds, tls=tls)
         self._lobby_thread = threading.Thread(target=self._lobby.serve, name="lobby", daemon=True)
         self._wanted = WantedRoom(places.folder)
-        self._guests: dict[Guest, None] = {}  # in the order of their coming
+        self._associations: dict[ServedAssociation, None] = {}  # in the order of their coming
         self._lock = threading.Lock()
         self._stopping = False
         self.accepted = 0
@@ -73,13 +73,13 @@ class Acceptor:
         """Close the port and abort open associations; senders will try again."""
         self._stopping = True
         with self._lock:
-            guests = list(self._guests)
-        for guest in guests:
-            _hang_up(guest)
+            associations = list(self._associations)
+        for association in associations:
+            _hang_up(association)
         deadline = time.monotonic() + _STOP_SECONDS
-        for guest in guests:
-            assert guest.thread is not None
-            guest.thread.join(max(0.0, deadline - time.monotonic()))
+        for association in associations:
+            assert association.thread is not None
+            association.thread.join(max(0.0, deadline - time.monotonic()))
         self._lobby.stop()
         self._lobby_thread.join(_STOP_SECONDS)
         self._listening.close()
@@ -96,7 +96,7 @@ class Acceptor:
     def is_idle(self) -> bool:
         """Whether no association is open and no connection waits."""
         with self._lock:
-            return not self._guests and self._lobby.is_empty()
+            return not self._associations and self._lobby.is_empty()
 
     def end_one_that_stands_still(self) -> None:
         """End an association over which no object comes, if there is one."""
@@ -125,23 +125,25 @@ class Acceptor:
                 self._make_room(address, error)
                 return ASK_AGAIN
             return rejected(NO_PLACE, address, request, str(error))
-        if not self._start(Guest(line, address, request.calling_ae_title), request, place):
+        if not self._start(
+            ServedAssociation(line, address, request.calling_ae_title), request, place
+        ):
             return rejected(NO_PLACE, address, request, "no thread can be started")
         return None
 
-    def _start(self, guest: Guest, request: Request, place: Place) -> bool:
+    def _start(self, association: ServedAssociation, request: Request, place: Place) -> bool:
         """Start the thread that serves an association; whether that was possible."""
-        guest.thread = threading.Thread(
-            target=self._run, args=(guest, request, place), name="association", daemon=True
+        association.thread = threading.Thread(
+            target=self._run, args=(association, request, place), name="association", daemon=True
         )
         with self._lock:
-            self._guests[guest] = None
+            self._associations[association] = None
             self.accepted += 1
         try:
-            guest.thread.start()
+            association.thread.start()
         except RuntimeError:  # no memory for another thread
             self._out_of_memory = True
-            self._ended(guest, place)
+            self._ended(association, place)
             return False
         return True
 
@@ -157,25 +159,27 @@ class Acceptor:
         """Tell one association to end; whether one is ending."""
         now = time.monotonic()
         with self._lock:
-            guests = list(self._guests)
-        guest = who_leaves(guests, address=address, for_known=for_known, now=now)
-        if guest is None:
-            return any(one.leaves for one in guests)
-        guest.leaves = True
-        _hang_up(guest)
+            associations = list(self._associations)
+        association = association_to_end(
+            associations, address=address, for_known=for_known, now=now
+        )
+        if association is None:
+            return any(one.is_told_to_end for one in associations)
+        association.is_told_to_end = True
+        _hang_up(association)
         return True
 
-    def _run(self, guest: Guest, request: Request, place: Place) -> None:
+    def _run(self, association: ServedAssociation, request: Request, place: Place) -> None:
         """Serve one association, and say how it ended unless it was released."""
-        address = guest.address
+        address = association.address
         try:
-            self._serve(guest.line, address, request, place, guest.activity)
+            self._serve(association.line, address, request, place, association.activity)
         except AssociationEndedError as error:
             if self._stopping:
                 _log_abort("node-stopped", str(error), address, request)
-            elif guest.leaves:
+            elif association.is_told_to_end:
                 with suppress(OSError):
-                    guest.line.send(abort(AbortReason.NOT_SPECIFIED))
+                    association.line.send(abort(AbortReason.NOT_SPECIFIED))
                 _log_abort("crowded-out", "it did nothing while others waited", address, request)
             else:
                 _log_abort(error.reason, str(error), address, request)
@@ -185,19 +189,19 @@ class Acceptor:
         except Exception as error:  # the outermost frame of this thread
             log.exception("association_failed", reason=type(error).__name__, address=address)
         finally:
-            self._ended(guest, place)
-            self._lobby.see_off(guest.line, address)
+            self._ended(association, place)
+            self._lobby.see_off(association.line, address)
 
-    def _ended(self, guest: Guest, place: Place) -> None:
+    def _ended(self, association: ServedAssociation, place: Place) -> None:
         # Only now: what came over the association is in the spool.
         place.close()
         with self._lock:
-            self._guests.pop(guest, None)
+            self._associations.pop(association, None)
 
 
-def _hang_up(guest: Guest) -> None:
+def _hang_up(association: ServedAssociation) -> None:
     with suppress(OSError):  # it has ended meanwhile
-        socket.socket.shutdown(guest.line, socket.SHUT_RD)  # its thread sees the end
+        socket.socket.shutdown(association.line, socket.SHUT_RD)  # its thread sees the end
 
 
 def rejected(rejection: Rejection, address: str, request: Request, detail: str = "") -> bytes:

@@ -52,7 +52,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         secondary_capture_senders=frozenset(request["secondary_capture_senders"]),
         maximum_bytes=request["maximum_bytes"],
         takes_tomosynthesis=request["takes_tomosynthesis"],
-        patient=request["patient"],
+        may_take_long=request["may_take_long"],
         radiograph_senders=frozenset(request["radiograph_senders"]),
     )
     problem = reading.problem

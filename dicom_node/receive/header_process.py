@@ -86,13 +86,13 @@ class HeaderReader:
         maximum_bytes: int,
         takes_tomosynthesis: bool = False,
         radiograph_senders: frozenset[str] = frozenset(),
-        patient: bool = True,
+        may_take_long: bool = True,
     ) -> Callable[[], Reading | None]:
         """Begin to read a file; return what waits for the end, to be called before the next.
 
         Parameters
         ----------
-        patient : bool
+        may_take_long : bool
             Whether the header may take its time. Otherwise the result is None for one that does.
 
         Raises
@@ -106,7 +106,7 @@ class HeaderReader:
             "secondary_capture_senders": sorted(secondary_capture_senders),
             "maximum_bytes": maximum_bytes,
             "takes_tomosynthesis": takes_tomosynthesis,
-            "patient": patient,
+            "may_take_long": may_take_long,
             "radiograph_senders": sorted(radiograph_senders),
             "seconds": self._seconds,
         }
@@ -156,25 +156,27 @@ class HeaderReader:
         return None if answer["slow"] else _reading_of(answer)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIX)
-        }
         child = subprocess.Popen(
             [sys.executable, "-m", "dicom_node.receive.header_child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a library's warnings may quote patient data
-            env={
-                **environment,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                # One thread: each would take a part of the memory that the child may have.
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-            },
+            env=child_environment(),
         )
         self._child = child
         self._close = weakref.finalize(self, _end, child)
         return child
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a child process: no settings of the site, and one thread."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIX)},
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        # One thread: each would take a part of the memory that the child may have.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
 
 
 def _nothing() -> None:

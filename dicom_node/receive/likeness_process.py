@@ -1,7 +1,6 @@
 """Compares two objects of one SOP Instance UID in a process of its own, which may die."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from dicom_node.facts.likeness import Likeness, Sameness
+from dicom_node.receive.header_process import child_environment
 
 SECONDS_FOR_ONE_COMPARISON: Final = 30.0
 """How long one comparison may take; two images of 30 megapixels take about two seconds."""
 
-_OWN_PREFIX: Final = "MAMMOCLIP_"
 _LIKENESS: Final = TypeAdapter(Likeness)
 
 
@@ -33,9 +32,6 @@ def compared(
         "new": str(new.absolute()),
         "seconds": seconds,
     }
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIX)
-    }
     try:
         answer = subprocess.run(
             [sys.executable, "-m", "dicom_node.receive.likeness_child"],
@@ -45,12 +41,7 @@ def compared(
             check=True,
             timeout=seconds,
             start_new_session=True,  # Ctrl-C reaches the whole terminal: the node decides
-            env={
-                **environment,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-            },
+            env=child_environment(),
         )
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
         detail = "and comparing the two takes too much memory or time"

@@ -52,7 +52,7 @@ class Activity:
 
 
 @dataclass(eq=False, slots=True)
-class Guest:
+class ServedAssociation:
     """An open association, with the thread that serves it."""
 
     line: socket.socket
@@ -60,13 +60,13 @@ class Guest:
     calling_ae_title: str
     activity: Activity = field(default_factory=Activity)
     thread: threading.Thread | None = None
-    leaves: bool = False
-    """Whether it was told to end, for another one."""
+    is_told_to_end: bool = False
+    """Whether it was told to make room for another one."""
 
 
-def who_leaves(
-    guests: Collection[Guest], *, address: str | None, for_known: bool, now: float
-) -> Guest | None:
+def association_to_end(
+    associations: Collection[ServedAssociation], *, address: str | None, for_known: bool, now: float
+) -> ServedAssociation | None:
     """Return the association to end for another one; None if all are at work.
 
     Parameters
@@ -77,21 +77,23 @@ def who_leaves(
         associations ended that have brought something themselves.
     now : seconds of time.monotonic
     """
-    if any(guest.leaves for guest in guests):
+    if any(association.is_told_to_end for association in associations):
         return None  # one at a time: its place will be free in a moment
-    crowd = Counter((guest.address, guest.calling_ae_title) for guest in guests)
+    crowd = Counter(
+        (association.address, association.calling_ae_title) for association in associations
+    )
     stalled = [
-        guest
-        for guest in guests
-        if guest.activity.is_stalled(now)
-        and address in {None, guest.address}
-        and (for_known or not guest.activity.has_kept)
+        association
+        for association in associations
+        if association.activity.is_stalled(now)
+        and address in {None, association.address}
+        and (for_known or not association.activity.has_kept)
     ]
     return max(
         stalled,
-        key=lambda guest: (
-            not guest.activity.has_kept,
-            crowd[guest.address, guest.calling_ae_title],
+        key=lambda association: (
+            not association.activity.has_kept,
+            crowd[association.address, association.calling_ae_title],
         ),
         default=None,  # of equals the first, which is the oldest
     )

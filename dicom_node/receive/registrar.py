@@ -26,14 +26,14 @@ from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, set_aside_place, study_place
 from dicom_node.spool.open_associations import SentObject
-from dicom_node.studies.ledger.correcting import Comparison, confirm_discarded, replaced_files
+from dicom_node.studies.ledger.correcting import Comparison, replaced_files
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.registering import (
     Arrival,
     Verdict,
     confirm_filed,
     confirm_lost,
-    confirm_taken_back,
+    confirm_removed,
     enter,
     enter_set_aside,
     entered_among,
@@ -101,7 +101,7 @@ class Registrar:
             is_slow = receipt in self._slow
             if not is_slow and receipt not in self._broken:
                 continue
-            self._attempt((receipt,), patient=True)
+            self._attempt((receipt,), may_take_long=True)
             if is_slow and not set(receipts).issuperset(self._spool.incoming()):
                 break  # what has arrived meanwhile comes first
         return len(receipts)
@@ -142,16 +142,16 @@ class Registrar:
         self._take_back()
         self._discard_replaced()
 
-    def _attempt(self, batch: Sequence[Receipt], *, patient: bool = False) -> None:
+    def _attempt(self, batch: Sequence[Receipt], *, may_take_long: bool = False) -> None:
         """Register a batch; if it fails, each of its objects by itself."""
         try:
-            self._register(batch, patient=patient)
+            self._register(batch, may_take_long=may_take_long)
         except OperationalError:
             raise
         except Exception as error:  # one object must not keep the next from being registered
             if len(batch) > 1:
                 for receipt in batch:
-                    self._attempt((receipt,), patient=patient)
+                    self._attempt((receipt,), may_take_long=may_take_long)
                 return
             if batch[0] not in self._broken:
                 log.exception(
@@ -160,15 +160,15 @@ class Registrar:
             self._broken.add(batch[0])
         else:
             self._broken.difference_update(batch)
-        if patient:
+        if may_take_long:
             self._slow.difference_update(batch)
 
-    def _register(self, batch: Sequence[Receipt], *, patient: bool) -> None:
+    def _register(self, batch: Sequence[Receipt], *, may_take_long: bool) -> None:
         with self._database.reading() as session:
             rows = entered_among(session, [str(receipt) for receipt in batch])
         known = {row.receipt for row in rows}
         new = [receipt for receipt in batch if str(receipt) not in known]
-        read = [(receipt, self._read(receipt, patient=patient)) for receipt in new]
+        read = [(receipt, self._read(receipt, may_take_long=may_take_long)) for receipt in new]
         self._slow.update(receipt for receipt, found in read if found is None)
         waiting = [found for _, found in read if found is not None]
         while True:
@@ -227,7 +227,7 @@ class Registrar:
                 left.append(row.id)
         if left:
             with self._database.writing() as session:
-                confirm_taken_back(session, left)
+                confirm_removed(session, left)
 
     def _discard_replaced(self) -> None:
         """Delete what gave way to a newer copy that is at its place now."""
@@ -243,7 +243,7 @@ class Registrar:
                 gone.append(row.id)
         if gone:
             with self._database.writing() as session:
-                confirm_discarded(session, gone)
+                confirm_removed(session, gone)
 
     def _enter(
         self, waiting: Sequence[WaitingObject]
@@ -276,7 +276,7 @@ class Registrar:
             report(one, verdict, problem, {row.receipt: row for row in rows})
         return rows, [one for one, verdict, _ in judged if verdict is Verdict.UNDECIDED]
 
-    def _read(self, receipt: Receipt, *, patient: bool) -> WaitingObject | None:
+    def _read(self, receipt: Receipt, *, may_take_long: bool) -> WaitingObject | None:
         """Read an object; None if its header takes long and there is no time for it now."""
         if doubt := self._spool.doubt_about(receipt):
             problem = SetAsideError("foreign-file", f"the node did not put it there: {doubt}")
@@ -289,7 +289,7 @@ class Registrar:
             maximum_bytes=self._settings.maximum_object_bytes,
             takes_tomosynthesis=self._takes_tomosynthesis,
             radiograph_senders=frozenset(self._settings.radiograph_senders),
-            patient=patient,
+            may_take_long=may_take_long,
         )
         digest = content_sha256(file)  # while the other process reads the header
         reading = finish_reading()

@@ -25,8 +25,8 @@ at each tick, once a second: an analysis or a delivery takes a worker longer tha
 """
 
 
-_MOST_TOLD: Final = 1000
-"""Stamped work beyond which the queue is that of a former version, which told of all at once."""
+_MOST_DISPATCHED: Final = 1000
+"""With more dispatched work, a former version filled the queue: it sent all messages at once."""
 
 
 class Dispatcher:
@@ -113,7 +113,7 @@ class Dispatcher:
             rows = _portion(session, table, at, holds)
             dispatched = due_work.count_dispatched(session, table)
             stale = due_work.dispatched_before(session, table, before=at - self._redispatch_after)
-        if dispatched > _MOST_TOLD:
+        if dispatched > _MOST_DISPATCHED:
             self._make_queue_anew(table)
             return
         if stale and (lost := dispatched - self._broker.waiting(queue)) > 0:
@@ -151,7 +151,7 @@ def _portion(session: Session, table: type[Work], at: datetime, holds: Holds) ->
     portions = []
     for destination in due_work.waiting_destinations(session):
         # Room of its own for each: one that is away takes none from the others, and is tried with
-        # one delivery at a time, since each of them may hold a worker until its time is over.
+        # one delivery at a time, since each may hold a lane of a worker until its time is over.
         room = QUEUED - due_work.count_dispatched(session, table, destination)
         if due_work.is_failing(session, destination, at=at):
             room += 1 - QUEUED - due_work.count_sending(session, destination)

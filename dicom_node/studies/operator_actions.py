@@ -149,7 +149,7 @@ def _analyse_anew(session: Session, study: Study, at: datetime) -> list[str]:
 
 
 def _behind(session: Session, due: Analysis | Delivery) -> str:
-    """Say what a worker is told before this: it is the newest, and passes all that waits longer."""
+    """Say what is in the queue before this: as the newest it passes all that is not yet in it."""
     session.flush()
     if isinstance(due, Analysis):
         return _in_words(count_dispatched(session, Analysis), "analysis", "analyses")
@@ -160,7 +160,7 @@ def _behind(session: Session, due: Analysis | Delivery) -> str:
 def _in_words(told: int, one: str, many: str) -> str:
     if not told:
         return ""
-    return f", after {told} {one if told == 1 else many} that workers were told of before"
+    return f", after {told} {one if told == 1 else many} in the queue"
 
 
 def fresh(at: datetime) -> dict[str, object]:

@@ -103,7 +103,7 @@ def test_image_at_which_the_decoder_crashes_is_left_out_of_its_study(
     record = site.study_record(uid)
     assert record["analyses"][0]["attempts"] == 1
     assert "1 of 4 images could not be read" in str(record)
-    assert "the image breaks what decodes it" in site.worker.output()
+    assert "the image crashes its decoder" in site.worker.output()
 
 
 @LONG

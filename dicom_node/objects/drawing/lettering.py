@@ -26,9 +26,6 @@ ATTENTION_REMARK: Final = (
 LEADING: Final = 1.3
 """Distance of two lines, in units of their text size."""
 
-CAP_HEIGHT: Final = 0.7
-"""Height of a capital letter, in units of the text size."""
-
 SMALL: Final = 0.8
 """Size of what need not be read from afar, in units of the text size."""
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.header_values import number_of
 from mammoclip_core.images.header.display_header import look_up_table_of
+from mammoclip_core.images.header.header_numbers import number_of
 from mammoclip_core.images.header.pixel_spacing import pixel_aspect_of
 from mammoclip_core.images.stored_image import LookUpTable
 

@@ -7,7 +7,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.objects.drawing.rendering import is_inverted, table_of, window_of
-from dicom_node.objects.header_values import number_of
+from mammoclip_core.images.header.header_numbers import number_of
 
 _WHOLE_RANGE: Final = 1 << 16
 """A table of so many entries is said to have 0 (PS3.3 C.11.1.1.1)."""

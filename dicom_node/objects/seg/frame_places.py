@@ -7,10 +7,10 @@ from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePosi
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DS
 
-from dicom_node.objects.header_values import element_of, number_of
+from dicom_node.objects.header_values import element_of
 from dicom_node.objects.image_geometry import plane_of
-from mammoclip_core.images.header.display_header import number_of as number_in
 from mammoclip_core.images.header.functional_groups import frame_groups
+from mammoclip_core.images.header.header_numbers import number_of, number_or_none
 from mammoclip_core.images.header.pixel_spacing import Spacing, spacing_in_patient_of
 
 NOMINAL_THICKNESS_MM: Final = 1.0
@@ -91,7 +91,7 @@ def _measures(spacing: Spacing | None, thickness: float) -> Sequence[Dataset]:
 
 def _thickness_of(source: Dataset, frame: int) -> float:
     for item in frame_groups(source, frame, "PixelMeasuresSequence"):
-        thickness = number_in(item, "SliceThickness")
+        thickness = number_or_none(item, "SliceThickness")
         if thickness is not None and thickness > 0:
             return thickness
     thickness = number_of(source, "SliceThickness", NOMINAL_THICKNESS_MM)

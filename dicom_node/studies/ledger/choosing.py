@@ -69,6 +69,6 @@ def _may_begin(session: Session, row: Analysis | Delivery, holds: Holds, at: dat
         return holds.on(Paused.SENDER, sender) is None
     if holds.on(Paused.DESTINATION, row.destination):
         return False
-    # A destination that keeps silent holds one process of the workers at most, and not all.
+    # A destination that keeps silent holds a lane of one process at most, and not of all.
     is_first = not count_sending(session, row.destination)
     return is_first or not is_failing(session, row.destination, at=at)

@@ -3,12 +3,11 @@
 The former one's file stays until the new one has reached its place (`replaced_files`).
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from dicom_node.errors import SetAsideError
@@ -163,8 +162,3 @@ def replaced_files(session: Session, *, limit: int) -> list[Instance]:
         Instance.state == InstanceState.REPLACED, Instance.place != "", ~is_on_its_way
     )
     return list(session.scalars(query.order_by(Instance.id).limit(limit)))
-
-
-def confirm_discarded(session: Session, instance_ids: Collection[int]) -> None:
-    """Record that the files of replaced instances are deleted."""
-    session.execute(update(Instance).where(Instance.id.in_(instance_ids)).values(place=""))

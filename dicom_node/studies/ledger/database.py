@@ -159,7 +159,7 @@ class Database:
         with _answering():
             if not inspect(self.engine).has_table(LedgerIdentity.__tablename__):
                 raise LedgerError(
-                    "the ledger is of an earlier version: start 'mammoclip-node serve' of this one"
+                    "the ledger is of an earlier version: run this version's 'mammoclip-node serve'"
                 )
             with self.reading() as session:
                 return session.scalars(select(LedgerIdentity.identity)).one()

@@ -209,8 +209,8 @@ def taken_back(session: Session, *, limit: int) -> list[Instance]:
     return list(session.scalars(query.order_by(Instance.id).limit(limit)))
 
 
-def confirm_taken_back(session: Session, instance_ids: Collection[int]) -> None:
-    """Record that the files of objects taken back have left their places."""
+def confirm_removed(session: Session, instance_ids: Collection[int]) -> None:
+    """Record that files of objects taken back or replaced have left their places."""
     session.execute(update(Instance).where(Instance.id.in_(instance_ids)).values(place=""))
 
 

@@ -76,8 +76,8 @@ class DecodingPool:
         except DecoderEndedError as error:
             self._note(str(error))
             raise PixelError(
-                f"{path.name}: the image breaks what decodes it, or takes more memory or time "
-                f"than any of its size ({error}, twice)"
+                f"{path.name}: the image crashes its decoder, or takes more memory or time "
+                f"than any image of its size ({error}, twice)"
             ) from error
 
     def __enter__(self) -> Self:

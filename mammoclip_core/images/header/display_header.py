@@ -1,11 +1,11 @@
 """Display settings of a header; values that cannot be read count as absent."""
 
-import math
 from typing import Any, Final
 
 import numpy as np
 
 from mammoclip_core.images.header.functional_groups import frame_groups
+from mammoclip_core.images.header.header_numbers import number_or_none
 from mammoclip_core.images.header.pixel_spacing import pixel_aspect_of
 from mammoclip_core.images.header.views import HasAttributes, items_of, value_of
 from mammoclip_core.images.stored_image import DisplayHeader, LookUpTable, Window
@@ -74,25 +74,8 @@ def look_up_table_of(dataset: HasAttributes, keyword: str, *, signed: bool) -> L
     return None
 
 
-def number_of(dataset: HasAttributes, keyword: str) -> float | None:
-    """Return the first value of an attribute where it is a finite number, else None."""
-    value = value_of(dataset, keyword)
-    if value is None or isinstance(value, (str, bytes)):
-        return None
-    try:
-        number = float(value)
-    except TypeError:
-        try:
-            number = float(value[0])
-        except (IndexError, KeyError, TypeError, ValueError):
-            return None
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _window(dataset: HasAttributes) -> Window | None:
-    center, width = number_of(dataset, "WindowCenter"), number_of(dataset, "WindowWidth")
+    center, width = number_or_none(dataset, "WindowCenter"), number_or_none(dataset, "WindowWidth")
     function = _word(dataset, "VOILUTFunction") or "LINEAR"
     if center is None or width is None or function not in _FUNCTIONS:
         return None
@@ -113,10 +96,10 @@ def _entries(data: Any, count: int) -> "np.ndarray[Any, np.dtype[np.uint16]]":
 
 
 def _padding(dataset: HasAttributes, *, signed: bool) -> tuple[int, int] | None:
-    value = number_of(dataset, "PixelPaddingValue")
+    value = number_or_none(dataset, "PixelPaddingValue")
     if value is None:
         return None
-    limit = number_of(dataset, "PixelPaddingRangeLimit")
+    limit = number_or_none(dataset, "PixelPaddingRangeLimit")
     low, high = sorted(
         _signed(int(item), signed=signed) for item in (value, value if limit is None else limit)
     )

@@ -18,9 +18,22 @@ def numbers_of(item: HasAttributes, keyword: str) -> tuple[float, ...]:
     return numbers if all(map(math.isfinite, numbers)) else ()
 
 
+def number_or_none(item: HasAttributes, keyword: str) -> float | None:
+    """Return the first value of an attribute where it is a finite number, else None."""
+    value = value_of(item, keyword)
+    if value is None or isinstance(value, str | bytes):
+        return None
+    try:
+        number = float(value[0] if hasattr(value, "__len__") else value)
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 def number_of(item: HasAttributes, keyword: str, default: float) -> float:
-    """Return the first number of an attribute, or `default` where there is none."""
-    return next(iter(numbers_of(item, keyword)), default)
+    """Return the first value of an attribute where it is a finite number, else `default`."""
+    number = number_or_none(item, keyword)
+    return default if number is None else number
 
 
 def first_numbers(source: HasAttributes, frame: int, group: str, keyword: str) -> tuple[float, ...]:

@@ -38,10 +38,10 @@ def test_import_loads_no_model_library(module: str) -> None:
     [
         "analysis.heatmap_files",
         "findings",
-        "images.image_kind",
-        "images.own_result",
+        "images.header.image_kind",
+        "images.header.own_result",
+        "images.header.views",
         "images.selection",
-        "images.views",
         "lexicon",
         "manifest",
     ],

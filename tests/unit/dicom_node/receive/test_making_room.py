@@ -24,8 +24,8 @@ from dicom_node.receive.making_room import (
     PAUSE_SECONDS,
     STALLED_SECONDS,
     Activity,
-    Guest,
-    who_leaves,
+    ServedAssociation,
+    association_to_end,
 )
 
 COMMAND = p_data(pdv(store_command(), is_command=True))
@@ -98,8 +98,10 @@ def test_association_at_work_is_not_ended_for_another(
     assert next(line["detail"] for line in log_lines).endswith(f"receive.{limit}")
 
 
-def guest(address: str, *, silent_for: float, has_kept: bool = False, title: str = "A") -> Guest:
-    made = Guest(socket.socket(), address, title)
+def association(
+    address: str, *, silent_for: float, has_kept: bool = False, title: str = "A"
+) -> ServedAssociation:
+    made = ServedAssociation(socket.socket(), address, title)
     made.line.close()
     made.activity.has_kept = has_kept
     made.activity.waits_for_peer(True)
@@ -107,60 +109,62 @@ def guest(address: str, *, silent_for: float, has_kept: bool = False, title: str
     return made
 
 
-def leaver(*guests: Guest, address: str | None = None, for_known: bool = False) -> Guest | None:
-    return who_leaves(guests, address=address, for_known=for_known, now=1000.0)
+def to_be_ended(
+    *associations: ServedAssociation, address: str | None = None, for_known: bool = False
+) -> ServedAssociation | None:
+    return association_to_end(associations, address=address, for_known=for_known, now=1000.0)
 
 
 def test_oldest_of_the_peer_with_most_of_them_leaves() -> None:
-    few = guest("10.0.0.1", silent_for=9)
-    many = [guest("10.0.0.2", silent_for=5), guest("10.0.0.2", silent_for=8)]
+    few = association("10.0.0.1", silent_for=9)
+    many = [association("10.0.0.2", silent_for=5), association("10.0.0.2", silent_for=8)]
 
-    assert leaver(few, *many) is many[0]
+    assert to_be_ended(few, *many) is many[0]
 
 
 def test_another_title_of_the_address_is_another_peer() -> None:
-    good = guest("10.0.0.1", silent_for=9, title="GOOD")
-    bad = [guest("10.0.0.1", silent_for=1, title="BAD") for _ in range(2)]
+    good = association("10.0.0.1", silent_for=9, title="GOOD")
+    bad = [association("10.0.0.1", silent_for=1, title="BAD") for _ in range(2)]
 
-    assert leaver(good, *bad, address="10.0.0.1") is bad[0]
+    assert to_be_ended(good, *bad, address="10.0.0.1") is bad[0]
 
 
 def test_one_of_another_address_does_not_help_an_address_at_its_limit() -> None:
-    assert leaver(guest("10.0.0.1", silent_for=9), address="10.0.0.2") is None
+    assert to_be_ended(association("10.0.0.1", silent_for=9), address="10.0.0.2") is None
 
 
 def test_stranger_ends_nothing_that_has_brought_an_object() -> None:
-    sender = guest("10.0.0.1", silent_for=9, has_kept=True)
+    sender = association("10.0.0.1", silent_for=9, has_kept=True)
 
-    assert leaver(sender) is None
-    assert leaver(sender, for_known=True) is sender
+    assert to_be_ended(sender) is None
+    assert to_be_ended(sender, for_known=True) is sender
 
 
 def test_what_has_brought_nothing_leaves_first() -> None:
-    sender = guest("10.0.0.1", silent_for=9, has_kept=True)
-    stranger = guest("10.0.0.2", silent_for=STALLED_SECONDS)
+    sender = association("10.0.0.1", silent_for=9, has_kept=True)
+    stranger = association("10.0.0.2", silent_for=STALLED_SECONDS)
 
-    assert leaver(sender, stranger, for_known=True) is stranger
+    assert to_be_ended(sender, stranger, for_known=True) is stranger
 
 
 def test_pause_between_two_objects_is_no_standstill() -> None:
-    sender = guest("10.0.0.1", silent_for=PAUSE_SECONDS / 2, has_kept=True)
+    sender = association("10.0.0.1", silent_for=PAUSE_SECONDS / 2, has_kept=True)
 
-    assert leaver(sender, for_known=True) is None
+    assert to_be_ended(sender, for_known=True) is None
 
 
 def test_association_that_the_node_keeps_waiting_stays() -> None:
-    waiting = guest("10.0.0.1", silent_for=9)
+    waiting = association("10.0.0.1", silent_for=9)
     waiting.activity.waits_for_peer(False)
 
-    assert leaver(waiting) is None
+    assert to_be_ended(waiting) is None
 
 
-def test_one_leaves_at_a_time() -> None:
-    first, second = guest("10.0.0.1", silent_for=9), guest("10.0.0.1", silent_for=8)
-    first.leaves = True
+def test_one_is_ended_at_a_time() -> None:
+    first, second = association("10.0.0.1", silent_for=9), association("10.0.0.1", silent_for=8)
+    first.is_told_to_end = True
 
-    assert leaver(first, second) is None
+    assert to_be_ended(first, second) is None
 
 
 def test_few_bytes_are_no_progress() -> None:

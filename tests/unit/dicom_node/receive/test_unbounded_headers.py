@@ -151,10 +151,10 @@ def test_what_arrives_while_a_slow_header_is_read_comes_before_the_next(
         put_slow(reception.spool, number)
     read, arrived = HEADERS.begin, []
 
-    def begin(file: Path, *, patient: bool, **how: Any) -> Any:
-        if patient and not arrived:
+    def begin(file: Path, *, may_take_long: bool, **how: Any) -> Any:
+        if may_take_long and not arrived:
             arrived.append(put(reception.spool, mammogram()))
-        return read(file, patient=patient, **how)
+        return read(file, may_take_long=may_take_long, **how)
 
     monkeypatch.setattr(HEADERS, "begin", begin)
 

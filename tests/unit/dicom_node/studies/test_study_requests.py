@@ -124,12 +124,10 @@ def test_what_workers_were_told_of_before_is_said(session: Session, study: Study
 
     done = retry_study(session, STUDY_UID, at=after(9))
 
-    assert done == [
-        "delivery to archive is due now, after 2 deliveries that workers were told of before"
-    ]
+    assert done == ["delivery to archive is due now, after 2 deliveries in the queue"]
     analysis.state = AnalysisState.FAILED
     assert retry_study(session, STUDY_UID, at=after(9)) == [
-        "analysis of revision 1 is due again, after 1 analysis that workers were told of before"
+        "analysis of revision 1 is due again, after 1 analysis in the queue"
     ]
 
 
