@@ -31,7 +31,7 @@ def retry(
         ),
     ] = False,
     reason: Annotated[
-        str, typer.Option(help="Part of the reason, in capitals or not. Only with --all.")
+        str, typer.Option(help="Part of the reason; case does not matter. Only with --all.")
     ] = "",
 ) -> None:
     """Retry set-aside images, a failed analysis or undelivered results of a study.
