@@ -45,6 +45,7 @@ def all_delivered(night: Night, count: int) -> bool:
     return asked(night, "SELECT state FROM deliveries") == ["delivered"] * count
 
 
+@pytest.mark.long
 def test_what_is_paused_waits_over_every_kill_and_is_done_when_resumed(night: Night) -> None:
     paused = night.run("pause", "worker", "--reason", "moving")
     assert paused.returncode == 0, paused.stderr
