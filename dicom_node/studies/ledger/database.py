@@ -162,7 +162,10 @@ class Database:
                     "the ledger is of an earlier version: run this version's 'mammoclip-node serve'"
                 )
             with self.reading() as session:
-                return session.scalars(select(LedgerIdentity.identity)).one()
+                identity = session.scalars(select(LedgerIdentity.identity)).first()
+        if identity is None:
+            raise LedgerError("the ledger has lost its identity: restore it from a back-up")
+        return identity
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

@@ -27,6 +27,8 @@ CHARACTER_SET_WARNING = re.compile(rb"VR checker does not support|unsupported Sp
 
 KNOWN_REPORT_MESSAGES = (
     r"^Warning: 1\.1[01](\.\d+){2,3}: .*/CONTAINER \(C0034375,.*: Content Item not in template$",
+    r"^Warning: .*/CONTAINER \(125007,DCM,.*?\)/CODE "
+    r"\((111048,DCM|111020,DCM|lesion_number,99MAMMOCLIP),[^)]*\): Content Item not in template$",
 )
 """What DicomSRValidator may say; the reasons are in docs/validator_messages.md."""
 

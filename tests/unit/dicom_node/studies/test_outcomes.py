@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
-from dicom_node.studies.ledger import outcomes, work
+from dicom_node.studies.ledger import due_work, outcomes, work
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import (
     Analysis,
@@ -311,7 +311,7 @@ def test_delivery_that_is_put_off_is_told_again_later_and_stays_as_it_is(
     delivery.dispatched_at = after(0)
     version = delivery.version
 
-    work.put_off(session, Delivery, delivery.id, at=after(1), wait=after(6) - after(1))
+    due_work.put_off(session, Delivery, delivery.id, at=after(1), wait=after(6) - after(1))
     session.refresh(delivery)
 
     assert (delivery.due_at, delivery.dispatched_at) == (after(6), None)
@@ -323,7 +323,7 @@ def test_delivery_that_was_claimed_meanwhile_is_not_put_off(
 ) -> None:
     held = claimed(session, delivery)
 
-    work.put_off(session, Delivery, delivery.id, at=after(1), wait=after(6) - after(1))
+    due_work.put_off(session, Delivery, delivery.id, at=after(1), wait=after(6) - after(1))
 
     outcomes.finish_delivery(session, held, at=after(2))
     assert delivery.state is DeliveryState.DELIVERED
