@@ -1,21 +1,11 @@
 """What a header says, where it can be read at all: damaged values count as absent."""
 
 import copy
-from typing import Final
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-_READING_ERRORS: Final = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    TypeError,
-    ValueError,
-)
-"""What pydicom raises when it first turns the bytes of an attribute into a value."""
+from mammoclip_core.images.header.views import VALUE_ERRORS
 
 
 def readable(source: Dataset) -> Dataset:
@@ -26,7 +16,7 @@ def readable(source: Dataset) -> Dataset:
             continue
         try:
             kept[tag] = source[tag]
-        except _READING_ERRORS:
+        except VALUE_ERRORS:
             continue
     return kept
 
@@ -47,5 +37,5 @@ def stated_element_of(source: Dataset, keyword: str) -> DataElement | None:
     """Return a copy of an attribute, the text of a number that is none included."""
     try:
         return copy.deepcopy(source[keyword])
-    except _READING_ERRORS:
+    except VALUE_ERRORS:
         return None

@@ -7,6 +7,17 @@ from typing import Any, Final, Protocol
 STANDARD_VIEWS: Final = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))
 """The four images of a screening study: (laterality, view position)."""
 
+VALUE_ERRORS: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+)
+"""What pydicom raises when it first turns the bytes of an attribute into a value."""
+
 VIEW_POSITIONS: Final = {
     "399162004": "CC",
     "R-10242": "CC",
@@ -305,13 +316,5 @@ def value_of(dataset: HasAttributes, keyword: str) -> Any:
     """Return what the data set holds, or None where its bytes cannot be read as a value."""
     try:
         return dataset.get(keyword)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        NotImplementedError,
-        OSError,
-        TypeError,
-        ValueError,
-    ):
+    except VALUE_ERRORS:
         return None
