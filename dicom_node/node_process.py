@@ -2,7 +2,7 @@
 
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -13,9 +13,10 @@ from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
-from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.settling import (
@@ -116,6 +117,7 @@ class Node:
             grace=timedelta(seconds=settings.settling.grace_seconds),
         )
         self._settling = SettlingRounds()
+        self._unsettled: set[int] = set()
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
             for name, step, pause in (
@@ -186,18 +188,31 @@ class Node:
                 at=at,
             )
         for study_id in complete:
-            # One transaction for each, so that nobody waits for all of them.
-            with self._database.writing() as session:
-                study = settle_if_complete(
-                    session,
-                    study_id,
-                    sent=sent,
-                    patience=self._patience,
-                    at=at,
-                    due_at=database_time(session),
-                )
-            if study is not None:
-                log.info("study_settled", study=study.study_instance_uid, revision=study.revision)
+            try:
+                self._settle_one(study_id, sent, at)
+            except DATABASE_TROUBLE:
+                raise
+            except Exception as error:  # one study must not keep the next from being analysed
+                if study_id not in self._unsettled:
+                    reason, where = type(error).__name__, f"study {study_id} of the ledger"
+                    log.exception("settling_failed", reason=reason, detail=where)
+                self._unsettled.add(study_id)
+            else:
+                self._unsettled.discard(study_id)
+
+    def _settle_one(self, study_id: int, sent: Collection[SentObject], at: datetime) -> None:
+        # One transaction for each, so that nobody waits for all of them.
+        with self._database.writing() as session:
+            study = settle_if_complete(
+                session,
+                study_id,
+                sent=sent,
+                patience=self._patience,
+                at=at,
+                due_at=database_time(session),
+            )
+        if study is not None:
+            log.info("study_settled", study=study.study_instance_uid, revision=study.revision)
 
     def _dispatch(self) -> None:
         if not self._ledger_ready.is_set():

@@ -174,3 +174,27 @@ def test_study_waits_for_what_its_association_left_in_the_spool(
 
     assert before == []
     assert [row.state for row in ledger(Analysis)] == [AnalysisState.DUE]
+
+
+def test_study_that_cannot_be_judged_keeps_no_other_from_being_analysed(
+    settings: Settings, ledger: Any, log_lines: list[Any]
+) -> None:
+    settling = settings.settling.model_copy(update={"grace_seconds": 1e-6})
+    spool = Spool(settings.spool)
+    with closing(Database(settings.ledger_url)) as database:
+        node = Node(settings.model_copy(update={"settling": settling}), spool, database)
+        for study in ("1.2.3.1", "1.2.3.2"):
+            for dataset in four_views(StudyInstanceUID=study):
+                put(spool, dataset)
+        node._register()
+        good, spoilt = ledger(Study)
+        with database.writing() as session:
+            rows = session.scalars(select(Instance).where(Instance.study_id == spoilt.id))
+            next(rows).acquisition = "later-version"
+
+        node._settle()
+        node._settle()
+
+    assert [row.study_id for row in ledger(Analysis)] == [good.id]
+    (told,) = [line for line in log_lines if line["event"] == "settling_failed"]
+    assert told["detail"] == f"study {spoilt.id} of the ledger"
