@@ -84,7 +84,7 @@ def main(
     conditions = machine()
     threads = threads or len(os.sched_getaffinity(0))
     rows, columns = (380, 228) if quick else (1520, 912)
-    names = ["b2"] if quick else encoders.split(",")
+    names = ["b0"] if quick else encoders.split(",")
     sizes = [int(size) for size in (batches or ("1,8" if device != "cpu" else "1,4")).split(",")]
     ways = list(GPU_WAYS if device != "cpu" else CPU_WAYS)
     if compiled and device == "cpu":
