@@ -1,15 +1,24 @@
-"""PNG, JPEG and TIFF files as grey values: mammograms exported from DICOM."""
+"""PNG, JPEG and TIFF files as grey values: mammograms exported from DICOM, or prepared before."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding.decoding_effort import BeforeDecoding, anything
 from mammoclip_core.images.stored_image import MAX_PIXELS, MIN_EDGE, StoredImage
+
+PREPARED_KEYWORD: Final = "Mammogram"
+PREPARED_WORDS: Final = "cropped and scaled"
+"""What a PNG says of itself that is to be shown to a model as it is (PNG, 11.3.3.2: tEXt)."""
+
+_RUN_LENGTHS: Final = 3
+"""zlib's Z_RLE: noise has no repetitions to look for, and this is faster and smaller."""
 
 _STARTS: Final = {
     b"\x89PNG": "PNG",
@@ -50,8 +59,8 @@ def raster_format(path: Path) -> str | None:
 def read_raster(path: Path, before_decoding: BeforeDecoding = anything) -> StoredImage:
     """Read a picture of one frame as stored values, air dark.
 
-    A PNG or TIFF keeps every value, so that one of the model's input size may count as prepared;
-    JPEG does not.
+    A PNG that `prepared_png` made is known by what it says of itself. Any other PNG or TIFF keeps
+    every value, so that one of the model's input size may count as prepared; JPEG does not.
 
     Raises
     ------
@@ -64,6 +73,9 @@ def read_raster(path: Path, before_decoding: BeforeDecoding = anything) -> Store
             _check_header(picture, path.name)
             before_decoding(picture.width * picture.height, path.stat().st_size)
             is_exact = picture.format != "JPEG"
+            is_prepared = (
+                picture.format == "PNG" and picture.info.get(PREPARED_KEYWORD) == PREPARED_WORDS
+            )
             values = _grey(picture, 0 if is_exact else _JPEG_TOLERANCE, path.name)
     except PixelError:
         raise
@@ -76,8 +88,25 @@ def read_raster(path: Path, before_decoding: BeforeDecoding = anything) -> Store
         values=values,
         photometric_interpretation="MONOCHROME2",
         bits_stored=8 * values.dtype.itemsize,
+        is_prepared=is_prepared,
         may_be_prepared=is_exact,
     )
+
+
+def prepared_png(grey: NDArray[np.uint8]) -> bytes:
+    """Return a PNG of an image that was cropped and scaled, which says so of itself.
+
+    Parameters
+    ----------
+    grey : (rows, columns) uint8
+    """
+    words = PngInfo()
+    words.add_text(PREPARED_KEYWORD, PREPARED_WORDS)
+    content = BytesIO()
+    Image.fromarray(grey).save(
+        content, format="PNG", pnginfo=words, compress_level=1, compress_type=_RUN_LENGTHS
+    )
+    return content.getvalue()
 
 
 def _check_header(picture: Image.Image, name: str) -> None:

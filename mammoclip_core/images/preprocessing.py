@@ -17,6 +17,9 @@ from mammoclip_core.manifest import CLINICAL_MODE, PREPROCESSING_MODES, Preproce
 PUBLISHED_MEAN: Final = 0.3089279
 PUBLISHED_STD: Final = 0.25053555408335154
 
+PUBLISHED_SIZE: Final = (1520, 912)
+"""Rows and columns of the published pictures, which do not say that they are prepared."""
+
 FRAME_PIXELS: Final = 5
 """What is cut off every side: scanners draw frames there."""
 
@@ -124,7 +127,9 @@ def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
 
     ``published`` is what the published weights were trained on: no VOI LUT, window or padding
     value is applied. ``clinical`` shows the image as its header asks, in 16 bits, and finds the
-    breast among markers and labels. Neither keeps the aspect ratio.
+    breast among markers and labels. Neither keeps the aspect ratio. A picture that says that it
+    was cropped before, or has the size of the model's input or of the published pictures, is
+    scaled alone.
 
     Raises
     ------
@@ -140,7 +145,9 @@ def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
     if preprocessing.mode not in PREPROCESSING_MODES:
         raise BundleError(f"preprocessing mode {preprocessing.mode!r} is not known")
     size = (preprocessing.rows, preprocessing.columns)
-    if image.may_be_prepared and image.values.shape == size:
+    if image.is_prepared or (
+        image.may_be_prepared and image.values.shape in (size, PUBLISHED_SIZE)
+    ):
         return _already_prepared(image, preprocessing)
     crop: NDArray[Any]
     if preprocessing.mode == CLINICAL_MODE:
@@ -169,9 +176,13 @@ def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
 
 
 def _already_prepared(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
-    """Normalise an image that was cropped and scaled before: the last steps alone."""
+    """Scale an image that was cropped before to the bundle's size, and normalise it."""
+    grey = image.values
+    size = (preprocessing.rows, preprocessing.columns)
+    if grey.shape != size:
+        grey = cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA)
     return PreparedImage(
-        values=_normalise(image.values, preprocessing, image.sop_instance_uid),
+        values=_normalise(grey, preprocessing, image.sop_instance_uid),
         geometry=CropGeometry(
             column_runs=((0, image.columns),),
             row_runs=((0, image.rows),),
@@ -180,7 +191,8 @@ def _already_prepared(image: StoredImage, preprocessing: Preprocessing) -> Prepa
         ),
         source_rows=image.rows,
         source_columns=image.columns,
-        grey=image.values,
+        grey=grey,
+        remark=image.remark,
     )
 
 

@@ -97,6 +97,8 @@ class StoredImage:
     rescale_slope, rescale_intercept : float
         Of the Modality LUT; 1 and 0 where the data set has none.
     frame : 1 or more
+    is_prepared : bool
+        Whether it was cropped and scaled before, as its file says.
     may_be_prepared : bool
         Whether an image of the model's input size is one that was already cropped and scaled.
     remark : what a reader of the result should know of how it was decoded; mostly empty
@@ -111,6 +113,7 @@ class StoredImage:
     bits_stored: int = 16
     frame: int = 1
     number_of_frames: int = 1
+    is_prepared: bool = False
     may_be_prepared: bool = False
     remark: str = ""
     projection: ProjectionHeader | None = None

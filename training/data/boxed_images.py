@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.image_file import read_image
-from mammoclip_core.images.preprocessing import PreparedImage, prepare
+from mammoclip_core.images.preprocessing import PUBLISHED_SIZE, PreparedImage, prepare
 from mammoclip_core.manifest import Preprocessing
 from training.data.boxes import Boxes
 from training.data.image_files import find_named
@@ -24,9 +24,6 @@ from training.reports.report_synthesis import Attribute
 
 BOXED_FINDINGS: Final = ("mass", "suspicious_calcification")
 """What the paper localises and its detectors find."""
-
-PICTURE_SIZE: Final = (1520, 912)
-"""Rows and columns of the published pictures, on which the resized boxes lie."""
 
 _RESIZED: Final = ("resized_xmin", "resized_ymin", "resized_xmax", "resized_ymax")
 _STORED: Final = ("xmin", "ymin", "xmax", "ymax")
@@ -150,7 +147,7 @@ def read_boxed_images(
                 file=file,
                 patient_id=first["study_id"],
                 split=first["split"],
-                size=PICTURE_SIZE if is_resized else (first["height"], first["width"]),
+                size=PUBLISHED_SIZE if is_resized else (first["height"], first["width"]),
                 shown=frozenset(attribute for row in named for attribute in row),
                 boxes={key: boxes[own] for key, own in of.items() if len(own)},
                 sizes_mm={key: np.full(len(own), np.nan) for key, own in of.items() if len(own)},

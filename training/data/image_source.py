@@ -11,6 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mammoclip_core.errors import PixelError
+from mammoclip_core.images.image_file import read_image
+from mammoclip_core.images.preprocessing import prepare
+from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
+
 ARRAY_NAME: Final = "images.npy"
 NAMES_NAME: Final = "images.json"
 MAPS_NAME: Final = "maps.npy"
@@ -24,7 +29,7 @@ class ImageSource(Protocol):
 
 
 class PictureFolder:
-    """Pictures in a folder, scaled to one size; sub-folders are part of the names.
+    """Pictures in a folder, prepared as a node does; sub-folders are part of the names.
 
     Parameters
     ----------
@@ -33,17 +38,29 @@ class PictureFolder:
 
     def __init__(self, folder: Path, size: tuple[int, int]) -> None:
         self._folder = folder
-        self._size = size
+        rows, columns = size
+        self._preprocessing = Preprocessing(
+            mode=PUBLISHED_MODE, rows=rows, columns=columns, mean=0.0, std=1.0
+        )
 
     def __call__(self, name: str) -> Tensor:
-        """Return one image; raises FileNotFoundError where there is no such picture."""
+        """Return one image.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such picture.
+        PixelError
+            It cannot be read, or has one single value.
+        """
         path = self._folder / name
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
-        if image is None:
+        if not path.is_file():
             raise FileNotFoundError(errno.ENOENT, "there is no such picture", str(path))
-        if image.shape != self._size:
-            image = cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
-        return unit_range(np.asarray(image, dtype=np.uint8))
+        try:
+            prepared = prepare(read_image(path), self._preprocessing)
+        except PixelError as error:
+            raise PixelError(f"{path}: {error}") from error
+        return torch.from_numpy(prepared.values)[None]
 
 
 class ImageArray:

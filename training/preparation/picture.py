@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import cv2
-import numpy as np
+from typing import Final
 
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding.dicom_file import read_pixels
+from mammoclip_core.images.picture_file import prepared_png
 from mammoclip_core.images.preprocessing import (
     PUBLISHED_MEAN,
     PUBLISHED_STD,
@@ -117,7 +115,7 @@ def make_picture(job: Job) -> Picture | Failure:
         header = read_image_header(path)
         sop_instance_uid = header.sop_instance_uid
         prepared = _prepared(path, header, job)
-        encoded = _encoded(prepared.grey)
+        encoded = prepared_png(prepared.grey)
     except PixelError as error:
         return Failure(file=job.file, sop_instance_uid=sop_instance_uid, reason=str(error))
     except FileNotFoundError:
@@ -147,14 +145,6 @@ def _prepared(path: Path, header: DicomHeader, job: Job) -> PreparedImage:
     if header.frames > 1:
         raise PixelError(f"{header.frames} frames: only images of one frame are prepared")
     return prepare(read_pixels(path), preprocessing_of(job.rows, job.columns))
-
-
-def _encoded(grey: np.ndarray[Any, Any]) -> bytes:
-    is_encoded, encoded = cv2.imencode(".png", grey)
-    if not is_encoded:
-        raise PixelError(f"a picture of shape {grey.shape} cannot be written")
-    content: bytes = encoded.tobytes()
-    return content
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -44,6 +44,7 @@ def to_message(image: StoredImage) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         "bits_stored": image.bits_stored,
         "frame": image.frame,
         "number_of_frames": image.number_of_frames,
+        "is_prepared": image.is_prepared,
         "may_be_prepared": image.may_be_prepared,
         "remark": image.remark,
     }

@@ -1,8 +1,10 @@
 """Pictures as mammograms: read exactly, or refused with the reason."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from core_factory import breast
@@ -10,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.decoding.image_message import to_message
 from mammoclip_core.images.image_file import read_image
-from mammoclip_core.images.picture_file import raster_format, read_raster
+from mammoclip_core.images.picture_file import prepared_png, raster_format, read_raster
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import Preprocessing
 
@@ -139,3 +142,33 @@ def test_truncated_picture_is_refused(tmp_path: Path, name: str) -> None:
 def test_file_that_is_not_there_is_a_pixel_error(tmp_path: Path) -> None:
     with pytest.raises(PixelError, match="cannot be read"):
         read_image(tmp_path / "none.png")
+
+
+def test_picture_that_says_it_is_prepared_is_scaled_and_not_cropped(tmp_path: Path) -> None:
+    values = np.pad(grey_8()[20:-20, :100], ((30, 30), (0, 60)))  # air that a crop would cut off
+    (tmp_path / "a.png").write_bytes(prepared_png(values))
+
+    image = read_raster(tmp_path / "a.png")
+    prepared = prepare(image, replace(SIZE, rows=110, columns=80))
+
+    assert (image.values == values).all()
+    assert prepared.geometry.extent == (0, 0, 160, 220)
+    assert (prepared.grey == cv2.resize(values, (80, 110), interpolation=cv2.INTER_AREA)).all()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_picture_of_the_published_size_is_scaled_and_not_cropped(tmp_path: Path, name: str) -> None:
+    values = np.pad(grey_8(), ((0, 1320), (0, 752)))
+
+    prepared = prepare(read_raster(save(values, tmp_path / name)), SIZE)
+
+    assert prepared.geometry.extent == (0, 0, 912, 1520)
+
+
+def test_what_a_picture_says_reaches_the_node_from_the_decoding_child(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(prepared_png(grey_8()))
+
+    message, arrays = to_message(read_raster(tmp_path / "a.png"))
+
+    assert message["content"]["is_prepared"] is True
+    assert (arrays[0] == grey_8()).all()
