@@ -18,6 +18,7 @@ from training.commands.options import (
     PercentOption,
     PresetOption,
     SeedOption,
+    SkipUnreadableOption,
 )
 from training.terminal import one_line_errors, say
 
@@ -53,6 +54,7 @@ def detect(
     learning_rate: LearningRateOption = None,
     augmentation: AugmentationOption = "paper",
     seed: SeedOption = 10,
+    skip_unreadable: SkipUnreadableOption = False,
     device: DeviceOption = "cpu",
     data: DataNameOption = "VinDr",
 ) -> None:
@@ -91,6 +93,7 @@ def detect(
         percent=percent,
         into=into,
         data=data,
+        skip_unreadable=skip_unreadable,
     )
     train_detector(order, say)
     typer.echo(out / f"{finding}.pth")

@@ -13,6 +13,7 @@ from training.commands.options import (
     OutOption,
     PresetOption,
     SeedOption,
+    SkipUnreadableOption,
     WorkersOption,
 )
 from training.terminal import one_line_errors, say
@@ -70,6 +71,7 @@ def evaluate(
         typer.Option("--quick", help="Trial run: 2 epochs, 100 % only, 200 bootstrap samples."),
     ] = False,
     seed: SeedOption = 10,
+    skip_unreadable: SkipUnreadableOption = False,
     device: DeviceOption = "cpu",
     workers: WorkersOption = 0,
 ) -> None:
@@ -101,6 +103,7 @@ def evaluate(
         seed=seed,
         device=device,
         workers=workers,
+        skip_unreadable=skip_unreadable,
         say=say,
     )
     run(order)

@@ -13,6 +13,7 @@ from training.commands.options import (
     ImagesOption,
     OutOption,
     SeedOption,
+    SkipUnreadableOption,
 )
 from training.terminal import one_line_errors, say
 
@@ -82,6 +83,7 @@ def factor(
     learning_rate: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1e-4,
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = 8,
     seed: SeedOption = 10,
+    skip_unreadable: SkipUnreadableOption = False,
     device: DeviceOption = "cpu",
     data: DataNameOption = "VinDr",
 ) -> None:
@@ -120,6 +122,7 @@ def factor(
         ),
         device=device,
         data=data,
+        skip_unreadable=skip_unreadable,
     )
     train_factor(order, say)
     typer.echo(out / FACTOR_NAME)

@@ -18,6 +18,7 @@ from training.commands.options import (
     PresetOption,
     ProtocolOption,
     SeedOption,
+    SkipUnreadableOption,
     TableOption,
     TaskOption,
     WorkersOption,
@@ -40,6 +41,7 @@ def probe(
     epochs: EpochsOption = None,
     learning_rate: LearningRateOption = None,
     seed: SeedOption = 10,
+    skip_unreadable: SkipUnreadableOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Train a linear layer on a bundle's image features (linear probe), and evaluate it.
@@ -71,6 +73,7 @@ def probe(
         learning_rate=learning_rate,
         seed=seed,
         machine=Machine(device=device),
+        skip_unreadable=skip_unreadable,
         say=say,
     )
     make_head(order)
@@ -93,6 +96,7 @@ def finetune(
     learning_rate: LearningRateOption = None,
     seed: SeedOption = 10,
     augmentation: AugmentationOption = "paper",
+    skip_unreadable: SkipUnreadableOption = False,
     device: DeviceOption = "cpu",
     workers: WorkersOption = 0,
 ) -> None:
@@ -126,6 +130,7 @@ def finetune(
         seed=seed,
         augmentation=augmentation,
         machine=Machine(device=device, workers=workers),
+        skip_unreadable=skip_unreadable,
         say=say,
     )
     make_head(order)
@@ -178,6 +183,7 @@ def calibrate(
         ),
     ] = None,
     seed: SeedOption = 10,
+    skip_unreadable: SkipUnreadableOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Calibrate a bundle's scores to probabilities and choose its thresholds.
@@ -205,8 +211,9 @@ def calibrate(
         part=part,
         findings=tuple(finding) if finding else None,
         seed=seed,
+        skip_unreadable=skip_unreadable,
         device=device,
     )
-    thresholds = run(order)
+    thresholds = run(order, say=say)
     Console(stderr=True).print(thresholds_table(thresholds))
     typer.echo(out)

@@ -85,6 +85,14 @@ WorkersOption = Annotated[
     int,
     typer.Option(min=0, help="Processes that read images ahead; 0 reads in the main process."),
 ]
+SkipUnreadableOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unreadable",
+        help="Leave out images that are missing or damaged; they are counted and named. "
+        "Default: refuse to begin.",
+    ),
+]
 DataNameOption = Annotated[
     str,
     typer.Option(help="Name of the data set in the figures; VinDr is compared with the paper's."),

@@ -16,11 +16,13 @@ from mammoclip_core.images.preprocessing import PUBLISHED_SIZE, PreparedImage, p
 from mammoclip_core.manifest import Preprocessing
 from training.data.boxes import Boxes
 from training.data.image_files import find_named
+from training.data.picture_check import require_usable
 from training.data.splits import check_no_leak
 from training.data.table_formats import VINDR_FINDINGS
 from training.data.table_reading import read_table
 from training.errors import TableError
 from training.reports.report_synthesis import Attribute
+from training.terminal import Say
 
 BOXED_FINDINGS: Final = ("mass", "suspicious_calcification")
 """What the paper localises and its detectors find."""
@@ -100,8 +102,18 @@ class PreparedFiles:
         return torch.from_numpy(values)[None] * self._preprocessing.std + self._preprocessing.mean
 
 
+def with_usable_pictures(images: Sequence[BoxedImage], *, skip: bool, say: Say) -> list[BoxedImage]:
+    """Leave out images whose pictures are missing or damaged, or refuse them: TableError."""
+    gone = require_usable([image.file for image in images], skip=skip, say=say)
+    return [image for image in images if image.file not in gone]
+
+
 def read_boxed_images(
-    table: Path, folders: Sequence[Path], truth: Path | None = None
+    table: Path,
+    folders: Sequence[Path],
+    truth: Path | None = None,
+    *,
+    may_be_missing: bool = False,
 ) -> list[BoxedImage]:
     """Read the images of VinDr-Mammo's finding table, in the order of their first rows.
 
@@ -112,6 +124,8 @@ def read_boxed_images(
     ----------
     folders : where the images lie, at any depth
     truth : table of lesions' sizes, as `training.phantoms` writes it, or None
+    may_be_missing : bool
+        Keep rows whose image is missing, for `with_usable_pictures`.
 
     Raises
     ------
@@ -130,7 +144,13 @@ def read_boxed_images(
         lines = ", ".join(str(place + 2) for place in left_behind[:10])
         raise TableError(f"{table}: boxes without their resized ones in lines {lines}")
     heads = frame.groupby("image_id", sort=False).first()
-    files = find_named(folders, heads["study_id"].tolist(), heads.index.tolist(), table)
+    files = find_named(
+        folders,
+        heads["study_id"].tolist(),
+        heads.index.tolist(),
+        table,
+        may_be_missing=may_be_missing,
+    )
     images = []
     for (name, rows), file in zip(frame.groupby("image_id", sort=False), files, strict=True):
         places = frame.index.get_indexer(rows.index)

@@ -13,7 +13,12 @@ _NAMED: Final = 5
 
 
 def find_named(
-    folders: Sequence[Path], groups: Sequence[str], names: Sequence[str], table: Path
+    folders: Sequence[Path],
+    groups: Sequence[str],
+    names: Sequence[str],
+    table: Path,
+    *,
+    may_be_missing: bool = False,
 ) -> tuple[Path, ...]:
     """Return each image's file: its name without ending, in its group's folder if in several.
 
@@ -21,6 +26,8 @@ def find_named(
     ----------
     groups : the folder of each image in the published layouts, its study's or patient's
     names : of images, without ending
+    may_be_missing : bool
+        Return a path where nothing is for an image that is missing.
 
     Raises
     ------
@@ -42,6 +49,8 @@ def find_named(
             paths = [path for path in paths if path.parent.name == group] or paths
         if len(paths) == 1:
             files.append(paths[0])
+        elif not paths and may_be_missing:
+            files.append(folders[0] / group / name)
         else:
             (doubled if paths else missing).append(name)
     _refuse(missing, f"are not under {_listed(folders)}", table)
@@ -49,8 +58,15 @@ def find_named(
     return tuple(files)
 
 
-def find_listed(folders: Sequence[Path], paths: Sequence[str], table: Path) -> tuple[Path, ...]:
+def find_listed(
+    folders: Sequence[Path], paths: Sequence[str], table: Path, *, may_be_missing: bool = False
+) -> tuple[Path, ...]:
     """Return the files that a table gives by their paths below one of the folders.
+
+    Parameters
+    ----------
+    may_be_missing : bool
+        Return a path where nothing is for a file that is missing below them.
 
     Raises
     ------
@@ -61,13 +77,12 @@ def find_listed(folders: Sequence[Path], paths: Sequence[str], table: Path) -> t
     files: list[Path] = []
     missing: list[str] = []
     for name in paths:
-        places = [
-            place
-            for root in roots
-            if (place := (root / name).resolve()).is_relative_to(root) and place.is_file()
+        within = [
+            place for root in roots if (place := (root / name).resolve()).is_relative_to(root)
         ]
-        if places:
-            files.append(places[0])
+        there = [place for place in within if place.is_file()]
+        if there or (within and may_be_missing):
+            files.append((there or within)[0])
         else:
             missing.append(name)
     _refuse(missing, f"are not under {_listed(folders)}", table)

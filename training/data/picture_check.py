@@ -12,6 +12,9 @@ from mammoclip_core.images.image_file import read_image
 from training.errors import TableError
 from training.terminal import Say
 
+SKIP_OPTION: Final = "--skip-unreadable"
+"""The option of commands that leaves such pictures out."""
+
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _THREADS: Final = 8
 _NAMED: Final = 10
@@ -30,7 +33,11 @@ def unusable_pictures(files: Iterable[Path]) -> dict[Path, str]:
 
 
 def require_usable(
-    files: Iterable[Path], *, skip: bool, option: str, say: Say = lambda words: None
+    files: Iterable[Path],
+    *,
+    skip: bool,
+    option: str = SKIP_OPTION,
+    say: Say = lambda words: None,
 ) -> set[Path]:
     """Refuse pictures that cannot be used, or name and count them where they may be left out.
 

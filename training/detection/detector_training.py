@@ -17,6 +17,7 @@ from training.data.boxed_images import (
     BoxedImage,
     attribute_of,
     read_boxed_images,
+    with_usable_pictures,
 )
 from training.data.held_out_patients import held_out
 from training.detection.examples import Example, Examples, read_examples
@@ -54,6 +55,8 @@ class DetectionOrder:
     data : name of the data in the table of figures
     keeps_run : bool
         Keep what the finished training led to, so that the same order is answered at once.
+    skip_unreadable : bool
+        Leave out missing and damaged images; they are refused otherwise.
     """
 
     bundle: Path
@@ -67,6 +70,7 @@ class DetectionOrder:
     into: Path | None = None
     data: str = "VinDr"
     keeps_run: bool = False
+    skip_unreadable: bool = False
 
     @property
     def setting(self) -> str:
@@ -103,7 +107,11 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
     attribute = attribute_of(order.finding)
     manifest = read_manifest(order.bundle)
     detector = detector_from(order.bundle, order.settings.seed)
-    images = read_boxed_images(order.table, order.images)
+    images = with_usable_pictures(
+        read_boxed_images(order.table, order.images, may_be_missing=order.skip_unreadable),
+        skip=order.skip_unreadable,
+        say=say,
+    )
     parts = _parts(images, attribute, order)
     say("reading " + ", ".join(f"{len(part)} images of {name}" for name, part in parts.items()))
     training, choice, test = (

@@ -15,6 +15,7 @@ from training.downstream.labelled_images import HELD_OUT, read_labelled
 from training.downstream.new_bundle import with_findings
 from training.errors import SettingsError
 from training.measures.operating_points import Threshold
+from training.terminal import Say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,6 +33,8 @@ class CalibrationOrder:
         ``held out`` is what `make_head` never trains on with the same seed. ``all`` for a table
         that was made for this.
     findings : names; None for all that the table labels
+    skip_unreadable : bool
+        Leave out missing and damaged images; they are refused otherwise.
     """
 
     bundle: Path
@@ -45,10 +48,13 @@ class CalibrationOrder:
     findings: tuple[str, ...] | None = None
     seed: int = 10
     device: str = "cpu"
+    skip_unreadable: bool = False
 
 
 def calibrate(
-    order: CalibrationOrder, on_images: Callable[[int], None] = lambda images: None
+    order: CalibrationOrder,
+    on_images: Callable[[int], None] = lambda images: None,
+    say: Say = lambda words: None,
 ) -> dict[str, Threshold]:
     """Write a bundle that says probabilities and cuts them at the target; return its thresholds.
 
@@ -59,7 +65,9 @@ def calibrate(
     """
     require_empty(order.out)
     manifest = read_manifest(order.bundle)
-    data = read_labelled(order.table, order.images, order.seed)
+    data = read_labelled(
+        order.table, order.images, order.seed, may_be_missing=order.skip_unreadable
+    ).with_usable_pictures(skip=order.skip_unreadable, say=say)
     able = {
         entry.name: entry
         for entry in manifest.findings

@@ -44,6 +44,8 @@ class HeadOrder:
     into : folder of a bundle with the head in it, or None
     epochs, learning_rate : in place of the preset's
     augmentation : of a fine-tune's images
+    skip_unreadable : bool
+        Leave out missing and damaged images; they are refused otherwise.
     """
 
     bundle: Path
@@ -60,6 +62,7 @@ class HeadOrder:
     learning_rate: float | None = None
     seed: int = 10
     augmentation: AugmentationPreset = "paper"
+    skip_unreadable: bool = False
     machine: Machine = field(default_factory=Machine)
     say: Say = lambda words: None
 
@@ -76,7 +79,9 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     if task is None:
         raise SettingsError(f"there is no task {order.head!r}: choose one of {', '.join(TASKS)}")
     manifest = read_manifest(order.bundle)
-    data = read_labelled(order.table, order.images, order.seed)
+    data = read_labelled(
+        order.table, order.images, order.seed, may_be_missing=order.skip_unreadable
+    ).with_usable_pictures(skip=order.skip_unreadable, say=order.say)
     if data.data is not task.data:
         # Nothing published is about this table.
         task = replace(task, name=f"{task.label} of {order.table.name}", data=data.data)

@@ -1,7 +1,7 @@
 """Labelled images from the published tables: files, labels, patients and parts of the split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from training.data.held_out_patients import held_out
 from training.data.image_files import find_listed, find_named
+from training.data.picture_check import require_usable
 from training.data.splits import check_no_leak, group_folds
 from training.data.table_formats import PICTURES, RSNA, VINDR_FINDINGS, image_labels
 from training.data.table_reading import read_table
 from training.downstream.tasks import DataSet
 from training.errors import TableError
+from training.terminal import Say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +63,25 @@ class LabelledImages:
     images: "pd.DataFrame"
     held_out_is_training: bool
 
+    def with_usable_pictures(self, *, skip: bool, say: Say) -> "LabelledImages":
+        """Leave out images whose pictures are missing or damaged, or refuse them: TableError."""
+        gone = require_usable(self.files, skip=skip, say=say)
+        if not gone:
+            return self
+        left = [place for place, file in enumerate(self.files) if file not in gone]
+        new_places = {place: number for number, place in enumerate(left)}
+
+        def of_those(frame: "pd.DataFrame") -> "pd.DataFrame":
+            kept = frame[frame["image"].isin(left)].reset_index(drop=True)
+            return kept.assign(image=kept["image"].map(new_places))
+
+        return replace(
+            self,
+            files=tuple(self.files[place] for place in left),
+            rows=of_those(self.rows),
+            images=of_those(self.images),
+        )
+
     def require(self, label: str) -> None:
         """Refuse a label that the table does not have; raises TableError."""
         if label not in self.images.columns:
@@ -70,7 +91,9 @@ class LabelledImages:
             )
 
 
-def read_labelled(table: Path, folders: Sequence[Path], seed: int = 0) -> LabelledImages:
+def read_labelled(
+    table: Path, folders: Sequence[Path], seed: int = 0, *, may_be_missing: bool = False
+) -> LabelledImages:
     """Read a table of VinDr-Mammo's findings, of RSNA, or of your own, and find its images.
 
     A table of your own has the columns ``file`` and ``patient_id``, any of ``mass``,
@@ -83,6 +106,8 @@ def read_labelled(table: Path, folders: Sequence[Path], seed: int = 0) -> Labell
     folders : where images lie, at any depth
         VinDr's and RSNA's are found by their image's name.
     seed : of what is held out
+    may_be_missing : bool
+        Keep rows whose image is missing, for `LabelledImages.with_usable_pictures`.
 
     Raises
     ------
@@ -98,21 +123,29 @@ def read_labelled(table: Path, folders: Sequence[Path], seed: int = 0) -> Labell
     except (ValueError, pd.errors.ParserError) as error:
         raise TableError(f"{table} cannot be read as a CSV table: {error}") from error
     if "finding_categories" in head:
-        return _read_vindr(table, folders, seed)
+        return _read_vindr(table, folders, seed, may_be_missing=may_be_missing)
     if "difficult_negative_case" in head:
-        return _read_rsna(table, folders, seed)
+        return _read_rsna(table, folders, seed, may_be_missing=may_be_missing)
     if head & {"file", "image"}:
-        return _read_own(table, folders, seed)
+        return _read_own(table, folders, seed, may_be_missing=may_be_missing)
     raise TableError(
         f"{table} is neither VinDr-Mammo's finding table, nor RSNA's, nor one with a column "
         "file or image"
     )
 
 
-def _read_vindr(table: Path, folders: Sequence[Path], seed: int) -> LabelledImages:
+def _read_vindr(
+    table: Path, folders: Sequence[Path], seed: int, *, may_be_missing: bool
+) -> LabelledImages:
     rows = read_table(table, VINDR_FINDINGS)
     images = image_labels(rows)
-    files = find_named(folders, images["study_id"].tolist(), images["image_id"].tolist(), table)
+    files = find_named(
+        folders,
+        images["study_id"].tolist(),
+        images["image_id"].tolist(),
+        table,
+        may_be_missing=may_be_missing,
+    )
     place = {name: number for number, name in enumerate(images["image_id"])}
     rows["Mass"], rows["Suspicious_Calcification"] = (
         [int(category in cell) for cell in rows["finding_categories"]]
@@ -148,9 +181,17 @@ def _read_vindr(table: Path, folders: Sequence[Path], seed: int) -> LabelledImag
     )
 
 
-def _read_rsna(table: Path, folders: Sequence[Path], seed: int) -> LabelledImages:
+def _read_rsna(
+    table: Path, folders: Sequence[Path], seed: int, *, may_be_missing: bool
+) -> LabelledImages:
     rows = read_table(table, RSNA)
-    files = find_named(folders, rows["patient_id"].tolist(), rows["image_id"].tolist(), table)
+    files = find_named(
+        folders,
+        rows["patient_id"].tolist(),
+        rows["image_id"].tolist(),
+        table,
+        may_be_missing=may_be_missing,
+    )
     fold = (
         rows["fold"].to_numpy()
         if "fold" in rows
@@ -181,9 +222,16 @@ def _read_rsna(table: Path, folders: Sequence[Path], seed: int) -> LabelledImage
     )
 
 
-def _read_own(table: Path, folders: Sequence[Path], seed: int) -> LabelledImages:
+def _read_own(
+    table: Path, folders: Sequence[Path], seed: int, *, may_be_missing: bool
+) -> LabelledImages:
     rows = read_table(table, PICTURES)
-    files = find_listed(folders, rows["image" if "image" in rows else "file"].tolist(), table)
+    files = find_listed(
+        folders,
+        rows["image" if "image" in rows else "file"].tolist(),
+        table,
+        may_be_missing=may_be_missing,
+    )
     part = np.full(len(rows), HELD_OUT)
     if "split" not in rows and "fold" in rows:
         rows["split"] = np.where(rows["fold"] == _OWN_TEST_FOLD, TEST, TRAINING)

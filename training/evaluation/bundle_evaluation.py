@@ -29,6 +29,8 @@ class EvaluationOrder:
     beside : other bundles or checkpoints by name
     only : of `suite.PARTS`; empty for all
     epochs, learning_rate : in place of the preset's
+    skip_unreadable : bool
+        Leave out missing and damaged images; they are refused otherwise.
     """
 
     bundle: Path
@@ -47,6 +49,7 @@ class EvaluationOrder:
     seed: int = 10
     device: str = "cpu"
     workers: int = 0
+    skip_unreadable: bool = False
     say: Say = lambda words: None
 
 
@@ -63,10 +66,10 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
     for expected, table in ((DataSet.VINDR, order.vindr), (DataSet.RSNA, order.rsna)):
         if table is None:
             continue
-        data = read_labelled(table, order.images, order.seed)
+        data = read_labelled(table, order.images, order.seed, may_be_missing=order.skip_unreadable)
         if data.data is not expected:
             raise TableError(f"{table} is not a table of {expected}")
-        sets[expected] = data
+        sets[expected] = data.with_usable_pictures(skip=order.skip_unreadable, say=order.say)
     bundle = opened(order.bundle, cache)
     given = SuiteInput(
         bundle=bundle,
@@ -83,6 +86,7 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
         repeats=order.repeats,
         seed=order.seed,
         machine=Machine(device=order.device, workers=order.workers),
+        skip_unreadable=order.skip_unreadable,
         say=order.say,
     )
     beside = {name: opened(path, cache) for name, path in order.beside.items()}

@@ -41,6 +41,7 @@ def detection_part(given: SuiteInput) -> list[Figure]:
                 preset=given.preset,
                 percent=percent,
                 keeps_run=True,
+                skip_unreadable=given.skip_unreadable,
             )
             try:
                 figures += train_detector(order, given.say)

@@ -29,6 +29,7 @@ def localisation_part(given: SuiteInput) -> list[Figure]:
         settings=FactorSettings(epochs=given.epochs or defaults.epochs, seed=given.seed),
         device=given.machine.device,
         keeps_run=True,
+        skip_unreadable=given.skip_unreadable,
     )
     try:
         return train_factor(order, given.say)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mammoclip_core.engines.embeddings import load_text_model
 from training.data.image_files import find_named
+from training.data.picture_check import require_usable
 from training.data.table_formats import IMAGE_TEXT
 from training.data.table_reading import read_table
 from training.downstream.features import image_features
@@ -52,7 +53,12 @@ def retrieval_figures(given: SuiteInput) -> list[Figure]:
         [name.parent.name for name in names],
         [name.stem for name in names],
         given.reports,
+        may_be_missing=given.skip_unreadable,
     )
+    gone = require_usable(files, skip=given.skip_unreadable, say=given.say)
+    left = [place for place, file in enumerate(files) if file not in gone]
+    files = tuple(files[place] for place in left)
+    own, patients = ([column[place] for place in left] for column in (own, patients))
     images = image_features(given.bundle, files, given.cache, device=given.machine.device)
     model = load_text_model(given.bundle)
     unique = list(places)

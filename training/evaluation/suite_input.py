@@ -34,6 +34,8 @@ class SuiteInput:
     epochs, learning_rate : in place of the preset's
     percents : of the training part that heads are trained on
     repeats : draws of each bootstrap
+    skip_unreadable : bool
+        Leave out missing and damaged images; they are refused otherwise.
     say : called with the progress in words
     """
 
@@ -51,6 +53,7 @@ class SuiteInput:
     repeats: int = REPEATS
     seed: int = 10
     machine: Machine = field(default_factory=Machine)
+    skip_unreadable: bool = False
     say: Say = lambda words: None
 
     def features(self, data: LabelledImages) -> ImageFeatures:

@@ -24,6 +24,7 @@ from training.data.boxed_images import (
     PreparedFiles,
     attribute_of,
     read_boxed_images,
+    with_usable_pictures,
 )
 from training.data.breast_records import read_image_text_table
 from training.data.held_out_patients import held_out
@@ -67,6 +68,8 @@ class FactorOrder:
     data : name of the data in the table of figures
     keeps_run : bool
         Keep what the finished training led to, so that the same order is answered at once.
+    skip_unreadable : bool
+        Leave out missing and damaged images; they are refused otherwise.
     """
 
     bundle: Path
@@ -83,6 +86,7 @@ class FactorOrder:
     device: str = "cpu"
     data: str = "VinDr"
     keeps_run: bool = False
+    skip_unreadable: bool = False
 
 
 def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
@@ -99,7 +103,13 @@ def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
     """
     TorchComputer(order.device, None)  # refuses a device that is not there
     encoder, manifest = read_image_encoder(order.bundle)
-    images = read_boxed_images(order.table, order.images, order.truth)
+    images = with_usable_pictures(
+        read_boxed_images(
+            order.table, order.images, order.truth, may_be_missing=order.skip_unreadable
+        ),
+        skip=order.skip_unreadable,
+        say=say,
+    )
     attributes = {name: attribute_of(name) for name in order.findings}
     unknown = set(order.findings) - {entry.name for entry in manifest.findings}
     if unknown or not attributes:
