@@ -161,6 +161,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
         revision=order.revision,
         count=len(results),
         warning=node.manifest.warning or None,
+        detail=node.stages.in_words(),
     )
     if unread := unread_images(findings):
         log.warning("analysis_partial", study=order.study_instance_uid, detail=unread)
