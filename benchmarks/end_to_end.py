@@ -17,7 +17,7 @@ from _waiting_worker import SECONDS_VARIABLE
 from deploy.archive import orthanc_program
 
 
-def main(
+def main(  # noqa: PLR0917  their names are the command's options
     studies: Annotated[
         int, typer.Option(min=0, help="Studies of four images to send one after the other.")
     ] = 10,

@@ -165,8 +165,8 @@ class _BoundedSocket(AssociationSocket):
         self._received += nr_bytes
         if self._received > _LONGEST_ANSWERS_BYTES:
             raise OSError("the peer sends more than an answer holds")
-        # An archive that sends its answer in two parts waits with the second for our acknowledgement
-        # of the first (Nagle's algorithm), which the system would delay by 40 ms. Not kept by it.
+        # An archive that sends its answer in two parts waits with the second until we acknowledge
+        # the first (Nagle's algorithm). The system would do so after 40 ms if not told each time.
         if self.socket is not None and hasattr(socket, "TCP_QUICKACK"):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return super().recv(nr_bytes)
