@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from dicom_node.studies.ledger.database import Database
 
-ENGINE = ("inference", "interpretation")
+_ENGINE = ("decoding", "inference", "interpretation")
 
 _QUERY = text(
     "SELECT s.study_instance_uid AS uid, "
@@ -41,13 +41,12 @@ class Phases:
 
     @property
     def engine(self) -> float:
-        """Return the time of model and interpretation."""
-        return sum(self.stages[stage] for stage in ENGINE)
+        """Return the time that one call of the engine took."""
+        return sum(self.stages[stage] for stage in _ENGINE)
 
     def added(self, grace: float) -> float:
         """Return the time that is no model, decoding, drawing or grace."""
-        theirs = self.engine + self.stages["decoding"] + self.stages["drawing"]
-        return self.delivered - self.received - grace - theirs
+        return self.delivered - self.received - grace - self.engine - self.stages["drawing"]
 
     def rows(self, grace: float) -> dict[str, float]:
         """Return the length of each phase, in their order."""
@@ -56,8 +55,8 @@ class Phases:
             "claimed": self.claimed - self.settled,
             "analysed": self.analysed - self.claimed,
             "- reading": self.stages["reading"],
-            "- decoding": self.stages["decoding"],
-            "- engine": self.engine,
+            "- engine: decoding": self.stages["decoding"],
+            "- engine: model": self.engine - self.stages["decoding"],
             "- result objects": self.stages["drawing"],
             "- recording": self.stages["recording"],
             "taken to be sent": self.taken - self.analysed,

@@ -106,7 +106,7 @@ def all_together(count: int, workers: int) -> Iterator[Row]:
     )
     yield _seconds("- analysed, median", medians(phases, 0)["analysed"])
     yield Row(
-        measure="- the engine's part of that",
+        measure="- the engine's part of that, with decoding",
         unit="",
         ours=engine_share(phases),
         against="goal",
