@@ -29,6 +29,7 @@ class MeasuredSite:
     system: RunningSystem
     database: Database
     log: Path
+    spool: Path
     studies: Sequence[StudyToSend]
     grace_seconds: float
 
@@ -46,6 +47,10 @@ class MeasuredSite:
             if time.monotonic() > give_up_at:
                 raise SystemExit(f"{found} of {count} studies were delivered in time")
             time.sleep(_LOOK_SECONDS)
+
+    def result_bytes(self) -> int:
+        """Return the size of all result objects."""
+        return sum(file.stat().st_size for file in (self.spool / "results").rglob("*.dcm"))
 
     def phases(self) -> list[Phases]:
         """Return the phases of the studies, in the order in which they were sent."""
@@ -67,6 +72,7 @@ def measured_site(studies: int, worker: Sequence[str]) -> Iterator[MeasuredSite]
                     system=system,
                     database=database,
                     log=work / "worker.log",
+                    spool=settings.spool,
                     studies=copies,
                     grace_seconds=settings.settling.grace_seconds,
                 )

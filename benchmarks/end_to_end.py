@@ -97,6 +97,7 @@ def all_together(count: int, workers: int) -> Iterator[Row]:
         hours = (time.monotonic() - began) / 3600
         after = site.processor()
         phases = site.phases()[warm:]
+        megabytes = site.result_bytes() / (warm + count) / 1e6
     yield Row(
         measure=f"{count} studies together, {workers} worker processes",
         unit="studies/h",
@@ -112,6 +113,7 @@ def all_together(count: int, workers: int) -> Iterator[Row]:
         against="goal",
         theirs=0.5,
     )
+    yield Row(measure="- result objects of a study", unit="MB", ours=megabytes)
     yield from _processor_rows(before, after, count)
 
 
