@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from end_to_end import copy_study
+from _processes import family, own_bytes, processor_seconds
+from _sample_studies import copy_study
 from sqlalchemy import insert, text
 
 from deploy.archive import HOST, archive_command
@@ -27,7 +28,6 @@ from dicom_node.studies.ledger.tables import ResultObject
 
 AWAY = "away"
 PATIENCE_SECONDS = 300.0
-_CLOCK = os.sysconf("SC_CLK_TCK")
 
 _DESTINATION = """
 [[destinations]]
@@ -186,31 +186,11 @@ def _waits_of(database: Database, study: object, port: int) -> Waits:
 
 
 def _load_of(pid: int, *, seconds: float) -> NodeLoad:
-    began, before = time.monotonic(), _processor_seconds(pid)
+    began, before = time.monotonic(), processor_seconds(pid)
     time.sleep(seconds)
-    cores = (_processor_seconds(pid) - before) / (time.monotonic() - began)
+    cores = (processor_seconds(pid) - before) / (time.monotonic() - began)
     return NodeLoad(
         cores=cores,
-        memory_bytes=_own_bytes(pid),
-        whole_bytes=sum(_own_bytes(one) for one in _family(pid)),
+        memory_bytes=own_bytes(pid),
+        whole_bytes=sum(own_bytes(one) for one in family(pid)),
     )
-
-
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    further = [int(one) for file in children for one in file.read_text().split()]
-    return [pid, *(one for child in further for one in _family(child))]
-
-
-def _processor_seconds(pid: int) -> float:
-    total = 0
-    for one in _family(pid):
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / _CLOCK
-
-
-def _own_bytes(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    (shared_out,) = (line for line in lines if line.startswith("Pss:"))
-    return int(shared_out.split()[1]) * 1024

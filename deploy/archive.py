@@ -14,6 +14,9 @@ HOST: Final = "127.0.0.1"
 PROGRAM_VARIABLE: Final = "MAMMOCLIP_DEMO_ARCHIVE"
 """``orthanc`` or ``small``; without it Orthanc where it is found."""
 
+_MAXIMUM_PDU_BYTES: Final = 131_072
+"""Orthanc's default, 16 KiB, costs both sides half as much processor time again for pictures."""
+
 _PLUGIN_FOLDER: Final = Path("/usr/share/orthanc/plugins")
 _PLUGINS: Final = ("libOrthancGdcm.so", "libOrthancDicomWeb.so")
 
@@ -89,6 +92,7 @@ def _orthanc_configuration(
         "IndexDirectory": str(folder / "data"),
         "Plugins": [str(plugin) for plugin in plugins if plugin.exists()],
         "DicomAet": AE_TITLE,
+        "MaximumPduLength": _MAXIMUM_PDU_BYTES,
         "DicomPort": dicom_port,
         "HttpPort": http_port,
         "RemoteAccessAllowed": False,

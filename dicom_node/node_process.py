@@ -2,6 +2,7 @@
 
 import stat
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,12 +24,20 @@ from dicom_node.studies.settling import (
     Patience,
     SettlingRounds,
     complete_studies,
+    next_quiet,
     settle_if_complete,
 )
 
 log = structlog.get_logger("dicom_node.node_process")
 
 _TICK_SECONDS = 1.0
+"""Time after which everything is looked at again, whatever was or was not told meanwhile."""
+
+_LOOK_SECONDS = 0.1
+"""Time after which results that wait to be sent are found, and between two looks at studies."""
+
+_CLOCK_SECONDS = 0.002
+"""Added to a wait, so that the wall clock has reached its end too."""
 
 
 def utc_now() -> datetime:
@@ -118,12 +127,15 @@ class Node:
         )
         self._settling = SettlingRounds()
         self._unsettled: set[int] = set()
+        self._next_quiet: datetime | None = None
+        self._work_is_due = threading.Event()
+        self._next_tick = 0.0
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
             for name, step, pause in (
                 ("registrar", self._register, self._wait_for_arrival),
-                ("settling", self._settle, self._pause),
-                ("dispatch", self._dispatch, self._pause),
+                ("settling", self._settle, self._wait_for_quiet),
+                ("dispatch", self._dispatch, self._wait_for_work),
             )
         ]
 
@@ -140,6 +152,7 @@ class Node:
         self._acceptors.stop()
         self._stopping.set()
         self._arrived.set()
+        self._work_is_due.set()
         for thread in self._threads:
             thread.join(timeout=30)
         self._registrar.close()
@@ -172,6 +185,7 @@ class Node:
         self._registrar.register_all()
 
     def _settle(self) -> None:
+        self._next_quiet = None
         if not self._ledger_ready.is_set():
             return
         # In this order: what is no association's latest object any more is in the spool by then,
@@ -187,6 +201,7 @@ class Node:
                 patience=self._patience,
                 at=at,
             )
+            self._next_quiet = next_quiet(session, patience=self._patience, at=at)
         for study_id in complete:
             try:
                 self._settle_one(study_id, sent, at)
@@ -212,15 +227,42 @@ class Node:
                 due_at=database_time(session),
             )
         if study is not None:
+            self._work_is_due.set()
             log.info("study_settled", study=study.study_instance_uid, revision=study.revision)
 
     def _dispatch(self) -> None:
+        self._work_is_due.clear()
+        is_tick = time.monotonic() >= self._next_tick
+        if is_tick:
+            self._next_tick = time.monotonic() + _TICK_SECONDS
         if not self._ledger_ready.is_set():
             return
-        self._dispatcher.tick(self._database.now())
+        at = self._database.now()
+        if is_tick:
+            self._dispatcher.tick(at)
+        else:
+            self._dispatcher.notify(at)
 
     def _wait_for_arrival(self) -> None:
         self._arrived.wait(_TICK_SECONDS)
 
-    def _pause(self) -> None:
-        self._stopping.wait(_TICK_SECONDS)
+    def _wait_for_quiet(self) -> None:
+        """Wait until the next study may be complete, but no longer than until the next tick."""
+        # A study that comes meanwhile is quiet no sooner than its patience from now.
+        patience = min(self._patience.idle, self._patience.grace).total_seconds()
+        left = min(patience, _TICK_SECONDS)
+        if self._next_quiet is not None:
+            left = min((self._next_quiet - utc_now()).total_seconds() + _CLOCK_SECONDS, left)
+        self._stopping.wait(max(left, _LOOK_SECONDS))
+
+    def _wait_for_work(self) -> None:
+        """Wait until there is new work, from settling or from a worker, or for the next tick."""
+        while (left := self._next_tick - time.monotonic()) > 0:
+            if self._work_is_due.wait(min(left, _LOOK_SECONDS)) or self._has_new_work():
+                return
+
+    def _has_new_work(self) -> bool:
+        try:
+            return self._ledger_ready.is_set() and self._dispatcher.has_new_work()
+        except DATABASE_TROUBLE:
+            return False  # the next tick says so

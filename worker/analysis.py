@@ -1,11 +1,10 @@
 """One attempt to analyse one revision of a study and to write its result objects."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +32,7 @@ from mammoclip_core.errors import CoreError
 from mammoclip_core.findings_document import to_json
 from mammoclip_core.images.selection import Generated2D
 from worker.former_results import former_results
+from worker.kept_results import kept_results
 from worker.results_key import results_key
 from worker.runtime import Runtime
 from worker.stages import Stage
@@ -40,7 +40,6 @@ from worker.study_files import StudyFiles
 from worker.unfinished import end_badly, give_back_uncounted
 
 if TYPE_CHECKING:
-    from dicom_node.objects.analysed_study import ResultObject
     from dicom_node.objects.identity import ResultIdentity
     from dicom_node.objects.sources import SourceInstance
     from mammoclip_core.analysis.engine import StudyRequest
@@ -161,6 +160,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
         revision=order.revision,
         count=len(results),
         warning=node.manifest.warning or None,
+        detail=node.stages.in_words(),
     )
     if unread := unread_images(findings):
         log.warning("analysis_partial", study=order.study_instance_uid, detail=unread)
@@ -254,34 +254,6 @@ def _as_received(node: Runtime, order: _Order) -> _Order:
     )
 
 
-def _kept_results(
-    node: Runtime, held: Claim, order: _Order, results: "Iterable[ResultObject]"
-) -> Iterator[MadeResult]:
-    """Write each result object to the spool as it is made, except those that are there already."""
-    # Imported here: it loads pydicom, which the parent process does not need.
-    from dicom_node.objects.writing import write_object
-
-    for number, result in enumerate(results):
-        dataset, kind = result.dataset, result.kind.value
-        # A UID names one content: an equal UID is an equal object, if its file is still there.
-        former = order.former.get(str(dataset.SOPInstanceUID))
-        if former is not None and node.spool.file(former.made.place).is_file():
-            yield former.made
-            continue
-        buffer = BytesIO()
-        write_object(dataset, buffer)
-        yield MadeResult(
-            kind=kind,
-            variant=result.product.variant,
-            sop_class_uid=str(dataset.SOPClassUID),
-            sop_instance_uid=str(dataset.SOPInstanceUID),
-            series_instance_uid=str(dataset.SeriesInstanceUID),
-            place=node.spool.keep_result(
-                buffer.getbuffer(), held.id, held.version, f"{number:03d}-{kind}"
-            ),
-        )
-
-
 def _results(
     node: Runtime, held: Claim, order: _Order, answer: "StudyAnalysis", files: StudyFiles
 ) -> tuple[list[MadeResult], str]:
@@ -308,7 +280,7 @@ def _results(
         options=options,
     )
     try:
-        return list(_kept_results(node, held, order, made)), key
+        return list(kept_results(node.spool, held, order.former, made)), key
     except BaseException:
         # No row will name what was written until something went wrong.
         node.spool.drop_results(held.id, held.version)

@@ -113,6 +113,14 @@ class StageDeadlines:
                 left + SECONDS_TO_RECORD, exit=True, file=sys.__stderr__
             )
 
+    def in_words(self) -> str:
+        """Say how long each stage of the present work has taken so far, in their order."""
+        with self._changed:
+            spent = self._spent.copy()
+            if self._stage is not None:
+                spent[self._stage] += time.monotonic() - self._since  # type: ignore[assignment]
+        return ", ".join(f"{stage} {spent[stage]:.3f} s" for stage in Stage if stage in spent)
+
     def _left(self) -> float:
         assert self._stage is not None
         return self._allowed - self._spent[self._stage] - (time.monotonic() - self._since)

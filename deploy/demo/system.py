@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,10 @@ BROKER_VARIABLE: Final = "MAMMOCLIP_DEMO_BROKER_URL"
 
 _OWN_PREFIX: Final = "MAMMOCLIP_"
 _START_SECONDS: Final = 180.0
+_WORKER: Final = (
+    *(sys.executable, "-m", "celery", "-A", "worker", "worker"),
+    *("--loglevel", "INFO"),
+)
 _FREE_BYTES: Final = 200_000_000
 
 
@@ -39,8 +43,15 @@ class RunningSystem:
 
 
 @contextmanager
-def running_system(folder: Path) -> Iterator[RunningSystem]:
+def running_system(
+    folder: Path, *, worker: Sequence[str] = _WORKER, log_format: str = "console"
+) -> Iterator[RunningSystem]:
     """Start everything in a folder, wait until it answers, and stop it after the block.
+
+    Parameters
+    ----------
+    worker : the command that starts the workers
+    log_format : of node and workers, ``console`` or ``json``
 
     Raises
     ------
@@ -62,7 +73,7 @@ def running_system(folder: Path) -> Iterator[RunningSystem]:
         secondary_capture_senders=(CALLING_AE_TITLE,),
     )
     config.write_text(settings_text(site), encoding="utf-8")
-    environment = _environment(config)
+    environment = {**_environment(config), "MAMMOCLIP_LOG_FORMAT": log_format}
     with Children(folder) as children:
         if broker_url is None:
             children.start("broker", broker_command(folder / "broker", broker_port), environment)
@@ -77,7 +88,6 @@ def running_system(folder: Path) -> Iterator[RunningSystem]:
         _await_broker(children, site.broker_url, is_ours=broker_url is None)
         node = [sys.executable, "-m", "dicom_node.commands.node", "serve"]
         children.start("node", node, environment)
-        worker = [sys.executable, "-m", "celery", "-A", "worker", "worker", "--loglevel", "INFO"]
         children.start("worker", worker, environment)
         for name, port in (("archive", archive_port), ("node", node_port)):
             children.wait_until(

@@ -21,7 +21,7 @@ QUEUED: Final = 16
 """Messages of analyses, and of deliveries to each destination, that lie in the queue at most.
 
 What is due later and matters more stands behind no more than these. The queue is filled up again
-at each tick, once a second: an analysis or a delivery takes a worker longer than 1/16 s.
+once a second at least: an analysis or a delivery takes a worker longer than 1/16 s.
 """
 
 
@@ -66,6 +66,16 @@ class Dispatcher:
         self._clock = clock
         self._is_off_peak = is_off_peak
         self._paused: tuple[PauseFacts, ...] = ()
+        self._newest: tuple[int, int] | None = None
+
+    def has_new_work(self) -> bool:
+        """Return whether an analysis or a delivery was begun since workers were last notified.
+
+        A look that costs next to nothing: between two ticks it finds what is new, so that a study
+        whose analysis has ended waits for no tick.
+        """
+        with self._database.reading() as session:
+            return due_work.newest(session) != self._newest
 
     def tick(self, at: datetime) -> None:
         """Recover work whose worker stopped responding, and notify the workers of due work.
@@ -77,6 +87,19 @@ class Dispatcher:
         """
         self._recover(Analysis, at)
         self._recover(Delivery, at)
+        self.notify(at)
+
+    def notify(self, at: datetime) -> None:
+        """Notify the workers of due work.
+
+        Raises
+        ------
+        BrokerDownError
+            As for `tick`.
+        """
+        # Before the work itself is read: what begins in between is found by the next look.
+        with self._database.reading() as session:
+            self._newest = due_work.newest(session)
         holds = self._holds(at)
         self._dispatch(Analysis, at, holds)
         self._dispatch(Delivery, at, holds)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import literal_column, select, tuple_
+from sqlalchemy import ColumnElement, func, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.identity import is_one_patient
@@ -63,13 +63,31 @@ def quiet_studies(
         When each study received its last object, and its id.
     """
     since = at - min(patience.idle, patience.grace)
-    # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
-    is_open = Study.state == literal_column(f"'{StudyState.OPEN.value}'")
-    query = select(Study.last_received_at, Study.id).where(is_open, Study.last_received_at <= since)
+    query = select(Study.last_received_at, Study.id)
+    query = query.where(_is_open(), Study.last_received_at <= since)
     if after is not None:
         query = query.where(tuple_(Study.last_received_at, Study.id) < after)
     query = query.order_by(Study.last_received_at.desc(), Study.id.desc()).limit(limit)
     return [(received_at, study_id) for received_at, study_id in session.execute(query)]
+
+
+def next_quiet(session: Session, *, patience: Patience, at: datetime) -> datetime | None:
+    """Return when the next open study will have been quiet for long enough; None if none waits.
+
+    Parameters
+    ----------
+    at : by the clock of the host that receives
+    """
+    instants = []
+    for wait in (patience.idle, patience.grace):
+        last = session.scalar(
+            select(func.min(Study.last_received_at)).where(
+                _is_open(), Study.last_received_at > at - wait
+            )
+        )
+        if last is not None:
+            instants.append(last + wait)
+    return min(instants, default=None)
 
 
 class SettlingRounds:
@@ -198,6 +216,11 @@ def instances_of(session: Session, study: Study) -> list[Instance]:
     """Return everything received for a study, oldest first."""
     query = select(Instance).where(Instance.study_id == study.id).order_by(Instance.id)
     return list(session.scalars(query))
+
+
+def _is_open() -> ColumnElement[bool]:
+    # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
+    return Study.state == literal_column(f"'{StudyState.OPEN.value}'")
 
 
 def _is_complete(

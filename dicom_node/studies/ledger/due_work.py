@@ -89,6 +89,17 @@ def of_rank(
     return _to(query, table, destination).order_by(table.due_at.desc(), table.id.desc())
 
 
+def newest(session: Session) -> tuple[int, int]:
+    """Return the highest ids of analyses and deliveries: with a new one there is something due."""
+    # Two looks at the ends of primary keys, so that it can be asked many times a second.
+    query = select(
+        select(func.max(Analysis.id)).scalar_subquery(),
+        select(func.max(Delivery.id)).scalar_subquery(),
+    )
+    analysis, delivery = session.execute(query).one()
+    return analysis or 0, delivery or 0
+
+
 def put_off(
     session: Session, table: type[Work], work_id: int, *, at: datetime, wait: timedelta
 ) -> None:

@@ -1,6 +1,7 @@
 """A stage of an analysis that hangs ends its process, and the study goes on with the reason."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -240,3 +241,14 @@ def test_study_of_a_process_that_hung_is_done_by_the_next(
     analysis = run_analysis(node, analysis.id)
 
     assert (analysis.state, analysis.attempts) == (AnalysisState.DONE, 2)
+
+
+def test_time_of_each_stage_is_told_in_words() -> None:
+    deadlines = StageDeadlines()
+
+    with deadlines.held(str):
+        deadlines.enter(Stage.INFERENCE, 60)
+        deadlines.enter(Stage.DRAWING, 60)
+        words = deadlines.in_words()
+
+    assert re.fullmatch(r"reading \d\.\d{3} s, inference \d\.\d{3} s, drawing \d\.\d{3} s", words)

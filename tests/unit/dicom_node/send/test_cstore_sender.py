@@ -1,11 +1,14 @@
 """C-STORE delivery against a real storage SCP on loopback."""
 
 import gc
+import socket
 from collections.abc import Callable
 
 import pytest
 from archive import Archive, destination, sent
 from node_factory import SECONDARY_CAPTURE
+from pynetdicom import association
+from pynetdicom.transport import AssociationSocket
 from services import free_port
 
 from dicom_node.errors import DestinationDownError
@@ -206,3 +209,42 @@ def test_caller_that_stops_early_leaves_no_association(
 
 def test_kind_of_a_destination_chooses_its_sender() -> None:
     assert isinstance(sender_for(destination(104), calling_ae_title="X"), CStoreSender)
+
+
+def test_file_goes_out_as_it_is_without_being_decoded(
+    archive_with: Callable[..., Archive],
+    result_object: MakeObject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive, item = archive_with(), result_object()
+    content = item.file.read_bytes()
+
+    def decoded(*_: object, **__: object) -> None:
+        pytest.fail("the whole file was decoded to be encoded again")
+
+    monkeypatch.setattr(association, "dcmread", decoded)
+    monkeypatch.setattr(association, "encode", decoded)
+    (answer,) = sent(archive, item)
+
+    assert answer.outcome is Outcome.DELIVERED
+    assert archive.received[0][1] == content[content_offset(item.file) :]
+
+
+def test_answer_in_two_parts_waits_for_no_acknowledgement_of_ours(
+    archive_with: Callable[..., Archive],
+    result_object: MakeObject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_once: list[int] = []
+    original = AssociationSocket.recv
+
+    def recv(self: AssociationSocket, count: int) -> bytearray:
+        if type(self) is not AssociationSocket and self.socket is not None:  # not the archive's
+            at_once.append(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK))
+        return original(self, count)
+
+    monkeypatch.setattr(AssociationSocket, "recv", recv)
+    sent(archive_with(), result_object())
+
+    assert at_once
+    assert all(at_once)

@@ -207,3 +207,31 @@ def test_running_work_is_not_told(
     dispatcher.tick(after(1))
 
     assert broker.sent == []
+
+
+def test_delivery_that_a_worker_has_begun_is_found_between_two_ticks(
+    dispatcher: Dispatcher, broker: FakeBroker, database: Database, analysis: Analysis
+) -> None:
+    dispatcher.tick(NOW)
+    assert not dispatcher.has_new_work()
+    with database.writing() as session:
+        delivery = delivery_row(session, session.get_one(Analysis, analysis.id))
+
+    assert dispatcher.has_new_work()
+    dispatcher.notify(NOW)
+
+    assert broker.sent[1:] == [(DELIVER_TASK, DELIVER_QUEUE, [delivery.id])]
+    assert not dispatcher.has_new_work()
+
+
+def test_new_work_for_which_no_broker_answers_waits_for_the_next_tick(
+    dispatcher: Dispatcher, broker: FakeBroker, analysis: Analysis
+) -> None:
+    broker.down = True
+    with pytest.raises(BrokerDownError):
+        dispatcher.notify(NOW)
+
+    assert not dispatcher.has_new_work()
+    broker.down = False
+    dispatcher.tick(NOW)
+    assert broker.sent == [(ANALYZE_TASK, GPU_QUEUE, [analysis.id])]

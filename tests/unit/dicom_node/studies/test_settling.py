@@ -21,7 +21,12 @@ from sqlalchemy.orm import Session
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Study
-from dicom_node.studies.settling import Patience, quiet_studies, settle_if_complete
+from dicom_node.studies.settling import (
+    Patience,
+    next_quiet,
+    quiet_studies,
+    settle_if_complete,
+)
 
 CARRIER, OTHER = "c" * 16, "e" * 16
 PATIENCE = Patience(idle=timedelta(seconds=60), grace=timedelta(seconds=5))
@@ -227,3 +232,17 @@ def test_received_study_is_analysed_from_what_it_holds(reception: Reception) -> 
     assert [row.state for row in reception.rows(Analysis)] == [AnalysisState.DUE]
     assert last > NOW
     assert {row.sop_class_uid for row in reception.instances()} == {FOR_PRESENTATION}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, after(5)), (4.9, after(5)), (5, after(60)), (59.9, after(60)), (60, None)],
+)
+def test_next_moment_at_which_a_study_may_be_complete_is_known(
+    session: Session, seconds: float, expected: datetime | None
+) -> None:
+    open_study(session)
+    open_study(session, uid="1.2.2", last_received_at=after(-1000))
+    study_row(session, uid="1.2.3", last_received_at=after(2))
+
+    assert next_quiet(session, patience=PATIENCE, at=after(seconds)) == expected

@@ -1,0 +1,37 @@
+"""Copies of the sample study under UIDs of their own, to be sent one after the other."""
+
+from pathlib import Path
+
+import pydicom
+from pydicom.uid import generate_uid
+
+from deploy.demo.exchange import send_study
+from deploy.demo.mammograms import StudyToSend, find_studies
+
+SOURCE = Path(__file__).resolve().parents[1] / "deploy/demo/studies/film"
+
+
+def sample_studies(folder: Path, count: int) -> list[StudyToSend]:
+    """Write so many copies of the sample study, and return them in order."""
+    for number in range(count):
+        copy_study(folder / f"{number:04d}", number)
+    studies, _ = find_studies([folder])
+    return studies
+
+
+def copy_study(folder: Path, number: int) -> None:
+    """Copy the sample study under UIDs of its own."""
+    folder.mkdir(parents=True)
+    for path in sorted(SOURCE.glob("*.dcm")):
+        dataset = pydicom.dcmread(path)
+        dataset.StudyInstanceUID = generate_uid(entropy_srcs=["study", str(number)])
+        dataset.SOPInstanceUID = generate_uid(entropy_srcs=[path.stem, str(number)])
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.save_as(folder / path.name, enforce_file_format=True)
+
+
+def send(study: StudyToSend, port: int) -> None:
+    """Send one study; raises SystemExit unless the node has taken all of it."""
+    for instance, problem in send_study(study, port):
+        if problem:
+            raise SystemExit(f"{instance.path.name} {problem}")
