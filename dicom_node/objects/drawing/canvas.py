@@ -28,6 +28,8 @@ class Canvas:
     def of_size(cls, rows: int, columns: int) -> Self:
         """Return a canvas that is black."""
         length = rows * columns * 3
+        # Not from numpy: it asks for large pages, for which a system that has been up for long
+        # moves memory about, and that may take longer than all that is drawn.
         content = bytearray(length + length % 2)
         pixels = np.frombuffer(content, dtype=np.uint8, count=length)
         return cls(content=content, pixels=pixels.reshape(rows, columns, 3))

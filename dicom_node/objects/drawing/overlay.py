@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from dicom_node.objects.drawing.heat_colors import ACTIVE, HeatColors, PictureStyle, levels_of
 from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.drawing.rendering import DisplayPicture
-from dicom_node.objects.drawing.tissue import tissue_of
 from dicom_node.objects.outlines import dashes_of
 from mammoclip_core.findings import Heatmap, ImageFindings
 
@@ -107,7 +106,7 @@ def paint(
         )
     )
     levels = cv2.resize(levels_of(heat), (columns, rows), interpolation=cv2.INTER_LINEAR)
-    levels *= tissue_of(display.pixels)
+    levels *= display.tissue.on(display.pixels)
     colors = HeatColors(style)
     for start in range(top, bottom, _BAND_ROWS):
         part = (slice(start, min(bottom, start + _BAND_ROWS)), slice(left, right))

@@ -81,7 +81,7 @@ def set_pixels(
     if form.compression is Compression.JPEG:
         _set_jpeg(capture, pixels)
         return
-    # The library takes a bytearray for a list of numbers unless it is told not to look.
+    # The library copies what is not bytes, number by number, unless it is told not to look.
     capture["PixelData"] = DataElement("PixelData", VR.OB, content, already_converted=True)
     capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     if form.compression is Compression.RLE:
