@@ -22,7 +22,7 @@ def content_digest(dataset: Dataset) -> str:
     dataset : complete, with file meta information
     """
     digest = hashlib.sha256(str(dataset.file_meta.TransferSyntaxUID).encode())
-    large: list[bytes] = []
+    large: list[bytes | bytearray] = []
     said = "\0".join(_said(dataset, large))
     digest.update(said.encode("utf-8", "surrogateescape"))
     for value in large:
@@ -30,7 +30,7 @@ def content_digest(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _said(dataset: Dataset, large: list[bytes]) -> Iterator[str]:
+def _said(dataset: Dataset, large: list[bytes | bytearray]) -> Iterator[str]:
     """Yield every attribute with its value, in parts that no other content has.
 
     Parameters
@@ -45,8 +45,8 @@ def _said(dataset: Dataset, large: list[bytes]) -> Iterator[str]:
             for item in value:
                 yield from _said(item, large)
                 yield "end of item"
-        elif isinstance(value, bytes) and len(value) >= _LARGE_BYTES:
+        elif isinstance(value, bytes | bytearray) and len(value) >= _LARGE_BYTES:
             yield f"{len(value)} bytes"
             large.append(value)
         else:
-            yield repr(value)
+            yield repr(bytes(value) if isinstance(value, bytearray) else value)

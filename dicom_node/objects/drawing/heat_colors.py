@@ -1,6 +1,7 @@
 """The colours of attention: in which style, how strong, and over which grey."""
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -44,40 +45,54 @@ class HeatColors:
     style : any but grey, which has no colours
     """
 
-    _blended: NDArray[np.uint8]
-    """Colours of each of 256 levels of heat over each of 256 greys."""
+    _blended: tuple[NDArray[np.uint8], ...]
+    """Red, green and blue of each of 256 levels of heat over each of 256 greys."""
 
     def __init__(self, style: PictureStyle) -> None:
         if style is PictureStyle.GREY:
             raise ValueError("the grey style has no colours")
-        levels = np.linspace(0.0, 1.0, 256, dtype=np.float32)
-        one = style is PictureStyle.SINGLE_COLOR
-        tints = (_in_one_color(levels) if one else _in_many(levels)) * _SHARES[:, np.newaxis]
-        greys = np.arange(256, dtype=np.float32) * (1.0 - _SHARES[:, np.newaxis])
-        blended = greys[:, :, np.newaxis] + tints[:, np.newaxis]
-        self._blended = np.rint(blended).astype(np.uint8).reshape(-1, 3)
+        self._blended = _blended(style is PictureStyle.SINGLE_COLOR)
 
-    def over(self, grey: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def over(
+        self, grey: NDArray[np.uint8], heat: NDArray[np.uint8 | np.float32]
+    ) -> NDArray[np.uint8]:
         """Lay the colours of heat over a grey picture.
 
         Parameters
         ----------
         grey : (rows, columns)
-        heat : (rows, columns) in [0, 1]
+        heat : (rows, columns) in [0, 1], or as `levels_of` returns it
 
         Returns
         -------
         (rows, columns, 3) uint8
             RGB.
         """
-        place = (np.clip(heat, 0.0, 1.0) * np.float32(255.0)).astype(np.intp)
-        place <<= 8
-        place += grey
-        return np.take(self._blended, place, axis=0)
+        levels = heat if heat.dtype == np.uint8 else levels_of(heat)
+        places = np.left_shift(levels, 8, dtype=np.uint16)
+        places |= grey
+        merged = cv2.merge([cv2.LUT(places, one) for one in self._blended])
+        return np.asarray(merged, dtype=np.uint8)
 
     def over_mid_grey(self, heat: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the colours as strong as they are over tissue of a middle grey."""
         return self.over(np.full(heat.shape, _MID_GREY, dtype=np.uint8), heat)
+
+
+def levels_of(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return heat in [0, 1] in 256 levels, more than can be told apart; outside of it is cut."""
+    levels = np.clip(heat, 0.0, 1.0) * np.float32(255.0)
+    return np.asarray(levels + np.float32(0.5), dtype=np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _blended(in_one_color: bool) -> tuple[NDArray[np.uint8], ...]:
+    levels = np.linspace(0.0, 1.0, 256, dtype=np.float32)
+    tints = _in_one_color(levels) if in_one_color else _in_many(levels)
+    greys = np.arange(256, dtype=np.float32) * (1.0 - _SHARES[:, np.newaxis])
+    blended = greys[:, :, np.newaxis] + (tints * _SHARES[:, np.newaxis])[:, np.newaxis]
+    places = np.rint(blended).astype(np.uint8).reshape(-1, 3)
+    return tuple(np.ascontiguousarray(one)[np.newaxis] for one in places.T)
 
 
 def _shares() -> NDArray[np.float32]:

@@ -60,16 +60,13 @@ def layout_of(
     viewport : (rows, columns) of the screen in which the text must be legible
     strips : the same text for places above and below it; None if it must stand beside it
     """
-    rows, columns = size
     high, wide = viewport
-    fits = []
-    for width in _PANEL_WIDTHS:
-        needed = whole.height(float(width)) * _TEXT_ON_SCREEN
-        scale = min((wide - width * _TEXT_ON_SCREEN) / columns, high / rows)
-        fits.append((min(1.0, high / needed), scale, -abs(float(width) - _PLEASANT), float(width)))
+    beside = _beside(size, whole, viewport)
     across = wide / _TEXT_ON_SCREEN
     needed = sum(strip.height(across) for strip in strips or ()) * _TEXT_ON_SCREEN
+    fits = [beside]
     if strips and needed < _MOST_WORDS * high:
+        rows, columns = size
         fits.append((1.0, min(wide / columns, (high - needed) / rows), 0.0, 0.0))
     *_, scale, _, width = max(fits)
     text = max(LEAST_TEXT, round(_TEXT_ON_SCREEN / scale))
@@ -77,4 +74,36 @@ def layout_of(
         text=text,
         panel_columns=round(width * text),
         strip_columns=0 if width else round(across * text),
+    )
+
+
+_Fit = tuple[float, float, float, float]
+"""How much of the text fits, scale of the image, distance from a pleasant width, width."""
+
+
+def _beside(size: tuple[int, int], whole: Panel, viewport: tuple[int, int]) -> _Fit:
+    """Return the best place beside the image.
+
+    The scale follows from a width alone. The text is set in widths of the largest scale first,
+    and in none that is narrower than one in which it did not fit: to set it is what takes time.
+    """
+    high, wide = viewport
+    rows, columns = size
+    by_scale = sorted(
+        (
+            (min((wide - width * _TEXT_ON_SCREEN) / columns, high / rows), -abs(width - _PLEASANT))
+            + (width,)
+            for width in map(float, _PANEL_WIDTHS)
+        ),
+        reverse=True,
+    )
+    too_narrow = 0.0
+    for scale, pleasant, width in by_scale:
+        if width > too_narrow:
+            if whole.height(width) * _TEXT_ON_SCREEN <= high:
+                return 1.0, scale, pleasant, width
+            too_narrow = width
+    return max(
+        (high / (whole.height(width) * _TEXT_ON_SCREEN), scale, pleasant, width)
+        for scale, pleasant, width in by_scale
     )

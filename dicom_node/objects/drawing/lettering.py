@@ -137,11 +137,15 @@ def model_line(identity: ResultIdentity) -> str:
 
 
 def _words(text: str, width: float) -> Iterator[str]:
+    # No more of a word is measured than a line can hold: some have thousands of letters.
+    most = max(1, int(width / _NARROWEST))
     for word in text.split():
+        if len(word) <= most and width_of(word) <= width:
+            yield word
+            continue
         rest = word
         while rest:
-            # No more of a word is measured than a line can hold: some have thousands of letters.
-            end = min(len(rest), max(1, int(width / _NARROWEST)))
+            end = min(len(rest), most)
             while end > 1 and width_of(rest[:end]) > width:
                 end -= 1
             yield rest[:end]

@@ -8,20 +8,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_node.objects.drawing.heat_colors import ACTIVE, HeatColors, PictureStyle
+from dicom_node.objects.drawing.heat_colors import ACTIVE, HeatColors, PictureStyle, levels_of
 from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.drawing.rendering import DisplayPicture
-from dicom_node.objects.drawing.tissue import tissue_of
 from dicom_node.objects.outlines import dashes_of
 from mammoclip_core.findings import Heatmap, ImageFindings
 
-_HEAT_LONG_SIDE: Final = 512
+_HEAT_LONG_SIDE: Final = 256
 """Pixels of the grid on which heatmaps are joined: finer than any model's cells."""
 
 _BAND_ROWS: Final = 128
 """Rows that are tinted at once: as much as a processor keeps close."""
 
 _SUBPIXEL_BITS: Final = 4
+_SMOOTH: Final = 0.125
+"""Pixels of the picture by which an outline may be simplified: each vertex is drawn as a disc."""
+
 _HALO: Final = (8, 10, 12)
 _DASH: Final = 5.0
 """Length of a dash and of the gap behind it, in thicknesses of the line."""
@@ -94,32 +96,21 @@ def paint(
     if window is None:
         return
     rows, columns = display.pixels.shape
-    row_step, column_step = rows / heat.shape[0], columns / heat.shape[1]
     (top, bottom), (left, right) = (
         (max(0, round((one.start - 1) * step)), min(limit, round((one.stop + 1) * step)))
-        for one, step, limit in zip(window, (row_step, column_step), (rows, columns), strict=True)
+        for one, step, limit in zip(
+            window,
+            (rows / heat.shape[0], columns / heat.shape[1]),
+            (rows, columns),
+            strict=True,
+        )
     )
-    colors, tissue = HeatColors(style), tissue_of(display.pixels)
+    levels = cv2.resize(levels_of(heat), (columns, rows), interpolation=cv2.INTER_LINEAR)
+    levels *= display.tissue.on(display.pixels)
+    colors = HeatColors(style)
     for start in range(top, bottom, _BAND_ROWS):
-        end = min(bottom, start + _BAND_ROWS)
-        # Centres of pixels of both grids, as cv2.resize lays them.
-        to_heat = np.array(
-            [
-                [1 / column_step, 0.0, (left + 0.5) / column_step - 0.5],
-                [0.0, 1 / row_step, (start + 0.5) / row_step - 0.5],
-            ]
-        )
-        fine = cv2.warpAffine(
-            heat,
-            to_heat,
-            (right - left, end - start),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        fine *= tissue[start:end, left:right]
-        canvas[start:end, left:right] = colors.over(
-            display.pixels[start:end, left:right], np.asarray(fine)
-        )
+        part = (slice(start, min(bottom, start + _BAND_ROWS)), slice(left, right))
+        canvas[part] = colors.over(display.pixels[part], np.asarray(levels[part], dtype=np.uint8))
 
 
 def _joined(display: DisplayPicture, heatmaps: Sequence[Heatmap]) -> NDArray[np.float32]:
@@ -192,7 +183,7 @@ def draw_outlines(
     outlines = []
     regions = [(finding.name, region) for finding in image.findings for region in finding.regions]
     for name, region in regions:
-        points = placement.to_picture(np.asarray(region.outline))
+        points = _fewer(placement.to_picture(np.asarray(region.outline)))
         parts = [points] if region.above_threshold else dashes_of(points, _DASH * thickness)
         outlines.append((colors[name], region.above_threshold, list(map(_fixed_point, parts))))
     for color, width in ((_HALO, thickness + 2), (None, thickness)):
@@ -215,6 +206,13 @@ def _window_above(heat: NDArray[np.float32], lowest: float) -> tuple[slice, slic
     if not rows.size:
         return None
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _fewer(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Leave out vertices that nobody would see."""
+    curve = points.astype(np.float32).reshape(-1, 1, 2)
+    fewer = cv2.approxPolyDP(curve, _SMOOTH, True).reshape(-1, 2)
+    return np.asarray(fewer, dtype=np.float64) if len(fewer) > 2 else points
 
 
 def _fixed_point(points: NDArray[np.float64]) -> NDArray[np.int32]:

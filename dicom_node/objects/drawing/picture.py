@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.canvas import Canvas, fill
 from dicom_node.objects.drawing.captions import captions_of
 from dicom_node.objects.drawing.heat_colors import HeatColors, PictureStyle
 from dicom_node.objects.drawing.layout import QUARTER, WHOLE, Layout, layout_of
@@ -56,13 +57,16 @@ class Picture:
 
     Attributes
     ----------
-    pixels : (rows, columns, 3) uint8
-        RGB.
     placement : of the image that attention and outlines are drawn on
     """
 
-    pixels: NDArray[np.uint8]
+    canvas: Canvas
     placement: Placement
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return the pixels of the canvas, (rows, columns, 3) in RGB."""
+        return self.canvas.pixels
 
 
 def compose(
@@ -101,18 +105,19 @@ def compose(
         if layout.panel_columns
         else _above_and_below(head, body, layout, (rows, image_columns))
     )
+    pixels = canvas.pixels
     if copies == 2:
-        paint(canvas[top : top + rows, left : left + columns], display, (), style)
+        paint(pixels[top : top + rows, left : left + columns], display, (), style)
         left += columns + gap
-    paint(canvas[top : top + rows, left : left + columns], display, shown, style)
+    paint(pixels[top : top + rows, left : left + columns], display, shown, style)
     placement = Placement(
         column_offset=left,
         row_offset=top,
         column_scale=display.column_scale,
         row_scale=display.row_scale,
     )
-    mark_regions(canvas, image, display, placement, colors=context.colors, text=layout.text)
-    return Picture(pixels=canvas, placement=placement)
+    mark_regions(pixels, image, display, placement, colors=context.colors, text=layout.text)
+    return Picture(canvas=canvas, placement=placement)
 
 
 def mark_regions(
@@ -188,7 +193,7 @@ def _highest(findings: Sequence[Finding]) -> Iterator[Paragraph]:
 
 def _beside(
     whole: Panel, layout: Layout, size: tuple[int, int], gap: slice
-) -> tuple[NDArray[np.uint8], int, int]:
+) -> tuple[Canvas, int, int]:
     """Return a canvas with the panel on its right, and where the image begins.
 
     Parameters
@@ -198,22 +203,23 @@ def _beside(
     """
     rows, columns = size
     panel = np.asarray(whole.drawn(layout.text, layout.panel_columns, rows))
-    canvas = np.empty((panel.shape[0], columns + panel.shape[1], 3), dtype=np.uint8)
-    canvas[:, columns:] = panel
-    canvas[rows:, :columns] = BACKGROUND
-    canvas[:rows, gap] = BACKGROUND
+    canvas = Canvas.of_size(panel.shape[0], columns + panel.shape[1])
+    canvas.pixels[:, columns:] = panel
+    fill(canvas.pixels[rows:, :columns], BACKGROUND)
+    fill(canvas.pixels[:rows, gap], BACKGROUND)
     return canvas, 0, 0
 
 
 def _above_and_below(
     head: Panel, body: Panel, layout: Layout, size: tuple[int, int]
-) -> tuple[NDArray[np.uint8], int, int]:
+) -> tuple[Canvas, int, int]:
     """Return a canvas with strips above and below, and where the image begins."""
     rows, columns = size
     width = max(columns, layout.strip_columns)
     above = np.asarray(head.drawn(layout.text, width, 0))
     below = np.asarray(body.drawn(layout.text, width, 0))
-    canvas = np.full((len(above) + rows + len(below), width, 3), BACKGROUND, dtype=np.uint8)
-    canvas[: len(above)] = above
-    canvas[len(above) + rows :] = below
+    canvas = Canvas.of_size(len(above) + rows + len(below), width)
+    canvas.pixels[: len(above)] = above
+    fill(canvas.pixels[len(above) : len(above) + rows], BACKGROUND)
+    canvas.pixels[len(above) + rows :] = below
     return canvas, (width - columns) // 2, len(above)

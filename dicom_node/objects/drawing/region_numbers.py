@@ -42,10 +42,17 @@ def write_numbers(
     for number, finding, index in numbered_regions(image):
         points = placement.to_picture(np.asarray(finding.regions[index].outline))
         size = (round(font(text).getlength(str(number))) + text // 2, round(1.1 * text))
-        places = [_within(place, size, area) for place in _places(points, size, text)]
-        box = next((one for one in places if not _meets_any(one, taken)), places[0])
+        box = _free_box((_within(one, size, area) for one in _places(points, size, text)), taken)
         taken.append(box)
         _write(canvas, str(number), box, colors[finding.name], text)
+
+
+def _free_box(boxes: Iterator[_Box], taken: list[_Box]) -> _Box:
+    """Return the first box that meets no other one, or the first of all."""
+    first = next(boxes)
+    if not _meets_any(first, taken):
+        return first
+    return next((box for box in boxes if not _meets_any(box, taken)), first)
 
 
 def _places(

@@ -1,7 +1,7 @@
 """From stored values to the 8-bit picture that a viewer would show, at a bounded size."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import cv2
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.drawing.reduction import reduced
+from dicom_node.objects.drawing.tissue import Tissue
 from mammoclip_core.images.header.display_header import look_up_table_of
 from mammoclip_core.images.header.header_numbers import number_of
 from mammoclip_core.images.header.pixel_spacing import pixel_aspect_of
@@ -37,11 +39,13 @@ class DisplayPicture:
     ----------
     pixels : (rows, columns) uint8
     column_scale, row_scale : pixels of the picture for one of the source, at most 1
+    tissue : where on it the breast is, known to all sizes of the picture when one has asked
     """
 
     pixels: NDArray[np.uint8]
     column_scale: float
     row_scale: float
+    tissue: Tissue = field(default_factory=Tissue)
 
     def within(self, rows: int, columns: int) -> "DisplayPicture":
         """Return the picture scaled down until it fits."""
@@ -50,9 +54,10 @@ class DisplayPicture:
         if size == (own_rows, own_columns):
             return self
         return DisplayPicture(
-            pixels=np.asarray(_resized(self.pixels, size), dtype=np.uint8),
+            pixels=np.asarray(reduced(self.pixels, size), dtype=np.uint8),
             column_scale=self.column_scale * size[1] / own_columns,
             row_scale=self.row_scale * size[0] / own_rows,
+            tissue=self.tissue,
         )
 
 
@@ -175,10 +180,10 @@ def _reduced(
         inside = stored[~padding]
         air = (inside.max() if light_air else inside.min()) if inside.size else 0
         stored = np.where(padding, air, stored)
-        padding = _resized(padding.view(np.uint8), size).view(np.bool_)
+        padding = reduced(padding.view(np.uint8), size).view(np.bool_)
     if stored.dtype not in _RESIZABLE:
         stored = stored.astype(np.float32)
-    return _resized(stored, size), padding
+    return reduced(stored, size), padding
 
 
 def _square_size(source: Dataset) -> tuple[float, float]:
@@ -191,10 +196,6 @@ def _size_within(size: tuple[float, float], limit: tuple[float, float]) -> tuple
     rows, columns = size
     scale = min(1.0, limit[0] / rows, limit[1] / columns)
     return max(1, round(rows * scale)), max(1, round(columns * scale))
-
-
-def _resized(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    return np.asarray(cv2.resize(values, (size[1], size[0]), interpolation=cv2.INTER_AREA))
 
 
 def window_of(source: Dataset) -> tuple[float, float, str] | None:

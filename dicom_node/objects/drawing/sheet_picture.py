@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.drawing.canvas import Canvas, fill
 from dicom_node.objects.drawing.captions import captions_of
 from dicom_node.objects.drawing.hanging import Page, Row, images_on
 from dicom_node.objects.drawing.heat_colors import HeatColors, PictureStyle
@@ -54,12 +55,10 @@ class Sheet:
 
     Attributes
     ----------
-    pixels : (rows, columns, 3) uint8
-        RGB.
     placements : of each image of the page, in its order
     """
 
-    pixels: NDArray[np.uint8]
+    canvas: Canvas
     placements: Sequence[Placement]
 
 
@@ -106,9 +105,10 @@ def compose_sheet(
     drawn = [_drawn_captions(pair, text, cell[1]) for pair in captions]
     height = sum(cell[0] + len(caption) for caption in drawn)
     words = np.asarray(panel.drawn(text, layout.panel_columns, height))
-    pixels = np.empty((len(words), width + words.shape[1], 3), dtype=np.uint8)
+    canvas = Canvas.of_size(len(words), width + words.shape[1])
+    pixels = canvas.pixels
     pixels[:, width:] = words
-    pixels[:, :width] = BACKGROUND
+    fill(pixels[:, :width], BACKGROUND)
     top = 0
     placements = []
     for row, caption in zip(tiles, drawn, strict=True):
@@ -123,7 +123,7 @@ def compose_sheet(
         top += cell[0]
         pixels[top : top + len(caption), :width] = caption
         top += len(caption)
-    return Sheet(pixels=pixels, placements=placements)
+    return Sheet(canvas=canvas, placements=placements)
 
 
 def breast_text(breast: BreastFindings) -> str:

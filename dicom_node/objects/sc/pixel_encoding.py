@@ -9,11 +9,14 @@ from typing import Any, Final
 import cv2
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
+from pydicom.valuerep import VR
 
+from dicom_node.objects.drawing.canvas import Canvas
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.header_values import element_of
 
@@ -48,9 +51,9 @@ DEFAULT_FORM: Final = PictureForm()
 
 
 def set_pixels(
-    capture: Dataset, pixels: NDArray[Any], form: PictureForm, sources: Sequence[Dataset]
+    capture: Dataset, canvas: Canvas, form: PictureForm, sources: Sequence[Dataset]
 ) -> None:
-    """Write an RGB picture, in the grey style as grey levels.
+    """Write an RGB picture, in the grey style as grey levels; uncompressed colors are not copied.
 
     Parameters
     ----------
@@ -62,8 +65,11 @@ def set_pixels(
     ----------
     PS3.3 C.7.6.3, C.7.6.1.1.5; PS3.5 8.2.1 (JPEG baseline), annex G (RLE).
     """
+    pixels: NDArray[Any] = canvas.pixels
+    content: bytes | bytearray = canvas.content
     if form.style is PictureStyle.GREY:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        content = pixels.tobytes() + b"\0" * (pixels.size % 2)
         capture.SamplesPerPixel, capture.PhotometricInterpretation = 1, "MONOCHROME2"
     else:
         capture.SamplesPerPixel, capture.PhotometricInterpretation = 3, "RGB"
@@ -75,9 +81,8 @@ def set_pixels(
     if form.compression is Compression.JPEG:
         _set_jpeg(capture, pixels)
         return
-    values = pixels.tobytes()
-    capture.PixelData = values + b"\0" * (len(values) % 2)
-    capture["PixelData"].VR = "OB"
+    # The library copies what is not bytes, number by number, unless it is told not to look.
+    capture["PixelData"] = DataElement("PixelData", VR.OB, content, already_converted=True)
     capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     if form.compression is Compression.RLE:
         capture.compress(
