@@ -43,6 +43,10 @@ class Sent:
     patient_id: str
 
 
+PATIENT_IDS = ("NIGHT-", "Klarname")
+"""What every patient of a night is told by, and what one is called after a correction."""
+
+
 def study(number: int, kind: str, priority: str = "") -> Dataset:
     """Return the one image of a study."""
     uid = f"1.2.826.0.1.3680043.8.498.9.{number}"

@@ -1,7 +1,9 @@
 """After a bad night without anybody, every study is delivered once, or failed by its own fault."""
 
+import base64
 import itertools
 import os
+import re
 import sys
 import time
 import urllib.request
@@ -14,9 +16,10 @@ import pydicom
 import pytest
 from night import ACCELERATION, Night
 from night_faults import all_faults_of, few_faults_of
-from night_sender import Kind, Sender
+from night_sender import PATIENT_IDS, Kind, Sender
 from services import wait_for
 from sqlalchemy import text
+from unit.dicom_node.node_factory import PATIENT_WORDS
 
 LONG = os.environ.get("MAMMOCLIP_CHAOS") == "long"
 STUDIES = int(os.environ.get("MAMMOCLIP_CHAOS_STUDIES", "1000" if LONG else "8"))
@@ -24,7 +27,7 @@ STUDIES = int(os.environ.get("MAMMOCLIP_CHAOS_STUDIES", "1000" if LONG else "8")
 pytestmark = pytest.mark.timeout(4 * 3600 if LONG else 600)
 
 
-FIRST = {1: Kind.UNREADABLE, 3: Kind.DEADLY, 5: Kind.URGENT, 6: Kind.CORRECTED}
+FIRST = {1: Kind.UNREADABLE, 2: Kind.CORRECTED, 3: Kind.DEADLY, 5: Kind.URGENT}
 OF_TWENTY = {7: Kind.URGENT, 13: Kind.CORRECTED}
 OF_TWO_HUNDRED = {101: Kind.UNREADABLE, 151: Kind.DEADLY}
 
@@ -80,7 +83,7 @@ def befall(night: Night, sender: Sender, befell: Counter[str]) -> None:
 def sender(night: Night) -> Iterator[Sender]:
     """Play the night, and return the sender of its studies."""
     kinds = [kind_of(number) for number in range(STUDIES)]
-    pause, lag = (1.0, 5) if LONG else (0.2, 1)
+    pause, lag = (1.0, 5) if LONG else (0.2, 4)
     sender = Sender(night.node_port, kinds, pause, corrects_after=lag)
     began, befell = time.monotonic(), Counter[str]()
     sender.start()
@@ -124,6 +127,24 @@ def test_every_study_of_a_bad_night_is_delivered_once_or_failed_by_its_own_fault
 ) -> None:
     assert len(sender.sent) == STUDIES
     assert complaints(night, sender) == []
+
+
+def test_night_tells_nobody_of_its_patients(night: Night, sender: Sender) -> None:
+    uid, _ = a_result(night, sender, Kind.SOUND)
+    logs = b"".join(one.log.read_bytes() for one in night.managed)
+    queued = b"".join(file.read_bytes() for file in night.broker.data.rglob("*.aof"))
+    assert uid.encode() in logs
+    assert b"LPUSH" in queued
+
+    told = logs + queued + _bodies_in(queued)
+    assert [word for word in (*PATIENT_WORDS, *PATIENT_IDS) if word.encode() in told] == []
+
+
+def _bodies_in(queued: bytes) -> bytes:
+    """Return what the messages of a broker say, as their readers see it."""
+    bodies = re.findall(rb'"body": ?"([A-Za-z0-9+/=]+)"', queued)
+    assert bodies
+    return b"\n".join(map(base64.b64decode, bodies))
 
 
 def a_result(night: Night, sender: Sender, kind: Kind) -> tuple[str, str]:
