@@ -275,11 +275,15 @@ class Night(Site):
         done = self.run("resume", "worker")
         assert done.returncode == 0, done.stderr
 
-    def paused_without_broker(self) -> None:
-        """Pause the workers for longer than the watchdog waits, with a broker lost and found."""
+    def paused_then_deaf(self) -> None:
+        """Pause the workers for longer than the watchdog waits, with a broker lost and found.
+
+        Once they are resumed they are watched again.
+        """
         with self.paused():
             self.restart_broker()
             time.sleep(2 * WATCHDOG_SECONDS)
+        self.deaf()
 
     def deaf(self) -> None:
         """Let the analysing worker ask for no message any more, until its watchdog has ended it."""

@@ -50,8 +50,7 @@ def all_faults_of(night: Night, round_: int) -> list[Fault]:
         ("results read-only", lasting(8, lambda: night.closed("results"))),
         ("clock back an hour", lasting(8, night.clock_back)),
         ("archive away for an hour", lasting(AN_HOUR, lambda: night.away(night.archive))),
-        ("paused over a lost broker", night.paused_without_broker),
-        ("deaf worker", night.deaf),
+        ("paused over a lost broker, resumed and then deaf", night.paused_then_deaf),
     ]
     if night.has_own_disk:
         faults.append(("disk full", lasting(8, night.disk_full)))
