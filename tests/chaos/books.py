@@ -1,7 +1,7 @@
 """The books of a night: what was sent against what the ledger says and the archive holds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from night_sender import POISON, Kind, Sent
 from services import Orthanc
@@ -9,14 +9,14 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class AnalysisEntry:
     """An analysis as the ledger has it."""
 
     state: str
     reason: str
-    deliveries: list[str] = field(default_factory=list)
-    delivered_times: int = 0
+    deliveries: Sequence[str]
+    delivered_times: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +34,24 @@ Archive = Mapping[str, Sequence[HeldObject]]
 def ledger_of(session: Session) -> Ledger:
     """Return the analyses of each study, in the order of its revisions."""
     found: dict[str, list[AnalysisEntry]] = {}
-    entries: dict[int, AnalysisEntry] = {}
-    analyses = (
-        "SELECT s.study_instance_uid, a.id, a.state, a.reason FROM studies s "
-        "LEFT JOIN analyses a ON a.study_id = s.id ORDER BY a.revision"
-    )
-    for uid, number, state, reason in session.execute(text(analyses)):
-        of_study = found.setdefault(uid, [])
-        if number is not None:
-            entries[number] = AnalysisEntry(state, reason)
-            of_study.append(entries[number])
-    deliveries = (
+    deliveries: dict[int, list[tuple[str, int]]] = {}
+    # First, since the night may go on: each then has an analysis among those read afterwards.
+    query = (
         "SELECT d.analysis_id, d.state, (SELECT count(*) FROM transitions t WHERE "
         "t.subject = 'delivery' AND t.subject_id = d.id AND t.event = 'deliver') FROM deliveries d"
     )
-    for number, state, times in session.execute(text(deliveries)):
-        entries[number].deliveries.append(state)
-        entries[number].delivered_times += times
+    for number, state, times in session.execute(text(query)):
+        deliveries.setdefault(number, []).append((state, times))
+    query = (
+        "SELECT s.study_instance_uid, a.id, a.state, a.reason FROM studies s "
+        "LEFT JOIN analyses a ON a.study_id = s.id ORDER BY a.revision"
+    )
+    for uid, number, state, reason in session.execute(text(query)):
+        of_study = found.setdefault(uid, [])
+        if number is not None:
+            its = deliveries.get(number, [])
+            states, times = [one for one, _ in its], sum(times for _, times in its)
+            of_study.append(AnalysisEntry(state, reason, states, times))
     return found
 
 
