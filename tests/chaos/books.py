@@ -57,11 +57,13 @@ def ledger_of(session: Session) -> Ledger:
 
 def archive_of(archive: Orthanc) -> Archive:
     """Return what an archive holds of each study."""
+    # The lowest level first: what comes meanwhile then belongs to something that is read later.
+    instances = archive.get("/instances?expand")
+    series = {one["ID"]: one["ParentStudy"] for one in archive.get("/series?expand")}
     studies = {one["ID"]: one for one in archive.get("/studies?expand")}
-    series = {one["ID"]: studies[one["ParentStudy"]] for one in archive.get("/series?expand")}
     held: dict[str, list[HeldObject]] = {}
-    for one in archive.get("/instances?expand"):
-        of_study = series[one["ParentSeries"]]
+    for one in instances:
+        of_study = studies[series[one["ParentSeries"]]]
         held.setdefault(of_study["MainDicomTags"]["StudyInstanceUID"], []).append(
             HeldObject(
                 one["MainDicomTags"]["SOPInstanceUID"],
