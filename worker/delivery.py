@@ -69,11 +69,17 @@ def end_deliveries(node: Runtime) -> None:
 
 
 def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
-    """Send the objects that the destination has not accepted yet, and record the outcome."""
+    """Send the objects that the destination has not accepted yet, and record the outcome.
+
+    Raises
+    ------
+    SQLAlchemyError
+        The ledger does not answer: the delivery is due again when its lease is lost.
+    """
     try:
         try:
             _attempt(node, held, delivery)
-        except OvertakenError:
+        except (OvertakenError, DATABASE_TROUBLE):
             raise
         except Exception as error:
             log.exception("delivery_failed", reason=type(error).__name__)

@@ -95,10 +95,17 @@ def likeness_of(kept: Path | None, new: Path) -> Likeness:
     -------
     Likeness
         The same image wherever pixels and display are equal, however they are coded.
+
+    Raises
+    ------
+    OSError
+        The system cannot read a file.
     """
     try:
         header = _header(new)
         before = None if kept is None else _header(kept)
+    except OSError:
+        raise
     # What was read once and cannot be read now; damaged files can raise any error.
     except Exception as error:  # noqa: BLE001
         return _different(f"its header cannot be compared ({type(error).__name__})")
@@ -175,8 +182,10 @@ def _values(file: Path, frame: int) -> NDArray[Any]:
     try:
         return read_pixels(file, frame).values
     except PixelError as error:
-        if isinstance(error.__cause__, MemoryError):
-            raise error.__cause__ from error  # it says nothing of the file
+        cause = error.__cause__
+        # These say nothing of the file. Decoders raise an OSError, too, but without a number.
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno):
+            raise cause from error
         raise
 
 

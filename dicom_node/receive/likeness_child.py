@@ -26,7 +26,11 @@ def main() -> None:
     # Whoever asked has stopped waiting by then, or is gone.
     signal.setitimer(signal.ITIMER_REAL, request["seconds"])
     kept = None if request["kept"] is None else Path(request["kept"])
-    json.dump(asdict(likeness_of(kept, Path(request["new"]))), answers)
+    try:
+        likeness = likeness_of(kept, Path(request["new"]))
+    except OSError:
+        sys.exit(os.EX_IOERR)  # of the disk and not of the images
+    json.dump(asdict(likeness), answers)
     answers.close()
 
 

@@ -83,6 +83,7 @@ class Registrar:
         self._broken: set[Receipt] = set()
         self._studies: dict[Receipt, str | None] = {}
         self._slow: set[Receipt] = set()
+        self._unmoved: set[str] = set()
 
     def register_all(self) -> int:
         """Register every waiting object; return their number.
@@ -199,9 +200,10 @@ class Registrar:
                     )
                 # This object stays where it is: go on with the next.
                 except (OSError, OutOfResourcesError) as error:
-                    log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
+                    self._note_unmoved(row, error)
                     self._broken.add(receipt)
                 else:
+                    self._unmoved.discard(row.receipt)
                     if row.state is InstanceState.RECEIVED:
                         moved.append(row.id)
         if not moved and not lost:
@@ -211,6 +213,12 @@ class Registrar:
             for instance in hold_instances(session, [*moved, *lost]):
                 confirm = confirm_lost if instance.id in lost else confirm_filed
                 confirm(session, instance, at=at)
+
+    def _note_unmoved(self, row: Instance, error: Exception) -> None:
+        """Say once of a file that it cannot be moved, and not again at each attempt."""
+        if row.receipt not in self._unmoved:
+            log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
+        self._unmoved.add(row.receipt)
 
     def _take_back(self) -> None:
         """Move what an operator wants judged again back to ``incoming``."""
@@ -222,8 +230,9 @@ class Registrar:
                 # Its file may be gone: a registrar that was then killed has moved it already.
                 self._spool.take_back(row.place)
             except (OSError, OutOfResourcesError) as error:
-                log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
+                self._note_unmoved(row, error)
             else:
+                self._unmoved.discard(row.receipt)
                 left.append(row.id)
         if left:
             with self._database.writing() as session:
@@ -238,8 +247,9 @@ class Registrar:
             try:
                 self._spool.discard(row.place)
             except (OSError, OutOfResourcesError) as error:
-                log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
+                self._note_unmoved(row, error)
             else:
+                self._unmoved.discard(row.receipt)
                 gone.append(row.id)
         if gone:
             with self._database.writing() as session:

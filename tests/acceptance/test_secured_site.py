@@ -20,12 +20,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from sample_images import FILM
 from sending import all_stored, datasets_of, send
-from services import Redis, Site, free_port, running, wait_for
+from services import BIN, Redis, Site, free_port, running, wait_for
+from talkative_archives import TalkativeArchives
 
 from dicom_node.tls import client_context
 
 pytestmark = pytest.mark.timeout(600)
 
+TESTS = Path(__file__).parents[1]
 BROKER_PASSWORD = "s3cret-of-the-broker"
 WEB_PASSWORD = "s3cret-of-the-web"
 
@@ -43,8 +45,14 @@ PLANTED = {
     "StudyDescription": "Verdacht links Knoten",
     "PatientComments": "Tastbefund seit Mai",
 }
+CORRECTED = {"PatientName": "Klarname^Ottilie", "PatientID": "KLINIK-55667788"}
 WORDS = (
-    *(part for value in PLANTED.values() for part in re.split(r"[\^]", value) if part != "Dr"),
+    *(
+        part
+        for value in (*PLANTED.values(), *CORRECTED.values())
+        for part in re.split(r"[\^]", value)
+        if part != "Dr"
+    ),
     BROKER_PASSWORD,
     WEB_PASSWORD,
 )
@@ -72,10 +80,19 @@ def broken_in_every_image(number: int) -> list[Dataset]:
 
 
 class SecuredSite(Site):
-    """A site of TLS alone: listener, archive, and a broker whose user may do little."""
+    """A site of TLS alone: listener, archive, and a broker whose user may do little.
+
+    Its worker's decoder of JPEG-LS crashes.
+    """
 
     def __init__(self, folder: Path, bundle: Path) -> None:
         super().__init__(folder, bundle)
+        self.worker.command = [str(BIN / "celery"), "-A", "planted_faults", "worker"]
+        self.environment |= {
+            "PLANTED_FAULT": "abort",
+            "PLANTED_MARKER": str(folder / "has-happened"),
+            "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(TESTS)]),
+        }
         self.authority = Authority(folder / "authority")
         shown = self.authority.issue("broker")
         (rule,) = [
@@ -151,7 +168,7 @@ revocation_lists = "{self.authority.revocation_list()}"
         return redis.Redis(
             host="localhost", port=self.broker.port, ssl=True,
             ssl_ca_certs=str(self.authority.file), ssl_certfile=str(own.file),
-            ssl_keyfile=str(own.key),
+            ssl_keyfile=str(own.key), socket_timeout=None,
         )  # fmt: skip
 
 
@@ -180,14 +197,15 @@ class Run:
                     self.site.run("check"),
                     self.site.run("show", self.good[0].StudyInstanceUID),
                     self.site.run("show", self.bad[0].StudyInstanceUID, "--json"),
+                    self.site.run("show", self.corrected),
                     self.site.run("show", PLANTED["PatientID"]),
                 )
             ]
         finally:
             self._ended.set()
+            with self.site.administrator() as client:
+                self.denied = client.acl_log()  # the watcher sees this, too, and ends
             watcher.join(10)
-        with self.site.administrator() as client:
-            self.denied = client.acl_log()
 
     def _send_everything(self) -> None:
         site = self.site
@@ -198,6 +216,10 @@ class Run:
         others[0].file_meta.MediaStorageSOPInstanceUID = others[0].SOPInstanceUID
         for datasets in (self.good, self.bad, others):
             assert all_stored(send(datasets, site.node_port, tls_args=scanner))
+        first, last = planted(4)[:1], planted(4, **CORRECTED)[:1]
+        for datasets in (first, last):
+            assert all_stored(send(datasets, site.node_port, tls_args=scanner))
+        self.corrected = last[0].StudyInstanceUID
         private = planted(3)[:1]
         private[0].SOPClassUID = SecondaryCaptureImageStorage
         assert all_stored(send(private, site.node_port, tls_args=scanner))
@@ -211,11 +233,18 @@ class Run:
             service.require_alive()
         bad = self.site.summary(self.bad[0].StudyInstanceUID)
         good = self.site.summary(self.good[0].StudyInstanceUID)
-        if bad is None or good is None or "absent" not in good.reason + bad.reason:
+        if bad is None or bad.condition != "failed" or good is None:
+            return False
+        failures = ("absent", "web", "refusing", "talkative", "silent")
+        if not all(self._has_failed(name) for name in failures):
             return False
         held = self.site.archive.instances(self.good[0].StudyInstanceUID)
         self.delivered = [pydicom.dcmread(BytesIO(content)) for content in held]
         return {"SR", "OT"} <= {dataset.Modality for dataset in self.delivered}
+
+    def _has_failed(self, destination: str) -> bool:
+        pattern = rf"delivery_(refused|postponed) .*destination={destination} "
+        return re.search(pattern, self.site.worker.output()) is not None
 
     def _watch(self) -> None:
         """Note all that goes through the broker, and what processes call themselves."""
@@ -242,10 +271,13 @@ def run(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[Run]
     site = SecuredSite(tmp_path_factory.mktemp("secured"), bundle)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEB_PASSWORD", WEB_PASSWORD)  # to read the settings in this process too
-        with running(site, "archive", "broker", "node", "worker"):
-            run = Run(site)
-            run.go()
-            yield run
+        told = (*(PLANTED[one] for one in ("PatientName", "PatientID")), WEB_PASSWORD)
+        with TalkativeArchives(" ".join(told)) as archives:
+            site.config.write_text(site.config.read_text() + archives.settings())
+            with running(site, "archive", "broker", "node", "worker"):
+                run = Run(site)
+                run.go()
+                yield run
 
 
 def test_study_comes_back_over_tls(run: Run) -> None:
@@ -268,6 +300,8 @@ def test_failures_are_in_the_logs(run: Run) -> None:
 
     assert "certificate-names-another-ae-title" in log
     assert "calling-ae-title-not-recognized" in log
+    assert "instance_corrected" in log
+    assert "the image crashes its decoder" in run.site.worker.output()
 
 
 def test_broker_carries_no_patient_and_no_secret(run: Run) -> None:

@@ -1,4 +1,5 @@
-"""What every process of a night runs first: a clock that can be put back, and a simulated model."""
+"""What every process of a night runs first: a clock that can be put back, a simulated model, and
+an ear for messages that can be stopped."""
 
 import os
 from datetime import datetime as real_datetime
@@ -40,6 +41,19 @@ def _install() -> None:
         from mammoclip_core.engines import choice
 
         choice.load_engine = lambda *_, **__: Simulated()  # type: ignore[assignment]
+        _let_it_become_deaf()
+
+
+def _let_it_become_deaf() -> None:
+    from kombu.transport import redis
+
+    ask = redis.Channel._brpop_start
+
+    def ask_unless_deaf(self: Any, timeout: Any = None) -> None:
+        if not Path(os.environ["NIGHT_FOLDER"], "is-deaf").exists():
+            ask(self, timeout)
+
+    redis.Channel._brpop_start = ask_unless_deaf
 
 
 if "NIGHT_FOLDER" in os.environ:

@@ -8,14 +8,15 @@ import pytest
 from pynetdicom import AE, evt
 from services import free_port
 from sqlalchemy import delete, update
+from sqlalchemy.exc import OperationalError
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.settings.destinations import DicomDestination
-from dicom_node.studies.ledger import work
+from dicom_node.studies.ledger import outcomes, work
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome, ResultObject
-from worker.delivery import deliver_results
+from worker.delivery import attempt_delivery, deliver_results
 from worker.runtime import Runtime
 
 RESULT_CLASSES = (
@@ -259,6 +260,30 @@ def test_bug_in_a_delivery_is_told_and_tried_again(
 
     assert (delivery.state, delivery.reason) == (DeliveryState.DUE, "unexpected error: ValueError")
     assert "delivery_failed" in [line["event"] for line in log_lines]
+
+
+def test_ledger_that_is_away_during_a_delivery_is_told_as_such_and_not_as_a_bug(
+    delivering: Runtime,
+    archive: Archive,
+    log_lines: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive.start()
+
+    def is_away(*_arguments: object, **_options: object) -> None:
+        raise OperationalError("COMMIT", {}, OSError("disk I/O error"))
+
+    with monkeypatch.context() as away:
+        away.setattr(outcomes, "record_outcome", is_away)
+        attempt_delivery(delivering, 1)
+
+    events = [line["event"] for line in log_lines]
+    assert "site_fault" in events
+    assert "delivery_failed" not in events
+    lose_lease(delivering)
+    with delivering.database.writing() as session:
+        session.execute(update(Delivery).values(due_at=datetime.now(UTC)))
+    assert deliver(delivering).state is DeliveryState.DELIVERED
 
 
 def test_bug_in_a_delivery_whose_lease_was_lost_ends_quietly(

@@ -1,10 +1,12 @@
 """The comparison of two images runs in a process that may die, and says so in words."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from corrected_images import CORRECTED, copy_of, other_pixels, pictured
 from node_factory import put
+from structlog.testing import capture_logs
 
 from dicom_node.facts.image_comparison import likeness_of
 from dicom_node.facts.likeness import Sameness
@@ -37,12 +39,38 @@ def test_comparison_that_takes_too_long_is_ended_and_counts_as_different(
     assert "takes too much memory or time" in found.detail
 
 
-def test_comparison_that_dies_counts_as_different(
+def test_comparison_that_dies_twice_counts_as_different(
     pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(likeness_process.sys, "executable", "/bin/false")
 
-    assert compared(*pair).verdict is Sameness.DIFFERENT
+    with capture_logs() as lines:
+        assert compared(*pair).verdict is Sameness.DIFFERENT
+
+    assert [line["event"] for line in lines] == ["comparison_ended"] * 2
+
+
+def test_comparison_that_was_killed_once_costs_nothing(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_once = tmp_path / "python"
+    killed_once.write_text(
+        f'#!/bin/sh\nmkdir {tmp_path}/was-killed 2>&- && kill -9 $$\nexec {sys.executable} "$@"\n'
+    )
+    killed_once.chmod(0o700)
+    monkeypatch.setattr(likeness_process.sys, "executable", str(killed_once))
+
+    assert compared(*pair) == likeness_of(*pair)
+    assert (tmp_path / "was-killed").is_dir()
+
+
+def test_file_that_the_system_cannot_read_says_nothing_of_the_images(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    kept, _ = pair
+
+    with pytest.raises(OSError, match="cannot be read"):
+        compared(kept, tmp_path)  # a folder: it can be opened as little as a file of a broken disk
 
 
 def test_memory_of_a_comparison_is_bounded(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

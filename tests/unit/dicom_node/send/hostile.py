@@ -107,6 +107,8 @@ def _pdu(connection: socket.socket) -> bytes:
     with connection.makefile("rb") as stream:
         assert isinstance(stream, io.BufferedReader)
         head = stream.read(6)
+        if len(head) < 6:
+            raise ConnectionError("the peer has gone")
         return head + stream.read(struct.unpack(">L", head[2:])[0])
 
 
