@@ -112,13 +112,33 @@ def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> D
         return DecodedFrame(values=values, bits_stored=layout.bits_stored)
     codestream = _checked_codestream(encoded, layout)
     decoder = _DECODERS[transfer_syntax]
-    values = decoder(encoded) if is_complete(encoded) else _without_end(encoded, decoder, layout)
+    values = _with_end(encoded, decoder, layout)
+    if values is None:
+        values = _without_end(encoded, decoder, layout)
     if values.shape != (layout.rows, layout.columns):
         raise PixelError(
             f"{layout.sop_instance_uid}: the header says {layout.rows} x {layout.columns} pixels, "
             f"the pixel data hold {' x '.join(map(str, values.shape))}"
         )
     return reconciled(values, codestream, layout)
+
+
+def _with_end(
+    encoded: bytes, decoder: Callable[[bytes], NDArray[Any]], layout: FrameLayout
+) -> NDArray[Any] | None:
+    """Decode a frame that has its end marker; None if it has none.
+
+    Some writers close whatever they have with an end marker. The decoder of JPEG fills the pixels
+    that are missing then, without an error; it reads on where more data follow.
+    """
+    if not is_complete(encoded):
+        return None
+    values = decoder(encoded)
+    if decoder is imagecodecs.jpeg8_decode:
+        body = encoded[: encoded.rindex(END_MARKER)].rstrip(b"\xff")
+        if not np.array_equal(values, decoder(body + _TRIALS[-1] * _TRIAL_BYTES + END_MARKER)):
+            raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")
+    return values
 
 
 def _without_end(
@@ -155,10 +175,15 @@ def reconciled(
     Raises
     ------
     PixelError
-        It cannot be told whether values are negative.
+        It cannot be told whether values are negative, or the codestream contradicts itself.
     """
     lowest, highest = int(values.min()), int(values.max())
     declared = layout.high_bit + 1
+    if highest >> codestream.bits:
+        raise PixelError(
+            f"{layout.sop_instance_uid}: the compressed pixel data are damaged: a value is more "
+            f"than its {codestream.bits} bits hold"
+        )
     # Older encoders put signed values into JPEG 2000 as the bit patterns that JPEG would hold.
     if codestream.is_signed is None or (layout.signed and not codestream.is_signed):
         return _with_sign_of_header(values, highest, codestream.bits, layout)
