@@ -112,9 +112,8 @@ def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> D
         return DecodedFrame(values=values, bits_stored=layout.bits_stored)
     codestream = _checked_codestream(encoded, layout)
     decoder = _DECODERS[transfer_syntax]
-    values = _with_end(encoded, decoder, layout)
-    if values is None:
-        values = _without_end(encoded, decoder, layout)
+    read = _with_end if is_complete(encoded) else _without_end
+    values = read(encoded, decoder, layout)
     if values.shape != (layout.rows, layout.columns):
         raise PixelError(
             f"{layout.sop_instance_uid}: the header says {layout.rows} x {layout.columns} pixels, "
@@ -125,14 +124,12 @@ def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> D
 
 def _with_end(
     encoded: bytes, decoder: Callable[[bytes], NDArray[Any]], layout: FrameLayout
-) -> NDArray[Any] | None:
-    """Decode a frame that has its end marker; None if it has none.
+) -> NDArray[Any]:
+    """Decode a frame that has its end marker, if nothing is missing before that.
 
     Some writers close whatever they have with an end marker. The decoder of JPEG fills the pixels
     that are missing then, without an error; it reads on where more data follow.
     """
-    if not is_complete(encoded):
-        return None
     values = decoder(encoded)
     if decoder is imagecodecs.jpeg8_decode:
         body = encoded[: encoded.rindex(END_MARKER)].rstrip(b"\xff")
