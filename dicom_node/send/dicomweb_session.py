@@ -17,7 +17,6 @@ from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.tls import client_context, words_for
 
-
 _INTERIM: Final = range(102, 200)
 """Statuses that announce another one. 101 does not: it is the last answer in HTTP."""
 

@@ -103,6 +103,18 @@ def test_association_that_is_not_answered_ends_in_time(
         assert not thread.is_alive()
 
 
+@pytest.mark.parametrize("maximum", [1, 6, 7, 1023])
+def test_archive_that_takes_only_crumbs_is_sent_nothing(
+    maximum: int, result_object: MakeObject
+) -> None:
+    # Each crumb would be a packet, and an object millions of them.
+    with serving(after_association(sends(b""), maximum_pdu=maximum)) as port:
+        archive = destination(port, timeout_seconds=0.4, exchange_seconds=0.8)
+
+        with pytest.raises(DestinationDownError, match=f"no more than {maximum} bytes"):
+            attempt(archive, result_object())
+
+
 @pytest.mark.parametrize("script", STOW.values(), ids=STOW)
 def test_request_that_is_not_answered_ends_in_time(
     script: Script, result_object: MakeObject
