@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import imagecodecs
@@ -182,8 +182,14 @@ def reconciled(
             f"than its {codestream.bits} bits hold"
         )
     # Older encoders put signed values into JPEG 2000 as the bit patterns that JPEG would hold.
-    if codestream.is_signed is None or (layout.signed and not codestream.is_signed):
+    if codestream.is_signed is None:
         return _with_sign_of_header(values, highest, codestream.bits, layout)
+    if layout.signed and not codestream.is_signed:
+        decoded = _with_sign_of_header(values, highest, codestream.bits, layout)
+        if decoded.remark or int(decoded.values.min()) >= 0:
+            return decoded
+        remark = _contradiction(codestream.bits, layout, is_signed=False, counts="header says")
+        return replace(decoded, remark=remark)
     half = 1 << declared - 1
     low, high = (-half, half - 1) if layout.signed else (0, 2 * half - 1)
     if low <= lowest and highest <= high:
@@ -221,13 +227,15 @@ def _with_sign_of_header(
     )
 
 
-def _contradiction(bits: int, layout: FrameLayout, *, is_signed: bool) -> str:
+def _contradiction(
+    bits: int, layout: FrameLayout, *, is_signed: bool, counts: str = "pixel data say"
+) -> str:
     def words(number: int, signed: bool) -> str:
         return f"{number} bits {'with' if signed else 'without'} sign"
 
     return (
         f"the compressed pixel data hold {words(bits, is_signed)}, the header says "
-        f"{words(layout.high_bit + 1, layout.signed)}: read as the pixel data say"
+        f"{words(layout.high_bit + 1, layout.signed)}: read as the {counts}"
     )
 
 

@@ -118,6 +118,36 @@ def test_signed_values_in_more_bits_than_the_header_says_keep_their_sign(
     np.testing.assert_array_equal(stored.values, SIGNED)
 
 
+def test_bit_patterns_of_signed_values_in_an_unsigned_codestream_are_remarked(
+    tmp_path: Path,
+) -> None:
+    # As older encoders write them, and common readers read them.
+    patterns = (SIGNED & 0xFFF).astype(np.uint16)
+
+    stored = read_pixels(
+        compressed(tmp_path / "a.dcm", JPEG2000Lossless, j2k(patterns, 12), PixelRepresentation=1)
+    )
+
+    np.testing.assert_array_equal(stored.values, SIGNED)
+    assert stored.remark == (
+        "the compressed pixel data hold 12 bits without sign, the header says 12 bits with sign: "
+        "read as the header says"
+    )
+
+
+def test_unsigned_codestream_of_small_values_under_a_signed_header_needs_no_remark(
+    tmp_path: Path,
+) -> None:
+    frame = j2k(TWELVE // 2, 12)
+
+    stored = read_pixels(
+        compressed(tmp_path / "a.dcm", JPEG2000Lossless, frame, PixelRepresentation=1)
+    )
+
+    np.testing.assert_array_equal(stored.values, TWELVE // 2)
+    assert stored.remark == ""
+
+
 def test_image_whose_negative_values_cannot_be_told_is_refused(tmp_path: Path) -> None:
     file = compressed(
         tmp_path / "a.dcm",
