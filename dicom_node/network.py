@@ -23,6 +23,10 @@ UNCOMPRESSED: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 _LONGEST_ANSWERS_BYTES: Final = 2**20
 """Most that an archive may send in one association; an answer to C-STORE has some 200 bytes."""
 
+_SMALLEST_PDU_BYTES: Final = 1024
+"""Each packet costs about a kilobyte of memory: of smaller ones an object would fill the machine.
+Archives take 16,384 bytes or more."""
+
 # Source and diagnostic of A-ASSOCIATE-RJ (PS3.8 9.3.4)
 _CALLED_TITLE_UNKNOWN: Final = (1, 7)
 _CALLING_TITLE_UNKNOWN: Final = (1, 3)
@@ -89,10 +93,12 @@ def associate(
         )
     # With no context accepted the library aborts what the archive had agreed to: each object
     # is then answered by itself, and nobody tries for days.
-    if association.is_established or association.rejected_contexts:
-        return association
     where = f"{destination.name} at {destination.host}:{destination.port}"
     where += f" (AE title {destination.ae_title})"
+    if association.is_established:
+        _require_room(association, where)
+    if association.is_established or association.rejected_contexts:
+        return association
     if deadline.passed:
         raise DestinationDownError(f"{where}: {destination.words_for_lateness}")
     if association.is_rejected:
@@ -109,6 +115,18 @@ def associate(
         f"{where} does not answer. Check that it is running, and host and port under "
         "[[destinations]]."
     )
+
+
+def _require_room(association: Association, where: str) -> None:
+    """Give up an archive that takes packets too small to send anything in (PS3.8 D.1)."""
+    largest = association.acceptor.maximum_length
+    # 0 is no limit.
+    if largest is None or 0 < largest < _SMALLEST_PDU_BYTES:
+        association.abort()
+        raise DestinationDownError(
+            f"{where} takes no more than {largest or 0} bytes at a time. Raise the maximum PDU "
+            f"length at the archive, to 16384 for example."
+        )
 
 
 class _Requestor(AE):

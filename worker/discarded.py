@@ -12,9 +12,15 @@ _PERIOD_SECONDS: Final = 60.0
 
 
 class Discarded:
-    """Counts discarded messages: up to 100 lines a minute, then one line for all of the rest."""
+    """Counts discarded messages: up to 100 lines a minute, then one line for all of the rest.
+
+    Attributes
+    ----------
+    count : number of all so far
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._since = 0.0
         self._lines = 0
         self._unsaid = 0
@@ -27,6 +33,7 @@ class Discarded:
         queue : name of the queue by which it came
         reason : words that quote nothing of the message, which may hold anything
         """
+        self.count += 1
         now = time.monotonic()
         if now - self._since >= _PERIOD_SECONDS:
             if self._unsaid:

@@ -103,6 +103,11 @@ class Transport(redis_transport.Transport):
         super()._deliver(wanted, queue)
 
 
+def messages_discarded() -> int:
+    """Return how many messages were discarded here, before the worker's consumer saw them."""
+    return _discarded.count
+
+
 def _bounded(client: Any) -> Any:
     return type("BoundedRedis", (_BoundedReplies, client), {})
 

@@ -20,6 +20,7 @@ from dicom_node.errors import BrokerDownError
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.broker import Broker, broker_options
 from worker.consumer import Consumer
+from worker.redis_transport import messages_discarded
 
 log = structlog.get_logger("worker.watchdog")
 
@@ -100,7 +101,7 @@ def watch_over(consumer: Consumer, settings: Settings) -> None:
     Watchdog(
         seconds=seconds,
         waiting=lambda: sum(map(broker.waiting, queues)),
-        taken=lambda: consumer.messages_taken,
+        taken=lambda: consumer.messages_taken + messages_discarded(),
         is_busy=lambda: bool(celery_state.active_requests) or consumer.takes_nothing,
         end=lambda: _end(consumer.pool),
     ).start()

@@ -1,6 +1,6 @@
 """Compares two objects of one SOP Instance UID: decoded pixels, what shows them, and header."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -75,6 +75,18 @@ _SHOWING: Final = frozenset(
     }
 )
 """Attributes that decide how an image is shown: with another value it is another image."""
+
+_MEANT_BY_ABSENCE: Final[Mapping[str, list[float] | list[str]]] = {
+    "NumberOfFrames": [1.0],
+    "PixelAspectRatio": [1.0, 1.0],
+    "PixelRepresentation": [0.0],
+    "PresentationLUTShape": ["IDENTITY"],
+    "RescaleIntercept": [0.0],
+    "RescaleSlope": [1.0],
+    "SamplesPerPixel": [1.0],
+    "VOILUTFunction": ["LINEAR"],
+}
+"""Values which archives state where a sender did not, or leave out: both show the same image."""
 
 _OF_FRAMES: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _SHOWING_FRAMES: Final = ("FrameVOILUTSequence", "PixelValueTransformationSequence")
@@ -228,8 +240,13 @@ def _changed(before: Dataset, after: Dataset) -> set[str]:
     return {
         keyword_for_tag(tag) or f"({tag.group:04X},{tag.element:04X})"
         for tag in tags
-        if not tag.is_private and tag.element and _plain_of(before, tag) != _plain_of(after, tag)
+        if not tag.is_private and tag.element and _meant_by(before, tag) != _meant_by(after, tag)
     }
+
+
+def _meant_by(dataset: Dataset, tag: BaseTag) -> Any:
+    value = _plain_of(dataset, tag)
+    return _MEANT_BY_ABSENCE.get(keyword_for_tag(tag)) if value is None else value
 
 
 def _plain_of(dataset: Dataset, tag: BaseTag) -> Any:

@@ -1,12 +1,12 @@
 """HTTP sessions with DICOMweb archives: credentials, TLS context and time limits."""
 
+import http.client
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import requests
-from dicomweb_client.session_utils import create_session_from_user_pass
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NameResolutionError
@@ -16,6 +16,9 @@ from dicom_node.errors import DestinationDownError, SettingsError
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.tls import client_context, words_for
+
+_INTERIM: Final = range(102, 200)
+"""Statuses that announce another one. 101 does not: it is the last answer in HTTP."""
 
 
 def dicomweb_session(
@@ -36,11 +39,9 @@ def dicomweb_session(
     DestinationDownError
         A certificate is missing or wrong.
     """
-    session = requests.Session()
+    session = _Session()
     if destination.username is not None and destination.password is not None:
-        session = create_session_from_user_pass(
-            destination.username, destination.password.get_secret_value()
-        )
+        session.auth = (destination.username, destination.password.get_secret_value())
     context: ssl.SSLContext | None = None
     if destination.url.startswith("https:"):
         try:
@@ -81,6 +82,8 @@ def _pools_held_to(deadline: Deadline, seconds: float) -> dict[str, type[HTTPCon
     """Return pools by scheme, of which the deadline holds every connection, its handshake too."""
 
     class Connection(HTTPConnection):
+        response_class = _LastAnswer
+
         def _new_conn(self) -> socket.socket:
             _find(self, seconds)
             connection = super()._new_conn()
@@ -88,6 +91,8 @@ def _pools_held_to(deadline: Deadline, seconds: float) -> dict[str, type[HTTPCon
             return connection
 
     class SecuredConnection(HTTPSConnection):
+        response_class = _LastAnswer
+
         def _new_conn(self) -> socket.socket:
             _find(self, seconds)
             connection = super()._new_conn()
@@ -108,6 +113,27 @@ def _find(connection: HTTPConnection, seconds: float) -> None:
         look_up(connection.host, seconds)
     except socket.gaierror as error:
         raise NameResolutionError(connection.host, connection, error) from error
+
+
+class _LastAnswer(http.client.HTTPResponse):
+    """An answer that is read past all those which only announce it (RFC 9110 15.2).
+
+    The library does so with 100 alone, and takes 102 or 103 for the end.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        return version, http.client.CONTINUE if status in _INTERIM else status, reason
+
+
+class _Session(requests.Session):
+    """A session that leaves redirections to whoever asks.
+
+    The library reads the body of one to its end, however long it is, even if told not to follow.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return nothing."""
 
 
 class _ArchiveAdapter(requests.adapters.HTTPAdapter):

@@ -128,8 +128,12 @@ class StowSender:
         )
 
     def _within_origin(self, url: str, location: str) -> str:
-        target = urljoin(url, location)
-        if not location or _origin(target) != _origin(self._root):
+        try:
+            target = urljoin(url, location)
+            is_elsewhere = not location or _origin(target) != _origin(self._root)
+        except ValueError:
+            is_elsewhere = True  # no address at all
+        if is_elsewhere:
             raise DestinationDownError(
                 f"{self._destination.name} redirects to another server, which is sent nothing. "
                 "Set url under [[destinations]] to where the archive is."

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from filecmp import cmp
 from glob import glob
 from pathlib import Path
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
-from mammoclip_core.errors import CoreError
+from mammoclip_core.errors import CoreError, PixelError
+from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 from mammoclip_core.images.folder import NO_STUDY, ImageFile, PassedOver, images_in
 from mammoclip_core.images.header.image_kind import is_mammogram
 from mammoclip_core.images.selection import Generated2D, select_images
@@ -61,8 +63,9 @@ def requests_from(
     over with its reason; a file that is named is taken whatever its class and must be an
     image. Result objects of this software never are. Which images are analysed is decided as by
     the node: what shows no whole breast is left out with its reason, and so is a For Processing
-    image beside one For Presentation. Pictures (PNG, JPEG, TIFF) are named by their path and make
-    up one study, whose UID is `NO_STUDY`.
+    image beside one For Presentation. Of two files of one image the first is taken, or the one
+    that can be read; the other is passed over. Pictures (PNG, JPEG, TIFF) are named by their path
+    and make up one study, whose UID is `NO_STUDY`.
 
     Parameters
     ----------
@@ -90,8 +93,10 @@ def requests_from(
             other_classes += 1
             continue
         images = studies.setdefault(header.study_instance_uid, {})
-        # Of two files of one instance the first is taken, as of two arrivals.
-        images.setdefault(header.sop_instance_uid, file)
+        kept = images.setdefault(header.sop_instance_uid, file)
+        if kept.path.absolute() != file.path.absolute():
+            images[header.sop_instance_uid], other = _better_first(kept, file)
+            passed_over.append(other)
     if not studies:
         raise StudyChoiceError(_nothing_found(study_instance_uid, other_classes, passed_over))
     return StudiesFound(
@@ -100,6 +105,25 @@ def requests_from(
         ),
         passed_over=tuple(passed_over),
     )
+
+
+def _better_first(kept: ImageFile, new: ImageFile) -> tuple[ImageFile, PassedOver]:
+    """Choose of two files of one instance: the first, unless only the other can be read."""
+    is_equal = cmp(kept.path, new.path, shallow=False)
+    if is_equal or _can_be_read(kept) or not _can_be_read(new):
+        reason = f"another file of the image in {kept.path.name}"
+        return kept, PassedOver(path=new.path, reason=reason)
+    reason = f"another file of the image in {new.path.name}, which can be read"
+    return new, PassedOver(path=kept.path, reason=reason)
+
+
+def _can_be_read(file: ImageFile) -> bool:
+    with DecodingPool() as pool:
+        try:
+            pool.read_image(file.path)
+        except PixelError:
+            return False
+    return True
 
 
 def _request(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import imagecodecs
@@ -112,13 +112,30 @@ def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> D
         return DecodedFrame(values=values, bits_stored=layout.bits_stored)
     codestream = _checked_codestream(encoded, layout)
     decoder = _DECODERS[transfer_syntax]
-    values = decoder(encoded) if is_complete(encoded) else _without_end(encoded, decoder, layout)
+    read = _with_end if is_complete(encoded) else _without_end
+    values = read(encoded, decoder, layout)
     if values.shape != (layout.rows, layout.columns):
         raise PixelError(
             f"{layout.sop_instance_uid}: the header says {layout.rows} x {layout.columns} pixels, "
             f"the pixel data hold {' x '.join(map(str, values.shape))}"
         )
     return reconciled(values, codestream, layout)
+
+
+def _with_end(
+    encoded: bytes, decoder: Callable[[bytes], NDArray[Any]], layout: FrameLayout
+) -> NDArray[Any]:
+    """Decode a frame that has its end marker, if nothing is missing before that.
+
+    Some writers close whatever they have with an end marker. The decoder of JPEG fills the pixels
+    that are missing then, without an error; it reads on where more data follow.
+    """
+    values = decoder(encoded)
+    if decoder is imagecodecs.jpeg8_decode:
+        body = encoded[: encoded.rindex(END_MARKER)].rstrip(b"\xff")
+        if not np.array_equal(values, decoder(body + _TRIALS[-1] * _TRIAL_BYTES + END_MARKER)):
+            raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")
+    return values
 
 
 def _without_end(
@@ -155,13 +172,24 @@ def reconciled(
     Raises
     ------
     PixelError
-        It cannot be told whether values are negative.
+        It cannot be told whether values are negative, or the codestream contradicts itself.
     """
     lowest, highest = int(values.min()), int(values.max())
     declared = layout.high_bit + 1
+    if highest >> codestream.bits:
+        raise PixelError(
+            f"{layout.sop_instance_uid}: the compressed pixel data are damaged: a value is more "
+            f"than its {codestream.bits} bits hold"
+        )
     # Older encoders put signed values into JPEG 2000 as the bit patterns that JPEG would hold.
-    if codestream.is_signed is None or (layout.signed and not codestream.is_signed):
+    if codestream.is_signed is None:
         return _with_sign_of_header(values, highest, codestream.bits, layout)
+    if layout.signed and not codestream.is_signed:
+        decoded = _with_sign_of_header(values, highest, codestream.bits, layout)
+        if decoded.remark or int(decoded.values.min()) >= 0:
+            return decoded
+        remark = _contradiction(codestream.bits, layout, is_signed=False, counts="header says")
+        return replace(decoded, remark=remark)
     half = 1 << declared - 1
     low, high = (-half, half - 1) if layout.signed else (0, 2 * half - 1)
     if low <= lowest and highest <= high:
@@ -199,13 +227,15 @@ def _with_sign_of_header(
     )
 
 
-def _contradiction(bits: int, layout: FrameLayout, *, is_signed: bool) -> str:
+def _contradiction(
+    bits: int, layout: FrameLayout, *, is_signed: bool, counts: str = "pixel data say"
+) -> str:
     def words(number: int, signed: bool) -> str:
         return f"{number} bits {'with' if signed else 'without'} sign"
 
     return (
         f"the compressed pixel data hold {words(bits, is_signed)}, the header says "
-        f"{words(layout.high_bit + 1, layout.signed)}: read as the pixel data say"
+        f"{words(layout.high_bit + 1, layout.signed)}: read as the {counts}"
     )
 
 

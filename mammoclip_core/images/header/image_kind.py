@@ -42,11 +42,13 @@ _LEFT_OUT_MODIFIERS: Final = {
 
 
 _BIOPSY: Final = ("PREFIRE", "POSTFIRE", "POSTBIOPSY", "POSTMARKER", "BIOPSY", "TOMOSCOUT")
-_COMBINED: Final = frozenset({"SUBTRACTION", "ADDITION", "RECOMBINED"})
+_COMBINED: Final = frozenset({"SUBTRACTION", "SUBTRACTED", "ADDITION", "RECOMBINED"})
 _CONTRAST: Final = frozenset({"CONTRAST", "PRECONTRAST", "POSTCONTRAST"})
 _PROJECTIONS: Final = frozenset({"TOMOPROJ", "TOMOPROJECTION"})
 _GENERATED: Final = frozenset({"GENERATED2D", "TOMO2D", "SYNTHETIC2D"})
-_GENERATED_SERIES: Final = re.compile(r"\b[SC]-?VIEW\b")
+_GENERATED_SERIES: Final = re.compile(
+    r"\b([SC][- ]?VIEW|V-?PREVIEW|INSIGHT 2D|INTELLIGENT 2D|SYNTH[A-Z]* 2D)\b"
+)
 """Products that compute a 2D image, by which a series is called where Image Type says nothing."""
 
 
@@ -184,7 +186,7 @@ def _special_image_type(words: set[str]) -> str:
         "localiser": "LOCALIZER" in words,
         "stereotactic image": any(word.startswith("STEREO") for word in words),
         "biopsy image": any(word.startswith(_BIOPSY) for word in words),
-        "tomosynthesis projection": bool(words & _PROJECTIONS),
+        "tomosynthesis projection": bool(words & _PROJECTIONS) or words >= {"TOMO", "PROJECTION"},
         "high-energy image of a contrast study": "HIGHENERGY" in words,
         "combined image of a contrast study": is_combined,
         "image with contrast that is not a low-energy image": (

@@ -1,7 +1,7 @@
 """Which breast and which view an image shows, read from any data set without importing pydicom."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
 STANDARD_VIEWS: Final = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))
@@ -133,10 +133,24 @@ _KNOWN_VIEWS: Final = frozenset(VIEW_POSITIONS.values()) | _VIEWS_OF_EQUIPMENT
 
 _SUFFIXES: Final = {
     **{letters: words for words, letters in MODIFIER_LETTERS.items()},
+    **{re.sub("[^a-z]", "", words).upper(): words for words in MODIFIER_LETTERS},
+    "IMPLANT": "implant displaced",
     "MAG": "magnification",
     "SPOT": "spot compression",
 }
 """What equipment adds to the name of a view, by the labels of the ACR and of IHE Mammography."""
+
+_PREFIXES: Final = {
+    letters: words
+    for letters, words in _SUFFIXES.items()
+    if words in {"spot compression", "magnification", "implant displaced"}
+}
+"""What stands before the name as well: the ACR puts an M before that of a magnified view."""
+
+_SIDES: Final = ("LEFT", "RIGHT", "L", "R")
+_NUMBER_AT_THE_END: Final = re.compile(r"[1-9][0-9]?X?$")
+"""Of a repeated view, or of a magnification: "CC 2", "CC MAG 1.8X"."""
+_LONGEST_NAME: Final = 64
 
 _LONGEST_FIRST: Final = sorted(_KNOWN_VIEWS, key=lambda view: (-len(view), view))
 _SEPARATORS: Final = re.compile(r"[\s\-_/.,()]+")
@@ -198,7 +212,7 @@ def view_position_of(dataset: HasAttributes) -> str:
     ----------
     PS3.3 C.8.11.7.1.1; PS3.16 CID 4014; IHE Radiology, Mammography Image profile.
     """
-    position, _ = _named_view(_word(dataset, "ViewPosition"))
+    position, _ = _named_view(_written_view(dataset))
     if position:
         return position
     for code in _view_codes(dataset):
@@ -229,9 +243,10 @@ def view_modifiers_of(dataset: HasAttributes) -> tuple[str, ...]:
         for holder in (*_view_codes(dataset), dataset)
         for item in items_of(holder, "ViewModifierCodeSequence")
     ]
-    _, named = _named_view(_word(dataset, "ViewPosition"))
-    paddle = _word(dataset, "PaddleDescription")
-    by_paddle = [_PADDLES[word] for word in _PADDLE_WORD.findall(paddle)]
+    written = _written_view(dataset)
+    _, named = _named_view(written)
+    in_words = f"{written} {_word(dataset, 'PaddleDescription')}"
+    by_paddle = [_PADDLES[word] for word in _PADDLE_WORD.findall(in_words)]
     return tuple(dict.fromkeys(filter(None, (*modifiers, *named, *by_paddle))))
 
 
@@ -243,38 +258,58 @@ def _named_view(word: str) -> tuple[str, tuple[str, ...]]:
     position : empty if the word names no view
     modifiers : in the words of CID 4015
     """
-    compact = _SEPARATORS.sub("", word)
-    without_side = compact[1:] if compact[:1] in {"L", "R"} else ""
-    for name in (compact, without_side):
+    compact = _NUMBER_AT_THE_END.sub("", _SEPARATORS.sub("", word))
+    if len(compact) > _LONGEST_NAME:
+        return "", ()
+    names = [compact, *(compact.removeprefix(side) for side in _SIDES if compact.startswith(side))]
+    for name in names:
         if name in _KNOWN_VIEWS:
             return name, ()
         if name in _VIEWS_BY_MEANING:
             return _VIEWS_BY_MEANING[name], ()
-    for name in (compact, without_side):
-        for position in _LONGEST_FIRST:
-            if name.startswith(position):
-                modifiers = _modifiers_in(name.removeprefix(position))
-                if modifiers is not None:
-                    return position, modifiers
-    # The ACR puts an M before the name of a magnified view: "RMCC".
-    for name in (compact, without_side):
-        if name[:1] == "M" and name[1:] in _KNOWN_VIEWS:
-            return name[1:], ("magnification",)
+    for is_prefixed in (False, True):
+        for name in names:
+            for start in range(1, len(name)) if is_prefixed else (0,):
+                before = _modifiers_in(name[:start], _PREFIXES)
+                found = None if before is None else _begins_with_view(name[start:])
+                if before is not None and found is not None:
+                    return found[0], (*before, *found[1])
     # "CC (left)": what follows is no name of ours.
     first = word.split()[:1]
     return (first[0], ()) if first and first[0] in _KNOWN_VIEWS else ("", ())
 
 
-def _modifiers_in(letters: str) -> tuple[str, ...] | None:
-    """Return the modifiers that letters after a view's name stand for; None if for nothing."""
+def _begins_with_view(name: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return the view that a name begins with, and the modifiers that are the rest of it."""
+    for position in _LONGEST_FIRST:
+        if name.startswith(position):
+            modifiers = _modifiers_in(name.removeprefix(position), _SUFFIXES)
+            if modifiers is not None:
+                return position, modifiers
+    return None
+
+
+def _modifiers_in(letters: str, known: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the modifiers that letters beside a view's name stand for; None if for nothing."""
     if not letters:
         return ()
-    for suffix in sorted(_SUFFIXES, key=len, reverse=True):
-        if letters.startswith(suffix):
-            rest = _modifiers_in(letters.removeprefix(suffix))
+    for one in sorted(known, key=len, reverse=True):
+        if letters.startswith(one):
+            rest = _modifiers_in(letters.removeprefix(one), known)
             if rest is not None:
-                return (_SUFFIXES[suffix], *rest)
+                return (known[one], *rest)
     return None
+
+
+def _written_view(dataset: HasAttributes) -> str:
+    """Return View Position in capitals; some equipment gives a modifier as a second value."""
+    value = value_of(dataset, "ViewPosition")
+    if value is None or isinstance(value, (str, bytes)):
+        return _word(dataset, "ViewPosition")
+    try:
+        return " ".join(str(word).strip(" \0").upper() for word in value)
+    except TypeError:
+        return ""
 
 
 def _view_codes(dataset: HasAttributes) -> Iterator[HasAttributes]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -143,3 +144,19 @@ def test_other_numbers_are_none(body: str) -> None:
             content_type="application/json",
             content_encoding="utf-8",
         )
+
+
+def test_what_is_discarded_counts_as_taken(broker: Broker, queues: Redis) -> None:
+    # Else a worker that works through very many such messages would be taken for a deaf one.
+    before = redis_transport.messages_discarded()
+    queues.lpush("gpu", "garbage", json.dumps([1]), "x" * 20_000)
+    queue = Queue("gpu", Exchange("gpu", type="direct"), routing_key="gpu")
+    with (
+        Connection(broker.url, transport=redis_transport.PATH) as connection,
+        connection.Consumer([queue], accept=["json"], on_message=lambda _: None),
+    ):
+        while queues.llen("gpu"):
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=0.2)
+
+    assert redis_transport.messages_discarded() == before + 3

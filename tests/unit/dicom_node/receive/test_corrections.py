@@ -76,6 +76,10 @@ def test_corrected_side_and_view_are_those_of_the_study(reception: Reception) ->
         {"PatientName": "Quellwasser^Ottilie^^"},
         {"AccessionNumber": "", "PatientComments": ""},
         {"SpecificCharacterSet": "ISO_IR 100"},
+        {"NumberOfFrames": "1"},
+        {"RescaleSlope": "1", "RescaleIntercept": "0"},
+        {"VOILUTFunction": "LINEAR"},
+        {"PixelAspectRatio": ["1", "1"]},
     ],
     ids=",".join,
 )
@@ -88,6 +92,27 @@ def test_what_an_archive_adds_makes_a_repeat_and_no_correction(
     assert reception.receive(copy_of(first, **changes)) is None
     assert len(reception.instances()) == 1
     files_and_rows(reception)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"PresentationLUTShape": "IDENTITY"},
+        {"RescaleSlope": "1.0", "RescaleIntercept": "0"},
+        {"NumberOfFrames": "1", "VOILUTFunction": "LINEAR"},
+    ],
+    ids=",".join,
+)
+def test_value_that_its_absence_means_as_well_may_be_left_out(
+    reception: Reception, stated: dict[str, Any]
+) -> None:
+    first = pictured(**stated)
+    reception.receive(first)
+    bare = copy_of(first)
+    for keyword in stated:
+        delattr(bare, keyword)
+
+    assert reception.receive(bare) is None
 
 
 def test_private_attributes_that_an_archive_adds_make_a_repeat(reception: Reception) -> None:

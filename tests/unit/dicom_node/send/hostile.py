@@ -92,11 +92,11 @@ def after_request_of_http(then: Script) -> Script:
     return script
 
 
-def after_association(then: Script) -> Script:
+def after_association(then: Script, *, maximum_pdu: int | None = None) -> Script:
     """Accept the association as a whole, read the first P-DATA, then do something."""
 
     def script(connection: socket.socket, over: threading.Event) -> None:
-        connection.sendall(_acceptance_of(_pdu(connection)))
+        connection.sendall(_acceptance_of(_pdu(connection), maximum_pdu))
         _pdu(connection)
         then(connection, over)
 
@@ -112,12 +112,14 @@ def _pdu(connection: socket.socket) -> bytes:
         return head + stream.read(struct.unpack(">L", head[2:])[0])
 
 
-def _acceptance_of(request: bytes) -> bytes:
+def _acceptance_of(request: bytes, maximum_pdu: int | None) -> bytes:
     received = A_ASSOCIATE_RQ()
     received.decode(request)
     primitive: A_ASSOCIATE = received.to_primitive()
     primitive.result = 0
     primitive.result_source = 1
+    if maximum_pdu is not None:
+        primitive.maximum_length_received = maximum_pdu
     results = []
     for asked in primitive.presentation_context_definition_list:
         context = build_context(asked.abstract_syntax, UID(asked.transfer_syntax[0]))

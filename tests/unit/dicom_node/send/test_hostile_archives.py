@@ -64,6 +64,7 @@ STOW: dict[str, Script] = {
         OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 150, 0.02
     ),
     "1xx answers without end": sends_without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "102 without end": trickles(b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 20, 0.01),
 }
 BOUNDED: dict[str, bytes] = {
     "an endless body": b" " * 65536,
@@ -102,6 +103,18 @@ def test_association_that_is_not_answered_ends_in_time(
         assert not thread.is_alive()
 
 
+@pytest.mark.parametrize("maximum", [1, 6, 7, 1023])
+def test_archive_that_takes_only_crumbs_is_sent_nothing(
+    maximum: int, result_object: MakeObject
+) -> None:
+    # Each crumb would be a packet, and an object millions of them.
+    with serving(after_association(sends(b""), maximum_pdu=maximum)) as port:
+        archive = destination(port, timeout_seconds=0.4, exchange_seconds=0.8)
+
+        with pytest.raises(DestinationDownError, match=f"no more than {maximum} bytes"):
+            attempt(archive, result_object())
+
+
 @pytest.mark.parametrize("script", STOW.values(), ids=STOW)
 def test_request_that_is_not_answered_ends_in_time(
     script: Script, result_object: MakeObject
@@ -124,6 +137,36 @@ def test_answer_that_never_ends_is_cut_and_the_object_postponed(
         (answer,) = attempt(archive, result_object())
 
     assert answer.outcome is Outcome.POSTPONED
+
+
+def test_answers_that_announce_another_one_are_passed_over(result_object: MakeObject) -> None:
+    announced = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    last = b"HTTP/1.1 507 Full\r\nContent-Length: 0\r\n\r\n"
+    with serving(after_request_of_http(sends(announced + last))) as port:
+        (answer,) = attempt(dicomweb(port), result_object())
+
+    assert (answer.outcome, answer.status) == (Outcome.POSTPONED, "HTTP 507")
+
+
+def test_redirection_with_a_body_that_never_ends_is_not_read(result_object: MakeObject) -> None:
+    head = b"HTTP/1.1 302 Found\r\nLocation: /dicom-web/other\r\n\r\n"
+    with serving(after_request_of_http(sends_without_end(head, bytes(65536)))) as port:
+        archive = dicomweb(port).model_copy(update={"exchange_seconds": 20.0})
+
+        with pytest.raises(DestinationDownError, match="redirects without end"):
+            attempt(archive, result_object())
+
+
+@pytest.mark.parametrize("target", [b"http://[::1/", b"file:///etc/passwd", b"//\\:x/"])
+def test_redirection_to_what_is_no_archive_is_told(
+    target: bytes, result_object: MakeObject
+) -> None:
+    head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + target + b"\r\n\r\n"
+    with (
+        serving(after_request_of_http(sends(head))) as port,
+        pytest.raises(DestinationDownError, match="redirects to another server"),
+    ):
+        attempt(dicomweb(port), result_object())
 
 
 HANDSHAKES: dict[str, Script] = {

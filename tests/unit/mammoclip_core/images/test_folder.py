@@ -122,3 +122,35 @@ def test_command_names_what_it_passes_over(folder: Path, write_instance: WriteIn
 
     assert result.exit_code == 0, result.output
     assert "bad.dcm: an empty file" in result.stderr
+
+
+def test_whole_file_of_an_image_is_taken_and_the_damaged_one_named(folder: Path) -> None:
+    whole = (folder / "good.dcm").read_bytes()
+    (folder / "a-cut.dcm").write_bytes(whole[:-500])
+
+    found = requests_from([folder])
+
+    assert [image.path.name for image in found.requests[0].images] == ["good.dcm"]
+    assert [(one.path.name, one.reason) for one in found.passed_over] == [
+        ("a-cut.dcm", "another file of the image in good.dcm, which can be read")
+    ]
+
+
+@pytest.mark.parametrize("is_equal", [True, False])
+def test_second_file_of_an_image_is_named(folder: Path, is_equal: bool) -> None:
+    other = mammogram(VALUES, SOPInstanceUID="1.2.3")
+    other.PatientComments = "" if is_equal else "sent again"
+    save(other, folder / "later.dcm")
+
+    found = requests_from([folder])
+
+    assert [image.path.name for image in found.requests[0].images] == ["good.dcm"]
+    assert [(one.path.name, one.reason) for one in found.passed_over] == [
+        ("later.dcm", "another file of the image in good.dcm")
+    ]
+
+
+def test_file_that_is_named_twice_is_one_file(folder: Path) -> None:
+    found = requests_from([folder / "good.dcm", folder])
+
+    assert (len(found.requests[0].images), found.passed_over) == (1, ())

@@ -13,6 +13,7 @@ from pydicom.uid import (
     HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
 )
@@ -117,6 +118,36 @@ def test_signed_values_in_more_bits_than_the_header_says_keep_their_sign(
     np.testing.assert_array_equal(stored.values, SIGNED)
 
 
+def test_bit_patterns_of_signed_values_in_an_unsigned_codestream_are_remarked(
+    tmp_path: Path,
+) -> None:
+    # As older encoders write them, and common readers read them.
+    patterns = (SIGNED & 0xFFF).astype(np.uint16)
+
+    stored = read_pixels(
+        compressed(tmp_path / "a.dcm", JPEG2000Lossless, j2k(patterns, 12), PixelRepresentation=1)
+    )
+
+    np.testing.assert_array_equal(stored.values, SIGNED)
+    assert stored.remark == (
+        "the compressed pixel data hold 12 bits without sign, the header says 12 bits with sign: "
+        "read as the header says"
+    )
+
+
+def test_unsigned_codestream_of_small_values_under_a_signed_header_needs_no_remark(
+    tmp_path: Path,
+) -> None:
+    frame = j2k(TWELVE // 2, 12)
+
+    stored = read_pixels(
+        compressed(tmp_path / "a.dcm", JPEG2000Lossless, frame, PixelRepresentation=1)
+    )
+
+    np.testing.assert_array_equal(stored.values, TWELVE // 2)
+    assert stored.remark == ""
+
+
 def test_image_whose_negative_values_cannot_be_told_is_refused(tmp_path: Path) -> None:
     file = compressed(
         tmp_path / "a.dcm",
@@ -180,3 +211,39 @@ def test_frame_that_lacks_more_is_refused(tmp_path: Path, syntax: str, cut: int)
 
     with pytest.raises(PixelError, match=r"truncated|no frame header"):
         read_pixels(compressed(tmp_path / "a.dcm", syntax, frame, **eight))
+
+
+NOISE = np.random.default_rng(7).integers(0, 4096, RAMP.shape).astype(np.uint16)
+CLOSED_TOO_EARLY = {
+    **{
+        name: (encode(NOISE, 12), syntax)
+        for name, encode, syntax in (
+            ("JPEG 2000", j2k, JPEG2000Lossless),
+            ("JPEG lossless", jpeg, JPEGLosslessSV1),
+            ("JPEG-LS", jpegls, JPEGLSLossless),
+        )
+    },
+    "JPEG of 8 bits": (imagecodecs.jpeg8_encode((NOISE >> 4).astype(np.uint8)), JPEGBaseline8Bit),
+    "JPEG of 12 bits": (imagecodecs.jpeg8_encode(NOISE, bitspersample=12), JPEGExtended12Bit),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED_TOO_EARLY)
+@pytest.mark.parametrize("kept", [0.5, 0.9, 0.99])
+def test_frame_that_is_closed_before_its_last_pixels_is_refused(
+    tmp_path: Path, name: str, kept: float
+) -> None:
+    frame, syntax = CLOSED_TOO_EARLY[name]
+    eight = EIGHT if syntax == JPEGBaseline8Bit else {}
+    cut = frame[: int(kept * len(frame))] + b"\xff\xd9"
+
+    with pytest.raises(PixelError, match=r"truncated|cannot be decoded"):
+        read_pixels(compressed(tmp_path / "a.dcm", syntax, cut, **eight))
+
+
+def test_frame_of_values_beyond_its_own_precision_is_refused(tmp_path: Path) -> None:
+    frame = jpeg(NOISE, 12)
+    damaged = frame[: len(frame) // 2] + bytes(2000) + frame[len(frame) // 2 + 2000 :]
+
+    with pytest.raises(PixelError, match="more than its 12 bits hold"):
+        read_pixels(compressed(tmp_path / "a.dcm", JPEGLosslessSV1, damaged))

@@ -97,6 +97,17 @@ def test_laterality_of_multi_frame_image_comes_from_its_functional_groups() -> N
         ("Caudo-Cranial (from below)", "FB"),
         ("CLEAVAGE", "CV"),
         ("Axillary Tail", "AT"),
+        ("LEFT CC", "CC"),
+        ("RIGHT MLO", "MLO"),
+        ("SPOT CC", "CC"),
+        ("MAG-MLO", "MLO"),
+        ("RSMCC", "CC"),
+        ("SMLO", "MLO"),
+        ("ID MLO", "MLO"),
+        ("CC2", "CC"),
+        ("CC MAG 1.8", "CC"),
+        ("MLO IMPLANT DISPLACED", "MLO"),
+        ("ML0", ""),
         ("LATERAL", ""),
         ("AP", ""),
         ("PA", ""),
@@ -127,12 +138,38 @@ def test_view_position_is_read_in_the_spellings_of_equipment(written: str, view:
         ("MLO AT", ("axillary tail",)),
         ("CCSM", ("spot compression", "magnification")),
         ("CC TAN", ("tangential",)),
+        ("SPOT CC", ("spot compression",)),
+        ("MAG MLO", ("magnification",)),
+        ("RSMCC", ("spot compression", "magnification")),
+        ("SCC", ("spot compression",)),
+        ("LMLM", ("magnification",)),
+        ("ID CC", ("implant displaced",)),
+        ("CC MAG 1.8X", ("magnification",)),
+        ("CCMAG1.8", ("magnification",)),
+        ("MLO SPOT COMP VIEW", ("spot compression",)),
+        ("SPOT COMPRESSION", ("spot compression",)),
+        ("CC SPOT MAGNIFICATION", ("spot compression", "magnification")),
+        ("MLO IMPLANT DISPLACED", ("implant displaced",)),
+        ("CC ROLLED LATERAL", ("rolled lateral",)),
+        ("MLO2", ()),
     ],
 )
-def test_modifiers_that_stand_behind_the_view_are_read(
+def test_modifiers_that_stand_before_or_behind_the_view_are_read(
     written: str, modifiers: tuple[str, ...]
 ) -> None:
     assert view_modifiers_of({"ViewPosition": written}) == modifiers
+
+
+def test_view_and_modifier_in_two_values_are_read() -> None:
+    dataset = dataset_with(ViewPosition=["MLO", "S"])
+
+    assert view_position_of(dataset) == "MLO"
+    assert view_modifiers_of(dataset) == ("spot compression",)
+
+
+@pytest.mark.parametrize("written", ["CC" + "M" * 100_000, "M" * 100_000, "RM" * 50_000 + "Z"])
+def test_name_without_end_is_no_view(written: str) -> None:
+    assert view_position_of({"ViewPosition": written}) == ""
 
 
 def test_modifier_of_code_and_of_name_is_one() -> None:
