@@ -1,5 +1,6 @@
 """The words that results carry, the same in the report, the segmentation and the picture."""
 
+import hashlib
 import unicodedata
 from collections.abc import Iterable
 from typing import Final, TypeAlias
@@ -26,6 +27,9 @@ REGION_REMARK: Final = (
 SHARED_SCORE_REMARK: Final = (
     "A region of attention has no score of its own: what stands with it is its finding's."
 )
+
+_NAME_LENGTH: Final = 40
+_NAME_START: Final = 22
 
 _METHODS: Final = {
     LocalisationMethod.FACTOR: "Mammo-FActOR",
@@ -60,8 +64,16 @@ def to_ascii(text: str, limit: int | None = None) -> str:
 
 
 def words_of(name: str) -> str:
-    """Return the name of a finding for the eye: ``suspicious_calcification`` without its bar."""
-    return to_ascii(name.replace("_", " "), 40) or "finding without an ASCII name"
+    """Return the name of a finding for the eye: ``suspicious_calcification`` without its bar.
+
+    Of a long one both ends are kept: what tells it from others stands more often at its end.
+    """
+    words = to_ascii(name.replace("_", " "))
+    if not words:
+        return f"finding without an ASCII name ({_digits_of(name)})"
+    if len(words) <= _NAME_LENGTH:
+        return words
+    return f"{words[:_NAME_START].rstrip()} ... {words[_NAME_START - _NAME_LENGTH + 5 :].lstrip()}"
 
 
 def score_text(scored: Scored) -> str:
@@ -166,7 +178,19 @@ def tracking_id_of(image: ImageFindings, finding: Finding, region: int | None = 
         Index among the finding's regions; None for the finding as a whole.
     """
     number = "" if region is None else f" {region + 1}"
-    return f"{view_of(image)} {words_of(finding.name)}{number}"
+    return f"{view_of(image)} {tracked_name_of(finding)}{number}"
+
+
+def tracked_name_of(finding: Finding) -> str:
+    """Return the name of a finding as no other has it: words that others may share get digits."""
+    words = words_of(finding.name)
+    if words.replace(" ", "_") == finding.name:
+        return words
+    return f"{words} #{_digits_of(finding.name)}"
+
+
+def _digits_of(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def weights_text(identity: ResultIdentity) -> str:
