@@ -153,7 +153,14 @@ def _is_of(value: object, declared: Any) -> bool:
     if declared in (int, float):
         is_number = isinstance(value, (int, float) if declared is float else int)
         return is_number and not isinstance(value, bool) and _is_bounded(value)
+    if isinstance(value, str) and not _is_unicode(value):
+        return False
     return isinstance(value, declared)
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a text can be written: JSON can escape half of a letter, which no file holds."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _is_bounded(number: Any) -> bool:

@@ -71,7 +71,7 @@ class StudyUIDs:
         region : 0 or more
             Index among the finding's regions; None for the finding as a whole.
         """
-        place = "" if region is None else _place_of(finding, region)
+        place = "" if region is None else place_of(finding, region).key
         return uid_of(
             "tracking", self.study_instance_uid, self.weights_sha256, source, finding.name, place
         )
@@ -81,13 +81,35 @@ class StudyUIDs:
         return uid_of("dimensions", self.study_instance_uid, source)
 
 
-def _place_of(finding: Finding, region: int) -> str:
-    """Tell a region from the others of its finding, counted only where they share a peak."""
-    peaks = [_pixel_of(one.peak) for one in finding.regions[: region + 1]]
-    return f"{peaks[-1]} {peaks[:-1].count(peaks[-1])}"
+@dataclass(frozen=True, slots=True)
+class RegionPlace:
+    """What tells a region from the others of its finding, whatever their order.
+
+    Attributes
+    ----------
+    column, row : source pixels
+        Of the peak.
+    repetition : 1 or more
+        Which of the finding's regions of this peak it is.
+    """
+
+    column: int
+    row: int
+    repetition: int
+
+    @property
+    def key(self) -> str:
+        """Return the part of a tracking UID's key that a region has."""
+        return f"{self.column} {self.row} {self.repetition - 1}"
 
 
-def _pixel_of(point: Point) -> str:
+def place_of(finding: Finding, region: int) -> RegionPlace:
+    """Return the place of a region, by its index among those of its finding."""
+    pixels = [_pixel_of(one.peak) for one in finding.regions[: region + 1]]
+    return RegionPlace(*pixels[-1], repetition=pixels.count(pixels[-1]))
+
+
+def _pixel_of(point: Point) -> tuple[int, int]:
     # Peaks lie at corners and centres of pixels: the boundaries between two names do not.
-    column, row = (math.floor(coordinate + 0.25) for coordinate in point)
-    return f"{column} {row}"
+    column, row = point
+    return math.floor(column + 0.25), math.floor(row + 0.25)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.uids import place_of
 from mammoclip_core.findings import (
     Finding,
     ImageFindings,
@@ -172,13 +173,19 @@ def view_of(image: ImageFindings) -> str:
 def tracking_id_of(image: ImageFindings, finding: Finding, region: int | None = None) -> str:
     """Name what is tracked for people, the same in all objects, unlike all else in the study.
 
+    A region is named by what its Tracking UID follows from: its place among others may change.
+
     Parameters
     ----------
     region : 0 or more
         Index among the finding's regions; None for the finding as a whole.
     """
-    number = "" if region is None else f" {region + 1}"
-    return f"{view_of(image)} {tracked_name_of(finding)}{number}"
+    name = f"{view_of(image)} {tracked_name_of(finding)}"
+    if region is None:
+        return name
+    place = place_of(finding, region)
+    again = f" ({place.repetition})" if place.repetition > 1 else ""
+    return f"{name} at column {place.column}, row {place.row}{again}"
 
 
 def tracked_name_of(finding: Finding) -> str:

@@ -169,3 +169,20 @@ def test_value_of_another_type_is_refused_wherever_it_stands(value: object) -> N
 def test_text_of_another_shape_is_refused(text: str) -> None:
     with pytest.raises(FindingsFormatError):
         from_json(text)
+
+
+def test_half_of_a_letter_is_refused_wherever_text_stands() -> None:
+    document = json.loads(to_json(STUDY))
+    texts = []
+    for place in places_in(document):
+        value: Any = document
+        for step in place:
+            value = value[step]
+        if isinstance(value, str):
+            texts.append(place)
+
+    for place in texts:
+        with pytest.raises(FindingsFormatError):
+            from_json(with_value(place, "half of a letter: \ud83d"))
+
+    assert len(texts) > 10

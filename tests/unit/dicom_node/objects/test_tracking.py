@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.results import ResultObject
 from dicom_node.objects.uids import StudyUIDs
-from dicom_node.objects.wording import words_of
+from dicom_node.objects.wording import tracking_id_of, words_of
 from mammoclip_core.findings import BreastFindings, Finding
 
 TRACKING_KINDS = (
@@ -101,12 +101,25 @@ def test_region_keeps_its_uid_when_another_one_comes_before_it() -> None:
     assert uids.tracking_uid("1.2.3", alone, 0) == uids.tracking_uid("1.2.3", behind, 1)
 
 
+@pytest.mark.parametrize("kind", TRACKING_KINDS)
+def test_region_keeps_its_names_when_another_one_of_its_finding_comes_before_it(
+    kind: ResultKind,
+) -> None:
+    one, two = (marker_mask(left, 120) for left in (20, 90))
+
+    before, after = built(finding(two)), built(finding(one, two))
+
+    assert tracked(before, kind) < tracked(after, kind)
+
+
 def test_regions_of_one_peak_are_told_apart() -> None:
     (mark,) = finding(marker_mask(20, 120)).regions
     twice = replace(NEGATIVE, regions=(mark, mark))
     uids = StudyUIDs.of(study_of())
 
     assert uids.tracking_uid("1.2.3", twice, 0) != uids.tracking_uid("1.2.3", twice, 1)
+    image = image_of(mammogram(), twice)
+    assert tracking_id_of(image, twice, 0) != tracking_id_of(image, twice, 1)
 
 
 def test_peak_that_differs_by_rounding_is_the_same_region() -> None:
