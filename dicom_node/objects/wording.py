@@ -3,6 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from dicom_node.objects.identity import ResultIdentity
@@ -27,6 +28,10 @@ REGION_REMARK: Final = (
 )
 SHARED_SCORE_REMARK: Final = (
     "A region of attention has no score of its own: what stands with it is its finding's."
+)
+
+_UNWRITTEN_WARNING: Final = (
+    "The model has a warning that cannot be written in ASCII letters: see its documents."
 )
 
 _NAME_LENGTH: Final = 40
@@ -62,6 +67,28 @@ def to_ascii(text: str, limit: int | None = None) -> str:
     if limit is not None and len(plain) > limit:
         return plain[: limit - 3] + "..."
     return plain
+
+
+def in_ascii(identity: ResultIdentity) -> ResultIdentity:
+    """Return an identity whose words every object can hold, none of them empty.
+
+    Names that must be there get a stand-in, and a warning that is lost for the most part in ASCII
+    is told of: whoever wrote it, its objects are warned.
+    """
+    bundle, warning = identity.bundle, to_ascii(identity.warning)
+    if len(warning) < len(identity.warning.strip()) / 2:
+        warning = f"{_UNWRITTEN_WARNING} {warning}".strip()
+    return replace(
+        identity,
+        warning=warning,
+        bundle=replace(
+            bundle,
+            name=to_ascii(bundle.name) or "model without an ASCII name",
+            version=to_ascii(bundle.version) or "unknown version",
+            licence=to_ascii(bundle.licence) or "not stated",
+            permitted_use=to_ascii(bundle.permitted_use) or "not stated",
+        ),
+    )
 
 
 def words_of(name: str) -> str:
