@@ -1,12 +1,12 @@
 """UIDs that follow from what they name, never from chance."""
 
-import math
 import uuid
 from dataclasses import dataclass
 from typing import Final, Self
 
 from dicom_node.facts.result_kinds import ResultKind
-from mammoclip_core.findings import Finding, Point, StudyFindings
+from mammoclip_core.findings import Finding, StudyFindings
+from mammoclip_core.region_place import place_of
 
 NAMESPACE: Final = uuid.UUID("6f0b7f0e-5f5b-5d0c-9f4e-2f2a9d1c7a31")
 """Namespace of all UIDs of this project; a change would double every result in every archive."""
@@ -79,37 +79,3 @@ class StudyUIDs:
     def dimension_organization_uid(self, source: str) -> str:
         """Name the dimension organization of a segmentation."""
         return uid_of("dimensions", self.study_instance_uid, source)
-
-
-@dataclass(frozen=True, slots=True)
-class RegionPlace:
-    """What tells a region from the others of its finding, whatever their order.
-
-    Attributes
-    ----------
-    column, row : source pixels
-        Of the peak.
-    repetition : 1 or more
-        Which of the finding's regions of this peak it is.
-    """
-
-    column: int
-    row: int
-    repetition: int
-
-    @property
-    def key(self) -> str:
-        """Return the part of a tracking UID's key that a region has."""
-        return f"{self.column} {self.row} {self.repetition - 1}"
-
-
-def place_of(finding: Finding, region: int) -> RegionPlace:
-    """Return the place of a region, by its index among those of its finding."""
-    pixels = [_pixel_of(one.peak) for one in finding.regions[: region + 1]]
-    return RegionPlace(*pixels[-1], repetition=pixels.count(pixels[-1]))
-
-
-def _pixel_of(point: Point) -> tuple[int, int]:
-    # Peaks lie at corners and centres of pixels: the boundaries between two names do not.
-    column, row = point
-    return math.floor(column + 0.25), math.floor(row + 0.25)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.uids import place_of
 from mammoclip_core.findings import (
     Finding,
     ImageFindings,
@@ -17,6 +16,7 @@ from mammoclip_core.findings import (
     ScoreOf,
 )
 from mammoclip_core.images.header.views import MODIFIER_LETTERS
+from mammoclip_core.region_place import place_of
 
 RESEARCH_MARK: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
 SCORE_REMARK: Final = (
