@@ -25,6 +25,8 @@ BOX_THRESHOLD: Final = 0.2
 DENSITY_CATEGORIES: Final = ("A", "B", "C", "D")
 """BI-RADS 5th edition breast composition, from almost entirely fat to extremely dense."""
 
+_ROUNDING: Final = 0.01
+
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 
@@ -231,6 +233,11 @@ class ImageFindings:
             raise ValueError(f"image {self.sop_instance_uid} is {self.status} without a reason")
         if len(self.density_scores) not in {0, len(DENSITY_CATEGORIES)}:
             raise ValueError(f"{len(self.density_scores)} density scores for 4 categories")
+        if self.density_scores and not (
+            all(0.0 <= score <= 1.0 for score in self.density_scores)
+            and abs(sum(self.density_scores) - 1.0) <= _ROUNDING
+        ):
+            raise ValueError(f"density scores {self.density_scores} are no shares of 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,9 @@ _READABLE: Final = (_FORMER, FORMAT)
 _LARGEST: Final = 2**31 - 1
 """No number of a document is larger: they count pixels and frames, or are shares of 1."""
 
+_MOST_FINDINGS: Final = 500
+"""On one image: to name more, a picture would be higher than DICOM allows."""
+
 _SIDES: Final = ("L", "R", "B", "")
 
 _Made = TypeVar("_Made")
@@ -153,7 +156,12 @@ def _is_of(value: object, declared: Any) -> bool:
     if declared in (int, float):
         is_number = isinstance(value, (int, float) if declared is float else int)
         return is_number and not isinstance(value, bool) and _is_bounded(value)
-    return isinstance(value, declared)
+    return isinstance(value, declared) and (not isinstance(value, str) or _is_unicode(value))
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a text can be written: JSON can escape half of a letter, which no file holds."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _is_bounded(number: Any) -> bool:
@@ -181,6 +189,8 @@ def _naming(owner: str) -> Iterator[None]:
 
 
 def _image_in(document: Mapping[str, Any]) -> ImageFindings:
+    if len(document["findings"]) > _MOST_FINDINGS:
+        raise ValueError(f"it has {len(document['findings'])} findings, more than {_MOST_FINDINGS}")
     return _made(
         ImageFindings,
         document,

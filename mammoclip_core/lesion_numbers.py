@@ -1,10 +1,15 @@
 """The number of each lesion in a study: regions that show the same lesion share one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
+from typing import TypeAlias
 
 from mammoclip_core.findings import Finding, ImageFindings, Region
+from mammoclip_core.region_place import place_of
+
+_Key: TypeAlias = tuple[str, int, str, str]
+"""Image, frame, finding and place of a region."""
 
 
 def numbered(images: Sequence[ImageFindings]) -> tuple[ImageFindings, ...]:
@@ -15,6 +20,45 @@ def numbered(images: Sequence[ImageFindings]) -> tuple[ImageFindings, ...]:
     taken = {region.lesion for image in images for region in _regions_of(image)}
     free = (number for number in count(1) if number not in taken)
     return tuple(_with_numbers(image, free) for image in images)
+
+
+def with_kept_numbers(
+    images: Sequence[ImageFindings], former: Iterable[Sequence[ImageFindings]]
+) -> tuple[ImageFindings, ...]:
+    """Give each lesion the number under which earlier answers showed it, and new ones new numbers.
+
+    A lesion is known again by any of its regions: by image, finding and place, as their tracking
+    UIDs are. Two lesions that were one are told apart: the first in the order of their numbers
+    keeps it. A number is never given to another lesion, even if the one that had it is gone.
+
+    Parameters
+    ----------
+    images : of one study, whose regions have numbers
+    former : the images of earlier answers of the same model, the newest last
+    """
+    known: dict[_Key, int] = {}
+    taken: set[int] = set()
+    for answer in former:
+        own = {key: region.lesion for key, region in _keyed(answer) if region.lesion}
+        known |= own
+        taken.update(own.values())
+    if not taken:
+        return tuple(images)
+    members: dict[int, list[_Key]] = {}
+    for key, region in _keyed(images):
+        if region.lesion:
+            members.setdefault(region.lesion, []).append(key)
+    numbers: dict[int, int] = {}
+    for lesion in sorted(members):
+        kept = (known[key] for key in members[lesion] if key in known)
+        number = next((one for one in kept if one not in numbers.values()), None)
+        if number is not None:
+            numbers[lesion] = number
+    free = count(max(taken) + 1)
+    for lesion in sorted(members):
+        if lesion not in numbers:
+            numbers[lesion] = next(free)
+    return tuple(_renumbered(image, numbers) for image in images)
 
 
 def require_lesions(images: Iterable[ImageFindings]) -> None:
@@ -38,6 +82,29 @@ def require_lesions(images: Iterable[ImageFindings]) -> None:
         for instance in instances:
             if instances.count(instance) > 1:
                 raise ValueError(f"image {instance}: two regions are lesion {lesion}")
+
+
+def _keyed(images: Iterable[ImageFindings]) -> Iterator[tuple[_Key, Region]]:
+    for image in images:
+        for finding in image.findings:
+            for index, region in enumerate(finding.regions):
+                place = place_of(finding, index).key
+                yield (image.sop_instance_uid, finding.frame, finding.name, place), region
+
+
+def _renumbered(image: ImageFindings, numbers: Mapping[int, int]) -> ImageFindings:
+    findings = (
+        replace(
+            finding,
+            regions=tuple(
+                replace(region, lesion=numbers.get(region.lesion, 0)) for region in finding.regions
+            ),
+        )
+        if finding.regions
+        else finding
+        for finding in image.findings
+    )
+    return replace(image, findings=tuple(findings))
 
 
 def _regions_of(image: ImageFindings) -> Iterator[Region]:

@@ -18,6 +18,7 @@ from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.correcting import CORRECTED
 from dicom_node.studies.ledger.former_objects import (
     FormerObject,
+    former_findings,
     former_objects,
     newest_results_key,
 )
@@ -31,6 +32,7 @@ from dicom_node.studies.settling import instances_of, selection_from
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings_document import to_json
 from mammoclip_core.images.selection import Generated2D
+from worker.former_lesions import with_kept_lesions
 from worker.former_results import former_results
 from worker.kept_results import kept_results
 from worker.results_key import results_key
@@ -62,6 +64,7 @@ class _Order:
     left_out: tuple["ImageFindings", ...]
     instances: Sequence[Instance]
     former: dict[str, FormerObject]
+    former_findings: Sequence[str]
     newest_results: tuple[int, str]
 
 
@@ -126,7 +129,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)
     files = StudyFiles(node.decoding.read_image, node.settings.results.longest_side_pixels)
     request = _request(node, order, files)
-    answer = node.engine.analyze(request)
+    answer = with_kept_lesions(node.engine.analyze(request), order.former_findings)
     if not answer.findings.analysed:
         reasons = sorted({image.reason for image in answer.findings.images})
         raise NothingAnalysedError("no image could be analysed: " + "; ".join(reasons))
@@ -219,6 +222,7 @@ def _order(node: Runtime, analysis: Analysis) -> _Order:
             left_out=selection.left_out,
             instances=instances,
             former=former_objects(session, analysis),
+            former_findings=former_findings(session, analysis),
             newest_results=newest_results_key(session, analysis),
         )
 

@@ -108,7 +108,8 @@ def render_study(
         analysis, warning = analyse(study, bundle, manifest, model), manifest.warning
     if not analysis.findings.analysed:
         reasons = sorted({image.reason for image in analysis.findings.images})
-        raise RenderError(f"no image of {study} could be analysed: {'; '.join(reasons)}")
+        why = "; ".join(reasons) or "the findings document names no image"
+        raise RenderError(f"no image of {study} could be analysed: {why}")
     with DecodingPool() as decoding:
         made = build_results(
             list(_sources(sources, analysis.findings, decoding)),

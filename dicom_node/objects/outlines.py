@@ -76,7 +76,7 @@ def fill_band(region: Region, size: tuple[int, int], owner: str) -> tuple[int, N
 
 
 def require_inside(region: Region, size: tuple[int, int], owner: str) -> None:
-    """Make sure that an outline lies within its image; raises ObjectRefusedError.
+    """Make sure that outline, box and peak lie within their image; raises ObjectRefusedError.
 
     Parameters
     ----------
@@ -84,6 +84,18 @@ def require_inside(region: Region, size: tuple[int, int], owner: str) -> None:
     owner : SOP Instance UID, for the message
     """
     _points_of(region, size, owner)
+    left, top, right, bottom = region.box
+    if not (0.0 <= left <= right <= size[1] and 0.0 <= top <= bottom <= size[0]):
+        raise ObjectRefusedError(
+            f"image {owner}: a region's box {region.box} is none within {size[0]} rows and "
+            f"{size[1]} columns"
+        )
+    column, row = region.peak
+    if not (0.0 <= column <= size[1] and 0.0 <= row <= size[0]):
+        raise ObjectRefusedError(
+            f"image {owner}: a region's peak {region.peak} lies outside of {size[0]} rows and "
+            f"{size[1]} columns"
+        )
 
 
 def crosses_itself(region: Region) -> bool:

@@ -31,6 +31,7 @@ from dicom_node.objects.shared_modules import require_one_study
 from dicom_node.objects.sources import SourceInstance, require_sources
 from dicom_node.objects.uids import StudyUIDs
 from dicom_node.objects.view_names import with_view_names
+from dicom_node.objects.wording import in_ascii
 from mammoclip_core.findings import ImageFindings, StudyAnalysis
 from mammoclip_core.images.header.views import STANDARD_VIEWS
 from mammoclip_core.lesion_numbers import numbered
@@ -92,7 +93,8 @@ def stream_results(
     """
     findings = reported(analysis.findings)
     # A warning of the weights is never lost, whoever makes the objects.
-    identity = replace(identity, warning=identity.warning or findings.bundle.warning or "")
+    warning = identity.warning or findings.bundle.warning or ""
+    identity = in_ascii(replace(identity, warning=warning))
     headers_read = [readable(source.dataset) for source in sources]
     require_one_study(headers_read, findings.study_instance_uid)
     sources = [

@@ -1,12 +1,12 @@
 """UIDs that follow from what they name, never from chance."""
 
-import math
 import uuid
 from dataclasses import dataclass
 from typing import Final, Self
 
 from dicom_node.facts.result_kinds import ResultKind
-from mammoclip_core.findings import Finding, Point, StudyFindings
+from mammoclip_core.findings import Finding, StudyFindings
+from mammoclip_core.region_place import place_of
 
 NAMESPACE: Final = uuid.UUID("6f0b7f0e-5f5b-5d0c-9f4e-2f2a9d1c7a31")
 """Namespace of all UIDs of this project; a change would double every result in every archive."""
@@ -71,7 +71,7 @@ class StudyUIDs:
         region : 0 or more
             Index among the finding's regions; None for the finding as a whole.
         """
-        place = "" if region is None else _place_of(finding, region)
+        place = "" if region is None else place_of(finding, region).key
         return uid_of(
             "tracking", self.study_instance_uid, self.weights_sha256, source, finding.name, place
         )
@@ -79,15 +79,3 @@ class StudyUIDs:
     def dimension_organization_uid(self, source: str) -> str:
         """Name the dimension organization of a segmentation."""
         return uid_of("dimensions", self.study_instance_uid, source)
-
-
-def _place_of(finding: Finding, region: int) -> str:
-    """Tell a region from the others of its finding, counted only where they share a peak."""
-    peaks = [_pixel_of(one.peak) for one in finding.regions[: region + 1]]
-    return f"{peaks[-1]} {peaks[:-1].count(peaks[-1])}"
-
-
-def _pixel_of(point: Point) -> str:
-    # Peaks lie at corners and centres of pixels: the boundaries between two names do not.
-    column, row = (math.floor(coordinate + 0.25) for coordinate in point)
-    return f"{column} {row}"

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from pydicom.dataset import Dataset
 
+from dicom_node.objects.wording import to_ascii
 from mammoclip_core.findings import ImageFindings, ImageStatus
 from mammoclip_core.images.header.header_numbers import number_of
 from mammoclip_core.images.header.views import view_modifiers_of
+
+_VIEW_LENGTH: Final = 32
 
 
 def with_view_names(
@@ -33,6 +37,8 @@ def with_view_names(
 
 
 def _with_modifiers(image: ImageFindings, sources: Mapping[str, Dataset]) -> ImageFindings:
+    # A document of another program may call a view by a text of any length.
+    image = replace(image, view_position=to_ascii(image.view_position, _VIEW_LENGTH))
     source = sources.get(image.sop_instance_uid)
     if source is None:
         return image

@@ -1,7 +1,9 @@
 """The words that results carry, the same in the report, the segmentation and the picture."""
 
+import hashlib
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from dicom_node.objects.identity import ResultIdentity
@@ -14,6 +16,7 @@ from mammoclip_core.findings import (
     ScoreOf,
 )
 from mammoclip_core.images.header.views import MODIFIER_LETTERS
+from mammoclip_core.region_place import place_of
 
 RESEARCH_MARK: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
 SCORE_REMARK: Final = (
@@ -26,6 +29,13 @@ REGION_REMARK: Final = (
 SHARED_SCORE_REMARK: Final = (
     "A region of attention has no score of its own: what stands with it is its finding's."
 )
+
+_UNWRITTEN_WARNING: Final = (
+    "The model has a warning that cannot be written in ASCII letters: see its documents."
+)
+
+_NAME_LENGTH: Final = 40
+_NAME_START: Final = 22
 
 _METHODS: Final = {
     LocalisationMethod.FACTOR: "Mammo-FActOR",
@@ -59,9 +69,39 @@ def to_ascii(text: str, limit: int | None = None) -> str:
     return plain
 
 
+def in_ascii(identity: ResultIdentity) -> ResultIdentity:
+    """Return an identity whose words every object can hold, none of them empty.
+
+    Names that must be there get a stand-in, and a warning that is lost for the most part in ASCII
+    is told of: whoever wrote it, its objects are warned.
+    """
+    bundle, warning = identity.bundle, to_ascii(identity.warning)
+    if len(warning) < len(identity.warning.strip()) / 2:
+        warning = f"{_UNWRITTEN_WARNING} {warning}".strip()
+    return replace(
+        identity,
+        warning=warning,
+        bundle=replace(
+            bundle,
+            name=to_ascii(bundle.name) or "model without an ASCII name",
+            version=to_ascii(bundle.version) or "unknown version",
+            licence=to_ascii(bundle.licence) or "not stated",
+            permitted_use=to_ascii(bundle.permitted_use) or "not stated",
+        ),
+    )
+
+
 def words_of(name: str) -> str:
-    """Return the name of a finding for the eye: ``suspicious_calcification`` without its bar."""
-    return to_ascii(name.replace("_", " "), 40) or "finding without an ASCII name"
+    """Return the name of a finding for the eye: ``suspicious_calcification`` without its bar.
+
+    Of a long one both ends are kept: what tells it from others stands more often at its end.
+    """
+    words = to_ascii(name.replace("_", " "))
+    if not words:
+        return f"finding without an ASCII name ({_digits_of(name)})"
+    if len(words) <= _NAME_LENGTH:
+        return words
+    return f"{words[:_NAME_START].rstrip()} ... {words[_NAME_START - _NAME_LENGTH + 5 :].lstrip()}"
 
 
 def score_text(scored: Scored) -> str:
@@ -160,13 +200,31 @@ def view_of(image: ImageFindings) -> str:
 def tracking_id_of(image: ImageFindings, finding: Finding, region: int | None = None) -> str:
     """Name what is tracked for people, the same in all objects, unlike all else in the study.
 
+    A region is named by what its Tracking UID follows from: its place among others may change.
+
     Parameters
     ----------
     region : 0 or more
         Index among the finding's regions; None for the finding as a whole.
     """
-    number = "" if region is None else f" {region + 1}"
-    return f"{view_of(image)} {words_of(finding.name)}{number}"
+    name = f"{view_of(image)} {tracked_name_of(finding)}"
+    if region is None:
+        return name
+    place = place_of(finding, region)
+    again = f" ({place.repetition})" if place.repetition > 1 else ""
+    return f"{name} at column {place.column}, row {place.row}{again}"
+
+
+def tracked_name_of(finding: Finding) -> str:
+    """Return the name of a finding as no other has it: words that others may share get digits."""
+    words = words_of(finding.name)
+    if words.replace(" ", "_") == finding.name:
+        return words
+    return f"{words} #{_digits_of(finding.name)}"
+
+
+def _digits_of(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def weights_text(identity: ResultIdentity) -> str:

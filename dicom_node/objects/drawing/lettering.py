@@ -32,6 +32,9 @@ SMALL: Final = 0.8
 LEAST_TEXT: Final = 15
 """Smallest text in pixels: below it the font's letters run together."""
 
+_NAME_LENGTH: Final = 64
+"""Letters of a name of the bundle, as the attributes for it hold."""
+
 _MEASURED_AT: Final = 100
 
 _NARROWEST: Final = 0.17
@@ -130,9 +133,10 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 def model_line(identity: ResultIdentity) -> str:
     """Name weights and software."""
     bundle = identity.bundle
+    words = (bundle.name, bundle.version, f"({bundle.permitted_use}")
+    name, model_version, use = (to_ascii(text, _NAME_LENGTH) for text in words)
     return to_ascii(
-        f"Model {bundle.name} {bundle.version} ({bundle.permitted_use}), "
-        f"{MODEL_NAME} {identity.software_version}"
+        f"Model {name} {model_version} {use}), {MODEL_NAME} {identity.software_version}"
     )
 
 

@@ -46,6 +46,9 @@ from dicom_node.objects.wording import (
 from mammoclip_core.findings import Finding, Heatmap, ImageFindings
 
 _TITLE: Final = 1.6
+WARNING_LENGTH: Final = 300
+"""Letters of a bundle's warning: with more of them the image would be the least of a picture."""
+
 _NO_FINDING: Final = "no finding above threshold"
 _LINE_WIDTH: Final = 11
 """Text size in units of the width of an outline."""
@@ -160,7 +163,7 @@ def banner(identity: ResultIdentity) -> Iterator[Paragraph]:
     """Say that this is for research, and what the bundle warns of."""
     yield Paragraph(text=RESEARCH_MARK, color=MARK, gap=0.6)
     if identity.warning:
-        yield Paragraph(text=to_ascii(identity.warning), color=WARNING)
+        yield Paragraph(text=to_ascii(identity.warning, WARNING_LENGTH), color=WARNING)
 
 
 def _head(image: ImageFindings, context: ResultContext) -> Iterator[Paragraph]:

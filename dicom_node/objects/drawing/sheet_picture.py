@@ -1,7 +1,7 @@
 """A page of an examination, two by two, with its words beside it and what is missing."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from dicom_node.objects.drawing.lettering import (
     ATTENTION_REMARK,
     BACKGROUND,
     DIM,
+    LEAST_TEXT,
     SMALL,
     WARNING,
     Line,
@@ -187,11 +188,25 @@ def _captions(row: Row, context: ResultContext, *, first: bool, row_number: int)
 
 
 def _layout(panel: Panel, captions: Sequence[_Pair], cell: tuple[int, int], rows: int) -> Layout:
-    """Find the text size, which the height of the captions depends on, in two steps."""
+    """Find the text size, which the height of the captions depends on, in two steps.
+
+    Larger text makes many captions higher, and a higher page asks for larger text: where captions
+    would take more of the page than its images, the text is smaller than is legible from afar.
+    """
     size = (rows * cell[0], 2 * cell[1])
     layout = layout_of(size, panel, WHOLE)
-    height = sum(_caption_height(pair, layout.text, cell[1]) for pair in captions)
-    return layout_of((size[0] + height, size[1]), panel, WHOLE)
+    height = _captions_height(captions, layout.text, cell[1])
+    layout = layout_of((size[0] + height, size[1]), panel, WHOLE)
+    text = layout.text
+    while text > LEAST_TEXT and _captions_height(captions, text, cell[1]) > size[0]:
+        text = max(LEAST_TEXT, 9 * text // 10)
+    return replace(
+        layout, text=text, panel_columns=round(layout.panel_columns * text / layout.text)
+    )
+
+
+def _captions_height(captions: Sequence[_Pair], text: int, columns: int) -> int:
+    return sum(_caption_height(pair, text, columns) for pair in captions)
 
 
 def _caption_lines(pair: _Pair, text: int, columns: int) -> list[tuple[list[Line], float]]:

@@ -30,7 +30,11 @@ from dicom_node.objects.drawing.hanging import Page
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.drawing.lettering import ATTENTION_REMARK
 from dicom_node.objects.drawing.overlay import Placement, paint, shown_heatmaps
-from dicom_node.objects.drawing.picture import finding_paragraphs, mark_regions
+from dicom_node.objects.drawing.picture import (
+    WARNING_LENGTH,
+    finding_paragraphs,
+    mark_regions,
+)
 from dicom_node.objects.drawing.sheet_picture import NOT_ANALYSED, Tile, TileOf, breast_text
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.pdf.typeface import BOLD, REGULAR, register_fonts
@@ -151,7 +155,7 @@ def _foot(identity: ResultIdentity) -> tuple[str, ...]:
         f"{RESEARCH_MARK}. UNVERIFIED: no physician has seen this page.",
         to_ascii(
             f"Made by software: {MODEL_NAME} {identity.software_version} with the model "
-            f"{bundle.name} {bundle.version}",
+            f"{to_ascii(bundle.name, 64)} {to_ascii(bundle.version, 64)}",
         ),
     )
 
@@ -166,7 +170,7 @@ def _story(
     yield _text("Mammography: attention of a model", size=15, bold=True)
     yield _text(RESEARCH_MARK, size=10, bold=True)
     if context.identity.warning:
-        yield _text(context.identity.warning, size=9, bold=True)
+        yield _text(to_ascii(context.identity.warning, WARNING_LENGTH), size=9, bold=True)
     yield from (_text(line, size=10) for line in context.scores.lines())
     yield Spacer(1, _GAP)
     yield from _views(pages[0], pictures, context, with_places=True)
@@ -204,6 +208,8 @@ def _views(
             Table(
                 [images, captions],
                 colWidths=[_CELL[0], _CELL[0]],
+                # The findings of an image may need more than a page.
+                splitInRow=1,
                 style=[
                     # Without it the table names a font that the file does not carry.
                     ("FONTNAME", (0, 0), (-1, -1), REGULAR),

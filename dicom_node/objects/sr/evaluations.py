@@ -36,10 +36,10 @@ from dicom_node.objects.wording import (
     side_of,
     summary_of,
     to_ascii,
+    tracked_name_of,
     tracking_id_of,
     view_of,
     weights_text,
-    words_of,
 )
 from mammoclip_core.findings import Finding, ImageFindings, ImageStatus, StudyFindings
 
@@ -131,7 +131,7 @@ class EvaluationsBuilder:
                 if finding.above_threshold:
                     tracking = TrackingIdentifier(
                         uid=self.context.uids.tracking_uid(side, finding),
-                        identifier=to_ascii(f"{side_of(side)} {words_of(finding.name)}", 64),
+                        identifier=f"{side_of(side)} {tracked_name_of(finding)}",
                     )
                     yield self._finding(finding, tracking, side, images), breast_of(side)
             if breast.density is not None:

@@ -1,4 +1,4 @@
-"""Which result objects the earlier revisions of a study have, and which archives hold them."""
+"""What the earlier revisions of a study have: answers, objects, and which archives hold them."""
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -59,6 +59,16 @@ def former_objects(session: Session, analysis: Analysis) -> dict[str, FormerObje
             )
         )
     return former
+
+
+def former_findings(session: Session, analysis: Analysis) -> list[str]:
+    """Return the findings documents of all earlier revisions, the newest last."""
+    documents = session.scalars(
+        select(Analysis.findings)
+        .where(Analysis.study_id == analysis.study_id, Analysis.revision < analysis.revision)
+        .order_by(Analysis.revision)
+    )
+    return [document for document in documents if document]
 
 
 def _accepted_by(session: Session, study_id: int) -> defaultdict[str, set[str]]:

@@ -169,3 +169,40 @@ def test_value_of_another_type_is_refused_wherever_it_stands(value: object) -> N
 def test_text_of_another_shape_is_refused(text: str) -> None:
     with pytest.raises(FindingsFormatError):
         from_json(text)
+
+
+def test_half_of_a_letter_is_refused_wherever_text_stands() -> None:
+    document = json.loads(to_json(STUDY))
+    texts = []
+    for place in places_in(document):
+        value: Any = document
+        for step in place:
+            value = value[step]
+        if isinstance(value, str):
+            texts.append(place)
+
+    for place in texts:
+        with pytest.raises(FindingsFormatError):
+            from_json(with_value(place, "half of a letter: \ud83d"))
+
+    assert len(texts) > 10
+
+
+@pytest.mark.parametrize(
+    "scores", [[0.0, 0.0, 0.0, 7.0], [-1.0, 0.0, 1.0, 1.0], [0.1, 0.1, 0.1, 0.1]]
+)
+def test_density_scores_that_are_no_shares_of_one_are_refused(scores: list[float]) -> None:
+    document = json.loads(to_json(STUDY))
+    document["images"][0]["density_scores"] = scores
+
+    with pytest.raises(FindingsFormatError, match="no shares of 1"):
+        from_json(json.dumps(document))
+
+
+def test_image_with_more_findings_than_a_picture_can_name_is_refused() -> None:
+    document = json.loads(to_json(STUDY))
+    (first, *_) = document["images"][0]["findings"]
+    document["images"][0]["findings"] = [first | {"name": f"n{number}"} for number in range(501)]
+
+    with pytest.raises(FindingsFormatError, match="it has 501 findings, more than 500"):
+        from_json(json.dumps(document))

@@ -10,7 +10,7 @@ from mammoclip_core.errors import FindingsFormatError
 from mammoclip_core.findings import ImageFindings, ImageStatus, StudyFindings
 from mammoclip_core.findings_document import from_json, to_json
 from mammoclip_core.lesion_location import Depth, Height, Location, Side
-from mammoclip_core.lesion_numbers import numbered
+from mammoclip_core.lesion_numbers import numbered, with_kept_numbers
 
 
 def image(number: int, *lesions: int, side: str = "R") -> ImageFindings:
@@ -103,3 +103,55 @@ def test_regions_without_a_number_get_those_that_are_free() -> None:
     assert [
         [region.lesion for finding in one.findings for region in finding.regions] for one in images
     ] == [[2, 1], [2, 3, 5], [4]]
+
+
+def shown(name: int, **lesions: int) -> ImageFindings:
+    """Return an image with a region for each word, at a place of its own."""
+    places = {"a": 10.0, "b": 20.0, "c": 30.0, "d": 40.0}
+    regions = tuple(
+        replace(REGION, lesion=lesion, peak=(places[place], 5.0))
+        for place, lesion in lesions.items()
+    )
+    return replace(image(name), findings=(replace(MASS, regions=regions),))
+
+
+def numbers_of(*images: ImageFindings) -> list[list[int]]:
+    return [[region.lesion for region in one.findings[0].regions] for one in images]
+
+
+def test_lesion_keeps_its_number_when_an_image_that_is_hung_before_it_comes_late() -> None:
+    before = (shown(2, a=1, b=2),)
+
+    after = with_kept_numbers((shown(1, a=1), shown(2, a=2, b=3)), [before])
+
+    assert numbers_of(*after) == [[3], [1, 2]]
+
+
+def test_lesion_keeps_its_number_when_it_is_linked_to_another_view() -> None:
+    before = (shown(1, a=1), shown(2, a=2))
+
+    after = with_kept_numbers((shown(1, b=1, a=2), shown(2, a=2, b=3)), [before])
+
+    assert numbers_of(*after) == [[3, 1], [1, 4]]
+
+
+def test_lesions_that_were_one_are_told_apart() -> None:
+    before = (shown(1, a=1), shown(2, a=1))
+
+    after = with_kept_numbers((shown(1, a=1), shown(2, a=2)), [before])
+
+    assert numbers_of(*after) == [[1], [2]]
+
+
+def test_number_of_a_lesion_that_is_gone_is_given_to_no_other() -> None:
+    answers = [(shown(1, a=1, b=2),), (shown(1, a=1),)]
+
+    after = with_kept_numbers((shown(1, c=1, a=2, b=3),), answers)
+
+    assert numbers_of(*after) == [[3, 1, 2]]
+
+
+def test_first_answer_keeps_the_numbers_that_it_has() -> None:
+    images = (shown(1, a=2, b=7),)
+
+    assert with_kept_numbers(images, []) == images

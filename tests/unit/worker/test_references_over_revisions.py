@@ -109,6 +109,31 @@ def test_late_image_leaves_no_reference_to_a_series_that_is_not_there(
     assert evidence_of(second["measurement_report"][0]) == parts_of(second) | images | sheet
 
 
+def labels_of(segmentations: list[Dataset]) -> dict[str, str]:
+    """Return the label of the only segment by the image that it is of."""
+    return {
+        one.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID: (
+            one.SegmentSequence[0].SegmentLabel
+        )
+        for one in segmentations
+    }
+
+
+def test_lesion_keeps_its_number_when_an_image_that_is_hung_before_it_comes_late(
+    node: Runtime, reception: Reception
+) -> None:
+    reception.receive(shown_mammogram("MLO"))
+    before = labels_of(next_results(node, reception)["segmentation"])
+    reception.receive(shown_mammogram("CC"))
+
+    after = labels_of(next_results(node, reception)["segmentation"])
+
+    assert before.items() <= after.items()
+    assert sorted(label.split()[0] for label in after.values()) == ["1", "2"]
+    node.engine.score = 0.8
+    assert labels_of(next_results(node, reception)["segmentation"]) == after
+
+
 def test_predecessor_is_a_report_that_the_archive_has_accepted(
     node: Runtime, reception: Reception
 ) -> None:

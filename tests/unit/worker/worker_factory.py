@@ -14,6 +14,7 @@ from dicom_node.studies.ledger.states import StudyState
 from dicom_node.studies.ledger.tables import Analysis, Study
 from dicom_node.studies.settling import begin_analysis
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
+from mammoclip_core.analysis.lesions import with_lesions
 from mammoclip_core.findings import (
     Finding,
     FindingSource,
@@ -94,7 +95,9 @@ class StandInEngine:
                 study_instance_uid=request.study_instance_uid,
                 bundle=manifest.identity,
                 settings_sha256="cd" * 32,
-                images=(*map(self._answer, request.images), *request.left_out),
+                images=with_lesions(
+                    (*map(self._answer, request.images), *request.left_out), geometries={}
+                ),
             )
         )
 

@@ -89,6 +89,23 @@ def test_region_outside_its_image_is_refused_by_every_profile(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"box": [60.0, 60.0, 301.0, 90.0]}, "a region's box"),
+        ({"box": [90.0, 60.0, 60.0, 90.0]}, "a region's box"),
+        ({"peak": [70.0, -1.0]}, "a region's peak"),
+    ],
+)
+def test_box_or_peak_outside_the_image_is_refused(
+    change: dict[str, list[float]], complaint: str, tmp_path: Path
+) -> None:
+    done = rendered(tmp_path, lambda mass: mass["regions"][0].update(change))
+
+    assert done.exit_code == 1
+    assert f"image {UID}: {complaint}" in done.stderr
+
+
 def test_finding_of_an_unknown_name_is_written_under_a_private_code(tmp_path: Path) -> None:
     done = rendered(tmp_path, lambda mass: mass.update(name="Gefäßzeichnung", code="x"))
 

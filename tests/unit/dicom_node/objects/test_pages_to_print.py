@@ -230,3 +230,13 @@ def test_everything_positive_is_printed(tmp_path: Path) -> None:
 
     assert text.count("mass score 0.83") == 3
     assert "asymmetry score 0.77" in text
+
+
+def test_findings_that_need_more_than_a_page_are_all_named(tmp_path: Path) -> None:
+    many = [finding(name=f"finding_number_{number:03d}") for number in range(150)]
+
+    path = pdf_of(tmp_path, four_views(*many)[:1])
+
+    command = [require_program("pdftotext"), "-layout", path, "-"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert all(f"finding number {number:03d} score" in text for number in range(150))

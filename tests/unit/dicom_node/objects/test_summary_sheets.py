@@ -175,3 +175,12 @@ def test_sheet_is_legible_on_a_whole_screen() -> None:
     for color in (MARK, TEXT):
         height = max(line_heights(letters_of(pixels[:, -600:], color)))
         assert height * on_screen >= LEAST_CAPITAL
+
+
+def test_sheet_does_not_grow_with_its_text_where_there_are_many_findings() -> None:
+    many = [finding(name=f"finding_number_{number}_of_many") for number in range(60)]
+
+    sheet, placements = sheet_of(pairs_of(*many))
+
+    assert len(placements) == 4
+    assert sheet.Rows <= 3 * 2048

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from objects_factory import (
     image_of,
     mammogram,
     marker_mask,
+    results_of,
     source_of,
 )
 from pydicom.dataset import Dataset
+from validators import dciodvfy_errors
 
 from dicom_node.facts.result_kinds import COMPREHENSIVE_SR, ResultKind
 from dicom_node.objects.analysed_study import ResultObject
@@ -117,7 +120,10 @@ def every_object(text: str) -> tuple[ResultObject, ...]:
         device_serial_number="9" * 64,
     )
     first = built(made_by)
-    return (*first, *built(replace(made_by, revision=2, warning=text), former=former_of(first)))
+    return (
+        *first,
+        *built(replace(made_by, revision=2, warning=f"{text} again"), former=former_of(first)),
+    )
 
 
 def faults_in(dataset: Dataset, where: str = "") -> Iterator[str]:
@@ -169,3 +175,38 @@ def test_long_warning_is_cut_where_it_must_be_and_whole_in_the_report() -> None:
         # What tells the weights is never what is cut off.
         assert stated.endswith(f"SHA-256 {BUNDLE.sha256}")
         assert "Weights that learned nothing." in stated
+
+
+@pytest.mark.parametrize("text", ["", " ", "乳腺", "\x07"])
+def test_bundle_without_a_name_that_can_be_written_has_a_stand_in(
+    text: str, tmp_path: Path
+) -> None:
+    bundle = replace(BUNDLE, name=text, version=text, licence=text, permitted_use=text)
+    dataset = mammogram("CC")
+
+    results = results_of(
+        (dataset, image_of(dataset, finding(marker_mask(60, 150)))),
+        identity=identity(bundle=bundle),
+        profiles=(EVERY_KIND,),
+    )
+
+    for number, result in enumerate(results):
+        file = tmp_path / f"{number}.dcm"
+        result.dataset.save_as(file, enforce_file_format=True)
+        assert dciodvfy_errors(file) == []
+        assert result.dataset.ContributingEquipmentSequence[1].ManufacturerModelName
+
+
+@pytest.mark.parametrize("warning", ["警告：未训练的权重", "Внимание: веса не обучены, версия 2"])
+def test_warning_in_other_letters_is_told_of_in_every_object(warning: str) -> None:
+    dataset = mammogram("CC")
+
+    results = results_of(
+        (dataset, image_of(dataset, finding(marker_mask(60, 150)))),
+        identity=identity(warning=warning),
+        profiles=(EVERY_KIND,),
+    )
+
+    for result in results:
+        software = result.dataset.ContributingEquipmentSequence[0]
+        assert "The model has a warning" in software.ContributionDescription

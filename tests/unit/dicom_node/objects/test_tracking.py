@@ -22,7 +22,8 @@ from pydicom.dataset import Dataset
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.results import ResultObject
 from dicom_node.objects.uids import StudyUIDs
-from mammoclip_core.findings import Finding
+from dicom_node.objects.wording import tracking_id_of, words_of
+from mammoclip_core.findings import BreastFindings, Finding
 
 TRACKING_KINDS = (
     ResultKind.MEASUREMENT_REPORT,
@@ -100,12 +101,25 @@ def test_region_keeps_its_uid_when_another_one_comes_before_it() -> None:
     assert uids.tracking_uid("1.2.3", alone, 0) == uids.tracking_uid("1.2.3", behind, 1)
 
 
+@pytest.mark.parametrize("kind", TRACKING_KINDS)
+def test_region_keeps_its_names_when_another_one_of_its_finding_comes_before_it(
+    kind: ResultKind,
+) -> None:
+    one, two = (marker_mask(left, 120) for left in (20, 90))
+
+    before, after = built(finding(two)), built(finding(one, two))
+
+    assert tracked(before, kind) < tracked(after, kind)
+
+
 def test_regions_of_one_peak_are_told_apart() -> None:
     (mark,) = finding(marker_mask(20, 120)).regions
     twice = replace(NEGATIVE, regions=(mark, mark))
     uids = StudyUIDs.of(study_of())
 
     assert uids.tracking_uid("1.2.3", twice, 0) != uids.tracking_uid("1.2.3", twice, 1)
+    image = image_of(mammogram(), twice)
+    assert tracking_id_of(image, twice, 0) != tracking_id_of(image, twice, 1)
 
 
 def test_peak_that_differs_by_rounding_is_the_same_region() -> None:
@@ -132,3 +146,33 @@ def test_another_model_another_image_and_another_finding_are_tracked_apart() -> 
     }
 
     assert len(names) == 5
+
+
+ALIKE = (
+    (f"{'a_long_name_' * 5}left", f"{'a_long_name_' * 5}right"),
+    (f"{'a' * 60}_b_{'a' * 60}", f"{'a' * 60}_c_{'a' * 60}"),
+    ("乳腺", "腫瘤"),
+    ("scar_größe", "scar_große"),
+    ("axillary_node", "axillary node"),
+)
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE)
+def test_findings_of_names_that_look_alike_have_identifiers_of_their_own(
+    one: str, other: str
+) -> None:
+    placed = [finding(marker_mask(20, 120), name=name, code="") for name in (one, other)]
+
+    results = built(*placed, breasts=(BreastFindings(laterality="L", findings=tuple(placed)),))
+
+    for kind in TRACKING_KINDS:
+        names = tracked(results, kind)
+        assert len({identifier for identifier, _ in names}) == len(names) >= 2
+
+
+def test_words_of_a_long_name_keep_its_end() -> None:
+    one, other = (words_of(f"{'a_long_name_' * 5}{end}") for end in ("left", "right"))
+
+    assert one != other
+    assert one.startswith("a long name") and one.endswith("left")
+    assert len(one) <= 40
