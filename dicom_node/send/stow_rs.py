@@ -68,11 +68,11 @@ class StowSender:
             return Answer(key=item.key, outcome=Outcome.REFUSED, status=status)
         reply = self._request(exchange, "POST", f"{self._root}/studies", content)
         answer = _answer_of(item, reply)
-        if not reply.leaves_doubt or answer.outcome is Outcome.DELIVERED:
+        if not reply.leaves_doubt or answer.outcome is Outcome.ACCEPTED:
             return answer
         if self._holds(exchange, item, header):
             status = f"HTTP {reply.status}, found at the archive"
-            return Answer(key=item.key, outcome=Outcome.DELIVERED, status=status)
+            return Answer(key=item.key, outcome=Outcome.ACCEPTED, status=status)
         return answer
 
     def _holds(self, exchange: "_Exchange", item: ObjectToSend, header: Dataset) -> bool:
@@ -193,7 +193,7 @@ def _answer_of(item: ObjectToSend, reply: _Reply) -> Answer:
     if document is None:
         return _postponed(item, f"HTTP {reply.status} without a DICOM answer")
     if item.sop_instance_uid in document.stored:
-        return Answer(key=item.key, outcome=Outcome.DELIVERED, status=f"HTTP {reply.status}")
+        return Answer(key=item.key, outcome=Outcome.ACCEPTED, status=f"HTTP {reply.status}")
     return _postponed(item, f"HTTP {reply.status} without the object's UID")
 
 

@@ -97,7 +97,7 @@ def test_every_study_of_a_bad_night_is_delivered_once_or_failed_by_its_own_fault
     try:
         wait_for(lambda: not sender.is_alive(), seconds=120, what="all studies were taken")
         expected = {
-            uid: (["done"], ["delivered"]) if kind == "sound" else (["failed"], [])
+            uid: (["done"], ["accepted"]) if kind == "sound" else (["failed"], [])
             for uid, kind in sender.sent.items()
         }
         wait_for(
