@@ -1,4 +1,4 @@
-"""The node process: receiving processes, registrar, settling and dispatch around one spool."""
+"""The node process: receiving processes, registrar, settling, dispatch and proof on one spool."""
 
 import stat
 import threading
@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from dicom_node.errors import BrokerDownError
+from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.settings import Settings
@@ -118,12 +119,14 @@ class Node:
         )
         self._settling = SettlingRounds()
         self._unsettled: set[int] = set()
+        self._prover = Prover(settings, database)
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
             for name, step, pause in (
                 ("registrar", self._register, self._wait_for_arrival),
                 ("settling", self._settle, self._pause),
                 ("dispatch", self._dispatch, self._pause),
+                ("proof", self._prove, self._pause),
             )
         ]
 
@@ -142,6 +145,7 @@ class Node:
         self._arrived.set()
         for thread in self._threads:
             thread.join(timeout=30)
+        self._prover.stop()
         self._registrar.close()
         log.info("node_stopped")
 
@@ -218,6 +222,10 @@ class Node:
         if not self._ledger_ready.is_set():
             return
         self._dispatcher.tick(self._database.now())
+
+    def _prove(self) -> None:
+        if self._ledger_ready.is_set():
+            self._prover.tick()
 
     def _wait_for_arrival(self) -> None:
         self._arrived.wait(_TICK_SECONDS)

@@ -19,6 +19,8 @@ class _Exchanging(Certificates):
     """Longest duration of one request and its answer, besides the time to send an object."""
     slowest_bytes_per_second: PositiveInt = 100_000
     """Each object may take its size divided by this longer than exchange_seconds."""
+    confirm_within_seconds: PositiveFloat = 3600.0
+    """What the archive has accepted and does not show within this time is sent again."""
 
     def longest_seconds(self, sent_bytes: int = 0) -> float:
         """Return the longest duration of an exchange that sends so many bytes."""
@@ -45,6 +47,8 @@ class DicomDestination(_Exchanging):
     """Calling AE title. Default: receive.ae_title."""
     profile: Name = DEFAULT_PROFILE
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
+    confirm: Literal["none", "query"] = "none"
+    """Proof asked of the archive for what it has accepted: none, or query (by C-FIND)."""
     tls: bool = False
     """Send over TLS; the certificates are those of [tls] unless this destination sets its own."""
     tls_server_name: str | None = None
@@ -60,6 +64,8 @@ class DicomwebDestination(_Exchanging):
     """Service root, for example http://archive:8042/dicom-web"""
     profile: Name = DEFAULT_PROFILE
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
+    confirm: Literal["none", "query"] = "none"
+    """Proof asked of the archive for what it has accepted: none, or query (by QIDO-RS)."""
     username: str | None = None
     password: Secret | None = None
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -208,10 +208,16 @@ def record_outcome(
     row.outcome, row.status, row.at = outcome, status, at
 
 
-def finish_delivery(session: Session, held: Claim, *, at: datetime) -> None:
-    """Record that the destination has accepted every object."""
+def finish_delivery(
+    session: Session, held: Claim, *, at: datetime, is_proof_wanted: bool = False
+) -> None:
+    """Record that the destination has accepted every object, and is to be asked for them or not."""
     row = held_row(session, Delivery, held)
-    apply(session, row, Event.DELIVER, at=at, reason="", finished_at=at)
+    asked: dict[str, Any] = {
+        "proof_due_at": at if is_proof_wanted else None,
+        "proof_attempts": 0,
+    }
+    apply(session, row, Event.DELIVER, at=at, reason="", finished_at=at, **asked)
 
 
 def refuse_delivery(session: Session, held: Claim, *, reason: str, at: datetime) -> None:

@@ -44,7 +44,10 @@ def downgrade() -> None:
     op.drop_table("commitment_requests")
     for name in ("ix_deliveries_to_prove", "ix_deliveries_taken"):
         op.drop_index(name, table_name="deliveries")
-    op.execute(f"UPDATE deliveries SET state = 'delivered' WHERE {_TAKEN}")
+    op.execute(
+        "UPDATE deliveries SET state = 'delivered' "
+        "WHERE state IN ('accepted', 'confirmed', 'committed')"
+    )
     # What a person holds is sent by the former version, which knows no such state.
     op.execute("UPDATE deliveries SET state = 'due', dispatched_at = NULL WHERE state = 'held'")
     op.execute(
