@@ -12,9 +12,11 @@ from dicom_node.errors import BrokerDownError
 from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.reporters import reporters_of
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import SentObject
+from dicom_node.spool.reports import Reports
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
@@ -101,6 +103,7 @@ class Node:
             spool,
             tls=settings.tls,
             log_format=settings.log_format,
+            reporters=reporters_of(settings),
             on_kept=self._arrived.set,
         )
         self._broker = Broker(**broker_options(settings))
@@ -119,7 +122,7 @@ class Node:
         )
         self._settling = SettlingRounds()
         self._unsettled: set[int] = set()
-        self._prover = Prover(settings, database)
+        self._prover = Prover(settings, database, Reports(spool.root))
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
             for name, step, pause in (

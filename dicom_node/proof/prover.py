@@ -6,11 +6,15 @@ from typing import Final
 
 import structlog
 
+from dicom_node.errors import NotOfferedError
+from dicom_node.proof.commitment import CommitmentRound, no_word
 from dicom_node.proof.query import confirm_by_query
+from dicom_node.proof.reports import ReportJudge
 from dicom_node.proof.verdicts import Judge
 from dicom_node.send.destinations import asker_for
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.reports import Reports
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
@@ -21,6 +25,9 @@ log = structlog.get_logger("dicom_node.proof")
 
 _MOST_DELIVERIES: Final = 10
 """So many a destination is asked about in one association."""
+
+_MOST_COMMITMENT_ATTEMPTS: Final = 3
+"""Requests for storage commitment before a destination is asked otherwise, where that is wanted."""
 
 _LOST_AFTER: Final = timedelta(minutes=10)
 """When a question is asked again of which nothing more was heard, as of a killed node's."""
@@ -35,14 +42,17 @@ class Prover:
     between is asked again: the ledger knows when.
     """
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, reports: Reports) -> None:
         self._settings = settings
         self._database = database
+        self._reports = reports
+        self._judge = ReportJudge(settings, database, reports)
         self._stopping = threading.Event()
         self._asking: dict[str, threading.Thread] = {}
 
     def tick(self) -> None:
-        """Begin to ask every destination about what is due; never wait for one."""
+        """Judge what was reported, and begin to ask about what is due; wait for no destination."""
+        self._judge.judge_all()
         for destination in self._settings.destinations:
             if destination.confirm == "none":
                 continue
@@ -84,12 +94,35 @@ class Prover:
         if not claims:
             return
         judge = Judge(destination=destination, retry=self._settings.retry, database=self._database)
-        asker = asker_for(
-            destination,
-            calling_ae_title=self._settings.receive.ae_title,
-            tls=self._settings.tls,
-        )
-        confirm_by_query(asker, judge, claims)
+        if isinstance(destination, DicomDestination) and destination.asks_for_commitment:
+            claims = self._ask_for_commitment(destination, judge, claims)
+        if claims:
+            asker = asker_for(
+                destination,
+                calling_ae_title=self._settings.receive.ae_title,
+                tls=self._settings.tls,
+            )
+            confirm_by_query(asker, judge, claims)
+
+    def _ask_for_commitment(
+        self, destination: DicomDestination, judge: Judge, claims: list[ProofClaim]
+    ) -> list[ProofClaim]:
+        """Ask for storage commitment; return the deliveries that are to be asked for otherwise."""
+        by_query: list[ProofClaim] = []
+        if destination.confirm == "commitment-or-query":
+            # One that offers it and never commits anything is asked otherwise in the end.
+            by_query = [one for one in claims if one.attempt > _MOST_COMMITMENT_ATTEMPTS]
+            claims = [one for one in claims if one not in by_query]
+        if not claims:
+            return by_query
+        try:
+            CommitmentRound(destination, self._settings, self._reports, judge).ask(claims)
+        except NotOfferedError as error:
+            if destination.confirm == "commitment-or-query":
+                return by_query + claims
+            for held in claims:
+                judge.settle(held, no_word(str(error)))
+        return by_query
 
     def _claims(self, name: str) -> list[ProofClaim]:
         with self._database.reading() as session:

@@ -106,13 +106,29 @@ def begin_proof(
         _set(session, row, proof_due_at=None, reason=_SUPERSEDED)
         return None
     _set(session, row, proof_due_at=until, proof_attempts=row.proof_attempts + 1)
+    return _claim(session, row, row.finished_at)
+
+
+def claim_on(session: Session, row: Delivery, *, asked_at: datetime) -> ProofClaim | None:
+    """Return the right to record what was asked for at a time; None if it is not wanted any more.
+
+    An answer about what was sent again since says nothing about what is there now.
+    """
+    is_open = row.state in {DeliveryState.ACCEPTED, DeliveryState.CONFIRMED}
+    if not is_open or row.finished_at is None or asked_at < row.finished_at:
+        return None
+    return _claim(session, row, row.finished_at)
+
+
+def _claim(session: Session, row: Delivery, accepted_at: datetime) -> ProofClaim:
+    analysis = session.get_one(Analysis, row.analysis_id)
     return ProofClaim(
         delivery_id=row.id,
         version=row.version,
         attempt=row.proof_attempts,
-        accepted_at=row.finished_at,
+        accepted_at=accepted_at,
         study_instance_uid=session.get_one(Study, analysis.study_id).study_instance_uid,
-        objects=_unproven(session, row),
+        objects=_uncommitted(session, row),
     )
 
 
@@ -141,12 +157,10 @@ def record_proof(
             at,
         )
     session.flush()
-    left = [
-        one
-        for one in _unproven(session, row)
-        # Archives may hide a note once they have heeded it.
-        if not (one.is_retraction and state is DeliveryState.CONFIRMED)
-    ]
+    is_committed = state is DeliveryState.COMMITTED
+    unproven = _uncommitted(session, row) if is_committed else _unproven(session, row)
+    # Archives may hide a note once they have heeded it.
+    left = [one for one in unproven if not one.is_retraction]
     if left:
         return False
     event = Event.COMMIT if state is DeliveryState.COMMITTED else Event.CONFIRM
@@ -212,10 +226,18 @@ def miss(
 
 
 def _unproven(session: Session, row: Delivery) -> tuple[AcceptedObject, ...]:
+    return _objects_with(session, row, ACCEPTED)
+
+
+def _uncommitted(session: Session, row: Delivery) -> tuple[AcceptedObject, ...]:
+    return _objects_with(session, row, ACCEPTED, DeliveryState.CONFIRMED.value)
+
+
+def _objects_with(session: Session, row: Delivery, *words: str) -> tuple[AcceptedObject, ...]:
     query = (
         select(ResultObject)
         .join(DeliveryOutcome, DeliveryOutcome.result_object_id == ResultObject.id)
-        .where(DeliveryOutcome.delivery_id == row.id, DeliveryOutcome.outcome == ACCEPTED)
+        .where(DeliveryOutcome.delivery_id == row.id, DeliveryOutcome.outcome.in_(words))
         .order_by(ResultObject.id)
     )
     return tuple(

@@ -5,58 +5,14 @@ from typing import Any
 
 import pytest
 from proving_archive import ProvingArchive
+from proving_site import Proving, proving_site
 from services import wait_for
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
-from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.proof.prover import Prover
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.work import RetrySettings
-from dicom_node.studies.ledger import reading
 from dicom_node.studies.ledger.states import DeliveryState
-from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome, ResultObject
-from worker.delivery import deliver_results
+from dicom_node.studies.ledger.tables import ResultObject
 from worker.runtime import Runtime
-
-SOON = RetrySettings(first_seconds=0.001, longest_seconds=0.01)
-
-
-class Proving:
-    """A worker that delivers to one archive, and the node's prover."""
-
-    def __init__(self, node: Runtime, reception: Reception, archive: ProvingArchive) -> None:
-        self.node, self.reception, self.archive = node, reception, archive
-        self.prover = Prover(node.settings, node.database)
-
-    @property
-    def delivery(self) -> Delivery:
-        (row,) = self.reception.rows(Delivery)
-        assert isinstance(row, Delivery)
-        return row
-
-    def deliver(self) -> None:
-        with self.node.leased(Delivery, 1) as taken:
-            if taken is not None:
-                deliver_results(self.node, *taken)
-
-    def ask(self) -> None:
-        (destination,) = self.node.settings.destinations
-        self.prover.ask(destination)
-
-    def ask_until(self, *states: DeliveryState) -> None:
-        def reached() -> bool:
-            self.ask()
-            return self.delivery.state in states
-
-        wait_for(reached, seconds=60, what=f"the delivery is {states}")
-
-    def outcomes(self) -> set[str]:
-        return {row.outcome for row in self.reception.rows(DeliveryOutcome)}
-
-    def summary(self) -> reading.StudySummary:
-        with self.node.database.reading() as session:
-            (one,) = reading.summaries(session, limit=9)
-        return one
 
 
 @pytest.fixture
@@ -65,14 +21,9 @@ def proving_at(
 ) -> Iterator[Callable[..., Proving]]:
     archives: list[ProvingArchive] = []
 
-    def start(archive: ProvingArchive, retry: RetrySettings = SOON, **changes: Any) -> Proving:
+    def start(archive: ProvingArchive, **changes: Any) -> Proving:
         archives.append(archive.start())
-        values = {"name": "archive", "ae_title": "ARCHIVE", "host": "127.0.0.1"}
-        values |= {"port": archive.port, "timeout_seconds": 5, "confirm": "query", **changes}
-        node = runtime_with(destinations=(DicomDestination(**values),), retry=retry)
-        reception.receive(shown_mammogram())
-        run_analysis(node, due_analysis(reception))
-        return Proving(node, reception, archive)
+        return proving_site(runtime_with, reception, archive, **changes)
 
     yield start
     for archive in archives:
