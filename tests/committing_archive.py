@@ -51,6 +51,7 @@ class CommittingArchive(ProvingArchive):
     change: Callable[[Dataset], None] = lambda _: None
     requests: list[Dataset] = field(default_factory=list)
     replies: list[int | None] = field(default_factory=list)
+    reports: list[threading.Timer] = field(default_factory=list)
 
     def offer(self, entity: AE) -> None:
         if self.offers:
@@ -58,6 +59,12 @@ class CommittingArchive(ProvingArchive):
 
     def handlers(self) -> list[Any]:
         return [*super().handlers(), (evt.EVT_N_ACTION, self._on_action)]
+
+    def stop(self) -> None:
+        # As long as the node listens: a connection that is refused is left open by the library.
+        for report in self.reports:
+            report.join(30)
+        super().stop()
 
     def _on_action(self, event: evt.Event) -> tuple[int, None]:
         if self.aborts:
@@ -71,7 +78,8 @@ class CommittingArchive(ProvingArchive):
             association = event.assoc if self.way == "same association" else None
             called = self.called or event.assoc.requestor.ae_title
             arguments = (self.report_on(asked), called, association)
-            threading.Timer(0.1, self.report, arguments).start()
+            self.reports.append(threading.Timer(0.1, self.report, arguments))
+            self.reports[-1].start()
         return status, None
 
     def report_on(self, asked: Dataset) -> Dataset:

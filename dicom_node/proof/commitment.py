@@ -9,7 +9,7 @@ from pydicom.uid import generate_uid
 from dicom_node.errors import DestinationDownError, NotOfferedError, OutOfResourcesError
 from dicom_node.proof.verdicts import Judge, Word
 from dicom_node.send.asking import ObjectToFind
-from dicom_node.send.commitment import CommitmentAsker, CommitmentQuestion
+from dicom_node.send.commitment import STAYS_SECONDS, CommitmentAsker, CommitmentQuestion
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.reports import Report, Reports
@@ -24,12 +24,18 @@ _RESOURCE_LIMITATION = 0x0213
 
 @dataclass(frozen=True, slots=True)
 class CommitmentRound:
-    """Asks one destination for storage commitment, each delivery in a transaction of its own."""
+    """Asks one destination for storage commitment, each delivery in a transaction of its own.
+
+    Attributes
+    ----------
+    stays_seconds : how long an association stays open for a report over the same one
+    """
 
     destination: DicomDestination
     settings: Settings
     reports: Reports
     judge: Judge
+    stays_seconds: float = STAYS_SECONDS
 
     def ask(self, claims: Sequence[ProofClaim]) -> None:
         """Ask, and record what an archive that does not take a request says.
@@ -45,6 +51,7 @@ class CommitmentRound:
             calling_ae_title=self.settings.receive.ae_title,
             take_report=self._take,
             tls=self.settings.tls,
+            stays_seconds=self.stays_seconds,
         )
         answered: set[str] = set()
         asked = [_question(uid, held) for uid, held in questions.items()]

@@ -11,6 +11,7 @@ from dicom_node.proof.commitment import CommitmentRound, no_word
 from dicom_node.proof.query import confirm_by_query
 from dicom_node.proof.reports import ReportJudge
 from dicom_node.proof.verdicts import Judge
+from dicom_node.send.commitment import STAYS_SECONDS
 from dicom_node.send.destinations import asker_for
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
@@ -40,12 +41,24 @@ class Prover:
 
     A destination that keeps silent holds up its own thread and nobody else's. What is killed in
     between is asked again: the ledger knows when.
+
+    Parameters
+    ----------
+    stays_seconds : how long an association stays open for a report on storage commitment over it
     """
 
-    def __init__(self, settings: Settings, database: Database, reports: Reports) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        reports: Reports,
+        *,
+        stays_seconds: float = STAYS_SECONDS,
+    ) -> None:
         self._settings = settings
         self._database = database
         self._reports = reports
+        self._stays_seconds = stays_seconds
         self._judge = ReportJudge(settings, database, reports)
         self._stopping = threading.Event()
         self._asking: dict[str, threading.Thread] = {}
@@ -116,7 +129,9 @@ class Prover:
         if not claims:
             return by_query
         try:
-            CommitmentRound(destination, self._settings, self._reports, judge).ask(claims)
+            CommitmentRound(
+                destination, self._settings, self._reports, judge, self._stays_seconds
+            ).ask(claims)
         except NotOfferedError as error:
             if destination.confirm == "commitment-or-query":
                 return by_query + claims

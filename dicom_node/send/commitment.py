@@ -23,7 +23,7 @@ _N_EVENT_REPORT: Final = 0x0100
 _NOT_OFFERED: Final = frozenset({0x0112, 0x0118, 0x0119, 0x0122, 0x0123, 0x0124, 0x0211})
 """Statuses of N-ACTION that no repetition changes: no such instance, class, action and so on."""
 
-_STAYS_SECONDS: Final = 3.0
+STAYS_SECONDS: Final = 3.0
 """How long the association stays open for an archive that reports over the same one."""
 
 TakeReport = Callable[[str, bytes], int]
@@ -57,7 +57,7 @@ class CommitmentAsker:
         calling_ae_title: str,
         take_report: TakeReport,
         tls: TlsSettings = NO_CERTIFICATES,
-        stays_seconds: float = _STAYS_SECONDS,
+        stays_seconds: float = STAYS_SECONDS,
     ) -> None:
         self._destination = destination
         self._calling_ae_title = destination.calling_ae_title or calling_ae_title

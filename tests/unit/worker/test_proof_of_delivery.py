@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from proving_archive import ProvingArchive
-from proving_site import Proving, proving_site
+from proving_site import Proving, proving_site, stop_beside
 from services import wait_for
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 
@@ -26,8 +26,7 @@ def proving_at(
         return proving_site(runtime_with, reception, archive, **changes)
 
     yield start
-    for archive in archives:
-        archive.stop()
+    stop_beside(archives)
 
 
 def test_archive_that_shows_what_it_accepted_confirms_the_delivery(

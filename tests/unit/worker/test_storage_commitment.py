@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from committing_archive import IMPLICIT, CommittingArchive
-from proving_site import Proving, proving_site
+from proving_site import Proving, proving_site, stop_beside
 from pydicom.dataset import Dataset
 from services import free_port, wait_for
 from unit.dicom_node.node_factory import Reception
@@ -42,8 +42,7 @@ def site_with(runtime_with: Callable[..., Runtime], reception: Reception) -> Ite
         return site
 
     yield start
-    for one in started:
-        one.stop()
+    stop_beside(started)
 
 
 def requests(site: Proving) -> list[CommitmentRequest]:
@@ -85,7 +84,16 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("behaviour", WAYS.values(), ids=WAYS)
+SHORT = ("a new association", "no Event Type ID on the same association", "no right to send")
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(how, id=name, marks=() if name in SHORT else pytest.mark.long)
+        for name, how in WAYS.items()
+    ],
+)
 def test_report_is_believed_in_whichever_way_it_comes(
     site_with: Start, behaviour: dict[str, Any]
 ) -> None:
@@ -119,7 +127,7 @@ def test_request_without_an_answer_is_made_anew_with_a_new_transaction(site_with
     site = site_with(way="never", destination={"commitment_seconds": 0.001})
     site.ask()
     former = requests(site)[0]
-    site.archive.way = "same association"  # type: ignore[attr-defined]
+    site.archive.way = "new association"  # type: ignore[attr-defined]
 
     wait_for(lambda: is_committed(site), seconds=60, what="the delivery is committed")
 
