@@ -46,6 +46,11 @@ class CommitmentRound:
             The destination does not offer storage commitment; nothing is recorded of it.
         """
         questions = {self._open(held): held for held in claims if held.objects}
+        for held in claims:
+            if not held.objects:  # a study without a region, to who is sent regions alone
+                self.judge.settle(held, no_word(""))
+        if not questions:
+            return
         asker = CommitmentAsker(
             self.destination,
             calling_ae_title=self.settings.receive.ae_title,

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,18 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from services import Orthanc, Service, free_port, require_program, wait_for
 
+from dicom_node.proof.reports import read_report
+from dicom_node.receive.listener import Listener
+from dicom_node.receive.reporters import reporters_of
 from dicom_node.send.asking import ObjectToFind
+from dicom_node.send.commitment import CommitmentAsker, CommitmentQuestion
 from dicom_node.send.destinations import asker_for, sender_for
 from dicom_node.send.outcome import ObjectToSend
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.settings import Settings
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.reports import Reports
 
 DCMQRSCP = """
 NetworkTCPPort  = {port}
@@ -63,9 +72,11 @@ def dicom(port: int) -> DicomDestination:
     return DicomDestination(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=port)
 
 
-def is_held_before_and_after_it_is_sent(
-    destination: DicomDestination | DicomwebDestination, folder: Path
-) -> tuple[bool, bool]:
+Destination = DicomDestination | DicomwebDestination
+
+
+def result_in(folder: Path) -> tuple[ObjectToFind, ObjectToSend]:
+    """Return a result object on disk, to be sent and to be asked for."""
     dataset = mammogram(
         SOPClassUID=SECONDARY_CAPTURE, Modality="OT", StudyID="1", AccessionNumber=""
     )
@@ -75,19 +86,35 @@ def is_held_before_and_after_it_is_sent(
     file = folder / "result.dcm"
     dataset.save_as(file, enforce_file_format=True)
     uids = {"sop_class_uid": SECONDARY_CAPTURE, "sop_instance_uid": str(dataset.SOPInstanceUID)}
-    item = ObjectToFind(
+    to_find = ObjectToFind(
         key=1,
         series_instance_uid=dataset.SeriesInstanceUID,
         study_instance_uid=dataset.StudyInstanceUID,
         **uids,
     )
+    return to_find, ObjectToSend(key=1, file=file, **uids)
+
+
+def is_held_before_and_after_it_is_sent(
+    destination: Destination, folder: Path
+) -> tuple[bool, bool]:
+    to_find, to_send = result_in(folder)
     asker = asker_for(destination, calling_ae_title="MAMMOCLIP")
-    (before,) = asker.ask([item])
-    sender = sender_for(destination, calling_ae_title="MAMMOCLIP")
-    (answer,) = sender.send([ObjectToSend(key=1, file=file, **uids)])
-    assert answer.outcome == "accepted"
-    (later,) = asker.ask([item])
+    (before,) = asker.ask([to_find])
+    send(destination, to_send)
+    (later,) = asker.ask([to_find])
     return before.is_held, later.is_held
+
+
+def object_sent_to(destination: Destination, folder: Path) -> ObjectToFind:
+    to_find, to_send = result_in(folder)
+    send(destination, to_send)
+    return to_find
+
+
+def send(destination: Destination, item: ObjectToSend) -> None:
+    (answer,) = sender_for(destination, calling_ae_title="MAMMOCLIP").send([item])
+    assert answer.outcome == "accepted"
 
 
 def test_orthanc_shows_by_c_find_what_it_was_sent(orthanc: Orthanc, tmp_path: Path) -> None:
@@ -104,3 +131,40 @@ def test_orthanc_shows_by_qido_what_it_was_sent(orthanc: Orthanc, tmp_path: Path
 
 def test_dcmqrscp_shows_by_c_find_what_it_was_sent(dcmqrscp: int, tmp_path: Path) -> None:
     assert is_held_before_and_after_it_is_sent(dicom(dcmqrscp), tmp_path) == (False, True)
+
+
+def test_orthanc_commits_to_what_it_holds_and_to_nothing_else(
+    orthanc: Orthanc, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    archive = dicom(orthanc.dicom_port).model_copy(update={"confirm": "commitment"})
+    receive = ReceiveSettings(port=orthanc.node_port, minimum_free_bytes=1)
+    settings = Settings(spool=spool.root, receive=receive, destinations=(archive,))
+    listener = Listener(receive, spool, reporters=reporters_of(settings))
+    listener.start()
+    held = object_sent_to(archive, tmp_path)
+    absent = replace(held, sop_instance_uid="1.2.3.4")
+    another = replace(held, sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33")
+    questions = [
+        CommitmentQuestion(transaction_uid=f"2.25.{number}", objects=objects)
+        for number, objects in enumerate([[held], [held, absent], [another]], start=1)
+    ]
+    asker = CommitmentAsker(
+        archive, calling_ae_title="MAMMOCLIP", take_report=lambda *_: 0, stays_seconds=0.1
+    )
+    reports = Reports(spool.root)
+
+    statuses = dict(asker.ask(questions))
+    wait_for(lambda: len(list(reports.waiting())) == 3, seconds=30, what="Orthanc has reported")
+    listener.stop()
+
+    said = [read_report(report) for _, report in reports.waiting() if report is not None]
+    uid = held.sop_instance_uid
+    assert statuses == {"2.25.1": 0, "2.25.2": 0, "2.25.3": 0}
+    assert {
+        one.transaction_uid: (dict(one.committed), dict(one.failed)) for one in said if one
+    } == {
+        "2.25.1": ({uid: SECONDARY_CAPTURE}, {}),
+        "2.25.2": ({uid: SECONDARY_CAPTURE}, {"1.2.3.4": 0x0112}),
+        "2.25.3": ({}, {uid: 0x0119}),
+    }

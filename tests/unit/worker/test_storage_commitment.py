@@ -8,6 +8,7 @@ from committing_archive import IMPLICIT, CommittingArchive
 from proving_site import Proving, proving_site, stop_beside
 from pydicom.dataset import Dataset
 from services import free_port, wait_for
+from sqlalchemy import delete
 from unit.dicom_node.node_factory import Reception
 
 from dicom_node.receive.listener import Listener
@@ -15,6 +16,7 @@ from dicom_node.receive.reporters import reporters_of
 from dicom_node.spool.reports import Reports
 from dicom_node.studies.ledger.commitment_requests import CommitmentRequest
 from dicom_node.studies.ledger.states import DeliveryState
+from dicom_node.studies.ledger.tables import DeliveryOutcome
 from worker.runtime import Runtime
 
 COMMITTED, CONFIRMED = DeliveryState.COMMITTED, DeliveryState.CONFIRMED
@@ -170,6 +172,16 @@ def test_archive_that_takes_no_request_now_is_asked_again(site_with: Start) -> N
 
     assert waiting == "not proven yet: answered N-ACTION with 0x0110"
     assert [bool(one.ending) for one in requests(site)] == [True, True]
+
+
+def test_delivery_without_any_object_is_committed_without_a_question(site_with: Start) -> None:
+    site = site_with()
+    with site.node.database.writing() as session:
+        session.execute(delete(DeliveryOutcome))
+    site.ask()
+
+    assert site.delivery.state is COMMITTED
+    assert not requests(site)
 
 
 def test_archive_that_never_commits_is_asked_by_query_in_the_end(site_with: Start) -> None:
