@@ -174,7 +174,7 @@ def _waits_of(database: Database, study: object, port: int) -> Waits:
         "JOIN transitions t ON t.subject = 'analysis' AND t.subject_id = a.id "
         "AND t.event = 'claim' "
         "JOIN deliveries d ON d.analysis_id = a.id AND d.destination = 'archive' "
-        "WHERE s.study_instance_uid = :uid AND d.state = 'delivered'"
+        "WHERE s.study_instance_uid = :uid AND d.state = 'accepted'"
     )
     while time.monotonic() < give_up_at:
         with database.reading() as session:

@@ -16,7 +16,8 @@ NodeError
 │   └── UnknownStudyError               the ledger has no study with this UID
 ├── BrokerDownError                 the broker did not accept a message; nothing is lost
 └── DeliveryError
-    └── DestinationDownError            the destination did not answer; retried later
+    ├── DestinationDownError            the destination did not answer; retried later
+    └── NotOfferedError                 the destination does not offer the service
 """
 
 from typing import ClassVar
@@ -133,3 +134,9 @@ class DestinationDownError(DeliveryError):
     """The destination could not be reached, or stopped answering."""
 
     reason = "destination-down"
+
+
+class NotOfferedError(DeliveryError):
+    """The destination does not offer the service that was asked of it."""
+
+    reason = "not-offered"

@@ -1,7 +1,7 @@
 """Makes DICOM application entities and opens associations with destinations."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from ssl import SSLContext
 from typing import Any, Final
 
@@ -55,6 +55,7 @@ def associate(
     *,
     deadline: Deadline,
     tls: TlsSettings = NO_CERTIFICATES,
+    handlers: Sequence[tuple[Any, Callable[..., Any]]] = (),
 ) -> Any:
     """Open an association, with a presentation context for each SOP Class and syntax.
 
@@ -63,6 +64,7 @@ def associate(
     deadline : held by the connection from now on
         Every later exchange, the release too, belongs within it.
     tls : certificates of [tls], used if the destination is called over TLS
+    handlers : events of the library and what answers them
 
     Raises
     ------
@@ -90,6 +92,7 @@ def associate(
             ae_title=destination.ae_title,
             max_pdu=MAXIMUM_PDU_BYTES,
             tls_args=None if secured is None else (secured, name),
+            evt_handlers=list(handlers),
         )
     # With no context accepted the library aborts what the archive had agreed to: each object
     # is then answered by itself, and nobody tries for days.

@@ -1,4 +1,4 @@
-"""The node process: receiving processes, registrar, settling and dispatch around one spool."""
+"""The node process: receiving processes, registrar, settling, dispatch and proof on one spool."""
 
 import stat
 import threading
@@ -10,11 +10,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from dicom_node.errors import BrokerDownError
+from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.reporters import reporters_of
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import SentObject
+from dicom_node.spool.reports import Reports
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
@@ -109,6 +112,7 @@ class Node:
             spool,
             tls=settings.tls,
             log_format=settings.log_format,
+            reporters=reporters_of(settings),
             on_kept=self._arrived.set,
         )
         self._broker = Broker(**broker_options(settings))
@@ -130,12 +134,14 @@ class Node:
         self._next_quiet: datetime | None = None
         self._work_is_due = threading.Event()
         self._next_tick = 0.0
+        self._prover = Prover(settings, database, Reports(spool.root))
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
             for name, step, pause in (
                 ("registrar", self._register, self._wait_for_arrival),
                 ("settling", self._settle, self._wait_for_quiet),
                 ("dispatch", self._dispatch, self._wait_for_work),
+                ("proof", self._prove, self._wait_for_tick),
             )
         ]
 
@@ -155,6 +161,7 @@ class Node:
         self._work_is_due.set()
         for thread in self._threads:
             thread.join(timeout=30)
+        self._prover.stop()
         self._registrar.close()
         log.info("node_stopped")
 
@@ -242,6 +249,13 @@ class Node:
             self._dispatcher.tick(at)
         else:
             self._dispatcher.notify(at)
+
+    def _prove(self) -> None:
+        if self._ledger_ready.is_set():
+            self._prover.tick()
+
+    def _wait_for_tick(self) -> None:
+        self._stopping.wait(_TICK_SECONDS)
 
     def _wait_for_arrival(self) -> None:
         self._arrived.wait(_TICK_SECONDS)

@@ -150,7 +150,12 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         _refuse(node, held, delivery, reason)
     else:
         with node.database.writing() as session:
-            outcomes.finish_delivery(session, held, at=database_time(session))
+            outcomes.finish_delivery(
+                session,
+                held,
+                at=database_time(session),
+                is_proof_wanted=destination.confirm != "none",
+            )
         log.info("results_delivered", destination=delivery.destination, count=len(objects))
 
 

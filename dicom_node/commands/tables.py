@@ -29,7 +29,7 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
     for one in summaries:
         table.add_row(
             one.study_instance_uid,
-            one.condition,
+            f"{one.condition} ({one.proof})" if one.proof else one.condition,
             one.priority,
             str(one.revision),
             str(one.images),

@@ -16,6 +16,7 @@ import structlog
 
 from dicom_node.receive.acceptor_process import KEPT, LEAVING, Order
 from dicom_node.receive.listener import listening_socket, open_associations
+from dicom_node.receive.reporters import Reporter
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.spool.local_disk import Spool
@@ -42,6 +43,7 @@ class AcceptorPool:
     ----------
     tls : certificates of [tls], needed with ``receive.tls``
     log_format : ``console`` or ``json``
+    reporters : archives that may report on storage commitment
     on_kept : callable
         Called after objects are safe on disk, to wake the registrar; must not block.
     """
@@ -53,6 +55,7 @@ class AcceptorPool:
         *,
         tls: TlsSettings = NO_CERTIFICATES,
         log_format: str = "console",
+        reporters: tuple[Reporter, ...] = (),
         on_kept: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -62,6 +65,7 @@ class AcceptorPool:
             tls=tls,
             spool=spool.root,
             log_format=log_format,
+            reporters=reporters,
         )
         self._on_kept = on_kept
         self._open = open_associations(settings, spool)

@@ -23,6 +23,7 @@ import structlog
 
 from dicom_node.logs import configure_logs
 from dicom_node.receive.listener import Listener
+from dicom_node.receive.reporters import Reporter
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import TlsSettings
 from dicom_node.spool.local_disk import Spool
@@ -49,12 +50,14 @@ class Order:
     ----------
     spool : folder
     log_format : ``console`` or ``json``
+    reporters : archives that may report on storage commitment
     """
 
     settings: ReceiveSettings
     tls: TlsSettings
     spool: Path
     log_format: str
+    reporters: tuple[Reporter, ...] = ()
 
 
 def main() -> None:
@@ -75,6 +78,7 @@ def main() -> None:
         settings,
         Spool(order.spool, minimum_free_bytes=settings.minimum_free_bytes),
         tls=order.tls,
+        reporters=order.reporters,
         on_kept=partial(_tell, KEPT),
     )
     acceptor = listener.start(socket.socket(fileno=int(sys.argv[1])))

@@ -57,7 +57,7 @@ def rejection_of(caller: Caller, settings: ReceiveSettings) -> Rejection | None:
 
 
 def _calling_problem(caller: Caller, settings: ReceiveSettings) -> str | None:
-    if not _is_within(caller.address, settings.networks):
+    if not is_within(caller.address, settings.networks):
         return "network-not-allowed"
     title = caller.calling_ae_title
     entries = [entry for entry in settings.senders if entry.ae_title == title]
@@ -65,18 +65,19 @@ def _calling_problem(caller: Caller, settings: ReceiveSettings) -> str | None:
     is_anyone = not settings.calling_ae_titles and not settings.senders
     if not (entries or is_listed or is_anyone):
         return "calling-ae-title-not-recognized"
-    here = [entry for entry in entries if _is_within(caller.address, entry.networks)]
+    here = [entry for entry in entries if is_within(caller.address, entry.networks)]
     if not (here or is_listed or is_anyone):
         return "network-not-allowed-for-ae-title"
     if settings.certificate_names == "unbound":
         return None
     wanted = {entry.certificate_name or title for entry in here} or {title}
-    if _is_named(wanted, caller.certificate or {}, settings.certificate_names):
+    if is_named(wanted, caller.certificate or {}, settings.certificate_names):
         return None
     return "certificate-names-another-ae-title"
 
 
-def _is_named(wanted: set[str], certificate: Mapping[str, Any], where: str) -> bool:
+def is_named(wanted: set[str], certificate: Mapping[str, Any], where: str) -> bool:
+    """Return whether a certificate holds one of the names, see receive.certificate_names."""
     if where == "subject":
         pairs = [pair for attributes in certificate.get("subject", ()) for pair in attributes]
         return any(key == "commonName" and value in wanted for key, value in pairs)
@@ -88,9 +89,10 @@ def _is_named(wanted: set[str], certificate: Mapping[str, Any], where: str) -> b
     )
 
 
-def _is_within(
+def is_within(
     address: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 ) -> bool:
+    """Return whether an address lies within one of the networks, or there are none."""
     if not networks:
         return True
     try:

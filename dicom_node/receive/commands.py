@@ -20,6 +20,7 @@ class CommandField(IntEnum):
 
     C_STORE = 0x0001
     C_ECHO = 0x0030
+    N_EVENT_REPORT = 0x0100
     C_CANCEL = 0x0FFF
 
 
@@ -35,6 +36,8 @@ class Command:
         Whether a data set follows (0000,0800).
     sop_class_uid, sop_instance_uid : bytes
         (0000,0002) and (0000,1000) as they came, without padding; may hold anything.
+    event_type : bytes
+        Event Type ID (0000,1002) of a report, as it came; empty where some archives leave it out.
     """
 
     field: int
@@ -42,6 +45,7 @@ class Command:
     has_data_set: bool
     sop_class_uid: bytes
     sop_instance_uid: bytes
+    event_type: bytes = b""
 
 
 def decode_command(encoded: bytes) -> Command:
@@ -73,6 +77,7 @@ def decode_command(encoded: bytes) -> Command:
         has_data_set=_number(elements, 0x0800) != _NO_DATA_SET,
         sop_class_uid=elements.get(0x0002, b"").rstrip(b"\0 "),
         sop_instance_uid=elements.get(0x1000, b"").rstrip(b"\0 "),
+        event_type=elements.get(0x1002, b""),
     )
 
 
@@ -85,6 +90,7 @@ def encode_response(command: Command, status: int) -> bytes:
         (0x0800, struct.pack("<H", _NO_DATA_SET)),
         (0x0900, struct.pack("<H", status)),
         (0x1000, _uid(command.sop_instance_uid)),
+        (0x1002, command.event_type[:2]),
     ]
     body = b"".join(
         _ELEMENT.pack(0, element, len(value)) + value for element, value in elements if value

@@ -12,6 +12,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES, build_context
 from pynetdicom.dsutils import create_file_meta, encode_file_meta
+from pynetdicom.presentation import PresentationContext
 
 from dicom_node.errors import (
     AddressError,
@@ -21,6 +22,7 @@ from dicom_node.errors import (
     OutOfResourcesError,
 )
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
+from dicom_node.network import UNCOMPRESSED
 from dicom_node.receive.acceptor import Acceptor, rejected
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
 from dicom_node.receive.association import Association, Deadlines, StoreRequest
@@ -28,11 +30,14 @@ from dicom_node.receive.coming_object import ComingObject
 from dicom_node.receive.making_room import Activity
 from dicom_node.receive.negotiation import Rejection, Request, agree
 from dicom_node.receive.pdus import AssociationEndedError, ProtocolError, abort
+from dicom_node.receive.reporters import Reporter
+from dicom_node.receive.reporting import STORAGE_COMMITMENT, Reporting
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 from dicom_node.spool.open_associations import Limits, OpenAssociations, Place
+from dicom_node.spool.reports import Reports
 from dicom_node.tls import RenewingContext
 
 log = structlog.get_logger("dicom_node.listener")
@@ -54,7 +59,7 @@ _BACKLOG: Final = 512
 
 
 class Listener:
-    """Answers C-ECHO and C-STORE over connections that cannot cost more than their share.
+    """Answers C-ECHO, C-STORE and reports over connections that cannot cost more than their share.
 
     A connection waits in the lobby until its request is complete; an association then has one
     thread and one buffer, whatever is sent over it.
@@ -67,6 +72,8 @@ class Listener:
     on_kept : callable
         Called after an object is safe on disk, to wake the registrar; must not block.
     tls : certificates of [tls], needed with ``receive.tls``
+    reporters : archives that may report on storage commitment
+        They may call even if they may send nothing.
     """
 
     def __init__(
@@ -76,14 +83,15 @@ class Listener:
         *,
         on_kept: Callable[[], object] = lambda: None,
         tls: TlsSettings = NO_CERTIFICATES,
+        reporters: Iterable[Reporter] = (),
     ) -> None:
         self._settings = settings
         self._spool = spool
         self._on_kept = on_kept
         self._tls = tls
         self._open = open_associations(settings, spool)
-        self._contexts = [build_context(_VERIFICATION)]
-        self._contexts += [build_context(one, ALL_TRANSFER_SYNTAXES) for one in ACCEPTED_CLASSES]
+        self._reporting = Reporting(reporters, settings, Reports(spool.root))
+        self._contexts = [build_context(one, ALL_TRANSFER_SYNTAXES) for one in ACCEPTED_CLASSES]
         self._acceptor: Acceptor | None = None
 
     def start(self, listening: socket.socket | None = None) -> Acceptor:
@@ -129,14 +137,9 @@ class Listener:
         return self._open.tokens()
 
     def _judge(self, line: socket.socket, address: str, request: Request) -> Rejection | None:
-        caller = Caller(
-            calling_ae_title=request.calling_ae_title,
-            called_ae_title=request.called_ae_title,
-            address=address,
-            certificate=_certificate_of(line),
-        )
+        caller = _caller(line, address, request)
         found = rejection_of(caller, self._settings)
-        if found is None:
+        if found is None or self._reporting.may_report(caller):
             return None
         return Rejection(REJECTED_PERMANENT, SERVICE_USER, found.diagnostic, found.reason)
 
@@ -149,9 +152,10 @@ class Listener:
         activity: Activity,
     ) -> None:
         settings = self._settings
+        caller = _caller(line, address, request)
         line.settimeout(settings.pdu_timeout_seconds)
         try:
-            agreement = agree(request, self._contexts)
+            agreement = agree(request, self._contexts_for(caller))
         except ProtocolError as error:
             with suppress(OSError):  # the peer has gone: its fault is what is told
                 line.send(abort(error.abort_reason))
@@ -173,6 +177,7 @@ class Listener:
             agreement,
             store=store,
             on_echo=lambda: log.info("echo_answered", calling_ae_title=request.calling_ae_title),
+            services=self._reporting.services_for(caller),
             maximum_object_bytes=settings.maximum_object_bytes,
             deadlines=Deadlines(
                 idle=settings.idle_timeout_seconds,
@@ -181,6 +186,17 @@ class Listener:
             ),
             activity=activity,
         ).serve()
+
+    def _contexts_for(self, caller: Caller) -> list[PresentationContext]:
+        contexts = [build_context(_VERIFICATION)]
+        if rejection_of(caller, self._settings) is None:
+            contexts += self._contexts
+        if self._reporting.may_report(caller):
+            reports = build_context(STORAGE_COMMITMENT, list(UNCOMPRESSED))
+            # It is the archive that calls: the peer has the role of the SCP (PS3.4 J.3.3).
+            reports.scu_role, reports.scp_role = False, True
+            contexts.append(reports)
+        return contexts
 
     def _store(
         self,
@@ -218,6 +234,15 @@ class Listener:
         self._open.remember(address)
         self._on_kept()
         return SUCCESS
+
+
+def _caller(line: socket.socket, address: str, request: Request) -> Caller:
+    return Caller(
+        calling_ae_title=request.calling_ae_title,
+        called_ae_title=request.called_ae_title,
+        address=address,
+        certificate=_certificate_of(line),
+    )
 
 
 def _certificate_of(line: socket.socket) -> Mapping[str, Any] | None:

@@ -154,7 +154,7 @@ def _answer(item: ObjectToSend, status: int) -> Answer:
     category = code_to_category(status)
     text = f"0x{status:04X}"
     if category in {"Success", "Warning"}:
-        return Answer(key=item.key, outcome=Outcome.DELIVERED, status=text)
+        return Answer(key=item.key, outcome=Outcome.ACCEPTED, status=text)
     return Answer(key=item.key, outcome=outcome_of_failure(status), status=text)
 
 

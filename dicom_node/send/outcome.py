@@ -18,7 +18,7 @@ Who is authorized is a setting of the archive, which a person puts right.
 class Outcome(StrEnum):
     """The outcome of sending one object to one destination."""
 
-    DELIVERED = "delivered"
+    ACCEPTED = "accepted"
     REFUSED = "refused"
     POSTPONED = "postponed"
 
@@ -53,7 +53,7 @@ class Answer:
 
 
 def outcome_of_failure(status: int) -> Outcome:
-    """Return the outcome for a failure status; an object already there counts as delivered.
+    """Return the outcome for a failure status; one already there counts as accepted.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def outcome_of_failure(status: int) -> Outcome:
         Both use the same codes (PS3.4 B.2.3, PS3.7 annex C, PS3.18 I.2.2).
     """
     if status == _DUPLICATE:
-        return Outcome.DELIVERED
+        return Outcome.ACCEPTED
     later = status in _OUT_OF_RESOURCES or status in _TRY_LATER
     return Outcome.POSTPONED if later else Outcome.REFUSED
 

@@ -49,13 +49,17 @@ def read_store_answer(content: bytes, media_type: str) -> StoreAnswer | None:
 
 def lists_instance(content: bytes, media_type: str, sop_instance_uid: str) -> bool:
     """Return whether an answer to QIDO-RS, or metadata by WADO-RS, is about this instance."""
+    return sop_instance_uid in (listed_instances(content, media_type) or ())
+
+
+def listed_instances(content: bytes, media_type: str) -> frozenset[str] | None:
+    """Return the SOP Instance UIDs of an answer to QIDO-RS; None if it is no such answer."""
     try:
-        return any(
-            _first(one, _SOP_INSTANCE_UID) == sop_instance_uid
-            for one in _datasets(content, media_type)
+        return frozenset(
+            str(_first(one, _SOP_INSTANCE_UID)) for one in _datasets(content, media_type)
         )
     except _UNREADABLE:
-        return False
+        return None
 
 
 def _datasets(content: bytes, media_type: str) -> Iterator[Attributes]:

@@ -3,7 +3,15 @@
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, field_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    IPvAnyNetwork,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    field_validator,
+)
 
 from dicom_node.settings.results import DEFAULT_PROFILE
 from dicom_node.settings.section import AETitle, Name, Port, Secret
@@ -19,6 +27,8 @@ class _Exchanging(Certificates):
     """Longest duration of one request and its answer, besides the time to send an object."""
     slowest_bytes_per_second: PositiveInt = 100_000
     """Each object may take its size divided by this longer than exchange_seconds."""
+    confirm_within_seconds: PositiveFloat = 3600.0
+    """What the archive has accepted and does not show within this time is sent again."""
 
     def longest_seconds(self, sent_bytes: int = 0) -> float:
         """Return the longest duration of an exchange that sends so many bytes."""
@@ -45,10 +55,24 @@ class DicomDestination(_Exchanging):
     """Calling AE title. Default: receive.ae_title."""
     profile: Name = DEFAULT_PROFILE
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
+    confirm: Literal["none", "query", "commitment", "commitment-or-query"] = "none"
+    """Proof asked of the archive for what it has accepted: none, query (by C-FIND), commitment, or
+    commitment-or-query (by C-FIND where the archive does not offer storage commitment)."""
+    commitment_seconds: PositiveFloat = 3600.0
+    """How long its answer on storage commitment is waited for; then it is asked anew."""
+    commitment_ae_titles: tuple[AETitle, ...] = ()
+    """Further AE titles under which the archive reports on storage commitment."""
+    commitment_networks: tuple[IPvAnyNetwork, ...] = ()
+    """Networks from which it reports on storage commitment; empty: from host alone."""
     tls: bool = False
     """Send over TLS; the certificates are those of [tls] unless this destination sets its own."""
     tls_server_name: str | None = None
     """Name or IP address in the archive's certificate (SAN). Default: host."""
+
+    @property
+    def asks_for_commitment(self) -> bool:
+        """Whether storage commitment is asked of it."""
+        return self.confirm.startswith("commitment")
 
 
 class DicomwebDestination(_Exchanging):
@@ -60,6 +84,8 @@ class DicomwebDestination(_Exchanging):
     """Service root, for example http://archive:8042/dicom-web"""
     profile: Name = DEFAULT_PROFILE
     """What it is sent: ohif, workstation, pacs, all, or a profile under [profiles]."""
+    confirm: Literal["none", "query"] = "none"
+    """Proof asked of the archive for what it has accepted: none, or query (by QIDO-RS)."""
     username: str | None = None
     password: Secret | None = None
 

@@ -84,14 +84,14 @@ def test_plain_worker_serves_the_healthy_archive_and_ends_when_it_is_told(
         wait_for(
             lambda: (
                 deliveries_of(site, studies[0])
-                == {"a-silent-one": "sending", "archive": "delivered"}
+                == {"a-silent-one": "sending", "archive": "accepted"}
             ),
             seconds=120,
             what="one archive is silent and the other one has its results",
         )
         studies.append(sent(site, 2))
         wait_for(
-            lambda: deliveries_of(site, studies[1]).get("archive") == "delivered",
+            lambda: deliveries_of(site, studies[1]).get("archive") == "accepted",
             seconds=120,
             what="the next study is analysed and delivered",
         )

@@ -100,7 +100,7 @@ def _wrong_in_ledger(sent: Sent, former: Sequence[AnalysisEntry], last: Analysis
         return f"doubled: {len(former) + 1} analyses"
     if last.state == "failed":
         return f"failed, and not by its own fault: {last.reason}"
-    if (last.state, last.deliveries) != ("done", ["delivered"]):
+    if (last.state, last.deliveries) != ("done", ["accepted"]):
         return f"not delivered: {last.state}, deliveries {last.deliveries}"
     if any(one.state != "superseded" for one in former):
         return f"doubled: former analyses {[one.state for one in former]}"

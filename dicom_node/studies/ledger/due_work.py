@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from dicom_node.facts.priority import Priority
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.pauses import NOTHING_HELD, Holds, Paused
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
+from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 
 Work = TypeVar("Work", Analysis, Delivery)
@@ -135,7 +135,7 @@ def is_failing(session: Session, destination: str, *, at: datetime) -> bool:
     if not any(session.scalar(most.where(Delivery.priority == int(one))) for one in Priority):
         return False
     taken = select(func.max(Delivery.finished_at)).where(
-        Delivery.state == literal_column(f"'{DeliveryState.DELIVERED.value}'"),
+        Delivery.state.in_([literal_column(f"'{state.value}'") for state in TAKEN]),
         Delivery.destination == destination,
     )
     last = session.scalar(taken)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.outcomes import DELIVERED, MadeResult
+from dicom_node.studies.ledger.outcomes import HELD_BY_ARCHIVE, MadeResult
 from dicom_node.studies.ledger.tables import Analysis, Delivery, DeliveryOutcome, ResultObject
 
 
@@ -77,7 +77,7 @@ def _accepted_by(session: Session, study_id: int) -> defaultdict[str, set[str]]:
         .join(DeliveryOutcome, DeliveryOutcome.result_object_id == ResultObject.id)
         .join(Delivery, Delivery.id == DeliveryOutcome.delivery_id)
         .join(Analysis, Analysis.id == ResultObject.analysis_id)
-        .where(Analysis.study_id == study_id, DeliveryOutcome.outcome == DELIVERED)
+        .where(Analysis.study_id == study_id, DeliveryOutcome.outcome.in_(HELD_BY_ARCHIVE))
     )
     accepted_by: defaultdict[str, set[str]] = defaultdict(set)
     for uid, destination in rows:

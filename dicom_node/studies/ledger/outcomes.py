@@ -3,13 +3,14 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.studies.ledger.locks import locking, require_locked
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
+from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import (
     Analysis,
     Delivery,
@@ -20,7 +21,9 @@ from dicom_node.studies.ledger.tables import (
 from dicom_node.studies.ledger.transitions import apply, begin
 from dicom_node.studies.ledger.work import Claim, held_row
 
-DELIVERED = "delivered"
+ACCEPTED: Final = DeliveryState.ACCEPTED.value
+HELD_BY_ARCHIVE: Final = tuple(state.value for state in TAKEN)
+"""Outcomes of objects that a destination has taken, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,7 @@ def undelivered(
     wanted : (kind, variant)
     """
     taken = select(DeliveryOutcome.result_object_id).where(
-        DeliveryOutcome.delivery_id == delivery.id, DeliveryOutcome.outcome == DELIVERED
+        DeliveryOutcome.delivery_id == delivery.id, DeliveryOutcome.outcome.in_(HELD_BY_ARCHIVE)
     )
     rows = session.scalars(
         select(ResultObject)
@@ -200,15 +203,21 @@ def record_outcome(
         row = DeliveryOutcome(delivery_id=held.id, result_object_id=result_object_id)
         session.add(row)
     # A worker that was overtaken may hear later, and worse: that takes nothing from the archive.
-    elif row.outcome == DELIVERED:
+    elif row.outcome in HELD_BY_ARCHIVE:
         return
     row.outcome, row.status, row.at = outcome, status, at
 
 
-def finish_delivery(session: Session, held: Claim, *, at: datetime) -> None:
-    """Record that the destination has accepted every object."""
+def finish_delivery(
+    session: Session, held: Claim, *, at: datetime, is_proof_wanted: bool = False
+) -> None:
+    """Record that the destination has accepted every object, and is to be asked for them or not."""
     row = held_row(session, Delivery, held)
-    apply(session, row, Event.DELIVER, at=at, reason="", finished_at=at)
+    asked: dict[str, Any] = {
+        "proof_due_at": at if is_proof_wanted else None,
+        "proof_attempts": 0,
+    }
+    apply(session, row, Event.DELIVER, at=at, reason="", finished_at=at, **asked)
 
 
 def refuse_delivery(session: Session, held: Claim, *, reason: str, at: datetime) -> None:
@@ -285,7 +294,8 @@ def supersede_answer(session: Session, former: Analysis, *, because: str, at: da
     apply(session, former, Event.SUPERSEDE, because=because, at=at)
     # A delivery under way is left to its worker: if it fails, postpone_delivery gives it up.
     waiting = select(Delivery).where(
-        Delivery.analysis_id == former.id, Delivery.state == DeliveryState.DUE
+        Delivery.analysis_id == former.id,
+        Delivery.state.in_([DeliveryState.DUE, DeliveryState.HELD]),
     )
     for delivery in session.scalars(locking(waiting)).all():
         apply(session, delivery, Event.SUPERSEDE, because=because, at=at, reason=because)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import UnknownStudyError
 from dicom_node.facts.priority import Priority
+from dicom_node.studies.ledger.commitment_requests import CommitmentRequest
 from dicom_node.studies.ledger.due_work import Work
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
@@ -19,6 +20,7 @@ from dicom_node.studies.ledger.remarks import (
     set_aside_in_words,
 )
 from dicom_node.studies.ledger.states import (
+    TAKEN,
     AnalysisState,
     DeliveryState,
     InstanceState,
@@ -53,12 +55,15 @@ class StudySummary:
         Computed from the state machines: receiving, held, waiting, analysing, delivering,
         delivered, done, failed, cancelled, refused, expired or nothing-to-analyse.
     priority : stat, routine or off-peak
+    proof : accepted, confirmed or committed
+        How far the proof of a delivered study has come, by its least proven delivery; else empty.
     reason : what needs action, what is waited for, what the results lack, what was corrected and
         what was set aside; else empty
     """
 
     study_instance_uid: str
     condition: str
+    proof: str
     priority: str
     reason: str
     revision: int
@@ -83,6 +88,7 @@ def summary(session: Session, study: Study) -> StudySummary:
     return StudySummary(
         study_instance_uid=study.study_instance_uid,
         condition=condition,
+        proof=_proof(session, study) if condition == "delivered" else "",
         priority=Priority(study.priority).word,
         reason=reason,
         revision=study.revision,
@@ -149,6 +155,8 @@ def study_record(session: Session, study: Study, *, limit: int = LONGEST_LIST) -
         DeliveryOutcome.result_object_id.in_([row.id for row in results]),
     )
     outcomes = newest("outcomes", DeliveryOutcome, of_these)
+    of_these = CommitmentRequest.delivery_id.in_([row.id for row in deliveries])
+    commitments = newest("commitments", CommitmentRequest, of_these)
     mine = _history_of(study, instances, analyses, deliveries)
     return {
         "summary": summary(session, study),
@@ -157,6 +165,7 @@ def study_record(session: Session, study: Study, *, limit: int = LONGEST_LIST) -
         "results": [as_facts(row) for row in results],
         "deliveries": [as_facts(row) for row in deliveries],
         "outcomes": [as_facts(row) for row in outcomes],
+        "commitments": [as_facts(row) for row in commitments],
         "history": [as_facts(row) for row in newest("history", Transition, mine)],
         "left_out": left_out,
     }
@@ -182,6 +191,13 @@ def _history_of(
             for subject, ids in subjects.items()
         )
     )
+
+
+def _proof(session: Session, study: Study) -> str:
+    newest = select(Analysis.id).where(Analysis.study_id == study.id)
+    newest = newest.order_by(Analysis.revision.desc()).limit(1)
+    states = set(session.scalars(select(Delivery.state).where(Delivery.analysis_id.in_(newest))))
+    return next((state.value for state in TAKEN if state in states), "")
 
 
 def _count(session: Session, study: Study, state: InstanceState) -> int:
@@ -262,7 +278,7 @@ def _delivery_condition(session: Session, analysis: Analysis) -> tuple[str, str]
     deliveries = list(session.scalars(query))
     if not deliveries:
         return "done", "no destination is configured: add one under [[destinations]], then retry"
-    for state in (DeliveryState.REFUSED, DeliveryState.EXPIRED):
+    for state in (DeliveryState.REFUSED, DeliveryState.EXPIRED, DeliveryState.HELD):
         for delivery in deliveries:
             if delivery.state is state:
                 return state.value, f"{delivery.destination}: {delivery.reason}"
@@ -270,7 +286,9 @@ def _delivery_condition(session: Session, analysis: Analysis) -> tuple[str, str]
         one for one in deliveries if one.state in {DeliveryState.DUE, DeliveryState.SENDING}
     ]
     if not under_way:
-        return "delivered", ""
+        return "delivered", _joined(
+            *(f"{one.destination}: {one.reason}" for one in deliveries if one.reason)
+        )
     now, holds = database_time(session), Holds(pauses=pauses(session))
     reasons = (_joined(one.reason, _waits_until(session, one, now, holds)) for one in under_way)
     return "delivering", _joined(

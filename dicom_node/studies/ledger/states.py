@@ -40,10 +40,23 @@ class DeliveryState(StrEnum):
 
     DUE = "due"
     SENDING = "sending"
-    DELIVERED = "delivered"
+    ACCEPTED = "accepted"
+    """Answered with success, which is what the destination says."""
+    CONFIRMED = "confirmed"
+    """Found at the archive by asking it."""
+    COMMITTED = "committed"
+    """The archive has taken over the responsibility by storage commitment (PS3.4 J)."""
+    HELD = "held"
+    """Not sent until a person releases it."""
     REFUSED = "refused"
     EXPIRED = "expired"
 
+
+TAKEN: Final = (DeliveryState.ACCEPTED, DeliveryState.CONFIRMED, DeliveryState.COMMITTED)
+"""The states of a delivery of which the destination has taken everything, the least proven first.
+
+Each of its objects has an outcome of the same words.
+"""
 
 State = InstanceState | StudyState | AnalysisState | DeliveryState
 
@@ -69,6 +82,11 @@ class Event(StrEnum):
     REFUSE = "refuse"
     EXPIRE = "expire"
     RETRY = "retry"
+    CONFIRM = "confirm"
+    COMMIT = "commit"
+    MISS = "miss"
+    HOLD = "hold"
+    RELEASE = "release"
 
 
 _I, _S, _A, _D, _E = InstanceState, StudyState, AnalysisState, DeliveryState, Event
@@ -109,7 +127,7 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
     },
     DeliveryState: {
         (_D.DUE, _E.CLAIM): _D.SENDING,
-        (_D.SENDING, _E.DELIVER): _D.DELIVERED,
+        (_D.SENDING, _E.DELIVER): _D.ACCEPTED,
         (_D.SENDING, _E.POSTPONE): _D.DUE,
         (_D.SENDING, _E.LEASE_LOST): _D.DUE,
         (_D.SENDING, _E.REFUSE): _D.REFUSED,
@@ -117,6 +135,15 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_D.DUE, _E.SUPERSEDE): _D.EXPIRED,
         (_D.REFUSED, _E.RETRY): _D.DUE,
         (_D.EXPIRED, _E.RETRY): _D.DUE,
+        (_D.ACCEPTED, _E.CONFIRM): _D.CONFIRMED,
+        (_D.ACCEPTED, _E.COMMIT): _D.COMMITTED,
+        (_D.CONFIRMED, _E.COMMIT): _D.COMMITTED,
+        # The archive answered with success and holds nothing: sent again, and in the end given up.
+        (_D.ACCEPTED, _E.MISS): _D.DUE,
+        (_D.ACCEPTED, _E.REFUSE): _D.REFUSED,
+        (_D.DUE, _E.HOLD): _D.HELD,
+        (_D.HELD, _E.RELEASE): _D.DUE,
+        (_D.HELD, _E.SUPERSEDE): _D.EXPIRED,
     },
 }
 """For each machine, (state, event) to the next state; anything else is forbidden."""

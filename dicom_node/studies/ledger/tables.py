@@ -223,11 +223,19 @@ class Delivery(LeasedWork, Base):
         _due_index("ix_deliveries_told_destination", "destination", told=True),
         # When a destination last took everything.
         Index(
-            "ix_deliveries_delivered",
+            "ix_deliveries_taken",
             "destination",
             "finished_at",
-            sqlite_where=text("state = 'delivered'"),
-            postgresql_where=text("state = 'delivered'"),
+            sqlite_where=text("state IN ('accepted', 'confirmed', 'committed')"),
+            postgresql_where=text("state IN ('accepted', 'confirmed', 'committed')"),
+        ),
+        # What is still to be proven, or asked for again.
+        Index(
+            "ix_deliveries_to_prove",
+            "destination",
+            "proof_due_at",
+            sqlite_where=text("proof_due_at IS NOT NULL"),
+            postgresql_where=text("proof_due_at IS NOT NULL"),
         ),
     )
 
@@ -235,6 +243,12 @@ class Delivery(LeasedWork, Base):
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
     destination: Mapped[str] = mapped_column(FittingString(64))
     state: Mapped[DeliveryState] = mapped_column(stored(DeliveryState), index=True)
+    proof_due_at: Mapped[datetime | None]
+    """When the destination is next asked for what it has accepted; None if it is not."""
+    proof_attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """How often it was asked since it accepted everything."""
+    sent_again: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """How often objects were sent again because the destination did not hold them."""
 
 
 class DeliveryOutcome(Base):

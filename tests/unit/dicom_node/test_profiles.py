@@ -188,7 +188,7 @@ def test_delivered_object_is_not_sent_again(tmp_path: Path) -> None:
             DeliveryOutcome(
                 delivery_id=1,
                 result_object_id=sent[0].id,
-                outcome=outcomes.DELIVERED,
+                outcome=outcomes.ACCEPTED,
                 status="0x0000",
                 at=NOW,
             )

@@ -98,9 +98,9 @@ def test_results_are_delivered_in_order(
 
     delivery = deliver(delivering)
 
-    assert (delivery.state, delivery.reason) == (DeliveryState.DELIVERED, "")
+    assert (delivery.state, delivery.reason) == (DeliveryState.ACCEPTED, "")
     assert archive.received == [row.sop_instance_uid for row in reception.rows(ResultObject)]
-    assert {row.outcome for row in reception.rows(DeliveryOutcome)} == {"delivered"}
+    assert {row.outcome for row in reception.rows(DeliveryOutcome)} == {"accepted"}
 
 
 def test_delivery_names_nobody(delivering: Runtime, archive: Archive, log_lines: list[Any]) -> None:
@@ -134,7 +134,7 @@ def test_study_without_a_region_is_delivered_to_who_takes_only_regions(
 
     delivery = deliver(node)
 
-    assert (delivery.state, delivery.reason) == (DeliveryState.DELIVERED, "")
+    assert (delivery.state, delivery.reason) == (DeliveryState.ACCEPTED, "")
 
 
 def test_object_that_has_to_be_there_and_is_not_is_named(
@@ -175,7 +175,7 @@ def test_archive_that_is_full_is_tried_again_with_what_it_did_not_take(
     assert first.due_at >= before + timedelta(seconds=7.5)
     refused_once = archive.received[1]
     make_due(delivering)
-    assert deliver(delivering).state is DeliveryState.DELIVERED
+    assert deliver(delivering).state is DeliveryState.ACCEPTED
     assert archive.received[3:] == [refused_once]
 
 

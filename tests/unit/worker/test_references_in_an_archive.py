@@ -69,7 +69,7 @@ def next_revision(node: Runtime, reception: Reception) -> None:
         deliver_results(node, *taken)
     with node.database.reading() as session:
         delivery = session.get_one(Delivery, newest)
-    assert (delivery.state, delivery.reason) == (DeliveryState.DELIVERED, "")
+    assert (delivery.state, delivery.reason) == (DeliveryState.ACCEPTED, "")
 
 
 def nested(dataset: Dataset) -> Iterator[Dataset]:

@@ -51,7 +51,7 @@ def accept_everything(reception: Reception) -> None:
             DeliveryOutcome(
                 delivery_id=newest.id,
                 result_object_id=row.id,
-                outcome="delivered",
+                outcome="accepted",
                 status="0x0000",
                 at=datetime.now(UTC),
             )

@@ -316,7 +316,7 @@ def test_object_that_was_set_aside_is_tried_again(config: Path, reception: Recep
 def test_refused_delivery_is_tried_again(config: Path, reception: Reception) -> None:
     analysis = settled(reception, AnalysisState.DONE)
     with reception.database.writing() as session:
-        session.execute(update(Delivery).values(state=DeliveryState.DELIVERED))
+        session.execute(update(Delivery).values(state=DeliveryState.ACCEPTED))
         delivery_row(session, analysis, destination="research", state=DeliveryState.REFUSED)
 
     result = run("retry", STUDY_UID, "--config", config)

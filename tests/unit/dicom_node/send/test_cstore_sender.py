@@ -20,11 +20,11 @@ from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
 MakeObject = Callable[..., ObjectToSend]
 
 OF_STATUS = {
-    0x0000: Outcome.DELIVERED,
-    0xB000: Outcome.DELIVERED,
-    0xB006: Outcome.DELIVERED,
-    0xB007: Outcome.DELIVERED,
-    0x0111: Outcome.DELIVERED,
+    0x0000: Outcome.ACCEPTED,
+    0xB000: Outcome.ACCEPTED,
+    0xB006: Outcome.ACCEPTED,
+    0xB007: Outcome.ACCEPTED,
+    0x0111: Outcome.ACCEPTED,
     0xA700: Outcome.POSTPONED,
     0xA7FF: Outcome.POSTPONED,
     0x0110: Outcome.POSTPONED,
@@ -57,10 +57,10 @@ def test_every_object_has_its_own_answer(
 
     assert [answer.key for answer in answers] == [item.key for item in objects]
     assert [answer.outcome.value for answer in answers] == [
-        "delivered",
+        "accepted",
         "refused",
         "postponed",
-        "delivered",
+        "accepted",
     ]
 
 
@@ -107,7 +107,7 @@ def test_class_that_the_archive_does_not_take_is_refused_and_the_rest_goes(
 
     report, picture = sent(archive, result_object(), result_object(SECONDARY_CAPTURE))
 
-    assert (report.outcome, picture.outcome) == (Outcome.REFUSED, Outcome.DELIVERED)
+    assert (report.outcome, picture.outcome) == (Outcome.REFUSED, Outcome.ACCEPTED)
     assert report.status == "the destination does not accept Comprehensive SR Storage"
 
 
@@ -129,7 +129,7 @@ def test_file_that_is_gone_is_refused_and_the_rest_goes(
 
     first, second = sent(archive_with(), gone, good)
 
-    assert (first.outcome, second.outcome) == (Outcome.REFUSED, Outcome.DELIVERED)
+    assert (first.outcome, second.outcome) == (Outcome.REFUSED, Outcome.ACCEPTED)
     assert "FileNotFoundError" in first.status
 
 
@@ -190,7 +190,7 @@ def test_archive_that_aborts_in_the_middle_is_down_after_what_it_took(
         for answer in sender.send([result_object() for _ in range(3)]):
             answers.append(answer)
 
-    assert [answer.outcome for answer in answers] == [Outcome.DELIVERED]
+    assert [answer.outcome for answer in answers] == [Outcome.ACCEPTED]
 
 
 def test_caller_that_stops_early_leaves_no_association(

@@ -130,7 +130,7 @@ def test_answer_in_an_array_is_understood(archive: WebArchive, result_object: Ma
 
     (answer,) = sent(archive, item)
 
-    assert (answer.outcome, answer.status) == (Outcome.DELIVERED, "HTTP 200")
+    assert (answer.outcome, answer.status) == (Outcome.ACCEPTED, "HTTP 200")
     assert archive.asked == ["POST /dicom-web/studies"]
 
 
@@ -142,7 +142,7 @@ def test_conflict_in_an_array_that_says_already_there_is_delivered(
 
     (answer,) = sent(archive, item)
 
-    assert (answer.outcome, answer.status) == (Outcome.DELIVERED, "0x0111")
+    assert (answer.outcome, answer.status) == (Outcome.ACCEPTED, "0x0111")
 
 
 @pytest.mark.parametrize("answers", [("instances", "metadata"), ("instances",), ("metadata",)])
@@ -155,7 +155,7 @@ def test_empty_success_is_settled_by_asking_the_archive(
 
     (answer,) = sent(archive, item)
 
-    assert answer.outcome is Outcome.DELIVERED
+    assert answer.outcome is Outcome.ACCEPTED
     assert answer.status == f"HTTP {status}, found at the archive"
 
 
@@ -194,7 +194,7 @@ def test_success_in_no_known_words_is_settled_by_asking_the_archive(
 
     answers = sent(archive, held, missing)
 
-    assert [one.outcome for one in answers] == [Outcome.DELIVERED, Outcome.POSTPONED]
+    assert [one.outcome for one in answers] == [Outcome.ACCEPTED, Outcome.POSTPONED]
 
 
 @pytest.mark.parametrize("reason", [45070, 0x0110, 0xC000])
@@ -207,7 +207,7 @@ def test_conflict_about_an_object_that_the_archive_holds_is_delivered(
 
     (answer,) = sent(archive, item)
 
-    assert (answer.outcome, answer.status) == (Outcome.DELIVERED, "HTTP 409, found at the archive")
+    assert (answer.outcome, answer.status) == (Outcome.ACCEPTED, "HTTP 409, found at the archive")
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(507, Outcome.POSTPONED), (413, Outcome.REFUSED)])
@@ -231,7 +231,7 @@ def test_redirect_within_the_archive_is_followed_with_the_object(
 
     (answer,) = sent(archive, item)
 
-    assert answer.outcome is Outcome.DELIVERED
+    assert answer.outcome is Outcome.ACCEPTED
     assert archive.asked == ["POST /dicom-web/studies", "POST /dicom-web/v2/studies"]
     assert item.file.read_bytes() in archive.bodies[1]
 

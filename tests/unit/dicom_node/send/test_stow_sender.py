@@ -102,7 +102,7 @@ def test_object_that_the_answer_refers_to_is_delivered(
 
     (answer,) = sent(archive, item)
 
-    assert answer == Answer(key=item.key, outcome=Outcome.DELIVERED, status="HTTP 200")
+    assert answer == Answer(key=item.key, outcome=Outcome.ACCEPTED, status="HTTP 200")
 
 
 def test_object_is_posted_to_the_studies_of_the_service(
@@ -123,14 +123,14 @@ def test_empty_sequence_of_failures_is_no_failure(
 
     (answer,) = sent(archive, result_object())
 
-    assert answer.outcome is Outcome.DELIVERED
+    assert answer.outcome is Outcome.ACCEPTED
 
 
 @pytest.mark.parametrize("http", [200, 202, 409])
 @pytest.mark.parametrize(
     ("reason", "outcome"),
     [
-        (0x0111, Outcome.DELIVERED),
+        (0x0111, Outcome.ACCEPTED),
         (0xA700, Outcome.POSTPONED),
         (0xA7FF, Outcome.POSTPONED),
         (0x0110, Outcome.POSTPONED),
@@ -158,7 +158,7 @@ def test_failure_of_another_object_is_not_this_one_s(
 
     (answer,) = sent(archive, result_object())
 
-    assert answer.outcome is Outcome.DELIVERED
+    assert answer.outcome is Outcome.ACCEPTED
 
 
 @pytest.mark.parametrize("document", [lambda _: {}, lambda _: taken("9.9")])
@@ -259,7 +259,7 @@ def test_media_type_may_have_a_parameter(
 
     (answer,) = sent(archive, result_object())
 
-    assert answer.outcome is Outcome.DELIVERED
+    assert answer.outcome is Outcome.ACCEPTED
 
 
 def test_answer_in_xml_is_understood(archive: Answering, result_object: MakeObject) -> None:
@@ -274,7 +274,7 @@ def test_answer_in_xml_is_understood(archive: Answering, result_object: MakeObje
 
     (answer,) = sent(archive, result_object())
 
-    assert answer.outcome is Outcome.DELIVERED
+    assert answer.outcome is Outcome.ACCEPTED
 
 
 def test_every_object_has_its_own_answer(archive: Answering, result_object: MakeObject) -> None:
@@ -285,7 +285,7 @@ def test_every_object_has_its_own_answer(archive: Answering, result_object: Make
     answers = sent(archive, *objects)
 
     assert [answer.key for answer in answers] == [item.key for item in objects]
-    assert [answer.outcome.value for answer in answers] == ["delivered", "refused", "delivered"]
+    assert [answer.outcome.value for answer in answers] == ["accepted", "refused", "accepted"]
 
 
 def test_file_that_is_gone_is_refused_and_the_rest_goes(
@@ -297,7 +297,7 @@ def test_file_that_is_gone_is_refused_and_the_rest_goes(
 
     first, second = sent(archive, gone, good)
 
-    assert (first.outcome, second.outcome) == (Outcome.REFUSED, Outcome.DELIVERED)
+    assert (first.outcome, second.outcome) == (Outcome.REFUSED, Outcome.ACCEPTED)
     assert first.status == "the result file cannot be read: FileNotFoundError"
 
 

@@ -72,7 +72,7 @@ def test_archive_gets_every_object_as_it_was_made(
 
     answers = sent(archive, *items)
 
-    assert {answer.outcome for answer in answers} == {Outcome.DELIVERED}
+    assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
     for item, after in zip(items, archive.datasets, strict=True):
         before = dcmread(item.file)
         assert after.file_meta.TransferSyntaxUID in ARCHIVES[archive_takes]
@@ -118,7 +118,7 @@ def test_what_cannot_be_sent_is_refused_in_words_while_the_rest_goes(
 
     taken, refused = sent(archive, *written([packed, plain], tmp_path))
 
-    assert (taken.outcome, refused.outcome) == (Outcome.DELIVERED, Outcome.REFUSED)
+    assert (taken.outcome, refused.outcome) == (Outcome.ACCEPTED, Outcome.REFUSED)
     assert refused.status == (
         "the destination accepts Secondary Capture Image Storage only in RLE Lossless"
     )
@@ -137,5 +137,5 @@ def test_damaged_compressed_picture_is_refused_while_the_rest_goes(
 
     broken, delivered = sent(archive, damaged, good)
 
-    assert (broken.outcome, delivered.outcome) == (Outcome.REFUSED, Outcome.DELIVERED)
+    assert (broken.outcome, delivered.outcome) == (Outcome.REFUSED, Outcome.ACCEPTED)
     assert "cannot be read or converted" in broken.status

@@ -100,7 +100,7 @@ def _takes_results_again(database: Database) -> None:
             session,
             session.get_one(Analysis, 2),
             destination="away",
-            state=DeliveryState.DELIVERED,
+            state=DeliveryState.ACCEPTED,
             finished_at=NOW,
         )
 

@@ -71,7 +71,7 @@ def test_object_that_revisions_share_is_told_once_where_the_newest_has_it(
 
 
 def test_archives_that_accepted_an_object_hold_it(session: Session, analysis: Analysis) -> None:
-    accepted(session, analysis, made_result(), archive="delivered", research="refused")
+    accepted(session, analysis, made_result(), archive="accepted", research="refused")
 
     (former,) = former_of(session, next_revision(session, analysis))
 

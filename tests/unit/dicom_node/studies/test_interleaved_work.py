@@ -241,7 +241,7 @@ def test_two_operators_who_retry_get_one_analysis(scenes: Scenes, switches: int)
             study = study_row(session)
             instance_row(session, study)
             analysis = analysis_row(session, study, state=AnalysisState.DONE)
-            delivery_row(session, analysis, state=DeliveryState.DELIVERED)
+            delivery_row(session, analysis, state=DeliveryState.ACCEPTED)
 
         def check(*done: list[str]) -> None:
             assert sorted(map(len, done)) == [0, 1]
@@ -271,8 +271,8 @@ def test_object_that_an_archive_accepted_stays_delivered_whoever_hears_last(
             )
 
         def check(*_: Any) -> None:
-            assert scenes.one(DeliveryOutcome).outcome == "delivered"
+            assert scenes.one(DeliveryOutcome).outcome == "accepted"
 
-        return (record("delivered"), record("postponed")), check
+        return (record("accepted"), record("postponed")), check
 
     scenes.play(scene, switches=switches)

@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from node_factory import (
     FOR_PRESENTATION,
+    NOW,
     Reception,
     analysis_row,
     delivery_row,
@@ -16,6 +17,7 @@ from node_factory import (
     instance_row,
     made_result,
     mammogram,
+    result_row,
     study_row,
 )
 from postgresql import PostgreSQL
@@ -23,8 +25,8 @@ from sqlalchemy import inspect, select, text, update
 
 from dicom_node.errors import LedgerError
 from dicom_node.studies.ledger.database import Database, _alembic
-from dicom_node.studies.ledger.states import InstanceState
-from dicom_node.studies.ledger.tables import Base, Instance
+from dicom_node.studies.ledger.states import DeliveryState, InstanceState
+from dicom_node.studies.ledger.tables import Base, DeliveryOutcome, Instance
 
 
 def test_migrated_ledger_is_what_the_tables_say(database: Database) -> None:
@@ -55,7 +57,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     database.migrate()
 
     with database.reading() as session:
-        assert list(session.scalars(text("SELECT version_num FROM alembic_version"))) == ["0008"]
+        assert list(session.scalars(text("SELECT version_num FROM alembic_version"))) == ["0009"]
 
 
 def test_states_are_stored_as_their_values(reception: Reception) -> None:
@@ -202,3 +204,38 @@ def test_indexes_of_due_work_can_be_taken_back_and_made_again(database: Database
     database.migrate()
 
     assert (len(made), without, due_indexes()) == (7, set(), made)
+
+
+def test_states_of_deliveries_lead_back_and_forth_with_their_rows(database: Database) -> None:
+    states = ("accepted", "confirmed", "committed", "held", "refused")
+    with database.writing() as session:
+        analysis = analysis_row(session, study_row(session, "1.2.3"))
+        made = result_row(session, analysis)
+        for number, state in enumerate(states):
+            delivery = delivery_row(
+                session, analysis, destination=str(number), state=DeliveryState(state)
+            )
+            row = DeliveryOutcome(delivery_id=delivery.id, result_object_id=made.id, at=NOW)
+            row.outcome, row.status = {"held": "missing"}.get(state, state), ""
+            session.add(row)
+
+    def kept() -> list[list[str]]:
+        with database.reading() as session:
+            return [
+                list(session.scalars(text(f"SELECT {column} FROM {table} ORDER BY id")))
+                for table, column in (("deliveries", "state"), ("delivery_outcomes", "outcome"))
+            ]
+
+    with database.engine.begin() as connection:
+        command.downgrade(_alembic(connection), "0008")
+    former = kept()
+    database.migrate()
+
+    assert former == [
+        ["delivered", "delivered", "delivered", "due", "refused"],
+        ["delivered", "delivered", "delivered", "postponed", "refused"],
+    ]
+    assert kept() == [
+        ["accepted", "accepted", "accepted", "due", "refused"],
+        ["accepted", "accepted", "accepted", "postponed", "refused"],
+    ]

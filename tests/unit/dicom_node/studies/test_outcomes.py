@@ -131,7 +131,7 @@ def test_former_revision_that_was_delivered_stays_delivered(
 
     finished(session, next_revision(session, analysis), made_result())
 
-    assert delivery.state is DeliveryState.DELIVERED
+    assert delivery.state is DeliveryState.ACCEPTED
 
 
 def test_other_studies_are_not_superseded(session: Session, analysis: Analysis) -> None:
@@ -165,7 +165,7 @@ def answer(session: Session, delivery: Delivery, key: int, outcome: str) -> None
 def test_only_what_was_not_taken_is_sent_again(session: Session, delivery: Delivery) -> None:
     first, second = outcomes.undelivered(session, delivery, WANTED)
 
-    answer(session, delivery, first.id, "delivered")
+    answer(session, delivery, first.id, "accepted")
     answer(session, delivery, second.id, "postponed")
 
     assert outcomes.undelivered(session, delivery, WANTED) == [second]
@@ -175,9 +175,9 @@ def test_later_answer_takes_the_place_of_the_earlier(session: Session, delivery:
     first, _ = outcomes.undelivered(session, delivery, WANTED)
     answer(session, delivery, first.id, "postponed")
 
-    answer(session, delivery, first.id, "delivered")
+    answer(session, delivery, first.id, "accepted")
 
-    assert [row.outcome for row in session.scalars(select(DeliveryOutcome))] == ["delivered"]
+    assert [row.outcome for row in session.scalars(select(DeliveryOutcome))] == ["accepted"]
 
 
 def test_destinations_answer_for_themselves(session: Session, delivery: Delivery) -> None:
@@ -185,7 +185,7 @@ def test_destinations_answer_for_themselves(session: Session, delivery: Delivery
         session, session.get_one(Analysis, delivery.analysis_id), destination="research"
     )
     for row in outcomes.undelivered(session, delivery, WANTED):
-        answer(session, delivery, row.id, "delivered")
+        answer(session, delivery, row.id, "accepted")
 
     assert len(outcomes.undelivered(session, other, WANTED)) == 2
 
@@ -202,7 +202,7 @@ def test_long_status_is_cut_to_its_column(session: Session, delivery: Delivery) 
 
 
 ENDS: dict[str, tuple[Any, DeliveryState]] = {
-    "finish": (lambda *a: outcomes.finish_delivery(*a, at=after(1)), DeliveryState.DELIVERED),
+    "finish": (lambda *a: outcomes.finish_delivery(*a, at=after(1)), DeliveryState.ACCEPTED),
     "refuse": (
         lambda *a: outcomes.refuse_delivery(*a, reason="why", at=after(1)),
         DeliveryState.REFUSED,
@@ -256,10 +256,10 @@ def test_object_that_was_accepted_stays_delivered(
     result = result_row(session, analysis)
     held = claimed(session, delivery_row(session, analysis))
 
-    for outcome in ("delivered", later):
+    for outcome in ("accepted", later):
         outcomes.record_outcome(session, held, result.id, outcome=outcome, status="", at=after(1))
 
-    assert session.scalars(select(DeliveryOutcome)).one().outcome == "delivered"
+    assert session.scalars(select(DeliveryOutcome)).one().outcome == "accepted"
 
 
 def test_lost_delivery_of_a_superseded_analysis_is_given_up(
@@ -302,7 +302,7 @@ def test_delivery_that_another_worker_has_or_that_has_ended_is_not_given_back(
     outcomes.finish_delivery(session, held, at=after(1))
 
     assert not given_back(session, delivery, held.holder)
-    assert delivery.state is DeliveryState.DELIVERED
+    assert delivery.state is DeliveryState.ACCEPTED
 
 
 def test_delivery_that_is_put_off_is_told_again_later_and_stays_as_it_is(
@@ -326,4 +326,4 @@ def test_delivery_that_was_claimed_meanwhile_is_not_put_off(
     due_work.put_off(session, Delivery, delivery.id, at=after(1), wait=after(6) - after(1))
 
     outcomes.finish_delivery(session, held, at=after(2))
-    assert delivery.state is DeliveryState.DELIVERED
+    assert delivery.state is DeliveryState.ACCEPTED

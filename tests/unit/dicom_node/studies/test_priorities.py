@@ -135,7 +135,7 @@ def test_one_worker_at_most_waits_for_a_destination_that_keeps_silent(session: S
         session,
         analysis_of(session, 9, ROUTINE, state=AnalysisState.DONE),
         destination="away",
-        state=DeliveryState.DELIVERED,
+        state=DeliveryState.ACCEPTED,
         finished_at=NOW,
     )
     assert claim_of(session, rows[1]) == rows[1].id

@@ -42,11 +42,17 @@ OF_DELIVERIES = {
     (): "done",
     (D.DUE,): "delivering",
     (D.SENDING,): "delivering",
-    (D.DELIVERED,): "delivered",
+    (D.ACCEPTED,): "delivered",
+    (D.CONFIRMED,): "delivered",
+    (D.COMMITTED,): "delivered",
+    (D.ACCEPTED, D.COMMITTED): "delivered",
+    (D.HELD,): "held",
+    (D.HELD, D.DUE): "held",
+    (D.HELD, D.REFUSED): "refused",
     (D.REFUSED,): "refused",
     (D.EXPIRED,): "expired",
-    (D.DELIVERED, D.DUE): "delivering",
-    (D.DELIVERED, D.REFUSED): "refused",
+    (D.ACCEPTED, D.DUE): "delivering",
+    (D.ACCEPTED, D.REFUSED): "refused",
     (D.DUE, D.REFUSED): "refused",
     (D.EXPIRED, D.REFUSED): "refused",
     (D.SENDING, D.EXPIRED): "expired",
@@ -94,6 +100,37 @@ def test_analysed_study_is_what_its_deliveries_are(
         delivery_row(session, analysis, destination=f"archive{number}", state=state)
 
     assert condition(session, study)[0] == OF_DELIVERIES[states]
+
+
+@pytest.mark.parametrize(
+    ("states", "proof"),
+    [
+        ((D.ACCEPTED,), "accepted"),
+        ((D.CONFIRMED, D.COMMITTED), "confirmed"),
+        ((D.COMMITTED, D.ACCEPTED, D.CONFIRMED), "accepted"),
+        ((D.COMMITTED,), "committed"),
+        ((D.COMMITTED, D.DUE), ""),
+        ((D.COMMITTED, D.REFUSED), ""),
+    ],
+)
+def test_delivered_study_says_how_far_its_least_proven_delivery_has_come(
+    session: Session, states: tuple[DeliveryState, ...], proof: str
+) -> None:
+    study = study_row(session)
+    delivery_row(session, analysis_row(session, study, state=DONE), state=D.ACCEPTED)
+    analysis = analysis_row(session, study, revision=2, state=DONE)
+    for number, state in enumerate(states):
+        delivery_row(session, analysis, destination=f"archive{number}", state=state)
+
+    assert reading.summary(session, study).proof == proof
+
+
+def test_delivered_study_says_what_its_proof_waits_for(session: Session) -> None:
+    study = study_row(session)
+    analysis = analysis_row(session, study, state=DONE)
+    delivery_row(session, analysis, state=D.ACCEPTED, reason="1 of 2 objects not found")
+
+    assert condition(session, study) == ("delivered", "archive: 1 of 2 objects not found")
 
 
 def test_every_state_of_a_delivery_has_its_word() -> None:
@@ -174,6 +211,7 @@ def test_study_record_holds_everything_of_its_study(record: dict[str, Any]) -> N
         "results": 1,
         "deliveries": 1,
         "outcomes": 0,
+        "commitments": 0,
         "history": 6,
     }
 

@@ -37,7 +37,7 @@ def findings(*statuses: str) -> str:
         (["failed"], "1 of 1 image could not be read"),
     ],
 )
-@pytest.mark.parametrize("state", [DeliveryState.DELIVERED, DeliveryState.REFUSED])
+@pytest.mark.parametrize("state", [DeliveryState.ACCEPTED, DeliveryState.REFUSED])
 def test_study_with_unread_images_says_how_many(
     session: Session, study: Study, statuses: list[str], words: str, state: DeliveryState
 ) -> None:

@@ -45,7 +45,7 @@ ALLOWED = {
     },
     DeliveryState: {
         ("due", "claim"): "sending",
-        ("sending", "deliver"): "delivered",
+        ("sending", "deliver"): "accepted",
         ("sending", "postpone"): "due",
         ("sending", "lease_lost"): "due",
         ("sending", "refuse"): "refused",
@@ -53,6 +53,14 @@ ALLOWED = {
         ("due", "supersede"): "expired",
         ("refused", "retry"): "due",
         ("expired", "retry"): "due",
+        ("accepted", "confirm"): "confirmed",
+        ("accepted", "commit"): "committed",
+        ("confirmed", "commit"): "committed",
+        ("accepted", "miss"): "due",
+        ("accepted", "refuse"): "refused",
+        ("due", "hold"): "held",
+        ("held", "release"): "due",
+        ("held", "supersede"): "expired",
     },
 }
 

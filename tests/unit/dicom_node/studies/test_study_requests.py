@@ -142,7 +142,7 @@ def test_delivery_under_way_is_left_alone(session: Session, study: Study) -> Non
 
 def test_delivered_study_is_analysed_anew(session: Session, study: Study) -> None:
     analysis = analysis_row(session, study, state=AnalysisState.DONE)
-    delivery_row(session, analysis, state=DeliveryState.DELIVERED)
+    delivery_row(session, analysis, state=DeliveryState.ACCEPTED)
 
     done = retry_study(session, STUDY_UID, at=after(9))
 
@@ -242,7 +242,7 @@ def test_delivery_that_lacks_what_its_destination_wants_is_analysed_anew(
     analysis = analysis_row(session, study, state=AnalysisState.DONE)
     result_row(session, analysis)
     delivery_row(session, analysis, state=DeliveryState.REFUSED)
-    delivery_row(session, analysis, state=DeliveryState.DELIVERED, destination="other")
+    delivery_row(session, analysis, state=DeliveryState.ACCEPTED, destination="other")
 
     done = retry_study(
         session,

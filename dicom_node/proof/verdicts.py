@@ -1,0 +1,121 @@
+"""What follows from a destination's word on a delivery: proven, asked again, or sent again."""
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from dicom_node.send.retry_policy import next_attempt
+from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.work import RetrySettings
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.proofs import (
+    NOT_KEPT,
+    ProofClaim,
+    ask_again,
+    is_time_to_send_again,
+    miss,
+    record_proof,
+)
+from dicom_node.studies.ledger.states import DeliveryState
+
+log = structlog.get_logger("dicom_node.proof")
+
+
+@dataclass(slots=True, kw_only=True)
+class Word:
+    """What a destination has said of one delivery.
+
+    Attributes
+    ----------
+    state : CONFIRMED or COMMITTED
+        What the delivery is once everything is proven.
+    by : the service in the standard's words
+    proven : id of a result object to the words for its proof
+    missing : ids of the result objects that it does not hold
+    trouble : why it has said no more; empty if it has
+    """
+
+    state: DeliveryState
+    by: str
+    proven: dict[int, str] = field(default_factory=dict)
+    missing: set[int] = field(default_factory=set)
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Records in the ledger what follows from the words of one destination."""
+
+    destination: DicomDestination | DicomwebDestination
+    retry: RetrySettings
+    database: Database
+    generator: random.Random = field(default_factory=random.Random)
+
+    def settle(self, held: ProofClaim, word: Word) -> None:
+        """Record a word, and have the delivery asked about again or sent again where it lacks."""
+        with self.database.writing() as session:
+            if record_proof(session, held, word.state, word.proven, at=database_time(session)):
+                log.info(
+                    f"delivery_{word.state.value}",
+                    delivery=held.delivery_id,
+                    destination=self.destination.name,
+                    count=len(held.objects),
+                )
+                return
+        if word.missing and not word.trouble:
+            self._judge_missing(held, word)
+        else:
+            self._ask_again(held, word.trouble or f"no answer about every object by {word.by}")
+
+    def _judge_missing(self, held: ProofClaim, word: Word) -> None:
+        within = self.destination.confirm_within_seconds
+        words = (
+            f"{len(word.missing)} of {len(held.objects)} objects were not found there by {word.by}"
+        )
+        with self.database.writing() as session:
+            at = database_time(session)
+            if not is_time_to_send_again(held, within_seconds=within, at=at):
+                patience_ends = held.accepted_at + timedelta(seconds=within)
+                due_at = self._next(held, at) or at
+                if at < patience_ends:
+                    due_at = min(due_at, patience_ends)
+                ask_again(session, held, reason=f"{words} yet", due_at=due_at)
+                return
+            state = miss(session, held, word.missing, words=words, at=at)
+        if state is not None:
+            log.warning(
+                "objects_not_kept",
+                delivery=held.delivery_id,
+                destination=self.destination.name,
+                count=len(word.missing),
+                reason=NOT_KEPT,
+                state=state.value,
+                detail=words,
+            )
+
+    def _ask_again(self, held: ProofClaim, trouble: str) -> None:
+        with self.database.writing() as session:
+            due_at = self._next(held, database_time(session))
+            reason = f"not proven yet: {trouble}"
+            if due_at is None:
+                reason = f"never proven: {trouble}"
+            ask_again(session, held, reason=reason, due_at=due_at)
+        if due_at is None or held.attempt == 1:
+            log.warning(
+                "proof_given_up" if due_at is None else "proof_postponed",
+                delivery=held.delivery_id,
+                destination=self.destination.name,
+                reason=trouble,
+            )
+
+    def _next(self, held: ProofClaim, at: datetime) -> datetime | None:
+        return next_attempt(
+            self.retry,
+            attempts=held.attempt,
+            created_at=held.accepted_at,
+            at=at,
+            generator=self.generator,
+        )

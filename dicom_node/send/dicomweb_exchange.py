@@ -1,0 +1,149 @@
+"""Requests to a DICOMweb archive: bounded, within a deadline, and to nobody but its own origin."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from dicom_node.deadline import Deadline
+from dicom_node.errors import DestinationDownError
+from dicom_node.send.dicomweb_session import dicomweb_session, read_bounded, words_for_failure
+from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+
+CREDENTIALS: Final = frozenset({401, 403, 407})
+"""HTTP statuses of wrong or expired credentials, which a person at the site puts right."""
+
+_REDIRECTS: Final = frozenset({301, 302, 307, 308})
+_MOST_REDIRECTS: Final = 3
+_LONGEST_ANSWER_BYTES: Final = 4 * 2**20
+_ACCEPT: Final = {"Accept": "application/dicom+json, application/dicom+xml;q=0.5"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the archive answered to one request."""
+
+    status: int
+    media_type: str
+    content: bytes
+
+    @classmethod
+    def read(cls, response: requests.Response) -> Self:
+        """Read an answer, of which a longer one than any archive's is cut."""
+        media_type = response.headers.get("Content-Type", "")
+        return cls(
+            status=response.status_code,
+            media_type=media_type.partition(";")[0].strip().lower(),
+            content=read_bounded(response, _LONGEST_ANSWER_BYTES),
+        )
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is one of success."""
+        return 200 <= self.status < 300
+
+
+class DicomwebExchange:
+    """Requests to one archive, over connections that a deadline holds."""
+
+    def __init__(
+        self, destination: DicomwebDestination, session: requests.Session, deadline: Deadline
+    ) -> None:
+        self._destination = destination
+        self._root = destination.url.rstrip("/")
+        self._session = session
+        self._deadline = deadline
+
+    def request(self, method: str, path: str, content: bytes | None = None) -> Reply:
+        """Send a request, to nobody but the host and port of the settings.
+
+        Parameters
+        ----------
+        path : below the root of the service
+        content : one object to store
+
+        Raises
+        ------
+        DestinationDownError
+            The archive does not answer, or not in time.
+        """
+        late = f"{self._destination.name}: {self._destination.words_for_lateness}"
+        url = f"{self._root}/{path}"
+        try:
+            with self._deadline.within(self._destination.longest_seconds(len(content or b""))):
+                reply = self._follow(method, url, content)
+        except DestinationDownError as error:
+            if self._deadline.passed:
+                raise DestinationDownError(late) from error
+            raise
+        # An answer whose end is that of its connection reads as if it were complete.
+        if self._deadline.passed:
+            raise DestinationDownError(late)
+        return reply
+
+    def _follow(self, method: str, url: str, content: bytes | None) -> Reply:
+        headers, body = dict(_ACCEPT), None
+        if content is not None:
+            headers["Content-Type"], body = _multipart(content)
+        try:
+            for _ in range(_MOST_REDIRECTS + 1):
+                with self._session.request(
+                    method, url, data=body, headers=headers, allow_redirects=False, stream=True
+                ) as response:
+                    if response.status_code not in _REDIRECTS:
+                        return Reply.read(response)
+                    url = self._within_origin(url, response.headers.get("Location", ""))
+        except (requests.RequestException, OSError) as error:
+            raise DestinationDownError(
+                f"{self._destination.name} does not answer: {words_for_failure(error)}"
+            ) from error
+        raise DestinationDownError(
+            f"{self._destination.name} redirects without end. Check url under [[destinations]]."
+        )
+
+    def _within_origin(self, url: str, location: str) -> str:
+        try:
+            target = urljoin(url, location)
+            is_elsewhere = not location or _origin(target) != _origin(self._root)
+        except ValueError:
+            is_elsewhere = True  # no address at all
+        if is_elsewhere:
+            raise DestinationDownError(
+                f"{self._destination.name} redirects to another server, which is sent nothing. "
+                "Set url under [[destinations]] to where the archive is."
+            )
+        return target
+
+
+@contextmanager
+def exchange_with(
+    destination: DicomwebDestination, tls: TlsSettings = NO_CERTIFICATES
+) -> Iterator[DicomwebExchange]:
+    """Open an exchange with an archive; its connections end with the block.
+
+    Parameters
+    ----------
+    tls : certificates of [tls]
+    """
+    with Deadline() as deadline, dicomweb_session(destination, deadline, tls) as session:
+        yield DicomwebExchange(destination, session, deadline)
+
+
+def _multipart(content: bytes) -> tuple[str, bytes]:
+    """Return the media type and body of a request with one object (PS3.18 8.6.1.2)."""
+    boundary = secrets.token_hex(16)
+    head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    media_type = f'multipart/related; type="application/dicom"; boundary="{boundary}"'
+    return media_type, head + content + tail
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    return scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(scheme)

@@ -1,0 +1,120 @@
+"""Archives are asked by QIDO-RS which objects they hold; a page of another kind says nothing."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from dicom_node.errors import DestinationDownError
+from dicom_node.send.asking import ObjectToFind
+from dicom_node.send.destinations import asker_for
+from dicom_node.settings.destinations import DicomwebDestination
+
+ITEM = ObjectToFind(
+    key=7,
+    sop_class_uid="1.2.840.10008.5.1.4.1.1.7",
+    sop_instance_uid="1.2.3.1",
+    series_instance_uid="1.2.3",
+    study_instance_uid="1.2",
+)
+JSON, HTML = "application/dicom+json", "text/html"
+
+Page = tuple[int, str, str]
+
+
+def listing(*uids: str) -> str:
+    return json.dumps([{"00080018": {"vr": "UI", "Value": [uid]}} for uid in uids])
+
+
+XML = """<NativeDicomModel><DicomAttribute tag="00080018" vr="UI" keyword="SOPInstanceUID">
+<Value number="1">1.2.3.1</Value></DicomAttribute></NativeDicomModel>"""
+OURS, OTHERS, NONE = listing("1.2.3.1"), listing("1.2.3.2"), listing()
+LOGIN = (200, HTML, "<html>please log in</html>")
+NOT_FOUND = (404, JSON, "{}")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Page, Page], DicomwebDestination]]:
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(qido: Page, metadata: Page) -> DicomwebDestination:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                expected = {
+                    "/web/studies/1.2/instances?SOPInstanceUID=1.2.3.1": qido,
+                    "/web/studies/1.2/series/1.2.3/instances/1.2.3.1/metadata": metadata,
+                }
+                status, kind, text = expected[self.path]
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/web"
+        return DicomwebDestination(kind="dicomweb", name="web", url=url, timeout_seconds=5)
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def ask(destination: DicomwebDestination) -> list[tuple[int, bool]]:
+    asker = asker_for(destination, calling_ae_title="MAMMOCLIP")
+    return [(found.key, found.is_held) for found in asker.ask([ITEM])]
+
+
+@pytest.mark.parametrize(
+    ("qido", "metadata", "is_held"),
+    [
+        ((200, JSON, OURS), NOT_FOUND, True),
+        ((200, "application/dicom+xml", XML), NOT_FOUND, True),
+        ((200, JSON, OTHERS), NOT_FOUND, False),
+        ((200, JSON, NONE), NOT_FOUND, False),
+        ((204, JSON, ""), NOT_FOUND, False),
+        ((200, JSON, NONE), (200, JSON, OURS), True),
+        ((404, JSON, ""), (200, JSON, OURS), True),
+        (LOGIN, (200, JSON, OURS), True),
+        ((200, JSON, NONE), (503, HTML, ""), False),
+    ],
+)
+def test_archive_is_believed_what_it_lists(
+    serve: Callable[[Page, Page], DicomwebDestination], qido: Page, metadata: Page, is_held: bool
+) -> None:
+    assert ask(serve(qido, metadata)) == [(7, is_held)]
+
+
+@pytest.mark.parametrize(
+    ("qido", "metadata"),
+    [
+        (NOT_FOUND, NOT_FOUND),
+        (LOGIN, LOGIN),
+        ((500, HTML, ""), NOT_FOUND),
+        ((200, JSON, ""), NOT_FOUND),
+        ((200, JSON, "[" * 100_000), NOT_FOUND),
+    ],
+)
+def test_page_that_lists_nothing_is_no_proof_of_absence(
+    serve: Callable[[Page, Page], DicomwebDestination], qido: Page, metadata: Page
+) -> None:
+    with pytest.raises(DestinationDownError, match="does not answer QIDO-RS"):
+        ask(serve(qido, metadata))
+
+
+def test_missing_credentials_are_named(
+    serve: Callable[[Page, Page], DicomwebDestination],
+) -> None:
+    closed = (401, HTML, "")
+
+    with pytest.raises(DestinationDownError, match=r"HTTP 401 \(check the credentials"):
+        ask(serve(closed, closed))

@@ -1,0 +1,91 @@
+"""A worker that delivers to one archive, and the node's prover that asks for it."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from proving_archive import ProvingArchive
+from services import wait_for
+from unit.dicom_node.node_factory import Reception
+from worker_factory import due_analysis, run_analysis, shown_mammogram
+
+from dicom_node.proof.prover import Prover
+from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.work import RetrySettings
+from dicom_node.spool.reports import Reports
+from dicom_node.studies.ledger import reading
+from dicom_node.studies.ledger.states import DeliveryState
+from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome
+from worker.delivery import deliver_results
+from worker.runtime import Runtime
+
+SOON = RetrySettings(first_seconds=0.001, longest_seconds=0.01)
+
+
+class Proving:
+    """A worker that delivers to one archive, and the node's prover."""
+
+    def __init__(self, node: Runtime, reception: Reception, archive: ProvingArchive) -> None:
+        self.node, self.reception, self.archive = node, reception, archive
+        self.prover = Prover(
+            node.settings,
+            node.database,
+            Reports(reception.spool.root),
+            stays_seconds=2 if getattr(archive, "way", "") == "same association" else 0.02,
+        )
+
+    @property
+    def delivery(self) -> Delivery:
+        (row,) = self.reception.rows(Delivery)
+        assert isinstance(row, Delivery)
+        return row
+
+    def deliver(self) -> None:
+        with self.node.leased(Delivery, 1) as taken:
+            if taken is not None:
+                deliver_results(self.node, *taken)
+
+    def ask(self) -> None:
+        (destination,) = self.node.settings.destinations
+        self.prover.ask(destination)
+
+    def ask_until(self, *states: DeliveryState) -> None:
+        def reached() -> bool:
+            self.ask()
+            return self.delivery.state in states
+
+        wait_for(reached, seconds=60, what=f"the delivery is {states}")
+
+    def outcomes(self) -> set[str]:
+        return {row.outcome for row in self.reception.rows(DeliveryOutcome)}
+
+    def summary(self) -> reading.StudySummary:
+        with self.node.database.reading() as session:
+            (one,) = reading.summaries(session, limit=9)
+        return one
+
+
+def proving_site(
+    runtime_with: Callable[..., Runtime],
+    reception: Reception,
+    archive: ProvingArchive,
+    retry: RetrySettings = SOON,
+    **changes: Any,
+) -> Proving:
+    """Analyse a study whose results are due for the archive, which is to prove them."""
+    values = {"name": "archive", "ae_title": "ARCHIVE", "host": "127.0.0.1"}
+    values |= {"port": archive.port, "timeout_seconds": 5, "confirm": "query", **changes}
+    node = runtime_with(destinations=(DicomDestination(**values),), retry=retry)
+    reception.receive(shown_mammogram())
+    run_analysis(node, due_analysis(reception))
+    return Proving(node, reception, archive)
+
+
+def stop_beside(servers: Sequence[Any]) -> None:
+    """Stop servers in their order beside the next test: each takes half a second to look up."""
+
+    def stop() -> None:
+        for one in servers:
+            one.stop()
+
+    threading.Thread(target=stop).start()

@@ -1,0 +1,151 @@
+"""What an archive has accepted is asked for; what it does not keep is sent again, and told."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from proving_archive import ProvingArchive
+from proving_site import Proving, proving_site, stop_beside
+from services import wait_for
+from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
+
+from dicom_node.settings.work import RetrySettings
+from dicom_node.studies.ledger.states import DeliveryState
+from dicom_node.studies.ledger.tables import ResultObject
+from worker.runtime import Runtime
+
+
+@pytest.fixture
+def proving_at(
+    runtime_with: Callable[..., Runtime], reception: Reception
+) -> Iterator[Callable[..., Proving]]:
+    archives: list[ProvingArchive] = []
+
+    def start(archive: ProvingArchive, **changes: Any) -> Proving:
+        archives.append(archive.start())
+        return proving_site(runtime_with, reception, archive, **changes)
+
+    yield start
+    stop_beside(archives)
+
+
+def test_archive_that_shows_what_it_accepted_confirms_the_delivery(
+    proving_at: Callable[..., Proving], log_lines: list[Any]
+) -> None:
+    site = proving_at(ProvingArchive())
+    site.deliver()
+    site.ask()
+
+    assert site.delivery.state is DeliveryState.CONFIRMED
+    assert site.outcomes() == {"confirmed"}
+    assert (site.summary().condition, site.summary().proof) == ("delivered", "confirmed")
+    assert {str(one.SOPInstanceUID) for one in site.archive.asked} == {
+        row.sop_instance_uid for row in site.reception.rows(ResultObject)
+    }
+    assert "delivery_confirmed" in [line["event"] for line in log_lines]
+    assert not [word for word in PATIENT_WORDS if word in str(log_lines)]
+
+
+def test_archive_that_is_to_prove_nothing_is_not_asked(proving_at: Callable[..., Proving]) -> None:
+    site = proving_at(ProvingArchive(), confirm="none")
+    site.deliver()
+    site.ask()
+
+    assert site.delivery.state is DeliveryState.ACCEPTED
+    assert not site.archive.asked
+
+
+def test_archive_that_keeps_nothing_is_found_out_and_named(
+    proving_at: Callable[..., Proving], log_lines: list[Any]
+) -> None:
+    site = proving_at(ProvingArchive(keeps=False), confirm_within_seconds=0.001)
+    for _ in range(3):
+        site.deliver()
+        site.ask_until(DeliveryState.DUE, DeliveryState.REFUSED)
+    uids = [row.sop_instance_uid for row in site.reception.rows(ResultObject)]
+
+    assert site.delivery.state is DeliveryState.REFUSED
+    assert site.archive.stored == uids * 3
+    assert site.outcomes() == {"missing"}
+    assert site.summary().condition == "refused"
+    assert site.summary().reason == (
+        "archive: not-kept: the destination answered with success, and 3 of 3 objects were not "
+        "found there by C-FIND, also after it was sent 3 times"
+    )
+    warnings = [line for line in log_lines if line["event"] == "objects_not_kept"]
+    assert [(one["reason"], one["state"]) for one in warnings] == [
+        ("not-kept", "due"),
+        ("not-kept", "due"),
+        ("not-kept", "refused"),
+    ]
+
+
+def test_archive_that_loses_one_object_is_sent_that_one_again(
+    proving_at: Callable[..., Proving],
+) -> None:
+    site = proving_at(ProvingArchive(), confirm_within_seconds=0.001)
+    site.deliver()
+    lost = next(iter(site.archive.held))
+    del site.archive.held[lost]
+    site.ask_until(DeliveryState.DUE)
+    del site.archive.stored[:]
+    site.deliver()
+    site.ask()
+
+    assert site.archive.stored == [lost]
+    assert site.delivery.state is DeliveryState.CONFIRMED
+
+
+def test_archive_that_shows_later_what_it_accepted_is_sent_nothing_again(
+    proving_at: Callable[..., Proving],
+) -> None:
+    site = proving_at(ProvingArchive())
+    site.deliver()
+    held, site.archive.held = site.archive.held, {}
+    site.ask()
+    waiting = site.summary()
+    site.archive.held = held
+    site.ask_until(DeliveryState.CONFIRMED)
+
+    assert waiting.condition == "delivered"
+    assert waiting.reason == "archive: 3 of 3 objects were not found there by C-FIND yet"
+    assert len(site.archive.stored) == 3
+
+
+def test_archive_that_cannot_be_asked_is_asked_again_and_never_sent_to_again(
+    proving_at: Callable[..., Proving], log_lines: list[Any]
+) -> None:
+    site = proving_at(
+        ProvingArchive(finds=False),
+        retry=RetrySettings(first_seconds=0.001, longest_seconds=0.01, expire_seconds=3),
+        confirm_within_seconds=0.001,
+    )
+    site.deliver()
+
+    def is_given_up() -> bool:
+        site.ask()
+        return site.delivery.proof_due_at is None
+
+    wait_for(is_given_up, seconds=60, what="nobody asks any more")
+    assert site.delivery.state is DeliveryState.ACCEPTED
+    assert site.delivery.reason == "never proven: archive does not offer C-FIND"
+    assert len(site.archive.stored) == 3
+    events = [line["event"] for line in log_lines if line["event"].startswith("proof_")]
+    assert events == ["proof_postponed", "proof_given_up"]
+
+
+def test_nobody_is_asked_while_the_destination_is_paused(
+    proving_at: Callable[..., Proving],
+) -> None:
+    from dicom_node.studies.ledger.locks import database_time
+    from dicom_node.studies.ledger.pauses import Paused, pause
+
+    site = proving_at(ProvingArchive())
+    site.deliver()
+    with site.node.database.writing() as session:
+        at = database_time(session)
+        pause(session, Paused.DESTINATION, "archive", reason="", paused_by="eve", at=at)
+    site.prover.tick()
+    site.prover.stop()
+
+    assert not site.archive.asked
