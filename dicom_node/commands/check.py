@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import requests
 from pydicom.uid import UID
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at import
     Verification,
@@ -16,7 +15,7 @@ from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, LedgerError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
+from dicom_node.send.probe import search_status
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.private_files import is_open_to_others
@@ -116,30 +115,14 @@ def _check_destination(
     settings: Settings, destination: DicomDestination | DicomwebDestination
 ) -> None:
     if isinstance(destination, DicomwebDestination):
-        url = f"{destination.url.rstrip('/')}/studies?limit=1"
-        try:
-            with (
-                Deadline() as deadline,
-                dicomweb_session(destination, deadline, settings.tls) as session,
-                deadline.within(destination.longest_seconds()),
-                # Its status is enough: what it found is not read.
-                session.get(url, allow_redirects=False, stream=True) as answer,
-            ):
-                pass
-        except requests.RequestException as error:
-            if deadline.passed:
-                raise DestinationDownError(destination.words_for_lateness) from error
-            raise DestinationDownError(f"does not answer: {words_for_failure(error)}") from error
-        # An answer that is cut off within its head can read as if it were complete.
-        if deadline.passed:
-            raise DestinationDownError(destination.words_for_lateness)
-        if answer.is_redirect:
+        status = search_status(destination, settings.tls)
+        if 300 <= status < 400:
             raise DestinationDownError(
                 "redirects elsewhere. Set url under [[destinations]] to where the archive is."
             )
-        if not answer.ok:
+        if status >= 400:
             raise DestinationDownError(
-                f"answered a search for studies with HTTP {answer.status_code}. "
+                f"answered a search for studies with HTTP {status}. "
                 "Check url, username and password under [[destinations]]."
             )
         return

@@ -9,7 +9,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.broker import TASK_AND_QUEUE, Broker
-from dicom_node.studies.ledger import due_work, work
+from dicom_node.studies.ledger import circuits, due_work, work
+from dicom_node.studies.ledger.circuits import Circuit, CircuitFacts
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due_work import Work
 from dicom_node.studies.ledger.pauses import Holds, PauseFacts, pauses
@@ -149,12 +150,11 @@ def _portion(session: Session, table: type[Work], at: datetime, holds: Holds) ->
         room = QUEUED - due_work.count_dispatched(session, table)
         return due_work.due(session, table, at=at, limit=room, holds=holds) if room > 0 else []
     portions = []
+    failing = circuits.circuits(session, at=at)
     for destination in due_work.waiting_destinations(session):
-        # Room of its own for each: one that is away takes none from the others, and is tried with
-        # one delivery at a time, since each may hold a lane of a worker until its time is over.
-        room = QUEUED - due_work.count_dispatched(session, table, destination)
-        if due_work.is_failing(session, destination, at=at):
-            room += 1 - QUEUED - due_work.count_sending(session, destination)
+        # Room of its own for each: one that is away takes none from the others.
+        room = _most_at_once(session, destination, failing.get(destination), at)
+        room -= due_work.count_dispatched(session, table, destination)
         if room > 0:
             portions.append(
                 due_work.due(
@@ -162,3 +162,17 @@ def _portion(session: Session, table: type[Work], at: datetime, holds: Holds) ->
                 )
             )
     return [row for row in chain.from_iterable(zip_longest(*portions)) if row is not None]
+
+
+def _most_at_once(
+    session: Session, destination: str, known: CircuitFacts | None, at: datetime
+) -> int:
+    """Return of how many deliveries to a destination the queue may speak now."""
+    if known is not None and known.circuit is Circuit.OPEN:
+        # This one lets a worker ask the destination; it is sent if that answers.
+        return 1 if known.may_be_probed(at) else 0
+    is_half_open = known is not None and known.is_down
+    if is_half_open or due_work.is_failing(session, destination, at=at):
+        # One at a time, since each may hold a lane of a worker until its time is over.
+        return 1 - due_work.count_sending(session, destination)
+    return QUEUED

@@ -205,6 +205,19 @@ def record_outcome(
     row.outcome, row.status, row.at = outcome, status, at
 
 
+def lock_delivery(session: Session, held: Claim) -> None:
+    """Lock a delivery that is still held, and its analysis before it, until the transaction ends.
+
+    Raises
+    ------
+    OvertakenError
+        It was superseded, or its lease was lost.
+    """
+    analysis_id = session.get_one(Delivery, held.id).analysis_id
+    require_locked(session, Analysis, analysis_id)
+    held_row(session, Delivery, held)
+
+
 def finish_delivery(session: Session, held: Claim, *, at: datetime) -> None:
     """Record that the destination has accepted every object."""
     row = held_row(session, Delivery, held)
