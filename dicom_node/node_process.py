@@ -111,6 +111,7 @@ class Node:
             expire_after=timedelta(seconds=settings.retry.expire_seconds),
             clock=database.now,
             is_off_peak=off_peak_of(settings),
+            destinations=settings.destination_names,
         )
         self._patience = Patience(
             idle=timedelta(seconds=settings.settling.idle_seconds),

@@ -30,6 +30,10 @@ _AFTER_AN_END: Final = timedelta(seconds=5)
 """Time in which a process that was told to end is gone, and with it what it was sending."""
 
 
+_UNTIL_OTHERS_SEND: Final = 60.0
+"""Seconds for which a worker puts off what only others can send."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why an attempt failed.
@@ -51,8 +55,24 @@ def begin_delivery(node: Runtime, delivery_id: int) -> bool:
         row = session.get(Delivery, delivery_id)
     if row is None or row.state is not DeliveryState.DUE:
         return False
+    if node.settings.destination(row.destination) is None:
+        _leave_to_others(node, row)
+        return True
     node.lanes.take(row.destination, delivery_id, partial(attempt_delivery, node))
     return True
+
+
+def _leave_to_others(node: Runtime, delivery: Delivery) -> None:
+    """Put off what the node knows where to send, and this worker does not."""
+    if delivery.destination not in node.unknown_destinations:
+        node.unknown_destinations.add(delivery.destination)
+        log.warning(
+            "destination_unknown",
+            destination=delivery.destination,
+            reason="it is in the node's settings and not in those of this worker: give it the "
+            "same, and start it again",
+        )
+    node.put_off(delivery.id, _UNTIL_OTHERS_SEND)
 
 
 def attempt_delivery(node: Runtime, delivery_id: int) -> None:
@@ -110,8 +130,8 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
 def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     destination = node.settings.destination(delivery.destination)
     if destination is None:
-        reason = "the destination is not in the settings any more: add it, or ignore this delivery"
-        _end_badly(node, held, delivery, Failure(reason, is_final=True))
+        # Not claimed in the first place, unless the settings were changed in between.
+        _end_badly(node, held, delivery, Failure("the destination is not in the settings"))
         return
     wanted = _wanted(node, destination.name)
     with node.database.reading() as session:

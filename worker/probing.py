@@ -11,7 +11,6 @@ from dicom_node.studies.ledger import circuits
 from dicom_node.studies.ledger.circuits import Circuit
 from dicom_node.studies.ledger.due_work import take_back_message
 from dicom_node.studies.ledger.locks import database_time, locked
-from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 from worker.runtime import Runtime
@@ -27,11 +26,11 @@ def is_answered(node: Runtime, delivery_id: int) -> bool:
     """
     with node.database.reading() as session:
         row = session.get(Delivery, delivery_id)
-        if row is None or not _is_open(session, row.destination):
+        if row is None or not _is_open(node, session, row.destination):
             return True
     destination = node.settings.destination(row.destination)
     if destination is None:
-        return True
+        return True  # held when it is claimed
     with node.database.writing() as session:
         at = database_time(session)
         delivery = locked(session, Delivery, delivery_id)
@@ -64,10 +63,9 @@ def is_answered(node: Runtime, delivery_id: int) -> bool:
     return problem is None
 
 
-def _is_open(session: Session, destination: str) -> bool:
-    """Return whether the destination is down; what is paused is not asked, and cannot be begun."""
+def _is_open(node: Runtime, session: Session, destination: str) -> bool:
+    """Return whether the destination is down; what is held is not asked, and cannot be begun."""
     known = circuits.circuit_of(session, destination, at=database_time(session))
     if known is None or known.circuit is not Circuit.OPEN:
         return False
-    holds = Holds(pauses=pauses(session))
-    return holds.stop(Delivery) is None and holds.on(Paused.DESTINATION, destination) is None
+    return not node.holds(session).withheld(destination)

@@ -21,6 +21,7 @@ from dicom_node.settings.settings import Settings
 from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
+from dicom_node.studies.ledger.destination_overview import causes
 from dicom_node.studies.ledger.pauses import pauses
 from dicom_node.tls import server_context
 
@@ -38,14 +39,15 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
         yield _tried(name, lambda: _check_destination(settings, destination))  # noqa: B023  called at once
 
 
-def pauses_of(settings: Settings) -> list[str]:
-    """Say what an operator has paused; nothing where the ledger does not answer."""
+def notes_of(settings: Settings) -> list[str]:
+    """Say what is paused and which destinations fail; nothing where the ledger is silent."""
     database = Database(settings.ledger_url)
     try:
         if not database.has_tables():
             return []
         with database.reading() as session:
-            return [one.in_words() for one in pauses(session)]
+            paused = [one.in_words() for one in pauses(session)]
+            return paused + causes(session, settings.destination_names)
     except (NodeError, DATABASE_TROUBLE):
         return []  # the check of the ledger has said so
     finally:

@@ -46,6 +46,8 @@ class Dispatcher:
         Time at which messages are sent, by the clock of the database.
     is_off_peak : by default always
         Whether off-peak work may begin at a time.
+    destinations : names of those in the settings; by default any
+        What is due for another one is held.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Dispatcher:
         expire_after: timedelta = work.EXPIRE_AFTER,
         clock: Callable[[], datetime] | None = None,
         is_off_peak: Callable[[datetime], bool] = lambda _: True,
+        destinations: frozenset[str] | None = None,
     ) -> None:
         self._database = database
         self._broker = broker
@@ -66,6 +69,7 @@ class Dispatcher:
         self._expire_after = expire_after
         self._clock = clock
         self._is_off_peak = is_off_peak
+        self._destinations = destinations
         self._paused: tuple[PauseFacts, ...] = ()
 
     def tick(self, at: datetime) -> None:
@@ -92,7 +96,9 @@ class Dispatcher:
             if one not in self._paused:
                 log.warning("paused", kind=one.subject, detail=one.in_words())
         self._paused = paused
-        return Holds(pauses=paused, is_off_peak=self._is_off_peak(at))
+        return Holds(
+            pauses=paused, is_off_peak=self._is_off_peak(at), destinations=self._destinations
+        )
 
     def _recover(self, table: type[Work], at: datetime) -> None:
         with self._database.writing() as session:

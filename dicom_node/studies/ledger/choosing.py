@@ -69,7 +69,7 @@ def _may_begin(session: Session, row: Analysis | Delivery, holds: Holds, at: dat
             return False
         sender = session.get_one(Study, row.study_id).calling_ae_title
         return holds.on(Paused.SENDER, sender) is None
-    if holds.on(Paused.DESTINATION, row.destination):
+    if holds.withheld(row.destination):
         return False
     circuit = circuits.passes(session, row.destination, at=at)
     if circuit is Circuit.OPEN:

@@ -62,7 +62,7 @@ class CircuitFacts:
         """Say since when it is down, why, and what follows."""
         since = "" if self.failing_since is None else f" since {_instant(self.failing_since)}"
         follows = (
-            "It answers again: one delivery is tried, and the others follow."
+            "It answers again: one delivery is tried, and the others follow"
             if self.circuit is Circuit.HALF_OPEN
             else f"It is asked again at {_instant(self.probe_at)}, and what waits for it is sent "
             f"when it answers; at once: mammoclip-node retry --destination {self.name}"
