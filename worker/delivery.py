@@ -20,6 +20,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim
+from worker.dry_delivery import hold_dry
 from worker.probing import is_answered
 from worker.runtime import Runtime
 
@@ -147,6 +148,9 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
             for row in rows
         ]
         notes = {row.id for row in rows if row.kind == ResultKind.REJECTION_NOTE}
+    if destination.dry:
+        hold_dry(node, held, delivery, objects, lacking=lacking)
+        return
     # Today's settings and not those of the analysis: a corrected address or profile holds for
     # results that are still to be sent.
     sender = sender_for(

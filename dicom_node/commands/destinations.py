@@ -1,6 +1,7 @@
 """The commands about destinations: how each is, and what waits for one that is gone."""
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -17,7 +18,7 @@ from dicom_node.commands.terminal import (
 
 def add_destination_commands(app: typer.Typer) -> None:
     """Add the commands to a command line."""
-    for command in (destinations,):
+    for command in (destinations, move_deliveries, drop_deliveries):
         app.command()(command)
 
 
@@ -27,8 +28,8 @@ def destinations(
     """List the destinations: whether each takes results, since when not and why, how many wait.
 
     ready; failing: its last deliveries failed; down: what is due waits, and it is asked whether it
-    answers; trying: it answers, and one delivery is tried; held: paused; removed: deliveries wait,
-    and it is not in the settings.
+    answers; trying: it answers, and one delivery is tried; held: paused; dry: results are made and
+    validated, and not sent; removed: deliveries wait, and it is not in the settings.
 
     Example: mammoclip-node destinations
     """
@@ -38,7 +39,51 @@ def destinations(
     with one_line_errors(), ledger_of(config) as (settings, database):
         names = tuple(one.name for one in settings.destinations)
         with database.reading() as session:
-            summaries = destination_summaries(session, names)
+            dry = {one.name for one in settings.destinations if one.dry}
+            summaries = destination_summaries(session, names, dry=dry)
         document = {"destinations": [asdict(one) for one in summaries]}
         if not emitted(document, as_json=as_json, json_out=json_out):
             print_table(destinations_table(summaries))
+
+
+ReasonOption = Annotated[str, typer.Option(help="Why; kept in the history of each study.")]
+
+
+def move_deliveries(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Destination that they wait for.")],
+    new: Annotated[
+        str, typer.Argument(metavar="NEW", help="Destination in the settings that gets them.")
+    ],
+    *,
+    reason: ReasonOption,
+    config: ConfigOption = None,
+) -> None:
+    """Send what waits for a destination to another one, as when it was renamed or replaced.
+
+    The history keeps who moved them and why. What is being sent just now is left as it is.
+
+    Example: mammoclip-node move-deliveries pacs archive --reason "pacs was replaced"
+    """
+    from dicom_node.commands.redirecting import moved
+
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        for line in moved(settings, database, old, new, reason):
+            typer.echo(line)
+
+
+def drop_deliveries(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Destination that they wait for.")],
+    *,
+    reason: ReasonOption,
+    config: ConfigOption = None,
+) -> None:
+    """Give up what waits for a destination: it reads expired, and 'retry' can still send it.
+
+    The history keeps who dropped them and why. What is being sent just now is left as it is.
+
+    Example: mammoclip-node drop-deliveries pacs --reason "pacs was shut down"
+    """
+    from dicom_node.commands.redirecting import dropped
+
+    with one_line_errors(), ledger_of(config) as (_, database):
+        typer.echo(dropped(database, name, reason))

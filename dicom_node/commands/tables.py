@@ -44,7 +44,16 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
 
 def destinations_table(summaries: Sequence[DestinationSummary]) -> Table:
     """List destinations, one in each row."""
-    columns = ("state", "since", "waiting", "sending", "last delivered", "asked again", "reason")
+    columns = (
+        "state",
+        "since",
+        "waiting",
+        "sending",
+        "held",
+        "last delivered",
+        "asked again",
+        "reason",
+    )
     table = _table("Destinations", "destination", *columns)
     for one in summaries:
         table.add_row(
@@ -53,6 +62,7 @@ def destinations_table(summaries: Sequence[DestinationSummary]) -> Table:
             _instant(one.since),
             str(one.waiting),
             str(one.sending),
+            str(one.held),
             _instant(one.delivered_at),
             _instant(one.asked_at),
             one.reason,

@@ -11,7 +11,7 @@ from dicom_node.settings.tls import Certificates
 
 
 class _Exchanging(Certificates):
-    """How long an archive may take."""
+    """How long an archive may take, and whether it is sent anything at all."""
 
     timeout_seconds: PositiveFloat = 30.0
     """Longest silence of the archive."""
@@ -19,6 +19,8 @@ class _Exchanging(Certificates):
     """Longest duration of one request and its answer, besides the time to send an object."""
     slowest_bytes_per_second: PositiveInt = 100_000
     """Each object may take its size divided by this longer than exchange_seconds."""
+    dry: bool = False
+    """Make and validate everything for this archive, and send nothing there."""
 
     def longest_seconds(self, sent_bytes: int = 0) -> float:
         """Return the longest duration of an exchange that sends so many bytes."""

@@ -1,6 +1,6 @@
 """Retries everything that ended badly for one reason, as after a bad night."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import select
@@ -17,6 +17,8 @@ from dicom_node.studies.operator_actions import BY_HAND, fresh
 
 PORTION: Final = 100
 """Rows that one transaction changes: nobody waits for all of them."""
+
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ENDED_BADLY: Final[dict[type, tuple[State, ...]]] = {
     Analysis: (AnalysisState.FAILED,),
@@ -49,6 +51,8 @@ def retry_all(database: Database, reason: str) -> dict[str, int]:
 def retry_destination(database: Database, name: str) -> int:
     """Have everything tried now that waits for a destination, and what it refused since it fails.
 
+    What is held because the destination was dry is due, too.
+
     A destination that is down is not asked first: one delivery is sent.
 
     Returns
@@ -58,6 +62,7 @@ def retry_destination(database: Database, name: str) -> int:
     """
     with database.reading() as session:
         known = circuit_of(session, name, at=database_time(session))
+    _retry_in_state(database, Delivery, DeliveryState.HELD, "", to=(name, _EVER))
     if known is not None and known.failing_since is not None:
         # What ended since then may have met the same fault.
         for state in _ENDED_BADLY[Delivery]:

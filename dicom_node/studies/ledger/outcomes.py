@@ -230,6 +230,12 @@ def refuse_delivery(session: Session, held: Claim, *, reason: str, at: datetime)
     apply(session, row, Event.REFUSE, because=reason, at=at, reason=reason, finished_at=at)
 
 
+def hold_delivery(session: Session, held: Claim, *, reason: str, at: datetime) -> None:
+    """Record that everything is ready to be sent, and is not sent until somebody asks for it."""
+    row = held_row(session, Delivery, held)
+    apply(session, row, Event.HOLD, because=reason, at=at, reason=reason, finished_at=at)
+
+
 def expire_delivery(session: Session, held: Claim, *, reason: str, at: datetime) -> None:
     """Record that a delivery has expired."""
     row = held_row(session, Delivery, held)
@@ -298,7 +304,8 @@ def supersede_answer(session: Session, former: Analysis, *, because: str, at: da
     apply(session, former, Event.SUPERSEDE, because=because, at=at)
     # A delivery under way is left to its worker: if it fails, postpone_delivery gives it up.
     waiting = select(Delivery).where(
-        Delivery.analysis_id == former.id, Delivery.state == DeliveryState.DUE
+        Delivery.analysis_id == former.id,
+        Delivery.state.in_([DeliveryState.DUE, DeliveryState.HELD]),
     )
     for delivery in session.scalars(locking(waiting)).all():
         apply(session, delivery, Event.SUPERSEDE, because=because, at=at, reason=because)

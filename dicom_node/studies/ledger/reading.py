@@ -289,7 +289,10 @@ def _delivery_condition(session: Session, analysis: Analysis, waits: Waits) -> t
         one for one in deliveries if one.state in {DeliveryState.DUE, DeliveryState.SENDING}
     ]
     if not under_way:
-        return "delivered", ""
+        held = [one for one in deliveries if one.state is DeliveryState.HELD]
+        is_delivered = len(held) < len(deliveries)
+        why = _joined(*(f"{one.destination}: {one.reason}" for one in held))
+        return ("delivered" if is_delivered else HELD), why
     reasons = [(one.destination, waits.reason_of(one)) for one in under_way]
     is_held = all(waits.held_because(one) for one in under_way)
     return (

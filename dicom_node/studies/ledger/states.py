@@ -43,6 +43,8 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     EXPIRED = "expired"
+    HELD = "held"
+    """Made and validated for a dry destination, to which nothing is sent."""
 
 
 State = InstanceState | StudyState | AnalysisState | DeliveryState
@@ -69,6 +71,9 @@ class Event(StrEnum):
     REFUSE = "refuse"
     EXPIRE = "expire"
     RETRY = "retry"
+    HOLD = "hold"
+    MOVE = "move"
+    DROP = "drop"
 
 
 _I, _S, _A, _D, _E = InstanceState, StudyState, AnalysisState, DeliveryState, Event
@@ -117,6 +122,15 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_D.DUE, _E.SUPERSEDE): _D.EXPIRED,
         (_D.REFUSED, _E.RETRY): _D.DUE,
         (_D.EXPIRED, _E.RETRY): _D.DUE,
+        # To a dry destination nothing is sent; a person may have it sent later.
+        (_D.SENDING, _E.HOLD): _D.HELD,
+        (_D.HELD, _E.RETRY): _D.DUE,
+        (_D.HELD, _E.SUPERSEDE): _D.EXPIRED,
+        # A person sends it to another destination, or gives it up.
+        (_D.DUE, _E.MOVE): _D.DUE,
+        (_D.HELD, _E.MOVE): _D.DUE,
+        (_D.DUE, _E.DROP): _D.EXPIRED,
+        (_D.HELD, _E.DROP): _D.EXPIRED,
     },
 }
 """For each machine, (state, event) to the next state; anything else is forbidden."""

@@ -1,5 +1,6 @@
 """One line and one button for a destination, whatever waits for it."""
 
+import getpass
 import json
 import os
 from collections.abc import Iterator
@@ -197,3 +198,74 @@ def test_deliveries_to_a_paused_destination_read_held_with_the_reason(config: Pa
     shown = json.loads(run("show", last, "--json", "--config", config).stdout)
     assert [one["state"] for one in shown["deliveries"]] == ["held", "due"]
     assert shown["summary"]["condition"] == "delivering"
+
+
+@pytest.fixture
+def renamed(config: Path) -> Path:
+    """Return settings in which the destination archive has another name."""
+    config.write_text(config.read_text().replace('"archive"', '"archive-2"'))
+    return config
+
+
+def test_removed_destination_is_asked_about(renamed: Path) -> None:
+    words = "destination archive is not in the settings: enter it there again, or see"
+
+    for command in (["studies"], ["show", "1.2.3"], ["check"]):
+        output = run(*command, "--config", renamed).stdout
+        (line,) = [one for one in output.splitlines() if "120 deliveries wait for it." in one]
+        assert words in line
+    assert listed(renamed)["archive"]["condition"] == "removed"
+    shown = json.loads(run("show", "1.2.3", "--json", "--config", renamed).stdout)
+    assert [one["state"] for one in shown["deliveries"]] == ["held"]
+    assert shown["summary"]["condition"] == "held"
+
+
+def test_deliveries_are_moved_to_the_new_name(renamed: Path, reception: Reception) -> None:
+    reason = ["--reason", "renamed", "--config", renamed]
+
+    done = run("move-deliveries", "archive", "archive-2", *reason)
+
+    assert done.stdout == "moved from archive to archive-2: 120 deliveries\n"
+    assert listed(renamed)["archive-2"]["waiting"] == COUNT
+    assert "archive" not in listed(renamed)
+    assert f"by {getpass.getuser()}: renamed" in run("show", "1.2.3", "--config", renamed).stdout
+    again = run("move-deliveries", "archive", "archive-2", *reason)
+    assert "no delivery waits for destination archive" in again.stderr
+
+
+def test_deliveries_are_dropped_with_the_reason(renamed: Path) -> None:
+    done = run("drop-deliveries", "archive", "--reason", "shut down", "--config", renamed)
+
+    assert done.stdout == "given up: 120 deliveries to archive\n"
+    shown = json.loads(run("show", "1.2.3", "--json", "--config", renamed).stdout)
+    (row,) = shown["deliveries"]
+    assert (row["state"], row["reason"]) == (
+        "expired",
+        f"dropped by {getpass.getuser()}: shut down",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["move-deliveries", "archive", "nowhere", "--reason", "r"], "there are: second"),
+        (["move-deliveries", "archive", "archive", "--reason", "r"], "no other destination"),
+        (["move-deliveries", "archive", "second", "--reason", " "], "give a reason"),
+        (["drop-deliveries", "nowhere", "--reason", "r"], "no delivery waits for"),
+    ],
+)
+def test_what_cannot_be_moved_or_dropped_is_said_in_one_line(
+    config: Path, arguments: list[str], words: str
+) -> None:
+    done = run(*arguments, "--config", config)
+
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert words in line
+
+
+def test_dry_destination_says_so(config: Path) -> None:
+    config.write_text(config.read_text() + "dry = true\n")
+
+    assert listed(config)["second"]["condition"] == "dry"
+    assert "nothing is sent (dry = true)" in run("destinations", "--config", config).stdout

@@ -53,6 +53,13 @@ ALLOWED = {
         ("due", "supersede"): "expired",
         ("refused", "retry"): "due",
         ("expired", "retry"): "due",
+        ("sending", "hold"): "held",
+        ("held", "retry"): "due",
+        ("held", "supersede"): "expired",
+        ("due", "move"): "due",
+        ("held", "move"): "due",
+        ("due", "drop"): "expired",
+        ("held", "drop"): "expired",
     },
 }
 
