@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from node_factory import (
     FOR_PRESENTATION,
+    NOW,
     Reception,
     analysis_row,
     delivery_row,
@@ -22,8 +23,10 @@ from postgresql import PostgreSQL
 from sqlalchemy import inspect, select, text, update
 
 from dicom_node.errors import LedgerError
+from dicom_node.settings.work import RetrySettings
+from dicom_node.studies.ledger.circuits import circuits, note_failure
 from dicom_node.studies.ledger.database import Database, _alembic
-from dicom_node.studies.ledger.states import InstanceState
+from dicom_node.studies.ledger.states import DeliveryState, InstanceState
 from dicom_node.studies.ledger.tables import Base, Instance
 
 
@@ -157,6 +160,26 @@ def test_migration_leads_back_and_forth_with_its_rows(database: Database) -> Non
     with database.reading() as session:
         states = list(session.scalars(select(Instance.state).order_by(Instance.id)))
     assert states == [InstanceState.TAKEN_BACK, InstanceState.SET_ASIDE]
+
+
+def test_earlier_version_finds_what_waits_for_a_destination_as_it_knows_it(
+    database: Database,
+) -> None:
+    with database.writing() as session:
+        analysis = analysis_row(session, study_row(session, "1.2.3"))
+        delivery_row(session, analysis)
+        delivery_row(session, analysis, destination="dry", state=DeliveryState.HELD, reason="dry")
+        for _ in range(3):
+            note_failure(session, "archive", reason="silent", policy=RetrySettings(), at=NOW)
+
+    with database.engine.begin() as connection:
+        command.downgrade(_alembic(connection), "0008")
+        before = list(connection.execute(text("SELECT state, reason FROM deliveries ORDER BY id")))
+    database.migrate()
+
+    assert [tuple(row) for row in before] == [("due", ""), ("expired", "dry")]
+    with database.reading() as session:
+        assert circuits(session, at=NOW) == {}
 
 
 def test_two_nodes_that_start_at_once_make_the_tables_once(postgresql: PostgreSQL) -> None:
