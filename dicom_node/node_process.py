@@ -21,7 +21,9 @@ from dicom_node.spool.reports import Reports
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
+from dicom_node.studies.ledger.destination_overview import removed_destinations
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.pauses import Holds
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.settling import (
     Patience,
@@ -124,6 +126,7 @@ class Node:
             expire_after=timedelta(seconds=settings.retry.expire_seconds),
             clock=database.now,
             is_off_peak=off_peak_of(settings),
+            destinations=settings.destination_names,
         )
         self._patience = Patience(
             idle=timedelta(seconds=settings.settling.idle_seconds),
@@ -187,9 +190,22 @@ class Node:
         if not self._ledger_ready.is_set():
             self._database.migrate()
             self._broker.speak_of(self._database.identity())
+            self._warn_of_removed_destinations()
             self._ledger_ready.set()
         self._arrived.clear()
         self._registrar.register_all()
+
+    def _warn_of_removed_destinations(self) -> None:
+        known = self._settings.destination_names
+        with self._database.reading() as session:
+            removed = removed_destinations(session, known)
+        for name, count in removed.items():
+            log.warning(
+                "destination_removed",
+                destination=name,
+                count=count,
+                detail=Holds(destinations=known).withheld(name),
+            )
 
     def _settle(self) -> None:
         self._next_quiet = None

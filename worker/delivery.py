@@ -1,6 +1,7 @@
 """Delivers the result objects of one analysis to one destination, beside the process's tasks."""
 
 from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -12,12 +13,15 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, Sender
 from dicom_node.send.retry_policy import next_attempt
-from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger import circuits, outcomes
+from dicom_node.studies.ledger.circuits import Circuit
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim
+from worker.dry_delivery import hold_dry
+from worker.probing import is_answered
 from worker.runtime import Runtime
 
 log = structlog.get_logger("worker.deliver")
@@ -27,20 +31,57 @@ _AFTER_AN_END: Final = timedelta(seconds=5)
 """Time in which a process that was told to end is gone, and with it what it was sending."""
 
 
+_UNTIL_OTHERS_SEND: Final = 60.0
+"""Seconds for which a worker puts off what only others can send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed.
+
+    Attributes
+    ----------
+    cause : what is wrong with the destination as a whole, which took nothing; else empty
+    is_final : whether another attempt would end alike
+    """
+
+    reason: str
+    cause: str = ""
+    is_final: bool = False
+
+
 def begin_delivery(node: Runtime, delivery_id: int) -> bool:
     """Have a delivery attempted in the lane of its destination; return at once if it was due."""
     with node.database.reading() as session:
         row = session.get(Delivery, delivery_id)
     if row is None or row.state is not DeliveryState.DUE:
         return False
+    if node.settings.destination(row.destination) is None:
+        _leave_to_others(node, row)
+        return True
     node.lanes.take(row.destination, delivery_id, partial(attempt_delivery, node))
     return True
+
+
+def _leave_to_others(node: Runtime, delivery: Delivery) -> None:
+    """Put off what the node knows where to send, and this worker does not."""
+    if delivery.destination not in node.unknown_destinations:
+        node.unknown_destinations.add(delivery.destination)
+        log.warning(
+            "destination_unknown",
+            destination=delivery.destination,
+            reason="it is in the node's settings and not in those of this worker: give it the "
+            "same, and start it again",
+        )
+    node.put_off(delivery.id, _UNTIL_OTHERS_SEND)
 
 
 def attempt_delivery(node: Runtime, delivery_id: int) -> None:
     """Attempt one delivery if it is still due."""
     with structlog.contextvars.bound_contextvars(delivery=delivery_id):
         try:
+            if not is_answered(node, delivery_id):
+                return
             with node.leased(Delivery, delivery_id) as taken:
                 node.site.ledger_answers()
                 if taken is not None:
@@ -52,7 +93,11 @@ def attempt_delivery(node: Runtime, delivery_id: int) -> None:
 
 def end_deliveries(node: Runtime) -> None:
     """Give deliveries a while to end; those that do not are due again, for another worker."""
-    for delivery_id in node.lanes.close(node.settings.work.shutdown_seconds):
+    unfinished = node.lanes.close(node.settings.work.shutdown_seconds)
+    if unfinished:
+        with node.database.writing() as session:
+            circuits.give_up_probes(session, node.holder)
+    for delivery_id in unfinished:
         with node.database.writing() as session:
             at = database_time(session)
             reason = "the worker was told to end while it was sending"
@@ -83,7 +128,8 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
             raise
         except Exception as error:
             log.exception("delivery_failed", reason=type(error).__name__)
-            _postpone(node, held, delivery, f"unexpected error: {type(error).__name__}")
+            failure = Failure(f"unexpected error: {type(error).__name__}")
+            _end_badly(node, held, delivery, failure)
     except OvertakenError:
         log.warning("delivery_overtaken", destination=delivery.destination)
 
@@ -91,8 +137,8 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
 def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     destination = node.settings.destination(delivery.destination)
     if destination is None:
-        reason = "the destination is not in the settings any more: add it, or ignore this delivery"
-        _refuse(node, held, delivery, reason)
+        # Not claimed in the first place, unless the settings were changed in between.
+        _end_badly(node, held, delivery, Failure("the destination is not in the settings"))
         return
     wanted = _wanted(node, destination.name)
     with node.database.reading() as session:
@@ -108,6 +154,9 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
             for row in rows
         ]
         notes = {row.id for row in rows if row.kind == ResultKind.REJECTION_NOTE}
+    if destination.dry:
+        hold_dry(node, held, delivery, objects, lacking=lacking)
+        return
     # Today's settings and not those of the analysis: a corrected address or profile holds for
     # results that are still to be sent.
     sender = sender_for(
@@ -117,6 +166,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     )
     refused: list[str] = []
     postponed: list[str] = []
+    has_taken = False
     try:
         for answer in _answers(sender, objects, notes, lambda: not (refused or postponed)):
             # One transaction for each answer: what the archive has taken is not sent again,
@@ -134,29 +184,37 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
                 refused.append(answer.status)
             elif answer.outcome is Outcome.POSTPONED:
                 postponed.append(answer.status)
+            else:
+                has_taken = True
     except DestinationDownError as error:
-        _postpone(node, held, delivery, str(error))
+        cause = "" if has_taken else str(error)
+        _end_badly(node, held, delivery, Failure(str(error), cause=cause), has_taken=has_taken)
         return
+    cause = "" if has_taken else _words_for_all(refused + postponed)
+    failure: Failure | None = None
     # An object that may still be taken keeps the delivery open, refused ones beside it or not.
     if postponed:
-        _postpone(node, held, delivery, f"{len(postponed)} objects: {postponed[0]}")
+        failure = Failure(f"{len(postponed)} objects: {postponed[0]}", cause=cause)
     elif refused:
-        _refuse(node, held, delivery, f"{len(refused)} objects: {refused[0]}")
+        reason = f"{len(refused)} objects: {refused[0]}"
+        failure = Failure(reason, cause=cause, is_final=True)
     elif lacking:
         reason = (
             f"the analysis made no {', no '.join(lacking)}, which profile {destination.profile} "
             "contains: retry the study to have it analysed again, or choose another profile first"
         )
-        _refuse(node, held, delivery, reason)
-    else:
-        with node.database.writing() as session:
-            outcomes.finish_delivery(
-                session,
-                held,
-                at=database_time(session),
-                is_proof_wanted=destination.confirm != "none",
-            )
-        log.info("results_delivered", destination=delivery.destination, count=len(objects))
+        failure = Failure(reason, is_final=True)
+    if failure is not None:
+        _end_badly(node, held, delivery, failure, has_taken=has_taken)
+        return
+    with node.database.writing() as session:
+        at = database_time(session)
+        outcomes.finish_delivery(
+            session, held, at=at, is_proof_wanted=destination.confirm != "none"
+        )
+        was_down = has_taken and circuits.note_success(session, delivery.destination, at=at)
+    log.info("results_delivered", destination=delivery.destination, count=len(objects))
+    _tell_of_return(delivery, was_down=was_down)
 
 
 def _answers(
@@ -179,25 +237,60 @@ def _wanted(node: Runtime, destination: str) -> set[tuple[str, str]]:
     return products_wanted_by(destination, node.settings)
 
 
-def _refuse(node: Runtime, held: Claim, delivery: Delivery, reason: str) -> None:
-    with node.database.writing() as session:
-        outcomes.refuse_delivery(session, held, reason=reason, at=database_time(session))
-    log.error("delivery_refused", destination=delivery.destination, reason=reason)
+def _words_for_all(statuses: Sequence[str]) -> str:
+    """Say as one cause why a destination took nothing; empty if nothing was sent."""
+    return f"it takes nothing: {'; '.join(dict.fromkeys(statuses))}" if statuses else ""
 
 
-def _postpone(node: Runtime, held: Claim, delivery: Delivery, reason: str) -> None:
+def _end_badly(
+    node: Runtime, held: Claim, delivery: Delivery, failure: Failure, *, has_taken: bool = False
+) -> None:
+    """Record that an attempt failed, and with it what is known of the destination."""
+    circuit, is_news, was_down, due_at = Circuit.CLOSED, True, False, None
     with node.database.writing() as session:
         at = database_time(session)
-        due_at = next_attempt(
-            node.settings.retry,
-            attempts=held.attempt,
-            created_at=delivery.created_at,
-            at=at,
-            generator=node.generator,
-        )
-        if due_at is None:
-            outcomes.expire_delivery(session, held, reason=reason, at=at)
+        outcomes.lock_delivery(session, held)
+        if failure.cause:
+            circuit, is_news = circuits.note_failure(
+                session,
+                delivery.destination,
+                reason=failure.cause,
+                policy=node.settings.retry,
+                at=at,
+            )
+        elif has_taken:
+            was_down = circuits.note_success(session, delivery.destination, at=at)
+        # Nothing is refused for good by a destination that refuses everything.
+        is_refused = failure.is_final and circuit is Circuit.CLOSED
+        if is_refused:
+            outcomes.refuse_delivery(session, held, reason=failure.reason, at=at)
         else:
-            outcomes.postpone_delivery(session, held, reason=reason, due_at=due_at, at=at)
-    event = "delivery_expired" if due_at is None else "delivery_postponed"
-    log.warning(event, destination=delivery.destination, reason=reason)
+            due_at = next_attempt(
+                node.settings.retry,
+                attempts=held.attempt,
+                created_at=delivery.created_at,
+                at=at,
+                generator=node.generator,
+            )
+            if due_at is None:
+                outcomes.expire_delivery(session, held, reason=failure.reason, at=at)
+            else:
+                outcomes.postpone_delivery(
+                    session, held, reason=failure.reason, due_at=due_at, at=at
+                )
+    _tell_of_return(delivery, was_down=was_down)
+    told = {"destination": delivery.destination, "reason": failure.reason}
+    if is_refused:
+        log.error("delivery_refused", **told)
+    elif due_at is None:
+        log.warning("delivery_expired", **told)
+    # One line for a destination that is down, and none for each delivery that finds it so.
+    elif circuit is Circuit.CLOSED and is_news:
+        log.warning("delivery_postponed", **told)
+    if circuit is not Circuit.CLOSED and is_news:
+        log.error("destination_down", destination=delivery.destination, reason=failure.cause)
+
+
+def _tell_of_return(delivery: Delivery, *, was_down: bool) -> None:
+    if was_down:
+        log.info("destination_answers", destination=delivery.destination)

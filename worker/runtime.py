@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from billiard import current_process
+from sqlalchemy.orm import Session
 
 from dicom_node.model_bundle import bundle_folder, pass_licence_gate
 from dicom_node.settings.reading import load_settings
@@ -44,6 +45,8 @@ class Runtime:
 
     settings: Settings
     generator: random.Random = field(default_factory=random.Random)
+    unknown_destinations: set[str] = field(default_factory=set)
+    """Destinations of messages that this process cannot send to, and has said so."""
 
     @cached_property
     def database(self) -> Database:
@@ -118,9 +121,10 @@ class Runtime:
     @cached_property
     def lanes(self) -> Lanes:
         """Return what sends beside the tasks of this process."""
-        return Lanes(self._put_off)
+        return Lanes(self.put_off)
 
-    def _put_off(self, delivery_id: int, seconds: float) -> None:
+    def put_off(self, delivery_id: int, seconds: float) -> None:
+        """Have a delivery begun later, by whichever worker is told of it then."""
         with self.database.writing() as session:
             at = database_time(session)
             put_off(session, Delivery, delivery_id, at=at, wait=timedelta(seconds=seconds))
@@ -142,6 +146,14 @@ class Runtime:
         # Cut here and not by the column, so that the number of the process stays.
         return f"{socket.gethostname()[:96]}:{os.getpid()}"
 
+    def holds(self, session: Session) -> Holds:
+        """Return what must not begin now."""
+        return Holds(
+            pauses=pauses(session),
+            is_off_peak=off_peak_of(self.settings)(database_time(session)),
+            destinations=self.settings.destination_names,
+        )
+
     @contextmanager
     def leased(self, table: type[Work], work_id: int) -> Iterator[tuple[Claim, Work] | None]:
         """Hold a lease on a piece of work, or on what is more urgent, renewed by heartbeat.
@@ -153,9 +165,14 @@ class Runtime:
         # hold no lock on the ledger.
         with self.database.writing() as session:
             at = database_time(session)  # a lease ends at one moment for all hosts
-            holds = Holds(pauses=pauses(session), is_off_peak=off_peak_of(self.settings)(at))
             taken = claim(
-                session, table, work_id, holder=self.holder, lease=lease, at=at, holds=holds
+                session,
+                table,
+                work_id,
+                holder=self.holder,
+                lease=lease,
+                at=at,
+                holds=self.holds(session),
             )
         if taken is None:
             yield None

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import requests
 from pydicom.uid import UID
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at import
     Verification,
@@ -16,12 +15,13 @@ from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, LedgerError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
+from dicom_node.send.probe import search_status
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
+from dicom_node.studies.ledger.destination_overview import causes
 from dicom_node.studies.ledger.pauses import pauses
 from dicom_node.tls import server_context
 
@@ -39,14 +39,15 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
         yield _tried(name, lambda: _check_destination(settings, destination))  # noqa: B023  called at once
 
 
-def pauses_of(settings: Settings) -> list[str]:
-    """Say what an operator has paused; nothing where the ledger does not answer."""
+def notes_of(settings: Settings) -> list[str]:
+    """Say what is paused and which destinations fail; nothing where the ledger is silent."""
     database = Database(settings.ledger_url)
     try:
         if not database.has_tables():
             return []
         with database.reading() as session:
-            return [one.in_words() for one in pauses(session)]
+            paused = [one.in_words() for one in pauses(session)]
+            return paused + causes(session, settings.destination_names)
     except (NodeError, DATABASE_TROUBLE):
         return []  # the check of the ledger has said so
     finally:
@@ -116,30 +117,14 @@ def _check_destination(
     settings: Settings, destination: DicomDestination | DicomwebDestination
 ) -> None:
     if isinstance(destination, DicomwebDestination):
-        url = f"{destination.url.rstrip('/')}/studies?limit=1"
-        try:
-            with (
-                Deadline() as deadline,
-                dicomweb_session(destination, deadline, settings.tls) as session,
-                deadline.within(destination.longest_seconds()),
-                # Its status is enough: what it found is not read.
-                session.get(url, allow_redirects=False, stream=True) as answer,
-            ):
-                pass
-        except requests.RequestException as error:
-            if deadline.passed:
-                raise DestinationDownError(destination.words_for_lateness) from error
-            raise DestinationDownError(f"does not answer: {words_for_failure(error)}") from error
-        # An answer that is cut off within its head can read as if it were complete.
-        if deadline.passed:
-            raise DestinationDownError(destination.words_for_lateness)
-        if answer.is_redirect:
+        status = search_status(destination, settings.tls)
+        if 300 <= status < 400:
             raise DestinationDownError(
                 "redirects elsewhere. Set url under [[destinations]] to where the archive is."
             )
-        if not answer.ok:
+        if status >= 400:
             raise DestinationDownError(
-                f"answered a search for studies with HTTP {answer.status_code}. "
+                f"answered a search for studies with HTTP {status}. "
                 "Check url, username and password under [[destinations]]."
             )
         return

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from dicom_node.commands.destinations import add_destination_commands
 from dicom_node.commands.operating import add_operator_commands
 from dicom_node.commands.terminal import (
     ConfigOption,
@@ -62,7 +63,7 @@ def check(config: ConfigOption = None) -> None:
 
     Example: mammoclip-node check --config /etc/mammoclip.toml
     """
-    from dicom_node.commands.check import pauses_of, run_checks
+    from dicom_node.commands.check import notes_of, run_checks
     from dicom_node.logs import configure_logs
 
     with one_line_errors():
@@ -72,8 +73,8 @@ def check(config: ConfigOption = None) -> None:
         for name, problem in run_checks(settings):
             failed += problem is not None
             typer.echo(f"{'ok  ' if problem is None else 'FAIL'}  {name}{_after(problem)}")
-        for pause in pauses_of(settings):
-            typer.echo(f"note  {pause}")
+        for note in notes_of(settings):
+            typer.echo(f"note  {note}")
         if failed:
             raise typer.Exit(1)
 
@@ -116,6 +117,7 @@ def studies(
     from dicom_node.commands.tables import set_aside_table, studies_table
     from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger import reading
+    from dicom_node.studies.ledger.destination_overview import causes
     from dicom_node.studies.ledger.pauses import pauses
 
     with (
@@ -124,21 +126,24 @@ def studies(
         database.reading() as session,
     ):
         waiting = waiting_objects(settings.spool)
-        summaries = reading.summaries(session, limit=limit)
+        known = settings.destination_names
+        summaries = reading.summaries(session, limit=limit, destinations=known)
         without_study = reading.set_aside_without_study(session, limit=limit)
         paused = pauses(session)
+        failing = causes(session, known)
         document = {
             "studies": [asdict(one) for one in summaries],
             "set_aside": without_study,
             "waiting": asdict(waiting),
             "paused": [asdict(one) for one in paused],
+            "failing": failing,
         }
         if not emitted(document, as_json=as_json, json_out=json_out):
             print_table(studies_table(summaries))
             if without_study:
                 print_table(set_aside_table(without_study))
-            for one in paused:
-                typer.echo(one.in_words())
+            for line in (*(one.in_words() for one in paused), *failing):
+                typer.echo(line)
             if waiting.objects:
                 typer.echo(waiting.in_words())
 
@@ -160,6 +165,7 @@ def show(
     from dicom_node.commands.tables import study_record_tables
     from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger import reading
+    from dicom_node.studies.ledger.destination_overview import causes
     from dicom_node.studies.ledger.pauses import pauses
 
     with (
@@ -168,25 +174,30 @@ def show(
         database.reading() as session,
     ):
         waiting = waiting_objects(settings.spool)
-        record = reading.study_record(session, reading.find_study(session, study), limit=limit)
+        found = reading.find_study(session, study)
+        known = settings.destination_names
+        record = reading.study_record(session, found, limit=limit, destinations=known)
         paused = pauses(session)
+        failing = causes(session, known)
         document = {
             **record,
             "summary": asdict(record["summary"]),
             "waiting": asdict(waiting),
             "paused": [asdict(one) for one in paused],
+            "failing": failing,
         }
         if not emitted(document, as_json=as_json, json_out=json_out):
             for table in study_record_tables(record):
                 print_table(table)
             for kind, count in record["left_out"].items():
                 typer.echo(f"{count} older {kind} are not shown: see --limit")
-            for one in paused:
-                typer.echo(one.in_words())
+            for line in (*(one.in_words() for one in paused), *failing):
+                typer.echo(line)
             if waiting.objects:
                 typer.echo(waiting.in_words())
 
 
+add_destination_commands(app)
 add_operator_commands(app)
 
 

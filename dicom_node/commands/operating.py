@@ -33,6 +33,13 @@ def retry(
     reason: Annotated[
         str, typer.Option(help="Part of the reason; case does not matter. Only with --all.")
     ] = "",
+    destination: Annotated[
+        str,
+        typer.Option(
+            help="Try this destination now: what waits for it, and what it refused since it "
+            "fails. If it is down, with one delivery first. Not with a study or --all."
+        ),
+    ] = "",
 ) -> None:
     """Retry set-aside images, a failed analysis or undelivered results of a study.
 
@@ -41,11 +48,16 @@ def retry(
     Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1
 
     Example: mammoclip-node retry --all --reason "licence"
+
+    Example: mammoclip-node retry --destination archive
     """
     from dicom_node.commands.retry import retried
 
     with one_line_errors(), ledger_of(config) as (settings, database):
-        for line in retried(settings, database, study, every=every, reason=reason):
+        done = retried(
+            settings, database, study, every=every, reason=reason, destination=destination
+        )
+        for line in done:
             typer.echo(line)
 
 

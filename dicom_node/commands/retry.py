@@ -6,28 +6,37 @@ from dicom_node.destination_profiles import products_wanted_by
 from dicom_node.errors import NodeError
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.destination_overview import causes
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.pauses import Paused, pauses
+from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
 from dicom_node.studies.ledger.reading import find_study
 from dicom_node.studies.operator_actions import judge_again, retry_study
-from dicom_node.studies.retrying_many import retry_all
+from dicom_node.studies.retrying_many import retry_all, retry_destination
 
 
 def retried(
-    settings: Settings, database: Database, study: str | None, *, every: bool, reason: str
+    settings: Settings,
+    database: Database,
+    study: str | None,
+    *,
+    every: bool,
+    reason: str,
+    destination: str = "",
 ) -> list[str]:
-    """Retry one study, or everything for a reason; returns what will happen, a sentence each.
+    """Retry one study, one destination, or everything for a reason; a sentence for each.
 
     Raises
     ------
     NodeError
-        Neither or both are named, or nothing can be retried.
+        None or several are named, or nothing can be retried.
     """
-    if every == (study is not None) or every != bool(reason):
+    if every + (study is not None) + bool(destination) != 1 or every != bool(reason):
         raise NodeError(
-            "name one study, or give --all with --reason and a part of the reason that "
-            "'mammoclip-node studies' shows"
+            "name one study, or give --destination NAME, or --all with --reason and a part of the "
+            "reason that 'mammoclip-node studies' shows"
         )
+    if destination:
+        return _retry_destination(settings, database, destination)
     return (
         [_retry_everything(database, reason)]
         if study is None
@@ -51,13 +60,38 @@ def _retry_one(settings: Settings, database: Database, study_instance_uid: str) 
         wanted = partial(products_wanted_by, settings=settings)
         done += retry_study(session, study_instance_uid, at=at, wanted=wanted)
         sender = find_study(session, study_instance_uid).calling_ae_title
-        paused = [one for one in pauses(session) if one.name == sender or one.kind != Paused.SENDER]
+        paused = [
+            one.in_words()
+            for one in pauses(session)
+            if one.name == sender or one.kind != Paused.SENDER
+        ]
+        paused += causes(session, settings.destination_names)
     if not done:
         raise NodeError(
             "nothing to retry: the study is still being received or analysed, is held, or "
             f"none of its images can be analysed. See 'mammoclip-node show {study_instance_uid}'"
         )
-    return [*done, *(f"but {one.in_words()}" for one in paused)]
+    return [*done, *(f"but {one}" for one in paused)]
+
+
+def _retry_destination(settings: Settings, database: Database, name: str) -> list[str]:
+    """Have a destination tried now.
+
+    Raises
+    ------
+    NodeError
+        It is not in the settings, or nothing waits for it.
+    """
+    with database.reading() as session:
+        holds = Holds(pauses=pauses(session), destinations=settings.destination_names)
+        held = holds.withheld(name)
+    if settings.destination(name) is None:
+        raise NodeError(held)
+    count = retry_destination(database, name)
+    if not count:
+        raise NodeError(f"nothing to retry: no delivery waits for destination {name}")
+    done = f"{count} {'delivery' if count == 1 else 'deliveries'} to {name} due now"
+    return [done, *([f"but {held}"] if held else [])]
 
 
 def _retry_everything(database: Database, reason: str) -> str:

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from dicom_node.studies.ledger.destination_overview import DestinationSummary
 from dicom_node.studies.ledger.reading import StudySummary
 
 if TYPE_CHECKING:
@@ -35,6 +37,34 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
             str(one.images),
             str(one.set_aside),
             one.last_received_at,
+            one.reason,
+        )
+    return table
+
+
+def destinations_table(summaries: Sequence[DestinationSummary]) -> Table:
+    """List destinations, one in each row."""
+    columns = (
+        "state",
+        "since",
+        "waiting",
+        "sending",
+        "held",
+        "last delivered",
+        "asked again",
+        "reason",
+    )
+    table = _table("Destinations", "destination", *columns)
+    for one in summaries:
+        table.add_row(
+            one.name,
+            one.condition,
+            _instant(one.since),
+            str(one.waiting),
+            str(one.sending),
+            str(one.held),
+            _instant(one.delivered_at),
+            _instant(one.asked_at),
             one.reason,
         )
     return table
@@ -162,6 +192,10 @@ def _deliveries_table(record: dict[str, Any]) -> Table:
 def _due(work: dict[str, Any]) -> str:
     """Say when work that waits is tried; nothing of work that is under way or has ended."""
     return work["due_at"].isoformat(timespec="seconds") if work["state"] == "due" else ""
+
+
+def _instant(at: datetime | None) -> str:
+    return "" if at is None else at.isoformat(timespec="seconds")
 
 
 def _history_table(history: Iterable[dict[str, Any]]) -> Table:

@@ -19,7 +19,7 @@ from dicom_node.settings.tls import Certificates
 
 
 class _Exchanging(Certificates):
-    """How long an archive may take."""
+    """How long an archive may take, and whether it is sent anything at all."""
 
     timeout_seconds: PositiveFloat = 30.0
     """Longest silence of the archive."""
@@ -29,6 +29,8 @@ class _Exchanging(Certificates):
     """Each object may take its size divided by this longer than exchange_seconds."""
     confirm_within_seconds: PositiveFloat = 3600.0
     """What the archive has accepted and does not show within this time is sent again."""
+    dry: bool = False
+    """Make and validate everything for this archive, and send nothing there."""
 
     def longest_seconds(self, sent_bytes: int = 0) -> float:
         """Return the longest duration of an exchange that sends so many bytes."""

@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         """Return the destination with this name, or None if it is not configured any more."""
         return next((entry for entry in self.destinations if entry.name == name), None)
 
+    @property
+    def destination_names(self) -> frozenset[str]:
+        """Return the names of the destinations."""
+        return frozenset(entry.name for entry in self.destinations)
+
     @classmethod
     def settings_customise_sources(
         cls,

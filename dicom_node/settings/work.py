@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import (
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     StringConstraints,
@@ -71,3 +72,10 @@ class RetrySettings(Section):
     """Longest wait in seconds."""
     expire_seconds: PositiveFloat = 7 * 86400.0
     """Seconds after which an undelivered result is given up as expired."""
+    breaker_failures: NonNegativeInt = 3
+    """Deliveries in a row of which a destination takes nothing before it counts as down: what is
+    due then waits unchanged, and it is asked whether it answers. 0: never."""
+    first_probe_seconds: PositiveFloat = 10.0
+    """Seconds before a destination that is down is first asked; doubled after each further time."""
+    longest_probe_seconds: PositiveFloat = 120.0
+    """Longest time in seconds from one such question to the next."""

@@ -9,7 +9,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.broker import TASK_AND_QUEUE, Broker
-from dicom_node.studies.ledger import due_work, work
+from dicom_node.studies.ledger import circuits, due_work, work
+from dicom_node.studies.ledger.circuits import Circuit, CircuitFacts
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due_work import Work
 from dicom_node.studies.ledger.pauses import Holds, PauseFacts, pauses
@@ -45,6 +46,8 @@ class Dispatcher:
         Time at which messages are sent, by the clock of the database.
     is_off_peak : by default always
         Whether off-peak work may begin at a time.
+    destinations : names of those in the settings; by default any
+        What is due for another one is held.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Dispatcher:
         expire_after: timedelta = work.EXPIRE_AFTER,
         clock: Callable[[], datetime] | None = None,
         is_off_peak: Callable[[datetime], bool] = lambda _: True,
+        destinations: frozenset[str] | None = None,
     ) -> None:
         self._database = database
         self._broker = broker
@@ -65,6 +69,7 @@ class Dispatcher:
         self._expire_after = expire_after
         self._clock = clock
         self._is_off_peak = is_off_peak
+        self._destinations = destinations
         self._paused: tuple[PauseFacts, ...] = ()
         self._newest: tuple[int, int] | None = None
 
@@ -114,7 +119,9 @@ class Dispatcher:
             if one not in self._paused:
                 log.warning("paused", kind=one.subject, detail=one.in_words())
         self._paused = paused
-        return Holds(pauses=paused, is_off_peak=self._is_off_peak(at))
+        return Holds(
+            pauses=paused, is_off_peak=self._is_off_peak(at), destinations=self._destinations
+        )
 
     def _recover(self, table: type[Work], at: datetime) -> None:
         with self._database.writing() as session:
@@ -172,12 +179,11 @@ def _portion(session: Session, table: type[Work], at: datetime, holds: Holds) ->
         room = QUEUED - due_work.count_dispatched(session, table)
         return due_work.due(session, table, at=at, limit=room, holds=holds) if room > 0 else []
     portions = []
+    failing = circuits.circuits(session, at=at)
     for destination in due_work.waiting_destinations(session):
-        # Room of its own for each: one that is away takes none from the others, and is tried with
-        # one delivery at a time, since each may hold a lane of a worker until its time is over.
-        room = QUEUED - due_work.count_dispatched(session, table, destination)
-        if due_work.is_failing(session, destination, at=at):
-            room += 1 - QUEUED - due_work.count_sending(session, destination)
+        # Room of its own for each: one that is away takes none from the others.
+        room = _most_at_once(session, destination, failing.get(destination), at)
+        room -= due_work.count_dispatched(session, table, destination)
         if room > 0:
             portions.append(
                 due_work.due(
@@ -185,3 +191,17 @@ def _portion(session: Session, table: type[Work], at: datetime, holds: Holds) ->
                 )
             )
     return [row for row in chain.from_iterable(zip_longest(*portions)) if row is not None]
+
+
+def _most_at_once(
+    session: Session, destination: str, known: CircuitFacts | None, at: datetime
+) -> int:
+    """Return of how many deliveries to a destination the queue may speak now."""
+    if known is not None and known.circuit is Circuit.OPEN:
+        # This one lets a worker ask the destination; it is sent if that answers.
+        return 1 if known.may_be_probed(at) else 0
+    is_half_open = known is not None and known.is_down
+    if is_half_open or due_work.is_failing(session, destination, at=at):
+        # One at a time, since each may hold a lane of a worker until its time is over.
+        return 1 - due_work.count_sending(session, destination)
+    return QUEUED

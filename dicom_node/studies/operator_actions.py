@@ -124,7 +124,7 @@ def _retry_deliveries(session: Session, analysis: Analysis, at: datetime) -> lis
     done = []
     query = select(Delivery).where(Delivery.analysis_id == analysis.id)
     for delivery in session.scalars(locking(query.order_by(Delivery.id))).all():
-        if delivery.state in {DeliveryState.REFUSED, DeliveryState.EXPIRED}:
+        if delivery.state in {DeliveryState.REFUSED, DeliveryState.EXPIRED, DeliveryState.HELD}:
             # The time until it expires starts again with this request.
             changes = {**fresh(at), "created_at": at}
             apply(session, delivery, Event.RETRY, because=BY_HAND, at=at, **changes)

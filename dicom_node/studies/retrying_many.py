@@ -1,12 +1,14 @@
 """Retries everything that ended badly for one reason, as after a bad night."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.studies.ledger.circuits import circuit_of, try_now
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.due_work import Work
+from dicom_node.studies.ledger.due_work import Work, is_due
 from dicom_node.studies.ledger.locks import database_time, locking
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, State
 from dicom_node.studies.ledger.tables import Analysis, Delivery
@@ -15,6 +17,8 @@ from dicom_node.studies.operator_actions import BY_HAND, fresh
 
 PORTION: Final = 100
 """Rows that one transaction changes: nobody waits for all of them."""
+
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ENDED_BADLY: Final[dict[type, tuple[State, ...]]] = {
     Analysis: (AnalysisState.FAILED,),
@@ -44,16 +48,58 @@ def retry_all(database: Database, reason: str) -> dict[str, int]:
     }
 
 
+def retry_destination(database: Database, name: str) -> int:
+    """Have everything tried now that waits for a destination, and what it refused since it fails.
+
+    What is held because the destination was dry is due, too.
+
+    A destination that is down is not asked first: one delivery is sent.
+
+    Returns
+    -------
+    int
+        How many deliveries are due now.
+    """
+    with database.reading() as session:
+        known = circuit_of(session, name, at=database_time(session))
+    _retry_in_state(database, Delivery, DeliveryState.HELD, "", to=(name, _EVER))
+    if known is not None and known.failing_since is not None:
+        # What ended since then may have met the same fault.
+        for state in _ENDED_BADLY[Delivery]:
+            _retry_in_state(database, Delivery, state, "", to=(name, known.failing_since))
+    count, last = 0, 0
+    while True:
+        with database.writing() as session:
+            at = database_time(session)
+            query = select(Delivery).where(
+                is_due(Delivery), Delivery.destination == name, Delivery.id > last
+            )
+            rows = session.scalars(locking(query.order_by(Delivery.id).limit(PORTION))).all()
+            for row in rows:
+                row.due_at = min(row.due_at, at)
+            if not rows:
+                try_now(session, name, at=at)
+                return count
+            count, last = count + len(rows), rows[-1].id
+
+
 def _retry_all_of(database: Database, table: type[Work], reason: str) -> int:
     return sum(_retry_in_state(database, table, state, reason) for state in _ENDED_BADLY[table])
 
 
-def _retry_in_state(database: Database, table: type[Work], state: State, reason: str) -> int:
+def _retry_in_state(
+    database: Database,
+    table: type[Work],
+    state: State,
+    reason: str,
+    *,
+    to: tuple[str, datetime] | None = None,
+) -> int:
     count, last = 0, 0
     while True:
         # Found before the lock is taken: to read past years of other reasons keeps nobody waiting.
         with database.reading() as session:
-            found = _next_portion(session, table, state, reason, after=last)
+            found = _next_portion(session, table, state, reason, after=last, to=to)
         if not found:
             return count
         last = found[-1]
@@ -68,8 +114,15 @@ def _retry_in_state(database: Database, table: type[Work], state: State, reason:
 
 
 def _next_portion(
-    session: Session, table: type[Work], state: State, reason: str, *, after: int
+    session: Session,
+    table: type[Work],
+    state: State,
+    reason: str,
+    *,
+    after: int,
+    to: tuple[str, datetime] | None,
 ) -> list[int]:
+    """Read the next ids; `to`: deliveries to this destination only, that ended since then."""
     # One state at a time: the index of states then has its rows in the order of their ids.
     query = select(table.id).where(
         table.state == state,
@@ -80,4 +133,6 @@ def _next_portion(
         # Not what a later revision replaces, or what names a patient that was corrected since.
         superseded = select(Analysis.id).where(Analysis.state == AnalysisState.SUPERSEDED)
         query = query.where(Delivery.analysis_id.not_in(superseded))
+    if to is not None:
+        query = query.where(Delivery.destination == to[0], Delivery.finished_at >= to[1])
     return list(session.scalars(query.order_by(table.id).limit(PORTION)))

@@ -11,6 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.priority import Priority
+from dicom_node.studies.ledger import circuits
+from dicom_node.studies.ledger.circuits import Circuit
 from dicom_node.studies.ledger.due_work import (
     Rank,
     Work,
@@ -67,8 +69,12 @@ def _may_begin(session: Session, row: Analysis | Delivery, holds: Holds, at: dat
             return False
         sender = session.get_one(Study, row.study_id).calling_ae_title
         return holds.on(Paused.SENDER, sender) is None
-    if holds.on(Paused.DESTINATION, row.destination):
+    if holds.withheld(row.destination):
+        return False
+    circuit = circuits.passes(session, row.destination, at=at)
+    if circuit is Circuit.OPEN:
         return False
     # A destination that keeps silent holds a lane of one process at most, and not of all.
-    is_first = not count_sending(session, row.destination)
-    return is_first or not is_failing(session, row.destination, at=at)
+    if not count_sending(session, row.destination):
+        return True
+    return circuit is Circuit.CLOSED and not is_failing(session, row.destination, at=at)

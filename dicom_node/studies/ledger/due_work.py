@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.facts.priority import Priority
 from dicom_node.studies.ledger.locks import locking
-from dicom_node.studies.ledger.pauses import NOTHING_HELD, Holds, Paused
+from dicom_node.studies.ledger.pauses import NOTHING_HELD, Holds
 from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 
@@ -44,7 +44,7 @@ def due(
     destination : deliveries to this one only; None for all, and for analyses
     holds : what must not begin now
     """
-    if holds.stop(table) or holds.on(Paused.DESTINATION, destination or ""):
+    if holds.stop(table) or (destination is not None and holds.withheld(destination)):
         return []
     rows: list[Work] = []
     # A look for each rank reads an index from the end and stops: what failed before, of an

@@ -208,6 +208,19 @@ def record_outcome(
     row.outcome, row.status, row.at = outcome, status, at
 
 
+def lock_delivery(session: Session, held: Claim) -> None:
+    """Lock a delivery that is still held, and its analysis before it, until the transaction ends.
+
+    Raises
+    ------
+    OvertakenError
+        It was superseded, or its lease was lost.
+    """
+    analysis_id = session.get_one(Delivery, held.id).analysis_id
+    require_locked(session, Analysis, analysis_id)
+    held_row(session, Delivery, held)
+
+
 def finish_delivery(
     session: Session, held: Claim, *, at: datetime, is_proof_wanted: bool = False
 ) -> None:
@@ -224,6 +237,12 @@ def refuse_delivery(session: Session, held: Claim, *, reason: str, at: datetime)
     """Record that the destination refused the results, without further attempts."""
     row = held_row(session, Delivery, held)
     apply(session, row, Event.REFUSE, because=reason, at=at, reason=reason, finished_at=at)
+
+
+def hold_delivery(session: Session, held: Claim, *, reason: str, at: datetime) -> None:
+    """Record that everything is ready to be sent, and is not sent until somebody asks for it."""
+    row = held_row(session, Delivery, held)
+    apply(session, row, Event.HOLD, because=reason, at=at, reason=reason, finished_at=at)
 
 
 def expire_delivery(session: Session, held: Claim, *, reason: str, at: datetime) -> None:

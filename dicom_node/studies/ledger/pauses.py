@@ -65,10 +65,12 @@ class Holds:
     ----------
     is_off_peak : bool
         Whether work of the priority off-peak may begin.
+    destinations : names of those in the settings; None if they are not known
     """
 
     pauses: tuple[PauseFacts, ...] = ()
     is_off_peak: bool = True
+    destinations: frozenset[str] | None = None
 
     def on(self, kind: Paused, name: str = "") -> PauseFacts | None:
         """Return the pause of this, or None."""
@@ -78,6 +80,18 @@ class Holds:
         """Return the pause that stops all analyses or all deliveries, or None."""
         worker = self.on(Paused.WORKER) if table is Analysis else None
         return self.on(Paused.NODE) or worker
+
+    def withheld(self, destination: str) -> str:
+        """Say why nothing is sent to a destination, which holds its deliveries; else empty."""
+        paused = self.stop(Delivery) or self.on(Paused.DESTINATION, destination)
+        if paused is not None:
+            return paused.in_words()
+        if self.destinations is None or destination in self.destinations:
+            return ""
+        return (
+            f"destination {destination} is not in the settings: enter it there again, or see "
+            "'mammoclip-node move-deliveries' and 'drop-deliveries'"
+        )
 
     @property
     def senders(self) -> list[str]:

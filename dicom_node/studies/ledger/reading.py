@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import UnknownStudyError
 from dicom_node.facts.priority import Priority
 from dicom_node.studies.ledger.commitment_requests import CommitmentRequest
-from dicom_node.studies.ledger.due_work import Work
-from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
+from dicom_node.studies.ledger.delivery_waits import HELD, Waits
+from dicom_node.studies.ledger.pauses import Paused
 from dicom_node.studies.ledger.remarks import (
     NOTHING_TO_ANALYSE,
     correction_in_words,
@@ -24,7 +23,6 @@ from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
     InstanceState,
-    State,
     StudyState,
 )
 from dicom_node.studies.ledger.tables import (
@@ -72,15 +70,23 @@ class StudySummary:
     last_received_at: str
 
 
-def summaries(session: Session, *, limit: int) -> list[StudySummary]:
-    """Summarise the studies, most recently received first."""
+def summaries(
+    session: Session, *, limit: int, destinations: frozenset[str] | None = None
+) -> list[StudySummary]:
+    """Summarise the studies, most recently received first.
+
+    Parameters
+    ----------
+    destinations : names of those in the settings; None if they are not known
+    """
+    waits = Waits.read(session, destinations=destinations)
     rows = session.scalars(select(Study).order_by(Study.last_received_at.desc()).limit(limit))
-    return [summary(session, study) for study in rows]
+    return [summary(session, study, waits) for study in rows]
 
 
-def summary(session: Session, study: Study) -> StudySummary:
+def summary(session: Session, study: Study, waits: Waits | None = None) -> StudySummary:
     """Summarise one study."""
-    condition, reason = _condition(session, study)
+    condition, reason = _condition(session, study, waits or Waits.read(session))
     if study.state is not StudyState.OPEN:  # what is set aside now may be sent again
         reason = _joined(
             reason, correction_in_words(session, study), set_aside_in_words(session, study)
@@ -127,11 +133,18 @@ def set_aside_without_study(session: Session, *, limit: int) -> list[dict[str, A
     return [as_facts(row) for row in rows]
 
 
-def study_record(session: Session, study: Study, *, limit: int = LONGEST_LIST) -> dict[str, Any]:
+def study_record(
+    session: Session,
+    study: Study,
+    *,
+    limit: int = LONGEST_LIST,
+    destinations: frozenset[str] | None = None,
+) -> dict[str, Any]:
     """Return what the ledger holds of one study, with its history in order.
 
     Parameters
     ----------
+    destinations : names of those in the settings; None if they are not known
     limit : rows of each kind that are read, the newest ones; what there is besides is counted
         under ``left_out``
     """
@@ -158,12 +171,17 @@ def study_record(session: Session, study: Study, *, limit: int = LONGEST_LIST) -
     of_these = CommitmentRequest.delivery_id.in_([row.id for row in deliveries])
     commitments = newest("commitments", CommitmentRequest, of_these)
     mine = _history_of(study, instances, analyses, deliveries)
+    waits = Waits.read(session, destinations=destinations)
     return {
-        "summary": summary(session, study),
+        "summary": summary(session, study, waits),
         "instances": [_shown(row) for row in instances],
         "analyses": [as_facts(row) for row in analyses],
         "results": [as_facts(row) for row in results],
-        "deliveries": [as_facts(row) for row in deliveries],
+        "deliveries": [
+            as_facts(row)
+            | {"state": waits.state_of(row), "reason": waits.cause_of(row) or row.reason}
+            for row in deliveries
+        ],
         "outcomes": [as_facts(row) for row in outcomes],
         "commitments": [as_facts(row) for row in commitments],
         "history": [as_facts(row) for row in newest("history", Transition, mine)],
@@ -208,7 +226,7 @@ def _count(session: Session, study: Study, state: InstanceState) -> int:
     return session.scalar(query) or 0
 
 
-def _condition(session: Session, study: Study) -> tuple[str, str]:
+def _condition(session: Session, study: Study, waits: Waits) -> tuple[str, str]:
     if study.state is StudyState.OPEN:
         return "receiving", ""
     analysis = session.scalars(
@@ -218,12 +236,12 @@ def _condition(session: Session, study: Study) -> tuple[str, str]:
         is_held = study.remark not in {"", NOTHING_TO_ANALYSE}
         return "held" if is_held else "nothing-to-analyse", study.remark
     if analysis.state is AnalysisState.DUE:
-        return "waiting", _joined(analysis.reason, _waits_for(session, study, analysis))
+        return "waiting", _joined(analysis.reason, _waits_for(session, study, analysis, waits))
     if analysis.state is AnalysisState.RUNNING:
         return "analysing", analysis.reason
     if analysis.state is not AnalysisState.DONE:
         return analysis.state.value, analysis.reason
-    condition, reason = _delivery_condition(session, analysis)
+    condition, reason = _delivery_condition(session, analysis, waits)
     return condition, _joined(unread_images(analysis.findings), reason)
 
 
@@ -237,22 +255,23 @@ def unread_images(findings: str | None) -> str:
     return f"{failed} of {whole} image{'s' if whole > 1 else ''} could not be read"
 
 
-def _waits_for(session: Session, study: Study, analysis: Analysis) -> str:
-    now = database_time(session)
-    holds = Holds(pauses=pauses(session))
-    paused = holds.stop(Analysis) or holds.on(Paused.SENDER, study.calling_ae_title)
+def _waits_for(session: Session, study: Study, analysis: Analysis, waits: Waits) -> str:
+    now = waits.now
+    paused = waits.holds.stop(Analysis) or waits.holds.on(Paused.SENDER, study.calling_ae_title)
     if paused:
         return paused.in_words()
     if analysis.due_at > now:
         return f"tried again at {_instant(analysis.due_at)}"
-    if analysis.due_at > now - _SOON or _is_busy(session, Analysis, AnalysisState.RUNNING, now):
+    if analysis.due_at > now - _SOON or _is_analysing(session, now):
         return ""
     return _due_for_long(study, analysis)
 
 
-def _is_busy(session: Session, table: type[Work], state: State, now: datetime) -> bool:
+def _is_analysing(session: Session, now: datetime) -> bool:
     # A worker that is busy renews its lease; one that is free takes at once what is due.
-    busy = select(table.id).where(table.state == state, table.lease_expires_at >= now)
+    busy = select(Analysis.id).where(
+        Analysis.state == AnalysisState.RUNNING, Analysis.lease_expires_at >= now
+    )
     return session.scalar(busy.limit(1)) is not None
 
 
@@ -273,12 +292,12 @@ def _instant(at: datetime) -> str:
     return at.isoformat(timespec="seconds")
 
 
-def _delivery_condition(session: Session, analysis: Analysis) -> tuple[str, str]:
+def _delivery_condition(session: Session, analysis: Analysis, waits: Waits) -> tuple[str, str]:
     query = select(Delivery).where(Delivery.analysis_id == analysis.id).order_by(Delivery.id)
     deliveries = list(session.scalars(query))
     if not deliveries:
         return "done", "no destination is configured: add one under [[destinations]], then retry"
-    for state in (DeliveryState.REFUSED, DeliveryState.EXPIRED, DeliveryState.HELD):
+    for state in (DeliveryState.REFUSED, DeliveryState.EXPIRED):
         for delivery in deliveries:
             if delivery.state is state:
                 return state.value, f"{delivery.destination}: {delivery.reason}"
@@ -286,27 +305,13 @@ def _delivery_condition(session: Session, analysis: Analysis) -> tuple[str, str]
         one for one in deliveries if one.state in {DeliveryState.DUE, DeliveryState.SENDING}
     ]
     if not under_way:
-        return "delivered", _joined(
-            *(f"{one.destination}: {one.reason}" for one in deliveries if one.reason)
-        )
-    now, holds = database_time(session), Holds(pauses=pauses(session))
-    reasons = (_joined(one.reason, _waits_until(session, one, now, holds)) for one in under_way)
-    return "delivering", _joined(
-        *(f"{one.destination}: {why}" for one, why in zip(under_way, reasons, strict=True) if why)
+        held = [one for one in deliveries if one.state is DeliveryState.HELD]
+        is_delivered = len(held) < len(deliveries)
+        why = _joined(*(f"{one.destination}: {one.reason}" for one in deliveries if one.reason))
+        return ("delivered" if is_delivered else HELD), why
+    reasons = [(one.destination, waits.reason_of(one)) for one in under_way]
+    is_held = all(waits.held_because(one) for one in under_way)
+    return (
+        HELD if is_held else "delivering",
+        _joined(*(f"{destination}: {why}" for destination, why in reasons if why)),
     )
-
-
-def _waits_until(session: Session, delivery: Delivery, now: datetime, holds: Holds) -> str:
-    if delivery.state is not DeliveryState.DUE:
-        return ""
-    paused = holds.stop(Delivery) or holds.on(Paused.DESTINATION, delivery.destination)
-    if paused:
-        return paused.in_words()
-    if delivery.due_at > now:
-        return f"tried again at {_instant(delivery.due_at)}"
-    if delivery.due_at > now - _SOON:
-        return ""
-    since = f"due since {_instant(delivery.due_at)}"
-    if _is_busy(session, Delivery, DeliveryState.SENDING, now):
-        return f"{since}, behind others"
-    return f"{since}, and no worker has taken it: check that one is running"

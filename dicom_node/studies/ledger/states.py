@@ -46,10 +46,10 @@ class DeliveryState(StrEnum):
     """Found at the archive by asking it."""
     COMMITTED = "committed"
     """The archive has taken over the responsibility by storage commitment (PS3.4 J)."""
-    HELD = "held"
-    """Not sent until a person releases it."""
     REFUSED = "refused"
     EXPIRED = "expired"
+    HELD = "held"
+    """Made and validated for a dry destination, to which nothing is sent."""
 
 
 TAKEN: Final = (DeliveryState.ACCEPTED, DeliveryState.CONFIRMED, DeliveryState.COMMITTED)
@@ -86,7 +86,8 @@ class Event(StrEnum):
     COMMIT = "commit"
     MISS = "miss"
     HOLD = "hold"
-    RELEASE = "release"
+    MOVE = "move"
+    DROP = "drop"
 
 
 _I, _S, _A, _D, _E = InstanceState, StudyState, AnalysisState, DeliveryState, Event
@@ -141,9 +142,15 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         # The archive answered with success and holds nothing: sent again, and in the end given up.
         (_D.ACCEPTED, _E.MISS): _D.DUE,
         (_D.ACCEPTED, _E.REFUSE): _D.REFUSED,
-        (_D.DUE, _E.HOLD): _D.HELD,
-        (_D.HELD, _E.RELEASE): _D.DUE,
+        # To a dry destination nothing is sent; a person may have it sent later.
+        (_D.SENDING, _E.HOLD): _D.HELD,
+        (_D.HELD, _E.RETRY): _D.DUE,
         (_D.HELD, _E.SUPERSEDE): _D.EXPIRED,
+        # A person sends it to another destination, or gives it up.
+        (_D.DUE, _E.MOVE): _D.DUE,
+        (_D.HELD, _E.MOVE): _D.DUE,
+        (_D.DUE, _E.DROP): _D.EXPIRED,
+        (_D.HELD, _E.DROP): _D.EXPIRED,
     },
 }
 """For each machine, (state, event) to the next state; anything else is forbidden."""

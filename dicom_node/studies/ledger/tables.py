@@ -279,6 +279,33 @@ class Pause(Base):
     since: Mapped[datetime]
 
 
+class DestinationState(Base):
+    """What is known of a destination that has failed; one that never did has no row."""
+
+    __tablename__ = "destination_states"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(FittingString(64))
+    circuit: Mapped[str] = mapped_column(FittingString(16))
+    """``closed``, ``open`` or ``half_open``."""
+    failures: Mapped[int] = mapped_column(default=0)
+    """Deliveries in a row of which it has taken nothing."""
+    reason: Mapped[str] = mapped_column(FittingText, default="")
+    """Of its last failure; empty if it has taken something since."""
+    failing_since: Mapped[datetime | None]
+    """When the first of these failures was; None if it has taken something since."""
+    since: Mapped[datetime]
+    """When the circuit was opened or closed."""
+    probes: Mapped[int] = mapped_column(default=0)
+    """Probes, and single deliveries after them, that failed since the circuit was opened."""
+    probe_at: Mapped[datetime]
+    """When it may be probed next."""
+    prober: Mapped[str] = mapped_column(FittingString(128), default="")
+    """Who probes it now; empty if nobody does."""
+    probe_expires_at: Mapped[datetime | None]
+
+
 class Transition(Base):
     """One change of state; these rows are the history and are never changed."""
 

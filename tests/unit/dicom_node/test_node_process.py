@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_factory import PATIENT_WORDS, STUDY_UID, four_views, mammogram, put
+from node_factory import (
+    PATIENT_WORDS,
+    STUDY_UID,
+    analysis_row,
+    delivery_row,
+    four_views,
+    mammogram,
+    put,
+    study_row,
+)
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sending import send
@@ -198,3 +207,23 @@ def test_study_that_cannot_be_judged_keeps_no_other_from_being_analysed(
     assert [row.study_id for row in ledger(Analysis)] == [good.id]
     (told,) = [line for line in log_lines if line["event"] == "settling_failed"]
     assert told["detail"] == f"study {spoilt.id} of the ledger"
+
+
+def test_node_that_starts_says_for_which_removed_destination_deliveries_wait(
+    settings: Settings, start: Any, log_lines: list[Any]
+) -> None:
+    with closing(Database(settings.ledger_url)) as database:
+        database.migrate()
+        with database.writing() as session:
+            done = analysis_row(session, study_row(session), state=AnalysisState.DONE)
+            delivery_row(session, done, destination="pacs")
+
+    start(settings)
+
+    def said() -> list[Any]:
+        return [line for line in log_lines if line["event"] == "destination_removed"]
+
+    wait_for(said, seconds=10, what="a line of the log")
+    (line,) = said()
+    assert (line["destination"], line["count"]) == ("pacs", 1)
+    assert "enter it there again, or see 'mammoclip-node move-deliveries'" in line["detail"]

@@ -16,7 +16,7 @@ from dicom_node.settings.destinations import DicomDestination
 from dicom_node.studies.ledger import outcomes, work
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome, ResultObject
-from worker.delivery import attempt_delivery, deliver_results
+from worker.delivery import attempt_delivery, begin_delivery, deliver_results
 from worker.runtime import Runtime
 
 RESULT_CLASSES = (
@@ -210,14 +210,32 @@ def test_archive_that_stays_down_is_given_up_after_its_time(
     assert deliver(delivering).state is DeliveryState.EXPIRED
 
 
-def test_destination_that_left_the_settings_is_refused(
+def test_destination_that_left_the_settings_keeps_its_deliveries(
     delivering: Runtime, runtime_with: Callable[..., Runtime], reception: Reception
 ) -> None:
     delivery = deliver(runtime_with(destinations=()))
 
-    assert delivery.state is DeliveryState.REFUSED
-    assert delivery.reason.startswith("the destination is not in the settings any more")
+    assert (delivery.state, delivery.attempts) == (DeliveryState.DUE, 0)
+    assert delivery.dispatched_at is None
     assert reception.rows(DeliveryOutcome) == []
+
+
+def test_worker_with_older_settings_leaves_a_new_destination_to_others(
+    delivering: Runtime,
+    runtime_with: Callable[..., Runtime],
+    reception: Reception,
+    log_lines: list[Any],
+) -> None:
+    node = runtime_with(destinations=())
+    before = datetime.now(UTC)
+
+    for _ in range(2):
+        assert begin_delivery(node, 1)
+
+    (row,) = reception.rows(Delivery)
+    assert (row.state, row.attempts) == (DeliveryState.DUE, 0)
+    assert row.due_at > before + timedelta(seconds=30)
+    assert [line["event"] for line in log_lines] == ["destination_unknown"]
 
 
 def test_result_file_that_is_lost_is_refused(

@@ -231,6 +231,7 @@ def test_no_study_is_no_error(config: Path) -> None:
         "studies": [],
         "set_aside": [],
         "waiting": {"objects": 0, "oldest_received_at": ""},
+        "failing": [],
         "paused": [],
     }
 
@@ -250,7 +251,7 @@ def test_study_is_shown_as_json(config: Path, reception: Reception) -> None:
 
     document = json.loads(run("show", STUDY_UID, "--config", config, "--json").stdout)
 
-    assert document["summary"]["condition"] == "delivering"
+    assert document["summary"]["condition"] == "held"  # its destination is not in the settings
     assert document["analyses"][0]["state"] == "done"
     assert document["history"][0]["event"] == "new"
 
@@ -321,7 +322,7 @@ def test_refused_delivery_is_tried_again(config: Path, reception: Reception) -> 
 
     result = run("retry", STUDY_UID, "--config", config)
 
-    assert result.stdout == "delivery to research is due again\n"
+    assert result.stdout.splitlines()[0] == "delivery to research is due again"
 
 
 def test_results_that_lack_what_their_destination_wants_are_made_anew(

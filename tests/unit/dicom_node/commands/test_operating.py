@@ -24,6 +24,10 @@ url = "{url}"
 name = "archive"
 ae_title = "ARCHIVE"
 host = "127.0.0.1"
+[[destinations]]
+name = "second"
+ae_title = "SECOND"
+host = "127.0.0.1"
 """
 
 
@@ -84,7 +88,7 @@ def test_priority_of_a_study_is_that_of_its_deliveries_too(
         (["pause", "sender"], "name the sender"),
         (["pause", "node", "ROOM1"], "node takes no name"),
         (["pause", "sender", "A" * 17], "too long"),
-        (["pause", "destination", "elsewhere"], "there are: archive"),
+        (["pause", "destination", "elsewhere"], "there are: archive, second"),
         (["resume", "node"], "node is not paused; paused are: none"),
     ],
 )

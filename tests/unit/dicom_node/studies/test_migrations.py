@@ -24,6 +24,8 @@ from postgresql import PostgreSQL
 from sqlalchemy import inspect, select, text, update
 
 from dicom_node.errors import LedgerError
+from dicom_node.settings.work import RetrySettings
+from dicom_node.studies.ledger.circuits import circuits, note_failure
 from dicom_node.studies.ledger.database import Database, _alembic
 from dicom_node.studies.ledger.states import DeliveryState, InstanceState
 from dicom_node.studies.ledger.tables import Base, DeliveryOutcome, Instance
@@ -57,7 +59,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     database.migrate()
 
     with database.reading() as session:
-        assert list(session.scalars(text("SELECT version_num FROM alembic_version"))) == ["0009"]
+        assert list(session.scalars(text("SELECT version_num FROM alembic_version"))) == ["0010"]
 
 
 def test_states_are_stored_as_their_values(reception: Reception) -> None:
@@ -159,6 +161,26 @@ def test_migration_leads_back_and_forth_with_its_rows(database: Database) -> Non
     with database.reading() as session:
         states = list(session.scalars(select(Instance.state).order_by(Instance.id)))
     assert states == [InstanceState.TAKEN_BACK, InstanceState.SET_ASIDE]
+
+
+def test_earlier_version_finds_what_waits_for_a_destination_as_it_knows_it(
+    database: Database,
+) -> None:
+    with database.writing() as session:
+        analysis = analysis_row(session, study_row(session, "1.2.3"))
+        delivery_row(session, analysis)
+        delivery_row(session, analysis, destination="dry", state=DeliveryState.HELD, reason="dry")
+        for _ in range(3):
+            note_failure(session, "archive", reason="silent", policy=RetrySettings(), at=NOW)
+
+    with database.engine.begin() as connection:
+        command.downgrade(_alembic(connection), "0008")
+        before = list(connection.execute(text("SELECT state, reason FROM deliveries ORDER BY id")))
+    database.migrate()
+
+    assert [tuple(row) for row in before] == [("due", ""), ("expired", "dry")]
+    with database.reading() as session:
+        assert circuits(session, at=NOW) == {}
 
 
 def test_two_nodes_that_start_at_once_make_the_tables_once(postgresql: PostgreSQL) -> None:

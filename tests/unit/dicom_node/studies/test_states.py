@@ -58,9 +58,13 @@ ALLOWED = {
         ("confirmed", "commit"): "committed",
         ("accepted", "miss"): "due",
         ("accepted", "refuse"): "refused",
-        ("due", "hold"): "held",
-        ("held", "release"): "due",
+        ("sending", "hold"): "held",
+        ("held", "retry"): "due",
         ("held", "supersede"): "expired",
+        ("due", "move"): "due",
+        ("held", "move"): "due",
+        ("due", "drop"): "expired",
+        ("held", "drop"): "expired",
     },
 }
 

@@ -1,0 +1,89 @@
+"""The commands about destinations: how each is, and what waits for one that is gone."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from dicom_node.commands.terminal import (
+    ConfigOption,
+    JsonOption,
+    JsonOutOption,
+    emitted,
+    ledger_of,
+    one_line_errors,
+    print_table,
+)
+
+
+def add_destination_commands(app: typer.Typer) -> None:
+    """Add the commands to a command line."""
+    for command in (destinations, move_deliveries, drop_deliveries):
+        app.command()(command)
+
+
+def destinations(
+    config: ConfigOption = None, as_json: JsonOption = False, json_out: JsonOutOption = None
+) -> None:
+    """List the destinations: whether each takes results, since when not and why, how many wait.
+
+    ready; failing: its last deliveries failed; down: what is due waits, and it is asked whether it
+    answers; trying: it answers, and one delivery is tried; held: paused; dry: results are made and
+    validated, and not sent; removed: deliveries wait, and it is not in the settings.
+
+    Example: mammoclip-node destinations
+    """
+    from dicom_node.commands.tables import destinations_table
+    from dicom_node.studies.ledger.destination_overview import destination_summaries
+
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        names = tuple(one.name for one in settings.destinations)
+        with database.reading() as session:
+            dry = {one.name for one in settings.destinations if one.dry}
+            summaries = destination_summaries(session, names, dry=dry)
+        document = {"destinations": [asdict(one) for one in summaries]}
+        if not emitted(document, as_json=as_json, json_out=json_out):
+            print_table(destinations_table(summaries))
+
+
+ReasonOption = Annotated[str, typer.Option(help="Why; kept in the history of each study.")]
+
+
+def move_deliveries(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Destination that they wait for.")],
+    new: Annotated[
+        str, typer.Argument(metavar="NEW", help="Destination in the settings that gets them.")
+    ],
+    *,
+    reason: ReasonOption,
+    config: ConfigOption = None,
+) -> None:
+    """Send what waits for a destination to another one, as when it was renamed or replaced.
+
+    The history keeps who moved them and why. What is being sent just now is left as it is.
+
+    Example: mammoclip-node move-deliveries pacs archive --reason "pacs was replaced"
+    """
+    from dicom_node.commands.redirecting import moved
+
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        for line in moved(settings, database, old, new, reason):
+            typer.echo(line)
+
+
+def drop_deliveries(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Destination that they wait for.")],
+    *,
+    reason: ReasonOption,
+    config: ConfigOption = None,
+) -> None:
+    """Give up what waits for a destination: it reads expired, and 'retry' can still send it.
+
+    The history keeps who dropped them and why. What is being sent just now is left as it is.
+
+    Example: mammoclip-node drop-deliveries pacs --reason "pacs was shut down"
+    """
+    from dicom_node.commands.redirecting import dropped
+
+    with one_line_errors(), ledger_of(config) as (_, database):
+        typer.echo(dropped(database, name, reason))

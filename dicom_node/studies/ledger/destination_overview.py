@@ -1,0 +1,158 @@
+"""Each destination at a glance: whether it takes results, since when not and why, how many wait."""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import func, literal_column, select
+from sqlalchemy.orm import Session
+
+from dicom_node.studies.ledger.circuits import Circuit, CircuitFacts
+from dicom_node.studies.ledger.delivery_waits import Waits
+from dicom_node.studies.ledger.pauses import Paused
+from dicom_node.studies.ledger.states import DeliveryState
+from dicom_node.studies.ledger.tables import Delivery
+
+_WORD: Final = {
+    Circuit.CLOSED: "failing",
+    Circuit.OPEN: "down",
+    Circuit.HALF_OPEN: "trying",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationSummary:
+    """One line of ``mammoclip-node destinations``.
+
+    Attributes
+    ----------
+    condition : one word
+        ready; failing (its last deliveries failed); down (it is asked whether it answers); trying
+        (it answers again, and one delivery is tried); held (paused); removed (not in the settings);
+        dry (nothing is sent there).
+    since : when that began, if it is known
+    waiting : number of deliveries that are due
+    sending : number of deliveries that are under way
+    held : number of deliveries that are made and validated, and not sent
+    delivered_at : when it last took all of a delivery
+    asked_at : when it is asked next whether it answers, if it is down
+    reason : why it is not ready; else empty
+    """
+
+    name: str
+    condition: str
+    since: datetime | None
+    waiting: int
+    sending: int
+    held: int
+    delivered_at: datetime | None
+    asked_at: datetime | None
+    reason: str
+
+
+def destination_summaries(
+    session: Session, destinations: tuple[str, ...], *, dry: Collection[str] = ()
+) -> list[DestinationSummary]:
+    """Summarise the destinations of the settings, then those that only deliveries name.
+
+    Parameters
+    ----------
+    destinations : names of those in the settings
+    dry : names of those among them to which nothing is sent
+    """
+    waits = Waits.read(session, destinations=frozenset(destinations))
+    counts = _counts(session)
+    others = sorted({name for name, _ in counts} - set(destinations))
+    return [
+        _summary(session, name, waits, counts, is_dry=name in dry)
+        for name in (*destinations, *others)
+    ]
+
+
+def causes(session: Session, destinations: frozenset[str]) -> list[str]:
+    """Say in one sentence for each destination that is down or removed why deliveries wait.
+
+    Parameters
+    ----------
+    destinations : names of those in the settings
+    """
+    waits = Waits.read(session, destinations=destinations)
+    counts = _counts(session)
+
+    def waiting(name: str) -> str:
+        count = counts.get((name, DeliveryState.DUE), 0) + counts.get((name, DeliveryState.HELD), 0)
+        return f"{count} {'delivery waits' if count == 1 else 'deliveries wait'} for it."
+
+    down = [
+        f"{known.in_words()}. {waiting(name)}"
+        for name, known in waits.circuits.items()
+        if known.is_down and not waits.holds.withheld(name)
+    ]
+    return down + [
+        f"{waits.holds.withheld(name)}. {waiting(name)}"
+        for name in sorted({name for name, _ in counts} - destinations)
+    ]
+
+
+def removed_destinations(session: Session, destinations: frozenset[str]) -> dict[str, int]:
+    """Count the deliveries that wait for destinations that are not in the settings, by name."""
+    waiting: Counter[str] = Counter()
+    for (name, state), count in sorted(_counts(session).items()):
+        if name not in destinations and state is not DeliveryState.SENDING:
+            waiting[name] += count
+    return dict(waiting)
+
+
+def _counts(session: Session) -> dict[tuple[str, DeliveryState], int]:
+    query = select(Delivery.destination, Delivery.state, func.count(Delivery.id))
+    states = [DeliveryState.DUE, DeliveryState.SENDING, DeliveryState.HELD]
+    query = query.where(Delivery.state.in_(states))
+    rows = session.execute(query.group_by(Delivery.destination, Delivery.state))
+    return {(name, state): count for name, state, count in rows}
+
+
+def _summary(
+    session: Session,
+    name: str,
+    waits: Waits,
+    counts: dict[tuple[str, DeliveryState], int],
+    *,
+    is_dry: bool,
+) -> DestinationSummary:
+    delivered = select(func.max(Delivery.finished_at)).where(
+        # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
+        Delivery.state == literal_column(f"'{DeliveryState.DELIVERED.value}'"),
+        Delivery.destination == name,
+    )
+    condition, since, reason = _condition(name, waits, is_dry=is_dry)
+    known = waits.circuits.get(name)
+    is_asked = known is not None and known.circuit is Circuit.OPEN
+    return DestinationSummary(
+        name=name,
+        condition=condition,
+        since=since,
+        waiting=counts.get((name, DeliveryState.DUE), 0),
+        sending=counts.get((name, DeliveryState.SENDING), 0),
+        held=counts.get((name, DeliveryState.HELD), 0),
+        delivered_at=session.scalar(delivered),
+        asked_at=known.probe_at if known is not None and is_asked else None,
+        reason=reason,
+    )
+
+
+def _condition(name: str, waits: Waits, *, is_dry: bool) -> tuple[str, datetime | None, str]:
+    paused = waits.holds.stop(Delivery) or waits.holds.on(Paused.DESTINATION, name)
+    known: CircuitFacts | None = waits.circuits.get(name)
+    if paused is not None:
+        also = "" if known is None else f"; it fails besides: {known.reason}"
+        return "held", paused.since, f"{paused.in_words()}{also}"
+    withheld = waits.holds.withheld(name)
+    if withheld:
+        return "removed", None, withheld
+    if is_dry:
+        return "dry", None, "everything is made and validated, and nothing is sent (dry = true)"
+    if known is None:
+        return "ready", None, ""
+    return _WORD[known.circuit], known.failing_since, known.reason
