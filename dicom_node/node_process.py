@@ -19,6 +19,7 @@ from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.off_peak import off_peak_of
+from dicom_node.studies.retention import Retention
 from dicom_node.studies.settling import (
     Patience,
     SettlingRounds,
@@ -95,6 +96,7 @@ class Node:
             clock=database.now,
             takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
         )
+        self._retention = Retention(spool, database, settings.retention, clock=database.now)
         self._acceptors = AcceptorPool(
             settings.receive,
             spool,
@@ -170,6 +172,8 @@ class Node:
             self._ledger_ready.set()
         self._arrived.clear()
         self._registrar.register_all()
+        # In this thread: no folder disappears while a file is moved into it.
+        self._retention.step()
 
     def _settle(self) -> None:
         if not self._ledger_ready.is_set():

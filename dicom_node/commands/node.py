@@ -194,9 +194,7 @@ add_operator_commands(app)
 def render(
     study: Annotated[
         Path,
-        typer.Argument(
-            exists=True, file_okay=False, help="Folder with the DICOM files of one study."
-        ),
+        typer.Argument(file_okay=False, help="Folder with the DICOM files of one study."),
     ],
     *,
     out: Annotated[Path, typer.Option(help="Folder for the result objects. Must be new or empty.")],
@@ -250,8 +248,9 @@ def render(
     from dicom_node.commands.render import DEFAULT_RESULTS, Model, render_study
     from dicom_node.commands.tables import rendered_table
     from dicom_node.destination_profiles import profile_named
+    from dicom_node.spool.removal import reading
 
-    with one_line_errors():
+    with one_line_errors(), reading(study):
         settings = None if config is None else settings_of(config)
         written = render_study(
             study,
@@ -281,8 +280,9 @@ def validate(
     """
     from dicom_node.commands.tables import verdicts_table
     from dicom_node.commands.validate import validate_path
+    from dicom_node.spool.removal import reading
 
-    with one_line_errors():
+    with one_line_errors(), reading(path):
         verdicts = validate_path(path)
     document = {"verdicts": [asdict(one) for one in verdicts]}
     if not emitted(document, as_json=as_json, json_out=None):

@@ -237,7 +237,7 @@ class Registrar:
         for row in rows:
             try:
                 self._spool.discard(row.place)
-            except (OSError, OutOfResourcesError) as error:
+            except (OSError, ValueError, OutOfResourcesError) as error:
                 log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
             else:
                 gone.append(row.id)

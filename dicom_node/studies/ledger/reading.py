@@ -16,6 +16,7 @@ from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
 from dicom_node.studies.ledger.remarks import (
     NOTHING_TO_ANALYSE,
     correction_in_words,
+    removal_in_words,
     set_aside_in_words,
 )
 from dicom_node.studies.ledger.states import (
@@ -53,8 +54,9 @@ class StudySummary:
         Computed from the state machines: receiving, held, waiting, analysing, delivering,
         delivered, done, failed, cancelled, refused, expired or nothing-to-analyse.
     priority : stat, routine or off-peak
-    reason : what needs action, what is waited for, what the results lack, what was corrected and
-        what was set aside; else empty
+    reason : what needs action, what is waited for, what the results lack, what was corrected,
+        what was set aside and whose files were removed; else empty
+    images : those received, whether their files are still there or not
     """
 
     study_instance_uid: str
@@ -78,7 +80,11 @@ def summary(session: Session, study: Study) -> StudySummary:
     condition, reason = _condition(session, study)
     if study.state is not StudyState.OPEN:  # what is set aside now may be sent again
         reason = _joined(
-            reason, correction_in_words(session, study), set_aside_in_words(session, study)
+            reason,
+            correction_in_words(session, study),
+            set_aside_in_words(session, study),
+            # A held study says so itself.
+            "" if condition == "held" else removal_in_words(session, study),
         )
     return StudySummary(
         study_instance_uid=study.study_instance_uid,
@@ -86,7 +92,7 @@ def summary(session: Session, study: Study) -> StudySummary:
         priority=Priority(study.priority).word,
         reason=reason,
         revision=study.revision,
-        images=_count(session, study, InstanceState.REGISTERED),
+        images=_count(session, study, InstanceState.REGISTERED, InstanceState.REMOVED),
         set_aside=_count(session, study, InstanceState.SET_ASIDE),
         last_received_at=study.last_received_at.isoformat(timespec="seconds"),
     )
@@ -184,10 +190,11 @@ def _history_of(
     )
 
 
-def _count(session: Session, study: Study, state: InstanceState) -> int:
-    query = select(func.count(Instance.id)).where(
-        Instance.study_id == study.id,
-        Instance.state == state,
+def _count(session: Session, study: Study, *states: InstanceState) -> int:
+    # By UID: an image that was sent again after its file was removed is one image.
+    counted = Instance.id if len(states) == 1 else Instance.sop_instance_uid.distinct()
+    query = select(func.count(counted)).where(
+        Instance.study_id == study.id, Instance.state.in_(states)
     )
     return session.scalar(query) or 0
 

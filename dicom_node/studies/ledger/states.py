@@ -15,6 +15,7 @@ class InstanceState(StrEnum):
     SET_ASIDE = "set_aside"
     TAKEN_BACK = "taken_back"
     REPLACED = "replaced"
+    REMOVED = "removed"
 
 
 class StudyState(StrEnum):
@@ -55,6 +56,7 @@ class Event(StrEnum):
     SET_ASIDE = "set_aside"
     REPLACE = "replace"
     RESTORE = "restore"
+    REMOVE = "remove"
     SETTLE = "settle"
     LATE_IMAGE = "late_image"
     CLAIM = "claim"
@@ -83,6 +85,9 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         # By a later copy of the same SOP Instance UID, or not after all if that is lost.
         (_I.REGISTERED, _E.REPLACE): _I.REPLACED,
         (_I.REPLACED, _E.RESTORE): _I.REGISTERED,
+        # By the retention: the row outlives its file. What was set aside stays so, without one.
+        (_I.REGISTERED, _E.REMOVE): _I.REMOVED,
+        (_I.SET_ASIDE, _E.REMOVE): _I.SET_ASIDE,
     },
     StudyState: {
         (_S.OPEN, _E.SETTLE): _S.SETTLED,

@@ -22,6 +22,8 @@ ALLOWED = {
         ("set_aside", "retry"): "taken_back",
         ("registered", "replace"): "replaced",
         ("replaced", "restore"): "registered",
+        ("registered", "remove"): "removed",
+        ("set_aside", "remove"): "set_aside",
     },
     StudyState: {
         ("open", "settle"): "settled",

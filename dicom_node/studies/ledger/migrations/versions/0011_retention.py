@@ -1,0 +1,61 @@
+"""Files are removed after their time, and the rows say when and why."""
+
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0008"
+
+_INDEXES: Final = (
+    (
+        "ix_studies_with_files",
+        "studies",
+        ["last_received_at", "id"],
+        "state = 'settled' AND removed_at IS NULL",
+    ),
+    (
+        "ix_instances_set_aside",
+        "instances",
+        ["received_at", "id"],
+        "state = 'set_aside' AND removed_at IS NULL",
+    ),
+    ("ix_instances_to_delete", "instances", ["id"], "removed_at IS NOT NULL AND place != ''"),
+    (
+        "ix_result_objects_to_delete",
+        "result_objects",
+        ["analysis_id"],
+        "removed_at IS NOT NULL AND place != ''",
+    ),
+)
+
+
+def upgrade() -> None:
+    for table in ("studies", "instances", "result_objects"):
+        op.add_column(table, sa.Column("removed_at", sa.DateTime, nullable=True))
+    op.add_column(
+        "studies",
+        sa.Column("removed_because", sa.Text, nullable=False, server_default=sa.text("''")),
+    )
+    # What a step back has turned into something that the former release knows.
+    op.execute(
+        "UPDATE instances SET state = 'removed', reason = '', removed_at = received_at "
+        "WHERE state = 'replaced' AND reason = 'removed'"
+    )
+    for name, table, columns, where in _INDEXES:
+        op.create_index(
+            name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
+        )
+
+
+def downgrade() -> None:
+    for name, table, _, _ in _INDEXES:
+        op.drop_index(name, table_name=table)
+    # The former release deletes what is left of the files of replaced instances, and shows them.
+    op.execute(
+        "UPDATE instances SET state = 'replaced', reason = 'removed' WHERE state = 'removed'"
+    )
+    op.drop_column("studies", "removed_because")
+    for table in ("studies", "instances", "result_objects"):
+        op.drop_column(table, "removed_at")

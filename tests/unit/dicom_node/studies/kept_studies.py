@@ -1,0 +1,112 @@
+"""Studies with real files at every point of their life, for the tests of the retention."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from node_factory import NOW, Reception, claimed, finished, made_result, mammogram
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from dicom_node.settings.retention import RetentionSettings
+from dicom_node.spool.local_disk import Spool
+from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.states import DeliveryState, StudyState
+from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
+from dicom_node.studies.retention import Retention
+from dicom_node.studies.settling import begin_analysis
+
+LONG_AFTER = NOW + timedelta(days=31)
+MONTH = RetentionSettings(days=30)
+
+
+class Kept:
+    """A study that was received, and what then befell it."""
+
+    def __init__(self, reception: Reception, uid: str, images: int = 2) -> None:
+        self.reception = reception
+        self.uid = uid
+        self.images = [
+            mammogram(
+                view,
+                laterality,
+                StudyInstanceUID=uid,
+                SOPInstanceUID=f"{uid}.{number}",
+                SeriesInstanceUID=f"{uid}.0",
+            )
+            for number, (view, laterality) in enumerate(
+                [("CC", "L"), ("CC", "R"), ("MLO", "L"), ("MLO", "R")][:images]
+            )
+        ]
+        self.send()
+
+    def send(self) -> None:
+        for image in self.images:
+            self.reception.receive(image)
+
+    @property
+    def row(self) -> Study:
+        return self.reception.study(self.uid)
+
+    def settle(self, session: Session) -> Analysis:
+        """Settle the study and make an analysis of it due."""
+        study = session.scalars(select(Study).where(Study.study_instance_uid == self.uid)).one()
+        study.state, study.last_received_at = StudyState.SETTLED, NOW
+        return begin_analysis(session, study, because="settled", at=NOW)
+
+    def analyse(self, session: Session, *, to: Iterable[str] = ("archive",)) -> list[Delivery]:
+        """Settle and analyse the study, and write a result."""
+        analysis = self.settle(session)
+        place = self.reception.spool.keep_result(b"a result", analysis.id, 0, "000-report")
+        uid = f"{self.uid}.9.{analysis.revision}"
+        return finished(
+            session, analysis, made_result(sop_instance_uid=uid, place=place), to=to
+        )
+
+    def deliver(self, *, to: Iterable[str] = ("archive",), at: datetime = NOW) -> "Kept":
+        """Analyse the study and have its result accepted everywhere."""
+        with self.reception.database.writing() as session:
+            for delivery in self.analyse(session, to=to):
+                outcomes.finish_delivery(session, claimed(session, delivery), at=at)
+            session.execute(
+                update(Study).where(Study.study_instance_uid == self.uid).values(last_received_at=at)
+            )
+        return self
+
+    def end(self, state: DeliveryState) -> "Kept":
+        """Analyse the study and leave its delivery in a state."""
+        with self.reception.database.writing() as session:
+            (delivery,) = self.analyse(session)
+            session.execute(
+                update(Delivery).where(Delivery.id == delivery.id).values(state=state)
+            )
+        return self
+
+    def files(self) -> set[str]:
+        """Return the places of the study's files that are on the disk."""
+        record = self.reception
+        with record.database.reading() as session:
+            analyses = session.scalars(
+                select(Analysis.id).join(Study).where(Study.study_instance_uid == self.uid)
+            )
+            results = {f"results/{one}/" for one in analyses}
+        folder = f"studies/{_folder(self.uid)}/"
+        places = {
+            str(file.relative_to(record.spool.root))
+            for file in (*record.files("studies"), *record.files("results"))
+        }
+        return {one for one in places if one.startswith((folder, *results))}
+
+
+def _folder(uid: str) -> str:
+    from dicom_node.spool.names import Receipt, study_place
+
+    return study_place(Receipt(0, "0" * 16, "0" * 8), uid).split("/")[1]
+
+
+def retention(
+    reception: Reception, settings: RetentionSettings = MONTH, *, at: datetime = LONG_AFTER, **o: Any
+) -> Retention:
+    """Return a retention at a point of time."""
+    spool: Spool = o.pop("spool", reception.spool)
+    return Retention(spool, reception.database, settings, clock=lambda: at, **o)
