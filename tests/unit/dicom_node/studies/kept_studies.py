@@ -4,15 +4,25 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from node_factory import NOW, Reception, claimed, finished, made_result, mammogram
+from node_factory import (
+    NOW,
+    Reception,
+    claimed,
+    finished,
+    instance_row,
+    made_result,
+    mammogram,
+    study_row,
+)
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.settings.retention import RetentionSettings
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.names import Receipt, study_place
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.states import DeliveryState, StudyState
-from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
+from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
 from dicom_node.studies.retention import Retention
 from dicom_node.studies.settling import begin_analysis
 
@@ -21,28 +31,44 @@ MONTH = RetentionSettings(days=30)
 
 
 class Kept:
-    """A study that was received, and what then befell it."""
+    """A study with two images on the disk, and what then befell it."""
 
-    def __init__(self, reception: Reception, uid: str, images: int = 2) -> None:
+    def __init__(self, reception: Reception, uid: str, *, is_received: bool = False) -> None:
         self.reception = reception
         self.uid = uid
         self.images = [
             mammogram(
-                view,
+                "CC",
                 laterality,
                 StudyInstanceUID=uid,
                 SOPInstanceUID=f"{uid}.{number}",
                 SeriesInstanceUID=f"{uid}.0",
             )
-            for number, (view, laterality) in enumerate(
-                [("CC", "L"), ("CC", "R"), ("MLO", "L"), ("MLO", "R")][:images]
-            )
+            for number, laterality in enumerate("LR")
         ]
-        self.send()
+        if is_received:
+            self.send()
+        else:
+            self._enter()
 
-    def send(self) -> None:
+    def send(self, **changes: Any) -> list[Instance | None]:
+        """Send the images as a scanner does."""
         for image in self.images:
-            self.reception.receive(image)
+            for keyword, value in changes.items():
+                setattr(image, keyword, value)
+        return [self.reception.receive(image) for image in self.images]
+
+    def _enter(self) -> None:
+        """Enter the images without the time that reading their headers takes."""
+        spool = self.reception.spool
+        folder = spool.root / f"studies/{_folder(self.uid)}"
+        folder.mkdir()
+        with self.reception.database.writing() as session:
+            study = study_row(session, self.uid, revision=0)
+            for image in self.images:
+                row = instance_row(session, study, sop_instance_uid=image.SOPInstanceUID)
+                row.place, row.size_bytes = f"studies/{folder.name}/{row.receipt}.dcm", 100
+                (spool.root / row.place).write_bytes(b"an image")
 
     @property
     def row(self) -> Study:
@@ -99,8 +125,6 @@ class Kept:
 
 
 def _folder(uid: str) -> str:
-    from dicom_node.spool.names import Receipt, study_place
-
     return study_place(Receipt(0, "0" * 16, "0" * 8), uid).split("/")[1]
 
 
