@@ -93,9 +93,7 @@ def test_folder_that_is_a_link_is_not_followed(spool: Spool, outside: Path) -> N
     assert (outside / "a.dcm").exists()
 
 
-def test_link_within_the_folder_of_an_analysis_is_not_followed(
-    spool: Spool, outside: Path
-) -> None:
+def test_link_within_the_folder_of_an_analysis_is_not_followed(spool: Spool, outside: Path) -> None:
     put(spool, "results/5/0/0.dcm")
     (spool.root / "results/5/0/away").symlink_to(outside)
 

@@ -18,7 +18,6 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.settings.retention import RetentionSettings
-from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, study_place
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.states import DeliveryState, StudyState
@@ -85,9 +84,7 @@ class Kept:
         analysis = self.settle(session)
         place = self.reception.spool.keep_result(b"a result", analysis.id, 0, "000-report")
         uid = f"{self.uid}.9.{analysis.revision}"
-        return finished(
-            session, analysis, made_result(sop_instance_uid=uid, place=place), to=to
-        )
+        return finished(session, analysis, made_result(sop_instance_uid=uid, place=place), to=to)
 
     def deliver(self, *, to: Iterable[str] = ("archive",), at: datetime = NOW) -> "Kept":
         """Analyse the study and have its result accepted everywhere."""
@@ -95,7 +92,9 @@ class Kept:
             for delivery in self.analyse(session, to=to):
                 outcomes.finish_delivery(session, claimed(session, delivery), at=at)
             session.execute(
-                update(Study).where(Study.study_instance_uid == self.uid).values(last_received_at=at)
+                update(Study)
+                .where(Study.study_instance_uid == self.uid)
+                .values(last_received_at=at)
             )
         return self
 
@@ -103,9 +102,7 @@ class Kept:
         """Analyse the study and leave its delivery in a state."""
         with self.reception.database.writing() as session:
             (delivery,) = self.analyse(session)
-            session.execute(
-                update(Delivery).where(Delivery.id == delivery.id).values(state=state)
-            )
+            session.execute(update(Delivery).where(Delivery.id == delivery.id).values(state=state))
         return self
 
     def files(self) -> set[str]:
@@ -129,7 +126,11 @@ def _folder(uid: str) -> str:
 
 
 def retention(
-    reception: Reception, settings: RetentionSettings = MONTH, *, at: datetime = LONG_AFTER, **o: Any
+    reception: Reception,
+    settings: RetentionSettings = MONTH,
+    *,
+    at: datetime = LONG_AFTER,
+    **o: Any,
 ) -> Retention:
     """Return a retention at a point of time."""
     spool: Spool = o.pop("spool", reception.spool)

@@ -186,5 +186,3 @@ def test_study_that_is_retried_while_it_is_removed_is_one_of_both(
         return (keeping.step, retry), check
 
     scenes.play(scene, switches=switches)
-
-
