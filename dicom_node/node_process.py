@@ -42,6 +42,17 @@ def open_spool(settings: Settings) -> Spool:
     return Spool(settings.spool, minimum_free_bytes=settings.receive.minimum_free_bytes)
 
 
+def registrar_of(settings: Settings, spool: Spool, database: Database) -> Registrar:
+    """Return the registrar of the settings, for whoever owns the spool."""
+    return Registrar(
+        spool,
+        database,
+        settings.receive,
+        clock=database.now,
+        takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
+    )
+
+
 def warn_of_open_settings(settings: Settings) -> None:
     """Log a warning if every user can read the settings file, which may hold passwords."""
     file = settings.toml_file
@@ -89,13 +100,7 @@ class Node:
         self._stopping = threading.Event()
         self._ledger_ready = threading.Event()
         self._arrived = threading.Event()
-        self._registrar = Registrar(
-            spool,
-            database,
-            settings.receive,
-            clock=database.now,
-            takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
-        )
+        self._registrar = registrar_of(settings, spool, database)
         self._retention = Retention(spool, database, settings.retention, clock=database.now)
         self._acceptors = AcceptorPool(
             settings.receive,

@@ -1,8 +1,8 @@
 """What ``mammoclip-node pause`` and ``resume`` do."""
 
-import getpass
 from collections.abc import Iterator
 
+from dicom_node.commands.terminal import account
 from dicom_node.errors import NodeError
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
@@ -28,7 +28,7 @@ def paused(
         raise NodeError(f"no destination {name!r} in the settings; there are: {known}")
     with database.writing() as session:
         at = database_time(session)
-        pause(session, kind, name, reason=reason, paused_by=_user(), at=at)
+        pause(session, kind, name, reason=reason, paused_by=account(), at=at)
         facts = next(one for one in pauses(session) if (one.kind, one.name) == (kind, name))
     yield facts.in_words()
     yield f"It ends with 'mammoclip-node resume {facts.subject}'."
@@ -66,11 +66,3 @@ def _kind_of(what: str, name: str) -> Paused:
     if len(name) > _LONGEST_NAME.get(kind, 0):
         raise NodeError(f"{name!r} is no name of a {what}: it is too long")
     return kind
-
-
-def _user() -> str:
-    """Return the account of the person, also where the machine has no entry for it."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown account"

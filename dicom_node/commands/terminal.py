@@ -1,5 +1,6 @@
 """What the commands of mammoclip-node share: their options, the ledger, output and errors."""
 
+import getpass
 import json
 import sys
 from collections.abc import Iterator
@@ -61,6 +62,14 @@ def emitted(document: dict[str, Any], *, as_json: bool, json_out: Path | None) -
     if as_json:
         typer.echo(text)
     return as_json
+
+
+def account() -> str:
+    """Return the account of the person, also where the machine has no entry for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown account"
 
 
 def print_table(table: Any) -> None:

@@ -71,7 +71,12 @@ class StudySummary:
 
 def summaries(session: Session, *, limit: int) -> list[StudySummary]:
     """Summarise the studies, most recently received first."""
-    rows = session.scalars(select(Study).order_by(Study.last_received_at.desc()).limit(limit))
+    rows = session.scalars(
+        select(Study)
+        .where(Study.state != StudyState.ERASED)
+        .order_by(Study.last_received_at.desc())
+        .limit(limit)
+    )
     return [summary(session, study) for study in rows]
 
 
@@ -106,7 +111,9 @@ def find_study(session: Session, study_instance_uid: str) -> Study:
     UnknownStudyError
         The ledger has no study with this UID.
     """
-    query = select(Study).where(Study.study_instance_uid == study_instance_uid)
+    query = select(Study).where(
+        Study.study_instance_uid == study_instance_uid, Study.state != StudyState.ERASED
+    )
     study = session.scalars(query).first()
     if study is None:
         raise UnknownStudyError(

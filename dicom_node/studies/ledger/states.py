@@ -23,6 +23,7 @@ class StudyState(StrEnum):
 
     OPEN = "open"
     SETTLED = "settled"
+    ERASED = "erased"
 
 
 class AnalysisState(StrEnum):
@@ -57,6 +58,7 @@ class Event(StrEnum):
     REPLACE = "replace"
     RESTORE = "restore"
     REMOVE = "remove"
+    ERASE = "erase"
     SETTLE = "settle"
     LATE_IMAGE = "late_image"
     CLAIM = "claim"
@@ -92,6 +94,10 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
     StudyState: {
         (_S.OPEN, _E.SETTLE): _S.SETTLED,
         (_S.SETTLED, _E.LATE_IMAGE): _S.OPEN,
+        # Its rows stay without identifiers: ids are never given twice, and a worker that was
+        # overtaken must not find another study under the id that it holds.
+        (_S.OPEN, _E.ERASE): _S.ERASED,
+        (_S.SETTLED, _E.ERASE): _S.ERASED,
     },
     AnalysisState: {
         # Whatever leads away from RUNNING ends the claim: its holder can record nothing any more.

@@ -130,8 +130,7 @@ def retention(
     settings: RetentionSettings = MONTH,
     *,
     at: datetime = LONG_AFTER,
-    **o: Any,
+    **options: Any,
 ) -> Retention:
     """Return a retention at a point of time."""
-    spool: Spool = o.pop("spool", reception.spool)
-    return Retention(spool, reception.database, settings, clock=lambda: at, **o)
+    return Retention(reception.spool, reception.database, settings, clock=lambda: at, **options)

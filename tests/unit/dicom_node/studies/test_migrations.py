@@ -25,8 +25,8 @@ from sqlalchemy import inspect, select, text, update
 
 from dicom_node.errors import LedgerError
 from dicom_node.studies.ledger.database import Database, _alembic
-from dicom_node.studies.ledger.states import InstanceState
-from dicom_node.studies.ledger.tables import Base, Instance, ResultObject
+from dicom_node.studies.ledger.states import InstanceState, StudyState
+from dicom_node.studies.ledger.tables import Base, Instance, ResultObject, Study
 
 
 def test_migrated_ledger_is_what_the_tables_say(database: Database) -> None:
@@ -169,6 +169,7 @@ def test_removed_files_are_still_removed_after_a_step_back_and_forth(database: D
         instance_row(session, study, **removed)
         instance_row(session, study, state=InstanceState.REPLACED, place="")
         result_row(session, analysis_row(session, study), removed_at=NOW, place="")
+        study_row(session, "erased 2", state=StudyState.ERASED)
 
     with database.engine.begin() as connection:
         command.downgrade(_alembic(connection), "0008")
@@ -180,6 +181,8 @@ def test_removed_files_are_still_removed_after_a_step_back_and_forth(database: D
     with database.reading() as session:
         rows = list(session.scalars(select(Instance).order_by(Instance.id)))
         assert session.scalars(select(ResultObject.place)).one() == ""
+        states = list(session.scalars(select(Study.state).order_by(Study.id)))
+    assert states == [StudyState.SETTLED, StudyState.ERASED]
     assert [row.state.value for row in rows] == ["removed", "removed", "replaced"]
     assert [bool(row.removed_at) for row in rows] == [True, True, False]
 

@@ -28,6 +28,8 @@ ALLOWED = {
     StudyState: {
         ("open", "settle"): "settled",
         ("settled", "late_image"): "open",
+        ("open", "erase"): "erased",
+        ("settled", "erase"): "erased",
     },
     AnalysisState: {
         ("due", "claim"): "running",

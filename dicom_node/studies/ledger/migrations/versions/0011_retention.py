@@ -43,6 +43,7 @@ def upgrade() -> None:
         "UPDATE instances SET state = 'removed', reason = '', removed_at = received_at "
         "WHERE state = 'replaced' AND reason = 'removed'"
     )
+    op.execute("UPDATE studies SET state = 'erased' WHERE study_instance_uid LIKE 'erased %'")
     for name, table, columns, where in _INDEXES:
         op.create_index(
             name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
@@ -56,6 +57,7 @@ def downgrade() -> None:
     op.execute(
         "UPDATE instances SET state = 'replaced', reason = 'removed' WHERE state = 'removed'"
     )
+    op.execute("UPDATE studies SET state = 'settled' WHERE state = 'erased'")
     op.drop_column("studies", "removed_because")
     for table in ("studies", "instances", "result_objects"):
         op.drop_column(table, "removed_at")
