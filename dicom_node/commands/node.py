@@ -58,11 +58,15 @@ def init(
 def check(config: ConfigOption = None) -> None:
     """Check settings, bundle, spool, ledger, broker and destinations. Read-only.
 
+    Notes below the checks: what is paused, how fast the spool's disk fills, and what the retention
+    frees of it.
+
     Exit status: 0 if every check passed, 1 if any failed.
 
     Example: mammoclip-node check --config /etc/mammoclip.toml
     """
     from dicom_node.commands.check import pauses_of, run_checks
+    from dicom_node.commands.disk_forecast import disk_forecast
     from dicom_node.logs import configure_logs
 
     with one_line_errors():
@@ -72,8 +76,8 @@ def check(config: ConfigOption = None) -> None:
         for name, problem in run_checks(settings):
             failed += problem is not None
             typer.echo(f"{'ok  ' if problem is None else 'FAIL'}  {name}{_after(problem)}")
-        for pause in pauses_of(settings):
-            typer.echo(f"note  {pause}")
+        for note in (*pauses_of(settings), *disk_forecast(settings)):
+            typer.echo(f"note  {note}")
         if failed:
             raise typer.Exit(1)
 

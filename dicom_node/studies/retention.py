@@ -91,6 +91,11 @@ class Retention:
             self._pause_until = time.monotonic() + _PAUSE_SECONDS
         return decided
 
+    @property
+    def is_amid_round(self) -> bool:
+        """Whether the last step has not come to the end of the studies with files."""
+        return self._position is not None
+
     def delete_marked(self) -> None:
         """Delete the files of rows that say so, and empty their places."""
         with self._database.reading() as session:

@@ -169,16 +169,12 @@ class Site:
             outcomes.finish_delivery(session, held, at=self.now)
             study.waits_for.discard(name)
             study.is_confirmed &= name != STRICT
-        if (
-            not study.waits_for
-            and study.is_confirmed
-            and study.finished_at is None
-            and len(study.files) > 2
-        ):
+        is_analysed = len(study.files) > 2
+        if is_analysed and not study.waits_for and study.is_confirmed and not study.finished_at:
             study.finished_at = self.now
 
     def _evening(self) -> None:
-        while self.retention.step(at_once=True):
+        while self.retention.step(at_once=True) or self.retention.is_amid_round:
             pass
         self.removed = 0
         for study in self.studies:
