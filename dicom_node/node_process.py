@@ -10,6 +10,7 @@ import structlog
 
 from dicom_node.errors import BrokerDownError
 from dicom_node.receive.acceptor_pool import AcceptorPool
+from dicom_node.receive.commitments import Commitments
 from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
@@ -102,6 +103,7 @@ class Node:
         self._arrived = threading.Event()
         self._registrar = registrar_of(settings, spool, database)
         self._retention = Retention(spool, database, settings.retention, clock=database.now)
+        self._commitments = Commitments(settings, spool, database, clock=database.now)
         self._acceptors = AcceptorPool(
             settings.receive,
             spool,
@@ -131,7 +133,9 @@ class Node:
                 ("registrar", self._register, self._wait_for_arrival),
                 ("settling", self._settle, self._pause),
                 ("dispatch", self._dispatch, self._pause),
+                ("commitment", self._report, self._pause),
             )
+            if name != "commitment" or settings.receive.commitment
         ]
 
     def start(self) -> None:
@@ -177,6 +181,7 @@ class Node:
             self._ledger_ready.set()
         self._arrived.clear()
         self._registrar.register_all()
+        self._commitments.judge_waiting()
         # In this thread: no folder disappears while a file is moved into it.
         self._retention.step()
 
@@ -227,6 +232,10 @@ class Node:
         if not self._ledger_ready.is_set():
             return
         self._dispatcher.tick(self._database.now())
+
+    def _report(self) -> None:
+        if self._ledger_ready.is_set():
+            self._commitments.report_due()
 
     def _wait_for_arrival(self) -> None:
         self._arrived.wait(_TICK_SECONDS)

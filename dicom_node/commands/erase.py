@@ -13,6 +13,7 @@ from dicom_node.commands.terminal import account
 from dicom_node.commands.waiting import waiting_objects
 from dicom_node.errors import NodeError
 from dicom_node.node_process import open_spool, registrar_of, utc_now
+from dicom_node.receive.commitments import Commitments
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool, SpoolInUseError, incoming_receipts
@@ -55,6 +56,9 @@ class Erasure:
         try:
             with spool.owned(), closing(registrar_of(self.settings, spool, self.database)) as one:
                 one.register_all()
+                Commitments(
+                    self.settings, spool, self.database, clock=self.database.now
+                ).judge_waiting()
         except SpoolInUseError:
             _wait_until(lambda: not before & set(incoming_receipts(self.settings.spool)))
         if before & set(incoming_receipts(self.settings.spool)) and not force:
@@ -147,9 +151,10 @@ class Erasure:
 
 def in_words(one: Holding) -> str:
     """Say what is kept of a study."""
+    committed = f" ({one.committed} committed to their sender)" if one.committed else ""
     return (
-        f"{one.images} images, {one.results} results, {one.set_aside} objects set aside, "
-        f"{one.size_bytes / 1e6:.1f} MB of images"
+        f"{one.images} images{committed}, {one.results} results, {one.set_aside} objects set "
+        f"aside, {one.size_bytes / 1e6:.1f} MB of images"
     )
 
 

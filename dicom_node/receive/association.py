@@ -2,8 +2,9 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from dicom_node.errors import OutOfResourcesError
@@ -65,7 +66,7 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class StoreRequest:
-    """A C-STORE request and the context under which it came."""
+    """A C-STORE or other request and the context under which it came."""
 
     command: Command
     abstract_syntax: str
@@ -85,6 +86,8 @@ class Association:
         On which the association was accepted.
     store : callable
         Answers C-STORE requests; need not take the whole object.
+    services : command field to what answers such requests with a status
+        Their data sets are small, and handed over whole.
     maximum_object_bytes : bytes
         An object that is longer raises OutOfResourcesError where `store` takes its bytes; one
         twice as long ends the association.
@@ -97,6 +100,7 @@ class Association:
         *,
         store: Store,
         on_echo: Callable[[], None],
+        services: Mapping[int, Callable[[StoreRequest, bytes], int]] = MappingProxyType({}),
         maximum_object_bytes: int,
         deadlines: Deadlines,
         activity: Activity,
@@ -105,6 +109,7 @@ class Association:
         self._agreement = agreement
         self._store = store
         self._on_echo = on_echo
+        self._services = services
         self._maximum_object_bytes = maximum_object_bytes
         self._deadlines = deadlines
         self._activity = activity
@@ -136,6 +141,8 @@ class Association:
     def _answer(self, context_id: int, command: Command) -> None:
         if command.field == CommandField.C_STORE:
             status = self._take_object(context_id, command)
+        elif command.field in self._services:
+            status = self._take_message(context_id, command)
         else:
             self._pace()
             self._discard(self._data_set(context_id, command), _OTHER_DATA_BYTES)
@@ -156,10 +163,7 @@ class Association:
             time.sleep(_PAUSE_SECONDS)
 
     def _take_object(self, context_id: int, command: Command) -> int:
-        context = self._agreement.contexts[context_id]
-        request = StoreRequest(
-            command, str(context.abstract_syntax), str(context.transfer_syntax[0])
-        )
+        request = self._request(context_id, command)
         coming = self._data_set(context_id, command)
         status = self._store(request, self._within_limit(coming))
         # What was refused still has to pass before the peer can read the answer (PS3.7 9.3.1).
@@ -170,6 +174,20 @@ class Association:
         else:
             self._activity.kept()
         return status
+
+    def _take_message(self, context_id: int, command: Command) -> int:
+        self._pace()
+        content = bytearray()
+        for part in self._data_set(context_id, command):
+            content += part
+            if len(content) > _OTHER_DATA_BYTES:
+                raise ProtocolError("an endless data set", AbortReason.NOT_SPECIFIED)
+        request = self._request(context_id, command)
+        return self._services[command.field](request, bytes(content))
+
+    def _request(self, context_id: int, command: Command) -> StoreRequest:
+        context = self._agreement.contexts[context_id]
+        return StoreRequest(command, str(context.abstract_syntax), str(context.transfer_syntax[0]))
 
     def _command(self, fragment: Fragment) -> Command:
         """Read a command set from its first fragment on."""

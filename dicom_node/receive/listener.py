@@ -25,6 +25,7 @@ from dicom_node.receive.acceptor import Acceptor, rejected
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
 from dicom_node.receive.association import Association, Deadlines, StoreRequest
 from dicom_node.receive.coming_object import ComingObject
+from dicom_node.receive.committing import Committing
 from dicom_node.receive.making_room import Activity
 from dicom_node.receive.negotiation import Rejection, Request, agree
 from dicom_node.receive.pdus import AssociationEndedError, ProtocolError, abort
@@ -84,6 +85,7 @@ class Listener:
         self._open = open_associations(settings, spool)
         self._contexts = [build_context(_VERIFICATION)]
         self._contexts += [build_context(one, ALL_TRANSFER_SYNTAXES) for one in ACCEPTED_CLASSES]
+        self._committing = Committing(settings, spool.root)
         self._acceptor: Acceptor | None = None
 
     def start(self, listening: socket.socket | None = None) -> Acceptor:
@@ -151,7 +153,7 @@ class Listener:
         settings = self._settings
         line.settimeout(settings.pdu_timeout_seconds)
         try:
-            agreement = agree(request, self._contexts)
+            agreement = agree(request, self._contexts + self._committing.contexts_for(request))
         except ProtocolError as error:
             with suppress(OSError):  # the peer has gone: its fault is what is told
                 line.send(abort(error.abort_reason))
@@ -173,6 +175,7 @@ class Listener:
             agreement,
             store=store,
             on_echo=lambda: log.info("echo_answered", calling_ae_title=request.calling_ae_title),
+            services=self._committing.services_for(request),
             maximum_object_bytes=settings.maximum_object_bytes,
             deadlines=Deadlines(
                 idle=settings.idle_timeout_seconds,

@@ -21,6 +21,7 @@ from dicom_node.studies.ledger.states import (
 )
 from dicom_node.studies.ledger.tables import (
     Analysis,
+    CommitmentItem,
     Delivery,
     DeliveryOutcome,
     Instance,
@@ -57,6 +58,7 @@ class Holding:
 
     Attributes
     ----------
+    committed : images that the node has committed to keep, and that no archive is known to have
     delivered_to : names of the destinations that have results of it
     under_way : what is being done with it, in words; empty if nothing is
     """
@@ -64,6 +66,7 @@ class Holding:
     study_id: int
     study_instance_uid: str
     images: int
+    committed: int
     set_aside: int
     results: int
     size_bytes: int
@@ -103,6 +106,7 @@ def holding(session: Session, study_instance_uid: str) -> Holding:
         study_id=study.id,
         study_instance_uid=study.study_instance_uid,
         images=sum(row.state is not InstanceState.SET_ASIDE for row in there),
+        committed=sum(bool(row.committed_at and not row.archived_at) for row in there),
         set_aside=sum(row.state is InstanceState.SET_ASIDE for row in there),
         results=session.scalar(results) or 0,
         size_bytes=sum(row.size_bytes for row in there),
@@ -300,6 +304,12 @@ def _forget(
                 )
             )
         ),
+    )
+    of_these = select(Instance.sop_instance_uid).where(Instance.id.in_(instances))
+    session.execute(
+        delete(CommitmentItem)
+        .where(CommitmentItem.sop_instance_uid.in_(of_these))
+        .execution_options(synchronize_session=False)
     )
     for change in changes:
         session.execute(change.execution_options(synchronize_session=False))

@@ -150,6 +150,8 @@ def enter(
             row.reason, row.detail = KEPT_AGAIN, "its file was removed before"
         begin(session, row, because=row.reason, at=at)
         return Verdict.KEPT_AGAIN if row.reason else Verdict.NEW
+    # What was promised to its sender of an image holds of the one that takes its place.
+    row.committed_at = twin.committed_at
     row.reason, row.detail = give_way(
         session, twin, study, likeness, received_at=arrival.received_at, at=at
     )

@@ -218,7 +218,7 @@ def _judged(
     session: Session, studies: Sequence[Study], confirming: Collection[str]
 ) -> list[Finished]:
     ids = [study.id for study in studies]
-    busy = _with_moving_files(session, ids)
+    busy = _with_needed_files(session, ids)
     analyses: defaultdict[int, list[Analysis]] = defaultdict(list)
     for analysis in session.scalars(
         select(Analysis).where(Analysis.study_id.in_(ids)).order_by(Analysis.revision)
@@ -237,15 +237,21 @@ def _judged(
     return [one for one in judged if one is not None]
 
 
-def _with_moving_files(session: Session, study_ids: Collection[int]) -> set[int]:
-    """Return the studies of which an image is on its way, or a correction not at its end."""
+def _with_needed_files(session: Session, study_ids: Collection[int]) -> set[int]:
+    """Return the studies of which an image is on its way or promised to its sender."""
     on_the_way = and_(
         Instance.state.in_((InstanceState.TAKEN_BACK, InstanceState.REPLACED)),
         Instance.place != "",
     )
+    # The sender may have deleted its copy since.
+    is_promised = and_(
+        Instance.state == InstanceState.REGISTERED,
+        Instance.committed_at.is_not(None),
+        Instance.archived_at.is_(None),
+    )
     query = select(Instance.study_id).where(
         Instance.study_id.in_(study_ids),
-        or_(Instance.state == InstanceState.RECEIVED, on_the_way),
+        or_(Instance.state == InstanceState.RECEIVED, on_the_way, is_promised),
     )
     return {study_id for study_id in session.scalars(query) if study_id is not None}
 

@@ -153,6 +153,10 @@ class Instance(Base):
     """Why this registered image is not analysed; empty if it is."""
     removed_at: Mapped[datetime | None]
     """When it was decided to remove the file, which is deleted once `place` is empty."""
+    committed_at: Mapped[datetime | None]
+    """When its sender was told that the node has taken over the responsibility for it."""
+    archived_at: Mapped[datetime | None]
+    """When it was found at an archive, which has the responsibility from then on."""
 
 
 def _due_index(name: str, *columns: str, told: bool) -> Index:
@@ -287,6 +291,45 @@ class DeliveryOutcome(Base):
     outcome: Mapped[str] = mapped_column(FittingString(16))
     status: Mapped[str] = mapped_column(FittingString(255))
     at: Mapped[datetime]
+
+
+class Commitment(Base):
+    """A sender's request that the node commit to keep what it has sent (PS3.4 J)."""
+
+    __tablename__ = "commitments"
+    __table_args__ = (
+        UniqueConstraint("calling_ae_title", "transaction_uid"),
+        Index(
+            "ix_commitments_to_report",
+            "due_at",
+            sqlite_where=text("reported_at IS NULL"),
+            postgresql_where=text("reported_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(FittingString(64))
+    calling_ae_title: Mapped[str] = mapped_column(FittingString(16))
+    called_ae_title: Mapped[str] = mapped_column(FittingString(16))
+    requested_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    reported_at: Mapped[datetime | None]
+    """When the sender took the report, or it was given up."""
+    reason: Mapped[str] = mapped_column(FittingText, default="")
+
+
+class CommitmentItem(Base):
+    """One SOP Instance of a request, and what was answered for it."""
+
+    __tablename__ = "commitment_items"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    commitment_id: Mapped[int] = mapped_column(ForeignKey("commitments.id"), index=True)
+    sop_class_uid: Mapped[str] = mapped_column(FittingString(64))
+    sop_instance_uid: Mapped[str] = mapped_column(FittingString(64))
+    failure_reason: Mapped[int | None]
+    """(0008,1197); None if it is committed."""
 
 
 class Pause(Base):

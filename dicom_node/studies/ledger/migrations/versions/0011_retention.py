@@ -1,4 +1,4 @@
-"""Files are removed after their time, and the rows say when and why."""
+"""Files are removed after their time, unless the node has committed to keep them for a sender."""
 
 from typing import Final
 
@@ -9,6 +9,7 @@ revision = "0011"
 down_revision = "0008"
 
 _INDEXES: Final = (
+    ("ix_commitments_to_report", "commitments", ["due_at"], "reported_at IS NULL"),
     (
         "ix_studies_with_files",
         "studies",
@@ -34,6 +35,9 @@ _INDEXES: Final = (
 def upgrade() -> None:
     for table in ("studies", "instances", "result_objects"):
         op.add_column(table, sa.Column("removed_at", sa.DateTime, nullable=True))
+    for column in ("committed_at", "archived_at"):
+        op.add_column("instances", sa.Column(column, sa.DateTime, nullable=True))
+    _commitments()
     op.add_column(
         "studies",
         sa.Column("removed_because", sa.Text, nullable=False, server_default=sa.text("''")),
@@ -50,6 +54,39 @@ def upgrade() -> None:
         )
 
 
+def _commitments() -> None:
+    op.create_table(
+        "commitments",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("transaction_uid", sa.String(64), nullable=False),
+        sa.Column("calling_ae_title", sa.String(16), nullable=False),
+        sa.Column("called_ae_title", sa.String(16), nullable=False),
+        sa.Column("requested_at", sa.DateTime, nullable=False),
+        sa.Column("due_at", sa.DateTime, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("reported_at", sa.DateTime, nullable=True),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.UniqueConstraint(
+            "calling_ae_title",
+            "transaction_uid",
+            name="uq_commitments_calling_ae_title_transaction_uid",
+        ),
+    )
+    op.create_table(
+        "commitment_items",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("commitment_id", sa.Integer, nullable=False, index=True),
+        sa.Column("sop_class_uid", sa.String(64), nullable=False),
+        sa.Column("sop_instance_uid", sa.String(64), nullable=False),
+        sa.Column("failure_reason", sa.Integer, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["commitment_id"],
+            ["commitments.id"],
+            name="fk_commitment_items_commitment_id_commitments",
+        ),
+    )
+
+
 def downgrade() -> None:
     for name, table, _, _ in _INDEXES:
         op.drop_index(name, table_name=table)
@@ -58,6 +95,10 @@ def downgrade() -> None:
         "UPDATE instances SET state = 'replaced', reason = 'removed' WHERE state = 'removed'"
     )
     op.execute("UPDATE studies SET state = 'settled' WHERE state = 'erased'")
+    op.drop_table("commitment_items")
+    op.drop_table("commitments")
+    for column in ("committed_at", "archived_at"):
+        op.drop_column("instances", column)
     op.drop_column("studies", "removed_because")
     for table in ("studies", "instances", "result_objects"):
         op.drop_column(table, "removed_at")
