@@ -23,7 +23,7 @@ _QUERY = text(
     "JOIN transitions c ON c.subject = 'analysis' AND c.subject_id = a.id AND c.event = 'claim' "
     "JOIN deliveries d ON d.analysis_id = a.id "
     "JOIN transitions t ON t.subject = 'delivery' AND t.subject_id = d.id AND t.event = 'claim' "
-    "WHERE d.state = 'delivered' GROUP BY s.id"
+    "WHERE d.state IN ('accepted', 'confirmed', 'committed') GROUP BY s.id"
 )
 
 
@@ -77,7 +77,9 @@ def delivered(database: Database, log: Path) -> dict[str, Phases]:
 def count_delivered(database: Database) -> int:
     """Count the deliveries that have ended well."""
     with database.reading() as session:
-        query = text("SELECT count(*) FROM deliveries WHERE state = 'delivered'")
+        query = text(
+            "SELECT count(*) FROM deliveries WHERE state IN ('accepted', 'confirmed', 'committed')"
+        )
         return session.execute(query).scalar_one()
 
 

@@ -13,7 +13,8 @@ NodeError
 ├── LedgerError
 │   ├── ForbiddenTransitionError        the event is not allowed in the present state
 │   ├── OvertakenError                  another process changed the row first: read it again
-│   └── UnknownStudyError               the ledger has no study with this UID
+│   ├── UnknownStudyError               the ledger has no study with this UID
+│   └── RemovedError                    the files that this would need were removed
 ├── BrokerDownError                 the broker did not accept a message; nothing is lost
 └── DeliveryError
     ├── DestinationDownError            the destination did not answer; retried later
@@ -116,6 +117,12 @@ class UnknownStudyError(LedgerError):
     """The ledger has no study with this Study Instance UID."""
 
     reason = "unknown-study"
+
+
+class RemovedError(LedgerError):
+    """Files of the study were removed after their time; its rows are still there."""
+
+    reason = "removed"
 
 
 class BrokerDownError(NodeError):

@@ -6,7 +6,7 @@ from ssl import SSLContext
 from typing import Any, Final
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config, build_context
+from pynetdicom import AE, _config, build_context, build_role
 from pynetdicom.association import Association
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
@@ -19,6 +19,12 @@ from dicom_node.tls import ClientContext, client_context
 MAXIMUM_PDU_BYTES: Final = 131_072
 UNCOMPRESSED: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 """Every object can be sent in these; every archive must accept Implicit (PS3.5 10.1)."""
+
+STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
+"""Storage Commitment Push Model SOP Class (PS3.4 J.3)."""
+
+STORAGE_COMMITMENT_INSTANCE: Final = "1.2.840.10008.1.20.1.1"
+"""Its well-known SOP Instance (PS3.4 J.3.5)."""
 
 _LONGEST_ANSWERS_BYTES: Final = 2**20
 """Most that an archive may send in one association; an answer to C-STORE has some 200 bytes."""
@@ -56,6 +62,7 @@ def associate(
     deadline: Deadline,
     tls: TlsSettings = NO_CERTIFICATES,
     handlers: Sequence[tuple[Any, Callable[..., Any]]] = (),
+    served: Iterable[str] = (),
 ) -> Any:
     """Open an association, with a presentation context for each SOP Class and syntax.
 
@@ -65,6 +72,7 @@ def associate(
         Every later exchange, the release too, belongs within it.
     tls : certificates of [tls], used if the destination is called over TLS
     handlers : events of the library and what answers them
+    served : SOP Classes of which this side is the SCP, by role selection (PS3.7 D.3.3.4)
 
     Raises
     ------
@@ -90,6 +98,7 @@ def associate(
             destination.port,
             contexts=requested,
             ae_title=destination.ae_title,
+            ext_neg=[build_role(one, scp_role=True) for one in served],
             max_pdu=MAXIMUM_PDU_BYTES,
             tls_args=None if secured is None else (secured, name),
             evt_handlers=list(handlers),

@@ -12,6 +12,7 @@ import structlog
 from dicom_node.errors import BrokerDownError
 from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
+from dicom_node.receive.commitments import Commitments
 from dicom_node.receive.registrar import Registrar
 from dicom_node.receive.reporters import reporters_of
 from dicom_node.settings.settings import Settings
@@ -25,6 +26,7 @@ from dicom_node.studies.ledger.destination_overview import removed_destinations
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds
 from dicom_node.studies.off_peak import off_peak_of
+from dicom_node.studies.retention import Retention
 from dicom_node.studies.settling import (
     Patience,
     SettlingRounds,
@@ -53,6 +55,17 @@ def utc_now() -> datetime:
 def open_spool(settings: Settings) -> Spool:
     """Open the spool of the settings."""
     return Spool(settings.spool, minimum_free_bytes=settings.receive.minimum_free_bytes)
+
+
+def registrar_of(settings: Settings, spool: Spool, database: Database) -> Registrar:
+    """Return the registrar of the settings, for whoever owns the spool."""
+    return Registrar(
+        spool,
+        database,
+        settings.receive,
+        clock=database.now,
+        takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
+    )
 
 
 def warn_of_open_settings(settings: Settings) -> None:
@@ -102,13 +115,15 @@ class Node:
         self._stopping = threading.Event()
         self._ledger_ready = threading.Event()
         self._arrived = threading.Event()
-        self._registrar = Registrar(
+        self._registrar = registrar_of(settings, spool, database)
+        self._retention = Retention(
             spool,
             database,
-            settings.receive,
+            settings.retention,
+            confirming=settings.confirming_names,
             clock=database.now,
-            takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
         )
+        self._commitments = Commitments(settings, spool, database, clock=database.now)
         self._acceptors = AcceptorPool(
             settings.receive,
             spool,
@@ -145,7 +160,9 @@ class Node:
                 ("settling", self._settle, self._wait_for_quiet),
                 ("dispatch", self._dispatch, self._wait_for_work),
                 ("proof", self._prove, self._wait_for_tick),
+                ("commitment", self._report, self._wait_for_tick),
             )
+            if name != "commitment" or settings.receive.commitment
         ]
 
     def start(self) -> None:
@@ -194,6 +211,9 @@ class Node:
             self._ledger_ready.set()
         self._arrived.clear()
         self._registrar.register_all()
+        self._commitments.judge_waiting()
+        # In this thread: no folder disappears while a file is moved into it.
+        self._retention.step()
 
     def _warn_of_removed_destinations(self) -> None:
         known = self._settings.destination_names
@@ -272,6 +292,10 @@ class Node:
 
     def _wait_for_tick(self) -> None:
         self._stopping.wait(_TICK_SECONDS)
+
+    def _report(self) -> None:
+        if self._ledger_ready.is_set():
+            self._commitments.report_due()
 
     def _wait_for_arrival(self) -> None:
         self._arrived.wait(_TICK_SECONDS)

@@ -146,17 +146,22 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     results, key = _results(node, held, order, answer, files)
     findings = to_json(answer.findings)
     _enter(node, Stage.RECORDING, len(request.images))
-    with node.database.writing() as session:
-        outcomes.finish_analysis(
-            session,
-            held,
-            findings=findings,
-            bundle=f"{node.manifest.name} {node.manifest.version} {node.manifest.weights_sha256}",
-            results=results,
-            results_key=key,
-            destinations=[destination.name for destination in node.settings.destinations],
-            at=database_time(session),
-        )
+    try:
+        with node.database.writing() as session:
+            outcomes.finish_analysis(
+                session,
+                held,
+                findings=findings,
+                bundle=_bundle_of(node),
+                results=results,
+                results_key=key,
+                destinations=[destination.name for destination in node.settings.destinations],
+                at=database_time(session),
+            )
+    except OvertakenError:
+        # Cancelled, or erased: what was made of the patient's images must not stay behind.
+        node.spool.drop_results(held.id, held.version)
+        raise
     log.info(
         "analysis_done",
         study=order.study_instance_uid,
@@ -167,6 +172,10 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     )
     if unread := unread_images(findings):
         log.warning("analysis_partial", study=order.study_instance_uid, detail=unread)
+
+
+def _bundle_of(node: Runtime) -> str:
+    return f"{node.manifest.name} {node.manifest.version} {node.manifest.weights_sha256}"
 
 
 def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":

@@ -59,11 +59,15 @@ def init(
 def check(config: ConfigOption = None) -> None:
     """Check settings, bundle, spool, ledger, broker and destinations. Read-only.
 
+    Notes below the checks: what is paused, how fast the spool's disk fills, and what the retention
+    frees of it.
+
     Exit status: 0 if every check passed, 1 if any failed.
 
     Example: mammoclip-node check --config /etc/mammoclip.toml
     """
     from dicom_node.commands.check import notes_of, run_checks
+    from dicom_node.commands.disk_forecast import disk_forecast
     from dicom_node.logs import configure_logs
 
     with one_line_errors():
@@ -73,7 +77,7 @@ def check(config: ConfigOption = None) -> None:
         for name, problem in run_checks(settings):
             failed += problem is not None
             typer.echo(f"{'ok  ' if problem is None else 'FAIL'}  {name}{_after(problem)}")
-        for note in notes_of(settings):
+        for note in (*notes_of(settings), *disk_forecast(settings)):
             typer.echo(f"note  {note}")
         if failed:
             raise typer.Exit(1)
@@ -205,9 +209,7 @@ add_operator_commands(app)
 def render(
     study: Annotated[
         Path,
-        typer.Argument(
-            exists=True, file_okay=False, help="Folder with the DICOM files of one study."
-        ),
+        typer.Argument(file_okay=False, help="Folder with the DICOM files of one study."),
     ],
     *,
     out: Annotated[Path, typer.Option(help="Folder for the result objects. Must be new or empty.")],
@@ -261,8 +263,9 @@ def render(
     from dicom_node.commands.render import DEFAULT_RESULTS, Model, render_study
     from dicom_node.commands.tables import rendered_table
     from dicom_node.destination_profiles import profile_named
+    from dicom_node.spool.removal import reading
 
-    with one_line_errors():
+    with one_line_errors(), reading(study):
         settings = None if config is None else settings_of(config)
         written = render_study(
             study,
@@ -292,8 +295,9 @@ def validate(
     """
     from dicom_node.commands.tables import verdicts_table
     from dicom_node.commands.validate import validate_path
+    from dicom_node.spool.removal import reading
 
-    with one_line_errors():
+    with one_line_errors(), reading(path):
         verdicts = validate_path(path)
     document = {"verdicts": [asdict(one) for one in verdicts]}
     if not emitted(document, as_json=as_json, json_out=None):

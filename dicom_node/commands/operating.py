@@ -15,7 +15,7 @@ from dicom_node.errors import NodeError
 
 def add_operator_commands(app: typer.Typer) -> None:
     """Add the commands to a command line."""
-    for command in (retry, cancel, priority, pause, resume):
+    for command in (retry, cancel, priority, pause, resume, erase):
         app.command()(command)
 
 
@@ -143,3 +143,62 @@ def resume(what: WhatArgument, name: NameArgument = "", config: ConfigOption = N
 
     with one_line_errors(), ledger_of(config) as (_, database):
         typer.echo(resumed(database, what, name))
+
+
+def erase(
+    study: Annotated[
+        str | None, typer.Argument(help="Study Instance UID. Not with --patient.")
+    ] = None,
+    *,
+    config: ConfigOption = None,
+    patient: Annotated[
+        bool,
+        typer.Option(
+            "--patient",
+            help="Erase every study of a patient, whose Patient ID is asked for, or read from "
+            "standard input.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Say what would be erased; change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Give up analyses and deliveries that are under way."),
+    ] = False,
+) -> None:
+    """Erase everything that is kept of a study or patient: files, results, rows. For good.
+
+    What was erased is recorded in erased.jsonl in the spool, without the patient. Archives that
+    have results of it keep them.
+
+    Example: mammoclip-node erase 1.2.826.0.1.3680043.8.498.1 --dry-run
+
+    Example: mammoclip-node erase --patient
+    """
+    from dicom_node.commands.erase import Erasure, in_words
+    from dicom_node.logs import configure_logs
+
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        configure_logs(settings.log_format)
+        if patient == (study is not None):
+            raise NodeError("name one study, or give --patient to be asked for a Patient ID")
+        # Never as an argument: other users of the machine can read those.
+        patient_id = typer.prompt("Patient ID", err=True).strip() if patient else None
+        erasure = Erasure(settings=settings, database=database)
+        if not dry_run:
+            erasure.register_what_waits(force=force)
+        found = erasure.holdings(study, patient_id)
+        for one in found:
+            busy = f"; {one.under_way}" if one.under_way else ""
+            typer.echo(f"study {one.study_instance_uid}: {in_words(one)}{busy}")
+        if dry_run:
+            return
+        if not yes:
+            question = (
+                f"Erase {'this study' if len(found) == 1 else f'these {len(found)} studies'}?"
+            )
+            typer.confirm(question, abort=True, err=True)
+        for line in erasure.erase(found, force=force):
+            typer.echo(line)

@@ -90,11 +90,17 @@ def render_study(
     Raises
     ------
     RenderError
-        The folder for the objects is not empty, the study's folder holds several studies, the
-        findings document cannot be read, or no image could be analysed.
+        The study's folder is not there or holds several studies, the folder for the objects is not
+        empty, the findings document cannot be read, or no image could be analysed.
     ObjectRefusedError
         The findings are not of these images, or no valid object can be made from them.
     """
+    if not study.is_dir():
+        raise RenderError(
+            f"there is no folder {study}. If it was one of the spool, its images were removed "
+            "after their time, which 'mammoclip-node show' tells: fetch the study from an "
+            "archive, or have it sent to the node again"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RenderError(f"{out} is not an empty folder: choose a new or empty one")
     sources = _headers_in(study)

@@ -3,7 +3,7 @@
 from functools import partial
 
 from dicom_node.destination_profiles import products_wanted_by
-from dicom_node.errors import NodeError
+from dicom_node.errors import NodeError, RemovedError
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destination_overview import causes
@@ -58,7 +58,12 @@ def _retry_one(settings: Settings, database: Database, study_instance_uid: str) 
         at = database_time(session)
         done = judge_again(session, study_instance_uid, at=at)
         wanted = partial(products_wanted_by, settings=settings)
-        done += retry_study(session, study_instance_uid, at=at, wanted=wanted)
+        try:
+            done += retry_study(session, study_instance_uid, at=at, wanted=wanted)
+        except RemovedError as error:
+            if not done:
+                raise
+            done.append(f"but {error}")
         sender = find_study(session, study_instance_uid).calling_ae_title
         paused = [
             one.in_words()

@@ -21,6 +21,7 @@ class CommandField(IntEnum):
     C_STORE = 0x0001
     C_ECHO = 0x0030
     N_EVENT_REPORT = 0x0100
+    N_ACTION = 0x0130
     C_CANCEL = 0x0FFF
 
 
@@ -35,9 +36,12 @@ class Command:
     has_data_set : bool
         Whether a data set follows (0000,0800).
     sop_class_uid, sop_instance_uid : bytes
-        (0000,0002) and (0000,1000) as they came, without padding; may hold anything.
+        (0000,0002) and (0000,1000) as they came, without padding; may hold anything. Of an N-ACTION
+        request (0000,0003) and (0000,1001), which its response returns as these.
     event_type : bytes
         Event Type ID (0000,1002) of a report, as it came; empty where some archives leave it out.
+    action_type : bytes
+        Action Type ID (0000,1008) as it came.
     """
 
     field: int
@@ -46,6 +50,7 @@ class Command:
     sop_class_uid: bytes
     sop_instance_uid: bytes
     event_type: bytes = b""
+    action_type: bytes = b""
 
 
 def decode_command(encoded: bytes) -> Command:
@@ -70,14 +75,15 @@ def decode_command(encoded: bytes) -> Command:
     field = _number(elements, 0x0100)
     if field & _RESPONSE:
         raise _invalid(f"response 0x{field:04X} to nothing that the node asked")
-    cancels = field == CommandField.C_CANCEL
+    cancels, acts = field == CommandField.C_CANCEL, field == CommandField.N_ACTION
     return Command(
         field=field,
         message_id=_number(elements, 0x0120 if cancels else 0x0110),
         has_data_set=_number(elements, 0x0800) != _NO_DATA_SET,
-        sop_class_uid=elements.get(0x0002, b"").rstrip(b"\0 "),
-        sop_instance_uid=elements.get(0x1000, b"").rstrip(b"\0 "),
+        sop_class_uid=elements.get(0x0003 if acts else 0x0002, b"").rstrip(b"\0 "),
+        sop_instance_uid=elements.get(0x1001 if acts else 0x1000, b"").rstrip(b"\0 "),
         event_type=elements.get(0x1002, b""),
+        action_type=elements.get(0x1008, b""),
     )
 
 
@@ -91,6 +97,7 @@ def encode_response(command: Command, status: int) -> bytes:
         (0x0900, struct.pack("<H", status)),
         (0x1000, _uid(command.sop_instance_uid)),
         (0x1002, command.event_type[:2]),
+        (0x1008, command.action_type[:2]),
     ]
     body = b"".join(
         _ELEMENT.pack(0, element, len(value)) + value for element, value in elements if value

@@ -22,16 +22,17 @@ from dicom_node.errors import (
     OutOfResourcesError,
 )
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
-from dicom_node.network import UNCOMPRESSED
+from dicom_node.network import STORAGE_COMMITMENT, UNCOMPRESSED
 from dicom_node.receive.acceptor import Acceptor, rejected
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
 from dicom_node.receive.association import Association, Deadlines, StoreRequest
 from dicom_node.receive.coming_object import ComingObject
+from dicom_node.receive.committing import Committing
 from dicom_node.receive.making_room import Activity
 from dicom_node.receive.negotiation import Rejection, Request, agree
 from dicom_node.receive.pdus import AssociationEndedError, ProtocolError, abort
 from dicom_node.receive.reporters import Reporter
-from dicom_node.receive.reporting import STORAGE_COMMITMENT, Reporting
+from dicom_node.receive.reporting import Reporting
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.spool.local_disk import Spool
@@ -92,6 +93,7 @@ class Listener:
         self._open = open_associations(settings, spool)
         self._reporting = Reporting(reporters, settings, Reports(spool.root))
         self._contexts = [build_context(one, ALL_TRANSFER_SYNTAXES) for one in ACCEPTED_CLASSES]
+        self._committing = Committing(settings, spool.root)
         self._acceptor: Acceptor | None = None
 
     def start(self, listening: socket.socket | None = None) -> Acceptor:
@@ -155,7 +157,7 @@ class Listener:
         caller = _caller(line, address, request)
         line.settimeout(settings.pdu_timeout_seconds)
         try:
-            agreement = agree(request, self._contexts_for(caller))
+            agreement = agree(request, self._contexts_for(caller, request))
         except ProtocolError as error:
             with suppress(OSError):  # the peer has gone: its fault is what is told
                 line.send(abort(error.abort_reason))
@@ -177,7 +179,10 @@ class Listener:
             agreement,
             store=store,
             on_echo=lambda: log.info("echo_answered", calling_ae_title=request.calling_ae_title),
-            services=self._reporting.services_for(caller),
+            services={
+                **self._reporting.services_for(caller),
+                **self._committing.services_for(request),
+            },
             maximum_object_bytes=settings.maximum_object_bytes,
             deadlines=Deadlines(
                 idle=settings.idle_timeout_seconds,
@@ -187,16 +192,18 @@ class Listener:
             activity=activity,
         ).serve()
 
-    def _contexts_for(self, caller: Caller) -> list[PresentationContext]:
+    def _contexts_for(self, caller: Caller, request: Request) -> list[PresentationContext]:
         contexts = [build_context(_VERIFICATION)]
+        asking: list[PresentationContext] = []
         if rejection_of(caller, self._settings) is None:
             contexts += self._contexts
+            asking = self._committing.contexts_for(request)
         if self._reporting.may_report(caller):
-            reports = build_context(STORAGE_COMMITMENT, list(UNCOMPRESSED))
+            both_ways = next(iter(asking), build_context(STORAGE_COMMITMENT, list(UNCOMPRESSED)))
             # It is the archive that calls: the peer has the role of the SCP (PS3.4 J.3.3).
-            reports.scu_role, reports.scp_role = False, True
-            contexts.append(reports)
-        return contexts
+            both_ways.scu_role, both_ways.scp_role = bool(asking), True
+            asking = [both_ways]
+        return contexts + asking
 
     def _store(
         self,

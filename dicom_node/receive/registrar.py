@@ -246,7 +246,7 @@ class Registrar:
         for row in rows:
             try:
                 self._spool.discard(row.place)
-            except (OSError, OutOfResourcesError) as error:
+            except (OSError, ValueError, OutOfResourcesError) as error:
                 self._note_unmoved(row, error)
             else:
                 self._unmoved.discard(row.receipt)

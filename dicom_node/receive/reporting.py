@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 
 from dicom_node.errors import OutOfResourcesError
+from dicom_node.network import STORAGE_COMMITMENT
 from dicom_node.receive.access import Caller
 from dicom_node.receive.association import StoreRequest
 from dicom_node.receive.commands import CommandField
@@ -14,8 +15,6 @@ from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.reports import Report, Reports
 
 log = structlog.get_logger("dicom_node.listener")
-
-STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
 
 _SUCCESS: Final = 0x0000
 _NO_SUCH_CLASS: Final = 0x0118

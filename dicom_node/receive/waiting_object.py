@@ -18,6 +18,7 @@ log = structlog.get_logger("dicom_node.registrar")
 _EVENTS: Final = {
     Verdict.NEW: "instance_new",
     Verdict.REPEATED: "instance_repeated",
+    Verdict.KEPT_AGAIN: "instance_kept_again",
     Verdict.OWN_RESULT: "instance_own_result",
 }
 _EVENTS_TO_CARE_ABOUT: Final = {

@@ -18,6 +18,21 @@ class SenderSettings(Section):
     """Name in its certificate, see receive.certificate_names. Default: the AE title."""
 
 
+class CommitmentSettings(Section):
+    """A sender that may ask the node for storage commitment, and where it takes the answer."""
+
+    ae_title: AETitle
+    """AE title under which it asks, and by which it is called for the report."""
+    host: str
+    """Name or IP address to which the report is sent."""
+    port: Port = 104
+    """Port to which the report is sent."""
+    tls: bool = False
+    """Send the report over TLS, with the certificates of [tls]."""
+    tls_server_name: str | None = None
+    """Name or IP address in its certificate (SAN). Default: host."""
+
+
 class ReceiveSettings(Section):
     """How the node listens for mammograms."""
 
@@ -35,6 +50,8 @@ class ReceiveSettings(Section):
     """AE titles that may send from anywhere; empty and no [[receive.senders]]: all."""
     senders: tuple[SenderSettings, ...] = ()
     """Further AE titles that may send, each with its networks and its certificate's name."""
+    commitment: tuple[CommitmentSettings, ...] = ()
+    """Senders that may ask for storage commitment; empty: it is not offered."""
     networks: tuple[IPvAnyNetwork, ...] = ()
     """Networks from which peers may call, for example "10.1.0.0/16"; empty: all."""
     tls: bool = False

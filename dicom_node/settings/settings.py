@@ -15,6 +15,7 @@ from dicom_node.settings.destinations import Destination, DicomDestination, Dico
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.results import BUILT_IN_PROFILES, ProfileSettings, ResultSettings
+from dicom_node.settings.retention import RetentionSettings
 from dicom_node.settings.section import LocalPath, Name
 from dicom_node.settings.services import BrokerSettings, LedgerSettings
 from dicom_node.settings.settling import SettlingSettings
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     work: WorkSettings = WorkSettings()
     retry: RetrySettings = RetrySettings()
+    retention: RetentionSettings = RetentionSettings()
     results: ResultSettings = ResultSettings()
     profiles: dict[Name, ProfileSettings] = {}
     """Profiles of the site's own, by name."""
@@ -83,6 +85,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _room_is_made_before_objects_are_refused(self) -> "Settings":
+        free, refused_below = self.retention.free_bytes, self.receive.minimum_free_bytes
+        if free is not None and free <= refused_below:
+            raise ValueError(
+                f"retention.free_bytes must be more than receive.minimum_free_bytes "
+                f"({refused_below}): objects would be refused before anything is removed"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _destination_names_are_unique(self) -> "Settings":
         names = [destination.name for destination in self.destinations]
         doubled = sorted({name for name in names if names.count(name) > 1})
@@ -107,6 +119,11 @@ class Settings(BaseSettings):
     def destination_names(self) -> frozenset[str]:
         """Return the names of the destinations."""
         return frozenset(entry.name for entry in self.destinations)
+
+    @property
+    def confirming_names(self) -> frozenset[str]:
+        """Return the names of the destinations that are asked for what they have accepted."""
+        return frozenset(entry.name for entry in self.destinations if entry.confirm != "none")
 
     @classmethod
     def settings_customise_sources(

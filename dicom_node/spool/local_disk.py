@@ -28,6 +28,7 @@ from dicom_node.spool.private_files import (
     of_other_accounts,
     tighten,
 )
+from dicom_node.spool.removal import remove_file, remove_folder, remove_if_empty
 
 
 class SpoolInUseError(NodeError):
@@ -236,11 +237,16 @@ class Spool:
         self.incoming_file(receipt).unlink(missing_ok=True)
 
     def discard(self, place: str) -> None:
-        """Delete an object that gave way to a newer copy at a place of its own."""
-        file = self.file(place)
-        with disk_trouble(), suppress(FileNotFoundError):
-            file.unlink()
-            flush_folder(file.parent)
+        """Delete the file at a place of the spool; one that is gone already is no error.
+
+        Raises
+        ------
+        ValueError
+            The place lies outside the folders of objects, or a link leads out of them.
+        OutOfResourcesError
+            The disk is broken, read-only or away.
+        """
+        remove_file(self.root, place)
 
     def take_back(self, place: str) -> Receipt | None:
         """Move an object that was set aside back to ``incoming``, as if it arrived now.
@@ -268,9 +274,27 @@ class Spool:
 
     def drop_results(self, analysis_id: int, version: int) -> None:
         """Delete what `keep_result` wrote for an attempt that came to no end."""
-        folder = (self.root / result_place(analysis_id, version, "")).parent
-        with suppress(OSError):  # of a disk in trouble nothing is asked
-            shutil.rmtree(folder)
+        folder = result_place(analysis_id, version, "").rpartition("/")[0]
+        with suppress(OSError, ValueError, OutOfResourcesError):  # it is asked nothing in trouble
+            remove_folder(self.root, folder)
+
+    def discard_results(self, analysis_id: int) -> None:
+        """Delete everything that any attempt of an analysis has written.
+
+        Raises
+        ------
+        ValueError
+            A link stands in the place of a folder.
+        OutOfResourcesError
+            The disk is broken, read-only or away.
+        """
+        remove_folder(self.root, f"results/{analysis_id}")
+
+    def leave(self, place: str) -> None:
+        """Remove the folder of a place if nothing is left in it; for the one that moves files."""
+        folder = place.rpartition("/")[0]
+        if "/" in folder:
+            remove_if_empty(self.root, folder)
 
     def file(self, place: str) -> Path:
         """Return the file at a place that the ledger gives.

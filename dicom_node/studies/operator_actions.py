@@ -7,10 +7,12 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.errors import RemovedError
 from dicom_node.studies.ledger.due_work import count_dispatched
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.outcomes import lacking_products
 from dicom_node.studies.ledger.reading import find_study
+from dicom_node.studies.ledger.remarks import removal_in_words
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
@@ -47,6 +49,8 @@ def retry_study(
     ------
     UnknownStudyError
         The ledger has no study with this UID.
+    RemovedError
+        It could only be analysed again, and files of its images were removed.
     """
     study = _held_study(session, study_instance_uid)
     if study.state is StudyState.OPEN:
@@ -83,6 +87,8 @@ def judge_again(session: Session, study_instance_uid: str, *, at: datetime) -> l
     )
     done = []
     for row in session.scalars(locking(query.order_by(Instance.id))).all():
+        if row.removed_at is not None:
+            continue  # nothing is left to judge
         apply(session, row, Event.RETRY, because=BY_HAND, at=at)
         if row.place:  # no file belongs to what was lost on its way to its place
             done.append(f"{row.sop_instance_uid} ({row.reason}) is registered again")
@@ -142,6 +148,11 @@ def _retry_deliveries(session: Session, analysis: Analysis, at: datetime) -> lis
 
 
 def _analyse_anew(session: Session, study: Study, at: datetime) -> list[str]:
+    if removed := removal_in_words(session, study):
+        raise RemovedError(
+            f"{removed}. Send the whole study again from the archive or scanner that has it, then "
+            "repeat this command"
+        )
     if not selection_of(session, study).chosen or held_because(study, instances_of(session, study)):
         return []
     analysis = begin_analysis(session, study, because=BY_HAND, at=at)

@@ -13,7 +13,7 @@ from dicom_node.facts.selection import SetAside, select_images
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.correcting import CORRECTED
 from dicom_node.studies.ledger.locks import locking
-from dicom_node.studies.ledger.remarks import NOTHING_TO_ANALYSE
+from dicom_node.studies.ledger.remarks import NOTHING_TO_ANALYSE, gone_images
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin
@@ -199,10 +199,17 @@ def begin_analysis(session: Session, study: Study, *, because: str, at: datetime
 def held_because(study: Study, instances: list[Instance]) -> str:
     """Say why a study is not analysed although it could be; empty if it is.
 
+    Of images whose files were removed, an answer would say less than the one that was delivered.
     Where only some images were corrected to another patient, nobody can tell whose results these
     would be: the rest is waited for.
     """
     kept = [row for row in instances if row.state is InstanceState.REGISTERED]
+    if gone := gone_images(instances):
+        return (
+            f"the files of {len(gone)} of its images were removed "
+            f"({study.removed_because or 'by the retention'}): send the whole study again to have "
+            "it analysed"
+        )
     if is_one_patient(row.patient_digest or study.patient_digest for row in kept):
         return ""
     corrected = sum(row.reason == CORRECTED for row in kept)
@@ -257,8 +264,9 @@ def _holds_open(
 
 def _settle(session: Session, study: Study, instances: list[Instance], at: datetime) -> None:
     chosen = selection_from(instances).chosen
-    study.remark = held_because(study, instances) if chosen else NOTHING_TO_ANALYSE
-    if study.remark and chosen:
+    study.remark = held_because(study, instances) if chosen or gone_images(instances) else ""
+    study.remark = study.remark or ("" if chosen else NOTHING_TO_ANALYSE)
+    if study.remark not in {"", NOTHING_TO_ANALYSE}:
         apply(session, study, Event.SETTLE, because=study.remark, at=at)
         return
     apply(session, study, Event.SETTLE, because=f"{len(chosen)} images to analyse", at=at)

@@ -72,9 +72,9 @@ def require_place(likeness: Likeness) -> None:
 
 
 def patients_of(session: Session, study: Study, *, but: Instance | None = None) -> list[str]:
-    """Return whose the kept images of a study are, as digests."""
+    """Return whose the images of a study are, as digests; those whose files were removed too."""
     query = select(Instance.id, Instance.patient_digest).where(
-        Instance.study_id == study.id, Instance.state.in_(_KEPT)
+        Instance.study_id == study.id, Instance.state.in_((*_KEPT, InstanceState.REMOVED))
     )
     return [
         digest or study.patient_digest
@@ -130,6 +130,7 @@ def _judge_other_patients_again(session: Session, study: Study, *, at: datetime)
         Instance.study_id == study.id,
         Instance.state == InstanceState.SET_ASIDE,
         Instance.reason == "two-patients",
+        Instance.removed_at.is_(None),
     )
     for row in session.scalars(locking(query.order_by(Instance.id))).all():
         apply(session, row, Event.RETRY, because="the patient of its study was corrected", at=at)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dicom_node.studies.ledger.circuits import Circuit, CircuitFacts
 from dicom_node.studies.ledger.delivery_waits import Waits
 from dicom_node.studies.ledger.pauses import Paused
-from dicom_node.studies.ledger.states import DeliveryState
+from dicom_node.studies.ledger.states import TAKEN, DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 
 _WORD: Final = {
@@ -123,7 +123,7 @@ def _summary(
 ) -> DestinationSummary:
     delivered = select(func.max(Delivery.finished_at)).where(
         # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
-        Delivery.state == literal_column(f"'{DeliveryState.DELIVERED.value}'"),
+        Delivery.state.in_([literal_column(f"'{state.value}'") for state in TAKEN]),
         Delivery.destination == name,
     )
     condition, since, reason = _condition(name, waits, is_dry=is_dry)

@@ -16,7 +16,7 @@ class FormerObject:
 
     Attributes
     ----------
-    made : with the place that the newest of these revisions found it in
+    made : with the place that the newest of these revisions found it in, empty if it was removed
     made_in, kept_until : 1 or more
         The first and the last of these revisions.
     accepted_by : names of destinations
@@ -45,7 +45,8 @@ def former_objects(session: Session, analysis: Analysis) -> dict[str, FormerObje
             sop_class_uid=row.sop_class_uid,
             sop_instance_uid=row.sop_instance_uid,
             series_instance_uid=row.series_instance_uid,
-            place=row.place,
+            # Where its file is to be deleted, or is gone: nobody may build on it.
+            place="" if row.removed_at else row.place,
         )
         known = former.get(made.sop_instance_uid)
         former[made.sop_instance_uid] = (

@@ -16,6 +16,7 @@ from dicom_node.studies.ledger.pauses import Paused
 from dicom_node.studies.ledger.remarks import (
     NOTHING_TO_ANALYSE,
     correction_in_words,
+    removal_in_words,
     set_aside_in_words,
 )
 from dicom_node.studies.ledger.states import (
@@ -55,8 +56,9 @@ class StudySummary:
     priority : stat, routine or off-peak
     proof : accepted, confirmed or committed
         How far the proof of a delivered study has come, by its least proven delivery; else empty.
-    reason : what needs action, what is waited for, what the results lack, what was corrected and
-        what was set aside; else empty
+    reason : what needs action, what is waited for, what the results lack, what was corrected,
+        what was set aside and whose files were removed; else empty
+    images : those received, whether their files are still there or not
     """
 
     study_instance_uid: str
@@ -80,7 +82,12 @@ def summaries(
     destinations : names of those in the settings; None if they are not known
     """
     waits = Waits.read(session, destinations=destinations)
-    rows = session.scalars(select(Study).order_by(Study.last_received_at.desc()).limit(limit))
+    rows = session.scalars(
+        select(Study)
+        .where(Study.state != StudyState.ERASED)
+        .order_by(Study.last_received_at.desc())
+        .limit(limit)
+    )
     return [summary(session, study, waits) for study in rows]
 
 
@@ -89,7 +96,11 @@ def summary(session: Session, study: Study, waits: Waits | None = None) -> Study
     condition, reason = _condition(session, study, waits or Waits.read(session))
     if study.state is not StudyState.OPEN:  # what is set aside now may be sent again
         reason = _joined(
-            reason, correction_in_words(session, study), set_aside_in_words(session, study)
+            reason,
+            correction_in_words(session, study),
+            set_aside_in_words(session, study),
+            # A held study says so itself.
+            "" if condition == "held" else removal_in_words(session, study),
         )
     return StudySummary(
         study_instance_uid=study.study_instance_uid,
@@ -98,7 +109,7 @@ def summary(session: Session, study: Study, waits: Waits | None = None) -> Study
         priority=Priority(study.priority).word,
         reason=reason,
         revision=study.revision,
-        images=_count(session, study, InstanceState.REGISTERED),
+        images=_count(session, study, InstanceState.REGISTERED, InstanceState.REMOVED),
         set_aside=_count(session, study, InstanceState.SET_ASIDE),
         last_received_at=study.last_received_at.isoformat(timespec="seconds"),
     )
@@ -112,7 +123,9 @@ def find_study(session: Session, study_instance_uid: str) -> Study:
     UnknownStudyError
         The ledger has no study with this UID.
     """
-    query = select(Study).where(Study.study_instance_uid == study_instance_uid)
+    query = select(Study).where(
+        Study.study_instance_uid == study_instance_uid, Study.state != StudyState.ERASED
+    )
     study = session.scalars(query).first()
     if study is None:
         raise UnknownStudyError(
@@ -218,10 +231,11 @@ def _proof(session: Session, study: Study) -> str:
     return next((state.value for state in TAKEN if state in states), "")
 
 
-def _count(session: Session, study: Study, state: InstanceState) -> int:
-    query = select(func.count(Instance.id)).where(
-        Instance.study_id == study.id,
-        Instance.state == state,
+def _count(session: Session, study: Study, *states: InstanceState) -> int:
+    # By UID: an image that was sent again after its file was removed is one image.
+    counted = Instance.id if len(states) == 1 else Instance.sop_instance_uid.distinct()
+    query = select(func.count(counted)).where(
+        Instance.study_id == study.id, Instance.state.in_(states)
     )
     return session.scalar(query) or 0
 

@@ -41,6 +41,15 @@ _KEPT_OF_AN_OBJECT: Final = (
 )
 """Facts of an object that have a column with the same name."""
 
+_TOLD_OF_AN_IMAGE: Final = (
+    *(name for name in _KEPT_OF_AN_OBJECT if name != "transfer_syntax_uid"),
+    "patient_digest",
+)
+"""What tells of an image whose file is gone whether it has been corrected since."""
+
+KEPT_AGAIN: Final = "kept-again"
+"""Reason of an image that came again after its file was removed, and says nothing new."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
@@ -70,6 +79,7 @@ class Verdict(StrEnum):
     SET_ASIDE = "set_aside"
     CORRECTED = "corrected"
     REPLACED = "replaced"
+    KEPT_AGAIN = "kept_again"
     UNDECIDED = "undecided"
 
 
@@ -136,8 +146,12 @@ def enter(
     # RECEIVED, with the place where it will be: after a crash the registrar finishes the move.
     row = _row(arrival, facts, study, InstanceState.RECEIVED, place)
     if twin is None or likeness is None:
-        begin(session, row, at=at)
-        return Verdict.NEW
+        if _says_nothing_new(session, row):
+            row.reason, row.detail = KEPT_AGAIN, "its file was removed before"
+        begin(session, row, because=row.reason, at=at)
+        return Verdict.KEPT_AGAIN if row.reason else Verdict.NEW
+    # What was promised to its sender of an image holds of the one that takes its place.
+    row.committed_at = twin.committed_at
     row.reason, row.detail = give_way(
         session, twin, study, likeness, received_at=arrival.received_at, at=at
     )
@@ -150,6 +164,13 @@ def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None
     # Settling decides on the study's images: it waits for this one, or this one opens it again.
     study = require_locked(session, Study, instance.study_id)
     apply(session, instance, Event.FILE, at=at)
+    study.removed_at = None  # it has a file by now
+    if instance.reason == KEPT_AGAIN and not study.remark:
+        # Analysed and delivered before: sent again, as by an archive that hands on former
+        # studies, it is kept for whoever wants to retry, and nothing is delivered twice.
+        study.last_received_at = max(study.last_received_at, instance.received_at)
+        study.version += 1
+        return
     # Only now: an analysis that was due any earlier would not find the file.
     open_again(session, study, received_at=instance.received_at, at=at)
 
@@ -171,6 +192,22 @@ def confirm_lost(session: Session, instance: Instance, *, at: datetime) -> None:
         place="",
     )
     restore_former(session, instance, at=at)
+
+
+def _says_nothing_new(session: Session, row: Instance) -> bool:
+    """Return whether an image whose file was removed has come again, as far as its row tells.
+
+    Its pixels and the rest of its header are compared with nothing: they are gone.
+    """
+    query = select(Instance).where(
+        Instance.sop_instance_uid == row.sop_instance_uid,
+        Instance.study_id == row.study_id,
+        Instance.state == InstanceState.REMOVED,
+    )
+    former = session.scalars(query.order_by(Instance.id.desc())).first()
+    return former is not None and all(
+        getattr(former, name) == getattr(row, name) for name in _TOLD_OF_AN_IMAGE
+    )
 
 
 def enter_set_aside(
@@ -223,6 +260,7 @@ def is_set_aside_already(
         Instance.content_sha256 == arrival.content_sha256,
         Instance.state == InstanceState.SET_ASIDE,
         Instance.reason == reason,
+        Instance.removed_at.is_(None),
     )
     return session.scalars(query).first() is not None
 

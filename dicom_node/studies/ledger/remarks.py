@@ -1,6 +1,7 @@
-"""Says in words what of a study was set aside, and what was corrected."""
+"""Says in words what of a study was set aside, what was corrected, and whose files are gone."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final
 
 from sqlalchemy import select
@@ -44,6 +45,33 @@ def set_aside_in_words(session: Session, study: Study) -> str:
     return "; ".join(
         f"{_counted(len(found), 'object')} set aside: {found[0] or reason}"
         for reason, found in sorted(details.items())
+    )
+
+
+def gone_images(instances: Iterable[Instance]) -> list[Instance]:
+    """Return those of a study's images whose files were removed and that nobody has sent again."""
+    rows = list(instances)
+    there = {
+        row.sop_instance_uid
+        for row in rows
+        if row.state in {InstanceState.RECEIVED, InstanceState.REGISTERED}
+    }
+    removed = (row for row in rows if row.state is InstanceState.REMOVED)
+    # One that was sent again and removed again counts once.
+    newest = {row.sop_instance_uid: row for row in removed if row.sop_instance_uid not in there}
+    return list(newest.values())
+
+
+def removal_in_words(session: Session, study: Study) -> str:
+    """Say when and why files of a study were removed; empty if none were, or all came again."""
+    query = select(Instance).where(Instance.study_id == study.id).order_by(Instance.id)
+    gone = gone_images(session.scalars(query)) if study.removed_because else []
+    if not gone:
+        return ""
+    at = max((row.removed_at for row in gone if row.removed_at is not None), default=None)
+    when = "" if at is None else f" on {at.isoformat(timespec='seconds')}"
+    return (
+        f"the files of {_counted(len(gone), 'image')} were removed{when}: {study.removed_because}"
     )
 
 

@@ -15,6 +15,7 @@ class InstanceState(StrEnum):
     SET_ASIDE = "set_aside"
     TAKEN_BACK = "taken_back"
     REPLACED = "replaced"
+    REMOVED = "removed"
 
 
 class StudyState(StrEnum):
@@ -22,6 +23,7 @@ class StudyState(StrEnum):
 
     OPEN = "open"
     SETTLED = "settled"
+    ERASED = "erased"
 
 
 class AnalysisState(StrEnum):
@@ -68,6 +70,8 @@ class Event(StrEnum):
     SET_ASIDE = "set_aside"
     REPLACE = "replace"
     RESTORE = "restore"
+    REMOVE = "remove"
+    ERASE = "erase"
     SETTLE = "settle"
     LATE_IMAGE = "late_image"
     CLAIM = "claim"
@@ -102,10 +106,17 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         # By a later copy of the same SOP Instance UID, or not after all if that is lost.
         (_I.REGISTERED, _E.REPLACE): _I.REPLACED,
         (_I.REPLACED, _E.RESTORE): _I.REGISTERED,
+        # By the retention: the row outlives its file. What was set aside stays so, without one.
+        (_I.REGISTERED, _E.REMOVE): _I.REMOVED,
+        (_I.SET_ASIDE, _E.REMOVE): _I.SET_ASIDE,
     },
     StudyState: {
         (_S.OPEN, _E.SETTLE): _S.SETTLED,
         (_S.SETTLED, _E.LATE_IMAGE): _S.OPEN,
+        # Its rows stay without identifiers: ids are never given twice, and a worker that was
+        # overtaken must not find another study under the id that it holds.
+        (_S.OPEN, _E.ERASE): _S.ERASED,
+        (_S.SETTLED, _E.ERASE): _S.ERASED,
     },
     AnalysisState: {
         # Whatever leads away from RUNNING ends the claim: its holder can record nothing any more.

@@ -48,6 +48,14 @@ class Study(Base):
             sqlite_where=text("state = 'open'"),
             postgresql_where=text("state = 'open'"),
         ),
+        # Those with files, which are few beside years of studies whose files were removed.
+        Index(
+            "ix_studies_with_files",
+            "last_received_at",
+            "id",
+            sqlite_where=text("state = 'settled' AND removed_at IS NULL"),
+            postgresql_where=text("state = 'settled' AND removed_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -68,6 +76,10 @@ class Study(Base):
     """The sender of its first object."""
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime] = mapped_column(index=True)
+    removed_at: Mapped[datetime | None]
+    """When its files were removed; None while it has any."""
+    removed_because: Mapped[str] = mapped_column(FittingText, default="", server_default=text("''"))
+    """Why files were removed last; empty if none ever were."""
 
 
 class Instance(Base):
@@ -91,6 +103,20 @@ class Instance(Base):
             sqlite_where=text("study_id IS NULL"),
             postgresql_where=text("study_id IS NULL"),
         ),
+        # What is set aside with its file, and what is to be deleted.
+        Index(
+            "ix_instances_set_aside",
+            "received_at",
+            "id",
+            sqlite_where=text("state = 'set_aside' AND removed_at IS NULL"),
+            postgresql_where=text("state = 'set_aside' AND removed_at IS NULL"),
+        ),
+        Index(
+            "ix_instances_to_delete",
+            "id",
+            sqlite_where=text("removed_at IS NOT NULL AND place != ''"),
+            postgresql_where=text("removed_at IS NOT NULL AND place != ''"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -102,7 +128,7 @@ class Instance(Base):
     """Stable word for why the instance is set aside or took another's place; else empty."""
     detail: Mapped[str] = mapped_column(FittingText, default="")
     place: Mapped[str] = mapped_column(FittingString(255))
-    """Path in the spool; empty once the file was taken back or has given way to another."""
+    """Path in the spool; empty once the file was taken back, removed, or gave way to another."""
     size_bytes: Mapped[int] = mapped_column(SIZE, default=0)
     content_sha256: Mapped[str] = mapped_column(FittingString(64), default="")
     association: Mapped[str] = mapped_column(FittingString(16))
@@ -125,6 +151,12 @@ class Instance(Base):
     """Digests of the patient's attributes, to recognise images of another patient."""
     left_out_reason: Mapped[str] = mapped_column(FittingText, default="")
     """Why this registered image is not analysed; empty if it is."""
+    removed_at: Mapped[datetime | None]
+    """When it was decided to remove the file, which is deleted once `place` is empty."""
+    committed_at: Mapped[datetime | None]
+    """When its sender was told that the node has taken over the responsibility for it."""
+    archived_at: Mapped[datetime | None]
+    """When it was found at an archive, which has the responsibility from then on."""
 
 
 def _due_index(name: str, *columns: str, told: bool) -> Index:
@@ -190,7 +222,15 @@ class ResultObject(Base):
     """One result object that an analysis made."""
 
     __tablename__ = "result_objects"
-    __table_args__ = (UniqueConstraint("analysis_id", "sop_instance_uid"),)
+    __table_args__ = (
+        UniqueConstraint("analysis_id", "sop_instance_uid"),
+        Index(
+            "ix_result_objects_to_delete",
+            "analysis_id",
+            sqlite_where=text("removed_at IS NOT NULL AND place != ''"),
+            postgresql_where=text("removed_at IS NOT NULL AND place != ''"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
@@ -201,6 +241,8 @@ class ResultObject(Base):
     sop_instance_uid: Mapped[str] = mapped_column(FittingString(64), index=True)
     series_instance_uid: Mapped[str] = mapped_column(FittingString(64))
     place: Mapped[str] = mapped_column(FittingString(255))
+    removed_at: Mapped[datetime | None]
+    """When it was decided to remove the file, which is deleted once `place` is empty."""
 
 
 class Delivery(LeasedWork, Base):
@@ -263,6 +305,45 @@ class DeliveryOutcome(Base):
     outcome: Mapped[str] = mapped_column(FittingString(16))
     status: Mapped[str] = mapped_column(FittingString(255))
     at: Mapped[datetime]
+
+
+class Commitment(Base):
+    """A sender's request that the node commit to keep what it has sent (PS3.4 J)."""
+
+    __tablename__ = "commitments"
+    __table_args__ = (
+        UniqueConstraint("calling_ae_title", "transaction_uid"),
+        Index(
+            "ix_commitments_to_report",
+            "due_at",
+            sqlite_where=text("reported_at IS NULL"),
+            postgresql_where=text("reported_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(FittingString(64))
+    calling_ae_title: Mapped[str] = mapped_column(FittingString(16))
+    called_ae_title: Mapped[str] = mapped_column(FittingString(16))
+    requested_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    reported_at: Mapped[datetime | None]
+    """When the sender took the report, or it was given up."""
+    reason: Mapped[str] = mapped_column(FittingText, default="")
+
+
+class CommitmentItem(Base):
+    """One SOP Instance of a request, and what was answered for it."""
+
+    __tablename__ = "commitment_items"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    commitment_id: Mapped[int] = mapped_column(ForeignKey("commitments.id"), index=True)
+    sop_class_uid: Mapped[str] = mapped_column(FittingString(64))
+    sop_instance_uid: Mapped[str] = mapped_column(FittingString(64))
+    failure_reason: Mapped[int | None]
+    """(0008,1197); None if it is committed."""
 
 
 class Pause(Base):

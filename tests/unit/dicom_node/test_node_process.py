@@ -17,14 +17,17 @@ from node_factory import (
     put,
     study_row,
 )
-from pydicom.dataset import FileMetaDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE, evt
 from sending import send
 from services import free_port, wait_for
 from sqlalchemy import select
 
 from dicom_node.errors import AddressError
+from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from dicom_node.node_process import Node, running_node
+from dicom_node.settings.retention import RetentionSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool, SpoolInUseError
 from dicom_node.studies.ledger.database import Database
@@ -227,3 +230,58 @@ def test_node_that_starts_says_for_which_removed_destination_deliveries_wait(
     (line,) = said()
     assert (line["destination"], line["count"]) == ("pacs", 1)
     assert "enter it there again, or see 'mammoclip-node move-deliveries'" in line["detail"]
+
+
+def test_scanner_that_asks_is_told_what_the_node_commits_to(settings: Settings, start: Any) -> None:
+    told: list[Any] = []
+
+    def take(event: evt.Event) -> tuple[int, None]:
+        told.append(event.event_information)
+        return 0x0000, None
+
+    scanner, port = AE(ae_title="TESTS"), free_port()
+    scanner.add_supported_context(STORAGE_COMMITMENT, scu_role=False, scp_role=True)
+    handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, take)]
+    server: Any = scanner.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+    entry = {"ae_title": "TESTS", "host": "127.0.0.1", "port": port}
+    receive = {**settings.receive.model_dump(), "commitment": [entry]}
+    settings = Settings(**{**settings.model_dump(), "receive": receive})
+    image, request = as_sent(mammogram()), Dataset()
+    request.TransactionUID, item = "1.2.3", Dataset()
+    item.ReferencedSOPClassUID = image.SOPClassUID
+    item.ReferencedSOPInstanceUID = image.SOPInstanceUID
+    request.ReferencedSOPSequence = [item]
+    try:
+        start(settings)
+        assert send([image], settings.receive.port) == [0x0000]
+        scanner.add_requested_context(STORAGE_COMMITMENT)
+        association = scanner.associate("127.0.0.1", settings.receive.port, ae_title="MAMMOCLIP")
+        status, _ = association.send_n_action(
+            request, 1, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
+        )
+        association.release()
+
+        wait_for(lambda: bool(told), seconds=30, what="the scanner is told")
+    finally:
+        server.shutdown()
+    assert status.Status == 0x0000
+    assert told[0].TransactionUID == "1.2.3"
+    assert told[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.SOPInstanceUID
+    assert "FailedSOPSequence" not in told[0]
+
+
+def test_node_removes_what_its_settings_no_longer_keep(
+    settings: Settings, start: Any, ledger: Any
+) -> None:
+    days = 1 / 86_400 / 10
+    start(settings.model_copy(update={"retention": RetentionSettings(set_aside_days=days)}))
+
+    send([as_sent(mammogram(without=["ImageLaterality"]))], settings.receive.port)
+
+    wait_for(lambda: _is_removed(ledger), seconds=30, what="the object is removed")
+    assert list((settings.spool / "set-aside").iterdir()) == []
+
+
+def _is_removed(ledger: Any) -> bool:
+    rows = ledger(Instance)
+    return bool(rows) and rows[0].removed_at is not None and rows[0].place == ""

@@ -27,8 +27,14 @@ from dicom_node.errors import LedgerError
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.circuits import circuits, note_failure
 from dicom_node.studies.ledger.database import Database, _alembic
-from dicom_node.studies.ledger.states import DeliveryState, InstanceState
-from dicom_node.studies.ledger.tables import Base, DeliveryOutcome, Instance
+from dicom_node.studies.ledger.states import DeliveryState, InstanceState, StudyState
+from dicom_node.studies.ledger.tables import (
+    Base,
+    DeliveryOutcome,
+    Instance,
+    ResultObject,
+    Study,
+)
 
 
 def test_migrated_ledger_is_what_the_tables_say(database: Database) -> None:
@@ -48,18 +54,18 @@ def test_partial_indexes_are_made(database: Database) -> None:
         "postgresql": "SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%WHERE%'",
     }
     with database.reading() as session:
-        made = "\n".join(session.scalars(text(queries[database.engine.dialect.name])))
+        indexes = list(session.scalars(text(queries[database.engine.dialect.name])))
 
     for kept in ("received", "registered", "due", "running"):
-        assert f"'{kept}'" in made.replace("::text", "")
-    assert "'set_aside'" not in made
+        assert f"'{kept}'" in "\n".join(indexes).replace("::text", "")
+    assert not any("'set_aside'" in index for index in indexes if " uq_" in index)
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     database.migrate()
 
     with database.reading() as session:
-        assert list(session.scalars(text("SELECT version_num FROM alembic_version"))) == ["0010"]
+        assert list(session.scalars(text("SELECT version_num FROM alembic_version"))) == ["0011"]
 
 
 def test_states_are_stored_as_their_values(reception: Reception) -> None:
@@ -181,6 +187,32 @@ def test_earlier_version_finds_what_waits_for_a_destination_as_it_knows_it(
     assert [tuple(row) for row in before] == [("due", ""), ("expired", "dry")]
     with database.reading() as session:
         assert circuits(session, at=NOW) == {}
+
+
+def test_removed_files_are_still_removed_after_a_step_back_and_forth(database: Database) -> None:
+    with database.writing() as session:
+        study = study_row(session, "1.2.3", removed_at=NOW, removed_because="for its age")
+        removed = {"state": InstanceState.REMOVED, "removed_at": NOW}
+        instance_row(session, study, **removed, place="")
+        instance_row(session, study, **removed)
+        instance_row(session, study, state=InstanceState.REPLACED, place="")
+        result_row(session, analysis_row(session, study), removed_at=NOW, place="")
+        study_row(session, "erased 2", state=StudyState.ERASED)
+
+    with database.engine.begin() as connection:
+        command.downgrade(_alembic(connection), "0008")
+        before = list(connection.scalars(text("SELECT state FROM instances ORDER BY id")))
+    database.migrate()
+
+    # To the former release they have given way, and what is left of their files is deleted.
+    assert before == ["replaced"] * 3
+    with database.reading() as session:
+        rows = list(session.scalars(select(Instance).order_by(Instance.id)))
+        assert session.scalars(select(ResultObject.place)).one() == ""
+        states = list(session.scalars(select(Study.state).order_by(Study.id)))
+    assert states == [StudyState.SETTLED, StudyState.ERASED]
+    assert [row.state.value for row in rows] == ["removed", "removed", "replaced"]
+    assert [bool(row.removed_at) for row in rows] == [True, True, False]
 
 
 def test_two_nodes_that_start_at_once_make_the_tables_once(postgresql: PostgreSQL) -> None:

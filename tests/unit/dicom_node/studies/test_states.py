@@ -22,10 +22,14 @@ ALLOWED = {
         ("set_aside", "retry"): "taken_back",
         ("registered", "replace"): "replaced",
         ("replaced", "restore"): "registered",
+        ("registered", "remove"): "removed",
+        ("set_aside", "remove"): "set_aside",
     },
     StudyState: {
         ("open", "settle"): "settled",
         ("settled", "late_image"): "open",
+        ("open", "erase"): "erased",
+        ("settled", "erase"): "erased",
     },
     AnalysisState: {
         ("due", "claim"): "running",

@@ -1,0 +1,88 @@
+"""Takes requests for storage commitment: on disk first, then answered; the node judges them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+from pynetdicom import build_context
+from pynetdicom.presentation import PresentationContext
+
+from dicom_node.errors import OutOfResourcesError
+from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE, UNCOMPRESSED
+from dicom_node.receive.association import StoreRequest
+from dicom_node.receive.commands import CommandField
+from dicom_node.receive.negotiation import Request
+from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.spool.commitment_requests import CommitmentRequest, CommitmentRequests
+
+log = structlog.get_logger("dicom_node.listener")
+
+_SUCCESS: Final = 0x0000
+_NO_SUCH_INSTANCE: Final = 0x0112
+_NO_SUCH_ARGUMENT: Final = 0x0114
+_NO_SUCH_CLASS: Final = 0x0118
+_NO_SUCH_ACTION: Final = 0x0123
+_RESOURCE_LIMITATION: Final = 0x0213
+"""Statuses of N-ACTION (PS3.7 10.1.4.1.10)."""
+
+_REQUEST_COMMITMENT: Final = (1).to_bytes(2, "little")
+
+
+class Committing:
+    """The side of storage commitment that senders ask (PS3.4 J.3.2), where the settings name them.
+
+    Parameters
+    ----------
+    spool : folder
+    """
+
+    def __init__(self, settings: ReceiveSettings, spool: Path) -> None:
+        self._titles = frozenset(one.ae_title for one in settings.commitment)
+        self._requests = CommitmentRequests(spool)
+
+    def contexts_for(self, request: Request) -> list[PresentationContext]:
+        """Return the presentation context of storage commitment for those who may ask."""
+        if request.calling_ae_title not in self._titles:
+            return []
+        return [build_context(STORAGE_COMMITMENT, list(UNCOMPRESSED))]
+
+    def services_for(self, request: Request) -> dict[int, Callable[[StoreRequest, bytes], int]]:
+        """Return what answers the requests of a caller; empty for those who may not ask."""
+        if request.calling_ae_title not in self._titles:
+            return {}
+
+        def take(asked: StoreRequest, content: bytes) -> int:
+            if problem := _problem(asked, content):
+                return problem
+            kept = CommitmentRequest(
+                calling_ae_title=request.calling_ae_title,
+                called_ae_title=request.called_ae_title,
+                transfer_syntax=asked.transfer_syntax,
+                content=content,
+            )
+            try:
+                self._requests.keep(kept)
+            except OutOfResourcesError as error:
+                log.warning(
+                    "commitment_refused",
+                    reason=error.reason,
+                    detail=str(error),
+                    calling_ae_title=request.calling_ae_title,
+                )
+                return _RESOURCE_LIMITATION
+            return _SUCCESS
+
+        return {CommandField.N_ACTION: take}
+
+
+def _problem(asked: StoreRequest, content: bytes) -> int:
+    command = asked.command
+    named = command.sop_class_uid.decode("ascii", errors="replace")
+    if not named == asked.abstract_syntax == STORAGE_COMMITMENT:
+        return _NO_SUCH_CLASS
+    if command.sop_instance_uid.decode("ascii", errors="replace") != STORAGE_COMMITMENT_INSTANCE:
+        return _NO_SUCH_INSTANCE
+    if command.action_type != _REQUEST_COMMITMENT:
+        return _NO_SUCH_ACTION
+    return _SUCCESS if content else _NO_SUCH_ARGUMENT

@@ -1,0 +1,100 @@
+"""Reports to a sender what the node has committed to, over an association of its own."""
+
+from typing import Any, Final
+
+from pydicom.dataset import Dataset
+
+from dicom_node.deadline import Deadline
+from dicom_node.errors import DestinationDownError
+from dicom_node.network import (
+    STORAGE_COMMITMENT,
+    STORAGE_COMMITMENT_INSTANCE,
+    UNCOMPRESSED,
+    associate,
+)
+from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.tls import TlsSettings
+
+_ALL_COMMITTED: Final = 1
+_SOME_FAILED: Final = 2
+"""Event Type IDs (PS3.4 J.3.3.1.1)."""
+
+_SUCCESS: Final = 0x0000
+
+Named = tuple[str, str]
+"""SOP Class UID and SOP Instance UID."""
+
+
+def send_report(
+    peer: DicomDestination,
+    transaction_uid: str,
+    committed: list[Named],
+    failed: list[tuple[Named, int]],
+    *,
+    calling_ae_title: str,
+    tls: TlsSettings,
+) -> None:
+    """Send an N-EVENT-REPORT.
+
+    Parameters
+    ----------
+    failed : each with its failure reason (0008,1197)
+
+    Raises
+    ------
+    DestinationDownError
+        The sender does not take it now.
+    """
+    contexts = {(STORAGE_COMMITMENT, syntax) for syntax in UNCOMPRESSED}
+    with Deadline() as deadline:
+        association = associate(
+            peer,
+            calling_ae_title,
+            contexts,
+            deadline=deadline,
+            tls=tls,
+            served=[STORAGE_COMMITMENT],
+        )
+        with deadline.within(peer.longest_seconds()):
+            _report(association, _report_of(transaction_uid, committed, failed), bool(failed))
+        if deadline.passed:
+            raise DestinationDownError(peer.words_for_lateness)
+
+
+def _report(association: Any, report: Dataset, has_failed: bool) -> None:
+    if not association.is_established:
+        raise DestinationDownError("it accepts no reports on storage commitment")
+    try:
+        status, _ = association.send_n_event_report(
+            report,
+            _SOME_FAILED if has_failed else _ALL_COMMITTED,
+            STORAGE_COMMITMENT,
+            STORAGE_COMMITMENT_INSTANCE,
+        )
+    finally:
+        association.release()
+    answered = status.get("Status")
+    if answered is None:
+        raise DestinationDownError("it did not answer the report")
+    if answered != _SUCCESS:
+        raise DestinationDownError(f"it answered the report with status 0x{answered:04X}")
+
+
+def _report_of(
+    transaction_uid: str, committed: list[Named], failed: list[tuple[Named, int]]
+) -> Dataset:
+    report = Dataset()
+    report.TransactionUID = transaction_uid
+    if committed:
+        report.ReferencedSOPSequence = [_item(one) for one in committed]
+    if failed:
+        report.FailedSOPSequence = [_item(one, reason) for one, reason in failed]
+    return report
+
+
+def _item(named: Named, failure_reason: int | None = None) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = named
+    if failure_reason is not None:
+        item.FailureReason = failure_reason
+    return item

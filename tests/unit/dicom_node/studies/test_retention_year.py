@@ -1,0 +1,223 @@
+"""A year of retention by a fake clock: archives go away, some confirm nothing, some work fails.
+
+What may be removed is decided here a second time, from what was done to each study.
+"""
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from node_factory import (
+    NOW,
+    Reception,
+    analysis_row,
+    instance_row,
+    made_result,
+    study_row,
+)
+from sqlalchemy.orm import Session
+
+from dicom_node.settings.retention import RetentionSettings
+from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, InstanceState
+from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, ResultObject, Study
+from dicom_node.studies.ledger.transitions import apply
+from dicom_node.studies.ledger.work import Claim
+from dicom_node.studies.operator_actions import retry_study
+from dicom_node.studies.retention import Retention
+
+DESTINATIONS = ("archive", "workstation")
+STRICT = "registry"
+"""A destination that is set to confirm what it has accepted, and never does."""
+
+
+@dataclass
+class Noted:
+    """What was done to one study, as a person would note it."""
+
+    uid: str
+    files: list[Path]
+    waits_for: set[str] = field(default_factory=set)
+    """Destinations that do not have its results yet."""
+    finished_at: datetime | None = None
+    """When the last destination took them; None if one has not, or nothing was ever analysed."""
+    refused: bool = False
+    is_confirmed: bool = True
+    """Whether no destination that is set to confirm has only accepted them."""
+
+    @property
+    def are_there(self) -> bool:
+        there = {file.is_file() for file in self.files}
+        assert len(there) == 1, "a study is removed as a whole"
+        return there.pop()
+
+    def may_go(self, now: datetime, kept_days: int) -> bool:
+        return self.finished_at is not None and now - self.finished_at >= timedelta(kept_days)
+
+
+class Site:
+    """A site whose days are played one after the other."""
+
+    def __init__(
+        self, reception: Reception, *, studies_a_day: int, kept_days: int, seed: int
+    ) -> None:
+        self.reception = reception
+        self.studies_a_day = studies_a_day
+        self.kept_days = kept_days
+        self.chance = random.Random(seed)
+        self.now = NOW
+        self.studies: list[Noted] = []
+        self.away: dict[str, int] = {}
+        self.removed = 0
+        self.retention = Retention(
+            reception.spool,
+            reception.database,
+            RetentionSettings(days=kept_days),
+            clock=lambda: self.now,
+            confirming={STRICT},
+        )
+
+    def play(self, days: int) -> None:
+        for _ in range(days):
+            self.now += timedelta(days=1)
+            for name in DESTINATIONS:
+                if self.chance.random() < 0.05:
+                    self.away[name] = self.chance.randint(1, 45)
+                self.away[name] = max(self.away.get(name, 0) - 1, 0)
+            with self.reception.database.writing() as session:
+                for _ in range(self.studies_a_day):
+                    self._receive(session)
+                for study in self.studies:
+                    self._go_on(session, study)
+            self._evening()
+
+    def _receive(self, session: Session) -> None:
+        uid = f"1.2.3.{len(self.studies)}"
+        row = study_row(session, uid, last_received_at=self.now, first_received_at=self.now)
+        spool = self.reception.spool
+        folder = spool.root / "studies" / f"{len(self.studies):032x}"
+        folder.mkdir(mode=0o700)
+        files = []
+        for number in range(2):
+            file = folder / f"{number}.dcm"
+            file.write_bytes(b"an image")
+            place = str(file.relative_to(spool.root))
+            instance_row(session, row, place=place, sop_instance_uid=f"{uid}.{number}")
+            files.append(file)
+        study = Noted(uid=uid, files=files)
+        self.studies.append(study)
+        fate = self.chance.random()
+        if fate < 0.02:
+            analysis_row(session, row, state=AnalysisState.FAILED, finished_at=self.now)
+        elif fate < 0.03:
+            row.remark = "1 of 2 images were corrected to another patient"
+        elif fate < 0.04:
+            analysis_row(session, row, state=AnalysisState.CANCELLED, finished_at=self.now)
+        elif fate < 0.05:
+            analysis_row(session, row, due_at=self.now)
+        else:
+            self._analyse(session, row, study, is_strict=fate < 0.08)
+
+    def _analyse(self, session: Session, row: Study, study: Noted, *, is_strict: bool) -> None:
+        analysis = analysis_row(session, row, due_at=self.now, created_at=self.now)
+        result = self.reception.spool.root / f"results/{analysis.id}/0/0.dcm"
+        result.parent.mkdir(parents=True)
+        result.write_bytes(b"a result")
+        place = str(result.relative_to(self.reception.spool.root))
+        to = (*DESTINATIONS, STRICT) if is_strict else DESTINATIONS
+        study.waits_for = set(to)
+        study.files.append(result)
+        outcomes.finish_analysis(
+            session,
+            self._claim(session, analysis),
+            findings="{}",
+            bundle="",
+            results=[made_result(place=place)],
+            destinations=to,
+            at=self.now,
+        )
+
+    def _claim(self, session: Session, work: Analysis | Delivery) -> Claim:
+        """Claim this very work: a worker begins what is most urgent."""
+        apply(session, work, Event.CLAIM, at=self.now)
+        return Claim(id=work.id, version=work.version, attempt=1, holder="host:1")
+
+    def _go_on(self, session: Session, study: Noted) -> None:
+        """Deliver what waits, or have it refused; an operator comes back to some of that."""
+        if study.refused and self.chance.random() < 0.02:
+            retry_study(session, study.uid, at=self.now)
+            study.refused = False
+        for name in sorted(study.waits_for):
+            if self.away.get(name) or study.refused:
+                continue
+            (delivery,) = (
+                session.query(Delivery)
+                .join(Analysis)
+                .join(Study)
+                .filter(Study.study_instance_uid == study.uid, Delivery.destination == name)
+            )
+            if delivery.state is not DeliveryState.DUE:
+                continue
+            held = self._claim(session, delivery)
+            if self.chance.random() < 0.01:
+                end = self.chance.choice([outcomes.refuse_delivery, outcomes.expire_delivery])
+                end(session, held, reason="it refuses", at=self.now)
+                study.refused = True
+                continue
+            outcomes.finish_delivery(session, held, at=self.now)
+            study.waits_for.discard(name)
+            study.is_confirmed &= name != STRICT
+        is_analysed = len(study.files) > 2
+        if is_analysed and not study.waits_for and study.is_confirmed and not study.finished_at:
+            study.finished_at = self.now
+
+    def _evening(self) -> None:
+        while self.retention.step(at_once=True) or self.retention.is_amid_round:
+            pass
+        self.removed = 0
+        for study in self.studies:
+            if study.may_go(self.now, self.kept_days):
+                assert not study.are_there, f"{study.uid} could have been removed"
+                self.removed += 1
+            else:
+                assert study.are_there, f"{study.uid} was still needed"
+
+
+def check_at_the_end(site: Site) -> None:
+    rows = site.reception.rows
+    gone = {study.uid for study in site.studies if not study.are_there}
+    assert {row.study_instance_uid for row in rows(Study) if row.removed_at} == gone
+    assert len(rows(Study)) == len(site.studies)
+    for row in rows(Instance):
+        assert (row.state is InstanceState.REMOVED) == (row.place == "")
+    places = {row.place for row in rows(ResultObject)} - {""}
+    assert len(places) == sum(len(one.files) > 2 and one.are_there for one in site.studies)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_year_of_retention_removes_what_is_delivered_and_nothing_else(
+    reception: Reception,
+) -> None:
+    site = Site(reception, studies_a_day=40, kept_days=30, seed=2026)
+
+    site.play(days=365)
+
+    kept = sum(study.are_there for study in site.studies)
+    print(f"\n{len(site.studies)} studies, {site.removed} removed, {kept} kept")  # noqa: T201
+    assert site.removed > 10_000
+    check_at_the_end(site)
+
+
+def test_month_of_retention_removes_what_is_delivered_and_nothing_else(
+    reception: Reception,
+) -> None:
+    site = Site(reception, studies_a_day=2, kept_days=10, seed=1)
+
+    site.play(days=30)
+
+    assert site.removed > 15
+    assert any(study.refused for study in site.studies)
+    check_at_the_end(site)
