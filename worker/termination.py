@@ -13,9 +13,12 @@ import threading
 def end_at_the_parents_signal_only() -> None:
     """Ignore SIGTERM in this process unless its parent sent it, which does so to end at once.
 
+    SIGUSR1 is ignored as well, by which a study would fail at an error that is not its own.
+
     Must be called before the process has other threads: those inherit the blocked signal.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    # Celery's way to break off a task, which this worker never does: only others send it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
     threading.Thread(target=_watch, args=(os.getppid(),), name="termination", daemon=True).start()
 
 

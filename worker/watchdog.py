@@ -20,6 +20,7 @@ from dicom_node.errors import BrokerDownError
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.broker import Broker, broker_options
 from worker.consumer import Consumer
+from worker.frozen_processes import FrozenProcesses
 from worker.redis_transport import messages_discarded
 
 log = structlog.get_logger("worker.watchdog")
@@ -42,6 +43,7 @@ class Watchdog:
     taken : returns the number of messages that it has taken so far
     is_busy : whether it runs something, or takes nothing on purpose
     end : ends the worker
+    look_further : is called at each look
     """
 
     seconds: float
@@ -49,6 +51,7 @@ class Watchdog:
     taken: Callable[[], int]
     is_busy: Callable[[], bool]
     end: Callable[[], None]
+    look_further: Callable[[], object] = lambda: None
     clock: Callable[[], float] = time.monotonic
     _last_taken: int = -1
     _idle_since: float | None = None
@@ -86,6 +89,7 @@ class Watchdog:
         while not ended:
             time.sleep(self.seconds / _LOOKS)
             try:
+                self.look_further()
                 ended = self.look()
             except Exception as error:  # the outermost frame of this thread
                 log.exception("watchdog_broke", reason=type(error).__name__)
@@ -98,8 +102,10 @@ def watch_over(consumer: Consumer, settings: Settings) -> None:
         return
     broker = Broker(**broker_options(settings))
     queues = sorted(consumer.app.amqp.queues.consume_from)
+    frozen = FrozenProcesses(lambda: _processes_of(consumer.pool))
     Watchdog(
         seconds=seconds,
+        look_further=frozen.look,
         waiting=lambda: sum(map(broker.waiting, queues)),
         taken=lambda: consumer.messages_taken + messages_discarded(),
         is_busy=lambda: bool(celery_state.active_requests) or consumer.takes_nothing,
@@ -114,7 +120,13 @@ def _end(pool: Any) -> None:
     while celery_state.active_requests:  # taken meanwhile, and finished first
         time.sleep(1)
     log.critical("worker_hangs", reason="it did not end when it was told to: it ends at once")
-    for process in getattr(getattr(pool, "_pool", None), "_pool", ()):
+    for process in _processes_of(pool):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+            os.kill(process, signal.SIGKILL)
     os._exit(1)
+
+
+def _processes_of(pool: Any) -> list[int]:
+    """Return the numbers of the pool's processes; none of a worker that is one process."""
+    processes = getattr(getattr(pool, "_pool", None), "_pool", ())
+    return [process.pid for process in list(processes) if process.pid]

@@ -26,7 +26,7 @@ def children(pid: int) -> list[int]:
     ]
 
 
-def test_analysis_is_finished_when_every_process_of_the_service_gets_the_signal(
+def test_analysis_is_finished_when_every_process_of_the_service_gets_the_signals(
     site: Site,
 ) -> None:
     assert all_stored(send(datasets_of(FILM), site.node_port, calling="FILM"))
@@ -38,6 +38,8 @@ def test_analysis_is_finished_when_every_process_of_the_service_gets_the_signal(
     os.kill(pool, signal.SIGSTOP)
     assert "analysis_done" not in site.worker.output()
 
+    # By this one Celery tells a process that a task has taken too long.
+    os.killpg(worker.pid, signal.SIGUSR1)
     os.killpg(worker.pid, signal.SIGTERM)
     wait_for(lambda: "Warm shutdown" in site.worker.output(), seconds=30, what="the worker ends")
     os.kill(pool, signal.SIGCONT)

@@ -1,6 +1,7 @@
 """A real worker whose engine hangs, whose decoder crashes or whose memory grows goes on."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,6 +91,23 @@ def test_worker_of_one_process_ends_and_does_the_study_when_it_is_started_again(
     site.wait_for_condition(uid, "delivering")
 
     assert "at stage inference" in str(site.study_record(uid))
+
+
+@LONG
+def test_study_of_a_process_that_was_stopped_is_done_by_the_next_one(
+    site: Site, start: Start
+) -> None:
+    start(work__watchdog_seconds=4)
+    site.wait_for_condition(send_study(site, 1), "delivering")
+    worker = site.worker.process
+    assert worker is not None
+    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGSTOP)
+
+    site.wait_for_condition(send_study(site, 2), "delivering")
+
+    assert site.worker.output().count("process_frozen") == len(children)
 
 
 def test_image_at_which_the_decoder_crashes_is_left_out_of_its_study(
