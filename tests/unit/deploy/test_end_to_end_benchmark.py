@@ -1,4 +1,4 @@
-"""The benchmark of a whole site runs and says what it promises to say; how fast, no test can know."""
+"""The benchmark of a whole site says what it promises to say; how fast, no test can know."""
 
 import json
 import subprocess
