@@ -1,18 +1,29 @@
 """A node in this process: its threads around a real spool, ledger and listener."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from node_factory import PATIENT_WORDS, STUDY_UID, four_views, mammogram, put
+from node_factory import (
+    PATIENT_WORDS,
+    STUDY_UID,
+    analysis_row,
+    delivery_row,
+    four_views,
+    mammogram,
+    put,
+    study_row,
+)
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sending import send
 from services import free_port, wait_for
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from dicom_node.errors import AddressError
 from dicom_node.node_process import Node, running_node
@@ -198,3 +209,36 @@ def test_study_that_cannot_be_judged_keeps_no_other_from_being_analysed(
     assert [row.study_id for row in ledger(Analysis)] == [good.id]
     (told,) = [line for line in log_lines if line["event"] == "settling_failed"]
     assert told["detail"] == f"study {spoilt.id} of the ledger"
+
+
+def test_what_a_worker_has_finished_is_found_before_the_next_tick(
+    settings: Settings, ledger: Any
+) -> None:
+    spool = Spool(settings.spool)
+    with closing(Database(settings.ledger_url)) as database:
+        node = Node(settings, spool, database)
+        node._register()
+        node._next_tick = time.monotonic() + 120
+        with database.writing() as session:
+            delivery_row(session, analysis_row(session, study_row(session)))
+
+        node._wait_for_work()
+
+        assert time.monotonic() < node._next_tick
+
+
+def test_wait_for_work_goes_on_to_the_next_tick_while_the_ledger_does_not_answer(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent() -> bool:
+        raise OperationalError("SELECT", None, OSError())
+
+    with closing(Database(settings.ledger_url)) as database:
+        node = Node(settings, Spool(settings.spool), database)
+        node._register()
+        monkeypatch.setattr(node._dispatcher, "has_new_work", silent)
+        node._next_tick = time.monotonic() + 0.3
+
+        node._wait_for_work()
+
+        assert time.monotonic() >= node._next_tick
