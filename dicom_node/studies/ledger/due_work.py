@@ -89,7 +89,7 @@ def of_rank(
     return _to(query, table, destination).order_by(table.due_at.desc(), table.id.desc())
 
 
-def is_untold(session: Session, table: type[Analysis | Delivery]) -> bool:
+def is_untold(session: Session, table: type[Work]) -> bool:
     """Return whether there is due work about which the broker was not told."""
     query = select(table.id).where(is_due(table), table.dispatched_at.is_(None)).limit(1)
     return session.scalar(query) is not None
