@@ -43,6 +43,9 @@ _TICK_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
 """Time after which results that wait to be sent are found, and between two looks at studies."""
 
+_REST = 9
+"""How much longer than notifying workers the dispatcher rests before it looks again."""
+
 _CLOCK_SECONDS = 0.002
 """Added to a wait, so that the wall clock has reached its end too."""
 
@@ -151,7 +154,7 @@ class Node:
         self._unsettled: set[int] = set()
         self._next_quiet: datetime | None = None
         self._work_is_due = threading.Event()
-        self._next_tick = 0.0
+        self._next_tick = self._next_look = 0.0
         self._prover = Prover(settings, database, Reports(spool.root))
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
@@ -280,11 +283,14 @@ class Node:
             self._next_tick = time.monotonic() + _TICK_SECONDS
         if not self._ledger_ready.is_set():
             return
-        at = self._database.now()
+        at, began = self._database.now(), time.thread_time()
         if is_tick:
             self._dispatcher.tick(at)
         else:
             self._dispatcher.notify(at)
+        # Beside a large backlog each time costs more: then there are fewer of them.
+        spent = time.thread_time() - began
+        self._next_look = time.monotonic() + _REST * spent
 
     def _prove(self) -> None:
         if self._ledger_ready.is_set():
@@ -311,8 +317,9 @@ class Node:
 
     def _wait_for_work(self) -> None:
         """Wait until there is new work, from settling or from a worker, or for the next tick."""
+        self._stopping.wait(min(self._next_look, self._next_tick) - time.monotonic())
         while (left := self._next_tick - time.monotonic()) > 0:
-            if self._work_is_due.wait(min(left, _LOOK_SECONDS)) or self._has_new_work():
+            if self._has_new_work() or self._work_is_due.wait(min(left, _LOOK_SECONDS)):
                 return
 
     def _has_new_work(self) -> bool:

@@ -176,6 +176,9 @@ def _portion(session: Session, table: type[Work], at: datetime, holds: Holds) ->
     if holds.stop(table):
         return []
     if table is Analysis:
+        # One look where nothing waits, instead of one for each rank.
+        if not due_work.is_untold(session, table):
+            return []
         room = QUEUED - due_work.count_dispatched(session, table)
         return due_work.due(session, table, at=at, limit=room, holds=holds) if room > 0 else []
     portions = []

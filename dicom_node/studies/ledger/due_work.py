@@ -89,6 +89,12 @@ def of_rank(
     return _to(query, table, destination).order_by(table.due_at.desc(), table.id.desc())
 
 
+def is_untold(session: Session, table: type[Work]) -> bool:
+    """Return whether there is due work about which the broker was not told."""
+    query = select(table.id).where(is_due(table), table.dispatched_at.is_(None)).limit(1)
+    return session.scalar(query) is not None
+
+
 def newest(session: Session) -> tuple[int, int]:
     """Return the highest ids of analyses and deliveries: with a new one there is something due."""
     # Two looks at the ends of primary keys, so that it can be asked many times a second.

@@ -1,6 +1,7 @@
 """A node in this process: its threads around a real spool, ledger and listener."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -23,6 +24,7 @@ from pynetdicom import AE, evt
 from sending import send
 from services import free_port, wait_for
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from dicom_node.errors import AddressError
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
@@ -285,3 +287,36 @@ def test_node_removes_what_its_settings_no_longer_keep(
 def _is_removed(ledger: Any) -> bool:
     rows = ledger(Instance)
     return bool(rows) and rows[0].removed_at is not None and rows[0].place == ""
+
+
+def test_what_a_worker_has_finished_is_found_before_the_next_tick(
+    settings: Settings, ledger: Any
+) -> None:
+    spool = Spool(settings.spool)
+    with closing(Database(settings.ledger_url)) as database:
+        node = Node(settings, spool, database)
+        node._register()
+        node._next_tick = time.monotonic() + 120
+        with database.writing() as session:
+            delivery_row(session, analysis_row(session, study_row(session)))
+
+        node._wait_for_work()
+
+        assert time.monotonic() < node._next_tick
+
+
+def test_wait_for_work_goes_on_to_the_next_tick_while_the_ledger_does_not_answer(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent() -> bool:
+        raise OperationalError("SELECT", None, OSError())
+
+    with closing(Database(settings.ledger_url)) as database:
+        node = Node(settings, Spool(settings.spool), database)
+        node._register()
+        monkeypatch.setattr(node._dispatcher, "has_new_work", silent)
+        node._next_tick = time.monotonic() + 0.3
+
+        node._wait_for_work()
+
+        assert time.monotonic() >= node._next_tick
