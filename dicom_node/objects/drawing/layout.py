@@ -91,8 +91,11 @@ def _beside(size: tuple[int, int], whole: Panel, viewport: tuple[int, int]) -> _
     rows, columns = size
     by_scale = sorted(
         (
-            (min((wide - width * _TEXT_ON_SCREEN) / columns, high / rows), -abs(width - _PLEASANT))
-            + (width,)
+            (
+                min((wide - width * _TEXT_ON_SCREEN) / columns, high / rows),
+                -abs(width - _PLEASANT),
+                width,
+            )
             for width in map(float, _PANEL_WIDTHS)
         ),
         reverse=True,

@@ -23,9 +23,7 @@ def reduced(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def _can_be_halved(size: tuple[int, ...], wanted: tuple[int, int]) -> bool:
-    return all(
-        own % 2 == 0 and own >= 2 * least for own, least in zip(size, wanted, strict=True)
-    )
+    return all(own % 2 == 0 and own >= 2 * least for own, least in zip(size, wanted, strict=True))
 
 
 def _scaled(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

@@ -47,9 +47,7 @@ def packed_frames(
     covered = _Covered(size)
     for number, top, band in _bands(regions, size, owner):
         covered.add(top, band)
-        _add_bits(
-            np.frombuffer(packed, dtype=np.uint8), number * pixels + top * size[1], band
-        )
+        _add_bits(np.frombuffer(packed, dtype=np.uint8), number * pixels + top * size[1], band)
     return packed, covered.twice
 
 
