@@ -15,6 +15,8 @@ from dicom_node.objects.wording import to_ascii
 _PRIVATE: Final = "99"
 """With this begin the designators that anybody may give (PS3.3 8.2)."""
 
+_DESIGNATOR: Final = 0x00080102
+
 _KNOWN: Final = {
     "99IHE": ("IHE AI Results, codes before DICOM has one", "IHE Radiology"),
     OWN_SCHEME: ("Findings named by the model or its prompts", MANUFACTURER),
@@ -58,11 +60,13 @@ def private_coding_schemes(
 
 
 def _designators(dataset: Dataset) -> Iterator[str]:
-    for element in dataset:
+    for read in dataset.elements():
+        # To look each element up by its tag takes five times as long.
+        element = dataset[read.tag] if read.is_raw else read
         if element.VR == "SQ":
             for item in element.value:
                 yield from _designators(item)
-        elif element.keyword == "CodingSchemeDesignator":
+        elif element.tag == _DESIGNATOR:
             designator = str(element.value or "")
             if designator.startswith(_PRIVATE):
                 yield designator

@@ -10,6 +10,7 @@ from pydicom.sr.coding import Code
 from pydicom.valuerep import format_number_as_ds
 
 from dicom_node.objects.codes import coded
+from dicom_node.objects.graphic_data import graphic_data
 
 Point: TypeAlias = tuple[float, float]
 
@@ -128,7 +129,8 @@ def coordinates(
     """
     dataset = _item("SCOORD", concept)
     dataset.GraphicType = graphic_type
-    dataset.GraphicData = [float(coordinate) for point in points for coordinate in point]
+    data = graphic_data(coordinate for point in points for coordinate in point)
+    dataset[data.tag] = data
     return Item(relationship, dataset, [Reference(Relationship.SELECTED_FROM, image)])
 
 

@@ -68,8 +68,7 @@ class HeatColors:
         (rows, columns, 3) uint8
             RGB.
         """
-        levels = heat if heat.dtype == np.uint8 else levels_of(heat)
-        places = np.left_shift(levels, 8, dtype=np.uint16)
+        places = np.left_shift(levels_of(heat), 8, dtype=np.uint16)
         places |= grey
         merged = cv2.merge([cv2.LUT(places, one) for one in self._blended])
         return np.asarray(merged, dtype=np.uint8)
@@ -79,8 +78,10 @@ class HeatColors:
         return self.over(np.full(heat.shape, _MID_GREY, dtype=np.uint8), heat)
 
 
-def levels_of(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return heat in [0, 1] in 256 levels, more than can be told apart; outside of it is cut."""
+def levels_of(heat: NDArray[np.uint8 | np.float32]) -> NDArray[np.uint8]:
+    """Return heat in [0, 1] in 256 levels, more than can be told apart; levels as they are."""
+    if heat.dtype == np.uint8:
+        return np.asarray(heat, dtype=np.uint8)
     levels = np.clip(heat, 0.0, 1.0) * np.float32(255.0)
     return np.asarray(levels + np.float32(0.5), dtype=np.uint8)
 

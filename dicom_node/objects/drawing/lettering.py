@@ -1,11 +1,12 @@
 """Text of pictures: its font, its colours, and lines that fit, measured in units of its size."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from dicom_node.facts.own_result import MODEL_NAME
 from dicom_node.objects.drawing.palette import RGB
@@ -101,8 +102,21 @@ def write_lines(
     """Write lines of a text size in pixels."""
     for line in lines:
         middle = top + (line.top + LEADING * line.size / 2) * text
-        own = font(round(line.size * text))
-        draw.text((left, round(middle)), line.text, line.color, own, anchor="lm")
+        mask, (right, down) = _letters(line.text, round(line.size * text))
+        draw.bitmap((left + right, round(middle) + down), mask, line.color)
+
+
+@lru_cache(maxsize=64)
+def _letters(text: str, size: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Return a line in its shape, and where its corner is from the middle of its left end.
+
+    Most of the lines of a picture stand on all pictures of a study.
+    """
+    own = font(size)
+    left, top, right, bottom = (math.floor(edge) for edge in own.getbbox(text, anchor="lm"))
+    mask = Image.new("L", (max(1, right - left + 1), max(1, bottom - top + 1)))
+    ImageDraw.Draw(mask).text((-left, -top), text, 255, own, anchor="lm")
+    return mask, (left, top)
 
 
 def wrapped(text: str, width: float) -> list[str]:

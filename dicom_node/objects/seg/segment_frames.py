@@ -16,7 +16,7 @@ FULL: Final = 255
 
 def packed_frames(
     regions: Sequence[Region], size: tuple[int, int], owner: str
-) -> tuple[bytes, bool]:
+) -> tuple[bytearray, bool]:
     """Pack one frame for each region, without ever holding a frame of bytes.
 
     A region covers a small part of a mammogram, so only the rows that it touches are drawn.
@@ -28,7 +28,7 @@ def packed_frames(
 
     Returns
     -------
-    bytes, bool
+    bytearray, bool
         The frames one behind the other, the first pixel in the lowest bit, as long as an even
         number of bytes; and whether two regions share a pixel.
 
@@ -43,28 +43,30 @@ def packed_frames(
     """
     pixels = size[0] * size[1]
     length = (len(regions) * pixels + 7) // 8
-    packed = np.zeros(length + length % 2, dtype=np.uint8)
-    covered = np.zeros(size, dtype=np.bool_)
-    overlap = False
+    packed = bytearray(length + length % 2)
+    covered = _Covered(size)
     for number, top, band in _bands(regions, size, owner):
-        overlap |= _cover(covered, top, band)
-        _add_bits(packed, number * pixels + top * size[1], band)
-    return packed.tobytes(), overlap
+        covered.add(top, band)
+        _add_bits(np.frombuffer(packed, dtype=np.uint8), number * pixels + top * size[1], band)
+    return packed, covered.twice
 
 
-def byte_frames(regions: Sequence[Region], size: tuple[int, int], owner: str) -> tuple[bytes, bool]:
+def byte_frames(
+    regions: Sequence[Region], size: tuple[int, int], owner: str
+) -> tuple[bytearray, bool]:
     """Write one frame for each region, a byte for each pixel: 0, or `FULL` where the region is.
 
     Parameters, returned values and errors are those of `packed_frames`.
     """
-    frames = np.zeros((len(regions), *size), dtype=np.uint8)
-    covered = np.zeros(size, dtype=np.bool_)
-    overlap = False
+    rows, columns = size
+    length = len(regions) * rows * columns
+    values = bytearray(length + length % 2)
+    frames = np.frombuffer(values, dtype=np.uint8, count=length).reshape(-1, rows, columns)
+    covered = _Covered(size)
     for number, top, band in _bands(regions, size, owner):
-        overlap |= _cover(covered, top, band)
+        covered.add(top, band)
         frames[number, top : top + len(band)][band] = FULL
-    values = frames.tobytes()
-    return values + b"\0" * (len(values) % 2), overlap
+    return values, covered.twice
 
 
 def _bands(
@@ -78,12 +80,20 @@ def _bands(
         yield number, top, band
 
 
-def _cover(covered: NDArray[np.bool_], top: int, band: NDArray[np.bool_]) -> bool:
-    """Add a region to what is covered, and tell whether a part of it was before."""
-    rows = covered[top : top + len(band)]
-    shared = bool((rows & band).any())
-    rows |= band
-    return shared
+class _Covered:
+    """Which pixels of an image lie in a region, a bit for each, and whether any lies in two."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        rows, columns = size
+        self._bits = np.zeros((rows, (columns + 7) // 8), dtype=np.uint8)
+        self.twice = False
+
+    def add(self, top: int, band: NDArray[np.bool_]) -> None:
+        """Add a region: the first of the rows that it touches, and these rows."""
+        rows = self._bits[top : top + len(band)]
+        own = np.packbits(band, axis=1)
+        self.twice = self.twice or bool((rows & own).any())
+        rows |= own
 
 
 def _add_bits(packed: NDArray[np.uint8], first_bit: int, band: NDArray[np.bool_]) -> None:

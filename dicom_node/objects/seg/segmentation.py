@@ -6,6 +6,7 @@ from functools import partial
 
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentationTypeValues, SegmentDescription
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
@@ -85,7 +86,10 @@ def build_segmentation(
         content_label="AI_REGIONS",
         image=images[0],
     )
-    segmentation.PixelData = frames
+    # The library copies what is not bytes, number by number, unless it is told not to look.
+    segmentation["PixelData"] = DataElement(
+        "PixelData", segmentation["PixelData"].VR, frames, already_converted=True
+    )
     if not in_bits:
         segmentation.SegmentationFractionalType = "OCCUPANCY"
         segmentation.MaximumFractionalValue = FULL

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from dicom_node.objects import codes
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import name_of
+from dicom_node.objects.graphic_data import graphic_data
 from dicom_node.objects.lesions import numbered_regions
 from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.sr.lesion_items import lesion_number, location_items
@@ -66,13 +67,18 @@ def region_groups(
 
 def _outline(source: Dataset, image: ImageFindings, region: Region) -> ImageRegion:
     size = (int(source.Rows), int(source.Columns))
-    return ImageRegion(
+    points = closed_polyline(region, size, image.sop_instance_uid)
+    data = graphic_data(points.ravel().tolist())
+    outline = ImageRegion(
         graphic_type=GraphicTypeValues.POLYLINE,
-        graphic_data=closed_polyline(region, size, image.sop_instance_uid),
+        # The shortest line that highdicom takes: the library looks at each number by itself.
+        graphic_data=points[[0, 1, -1]],
         source_image=SourceImageForRegion(
             source.SOPClassUID, source.SOPInstanceUID, frames_of(source, image)
         ),
     )
+    outline[data.tag] = data
+    return outline
 
 
 def _score(finding: Finding, region: Region) -> Measurement:
