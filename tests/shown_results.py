@@ -156,6 +156,7 @@ def phantom_findings() -> StudyFindings:
             sha256="0" * 64,
             licence="Apache-2.0",
             permitted_use="demonstration use",
+            warning="",
         ),
         settings_sha256="0" * 64,
         images=tuple(map(_image_findings, headers)),

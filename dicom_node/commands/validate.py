@@ -29,7 +29,10 @@ KNOWN_MESSAGES: Final = (
         r"\((111056,DCM|111048,DCM|111020,DCM|lesion_number,99MAMMOCLIP),[^)]*\): "
         r"Content Item not in template$"
     ),
-    re.compile(r"^Warning: .*\((111024|111025),DCM,.*has different code meaning"),
+    re.compile(
+        r"^Warning: .*\((111024,DCM|111025,DCM|399110001,SCT|R-102C2,SRT),"
+        r".*has different code meaning"
+    ),
     re.compile(r"^Error: .*\(129715009,(SCT|SRT),.*Incorrect relationship - expected CONTAINS"),
 )
 """DicomSRValidator's messages on valid reports, explained in docs/validator_messages.md."""
