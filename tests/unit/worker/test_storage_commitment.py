@@ -132,6 +132,7 @@ def test_request_without_an_answer_is_made_anew_with_a_new_transaction(site_with
     site.ask()
     former = requests(site)[0]
     site.archive.way = "new association"  # type: ignore[attr-defined]
+    site.change_destination(commitment_seconds=3600)
 
     wait_for(lambda: is_committed(site), seconds=60, what="the delivery is committed")
 
