@@ -34,6 +34,7 @@ class Proving:
         (former,) = self.node.settings.destinations
         changed = (former.model_copy(update=changes),)
         self.node.settings = self.node.settings.model_copy(update={"destinations": changed})
+        self.prover.stop()
         self.prover = self._prover()
 
     def _prover(self) -> Prover:

@@ -29,6 +29,7 @@ Start = Callable[..., Proving]
 @pytest.fixture
 def site_with(runtime_with: Callable[..., Runtime], reception: Reception) -> Iterator[Start]:
     """Start a node that listens, and an archive that commits."""
+    sites: list[Proving] = []
     started: list[Any] = []
 
     def start(receive: dict[str, Any] | None = None, **behaviour: Any) -> Proving:
@@ -41,11 +42,14 @@ def site_with(runtime_with: Callable[..., Runtime], reception: Reception) -> Ite
         site.node.settings = site.node.settings.model_copy(update={"receive": settings})
         listener = Listener(settings, reception.spool, reporters=reporters_of(site.node.settings))
         listener.start()
+        sites.append(site)
         started.extend([archive, listener])
         site.deliver()
         return site
 
     yield start
+    for site in sites:
+        site.prover.stop()  # it asks on beside the test
     stop_beside(started)
 
 
