@@ -167,7 +167,6 @@ class Orthanc(Service):
 
     def __init__(self, folder: Path, *, node_port: int) -> None:
         program = require_program("Orthanc")
-        self.node_port = node_port
         self.http_port = free_port()
         self.dicom_port = free_port()
         plugins = Path("/usr/share/orthanc/plugins")

@@ -93,6 +93,8 @@ def study_record_tables(record: dict[str, Any]) -> Iterator[Table]:
             yield findings_table(json.loads(analysis["findings"]), analysis["revision"])
     yield _analyses_table(record["analyses"])
     yield _deliveries_table(record)
+    if record["commitments"]:
+        yield _commitments_table(record)
     yield _history_table(record["history"])
 
 
@@ -189,8 +191,23 @@ def _deliveries_table(record: dict[str, Any]) -> Table:
     return table
 
 
+def _commitments_table(record: dict[str, Any]) -> Table:
+    table = _table("Storage commitment", "destination", "Transaction UID", "asked", "ending")
+    names = {one["id"]: one["destination"] for one in record["deliveries"]}
+    for one in record["commitments"]:
+        table.add_row(
+            names[one["delivery_id"]],
+            one["transaction_uid"],
+            one["asked_at"].isoformat(timespec="seconds"),
+            one["ending"] or f"answer expected until {one['expires_at'].isoformat(' ', 'seconds')}",
+        )
+    return table
+
+
 def _due(work: dict[str, Any]) -> str:
-    """Say when work that waits is tried; nothing of work that is under way or has ended."""
+    """Say when work that waits is tried, and when a destination is asked; else nothing."""
+    if work.get("proof_due_at"):
+        return f"asked {work['proof_due_at'].isoformat(timespec='seconds')}"
     return work["due_at"].isoformat(timespec="seconds") if work["state"] == "due" else ""
 
 

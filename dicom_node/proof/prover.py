@@ -19,7 +19,12 @@ from dicom_node.spool.reports import Reports
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
-from dicom_node.studies.ledger.proofs import ProofClaim, begin_proof, due_proofs
+from dicom_node.studies.ledger.proofs import (
+    ProofClaim,
+    begin_proof,
+    due_proofs,
+    want_no_proof,
+)
 from dicom_node.studies.ledger.tables import Delivery
 
 log = structlog.get_logger("dicom_node.proof")
@@ -68,6 +73,10 @@ class Prover:
         self._judge.judge_all()
         for destination in self._settings.destinations:
             if destination.confirm == "none":
+                # It was to prove something, and is not any more.
+                if self._is_due(destination.name):
+                    with self._database.writing() as session:
+                        want_no_proof(session, destination.name)
                 continue
             running = self._asking.get(destination.name)
             if (running is None or not running.is_alive()) and self._is_due(destination.name):

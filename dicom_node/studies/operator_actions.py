@@ -142,6 +142,10 @@ def _retry_deliveries(session: Session, analysis: Analysis, at: datetime) -> lis
             done.append(
                 f"delivery to {delivery.destination} is due now{_behind(session, delivery)}"
             )
+        elif delivery.state is DeliveryState.ACCEPTED and delivery.reason:
+            # It has accepted everything, and could not prove it so far.
+            delivery.proof_due_at, delivery.proof_attempts = at, 0
+            done.append(f"{delivery.destination} is asked again for what it has accepted")
         elif delivery.state is DeliveryState.SENDING:
             done.append(f"delivery to {delivery.destination} is under way")
     return done

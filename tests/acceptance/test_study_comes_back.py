@@ -11,7 +11,7 @@ import requests
 from pydicom.dataset import Dataset
 from sample_images import FURTHER, sample
 from sending import all_stored, datasets_of, send
-from services import Site, running
+from services import Site, running, wait_for
 from validators import dciodvfy_errors, dump_of_report, report_template_complaints
 
 SR = "1.2.840.10008.5.1.4.1.1.88.34"
@@ -57,12 +57,29 @@ def delivered(
             request.getfixturevalue("postgresql").new_database() if database == "PostgreSQL" else ""
         ),
     )
+    # The last block of the settings is that of the destination.
+    confirm = {"dicom": "commitment", "dicomweb": "query"}[destination]
+    site.config.write_text(f'{site.config.read_text()}\nconfirm = "{confirm}"\n')
     with running(site, "archive", "broker", "node", "worker"):
         for sent in sources.values():
             assert all_stored(send(sent, site.node_port))
         for sent in sources.values():
             site.wait_for_condition(sent[0].StudyInstanceUID, "delivered")
         yield Delivered(site, sources)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_archive_proves_what_it_was_sent(delivered: Delivered, folder: str) -> None:
+    def has_proven() -> bool:
+        summary = delivered.site.summary(delivered.uids[folder])
+        return summary is not None and summary.proof in {"confirmed", "committed"}
+
+    wait_for(has_proven, seconds=60, what="the archive has proven that it holds the results")
+    deliveries = delivered.site.study_record(delivered.uids[folder])["deliveries"]
+    confirm = delivered.site.config.read_text().split("confirm = ")[1].split('"')[1]
+    assert {one["state"] for one in deliveries} == {
+        {"commitment": "committed", "query": "confirmed"}[confirm]
+    }
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

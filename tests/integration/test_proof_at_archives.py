@@ -39,8 +39,14 @@ AETable END
 
 
 @pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    archive = Orthanc(tmp_path_factory.mktemp("orthanc"), node_port=free_port())
+def node_port() -> int:
+    """Return the port of the node at which Orthanc reports."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory, node_port: int) -> Iterator[Orthanc]:
+    archive = Orthanc(tmp_path_factory.mktemp("orthanc"), node_port=node_port)
     archive.start()
     yield archive
     archive.stop()
@@ -134,11 +140,11 @@ def test_dcmqrscp_shows_by_c_find_what_it_was_sent(dcmqrscp: int, tmp_path: Path
 
 
 def test_orthanc_commits_to_what_it_holds_and_to_nothing_else(
-    orthanc: Orthanc, tmp_path: Path
+    orthanc: Orthanc, node_port: int, tmp_path: Path
 ) -> None:
     spool = Spool(tmp_path / "spool")
     archive = dicom(orthanc.dicom_port).model_copy(update={"confirm": "commitment"})
-    receive = ReceiveSettings(port=orthanc.node_port, minimum_free_bytes=1)
+    receive = ReceiveSettings(port=node_port, minimum_free_bytes=1)
     settings = Settings(spool=spool.root, receive=receive, destinations=(archive,))
     listener = Listener(receive, spool, reporters=reporters_of(settings))
     listener.start()

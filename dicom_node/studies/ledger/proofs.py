@@ -9,9 +9,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.studies.ledger.locks import locked, require_locked
+from dicom_node.studies.ledger.locks import locked, locking, require_locked
 from dicom_node.studies.ledger.outcomes import ACCEPTED, HELD_BY_ARCHIVE
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
+from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import (
     Analysis,
     Delivery,
@@ -78,6 +78,15 @@ def due_proofs(session: Session, destination: str, *, at: datetime, limit: int) 
         Delivery.proof_due_at <= at,
     )
     return list(session.scalars(query.order_by(Delivery.proof_due_at, Delivery.id).limit(limit)))
+
+
+def want_no_proof(session: Session, destination: str) -> None:
+    """Ask a destination for nothing any more: what it has accepted stays so, without a remark."""
+    query = select(Delivery).where(
+        Delivery.proof_due_at.is_not(None), Delivery.destination == destination
+    )
+    for row in session.scalars(locking(query)).all():
+        _set(session, row, proof_due_at=None, reason="" if row.state in TAKEN else row.reason)
 
 
 def begin_proof(

@@ -27,11 +27,23 @@ class Proving:
 
     def __init__(self, node: Runtime, reception: Reception, archive: ProvingArchive) -> None:
         self.node, self.reception, self.archive = node, reception, archive
-        self.prover = Prover(
-            node.settings,
-            node.database,
-            Reports(reception.spool.root),
-            stays_seconds=2 if getattr(archive, "way", "") == "same association" else 0.02,
+        self.prover = self._prover()
+
+    def change_destination(self, **changes: Any) -> None:
+        """Go on with other settings of the archive."""
+        (former,) = self.node.settings.destinations
+        changed = (former.model_copy(update=changes),)
+        self.node.settings = self.node.settings.model_copy(update={"destinations": changed})
+        self.prover.stop()
+        self.prover = self._prover()
+
+    def _prover(self) -> Prover:
+        is_same = getattr(self.archive, "way", "") == "same association"
+        return Prover(
+            self.node.settings,
+            self.node.database,
+            Reports(self.reception.spool.root),
+            stays_seconds=2 if is_same else 0.02,
         )
 
     @property

@@ -8,15 +8,17 @@ from committing_archive import IMPLICIT, CommittingArchive
 from proving_site import Proving, proving_site, stop_beside
 from pydicom.dataset import Dataset
 from services import free_port, wait_for
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from unit.dicom_node.node_factory import Reception
 
+from dicom_node.commands.tables import study_record_tables
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.reporters import reporters_of
 from dicom_node.spool.reports import Reports
+from dicom_node.studies.ledger import reading
 from dicom_node.studies.ledger.commitment_requests import CommitmentRequest
 from dicom_node.studies.ledger.states import DeliveryState
-from dicom_node.studies.ledger.tables import DeliveryOutcome
+from dicom_node.studies.ledger.tables import DeliveryOutcome, Study
 from worker.runtime import Runtime
 
 COMMITTED, CONFIRMED = DeliveryState.COMMITTED, DeliveryState.CONFIRMED
@@ -27,6 +29,7 @@ Start = Callable[..., Proving]
 @pytest.fixture
 def site_with(runtime_with: Callable[..., Runtime], reception: Reception) -> Iterator[Start]:
     """Start a node that listens, and an archive that commits."""
+    sites: list[Proving] = []
     started: list[Any] = []
 
     def start(receive: dict[str, Any] | None = None, **behaviour: Any) -> Proving:
@@ -39,11 +42,14 @@ def site_with(runtime_with: Callable[..., Runtime], reception: Reception) -> Ite
         site.node.settings = site.node.settings.model_copy(update={"receive": settings})
         listener = Listener(settings, reception.spool, reporters=reporters_of(site.node.settings))
         listener.start()
+        sites.append(site)
         started.extend([archive, listener])
         site.deliver()
         return site
 
     yield start
+    for site in sites:
+        site.prover.stop()  # it asks on beside the test
     stop_beside(started)
 
 
@@ -130,6 +136,7 @@ def test_request_without_an_answer_is_made_anew_with_a_new_transaction(site_with
     site.ask()
     former = requests(site)[0]
     site.archive.way = "new association"  # type: ignore[attr-defined]
+    site.change_destination(commitment_seconds=3600)
 
     wait_for(lambda: is_committed(site), seconds=60, what="the delivery is committed")
 
@@ -162,6 +169,22 @@ def test_archive_without_storage_commitment_leaves_the_delivery_accepted_and_say
         "archive: not proven yet: archive does not offer storage commitment"
     )
     assert site.delivery.proof_due_at is not None
+
+
+def test_request_is_shown_with_its_destination_until_when_it_is_waited_for(
+    site_with: Start,
+) -> None:
+    site = site_with(way="never")
+    site.ask()
+
+    with site.node.database.reading() as session:
+        study = session.scalars(select(Study)).one()
+        tables = list(study_record_tables(reading.study_record(session, study)))
+    (shown,) = (one for one in tables if one.title == "Storage commitment")
+    destination, transaction, _, ending = (next(iter(one.cells)) for one in shown.columns)
+    assert destination == "archive"
+    assert transaction == requests(site)[0].transaction_uid
+    assert str(ending).startswith("answer expected until 2")
 
 
 def test_archive_that_takes_no_request_now_is_asked_again(site_with: Start) -> None:

@@ -140,6 +140,17 @@ def test_superseded_delivery_is_not_asked_about_and_never_sent_again(session: Se
     assert "superseded" in delivery.reason
 
 
+def test_destination_that_is_to_prove_nothing_any_more_is_forgotten(session: Session) -> None:
+    delivery = accepted(session)
+    proofs.ask_again(session, asked(session, delivery), reason="not yet", due_at=NOW)
+
+    proofs.want_no_proof(session, "other")
+    assert delivery.proof_due_at == NOW
+    proofs.want_no_proof(session, "archive")
+    assert (delivery.proof_due_at, delivery.reason) == (None, "")
+    assert delivery.state is DeliveryState.ACCEPTED
+
+
 def test_answer_to_a_former_sending_changes_nothing(session: Session) -> None:
     delivery = accepted(session)
     former = asked(session, delivery)

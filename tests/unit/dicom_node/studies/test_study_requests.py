@@ -150,6 +150,19 @@ def test_delivered_study_is_analysed_anew(session: Session, study: Study) -> Non
     assert analyses(session) == [(1, AnalysisState.DONE), (2, AnalysisState.DUE)]
 
 
+def test_delivery_that_could_not_be_proven_is_asked_for_again(
+    session: Session, study: Study
+) -> None:
+    analysis = analysis_row(session, study, state=AnalysisState.DONE)
+    reason = {"reason": "never proven: no C-FIND", "proof_attempts": 9}
+    delivery = delivery_row(session, analysis, state=DeliveryState.ACCEPTED, **reason)
+
+    done = retry_study(session, STUDY_UID, at=after(9))
+
+    assert done == ["archive is asked again for what it has accepted"]
+    assert (delivery.proof_due_at, delivery.proof_attempts) == (after(9), 0)
+
+
 def test_newest_revision_is_the_one_retried(session: Session, study: Study) -> None:
     analysis_row(session, study, state=AnalysisState.SUPERSEDED)
     analysis_row(session, study, revision=2, state=AnalysisState.FAILED)
