@@ -3,11 +3,12 @@
 import stat
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from dicom_node.canary.run import CanaryStoppedError, run_canary
 from dicom_node.errors import BrokerDownError
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.registrar import Registrar
@@ -16,6 +17,7 @@ from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
+from dicom_node.studies.ledger.canary_runs import last_run
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destination_overview import removed_destinations
 from dicom_node.studies.ledger.locks import database_time
@@ -121,13 +123,16 @@ class Node:
         )
         self._settling = SettlingRounds()
         self._unsettled: set[int] = set()
+        steps = [
+            ("registrar", self._register, self._wait_for_arrival),
+            ("settling", self._settle, self._pause),
+            ("dispatch", self._dispatch, self._pause),
+        ]
+        if settings.canary.minutes:
+            steps.append(("canary", self._send_canary, self._pause))
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
-            for name, step, pause in (
-                ("registrar", self._register, self._wait_for_arrival),
-                ("settling", self._settle, self._pause),
-                ("dispatch", self._dispatch, self._pause),
-            )
+            for name, step, pause in steps
         ]
 
     def start(self) -> None:
@@ -234,6 +239,21 @@ class Node:
         if not self._ledger_ready.is_set():
             return
         self._dispatcher.tick(self._database.now())
+
+    def _send_canary(self) -> None:
+        if not self._ledger_ready.is_set():
+            return
+        with self._database.reading() as session:
+            last = last_run(session)
+        every = timedelta(minutes=self._settings.canary.minutes)
+        if last is not None and self._database.now() < last.began_at + every:
+            return
+        with suppress(CanaryStoppedError):
+            run = run_canary(self._settings, self._database, stopping=self._stopping)
+            if run.broken:
+                log.error("canary_broken", state=run.broken, reason=run.reason)
+            else:
+                log.info("canary_arrived", seconds=round(sum(run.seconds.values()), 1))
 
     def _wait_for_arrival(self) -> None:
         self._arrived.wait(_TICK_SECONDS)

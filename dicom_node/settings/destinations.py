@@ -21,6 +21,8 @@ class _Exchanging(Certificates):
     """Each object may take its size divided by this longer than exchange_seconds."""
     dry: bool = False
     """Make and validate everything for this archive, and send nothing there."""
+    canary: bool = False
+    """Send the results of canary studies there too; a phantom's, under a reserved patient."""
 
     def longest_seconds(self, sent_bytes: int = 0) -> float:
         """Return the longest duration of an exchange that sends so many bytes."""

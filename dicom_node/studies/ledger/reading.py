@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import UnknownStudyError
+from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.priority import Priority
 from dicom_node.studies.ledger.delivery_waits import HELD, Waits
 from dicom_node.studies.ledger.pauses import Paused
@@ -75,7 +76,9 @@ def summaries(
     destinations : names of those in the settings; None if they are not known
     """
     waits = Waits.read(session, destinations=destinations)
-    rows = session.scalars(select(Study).order_by(Study.last_received_at.desc()).limit(limit))
+    # A canary study is no patient's, and is shown by its UID alone.
+    query = select(Study).where(Study.study_instance_uid != CANARY_STUDY)
+    rows = session.scalars(query.order_by(Study.last_received_at.desc()).limit(limit))
     return [summary(session, study, waits) for study in rows]
 
 
