@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pydicom.uid import UID
 from pynetdicom import evt
@@ -25,14 +26,19 @@ class Receiver:
         self.received: set[str] = set()
 
     def _store(self, event: evt.Event) -> int:
-        # Nothing is kept: that it came whole, the data set's end tells.
-        self.received.add(str(event.dataset.SOPInstanceUID))
+        # Nothing of it is kept or even read: whoever can reach this port may send anything.
+        request: Any = event.request  # of C-STORE: the library's type holds every service
+        self.received.add(str(request.AffectedSOPInstanceUID))
         return 0x0000
 
 
 @contextmanager
-def receiving(settings: CanarySettings) -> Iterator[Receiver]:
+def receiving(settings: CanarySettings, *, calling_ae_title: str) -> Iterator[Receiver]:
     """Take results until the block ends.
+
+    Parameters
+    ----------
+    calling_ae_title : of the workers; nobody else is let in
 
     Raises
     ------
@@ -42,6 +48,7 @@ def receiving(settings: CanarySettings) -> Iterator[Receiver]:
     receiver = Receiver()
     entity = application_entity(settings.ae_title)
     entity.require_called_aet = True
+    entity.require_calling_aet = [calling_ae_title]
     for kind in ResultKind:
         for sop_class in kind.row.sop_class_uids:
             entity.add_supported_context(UID(sop_class), list(UNCOMPRESSED))

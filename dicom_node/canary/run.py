@@ -108,7 +108,10 @@ def run_canary(
         with phases.phase("prepare"):
             _remove_former(settings, database)
         own = any(one.name == CANARY_DESTINATION for one in settings.canary_destinations)
-        with receiving(settings.canary) if own else nullcontext() as receiver:
+        title = settings.receive.ae_title
+        with (
+            receiving(settings.canary, calling_ae_title=title) if own else nullcontext()
+        ) as receiver:
             _follow(settings, database, phases, answer, receiver)
     except CanaryStoppedError:
         raise
