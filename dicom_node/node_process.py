@@ -4,11 +4,12 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from dicom_node.canary.run import CanaryStoppedError, run_canary
 from dicom_node.errors import BrokerDownError
 from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
@@ -21,6 +22,7 @@ from dicom_node.spool.open_associations import SentObject
 from dicom_node.spool.reports import Reports
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
+from dicom_node.studies.ledger.canary_runs import last_run
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destination_overview import removed_destinations
 from dicom_node.studies.ledger.locks import database_time
@@ -156,16 +158,19 @@ class Node:
         self._work_is_due = threading.Event()
         self._next_tick = self._next_look = 0.0
         self._prover = Prover(settings, database, Reports(spool.root))
+        steps = [
+            ("registrar", self._register, self._wait_for_arrival),
+            ("settling", self._settle, self._wait_for_quiet),
+            ("dispatch", self._dispatch, self._wait_for_work),
+            ("proof", self._prove, self._wait_for_tick),
+        ]
+        if settings.receive.commitment:
+            steps.append(("commitment", self._report, self._wait_for_tick))
+        if settings.canary.minutes:
+            steps.append(("canary", self._send_canary, self._wait_for_tick))
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
-            for name, step, pause in (
-                ("registrar", self._register, self._wait_for_arrival),
-                ("settling", self._settle, self._wait_for_quiet),
-                ("dispatch", self._dispatch, self._wait_for_work),
-                ("proof", self._prove, self._wait_for_tick),
-                ("commitment", self._report, self._wait_for_tick),
-            )
-            if name != "commitment" or settings.receive.commitment
+            for name, step, pause in steps
         ]
 
     def start(self) -> None:
@@ -302,6 +307,21 @@ class Node:
     def _report(self) -> None:
         if self._ledger_ready.is_set():
             self._commitments.report_due()
+
+    def _send_canary(self) -> None:
+        if not self._ledger_ready.is_set():
+            return
+        with self._database.reading() as session:
+            last = last_run(session)
+        every = timedelta(minutes=self._settings.canary.minutes)
+        if last is not None and self._database.now() < last.began_at + every:
+            return
+        with suppress(CanaryStoppedError):
+            run = run_canary(self._settings, self._database, stopping=self._stopping)
+            if run.broken:
+                log.error("canary_broken", state=run.broken, reason=run.reason)
+            else:
+                log.info("canary_arrived", seconds=round(sum(run.seconds.values()), 1))
 
     def _wait_for_arrival(self) -> None:
         self._arrived.wait(_TICK_SECONDS)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dicom_node.errors import NodeError, OvertakenError
+from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.identity import is_one_patient
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.spool.identity_key import serial_number_of
@@ -155,7 +156,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
                 bundle=_bundle_of(node),
                 results=results,
                 results_key=key,
-                destinations=[destination.name for destination in node.settings.destinations],
+                destinations=_destinations_of(node, order.study_instance_uid),
                 at=database_time(session),
             )
     except OvertakenError:
@@ -176,6 +177,12 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
 
 def _bundle_of(node: Runtime) -> str:
     return f"{node.manifest.name} {node.manifest.version} {node.manifest.weights_sha256}"
+
+
+def _destinations_of(node: Runtime, study_instance_uid: str) -> list[str]:
+    is_canary = study_instance_uid == CANARY_STUDY
+    chosen = node.settings.canary_destinations if is_canary else node.settings.destinations
+    return [destination.name for destination in chosen]
 
 
 def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":

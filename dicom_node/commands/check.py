@@ -20,8 +20,10 @@ from dicom_node.settings.destinations import DicomDestination, DicomwebDestinati
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.broker import Broker, broker_options
+from dicom_node.studies.ledger.canary_runs import last_run
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destination_overview import causes
+from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import pauses
 from dicom_node.tls import server_context
 
@@ -47,7 +49,9 @@ def notes_of(settings: Settings) -> list[str]:
             return []
         with database.reading() as session:
             paused = [one.in_words() for one in pauses(session)]
-            return paused + causes(session, settings.destination_names)
+            canary = last_run(session)
+            told = [] if canary is None else [canary.in_words(database_time(session))]
+            return paused + causes(session, settings.destination_names) + told
     except (NodeError, DATABASE_TROUBLE):
         return []  # the check of the ledger has said so
     finally:

@@ -40,7 +40,8 @@ def destinations(
         names = tuple(one.name for one in settings.destinations)
         with database.reading() as session:
             dry = {one.name for one in settings.destinations if one.dry}
-            summaries = destination_summaries(session, names, dry=dry)
+            known = settings.destination_names
+            summaries = destination_summaries(session, names, known=known, dry=dry)
         document = {"destinations": [asdict(one) for one in summaries]}
         if not emitted(document, as_json=as_json, json_out=json_out):
             print_table(destinations_table(summaries))

@@ -1,4 +1,4 @@
-"""The commands by which an operator intervenes: retry, cancel, priority, pause and resume."""
+"""The commands by which an operator intervenes: retry, cancel, priority, pause, resume, canary."""
 
 from typing import Annotated
 
@@ -6,7 +6,9 @@ import typer
 
 from dicom_node.commands.terminal import (
     ConfigOption,
+    JsonOption,
     StudyArgument,
+    emitted,
     ledger_of,
     one_line_errors,
 )
@@ -15,7 +17,7 @@ from dicom_node.errors import NodeError
 
 def add_operator_commands(app: typer.Typer) -> None:
     """Add the commands to a command line."""
-    for command in (retry, cancel, priority, pause, resume, erase):
+    for command in (retry, cancel, priority, pause, resume, erase, canary):
         app.command()(command)
 
 
@@ -202,3 +204,28 @@ def erase(
             typer.confirm(question, abort=True, err=True)
         for line in erasure.erase(found, force=force):
             typer.echo(line)
+
+
+def canary(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Send a phantom study the whole way, from reception to delivery, and name what is broken.
+
+    It has a reserved patient, and goes only to destinations with canary = true, by default to
+    this command itself; 'studies' does not list it.
+
+    Example: mammoclip-node canary
+
+    Exit status: 0 if every phase ended as it should, 1 if one is broken.
+    """
+    from dataclasses import asdict
+
+    from dicom_node.canary.run import run_canary
+
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        run = run_canary(settings, database)
+        if not emitted(asdict(run), as_json=as_json, json_out=None):
+            for phase, seconds in run.seconds.items():
+                typer.echo(f"ok    {phase}: {seconds:.2f} s")
+            if run.broken:
+                typer.echo(f"FAIL  {run.broken}: {run.reason}")
+        if run.broken:
+            raise typer.Exit(1)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from dicom_node.commands.account import account
 from dicom_node.errors import NodeError
+from dicom_node.settings.canary import CANARY_DESTINATION
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.redirecting import drop_deliveries, move_deliveries
@@ -18,8 +19,10 @@ def moved(settings: Settings, database: Database, old: str, new: str, reason: st
         The other one is not in the settings, or nothing waits.
     """
     _require(reason)
-    if settings.destination(new) is None or new == old:
-        others = [one.name for one in settings.destinations if one.name != old]
+    if old == CANARY_DESTINATION:
+        raise NodeError("what waits for canary are a phantom's results, which no archive gets")
+    others = [one.name for one in settings.destinations if one.name != old]
+    if new not in others:
         raise NodeError(
             f"{new!r} is no other destination of the settings; "
             f"there are: {', '.join(others) or 'none'}"

@@ -31,6 +31,8 @@ class _Exchanging(Certificates):
     """What the archive has accepted and does not show within this time is sent again."""
     dry: bool = False
     """Make and validate everything for this archive, and send nothing there."""
+    canary: bool = False
+    """Send the results of canary studies there too; a phantom's, under a reserved patient."""
 
     def longest_seconds(self, sent_bytes: int = 0) -> float:
         """Return the longest duration of an exchange that sends so many bytes."""

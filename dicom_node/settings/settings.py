@@ -11,10 +11,16 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from dicom_node.settings.canary import CANARY_DESTINATION, CanarySettings
 from dicom_node.settings.destinations import Destination, DicomDestination, DicomwebDestination
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.settings.results import BUILT_IN_PROFILES, ProfileSettings, ResultSettings
+from dicom_node.settings.results import (
+    BUILT_IN_PROFILES,
+    DEFAULT_PROFILE,
+    ProfileSettings,
+    ResultSettings,
+)
 from dicom_node.settings.retention import RetentionSettings
 from dicom_node.settings.section import LocalPath, Name
 from dicom_node.settings.services import BrokerSettings, LedgerSettings
@@ -49,6 +55,7 @@ class Settings(BaseSettings):
     work: WorkSettings = WorkSettings()
     retry: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()
+    canary: CanarySettings = CanarySettings()
     results: ResultSettings = ResultSettings()
     profiles: dict[Name, ProfileSettings] = {}
     """Profiles of the site's own, by name."""
@@ -102,6 +109,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"destinations: the name {', '.join(doubled)} is used twice; choose another"
             )
+        if any(one.name == CANARY_DESTINATION for one in self.destinations):
+            raise ValueError(
+                f"destinations: the name {CANARY_DESTINATION} is the node's own; choose another"
+            )
         return self
 
     @property
@@ -111,14 +122,33 @@ class Settings(BaseSettings):
             return self.ledger.url.get_secret_value()
         return f"sqlite:///{self.spool.absolute() / 'ledger.sqlite'}"
 
+    @property
+    def canary_destinations(self) -> tuple[DicomDestination | DicomwebDestination, ...]:
+        """Return where results of canary studies are sent: those marked, else the node itself."""
+        marked = tuple(entry for entry in self.destinations if entry.canary)
+        if marked:
+            return marked
+        # What it is sent is made anyway, whatever the profiles of the site are.
+        profile = self.destinations[0].profile if self.destinations else DEFAULT_PROFILE
+        own = DicomDestination(
+            name=CANARY_DESTINATION,
+            ae_title=self.canary.ae_title,
+            host=self.canary.host,
+            port=self.canary.port,
+            profile=profile,
+            canary=True,
+        )
+        return (own,)
+
     def destination(self, name: str) -> DicomDestination | DicomwebDestination | None:
         """Return the destination with this name, or None if it is not configured any more."""
-        return next((entry for entry in self.destinations if entry.name == name), None)
+        known = (*self.destinations, *self.canary_destinations)
+        return next((entry for entry in known if entry.name == name), None)
 
     @property
     def destination_names(self) -> frozenset[str]:
-        """Return the names of the destinations."""
-        return frozenset(entry.name for entry in self.destinations)
+        """Return the names of the destinations, with the node's own for canary studies."""
+        return frozenset(e.name for e in (*self.destinations, *self.canary_destinations))
 
     @property
     def confirming_names(self) -> frozenset[str]:

@@ -53,16 +53,21 @@ class DestinationSummary:
 
 
 def destination_summaries(
-    session: Session, destinations: tuple[str, ...], *, dry: Collection[str] = ()
+    session: Session,
+    destinations: tuple[str, ...],
+    *,
+    known: frozenset[str],
+    dry: Collection[str] = (),
 ) -> list[DestinationSummary]:
     """Summarise the destinations of the settings, then those that only deliveries name.
 
     Parameters
     ----------
-    destinations : names of those in the settings
-    dry : names of those among them to which nothing is sent
+    destinations : names of those in the settings, which are listed first
+    known : names to which the node may send, its own for canary studies among them
+    dry : names of those to which nothing is sent
     """
-    waits = Waits.read(session, destinations=frozenset(destinations))
+    waits = Waits.read(session, destinations=known)
     counts = _counts(session)
     others = sorted({name for name, _ in counts} - set(destinations))
     return [

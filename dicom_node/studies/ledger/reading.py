@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import UnknownStudyError
+from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.priority import Priority
 from dicom_node.studies.ledger.commitment_requests import CommitmentRequest
 from dicom_node.studies.ledger.delivery_waits import HELD, Waits
@@ -82,9 +83,10 @@ def summaries(
     destinations : names of those in the settings; None if they are not known
     """
     waits = Waits.read(session, destinations=destinations)
+    # A canary study is no patient's, and is shown by its UID alone.
     rows = session.scalars(
         select(Study)
-        .where(Study.state != StudyState.ERASED)
+        .where(Study.state != StudyState.ERASED, Study.study_instance_uid != CANARY_STUDY)
         .order_by(Study.last_received_at.desc())
         .limit(limit)
     )

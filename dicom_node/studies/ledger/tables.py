@@ -387,6 +387,23 @@ class DestinationState(Base):
     probe_expires_at: Mapped[datetime | None]
 
 
+class CanaryRun(Base):
+    """One canary study, and how it went."""
+
+    __tablename__ = "canary_runs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    began_at: Mapped[datetime]
+    seconds: Mapped[str] = mapped_column(FittingText)
+    """How long each phase took, as JSON."""
+    broken: Mapped[str] = mapped_column(FittingString(16), default="")
+    """The phase that did not end as it should; empty if all did."""
+    reason: Mapped[str] = mapped_column(FittingText, default="")
+    key: Mapped[str] = mapped_column(FittingString(64), default="", index=True)
+    """Digest of bundle, engine and their settings."""
+    scores: Mapped[str] = mapped_column(FittingText, default="")
+
+
 class Transition(Base):
     """One change of state; these rows are the history and are never changed."""
 

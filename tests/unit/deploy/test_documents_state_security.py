@@ -6,6 +6,7 @@ import re
 import documents
 import pytest
 
+from dicom_node.settings.canary import CanarySettings
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.services import BrokerSettings
@@ -48,5 +49,6 @@ def test_ports_are_those_of_the_settings() -> None:
     rows = {row[3].split("`")[1]: row[0] for row in documents.table_after(PAGE, "## Ports")}
 
     assert rows["receive.port"] == str(ReceiveSettings().port)
+    assert rows["canary.port"] == str(CanarySettings().port)
     assert rows["port"] == str(DicomDestination.model_fields["port"].default)
     assert f":{rows['broker.url']}/" in BrokerSettings().url.get_secret_value()

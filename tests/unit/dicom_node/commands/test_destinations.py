@@ -17,7 +17,7 @@ from dicom_node.commands.node import app
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.circuits import Circuit, circuits, note_failure
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
-from dicom_node.studies.ledger.tables import Delivery
+from dicom_node.studies.ledger.tables import Analysis, Delivery
 
 SETTINGS = """
 spool = "spool"
@@ -32,7 +32,7 @@ name = "second"
 ae_title = "SECOND"
 host = "127.0.0.1"
 """
-COUNT = 120
+COUNT = 12
 WHY = "archive at 127.0.0.1:104 does not answer."
 
 
@@ -47,7 +47,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def config(tmp_path: Path, reception: Reception) -> Path:
-    """Return the settings of a site with 120 deliveries due to archive, and one to second."""
+    """Return the settings of a site with 12 deliveries due to archive, and one to second."""
     with reception.database.writing() as session:
         for number in range(COUNT):
             study = study_row(session, f"1.2.{number}")
@@ -96,7 +96,7 @@ def test_destinations_are_listed_with_what_waits_and_why(
     assert found["archive"]["since"].startswith("2026-03-04 09:30:00")
     table = run("destinations", "--config", config).stdout
     assert "down" in table
-    assert "120" in table
+    assert f"{COUNT}" in table
 
 
 def test_dead_archive_is_one_line_of_studies_show_and_check(
@@ -108,7 +108,7 @@ def test_dead_archive_is_one_line_of_studies_show_and_check(
         output = run(*command, "--config", config).stdout
         (line,) = [one for one in output.splitlines() if "is down since" in one]
         assert WHY.rstrip(".") in line
-        assert "120 deliveries wait for it." in line
+        assert "12 deliveries wait for it." in line
         assert output.count(WHY.rstrip(".")) == 1
     studies = json.loads(run("studies", "--limit", 200, "--json", "--config", config).stdout)
     assert {one["reason"] for one in studies["studies"]} == {
@@ -212,7 +212,7 @@ def test_removed_destination_is_asked_about(renamed: Path) -> None:
 
     for command in (["studies"], ["show", "1.2.3"], ["check"]):
         output = run(*command, "--config", renamed).stdout
-        (line,) = [one for one in output.splitlines() if "120 deliveries wait for it." in one]
+        (line,) = [one for one in output.splitlines() if "12 deliveries wait for it." in one]
         assert words in line
     assert listed(renamed)["archive"]["condition"] == "removed"
     shown = json.loads(run("show", "1.2.3", "--json", "--config", renamed).stdout)
@@ -225,7 +225,7 @@ def test_deliveries_are_moved_to_the_new_name(renamed: Path, reception: Receptio
 
     done = run("move-deliveries", "archive", "archive-2", *reason)
 
-    assert done.stdout == "moved from archive to archive-2: 120 deliveries\n"
+    assert done.stdout == "moved from archive to archive-2: 12 deliveries\n"
     assert listed(renamed)["archive-2"]["waiting"] == COUNT
     assert "archive" not in listed(renamed)
     assert f"by {getpass.getuser()}: renamed" in run("show", "1.2.3", "--config", renamed).stdout
@@ -236,7 +236,7 @@ def test_deliveries_are_moved_to_the_new_name(renamed: Path, reception: Receptio
 def test_deliveries_are_dropped_with_the_reason(renamed: Path) -> None:
     done = run("drop-deliveries", "archive", "--reason", "shut down", "--config", renamed)
 
-    assert done.stdout == "given up: 120 deliveries to archive\n"
+    assert done.stdout == "given up: 12 deliveries to archive\n"
     shown = json.loads(run("show", "1.2.3", "--json", "--config", renamed).stdout)
     (row,) = shown["deliveries"]
     assert (row["state"], row["reason"]) == (
@@ -251,6 +251,8 @@ def test_deliveries_are_dropped_with_the_reason(renamed: Path) -> None:
         (["move-deliveries", "archive", "nowhere", "--reason", "r"], "there are: second"),
         (["move-deliveries", "archive", "archive", "--reason", "r"], "no other destination"),
         (["move-deliveries", "archive", "second", "--reason", " "], "give a reason"),
+        (["move-deliveries", "archive", "canary", "--reason", "r"], "no other destination"),
+        (["move-deliveries", "canary", "second", "--reason", "r"], "a phantom's results"),
         (["drop-deliveries", "nowhere", "--reason", "r"], "no delivery waits for"),
     ],
 )
@@ -262,6 +264,15 @@ def test_what_cannot_be_moved_or_dropped_is_said_in_one_line(
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
     assert words in line
+
+
+def test_what_waits_for_the_node_itself_is_neither_held_nor_removed(
+    config: Path, reception: Reception
+) -> None:
+    with reception.database.writing() as session:
+        delivery_row(session, session.get_one(Analysis, 1), destination="canary")
+
+    assert listed(config)["canary"]["condition"] == "ready"
 
 
 def test_dry_destination_says_so(config: Path) -> None:

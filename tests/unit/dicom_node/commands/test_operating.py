@@ -10,6 +10,7 @@ import pytest
 import structlog
 from click.testing import Result
 from node_factory import STUDY_UID, Reception, after, analysis_row, delivery_row, study_row
+from services import free_port
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
@@ -136,3 +137,21 @@ def test_show_says_when_what_waits_is_tried(config: Path, reception: Reception) 
     shown = run("show", "1.3", "--config", config).stdout
 
     assert after(3600).isoformat(timespec="seconds") in shown
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_canary_names_the_phase_that_is_broken_and_check_says_so(config: Path) -> None:
+    with config.open("a") as stream:
+        stream.write(f"[receive]\nport = {free_port()}\n[canary]\nport = {free_port()}\n")
+
+    done = run("canary", "--config", config)
+
+    assert done.exit_code == 1
+    prepared, broken = done.stdout.splitlines()
+    assert prepared.startswith("ok    prepare: ")
+    assert broken.startswith("FAIL  receive: listener at 127.0.0.1:")
+    (note,) = [
+        line for line in run("check", "--config", config).stdout.splitlines() if "canary:" in line
+    ]
+    assert note.startswith("note  canary: 0 min ")
+    assert "phase receive was broken" in note

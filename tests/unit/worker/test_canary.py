@@ -1,0 +1,249 @@
+"""The canary study takes the real way through a node in this process, and names what is broken."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from services import free_port, wait_for
+from sqlalchemy import select
+from worker_factory import run_analysis
+
+from dicom_node.canary.receiver import Receiver
+from dicom_node.canary.run import CanaryStoppedError, run_canary
+from dicom_node.facts.canary import CANARY_STUDY
+from dicom_node.node_process import Node, running_node
+from dicom_node.receive.registrar import Registrar
+from dicom_node.settings.destinations import DicomDestination
+from dicom_node.studies.dispatch import Dispatcher
+from dicom_node.studies.ledger.canary_runs import CanaryFacts
+from dicom_node.studies.ledger.reading import summaries
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
+from dicom_node.studies.ledger.tables import (
+    Analysis,
+    CanaryRun,
+    Delivery,
+    Instance,
+    Study,
+    Transition,
+)
+from worker.delivery import attempt_delivery
+from worker.runtime import Runtime
+
+PHASES = ["prepare", "receive", "register", "settle", "analyse", "compare", "deliver", "arrive"]
+
+
+class Worker:
+    """Does in a thread what workers do, for the stand-in of a model; some of it on request only."""
+
+    def __init__(self, node: Runtime) -> None:
+        self.node = node
+        self.analyses = self.deliveries = True
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Worker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(0.05):
+            if not self.node.database.has_tables():
+                continue
+            with self.node.database.reading() as session:
+                due = select(Analysis.id).where(Analysis.state == AnalysisState.DUE)
+                analyses = list(session.scalars(due)) if self.analyses else []
+                unsent = select(Delivery.id).where(Delivery.state == DeliveryState.DUE)
+                deliveries = list(session.scalars(unsent)) if self.deliveries else []
+            for analysis_id in analyses:
+                run_analysis(self.node, analysis_id)
+            for delivery_id in deliveries:
+                attempt_delivery(self.node, delivery_id)
+
+
+@pytest.fixture
+def node(runtime_with: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    """Return a worker of a site with one archive, which must hear nothing of a canary study."""
+    # What workers are told of is found in the ledger: no broker runs here.
+    monkeypatch.setattr(Dispatcher, "_dispatch", lambda *_: None)
+    clinical = DicomDestination(
+        name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=free_port()
+    )
+    return runtime_with(
+        destinations=(clinical,),
+        receive={"port": free_port(), "minimum_free_bytes": 1, "processes": 1},
+        settling={"idle_seconds": 0.5, "grace_seconds": 0.1},
+        canary={"port": free_port(), "longest_seconds": 60},
+    )
+
+
+@pytest.fixture
+def worker(node: Runtime) -> Iterator[Worker]:
+    with running_node(node.settings), Worker(node) as worker:
+        yield worker
+
+
+def sent(node: Runtime, broken: str = "") -> CanaryFacts:
+    """Send a canary study; the time of a phase that is to be broken passes at once."""
+    looks = 0
+    is_broken = False
+
+    def note(phase: str) -> None:
+        nonlocal looks, is_broken
+        looks, is_broken = 0, phase == broken
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        # The first look is at the begin of a phase, and the second sets the end of its time.
+        return time.monotonic() + (1e6 if is_broken and looks > 2 else 0.0)
+
+    return run_canary(node.settings, node.database, note=note, clock=clock)
+
+
+def rows(node: Runtime, table: type[Any]) -> list[Any]:
+    with node.database.reading() as session:
+        return list(session.scalars(select(table)))
+
+
+def test_canary_study_takes_the_whole_way_again_and_again_and_leaves_nothing_more(
+    node: Runtime, worker: Worker
+) -> None:
+    counts = []
+    for _ in range(2):
+        run = sent(node)
+        assert (run.broken, run.reason) == ("", "")
+        assert list(run.seconds) == PHASES
+        counts.append([len(rows(node, one)) for one in (Study, Instance, Delivery, Transition)])
+
+    assert counts[0][:3] == [1, 4, 1]
+    assert counts[0] == counts[1]
+    assert len({one.scores for one in rows(node, CanaryRun)}) == 1
+    assert len(list((node.settings.spool / "studies").rglob("*.dcm"))) == 4
+    # Nobody else hears of it, and no list counts it.
+    assert [one.destination for one in rows(node, Delivery)] == ["canary"]
+    with node.database.reading() as session:
+        assert summaries(session, limit=9) == []
+
+    node.engine.score += 2**-53
+    run = sent(node)
+    assert run.broken == "compare"
+    assert "the same images must give the same scores" in run.reason
+
+
+def test_it_goes_to_the_destinations_that_are_marked(runtime_with: Callable[..., Runtime]) -> None:
+    marked = DicomDestination(
+        name="test-archive", ae_title="A", host="127.0.0.1", port=free_port(), canary=True
+    )
+    other = DicomDestination(name="archive", ae_title="A", host="127.0.0.1", port=free_port())
+    settings = runtime_with(destinations=(other, marked)).settings
+
+    assert [one.name for one in settings.canary_destinations] == ["test-archive"]
+    assert settings.destination_names == {"archive", "test-archive"}
+
+
+@pytest.mark.long
+def test_first_scores_count_after_others_were_seen(node: Runtime, worker: Worker) -> None:
+    for score, broken in ((0.9, ""), (0.8, "compare"), (0.9, "")):
+        node.engine.score = score
+        assert sent(node).broken == broken
+
+
+def test_node_that_does_not_run_is_named(node: Runtime) -> None:
+    node.database.migrate()
+
+    run = run_canary(node.settings, node.database)
+
+    assert run.broken == "receive"
+    assert "does not answer" in run.reason
+
+
+AT_LENGTH = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        pytest.param("register", marks=AT_LENGTH),
+        pytest.param("settle", marks=AT_LENGTH),
+        "analyse",
+        pytest.param("deliver", marks=AT_LENGTH),
+    ],
+)
+def test_phase_that_does_not_end_is_named(
+    node: Runtime, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    if phase == "register":
+        monkeypatch.setattr(Registrar, "register_all", lambda _: None)
+    if phase == "settle":
+        monkeypatch.setattr(Node, "_settle", lambda _: None)
+    with running_node(node.settings), Worker(node) as worker:
+        worker.analyses = phase != "analyse"
+        worker.deliveries = phase != "deliver"
+        wait_for(node.database.has_tables, seconds=30, what="the node has made its ledger")
+
+        run = sent(node, phase)
+
+    assert run.broken == phase
+    assert run.reason.startswith("it did not end within 60 s")
+
+
+@pytest.mark.long
+def test_analysis_that_fails_is_named_with_its_reason(node: Runtime, worker: Worker) -> None:
+    node.engine.failing = frozenset({f"{CANARY_STUDY}.1.2"})
+
+    run = sent(node)
+
+    assert (run.broken, run.reason) == (
+        "compare",
+        "1 of 4 images were not analysed: no pixels",
+    )
+
+
+@pytest.mark.long
+def test_results_that_do_not_arrive_are_named(
+    node: Runtime, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Receiver, "_store", lambda *_: 0x0000)  # takes all, and keeps nothing
+
+    run = sent(node)
+
+    assert run.broken == "arrive"
+    assert "results did not arrive" in run.reason
+
+
+def test_second_canary_study_at_once_says_so(node: Runtime) -> None:
+    node.database.migrate()
+    with closing(socket.create_server(("127.0.0.1", node.settings.canary.port))):
+        run = run_canary(node.settings, node.database)
+
+    assert "another canary study is on its way" in run.reason
+
+
+@pytest.mark.long
+def test_node_sends_canary_studies_by_itself_and_stops_in_the_middle_of_one(
+    node: Runtime, log_lines: list[Any]
+) -> None:
+    settings = node.settings.model_copy(
+        update={"canary": node.settings.canary.model_copy(update={"minutes": 60.0})}
+    )
+    with running_node(settings), Worker(node):
+        wait_for(
+            lambda: [one for one in log_lines if one["event"] == "canary_arrived"],
+            seconds=60,
+            what="the canary study has arrived",
+        )
+    assert len(rows(node, CanaryRun)) == 1
+
+    stopping = threading.Event()
+    stopping.set()
+    with running_node(node.settings), pytest.raises(CanaryStoppedError):
+        run_canary(node.settings, node.database, stopping=stopping)
+    assert len(rows(node, CanaryRun)) == 1
