@@ -56,11 +56,11 @@ def test_nothing_is_removed_by_default(load: Load) -> None:
 
 
 def test_room_is_made_before_objects_are_refused(load: Load) -> None:
-    with pytest.raises(SettingsError, match="more than receive.minimum_free_bytes"):
+    with pytest.raises(SettingsError, match=r"more than receive\.minimum_free_bytes"):
         load("[receive]\nminimum_free_bytes = 10\n[retention]\nfree_bytes = 10")
 
 
 @pytest.mark.parametrize("line", ["days = 0", "free_percent = 100", "set_aside_days = -1"])
 def test_retention_that_would_remove_everything_is_a_mistake(load: Load, line: str) -> None:
-    with pytest.raises(SettingsError, match=f"retention.{line.split(' ')[0]}"):
+    with pytest.raises(SettingsError, match=f"retention.{line.split(' ', maxsplit=1)[0]}"):
         load(f"[retention]\n{line}")
