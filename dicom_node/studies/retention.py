@@ -71,7 +71,7 @@ class Retention:
         self._position: Position | None = None
         self._pause_until = 0.0
         self._trouble: set[str] = set()
-        self._is_lacking = False
+        self._is_lacking = self._was_lacking = False
 
     def step(self, *, at_once: bool = False) -> int:
         """Delete what is to be deleted, and decide on a further portion; return what was decided.
@@ -81,10 +81,16 @@ class Retention:
         at_once : do not wait between two rounds through all studies
         """
         self.delete_marked()
-        if not self._settings.is_on or (time.monotonic() < self._pause_until and not at_once):
+        if not self._settings.is_on:
+            return 0
+        lacking = self._lacking_bytes()
+        # A disk that has just become too full is not left waiting: objects are coming fast.
+        is_news = lacking > 0 and not self._was_lacking
+        self._was_lacking = lacking > 0
+        if time.monotonic() < self._pause_until and not (at_once or is_news):
             return 0
         at = self._clock()
-        decided = self._remove_studies(at) + self._remove_set_aside(at)
+        decided = self._remove_studies(at, lacking) + self._remove_set_aside(at)
         if decided:
             self.delete_marked()
         elif self._position is None:
@@ -110,8 +116,7 @@ class Retention:
         for place in {row.place.rpartition("/")[0]: row.place for row in gone}.values():
             self._spool.leave(place)
 
-    def _remove_studies(self, at: datetime) -> int:
-        lacking = self._lacking_bytes()
+    def _remove_studies(self, at: datetime, lacking: int) -> int:
         limits = self._limits(at)
         newest = at if lacking > 0 else max(limits.values(), default=None)
         if newest is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, literal_column, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, literal_column, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.locks import locking
@@ -239,21 +239,23 @@ def _judged(
 
 def _with_needed_files(session: Session, study_ids: Collection[int]) -> set[int]:
     """Return the studies of which an image is on its way or promised to its sender."""
-    on_the_way = and_(
-        Instance.state.in_((InstanceState.TAKEN_BACK, InstanceState.REPLACED)),
-        Instance.place != "",
-    )
-    # The sender may have deleted its copy since.
-    is_promised = and_(
-        Instance.state == InstanceState.REGISTERED,
-        Instance.committed_at.is_not(None),
-        Instance.archived_at.is_(None),
-    )
-    query = select(Instance.study_id).where(
-        Instance.study_id.in_(study_ids),
-        or_(Instance.state == InstanceState.RECEIVED, on_the_way, is_promised),
-    )
-    return {study_id for study_id in session.scalars(query) if study_id is not None}
+    # Decided here and not by the database: SQLite would look for each state in all studies.
+    query = select(
+        Instance.study_id,
+        Instance.state,
+        Instance.place,
+        Instance.committed_at,
+        Instance.archived_at,
+    ).where(Instance.study_id.in_(study_ids))
+    needed: set[int] = set()
+    for study_id, state, place, committed_at, archived_at in session.execute(query):
+        on_the_way = bool(place) and state in {InstanceState.TAKEN_BACK, InstanceState.REPLACED}
+        # The sender may have deleted its copy since.
+        is_promised = state is InstanceState.REGISTERED and committed_at and not archived_at
+        is_needed = state is InstanceState.RECEIVED or on_the_way or is_promised
+        if study_id is not None and is_needed:
+            needed.add(study_id)
+    return needed
 
 
 def _finished(

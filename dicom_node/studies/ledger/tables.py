@@ -106,6 +106,7 @@ class Instance(Base):
         # What is set aside with its file, and what is to be deleted.
         Index(
             "ix_instances_set_aside",
+            "state",
             "received_at",
             "id",
             sqlite_where=text("state = 'set_aside' AND removed_at IS NULL"),

@@ -52,6 +52,8 @@ def test_analysis_that_is_overtaken_records_nothing(
 
     assert (analysis.state, analysis.findings) == (OVERTAKERS[overtake], None)
     assert reception.rows(ResultObject) == []
+    # Nor does anything stay that no row names.
+    assert reception.files("results") == []
 
 
 @pytest.mark.parametrize("error", [BundleError("altered"), ValueError("a bug")])

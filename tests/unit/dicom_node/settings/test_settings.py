@@ -48,3 +48,19 @@ def test_destination_is_found_by_its_name(load: Load) -> None:
 def test_settings_cannot_be_changed(load: Load) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load("").receive.port = 1  # type: ignore[misc]
+
+
+def test_nothing_is_removed_by_default(load: Load) -> None:
+    assert not load("").retention.is_on
+    assert load("[retention]\ndays = 0.5").retention.is_on
+
+
+def test_room_is_made_before_objects_are_refused(load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"more than receive\.minimum_free_bytes"):
+        load("[receive]\nminimum_free_bytes = 10\n[retention]\nfree_bytes = 10")
+
+
+@pytest.mark.parametrize("line", ["days = 0", "free_percent = 100", "set_aside_days = -1"])
+def test_retention_that_would_remove_everything_is_a_mistake(load: Load, line: str) -> None:
+    with pytest.raises(SettingsError, match=f"retention.{line.split(' ', maxsplit=1)[0]}"):
+        load(f"[retention]\n{line}")

@@ -305,6 +305,22 @@ def test_studies_finished_first_go_first_where_room_is_needed(reception: Recepti
     assert len(waiting.files()) == 3
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_disk_that_becomes_too_full_between_two_rounds_is_not_left_waiting(
+    reception: Reception,
+) -> None:
+    kept = Kept(reception, UID).deliver()
+    free = [2000]
+    settings = RetentionSettings(free_bytes=1001)
+    keeping = retention(reception, settings, free_space=lambda _: (free[0], 10_000))
+
+    assert keeping.step() == 0
+    free[0] = 1000
+    assert keeping.step() == 1
+
+    assert kept.files() == set()
+
+
 def test_disk_that_stays_full_is_told_once(
     reception: Reception, log_lines: list[dict[str, object]]
 ) -> None:

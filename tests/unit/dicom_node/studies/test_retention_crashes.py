@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept_studies import Kept, retention
-from node_factory import Reception
-from scenes import SWITCHES, Scene, Scenes
+from kept_studies import LONG_AFTER, Kept, retention
+from node_factory import FOR_PRESENTATION, NOW, Reception
+from scenes import MOSTLY_IN_POSTGRESQL, SWITCHES, Action, Scene, Scenes
 
 from dicom_node.spool import removal
+from dicom_node.studies.ledger.commitments import (
+    Asked,
+    Reference,
+    enter_commitment,
+    places_of,
+)
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.removing import mark_study
 from dicom_node.studies.ledger.states import InstanceState
-from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject, Study
+from dicom_node.studies.ledger.tables import Analysis, CommitmentItem, Instance, ResultObject, Study
 from dicom_node.studies.operator_actions import retry_study
 
 UID = "1.2.826.0.1.3680043.8.498.81"
@@ -155,6 +162,17 @@ def test_replaced_file_whose_folder_is_a_link_does_not_stop_the_registrar(
     assert len(list((tmp_path / "outside").iterdir())) == 2
 
 
+def mark(scenes: Scenes, kept: Kept) -> Action:
+    """Return the transaction that decides to remove a study."""
+    study_id = kept.row.id
+    return scenes.writing(
+        lambda session: mark_study(
+            session, study_id, confirming=(), finished_before=LONG_AFTER, because="its age", at=NOW
+        )
+    )
+
+
+@MOSTLY_IN_POSTGRESQL
 @SWITCHES
 def test_study_that_is_retried_while_it_is_removed_is_one_of_both(
     scenes: Scenes, switches: int
@@ -162,16 +180,15 @@ def test_study_that_is_retried_while_it_is_removed_is_one_of_both(
     def scene(scenes: Scenes) -> Scene:
         reception = scenes.reception()
         kept = Kept(reception, UID).deliver()
-        keeping = retention(reception)
 
         def retry() -> Any:
             with scenes.database.writing() as session:
                 try:
-                    return retry_study(session, UID, at=keeping._clock())
+                    return retry_study(session, UID, at=NOW)
                 except Exception as error:  # noqa: BLE001  the check looks at it
                     return error
 
-        def check(removed: int, retried: Any) -> None:
+        def check(removed: Any, retried: Any) -> None:
             analyses = scenes.all(Analysis)
             images = {row.state for row in scenes.all(Instance)}
             if removed:
@@ -183,6 +200,37 @@ def test_study_that_is_retried_while_it_is_removed_is_one_of_both(
                 assert len(analyses) == 2
                 assert len([one for one in kept.files() if one.startswith("studies")]) == 2
 
-        return (keeping.step, retry), check
+        return (mark(scenes, kept), retry), check
+
+    scenes.play(scene, switches=switches)
+
+
+@MOSTLY_IN_POSTGRESQL
+@SWITCHES
+def test_image_is_not_removed_and_promised_at_once(scenes: Scenes, switches: int) -> None:
+    def scene(scenes: Scenes) -> Scene:
+        reception = scenes.reception()
+        kept = Kept(reception, UID).deliver()
+        asked = Asked(
+            transaction_uid="1.2.3",
+            calling_ae_title="SCANNER",
+            called_ae_title="MAMMOCLIP",
+            references=(Reference(FOR_PRESENTATION, f"{UID}.0"),),
+        )
+
+        def commit() -> None:
+            with scenes.database.reading() as session:
+                places = places_of(session, asked.references)
+            there = [one for one in places if reception.spool.file(one).is_file()]
+            with scenes.database.writing() as session:
+                enter_commitment(session, asked, is_there=there, at=NOW)
+
+        def check(removed: Any, _: None) -> None:
+            (item,) = scenes.all(CommitmentItem)
+            assert (item.failure_reason is None) == (removed is None)
+            retention(reception).delete_marked()
+            assert len(kept.files()) == (0 if removed else 3)
+
+        return (mark(scenes, kept), commit), check
 
     scenes.play(scene, switches=switches)

@@ -19,7 +19,7 @@ _INDEXES: Final = (
     (
         "ix_instances_set_aside",
         "instances",
-        ["received_at", "id"],
+        ["state", "received_at", "id"],
         "state = 'set_aside' AND removed_at IS NULL",
     ),
     ("ix_instances_to_delete", "instances", ["id"], "removed_at IS NOT NULL AND place != ''"),
