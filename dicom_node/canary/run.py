@@ -29,7 +29,7 @@ from dicom_node.studies.ledger.canary_runs import (
     remove_canary,
 )
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
+from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import (
     Analysis,
     Delivery,
@@ -265,7 +265,8 @@ def _is_delivered(session: Session, analysis_id: int) -> bool:
             raise _BrokenError(f"{row.destination}: {row.state.value}: {row.reason}")
     if not rows:
         raise _BrokenError("it was analysed by a worker that knows no destination for it")
-    return all(row.state is DeliveryState.DELIVERED for row in rows)
+    # Where a destination is asked for what it has accepted, it has shown it too.
+    return all(row.state in TAKEN and row.proof_due_at is None for row in rows)
 
 
 def _sent(session: Session, analysis_id: int) -> set[str]:
