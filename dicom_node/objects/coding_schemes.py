@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from typing import Final
 
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.facts.own_result import MANUFACTURER
@@ -62,7 +63,7 @@ def private_coding_schemes(
 def _designators(dataset: Dataset) -> Iterator[str]:
     for read in dataset.elements():
         # To look each element up by its tag takes five times as long.
-        element = dataset[read.tag] if read.is_raw else read
+        element: DataElement = dataset[read.tag] if isinstance(read, RawDataElement) else read
         if element.VR == "SQ":
             for item in element.value:
                 yield from _designators(item)
