@@ -2,22 +2,39 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import Any
 
 from proving_archive import ProvingArchive
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 from services import wait_for
-from unit.dicom_node.node_factory import Reception
-from worker_factory import due_analysis, run_analysis, shown_mammogram
+from unit.dicom_node.node_factory import (
+    Reception,
+    analysis_row,
+    finished,
+    made_result,
+    mammogram,
+    study_row,
+)
 
+from dicom_node.destination_profiles import products_wanted_by
 from dicom_node.proof.prover import Prover
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.work import RetrySettings
 from dicom_node.spool.reports import Reports
 from dicom_node.studies.ledger import reading
+from dicom_node.studies.ledger.outcomes import MadeResult
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome
 from worker.delivery import deliver_results
 from worker.runtime import Runtime
+
+CLASSES = {
+    "measurement_report": "1.2.840.10008.5.1.4.1.1.88.34",
+    "secondary_capture": "1.2.840.10008.5.1.4.1.1.7",
+    "segmentation": "1.2.840.10008.5.1.4.1.1.66.4",
+}
 
 SOON = RetrySettings(first_seconds=0.001, longest_seconds=0.01)
 
@@ -84,13 +101,31 @@ def proving_site(
     retry: RetrySettings = SOON,
     **changes: Any,
 ) -> Proving:
-    """Analyse a study whose results are due for the archive, which is to prove them."""
+    """Have three result objects due for the archive, which is to prove them."""
     values = {"name": "archive", "ae_title": "ARCHIVE", "host": "127.0.0.1"}
     values |= {"port": archive.port, "timeout_seconds": 5, "confirm": "query", **changes}
     node = runtime_with(destinations=(DicomDestination(**values),), retry=retry)
-    reception.receive(shown_mammogram())
-    run_analysis(node, due_analysis(reception))
+    wanted = sorted(products_wanted_by("archive", node.settings))
+    results = [_result(reception, kind, variant) for kind, variant in wanted]
+    with node.database.writing() as session:
+        finished(session, analysis_row(session, study_row(session)), *results)
     return Proving(node, reception, archive)
+
+
+def _result(reception: Reception, kind: str, variant: str) -> MadeResult:
+    dataset = mammogram(SOPClassUID=CLASSES[kind])
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    content = BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    return made_result(
+        kind=kind,
+        variant=variant,
+        sop_class_uid=dataset.SOPClassUID,
+        sop_instance_uid=dataset.SOPInstanceUID,
+        series_instance_uid=dataset.SeriesInstanceUID,
+        place=reception.spool.keep_result(content.getvalue(), 1, 1, kind),
+    )
 
 
 def stop_beside(servers: Sequence[Any]) -> None:
