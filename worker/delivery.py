@@ -13,9 +13,10 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, Sender
 from dicom_node.send.retry_policy import next_attempt
-from dicom_node.studies.ledger import circuits, outcomes
-from dicom_node.studies.ledger.circuits import Circuit
+from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
+from dicom_node.studies.ledger.destinations import circuits
+from dicom_node.studies.ledger.destinations.circuits import Circuit
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery

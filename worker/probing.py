@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.probe import longest_probe_seconds, probe
-from dicom_node.studies.ledger import circuits
-from dicom_node.studies.ledger.circuits import Circuit
+from dicom_node.studies.ledger.destinations import circuits
+from dicom_node.studies.ledger.destinations.circuits import Circuit
 from dicom_node.studies.ledger.due_work import take_back_message
 from dicom_node.studies.ledger.locks import database_time, locked
 from dicom_node.studies.ledger.states import DeliveryState

@@ -22,7 +22,7 @@ from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.ledger.canary_runs import last_run
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
-from dicom_node.studies.ledger.destination_overview import causes
+from dicom_node.studies.ledger.destinations.overview import causes
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import pauses
 from dicom_node.tls import server_context

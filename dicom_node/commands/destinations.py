@@ -34,7 +34,7 @@ def destinations(
     Example: mammoclip-node destinations
     """
     from dicom_node.commands.tables import destinations_table
-    from dicom_node.studies.ledger.destination_overview import destination_summaries
+    from dicom_node.studies.ledger.destinations.overview import destination_summaries
 
     with one_line_errors(), ledger_of(config) as (settings, database):
         names = tuple(one.name for one in settings.destinations)

@@ -121,7 +121,7 @@ def studies(
     from dicom_node.commands.tables import set_aside_table, studies_table
     from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger import reading
-    from dicom_node.studies.ledger.destination_overview import causes
+    from dicom_node.studies.ledger.destinations.overview import causes
     from dicom_node.studies.ledger.pauses import pauses
 
     with (
@@ -169,7 +169,7 @@ def show(
     from dicom_node.commands.tables import study_record_tables
     from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger import reading
-    from dicom_node.studies.ledger.destination_overview import causes
+    from dicom_node.studies.ledger.destinations.overview import causes
     from dicom_node.studies.ledger.pauses import pauses
 
     with (

@@ -6,7 +6,7 @@ from dicom_node.destination_profiles import products_wanted_by
 from dicom_node.errors import NodeError, RemovedError
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.destination_overview import causes
+from dicom_node.studies.ledger.destinations.overview import causes
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
 from dicom_node.studies.ledger.reading import find_study

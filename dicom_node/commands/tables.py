@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from dicom_node.studies.ledger.destination_overview import DestinationSummary
+from dicom_node.studies.ledger.destinations.overview import DestinationSummary
 from dicom_node.studies.ledger.reading import StudySummary
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from dicom_node.send.commitment import STAYS_SECONDS, CommitmentAsker, Commitmen
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.reports import Report, Reports
-from dicom_node.studies.ledger.commitment_requests import end_expired, end_request, open_request
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.proofs import ProofClaim
+from dicom_node.studies.ledger.proof.archive_requests import end_expired, end_request, open_request
+from dicom_node.studies.ledger.proof.proofs import ProofClaim
 from dicom_node.studies.ledger.states import DeliveryState
 
 _SUCCESS = 0x0000

@@ -19,7 +19,7 @@ from dicom_node.spool.reports import Reports
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
-from dicom_node.studies.ledger.proofs import (
+from dicom_node.studies.ledger.proof.proofs import (
     ProofClaim,
     begin_proof,
     due_proofs,

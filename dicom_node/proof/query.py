@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dicom_node.errors import DestinationDownError, NotOfferedError
 from dicom_node.proof.verdicts import Judge, Word
 from dicom_node.send.asking import Asker, ObjectToFind
-from dicom_node.studies.ledger.proofs import ProofClaim
+from dicom_node.studies.ledger.proof.proofs import ProofClaim
 from dicom_node.studies.ledger.states import DeliveryState
 
 

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 from dicom_node.proof.verdicts import Judge, Word
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.reports import Report, Reports
-from dicom_node.studies.ledger.commitment_requests import asked_about, end_request
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.proofs import ProofClaim
+from dicom_node.studies.ledger.proof.archive_requests import asked_about, end_request
+from dicom_node.studies.ledger.proof.proofs import ProofClaim
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 

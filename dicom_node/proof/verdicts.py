@@ -11,7 +11,7 @@ from dicom_node.settings.destinations import DicomDestination, DicomwebDestinati
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.proofs import (
+from dicom_node.studies.ledger.proof.proofs import (
     NOT_KEPT,
     ProofClaim,
     ask_again,

@@ -17,7 +17,8 @@ from dicom_node.settings.receive import CommitmentSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.commitment_requests import CommitmentRequest, CommitmentRequests
 from dicom_node.spool.local_disk import Spool
-from dicom_node.studies.ledger.commitments import (
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.proof.sender_requests import (
     Asked,
     Reference,
     Report,
@@ -28,7 +29,6 @@ from dicom_node.studies.ledger.commitments import (
     postpone_report,
     unknown_among,
 )
-from dicom_node.studies.ledger.database import Database
 
 log = structlog.get_logger("dicom_node.commitment")
 

@@ -9,9 +9,10 @@ import structlog
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.broker import TASK_AND_QUEUE, Broker
-from dicom_node.studies.ledger import circuits, due_work, work
-from dicom_node.studies.ledger.circuits import Circuit, CircuitFacts
+from dicom_node.studies.ledger import due_work, work
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.destinations import circuits
+from dicom_node.studies.ledger.destinations.circuits import Circuit, CircuitFacts
 from dicom_node.studies.ledger.due_work import Work
 from dicom_node.studies.ledger.pauses import Holds, PauseFacts, pauses
 from dicom_node.studies.ledger.tables import Analysis, Delivery

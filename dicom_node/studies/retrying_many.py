@@ -6,8 +6,8 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.circuits import circuit_of, try_now
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.destinations.circuits import circuit_of, try_now
 from dicom_node.studies.ledger.due_work import Work, is_due
 from dicom_node.studies.ledger.locks import database_time, locking
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, State

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.priority import Priority
-from dicom_node.studies.ledger import circuits
-from dicom_node.studies.ledger.circuits import Circuit
+from dicom_node.studies.ledger.destinations import circuits
+from dicom_node.studies.ledger.destinations.circuits import Circuit
 from dicom_node.studies.ledger.due_work import (
     Rank,
     Work,

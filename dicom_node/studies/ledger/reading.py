@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import UnknownStudyError
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.priority import Priority
-from dicom_node.studies.ledger.commitment_requests import CommitmentRequest
-from dicom_node.studies.ledger.delivery_waits import HELD, Waits
+from dicom_node.studies.ledger.destinations.waits import HELD, Waits
 from dicom_node.studies.ledger.pauses import Paused
+from dicom_node.studies.ledger.proof.archive_requests import CommitmentRequest
 from dicom_node.studies.ledger.remarks import (
     NOTHING_TO_ANALYSE,
     correction_in_words,

@@ -19,7 +19,7 @@ from worker_factory import due_analysis, run_analysis, shown_mammogram
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger import work
-from dicom_node.studies.ledger.circuits import Circuit, circuit_of
+from dicom_node.studies.ledger.destinations.circuits import Circuit, circuit_of
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Paused, pause
 from dicom_node.studies.ledger.states import AnalysisState

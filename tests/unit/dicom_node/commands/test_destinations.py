@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
 from dicom_node.settings.work import RetrySettings
-from dicom_node.studies.ledger.circuits import Circuit, circuits, note_failure
+from dicom_node.studies.ledger.destinations.circuits import Circuit, circuits, note_failure
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 

@@ -20,7 +20,7 @@ from dicom_node.receive.commitments import Commitments
 from dicom_node.settings.receive import CommitmentSettings, ReceiveSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.commitment_requests import CommitmentRequest, CommitmentRequests
-from dicom_node.studies.ledger.commitments import note_archived
+from dicom_node.studies.ledger.proof.sender_requests import note_archived
 from dicom_node.studies.ledger.removing import finished_studies
 from dicom_node.studies.ledger.states import InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Commitment, CommitmentItem, Instance, Study

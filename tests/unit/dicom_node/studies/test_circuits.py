@@ -10,7 +10,8 @@ from test_backlog import RecordingBroker, dispatcher_of
 
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.broker import DELIVER_QUEUE
-from dicom_node.studies.ledger.circuits import (
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.destinations.circuits import (
     Circuit,
     CircuitFacts,
     circuit_of,
@@ -22,7 +23,6 @@ from dicom_node.studies.ledger.circuits import (
     take_probe,
     try_now,
 )
-from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import claim

@@ -25,8 +25,8 @@ from sqlalchemy import inspect, select, text, update
 
 from dicom_node.errors import LedgerError
 from dicom_node.settings.work import RetrySettings
-from dicom_node.studies.ledger.circuits import circuits, note_failure
 from dicom_node.studies.ledger.database import Database, _alembic
+from dicom_node.studies.ledger.destinations.circuits import circuits, note_failure
 from dicom_node.studies.ledger.states import DeliveryState, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import (
     Base,

@@ -12,13 +12,13 @@ from node_factory import FOR_PRESENTATION, NOW, Reception
 from scenes import MOSTLY_IN_POSTGRESQL, SWITCHES, Action, Scene, Scenes
 
 from dicom_node.spool import removal
-from dicom_node.studies.ledger.commitments import (
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.proof.sender_requests import (
     Asked,
     Reference,
     enter_commitment,
     places_of,
 )
-from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.removing import mark_study
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Analysis, CommitmentItem, Instance, ResultObject, Study

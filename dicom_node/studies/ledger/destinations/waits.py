@@ -7,7 +7,7 @@ from typing import Final, Self
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.circuits import CircuitFacts, circuits
+from dicom_node.studies.ledger.destinations.circuits import CircuitFacts, circuits
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, pauses
 from dicom_node.studies.ledger.states import DeliveryState

@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dicom_node.studies.ledger.column_types import FittingString, FittingText
-from dicom_node.studies.ledger.proofs import ProofClaim, ask_again, claim_on
+from dicom_node.studies.ledger.proof.proofs import ProofClaim, ask_again, claim_on
 from dicom_node.studies.ledger.tables import Base, Delivery
 
 

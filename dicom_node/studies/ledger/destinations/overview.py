@@ -9,8 +9,8 @@ from typing import Final
 from sqlalchemy import func, literal_column, select
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.circuits import Circuit, CircuitFacts
-from dicom_node.studies.ledger.delivery_waits import Waits
+from dicom_node.studies.ledger.destinations.circuits import Circuit, CircuitFacts
+from dicom_node.studies.ledger.destinations.waits import Waits
 from dicom_node.studies.ledger.pauses import Paused
 from dicom_node.studies.ledger.states import TAKEN, DeliveryState
 from dicom_node.studies.ledger.tables import Delivery

@@ -1,0 +1,1 @@
+"""Proof of delivery in the ledger: what archives are asked, and what senders were promised."""
