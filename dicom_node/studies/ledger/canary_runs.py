@@ -12,13 +12,12 @@ from sqlalchemy.orm import Session
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.settings.canary import CANARY_DESTINATION
 from dicom_node.studies.ledger.locks import locking
+from dicom_node.studies.ledger.site_tables import CanaryRun, DestinationState
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import (
     Analysis,
-    CanaryRun,
     Delivery,
     DeliveryOutcome,
-    DestinationState,
     Instance,
     ResultObject,
     Study,

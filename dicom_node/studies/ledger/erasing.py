@@ -12,6 +12,7 @@ from dicom_node.errors import LedgerError
 from dicom_node.facts.identity import PatientDigest, is_one_patient
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.reading import find_study
+from dicom_node.studies.ledger.site_tables import CommitmentItem
 from dicom_node.studies.ledger.states import (
     TAKEN,
     AnalysisState,
@@ -22,7 +23,6 @@ from dicom_node.studies.ledger.states import (
 )
 from dicom_node.studies.ledger.tables import (
     Analysis,
-    CommitmentItem,
     Delivery,
     DeliveryOutcome,
     Instance,

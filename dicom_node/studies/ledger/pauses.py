@@ -9,7 +9,8 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.tables import Analysis, Delivery, Pause
+from dicom_node.studies.ledger.site_tables import Pause
+from dicom_node.studies.ledger.tables import Analysis, Delivery
 
 
 class Paused(StrEnum):

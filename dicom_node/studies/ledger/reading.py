@@ -13,13 +13,13 @@ from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.priority import Priority
 from dicom_node.studies.ledger.destinations.waits import HELD, Waits
 from dicom_node.studies.ledger.pauses import Paused
-from dicom_node.studies.ledger.proof.archive_requests import CommitmentRequest
 from dicom_node.studies.ledger.remarks import (
     NOTHING_TO_ANALYSE,
     correction_in_words,
     removal_in_words,
     set_aside_in_words,
 )
+from dicom_node.studies.ledger.site_tables import CommitmentRequest
 from dicom_node.studies.ledger.states import (
     TAKEN,
     AnalysisState,

@@ -21,15 +21,9 @@ from dicom_node.settings.destinations import DicomDestination
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.canary_runs import CanaryFacts
 from dicom_node.studies.ledger.reading import summaries
+from dicom_node.studies.ledger.site_tables import CanaryRun
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
-from dicom_node.studies.ledger.tables import (
-    Analysis,
-    CanaryRun,
-    Delivery,
-    Instance,
-    Study,
-    Transition,
-)
+from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study, Transition
 from worker.delivery import attempt_delivery
 from worker.runtime import Runtime
 

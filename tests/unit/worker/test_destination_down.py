@@ -22,8 +22,9 @@ from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.destinations.circuits import Circuit, circuit_of
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Paused, pause
+from dicom_node.studies.ledger.site_tables import DestinationState
 from dicom_node.studies.ledger.states import AnalysisState
-from dicom_node.studies.ledger.tables import Delivery, DestinationState, ResultObject, Transition
+from dicom_node.studies.ledger.tables import Delivery, ResultObject, Transition
 from worker.delivery import attempt_delivery, end_deliveries
 from worker.runtime import Runtime
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from dicom_node.settings.work import RetrySettings
-from dicom_node.studies.ledger.tables import DestinationState
+from dicom_node.studies.ledger.site_tables import DestinationState
 
 _INSERT: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 

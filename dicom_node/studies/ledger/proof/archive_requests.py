@@ -4,30 +4,12 @@ import json
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, select, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.column_types import FittingString, FittingText
 from dicom_node.studies.ledger.proof.proofs import ProofClaim, ask_again, claim_on
-from dicom_node.studies.ledger.tables import Base, Delivery
-
-
-class CommitmentRequest(Base):
-    """One transaction of storage commitment for the objects of a delivery (PS3.4 J.3)."""
-
-    __tablename__ = "commitment_requests"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    transaction_uid: Mapped[str] = mapped_column(FittingString(64), unique=True)
-    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
-    objects: Mapped[str] = mapped_column(FittingText)
-    """The ids of its result objects, as a list in JSON: no answer counts for any other."""
-    asked_at: Mapped[datetime]
-    expires_at: Mapped[datetime]
-    """When it is taken for lost and another one is made."""
-    ended_at: Mapped[datetime | None]
-    ending: Mapped[str] = mapped_column(FittingText, default="")
-    """How it ended, in words; empty while an answer is waited for."""
+from dicom_node.studies.ledger.site_tables import CommitmentRequest
+from dicom_node.studies.ledger.tables import Delivery
 
 
 def open_request(

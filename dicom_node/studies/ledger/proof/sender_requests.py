@@ -9,8 +9,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.registering import hold_instances
+from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem
 from dicom_node.studies.ledger.states import InstanceState
-from dicom_node.studies.ledger.tables import Commitment, CommitmentItem, Instance
+from dicom_node.studies.ledger.tables import Instance
 
 PROCESSING_FAILURE: Final = 0x0110
 NO_SUCH_INSTANCE: Final = 0x0112

@@ -22,8 +22,9 @@ from dicom_node.settings.settings import Settings
 from dicom_node.spool.commitment_requests import CommitmentRequest, CommitmentRequests
 from dicom_node.studies.ledger.proof.sender_requests import note_archived
 from dicom_node.studies.ledger.removing import finished_studies
+from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem
 from dicom_node.studies.ledger.states import InstanceState, StudyState
-from dicom_node.studies.ledger.tables import Commitment, CommitmentItem, Instance, Study
+from dicom_node.studies.ledger.tables import Instance, Study
 
 TRANSACTION = "1.2.3.77"
 HOUR = timedelta(hours=1)

@@ -23,8 +23,9 @@ from dicom_node.studies.ledger.canary_runs import (
     remove_canary,
 )
 from dicom_node.studies.ledger.reading import summaries
+from dicom_node.studies.ledger.site_tables import CanaryRun
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
-from dicom_node.studies.ledger.tables import CanaryRun, Delivery, Instance, Study
+from dicom_node.studies.ledger.tables import Delivery, Instance, Study
 
 A_DAY = 86400
 

@@ -10,8 +10,9 @@ from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.destinations import circuits
 from dicom_node.studies.ledger.destinations.circuits import Circuit
+from dicom_node.studies.ledger.site_tables import DestinationState
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
-from dicom_node.studies.ledger.tables import Delivery, DestinationState
+from dicom_node.studies.ledger.tables import Delivery
 
 POLICY = RetrySettings(breaker_failures=2, first_probe_seconds=10)
 LATER = after(60)

@@ -20,8 +20,9 @@ from dicom_node.studies.ledger.proof.sender_requests import (
     places_of,
 )
 from dicom_node.studies.ledger.removing import mark_study
+from dicom_node.studies.ledger.site_tables import CommitmentItem
 from dicom_node.studies.ledger.states import InstanceState
-from dicom_node.studies.ledger.tables import Analysis, CommitmentItem, Instance, ResultObject, Study
+from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject, Study
 from dicom_node.studies.operator_actions import retry_study
 
 UID = "1.2.826.0.1.3680043.8.498.81"

@@ -1,0 +1,124 @@
+"""Tables of the site beside its studies: pauses, destinations, canary runs, storage commitment."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dicom_node.studies.ledger.column_types import FittingString, FittingText
+from dicom_node.studies.ledger.tables import Base
+
+
+class Pause(Base):
+    """Something that an operator has paused."""
+
+    __tablename__ = "pauses"
+    __table_args__ = (UniqueConstraint("kind", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(FittingString(16))
+    name: Mapped[str] = mapped_column(FittingString(64), default="")
+    reason: Mapped[str] = mapped_column(FittingText, default="")
+    paused_by: Mapped[str] = mapped_column(FittingString(128))
+    since: Mapped[datetime]
+
+
+class DestinationState(Base):
+    """What is known of a destination that has failed; one that never did has no row."""
+
+    __tablename__ = "destination_states"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(FittingString(64))
+    circuit: Mapped[str] = mapped_column(FittingString(16))
+    """``closed``, ``open`` or ``half_open``."""
+    failures: Mapped[int] = mapped_column(default=0)
+    """Deliveries in a row of which it has taken nothing."""
+    reason: Mapped[str] = mapped_column(FittingText, default="")
+    """Of its last failure; empty if it has taken something since."""
+    failing_since: Mapped[datetime | None]
+    """When the first of these failures was; None if it has taken something since."""
+    since: Mapped[datetime]
+    """When the circuit was opened or closed."""
+    probes: Mapped[int] = mapped_column(default=0)
+    """Probes, and single deliveries after them, that failed since the circuit was opened."""
+    probe_at: Mapped[datetime]
+    """When it may be probed next."""
+    prober: Mapped[str] = mapped_column(FittingString(128), default="")
+    """Who probes it now; empty if nobody does."""
+    probe_expires_at: Mapped[datetime | None]
+
+
+class CanaryRun(Base):
+    """One canary study, and how it went."""
+
+    __tablename__ = "canary_runs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    began_at: Mapped[datetime]
+    seconds: Mapped[str] = mapped_column(FittingText)
+    """How long each phase took, as JSON."""
+    broken: Mapped[str] = mapped_column(FittingString(16), default="")
+    """The phase that did not end as it should; empty if all did."""
+    reason: Mapped[str] = mapped_column(FittingText, default="")
+    key: Mapped[str] = mapped_column(FittingString(64), default="", index=True)
+    """Digest of bundle, engine and their settings."""
+    scores: Mapped[str] = mapped_column(FittingText, default="")
+
+
+class CommitmentRequest(Base):
+    """One transaction of storage commitment for the objects of a delivery (PS3.4 J.3)."""
+
+    __tablename__ = "commitment_requests"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(FittingString(64), unique=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
+    objects: Mapped[str] = mapped_column(FittingText)
+    """The ids of its result objects, as a list in JSON: no answer counts for any other."""
+    asked_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    """When it is taken for lost and another one is made."""
+    ended_at: Mapped[datetime | None]
+    ending: Mapped[str] = mapped_column(FittingText, default="")
+    """How it ended, in words; empty while an answer is waited for."""
+
+
+class Commitment(Base):
+    """A sender's request that the node commit to keep what it has sent (PS3.4 J)."""
+
+    __tablename__ = "commitments"
+    __table_args__ = (
+        UniqueConstraint("calling_ae_title", "transaction_uid"),
+        Index(
+            "ix_commitments_to_report",
+            "due_at",
+            sqlite_where=text("reported_at IS NULL"),
+            postgresql_where=text("reported_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(FittingString(64))
+    calling_ae_title: Mapped[str] = mapped_column(FittingString(16))
+    called_ae_title: Mapped[str] = mapped_column(FittingString(16))
+    requested_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    reported_at: Mapped[datetime | None]
+    """When the sender took the report, or it was given up."""
+    reason: Mapped[str] = mapped_column(FittingText, default="")
+
+
+class CommitmentItem(Base):
+    """One SOP Instance of a request, and what was answered for it."""
+
+    __tablename__ = "commitment_items"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    commitment_id: Mapped[int] = mapped_column(ForeignKey("commitments.id"), index=True)
+    sop_class_uid: Mapped[str] = mapped_column(FittingString(64))
+    sop_instance_uid: Mapped[str] = mapped_column(FittingString(64))
+    failure_reason: Mapped[int | None]
+    """(0008,1197); None if it is committed."""
