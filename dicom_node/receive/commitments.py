@@ -15,8 +15,8 @@ from dicom_node.send.commitment_report import send_report
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.receive import CommitmentSettings
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.commitment_requests import CommitmentRequest, CommitmentRequests
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.proof.sender_requests import (
     Asked,
@@ -57,7 +57,7 @@ class Commitments:
         self._spool = spool
         self._database = database
         self._clock = clock
-        self._requests = CommitmentRequests(spool.root)
+        self._requests = SenderRequests(spool.root)
         self._peers = {one.ae_title: one for one in settings.receive.commitment}
 
     def judge_waiting(self) -> int:
@@ -152,7 +152,7 @@ class Commitments:
         )
 
 
-def asked_in(request: CommitmentRequest) -> Asked | None:
+def asked_in(request: SenderRequest) -> Asked | None:
     """Read a request; None if it is none (PS3.4 J.3.2.1.1)."""
     try:
         dataset = _decoded(request)
@@ -174,7 +174,7 @@ def asked_in(request: CommitmentRequest) -> Asked | None:
     )
 
 
-def _decoded(request: CommitmentRequest) -> Dataset:
+def _decoded(request: SenderRequest) -> Dataset:
     syntax = UID(request.transfer_syntax)
     return read_dataset(BytesIO(request.content), syntax.is_implicit_VR, syntax.is_little_endian)
 

@@ -14,7 +14,7 @@ from dicom_node.receive.association import StoreRequest
 from dicom_node.receive.commands import CommandField
 from dicom_node.receive.negotiation import Request
 from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.spool.commitment_requests import CommitmentRequest, CommitmentRequests
+from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
 
 log = structlog.get_logger("dicom_node.listener")
 
@@ -39,7 +39,7 @@ class Committing:
 
     def __init__(self, settings: ReceiveSettings, spool: Path) -> None:
         self._titles = frozenset(one.ae_title for one in settings.commitment)
-        self._requests = CommitmentRequests(spool)
+        self._requests = SenderRequests(spool)
 
     def contexts_for(self, request: Request) -> list[PresentationContext]:
         """Return the presentation context of storage commitment for those who may ask."""
@@ -55,7 +55,7 @@ class Committing:
         def take(asked: StoreRequest, content: bytes) -> int:
             if problem := _problem(asked, content):
                 return problem
-            kept = CommitmentRequest(
+            kept = SenderRequest(
                 calling_ae_title=request.calling_ae_title,
                 called_ae_title=request.called_ae_title,
                 transfer_syntax=asked.transfer_syntax,

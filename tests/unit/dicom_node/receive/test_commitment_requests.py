@@ -10,8 +10,8 @@ from pynetdicom import build_role
 
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from dicom_node.receive.commitments import asked_in
-from dicom_node.spool.commitment_requests import CommitmentRequest, CommitmentRequests
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
 
 OFFERED = {"commitment": [{"ae_title": "SCANNER", "host": "127.0.0.1"}]}
 TRANSACTION = "1.2.3.77"
@@ -44,8 +44,8 @@ def ask(port: int, dataset: Dataset | None = None, **how: Any) -> int | None:
         return found
 
 
-def kept(spool: Spool) -> list[CommitmentRequest | None]:
-    return [request for _, _, request in CommitmentRequests(spool.root).waiting()]
+def kept(spool: Spool) -> list[SenderRequest | None]:
+    return [request for _, _, request in SenderRequests(spool.root).waiting()]
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
@@ -101,7 +101,7 @@ def test_full_disk_and_flood_are_answered_with_resource_limitation(
     listening: Listening, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, port = listening(**OFFERED)
-    monkeypatch.setattr("dicom_node.spool.commitment_requests.MOST_WAITING", 1)
+    monkeypatch.setattr("dicom_node.spool.sender_requests.MOST_WAITING", 1)
 
     assert ask(port) == 0x0000
     assert ask(port) == 0x0213
@@ -118,7 +118,7 @@ def test_full_disk_and_flood_are_answered_with_resource_limitation(
     ],
 )
 def test_bytes_that_are_no_request_are_none(content: bytes) -> None:
-    request = CommitmentRequest(
+    request = SenderRequest(
         calling_ae_title="SCANNER",
         called_ae_title="MAMMOCLIP",
         transfer_syntax=ImplicitVRLittleEndian,

@@ -19,7 +19,7 @@ from dicom_node.network import STORAGE_COMMITMENT
 from dicom_node.receive.commitments import Commitments
 from dicom_node.settings.receive import CommitmentSettings, ReceiveSettings
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.commitment_requests import CommitmentRequest, CommitmentRequests
+from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
 from dicom_node.studies.ledger.proof.sender_requests import note_archived
 from dicom_node.studies.ledger.removing import finished_studies
 from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem
@@ -48,13 +48,13 @@ class Site:
         )
 
     def ask(self, dataset: Dataset) -> None:
-        request = CommitmentRequest(
+        request = SenderRequest(
             calling_ae_title="SCANNER",
             called_ae_title="MAMMOCLIP",
             transfer_syntax=ExplicitVRLittleEndian,
             content=encoded(dataset),
         )
-        CommitmentRequests(self.reception.spool.root).keep(request)
+        SenderRequests(self.reception.spool.root).keep(request)
 
     def answers(self) -> dict[str, int | None]:
         items = self.reception.rows(CommitmentItem)
@@ -128,7 +128,7 @@ def test_object_that_is_not_registered_yet_is_waited_for(site: Site) -> None:
     image = mammogram()
     put(site.reception.spool, image)
     site.ask(asking(image.SOPInstanceUID))
-    site.now = CommitmentRequests(site.reception.spool.root).waiting().__next__()[1]
+    site.now = SenderRequests(site.reception.spool.root).waiting().__next__()[1]
 
     assert site.commitments.judge_waiting() == 0
     site.reception.registrar.register_all()
@@ -140,7 +140,7 @@ def test_object_that_is_not_registered_yet_is_waited_for(site: Site) -> None:
 def test_object_that_is_never_registered_is_not_waited_for_for_ever(site: Site) -> None:
     put(site.reception.spool, mammogram())
     site.ask(asking("1.2.3.4"))
-    came_at = next(CommitmentRequests(site.reception.spool.root).waiting())[1]
+    came_at = next(SenderRequests(site.reception.spool.root).waiting())[1]
 
     site.now = came_at + timedelta(minutes=9)
     assert site.commitments.judge_waiting() == 0
@@ -263,7 +263,7 @@ def test_node_killed_before_a_request_left_the_spool_commits_once(
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(CommitmentRequests, "drop", kill)
+        patched.setattr(SenderRequests, "drop", kill)
         site.commitments.judge_waiting()
     site.commitments.judge_waiting()
 

@@ -23,7 +23,7 @@ _SUFFIX: Final = ".request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommitmentRequest:
+class SenderRequest:
     """One N-ACTION request as it came (PS3.4 J.3.2).
 
     Attributes
@@ -37,7 +37,7 @@ class CommitmentRequest:
     content: bytes
 
 
-class CommitmentRequests:
+class SenderRequests:
     """The folder ``commitment`` of a spool.
 
     Parameters
@@ -49,7 +49,7 @@ class CommitmentRequests:
         self._partial = root / "partial"
         self._folder = root / "commitment"
 
-    def keep(self, request: CommitmentRequest) -> None:
+    def keep(self, request: SenderRequest) -> None:
         """Write a request; on return the file and its folder are flushed to disk.
 
         Raises
@@ -77,7 +77,7 @@ class CommitmentRequests:
                 raise
             flush_folder(self._folder)
 
-    def waiting(self) -> Iterator[tuple[Path, datetime, CommitmentRequest | None]]:
+    def waiting(self) -> Iterator[tuple[Path, datetime, SenderRequest | None]]:
         """Yield what waits, the oldest first, with when it came; None for a file that is none."""
         if not self._folder.is_dir():
             return
@@ -92,10 +92,10 @@ class CommitmentRequests:
             file.unlink(missing_ok=True)
 
 
-def _read(file: Path) -> tuple[datetime, CommitmentRequest | None]:
+def _read(file: Path) -> tuple[datetime, SenderRequest | None]:
     head, _, content = file.read_bytes().partition(b"\n")
     try:
         at = datetime.fromtimestamp(int(file.name.partition("-")[0]) / 1e9, UTC)
-        return at, CommitmentRequest(content=content, **json.loads(head))
+        return at, SenderRequest(content=content, **json.loads(head))
     except (ValueError, TypeError, OverflowError):
         return datetime.now(UTC), None
