@@ -8,7 +8,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import select
-from unit.dicom_node.node_factory import SOMEBODY_ELSE, STUDY_UID, Reception
+from unit.dicom_node.node_factory import SOMEBODY_ELSE, STUDY_UID, Reception, claimed
 from worker_factory import run_analysis, shown_mammogram
 
 from dicom_node.studies.ledger import reading
@@ -243,12 +243,12 @@ def test_delivery_under_way_during_a_correction_is_not_tried_again(
                 reason="",
             )
         )
-    with node.leased(Delivery, 1) as taken:
-        assert taken is not None
-        receive_all(reception, images, **CORRECTED)
-        with node.database.writing() as session:
-            at = datetime.now(UTC)
-            postpone_delivery(session, taken[0], reason="archive is away", due_at=at, at=at)
+    with node.database.writing() as session:
+        held = claimed(session, session.get_one(Delivery, 1), at=datetime.now(UTC))
+    receive_all(reception, images, **CORRECTED)
+    with node.database.writing() as session:
+        at = datetime.now(UTC)
+        postpone_delivery(session, held, reason="archive is away", due_at=at, at=at)
 
     (delivery,) = reception.rows(Delivery)
     assert delivery.state is DeliveryState.EXPIRED

@@ -151,7 +151,12 @@ def test_everything_is_delivered_once_the_archive_is_back(
 
 
 @pytest.mark.parametrize(
-    ("status", "word"), [(0xA700, "0xA700"), (0x0122, "0x0122"), (0xC000, "0xC000")]
+    ("status", "word"),
+    [
+        (0xA700, "0xA700"),
+        pytest.param(0x0122, "0x0122", marks=pytest.mark.long),
+        pytest.param(0xC000, "0xC000", marks=pytest.mark.long),
+    ],
 )
 def test_refusal_of_everything_is_one_cause(
     site: Runtime, archive: Archive, log_lines: list[Any], status: int, word: str
@@ -216,7 +221,14 @@ def test_paused_destination_is_not_asked(site: Runtime, archive: Archive) -> Non
     assert {state for state, _ in states(site)} == {"due"}
 
 
-@pytest.mark.parametrize("killed_at", ["probe", "half open", "sending"])
+@pytest.mark.parametrize(
+    "killed_at",
+    [
+        "probe",
+        pytest.param("half open", marks=pytest.mark.long),
+        pytest.param("sending", marks=pytest.mark.long),
+    ],
+)
 def test_worker_killed_at_any_step_leaves_it_to_the_next(
     site: Runtime, archive: Archive, monkeypatch: pytest.MonkeyPatch, killed_at: str
 ) -> None:

@@ -56,6 +56,9 @@ OF_DELIVERIES = {
     (D.DUE, D.REFUSED): "refused",
     (D.EXPIRED, D.REFUSED): "refused",
     (D.SENDING, D.EXPIRED): "expired",
+    (D.HELD,): "held",
+    (D.DELIVERED, D.HELD): "delivered",
+    (D.DUE, D.HELD): "delivering",
 }
 
 
