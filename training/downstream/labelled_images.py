@@ -13,7 +13,7 @@ from training.data.image_files import find_listed, find_named
 from training.data.picture_check import require_usable
 from training.data.splits import check_no_leak, group_folds
 from training.data.table_formats import PICTURES, RSNA, VINDR_FINDINGS, image_labels
-from training.data.table_reading import read_table
+from training.data.table_reading import read_cells, read_table
 from training.downstream.tasks import DataSet
 from training.errors import TableError
 from training.terminal import Say
@@ -116,12 +116,7 @@ def read_labelled(
     SettingsError
         There are too few patients to hold any out.
     """
-    import pandas as pd
-
-    try:
-        head = set(pd.read_csv(table, dtype=str, nrows=0, encoding="utf-8").columns)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise TableError(f"{table} cannot be read as a CSV table: {error}") from error
+    head = set(read_cells(table).columns)
     if "finding_categories" in head:
         return _read_vindr(table, folders, seed, may_be_missing=may_be_missing)
     if "difficult_negative_case" in head:
