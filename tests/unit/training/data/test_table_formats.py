@@ -171,6 +171,7 @@ def test_parquet_is_read_as_its_csv_would_be(tmp_path):
 
     read = read_table(tmp_path / "train.parquet", RSNA)
 
-    assert read["image_id"].tolist() == read_table(FIXTURES / "rsna_train.csv", RSNA)[
-        "image_id"
-    ].tolist()
+    assert (
+        read["image_id"].tolist()
+        == read_table(FIXTURES / "rsna_train.csv", RSNA)["image_id"].tolist()
+    )
