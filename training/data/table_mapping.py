@@ -57,6 +57,9 @@ _LABEL_KEYS: Final = {
     "optional",
 }
 
+_TAKEN: Final = {*FIELDS, "line", "file", "part", "breast", "side"}
+"""What an image's other columns are called."""
+
 Names = tuple[str, ...]
 """A column, under any of its names: the first that the table has is taken."""
 
@@ -255,6 +258,8 @@ def _label(name: str, given: Mapping[str, Any]) -> Label:
     _known(f"[labels.{name}]", given, _LABEL_KEYS)
     if "column" not in given:
         raise ValueError(f"[labels.{name}] names no column")
+    if name in _TAKEN:
+        raise ValueError(f"[labels.{name}]: the name is taken; call the label something else")
     if not name.isidentifier():
         raise ValueError(f"[labels.{name}]: a label is named by letters, digits and _")
     classes: tuple[str, ...] = ()

@@ -49,6 +49,7 @@ def test_yaml_says_what_toml_says(tmp_path):
     [
         (("[columns]", "[colums]"), "'colums'; known are"),
         (('image = "Datei"\n', ""), "names no image"),
+        (("[labels.risk]", "[labels.age]"), "the name is taken"),
         (('column = "Krebs"', 'column = "Krebs"\nclasses = ["one"]'), "classes are two or more"),
         (('patient = "Pat"', 'patient = "Pat'), "cannot be read"),
     ],
