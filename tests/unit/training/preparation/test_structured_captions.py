@@ -1,7 +1,9 @@
 """Labels become sentences of the lexicon in an image-text table that pretraining reads."""
 
 import pytest
+from typer.testing import CliRunner
 
+from training.commands.train import app as train
 from training.data.breast_records import read_image_text_table
 from training.data.table_mapping import read_mapping
 from training.errors import TableError
@@ -69,6 +71,17 @@ def test_breast_is_described_by_its_labels(own):
     assert "scattered areas of fibroglandular density" in density
     assert first.report.impression == ("the assessment is bi rads category 4",)
     assert [("no" in line.split()) for line in second.report.findings] == [True]
+
+
+def test_command_writes_the_table(own):
+    arguments = ["--table", "own.csv", "--mapping", "map.toml", "--images", ".", "--out", "by.csv"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(own)
+        done = CliRunner().invoke(train, ["captions", *arguments], catch_exceptions=False)
+
+    assert done.exit_code == 0
+    assert "2 breasts; 1 left out" in done.stderr
+    assert len(read_image_text_table(own / "by.csv")) == 2
 
 
 def test_patients_of_the_test_part_are_left_out(own):
