@@ -10,6 +10,7 @@ from training.commands.options import (
     EpochsOption,
     ImagesOption,
     LearningRateOption,
+    MappingOption,
     OutOption,
     PresetOption,
     SeedOption,
@@ -34,6 +35,15 @@ def evaluate(
     rsna: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="CSV: RSNA's train.csv.")
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV or Parquet of your own: each of its labels is a task.",
+        ),
+    ] = None,
+    mapping: MappingOption = None,
     reports: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="CSV: image-text table, for retrieval."),
@@ -83,6 +93,7 @@ def evaluate(
     Example: mammoclip-train evaluate --suite paper --bundle b5 --vindr finding_annotations.csv
     --rsna train.csv --images vindr-png --images rsna-png --out paper
     """
+    from training.data.table_mapping import read_mapping
     from training.evaluation.bundle_evaluation import EvaluationOrder
     from training.evaluation.bundle_evaluation import evaluate as run
 
@@ -90,6 +101,8 @@ def evaluate(
         bundle=bundle,
         vindr=vindr,
         rsna=rsna,
+        table=table,
+        mapping=read_mapping(mapping) if mapping else None,
         reports=reports,
         images=tuple(images),
         out=out,

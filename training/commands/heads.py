@@ -13,6 +13,7 @@ from training.commands.options import (
     ImagesOption,
     IntoOption,
     LearningRateOption,
+    MappingOption,
     OutOption,
     PercentOption,
     PresetOption,
@@ -35,6 +36,7 @@ def probe(
     task: TaskOption,
     out: OutOption,
     into: IntoOption = None,
+    mapping: MappingOption = None,
     protocol: ProtocolOption = "honest",
     percent: PercentOption = 100,
     preset: PresetOption = "paper",
@@ -52,6 +54,7 @@ def probe(
     Example: mammoclip-train probe --bundle b5 --task mass --table finding_annotations.csv
     --images png --out mass-probe --into b5-mass
     """
+    from training.data.table_mapping import read_mapping
     from training.downstream.cases import Protocol
     from training.downstream.finetune import Machine
     from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
@@ -66,6 +69,7 @@ def probe(
         training=Training.PROBE,
         out=out,
         into=into,
+        mapping=read_mapping(mapping) if mapping else None,
         protocol=Protocol(protocol),
         percent=percent,
         preset=Preset(preset),
@@ -89,6 +93,7 @@ def finetune(
     task: TaskOption,
     out: OutOption,
     into: IntoOption = None,
+    mapping: MappingOption = None,
     protocol: ProtocolOption = "honest",
     percent: PercentOption = 100,
     preset: PresetOption = "paper",
@@ -108,6 +113,7 @@ def finetune(
     Example: mammoclip-train finetune --bundle b5 --task cancer --table train.csv --images png
     --out cancer --device cuda --workers 8
     """
+    from training.data.table_mapping import read_mapping
     from training.downstream.cases import Protocol
     from training.downstream.finetune import Machine
     from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
@@ -122,6 +128,7 @@ def finetune(
         training=Training.FINE_TUNE,
         out=out,
         into=into,
+        mapping=read_mapping(mapping) if mapping else None,
         protocol=Protocol(protocol),
         percent=percent,
         preset=Preset(preset),
@@ -182,6 +189,7 @@ def calibrate(
             "Default: all that the table has labels of."
         ),
     ] = None,
+    mapping: MappingOption = None,
     seed: SeedOption = 10,
     skip_unreadable: SkipUnreadableOption = False,
     device: DeviceOption = "cpu",
@@ -196,6 +204,7 @@ def calibrate(
     """
     from rich.console import Console
 
+    from training.data.table_mapping import read_mapping
     from training.downstream.bundle_calibration import CalibrationOrder, thresholds_table
     from training.downstream.bundle_calibration import calibrate as run
     from training.downstream.calibration import Method, OperatingTarget
@@ -213,6 +222,7 @@ def calibrate(
         seed=seed,
         skip_unreadable=skip_unreadable,
         device=device,
+        mapping=read_mapping(mapping) if mapping else None,
     )
     thresholds = run(order, say=say)
     Console(stderr=True).print(thresholds_table(thresholds))

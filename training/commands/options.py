@@ -14,7 +14,15 @@ TableOption = Annotated[
     typer.Option(
         exists=True,
         dir_okay=False,
-        help="CSV of labels: VinDr-Mammo's finding table, RSNA's train.csv, or your own table.",
+        help="CSV or Parquet of labels: VinDr-Mammo's finding table, RSNA's train.csv, or your own "
+        "table.",
+    ),
+]
+MappingOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What the columns and words of --table mean: a TOML or YAML file, or embed, "
+        "cbis-ddsm, cmmd, inbreast or omi-db. Default: the table is one of the known formats."
     ),
 ]
 FindingTableOption = Annotated[
@@ -32,8 +40,11 @@ ImagesOption = Annotated[
     ),
 ]
 TaskOption = Annotated[
-    Literal["mass", "calcification", "density", "cancer"],
-    typer.Option(help="Label that the head learns; the table must have it."),
+    str,
+    typer.Option(
+        help="Label that the head learns: mass, calcification, density, cancer, or a label that "
+        "--mapping names; the table must have it."
+    ),
 ]
 OutOption = Annotated[
     Path,

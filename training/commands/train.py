@@ -7,6 +7,7 @@ import typer
 
 from mammoclip_core.commands.version import add_version_option
 from training.commands.back_translate import back_translate
+from training.commands.captions import captions
 from training.commands.detect import detect
 from training.commands.evaluate import evaluate
 from training.commands.factor import factor
@@ -156,7 +157,7 @@ def pretrain(context: typer.Context) -> None:
     run(context.args)
 
 
-for _command in (back_translate, probe, finetune, calibrate, factor, detect, evaluate):
+for _command in (back_translate, captions, probe, finetune, calibrate, factor, detect, evaluate):
     app.command()(_command)
 
 

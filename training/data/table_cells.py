@@ -51,11 +51,11 @@ def positive(cell: str) -> int:
 
 
 def flag(cell: str) -> int:
-    """Read yes or no as 1 or 0."""
-    words = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1}
-    if cell not in words:
+    """Read yes or no as 1 or 0: a number, or ``true`` and ``false`` in any case."""
+    words = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+    if cell.lower() not in words:
         raise ValueError(f"{cell!r} is neither 0 nor 1")
-    return words[cell]
+    return words[cell.lower()]
 
 
 def number(cell: str) -> float:

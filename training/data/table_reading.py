@@ -1,9 +1,11 @@
 """Tables, read and checked by their format: every bad row is reported at once."""
 
+import codecs
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from training.errors import TableError
 
@@ -15,6 +17,9 @@ Check = Callable[[str], Any]
 
 RowCheck = Callable[[Mapping[str, Any]], None]
 """Looks at a whole row whose cells are good; raises ValueError with the reason."""
+
+
+_DELIMITERS: Final = (",", ";", "\t")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +96,69 @@ def read_table(path: Path, layout: Format) -> "pd.DataFrame":
 
 
 def read_cells(path: Path) -> "pd.DataFrame":
-    """Read a table of any format, every cell as its text; raises TableError where it is none."""
+    """Read a table of any format, every cell as its text; raises TableError where it is none.
+
+    A name that ends in ``.parquet`` is read as Parquet, any other as CSV: in UTF-8 or UTF-16,
+    its cells parted by commas, semicolons or tabulators, as its first line tells.
+    """
+    import pandas as pd
+
+    if path.suffix.lower() == ".parquet":
+        return _parquet_cells(path)
+    try:
+        encoding = _encoding_of(path)
+        return pd.read_csv(
+            path,
+            dtype=str,
+            keep_default_na=False,
+            encoding=encoding,
+            sep=_delimiter_of(path, encoding),
+        )
+    except (ValueError, pd.errors.ParserError) as error:
+        raise TableError(f"{path} cannot be read as a CSV table: {error}") from error
+
+
+def _parquet_cells(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError) as error:
-        raise TableError(f"{path} cannot be read as a CSV table: {error}") from error
+        frame = pd.read_parquet(path).reset_index(drop=True)
+    except ImportError as error:
+        raise TableError(
+            f"{path}: to read Parquet, pyarrow is needed: pip install pyarrow"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise TableError(f"{path} cannot be read as a Parquet table: {error}") from error
+    frame.columns = frame.columns.map(str)
+    return frame.map(_as_text)
+
+
+def _as_text(value: Any) -> str:
+    """Write a cell of a Parquet file as a CSV file would hold it."""
+    import pandas as pd
+
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list):
+        return str(value)
+    return "" if value is None or pd.isna(value) else str(value)
+
+
+def _encoding_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    if start in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        return "utf-16"
+    if len(start) == 2 and 0 in start:
+        return "utf-16-be" if start[0] == 0 else "utf-16-le"
+    return "utf-8-sig"
+
+
+def _delimiter_of(path: Path, encoding: str) -> str:
+    """Tell what parts the cells: what the first line has most of, outside quotation marks."""
+    with path.open(encoding=encoding, newline="") as stream:
+        bare = re.sub(r'"[^"]*"', "", stream.readline())
+    return max(_DELIMITERS, key=bare.count)
 
 
 def _checked(cells: "pd.Series[str]", check: Check, faults: list[str]) -> list[Any]:

@@ -9,9 +9,10 @@ import numpy as np
 
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import FindingEntry, read_manifest, require_empty
+from training.data.table_mapping import HELD_OUT, UNKNOWN, TableMapping
 from training.downstream.bundle_scores import bundle_scores
 from training.downstream.calibration import Method, OperatingTarget, calibrate_finding
-from training.downstream.labelled_images import HELD_OUT, read_labelled
+from training.downstream.labelled_images import read_labelled
 from training.downstream.new_bundle import with_findings
 from training.errors import SettingsError
 from training.measures.operating_points import Threshold
@@ -33,6 +34,7 @@ class CalibrationOrder:
         ``held out`` is what `make_head` never trains on with the same seed. ``all`` for a table
         that was made for this.
     findings : names; None for all that the table labels
+    mapping : of the table's columns and words, or None
     skip_unreadable : bool
         Leave out missing and damaged images; they are refused otherwise.
     """
@@ -49,6 +51,7 @@ class CalibrationOrder:
     seed: int = 10
     device: str = "cpu"
     skip_unreadable: bool = False
+    mapping: TableMapping | None = None
 
 
 def calibrate(
@@ -66,13 +69,18 @@ def calibrate(
     require_empty(order.out)
     manifest = read_manifest(order.bundle)
     data = read_labelled(
-        order.table, order.images, order.seed, may_be_missing=order.skip_unreadable
+        order.table,
+        order.images,
+        order.seed,
+        may_be_missing=order.skip_unreadable,
+        mapping=order.mapping,
     ).with_usable_pictures(skip=order.skip_unreadable, say=say)
     able = {
         entry.name: entry
         for entry in manifest.findings
         if entry.name in data.images.columns
         and not entry.is_class_set
+        and not data.labels.get(entry.name)
         and entry.source is not FindingSource.DETECTOR
     }
     wanted = tuple(able) if order.findings is None else order.findings
@@ -98,10 +106,11 @@ def calibrate(
     thresholds: dict[str, Threshold] = {}
     for name in wanted:
         labels = frame[name].to_numpy(dtype=np.int64)
+        known = labels != UNKNOWN
         entries[name], thresholds[name] = calibrate_finding(
             able[name],
-            labels,
-            scores[name],
+            labels[known],
+            scores[name][known],
             order.target,
             data=words,
             domain=order.domain,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.downstream.labelled_images import HELD_OUT, TEST, TRAINING, UNKNOWN, LabelledImages
+from training.data.table_mapping import HELD_OUT, TEST, TRAINING, UNKNOWN
+from training.downstream.labelled_images import LabelledImages
 from training.downstream.tasks import Task
 
 if TYPE_CHECKING:

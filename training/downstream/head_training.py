@@ -11,6 +11,7 @@ from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
 from training.bundles.bundle_encoder import read_image_encoder
 from training.bundles.bundle_facts import bundle_facts
 from training.data.augmentation import AugmentationPreset
+from training.data.table_mapping import TableMapping
 from training.downstream.cases import Protocol, divide
 from training.downstream.features import image_features
 from training.downstream.finetune import Machine, fine_tune
@@ -20,7 +21,7 @@ from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.new_bundle import with_head
 from training.downstream.probe import train_probe
 from training.downstream.recipes import Training, recipe_of
-from training.downstream.tasks import TASKS
+from training.downstream.tasks import TASKS, Task, own_task
 from training.errors import SettingsError
 from training.learning.presets import Preset
 from training.learning.run_state import NOTHING_KEPT, RunState
@@ -39,7 +40,8 @@ class HeadOrder:
     Attributes
     ----------
     bundle : to begin from
-    head : key of `tasks.TASKS`
+    head : key of `tasks.TASKS`, or a label of the mapping
+    mapping : of the table's columns and words, or None
     out : folder of the head's file and its figures
     into : folder of a bundle with the head in it, or None
     epochs, learning_rate : in place of the preset's
@@ -55,6 +57,7 @@ class HeadOrder:
     training: Training
     out: Path
     into: Path | None = None
+    mapping: TableMapping | None = None
     protocol: Protocol = Protocol.HONEST
     percent: int = 100
     preset: Preset = Preset.PAPER
@@ -75,16 +78,22 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     CoreError
         The bundle, the table or an image is of no use; the message says why.
     """
-    task = TASKS.get(order.head)
-    if task is None:
-        raise SettingsError(f"there is no task {order.head!r}: choose one of {', '.join(TASKS)}")
+    known = {**TASKS, **(order.mapping.labels if order.mapping else {})}
+    if order.head not in known:
+        raise SettingsError(f"there is no task {order.head!r}: choose one of {', '.join(known)}")
+    if order.into is not None and order.head not in TASKS:
+        raise SettingsError(
+            f"--into: a bundle answers {', '.join(TASKS)}, and not {order.head}: leave --into out"
+        )
     manifest = read_manifest(order.bundle)
     data = read_labelled(
-        order.table, order.images, order.seed, may_be_missing=order.skip_unreadable
+        order.table,
+        order.images,
+        order.seed,
+        may_be_missing=order.skip_unreadable,
+        mapping=order.mapping,
     ).with_usable_pictures(skip=order.skip_unreadable, say=order.say)
-    if data.data is not task.data:
-        # Nothing published is about this table.
-        task = replace(task, name=f"{task.label} of {order.table.name}", data=data.data)
+    task = _task_of(order.head, data)
     plan = Plan(
         task=task,
         training=order.training,
@@ -122,6 +131,17 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     )
     report.write(order.out)
     return report
+
+
+def _task_of(head: str, data: LabelledImages) -> Task:
+    if head in TASKS:
+        task = TASKS[head]
+        if data.data is task.data:
+            return task
+        # Nothing published is about this table.
+        return replace(task, name=f"{task.label} of {data.table.name}", data=data.data)
+    data.require(head)
+    return own_task(head, data.table.name, data.labels[head])
 
 
 def train_head(

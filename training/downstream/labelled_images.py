@@ -1,7 +1,7 @@
 """Labelled images from the published tables: files, labels, patients and parts of the split."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,23 +10,18 @@ from numpy.typing import NDArray
 
 from training.data.held_out_patients import held_out
 from training.data.image_files import find_listed, find_named
+from training.data.mapped_table import read_mapped
 from training.data.picture_check import require_usable
 from training.data.splits import check_no_leak, group_folds
 from training.data.table_formats import PICTURES, RSNA, VINDR_FINDINGS, image_labels
-from training.data.table_reading import read_table
+from training.data.table_mapping import HELD_OUT, TEST, TRAINING, UNKNOWN, TableMapping
+from training.data.table_reading import read_cells, read_table
 from training.downstream.tasks import DataSet
 from training.errors import TableError
 from training.terminal import Say
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TRAINING: Final = "training"
-HELD_OUT: Final = "held out"
-TEST: Final = "test"
-
-UNKNOWN: Final = -1
-"""A label that the table does not give."""
 
 DENSITIES: Final = "ABCD"
 _RSNA_FOLDS: Final = 4
@@ -54,6 +49,8 @@ class LabelledImages:
         table knows 0 or 1.
     held_out_is_training : bool
         The published evaluation trains on what we hold out.
+    labels : of a mapped table, each label's classes in their order; none of a yes or no
+    notes : what was resolved by a rule, in words
     """
 
     data: DataSet
@@ -62,9 +59,13 @@ class LabelledImages:
     rows: "pd.DataFrame"
     images: "pd.DataFrame"
     held_out_is_training: bool
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def with_usable_pictures(self, *, skip: bool, say: Say) -> "LabelledImages":
         """Leave out images whose pictures are missing or damaged, or refuse them: TableError."""
+        for note in self.notes:
+            say(f"{self.table.name}: {note}")
         gone = require_usable(self.files, skip=skip, say=say)
         if not gone:
             return self
@@ -85,14 +86,23 @@ class LabelledImages:
     def require(self, label: str) -> None:
         """Refuse a label that the table does not have; raises TableError."""
         if label not in self.images.columns:
-            known = [name for name in (*_FINDINGS, "density") if name in self.images.columns]
+            known = [
+                name
+                for name in dict.fromkeys((*self.labels, *_FINDINGS, "density"))
+                if name in self.images.columns
+            ]
             raise TableError(
                 f"{self.table}: there is no column of labels for {label}; it has {', '.join(known)}"
             )
 
 
 def read_labelled(
-    table: Path, folders: Sequence[Path], seed: int = 0, *, may_be_missing: bool = False
+    table: Path,
+    folders: Sequence[Path],
+    seed: int = 0,
+    *,
+    may_be_missing: bool = False,
+    mapping: TableMapping | None = None,
 ) -> LabelledImages:
     """Read a table of VinDr-Mammo's findings, of RSNA, or of your own, and find its images.
 
@@ -108,6 +118,7 @@ def read_labelled(
     seed : of what is held out
     may_be_missing : bool
         Keep rows whose image is missing, for `LabelledImages.with_usable_pictures`.
+    mapping : what the columns and words of any other table mean
 
     Raises
     ------
@@ -116,12 +127,9 @@ def read_labelled(
     SettingsError
         There are too few patients to hold any out.
     """
-    import pandas as pd
-
-    try:
-        head = set(pd.read_csv(table, dtype=str, nrows=0, encoding="utf-8").columns)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise TableError(f"{table} cannot be read as a CSV table: {error}") from error
+    if mapping is not None:
+        return _read_mapped(table, mapping, folders, seed, may_be_missing=may_be_missing)
+    head = set(read_cells(table).columns)
     if "finding_categories" in head:
         return _read_vindr(table, folders, seed, may_be_missing=may_be_missing)
     if "difficult_negative_case" in head:
@@ -130,7 +138,7 @@ def read_labelled(
         return _read_own(table, folders, seed, may_be_missing=may_be_missing)
     raise TableError(
         f"{table} is neither VinDr-Mammo's finding table, nor RSNA's, nor one with a column "
-        "file or image"
+        "file or image: say with --mapping what its columns mean"
     )
 
 
@@ -259,6 +267,49 @@ def _read_own(
         rows=images,
         images=images,
         held_out_is_training=True,
+    )
+
+
+def _read_mapped(
+    table: Path,
+    mapping: TableMapping,
+    folders: Sequence[Path],
+    seed: int,
+    *,
+    may_be_missing: bool,
+) -> LabelledImages:
+    read = read_mapped(table, mapping, folders, may_be_missing=may_be_missing)
+    given = read.images["split"]
+    part = given.to_numpy(dtype=object)
+    if not (given != "").any():
+        part = np.full(len(given), HELD_OUT, object)
+    elif not (given == HELD_OUT).any():
+        label = read.images[next(iter(read.classes), "patient")]
+        part[_held_out(read.images["patient"], label, given == TRAINING, seed)] = HELD_OUT
+
+    def own(frame: "pd.DataFrame") -> "pd.DataFrame":
+        labels = {name: frame[name] for name in read.classes}
+        labels.setdefault("density", UNKNOWN)
+        return _frame(
+            image=frame["image"],
+            patient=frame["patient"],
+            breast=frame["patient"] + " " + frame["laterality"],
+            part=part[frame["image"]],
+            view=frame["view"],
+            machine=frame["machine"],
+            age=_ages(frame["age"]),
+            **labels,
+        )
+
+    return LabelledImages(
+        data=DataSet.OWN,
+        table=table,
+        files=read.files,
+        rows=own(read.rows),
+        images=own(read.images),
+        held_out_is_training=True,
+        labels=read.classes,
+        notes=read.notes,
     )
 
 

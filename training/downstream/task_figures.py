@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.table_mapping import UNKNOWN
 from training.downstream.cases import Cases, Judged
-from training.downstream.labelled_images import DENSITIES, UNKNOWN, LabelledImages
+from training.downstream.labelled_images import DENSITIES, LabelledImages
 from training.downstream.tasks import Task
 from training.measures.figures import Figure, Subgroup
 from training.measures.intervals import Estimate, bootstrap
@@ -33,13 +34,6 @@ _OF_SCORES: Final[Mapping[str, Measure]] = {
     "AUROC": auroc,
     "average precision": average_precision,
     CALIBRATION: expected_calibration_error,
-}
-_CLASSES: Final = range(len(DENSITIES))
-_OF_CLASSES: Final[Mapping[str, Measure]] = {
-    "accuracy": accuracy,
-    "balanced accuracy": balanced_accuracy,
-    "macro F1": lambda labels, answers: macro_f1(labels, answers, _CLASSES),
-    "quadratic kappa": lambda labels, answers: quadratic_kappa(labels, answers, _CLASSES),
 }
 _AGES: Final = (0, 50, 60, 70, 200)
 _LEAST_CASES: Final = 2
@@ -84,6 +78,19 @@ class TaskResult:
     curves: Curves = field(default_factory=dict)
 
 
+def _measures_of(task: Task) -> Mapping[str, Measure]:
+    """Return what a task is measured by, the most important first."""
+    if not task.is_class_set:
+        return _OF_SCORES
+    classes = range(task.outputs)
+    return {
+        "accuracy": accuracy,
+        "balanced accuracy": balanced_accuracy,
+        "macro F1": lambda labels, answers: macro_f1(labels, answers, classes),
+        "quadratic kappa": lambda labels, answers: quadratic_kappa(labels, answers, classes),
+    }
+
+
 def joined(parts: Sequence[TaskResult]) -> TaskResult:
     """Join the results of several settings."""
     return TaskResult(
@@ -117,7 +124,7 @@ def figures_of(
             honest=columns[1][name] if columns[1] else None,
             remark="; ".join(words for words in (anchor, remark) if words) if place == 0 else "",
         )
-        for place, name in enumerate(_OF_CLASSES if task.is_class_set else _OF_SCORES)
+        for place, name in enumerate(_measures_of(task))
     ]
 
 
@@ -127,7 +134,7 @@ def estimates(task: Task, judged: Judged, repeats: int) -> dict[str, Estimate]:
     groups = judged.patients.astype(str)
     return {
         name: bootstrap(measure, judged.labels, said, groups=groups, repeats=repeats)
-        for name, measure in (_OF_CLASSES if task.is_class_set else _OF_SCORES).items()
+        for name, measure in _measures_of(task).items()
     }
 
 
@@ -146,7 +153,7 @@ def subgroups_of(
     ----------
     cases : rows of images, with scores (N, outputs)
     """
-    name, measure = next(iter((_OF_CLASSES if task.is_class_set else _OF_SCORES).items()))
+    name, measure = next(iter(_measures_of(task).items()))
     said = scores.argmax(axis=1) if task.is_class_set else scores[:, 0]
     frame = data.images.iloc[cases.images]
     found = []

@@ -1,5 +1,6 @@
 """The classification tasks of the paper: which label, which head, and what it is judged by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -66,3 +67,21 @@ CANCER: Final = Task(
 
 TASKS: Final = {task.head: task for task in (CALCIFICATION, MASS, DENSITY, CANCER)}
 """By the name of the head."""
+
+
+def own_task(name: str, table: str, classes: Sequence[str]) -> Task:
+    """Return a task of a table of your own.
+
+    Parameters
+    ----------
+    name : of a label
+    table : its name
+    classes : of the label, in their order; empty of a yes or no
+    """
+    return Task(
+        name=f"{name} of {table}",
+        data=DataSet.OWN,
+        label=name,
+        head=name,
+        outputs=len(classes) if classes else 1,
+    )

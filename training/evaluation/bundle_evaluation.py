@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mammoclip_core.manifest import read_manifest
+from training.data.table_mapping import TableMapping
 from training.downstream.finetune import Machine
 from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.tasks import DataSet
@@ -25,6 +26,8 @@ class EvaluationOrder:
     ----------
     bundle : folder, or a pretraining checkpoint
     vindr, rsna, reports : tables; None where they are not at hand
+    table : a table of your own, or None
+    mapping : of its columns and words, or None
     images : folders
     beside : other bundles or checkpoints by name
     only : of `suite.PARTS`; empty for all
@@ -37,6 +40,8 @@ class EvaluationOrder:
     vindr: Path | None = None
     rsna: Path | None = None
     reports: Path | None = None
+    table: Path | None = None
+    mapping: TableMapping | None = None
     images: tuple[Path, ...]
     out: Path
     beside: Mapping[str, Path] = field(default_factory=dict)
@@ -63,10 +68,21 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
     """
     cache = order.out / "features"
     sets: dict[DataSet, LabelledImages] = {}
-    for expected, table in ((DataSet.VINDR, order.vindr), (DataSet.RSNA, order.rsna)):
+    given_tables = (
+        (DataSet.VINDR, order.vindr, None),
+        (DataSet.RSNA, order.rsna, None),
+        (DataSet.OWN, order.table, order.mapping),
+    )
+    for expected, table, mapping in given_tables:
         if table is None:
             continue
-        data = read_labelled(table, order.images, order.seed, may_be_missing=order.skip_unreadable)
+        data = read_labelled(
+            table,
+            order.images,
+            order.seed,
+            may_be_missing=order.skip_unreadable,
+            mapping=mapping,
+        )
         if data.data is not expected:
             raise TableError(f"{table} is not a table of {expected}")
         sets[expected] = data.with_usable_pictures(skip=order.skip_unreadable, say=order.say)

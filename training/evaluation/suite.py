@@ -9,8 +9,10 @@ from typing import Final
 from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.manifest import MANIFEST_NAME, read_manifest
 from mammoclip_core.published.convert import convert
+from training.data.table_mapping import UNKNOWN
+from training.downstream.labelled_images import DENSITIES
 from training.downstream.task_figures import Curves, TaskResult, joined
-from training.downstream.tasks import TASKS, Task
+from training.downstream.tasks import TASKS, DataSet, Task, own_task
 from training.errors import SettingsError
 from training.evaluation.blob_baseline import blob_figures
 from training.evaluation.classification import fine_tunes, probes, zero_shot
@@ -78,7 +80,9 @@ def run_suite(
     if unknown:
         raise SettingsError(f"parts {', '.join(unknown)}: known are {', '.join(PARTS)}")
     if not given.sets and given.reports is None:
-        raise SettingsError("there is nothing to evaluate: give --vindr, --rsna or --reports")
+        raise SettingsError(
+            "there is nothing to evaluate: give --vindr, --rsna, --table or --reports"
+        )
     models = [_Model(name="", given=given)]
     for name, bundle in (beside or {}).items():
         other = replace(
@@ -86,6 +90,7 @@ def run_suite(
         )
         models.append(_Model(name=name, given=other))
     tasks = [task for task in TASKS.values() if task.data in given.sets]
+    tasks += _own_tasks(given)
     figures: list[Figure] = []
     subgroups: list[Subgroup] = []
     curves: dict[str, Curves] = {task.name: {} for task in tasks}
@@ -115,6 +120,19 @@ def run_suite(
     for task in tasks:
         write_plots(curves[task.name], given.out / "plots" / task.head)
     return report
+
+
+def _own_tasks(given: SuiteInput) -> list[Task]:
+    """Return the tasks of a table of one's own: every label that its images have."""
+    data = given.sets.get(DataSet.OWN)
+    if data is None:
+        return []
+    labels = data.labels or {
+        task.label: tuple(DENSITIES) if task.is_class_set else ()
+        for task in TASKS.values()
+        if task.label in data.images and (data.images[task.label] != UNKNOWN).any()
+    }
+    return [own_task(label, data.table.name, classes) for label, classes in labels.items()]
 
 
 def opened(model: Path, cache: Path) -> Path:

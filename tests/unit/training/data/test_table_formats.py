@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from training.data.table_formats import (
@@ -144,3 +145,33 @@ def test_file_that_is_no_table_is_refused(tmp_path, content):
 
     with pytest.raises(TableError):
         read_table(path, PLAIN)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_dialects_of_spreadsheets_are_read(tmp_path, encoding, delimiter):
+    with (FIXTURES / "rsna_train.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))
+    with (tmp_path / "train.csv").open("w", encoding=encoding, newline="") as stream:
+        csv.writer(stream, delimiter=delimiter).writerows(rows)
+
+    as_published = read_table(FIXTURES / "rsna_train.csv", RSNA)
+
+    pd.testing.assert_frame_equal(read_table(tmp_path / "train.csv", RSNA), as_published)
+
+
+def test_flags_in_capitals_are_read(tmp_path):
+    path = changed("rsna_train", tmp_path, {(0, "cancer"): "TRUE", (1, "cancer"): "FALSE"})
+
+    assert read_table(path, RSNA)["cancer"].tolist()[:2] == [1, 0]
+
+
+def test_parquet_is_read_as_its_csv_would_be(tmp_path):
+    pd.read_csv(FIXTURES / "rsna_train.csv").to_parquet(tmp_path / "train.parquet")
+
+    read = read_table(tmp_path / "train.parquet", RSNA)
+
+    assert (
+        read["image_id"].tolist()
+        == read_table(FIXTURES / "rsna_train.csv", RSNA)["image_id"].tolist()
+    )

@@ -1,0 +1,101 @@
+"""Labels become sentences of the lexicon in an image-text table that pretraining reads."""
+
+import pytest
+from typer.testing import CliRunner
+
+from training.commands.train import app as train
+from training.data.breast_records import read_image_text_table
+from training.data.table_mapping import read_mapping
+from training.errors import TableError
+from training.preparation.structured_captions import write_captions
+
+MAPPING = """
+[columns]
+image = "file"
+patient = "patient"
+laterality = "side"
+view = "view"
+split = "split"
+
+[labels.mass]
+column = "mass"
+
+[labels.asymmetry]
+column = "asymmetry"
+
+[labels.birads]
+column = "birads"
+classes = ["1", "2", "3", "4", "5"]
+
+[labels.density]
+column = "density"
+classes = ["A", "B", "C", "D"]
+
+[terms.mass]
+shape = "shape"
+"""
+ROWS = (
+    "file,patient,side,view,split,mass,asymmetry,birads,density,shape",
+    "a.png,1,L,CC,train,1,0,4,B,OVAL",
+    "b.png,1,L,MLO,train,0,0,4,B,",
+    "c.png,2,R,CC,train,0,,1,,",
+    "d.png,3,R,CC,test,1,1,5,D,ROUND",
+    "e.png,4,R,CC,train,,,,,",
+)
+
+
+@pytest.fixture
+def own(tmp_path):
+    for name in "abcde":
+        (tmp_path / f"{name}.png").write_bytes(b"x")
+    (tmp_path / "map.toml").write_text(MAPPING)
+    (tmp_path / "own.csv").write_text("\n".join(ROWS) + "\n")
+    return tmp_path
+
+
+def written(folder, name="captions.csv"):
+    mapping = read_mapping(str(folder / "map.toml"))
+    counts = write_captions(folder / "own.csv", mapping, folder, folder / name)
+    return counts, read_image_text_table(folder / name)
+
+
+def test_breast_is_described_by_its_labels(own):
+    counts, (first, second) = written(own)
+
+    assert (counts.breasts, counts.silent) == (2, 1)
+    assert first.images == {"CC": ("a.png",), "MLO": ("b.png",)}
+    mass, asymmetry, density = first.report.findings
+    assert "oval" in mass
+    assert "left breast" in mass
+    assert "no" in asymmetry.split()
+    assert "scattered areas of fibroglandular density" in density
+    assert first.report.impression == ("the assessment is bi rads category 4",)
+    assert [("no" in line.split()) for line in second.report.findings] == [True]
+
+
+def test_command_writes_the_table(own):
+    arguments = ["--table", "own.csv", "--mapping", "map.toml", "--images", ".", "--out", "by.csv"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(own)
+        done = CliRunner().invoke(train, ["captions", *arguments], catch_exceptions=False)
+
+    assert done.exit_code == 0
+    assert "2 breasts; 1 left out" in done.stderr
+    assert len(read_image_text_table(own / "by.csv")) == 2
+
+
+def test_patients_of_the_test_part_are_left_out(own):
+    _, records = written(own)
+
+    assert {record.patient_id for record in records} == {"1", "2"}
+
+
+def test_same_seed_gives_the_same_words(own):
+    assert written(own)[1] == written(own, "again.csv")[1]
+
+
+def test_table_of_which_nothing_can_be_said_is_refused(own):
+    (own / "own.csv").write_text("\n".join([ROWS[0], ROWS[-1]]) + "\n")
+
+    with pytest.raises(TableError, match="no sentence for any breast"):
+        written(own)

@@ -1,0 +1,327 @@
+"""Any table, read by a mapping: files, patients, labels, and every contradiction by its row."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from training.data.mapped_files import images_by_header, patient_in_name, row_files
+from training.data.splits import group_folds
+from training.data.table_mapping import TEST, TRAINING, Join, Label, Names, TableMapping, plain
+from training.data.table_reading import read_cells
+from training.errors import TableError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FACTS: Final = ("patient", "laterality", "view", "split")
+_LISTED: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MappedTable:
+    """Images of a mapped table.
+
+    Attributes
+    ----------
+    files : images
+    rows : DataFrame, one row an annotation
+        ``image`` (position in `files`), ``patient``, ``laterality``, ``view``, ``split``
+        (training, test, held out, or empty), ``age``, ``machine``, ``report``, and each label.
+    images : DataFrame, one row an image, with the same columns
+    classes : label to its classes in their order, none of a yes or no
+    notes : contradictions that a rule of the mapping resolved
+    """
+
+    files: tuple[Path, ...]
+    rows: "pd.DataFrame"
+    images: "pd.DataFrame"
+    classes: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...] = ()
+
+
+def read_mapped(
+    table: Path, mapping: TableMapping, folders: Sequence[Path], *, may_be_missing: bool = False
+) -> MappedTable:
+    """Read a table and find its images.
+
+    Raises
+    ------
+    TableError
+        Columns or images are missing, or rows are bad or contradict each other: every one is
+        named by its file and line.
+    LeakError
+        There are too few patients for the mapping's folds.
+    """
+    cells = _only(_joined(_read(table, mapping), table, mapping), mapping)
+    if cells.empty:
+        raise TableError(f"{table}: no row is left that mapping {mapping.name} is about")
+    labels = _labels_of(cells, table, mapping)
+    faults: list[str] = []
+    frame = _meanings(cells, mapping, labels, faults)
+    frame = _with_files(frame, table, mapping, folders, faults, may_be_missing=may_be_missing)
+    _refuse(table, faults)
+    files = tuple(dict.fromkeys(frame["file"]))
+    frame["image"] = frame["file"].map({file: place for place, file in enumerate(files)})
+    notes: list[str] = []
+    _check_facts(frame, faults)
+    frame = _settle_splits(frame, mapping, faults, notes)
+    _settle_labels(frame, mapping, labels, faults, notes)
+    _refuse(table, faults)
+    how = {name: "first" for name in frame.columns if name != "image"}
+    images = frame.groupby("image", sort=True).agg({**how, **dict.fromkeys(labels, "max")})
+    images = images.reset_index()
+    if mapping.folds and not (frame["split"] != "").any():
+        spread = images[next(iter(labels))].tolist() if labels else [0] * len(images)
+        fold = group_folds(images["patient"].tolist(), spread, mapping.folds)
+        images["split"] = [TEST if one == 0 else TRAINING for one in fold]
+        frame["split"] = frame["image"].map(images.set_index("image")["split"])
+    return MappedTable(
+        files=files,
+        rows=frame.reset_index(drop=True),
+        images=images,
+        classes={name: label.classes for name, label in labels.items()},
+        notes=tuple(notes),
+    )
+
+
+def _read(table: Path, mapping: TableMapping) -> "pd.DataFrame":
+    """Read the table, and what belongs to it; ``line`` says where each row is."""
+    import pandas as pd
+
+    names = [table.name]
+    if table.name in mapping.files:
+        names = [name for name in mapping.files if (table.parent / name).is_file()]
+    parts = []
+    for name in names:
+        part = read_cells(table.parent / name)
+        part.columns = [str(column).strip() for column in part.columns]
+        where = f"{name} line " if len(names) > 1 else "line "
+        part["line"] = [f"{where}{place + 2}" for place in range(len(part))]
+        part["split of the file"] = mapping.files.get(name, "")
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True).fillna("")
+
+
+def _joined(cells: "pd.DataFrame", table: Path, mapping: TableMapping) -> "pd.DataFrame":
+    """Give each image the rows about its breast, of the second table or of a table joined before.
+
+    An image without any has one row, whose labels are empty.
+    """
+    import pandas as pd
+
+    join = mapping.join
+    if join is None:
+        return cells
+    wanted = [label.column for label in mapping.labels.values() if not label.optional]
+    labelled = [_column(cells, names) for names in wanted]
+    if all(labelled):
+        both = cells.assign(**{"side there": cells.get(join.laterality, "")})
+        here = _column(cells, mapping.columns.get("image", ()))
+        both["row here"] = both[here] if here else range(len(both))
+    else:
+        both, labelled = _merged(cells, table, join)
+    image_side = _column(cells, mapping.columns.get("laterality", ()))
+    if not image_side or not join.laterality:
+        return both
+    of_side = both["side there"].str.strip().str.upper()
+    other = of_side.isin(["L", "R"]) & (of_side != both[image_side].str.strip().str.upper())
+    about = both[~other]
+    bare = both[~both["row here"].isin(about["row here"])].drop_duplicates("row here")
+    bare = bare.assign(**dict.fromkeys(labelled, ""))
+    return pd.concat([about, bare]).sort_index().reset_index(drop=True)
+
+
+def _merged(cells: "pd.DataFrame", table: Path, join: Join) -> "tuple[pd.DataFrame, list[str]]":
+    """Put the rows of both tables beside each other; return the second one's columns too."""
+    path = table.parent / join.file
+    if not path.is_file():
+        raise TableError(f"{table}: its labels are in {join.file}, which is not beside it")
+    more = read_cells(path)
+    more.columns = [str(column).strip() for column in more.columns]
+    absent = [name for name in join.on if name not in cells or name not in more]
+    if absent:
+        raise TableError(f"{table} and {path}: both need the columns {', '.join(absent)}")
+    more["line there"] = [f", {join.file} line {place + 2}" for place in range(len(more))]
+    more["side there"] = more.get(join.laterality, "")
+    added = [name for name in more if name not in cells]
+    left = cells.assign(**{"row here": range(len(cells))})
+    both = left.merge(more[[*join.on, *added]], how="left", on=list(join.on)).fillna("")
+    both["line"] = both["line"] + both["line there"]
+    return both, added
+
+
+def _only(cells: "pd.DataFrame", mapping: TableMapping) -> "pd.DataFrame":
+    for name, words in mapping.only.items():
+        if name in cells:
+            cells = cells[cells[name].map(plain).isin(words)]
+    return cells.reset_index(drop=True)
+
+
+def _column(cells: "pd.DataFrame", names: Names) -> str:
+    return next((name for name in names if name in cells.columns), "")
+
+
+def _labels_of(cells: "pd.DataFrame", table: Path, mapping: TableMapping) -> dict[str, Label]:
+    missing = [
+        " or ".join(names) for names in mapping.columns.values() if not _column(cells, names)
+    ]
+    missing += [
+        " or ".join(label.column)
+        for label in mapping.labels.values()
+        if not label.optional and not _column(cells, label.column)
+    ]
+    if missing:
+        given = ", ".join(name for name in cells.columns if name not in _OWN)
+        raise TableError(
+            f"{table}: mapping {mapping.name} needs columns that are missing: "
+            f"{', '.join(dict.fromkeys(missing))}; the table has {given}"
+        )
+    return {name: label for name, label in mapping.labels.items() if _column(cells, label.column)}
+
+
+_OWN: Final = ("line", "split of the file", "line there", "side there", "row here")
+
+
+def _meanings(
+    cells: "pd.DataFrame", mapping: TableMapping, labels: Mapping[str, Label], faults: list[str]
+) -> "pd.DataFrame":
+    import pandas as pd
+
+    frame = pd.DataFrame({"line": cells["line"]})
+    for name in ("image", *_FACTS, "age", "machine", "report", "fold"):
+        column = _column(cells, mapping.columns.get(name, ()))
+        frame[name] = ""
+        if column:
+            frame[name] = _each(cells, column, partial(mapping.meaning, name), faults)
+    if "split" not in mapping.columns:
+        frame["split"] = cells["split of the file"]
+        if "fold" in mapping.columns:
+            frame["split"] = [TEST if plain(fold) == "0" else TRAINING for fold in frame["fold"]]
+    for name, label in labels.items():
+        frame[name] = _each(cells, _column(cells, label.column), label.value, faults)
+    for name, slots in mapping.terms.items():
+        for slot, column in slots.items():
+            frame[f"{name} {slot}"] = cells.get(column, "")
+    return frame
+
+
+def _each(
+    cells: "pd.DataFrame", column: str, check: Callable[[str], Any], faults: list[str]
+) -> list[Any]:
+    values: list[Any] = []
+    for line, cell in zip(cells["line"], cells[column], strict=True):
+        try:
+            values.append(check(cell))
+        except ValueError as error:
+            faults.append(f"{line}, {column}: {error}")
+            values.append(None)
+    return values
+
+
+def _with_files(
+    frame: "pd.DataFrame",
+    table: Path,
+    mapping: TableMapping,
+    folders: Sequence[Path],
+    faults: list[str],
+    *,
+    may_be_missing: bool,
+) -> "pd.DataFrame":
+    if mapping.image_is == "header":
+        found = images_by_header(folders)
+        known = frame.drop(columns=["view"])
+        found["side"] = found["laterality"]
+        on = ["patient"]
+        if "laterality" in mapping.columns:
+            on.append("laterality")
+        else:
+            known = known.drop(columns=["laterality"])
+        both = known.merge(found, how="left", on=on)
+        absent = both[both["file"].isna()]
+        faults += [
+            f"{row.line}: there is no DICOM image of patient {row.patient} "
+            f"{getattr(row, 'laterality', '')}".rstrip()
+            for row in absent.itertuples()
+            if not may_be_missing
+        ]
+        return both[both["file"].notna()].reset_index(drop=True)
+    empty = frame[frame["image"].fillna("") == ""]
+    faults += [f"{line}: it names no image" for line in empty["line"]]
+    frame = frame.drop(index=empty.index).reset_index(drop=True)
+    frame["file"] = row_files(
+        frame["image"].tolist(), mapping.image_is, folders, table, may_be_missing=may_be_missing
+    )
+    if mapping.patient_in_file_name:
+        patients = []
+        for line, file in zip(frame["line"], frame["file"], strict=True):
+            try:
+                patients.append(patient_in_name(file, mapping.patient_in_file_name))
+            except ValueError as error:
+                faults.append(f"{line}: {error}")
+                patients.append("")
+        frame["patient"] = patients
+    return frame
+
+
+def _check_facts(frame: "pd.DataFrame", faults: list[str]) -> None:
+    """Name the rows of one image that say different things of it."""
+    for name in ("patient", "laterality", "view"):
+        for file, group in _torn(frame, "file", name):
+            faults.append(f"{_lines(group, name)}: {file.name} has several values of {name}")
+
+
+def _settle_splits(
+    frame: "pd.DataFrame", mapping: TableMapping, faults: list[str], notes: list[str]
+) -> "pd.DataFrame":
+    torn = _torn(frame, "patient", "split")
+    for patient, group in torn:
+        if mapping.patient_in_two_splits == "refuse":
+            faults.append(f"{_lines(group, 'split')}: patient {patient} is in several splits")
+        else:
+            notes.append(
+                f"{_lines(group, 'split')}: patient {patient} is in several splits, and is "
+                "trained on"
+            )
+            frame.loc[group.index, "split"] = TRAINING
+    return frame
+
+
+def _settle_labels(
+    frame: "pd.DataFrame",
+    mapping: TableMapping,
+    labels: Mapping[str, Label],
+    faults: list[str],
+    notes: list[str],
+) -> None:
+    for name in labels:
+        torn = _torn(frame, "file", name)
+        if mapping.several_rows == "refuse":
+            faults += [
+                f"{_lines(group, name)}: {file.name} differs in {name}" for file, group in torn
+            ]
+        elif torn:
+            where = "; ".join(_lines(group, name) for _, group in torn[:_LISTED])
+            more = "; ..." if len(torn) > _LISTED else ""
+            notes.append(f"{len(torn)} images differ in {name}, the highest counts: {where}{more}")
+
+
+def _torn(frame: "pd.DataFrame", by: str, name: str) -> "list[tuple[Any, pd.DataFrame]]":
+    counts = frame.groupby(by)[name].nunique()
+    gone = counts[counts > 1].index
+    return list(frame[frame[by].isin(gone)].groupby(by, sort=False))
+
+
+def _lines(group: "pd.DataFrame", name: str) -> str:
+    """Return where a group's rows are, one for each value."""
+    firsts = group.drop_duplicates(name)
+    return " and ".join(
+        f"{line} ({value})" for line, value in zip(firsts["line"], firsts[name], strict=True)
+    )
+
+
+def _refuse(table: Path, faults: Sequence[str]) -> None:
+    if faults:
+        listed = "\n  ".join(dict.fromkeys(faults))
+        raise TableError(f"{table}: {len(dict.fromkeys(faults))} faults\n  {listed}")

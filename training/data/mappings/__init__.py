@@ -1,0 +1,1 @@
+"""Mapping files of public data sets; `table_mapping` names them."""

@@ -1,0 +1,142 @@
+"""An image-text table from labels: sentences of the lexicon, for tables that hold no reports."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from training.data.mapped_table import read_mapped
+from training.data.table_mapping import TEST, TableMapping
+from training.data.table_writing import write_table
+from training.errors import TableError
+from training.reports.report_synthesis import (
+    Attribute,
+    Observation,
+    density_sentences,
+    negative_sentences,
+    positive_sentences,
+    slots_of,
+)
+from training.reports.report_text import sentences_of, to_cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ATTRIBUTES: Final = {item.value.lower().replace(" ", "_"): item for item in Attribute}
+_VIEWS: Final = ("CC", "MLO")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captions:
+    """What was written.
+
+    Attributes
+    ----------
+    breasts : rows of the table
+    silent : breasts of which the table says nothing that has a sentence
+    """
+
+    breasts: int
+    silent: int
+
+
+def write_captions(
+    table: Path, mapping: TableMapping, images: Path, out: Path, seed: int = 0
+) -> Captions:
+    """Write an image-text table of the patients that are not of the test part.
+
+    A breast is said to show what any of its images shows. Labels that are named as findings of
+    the lexicon, density and birads have sentences; a breast with a report has its report.
+
+    Parameters
+    ----------
+    images : folder that the names of images begin in
+    seed : of the choice of words that the table does not give
+
+    Raises
+    ------
+    TableError
+        The table has bad rows, or there is nothing to say of any of its breasts.
+    """
+    read = read_mapped(table, mapping, [images])
+    generator = np.random.default_rng(seed)
+    root = images.resolve()
+    rows = read.rows[(read.rows["split"] != TEST) & read.rows["view"].isin(_VIEWS)]
+    written: list[dict[str, Any]] = []
+    silent = 0
+    for (patient, side), breast in rows.groupby(["patient", "laterality"], sort=True):
+        if not side:
+            raise TableError(f"{table}: captions need the laterality of patient {patient}")
+        findings, impressions = _sections(breast, mapping, str(side), generator)
+        if not findings and not impressions:
+            silent += 1
+            continue
+        names = {
+            view: sorted(
+                file.resolve().relative_to(root).as_posix()
+                for file in set(breast["file"][breast["view"] == view])
+            )
+            for view in _VIEWS
+        }
+        written.append(
+            {
+                "patient_id": patient,
+                "laterality": side,
+                **{view: str(of_view) for view, of_view in names.items()},
+                "findings": to_cell(findings),
+                "impressions": to_cell(impressions),
+            }
+        )
+    if not written:
+        raise TableError(f"{table}: its labels have no sentence for any breast")
+    import pandas as pd
+
+    write_table(out, pd.DataFrame(written))
+    return Captions(breasts=len(written), silent=silent)
+
+
+def _sections(
+    breast: "pd.DataFrame", mapping: TableMapping, side: str, generator: np.random.Generator
+) -> tuple[Sequence[str], Sequence[str]]:
+    reports = [report for report in dict.fromkeys(breast["report"]) if report]
+    if reports:
+        return [sentence for report in reports for sentence in sentences_of(report)], []
+    findings = []
+    for name, label in mapping.labels.items():
+        if name not in _ATTRIBUTES or name not in breast or label.classes:
+            continue
+        value = int(breast[name].max())
+        if value == 1:
+            observation = Observation(
+                attribute=_ATTRIBUTES[name],
+                terms=_terms(breast[breast[name] == 1], mapping, name),
+            )
+            findings.append(_drawn(list(positive_sentences(observation, side)), generator))
+        elif value == 0:
+            findings.append(_drawn(list(negative_sentences(_ATTRIBUTES[name], side)), generator))
+    if "density" in breast and (density := int(breast["density"].max())) >= 0:
+        findings.append(_drawn(density_sentences("ABCD"[density]), generator))
+    impressions = []
+    if "birads" in breast and (grade := int(breast["birads"].max())) >= 0:
+        classes = mapping.labels["birads"].classes
+        category = classes[grade] if classes else str(grade)
+        impressions.append(f"the assessment is bi rads category {category.lower()}")
+    return findings, impressions
+
+
+def _terms(breast: "pd.DataFrame", mapping: TableMapping, name: str) -> dict[str, str]:
+    """Return the words of the table that the lexicon has too."""
+    slots = slots_of(_ATTRIBUTES[name])
+    found = {}
+    for slot in mapping.terms.get(name, {}):
+        words = [word.strip().lower() for word in breast[f"{name} {slot}"]]
+        known = [word for word in words if word in slots.get(slot, ())]
+        if known:
+            found[slot] = known[0]
+    return found
+
+
+def _drawn(sentences: Sequence[str], generator: np.random.Generator) -> str:
+    return sentences[int(generator.integers(len(sentences)))]
