@@ -41,14 +41,14 @@ def settings_text(site: Site) -> str:
     text = default_settings_text()
     for key, value in {
         "spool": f'"{site.spool}"',
-        "host": f'"{site.listen_on}"',
-        "port": str(site.port),
-        "secondary_capture_senders": f"[{senders}]",
-        "minimum_free_bytes": str(site.minimum_free_bytes),
-        "idle_seconds": str(site.idle_seconds),
-        "grace_seconds": str(site.grace_seconds),
-        "device": f'"auto"\naccept = "{DEMONSTRATION_TERMS}"',
-        "url": f'"{site.broker_url}"',
+        "receive.host": f'"{site.listen_on}"',
+        "receive.port": str(site.port),
+        "receive.secondary_capture_senders": f"[{senders}]",
+        "receive.minimum_free_bytes": str(site.minimum_free_bytes),
+        "settling.idle_seconds": str(site.idle_seconds),
+        "settling.grace_seconds": str(site.grace_seconds),
+        "model.device": f'"auto"\naccept = "{DEMONSTRATION_TERMS}"',
+        "broker.url": f'"{site.broker_url}"',
     }.items():
         text = _with_value(text, key, value)
     return text + (
@@ -61,10 +61,18 @@ def settings_text(site: Site) -> str:
     )
 
 
-def _with_value(text: str, key: str, value: str) -> str:
+def _with_value(text: str, name: str, value: str) -> str:
+    """Return the settings with a value of a section, such as ``receive.port``, or of none."""
+    section, _, key = name.rpartition(".")
+    begin = text.index(f"\n[{section}]\n") + 1 if section else 0
+    following = re.search(r"^\[", text[begin + 1 :], flags=re.MULTILINE)
+    end = begin + 1 + following.start() if following else len(text)
     changed, count = re.subn(
-        rf"^{re.escape(key)} = .*$", lambda _: f"{key} = {value}", text, flags=re.MULTILINE
+        rf"^{re.escape(key)} = .*$",
+        lambda _: f"{key} = {value}",
+        text[begin:end],
+        flags=re.MULTILINE,
     )
     if count != 1:
-        raise ValueError(f"the default settings file sets {key} {count} times, expected once")
-    return changed
+        raise ValueError(f"the default settings file sets {name} {count} times, expected once")
+    return text[:begin] + changed + text[end:]

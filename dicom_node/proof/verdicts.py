@@ -58,8 +58,9 @@ class Judge:
         """Record a word, and have the delivery asked about again or sent again where it lacks."""
         with self.database.writing() as session:
             if record_proof(session, held, word.state, word.proven, at=database_time(session)):
+                is_committed = word.state is DeliveryState.COMMITTED
                 log.info(
-                    f"delivery_{word.state.value}",
+                    "delivery_committed" if is_committed else "delivery_confirmed",
                     delivery=held.delivery_id,
                     destination=self.destination.name,
                     count=len(held.objects),

@@ -73,7 +73,7 @@ def test_dead_archive_is_one_line_over_every_kill_and_gets_everything_when_it_is
     night.archive.start()
     assert night.run("retry", "--destination", "archive").returncode == 0
     wait_for(
-        lambda: asked(night, "SELECT state FROM deliveries") == ["delivered"] * STUDIES,
+        lambda: asked(night, "SELECT state FROM deliveries") == ["accepted"] * STUDIES,
         seconds=180,
         what="all are delivered",
     )

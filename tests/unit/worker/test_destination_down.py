@@ -141,10 +141,10 @@ def test_everything_is_delivered_once_the_archive_is_back(
     make_due(site)
     attempt(site, COUNT)
 
-    assert [state for state, _ in states(site)].count("delivered") == 1
+    assert [state for state, _ in states(site)].count("accepted") == 1
     assert circuit(site) is None
     attempt_all(site)
-    assert {state for state, _ in states(site)} == {"delivered"}
+    assert {state for state, _ in states(site)} == {"accepted"}
     events = [line["event"] for line in log_lines]
     assert events.count("destination_answers") == 1
     assert set(events) == {"destination_answers", "results_delivered"}
@@ -187,7 +187,7 @@ def test_nothing_more_is_refused_for_good_by_who_refuses_everything(
     for _ in range(2):
         make_due(site)
         attempt(site)
-    assert sorted(state for state, _ in states(site)) == ["delivered"] * (COUNT - 1) + ["refused"]
+    assert sorted(state for state, _ in states(site)) == ["accepted"] * (COUNT - 1) + ["refused"]
 
 
 def test_archive_that_takes_a_part_is_not_down(site: Runtime, archive: Archive) -> None:
@@ -204,7 +204,7 @@ def test_study_that_is_refused_does_not_stop_the_others(site: Runtime, archive: 
 
     attempt(site)
 
-    assert [state for state, _ in states(site)] == ["refused"] + ["delivered"] * (COUNT - 1)
+    assert [state for state, _ in states(site)] == ["refused"] + ["accepted"] * (COUNT - 1)
 
 
 def test_paused_destination_is_not_asked(site: Runtime, archive: Archive) -> None:
@@ -256,7 +256,7 @@ def test_worker_killed_at_any_step_leaves_it_to_the_next(
         work.recover_lost(session, Delivery, maximum_attempts=9, at=later)
         session.execute(update(DestinationState).values(probe_expires_at=datetime.now(UTC)))
     attempt_all(site)
-    assert {state for state, _ in states(site)} == {"delivered"}
+    assert {state for state, _ in states(site)} == {"accepted"}
 
 
 def test_worker_that_is_told_to_end_leaves_its_question_to_another(
@@ -277,4 +277,4 @@ def test_worker_that_is_told_to_end_leaves_its_question_to_another(
     assert [state for state, _ in states(site)] == ["due"] * COUNT
     assert circuit(site) is Circuit.OPEN
     attempt(site, 2)
-    assert [state for state, _ in states(site)].count("delivered") == 1
+    assert [state for state, _ in states(site)].count("accepted") == 1

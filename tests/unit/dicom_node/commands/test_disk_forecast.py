@@ -54,7 +54,7 @@ def fill(reception: Reception, now: datetime = NOW) -> None:
             file.parent.mkdir(parents=True)
             with file.open("wb") as stream:
                 stream.truncate(GB // 2)
-            state = DeliveryState.DELIVERED if day % 2 else DeliveryState.DUE
+            state = DeliveryState.ACCEPTED if day % 2 else DeliveryState.DUE
             delivery_row(session, analysis, state=state, finished_at=at)
 
 

@@ -226,7 +226,7 @@ def test_file_goes_out_as_it_is_without_being_decoded(
     monkeypatch.setattr(association, "encode", decoded)
     (answer,) = sent(archive, item)
 
-    assert answer.outcome is Outcome.DELIVERED
+    assert answer.outcome is Outcome.ACCEPTED
     assert archive.received[0][1] == content[content_offset(item.file) :]
 
 

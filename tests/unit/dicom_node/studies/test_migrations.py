@@ -286,10 +286,10 @@ def test_states_of_deliveries_lead_back_and_forth_with_their_rows(database: Data
     database.migrate()
 
     assert former == [
-        ["delivered", "delivered", "delivered", "due", "refused"],
+        ["delivered", "delivered", "delivered", "expired", "refused"],
         ["delivered", "delivered", "delivered", "postponed", "refused"],
     ]
     assert kept() == [
-        ["accepted", "accepted", "accepted", "due", "refused"],
+        ["accepted", "accepted", "accepted", "expired", "refused"],
         ["accepted", "accepted", "accepted", "postponed", "refused"],
     ]

@@ -47,7 +47,6 @@ OF_DELIVERIES = {
     (D.COMMITTED,): "delivered",
     (D.ACCEPTED, D.COMMITTED): "delivered",
     (D.HELD,): "held",
-    (D.HELD, D.DUE): "held",
     (D.HELD, D.REFUSED): "refused",
     (D.REFUSED,): "refused",
     (D.EXPIRED,): "expired",
@@ -56,8 +55,7 @@ OF_DELIVERIES = {
     (D.DUE, D.REFUSED): "refused",
     (D.EXPIRED, D.REFUSED): "refused",
     (D.SENDING, D.EXPIRED): "expired",
-    (D.HELD,): "held",
-    (D.DELIVERED, D.HELD): "delivered",
+    (D.ACCEPTED, D.HELD): "delivered",
     (D.DUE, D.HELD): "delivering",
 }
 

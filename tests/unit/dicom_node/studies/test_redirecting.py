@@ -92,7 +92,7 @@ def test_what_the_old_destination_took_is_sent_to_the_new_one_all_the_same(
         delivery = delivery_row(session, done, destination="pacs")
         held = claimed(session, delivery)
         outcomes.record_outcome(
-            session, held, result.id, outcome="delivered", status="0x0000", at=NOW
+            session, held, result.id, outcome="accepted", status="0x0000", at=NOW
         )
         outcomes.postpone_delivery(session, held, reason="silent", due_at=NOW, at=NOW)
 
@@ -110,7 +110,7 @@ def test_results_that_the_new_destination_gets_anyway_are_not_sent_twice(
 ) -> None:
     with gone.writing() as session:
         analysis = session.get_one(Analysis, session.get_one(Delivery, 1).analysis_id)
-        delivery_row(session, analysis, state=DeliveryState.DELIVERED, finished_at=NOW)
+        delivery_row(session, analysis, state=DeliveryState.ACCEPTED, finished_at=NOW)
 
     done = move_deliveries(gone, "pacs", "archive", moved_by="ann", **WHY)
 
@@ -134,7 +134,7 @@ def test_dropped_deliveries_say_by_whom_and_why_and_can_be_retried(gone: Databas
 def test_what_is_under_way_or_has_ended_is_left_as_it_is(gone: Database) -> None:
     with gone.writing() as session:
         claimed(session, session.get_one(Delivery, 1))
-        session.get_one(Delivery, 2).state = DeliveryState.DELIVERED
+        session.get_one(Delivery, 2).state = DeliveryState.ACCEPTED
 
     assert move_deliveries(gone, "pacs", "archive", moved_by="ann", **WHY).moved == COUNT - 2
     assert [row.destination for row in rows(gone)][:2] == ["pacs", "pacs"]

@@ -14,7 +14,7 @@ from dicom_node.spool.removal import reading
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.reading import find_study, study_record, summary
 from dicom_node.studies.ledger.removing import files_may_go
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, InstanceState
+from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, ResultObject, Study
 
 UID = "1.2.826.0.1.3680043.8.498.80"
@@ -79,7 +79,7 @@ def test_nothing_is_removed_unless_the_settings_say_so(reception: Reception) -> 
 
 
 def test_study_that_is_not_delivered_is_never_removed(reception: Reception) -> None:
-    states = [one for one in DeliveryState if one != DeliveryState.DELIVERED]
+    states = [one for one in DeliveryState if one not in TAKEN]
     kept = [Kept(reception, f"{UID}.{n}").end(state) for n, state in enumerate(states)]
 
     assert retention(reception).step() == 0
@@ -134,7 +134,9 @@ def test_study_that_its_archive_has_not_confirmed_is_never_removed(reception: Re
 def test_only_what_arrived_may_go(state: DeliveryState, needs_confirmation: bool) -> None:
     may_go = files_may_go(state, needs_confirmation=needs_confirmation)
 
-    assert may_go == (state is DeliveryState.DELIVERED and not needs_confirmation)
+    proven = {DeliveryState.CONFIRMED, DeliveryState.COMMITTED}
+    is_taken = state is DeliveryState.ACCEPTED and not needs_confirmation
+    assert may_go == (state in proven or is_taken)
 
 
 def open_study(kept: Kept) -> None:
