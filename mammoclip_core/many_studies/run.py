@@ -1,5 +1,6 @@
 """One run over many studies: find them, have processes answer them, write one table."""
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -9,7 +10,7 @@ from typing import Final
 from mammoclip_core.errors import ComputingError, CoreError
 from mammoclip_core.many_studies.engine_process import EngineOrder, EngineProcess, Failed, Ready
 from mammoclip_core.many_studies.finding_files import files_in
-from mammoclip_core.many_studies.journal import Journal, StudyToDo, as_text, packed
+from mammoclip_core.many_studies.journal import Journal, JournalError, StudyToDo, as_text, packed
 from mammoclip_core.many_studies.tables import check_table, write_table
 
 STUDIES_OF_A_UNIT: Final = 8
@@ -82,6 +83,21 @@ def analyze_many(
     folder = out.with_name(f"{out.name}.unfinished")
     if out.exists() and not folder.exists():
         raise NoStudiesError(f"{out} is there already: delete it, or choose another --out")
+    try:
+        return _run(paths, out, folder, orders, progress)
+    except sqlite3.Error as error:
+        raise JournalError(
+            f"{folder} cannot be written ({error}): run again when it can"
+        ) from error
+
+
+def _run(
+    paths: Sequence[Path],
+    out: Path,
+    folder: Path,
+    orders: Sequence[EngineOrder],
+    progress: Progress,
+) -> RunSummary:
     with Journal(folder) as journal:
         journal.agree(_facts(paths, orders[0]))
         engines = Engines(orders, journal)

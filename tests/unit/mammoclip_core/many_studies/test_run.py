@@ -1,6 +1,7 @@
 """A run over many studies, by the command in a process of its own that is killed."""
 
 import csv
+import multiprocessing
 import os
 import signal
 import sqlite3
@@ -12,6 +13,9 @@ from typing import Any
 
 import pytest
 from core_factory import breast, mammogram, save
+
+from mammoclip_core.many_studies.engine_process import EngineOrder
+from mammoclip_core.many_studies.run import Progress, analyze_many
 
 Rows = list[dict[str, str]]
 
@@ -103,6 +107,56 @@ def test_run_that_is_killed_twice_ends_with_the_rows_of_an_undisturbed_one(
     assert all(row["score"] and row["threshold"] and row["laterality"] == "L" for row in analysed)
     assert {row["view_position"] for row in analysed} == {"MLO"}
     assert [row["reason"] != "" for row in rows if row["file"] == str(bad)] == [True]
+
+
+def test_engine_process_that_is_killed_is_replaced_and_no_study_is_lost(
+    random_bundle: Path, tmp_path: Path
+) -> None:
+    write_studies(tmp_path / "archive", 3)
+    order = EngineOrder(bundle=random_bundle, device="cpu")
+
+    def kill(*_: int) -> None:
+        for child in multiprocessing.active_children():
+            if child.name == "engine":
+                child.kill()
+                child.join()
+
+    progress = Progress(on_begin=kill)
+    summary = analyze_many([tmp_path / "archive"], tmp_path / "out.csv", [order], progress)
+
+    answered = [row for row in read(tmp_path / "out.csv") if row["finding"] == "mass"]
+    assert summary.studies == 3
+    assert {row["status"] for row in answered if row["level"] == "image"} == {"analysed"}
+    assert len({row["study"] for row in answered}) == 3
+
+
+def resident_of(pid: int) -> int:
+    """Return the KB that a process and its children hold, those that decode aside."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    own = [
+        line.split()[1]
+        for one in (str(pid), *children)
+        for line in Path(f"/proc/{one}/status").read_text().splitlines()
+        if line.startswith("VmRSS")
+    ]
+    return sum(map(int, own))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_three_times_the_studies_take_no_more_memory(random_bundle: Path, tmp_path: Path) -> None:
+    write_studies(tmp_path / "archive", 1300)
+    out = tmp_path / "out.csv"
+    process = started(random_bundle, tmp_path / "archive", "--out", out, "--device", "cpu")
+    held = []
+    for studies in (400, 1200):
+        while done_of(out) < studies:
+            assert process.poll() is None
+            time.sleep(0.02)
+        held.append(resident_of(process.pid))
+
+    assert process.wait() == 0
+    assert held[1] < 1.1 * held[0], held
 
 
 @pytest.mark.long
