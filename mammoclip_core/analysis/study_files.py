@@ -82,23 +82,40 @@ def requests_from(
         There is no image.
     """
     found, passed_over = images_in(paths)
+    asked = [
+        file
+        for file in found
+        if file.header.is_image and study_instance_uid in {None, file.header.study_instance_uid}
+    ]
+    wanted = [file for file in asked if is_wanted(file)]
+    if not wanted:
+        others = len(asked)
+        raise StudyChoiceError(_nothing_found(study_instance_uid, others, passed_over))
+    grouped = requests_of(wanted, tomosynthesis, generated_2d)
+    return StudiesFound(requests=grouped.requests, passed_over=(*passed_over, *grouped.passed_over))
+
+
+def is_wanted(file: ImageFile) -> bool:
+    """Tell whether an image is analysed by its class, or because it is named or a picture."""
+    return file.header.is_image and (
+        file.is_named or file.header.study_instance_uid == NO_STUDY or is_mammogram(file.header)
+    )
+
+
+def requests_of(
+    files: Iterable[ImageFile],
+    tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE,
+    generated_2d: Generated2D = Generated2D.IF_ALONE,
+) -> StudiesFound:
+    """Group images that are wanted by their study, as `requests_from` does."""
     studies: dict[str, dict[str, ImageFile]] = {}
-    other_classes = 0
-    for file in found:
-        header = file.header
-        if not header.is_image or study_instance_uid not in {None, header.study_instance_uid}:
-            continue
-        is_wanted = file.is_named or header.study_instance_uid == NO_STUDY
-        if not (is_wanted or is_mammogram(header)):
-            other_classes += 1
-            continue
-        images = studies.setdefault(header.study_instance_uid, {})
-        kept = images.setdefault(header.sop_instance_uid, file)
+    passed_over: list[PassedOver] = []
+    for file in files:
+        images = studies.setdefault(file.header.study_instance_uid, {})
+        kept = images.setdefault(file.header.sop_instance_uid, file)
         if kept.path.absolute() != file.path.absolute():
-            images[header.sop_instance_uid], other = _better_first(kept, file)
+            images[file.header.sop_instance_uid], other = _better_first(kept, file)
             passed_over.append(other)
-    if not studies:
-        raise StudyChoiceError(_nothing_found(study_instance_uid, other_classes, passed_over))
     return StudiesFound(
         requests=tuple(
             _request(uid, images, tomosynthesis, generated_2d) for uid, images in studies.items()

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mammoclip_core.commands import bundles
+from mammoclip_core.commands import bundles, images
 from mammoclip_core.commands.options import (
     BundleOption,
     DeviceOption,
@@ -246,6 +246,7 @@ def info(
         show_manifest(manifest, as_json=as_json)
 
 
+app.command("images")(images.images)
 app.command()(bundles.convert)
 app.command()(bundles.fetch)
 app.command("demonstration-bundle")(bundles.demonstration)

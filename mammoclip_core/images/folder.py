@@ -61,11 +61,11 @@ def images_in(paths: Iterable[Path]) -> tuple[list[ImageFile], list[PassedOver]]
     passed_over: list[PassedOver] = []
     for path in paths:
         if not path.is_dir():
-            images.append(ImageFile(path=path, header=_header_of(path), is_named=True))
+            images.append(ImageFile(path=path, header=header_of(path), is_named=True))
             continue
         found: list[ImageFile] = []
         for file in sorted(item for item in path.rglob("*") if item.is_file()):
-            match _looked_at(file):
+            match looked_at(file):
                 case ImageFile() as image:
                     found.append(image)
                 case PassedOver() as passed:
@@ -81,12 +81,12 @@ def images_in(paths: Iterable[Path]) -> tuple[list[ImageFile], list[PassedOver]]
     return images, passed_over
 
 
-def _looked_at(file: Path) -> ImageFile | PassedOver | None:
+def looked_at(file: Path) -> ImageFile | PassedOver | None:
     """Tell what a file of a folder is; None where nobody would take it for an image."""
     try:
         reason = next(_why_unreadable(file), "")
         if not reason and (is_dicom_file(file) or raster_format(file)):
-            header = _header_of(file)
+            header = header_of(file)
             reason = _why_no_image(header)
             if header.is_image and not reason:
                 return ImageFile(path=file, header=header, is_named=False)
@@ -136,7 +136,16 @@ def lacks_preamble(file: Path) -> bool:
     return element <= 0x0080 and (explicit or implicit_length <= 256)
 
 
-def _header_of(path: Path) -> ImageHeader:
+def header_of(path: Path) -> ImageHeader:
+    """Read what a file says of its image; of a picture no more than that it is one.
+
+    Raises
+    ------
+    PixelError
+        The file is no readable image.
+    OSError
+        It cannot be read at all.
+    """
     if raster_format(path) is None:
         if not is_dicom_file(path) and lacks_preamble(path):
             raise PixelError(f"{path.name} is {NO_PREAMBLE}")

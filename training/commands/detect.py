@@ -19,6 +19,7 @@ from training.commands.options import (
     PresetOption,
     SeedOption,
     SkipUnreadableOption,
+    WorkersOption,
 )
 from training.terminal import one_line_errors, say
 
@@ -56,6 +57,7 @@ def detect(
     seed: SeedOption = 10,
     skip_unreadable: SkipUnreadableOption = False,
     device: DeviceOption = "cpu",
+    workers: WorkersOption = 0,
     data: DataNameOption = "VinDr",
 ) -> None:
     """Train the paper's detector (RetinaNet) on a bundle's encoder, and evaluate it.
@@ -88,6 +90,7 @@ def detect(
             augmentation=PRESETS[augmentation],
             device=device,
             seed=seed,
+            workers=workers,
         ),
         preset=Preset(preset),
         percent=percent,

@@ -115,7 +115,8 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
     parts = _parts(images, attribute, order)
     say("reading " + ", ".join(f"{len(part)} images of {name}" for name, part in parts.items()))
     training, choice, test = (
-        read_examples(part, attribute, manifest.preprocessing) for part in parts.values()
+        read_examples(part, attribute, manifest.preprocessing, workers=order.settings.workers)
+        for part in parts.values()
     )
     run = RunState(order.out / f"{order.finding}-unfinished.ckpt", _run_facts(order, manifest), say)
     fitted = fit_detector(
@@ -156,7 +157,7 @@ def _run_facts(order: DetectionOrder, manifest: Manifest) -> dict[str, str]:
         "bundle": manifest.weights_sha256,
         "table": file_sha256(order.table),
         "finding": order.finding,
-        "settings": str(replace(order.settings, device="")),
+        "settings": str(replace(order.settings, device="", workers=0)),
         "percent": str(order.percent),
     }
 

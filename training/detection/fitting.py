@@ -16,7 +16,7 @@ from mammoclip_core.networks.detector import Detector, DetectorHead
 from mammoclip_core.networks.image_encoder import DYNAMIC_PADDING
 from training.bundles.bundle_encoder import read_image_encoder
 from training.data.augmentation import Augmentation
-from training.detection.examples import Example, Examples, shown
+from training.detection.examples import Example, Examples, ShownBatches, shown
 from training.detection.losses import detection_loss
 from training.detection.recipes import DetectionRecipe
 from training.errors import SettingsError
@@ -80,6 +80,8 @@ class DetectionSettings:
     with_clean : bool
         Train on images without the finding too. The published detectors never saw one.
     augmentation : None for the paper's
+    workers : processes that read and augment ahead, 0 for none
+        The result does not depend on them.
     """
 
     recipe: DetectionRecipe
@@ -88,6 +90,7 @@ class DetectionSettings:
     augmentation: Augmentation | None = None
     device: str = "cpu"
     seed: int = 10
+    workers: int = 0
 
 
 def detector_from(bundle: Path, seed: int = 10) -> Detector:
@@ -239,14 +242,12 @@ def _train_epoch(
     learning = [value for group in optimizer.param_groups for value in group["params"]]
     losses: list[float] = []
     detector.train()
-    for batch in _batches(generator.permutation(len(used)), recipe.batch_size):
-        images, truths = shown(
-            [used[place] for place in batch],
-            PUBLISHED_MEAN,
-            PUBLISHED_STD,
-            augmentation=settings.augmentation or Augmentation(),
-            seeds=generator.integers(2**31, size=len(batch)).tolist(),
-        )
+    batches = [
+        (batch, generator.integers(2**31, size=len(batch)).tolist())
+        for batch in _batches(generator.permutation(len(used)), recipe.batch_size)
+    ]
+    augmentation = settings.augmentation or Augmentation()
+    for images, truths in ShownBatches(used, batches, augmentation).loaded(settings.workers):
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             logits, deltas = _outputs(detector, images.to(device))
         loss = detection_loss(

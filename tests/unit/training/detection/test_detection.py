@@ -9,7 +9,7 @@ import torch
 from mammoclip_core.networks.anchors import SCORE_THRESHOLD, anchors_of, decode
 from mammoclip_core.networks.detector import Detector
 from training.data.augmentation import PLAIN, Augmentation
-from training.detection.examples import Example, Examples, shown
+from training.detection.examples import Example, Examples, ShownBatches, shown
 from training.detection.fitting import (
     DetectionSettings,
     detected,
@@ -246,3 +246,18 @@ def test_boxes_of_a_fresh_detector_are_below_the_cut(fresh):
 
     assert len(found.boxes) == 0
     assert len(found.truth) == 1
+
+
+def test_worker_processes_make_the_same_batches_and_leave_the_random_state():
+    batches = ShownBatches(
+        examples(6, seed=1), [([4, 1], [7, 8]), ([0, 5], [9, 3])], Augmentation()
+    )
+    state = torch.random.get_rng_state()
+
+    here, elsewhere = list(batches.loaded(0)), list(batches.loaded(2))
+
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert len(here) == 2
+    for (images, boxes), (others, their_boxes) in zip(here, elsewhere, strict=True):
+        assert torch.equal(images, others)
+        assert all(map(torch.equal, boxes, their_boxes))

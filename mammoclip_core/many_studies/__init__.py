@@ -1,0 +1,1 @@
+"""Thousands of studies by one command: found, shared among processes, kept as they are done."""

@@ -1,0 +1,132 @@
+"""Which files of folders and lists hold images to analyse, one after the other as they are found.
+
+Nothing is held but one folder's names: a folder of any number of studies takes the same memory.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mammoclip_core.analysis.study_files import is_wanted
+from mammoclip_core.errors import PixelError
+from mammoclip_core.images.folder import NO_STUDY, ImageFile, PassedOver, header_of, looked_at
+
+MOST_PICTURES_OF_A_STUDY: Final = 50
+"""A folder of more pictures than these is no study: each picture stands alone."""
+
+_LIST_NAMES: Final = frozenset({".txt", ".lst", ".list"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundFile:
+    """One file of a study, or one that is not used.
+
+    Attributes
+    ----------
+    study : Study Instance UID, or the folder of pictures, or the only picture's path
+        Empty for a file that is not used.
+    reason : why it is not used; empty if it is
+    is_named : whether a list or the command named it, rather than its folder
+    """
+
+    path: Path
+    study: str = ""
+    reason: str = ""
+    is_named: bool = False
+
+
+def files_in(paths: Iterable[Path]) -> Iterator[FoundFile]:
+    """Find the images to analyse in folders, lists and among files, in a fixed order.
+
+    A list is a text file (``.txt``, ``.lst``) of one path a line: files, folders or further
+    lists. Which images of a folder are taken is decided as by
+    `mammoclip_core.analysis.study_files.requests_from`, except that pictures are previews only
+    where DICOM images lie in the same folder, and that a named file that is no readable image is
+    passed over with its reason. An image of another SOP Class than mammograms is left away.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _files_of_tree(path)
+        elif path.suffix.lower() in _LIST_NAMES:
+            yield from _files_of_list(path, (path.resolve(),))
+        else:
+            yield _named(path)
+
+
+def _files_of_list(path: Path, within: tuple[Path, ...]) -> Iterator[FoundFile]:
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        yield FoundFile(path=path, reason=_why(error), is_named=True)
+        return
+    with stream:
+        for number, line in enumerate(stream):
+            text = line.removeprefix(b"\xef\xbb\xbf" if number == 0 else b"").rstrip(b"\r\n")
+            if not text.strip():
+                continue
+            entry = Path(os.fsdecode(text))
+            if entry.suffix.lower() not in _LIST_NAMES:
+                yield from _files_of_tree(entry) if entry.is_dir() else (_named(entry),)
+            elif entry.resolve() in within:
+                reason = "a list that names itself"
+                yield FoundFile(path=entry, reason=reason, is_named=True)
+            else:
+                yield from _files_of_list(entry, (*within, entry.resolve()))
+
+
+def _named(path: Path) -> FoundFile:
+    """Tell what a file is that was named itself."""
+    try:
+        header = header_of(path)
+    except OSError as error:
+        return FoundFile(path=path, reason=_why(error), is_named=True)
+    except PixelError as error:
+        reason = str(error).removeprefix(f"{path.name} is ")
+        return FoundFile(path=path, reason=reason, is_named=True)
+    if not header.is_image:
+        return FoundFile(path=path, reason="a DICOM object without image", is_named=True)
+    study = header.study_instance_uid
+    # A picture that was named has a folder of its own choosing: only its path tells what it is.
+    return FoundFile(path=path, study=str(path) if study == NO_STUDY else study, is_named=True)
+
+
+def _files_of_tree(root: Path) -> Iterator[FoundFile]:
+    unreadable: list[OSError] = []
+    for name, folders, files in os.walk(root, onerror=unreadable.append):
+        folders.sort()
+        for error in unreadable:
+            yield FoundFile(path=Path(error.filename), reason=_why(error))
+        unreadable.clear()
+        yield from _files_of_folder(Path(name), sorted(files))
+    for error in unreadable:
+        yield FoundFile(path=Path(error.filename), reason=_why(error))
+
+
+def _files_of_folder(folder: Path, names: list[str]) -> Iterator[FoundFile]:
+    pictures: list[Path] = []
+    has_images = False
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            continue
+        match looked_at(path):
+            case PassedOver() as passed:
+                yield FoundFile(path=path, reason=passed.reason)
+            case ImageFile(header=header) if header.study_instance_uid == NO_STUDY:
+                pictures.append(path)
+            case ImageFile() as image:
+                has_images = True
+                if is_wanted(image):
+                    yield FoundFile(path=path, study=image.header.study_instance_uid)
+    alone = len(pictures) > MOST_PICTURES_OF_A_STUDY
+    for path in pictures:
+        if has_images:
+            yield FoundFile(path=path, reason="a picture beside DICOM images")
+        else:
+            yield FoundFile(path=path, study=str(path if alone else folder))
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or type(error).__name__

@@ -1,0 +1,173 @@
+"""A run over many studies, by the command in a process of its own that is killed."""
+
+import csv
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core_factory import breast, mammogram, save
+
+from mammoclip_core.many_studies.engine_process import EngineOrder
+from mammoclip_core.many_studies.run import Progress, analyze_many
+
+Rows = list[dict[str, str]]
+
+
+def write_studies(folder: Path, count: int) -> None:
+    for number in range(count):
+        study = folder / f"study-{number:05d}"
+        study.mkdir(parents=True)
+        save(
+            mammogram(
+                breast(seed=number % 50),
+                StudyInstanceUID=f"1.2.3.{number + 1}",
+                SOPInstanceUID=f"1.2.4.{number + 1}",
+            ),
+            study / "image.dcm",
+        )
+
+
+def started(bundle: Path, *arguments: Any) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "mammoclip_core.commands.predict", "images"]
+    environment = {
+        **os.environ,
+        "MAMMOCLIP_BUNDLE": str(bundle),
+        "MAMMOCLIP_ACCEPT": "Apache-2.0 demonstration use",
+    }
+    return subprocess.Popen([*command, *map(str, arguments)], env=environment)
+
+
+def finished(bundle: Path, *arguments: Any) -> int:
+    return started(bundle, *arguments).wait()
+
+
+def done_of(out: Path) -> int:
+    """Return how many studies the journal holds answers of."""
+    journal = out.with_name(f"{out.name}.unfinished") / "journal.sqlite"
+    if not journal.exists():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=30) as database:
+            return int(
+                database.execute("SELECT COUNT(*) FROM study WHERE rows IS NOT NULL").fetchone()[0]
+            )
+    except sqlite3.OperationalError:  # its tables are not there yet
+        return 0
+
+
+def kill_once_done(process: "subprocess.Popen[bytes]", out: Path, studies: int) -> None:
+    while done_of(out) < studies:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def read(path: Path) -> Rows:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def check_killed_run(bundle: Path, folder: Path, tmp_path: Path, kills: tuple[int, int]) -> Rows:
+    undisturbed, disturbed = tmp_path / "undisturbed.csv", tmp_path / "disturbed.csv"
+    assert finished(bundle, folder, "--out", undisturbed, "--device", "cpu") == 0
+    for studies in kills:
+        process = started(bundle, folder, "--out", disturbed, "--device", "cpu")
+        kill_once_done(process, disturbed, studies)
+    assert not disturbed.exists()
+
+    assert finished(bundle, folder, "--out", disturbed, "--device", "cpu") == 0
+
+    rows = read(disturbed)
+    assert rows == read(undisturbed)
+    assert not list(tmp_path.glob("*.unfinished"))
+    return rows
+
+
+def test_run_that_is_killed_twice_ends_with_the_rows_of_an_undisturbed_one(
+    random_bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archive"
+    write_studies(folder, 24)
+    bad = folder / "study-00003" / "cut.dcm"
+    bad.write_bytes((folder / "study-00003" / "image.dcm").read_bytes()[:300])
+
+    rows = check_killed_run(random_bundle, folder, tmp_path, (8, 16))
+
+    analysed = [row for row in rows if row["level"] == "image" and row["finding"] == "mass"]
+    assert sorted(row["study"] for row in analysed) == sorted(f"1.2.3.{n + 1}" for n in range(24))
+    assert all(row["warning"] and row["bundle"] and row["bundle_version"] for row in rows)
+    assert all(row["score"] and row["threshold"] and row["laterality"] == "L" for row in analysed)
+    assert {row["view_position"] for row in analysed} == {"MLO"}
+    assert [row["reason"] != "" for row in rows if row["file"] == str(bad)] == [True]
+
+
+def test_engine_process_that_is_killed_is_replaced_and_no_study_is_lost(
+    random_bundle: Path, tmp_path: Path
+) -> None:
+    write_studies(tmp_path / "archive", 3)
+    order = EngineOrder(bundle=random_bundle, device="cpu")
+
+    def kill(*_: int) -> None:
+        for child in multiprocessing.active_children():
+            if child.name == "engine":
+                child.kill()
+                child.join()
+
+    progress = Progress(on_begin=kill)
+    summary = analyze_many([tmp_path / "archive"], tmp_path / "out.csv", [order], progress)
+
+    answered = [row for row in read(tmp_path / "out.csv") if row["finding"] == "mass"]
+    assert summary.studies == 3
+    assert {row["status"] for row in answered if row["level"] == "image"} == {"analysed"}
+    assert len({row["study"] for row in answered}) == 3
+
+
+def resident_of(pid: int) -> int:
+    """Return the KB that a process and its children hold, those that decode aside."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    own = [
+        line.split()[1]
+        for one in (str(pid), *children)
+        for line in Path(f"/proc/{one}/status").read_text().splitlines()
+        if line.startswith("VmRSS")
+    ]
+    return sum(map(int, own))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_three_times_the_studies_take_no_more_memory(random_bundle: Path, tmp_path: Path) -> None:
+    write_studies(tmp_path / "archive", 1300)
+    out = tmp_path / "out.csv"
+    process = started(random_bundle, tmp_path / "archive", "--out", out, "--device", "cpu")
+    held = []
+    for studies in (400, 1200):
+        while done_of(out) < studies:
+            assert process.poll() is None
+            time.sleep(0.02)
+        held.append(resident_of(process.pid))
+
+    assert process.wait() == 0
+    assert held[1] < 1.1 * held[0], held
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_run_over_2000_studies_that_is_killed_twice_is_complete(
+    random_bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archive"
+    write_studies(folder, 2000)
+
+    rows = check_killed_run(random_bundle, folder, tmp_path, (500, 1200))
+
+    analysed = [row for row in rows if row["level"] == "image" and row["finding"] == "mass"]
+    assert len({row["study"] for row in analysed}) == len(analysed) == 2000
