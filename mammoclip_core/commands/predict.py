@@ -159,10 +159,25 @@ def image(
 def embed(
     files: Annotated[
         list[Path],
-        typer.Argument(exists=True, dir_okay=False, help="DICOM, PNG, JPEG or TIFF files."),
+        typer.Argument(
+            exists=True, help="DICOM, PNG, JPEG or TIFF files, folders, lists (.txt, one a line)."
+        ),
     ],
     *,
-    out: Annotated[Path, typer.Option(help="File to write (.npz): files, features, embeddings.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="File to write (.npz): files, features, embeddings; with --shard a folder."
+        ),
+    ],
+    shard: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Images of each file shard-N.npz in the folder; those that are there are not"
+            " made again. 0 writes one file.",
+        ),
+    ] = 0,
     bundle: BundleOption = None,
     device: DeviceOption = "auto",
     engine: Annotated[
@@ -180,31 +195,22 @@ def embed(
     Exit status: 0 if every file has a row, 1 if a file failed (it is named) or on an error.
     """
     with one_line_errors():
-        import numpy as np
-
         from mammoclip_core.engines.choice import load_model
-        from mammoclip_core.engines.embeddings import embed_files
         from mammoclip_core.images.decoding.decoding_pool import DecodingPool
         from mammoclip_core.images.image_file import read_image
+        from mammoclip_core.many_studies.embedding_shards import to_embed, write_embeddings
 
         folder, manifest = opened(bundle)
         accept_terms(manifest, None)
         options = ComputingOptions(precision=precision)
         model = load_model(folder, engine=engine, device=device, options=options)
+        chosen, failures = to_embed(files)
         with DecodingPool() as decoding:
-            result = embed_files(
-                model, files, decoding.read_image if len(files) > 1 else read_image
-            )
-        if result.files:
-            np.savez_compressed(
-                out,
-                files=np.array(result.files),
-                features=result.features,
-                embeddings=result.embeddings,
-            )
-    for file, reason in result.failures.items():
+            read = decoding.read_image if len(chosen) > 1 else read_image
+            failures.update(write_embeddings(model, chosen, out, shard, read))
+    for file, reason in failures.items():
         typer.echo(f"mammoclip-predict: {file}: {reason}", err=True)
-    if result.failures:
+    if failures:
         raise typer.Exit(1)
 
 

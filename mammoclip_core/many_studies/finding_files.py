@@ -16,7 +16,8 @@ from mammoclip_core.images.folder import NO_STUDY, ImageFile, PassedOver, header
 MOST_PICTURES_OF_A_STUDY: Final = 50
 """A folder of more pictures than these is no study: each picture stands alone."""
 
-_LIST_NAMES: Final = frozenset({".txt", ".lst", ".list"})
+LIST_NAMES: Final = frozenset({".txt", ".lst", ".list"})
+"""Suffixes of a text file of paths."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def files_in(paths: Iterable[Path]) -> Iterator[FoundFile]:
     for path in paths:
         if path.is_dir():
             yield from _files_of_tree(path)
-        elif path.suffix.lower() in _LIST_NAMES:
+        elif path.suffix.lower() in LIST_NAMES:
             yield from _files_of_list(path, (path.resolve(),))
         else:
             yield _named(path)
@@ -67,7 +68,7 @@ def _files_of_list(path: Path, within: tuple[Path, ...]) -> Iterator[FoundFile]:
             if not text.strip():
                 continue
             entry = Path(os.fsdecode(text))
-            if entry.suffix.lower() not in _LIST_NAMES:
+            if entry.suffix.lower() not in LIST_NAMES:
                 yield from _files_of_tree(entry) if entry.is_dir() else (_named(entry),)
             elif entry.resolve() in within:
                 reason = "a list that names itself"
