@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from night import Night, Sender
+from night import Night
+from night_sender import Sender
 from services import wait_for
 from sqlalchemy import text
 

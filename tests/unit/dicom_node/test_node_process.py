@@ -275,10 +275,9 @@ def test_scanner_that_asks_is_told_what_the_node_commits_to(settings: Settings, 
 def test_node_removes_what_its_settings_no_longer_keep(
     settings: Settings, start: Any, ledger: Any
 ) -> None:
-    days = 1 / 86_400 / 10
-    start(settings.model_copy(update={"retention": RetentionSettings(set_aside_days=days)}))
+    put(Spool(settings.spool), mammogram(without=["ImageLaterality"]))
 
-    send([as_sent(mammogram(without=["ImageLaterality"]))], settings.receive.port)
+    start(settings.model_copy(update={"retention": RetentionSettings(set_aside_days=1e-9)}))
 
     wait_for(lambda: _is_removed(ledger), seconds=30, what="the object is removed")
     assert list((settings.spool / "set-aside").iterdir()) == []
