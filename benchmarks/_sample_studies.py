@@ -1,9 +1,13 @@
 """Copies of the sample study under UIDs of their own, to be sent one after the other."""
 
+import sys
 from pathlib import Path
 
 import pydicom
 from pydicom.uid import generate_uid
+
+# Beside the installed packages, where the benchmark is started from anywhere.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from deploy.demo.exchange import send_study
 from deploy.demo.mammograms import StudyToSend, find_studies

@@ -171,3 +171,19 @@ def test_task_of_an_unknown_number_does_nothing_and_says_so(
 
 def test_runtime_is_made_once_a_process(this_process: Runtime) -> None:
     assert runtime() is runtime() is this_process
+
+
+@pytest.mark.parametrize(("stated", "expected"), [(None, "False"), ("1", "True")])
+def test_numpy_asks_for_no_large_pages_unless_the_environment_says_so(
+    stated: str | None, expected: str
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "NUMPY_MADVISE_HUGEPAGE"}
+    if stated is not None:
+        environment["NUMPY_MADVISE_HUGEPAGE"] = stated
+    words = "import worker, numpy; print(numpy._core.multiarray._set_madvise_hugepage(False))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", words], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == expected
