@@ -100,8 +100,8 @@ def test_request_that_is_none_is_answered_with_its_reason(
 def test_full_disk_and_flood_are_answered_with_resource_limitation(
     listening: Listening, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, port = listening(**OFFERED)
     monkeypatch.setattr("dicom_node.spool.sender_requests.MOST_WAITING", 1)
+    _, port = listening(**OFFERED)
 
     assert ask(port) == 0x0000
     assert ask(port) == 0x0213
@@ -131,8 +131,8 @@ def test_bytes_that_are_no_request_are_none(content: bytes) -> None:
 def test_planted_files_are_no_requests(spool: Spool) -> None:
     folder = spool.root / "commitment"
     folder.mkdir()
-    (folder / "1-a.request").write_bytes(b"[]\nnothing")
-    (folder / "2-b.request").symlink_to("/etc/hostname")
-    (folder / "3-c.request").mkdir()
+    (folder / "1-a.message").write_bytes(b"[]\nnothing")
+    (folder / "2-b.message").symlink_to("/etc/hostname")
+    (folder / "3-c.message").mkdir()
 
     assert kept(spool) == [None]

@@ -1,5 +1,6 @@
 """Reports on storage commitment are taken from the archives that were asked, and from nobody."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,7 +120,7 @@ def test_reports_without_end_are_refused(listening: Callable[..., int], spool: S
     folder = spool.root / "reports"
     folder.mkdir()
     for number in range(MOST_REPORTS):
-        (folder / f"{number}.report").touch()
+        (folder / f"{number}.message").touch()
 
     with calling(port) as association:
         assert send_report(association, report()) == 0x0213
@@ -127,9 +128,18 @@ def test_reports_without_end_are_refused(listening: Callable[..., int], spool: S
 
 def test_file_that_is_no_report_is_told_apart(spool: Spool) -> None:
     (spool.root / "reports").mkdir()
-    (spool.root / "reports" / "1.report").write_bytes(b"\xff\x00")
+    (spool.root / "reports" / "1.message").write_bytes(b"\xff\x00")
 
     assert [found for _, found in Reports(spool.root).waiting()] == [None]
+
+
+def test_what_is_no_file_is_no_report_and_holds_nobody_up(spool: Spool) -> None:
+    (spool.root / "reports").mkdir()
+    (spool.root / "reports" / "1.message").symlink_to("/etc/hostname")
+    (spool.root / "reports" / "2.message").mkdir()
+    os.mkfifo(spool.root / "reports" / "3.message")
+
+    assert list(Reports(spool.root).waiting()) == []
 
 
 @pytest.mark.parametrize(
