@@ -1,11 +1,9 @@
 """What is tried before a node goes to work: mammoclip-node check, and the gate of serve."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from certificates import Authority
 from licensed_bundle import WORDS, write_bundle
 from pydicom.uid import ImplicitVRLittleEndian
@@ -19,16 +17,6 @@ from dicom_node.commands.node import app
 from dicom_node.errors import DestinationDownError
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.settings import Settings
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in os.environ:
-        if name.startswith("MAMMOCLIP_"):
-            monkeypatch.delenv(name)
-    yield
-    structlog.reset_defaults()
-
 
 CHECKED = """
 spool = "spool"

@@ -2,13 +2,10 @@
 
 import getpass
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from click.testing import Result
 from node_factory import NOW, Reception, after, analysis_row, delivery_row, study_row
 from typer.testing import CliRunner
@@ -34,15 +31,6 @@ host = "127.0.0.1"
 """
 COUNT = 12
 WHY = "archive at 127.0.0.1:104 does not answer."
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in os.environ:
-        if name.startswith("MAMMOCLIP_"):
-            monkeypatch.delenv(name)
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

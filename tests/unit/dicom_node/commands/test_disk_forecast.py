@@ -1,13 +1,10 @@
 """What check says of a disk that fills."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import structlog
 from licensed_bundle import write_bundle
 from node_factory import (
     NOW,
@@ -29,15 +26,6 @@ from dicom_node.studies.ledger.growth import Removable
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 
 GB = 10**9
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in os.environ:
-        if name.startswith("MAMMOCLIP_"):
-            monkeypatch.delenv(name)
-    yield
-    structlog.reset_defaults()
 
 
 def fill(reception: Reception, now: datetime = NOW) -> None:

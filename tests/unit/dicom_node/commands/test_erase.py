@@ -1,12 +1,9 @@
 """Erasing as a person types it: what goes, what is asked, what is recorded."""
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import Result
 from node_factory import (
     FAMILY_NAME,
@@ -35,15 +32,6 @@ from dicom_node.studies.retention import Retention
 IN_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 UID, OTHER = "1.2.826.0.1.3680043.8.498.83", "1.2.826.0.1.3680043.8.498.84"
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in os.environ:
-        if name.startswith("MAMMOCLIP_"):
-            monkeypatch.delenv(name)
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
 """The commands as a person types them; what they print, and with which exit status they end."""
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import Result
 from node_factory import (
     PATIENT_WORDS,
@@ -36,15 +33,6 @@ spool = "spool"
 [ledger]
 url = "{url}"
 """
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in os.environ:
-        if name.startswith("MAMMOCLIP_"):
-            monkeypatch.delenv(name)
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

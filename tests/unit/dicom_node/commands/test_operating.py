@@ -2,12 +2,9 @@
 
 import getpass
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import Result
 from node_factory import STUDY_UID, Reception, after, analysis_row, delivery_row, study_row
 from services import free_port
@@ -30,15 +27,6 @@ name = "second"
 ae_title = "SECOND"
 host = "127.0.0.1"
 """
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in os.environ:
-        if name.startswith("MAMMOCLIP_"):
-            monkeypatch.delenv(name)
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture
