@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ports import free_port
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
-from services import free_port
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 STORED_CLASSES = (

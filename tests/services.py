@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 
 from dicom_node.errors import UnknownStudyError
 from dicom_node.settings.reading import load_settings
@@ -40,12 +41,6 @@ def missing(reason: str) -> None:
     if IN_CI:
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(fact: Callable[[], Any], *, seconds: float, what: str) -> Any:

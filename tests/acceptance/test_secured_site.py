@@ -16,11 +16,12 @@ import pydicom
 import pytest
 import redis
 from certificates import Authority
+from ports import free_port
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from sample_images import FILM
 from sending import all_stored, datasets_of, send
-from services import BIN, Redis, Site, free_port, running, wait_for
+from services import BIN, Redis, Site, running, wait_for
 from talkative_archives import TalkativeArchives
 
 from dicom_node.tls import client_context

@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from raw_peer import (
     CONTEXTS,
     RELEASE,
@@ -23,7 +24,7 @@ from raw_peer import (
     store_command,
     store_request,
 )
-from services import free_port, wait_for
+from services import wait_for
 
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.lobby import MAXIMUM_WAITING

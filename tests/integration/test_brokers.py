@@ -15,7 +15,8 @@ import pytest
 import redis
 from certificates import Authority
 from kombu import Exchange, Queue
-from services import Redis, free_port, wait_for
+from ports import free_port
+from services import Redis, wait_for
 
 from dicom_node.errors import BrokerDownError
 from dicom_node.settings.settings import Settings

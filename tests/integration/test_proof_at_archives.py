@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from node_factory import SECONDARY_CAPTURE, mammogram
+from ports import free_port
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
-from services import Orthanc, Service, free_port, require_program, wait_for
+from services import Orthanc, Service, require_program, wait_for
 
 from dicom_node.proof.reports import read_report
 from dicom_node.receive.listener import Listener

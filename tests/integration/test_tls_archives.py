@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from certificates import Authority, Certificate
-from services import Service, free_port, require_program, wait_for
+from ports import free_port
+from services import Service, require_program, wait_for
 
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from certificates import Authority, Certificate
 from node_factory import mammogram
+from ports import free_port
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
-from services import free_port, require_program
+from services import require_program
 
 from dicom_node.receive.listener import Listener
 from dicom_node.settings.receive import ReceiveSettings

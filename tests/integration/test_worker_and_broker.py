@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import redis
 from kombu import Connection
-from services import BIN, Redis, Service, free_port, wait_for
+from ports import free_port
+from services import BIN, Redis, Service, wait_for
 
 from dicom_node.studies.broker import ANALYZE_TASK, GPU_QUEUE, Broker, celery_configuration
 

@@ -12,8 +12,9 @@ from typing import Final
 
 import pytest
 from node_factory import TOMOSYNTHESIS, encoded, mammogram
+from ports import free_port
 from raw_peer import RawPeer, context_item, p_data, pdv, store_command
-from services import free_port, wait_for
+from services import wait_for
 from sqlalchemy import select
 
 from dicom_node.node_process import Node, running_node

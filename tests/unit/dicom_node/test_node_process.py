@@ -18,11 +18,12 @@ from node_factory import (
     put,
     study_row,
 )
+from ports import free_port
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from sending import send
-from services import free_port, wait_for
+from services import wait_for
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from node_factory import STUDY_UID, encoded, four_views, mammogram, put
+from ports import free_port
 from pydicom.dataset import Dataset
 from raw_peer import RawPeer, p_data, pdv, store_command, store_request
-from services import free_port, wait_for
+from services import wait_for
 from sqlalchemy import select
 
 from dicom_node.node_process import Node, running_node

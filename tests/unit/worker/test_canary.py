@@ -8,7 +8,8 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from services import free_port, wait_for
+from ports import free_port
+from services import wait_for
 from sqlalchemy import select
 from worker_factory import run_analysis
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from ports import free_port
 from pynetdicom import AE, evt
-from services import free_port
 from sqlalchemy import delete, update
 from sqlalchemy.exc import OperationalError
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception

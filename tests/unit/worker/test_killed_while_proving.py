@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from committing_archive import CommittingArchive
+from ports import free_port
 from proving_site import Proving, proving_site, stop_beside
-from services import free_port, wait_for
+from services import wait_for
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 from unit.dicom_node.node_factory import Reception

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from committing_archive import IMPLICIT, CommittingArchive
+from ports import free_port
 from proving_site import Proving, proving_site, stop_beside
 from pydicom.dataset import Dataset
-from services import free_port, wait_for
+from services import wait_for
 from sqlalchemy import delete, select
 from unit.dicom_node.node_factory import Reception
 

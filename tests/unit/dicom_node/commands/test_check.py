@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from certificates import Authority
 from licensed_bundle import WORDS, write_bundle
+from ports import free_port
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
-from services import free_port
 from typer.testing import CliRunner
 
 from dicom_node.commands.check import _check_destination

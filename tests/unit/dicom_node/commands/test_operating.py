@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from node_factory import STUDY_UID, Reception, after, analysis_row, delivery_row, study_row
-from services import free_port
+from ports import free_port
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app

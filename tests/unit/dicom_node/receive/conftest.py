@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from certificates import Authority, Certificate
 from listener_factory import Listening
-from services import free_port
+from ports import free_port
 
 from dicom_node.receive.listener import Listener
 from dicom_node.settings.receive import ReceiveSettings

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from listener_factory import store
 from node_factory import encoded, mammogram
+from ports import free_port
 from raw_peer import (
     ABORT,
     P_DATA,
@@ -24,7 +25,7 @@ from raw_peer import (
     store_command,
     store_request,
 )
-from services import free_port, wait_for
+from services import wait_for
 
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.settings.receive import ReceiveSettings

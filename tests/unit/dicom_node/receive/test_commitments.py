@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from corrected_images import CORRECTED, copy_of, pictured
 from node_factory import FOR_PRESENTATION, NOW, Reception, encoded, mammogram, put
+from ports import free_port
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
-from services import free_port
 from sqlalchemy import update
 from test_commitment_requests import asking
 

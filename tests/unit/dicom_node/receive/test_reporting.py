@@ -10,9 +10,9 @@ import pytest
 from committing_archive import EXPLICIT, STORAGE_COMMITMENT, send_report
 from listener_factory import associated
 from node_factory import FOR_PRESENTATION
+from ports import free_port
 from pydicom.dataset import Dataset
 from pynetdicom import build_role
-from services import free_port
 
 from dicom_node.receive.access import Caller
 from dicom_node.receive.listener import Listener

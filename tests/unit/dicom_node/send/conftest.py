@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from archive import Archive
 from node_factory import COMPREHENSIVE_SR, SECONDARY_CAPTURE, mammogram
+from ports import free_port
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES, evt
-from services import free_port
 
 from dicom_node.send.outcome import ObjectToSend
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from archive import Archive, destination, sent
 from node_factory import SECONDARY_CAPTURE
+from ports import free_port
 from pynetdicom import association
 from pynetdicom.transport import AssociationSocket
-from services import free_port
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.facts.instance import content_offset

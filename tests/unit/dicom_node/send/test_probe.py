@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from archive import Archive, destination
 from hostile import after_association, after_request_of_http, sends, serving
+from ports import free_port
 from pynetdicom.sop_class import Verification
-from services import free_port
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.probe import probe

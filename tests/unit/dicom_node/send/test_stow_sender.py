@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from services import free_port
+from ports import free_port
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for

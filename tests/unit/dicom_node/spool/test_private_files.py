@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from node_factory import four_views
+from ports import free_port
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sending import send
-from services import free_port, wait_for
+from services import wait_for
 
 from dicom_node.node_process import running_node, warn_of_open_settings
 from dicom_node.settings.reading import load_settings

@@ -1,7 +1,7 @@
 """Messages to the workers, and what both sides agree on."""
 
 import pytest
-from services import free_port
+from ports import free_port
 
 from dicom_node.errors import BrokerDownError
 from dicom_node.studies.broker import (
