@@ -276,7 +276,11 @@ def test_scanner_that_asks_is_told_what_the_node_commits_to(settings: Settings, 
 def test_node_removes_what_its_settings_no_longer_keep(
     settings: Settings, start: Any, ledger: Any
 ) -> None:
-    put(Spool(settings.spool), mammogram(without=["ImageLaterality"]))
+    spool = Spool(settings.spool)
+    put(spool, mammogram(without=["ImageLaterality"]))
+    # A node that meets the object only after its first round looks again half a minute later.
+    with closing(Database(settings.ledger_url)) as database:
+        Node(settings, spool, database)._register()
 
     start(settings.model_copy(update={"retention": RetentionSettings(set_aside_days=1e-9)}))
 
