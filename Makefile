@@ -22,7 +22,8 @@ CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia
 	nvidia-nvshmem-cu13 nvidia-nvtx triton
 
 TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools \
-	pixelmed-apps default-jre-headless redis-server postgresql chromium npm poppler-utils openssl
+	pixelmed-apps default-jre-headless redis-server postgresql chromium npm poppler-utils openssl \
+	systemd
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-weights up test test-all test-latest test-programs chaos bench screenshots lint \

@@ -41,18 +41,35 @@ def init(
     path: Annotated[Path, typer.Argument(help="File to write; must not exist yet.")] = Path(
         "mammoclip.toml"
     ),
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for images and results, entered in the file. Default: spool beside the "
+            "file; for a file below /etc, /var/lib/mammoclip/spool.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a settings file with every setting, its default and an explanation.
 
-    Example: mammoclip-node init /etc/mammoclip.toml
+    Example: mammoclip-node init /etc/mammoclip/mammoclip.toml
     """
     from dicom_node.settings.reading import default_settings_text
     from dicom_node.spool.private_files import create_private_file
 
     with one_line_errors():
         with create_private_file(path) as stream:
-            stream.write(default_settings_text().encode())
+            stream.write(
+                default_settings_text(spool.absolute() if spool else _spool_for(path)).encode()
+            )
         typer.echo(f"{path} written. Next: edit it, then run 'mammoclip-node check'.")
+
+
+def _spool_for(settings_file: Path) -> Path:
+    """Return where a new installation keeps its data: never among a system's settings."""
+    if Path("/etc") in settings_file.absolute().parents:
+        return Path("/var/lib/mammoclip/spool")
+    return Path("spool")
 
 
 @app.command()
@@ -64,7 +81,7 @@ def check(config: ConfigOption = None) -> None:
 
     Exit status: 0 if every check passed, 1 if any failed.
 
-    Example: mammoclip-node check --config /etc/mammoclip.toml
+    Example: mammoclip-node check --config /etc/mammoclip/mammoclip.toml
     """
     from dicom_node.commands.check import notes_of, run_checks
     from dicom_node.commands.disk_forecast import disk_forecast
@@ -87,7 +104,7 @@ def check(config: ConfigOption = None) -> None:
 def serve(config: ConfigOption = None) -> None:
     """Run the node: receive images, queue complete studies. Ctrl-C or SIGTERM stops it.
 
-    Example: mammoclip-node serve --config /etc/mammoclip.toml
+    Example: mammoclip-node serve --config /etc/mammoclip/mammoclip.toml
     """
     from dicom_node.logs import configure_logs
     from dicom_node.model_bundle import pass_licence_gate

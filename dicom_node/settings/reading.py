@@ -1,5 +1,6 @@
 """Reads the settings file and the environment once, and reports every mistake at once."""
 
+import json
 import os
 import re
 import tomllib
@@ -56,11 +57,17 @@ def load_settings(given: Path | None = None) -> Settings:
     return _anchored(settings, path.absolute().parent)
 
 
-def default_settings_text() -> str:
-    """Return the commented settings file that ``mammoclip-node init`` writes."""
-    return (
-        resources.files("dicom_node.settings").joinpath("default.toml").read_text(encoding="utf-8")
-    )
+def default_settings_text(spool: Path = Path("spool")) -> str:
+    """Return the commented settings file that ``mammoclip-node init`` writes.
+
+    Parameters
+    ----------
+    spool : the folder it names; a relative one starts at the file's folder
+    """
+    defaults = resources.files("dicom_node.settings").joinpath("default.toml")
+    text = defaults.read_text(encoding="utf-8")
+    # JSON writes a text as TOML does.
+    return text.replace('spool = "spool"', f"spool = {json.dumps(str(spool))}", 1)
 
 
 def _mistakes(error: ValidationError) -> list[str]:

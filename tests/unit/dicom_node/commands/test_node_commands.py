@@ -19,7 +19,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
-from dicom_node.settings.reading import default_settings_text
+from dicom_node.settings.reading import default_settings_text, load_settings
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
@@ -76,6 +76,29 @@ def test_init_writes_every_setting(tmp_path: Path) -> None:
 
     assert result.exit_code == 0
     assert file.read_text() == default_settings_text()
+
+
+def test_init_enters_the_spool_it_is_given(tmp_path: Path) -> None:
+    spool = tmp_path / 'images of the "archive"'
+
+    result = run("init", tmp_path / "new.toml", "--spool", spool)
+
+    assert result.exit_code == 0
+    assert load_settings(tmp_path / "new.toml").spool == spool
+
+
+def test_init_puts_no_images_among_the_settings_of_the_system(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written = tmp_path / "system.toml"
+    monkeypatch.setattr(
+        "dicom_node.spool.private_files.create_private_file", lambda _path: written.open("xb")
+    )
+
+    result = run("init", "/etc/mammoclip/mammoclip.toml")
+
+    assert result.exit_code == 0
+    assert load_settings(written).spool == Path("/var/lib/mammoclip/spool")
 
 
 def test_init_leaves_a_file_that_exists(tmp_path: Path) -> None:
