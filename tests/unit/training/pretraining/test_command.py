@@ -188,17 +188,17 @@ def test_missing_wandb_is_named_with_its_extra(arguments_for, tmp_path, monkeypa
     assert "pip install '.[wandb]'" in result.output
 
 
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
 def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
     write_phantoms(Order(seed=6, studies=6, out=tmp_path / "labels", rows=76, columns=64))
     table, images = (tmp_path / "labels" / name for name in ("finding_annotations.csv", "png"))
 
-    done = run(
-        *("-m", "training.commands.train", "pretrain"),
-        *arguments_for(tmp_path / "out", "--trainer.max_epochs", "1"),
-        *("--data.settings.image_label", f"[{{table: {table}, images: {images}}}]"),
-    )
+    arguments = arguments_for(tmp_path / "out", "--trainer.max_epochs", "1")
+    arguments += ["--data.settings.image_label", f"[{{table: {table}, images: {images}}}]"]
 
-    assert done.returncode == 0, done.stderr
+    result = CliRunner().invoke(app, ["pretrain", *arguments])
+
+    assert result.exit_code == 0, result.output
     alone = 4 // 2
     assert len(losses(tmp_path / "out")) > alone
     assert all(math.isfinite(value) for value in losses(tmp_path / "out").values())
@@ -341,14 +341,16 @@ def test_missing_and_damaged_pictures_are_named_before_the_first_step(
 
 
 @pytest.mark.parametrize("augmentation", ["official", "none", "{flip: 1.0, affine: 0.0}"])
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
 def test_augmentation_is_chosen_by_name_or_by_its_amounts(arguments_for, tmp_path, augmentation):
-    done = run(
-        *("-m", "training.commands.train", "pretrain"),
-        *arguments_for(tmp_path, "--trainer.max_steps", "1", "--trainer.limit_val_batches", "0"),
-        *("--data.settings.augmentation", augmentation),
+    arguments = arguments_for(
+        tmp_path, "--trainer.max_steps", "1", "--trainer.limit_val_batches", "0"
     )
+    arguments += ["--data.settings.augmentation", augmentation]
 
-    assert done.returncode == 0, done.stderr
+    result = CliRunner().invoke(app, ["pretrain", *arguments])
+
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(
