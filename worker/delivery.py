@@ -145,10 +145,11 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     with node.database.reading() as session:
         lacking = outcomes.lacking_products(session, delivery, wanted)
         rows = outcomes.undelivered(session, delivery, wanted)
+        spool = node.reach.spool(outcomes.results_spool(session, delivery))
         objects = [
             ObjectToSend(
                 key=row.id,
-                file=node.spool.file(row.place),
+                file=spool.file(row.place),
                 sop_class_uid=row.sop_class_uid,
                 sop_instance_uid=row.sop_instance_uid,
             )

@@ -18,6 +18,7 @@ from dicom_node.studies.ledger.due_work import (
     Work,
     count_sending,
     is_failing,
+    needs_any_of,
     of_rank,
     ranks,
 )
@@ -52,10 +53,11 @@ def chosen(session: Session, named: Work, *, holds: Holds, at: datetime) -> Work
 def _more_urgent(session: Session, named: Work, holds: Holds, at: datetime) -> Iterator[Work]:
     table = type(named)
     own: Rank = (Priority(named.priority), named.attempts > 0)
+    others_have_it = _is_unreached(session, named, holds)
     # To the same destination: no other one may wait for this one to answer.
     destination = getattr(named, "destination", None)
     for rank in ranks(table, holds):
-        if rank == own:
+        if rank == own and not others_have_it:
             return
         query = of_rank(table, rank, at=at, holds=holds, destination=destination).limit(1)
         # Those that workers were told of are few; the others are read by an index of their own.
@@ -63,7 +65,17 @@ def _more_urgent(session: Session, named: Work, holds: Holds, at: datetime) -> I
         yield from session.scalars(query.where(table.dispatched_at.is_(None)))
 
 
+def _is_unreached(session: Session, row: Work, holds: Holds) -> bool:
+    table = type(row)
+    if not holds.unreached:
+        return False
+    query = select(table.id).where(table.id == row.id, needs_any_of(table, holds.unreached))
+    return session.scalar(query) is not None
+
+
 def _may_begin(session: Session, row: Analysis | Delivery, holds: Holds, at: datetime) -> bool:
+    if _is_unreached(session, row, holds):
+        return False
     if isinstance(row, Analysis):
         if row.priority == Priority.OFF_PEAK and not holds.is_off_peak:
             return False
