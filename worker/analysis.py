@@ -114,6 +114,8 @@ def _judge(node: Runtime, held: Claim, error: Exception) -> None:
     if fault:
         node.site.note(fault)
         give_back_uncounted(node, held, fault)
+    elif away := node.away_from(Analysis, held.id):
+        give_back_uncounted(node, held, away)
     elif isinstance(error, (CoreError, NodeError)):
         end_badly(node, held, str(error), final=False)
     else:

@@ -23,11 +23,11 @@ from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.due_work import Work, put_off
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, pauses
-from dicom_node.studies.ledger.spools import leave_to_others
+from dicom_node.studies.ledger.spools import leave_to_others, why_unreached
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim, claim, renew
 from dicom_node.studies.off_peak import off_peak_of
-from dicom_node.studies.reach import Reach
+from dicom_node.studies.reach import Reach, UnreachedSpoolError
 from mammoclip_core.manifest import Manifest
 from worker.devices import device_of
 from worker.lanes import Lanes
@@ -201,6 +201,16 @@ class Runtime:
         finally:
             stop.set()
             heart.join()
+
+    def away_from(self, table: type[Work], work_id: int) -> str:
+        """Say which spool of a piece of work this process does not reach any more, if any."""
+        with self.database.reading() as session:
+            return why_unreached(session, table, work_id, self.reach.look(session))
+
+    def require_reached(self, table: type[Work], work_id: int) -> None:
+        """Make sure that the spools of a piece of work are reached; raises UnreachedSpoolError."""
+        if away := self.away_from(table, work_id):
+            raise UnreachedSpoolError(away)
 
     def _leave(self, reason: str) -> None:
         """Say once that work waits for another worker."""

@@ -128,9 +128,9 @@ class Retention:
             with self._database.reading() as session:
                 finished, self._position = finished_studies(
                     session,
+                    self._spool_id,
                     confirming=self._confirming,
                     received_before=newest,
-                    spool_id=self._spool_id,
                     after=self._position,
                 )
             found += finished

@@ -38,7 +38,8 @@ def chosen(session: Session, named: Work, *, holds: Holds, at: datetime) -> Work
     """
     if holds.stop(type(named)):
         return None
-    for row in _more_urgent(session, named, holds, at):
+    is_unreached = _is_unreached(session, named, holds)
+    for row in _more_urgent(session, named, holds, at, in_any_case=is_unreached):
         if _may_begin(session, row, holds, at):
             # Whoever has it locked begins or changes it just now.
             query = select(type(named)).where(
@@ -47,17 +48,18 @@ def chosen(session: Session, named: Work, *, holds: Holds, at: datetime) -> Work
             held = session.scalars(locking(query, skip_locked=True)).first()
             if held is not None:
                 return held
-    return named if _may_begin(session, named, holds, at) else None
+    return named if not is_unreached and _may_begin(session, named, holds, at) else None
 
 
-def _more_urgent(session: Session, named: Work, holds: Holds, at: datetime) -> Iterator[Work]:
+def _more_urgent(
+    session: Session, named: Work, holds: Holds, at: datetime, *, in_any_case: bool
+) -> Iterator[Work]:
     table = type(named)
     own: Rank = (Priority(named.priority), named.attempts > 0)
-    others_have_it = _is_unreached(session, named, holds)
     # To the same destination: no other one may wait for this one to answer.
     destination = getattr(named, "destination", None)
     for rank in ranks(table, holds):
-        if rank == own and not others_have_it:
+        if rank == own and not in_any_case:
             return
         query = of_rank(table, rank, at=at, holds=holds, destination=destination).limit(1)
         # Those that workers were told of are few; the others are read by an index of their own.
@@ -74,8 +76,6 @@ def _is_unreached(session: Session, row: Work, holds: Holds) -> bool:
 
 
 def _may_begin(session: Session, row: Analysis | Delivery, holds: Holds, at: datetime) -> bool:
-    if _is_unreached(session, row, holds):
-        return False
     if isinstance(row, Analysis):
         if row.priority == Priority.OFF_PEAK and not holds.is_off_peak:
             return False

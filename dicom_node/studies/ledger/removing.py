@@ -71,10 +71,10 @@ def files_may_go(state: DeliveryState, *, needs_confirmation: bool) -> bool:
 
 def finished_studies(
     session: Session,
+    spool_id: int,
     *,
     confirming: Collection[str],
     received_before: datetime,
-    spool_id: int = 1,
     after: Position | None = None,
 ) -> tuple[list[Finished], Position | None]:
     """Judge the studies with files, those that received nothing for longest first.

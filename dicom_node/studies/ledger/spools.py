@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.due_work import Work, is_due, needs_any_of
+from dicom_node.studies.ledger.due_work import DUE, Work, needs_any_of
 from dicom_node.studies.ledger.locks import locked
 from dicom_node.studies.ledger.site_tables import KnownSpool
 from dicom_node.studies.ledger.states import InstanceState
@@ -70,24 +70,26 @@ def spool_of(session: Session, identity: str) -> int | None:
 
 def known_spools(session: Session) -> dict[int, str]:
     """Return the identities of all spools by their numbers."""
-    rows = session.execute(select(KnownSpool.id, KnownSpool.identity))
-    return {spool_id: identity for spool_id, identity in rows}
+    return {row.id: row.identity for row in session.scalars(select(KnownSpool))}
 
 
 def spool_names(session: Session) -> dict[int, str]:
     """Return the names of all spools by their numbers."""
-    rows = session.execute(select(KnownSpool.id, KnownSpool.name))
-    return {spool_id: name for spool_id, name in rows}
+    return {row.id: row.name for row in session.scalars(select(KnownSpool))}
 
 
-def files_by_spool(session: Session, study_ids: Collection[int]) -> dict[int, int]:
-    """Count the images of studies whose files are still there, by spool."""
-    query = (
-        select(Instance.spool_id, func.count(Instance.id))
-        .where(Instance.study_id.in_(study_ids), Instance.place != "")
-        .group_by(Instance.spool_id)
-    )
-    return {spool_id: count for spool_id, count in session.execute(query)}
+def names_if_several(session: Session) -> dict[int, str]:
+    """Return the names of all spools by their numbers; of a single one nobody needs to know."""
+    names = spool_names(session)
+    return names if len(names) > 1 else {}
+
+
+def nodes_in_words(session: Session) -> list[str]:
+    """Say which nodes share this ledger; nothing of a single one."""
+    names = names_if_several(session)
+    if not names:
+        return []
+    return [f"{len(names)} nodes share this ledger: {', '.join(names.values())}"]
 
 
 def leave_to_others(
@@ -98,9 +100,26 @@ def leave_to_others(
     The longer it has waited, the more seldom it is tried.
     """
     row = locked(session, table, work_id)
-    if row is None or row.due_at > at:
+    if row is None or row.state is not DUE[table] or row.due_at > at:
         return ""
-    query = select(table.id).where(table.id == work_id, is_due(table))
+    reason = why_unreached(session, table, work_id, unreached)
+    if not reason:
+        return ""
+    wait = min(max((at - row.created_at) / 10, _SHORTEST_WAIT), _LONGEST_WAIT)
+    session.execute(
+        update(table)
+        .where(table.id == work_id)
+        .values(dispatched_at=None, due_at=at + wait, reason=reason)
+        .execution_options(synchronize_session=False)
+    )
+    return reason
+
+
+def why_unreached(
+    session: Session, table: type[Work], work_id: int, unreached: Collection[int]
+) -> str:
+    """Say for which of some spools work waits; nothing if it needs none of them."""
+    query = select(table.id).where(table.id == work_id)
     needed = [
         one
         for one in sorted(unreached)
@@ -110,15 +129,7 @@ def leave_to_others(
         return ""
     names = spool_names(session)
     which = ", ".join(names[one] for one in needed)
-    reason = f"waits for a worker that reaches the files of {which} (other_spools)"
-    wait = min(max((at - row.created_at) / 10, _SHORTEST_WAIT), _LONGEST_WAIT)
-    session.execute(
-        update(table)
-        .where(table.id == work_id)
-        .values(dispatched_at=None, due_at=at + wait, reason=reason)
-        .execution_options(synchronize_session=False)
-    )
-    return reason
+    return f"waits for a worker that reaches the files of {which} (other_spools)"
 
 
 def _newest_places(session: Session, spool_id: int) -> list[str]:
