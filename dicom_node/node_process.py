@@ -70,6 +70,7 @@ def registrar_of(settings: Settings, spool: Spool, database: Database) -> Regist
         settings.receive,
         clock=database.now,
         takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
+        other_spools=settings.other_spools,
     )
 
 

@@ -60,6 +60,7 @@ class _Order:
 
     study_id: int
     study_instance_uid: str
+    spool_id: int
     revision: int
     chosen: Sequence[tuple[Instance, str]]
     left_out: tuple["ImageFindings", ...]
@@ -113,6 +114,8 @@ def _judge(node: Runtime, held: Claim, error: Exception) -> None:
     if fault:
         node.site.note(fault)
         give_back_uncounted(node, held, fault)
+    elif away := node.away_from(Analysis, held.id):
+        give_back_uncounted(node, held, away)
     elif isinstance(error, (CoreError, NodeError)):
         end_badly(node, held, str(error), final=False)
     else:
@@ -161,7 +164,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
             )
     except OvertakenError:
         # Cancelled, or erased: what was made of the patient's images must not stay behind.
-        node.spool.drop_results(held.id, held.version)
+        node.reach.spool(order.spool_id).drop_results(held.id, held.version)
         raise
     log.info(
         "analysis_done",
@@ -196,7 +199,7 @@ def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":
     for row, remark in order.chosen:
         image = ImageToAnalyse(
             sop_instance_uid=row.sop_instance_uid,
-            path=node.spool.file(row.place),
+            path=node.reach.file(row.spool_id, row.place),
             laterality=row.laterality,
             view_position=row.view_position,
             remark=remark,
@@ -233,6 +236,7 @@ def _order(node: Runtime, analysis: Analysis) -> _Order:
         return _Order(
             study_id=study.id,
             study_instance_uid=study.study_instance_uid,
+            spool_id=study.spool_id,
             revision=analysis.revision,
             chosen=selection.chosen,
             left_out=selection.left_out,
@@ -250,9 +254,9 @@ def _as_received(node: Runtime, order: _Order) -> _Order:
 
     def is_unchanged(row: Instance) -> bool:
         try:
-            return content_sha256(node.spool.file(row.place)) == row.content_sha256
+            return content_sha256(node.reach.file(row.spool_id, row.place)) == row.content_sha256
         except (OSError, ValueError):  # it is gone, or a link leads out of the spool
-            node.spool.require_readable()
+            node.reach.spool(row.spool_id).require_readable()
             return False
 
     changed = [row for row, _ in order.chosen if not is_unchanged(row)]
@@ -296,14 +300,15 @@ def _results(
         answer,
         identity,
         profiles=profiles,
-        former=tuple(former_results(node, order.former)),
+        former=tuple(former_results(node, node.reach.spool(order.spool_id), order.former)),
         options=options,
     )
+    spool = node.reach.spool(order.spool_id)
     try:
-        return list(kept_results(node.spool, held, order.former, made)), key
+        return list(kept_results(spool, held, order.former, made)), key
     except BaseException:
         # No row will name what was written until something went wrong.
-        node.spool.drop_results(held.id, held.version)
+        spool.drop_results(held.id, held.version)
         raise
 
 
@@ -314,7 +319,8 @@ def _former_if_equal(node: Runtime, order: _Order, key: str) -> list[MadeResult]
     # What a note retracts follows from what the archives hold by now.
     if newest_key != key or any(one.kind == ResultKind.REJECTION_NOTE for one in newest):
         return []
-    are_there = all(node.spool.file(one.place).is_file() for one in newest)
+    spool = node.reach.spool(order.spool_id)
+    are_there = all(spool.file(one.place).is_file() for one in newest)
     return newest if are_there else []
 
 
@@ -369,7 +375,7 @@ def _sources(
     from dicom_node.objects.sources import SourceInstance
 
     for row, is_analysed in rows:
-        path = node.spool.file(row.place)
+        path = node.reach.file(row.spool_id, row.place)
         yield SourceInstance(
             dataset=files.header(path),
             pixels=partial(files.shown, path) if is_analysed else None,

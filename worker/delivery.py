@@ -21,6 +21,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim
+from dicom_node.studies.reach import UnreachedSpoolError
 from worker.dry_delivery import hold_dry
 from worker.probing import is_answered
 from worker.runtime import Runtime
@@ -127,6 +128,8 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
             _attempt(node, held, delivery)
         except (OvertakenError, DATABASE_TROUBLE):
             raise
+        except UnreachedSpoolError as error:
+            _end_badly(node, held, delivery, Failure(str(error)))
         except Exception as error:
             log.exception("delivery_failed", reason=type(error).__name__)
             failure = Failure(f"unexpected error: {type(error).__name__}")
@@ -145,10 +148,11 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     with node.database.reading() as session:
         lacking = outcomes.lacking_products(session, delivery, wanted)
         rows = outcomes.undelivered(session, delivery, wanted)
+        spool = node.reach.spool(outcomes.results_spool(session, delivery))
         objects = [
             ObjectToSend(
                 key=row.id,
-                file=node.spool.file(row.place),
+                file=spool.file(row.place),
                 sop_class_uid=row.sop_class_uid,
                 sop_instance_uid=row.sop_instance_uid,
             )
@@ -170,6 +174,9 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     has_taken = False
     try:
         for answer in _answers(sender, objects, notes, lambda: not (refused or postponed)):
+            if answer.outcome is Outcome.REFUSED:
+                # A file that is not there may be in a spool that has just gone away.
+                node.require_reached(Delivery, held.id)
             # One transaction for each answer: what the archive has taken is not sent again,
             # wherever this process is killed.
             with node.database.writing() as session:

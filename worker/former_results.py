@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.former_objects import FormerObject
 from worker.runtime import Runtime
 
@@ -12,18 +13,21 @@ if TYPE_CHECKING:
     from dicom_node.objects.products import Product
 
 
-def former_results(node: Runtime, objects: Mapping[str, FormerObject]) -> "Iterator[FormerResult]":
+def former_results(
+    node: Runtime, spool: Spool, objects: Mapping[str, FormerObject]
+) -> "Iterator[FormerResult]":
     """Yield every result of the earlier revisions.
 
     Parameters
     ----------
+    spool : in which they lie
     objects : by SOP Instance UID
     """
     from dicom_node.objects.former_results import FormerResult
     from dicom_node.objects.products import Product
 
     takers = _takers(node)
-    retracted = set(_retracted(node, objects))
+    retracted = set(_retracted(spool, objects))
     for former in objects.values():
         made = former.made
         product = Product(kind=ResultKind(made.kind), variant=made.variant)
@@ -52,12 +56,12 @@ def _takers(node: Runtime) -> "dict[Product, set[str]]":
     return takers
 
 
-def _retracted(node: Runtime, objects: Mapping[str, FormerObject]) -> Iterator[str]:
+def _retracted(spool: Spool, objects: Mapping[str, FormerObject]) -> Iterator[str]:
     """Yield the SOP Instance UIDs that accepted rejection notes name, as far as these are kept."""
     import pydicom
 
     for former in objects.values():
-        file = node.spool.file(former.made.place)
+        file = spool.file(former.made.place)
         if former.made.kind == ResultKind.REJECTION_NOTE and former.accepted_by and file.is_file():
             note = pydicom.dcmread(file)
             for study in note.CurrentRequestedProcedureEvidenceSequence:

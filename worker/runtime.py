@@ -23,9 +23,11 @@ from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.due_work import Work, put_off
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, pauses
+from dicom_node.studies.ledger.spools import leave_to_others, why_unreached
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim, claim, renew
 from dicom_node.studies.off_peak import off_peak_of
+from dicom_node.studies.reach import Reach, UnreachedSpoolError
 from mammoclip_core.manifest import Manifest
 from worker.devices import device_of
 from worker.lanes import Lanes
@@ -47,6 +49,8 @@ class Runtime:
     generator: random.Random = field(default_factory=random.Random)
     unknown_destinations: set[str] = field(default_factory=set)
     """Destinations of messages that this process cannot send to, and has said so."""
+    left_to_others: set[str] = field(default_factory=set)
+    """Why work was left to other workers, as this process has said."""
 
     @cached_property
     def database(self) -> Database:
@@ -59,6 +63,11 @@ class Runtime:
     def spool(self) -> Spool:
         """Return the spool that the node writes to."""
         return Spool(self.settings.spool)
+
+    @cached_property
+    def reach(self) -> Reach:
+        """Return what finds the files of rows in the spools that this host sees."""
+        return Reach(self.spool, self.settings.other_spools)
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -152,6 +161,7 @@ class Runtime:
             pauses=pauses(session),
             is_off_peak=off_peak_of(self.settings)(database_time(session)),
             destinations=self.settings.destination_names,
+            unreached=self.reach.look(session),
         )
 
     @contextmanager
@@ -165,6 +175,7 @@ class Runtime:
         # hold no lock on the ledger.
         with self.database.writing() as session:
             at = database_time(session)  # a lease ends at one moment for all hosts
+            holds = self.holds(session)
             taken = claim(
                 session,
                 table,
@@ -172,8 +183,10 @@ class Runtime:
                 holder=self.holder,
                 lease=lease,
                 at=at,
-                holds=self.holds(session),
+                holds=holds,
             )
+            if taken is None and holds.unreached:
+                self._leave(leave_to_others(session, table, work_id, holds.unreached, at=at))
         if taken is None:
             yield None
             return
@@ -188,6 +201,22 @@ class Runtime:
         finally:
             stop.set()
             heart.join()
+
+    def away_from(self, table: type[Work], work_id: int) -> str:
+        """Say which spool of a piece of work this process does not reach any more, if any."""
+        with self.database.reading() as session:
+            return why_unreached(session, table, work_id, self.reach.look(session))
+
+    def require_reached(self, table: type[Work], work_id: int) -> None:
+        """Make sure that the spools of a piece of work are reached; raises UnreachedSpoolError."""
+        if away := self.away_from(table, work_id):
+            raise UnreachedSpoolError(away)
+
+    def _leave(self, reason: str) -> None:
+        """Say once that work waits for another worker."""
+        if reason and reason not in self.left_to_others:
+            self.left_to_others.add(reason)
+            log.warning("spool_unreached", reason=reason)
 
     def _beat(self, table: type[Work], held: Claim, stop: threading.Event) -> None:
         lease = timedelta(seconds=self.settings.work.lease_seconds)

@@ -25,6 +25,7 @@ from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import causes
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import pauses
+from dicom_node.studies.ledger.spools import nodes_in_words
 from dicom_node.tls import server_context
 
 
@@ -51,7 +52,12 @@ def notes_of(settings: Settings) -> list[str]:
             paused = [one.in_words() for one in pauses(session)]
             canary = last_run(session)
             told = [] if canary is None else [canary.in_words(database_time(session))]
-            return paused + causes(session, settings.destination_names) + told
+            return (
+                nodes_in_words(session)
+                + paused
+                + causes(session, settings.destination_names)
+                + told
+            )
     except (NodeError, DATABASE_TROUBLE):
         return []  # the check of the ledger has said so
     finally:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import NodeError
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.spool_identity import identity_of_folder
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.growth import (
     Removable,
@@ -19,6 +20,7 @@ from dicom_node.studies.ledger.growth import (
     removable,
 )
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.spools import FIRST, spool_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +108,11 @@ def disk_forecast(settings: Settings) -> list[str]:
 
 def forecast(settings: Settings, session: Session, *, at: datetime) -> Forecast:
     """Forecast from what came in the last days."""
-    came, retention = arrivals(session, at=at), settings.retention
+    own = spool_of(session, identity_of_folder(settings.spool)) or FIRST
+    came, retention = arrivals(session, own, at=at), settings.retention
     per_study = 0.0
     if came.studies:
-        per_study = came.size_bytes / came.studies + _bytes_of_results(settings.spool, session)
+        per_study = came.size_bytes / came.studies + _bytes_of_results(settings.spool, session, own)
     confirming = settings.confirming_names
     none = Removable(studies=0, size_bytes=0)
     return Forecast(
@@ -119,21 +122,21 @@ def forecast(settings: Settings, session: Session, *, at: datetime) -> Forecast:
         days=came.days,
         bytes_per_study=per_study,
         daily_bytes=max(per_study * came.studies / came.days, 1.0),
-        kept_bytes=bytes_on_disk(session),
+        kept_bytes=bytes_on_disk(session, own),
         retention_days=retention.days,
         makes_room=retention.free_bytes is not None or retention.free_percent is not None,
         due=none
         if retention.days is None
         else removable(
-            session, confirming=confirming, finished_before=at - timedelta(days=retention.days)
+            session, own, confirming=confirming, finished_before=at - timedelta(days=retention.days)
         ),
-        at_need=removable(session, confirming=confirming, finished_before=at),
+        at_need=removable(session, own, confirming=confirming, finished_before=at),
     )
 
 
-def _bytes_of_results(spool: Path, session: Session) -> float:
+def _bytes_of_results(spool: Path, session: Session, spool_id: int) -> float:
     """Return how much the results of one of the newest analyses take."""
-    analyses, places = newest_results(session)
+    analyses, places = newest_results(session, spool_id)
     size = 0
     for place in places:
         with suppress(OSError):  # removed meanwhile

@@ -22,11 +22,13 @@ from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.erasing import (
     Holding,
     erase_study,
-    has_files,
+    files_left,
     holding,
     studies_of_patient,
 )
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.spools import spool_names
+from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.retention import Retention
 
 RECORD: Final = "erased.jsonl"
@@ -110,6 +112,7 @@ class Erasure:
         for one in holdings:
             _record(spool, one, "erased")
             yield f"study {one.study_instance_uid}: {in_words(one)} erased"
+        yield from self._held_elsewhere(ids)
         archives = sorted({name for one in holdings for name in one.delivered_to})
         if archives:
             yield (
@@ -132,21 +135,34 @@ class Erasure:
         retention = Retention(spool, self.database, settings, clock=self.database.now)
         try:
             with spool.owned():
-                _wait_until(lambda: self._are_deleted(study_ids, retention))
+                _wait_until(lambda: self._are_deleted(spool, study_ids, retention))
         except SpoolInUseError:
-            _wait_until(lambda: self._are_deleted(study_ids, None))
-        if not self._are_deleted(study_ids, None):
+            _wait_until(lambda: self._are_deleted(spool, study_ids, None))
+        if not self._are_deleted(spool, study_ids, None):
             raise NodeError(
                 "the ledger holds nothing of it any more, but not all files are deleted yet: a "
                 "command may be reading them, or the log of 'mammoclip-node serve' says why. It "
                 "goes on trying"
             )
 
-    def _are_deleted(self, study_ids: list[int], retention: Retention | None) -> bool:
+    def _are_deleted(self, spool: Spool, study_ids: list[int], retention: Retention | None) -> bool:
         if retention is not None:
             retention.delete_marked()
+        own = own_spool(spool, self.database)
         with self.database.reading() as session:
-            return not has_files(session, study_ids)
+            return not files_left(session, study_ids)[own]
+
+    def _held_elsewhere(self, study_ids: list[int]) -> Iterator[str]:
+        """Say what other nodes are still to delete of what was erased."""
+        with self.database.reading() as session:
+            names = spool_names(session)
+            left = files_left(session, study_ids)
+        for spool_id, count in sorted(left.items()):
+            yield (
+                f"{count} file{'s' if count > 1 else ''} of it still in the spool of another node, "
+                f"{names.get(spool_id, spool_id)}: its 'mammoclip-node serve' deletes what was "
+                "erased; see that it runs"
+            )
 
 
 def in_words(one: Holding) -> str:

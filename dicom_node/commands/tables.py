@@ -16,18 +16,11 @@ if TYPE_CHECKING:
 
 
 def studies_table(summaries: Sequence[StudySummary]) -> Table:
-    """List studies, one in each row."""
-    table = _table(
-        "Studies",
-        "Study Instance UID",
-        "state",
-        "priority",
-        "revision",
-        "images",
-        "set aside",
-        "last received",
-        "reason",
-    )
+    """List studies, one in each row; with their nodes if there are several."""
+    has_nodes = any(one.node for one in summaries)
+    columns = ["state", "priority", "revision", "images", "set aside", "last received"]
+    columns += ["node", "reason"] if has_nodes else ["reason"]
+    table = _table("Studies", "Study Instance UID", *columns)
     for one in summaries:
         table.add_row(
             one.study_instance_uid,
@@ -37,6 +30,7 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
             str(one.images),
             str(one.set_aside),
             one.last_received_at,
+            *([one.node] if has_nodes else []),
             one.reason,
         )
     return table
@@ -148,7 +142,7 @@ def _instances_table(instances: Iterable[dict[str, Any]]) -> Table:
             one["state"],
             one["calling_ae_title"],
             why,
-            one["place"],
+            f"{one['node']} {one['place']}".lstrip(),
         )
     return table
 

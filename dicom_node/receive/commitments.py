@@ -29,6 +29,7 @@ from dicom_node.studies.ledger.proof.sender_requests import (
     postpone_report,
     unknown_among,
 )
+from dicom_node.studies.own_spool import own_spool
 
 log = structlog.get_logger("dicom_node.commitment")
 
@@ -100,7 +101,13 @@ class Commitments:
             waiting = self._spool.incoming()
             if waiting and waiting[0].received_at <= came_at:
                 return False
-        there = {place for place in places if self._spool.file(place).is_file()}
+        # What another node has registered is in its spool, flushed: its disk is not seen from here.
+        own = own_spool(self._spool, self._database)
+        there = {
+            place
+            for place, spool_id in places.items()
+            if spool_id != own or self._spool.file(place).is_file()
+        }
         with self._database.writing() as session:
             enter_commitment(session, asked, is_there=there, at=at)
         return True

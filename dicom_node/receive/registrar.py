@@ -45,6 +45,8 @@ from dicom_node.studies.ledger.registering import (
 )
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance
+from dicom_node.studies.own_spool import own_spool
+from dicom_node.studies.reach import Reach
 
 log = structlog.get_logger("dicom_node.registrar")
 
@@ -72,6 +74,7 @@ class Registrar:
         takes_tomosynthesis: bool = False,
         headers: HeaderReader | None = None,
         compare: Callable[[Path | None, Path], Likeness] = compared,
+        other_spools: Sequence[Path] = (),
     ) -> None:
         self._spool = spool
         self._database = database
@@ -79,7 +82,7 @@ class Registrar:
         self._clock = clock
         self._takes_tomosynthesis = takes_tomosynthesis
         self._headers = headers or HeaderReader()
-        self._twins = Twins(spool, database, compare)
+        self._twins = Twins(Reach(spool, other_spools), database, compare)
         self._broken: set[Receipt] = set()
         self._studies: dict[Receipt, str | None] = {}
         self._slow: set[Receipt] = set()
@@ -136,7 +139,9 @@ class Registrar:
     def finish_moves(self) -> None:
         """Complete moves that a crash or a failed write interrupted, or that an operator wants."""
         with self._database.reading() as session:
-            received = select(Instance).where(Instance.state == InstanceState.RECEIVED)
+            received = select(Instance).where(
+                Instance.state == InstanceState.RECEIVED, Instance.spool_id == self._spool_id
+            )
             rows = list(session.scalars(received))
         for batch in _batches(rows):
             self._file(batch)
@@ -223,7 +228,7 @@ class Registrar:
     def _take_back(self) -> None:
         """Move what an operator wants judged again back to ``incoming``."""
         with self._database.reading() as session:
-            rows = taken_back(session, limit=_BATCH)
+            rows = taken_back(session, self._spool_id, limit=_BATCH)
         left = []
         for row in rows:
             try:
@@ -241,7 +246,7 @@ class Registrar:
     def _discard_replaced(self) -> None:
         """Delete what gave way to a newer copy that is at its place now."""
         with self._database.reading() as session:
-            rows = replaced_files(session, limit=_BATCH)
+            rows = replaced_files(session, self._spool_id, limit=_BATCH)
         gone = []
         for row in rows:
             try:
@@ -316,6 +321,7 @@ class Registrar:
             calling_ae_title=reading.calling_ae_title,
             size_bytes=file.lstat().st_size,
             content_sha256=digest,
+            spool_id=self._spool_id,
         )
         return WaitingObject(
             receipt=receipt,
@@ -335,6 +341,10 @@ class Registrar:
             if facts is not None and calling in titles:
                 return replace(reading, facts=replace(facts, priority=int(priority)))
         return reading
+
+    @cached_property
+    def _spool_id(self) -> int:
+        return own_spool(self._spool, self._database)
 
     @cached_property
     def _key(self) -> bytes:

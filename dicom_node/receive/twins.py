@@ -8,12 +8,12 @@ from sqlalchemy import select
 
 from dicom_node.facts.instance import content_sha256
 from dicom_node.facts.likeness import Likeness, Sameness
-from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.correcting import Comparison, former_refusal
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.registering import Arrival
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance
+from dicom_node.studies.reach import Reach, UnreachedSpoolError
 
 _REPEATED: Final = Likeness(verdict=Sameness.REPEATED)
 
@@ -23,16 +23,17 @@ class Twins:
 
     Parameters
     ----------
+    reach : finds the kept ones, which other nodes may have received
     compare : what decides on two files, of which the first may be gone
     """
 
     def __init__(
         self,
-        spool: Spool,
+        reach: Reach,
         database: Database,
         compare: Callable[[Path | None, Path], Likeness],
     ) -> None:
-        self._spool = spool
+        self._reach = reach
         self._database = database
         self._compare = compare
 
@@ -54,6 +55,8 @@ class Twins:
         )
         with self._database.reading() as session:
             twins = {row.sop_instance_uid: row for row in session.scalars(query)}
+            if twins:
+                self._reach.look(session)
         return {
             arrival.receipt: Comparison(
                 kept_id=twin.id, likeness=self._likeness(twin, file, arrival.content_sha256)
@@ -63,8 +66,19 @@ class Twins:
         }
 
     def _likeness(self, twin: Instance, file: Path, content: str) -> Likeness:
-        kept = self._spool.file(twin.place)
-        is_sound = kept.is_file() and content_sha256(kept) == twin.content_sha256
+        try:
+            kept = self._reach.file(twin.spool_id, twin.place)
+            is_sound = kept.is_file() and content_sha256(kept) == twin.content_sha256
+            if not is_sound:
+                self._require_reached(twin)
+        except UnreachedSpoolError as error:
+            if content == twin.content_sha256:
+                return _REPEATED
+            return Likeness(
+                verdict=Sameness.DIFFERENT,
+                detail=f"by another node, and this copy is not equal to it: {error}. Or send it "
+                "to that node",
+            )
         if is_sound and content == twin.content_sha256:
             return _REPEATED
         if is_sound:
@@ -73,3 +87,9 @@ class Twins:
             if refusal:
                 return Likeness(verdict=Sameness.DIFFERENT, detail=refusal)
         return self._compare(kept if is_sound else None, file)
+
+    def _require_reached(self, twin: Instance) -> None:
+        """Tell a file that is gone from a spool that is away; raises UnreachedSpoolError."""
+        with self._database.reading() as session:
+            self._reach.look(session)
+        self._reach.spool(twin.spool_id)

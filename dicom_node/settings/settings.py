@@ -44,6 +44,8 @@ class Settings(BaseSettings):
 
     spool: LocalPath = Path("spool")
     """Folder for received images and results, on a persistent local disk."""
+    other_spools: tuple[LocalPath, ...] = ()
+    """Spools of other nodes before the same ledger, as this host sees them mounted."""
     log_format: Literal["console", "json"] = "console"
     """console (readable text) or json (for log collectors)."""
     receive: ReceiveSettings = ReceiveSettings()

@@ -1,14 +1,12 @@
 """The secret key of an installation, needed to search its digests of patients."""
 
 import hashlib
-import os
 import secrets
-from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import NodeError
-from dicom_node.spool.local_disk import Spool, flush_folder
-from dicom_node.spool.private_files import create_private_file
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.written_once import write_once
 
 _BYTES: Final = 32
 _NAME: Final = "identity.key"
@@ -30,9 +28,7 @@ def identity_key(spool: Spool) -> bytes:
     IdentityKeyError
         The file does not hold a key.
     """
-    file = spool.root / _NAME
-    if not file.exists():
-        _make(file, spool.root / "partial")
+    file = write_once(spool, _NAME, secrets.token_bytes(_BYTES))
     key = file.read_bytes()
     if len(key) != _BYTES:
         raise IdentityKeyError(
@@ -52,21 +48,3 @@ def serial_number_of(spool: Spool) -> str:
         The file does not hold a key.
     """
     return hashlib.sha256(b"device serial number" + identity_key(spool)).hexdigest()[:16]
-
-
-def _make(file: Path, folder: Path) -> None:
-    """Write and flush the key under another name, then link it to its own unless that exists."""
-    # The name is one of those that the node clears away after a crash.
-    partial = folder / f"incoming-key-{secrets.token_hex(16)}"
-    try:
-        with create_private_file(partial) as stream:
-            stream.write(secrets.token_bytes(_BYTES))
-            stream.flush()
-            os.fsync(stream.fileno())
-        try:
-            file.hardlink_to(partial)
-        except FileExistsError:
-            return
-        flush_folder(file.parent)
-    finally:
-        partial.unlink(missing_ok=True)

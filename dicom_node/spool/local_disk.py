@@ -331,6 +331,10 @@ class Spool:
 
     def _make_folder(self, folder: Path) -> None:
         if not folder.is_dir():
+            # The folders of the root were there when the spool was opened: below a mount that is
+            # gone nothing is made in their place.
+            if folder.parent == self.root:
+                raise OSError(errno.ESTALE, "the folder of the spool is away")
             self._make_folder(folder.parent)
             make_private_folder(folder)
             flush_folder(folder.parent)

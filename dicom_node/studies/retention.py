@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from dicom_node.studies.ledger.removing import (
     mark_study,
     results_to_delete,
 )
+from dicom_node.studies.own_spool import own_spool
 
 log = structlog.get_logger("dicom_node.retention")
 
@@ -105,8 +106,8 @@ class Retention:
     def delete_marked(self) -> None:
         """Delete the files of rows that say so, and empty their places."""
         with self._database.reading() as session:
-            instances = instances_to_delete(session, limit=PORTION * 10)
-            results = results_to_delete(session, limit=PORTION)
+            instances = instances_to_delete(session, self._spool_id, limit=PORTION * 10)
+            results = results_to_delete(session, self._spool_id, limit=PORTION)
         gone = [row for row in instances if self._delete(row.place)]
         deleted = [one for one, folders in results.items() if self._delete_results(folders)]
         if gone or deleted:
@@ -127,6 +128,7 @@ class Retention:
             with self._database.reading() as session:
                 finished, self._position = finished_studies(
                     session,
+                    self._spool_id,
                     confirming=self._confirming,
                     received_before=newest,
                     after=self._position,
@@ -192,11 +194,16 @@ class Retention:
         with self._database.writing() as session:
             return mark_set_aside(
                 session,
+                self._spool_id,
                 received_before=at - timedelta(days=days),
                 because=f"set aside for {days:g} days (retention.set_aside_days)",
                 at=at,
                 limit=PORTION,
             )
+
+    @cached_property
+    def _spool_id(self) -> int:
+        return own_spool(self._spool, self._database)
 
     def _lacking_bytes(self) -> int:
         """Return how much less is free than the settings ask for; 0 or less if it suffices."""

@@ -18,6 +18,7 @@ from dicom_node.studies.ledger.due_work import (
     Work,
     count_sending,
     is_failing,
+    needs_any_of,
     of_rank,
     ranks,
 )
@@ -37,7 +38,8 @@ def chosen(session: Session, named: Work, *, holds: Holds, at: datetime) -> Work
     """
     if holds.stop(type(named)):
         return None
-    for row in _more_urgent(session, named, holds, at):
+    is_unreached = _is_unreached(session, named, holds)
+    for row in _more_urgent(session, named, holds, at, in_any_case=is_unreached):
         if _may_begin(session, row, holds, at):
             # Whoever has it locked begins or changes it just now.
             query = select(type(named)).where(
@@ -46,21 +48,31 @@ def chosen(session: Session, named: Work, *, holds: Holds, at: datetime) -> Work
             held = session.scalars(locking(query, skip_locked=True)).first()
             if held is not None:
                 return held
-    return named if _may_begin(session, named, holds, at) else None
+    return named if not is_unreached and _may_begin(session, named, holds, at) else None
 
 
-def _more_urgent(session: Session, named: Work, holds: Holds, at: datetime) -> Iterator[Work]:
+def _more_urgent(
+    session: Session, named: Work, holds: Holds, at: datetime, *, in_any_case: bool
+) -> Iterator[Work]:
     table = type(named)
     own: Rank = (Priority(named.priority), named.attempts > 0)
     # To the same destination: no other one may wait for this one to answer.
     destination = getattr(named, "destination", None)
     for rank in ranks(table, holds):
-        if rank == own:
+        if rank == own and not in_any_case:
             return
         query = of_rank(table, rank, at=at, holds=holds, destination=destination).limit(1)
         # Those that workers were told of are few; the others are read by an index of their own.
         yield from session.scalars(query.where(table.dispatched_at.is_not(None)))
         yield from session.scalars(query.where(table.dispatched_at.is_(None)))
+
+
+def _is_unreached(session: Session, row: Work, holds: Holds) -> bool:
+    table = type(row)
+    if not holds.unreached:
+        return False
+    query = select(table.id).where(table.id == row.id, needs_any_of(table, holds.unreached))
+    return session.scalar(query) is not None
 
 
 def _may_begin(session: Session, row: Analysis | Delivery, holds: Holds, at: datetime) -> bool:

@@ -148,8 +148,8 @@ def restore_former(session: Session, lost: Instance, *, at: datetime) -> None:
         apply(session, former, Event.RESTORE, because="the copy that replaced it is lost", at=at)
 
 
-def replaced_files(session: Session, *, limit: int) -> list[Instance]:
-    """List the instances whose files are no longer needed: the newer copy is at its place."""
+def replaced_files(session: Session, spool_id: int, *, limit: int) -> list[Instance]:
+    """List instances of a spool whose files are not needed: the newer copy is at its place."""
     newer = aliased(Instance)
     is_on_its_way = (
         select(newer.id)
@@ -160,6 +160,9 @@ def replaced_files(session: Session, *, limit: int) -> list[Instance]:
         .exists()
     )
     query = select(Instance).where(
-        Instance.state == InstanceState.REPLACED, Instance.place != "", ~is_on_its_way
+        Instance.state == InstanceState.REPLACED,
+        Instance.spool_id == spool_id,
+        Instance.place != "",
+        ~is_on_its_way,
     )
     return list(session.scalars(query.order_by(Instance.id).limit(limit)))

@@ -1,5 +1,6 @@
 """Erases what the ledger holds of a study; its rows stay, without anything that identifies it."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -201,15 +202,28 @@ def erase_study(session: Session, study_instance_uid: str, *, force: bool, at: d
     return study.id
 
 
-def has_files(session: Session, study_ids: list[int]) -> bool:
-    """Return whether files of erased studies are still to be deleted."""
-    images = select(Instance.id).where(Instance.study_id.in_(study_ids), Instance.place != "")
-    results = (
-        select(ResultObject.id)
-        .join(Analysis)
-        .where(Analysis.study_id.in_(study_ids), ResultObject.place != "")
+def files_left(session: Session, study_ids: list[int]) -> Counter[int]:
+    """Count the files of erased studies that are still to be deleted, by the number of the spool.
+
+    Each is deleted by the node of its spool; folders of results count as one file.
+    """
+    images = (
+        select(Instance.spool_id, func.count(Instance.id))
+        .where(Instance.study_id.in_(study_ids), Instance.place != "")
+        .group_by(Instance.spool_id)
     )
-    return any(session.scalars(query.limit(1)).first() is not None for query in (images, results))
+    results = (
+        select(Study.spool_id, func.count(ResultObject.id))
+        .join(Analysis, Analysis.study_id == Study.id)
+        .join(ResultObject, ResultObject.analysis_id == Analysis.id)
+        .where(Study.id.in_(study_ids), ResultObject.place != "")
+        .group_by(Study.spool_id)
+    )
+    left: Counter[int] = Counter()
+    for query in (images, results):
+        for spool_id, count in session.execute(query):
+            left[spool_id] += count
+    return left
 
 
 def _locked_instances(session: Session, study: Study) -> list[Instance]:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.removing import Position, finished_studies
-from dicom_node.studies.ledger.tables import Instance, ResultObject, Study
+from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject, Study
 
 PERIOD: Final = timedelta(days=7)
 """Over which arrivals are counted: with a week end, whatever day it is."""
@@ -44,14 +44,18 @@ class Removable:
     size_bytes: int
 
 
-def arrivals(session: Session, *, at: datetime) -> Arrivals:
-    """Return what came in the days before a point of time."""
+def arrivals(session: Session, spool_id: int, *, at: datetime) -> Arrivals:
+    """Return what came into a spool in the days before a point of time."""
     since = at - PERIOD
     first = session.scalar(select(func.min(Study.last_received_at)))
     counted = (
         select(func.count(Instance.study_id.distinct()), func.sum(Instance.size_bytes))
         .join(Study)
-        .where(Study.last_received_at > since, Instance.received_at > since)
+        .where(
+            Study.last_received_at > since,
+            Instance.received_at > since,
+            Instance.spool_id == spool_id,
+        )
     )
     studies, size = session.execute(counted).one()
     begin = max(since, first) if first is not None else since
@@ -60,11 +64,13 @@ def arrivals(session: Session, *, at: datetime) -> Arrivals:
     return Arrivals(days=days, studies=studies, size_bytes=int(size or 0))
 
 
-def newest_results(session: Session) -> tuple[int, list[str]]:
-    """Return places of the newest result objects, and how many analyses these are of."""
+def newest_results(session: Session, spool_id: int) -> tuple[int, list[str]]:
+    """Return places of a spool's newest result objects, and how many analyses these are of."""
     query = (
         select(ResultObject.analysis_id, ResultObject.place)
-        .where(ResultObject.place != "")
+        .join(Analysis)
+        .join(Study)
+        .where(ResultObject.place != "", Study.spool_id == spool_id)
         .order_by(ResultObject.id.desc())
         .limit(_SAMPLE)
     )
@@ -72,21 +78,27 @@ def newest_results(session: Session) -> tuple[int, list[str]]:
     return len({analysis_id for analysis_id, _ in rows}), [place for _, place in rows]
 
 
-def bytes_on_disk(session: Session) -> int:
-    """Return the size of all received objects whose files are there."""
-    query = select(func.sum(Instance.size_bytes)).where(Instance.place != "")
+def bytes_on_disk(session: Session, spool_id: int) -> int:
+    """Return the size of all received objects whose files are in a spool."""
+    query = select(func.sum(Instance.size_bytes)).where(
+        Instance.place != "", Instance.spool_id == spool_id
+    )
     return int(session.scalar(query) or 0)
 
 
 def removable(
-    session: Session, *, confirming: Collection[str], finished_before: datetime
+    session: Session, spool_id: int, *, confirming: Collection[str], finished_before: datetime
 ) -> Removable:
-    """Return what could be removed of studies that were delivered before a point of time."""
+    """Return what a node could remove of studies that were delivered before a point of time."""
     ids: list[int] = []
     after: Position | None = None
     for _ in range(_LONGEST_LOOK):
         found, after = finished_studies(
-            session, confirming=confirming, received_before=finished_before, after=after
+            session,
+            spool_id,
+            confirming=confirming,
+            received_before=finished_before,
+            after=after,
         )
         ids += [
             one.study_id
@@ -98,7 +110,9 @@ def removable(
     size = 0
     for first in range(0, len(ids), 500):
         query = select(func.sum(Instance.size_bytes)).where(
-            Instance.study_id.in_(ids[first : first + 500]), Instance.place != ""
+            Instance.study_id.in_(ids[first : first + 500]),
+            Instance.place != "",
+            Instance.spool_id == spool_id,
         )
         size += int(session.scalar(query) or 0)
     return Removable(studies=len(ids), size_bytes=size)

@@ -168,6 +168,12 @@ def undelivered(
     return [row for row in rows if (row.kind, row.variant) in wanted]
 
 
+def results_spool(session: Session, delivery: Delivery) -> int:
+    """Return the number of the spool in which the results of a delivery lie."""
+    query = select(Study.spool_id).join(Analysis).where(Analysis.id == delivery.analysis_id)
+    return session.scalars(query).one()
+
+
 def lacking_products(
     session: Session, delivery: Delivery, wanted: Collection[tuple[str, str]]
 ) -> list[str]:

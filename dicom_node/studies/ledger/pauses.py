@@ -67,11 +67,13 @@ class Holds:
     is_off_peak : bool
         Whether work of the priority off-peak may begin.
     destinations : names of those in the settings; None if they are not known
+    unreached : numbers of spools whose files are not reached from here
     """
 
     pauses: tuple[PauseFacts, ...] = ()
     is_off_peak: bool = True
     destinations: frozenset[str] | None = None
+    unreached: frozenset[int] = frozenset()
 
     def on(self, kind: Paused, name: str = "") -> PauseFacts | None:
         """Return the pause of this, or None."""

@@ -1,6 +1,7 @@
 """Reads studies, their state and their history for people and scripts."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,6 +21,7 @@ from dicom_node.studies.ledger.remarks import (
     set_aside_in_words,
 )
 from dicom_node.studies.ledger.site_tables import CommitmentRequest
+from dicom_node.studies.ledger.spools import names_if_several
 from dicom_node.studies.ledger.states import (
     TAKEN,
     AnalysisState,
@@ -41,6 +43,8 @@ from dicom_node.studies.ledger.tables import (
 LONGEST_LIST: Final = 1000
 """Rows of each kind that are read of one study unless somebody asks for more."""
 
+_ONE_NODE: Final[Mapping[int, str]] = {}
+
 _SOON: Final = timedelta(seconds=30)
 """Time in which a worker that is free takes up what is due, several times over."""
 
@@ -60,6 +64,7 @@ class StudySummary:
     reason : what needs action, what is waited for, what the results lack, what was corrected,
         what was set aside and whose files were removed; else empty
     images : those received, whether their files are still there or not
+    node : host and folder of the spool that got its first object; empty if there is one spool
     """
 
     study_instance_uid: str
@@ -71,6 +76,7 @@ class StudySummary:
     images: int
     set_aside: int
     last_received_at: str
+    node: str = ""
 
 
 def summaries(
@@ -90,11 +96,19 @@ def summaries(
         .order_by(Study.last_received_at.desc())
         .limit(limit)
     )
-    return [summary(session, study, waits) for study in rows]
+    nodes = names_if_several(session)
+    return [summary(session, study, waits, nodes) for study in rows]
 
 
-def summary(session: Session, study: Study, waits: Waits | None = None) -> StudySummary:
-    """Summarise one study."""
+def summary(
+    session: Session, study: Study, waits: Waits | None = None, nodes: Mapping[int, str] = _ONE_NODE
+) -> StudySummary:
+    """Summarise one study.
+
+    Parameters
+    ----------
+    nodes : names of the spools by their numbers, if there are several
+    """
     condition, reason = _condition(session, study, waits or Waits.read(session))
     if study.state is not StudyState.OPEN:  # what is set aside now may be sent again
         reason = _joined(
@@ -114,6 +128,7 @@ def summary(session: Session, study: Study, waits: Waits | None = None) -> Study
         images=_count(session, study, InstanceState.REGISTERED, InstanceState.REMOVED),
         set_aside=_count(session, study, InstanceState.SET_ASIDE),
         last_received_at=study.last_received_at.isoformat(timespec="seconds"),
+        node=nodes.get(study.spool_id, ""),
     )
 
 
@@ -187,9 +202,10 @@ def study_record(
     commitments = newest("commitments", CommitmentRequest, of_these)
     mine = _history_of(study, instances, analyses, deliveries)
     waits = Waits.read(session, destinations=destinations)
+    nodes = names_if_several(session)
     return {
-        "summary": summary(session, study, waits),
-        "instances": [_shown(row) for row in instances],
+        "summary": summary(session, study, waits, nodes),
+        "instances": [_shown(row) | {"node": nodes.get(row.spool_id, "")} for row in instances],
         "analyses": [as_facts(row) for row in analyses],
         "results": [as_facts(row) for row in results],
         "deliveries": [

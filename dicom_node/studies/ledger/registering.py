@@ -60,6 +60,7 @@ class Arrival:
     receipt : its name in the spool
     content_sha256 : 64 hexadecimal digits
         Of the data set without its file meta information.
+    spool_id : number of the spool that holds it
     """
 
     receipt: str
@@ -68,6 +69,7 @@ class Arrival:
     calling_ae_title: str = ""
     size_bytes: int = 0
     content_sha256: str = ""
+    spool_id: int = 1
 
 
 class Verdict(StrEnum):
@@ -240,9 +242,13 @@ def _open_for_missing(
         open_again(session, study, received_at=received_at, at=at)
 
 
-def taken_back(session: Session, *, limit: int) -> list[Instance]:
-    """List objects that were taken back and whose files are not moved yet."""
-    query = select(Instance).where(Instance.state == InstanceState.TAKEN_BACK, Instance.place != "")
+def taken_back(session: Session, spool_id: int, *, limit: int) -> list[Instance]:
+    """List objects of a spool that were taken back and whose files are not moved yet."""
+    query = select(Instance).where(
+        Instance.state == InstanceState.TAKEN_BACK,
+        Instance.spool_id == spool_id,
+        Instance.place != "",
+    )
     return list(session.scalars(query.order_by(Instance.id).limit(limit)))
 
 
@@ -288,6 +294,7 @@ def _study_of(session: Session, arrival: Arrival, facts: InstanceFacts, at: date
             revision=0,
             remark="",
             calling_ae_title=arrival.calling_ae_title,
+            spool_id=arrival.spool_id,
             priority=Priority.ROUTINE.value if facts.priority is None else facts.priority,
             patient_digest="",
             first_received_at=arrival.received_at,

@@ -53,7 +53,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """A study whose files are to be deleted, with the size of its images."""
+    """A study whose files are to be deleted, with the size of its images in its own spool."""
 
     study_instance_uid: str
     size_bytes: int
@@ -71,6 +71,7 @@ def files_may_go(state: DeliveryState, *, needs_confirmation: bool) -> bool:
 
 def finished_studies(
     session: Session,
+    spool_id: int,
     *,
     confirming: Collection[str],
     received_before: datetime,
@@ -80,6 +81,7 @@ def finished_studies(
 
     Parameters
     ----------
+    spool_id : of the node that judges: that of each study which got its first object
     confirming : names of destinations whose acceptance does not suffice
     after : where a former look ended
 
@@ -90,7 +92,9 @@ def finished_studies(
     """
     query = (
         select(Study)
-        .where(*_with_files(), Study.last_received_at <= received_before)
+        .where(
+            *_with_files(), Study.spool_id == spool_id, Study.last_received_at <= received_before
+        )
         .order_by(Study.last_received_at, Study.id)
         .limit(WINDOW)
     )
@@ -145,20 +149,27 @@ def mark_study(
     study.removed_at, study.removed_because = at, because
     return Removed(
         study_instance_uid=study.study_instance_uid,
-        size_bytes=sum(row.size_bytes for row in images),
+        size_bytes=sum(row.size_bytes for row in images if row.spool_id == study.spool_id),
     )
 
 
 def mark_set_aside(
-    session: Session, *, received_before: datetime, because: str, at: datetime, limit: int
+    session: Session,
+    spool_id: int,
+    *,
+    received_before: datetime,
+    because: str,
+    at: datetime,
+    limit: int,
 ) -> int:
-    """Decide to remove the files of objects that were set aside long ago; return their number."""
+    """Decide to remove files of a spool that were set aside long ago; return their number."""
     # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
     is_set_aside = Instance.state == literal_column(f"'{InstanceState.SET_ASIDE.value}'")
     query = (
         select(Instance)
         .where(
             is_set_aside,
+            Instance.spool_id == spool_id,
             Instance.removed_at.is_(None),
             Instance.place != "",
             Instance.received_at <= received_before,
@@ -172,20 +183,28 @@ def mark_set_aside(
     return len(rows)
 
 
-def instances_to_delete(session: Session, *, limit: int) -> list[Instance]:
-    """List instances whose files are to be deleted."""
-    query = select(Instance).where(Instance.removed_at.is_not(None), Instance.place != "")
+def instances_to_delete(session: Session, spool_id: int, *, limit: int) -> list[Instance]:
+    """List instances whose files in a spool are to be deleted."""
+    query = select(Instance).where(
+        Instance.removed_at.is_not(None), Instance.place != "", Instance.spool_id == spool_id
+    )
     return list(session.scalars(query.order_by(Instance.id).limit(limit)))
 
 
-def results_to_delete(session: Session, *, limit: int) -> dict[int, list[int]]:
-    """Return analyses with results to delete, each with those whose folders go with its own.
+def results_to_delete(session: Session, spool_id: int, *, limit: int) -> dict[int, list[int]]:
+    """Return analyses with results to delete in a spool, each with those that go with it.
 
     Earlier attempts and revisions of the same study may have left files that no row names.
     """
     marked = (
         select(ResultObject.analysis_id)
-        .where(ResultObject.removed_at.is_not(None), ResultObject.place != "")
+        .join(Analysis)
+        .join(Study)
+        .where(
+            ResultObject.removed_at.is_not(None),
+            ResultObject.place != "",
+            Study.spool_id == spool_id,
+        )
         .distinct()
         .order_by(ResultObject.analysis_id)
         .limit(limit)

@@ -1,4 +1,4 @@
-"""Tables of the site beside its studies: pauses, destinations, canary runs, storage commitment."""
+"""Tables of the site beside its studies: spools, pauses, destinations, canary, commitment."""
 
 from datetime import datetime
 
@@ -21,6 +21,24 @@ class Pause(Base):
     reason: Mapped[str] = mapped_column(FittingText, default="")
     paused_by: Mapped[str] = mapped_column(FittingString(128))
     since: Mapped[datetime]
+
+
+class KnownSpool(Base):
+    """The spool of one node before this ledger; its files are touched by that node alone."""
+
+    __tablename__ = "spools"
+    __table_args__ = (UniqueConstraint("identity"),)
+
+    # Given and not counted by the database: the first one is 1, which rows of earlier releases say.
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    identity: Mapped[str] = mapped_column(FittingString(32))
+    """As the file ``spool.id`` in it says; ``?`` for one that no node has come with since."""
+    name: Mapped[str] = mapped_column(FittingString(255))
+    """Host and folder, for people."""
+    coming: Mapped[str] = mapped_column(FittingText, default="")
+    """JSON of what its node receives just now; empty while it is the only node."""
+    told_at: Mapped[datetime | None]
+    """When its node has last said so, by the database's clock."""
 
 
 class DestinationState(Base):

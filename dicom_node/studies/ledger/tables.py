@@ -74,6 +74,8 @@ class Study(Base):
         FittingString(16), default="", server_default=text("''")
     )
     """The sender of its first object."""
+    spool_id: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    """The spool that got its first object, in which its results lie."""
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime] = mapped_column(index=True)
     removed_at: Mapped[datetime | None]
@@ -128,8 +130,10 @@ class Instance(Base):
     reason: Mapped[str] = mapped_column(FittingString(64), default="")
     """Stable word for why the instance is set aside or took another's place; else empty."""
     detail: Mapped[str] = mapped_column(FittingText, default="")
+    spool_id: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    """The spool in which its file lies."""
     place: Mapped[str] = mapped_column(FittingString(255))
-    """Path in the spool; empty once the file was taken back, removed, or gave way to another."""
+    """Path in that spool; empty once the file was taken back, removed, or gave way to another."""
     size_bytes: Mapped[int] = mapped_column(SIZE, default=0)
     content_sha256: Mapped[str] = mapped_column(FittingString(64), default="")
     association: Mapped[str] = mapped_column(FittingString(16))
@@ -333,6 +337,14 @@ class LedgerIdentity(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     identity: Mapped[str] = mapped_column(FittingString(32))
     """Random hexadecimal digits of when the tables were made; messages of the node carry them."""
+    key_digest: Mapped[str] = mapped_column(
+        FittingString(64), default="", server_default=text("''")
+    )
+    """SHA-256 that every node's ``identity.key`` must have; empty until one has said it."""
+    serial_number: Mapped[str] = mapped_column(
+        FittingString(16), default="", server_default=text("''")
+    )
+    """Device Serial Number of results, which follows from that key."""
 
 
 Living = Study | Instance | Analysis | Delivery

@@ -73,7 +73,7 @@ def enter_commitment(
 
     Parameters
     ----------
-    is_there : places whose files are on the disk
+    is_there : places whose files are on the disk, as far as it can be looked at
     """
     uids = {one.sop_instance_uid for one in asked.references}
     # Their studies are locked: none is removed between the answer and its record.
@@ -105,10 +105,10 @@ def enter_commitment(
     return row
 
 
-def places_of(session: Session, references: Sequence[Reference]) -> list[str]:
-    """Return where the registered instances of these lie."""
+def places_of(session: Session, references: Sequence[Reference]) -> dict[str, int]:
+    """Return where the registered instances of these lie, each with the number of its spool."""
     rows = _rows_of(session, {one.sop_instance_uid for one in references})
-    return [row.place for row in rows if row.state is InstanceState.REGISTERED]
+    return {row.place: row.spool_id for row in rows if row.state is InstanceState.REGISTERED}
 
 
 def due_reports(session: Session, *, at: datetime, limit: int = 20) -> list[Report]:

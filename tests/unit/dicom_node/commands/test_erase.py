@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from dicom_node.commands.node import app
 from dicom_node.errors import OvertakenError
 from dicom_node.settings.retention import RetentionSettings
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.states import DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
@@ -224,3 +225,22 @@ def test_files_are_left_to_the_node_that_runs(
         reception.spool, reception.database, RetentionSettings(), clock=lambda: NOW
     ).delete_marked()
     assert reception.files("set-aside") == []
+
+
+@IN_SQLITE
+def test_erasing_says_what_another_node_is_still_to_delete(
+    config: Path, reception: Reception, tmp_path: Path
+) -> None:
+    other = Reception(Spool(tmp_path / "other"), reception.database)
+    other.receive(mammogram("CC", StudyInstanceUID=UID))
+    kept = other.files("studies")
+
+    done = erase(config, UID, "--yes", "--force")
+
+    assert done.exit_code == 0, done.output
+    assert "1 file of it still in the spool of another node" in done.stdout
+    assert f":{other.spool.root}" in done.stdout
+    assert other.files("studies") == kept
+    other.registrar.register_all()
+    Retention(other.spool, other.database, RetentionSettings(), clock=lambda: NOW).step()
+    assert other.files("studies") == []

@@ -280,7 +280,7 @@ def test_committed_image_is_kept_until_an_archive_has_it(site: Site) -> None:
 
     def may_go() -> bool:
         with site.reception.database.reading() as session:
-            found, _ = finished_studies(session, confirming=(), received_before=NOW)
+            found, _ = finished_studies(session, 1, confirming=(), received_before=NOW)
         return bool(found)
 
     assert may_go()

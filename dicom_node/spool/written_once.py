@@ -1,0 +1,33 @@
+"""A file of the spool that is made at its first use and then stays as it is."""
+
+import os
+import secrets
+from pathlib import Path
+
+from dicom_node.spool.local_disk import Spool, flush_folder
+from dicom_node.spool.private_files import create_private_file
+
+
+def write_once(spool: Spool, name: str, content: bytes) -> Path:
+    """Return a file in the spool's root, written and flushed unless it exists.
+
+    If several processes make it at the same time, one of them wins.
+    """
+    file = spool.root / name
+    if file.exists():
+        return file
+    # The name is one of those that the node clears away after a crash.
+    partial = spool.root / "partial" / f"incoming-once-{secrets.token_hex(16)}"
+    try:
+        with create_private_file(partial) as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            file.hardlink_to(partial)
+        except FileExistsError:
+            return file
+        flush_folder(file.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+    return file
