@@ -27,6 +27,7 @@ from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds
+from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.retention import Retention
 from dicom_node.studies.settling import (
@@ -119,6 +120,7 @@ class Node:
         self._database = database
         self._stopping = threading.Event()
         self._ledger_ready = threading.Event()
+        self._is_of_other_schema = threading.Event()
         self._arrived = threading.Event()
         self._registrar = registrar_of(settings, spool, database)
         self._retention = Retention(
@@ -205,6 +207,11 @@ class Node:
                 if failing != error.reason:
                     log.warning("broker_down", reason=error.reason, detail=str(error))
                 failing = error.reason
+            except OtherSchemaError as error:
+                if not self._is_of_other_schema.is_set():  # one line for all threads
+                    self._is_of_other_schema.set()
+                    log.error("ledger_of_another_version", detail=str(error))  # noqa: TRY400  expected
+                failing = error.reason
             except Exception as error:  # the outermost loop of this process
                 if failing != type(error).__name__:
                     log.exception("step_failed", reason=type(error).__name__)
@@ -214,7 +221,7 @@ class Node:
     def _register(self) -> None:
         if not self._ledger_ready.is_set():
             self._database.migrate()
-            self._broker.speak_of(self._database.identity())
+            self._broker.speak_of(self._database.name_in_messages())
             self._warn_of_removed_destinations()
             self._ledger_ready.set()
         self._arrived.clear()
