@@ -17,6 +17,7 @@ from dicom_node.receive.commitments import Commitments
 from dicom_node.receive.registrar import Registrar
 from dicom_node.receive.reporters import reporters_of
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.back_up import is_restored
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.spool.reports import Reports
@@ -29,6 +30,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds
 from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.off_peak import off_peak_of
+from dicom_node.studies.restoring import restore_if_wanted
 from dicom_node.studies.retention import Retention
 from dicom_node.studies.settling import (
     Patience,
@@ -96,6 +98,7 @@ def running_node(settings: Settings) -> Iterator["Node"]:
         The node cannot listen on the configured address.
     """
     spool = open_spool(settings)
+    is_restored(spool.root)
     with spool.owned(), closing(Database(settings.ledger_url)) as database:
         if still_open := spool.close_to_others():
             log.warning(
@@ -222,6 +225,7 @@ class Node:
         if not self._ledger_ready.is_set():
             self._database.migrate()
             self._broker.speak_of(self._database.name_in_messages())
+            restore_if_wanted(self._settings.spool, self._database)
             self._warn_of_removed_destinations()
             self._ledger_ready.set()
         self._arrived.clear()
