@@ -11,6 +11,7 @@ import structlog
 
 from dicom_node.canary.run import CanaryStoppedError, run_canary
 from dicom_node.errors import BrokerDownError
+from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.commitments import Commitments
@@ -171,6 +172,9 @@ class Node:
         ]
         if settings.receive.commitment:
             steps.append(("commitment", self._report, self._wait_for_tick))
+        self._images = ImageSearch(settings, database)
+        if self._images.is_wanted:
+            steps.append(("images", self._find_images, self._wait_for_tick))
         if settings.canary.minutes:
             steps.append(("canary", self._send_canary, self._wait_for_tick))
         self._threads = [
@@ -311,6 +315,10 @@ class Node:
     def _prove(self) -> None:
         if self._ledger_ready.is_set():
             self._prover.tick()
+
+    def _find_images(self) -> None:
+        if self._ledger_ready.is_set():
+            self._images.tick()
 
     def _wait_for_tick(self) -> None:
         self._stopping.wait(_TICK_SECONDS)

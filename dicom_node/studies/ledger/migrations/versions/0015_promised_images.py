@@ -1,4 +1,4 @@
-"""The ledger refuses the word of former releases for what is accepted, whoever writes it.
+"""Images that are promised to senders are found soon; a word of former releases is refused.
 
 A worker of a release before 0009 that is still sending while the node is upgraded would end with
 a state that no program reads any more. Its transaction fails instead, its lease is lost, and what
@@ -7,6 +7,7 @@ it sent is sent again, by a worker that knows the states.
 
 from typing import Final
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0015"
@@ -14,9 +15,14 @@ down_revision = "0012"
 
 _RETIRED: Final = (("deliveries", "state"), ("delivery_outcomes", "outcome"))
 _WORD: Final = "delivered"
+_PROMISED: Final = "committed_at IS NOT NULL AND archived_at IS NULL"
 
 
 def upgrade() -> None:
+    where = sa.text(_PROMISED)
+    op.create_index(
+        "ix_instances_promised", "instances", ["id"], sqlite_where=where, postgresql_where=where
+    )
     is_sqlite = op.get_bind().dialect.name == "sqlite"
     for table, column in _RETIRED:
         # What such a worker has written since 0009.
@@ -34,6 +40,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_instances_promised", table_name="instances")
     is_sqlite = op.get_bind().dialect.name == "sqlite"
     for table, column in _RETIRED:
         if is_sqlite:
