@@ -12,6 +12,7 @@ NodeError
 ├── RenderError                     a study on disk cannot be rendered into result objects
 ├── LedgerError
 │   ├── ForbiddenTransitionError        the event is not allowed in the present state
+│   ├── OtherSchemaError                the ledger has the schema of another release
 │   ├── OvertakenError                  another process changed the row first: read it again
 │   ├── UnknownStudyError               the ledger has no study with this UID
 │   └── RemovedError                    the files that this would need were removed

@@ -11,12 +11,14 @@ import structlog
 
 from dicom_node.canary.run import CanaryStoppedError, run_canary
 from dicom_node.errors import BrokerDownError
+from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.commitments import Commitments
 from dicom_node.receive.registrar import Registrar
 from dicom_node.receive.reporters import reporters_of
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.back_up import is_restored
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.spool.reports import Reports
@@ -27,7 +29,9 @@ from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds
+from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.off_peak import off_peak_of
+from dicom_node.studies.restoring import restore_if_wanted
 from dicom_node.studies.retention import Retention
 from dicom_node.studies.settling import (
     Patience,
@@ -96,6 +100,7 @@ def running_node(settings: Settings) -> Iterator["Node"]:
         The node cannot listen on the configured address.
     """
     spool = open_spool(settings)
+    is_restored(spool.root)
     with spool.owned(), closing(Database(settings.ledger_url)) as database:
         if still_open := spool.close_to_others():
             log.warning(
@@ -120,6 +125,7 @@ class Node:
         self._database = database
         self._stopping = threading.Event()
         self._ledger_ready = threading.Event()
+        self._is_of_other_schema = threading.Event()
         self._arrived = threading.Event()
         self._registrar = registrar_of(settings, spool, database)
         self._retention = Retention(
@@ -167,6 +173,9 @@ class Node:
         ]
         if settings.receive.commitment:
             steps.append(("commitment", self._report, self._wait_for_tick))
+        self._images = ImageSearch(settings, database)
+        if self._images.is_wanted:
+            steps.append(("images", self._find_images, self._wait_for_tick))
         if settings.canary.minutes:
             steps.append(("canary", self._send_canary, self._wait_for_tick))
         self._threads = [
@@ -206,6 +215,11 @@ class Node:
                 if failing != error.reason:
                     log.warning("broker_down", reason=error.reason, detail=str(error))
                 failing = error.reason
+            except OtherSchemaError as error:
+                if not self._is_of_other_schema.is_set():  # one line for all threads
+                    self._is_of_other_schema.set()
+                    log.error("ledger_of_another_version", detail=str(error))  # noqa: TRY400  expected
+                failing = error.reason
             except Exception as error:  # the outermost loop of this process
                 if failing != type(error).__name__:
                     log.exception("step_failed", reason=type(error).__name__)
@@ -215,7 +229,8 @@ class Node:
     def _register(self) -> None:
         if not self._ledger_ready.is_set():
             self._database.migrate()
-            self._broker.speak_of(self._database.identity())
+            self._broker.speak_of(self._database.name_in_messages())
+            restore_if_wanted(self._settings.spool, self._database)
             self._warn_of_removed_destinations()
             self._ledger_ready.set()
         self._arrived.clear()
@@ -301,6 +316,10 @@ class Node:
     def _prove(self) -> None:
         if self._ledger_ready.is_set():
             self._prover.tick()
+
+    def _find_images(self) -> None:
+        if self._ledger_ready.is_set():
+            self._images.tick()
 
     def _wait_for_tick(self) -> None:
         self._stopping.wait(_TICK_SECONDS)

@@ -11,6 +11,7 @@ import structlog
 
 from dicom_node.errors import LedgerError
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database, no_answer
+from dicom_node.studies.ledger.schema import OtherSchemaError
 from worker.messages import WorkMessage
 
 log = structlog.get_logger("worker.ledger")
@@ -34,7 +35,7 @@ class OwnLedger:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._identity = ""
+        self._names: frozenset[str] = frozenset()
         self._refused = 0
 
     @property
@@ -49,25 +50,31 @@ class OwnLedger:
     def is_named_by(self, message: WorkMessage) -> bool:
         """Return whether a message speaks of this ledger; if not, say so and what to do."""
         # A node of an earlier version names none.
-        if not message.ledger or message.ledger == self._identity:
+        if not message.ledger or message.ledger in self._names:
             self._refused = 0
             return True
-        reason = _ANOTHER
+        reason, is_of_other_schema = _ANOTHER, False
         try:
-            self._identity = self._look()
+            self._names = self._look()
+        except OtherSchemaError as error:
+            reason, is_of_other_schema = f"{error}. Messages are put back", True
         except LedgerError as error:
             reason = f"{error}. If its node has one: {_ANOTHER}"
-        if message.ledger == self._identity:
+        if message.ledger in self._names:
             self._refused = 0
             return True
         self._refused += 1
-        log.error("message_of_another_ledger", task=message.task, reason=reason)
+        if is_of_other_schema:
+            log.error("ledger_of_another_version", task=message.task, reason=reason)
+        else:
+            log.error("message_of_another_ledger", task=message.task, reason=reason)
         return False
 
-    def _look(self) -> str:
+    def _look(self) -> frozenset[str]:
+        """Return how messages name the ledger: those of an earlier version by its identity."""
         # Closed at once: a connection to the ledger must not be there when the pool forks.
         with closing(Database(self._url)) as database:
             try:
-                return database.identity()
+                return frozenset({database.name_in_messages(), database.identity()})
             except DATABASE_TROUBLE as error:
                 raise no_answer(error) from error

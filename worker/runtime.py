@@ -23,6 +23,7 @@ from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.due_work import Work, put_off
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, pauses
+from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.spools import leave_to_others, why_unreached
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim, claim, renew
@@ -228,6 +229,9 @@ class Runtime:
                     if not renew(session, table, held, until=database_time(session) + lease):
                         # Overtaken: the attempt finds that out itself when it records its end.
                         return
+            except OtherSchemaError:
+                # The node was upgraded: whoever knows the new schema takes over when it is lost.
+                return
             # A lease lasts two heartbeats or more, so the next one may still be in time.
             except DATABASE_TROUBLE as error:
                 log.warning("heartbeat_missed", reason=type(error).__name__)

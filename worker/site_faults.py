@@ -143,7 +143,7 @@ class SiteFaults:
 
 def words_of(error: Exception) -> str:
     """Say what is wrong, without what a library may have quoted of its input."""
-    if isinstance(error, DATABASE_TROUBLE):
+    if isinstance(error, DATABASE_TROUBLE) and not isinstance(error, LedgerError):
         return f"the ledger does not answer: {type(error).__name__}"
     if isinstance(error, MemoryError):
         return "the machine is short of memory"

@@ -9,6 +9,7 @@ import structlog
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.work import Claim
 from worker.runtime import Runtime
 
@@ -29,6 +30,8 @@ def give_back_uncounted(node: Runtime, held: Claim, reason: str) -> None:
                 outcomes.give_back_analysis(
                     session, held, reason=reason, due_at=due_at, at=at, counted=False
                 )
+        except OtherSchemaError:
+            return
         # The ledger itself may be the fault. Past the lease whoever finds it lost takes over.
         except DATABASE_TROUBLE:
             if monotonic() > give_up_at:

@@ -106,7 +106,8 @@ def _check_certificates(settings: Settings) -> None:
 def _check_ledger(settings: Settings) -> None:
     database = Database(settings.ledger_url)
     try:
-        database.has_tables()
+        if database.has_tables():
+            database.require_schema()
     finally:
         database.close()
 
@@ -117,7 +118,7 @@ def _check_broker(settings: Settings) -> None:
     with contextlib.suppress(LedgerError):
         database = Database(settings.ledger_url)
         try:
-            broker.speak_of(database.identity())
+            broker.speak_of(database.name_in_messages())
         finally:
             database.close()
     broker.check()

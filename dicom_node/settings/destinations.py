@@ -31,6 +31,9 @@ class _Exchanging(Certificates):
     """What the archive has accepted and does not show within this time is sent again."""
     dry: bool = False
     """Make and validate everything for this archive, and send nothing there."""
+    holds_images: bool = False
+    """The archive keeps images for good: ask it for those that the node has committed to keep for
+    their senders ([[receive.commitment]]); what is found there the retention may remove."""
     canary: bool = False
     """Send the results of canary studies there too; a phantom's, under a reserved patient."""
 

@@ -145,7 +145,7 @@ class Broker:
 
         Parameters
         ----------
-        ledger : its identity
+        ledger : its name in messages
             Another node may use the same queues by mistake, and a worker another ledger.
         """
         self._ledger = ledger

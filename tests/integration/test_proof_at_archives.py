@@ -2,16 +2,18 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from node_factory import SECONDARY_CAPTURE, mammogram
+from node_factory import NOW, SECONDARY_CAPTURE, instance_row, mammogram, study_row
 from ports import free_port
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from services import Orthanc, Service, require_program, wait_for
 
+from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.reports import read_report
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.reporters import reporters_of
@@ -21,9 +23,11 @@ from dicom_node.send.destinations import asker_for, sender_for
 from dicom_node.send.outcome import ObjectToSend
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.retention import RetentionSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.reports import Reports
+from dicom_node.studies.ledger.database import Database
 
 DCMQRSCP = """
 NetworkTCPPort  = {port}
@@ -138,6 +142,33 @@ def test_orthanc_shows_by_qido_what_it_was_sent(orthanc: Orthanc, tmp_path: Path
 
 def test_dcmqrscp_shows_by_c_find_what_it_was_sent(dcmqrscp: int, tmp_path: Path) -> None:
     assert is_held_before_and_after_it_is_sent(dicom(dcmqrscp), tmp_path) == (False, True)
+
+
+@pytest.mark.parametrize("kind", ["C-FIND", "QIDO-RS"])
+def test_image_that_was_promised_to_its_scanner_is_found_at_orthanc(
+    orthanc: Orthanc, tmp_path: Path, kind: str
+) -> None:
+    archive: Destination = dicom(orthanc.dicom_port)
+    if kind == "QIDO-RS":
+        archive = DicomwebDestination(kind="dicomweb", name="web", url=orthanc.dicomweb_url)
+    archive = archive.model_copy(update={"holds_images": True})
+    to_find, to_send = result_in(tmp_path)
+    with closing(Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}")) as database:
+        database.migrate()
+        with database.writing() as session:
+            study = study_row(session, to_find.study_instance_uid)
+            uids = {
+                "sop_instance_uid": to_find.sop_instance_uid,
+                "series_instance_uid": to_find.series_instance_uid,
+            }
+            instance_row(session, study, committed_at=NOW, **uids)
+        settings = Settings(destinations=(archive,), retention=RetentionSettings(days=1))
+
+        before = ImageSearch(settings, database).tick()
+        send(archive, to_send)
+        after = ImageSearch(settings, database).tick()
+
+    assert (before, after) == (0, 1)
 
 
 def test_orthanc_commits_to_what_it_holds_and_to_nothing_else(

@@ -19,6 +19,18 @@ from dicom_node.errors import LedgerError
 from dicom_node.spool.private_files import FOLDER_MODE, close_to_others, ensure_private_file
 from dicom_node.studies.ledger import site_tables  # noqa: F401  these too belong to the ledger
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.schema import (
+    MIGRATIONS,
+    SCHEMA,
+    TABLE,
+    WRITING,
+    OtherSchemaError,
+    lock_schema,
+    name_in_messages,
+    require_schema,
+    schema_of,
+    watch_schema,
+)
 from dicom_node.studies.ledger.tables import LedgerIdentity
 
 DATABASE_TROUBLE: Final = SQLAlchemyError
@@ -72,8 +84,10 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self._file = _sqlite_file(self.engine)
+        watch_schema(self.engine)
+        writing = self.engine.execution_options(**WRITING)
         # Rows outlive their transaction: a worker reads its analysis for minutes after the claim.
-        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._sessions = sessionmaker(writing, expire_on_commit=False)
         reading = self.engine.execution_options(**_READING.get(self.engine.dialect.name, {}))
         self._reading_sessions = sessionmaker(reading, expire_on_commit=False)
 
@@ -82,6 +96,8 @@ class Database:
 
         Raises
         ------
+        OtherSchemaError
+            They are of a later version: nothing was changed.
         LedgerError
             The database does not answer.
         """
@@ -92,14 +108,37 @@ class Database:
             for file in self._file.parent.glob(f"{self._file.name}*"):
                 close_to_others(file)
             self._write_ahead()
+        with self._migrating() as connection:
+            if _schema_if_any(connection) != SCHEMA:
+                _refuse_later(connection)
+                command.upgrade(_alembic(connection), "head")
+
+    def migrate_back(self, schema: str) -> None:
+        """Take the tables back to those of an earlier version, with the rows that it can hold.
+
+        Raises
+        ------
+        LedgerError
+            There is no such version, or the database does not answer; nothing was changed.
+        """
+        self.require_schema()
+        if schema not in _known_schemas():
+            raise LedgerError(f"no schema {schema}: this program knows 0001 to {SCHEMA}")
+        with self._migrating() as connection:
+            _refuse_later(connection)
+            command.downgrade(_alembic(connection), schema)
+
+    @contextmanager
+    def _migrating(self) -> Iterator[Connection]:
         with _answering(), self.engine.begin() as connection:
             if self._file is not None:
-                command.upgrade(_alembic(connection), "head")
+                yield connection
                 return
             with _without_limits(connection):
                 # Two nodes that start at once: the second one finds all done.
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-                command.upgrade(_alembic(connection), "head")
+                lock_schema(connection)
+                yield connection
 
     def _write_ahead(self) -> None:
         """Let readers see the last commit instead of waiting for the writer; the file keeps it.
@@ -122,10 +161,12 @@ class Database:
                     return
 
     def require_schema(self) -> None:
-        """Raise an error if no node has created the tables yet.
+        """Raise an error unless a node of this version has made the tables, or migrated them.
 
         Raises
         ------
+        OtherSchemaError
+            They are of another version.
         LedgerError
             The tables do not exist, or the database does not answer.
         """
@@ -133,6 +174,8 @@ class Database:
             raise LedgerError(
                 "the ledger has no tables yet: start 'mammoclip-node serve' to create them"
             )
+        with _answering(), self.reading() as session:
+            require_schema(_schema_if_any(session.connection()))
 
     def has_tables(self) -> bool:
         """Return whether a node has created the tables.
@@ -148,6 +191,16 @@ class Database:
         with _answering():
             return inspect(self.engine).has_table("studies")
 
+    def name_in_messages(self) -> str:
+        """Return how messages name this ledger: 32 hexadecimal digits.
+
+        Raises
+        ------
+        LedgerError
+            It has no identity yet, is of another version, or the database does not answer.
+        """
+        return name_in_messages(self.identity())
+
     def identity(self) -> str:
         """Return what tells this ledger from every other: 32 hexadecimal digits.
 
@@ -157,13 +210,8 @@ class Database:
             It has no identity yet, or the database does not answer.
         """
         self.require_schema()
-        with _answering():
-            if not inspect(self.engine).has_table(LedgerIdentity.__tablename__):
-                raise LedgerError(
-                    "the ledger is of an earlier version: run this version's 'mammoclip-node serve'"
-                )
-            with self.reading() as session:
-                identity = session.scalars(select(LedgerIdentity.identity)).first()
+        with _answering(), self.reading() as session:
+            identity = session.scalars(select(LedgerIdentity.identity)).first()
         if identity is None:
             raise LedgerError("the ledger has lost its identity: restore it from a back-up")
         return identity
@@ -192,6 +240,8 @@ class Database:
 
 def no_answer(error: Exception) -> LedgerError:
     """Return the error to raise where the database cannot be reached or read."""
+    if isinstance(error, OtherSchemaError):
+        return error
     return LedgerError(
         f"the ledger does not answer: {type(error).__name__}. "
         "Check url under [ledger], and that its database is running"
@@ -300,6 +350,21 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _alembic(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     return config
+
+
+def _known_schemas() -> frozenset[str]:
+    return frozenset(file.stem[:4] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+def _schema_if_any(connection: Connection) -> str | None:
+    has_any = connection.dialect.has_table(connection, TABLE)
+    return schema_of(connection) if has_any else None
+
+
+def _refuse_later(connection: Connection) -> None:
+    found = _schema_if_any(connection)
+    if found is not None and found > SCHEMA:
+        require_schema(found)

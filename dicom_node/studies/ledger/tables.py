@@ -105,6 +105,13 @@ class Instance(Base):
             sqlite_where=text("study_id IS NULL"),
             postgresql_where=text("study_id IS NULL"),
         ),
+        # What senders were promised, and no archive was seen to hold.
+        Index(
+            "ix_instances_promised",
+            "id",
+            sqlite_where=text("committed_at IS NOT NULL AND archived_at IS NULL"),
+            postgresql_where=text("committed_at IS NOT NULL AND archived_at IS NULL"),
+        ),
         # What is set aside with its file, and what is to be deleted.
         Index(
             "ix_instances_set_aside",

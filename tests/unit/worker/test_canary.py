@@ -11,7 +11,7 @@ import pytest
 from ports import free_port
 from services import wait_for
 from sqlalchemy import select
-from worker_factory import run_analysis
+from worker_thread import Worker
 
 from dicom_node.canary.receiver import Receiver
 from dicom_node.canary.run import CanaryStoppedError, run_canary
@@ -23,44 +23,10 @@ from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.canary_runs import CanaryFacts
 from dicom_node.studies.ledger.reading import summaries
 from dicom_node.studies.ledger.site_tables import CanaryRun
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
-from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study, Transition
-from worker.delivery import attempt_delivery
+from dicom_node.studies.ledger.tables import Delivery, Instance, Study, Transition
 from worker.runtime import Runtime
 
 PHASES = ["prepare", "receive", "register", "settle", "analyse", "compare", "deliver", "arrive"]
-
-
-class Worker:
-    """Does in a thread what workers do, for the stand-in of a model; some of it on request only."""
-
-    def __init__(self, node: Runtime) -> None:
-        self.node = node
-        self.analyses = self.deliveries = True
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> "Worker":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._is_over.wait(0.05):
-            if not self.node.database.has_tables():
-                continue
-            with self.node.database.reading() as session:
-                due = select(Analysis.id).where(Analysis.state == AnalysisState.DUE)
-                analyses = list(session.scalars(due)) if self.analyses else []
-                unsent = select(Delivery.id).where(Delivery.state == DeliveryState.DUE)
-                deliveries = list(session.scalars(unsent)) if self.deliveries else []
-            for analysis_id in analyses:
-                run_analysis(self.node, analysis_id)
-            for delivery_id in deliveries:
-                attempt_delivery(self.node, delivery_id)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from dicom_node.studies.ledger.registering import hold_instances
 from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem
 from dicom_node.studies.ledger.states import InstanceState
-from dicom_node.studies.ledger.tables import Instance
+from dicom_node.studies.ledger.tables import Instance, Study
 
 PROCESSING_FAILURE: Final = 0x0110
 NO_SUCH_INSTANCE: Final = 0x0112
@@ -134,11 +134,48 @@ def postpone_report(
     _change(session, report, due_at=at + wait, attempts=report.attempts + 1, reason=reason)
 
 
-def note_archived(session: Session, sop_instance_uids: Collection[str], *, at: datetime) -> None:
-    """Record that instances were found at an archive: the node need not keep them any more."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromisedImage:
+    """An image that the node keeps for its sender until an archive is seen to hold it."""
+
+    id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+
+
+def promised_images(session: Session, *, after: int, limit: int) -> list[PromisedImage]:
+    """List images that were promised and not found at an archive, by the number of their row."""
+    query = (
+        select(Instance, Study.study_instance_uid)
+        .join(Study, Study.id == Instance.study_id)
+        .where(
+            Instance.committed_at.is_not(None),
+            Instance.archived_at.is_(None),
+            Instance.state == InstanceState.REGISTERED,
+            Instance.id > after,
+        )
+        .order_by(Instance.id)
+        .limit(limit)
+    )
+    return [
+        PromisedImage(
+            id=row.id,
+            sop_class_uid=row.sop_class_uid,
+            sop_instance_uid=row.sop_instance_uid,
+            series_instance_uid=row.series_instance_uid,
+            study_instance_uid=study,
+        )
+        for row, study in session.execute(query)
+    ]
+
+
+def note_archived(session: Session, instance_ids: Collection[int], *, at: datetime) -> None:
+    """Record that images were found at an archive: the node need not keep them any more."""
     session.execute(
         update(Instance)
-        .where(Instance.sop_instance_uid.in_(sop_instance_uids), Instance.committed_at.is_not(None))
+        .where(Instance.id.in_(instance_ids), Instance.archived_at.is_(None))
         .values(archived_at=at)
         .execution_options(synchronize_session=False)
     )

@@ -288,7 +288,7 @@ def test_committed_image_is_kept_until_an_archive_has_it(site: Site) -> None:
     site.commitments.judge_waiting()
     assert not may_go()
     with site.reception.database.writing() as session:
-        note_archived(session, [row.sop_instance_uid], at=NOW)
+        note_archived(session, [row.id], at=NOW)
     assert may_go()
 
 
