@@ -15,7 +15,6 @@ from dicom_node.objects.content_rules import complaints_about
 pytestmark = pytest.mark.validators
 
 
-
 def saved(study: str, folder: Path) -> dict[Path, ResultKind]:
     files = {}
     for number, result in enumerate(objects_of(study)):
