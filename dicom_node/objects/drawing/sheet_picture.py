@@ -232,12 +232,9 @@ def _drawn_captions(pair: _Pair, text: int, columns: int) -> NDArray[np.uint8]:
 def _place(tile: Tile, images: int, column: int, top: int, cell: tuple[int, int]) -> Placement:
     """Put an image into its half of a row, or alone, against the middle of the page."""
     rows, columns = tile.display.pixels.shape
-    if images == 1:
-        offset = cell[1] - columns // 2
-    else:
-        offset = cell[1] if column else cell[1] - columns
+    beyond = 0 if column else columns
     return Placement(
-        column_offset=offset,
+        column_offset=cell[1] - (columns // 2 if images == 1 else beyond),
         row_offset=top + (cell[0] - rows) // 2,
         column_scale=tile.display.column_scale,
         row_scale=tile.display.row_scale,
