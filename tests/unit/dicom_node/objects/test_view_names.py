@@ -1,6 +1,7 @@
 """No two images of a study are called the same, and a name says what makes its view special."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from every_kind import EVERY_KIND
@@ -17,6 +18,7 @@ from objects_factory import (
 from pydicom.dataset import Dataset
 from test_tracking import tracked
 
+from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.results import ResultObject
@@ -152,10 +154,49 @@ def test_no_two_tracking_identifiers_are_the_same(kind: ResultKind) -> None:
         assert sum(one.startswith(f"{view} mass at column") for one in identifiers) == 2
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"laterality": "R"}, "the side is L, the findings say R"),
+        ({"view_position": "M-L-O"}, "the view is CC, the findings say MLO"),
+    ],
+)
+def test_findings_that_name_another_side_or_view_than_the_header_are_refused(
+    changes: dict[str, str], words: str
+) -> None:
+    dataset = taken()
+
+    with pytest.raises(ObjectRefusedError, match=words):
+        results_of((dataset, replace(image_of(dataset, MARK), **changes)))
+
+
+@pytest.mark.parametrize("view", ["", "LCC", "cranio-caudal", "seen from above"])
+def test_header_tells_side_and_view_where_the_findings_do_not(view: str) -> None:
+    dataset = taken()
+    image = replace(image_of(dataset, MARK), laterality="", view_position=view)
+
+    (picture,) = of_kind(results_of((dataset, image)), ResultKind.SECONDARY_CAPTURE)
+
+    assert (picture.ImageLaterality, picture.ViewPosition) == ("L", "CC")
+
+
+@pytest.mark.parametrize("view", ["CC\\MLO", "from above", "W" * 40])
+def test_view_that_is_no_code_string_is_named_in_words_alone(view: str) -> None:
+    dataset = mammogram("")
+
+    (picture,) = of_kind(
+        results_of((dataset, replace(image_of(dataset, MARK), view_position=view))),
+        ResultKind.SECONDARY_CAPTURE,
+    )
+
+    assert "ViewPosition" not in picture
+
+
 def test_description_of_a_long_view_keeps_its_number_and_the_research_mark() -> None:
     twice = [mammogram("W" * 16, "L", SOPInstanceUID=uid_of("long", one)) for one in "12"]
     for dataset in twice:
         dataset.ViewCodeSequence = taken(*tuple(codes.VIEW_MODIFIERS)[:6]).ViewCodeSequence
+        dataset.ViewCodeSequence[0].CodeValue = "0"
 
     results = results_of(
         *((one, image_of(one, MARK)) for one in twice),
