@@ -115,6 +115,8 @@ class Region:
             raise ValueError(f"an outline needs 3 vertices, got {len(self.outline)}")
         if not 0.0 <= self.activation <= 1.0:
             raise ValueError(f"activation {self.activation} outside [0, 1]")
+        if self.area_pixels < 0:
+            raise ValueError(f"area_pixels {self.area_pixels} of a region is below 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +173,10 @@ class Finding:
             raise ValueError(f"frame {self.frame} of {self.name}: frames count from 1")
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f"score {self.score} of {self.name} outside [0, 1]")
+        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
+            raise ValueError(f"threshold {self.threshold} of {self.name} outside [0, 1]")
+        if self.regions and self.method is LocalisationMethod.NONE:
+            raise ValueError(f"{self.name} has regions, but its method is none")
         if self.threshold is not None and self.above_threshold != (self.score >= self.threshold):
             raise ValueError(
                 f"{self.name}: above_threshold is {self.above_threshold}, but its score is "
@@ -231,6 +237,8 @@ class ImageFindings:
     def __post_init__(self) -> None:
         if self.status is not ImageStatus.ANALYSED and not self.reason:
             raise ValueError(f"image {self.sop_instance_uid} is {self.status} without a reason")
+        if self.status is not ImageStatus.ANALYSED and (self.findings or self.density_scores):
+            raise ValueError(f"image {self.sop_instance_uid} is {self.status}, but has an answer")
         if len(self.density_scores) not in {0, len(DENSITY_CATEGORIES)}:
             raise ValueError(f"{len(self.density_scores)} density scores for 4 categories")
         if self.density_scores and not (

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from types import UnionType
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from mammoclip_core.contradictions import require_one_meaning
 from mammoclip_core.errors import FindingsFormatError
 from mammoclip_core.findings import (
     BOX_THRESHOLD,
@@ -25,7 +26,6 @@ from mammoclip_core.findings import (
     StudyFindings,
 )
 from mammoclip_core.lesion_location import Depth, Height, Location, Side
-from mammoclip_core.lesion_numbers import require_lesions
 
 _FORMER: Final = 1
 _READABLE: Final = (_FORMER, FORMAT)
@@ -56,31 +56,36 @@ def from_json(text: str) -> StudyFindings:
     Raises
     ------
     FindingsFormatError
-        The text is not JSON, has another format number, an unknown or missing key, or a value
-        outside its range.
+        The text is not JSON, has another format number, an unknown or missing key, a value outside
+        its range, or parts that contradict each other.
     """
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        # Programs on Windows begin a text with a mark of its byte order.
+        document = json.loads(
+            text.removeprefix("\ufeff"),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_once_each,
+        )
         if document["format"] not in _READABLE or document["format"] is True:
             raise FindingsFormatError(
                 f"findings format {document['format']!r}: expected {_FORMER} or {FORMAT}"
             )
         if document["format"] == _FORMER:
             _upgrade(document)
-        images = tuple(map(_image_from, document["images"]))
-        require_lesions(images)
-        return _made(
+        findings = _made(
             StudyFindings,
             document,
             bundle=_made(BundleIdentity, document["bundle"]),
-            images=images,
+            images=tuple(map(_image_from, document["images"])),
             breasts=tuple(map(_breast_from, document["breasts"])),
             study=tuple(map(_finding_from, document["study"])),
             engine=_engine_from(document.get("engine")),
             format=FORMAT,
         )
+        require_one_meaning(findings)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise FindingsFormatError(f"not a findings document: {error}") from error
+    return findings
 
 
 def _upgrade(document: Mapping[str, Any]) -> None:
@@ -99,6 +104,16 @@ def _upgrade(document: Mapping[str, Any]) -> None:
                     score = region["activation"]
                     reaches = finding["above_threshold"] and score >= BOX_THRESHOLD
                     region.update(score=score, calibrated=False, above_threshold=reaches)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, of which programs read different ones where a key stands twice."""
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r:.60} stands twice in one object")
+    return read
 
 
 def _refuse_constant(name: str) -> float:

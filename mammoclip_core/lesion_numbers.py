@@ -6,6 +6,7 @@ from itertools import count
 from typing import TypeAlias
 
 from mammoclip_core.findings import Finding, ImageFindings, Region
+from mammoclip_core.lesion_location import Height, Location, Side
 from mammoclip_core.region_place import place_of
 
 _Key: TypeAlias = tuple[str, int, str, str]
@@ -62,26 +63,43 @@ def with_kept_numbers(
 
 
 def require_lesions(images: Iterable[ImageFindings]) -> None:
-    """Make sure that a number stands for one lesion: of one breast, and once on an image.
+    """Make sure that a number stands for one lesion.
+
+    It is of one breast, of one finding, in one place, and once on an image.
 
     Raises
     ------
     ValueError
         Naming the lesion and what contradicts it.
     """
-    seen: dict[int, list[ImageFindings]] = {}
+    seen: dict[int, list[tuple[ImageFindings, Finding, Region]]] = {}
     for image in images:
-        for region in _regions_of(image):
-            if region.lesion:
-                seen.setdefault(region.lesion, []).append(image)
+        for finding in image.findings:
+            for region in finding.regions:
+                if region.lesion:
+                    seen.setdefault(region.lesion, []).append((image, finding, region))
     for lesion, shown in seen.items():
-        sides = {image.laterality for image in shown}
+        sides = {image.laterality for image, _, _ in shown}
         if len(shown) > 1 and (len(sides) > 1 or not sides <= {"L", "R"}):
             raise ValueError(f"lesion {lesion} is not on images of one and the same breast")
-        instances = [image.sop_instance_uid for image in shown]
+        instances = [image.sop_instance_uid for image, _, _ in shown]
         for instance in instances:
             if instances.count(instance) > 1:
                 raise ValueError(f"image {instance}: two regions are lesion {lesion}")
+        names = list(dict.fromkeys(finding.name for _, finding, _ in shown))
+        if len(names) > 1:
+            raise ValueError(f"lesion {lesion} is a region of {' and of '.join(names)}")
+        _require_one_place(lesion, [region.location for _, _, region in shown])
+
+
+def _require_one_place(lesion: int, locations: Iterable[Location | None]) -> None:
+    stated = [location for location in locations if location is not None]
+    heights = {location.height for location in stated} - {Height.UNKNOWN}
+    sides = {location.side for location in stated} - {Side.UNKNOWN}
+    for places in (heights, sides):
+        if len(places) > 1:
+            words = " and ".join(sorted(place.value for place in places))
+            raise ValueError(f"lesion {lesion} lies {words} at once")
 
 
 def _keyed(images: Iterable[ImageFindings]) -> Iterator[tuple[_Key, Region]]:

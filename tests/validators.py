@@ -10,10 +10,19 @@ from pathlib import Path
 from services import BIN, require_program
 
 from dicom_node.commands.validate import KNOWN_ERRORS, KNOWN_MESSAGES
+from dicom_node.facts.result_kinds import ResultKind
 
 PIXELMED = "/usr/share/java/pixelmed.jar"
 JAVA_OPTIONS = [f"-Djdk.xml.xpath{limit}Limit=0" for limit in ("ExprOp", "TotalOp", "ExprGrp")]
 """Java 17 limits XPath below what DicomSRValidator's style sheets need."""
+
+TEMPLATES = {
+    ResultKind.MEASUREMENT_REPORT: "TID_1500 (MeasurementReport)",
+    ResultKind.CAD_REPORT: "TID_4000 (MammographyCADDocumentRoot)",
+    ResultKind.KEY_IMAGES: "TID_2010 (KeyObjectSelection)",
+    ResultKind.REJECTION_NOTE: "TID_2010 (KeyObjectSelection)",
+}
+"""The root template of each kind of document, as DicomSRValidator names it."""
 
 KEPT_DUMP_WARNING = re.compile(
     r"^W: (.*Specific ?Character ?Set|Check for template constraints not yet supported)"

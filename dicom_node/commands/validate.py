@@ -15,6 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from dicom_node.facts.result_kinds import KEY_OBJECT_SELECTION
 from dicom_node.objects.content_rules import REPORTS, complaints_about
 
 OWN_CHECKS: Final = "own checks"
@@ -114,7 +115,7 @@ def validate_path(path: Path) -> list[Verdict]:
 def _judged(file: Path, dataset: Dataset) -> Iterator[Verdict]:
     yield _verdict(file, OWN_CHECKS, complaints_about(dataset))
     yield _external(file, "dciodvfy", ["-new"], re.compile(r"^Error"))
-    if dataset.get("SOPClassUID") in REPORTS:
+    if dataset.get("SOPClassUID") in {*REPORTS, KEY_OBJECT_SELECTION}:
         yield _external(file, "dsrdump", ["+Pn", "+Pc"], re.compile(r"^E:|^W: .*[Rr]eference"))
         yield _external(file, "dcsrdump", [], re.compile(r"^Error"))
         yield _template_checked(file)

@@ -35,7 +35,8 @@ _UNWRITTEN_WARNING: Final = (
 )
 
 _NAME_LENGTH: Final = 40
-_NAME_START: Final = 22
+_NAME_START: Final = 0.55
+_LEFT_OUT: Final = " ... "
 
 _METHODS: Final = {
     LocalisationMethod.FACTOR: "Mammo-FActOR",
@@ -91,17 +92,26 @@ def in_ascii(identity: ResultIdentity) -> ResultIdentity:
     )
 
 
-def words_of(name: str) -> str:
+def words_of(name: str, limit: int = _NAME_LENGTH) -> str:
     """Return the name of a finding for the eye: ``suspicious_calcification`` without its bar.
 
     Of a long one both ends are kept: what tells it from others stands more often at its end.
+
+    Parameters
+    ----------
+    limit : characters, where there is less room than for most names
     """
     words = to_ascii(name.replace("_", " "))
     if not words:
-        return f"finding without an ASCII name ({_digits_of(name)})"
-    if len(words) <= _NAME_LENGTH:
+        digits = _digits_of(name)
+        words = f"finding without an ASCII name ({digits})"
+        return words if len(words) <= limit or limit >= _NAME_LENGTH else f"finding {digits}"
+    limit = min(limit, _NAME_LENGTH)
+    if len(words) <= limit:
         return words
-    return f"{words[:_NAME_START].rstrip()} ... {words[_NAME_START - _NAME_LENGTH + 5 :].lstrip()}"
+    start = round(_NAME_START * limit)
+    end = limit - start - len(_LEFT_OUT)
+    return f"{words[:start].rstrip()}{_LEFT_OUT}{words[-end:].lstrip()}"
 
 
 def score_text(scored: Scored) -> str:
@@ -174,21 +184,30 @@ def breast_of(laterality: str) -> str:
 def side_and_view_of(image: ImageFindings) -> str:
     """Return laterality and view with its modifiers: no two images of a study share the words.
 
-    For example ``L MLO``, ``L CC implant displaced``, and ``L CC (2)`` for one taken again.
+    For example ``L MLO``, ``L CC implant displaced``, and ``L CC (2)`` for one taken again. What
+    is not known is said: ``CC of unknown side``.
     """
-    return _view_with(image, ", ".join(image.view_modifiers))
+    side, view = image.laterality, image.view_position or "unknown view"
+    named = " ".join(filter(None, (side, view, "" if side else "of unknown side")))
+    return _view_with(named, image, ", ".join(image.view_modifiers))
 
 
-def short_view_of(image: ImageFindings) -> str:
-    """Return side and view with the letters of its modifiers, for example ``L CC ID``."""
+def short_view_of(image: ImageFindings, limit: int | None = None) -> str:
+    """Return side and view with the letters of its modifiers, for example ``L CC ID``.
+
+    Parameters
+    ----------
+    limit : characters; of a longer name the number at its end stays
+    """
     letters = (MODIFIER_LETTERS.get(words, words) for words in image.view_modifiers)
-    return _view_with(image, " ".join(letters))
-
-
-def _view_with(image: ImageFindings, modifiers: str) -> str:
     view = " ".join(filter(None, (image.laterality, image.view_position))) or "unknown view"
-    number = "" if image.repetition == 1 else f"({image.repetition})"
-    return to_ascii(" ".join(filter(None, (view, modifiers, number))))
+    return _view_with(view, image, " ".join(letters), limit)
+
+
+def _view_with(view: str, image: ImageFindings, modifiers: str, limit: int | None = None) -> str:
+    number = "" if image.repetition == 1 else f" ({image.repetition})"
+    words = " ".join(filter(None, (view, modifiers)))
+    return to_ascii(words, None if limit is None else limit - len(number)) + number
 
 
 def view_of(image: ImageFindings) -> str:

@@ -25,6 +25,7 @@ def test_lesions_of_phantom_pairs_are_linked(tmp_path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_lesions_of_500_phantom_pairs_are_linked(tmp_path, capsys) -> None:
     links = links_of(500, tmp_path)
 

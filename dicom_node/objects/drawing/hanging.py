@@ -1,13 +1,17 @@
 """Which images stand on which page, hung as mammograms are, and how large."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final, TypeAlias
 
 from mammoclip_core.findings import ImageFindings, StudyFindings
 from mammoclip_core.images.header.views import STANDARD_VIEWS
 
-Row: TypeAlias = tuple[ImageFindings | None, ImageFindings | None]
-"""Two images beside each other, the right breast on the left; None leaves a place free."""
+Row: TypeAlias = tuple[ImageFindings | None, ...]
+"""Two images beside each other, the right breast on the left; None leaves a place free.
+
+One image alone stands in the middle: it is not known to be of the one or of the other breast.
+"""
 
 Page: TypeAlias = tuple[Row, ...]
 
@@ -49,20 +53,13 @@ def cell_of(long_side: int) -> tuple[int, int]:
 
 
 def _hung(images: Sequence[ImageFindings]) -> Page:
-    """Put the right breast on the left and the left on the right, unknown sides where is place."""
-    lefts = [image for image in images if image.laterality == "R"]
-    rights = [image for image in images if image.laterality == "L"]
-    for image in images:
-        if image.laterality not in {"R", "L"}:
-            (lefts if len(lefts) < len(rights) else rights).append(image)
-    height = max(len(lefts), len(rights))
-    return tuple(
-        (
-            lefts[number] if number < len(lefts) else None,
-            rights[number] if number < len(rights) else None,
-        )
-        for number in range(height)
-    )
+    """Put the right breast on the left, the left on the right, and below them what is of neither.
+
+    An image of an unknown side, or of both breasts, never takes the place of one breast.
+    """
+    sides = [[image for image in images if image.laterality == side] for side in ("R", "L")]
+    of_neither = [image for image in images if image.laterality not in {"R", "L"}]
+    return (*zip_longest(*sides), *((image,) for image in of_neither))
 
 
 def _chosen(findings: StudyFindings, view: tuple[str, str]) -> ImageFindings | None:

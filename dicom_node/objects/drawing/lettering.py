@@ -116,6 +116,10 @@ def _letters(text: str, size: int) -> tuple[Image.Image, tuple[int, int]]:
     left, top, right, bottom = (math.floor(edge) for edge in own.getbbox(text, anchor="lm"))
     mask = Image.new("L", (max(1, right - left + 1), max(1, bottom - top + 1)))
     ImageDraw.Draw(mask).text((-left, -top), text, 255, own, anchor="lm")
+    # In small sizes letters stand on whole pixels: dozens of wide ones are wider than measured.
+    width = math.ceil(width_of(text) * size) + size // 2
+    if mask.width > width:
+        mask = mask.resize((width, mask.height))
     return mask, (left, top)
 
 

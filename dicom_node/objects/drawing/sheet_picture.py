@@ -115,7 +115,7 @@ def compose_sheet(
     for row, caption in zip(tiles, drawn, strict=True):
         for column, tile in enumerate(row):
             if tile is not None:
-                placement = _place(tile, column, top, cell)
+                placement = _place(tile, len(row), column, top, cell)
                 placements.append(placement)
                 _paint(pixels, tile, placement, style)
                 mark_regions(
@@ -222,16 +222,19 @@ def _drawn_captions(pair: _Pair, text: int, columns: int) -> NDArray[np.uint8]:
     strip = Image.new("RGB", (2 * columns, _caption_height(pair, text, columns)), BACKGROUND)
     draw = ImageDraw.Draw(strip)
     margin = round(MARGIN * text)
+    # An image that stands alone has its words in the middle, below it.
+    first = 0 if len(pair) > 1 else columns // 2
     for column, (lines, _) in enumerate(_caption_lines(pair, text, columns)):
-        write_lines(draw, lines, column * columns + margin, margin, text)
+        write_lines(draw, lines, first + column * columns + margin, margin, text)
     return np.asarray(strip)
 
 
-def _place(tile: Tile, column: int, top: int, cell: tuple[int, int]) -> Placement:
-    """Put an image into its half of a row, against the middle of the page."""
+def _place(tile: Tile, images: int, column: int, top: int, cell: tuple[int, int]) -> Placement:
+    """Put an image into its half of a row, or alone, against the middle of the page."""
     rows, columns = tile.display.pixels.shape
+    beyond = 0 if column else columns
     return Placement(
-        column_offset=cell[1] if column else cell[1] - columns,
+        column_offset=cell[1] - (columns // 2 if images == 1 else beyond),
         row_offset=top + (cell[0] - rows) // 2,
         column_scale=tile.display.column_scale,
         row_scale=tile.display.row_scale,

@@ -58,6 +58,9 @@ def key_object_document(
         is_root=False,
     )
     content.ContinuityOfContent = "SEPARATE"
+    for reference in references:
+        # The rows for what is selected have no name of a purpose: the title says it.
+        del reference.ConceptNameCodeSequence
     document = Dataset()
     document.update({element.tag: element for element in content})
     # Key Object Document Series (PS3.3 C.17.6.1)

@@ -175,9 +175,10 @@ def _story(
     yield Spacer(1, _GAP)
     yield from _views(pages[0], pictures, context, with_places=True)
     if len(pages) > 1:
-        yield _text("Further images with a finding above its threshold", size=9, bold=True)
-        for page in pages[1:]:
-            yield from _views(page, pictures, context, with_places=False)
+        heading = _text("Further images with a finding above its threshold", size=9, bold=True)
+        for number, page in enumerate(pages[1:]):
+            above = () if number else (heading,)  # never alone at the foot of a page
+            yield from _views(page, pictures, context, with_places=False, above=above)
     yield Spacer(1, _GAP)
     yield from (_text(breast_text(breast), bold=True) for breast in findings.breasts)
     if remarks:
@@ -189,41 +190,56 @@ def _story(
 
 
 def _views(
-    page: Page, pictures: _Pictures, context: ResultContext, *, with_places: bool
+    page: Page,
+    pictures: _Pictures,
+    context: ResultContext,
+    *,
+    with_places: bool,
+    above: Sequence[Flowable] = (),
 ) -> Iterator[Flowable]:
     """Hang images two by two, the breasts back to back, with their findings below."""
     for number, row in enumerate(page):
         images, captions = [], []
         for column, image in enumerate(row):
+            to_right = column == 0 and len(row) > 1
             if image is not None:
                 images.append(_flowing(pictures[image.sop_instance_uid, image.frame]))
-                captions.append(list(_captions(image, context, to_right=column == 0)))
+                captions.append(list(_captions(image, context, to_right=to_right)))
                 continue
             view = " ".join(STANDARD_VIEWS[2 * number + column]) if with_places else ""
             images.append(Spacer(1, 1))
-            missing = _text(f"{view}: {NOT_ANALYSED}", bold=True, to_right=column == 0)
+            missing = _text(f"{view}: {NOT_ANALYSED}", bold=True, to_right=to_right)
             captions.append([missing] if view else [])
-        padding = [(f"{side}PADDING", (0, 0), (-1, -1), 0) for side in ("LEFT", "RIGHT", "TOP")]
-        yield KeepTogether(
-            Table(
-                [images, captions],
-                colWidths=[_CELL[0], _CELL[0]],
-                # The findings of an image may need more than a page.
-                splitInRow=1,
-                style=[
-                    # Without it the table names a font that the file does not carry.
-                    ("FONTNAME", (0, 0), (-1, -1), REGULAR),
-                    ("ALIGN", (0, 0), (0, 0), "RIGHT"),
-                    ("ALIGN", (1, 0), (1, 0), "LEFT"),
-                    ("VALIGN", (0, 0), (-1, 0), "MIDDLE"),
-                    ("VALIGN", (0, 1), (-1, 1), "TOP"),
-                    *padding,
-                    ("RIGHTPADDING", (0, 1), (0, 1), _GAP),
-                    ("LEFTPADDING", (1, 1), (1, 1), _GAP),
-                    ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
-                ],
-            )
-        )
+        yield KeepTogether([*(() if number else above), _hung(images, captions)])
+
+
+def _hung(images: Sequence[Flowable], captions: Sequence[Sequence[Flowable]]) -> Flowable:
+    """Put the images of a row against the middle of the page, one alone into it."""
+    padding = [(f"{side}PADDING", (0, 0), (-1, -1), 0) for side in ("LEFT", "RIGHT", "TOP")]
+    if len(images) > 1:
+        places = [
+            ("ALIGN", (0, 0), (0, 0), "RIGHT"),
+            ("ALIGN", (1, 0), (1, 0), "LEFT"),
+            ("RIGHTPADDING", (0, 1), (0, 1), _GAP),
+            ("LEFTPADDING", (1, 1), (1, 1), _GAP),
+        ]
+    else:
+        places = [("ALIGN", (0, 0), (0, 0), "CENTER")]
+    return Table(
+        [list(images), list(captions)],
+        colWidths=[_CELL[0]] * len(images),
+        # The findings of an image may need more than a page.
+        splitInRow=1,
+        style=[
+            # Without it the table names a font that the file does not carry.
+            ("FONTNAME", (0, 0), (-1, -1), REGULAR),
+            ("VALIGN", (0, 0), (-1, 0), "MIDDLE"),
+            ("VALIGN", (0, 1), (-1, 1), "TOP"),
+            *padding,
+            *places,
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
+        ],
+    )
 
 
 def _picture_of(

@@ -1,10 +1,16 @@
 """Which view a picture shows, in the attributes that hanging protocols of mammograms read."""
 
+import re
+from typing import Final
+
 from pydicom.dataset import Dataset
 
 from dicom_node.objects import codes
 from dicom_node.objects.codes import coded
 from mammoclip_core.findings import ImageFindings
+
+_CODE_STRING: Final = re.compile(r"[A-Z0-9_][A-Z0-9_ ]{0,15}")
+"""PS3.5 6.2, CS. Another program may call a view as it likes."""
 
 
 def set_view(capture: Dataset, image: ImageFindings) -> None:
@@ -18,7 +24,7 @@ def set_view(capture: Dataset, image: ImageFindings) -> None:
         capture.ImageLaterality = image.laterality
     else:
         capture.Laterality = ""
-    if image.view_position:
+    if _CODE_STRING.fullmatch(image.view_position):
         capture.ViewPosition = image.view_position
     view = codes.VIEWS.get(image.view_position)
     if view is not None:

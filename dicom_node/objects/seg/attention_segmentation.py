@@ -16,7 +16,11 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import heatmaps_of, raise_to, shown_heatmaps
 from dicom_node.objects.frames import key_of, name_of
 from dicom_node.objects.products import Product
-from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
+from dicom_node.objects.seg.segmentation_modules import (
+    LABEL_LENGTH,
+    segment_of,
+    segmentation_of,
+)
 from dicom_node.objects.wording import (
     tracking_id_of,
     words_of,
@@ -24,6 +28,8 @@ from dicom_node.objects.wording import (
 from mammoclip_core.findings import Finding, Heatmap, ImageFindings
 
 _MAXIMUM: Final = 255
+
+_BEGINNING: Final = "AI attention, relative, no probability: "
 
 
 def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
@@ -90,7 +96,7 @@ def build_attention_segmentation(
         [
             segment_of(
                 number,
-                f"AI attention, relative, no probability: {words_of(finding.name)}",
+                f"{_BEGINNING}{words_of(finding.name, LABEL_LENGTH - len(_BEGINNING))}",
                 image,
                 finding,
                 context,

@@ -18,7 +18,11 @@ from dicom_node.objects.frames import name_of
 from dicom_node.objects.lesions import location_text, numbered_regions
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segment_frames import FULL, byte_frames, packed_frames
-from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
+from dicom_node.objects.seg.segmentation_modules import (
+    LABEL_LENGTH,
+    segment_of,
+    segmentation_of,
+)
 from dicom_node.objects.wording import (
     region_score_text,
     tracking_id_of,
@@ -125,9 +129,11 @@ def _kind_of(finding: Finding) -> str:
 def _describe(segment_number: int, shown: _Numbered, context: ResultContext) -> SegmentDescription:
     image, finding, region = shown.image, shown.finding, shown.region
     standing = "" if region.above_threshold else ", below threshold"
+    beginning = f"{shown.number} AI {_kind_of(finding)}: "
+    name = words_of(finding.name, LABEL_LENGTH - len(beginning) - len(standing))
     segment = segment_of(
         segment_number,
-        f"{shown.number} AI {_kind_of(finding)}: {words_of(finding.name)}{standing}",
+        f"{beginning}{name}{standing}",
         image,
         finding,
         context,

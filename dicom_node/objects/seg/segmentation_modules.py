@@ -29,6 +29,12 @@ from mammoclip_core.findings import Finding, ImageFindings
 
 _SINGLE_FRAME: Final = DigitalMammographyXRayImageStorageForPresentation
 
+LABEL_LENGTH: Final = 64
+"""Characters of a segment's label."""
+
+_VIEW_AND_CONTENT: Final = 64 - len(" , rev 9999")
+"""Characters of a description that a view and what the series holds share."""
+
 _SOURCE_KEYWORDS: Final = (
     "Modality",
     "PatientOrientation",
@@ -87,7 +93,7 @@ def segmentation_of(
     segmentation.Rows, segmentation.Columns = int(source.Rows), int(source.Columns)
     stamp(segmentation, source, kind, context, owner)
     segmentation.SeriesNumber = identity.series_number(kind, image_number)
-    segmentation.SeriesDescription = to_ascii(f"{view} {segmentation.SeriesDescription}", 64)
+    segmentation.SeriesDescription = _description(image, segmentation.SeriesDescription)
     _name_source(segmentation, source)
     if is_multi_frame(source):
         _name_frames(segmentation, source_frames)
@@ -99,6 +105,11 @@ def segmentation_of(
     segmentation.ContentCreatorName = ""
     segmentation.ContentQualification = "RESEARCH"
     return segmentation
+
+
+def _description(image: ImageFindings, content: str) -> str:
+    """Name view and content of a series; of a long view a part, of the research mark nothing."""
+    return f"{short_view_of(image, _VIEW_AND_CONTENT - len(content))} {content}"
 
 
 def segment_of(
@@ -115,7 +126,7 @@ def segment_of(
     bundle = context.identity.bundle
     segment = SegmentDescription(
         segment_number=number,
-        segment_label=to_ascii(label, 64),
+        segment_label=to_ascii(label, LABEL_LENGTH),
         segmented_property_category=codes.ABNORMAL_STRUCTURE,
         segmented_property_type=codes.code_of(finding),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,

@@ -8,7 +8,7 @@ from pydicom.sr.coding import Code
 
 from dicom_node.objects import codes
 from dicom_node.objects.sr.observation_items import percent_of
-from dicom_node.objects.wording import to_ascii, words_of
+from dicom_node.objects.wording import words_of
 from mammoclip_core.findings import Finding, Region
 
 _MARK: Final = "RESEARCH USE ONLY"
@@ -44,7 +44,7 @@ def label_name(number: int, name: str, *, is_below: bool = False) -> Code:
     """
     end = f"{', below threshold' if is_below else ''}, {_MARK}"
     rest = f"{number} {end}"
-    words = to_ascii(words_of(name), _MEANING_LENGTH - len(rest))
+    words = words_of(name, _MEANING_LENGTH - len(rest))
     meaning = f"{number} {words}{end}"
     value = hashlib.sha256(meaning.encode()).hexdigest()[:15]
     return Code(f"R{value}", codes.OWN_SCHEME, meaning)

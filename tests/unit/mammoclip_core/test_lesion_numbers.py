@@ -91,6 +91,36 @@ def test_two_regions_of_one_image_are_not_the_same_lesion() -> None:
         read(image(1, 4, 4))
 
 
+def test_lesion_of_two_kinds_of_finding_is_refused() -> None:
+    other = image(2, 4)
+    other = replace(other, findings=(replace(other.findings[0], name="asymmetry"),))
+
+    with pytest.raises(FindingsFormatError, match="lesion 4 is a region of mass and of asymmetry"):
+        read(image(1, 4), other)
+
+
+def placed(number: int, location: Location) -> ImageFindings:
+    made = image(number, 4)
+    region = replace(made.findings[0].regions[0], location=location)
+    return replace(made, findings=(replace(made.findings[0], regions=(region,)),))
+
+
+def test_lesion_in_two_places_is_refused() -> None:
+    outer, inner = (Location(depth=Depth.MIDDLE, side=side) for side in (Side.OUTER, Side.INNER))
+
+    with pytest.raises(FindingsFormatError, match="lesion 4 lies inner and outer at once"):
+        read(placed(1, outer), placed(2, inner))
+
+
+def test_views_may_each_tell_another_part_of_a_place() -> None:
+    images = (
+        placed(1, Location(depth=Depth.MIDDLE, side=Side.OUTER)),
+        placed(2, Location(depth=Depth.ANTERIOR, height=Height.UPPER)),
+    )
+
+    assert read(*images).images == images
+
+
 def test_lesion_of_two_views_is_read() -> None:
     images = image(1, 4, 7), image(2, 4)
 

@@ -76,7 +76,10 @@ def test_implant_is_told() -> None:
 def test_unused_image_is_told_with_its_reason(status: ImageStatus, fate: str) -> None:
     pairs = pairs_of(*standard_views(), ("R", "CC"))
     dataset, image = pairs[-1]
-    pairs[-1] = (dataset, replace(image, status=status, reason="the pixels are cut off"))
+    pairs[-1] = (
+        dataset,
+        replace(image, findings=(), status=status, reason="the pixels are cut off"),
+    )
 
     (remark,) = remarks_on(pairs)
 

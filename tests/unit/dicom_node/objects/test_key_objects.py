@@ -21,7 +21,7 @@ from objects_factory import (
 from pydicom.dataset import Dataset
 from services import require_program
 from sr_reading import read_back
-from validators import KEPT_DUMP_WARNING, dciodvfy_errors
+from validators import KEPT_DUMP_WARNING, dciodvfy_errors, report_template_complaints
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.former_results import FormerResult
@@ -222,3 +222,4 @@ def test_other_readers_find_nothing_wrong(kind: ResultKind, tmp_path: Path) -> N
     )
     assert "Key Object Selection Document" in dumped.stdout
     assert all(map(KEPT_DUMP_WARNING.match, dumped.stderr.splitlines()))
+    assert report_template_complaints(file, "TID_2010 (KeyObjectSelection)") == []

@@ -213,3 +213,15 @@ def test_image_without_finding_says_so_legibly() -> None:
 
     assert title > max(lines)
     assert max(lines) * on_screen(picture) >= LEAST_CAPITAL
+
+
+@pytest.mark.parametrize("letter", "MWm@|")
+@pytest.mark.parametrize("text", [8, 15, 22, 33])
+def test_dozens_of_wide_letters_stay_within_their_panel(letter: str, text: int) -> None:
+    panel = Panel(paragraphs=(Paragraph(text=64 * letter),))
+
+    drawn = np.asarray(panel.drawn(text, 40 * text, 0))
+
+    places = np.flatnonzero(letters_of(drawn, TEXT).any(axis=0))
+    assert places.min() >= text // 2
+    assert places.max() < drawn.shape[1] - text // 2 - 1

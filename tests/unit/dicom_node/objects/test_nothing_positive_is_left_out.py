@@ -3,12 +3,16 @@
 import io
 from dataclasses import replace
 
+import numpy as np
 import pydicom
 import pytest
 from every_kind import tomosynthesis
+from legibility import letters_of
 from objects_factory import (
     NEGATIVE,
+    breast_pixels,
     bytes_of,
+    context_of,
     finding,
     image_of,
     mammogram,
@@ -20,7 +24,10 @@ from objects_factory import (
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.hanging import images_on, is_positive, pages_of
-from dicom_node.objects.drawing.sheet_picture import further_text
+from dicom_node.objects.drawing.heat_colors import PictureStyle
+from dicom_node.objects.drawing.lettering import TEXT
+from dicom_node.objects.drawing.rendering import show
+from dicom_node.objects.drawing.sheet_picture import Tile, compose_sheet, further_text
 from dicom_node.objects.frames import by_frame
 from dicom_node.objects.products import PROFILES
 from dicom_node.objects.uids import uid_of
@@ -77,6 +84,41 @@ def test_right_breast_hangs_on_the_left_of_every_page() -> None:
             assert right is None or right.laterality == "L"
 
 
+def test_image_of_neither_breast_hangs_alone_in_the_middle() -> None:
+    sided = [image_of(again(one, "CC", "LR"[one % 2]), MASS) for one in range(4)]
+    neither = [image_of(again(one, "CC", side), MASS) for one, side in ((7, ""), (8, "B"))]
+
+    _, *pages = pages_of(study_of(neither[0], *sided, neither[1]))
+
+    rows = [row for page in pages for row in page]
+    assert rows[-2:] == [(neither[0],), (neither[1],)]
+    assert all(len(row) == 2 for row in rows[:-2])
+
+
+def test_image_alone_is_drawn_across_the_middle_with_its_words_below() -> None:
+    dataset = mammogram("CC", "", size=(400, 300))
+    image = image_of(dataset, MASS)
+    findings = study_of(image)
+    display = show(dataset, breast_pixels(dataset))
+
+    sheet = compose_sheet(
+        pages_of(findings),
+        2,
+        lambda shown: Tile(image=shown, display=display, heatmaps=()),
+        findings=findings,
+        remarks=(),
+        context=context_of(findings),
+        cell=(400, 320),
+        style=PictureStyle.GREY,
+    )
+
+    (placement,) = sheet.placements
+    assert placement.column_offset == 320 - 150
+    below = letters_of(sheet.canvas.pixels[400:, :640], TEXT)
+    places = np.flatnonzero(below.any(axis=0))
+    assert 160 <= places.min() < places.max() < 480
+
+
 def test_pages_are_numbered_objects_of_one_series() -> None:
     datasets = [mammogram(view, side) for side, view in standard_views()]
     datasets += [again(one) for one in range(5)]
@@ -100,4 +142,4 @@ def test_pages_are_numbered_objects_of_one_series() -> None:
 def test_first_page_names_what_stands_on_further_ones() -> None:
     image = image_of(again(1, "", ""), finding(marker_mask(60, 150), score=0.62))
 
-    assert further_text(image, 2) == "unknown view (page 2): 1 mass score 0.62"
+    assert further_text(image, 2) == ("unknown view of unknown side (page 2): 1 mass score 0.62")

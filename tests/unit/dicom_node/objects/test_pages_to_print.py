@@ -240,3 +240,16 @@ def test_findings_that_need_more_than_a_page_are_all_named(tmp_path: Path) -> No
     command = [require_program("pdftotext"), "-layout", path, "-"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert all(f"finding number {number:03d} score" in text for number in range(150))
+
+
+def test_image_of_unknown_side_is_printed_in_the_middle_and_named(tmp_path: Path) -> None:
+    dataset = mammogram("CC", "")
+    pdf = pdf_of(tmp_path, [(dataset, image_of(dataset, finding(marker_mask(60, 150))))])
+
+    (text,) = text_of_pages(pdf)
+    assert "CC of unknown side" in text
+    (page,) = pages_of(pdf)
+    dark = np.flatnonzero((page < 16).sum(axis=0) > 60)
+    assert abs((dark.min() + dark.max()) / 2 - page.shape[1] / 2) < 60
+    left, right = dark.min(), dark.max()
+    assert left < page.shape[1] / 2 < right

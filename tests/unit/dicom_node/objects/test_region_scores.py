@@ -99,6 +99,21 @@ def test_segments_below_the_threshold_say_so_and_are_darker(
     assert lightness[0] > lightness[1] == lightness[2]
 
 
+@pytest.mark.parametrize("name", ["a_name_of_very_many_letters_" * 3 + "left", "乳腺"])
+def test_segment_of_any_name_says_that_it_is_below_the_threshold(name: str) -> None:
+    dataset = mammogram(size=(400, 296))
+    image = image_of(dataset, replace(boxed(*BOXES), name=name, code=""))
+
+    results = results_of((dataset, image), profiles=(EVERY_KIND,))
+
+    (segmentation,) = (one.dataset for one in results if one.kind is ResultKind.SEGMENTATION)
+    for segment, box in zip(segmentation.SegmentSequence, BOXES, strict=True):
+        label = segment.SegmentLabel
+        assert label.endswith(", below threshold") is not box.above_threshold
+        assert len(label) <= 64
+        assert "left" in label or not name.isascii()
+
+
 def test_presentation_state_labels_each_box_with_its_score(
     objects: Mapping[ResultKind, Dataset],
 ) -> None:

@@ -1,13 +1,24 @@
 """No two images of a study are called the same, and a name says what makes its view special."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from every_kind import EVERY_KIND
-from objects_factory import NEGATIVE, finding, image_of, mammogram, marker_mask, results_of
+from objects_factory import (
+    NEGATIVE,
+    finding,
+    heatmap_of,
+    identity,
+    image_of,
+    mammogram,
+    marker_mask,
+    results_of,
+)
 from pydicom.dataset import Dataset
 from test_tracking import tracked
 
+from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.results import ResultObject
@@ -110,7 +121,15 @@ def test_images_of_unknown_view_are_told_apart() -> None:
         mammogram("", "", SOPInstanceUID=uid_of("unknown", number)) for number in ("1", "2")
     ]
 
-    assert sorted(names_of(*datasets)) == ["unknown view", "unknown view (2)"]
+    name = "unknown view of unknown side"
+    assert sorted(names_of(*datasets)) == [name, f"{name} (2)"]
+
+
+@pytest.mark.parametrize(
+    ("view", "side", "name"), [("CC", "", "CC of unknown side"), ("", "R", "R unknown view")]
+)
+def test_name_says_what_is_not_known(view: str, side: str, name: str) -> None:
+    assert names_of(mammogram(view, side)) == [name]
 
 
 DATASETS = (taken(), taken(number=2), taken("spot compression", "magnification"))
@@ -133,6 +152,66 @@ def test_no_two_tracking_identifiers_are_the_same(kind: ResultKind) -> None:
     assert len(identifiers) == len(names) == 2 * len(VIEWS)
     for view in VIEWS:
         assert sum(one.startswith(f"{view} mass at column") for one in identifiers) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"laterality": "R"}, "the side is L, the findings say R"),
+        ({"view_position": "M-L-O"}, "the view is CC, the findings say MLO"),
+    ],
+)
+def test_findings_that_name_another_side_or_view_than_the_header_are_refused(
+    changes: dict[str, str], words: str
+) -> None:
+    dataset = taken()
+
+    with pytest.raises(ObjectRefusedError, match=words):
+        results_of((dataset, replace(image_of(dataset, MARK), **changes)))
+
+
+@pytest.mark.parametrize("view", ["", "LCC", "cranio-caudal", "seen from above"])
+def test_header_tells_side_and_view_where_the_findings_do_not(view: str) -> None:
+    dataset = taken()
+    image = replace(image_of(dataset, MARK), laterality="", view_position=view)
+
+    (picture,) = of_kind(results_of((dataset, image)), ResultKind.SECONDARY_CAPTURE)
+
+    assert (picture.ImageLaterality, picture.ViewPosition) == ("L", "CC")
+
+
+@pytest.mark.parametrize("view", ["CC\\MLO", "from above", "W" * 40])
+def test_view_that_is_no_code_string_is_named_in_words_alone(view: str) -> None:
+    dataset = mammogram("")
+
+    (picture,) = of_kind(
+        results_of((dataset, replace(image_of(dataset, MARK), view_position=view))),
+        ResultKind.SECONDARY_CAPTURE,
+    )
+
+    assert "ViewPosition" not in picture
+
+
+def test_description_of_a_long_view_keeps_its_number_and_the_research_mark() -> None:
+    twice = [mammogram("W" * 16, "L", SOPInstanceUID=uid_of("long", one)) for one in "12"]
+    for dataset in twice:
+        dataset.ViewCodeSequence = taken(*tuple(codes.VIEW_MODIFIERS)[:6]).ViewCodeSequence
+        dataset.ViewCodeSequence[0].CodeValue = "0"
+
+    results = results_of(
+        *((one, image_of(one, MARK)) for one in twice),
+        heatmaps=[heatmap_of(one, 70.0, 170.0) for one in twice],
+        profiles=(EVERY_KIND,),
+        identity=identity(9999),
+    )
+
+    for kind in (ResultKind.SEGMENTATION, ResultKind.ATTENTION_SEGMENTATION):
+        first, second = (one.SeriesDescription for one in of_kind(results, kind))
+        assert first.startswith("L WW")
+        assert "(2)" in second
+        for description in (first, second):
+            assert description.endswith("RESEARCH USE ONLY, rev 9999")
+            assert len(description) <= 64
 
 
 def test_series_of_segmentations_are_told_apart_within_their_length() -> None:

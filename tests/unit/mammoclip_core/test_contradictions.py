@@ -1,0 +1,78 @@
+"""A findings document whose parts contradict each other is refused, and what does is named."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from findings_factory import STUDY
+
+from mammoclip_core.errors import FindingsFormatError
+from mammoclip_core.findings_document import from_json, to_json
+
+
+def document() -> dict[str, Any]:
+    return dict(json.loads(to_json(STUDY)))
+
+
+def twice(part: list[Any]) -> None:
+    part.append(part[0])
+
+
+def region_of(read: dict[str, Any]) -> dict[str, Any]:
+    return dict(read["images"][0]["findings"][0]["regions"][0])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda read: twice(read["breasts"]), "breast 'R' has two answers"),
+        (
+            lambda read: read["breasts"][0].update(laterality="L"),
+            "breast 'L' has an answer, but no analysed image is of it",
+        ),
+        (
+            lambda read: twice(read["breasts"][0]["findings"]),
+            "breast 'R' has two answers for mass",
+        ),
+        (
+            lambda read: read["breasts"][0]["findings"][0].update(regions=[region_of(read)]),
+            "breast 'R': mass has regions, which belong to images",
+        ),
+        (lambda read: twice(read["study"]), "the study has two answers for mass"),
+        (
+            lambda read: read["study"][0].update(regions=[region_of(read)]),
+            "the study: mass has regions, which belong to images",
+        ),
+        (
+            lambda read: read["images"][0].update(status="failed", reason="cut off"),
+            "is failed, but has an answer",
+        ),
+        (
+            lambda read: read["images"][0].update(status="left_out", reason="a copy"),
+            "is left_out, but has an answer",
+        ),
+        (lambda read: read["bundle"].update(sha256="x" * 100_000), "sha256 of the bundle is 'xxx"),
+        (lambda read: read.update(settings_sha256=""), "settings_sha256 is '', not 64"),
+    ],
+)
+def test_contradiction_is_refused_by_name(
+    change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    read = document()
+    change(read)
+
+    with pytest.raises(FindingsFormatError, match=words) as refused:
+        from_json(json.dumps(read))
+    assert len(str(refused.value)) < 300
+
+
+def test_key_that_stands_twice_is_refused() -> None:
+    text = to_json(STUDY).removesuffix("}") + ', "format": 1}'
+
+    with pytest.raises(FindingsFormatError, match="the key 'format' stands twice"):
+        from_json(text)
+
+
+def test_mark_of_the_byte_order_is_read_over() -> None:
+    assert from_json("\ufeff" + to_json(STUDY)) == STUDY
