@@ -23,10 +23,13 @@ from dicom_node.errors import (
     MistypedRequestError,
     OutOfResourcesError,
     RefusedError,
+    UnacceptedClassError,
+    UnacceptedSyntaxError,
+    UnreadableFileError,
 )
 from dicom_node.facts.instance import content_offset
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
-from dicom_node.receive.listener import STATUS_OF
+from dicom_node.receive.arriving_object import STATUS_OF
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 
@@ -105,6 +108,9 @@ def test_statuses_are_the_standards() -> None:
         OutOfResourcesError: 0xA700,
         InvalidInstanceError: 0x0117,
         MistypedRequestError: 0x0212,
+        UnacceptedClassError: 0x0122,
+        UnacceptedSyntaxError: 0xC122,
+        UnreadableFileError: 0xC000,
     } == STATUS_OF
 
 
