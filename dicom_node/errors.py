@@ -9,6 +9,7 @@ NodeError
 │   ├── MistypedRequestError            the request has no data set, or another SOP Class
 │   ├── UnacceptedClassError            the node takes no objects of this SOP Class
 │   ├── UnacceptedSyntaxError           the transfer syntax is not one of the standard's
+│   ├── MismatchedStudyError            the object is of another study than the one announced
 │   └── UnreadableFileError             the bytes are no DICOM file (PS3.10)
 ├── SetAsideError                   the object is kept with its reason, but not analysed
 ├── ObjectRefusedError              a valid result object cannot be made from the sources
@@ -79,6 +80,12 @@ class UnacceptedSyntaxError(RefusedError):
     """The data set is encoded in no transfer syntax of the standard."""
 
     reason = "transfer-syntax-not-accepted"
+
+
+class MismatchedStudyError(RefusedError):
+    """The object is of another study, or of none, than whoever brings it says."""
+
+    reason = "mismatched-study"
 
 
 class UnreadableFileError(RefusedError):

@@ -105,18 +105,20 @@ def submit(
     from dicom_node.facts.priority import OF_WORDS
     from dicom_node.logs import configure_logs
     from dicom_node.node_process import open_spool
-    from dicom_node.receive.file_intake import file_intake
+    from dicom_node.receive.file_intake import file_intake, prepare_spool
     from dicom_node.receive.submission import files_to_submit, submit_files
     from mammoclip_core.commands.progress_bar import counted
 
     with one_line_errors():
         settings = settings_of(config)
         configure_logs(settings.log_format)
+        spool = open_spool(settings)
+        prepare_spool(spool)
         found = files_to_submit(paths)
         with (
             file_intake(
                 settings.receive,
-                open_spool(settings),
+                spool,
                 origin="submit",
                 calling_ae_title=_checked(ae_title),
                 priority=None if priority is None else OF_WORDS[priority],

@@ -11,6 +11,7 @@ from pynetdicom.dsutils import create_file_meta, encode_file_meta
 
 from dicom_node.errors import (
     InvalidInstanceError,
+    MismatchedStudyError,
     MistypedRequestError,
     NodeError,
     OutOfResourcesError,
@@ -28,6 +29,7 @@ STATUS_OF: Final[Mapping[type[NodeError], int]] = {
     MistypedRequestError: 0x0212,
     UnacceptedClassError: 0x0122,
     UnacceptedSyntaxError: 0xC122,
+    MismatchedStudyError: 0xA900,
     UnreadableFileError: 0xC000,
 }
 """Failure status for each reason to refuse an object (PS3.4 B.2.3, PS3.7 C.5, PS3.18 I.2.2)."""

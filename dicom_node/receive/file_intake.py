@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from dicom_node.errors import OutOfResourcesError, UnreadableFileError
-from dicom_node.facts.file_meta import Readable, read_file_meta
+from dicom_node.errors import MismatchedStudyError, OutOfResourcesError, UnreadableFileError
+from dicom_node.facts.file_meta import FileMeta, Readable, read_file_meta
 from dicom_node.facts.priority import Priority
 from dicom_node.receive.arriving_object import (
     arriving_from,
@@ -70,17 +70,28 @@ class FileIntake:
         """Largest size of an object."""
         return self._settings.maximum_object_bytes
 
-    def take(self, stream: Readable) -> TakenObject:
+    def take(self, stream: Readable, *, study_instance_uid: str | None = None) -> TakenObject:
         """Take one DICOM file; on return it and its folder are flushed to disk.
+
+        Parameters
+        ----------
+        study_instance_uid : the study that it must be of; None: any
 
         Raises
         ------
         UnreadableFileError, UnacceptedClassError, UnacceptedSyntaxError, InvalidInstanceError
             It is no DICOM file, or none that a C-STORE could bring here.
+        MismatchedStudyError
+            It is of another study.
         OutOfResourcesError
             The disk is full, or the object is too large. Nothing remains of it.
         """
-        meta = read_file_meta(stream)
+        return self.take_described(read_file_meta(stream), stream, study_instance_uid)
+
+    def take_described(
+        self, meta: FileMeta, stream: Readable, study_instance_uid: str | None = None
+    ) -> TakenObject:
+        """Take a file whose file meta information was read already; see `take`."""
         require_acceptable(meta)
         beginning = file_beginning(
             arriving_from(meta, self._calling_ae_title, self._settings.ae_title, self._priority)
@@ -88,6 +99,8 @@ class FileIntake:
         coming = ComingObject(self._place, meta.transfer_syntax_uid)
         bounded = _Bounded(self._settings.maximum_object_bytes)
         parts = coming.watched(bounded.parts(meta.beginning, stream))
+        if study_instance_uid is not None:
+            parts = _of_study(study_instance_uid, coming, parts)
         try:
             self._spool.keep(
                 chain(beginning, parts), lambda: Receipt.new(self._place.token), purpose=_PURPOSE
@@ -99,6 +112,20 @@ class FileIntake:
             sop_instance_uid=meta.sop_instance_uid,
             size_bytes=bounded.size,
         )
+
+
+def prepare_spool(spool: Spool) -> None:
+    """See that this process may bring objects, and delete what a killed one has half written.
+
+    Raises
+    ------
+    ForeignAccountError
+        This process runs as another account than the node.
+    OutOfResourcesError
+        The disk cannot be written.
+    """
+    require_account_of_the_node(spool.root)
+    clear_abandoned(spool.root, _PURPOSE)
 
 
 @contextmanager
@@ -120,13 +147,7 @@ def file_intake(
     ------
     NoPlaceError
         As many associations as the settings allow are open.
-    ForeignAccountError
-        This process runs as another account than the node.
-    OutOfResourcesError
-        The disk cannot be written.
     """
-    require_account_of_the_node(spool.root)
-    clear_abandoned(spool.root, _PURPOSE)
     place = open_associations(settings, spool).take_place(origin)
     try:
         yield FileIntake(
@@ -134,6 +155,18 @@ def file_intake(
         )
     finally:
         place.close()
+
+
+def _of_study(
+    study_instance_uid: str, coming: ComingObject, parts: Iterator[memoryview]
+) -> Iterator[memoryview]:
+    """Pass the parts of an object on until it is known to be of another study."""
+    for part in parts:
+        if coming.is_settled and coming.study_instance_uid != study_instance_uid:
+            break
+        yield part
+    if coming.study_instance_uid != study_instance_uid:
+        raise MismatchedStudyError("the object is not of the study that was announced")
 
 
 class _Bounded:

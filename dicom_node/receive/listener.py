@@ -25,6 +25,7 @@ from dicom_node.receive.negotiation import Rejection, Request, agree
 from dicom_node.receive.pdus import AssociationEndedError, ProtocolError, abort
 from dicom_node.receive.reporters import Reporter
 from dicom_node.receive.reporting import Reporting
+from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.spool.local_disk import Spool
@@ -253,8 +254,14 @@ def open_associations(settings: ReceiveSettings, spool: Spool) -> OpenAssociatio
     return OpenAssociations(spool.associations, limits)
 
 
-def listening_socket(settings: ReceiveSettings) -> socket.socket:
+def listening_socket(
+    settings: ReceiveSettings | DicomwebSettings, *, section: str = "receive"
+) -> socket.socket:
     """Open the port.
+
+    Parameters
+    ----------
+    section : of the settings, for the message
 
     Raises
     ------
@@ -268,7 +275,7 @@ def listening_socket(settings: ReceiveSettings) -> socket.socket:
     except OSError as error:
         raise AddressError(
             f"cannot listen on {address[0]} port {address[1]}: {error.strerror or error}. "
-            "Check receive.host and receive.port"
+            f"Check {section}.host and {section}.port"
         ) from error
 
 

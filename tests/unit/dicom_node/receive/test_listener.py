@@ -20,6 +20,7 @@ from pynetdicom.sop_class import Verification
 from dicom_node import errors
 from dicom_node.errors import (
     InvalidInstanceError,
+    MismatchedStudyError,
     MistypedRequestError,
     OutOfResourcesError,
     RefusedError,
@@ -110,6 +111,7 @@ def test_statuses_are_the_standards() -> None:
         MistypedRequestError: 0x0212,
         UnacceptedClassError: 0x0122,
         UnacceptedSyntaxError: 0xC122,
+        MismatchedStudyError: 0xA900,
         UnreadableFileError: 0xC000,
     } == STATUS_OF
 

@@ -14,7 +14,7 @@ from node_factory import STUDY_UID, Reception, encoded, four_views, mammogram
 
 from dicom_node.errors import UnreadableFileError
 from dicom_node.facts.priority import Priority
-from dicom_node.receive.file_intake import file_intake
+from dicom_node.receive.file_intake import file_intake, prepare_spool
 from dicom_node.receive.listener import open_associations
 from dicom_node.receive.submission import Submission, files_to_submit, submit_files
 from dicom_node.settings.receive import ReceiveSettings
@@ -27,6 +27,7 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 
 def submitted(folder: Path, spool: Spool, **options: Any) -> Submission:
     settings = ReceiveSettings(**{k: options.pop(k) for k in list(options) if k != "priority"})
+    prepare_spool(spool)
     with file_intake(
         settings, spool, origin="submit", calling_ae_title="SUBMIT", **options
     ) as intake:
