@@ -3,10 +3,14 @@
 NodeError
 ├── SettingsError                   the settings are wrong: the message lists every mistake
 ├── AddressError                    the node cannot listen on the configured address
-├── RefusedError                    C-STORE answered with a failure status; nothing is kept
+├── RefusedError                    answered with a failure status; nothing of the object is kept
 │   ├── OutOfResourcesError             too little disk space, or object too large; may pass
 │   ├── InvalidInstanceError            the request's SOP Instance UID is none
-│   └── MistypedRequestError            the request has no data set, or another SOP Class
+│   ├── MistypedRequestError            the request has no data set, or another SOP Class
+│   ├── UnacceptedClassError            the node takes no objects of this SOP Class
+│   ├── UnacceptedSyntaxError           the transfer syntax is not one of the standard's
+│   ├── MismatchedStudyError            the object is of another study than the one announced
+│   └── UnreadableFileError             the bytes are no DICOM file (PS3.10)
 ├── SetAsideError                   the object is kept with its reason, but not analysed
 ├── ObjectRefusedError              a valid result object cannot be made from the sources
 ├── RenderError                     a study on disk cannot be rendered into result objects
@@ -44,7 +48,7 @@ class AddressError(NodeError):
 
 
 class RefusedError(NodeError):
-    """A C-STORE request is answered with a failure status and nothing is kept."""
+    """An object is answered with a failure status, and nothing of it is kept."""
 
     reason = "refused"
 
@@ -65,6 +69,30 @@ class MistypedRequestError(RefusedError):
     """The request has no data set, or its SOP Class is not that of its presentation context."""
 
     reason = "mistyped-request"
+
+
+class UnacceptedClassError(RefusedError):
+    """The node takes no objects of this SOP Class; a C-STORE cannot even propose it."""
+
+    reason = "sop-class-not-accepted"
+
+
+class UnacceptedSyntaxError(RefusedError):
+    """The data set is encoded in no transfer syntax of the standard."""
+
+    reason = "transfer-syntax-not-accepted"
+
+
+class MismatchedStudyError(RefusedError):
+    """The object is of another study, or of none, than whoever brings it says."""
+
+    reason = "mismatched-study"
+
+
+class UnreadableFileError(RefusedError):
+    """The bytes are no DICOM file with preamble and file meta information (PS3.10 7.1)."""
+
+    reason = "no-dicom-file"
 
 
 class SetAsideError(NodeError):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from dicom_node.canary.run import CanaryStoppedError, run_canary
+from dicom_node.dicomweb.web_server import WebServer
 from dicom_node.errors import BrokerDownError
 from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
@@ -144,6 +145,13 @@ class Node:
             reporters=reporters_of(settings),
             on_kept=self._arrived.set,
         )
+        self._web = WebServer(
+            settings.dicomweb,
+            settings.receive,
+            spool,
+            tls=settings.tls,
+            log_format=settings.log_format,
+        )
         self._broker = Broker(**broker_options(settings))
         self._dispatcher = Dispatcher(
             database,
@@ -186,6 +194,8 @@ class Node:
     def start(self) -> None:
         """Listen at once: reception needs neither ledger nor broker."""
         self._acceptors.start()
+        if self._settings.dicomweb.enabled:
+            self._web.start()
         for thread in self._threads:
             thread.start()
         receive = self._settings.receive
@@ -194,6 +204,7 @@ class Node:
     def stop(self) -> None:
         """Stop listening and let each thread finish its current step."""
         self._acceptors.stop()
+        self._web.stop()
         self._stopping.set()
         self._arrived.set()
         self._work_is_due.set()

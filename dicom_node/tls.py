@@ -102,7 +102,7 @@ class RenewingContext:
     def __init__(self, tls: TlsSettings, *, asks_for_certificate: bool) -> None:
         self._tls = tls
         self._asks_for_certificate = asks_for_certificate
-        self._seen = _states_of(tls)
+        self._seen = states_of(tls)
         self._context = server_context(tls, asks_for_certificate=asks_for_certificate)
 
     def wrap_socket(self, connection: socket.socket, **options: Any) -> ssl.SSLSocket:
@@ -113,7 +113,7 @@ class RenewingContext:
         )
 
     def _renew(self) -> None:
-        states = _states_of(self._tls)
+        states = states_of(self._tls)
         if states == self._seen:
             return
         # Also after a failure, or every connection would try again and write a line.
@@ -253,7 +253,8 @@ def _name_of(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _states_of(tls: TlsSettings) -> Mapping[Path, tuple[int, int, int] | None]:
+def states_of(tls: TlsSettings) -> Mapping[Path, tuple[int, int, int] | None]:
+    """Return what tells whether a certificate, key, authority or revocation list has changed."""
     paths = (
         tls.certificate,
         tls.private_key,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from dicom_node.commands.destinations import add_destination_commands
+from dicom_node.commands.folders import add_folder_commands
 from dicom_node.commands.keeping import add_keeping_commands
 from dicom_node.commands.operating import add_operator_commands
 from dicom_node.commands.terminal import (
@@ -222,6 +223,7 @@ def show(
 add_destination_commands(app)
 add_operator_commands(app)
 add_keeping_commands(app)
+add_folder_commands(app)
 
 
 @app.command()

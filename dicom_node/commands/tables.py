@@ -20,7 +20,7 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
     has_nodes = any(one.node for one in summaries)
     columns = ["state", "priority", "revision", "images", "set aside", "last received"]
     columns += ["node", "reason"] if has_nodes else ["reason"]
-    table = _table("Studies", "Study Instance UID", *columns)
+    table = new_table("Studies", "Study Instance UID", *columns)
     for one in summaries:
         table.add_row(
             one.study_instance_uid,
@@ -48,7 +48,7 @@ def destinations_table(summaries: Sequence[DestinationSummary]) -> Table:
         "asked again",
         "reason",
     )
-    table = _table("Destinations", "destination", *columns)
+    table = new_table("Destinations", "destination", *columns)
     for one in summaries:
         table.add_row(
             one.name,
@@ -66,7 +66,7 @@ def destinations_table(summaries: Sequence[DestinationSummary]) -> Table:
 
 def set_aside_table(without_study: Iterable[dict[str, Any]]) -> Table:
     """List objects that were set aside and belong to no study."""
-    table = _table("Set aside, without a study", "received", "from", "reason", "detail", "file")
+    table = new_table("Set aside, without a study", "received", "from", "reason", "detail", "file")
     for one in without_study:
         table.add_row(
             one["received_at"].isoformat(timespec="seconds"),
@@ -96,7 +96,7 @@ def findings_table(findings: dict[str, Any], revision: int) -> Table:
     """Show the findings document of one revision, image by image."""
     bundle = findings["bundle"]
     title = f"Findings of revision {revision} by {bundle['name']} {bundle['version']}"
-    table = _table(
+    table = new_table(
         title, "SOP Instance UID", "view", "status", "finding", "score", "regions", "reason"
     )
     for image in findings["images"]:
@@ -118,7 +118,7 @@ def findings_table(findings: dict[str, Any], revision: int) -> Table:
 
 def rendered_table(written: Iterable["RenderedObject"]) -> Table:
     """List the files that were written."""
-    table = _table("Result objects", "file", "kind", "form", "SOP Class", "bytes")
+    table = new_table("Result objects", "file", "kind", "form", "SOP Class", "bytes")
     for one in written:
         table.add_row(str(one.file), one.kind, one.variant, one.sop_class_uid, str(one.size_bytes))
     return table
@@ -126,14 +126,14 @@ def rendered_table(written: Iterable["RenderedObject"]) -> Table:
 
 def verdicts_table(verdicts: Iterable["Verdict"]) -> Table:
     """List the verdict of each validator on each file."""
-    table = _table("Validation", "file", "checked by", "verdict", "messages")
+    table = new_table("Validation", "file", "checked by", "verdict", "messages")
     for one in verdicts:
         table.add_row(one.file, one.validator, one.verdict.value, "\n".join(one.messages))
     return table
 
 
 def _instances_table(instances: Iterable[dict[str, Any]]) -> Table:
-    table = _table("Instances", "SOP Instance UID", "view", "state", "from", "reason", "file")
+    table = new_table("Instances", "SOP Instance UID", "view", "state", "from", "reason", "file")
     for one in instances:
         why = f"{one['reason']}: {one['detail']}" if one["reason"] else one["left_out_reason"]
         table.add_row(
@@ -148,7 +148,7 @@ def _instances_table(instances: Iterable[dict[str, Any]]) -> Table:
 
 
 def _analyses_table(analyses: Iterable[dict[str, Any]]) -> Table:
-    table = _table("Analyses", "revision", "state", "attempts", "due", "bundle", "reason")
+    table = new_table("Analyses", "revision", "state", "attempts", "due", "bundle", "reason")
     for one in analyses:
         bundle = " ".join(one["bundle"].split()[:2])
         table.add_row(
@@ -163,7 +163,7 @@ def _analyses_table(analyses: Iterable[dict[str, Any]]) -> Table:
 
 
 def _deliveries_table(record: dict[str, Any]) -> Table:
-    table = _table(
+    table = new_table(
         "Deliveries", "destination", "state", "attempts", "due", "object", "outcome", "reason"
     )
     results = {one["id"]: one for one in record["results"]}
@@ -186,7 +186,7 @@ def _deliveries_table(record: dict[str, Any]) -> Table:
 
 
 def _commitments_table(record: dict[str, Any]) -> Table:
-    table = _table("Storage commitment", "destination", "Transaction UID", "asked", "ending")
+    table = new_table("Storage commitment", "destination", "Transaction UID", "asked", "ending")
     names = {one["id"]: one["destination"] for one in record["deliveries"]}
     for one in record["commitments"]:
         table.add_row(
@@ -210,7 +210,7 @@ def _instant(at: datetime | None) -> str:
 
 
 def _history_table(history: Iterable[dict[str, Any]]) -> Table:
-    table = _table("History", "when", "what", "event", "before", "after", "reason")
+    table = new_table("History", "when", "what", "event", "before", "after", "reason")
     for one in history:
         table.add_row(
             one["at"].isoformat(timespec="milliseconds"),
@@ -223,7 +223,8 @@ def _history_table(history: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def new_table(title: str, *columns: str) -> Table:
+    """Return an empty table of these columns."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -15,7 +15,7 @@ from dicom_node.errors import SetAsideError
 from dicom_node.facts.bounded_header import SlowHeaderError, bounded_header
 from dicom_node.facts.identity import PatientDigest
 from dicom_node.facts.instance_facts import InstanceFacts
-from dicom_node.facts.priority import requested_priority_of
+from dicom_node.facts.priority import Priority, requested_priority_of, written_priority_of
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
 from mammoclip_core.images.header.image_kind import (
     MAMMOGRAM_CLASSES,
@@ -40,11 +40,13 @@ class Reading:
     ----------
     facts : None if the object cannot be identified
     problem : why it is set aside; None for a mammogram
+    priority : how urgent whoever brought it has said it is, see `write_priority`
     """
 
     facts: InstanceFacts | None
     problem: SetAsideError | None
     calling_ae_title: str = ""
+    priority: Priority | None = None
 
 
 def read_header(
@@ -56,6 +58,7 @@ def read_header(
     takes_tomosynthesis: bool = False,
     radiograph_senders: frozenset[str] = frozenset(),
     may_take_long: bool = True,
+    calling_ae_title: str | None = None,
 ) -> Reading:
     """Read one received file; raises nothing for what is in it but MemoryError.
 
@@ -67,18 +70,20 @@ def read_header(
     takes_tomosynthesis : whether Breast Tomosynthesis is analysed
     radiograph_senders : AE titles whose CR and DX images of the breast are mammograms
     may_take_long : whether the header may take its time
+    calling_ae_title : counts instead of the one in the file, which is not the node's
 
     Raises
     ------
     SlowHeaderError
         Not `may_take_long`, and the header takes long to read.
     """
-    calling = ""
+    calling, priority = "", None
     try:
         if not is_plain_file(file):
             raise SetAsideError("foreign-file", "the node did not put this into the spool")  # noqa: TRY301
         meta = pydicom.filereader.read_file_meta_info(file)
-        calling = str(meta.get("SendingApplicationEntityTitle", "")).strip()
+        calling = calling_ae_title or str(meta.get("SendingApplicationEntityTitle", "")).strip()
+        priority = written_priority_of(meta)
         with bounded_header(
             file,
             meta,
@@ -111,7 +116,7 @@ def read_header(
         detail = f"not a readable DICOM data set ({type(error).__name__})"
         problem = SetAsideError("unreadable-object", detail)
         return Reading(facts=None, problem=problem, calling_ae_title=calling)
-    return Reading(facts=facts, problem=problem, calling_ae_title=calling)
+    return Reading(facts=facts, problem=problem, calling_ae_title=calling, priority=priority)
 
 
 def is_plain_file(path: Path) -> bool:

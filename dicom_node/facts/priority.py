@@ -3,6 +3,9 @@
 from enum import IntEnum
 from typing import Final, Protocol
 
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID
+
 
 class Priority(IntEnum):
     """Higher ones are done first."""
@@ -28,6 +31,9 @@ _OF_REQUESTS: Final = {
 }
 """PS3.3 C.4.11, Requested Procedure Priority (0040,1003)."""
 
+_CREATOR: Final = UID("2.25.339311816875631188540667406221508392956")
+"""Who defines the private information in file meta information that the node writes."""
+
 
 class HasAttributes(Protocol):
     """A data set, as far as it is read here."""
@@ -47,3 +53,17 @@ def requested_priority_of(dataset: HasAttributes) -> int | None:
         if found is not None:
             return int(found)
     return None
+
+
+def write_priority(meta: FileMetaDataset, priority: Priority) -> None:
+    """Write into file meta information how urgent the study is (PS3.10 7.1, (0002,0102))."""
+    meta.PrivateInformationCreatorUID = _CREATOR
+    meta.PrivateInformation = priority.word.encode()
+
+
+def written_priority_of(meta: FileMetaDataset) -> Priority | None:
+    """Return what `write_priority` has written; None if it has not."""
+    if meta.get("PrivateInformationCreatorUID") != _CREATOR:
+        return None
+    word = bytes(meta.get("PrivateInformation") or b"").decode("ascii", errors="replace")
+    return OF_WORDS.get(word.strip(" \0"))

@@ -20,6 +20,16 @@ class ComingObject:
         self._study = StreamedUid(STUDY_INSTANCE_UID, transfer_syntax)
         self._whole_at_ns: int | None = None
 
+    @property
+    def study_instance_uid(self) -> str | None:
+        """Its study; None while it is not known, or if the object names none."""
+        return self._study.value
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing that is still to come will change its study."""
+        return self._study.is_settled
+
     def watched(self, parts: Iterable[memoryview]) -> Iterator[memoryview]:
         """Pass the parts of the object on, and note its study as soon as it is known."""
         began_ns = time.time_ns()

@@ -54,6 +54,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         takes_tomosynthesis=request["takes_tomosynthesis"],
         may_take_long=request["may_take_long"],
         radiograph_senders=frozenset(request["radiograph_senders"]),
+        calling_ae_title=request["calling_ae_title"],
     )
     problem = reading.problem
     return {
@@ -62,6 +63,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         "facts": None if reading.facts is None else asdict(reading.facts),
         "problem": None if problem is None else [problem.reason_word, str(problem)],
         "calling_ae_title": reading.calling_ae_title,
+        "priority": reading.priority,
     }
 
 

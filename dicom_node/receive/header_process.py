@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.instance import Reading
 from dicom_node.facts.instance_facts import InstanceFacts
+from dicom_node.facts.priority import Priority
 
 log = structlog.get_logger("dicom_node.header_process")
 
@@ -58,6 +59,7 @@ class HeaderReader:
         maximum_bytes: int,
         takes_tomosynthesis: bool = False,
         radiograph_senders: frozenset[str] = frozenset(),
+        calling_ae_title: str | None = None,
     ) -> Reading:
         """Read one received file, as ``dicom_node.facts.instance.read_header`` does.
 
@@ -73,6 +75,7 @@ class HeaderReader:
             maximum_bytes=maximum_bytes,
             takes_tomosynthesis=takes_tomosynthesis,
             radiograph_senders=radiograph_senders,
+            calling_ae_title=calling_ae_title,
         )()
         assert reading is not None, "it may take its time"
         return reading
@@ -87,6 +90,7 @@ class HeaderReader:
         takes_tomosynthesis: bool = False,
         radiograph_senders: frozenset[str] = frozenset(),
         may_take_long: bool = True,
+        calling_ae_title: str | None = None,
     ) -> Callable[[], Reading | None]:
         """Begin to read a file; return what waits for the end, to be called before the next.
 
@@ -108,6 +112,7 @@ class HeaderReader:
             "takes_tomosynthesis": takes_tomosynthesis,
             "may_take_long": may_take_long,
             "radiograph_senders": sorted(radiograph_senders),
+            "calling_ae_title": calling_ae_title,
             "seconds": self._seconds,
         }
         self._send(request)
@@ -207,9 +212,10 @@ def _how_it_ended(child: subprocess.Popen[bytes]) -> str:
 
 
 def _reading_of(answer: dict[str, Any]) -> Reading:
-    problem, facts = answer["problem"], answer["facts"]
+    problem, facts, priority = answer["problem"], answer["facts"], answer["priority"]
     return Reading(
         facts=None if facts is None else _FACTS.validate_python(facts),
         problem=None if problem is None else SetAsideError(*problem),
         calling_ae_title=answer["calling_ae_title"],
+        priority=None if priority is None else Priority(priority),
     )

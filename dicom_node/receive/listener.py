@@ -8,23 +8,15 @@ from itertools import chain
 from typing import Any, Final
 
 import structlog
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES, build_context
-from pynetdicom.dsutils import create_file_meta, encode_file_meta
 from pynetdicom.presentation import PresentationContext
 
-from dicom_node.errors import (
-    AddressError,
-    InvalidInstanceError,
-    MistypedRequestError,
-    NodeError,
-    OutOfResourcesError,
-)
+from dicom_node.errors import AddressError, MistypedRequestError
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.network import STORAGE_COMMITMENT, UNCOMPRESSED
 from dicom_node.receive.acceptor import Acceptor, rejected
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
+from dicom_node.receive.arriving_object import STATUS_OF, ArrivingObject, file_beginning
 from dicom_node.receive.association import Association, Deadlines, StoreRequest
 from dicom_node.receive.coming_object import ComingObject
 from dicom_node.receive.committing import Committing
@@ -33,6 +25,7 @@ from dicom_node.receive.negotiation import Rejection, Request, agree
 from dicom_node.receive.pdus import AssociationEndedError, ProtocolError, abort
 from dicom_node.receive.reporters import Reporter
 from dicom_node.receive.reporting import Reporting
+from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.spool.local_disk import Spool
@@ -46,16 +39,7 @@ log = structlog.get_logger("dicom_node.listener")
 SUCCESS: Final = 0x0000
 PROCESSING_FAILURE: Final = 0x0110
 
-STATUS_OF: Final[dict[type[NodeError], int]] = {
-    OutOfResourcesError: 0xA700,
-    InvalidInstanceError: 0x0117,
-    MistypedRequestError: 0x0212,
-}
-"""C-STORE failure status for each reason to refuse (PS3.4 B.2.3, PS3.7 C.5)."""
-
 _VERIFICATION: Final = "1.2.840.10008.1.1"
-# Our own preamble, whatever a sender's file begins with: a file in the spool is never a program.
-_PREAMBLE: Final = b"\x00" * 128 + b"DICM"
 _BACKLOG: Final = 512
 
 
@@ -217,8 +201,7 @@ class Listener:
         sop_class = asked.command.sop_class_uid.decode("ascii", errors="replace")
         calling = request.calling_ae_title
         try:
-            meta = _file_meta(asked, sop_class, request)
-            beginning = [_PREAMBLE, encode_file_meta(meta)]
+            beginning = file_beginning(_arriving(asked, sop_class, request))
             # Studies wait for the next object from the moment on at which this one is whole.
             self._spool.keep(chain(beginning, parts), lambda: Receipt.new(place.token))
         except tuple(STATUS_OF) as error:
@@ -271,8 +254,14 @@ def open_associations(settings: ReceiveSettings, spool: Spool) -> OpenAssociatio
     return OpenAssociations(spool.associations, limits)
 
 
-def listening_socket(settings: ReceiveSettings) -> socket.socket:
+def listening_socket(
+    settings: ReceiveSettings | DicomwebSettings, *, section: str = "receive"
+) -> socket.socket:
     """Open the port.
+
+    Parameters
+    ----------
+    section : of the settings, for the message
 
     Raises
     ------
@@ -286,32 +275,26 @@ def listening_socket(settings: ReceiveSettings) -> socket.socket:
     except OSError as error:
         raise AddressError(
             f"cannot listen on {address[0]} port {address[1]}: {error.strerror or error}. "
-            "Check receive.host and receive.port"
+            f"Check {section}.host and {section}.port"
         ) from error
 
 
-def _file_meta(asked: StoreRequest, sop_class: str, request: Request) -> FileMetaDataset:
-    """Return the file meta information of an object that is coming (PS3.10 7.1).
+def _arriving(asked: StoreRequest, sop_class: str, request: Request) -> ArrivingObject:
+    """Return what a request says of the object that is coming.
 
     Raises
     ------
-    InvalidInstanceError, MistypedRequestError
+    MistypedRequestError
     """
     if not asked.command.has_data_set:
         raise MistypedRequestError("the request has no data set")
     if sop_class != asked.abstract_syntax:
         raise MistypedRequestError("the SOP Class is not that of the presentation context")
     instance = asked.command.sop_instance_uid.decode("ascii", errors="replace").strip()
-    printable = instance.isascii() and instance.isprintable() and "\\" not in instance
-    if not 0 < len(instance) <= 64 or not printable:
-        raise InvalidInstanceError(
-            f"the SOP Instance UID has {len(instance)} characters, or such as no UID has"
-        )
-    meta = create_file_meta(
-        sop_class_uid=UID(sop_class),
-        sop_instance_uid=UID(instance),
-        transfer_syntax=UID(asked.transfer_syntax),
+    return ArrivingObject(
+        sop_class_uid=sop_class,
+        sop_instance_uid=instance,
+        transfer_syntax_uid=asked.transfer_syntax,
+        calling_ae_title=request.calling_ae_title,
+        called_ae_title=request.called_ae_title,
     )
-    meta.SendingApplicationEntityTitle = request.calling_ae_title
-    meta.ReceivingApplicationEntityTitle = request.called_ae_title
-    return meta

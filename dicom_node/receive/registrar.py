@@ -332,8 +332,10 @@ class Registrar:
         )
 
     def _with_priority(self, reading: Reading) -> Reading:
-        """Let the settings for a sender decide before what its images state."""
+        """Let whoever brought it decide, then the settings for a sender, then the image itself."""
         calling, facts = reading.calling_ae_title, reading.facts
+        if facts is not None and reading.priority is not None:
+            return replace(reading, facts=replace(facts, priority=int(reading.priority)))
         for titles, priority in (
             (self._settings.stat_senders, Priority.STAT),
             (self._settings.off_peak_senders, Priority.OFF_PEAK),

@@ -13,6 +13,7 @@ from pydantic_settings import (
 
 from dicom_node.settings.canary import CANARY_DESTINATION, CanarySettings
 from dicom_node.settings.destinations import Destination, DicomDestination, DicomwebDestination
+from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.results import (
@@ -49,6 +50,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     """console (readable text) or json (for log collectors)."""
     receive: ReceiveSettings = ReceiveSettings()
+    dicomweb: DicomwebSettings = DicomwebSettings()
     tls: TlsSettings = TlsSettings()
     settling: SettlingSettings = SettlingSettings()
     model: ModelSettings = ModelSettings()
@@ -91,6 +93,19 @@ class Settings(BaseSettings):
                 "receive.tls needs tls.certificate_authorities, or "
                 "require_client_certificate = false under [receive]"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _web_server_has_certificates(self) -> "Settings":
+        web = self.dicomweb
+        if web.tls and self.tls.certificate is None:
+            raise ValueError("dicomweb.tls needs tls.certificate and tls.private_key")
+        if web.tls and web.require_client_certificate and not self.tls.certificate_authorities:
+            raise ValueError(
+                "dicomweb.require_client_certificate needs tls.certificate_authorities"
+            )
+        if web.enabled and web.port == self.receive.port:
+            raise ValueError("dicomweb.port and receive.port must differ")
         return self
 
     @model_validator(mode="after")

@@ -129,7 +129,11 @@ class Spool:
         return [self.root / name for name in names]
 
     def keep(
-        self, chunks: Iterable[bytes | memoryview], receipt: Receipt | Callable[[], Receipt]
+        self,
+        chunks: Iterable[bytes | memoryview],
+        receipt: Receipt | Callable[[], Receipt],
+        *,
+        purpose: str = "incoming",
     ) -> None:
         """Write one received object; on return the file and its folder are flushed to disk.
 
@@ -140,6 +144,9 @@ class Spool:
             comes. What it raises passes through, and nothing remains of the object.
         receipt : Receipt or callable
             Or what makes it once the object is whole.
+        purpose : str
+            Begins the name of the file while it is written. Those of the node's own receiving
+            processes are deleted when the node starts.
 
         Raises
         ------
@@ -147,12 +154,11 @@ class Spool:
             The disk is full or cannot be written; nothing remains of the object.
         """
         self._require_space()
-        purpose = f"incoming-{os.getpid()}"
 
         def file() -> Path:
             return self.incoming_file(receipt if isinstance(receipt, Receipt) else receipt())
 
-        self._write(self._while_space(chunks), file, purpose=purpose)
+        self._write(self._while_space(chunks), file, purpose=f"{purpose}-{os.getpid()}")
 
     def clear_partial(self, process: int) -> None:
         """Delete the half-written objects of a process that has ended."""

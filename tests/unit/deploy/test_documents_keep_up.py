@@ -9,7 +9,7 @@ import documents
 import pytest
 
 from dicom_node.facts.selection import LEFT_OUT_REASONS, MISSING_REASONS
-from dicom_node.receive.listener import STATUS_OF
+from dicom_node.receive.arriving_object import STATUS_OF
 from dicom_node.receive.pdus import AssociationEndedError
 from dicom_node.spool.open_associations import NoPlaceError
 

@@ -20,13 +20,17 @@ from pynetdicom.sop_class import Verification
 from dicom_node import errors
 from dicom_node.errors import (
     InvalidInstanceError,
+    MismatchedStudyError,
     MistypedRequestError,
     OutOfResourcesError,
     RefusedError,
+    UnacceptedClassError,
+    UnacceptedSyntaxError,
+    UnreadableFileError,
 )
 from dicom_node.facts.instance import content_offset
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
-from dicom_node.receive.listener import STATUS_OF
+from dicom_node.receive.arriving_object import STATUS_OF
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 
@@ -105,6 +109,10 @@ def test_statuses_are_the_standards() -> None:
         OutOfResourcesError: 0xA700,
         InvalidInstanceError: 0x0117,
         MistypedRequestError: 0x0212,
+        UnacceptedClassError: 0x0122,
+        UnacceptedSyntaxError: 0xC122,
+        MismatchedStudyError: 0xA900,
+        UnreadableFileError: 0xC000,
     } == STATUS_OF
 
 

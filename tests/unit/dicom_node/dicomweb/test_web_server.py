@@ -1,0 +1,98 @@
+"""The DICOMweb service lives and ends as the node wants, over HTTPS where that is set."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+import requests
+from certificates import Authority
+from files_on_disk import dicom_file
+from node_factory import mammogram
+from web_factory import CONTENT_TYPE, TOKEN, Serve, Served, message
+
+from dicom_node.settings.tls import TlsSettings
+
+
+def store(served: Served, **options: object) -> requests.Response:
+    return requests.post(
+        f"{served.url}/studies",
+        data=message(dicom_file(mammogram())),
+        headers={"Content-Type": CONTENT_TYPE, "Authorization": f"Bearer {TOKEN}"},
+        timeout=30,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def until(fact: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not fact():
+        assert time.monotonic() < ends, "it comes about in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def secured(serve: Serve, authority: Authority) -> Served:
+    own = authority.issue("127.0.0.1")
+    return serve(
+        {"name": "router", "token": TOKEN, "certificate_name": "room1"},
+        tls_settings=TlsSettings(
+            certificate=own.file,
+            private_key=own.key,
+            certificate_authorities=authority.file,
+        ),
+        tls=True,
+        require_client_certificate=True,
+    )
+
+
+def test_client_with_certificate_and_token_stores_over_https(
+    secured: Served, authority: Authority
+) -> None:
+    mine = authority.issue("room1", san="DNS:room1")
+
+    answer = store(secured, verify=str(authority.file), cert=(str(mine.file), str(mine.key)))
+
+    assert answer.status_code == 200
+
+
+def test_client_with_the_certificate_of_another_is_unknown(
+    secured: Served, authority: Authority
+) -> None:
+    other = authority.issue("room2", san="DNS:room2")
+
+    answer = store(secured, verify=str(authority.file), cert=(str(other.file), str(other.key)))
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_client_without_a_certificate_gets_no_connection(
+    secured: Served, authority: Authority
+) -> None:
+    with pytest.raises(requests.exceptions.ConnectionError):
+        store(secured, verify=str(authority.file))
+
+
+def test_process_that_is_killed_is_replaced(serve: Serve) -> None:
+    served = serve({"name": "router", "token": TOKEN})
+    assert store(served).status_code == 200
+    former = served.server.process_id
+    assert former is not None
+
+    os.kill(former, signal.SIGKILL)
+    until(lambda: served.server.process_id not in {None, former})
+
+    assert store(served).status_code == 200
+
+
+def test_process_ends_with_the_node(serve: Serve) -> None:
+    served = serve({"name": "router", "token": TOKEN})
+    assert store(served).status_code == 200
+
+    served.server.stop()
+
+    assert served.server.process_id is None
+    with pytest.raises(requests.exceptions.ConnectionError):
+        store(served)
