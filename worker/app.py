@@ -1,6 +1,6 @@
 """The Celery application; settings are read at first use, never at import."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from billiard import current_process
 from celery import Celery
@@ -27,6 +27,9 @@ from worker.celery_log import receive_celery_records
 from worker.devices import default_concurrency
 from worker.termination import end_at_the_parents_signal_only
 
+if TYPE_CHECKING:
+    from worker.presence import Presence
+
 
 def _configuration() -> dict[str, Any]:
     settings = _settings()
@@ -44,6 +47,8 @@ def _configuration() -> dict[str, Any]:
         "imports": ["worker.tasks"],
     }
 
+
+_presence: "Presence | None" = None
 
 _POOLS: Final = ("celery.concurrency.prefork", "celery.concurrency.solo")
 
@@ -75,6 +80,27 @@ def _watch_over(sender: Any, **_options: object) -> None:
     from worker.watchdog import watch_over
 
     watch_over(sender, _settings())
+
+
+@worker_ready.connect
+def _say_that_it_is_there(sender: Any, **_options: object) -> None:
+    # Imported here: a process that only sends messages does not load it.
+    from worker.presence import Presence
+
+    global _presence  # noqa: PLW0603  one worker is one process
+    _presence = Presence(
+        url=_settings().ledger_url,
+        name=sender.hostname,
+        queues=sorted(sender.app.amqp.queues.consume_from),
+        processes=sender.controller.concurrency,
+    )
+    _presence.start()
+
+
+@worker_shutdown.connect
+def _say_that_it_ends(**_options: object) -> None:
+    if _presence is not None:
+        _presence.end()
 
 
 @worker_process_shutdown.connect

@@ -1,7 +1,6 @@
 """The checks of ``mammoclip-node check``; none changes anything."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +10,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at i
     Verification,
 )
 
+from dicom_node.commands.checked import Checked, Level
+from dicom_node.commands.writable import require_writable_ledger, require_writable_spool
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, LedgerError, NodeError
 from dicom_node.model_bundle import pass_licence_gate
@@ -29,9 +30,9 @@ from dicom_node.studies.ledger.spools import nodes_in_words
 from dicom_node.tls import server_context
 
 
-def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
-    """Yield each check's name, and its problem or None."""
-    yield "settings", None
+def run_checks(settings: Settings) -> Iterator[Checked]:
+    """Yield what was found of each thing that the node needs, in the order in which it does."""
+    yield Checked(name="settings")
     yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
     yield _tried(f"spool {settings.spool}", lambda: _check_spool(settings))
     yield _tried("ledger", lambda: _check_ledger(settings))
@@ -44,8 +45,11 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
 
 def notes_of(settings: Settings) -> list[str]:
     """Say what is paused and which destinations fail; nothing where the ledger is silent."""
-    database = Database(settings.ledger_url)
-    try:
+    # What is wrong with the ledger, its own check has said.
+    with (
+        contextlib.suppress(NodeError, DATABASE_TROUBLE),
+        contextlib.closing(Database(settings.ledger_url)) as database,
+    ):
         if not database.has_tables():
             return []
         with database.reading() as session:
@@ -58,18 +62,15 @@ def notes_of(settings: Settings) -> list[str]:
                 + causes(session, settings.destination_names)
                 + told
             )
-    except (NodeError, DATABASE_TROUBLE):
-        return []  # the check of the ledger has said so
-    finally:
-        database.close()
+    return []
 
 
-def _tried(name: str, attempt: Callable[[], Any]) -> tuple[str, str | None]:
+def _tried(name: str, attempt: Callable[[], Any]) -> Checked:
     try:
         attempt()
     except (NodeError, OSError) as error:
-        return name, str(error)
-    return name, None
+        return Checked(name=name, level=Level.CRITICAL, detail=str(error))
+    return Checked(name=name)
 
 
 def _check_spool(settings: Settings) -> None:
@@ -79,12 +80,9 @@ def _check_spool(settings: Settings) -> None:
             f"other users can enter {folder}: 'mammoclip-node serve' closes it when it starts, "
             f"or run: chmod 700 {folder}"
         )
+    require_writable_spool(folder)
     while not folder.exists():
         folder = folder.parent
-    if not os.access(folder, os.W_OK):
-        raise NodeError(
-            f"{folder} cannot be written by this user: change its owner, or set another spool"
-        )
     free = shutil.disk_usage(folder).free
     if free < settings.receive.minimum_free_bytes:
         raise NodeError(
@@ -106,6 +104,7 @@ def _check_certificates(settings: Settings) -> None:
 def _check_ledger(settings: Settings) -> None:
     database = Database(settings.ledger_url)
     try:
+        require_writable_ledger(database)
         if database.has_tables():
             database.require_schema()
     finally:

@@ -1,7 +1,7 @@
 """What ``mammoclip-node check`` says of the disk: how fast it fills, and what retention frees."""
 
 import shutil
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -94,16 +94,15 @@ class Forecast:
 
 def disk_forecast(settings: Settings) -> list[str]:
     """Forecast how the spool's disk fills; nothing where ledger or spool cannot be read."""
-    database = Database(settings.ledger_url)
-    try:
-        if not settings.spool.is_dir() or not database.has_tables():
-            return []
-        with database.reading() as session:
-            return forecast(settings, session, at=database_time(session)).in_words()
-    except (NodeError, DATABASE_TROUBLE, OSError):
-        return []  # the checks of ledger and spool have said so
-    finally:
-        database.close()
+    # What is wrong with ledger and spool, their own checks have said.
+    with (
+        suppress(NodeError, DATABASE_TROUBLE, OSError),
+        closing(Database(settings.ledger_url)) as database,
+    ):
+        if settings.spool.is_dir() and database.has_tables():
+            with database.reading() as session:
+                return forecast(settings, session, at=database_time(session)).in_words()
+    return []
 
 
 def forecast(settings: Settings, session: Session, *, at: datetime) -> Forecast:

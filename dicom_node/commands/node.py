@@ -2,7 +2,10 @@
 
 import signal
 import threading
+from contextlib import closing
 from dataclasses import asdict
+from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,31 +78,50 @@ def _spool_for(settings_file: Path) -> Path:
 
 
 @app.command()
-def check(config: ConfigOption = None) -> None:
-    """Check settings, bundle, spool, ledger, broker and destinations. Read-only.
+def check(
+    config: ConfigOption = None,
+    before_start: Annotated[
+        bool,
+        typer.Option(
+            "--before-start", help="Do not ask whether node and workers run, nor what waits."
+        ),
+    ] = False,
+    oldest_minutes: Annotated[
+        float,
+        typer.Option(min=0, help="A warning if work has waited for longer, in minutes."),
+    ] = 30,
+) -> None:
+    """Check settings, bundle, spool, ledger, broker, destinations, node and workers. Read-only.
 
-    Notes below the checks: what is paused, how fast the spool's disk fills, and what the retention
-    frees of it.
+    Run it as the account of the node. Notes below the checks: what is paused, how fast the spool's
+    disk fills, and what the retention frees of it.
 
-    Exit status: 0 if every check passed, 1 if any failed.
+    Exit status, as monitoring programs read it: 0 if all is well, 1 for a warning, 2 if anything
+    failed.
 
     Example: mammoclip-node check --config /etc/mammoclip/mammoclip.toml
     """
     from dicom_node.commands.check import notes_of, run_checks
+    from dicom_node.commands.check_running import check_running
+    from dicom_node.commands.checked import Level
     from dicom_node.commands.disk_forecast import disk_forecast
     from dicom_node.logs import configure_logs
 
     with one_line_errors():
         settings = settings_of(config)
         configure_logs(settings.log_format)
-        failed = 0
-        for name, problem in run_checks(settings):
-            failed += problem is not None
-            typer.echo(f"{'ok  ' if problem is None else 'FAIL'}  {name}{_after(problem)}")
+        worst = Level.OK
+        found = run_checks(settings)
+        if not before_start:
+            running = check_running(settings, old_after=timedelta(minutes=oldest_minutes))
+            found = chain(found, running)
+        for one in found:
+            worst = max(worst, one.level)
+            typer.echo(one.in_words())
         for note in (*notes_of(settings), *disk_forecast(settings)):
             typer.echo(f"note  {note}")
-        if failed:
-            raise typer.Exit(1)
+        if worst:
+            raise typer.Exit(worst)
 
 
 @app.command()
@@ -108,9 +130,11 @@ def serve(config: ConfigOption = None) -> None:
 
     Example: mammoclip-node serve --config /etc/mammoclip/mammoclip.toml
     """
+    from dicom_node.commands.writable import require_writable_ledger, require_writable_spool
     from dicom_node.logs import configure_logs
     from dicom_node.model_bundle import pass_licence_gate
     from dicom_node.node_process import running_node, warn_of_open_settings
+    from dicom_node.studies.ledger.database import Database
 
     with one_line_errors():
         settings = settings_of(config)
@@ -119,6 +143,9 @@ def serve(config: ConfigOption = None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         pass_licence_gate(settings.model)
+        require_writable_spool(settings.spool)
+        with closing(Database(settings.ledger_url)) as database:
+            require_writable_ledger(database)
         warn_of_open_settings(settings)
         with running_node(settings):
             stop.wait()
@@ -333,10 +360,6 @@ def main() -> None:
 
     keep_new_files_private()
     app()
-
-
-def _after(problem: str | None) -> str:
-    return "" if problem is None else f": {problem}"
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ class Database:
             self._file.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             # SQLite gives the files beside it the permissions of the database.
             ensure_private_file(self._file)
-            for file in self._file.parent.glob(f"{self._file.name}*"):
+            for file in self.files():
                 close_to_others(file)
             self._write_ahead()
         with self._migrating() as connection:
@@ -232,6 +232,10 @@ class Database:
         """Return the time by the database's clock, which all hosts share."""
         with self.reading() as session:
             return database_time(session)
+
+    def files(self) -> list[Path]:
+        """Return the files of an SQLite ledger that are there, its own and those beside it."""
+        return [] if self._file is None else sorted(self._file.parent.glob(f"{self._file.name}*"))
 
     def close(self) -> None:
         """Close all connections."""

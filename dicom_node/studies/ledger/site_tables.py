@@ -1,4 +1,4 @@
-"""Tables of the site beside its studies: spools, pauses, destinations, canary, commitment."""
+"""Tables of the site beside its studies: spools, pauses, workers, destinations, canary."""
 
 from datetime import datetime
 
@@ -39,6 +39,25 @@ class KnownSpool(Base):
     """JSON of what its node receives just now; empty while it is the only node."""
     told_at: Mapped[datetime | None]
     """When its node has last said so, by the database's clock."""
+
+
+class KnownWorker(Base):
+    """One start of a worker, as it says itself from time to time."""
+
+    __tablename__ = "workers"
+    __table_args__ = (UniqueConstraint("identity"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    identity: Mapped[str] = mapped_column(FittingString(32))
+    name: Mapped[str] = mapped_column(FittingString(255))
+    queues: Mapped[str] = mapped_column(FittingText)
+    """Names, separated by commas."""
+    processes: Mapped[int]
+    version: Mapped[str] = mapped_column(FittingString(64))
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    """When it said that it ends; None if it never did."""
 
 
 class DestinationState(Base):

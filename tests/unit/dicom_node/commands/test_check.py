@@ -54,7 +54,7 @@ def checked(tmp_path: Path) -> dict[str, str]:
 
     result = CliRunner().invoke(app, ["check", "--config", str(file)])
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "s3cret" not in result.stdout + result.stderr
     assert not (tmp_path / "spool").exists()
     return {line[6:].split(":")[0].split(" ")[0]: line[:4] for line in result.stdout.splitlines()}
@@ -70,6 +70,8 @@ def test_check_tells_every_problem_and_changes_nothing(checked: dict[str, str]) 
         "certificates": "ok  ",
         "broker": "FAIL",
         "destination": "FAIL",
+        "account": "ok  ",
+        "node": "FAIL",
     }
 
 

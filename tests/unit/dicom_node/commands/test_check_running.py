@@ -1,0 +1,196 @@
+"""The checks of node, workers and backlog: what monitoring programs see of a site."""
+
+import os
+import pwd
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from licensed_bundle import WORDS, write_bundle
+from node_factory import analysis_row, delivery_row, study_row
+from ports import free_port
+from services import BIN
+from sqlalchemy import update
+
+from dicom_node.commands.check_running import check_running
+from dicom_node.commands.checked import Checked, Level
+from dicom_node.node_process import running_node
+from dicom_node.settings.settings import Settings
+from dicom_node.spool.local_disk import Spool
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.pauses import Paused
+from dicom_node.studies.ledger.site_tables import KnownWorker, Pause
+from dicom_node.studies.ledger.tables import Analysis
+from dicom_node.studies.ledger.workers import note_worker
+
+OLD = timedelta(minutes=30)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        spool=tmp_path / "spool",
+        receive={"port": free_port(), "minimum_free_bytes": 1},
+        broker={"url": f"redis://127.0.0.1:{free_port()}/0"},
+    )
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    Spool(settings.spool)
+    with closing(Database(settings.ledger_url)) as database:
+        database.migrate()
+        yield database
+
+
+def found(settings: Settings) -> dict[str, Checked]:
+    return {one.name: one for one in check_running(settings, old_after=OLD)}
+
+
+def served(database: Database, *queues: str, name: str = "worker@host") -> None:
+    with database.writing() as session:
+        note_worker(
+            session, os.urandom(16).hex(), name=name, queues=queues, processes=1, version="0.1.0"
+        )
+
+
+def waiting(database: Database, **age: float) -> None:
+    with database.writing() as session:
+        analysis_row(session, study_row(session))
+        session.execute(update(Analysis).values(created_at=database.now() - timedelta(**age)))
+
+
+def test_node_that_does_not_run_is_critical_and_says_how_to_start_it(settings: Settings) -> None:
+    node = found(settings)["node"]
+
+    assert node.level is Level.CRITICAL
+    assert "systemctl start mammoclip-node" in node.detail
+
+
+def test_node_that_receives_is_well(settings: Settings) -> None:
+    with running_node(settings):
+        node = found(settings)["node"]
+
+    assert (node.level, node.detail) == (Level.OK, f"receives on 127.0.0.1:{settings.receive.port}")
+
+
+def test_settings_whose_port_is_not_that_of_the_running_node_are_critical(
+    settings: Settings,
+) -> None:
+    other = settings.model_copy(
+        update={"receive": settings.receive.model_copy(update={"port": free_port()})}
+    )
+
+    with running_node(settings):
+        node = found(other)["node"]
+
+    assert node.level is Level.CRITICAL
+    assert "takes no connections" in node.detail
+
+
+def test_check_takes_no_lock_that_keeps_a_node_from_starting(settings: Settings) -> None:
+    Spool(settings.spool)
+    found(settings)
+
+    with running_node(settings):
+        assert found(settings)["node"].level is Level.OK
+
+
+def test_queue_that_nobody_serves_is_critical(settings: Settings, database: Database) -> None:
+    served(database, "gpu", name="gpu@host")
+
+    checked = found(settings)
+
+    assert checked["workers that analyse"].level is Level.OK
+    assert "gpu@host (1 process)" in checked["workers that analyse"].detail
+    assert checked["workers that deliver"].level is Level.CRITICAL
+    assert "none runs" in checked["workers that deliver"].detail
+
+
+def test_worker_that_was_killed_is_named(settings: Settings, database: Database) -> None:
+    served(database, "gpu", "deliver", name="first@host")
+    with database.writing() as session:
+        session.execute(update(KnownWorker).values(seen_at=database.now() - timedelta(minutes=3)))
+
+    checked = found(settings)
+
+    assert "first@host, was seen 3 min ago" in checked["workers that analyse"].detail
+    assert checked["worker first@host"].level is Level.WARNING
+
+
+def test_work_that_waits_for_long_is_a_warning(settings: Settings, database: Database) -> None:
+    waiting(database, hours=3)
+
+    checked = found(settings)["backlog"]
+
+    assert checked.level is Level.WARNING
+    assert "1 analyses wait, the oldest for 3 h; no deliveries wait" in checked.detail
+
+
+def test_work_that_has_just_come_is_none(settings: Settings, database: Database) -> None:
+    waiting(database, minutes=2)
+    with database.writing() as session:
+        row = delivery_row(session, session.get_one(Analysis, 1))
+        row.created_at = database.now()
+
+    assert found(settings)["backlog"].level is Level.OK
+
+
+def test_backlog_of_a_pause_names_it(settings: Settings, database: Database) -> None:
+    waiting(database, hours=3)
+    with database.writing() as session:
+        session.add(Pause(kind=Paused.WORKER, paused_by="anna", since=database.now()))
+
+    assert "Paused: worker" in found(settings)["backlog"].detail
+
+
+def test_another_account_than_the_nodes_is_told_to_use_that_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Spool(settings.spool)
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+
+    account = found(settings)["account"]
+
+    assert account.level is Level.WARNING
+    assert f"runuser -u {owner} -- mammoclip-node check" in account.detail
+
+
+@pytest.mark.parametrize("closed", ["incoming", "ledger.sqlite"])
+def test_part_of_the_spool_that_cannot_be_written_fails_check_and_serve_in_words(
+    tmp_path: Path, closed: str
+) -> None:
+    _make_site(tmp_path, closed)
+    # Without these capabilities root may do what every account may.
+    as_any_account = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner,-chown"]
+
+    checked, serving = (
+        subprocess.run(
+            [*as_any_account, str(BIN / "mammoclip-node"), command],
+            env={**os.environ, "MAMMOCLIP_CONFIG": str(tmp_path / "m.toml")},
+            capture_output=True, text=True, check=False, timeout=60,
+        )
+        for command in ("check", "serve")
+    )  # fmt: skip
+
+    assert checked.returncode == 2, checked.stdout + checked.stderr
+    assert f"{closed} cannot be written by this user" in checked.stdout
+    assert serving.returncode == 1
+    assert "Traceback" not in serving.stderr + serving.stdout
+    assert serving.stderr.splitlines()[-1].startswith("mammoclip-node: ")
+
+
+def _make_site(folder: Path, closed: str) -> None:
+    write_bundle(folder / "bundle")
+    (folder / "m.toml").write_text(
+        f'spool = "spool"\n[receive]\nport = {free_port()}\nminimum_free_bytes = 1\n'
+        f'[model]\nbundle = "bundle"\naccept = "{WORDS}"\n'
+    )
+    Spool(folder / "spool")
+    with closing(Database(f"sqlite:///{folder}/spool/ledger.sqlite")) as database:
+        database.migrate()
+    os.chown(folder / "spool" / closed, 65534, 65534)
