@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
 from dicom_node.objects.cad_sr import codes as cad_codes
-from dicom_node.objects.cad_sr import content_tree
-from dicom_node.objects.cad_sr.content_tree import Item, Relationship
 from dicom_node.objects.cad_sr.marks import Mark, composite_concept_of
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import ImageKey, key_of, name_of
 from dicom_node.objects.wording import (
