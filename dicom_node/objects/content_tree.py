@@ -1,18 +1,17 @@
 """A content tree with items by reference, whose paths are written once the tree is complete."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
-from pydicom.valuerep import format_number_as_ds
+from pydicom.valuerep import DS, format_number_as_ds
 
 from dicom_node.objects.codes import coded
 from dicom_node.objects.graphic_data import graphic_data
-
-Point: TypeAlias = tuple[float, float]
+from dicom_node.objects.small_datasets import Elements, dataset_of, elements_of
 
 
 class Relationship(StrEnum):
@@ -33,11 +32,12 @@ class Item:
 
     Attributes
     ----------
-    dataset : the item without its relationship and its children
+    elements : the item without its relationship and its children
+        Of this item alone.
     """
 
     relationship: Relationship
-    dataset: Dataset
+    elements: Elements
     children: list["Item | Reference"] = field(default_factory=list)
 
 
@@ -52,27 +52,41 @@ class Reference:
 Child: TypeAlias = Item | Reference
 
 
-def container(relationship: Relationship, concept: Code, children: Sequence[Child] = ()) -> Item:
-    """Return a heading for other items."""
-    dataset = _item("CONTAINER", concept)
-    dataset.ContinuityOfContent = "SEPARATE"
-    return Item(relationship, dataset, list(children))
+def container(
+    relationship: Relationship,
+    concept: Code,
+    children: Sequence[Child] = (),
+    *,
+    continuity: str = "SEPARATE",
+    template: str = "",
+) -> Item:
+    """Return a heading for other items.
+
+    Parameters
+    ----------
+    continuity : ``SEPARATE`` or ``CONTINUOUS``
+    template : identifier of the template that its children follow, if it is stated
+    """
+    elements = _elements("CONTAINER", concept, ContinuityOfContent=continuity)
+    if template:
+        stated = dataset_of(MappingResource="DCMR", TemplateIdentifier=template)
+        elements |= elements_of(ContentTemplateSequence=[stated])
+    return Item(relationship, elements, list(children))
 
 
 def code(
     relationship: Relationship, concept: Code, value: Code, children: Sequence[Child] = ()
 ) -> Item:
     """Return a coded value."""
-    dataset = _item("CODE", concept)
-    dataset.ConceptCodeSequence = [coded(value)]
-    return Item(relationship, dataset, list(children))
+    elements = _elements("CODE", concept, ConceptCodeSequence=[coded(value)])
+    return Item(relationship, elements, list(children))
 
 
-def text(relationship: Relationship, concept: Code, value: str) -> Item:
+def text(
+    relationship: Relationship, concept: Code, value: str, children: Sequence[Child] = ()
+) -> Item:
     """Return a text."""
-    dataset = _item("TEXT", concept)
-    dataset.TextValue = value
-    return Item(relationship, dataset)
+    return Item(relationship, _elements("TEXT", concept, TextValue=value), list(children))
 
 
 def number(
@@ -83,78 +97,90 @@ def number(
     children: Sequence[Child] = (),
 ) -> Item:
     """Return a number with its unit; its text keeps to the 16 characters of a DS."""
-    measured = Dataset()
-    measured.NumericValue = _decimal(value)
-    measured.MeasurementUnitsCodeSequence = [coded(unit)]
-    dataset = _item("NUM", concept)
-    dataset.MeasuredValueSequence = [measured]
-    return Item(relationship, dataset, list(children))
+    measured = dataset_of(NumericValue=_decimal(value), MeasurementUnitsCodeSequence=[coded(unit)])
+    elements = _elements("NUM", concept, MeasuredValueSequence=[measured])
+    return Item(relationship, elements, list(children))
+
+
+def floating_number(relationship: Relationship, concept: Code, value: float, unit: Code) -> Item:
+    """Return a number with its unit that stands there in binary, too (PS3.3 C.18.1)."""
+    measured = dataset_of(
+        NumericValue=DS(value, auto_format=True),
+        FloatingPointValue=value,
+        MeasurementUnitsCodeSequence=[coded(unit)],
+    )
+    return Item(relationship, _elements("NUM", concept, MeasuredValueSequence=[measured]))
 
 
 def uid(relationship: Relationship, concept: Code, value: str) -> Item:
     """Return a UID."""
-    dataset = _item("UIDREF", concept)
-    dataset.UID = value
-    return Item(relationship, dataset)
+    return Item(relationship, _elements("UIDREF", concept, UID=value))
 
 
 def date(relationship: Relationship, concept: Code, value: str) -> Item:
     """Return a date as the standard writes it."""
-    dataset = _item("DATE", concept)
-    dataset.Date = value
-    return Item(relationship, dataset)
+    return Item(relationship, _elements("DATE", concept, Date=value))
 
 
 def time(relationship: Relationship, concept: Code, value: str) -> Item:
     """Return a time of day as the standard writes it."""
-    dataset = _item("TIME", concept)
-    dataset.Time = value
-    return Item(relationship, dataset)
+    return Item(relationship, _elements("TIME", concept, Time=value))
 
 
 def coordinates(
     relationship: Relationship,
     concept: Code,
     graphic_type: str,
-    points: Sequence[Point],
-    image: Item,
+    numbers: Iterable[float],
+    image: Child,
 ) -> Item:
-    """Return points of an image that is an item of the tree itself.
+    """Return points of an image.
 
     Parameters
     ----------
     graphic_type : ``POINT`` or ``POLYLINE``
-    points : ``(column, row)``
+    numbers : column and row of one point after the other
         The outer corner of the first pixel is ``(0, 0)``.
+    image : that they lie on, with its relationship to them
     """
-    dataset = _item("SCOORD", concept)
-    dataset.GraphicType = graphic_type
-    data = graphic_data(coordinate for point in points for coordinate in point)
-    dataset[data.tag] = data
-    return Item(relationship, dataset, [Reference(Relationship.SELECTED_FROM, image)])
+    elements = _elements("SCOORD", concept, GraphicType=graphic_type)
+    data = graphic_data(numbers)
+    elements[data.tag] = data
+    return Item(relationship, elements, [image])
 
 
 def image(
     relationship: Relationship,
     sop_class_uid: str,
     sop_instance_uid: str,
-    frame: int | None,
+    frames: Sequence[int] = (),
     children: Sequence[Child] = (),
+    *,
+    concept: Code | None = None,
 ) -> Item:
     """Return an image.
 
     Parameters
     ----------
-    frame : 1 or more, or None where the image has a single one
+    frames : 1 or more each; none where the image has a single one
     """
-    instance = Dataset()
-    instance.ReferencedSOPClassUID = sop_class_uid
-    instance.ReferencedSOPInstanceUID = sop_instance_uid
-    if frame is not None:
-        instance.ReferencedFrameNumber = frame
-    dataset = _item("IMAGE", None)
-    dataset.ReferencedSOPSequence = [instance]
-    return Item(relationship, dataset, list(children))
+    instance = elements_of(
+        ReferencedSOPClassUID=sop_class_uid, ReferencedSOPInstanceUID=sop_instance_uid
+    )
+    if frames:
+        instance |= elements_of(ReferencedFrameNumber=list(frames))
+    elements = _elements("IMAGE", concept, ReferencedSOPSequence=[Dataset(instance)])
+    return Item(relationship, elements, list(children))
+
+
+def composite(
+    relationship: Relationship, sop_class_uid: str, sop_instance_uid: str, *, concept: Code
+) -> Item:
+    """Return an object that is no image."""
+    instance = dataset_of(
+        ReferencedSOPClassUID=sop_class_uid, ReferencedSOPInstanceUID=sop_instance_uid
+    )
+    return Item(relationship, _elements("COMPOSITE", concept, ReferencedSOPSequence=[instance]))
 
 
 def assembled(root: Item) -> Dataset:
@@ -182,27 +208,31 @@ def _walk(item: Item, path: tuple[int, ...]) -> Iterator[tuple[Item, tuple[int, 
             yield from _walk(child, (*path, position))
 
 
-def _written(item: Item, paths: dict[int, tuple[int, ...]]) -> Dataset:
-    children = []
-    for child in item.children:
-        if isinstance(child, Item):
-            written = _written(child, paths)
-        else:
-            written = Dataset()
-            written.ReferencedContentItemIdentifier = list(paths[id(child.target)])
-        written.RelationshipType = child.relationship.value
-        children.append(written)
-    if children:
-        item.dataset.ContentSequence = children
-    return item.dataset
+def _written(
+    item: Item, paths: dict[int, tuple[int, ...]], relationship: Relationship | None = None
+) -> Dataset:
+    elements = dict(item.elements)
+    if relationship is not None:
+        elements |= elements_of(RelationshipType=relationship.value)
+    if item.children:
+        elements |= elements_of(ContentSequence=[_child(child, paths) for child in item.children])
+    return Dataset(elements)
 
 
-def _item(value_type: str, concept: Code | None) -> Dataset:
-    dataset = Dataset()
-    dataset.ValueType = value_type
+def _child(child: Child, paths: dict[int, tuple[int, ...]]) -> Dataset:
+    if isinstance(child, Item):
+        return _written(child, paths, child.relationship)
+    return dataset_of(
+        ReferencedContentItemIdentifier=list(paths[id(child.target)]),
+        RelationshipType=child.relationship.value,
+    )
+
+
+def _elements(value_type: str, concept: Code | None, **values: Any) -> Elements:
+    elements = elements_of(ValueType=value_type, **values)
     if concept is not None:
-        dataset.ConceptNameCodeSequence = [coded(concept)]
-    return dataset
+        elements |= elements_of(ConceptNameCodeSequence=[coded(concept)])
+    return elements
 
 
 def _decimal(value: float) -> str:

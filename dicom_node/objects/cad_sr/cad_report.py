@@ -99,10 +99,6 @@ def build_cad_report(
     if options.coding is CodingScheme.SRT:
         use_legacy_codes(report)
 
-    template = Dataset()
-    template.MappingResource = "DCMR"
-    template.TemplateIdentifier = _TEMPLATE
-    report.ContentTemplateSequence = [template]
     report.SOPClassUID = MAMMOGRAPHY_CAD_SR
     complete_report(
         report,
@@ -158,7 +154,7 @@ class _Document:
             [
                 # The language stands first (TID 1204): with it the Image Library is 1\2.
                 content_tree.code(
-                    Relationship.HAS_CONCEPT_MOD, cad_codes.LANGUAGE_OF_CONTENT, codes.LANGUAGE
+                    Relationship.HAS_CONCEPT_MOD, codes.LANGUAGE_OF_CONTENT, codes.LANGUAGE
                 ),
                 content_tree.container(
                     Relationship.CONTAINS, codes.IMAGE_LIBRARY, list(self._entries.values())
@@ -167,6 +163,7 @@ class _Document:
                 self._detections(),
                 self._analyses(),
             ],
+            template=_TEMPLATE,
         )
 
     def _entries_of(self, images: Sequence[ImageFindings], status: ImageStatus) -> list[Item]:

@@ -41,7 +41,7 @@ def _entry(image: ImageFindings, source: Dataset, unit: SpacingUnit) -> Item:
         str(source.SOPClassUID),
         str(source.SOPInstanceUID),
         # Only of a multi-frame image: dciodvfy has an error for any other.
-        image.frame if is_multi_frame(source) else None,
+        [image.frame] if is_multi_frame(source) else [],
         [*_view(image, source), *_orientation(source), *_instants(source), *_spacing(source, unit)],
     )
 

@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from highdicom.sr import ContentItem, ImageContentItem, RelationshipTypeValues
 from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.ko.key_object_document import key_object_document
 from dicom_node.objects.products import Product
 from dicom_node.objects.references import references_to
-from dicom_node.objects.sr.observation_items import frames_of
+from dicom_node.objects.sr.observation_items import frames_of, image_of
 from dicom_node.objects.wording import RESEARCH_MARK, to_ascii, view_of
 from mammoclip_core.findings import ImageFindings
 
@@ -57,11 +57,5 @@ def build_key_images(
     )
 
 
-def _reference(source: Dataset, image: ImageFindings) -> ContentItem:
-    return ImageContentItem(
-        codes.SOURCE,
-        source.SOPClassUID,
-        source.SOPInstanceUID,
-        referenced_frame_numbers=frames_of(source, image),
-        relationship_type=RelationshipTypeValues.CONTAINS,
-    )
+def _reference(source: Dataset, image: ImageFindings) -> Item:
+    return image_of(Relationship.CONTAINS, codes.SOURCE, source, frames_of(source, image))
