@@ -201,7 +201,9 @@ def coded(concept: Code) -> Dataset:
     """Return a concept as an item of a code sequence, which no other sequence holds."""
     return Dataset(
         {
-            tag: DataElement(tag, vr, value, already_converted=isinstance(value, str))
+            tag: DataElement(tag, vr, value, already_converted=True)
+            if isinstance(value, str)
+            else DataElement(tag, vr, list(value))
             for tag, vr, value in _elements_of(concept.value, *concept[1:])
         }
     )
