@@ -90,6 +90,7 @@ RENDERING_INTENT: Final[Code] = codes.DCM.RenderingIntent
 PRESENTATION_OPTIONAL: Final[Code] = codes.cid6034.PresentationOptionalRenderingDeviceMayPresent
 
 PROCESSING_EQUIPMENT: Final = codes.DCM.ProcessingEquipment
+SEGMENTATION: Final = Code("113076", "DCM", "Segmentation")
 SOURCE_IMAGE_FOR_PROCESSING: Final[Code] = codes.DCM.SourceImageForImageProcessingOperation
 SOURCE_IMAGE_FOR_MONTAGE: Final[Code] = codes.DCM.SourceImageForMontage
 

@@ -12,7 +12,11 @@ from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element, write_sequence_item
+from pydicom.filewriter import (
+    correct_ambiguous_vr_element,
+    write_data_element,
+    write_sequence_item,
+)
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 from pydicom.valuerep import AMBIGUOUS_VR
@@ -33,8 +37,8 @@ def with_encoded_sequences(dataset: Dataset) -> Dataset:
     """Return an object that the library writes as it would write this one, in less time.
 
     Its sequences are bytes in explicit VR little endian, each attribute encoded by the library,
-    and all else is shared with the object. An object with an ambiguous value representation
-    anywhere is returned as it is.
+    and all else is shared with the object. An object that has an ambiguous value representation
+    within a sequence is returned as it is.
 
     Parameters
     ----------
@@ -52,6 +56,8 @@ def with_encoded_sequences(dataset: Dataset) -> Dataset:
         convert_encodings(dataset[_CHARACTER_SET].value) if is_stated else [default_encoding]
     )
     known: _Known = {}
+    for element in elements:
+        correct_ambiguous_vr_element(element, dataset, is_little_endian=True)
     try:
         written = {element.tag: _encoded_at_root(element, encodings, known) for element in elements}
     except _AmbiguousError:
@@ -70,8 +76,6 @@ def with_encoded_sequences(dataset: Dataset) -> Dataset:
 def _encoded_at_root(
     element: DataElement, encodings: list[str], known: _Known
 ) -> DataElement | RawDataElement:
-    if element.VR in AMBIGUOUS_VR:
-        raise _AmbiguousError
     if element.VR != _SEQUENCE or element.is_undefined_length:
         return element
     value = b"".join(_items(element, encodings, known))

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Final
 
 import numpy as np
-from highdicom.seg import SegmentationTypeValues
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -16,14 +14,17 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.overlay import heatmaps_of, raise_to, shown_heatmaps
 from dicom_node.objects.frames import key_of, name_of
 from dicom_node.objects.products import Product
-from dicom_node.objects.seg.segmentation_modules import segment_of, segmentation_of
+from dicom_node.objects.seg.segmentation_modules import (
+    FULL,
+    SegmentationType,
+    segment_of,
+    segmentation_of,
+)
 from dicom_node.objects.wording import (
     tracking_id_of,
     words_of,
 )
 from mammoclip_core.findings import Finding, Heatmap, ImageFindings
-
-_MAXIMUM: Final = 255
 
 
 def plan(study: AnalysedStudy, _before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
@@ -100,7 +101,7 @@ def build_attention_segmentation(
             for number, (image, finding) in enumerate(described, start=1)
         ],
         [image.frame for image, _ in described],
-        segmentation_type=SegmentationTypeValues.FRACTIONAL,
+        segmentation_type=SegmentationType.FRACTIONAL,
         kind=ResultKind.ATTENTION_SEGMENTATION,
         context=context,
         image_number=image_number,
@@ -109,7 +110,6 @@ def build_attention_segmentation(
     )
     pixels = b"".join(frames)
     segmentation.PixelData = pixels + b"\0" * (len(pixels) % 2)
-    segmentation.MaximumFractionalValue = _MAXIMUM
     segmentation.SegmentsOverlap = "UNDEFINED"
     return segmentation
 
@@ -119,13 +119,13 @@ def _is_seen(heatmap: Heatmap, source: Dataset) -> bool:
     rows, columns = int(source.Rows), int(source.Columns)
     left, top, right, bottom = heatmap.extent
     lies_on_it = right > 0 and bottom > 0 and left < columns and top < rows
-    return bool(lies_on_it and heatmap.values.max(initial=0.0) * _MAXIMUM >= 1.0)
+    return bool(lies_on_it and heatmap.values.max(initial=0.0) * FULL >= 1.0)
 
 
 def _on_source(heatmap: Heatmap, size: tuple[int, int]) -> NDArray[np.uint8]:
     heat = np.zeros(size, dtype=np.float32)
     raise_to(heat, heatmap)
-    return np.asarray(np.rint(np.clip(heat, 0.0, 1.0) * np.float32(_MAXIMUM)), dtype=np.uint8)
+    return np.asarray(np.rint(np.clip(heat, 0.0, 1.0) * np.float32(FULL)), dtype=np.uint8)
 
 
 def _finding_of(image: ImageFindings, heatmap: Heatmap) -> Finding:

@@ -2,18 +2,23 @@
 
 import gc
 
+import highdicom._standard_utils
 import numpy as np
 import pytest
+from former_factory import EVERY_KIND
 from objects_factory import (
     breast_pixels,
     finding,
+    heatmap_of,
     identity,
     image_of,
     mammogram,
     marker_mask,
+    results_of,
     study_of,
 )
 
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.canvas import Canvas
 from dicom_node.objects.drawing.hanging import cell_of
 from dicom_node.objects.drawing.layout import QUARTER, layout_of
@@ -95,3 +100,21 @@ def test_collector_is_after_building_as_it_was_before(is_enabled: bool) -> None:
         assert gc.isenabled() is is_enabled
     finally:
         (gc.enable if was_enabled else gc.disable)()
+
+
+def test_no_object_loads_the_tables_of_the_standard(monkeypatch) -> None:
+    """They take 42 MB of each worker, to look up what our objects state anyway."""
+    monkeypatch.setattr(highdicom._standard_utils, "get_module_attribute_map", None)
+    dataset = mammogram()
+
+    made = results_of(
+        (dataset, image_of(dataset, finding(marker_mask(60, 150)))),
+        heatmaps=(heatmap_of(dataset, 70.0, 170.0),),
+        profiles=(EVERY_KIND,),
+    )
+
+    assert {one.kind for one in made} >= {
+        ResultKind.SEGMENTATION,
+        ResultKind.ATTENTION_SEGMENTATION,
+        ResultKind.MEASUREMENT_REPORT,
+    }
