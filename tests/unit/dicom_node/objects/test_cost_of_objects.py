@@ -22,7 +22,7 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.canvas import Canvas
 from dicom_node.objects.drawing.hanging import cell_of
 from dicom_node.objects.drawing.layout import QUARTER, layout_of
-from dicom_node.objects.drawing.lettering import Paragraph
+from dicom_node.objects.drawing.lettering import LEAST_TEXT, Paragraph
 from dicom_node.objects.drawing.panel import Panel
 from dicom_node.objects.drawing.reduction import reduced
 from dicom_node.objects.drawing.rendering import show
@@ -63,6 +63,27 @@ def test_text_is_set_in_few_of_the_widths_that_can_be_chosen(monkeypatch) -> Non
     layout_of((2048, 1664), Panel(paragraphs=(Paragraph(text="mass 90 %"),)), QUARTER)
 
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize("findings", [20, 75, 300])
+def test_picture_of_dozens_of_findings_stays_within_bounds(findings: int) -> None:
+    """It was as high as 44 images, and took half a gigabyte, with 300 findings on one image."""
+    rows = 2048
+    names = [
+        Paragraph(text=f"{number} suspicious calcification 90 %") for number in range(findings)
+    ]
+    panel = Panel(paragraphs=tuple(names))
+
+    layout = layout_of((rows, 1664), panel, QUARTER)
+
+    high = panel.height(layout.panel_columns / layout.text) * layout.text
+    assert high <= 2.5 * rows or layout.text == LEAST_TEXT
+
+
+def test_text_that_fits_is_as_large_as_ever() -> None:
+    layout = layout_of((2048, 1664), Panel(paragraphs=(Paragraph(text="mass 90 %"),)), QUARTER)
+
+    assert layout.text > 4 * LEAST_TEXT
 
 
 def test_small_picture_takes_the_breast_that_the_large_one_found(monkeypatch) -> None:
