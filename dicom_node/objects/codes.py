@@ -1,18 +1,24 @@
 """The coded concepts of all result objects: here and nowhere else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from highdicom.sr import CodedConcept
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.tag import BaseTag
 
 from dicom_node.objects.wording import to_ascii
 from mammoclip_core.findings import Finding, LocalisationMethod, Region
 from mammoclip_core.lesion_location import Depth
 
 LANGUAGE: Final = Code("en-US", "RFC5646", "English (United States)")
+LANGUAGE_OF_CONTENT: Final = codes.DCM.LanguageOfContentItemAndDescendants
+PROCEDURE_REPORTED: Final = codes.DCM.ProcedureReported
 PROCEDURE: Final = codes.cid100.ImagingProcedure
 """Procedure reported: CID 100 has no mammography, and validators refuse what it does not have."""
 
@@ -26,6 +32,14 @@ PERCENT: Final = codes.UCUM.Percent
 MILLIMETER: Final = Code("mm", "UCUM", "millimeter")
 PIXELS: Final = Code("{pixels}", "UCUM", "Pixels")
 
+OBSERVER_TYPE: Final = codes.DCM.ObserverType
+DEVICE: Final = codes.DCM.Device
+DEVICE_OBSERVER_UID: Final = codes.DCM.DeviceObserverUID
+DEVICE_OBSERVER_NAME: Final = codes.DCM.DeviceObserverName
+DEVICE_OBSERVER_MANUFACTURER: Final = codes.DCM.DeviceObserverManufacturer
+DEVICE_OBSERVER_MODEL_NAME: Final = codes.DCM.DeviceObserverModelName
+DEVICE_OBSERVER_SERIAL_NUMBER: Final = codes.DCM.DeviceObserverSerialNumber
+
 IMAGE_LIBRARY: Final = codes.DCM.ImageLibrary
 IMAGE_LIBRARY_GROUP: Final = codes.DCM.ImageLibraryGroup
 MODALITY: Final = codes.DCM.Modality
@@ -38,6 +52,20 @@ HORIZONTAL_PIXEL_SPACING: Final = codes.DCM.HorizontalPixelSpacing
 VERTICAL_PIXEL_SPACING: Final = codes.DCM.VerticalPixelSpacing
 PIXEL_DATA_ROWS: Final = codes.DCM.PixelDataRows
 PIXEL_DATA_COLUMNS: Final = codes.DCM.PixelDataColumns
+
+MEASUREMENT_REPORT: Final = codes.DCM.ImagingMeasurementReport
+MEASUREMENTS: Final = codes.DCM.ImagingMeasurements
+MEASUREMENT_GROUP: Final = codes.DCM.MeasurementGroup
+TRACKING_IDENTIFIER: Final = codes.DCM.TrackingIdentifier
+TRACKING_UID: Final = codes.DCM.TrackingUniqueIdentifier
+ALGORITHM_NAME: Final = codes.DCM.AlgorithmName
+ALGORITHM_VERSION: Final = codes.DCM.AlgorithmVersion
+ALGORITHM_PARAMETERS: Final = codes.DCM.AlgorithmParameters
+FINDING_SITE: Final = codes.SCT.FindingSite
+LATERALITY: Final = codes.SCT.Laterality
+TOPOGRAPHICAL_MODIFIER: Final = codes.SCT.TopographicalModifier
+IMAGE_REGION: Final = codes.DCM.ImageRegion
+SOURCE_OF_MEASUREMENT: Final = Code("121112", "DCM", "Source of Measurement")
 
 FINDING: Final = codes.DCM.Finding
 CERTAINTY_OF_FINDING: Final[Code] = codes.DCM.CertaintyOfFinding
@@ -62,6 +90,7 @@ RENDERING_INTENT: Final[Code] = codes.DCM.RenderingIntent
 PRESENTATION_OPTIONAL: Final[Code] = codes.cid6034.PresentationOptionalRenderingDeviceMayPresent
 
 PROCESSING_EQUIPMENT: Final = codes.DCM.ProcessingEquipment
+SEGMENTATION: Final = Code("113076", "DCM", "Segmentation")
 SOURCE_IMAGE_FOR_PROCESSING: Final[Code] = codes.DCM.SourceImageForImageProcessingOperation
 SOURCE_IMAGE_FOR_MONTAGE: Final[Code] = codes.DCM.SourceImageForMontage
 
@@ -169,10 +198,35 @@ METHODS: Final[Mapping[LocalisationMethod, Code]] = MappingProxyType(
 """How a region was found, where the standard has a code for it: a detector's box has none."""
 
 
-def coded(concept: Code) -> CodedConcept:
-    """Return a concept as the item of a code sequence."""
+def coded(concept: Code) -> Dataset:
+    """Return a concept as an item of a code sequence, which no other sequence holds."""
+    return Dataset(
+        {
+            tag: DataElement(tag, vr, value, already_converted=True)
+            if isinstance(value, str)
+            else DataElement(tag, vr, list(value))
+            for tag, vr, value in _elements_of(concept.value, *concept[1:])
+        }
+    )
+
+
+@lru_cache(maxsize=1024)
+def _elements_of(
+    value: str, scheme: str, meaning: str, version: str | None = None
+) -> tuple[tuple[BaseTag, str, str | tuple[str, ...]], ...]:
+    """Return tag, value representation and value of each element of a coded concept.
+
+    Kept, since a report has the same few concepts a thousand times. The key is not a `Code`: codes
+    of other meanings are equal.
+    """
     # pydicom's dictionary has zero-width spaces in some meanings, which few character sets hold.
-    return CodedConcept.from_code(concept._replace(meaning=concept.meaning.replace("\u200b", "")))
+    concept = CodedConcept(value, scheme, meaning.replace("\u200b", ""), version)
+    return tuple((element.tag, element.VR, _kept(element.value)) for element in concept)
+
+
+def _kept(value: str | Sequence[str]) -> str | tuple[str, ...]:
+    """Return a value that nobody can change; a text with a backslash is several."""
+    return value if isinstance(value, str) else tuple(value)
 
 
 CALCIFICATION: Final = Code("309587003", "SCT", "Calcification of breast")

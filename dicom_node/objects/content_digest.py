@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from dicom_node.objects.element_order import elements_in_order
 
 _LARGE_BYTES: Final = 1 << 16
 """Values from this size on are digested where they lie, without a copy."""
+
+_FLOATS: Final = frozenset({"FL", "FD"})
 
 
 def content_digest(dataset: Dataset) -> str:
@@ -37,7 +42,7 @@ def _said(dataset: Dataset, large: list[bytes | bytearray]) -> Iterator[str]:
     ----------
     large : long values are put at its end; of these the length stands among the parts
     """
-    for element in dataset:
+    for element in elements_in_order(dataset):
         value = element.value
         yield f"{element.tag:08x}{element.VR}"
         if element.VR == "SQ":
@@ -48,5 +53,8 @@ def _said(dataset: Dataset, large: list[bytes | bytearray]) -> Iterator[str]:
         elif isinstance(value, bytes | bytearray) and len(value) >= _LARGE_BYTES:
             yield f"{len(value)} bytes"
             large.append(value)
+        elif element.VR in _FLOATS and isinstance(value, MultiValue) and value:
+            # As the library writes it: it asks of each number whether it is a text.
+            yield f"[{', '.join(map(str, value))}]"
         else:
             yield repr(bytes(value) if isinstance(value, bytearray) else value)

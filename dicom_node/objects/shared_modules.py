@@ -1,6 +1,6 @@
 """The modules that every result object shares: patient, study, series, equipment, SOP common."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Final
 
@@ -15,10 +15,8 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.contributing_equipment import contributing_equipment, software_versions
 from dicom_node.objects.copied_attributes import (
     COPIED_KEYWORDS,
-    TYPE_2_KEYWORDS,
     copied_attributes,
 )
-from dicom_node.objects.header_values import element_of
 from dicom_node.objects.local_time import offset_for
 from dicom_node.objects.requested_procedures import request_attributes
 from dicom_node.objects.uids import uid_of
@@ -58,26 +56,6 @@ def require_one_study(sources: Sequence[Dataset], study_instance_uid: str) -> No
             raise ObjectRefusedError(
                 f"instance {name} differs from the rest of its study in StudyInstanceUID"
             )
-
-
-def stand_in(source: Dataset, keywords: Iterable[str] = ()) -> Dataset:
-    """Return a header that highdicom accepts in place of an incomplete source.
-
-    It refers to the same instance and holds empty patient and study attributes, for `stamp` to
-    fill in: highdicom re-reads names and codes that are to be copied as they are.
-
-    Parameters
-    ----------
-    keywords : further attributes to take over where the source has them
-    """
-    header = Dataset()
-    for keyword in TYPE_2_KEYWORDS:
-        setattr(header, keyword, "")
-    for keyword in (*_NEEDED_KEYWORDS, *keywords):
-        element = element_of(source, keyword)
-        if element is not None:
-            header[keyword] = element
-    return header
 
 
 def stamp(

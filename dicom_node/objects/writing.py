@@ -7,6 +7,8 @@ from typing import IO, Any, Final
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
+from dicom_node.objects.encoded_sequences import with_encoded_sequences
+
 _LARGE_BYTES: Final = 1_000_000
 _HEAD_BYTES: Final = 64
 
@@ -17,6 +19,7 @@ def write_object(dataset: Dataset, stream: IO[bytes]) -> None:
     The library copies each value twice before it writes it, but those that it is given as a
     stream: of a picture that would be three times its pixels in memory.
     """
+    dataset = with_encoded_sequences(dataset)
     pixels: Any = dataset.get("PixelData")
     # A stream of odd length would be written with a wrong one; ours are padded.
     is_large = (

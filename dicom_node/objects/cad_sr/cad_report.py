@@ -8,11 +8,9 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import MAMMOGRAPHY_CAD_SR, ResultKind
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.cad_sr import codes as cad_codes
-from dicom_node.objects.cad_sr import content_tree
-from dicom_node.objects.cad_sr.content_tree import Item, Relationship
 from dicom_node.objects.cad_sr.image_library import build_entries
 from dicom_node.objects.cad_sr.impressions import (
     algorithm_items,
@@ -26,6 +24,7 @@ from dicom_node.objects.cad_sr.options import DEFAULT_CAD_OPTIONS, CadOptions, C
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme, use_legacy_codes
 from dicom_node.objects.cad_sr.summaries import ANALYSES, DETECTIONS, summary_item
 from dicom_node.objects.cad_sr.unplaced import unplaced_of
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
@@ -100,10 +99,6 @@ def build_cad_report(
     if options.coding is CodingScheme.SRT:
         use_legacy_codes(report)
 
-    template = Dataset()
-    template.MappingResource = "DCMR"
-    template.TemplateIdentifier = _TEMPLATE
-    report.ContentTemplateSequence = [template]
     report.SOPClassUID = MAMMOGRAPHY_CAD_SR
     complete_report(
         report,
@@ -159,7 +154,7 @@ class _Document:
             [
                 # The language stands first (TID 1204): with it the Image Library is 1\2.
                 content_tree.code(
-                    Relationship.HAS_CONCEPT_MOD, cad_codes.LANGUAGE_OF_CONTENT, codes.LANGUAGE
+                    Relationship.HAS_CONCEPT_MOD, codes.LANGUAGE_OF_CONTENT, codes.LANGUAGE
                 ),
                 content_tree.container(
                     Relationship.CONTAINS, codes.IMAGE_LIBRARY, list(self._entries.values())
@@ -168,6 +163,7 @@ class _Document:
                 self._detections(),
                 self._analyses(),
             ],
+            template=_TEMPLATE,
         )
 
     def _entries_of(self, images: Sequence[ImageFindings], status: ImageStatus) -> list[Item]:

@@ -10,7 +10,6 @@ from pydicom.sr.coding import Code
 from dicom_node.objects import codes
 
 CAD_REPORT: Final = dictionary.DCM.MammographyCADReport
-LANGUAGE_OF_CONTENT: Final = dictionary.DCM.LanguageOfContentItemAndDescendants
 STUDY_DATE: Final = dictionary.DCM.StudyDate
 STUDY_TIME: Final = dictionary.DCM.StudyTime
 CONTENT_DATE: Final = dictionary.DCM.ContentDate
@@ -29,11 +28,6 @@ ON_MULTIPLE_IMAGES: Final[Code] = dictionary.cid6036.FeatureDetectedOnMultipleIm
 BREAST_MASS: Final = Code("129788004", "SCT", "Mammographic breast mass")
 """A mass over several images (CID 6016); on one of them it is a density."""
 
-TRACKING_IDENTIFIER: Final = dictionary.DCM.TrackingIdentifier
-TRACKING_UID: Final = dictionary.DCM.TrackingUniqueIdentifier
-ALGORITHM_NAME: Final = dictionary.DCM.AlgorithmName
-ALGORITHM_VERSION: Final = dictionary.DCM.AlgorithmVersion
-ALGORITHM_PARAMETERS: Final = dictionary.DCM.AlgorithmParameters
 CENTER: Final = dictionary.DCM.Center
 OUTLINE: Final = dictionary.DCM.Outline
 SELECTED_REGION_DESCRIPTION: Final = dictionary.DCM.SelectedRegionDescription

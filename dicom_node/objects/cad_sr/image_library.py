@@ -7,11 +7,10 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
 from dicom_node.objects.cad_sr import codes as cad_codes
-from dicom_node.objects.cad_sr import content_tree
-from dicom_node.objects.cad_sr.content_tree import Item, Relationship
 from dicom_node.objects.cad_sr.options import SpacingUnit
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.frames import ImageKey, key_of
 from dicom_node.objects.shared_modules import is_multi_frame
 from mammoclip_core.findings import ImageFindings
@@ -42,7 +41,7 @@ def _entry(image: ImageFindings, source: Dataset, unit: SpacingUnit) -> Item:
         str(source.SOPClassUID),
         str(source.SOPInstanceUID),
         # Only of a multi-frame image: dciodvfy has an error for any other.
-        image.frame if is_multi_frame(source) else None,
+        [image.frame] if is_multi_frame(source) else [],
         [*_view(image, source), *_orientation(source), *_instants(source), *_spacing(source, unit)],
     )
 

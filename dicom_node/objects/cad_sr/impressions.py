@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
 from dicom_node.objects.cad_sr import codes as cad_codes
-from dicom_node.objects.cad_sr import content_tree
-from dicom_node.objects.cad_sr.content_tree import Item, Relationship
 from dicom_node.objects.cad_sr.marks import Mark, composite_concept_of
+from dicom_node.objects.content_tree import Item, Reference, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import ImageKey, key_of, name_of
 from dicom_node.objects.wording import (
@@ -24,14 +23,14 @@ def algorithm_items(context: ResultContext, *parameters: str) -> list[Item]:
     bundle = context.identity.bundle
     return [
         content_tree.text(
-            Relationship.HAS_PROPERTIES, cad_codes.ALGORITHM_NAME, to_ascii(bundle.name, 64)
+            Relationship.HAS_PROPERTIES, codes.ALGORITHM_NAME, to_ascii(bundle.name, 64)
         ),
         content_tree.text(
-            Relationship.HAS_PROPERTIES, cad_codes.ALGORITHM_VERSION, to_ascii(bundle.version, 64)
+            Relationship.HAS_PROPERTIES, codes.ALGORITHM_VERSION, to_ascii(bundle.version, 64)
         ),
         *(
             content_tree.text(
-                Relationship.HAS_PROPERTIES, cad_codes.ALGORITHM_PARAMETERS, to_ascii(parameter)
+                Relationship.HAS_PROPERTIES, codes.ALGORITHM_PARAMETERS, to_ascii(parameter)
             )
             for parameter in parameters
         ),
@@ -100,12 +99,12 @@ def _single_image_finding(
         ),
         content_tree.text(
             Relationship.HAS_OBS_CONTEXT,
-            cad_codes.TRACKING_IDENTIFIER,
+            codes.TRACKING_IDENTIFIER,
             tracking_id_of(mark.image, mark.finding, mark.index),
         ),
         content_tree.uid(
             Relationship.HAS_OBS_CONTEXT,
-            cad_codes.TRACKING_UID,
+            codes.TRACKING_UID,
             context.uids.tracking_uid(name_of(mark.image), mark.finding, mark.index),
         ),
         *algorithm_items(context, *_parameters(mark)),
@@ -196,13 +195,14 @@ def _score(mark: Mark) -> Item:
 
 
 def _geometry(mark: Mark, entry: Item) -> list[Item]:
-    outline = [(float(column), float(row)) for column, row in mark.outline]
+    image = Reference(Relationship.SELECTED_FROM, entry)
+    outline = mark.outline.ravel().tolist()
     return [
         content_tree.coordinates(
-            Relationship.HAS_PROPERTIES, cad_codes.CENTER, "POINT", [mark.center], entry
+            Relationship.HAS_PROPERTIES, cad_codes.CENTER, "POINT", mark.center, image
         ),
         content_tree.coordinates(
-            Relationship.HAS_PROPERTIES, cad_codes.OUTLINE, "POLYLINE", outline, entry
+            Relationship.HAS_PROPERTIES, cad_codes.OUTLINE, "POLYLINE", outline, image
         ),
     ]
 

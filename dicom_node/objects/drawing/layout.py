@@ -23,6 +23,9 @@ _PANEL_WIDTHS: Final = np.arange(11.0, 25.0, 0.5)
 _MOST_WORDS: Final = 0.75
 """Share of the viewport's height that words above and below may take: the image needs the rest."""
 
+_MOST_HEIGHT: Final = 2.0
+"""Height of text that does not fit into the viewport, in heights of the viewport."""
+
 _PLEASANT: Final = 16.0
 """The width that is taken where several leave the image as large."""
 
@@ -68,8 +71,9 @@ def layout_of(
     if strips and needed < _MOST_WORDS * high:
         rows, columns = size
         fits.append((1.0, min(wide / columns, (high - needed) / rows), 0.0, 0.0))
-    *_, scale, _, width = max(fits)
-    text = max(LEAST_TEXT, round(_TEXT_ON_SCREEN / scale))
+    share, scale, _, width = max(fits)
+    # Text that fits by less than half is read by enlarging it: it need not make the picture huge.
+    text = max(LEAST_TEXT, round(_TEXT_ON_SCREEN / scale * min(1.0, _MOST_HEIGHT * share)))
     return Layout(
         text=text,
         panel_columns=round(width * text),

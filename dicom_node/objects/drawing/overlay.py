@@ -88,7 +88,7 @@ def paint(
         Of the picture's size. RGB; grey where no heatmap is active, and all of it in the grey
         style.
     """
-    canvas[:] = cv2.cvtColor(display.pixels, cv2.COLOR_GRAY2RGB)
+    cv2.cvtColor(display.pixels, cv2.COLOR_GRAY2RGB, dst=canvas)
     if not heatmaps or style is PictureStyle.GREY:
         return
     heat = _joined(display, heatmaps)

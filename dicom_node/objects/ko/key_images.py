@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from highdicom.sr import ContentItem, ImageContentItem, RelationshipTypeValues
 from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.ko.key_object_document import key_object_document
 from dicom_node.objects.products import Product
@@ -57,11 +57,11 @@ def build_key_images(
     )
 
 
-def _reference(source: Dataset, image: ImageFindings) -> ContentItem:
-    return ImageContentItem(
-        codes.SOURCE,
-        source.SOPClassUID,
-        source.SOPInstanceUID,
-        referenced_frame_numbers=frames_of(source, image),
-        relationship_type=RelationshipTypeValues.CONTAINS,
+def _reference(source: Dataset, image: ImageFindings) -> Item:
+    # Its row has no name of a purpose (TID 2010): the title says it.
+    return content_tree.image(
+        Relationship.CONTAINS,
+        str(source.SOPClassUID),
+        str(source.SOPInstanceUID),
+        frames_of(source, image),
     )

@@ -2,24 +2,16 @@
 
 from collections.abc import Sequence
 
-from highdicom.sr import (
-    ContainerContentItem,
-    ContentItem,
-    ContentSequence,
-    LanguageOfContentItemAndDescendants,
-    RelationshipTypeValues,
-    TextContentItem,
-)
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_node.facts.result_kinds import KEY_OBJECT_SELECTION, ResultKind
-from dicom_node.objects import codes
-from dicom_node.objects.codes import coded
+from dicom_node.objects import codes, content_tree
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.requested_procedures import referenced_requests
 from dicom_node.objects.shared_modules import stamp
-from dicom_node.objects.sr.observation_items import device_observer
+from dicom_node.objects.sr.observation_items import device_observer, language
 
 
 def key_object_document(
@@ -29,7 +21,7 @@ def key_object_document(
     *,
     title: Code,
     description: str,
-    references: Sequence[ContentItem],
+    references: Sequence[Item],
     evidence: Sequence[Dataset],
     variant: str = "",
 ) -> Dataset:
@@ -44,25 +36,14 @@ def key_object_document(
     ----------
     PS3.3 A.35.4, C.17.6; PS3.16 TID 2010.
     """
-    content = ContainerContentItem(title, template_id="2010")
-    text = TextContentItem(
-        codes.KEY_OBJECT_DESCRIPTION, description, RelationshipTypeValues.CONTAINS
+    text = content_tree.text(Relationship.CONTAINS, codes.KEY_OBJECT_DESCRIPTION, description)
+    root = content_tree.container(
+        Relationship.CONTAINS,
+        title,
+        [language(), *device_observer(context.identity), text, *references],
+        template="2010",
     )
-    content.ContentSequence = ContentSequence(
-        [
-            *LanguageOfContentItemAndDescendants(coded(codes.LANGUAGE)),
-            *device_observer(context.identity),
-            text,
-            *references,
-        ],
-        is_root=False,
-    )
-    content.ContinuityOfContent = "SEPARATE"
-    for reference in references:
-        # The rows for what is selected have no name of a purpose: the title says it.
-        del reference.ConceptNameCodeSequence
-    document = Dataset()
-    document.update({element.tag: element for element in content})
+    document = content_tree.assembled(root)
     # Key Object Document Series (PS3.3 C.17.6.1)
     document.Modality = "KO"
     document.ReferencedPerformedProcedureStepSequence = []

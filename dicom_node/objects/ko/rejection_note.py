@@ -4,12 +4,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from highdicom.sr import (
-    CompositeContentItem,
-    ContentItem,
-    ImageContentItem,
-    RelationshipTypeValues,
-)
 from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import (
@@ -17,8 +11,9 @@ from dicom_node.facts.result_kinds import (
     SEGMENTATION_STORAGE,
     ResultKind,
 )
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.former_results import FormerResult
 from dicom_node.objects.ko.key_object_document import key_object_document
@@ -27,7 +22,6 @@ from dicom_node.objects.references import references_to_former
 from dicom_node.objects.wording import RESEARCH_MARK
 
 _IMAGES: Final = frozenset({SECONDARY_CAPTURE_STORAGE, SEGMENTATION_STORAGE})
-_CONTAINS: Final = RelationshipTypeValues.CONTAINS
 
 
 def plan(study: AnalysedStudy, before: Sequence[ResultObject]) -> Iterator[PlannedObject]:
@@ -83,11 +77,7 @@ def build_rejection_note(
     )
 
 
-def _reference(former: FormerResult) -> ContentItem:
-    kind = ImageContentItem if former.sop_class_uid in _IMAGES else CompositeContentItem
-    return kind(
-        codes.SOURCE,
-        former.sop_class_uid,
-        former.sop_instance_uid,
-        relationship_type=_CONTAINS,
-    )
+def _reference(former: FormerResult) -> Item:
+    kind = content_tree.image if former.sop_class_uid in _IMAGES else content_tree.composite
+    # Its row has no name of a purpose (TID 2010): the title says it.
+    return kind(Relationship.CONTAINS, former.sop_class_uid, former.sop_instance_uid)

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from highdicom.seg import SegmentationTypeValues
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -17,7 +16,9 @@ from dicom_node.objects.drawing.overlay import heatmaps_of, raise_to, shown_heat
 from dicom_node.objects.frames import key_of, name_of
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segmentation_modules import (
+    FULL,
     LABEL_LENGTH,
+    SegmentationType,
     segment_of,
     segmentation_of,
 )
@@ -26,8 +27,6 @@ from dicom_node.objects.wording import (
     words_of,
 )
 from mammoclip_core.findings import Finding, Heatmap, ImageFindings
-
-_MAXIMUM: Final = 255
 
 _BEGINNING: Final = "AI attention, relative, no probability: "
 
@@ -106,7 +105,7 @@ def build_attention_segmentation(
             for number, (image, finding) in enumerate(described, start=1)
         ],
         [image.frame for image, _ in described],
-        segmentation_type=SegmentationTypeValues.FRACTIONAL,
+        segmentation_type=SegmentationType.FRACTIONAL,
         kind=ResultKind.ATTENTION_SEGMENTATION,
         context=context,
         image_number=image_number,
@@ -115,7 +114,6 @@ def build_attention_segmentation(
     )
     pixels = b"".join(frames)
     segmentation.PixelData = pixels + b"\0" * (len(pixels) % 2)
-    segmentation.MaximumFractionalValue = _MAXIMUM
     segmentation.SegmentsOverlap = "UNDEFINED"
     return segmentation
 
@@ -125,13 +123,13 @@ def _is_seen(heatmap: Heatmap, source: Dataset) -> bool:
     rows, columns = int(source.Rows), int(source.Columns)
     left, top, right, bottom = heatmap.extent
     lies_on_it = right > 0 and bottom > 0 and left < columns and top < rows
-    return bool(lies_on_it and heatmap.values.max(initial=0.0) * _MAXIMUM >= 1.0)
+    return bool(lies_on_it and heatmap.values.max(initial=0.0) * FULL >= 1.0)
 
 
 def _on_source(heatmap: Heatmap, size: tuple[int, int]) -> NDArray[np.uint8]:
     heat = np.zeros(size, dtype=np.float32)
     raise_to(heat, heatmap)
-    return np.asarray(np.rint(np.clip(heat, 0.0, 1.0) * np.float32(_MAXIMUM)), dtype=np.uint8)
+    return np.asarray(np.rint(np.clip(heat, 0.0, 1.0) * np.float32(FULL)), dtype=np.uint8)
 
 
 def _finding_of(image: ImageFindings, heatmap: Heatmap) -> Finding:

@@ -1,17 +1,14 @@
 """The regions of one image as the frames of a Segmentation, in bits or in bytes."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.outlines import fill_band
+from dicom_node.objects.seg.segmentation_modules import FULL
 from mammoclip_core.findings import Region
-
-FULL: Final = 255
-"""Value of a pixel in a frame of bytes that lies within a region."""
 
 
 def packed_frames(

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from highdicom.color import CIELabColor
-from highdicom.seg import SegmentationTypeValues, SegmentDescription
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.valuerep import VR
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
@@ -17,9 +16,11 @@ from dicom_node.objects.drawing.palette import dimmed
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.lesions import location_text, numbered_regions
 from dicom_node.objects.products import Product
-from dicom_node.objects.seg.segment_frames import FULL, byte_frames, packed_frames
+from dicom_node.objects.seg.segment_frames import byte_frames, packed_frames
 from dicom_node.objects.seg.segmentation_modules import (
     LABEL_LENGTH,
+    SegmentationType,
+    cielab_of,
     segment_of,
     segmentation_of,
 )
@@ -81,9 +82,7 @@ def build_segmentation(
         source,
         [_describe(number, shown, context) for number, shown in enumerate(regions, start=1)],
         [shown.image.frame for shown in regions],
-        segmentation_type=(
-            SegmentationTypeValues.BINARY if in_bits else SegmentationTypeValues.FRACTIONAL
-        ),
+        segmentation_type=(SegmentationType.BINARY if in_bits else SegmentationType.FRACTIONAL),
         kind=ResultKind.SEGMENTATION,
         context=context,
         image_number=image_number,
@@ -91,12 +90,9 @@ def build_segmentation(
         image=images[0],
     )
     # The library copies what is not bytes, number by number, unless it is told not to look.
-    segmentation["PixelData"] = DataElement(
-        "PixelData", segmentation["PixelData"].VR, frames, already_converted=True
-    )
+    segmentation["PixelData"] = DataElement("PixelData", VR.OB_OW, frames, already_converted=True)
     if not in_bits:
         segmentation.SegmentationFractionalType = "OCCUPANCY"
-        segmentation.MaximumFractionalValue = FULL
     segmentation.SegmentsOverlap = "YES" if overlap else "NO"
     return segmentation
 
@@ -126,7 +122,7 @@ def _kind_of(finding: Finding) -> str:
     return "detector box" if finding.method is LocalisationMethod.BOX else "attention region"
 
 
-def _describe(segment_number: int, shown: _Numbered, context: ResultContext) -> SegmentDescription:
+def _describe(segment_number: int, shown: _Numbered, context: ResultContext) -> Dataset:
     image, finding, region = shown.image, shown.finding, shown.region
     standing = "" if region.above_threshold else ", below threshold"
     beginning = f"{shown.number} AI {_kind_of(finding)}: "
@@ -144,6 +140,5 @@ def _describe(segment_number: int, shown: _Numbered, context: ResultContext) -> 
     parts = (segment.SegmentDescription, region_score_text(region) + of_finding)
     segment.SegmentDescription = ", ".join(filter(None, (*parts, location_text(region))))
     if not region.above_threshold:
-        dim = CIELabColor.from_rgb(*dimmed(context.colors[finding.name]))
-        segment.RecommendedDisplayCIELabValue = list(dim.value)
+        segment.RecommendedDisplayCIELabValue = cielab_of(dimmed(context.colors[finding.name]))
     return segment

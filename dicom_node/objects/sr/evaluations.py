@@ -4,21 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from highdicom.sr import (
-    CodeContentItem,
-    ContainerContentItem,
-    ContentItem,
-    ContentSequence,
-    NumContentItem,
-    RelationshipTypeValues,
-    SourceImageForMeasurement,
-    TextContentItem,
-    TrackingIdentifier,
-)
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.examination import examination_remarks
 from dicom_node.objects.frames import name_of
@@ -26,8 +16,15 @@ from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.lesions import lesion_sentences
 from dicom_node.objects.report_modules import density_of, outcome_of
 from dicom_node.objects.reported_findings import has_finding
-from dicom_node.objects.sr.observation_items import algorithm_of, frames_of, percent_of, site_of
-from dicom_node.objects.sr.told_apart import told_apart
+from dicom_node.objects.sr.observation_items import (
+    algorithm_of,
+    frames_of,
+    image_of,
+    percent_of,
+    site_of,
+    tracking_of,
+)
+from dicom_node.objects.sr.told_apart import Answer, told_apart
 from dicom_node.objects.wording import (
     REGION_REMARK,
     RESEARCH_MARK,
@@ -43,7 +40,7 @@ from dicom_node.objects.wording import (
 )
 from mammoclip_core.findings import Finding, ImageFindings, ImageStatus, StudyFindings
 
-_CONTAINS: Final = RelationshipTypeValues.CONTAINS
+_CONTAINS: Final = Relationship.CONTAINS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,24 +59,20 @@ class EvaluationsBuilder:
     sources: Mapping[str, Dataset]
     context: ResultContext
 
-    def build(self) -> ContainerContentItem:
+    def build(self) -> Item:
         """Return the container: the study first, then images and breasts, then words."""
-        container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
-        answers = [(item, "") for item in self._study()]
-        answers += [*self._scores(), *self._images(), *self._breasts()]
-        container.ContentSequence = ContentSequence([*told_apart(answers), *self._words()])
-        container.ContinuityOfContent = "SEPARATE"
-        return container
+        answers = [*self._study(), *self._scores(), *self._images(), *self._breasts()]
+        return content_tree.container(
+            _CONTAINS, codes.QUALITATIVE_EVALUATIONS, [*told_apart(answers), *self._words()]
+        )
 
-    def _study(self) -> Iterator[ContentItem]:
-        yield CodeContentItem(codes.PROCESSING_SUMMARY, _outcome_of(self.findings), _CONTAINS)
+    def _study(self) -> Iterator[Answer]:
+        yield Answer(concept=codes.PROCESSING_SUMMARY, value=_outcome_of(self.findings))
         density = density_of(self.findings)
         if density is not None:
-            yield CodeContentItem(
-                codes.BREAST_COMPOSITION, codes.BREAST_COMPOSITIONS[density], _CONTAINS
-            )
+            yield Answer(concept=codes.BREAST_COMPOSITION, value=codes.BREAST_COMPOSITIONS[density])
 
-    def _scores(self) -> Iterator[tuple[ContentItem, str]]:
+    def _scores(self) -> Iterator[Answer]:
         """Give one score of the examination and one of each breast, on either side of thresholds.
 
         They are no findings: their concept says whose score it is.
@@ -89,111 +82,124 @@ class EvaluationsBuilder:
             images = self.findings.analysed
             sides = {image.laterality for image in images}
             side = "B" if len(sides) > 1 else ""
-            yield self._score(codes.EXAMINATION_SCORE, scores.examination, side, images), ""
+            yield self._score(codes.EXAMINATION_SCORE, scores.examination, side, images)
         for side, finding in scores.breasts.items():
             images = tuple(one for one in self.findings.analysed if one.laterality == side)
-            yield self._score(codes.BREAST_SCORE, finding, side, images), breast_of(side)
+            yield self._score(codes.BREAST_SCORE, finding, side, images, breast_of(side))
 
     def _score(
-        self, concept: Code, finding: Finding, side: str, images: Sequence[ImageFindings]
-    ) -> CodeContentItem:
-        item = self._evaluation(
-            concept, codes.score_code_of(finding), side, images, finding=finding
+        self,
+        concept: Code,
+        finding: Finding,
+        side: str,
+        images: Sequence[ImageFindings],
+        owner: str = "",
+    ) -> Answer:
+        return Answer(
+            concept=concept,
+            value=codes.score_code_of(finding),
+            children=[*self._basis(side, images, finding), _number(finding)],
+            owner=owner,
+            score=_score_text(finding),
         )
-        item.ContentSequence = ContentSequence([*item.ContentSequence, _number(finding)])
-        return item
 
-    def _images(self) -> Iterator[tuple[ContentItem, str]]:
+    def _images(self) -> Iterator[Answer]:
         """Tell findings without a place, and of the other images whether they were read."""
         for image in self.findings.images:
             if image.sop_instance_uid not in self.sources:
                 continue
             if image.status is ImageStatus.FAILED:
-                yield self._outcome(image, codes.NOT_SUCCEEDED), view_of(image)
+                yield self._outcome(image, codes.NOT_SUCCEEDED)
             elif image.status is ImageStatus.ANALYSED:
                 above = [finding for finding in image.findings if finding.above_threshold]
                 if not above:
-                    yield self._outcome(image, codes.SUCCEEDED_WITHOUT_FINDINGS), view_of(image)
+                    yield self._outcome(image, codes.SUCCEEDED_WITHOUT_FINDINGS)
                 for finding in above:
                     if not finding.is_placed:
-                        tracking = TrackingIdentifier(
-                            uid=self.context.uids.tracking_uid(name_of(image), finding),
-                            identifier=tracking_id_of(image, finding),
+                        tracking = tracking_of(
+                            self.context.uids.tracking_uid(name_of(image), finding),
+                            tracking_id_of(image, finding),
                         )
-                        item = self._finding(finding, tracking, image.laterality, [image])
-                        yield item, view_of(image)
+                        yield self._finding(
+                            finding, tracking, image.laterality, [image], view_of(image)
+                        )
 
-    def _breasts(self) -> Iterator[tuple[ContentItem, str]]:
+    def _breasts(self) -> Iterator[Answer]:
         for breast in self.findings.breasts:
             side = breast.laterality
             images = [image for image in self.findings.analysed if image.laterality == side]
             for finding in breast.findings:
                 if finding.above_threshold:
-                    tracking = TrackingIdentifier(
-                        uid=self.context.uids.tracking_uid(side, finding),
-                        identifier=f"{side_of(side)} {tracked_name_of(finding)}",
+                    tracking = tracking_of(
+                        self.context.uids.tracking_uid(side, finding),
+                        f"{side_of(side)} {tracked_name_of(finding)}",
                     )
-                    yield self._finding(finding, tracking, side, images), breast_of(side)
+                    yield self._finding(finding, tracking, side, images, breast_of(side))
             if breast.density is not None:
-                composition = codes.BREAST_COMPOSITIONS[breast.density]
-                item = self._evaluation(codes.BREAST_COMPOSITION, composition, side, images)
-                yield item, breast_of(side)
+                yield Answer(
+                    concept=codes.BREAST_COMPOSITION,
+                    value=codes.BREAST_COMPOSITIONS[breast.density],
+                    children=self._basis(side, images),
+                    owner=breast_of(side),
+                )
 
-    def _outcome(self, image: ImageFindings, outcome: Code) -> CodeContentItem:
-        return self._evaluation(codes.PROCESSING_SUMMARY, outcome, image.laterality, [image])
+    def _outcome(self, image: ImageFindings, outcome: Code) -> Answer:
+        return Answer(
+            concept=codes.PROCESSING_SUMMARY,
+            value=outcome,
+            children=self._basis(image.laterality, [image]),
+            owner=view_of(image),
+        )
 
     def _finding(
         self,
         finding: Finding,
-        tracking: TrackingIdentifier,
+        tracking: Sequence[Item],
         laterality: str,
         images: Sequence[ImageFindings],
-    ) -> CodeContentItem:
-        item = self._evaluation(
-            codes.FINDING, codes.score_code_of(finding), laterality, images, finding=finding
+        owner: str,
+    ) -> Answer:
+        return Answer(
+            concept=codes.FINDING,
+            value=codes.score_code_of(finding),
+            children=[*tracking, *self._basis(laterality, images, finding), _number(finding)],
+            owner=owner,
+            score=_score_text(finding),
         )
-        item.ContentSequence = ContentSequence([*tracking, *item.ContentSequence, _number(finding)])
-        return item
 
-    def _evaluation(
-        self,
-        concept: Code,
-        value: Code,
-        laterality: str,
-        images: Sequence[ImageFindings],
-        finding: Finding | None = None,
-    ) -> CodeContentItem:
-        """Return a value with the breast, the weights and the images that it is of."""
-        item = CodeContentItem(concept, value, _CONTAINS)
-        item.ContentSequence = ContentSequence(
-            [
-                site_of(laterality),
-                *algorithm_of(self.context, self.findings, finding),
-                *map(self._evidence, images),
-            ]
-        )
-        return item
+    def _basis(
+        self, laterality: str, images: Sequence[ImageFindings], finding: Finding | None = None
+    ) -> list[Item]:
+        """Return the breast, the weights and the images that an answer is of."""
+        return [
+            site_of(laterality),
+            *algorithm_of(self.context, self.findings, finding),
+            *map(self._evidence, images),
+        ]
 
-    def _evidence(self, image: ImageFindings) -> SourceImageForMeasurement:
+    def _evidence(self, image: ImageFindings) -> Item:
         source = self.sources[image.sop_instance_uid]
-        return SourceImageForMeasurement(
-            source.SOPClassUID, source.SOPInstanceUID, frames_of(source, image)
-        )
+        frames = frames_of(source, image)
+        return image_of(Relationship.INFERRED_FROM, codes.SOURCE_OF_MEASUREMENT, source, frames)
 
-    def _words(self) -> Iterator[ContentItem]:
-        identity = self.context.identity
-        yield TextContentItem(codes.NARRATIVE_SUMMARY, _narrative(identity), _CONTAINS)
+    def _words(self) -> Iterator[Item]:
+        narrative = _narrative(self.context.identity)
+        yield content_tree.text(_CONTAINS, codes.NARRATIVE_SUMMARY, narrative)
         for text in _comments(self.findings, self.sources, self.context):
-            yield TextContentItem(codes.COMMENT, text, _CONTAINS)
+            yield content_tree.text(_CONTAINS, codes.COMMENT, text)
 
 
-def _number(finding: Finding) -> NumContentItem:
-    return NumContentItem(
+def _number(finding: Finding) -> Item:
+    return content_tree.floating_number(
+        Relationship.HAS_PROPERTIES,
         codes.score_name_of(finding),
         percent_of(finding),
         codes.PERCENT,
-        relationship_type=RelationshipTypeValues.HAS_PROPERTIES,
     )
+
+
+def _score_text(finding: Finding) -> str:
+    return f"{percent_of(finding)} {codes.PERCENT.value}"
 
 
 def _outcome_of(findings: StudyFindings) -> Code:

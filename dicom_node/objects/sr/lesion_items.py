@@ -2,24 +2,25 @@
 
 from collections.abc import Iterator
 
-from highdicom.sr import QualitativeEvaluation
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
+from dicom_node.objects.content_tree import Item, Relationship
 from mammoclip_core.lesion_location import Location
 
 
-def lesion_number(number: int) -> QualitativeEvaluation:
+def lesion_number(number: int) -> Item:
     """Return the number of a lesion: the groups of its regions on all views share it."""
     value = Code(f"lesion_{number}", codes.OWN_SCHEME, str(number))
-    return QualitativeEvaluation(codes.LESION_NUMBER, value)
+    return content_tree.code(Relationship.CONTAINS, codes.LESION_NUMBER, value)
 
 
-def location_items(location: Location | None) -> Iterator[QualitativeEvaluation]:
+def location_items(location: Location | None) -> Iterator[Item]:
     """Yield quadrant and depth where they are known; a half stands with the finding site."""
     if location is None:
         return
     quadrant = codes.QUADRANTS.get(location.part)
     if quadrant is not None:
-        yield QualitativeEvaluation(codes.QUADRANT_LOCATION, quadrant)
-    yield QualitativeEvaluation(codes.DEPTH, codes.DEPTHS[location.depth])
+        yield content_tree.code(Relationship.CONTAINS, codes.QUADRANT_LOCATION, quadrant)
+    depth = codes.DEPTHS[location.depth]
+    yield content_tree.code(Relationship.CONTAINS, codes.DEPTH, depth)

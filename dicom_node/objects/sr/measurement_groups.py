@@ -2,25 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 
-from highdicom.sr import (
-    GraphicTypeValues,
-    ImageRegion,
-    Measurement,
-    PlanarROIMeasurementsAndQualitativeEvaluations,
-    QualitativeEvaluation,
-    SourceImageForRegion,
-    TrackingIdentifier,
-)
 from pydicom.dataset import Dataset
 
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import name_of
-from dicom_node.objects.graphic_data import graphic_data
 from dicom_node.objects.lesions import numbered_regions
 from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.sr.lesion_items import lesion_number, location_items
-from dicom_node.objects.sr.observation_items import algorithm_of, frames_of, percent_of, site_of
+from dicom_node.objects.sr.observation_items import (
+    algorithm_of,
+    frames_of,
+    image_of,
+    percent_of,
+    site_of,
+    tracking_of,
+)
 from dicom_node.objects.sr.viewer_labels import label_of
 from dicom_node.objects.wording import tracking_id_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, StudyFindings
@@ -28,7 +26,7 @@ from mammoclip_core.findings import Finding, ImageFindings, Region, StudyFinding
 
 def region_groups(
     findings: StudyFindings, sources: Mapping[str, Dataset], context: ResultContext
-) -> Iterator[PlanarROIMeasurementsAndQualitativeEvaluations]:
+) -> Iterator[Item]:
     """Write each region by its coordinates (TID 1410).
 
     Parameters
@@ -43,59 +41,56 @@ def region_groups(
     for image in findings.analysed:
         source = sources[image.sop_instance_uid]
         for number, finding, index in numbered_regions(image):
-            region = finding.regions[index]
-            group = PlanarROIMeasurementsAndQualitativeEvaluations(
-                tracking_identifier=TrackingIdentifier(
-                    uid=context.uids.tracking_uid(name_of(image), finding, index),
-                    identifier=tracking_id_of(image, finding, index),
-                ),
-                finding_type=codes.code_of(finding),
-                finding_sites=[site_of(image.laterality, region.location)],
-                algorithm_id=algorithm_of(context, findings, finding, region),
-                method=codes.METHODS.get(finding.method),
-                measurements=[label_of(number, finding, region), _score(finding, region)],
-                qualitative_evaluations=[
-                    lesion_number(number),
-                    *location_items(region.location),
-                    *_standing(region),
+            yield content_tree.container(
+                Relationship.CONTAINS,
+                codes.MEASUREMENT_GROUP,
+                [
+                    *tracking_of(
+                        context.uids.tracking_uid(name_of(image), finding, index),
+                        tracking_id_of(image, finding, index),
+                    ),
+                    *_found(finding),
+                    site_of(image.laterality, finding.regions[index].location),
+                    *algorithm_of(context, findings, finding, finding.regions[index]),
+                    *_said(number, finding, finding.regions[index]),
+                    _outline(source, image, finding.regions[index]),
                 ],
-                referenced_region=_outline(source, image, region),
+                continuity="CONTINUOUS",
+                template="1410",
             )
-            _relate_method(group)
-            yield group
 
 
-def _outline(source: Dataset, image: ImageFindings, region: Region) -> ImageRegion:
+def _found(finding: Finding) -> Iterator[Item]:
+    yield content_tree.code(Relationship.CONTAINS, codes.FINDING, codes.code_of(finding))
+    method = codes.METHODS.get(finding.method)
+    if method is not None:
+        yield content_tree.code(Relationship.HAS_CONCEPT_MOD, codes.MEASUREMENT_METHOD, method)
+
+
+def _said(number: int, finding: Finding, region: Region) -> Iterator[Item]:
+    yield label_of(number, finding, region)
+    yield content_tree.floating_number(
+        Relationship.CONTAINS,
+        codes.score_name_of(finding, region),
+        percent_of(region),
+        codes.PERCENT,
+    )
+    yield lesion_number(number)
+    yield from location_items(region.location)
+    # As a CAD report tells a region below the threshold.
+    if not region.above_threshold:
+        yield content_tree.code(
+            Relationship.CONTAINS, codes.RENDERING_INTENT, codes.PRESENTATION_OPTIONAL
+        )
+
+
+def _outline(source: Dataset, image: ImageFindings, region: Region) -> Item:
     size = (int(source.Rows), int(source.Columns))
     points = closed_polyline(region, size, image.sop_instance_uid)
-    data = graphic_data(points.ravel().tolist())
-    outline = ImageRegion(
-        graphic_type=GraphicTypeValues.POLYLINE,
-        # The shortest line that highdicom takes: the library looks at each number by itself.
-        graphic_data=points[[0, 1, -1]],
-        source_image=SourceImageForRegion(
-            source.SOPClassUID, source.SOPInstanceUID, frames_of(source, image)
-        ),
+    return content_tree.coordinates(
+        Relationship.CONTAINS,
+        codes.IMAGE_REGION,
+        "POLYLINE",
+        points.ravel().tolist(),
+        image_of(Relationship.SELECTED_FROM, codes.SOURCE, source, frames_of(source, image)),
     )
-    outline[data.tag] = data
-    return outline
-
-
-def _score(finding: Finding, region: Region) -> Measurement:
-    return Measurement(
-        name=codes.score_name_of(finding, region), value=percent_of(region), unit=codes.PERCENT
-    )
-
-
-def _standing(region: Region) -> list[QualitativeEvaluation]:
-    """Tell a region below the threshold, as a CAD report does."""
-    if region.above_threshold:
-        return []
-    return [QualitativeEvaluation(codes.RENDERING_INTENT, codes.PRESENTATION_OPTIONAL)]
-
-
-def _relate_method(group: PlanarROIMeasurementsAndQualitativeEvaluations) -> None:
-    """Relate the method as TID 1410 asks: highdicom 0.28 writes CONTAINS."""
-    for item in group[0].ContentSequence:
-        if item.ConceptNameCodeSequence[0].CodeValue == codes.MEASUREMENT_METHOD.value:
-            item.RelationshipType = "HAS CONCEPT MOD"

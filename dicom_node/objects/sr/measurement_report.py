@@ -3,22 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from highdicom.sr import (
-    CodeContentItem,
-    ContainerContentItem,
-    ContentItem,
-    ContentSequence,
-    LanguageOfContentItemAndDescendants,
-    RelationshipTypeValues,
-)
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes as dictionary
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import COMPREHENSIVE_3D_SR, ResultKind
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
-from dicom_node.objects.codes import coded
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.image_library import build_image_library
 from dicom_node.objects.products import Product, Profile
@@ -26,7 +17,7 @@ from dicom_node.objects.report_modules import complete_report
 from dicom_node.objects.shared_modules import is_multi_frame
 from dicom_node.objects.sr.evaluations import EvaluationsBuilder
 from dicom_node.objects.sr.measurement_groups import region_groups
-from dicom_node.objects.sr.observation_items import device_observer
+from dicom_node.objects.sr.observation_items import device_observer, language
 from mammoclip_core.findings import StudyFindings
 
 
@@ -69,14 +60,13 @@ def build_measurement_report(
     """
     if not findings.analysed and not findings.is_partial:
         raise ObjectRefusedError(f"no image of study {findings.study_instance_uid} was analysed")
-    content = ContainerContentItem(dictionary.DCM.ImagingMeasurementReport, template_id="1500")
-    content.ContentSequence = ContentSequence(
-        list(_content(sources, findings, context)), is_root=False
+    root = content_tree.container(
+        Relationship.CONTAINS,
+        codes.MEASUREMENT_REPORT,
+        list(_content(sources, findings, context)),
+        template="1500",
     )
-    content.ContinuityOfContent = "SEPARATE"
-
-    report = Dataset()
-    report.update({element.tag: element for element in content})
+    report = content_tree.assembled(root)
     report.SOPClassUID = sop_class_uid
     complete_report(
         report,
@@ -105,23 +95,17 @@ def _report(
 
 def _content(
     sources: Mapping[str, Dataset], findings: StudyFindings, context: ResultContext
-) -> Iterator[ContentItem]:
+) -> Iterator[Item]:
     """Yield what stands under the root, in the order of the template's rows."""
-    yield from LanguageOfContentItemAndDescendants(coded(codes.LANGUAGE))
+    yield language()
     yield from device_observer(context.identity)
-    yield CodeContentItem(
-        dictionary.DCM.ProcedureReported,
-        codes.PROCEDURE,
-        RelationshipTypeValues.HAS_CONCEPT_MOD,
-    )
+    yield content_tree.code(Relationship.HAS_CONCEPT_MOD, codes.PROCEDURE_REPORTED, codes.PROCEDURE)
     yield build_image_library(tuple(sources.values()), _frames_used(findings, sources))
-    groups = [item for group in region_groups(findings, sources, context) for item in group]
+    groups = list(region_groups(findings, sources, context))
     if groups:  # an empty container is read by no one: highdicom 0.28 fails on it
-        measurements = ContainerContentItem(
-            dictionary.DCM.ImagingMeasurements, relationship_type=RelationshipTypeValues.CONTAINS
+        yield content_tree.container(
+            Relationship.CONTAINS, codes.MEASUREMENTS, groups, continuity="CONTINUOUS"
         )
-        measurements.ContentSequence = ContentSequence(groups)
-        yield measurements
     yield EvaluationsBuilder(findings=findings, sources=sources, context=context).build()
 
 

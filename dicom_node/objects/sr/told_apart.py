@@ -2,53 +2,61 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from highdicom.sr import (
-    CodeContentItem,
-    ContentItem,
-    ContentSequence,
-    RelationshipTypeValues,
-    TextContentItem,
-)
+from pydicom.sr.coding import Code
 
+from dicom_node.objects import content_tree
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.wording import to_ascii
 
 
-def told_apart(answers: Sequence[tuple[ContentItem, str]]) -> list[ContentItem]:
-    """Name image or breast in each coded answer whose question is answered more than once.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A coded value under a concept.
+
+    Attributes
+    ----------
+    children : of its item
+    owner : image or breast that it is of, in words; empty for the examination as a whole
+    score : number and unit that stand below it, as they are read; empty if none does
+    """
+
+    concept: Code
+    value: Code
+    children: Sequence[Item] = ()
+    owner: str = ""
+    score: str = ""
+
+
+def told_apart(answers: Sequence[Answer]) -> list[Item]:
+    """Write answers, those of a question with more than one with the image or breast in the value.
 
     Viewers show a name and a value, as "CAD Processing and Findings Summary: with findings", and
     leave out what stands below. Such an answer becomes a text, with the code below it; texts come
     last, as the rows of the template do (PS3.16 TID 1500).
-
-    Parameters
-    ----------
-    answers : each with what it is of, which is empty for the examination as a whole
     """
-    asked = Counter(_question_of(item) for item, _ in answers)
-    told = [
-        _in_words(item, owner)
-        if isinstance(item, CodeContentItem) and owner and asked[_question_of(item)] > 1
-        else item
-        for item, owner in answers
+    asked = Counter(_question_of(answer) for answer in answers)
+
+    def is_in_words(answer: Answer) -> bool:
+        return bool(answer.owner) and asked[_question_of(answer)] > 1
+
+    return [
+        *(_in_code(answer) for answer in answers if not is_in_words(answer)),
+        *(_in_words(answer) for answer in answers if is_in_words(answer)),
     ]
-    return sorted(told, key=lambda item: isinstance(item, TextContentItem))
 
 
-def _question_of(item: ContentItem) -> tuple[str, str]:
-    return str(item.name.value), str(item.name.scheme_designator)
+def _question_of(answer: Answer) -> tuple[str, str]:
+    return answer.concept.value, answer.concept.scheme_designator
 
 
-def _in_words(item: CodeContentItem, owner: str) -> TextContentItem:
-    children = item.get("ContentSequence", [])
-    scores = [
-        f", {measured.NumericValue} {measured.MeasurementUnitsCodeSequence[0].CodeValue}"
-        for child in children
-        if child.ValueType == "NUM"
-        for measured in child.MeasuredValueSequence
-    ]
-    text = to_ascii(f"{owner}: {item.value.meaning}{''.join(scores)}")
-    told = TextContentItem(item.name, text, RelationshipTypeValues.CONTAINS)
-    code = CodeContentItem(item.name, item.value, RelationshipTypeValues.HAS_PROPERTIES)
-    told.ContentSequence = ContentSequence([code, *children])
-    return told
+def _in_code(answer: Answer) -> Item:
+    return content_tree.code(Relationship.CONTAINS, answer.concept, answer.value, answer.children)
+
+
+def _in_words(answer: Answer) -> Item:
+    score = f", {answer.score}" if answer.score else ""
+    text = to_ascii(f"{answer.owner}: {answer.value.meaning}{score}")
+    code = content_tree.code(Relationship.HAS_PROPERTIES, answer.concept, answer.value)
+    return content_tree.text(Relationship.CONTAINS, answer.concept, text, [code, *answer.children])

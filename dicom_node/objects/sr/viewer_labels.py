@@ -3,10 +3,10 @@
 import hashlib
 from typing import Final
 
-from highdicom.sr import Measurement
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import codes
+from dicom_node.objects import codes, content_tree
+from dicom_node.objects.content_tree import Item, Relationship
 from dicom_node.objects.sr.observation_items import percent_of
 from dicom_node.objects.wording import words_of
 from mammoclip_core.findings import Finding, Region
@@ -15,7 +15,7 @@ _MARK: Final = "RESEARCH USE ONLY"
 _MEANING_LENGTH: Final = 64
 
 
-def label_of(number: int, finding: Finding, region: Region) -> Measurement:
+def label_of(number: int, finding: Finding, region: Region) -> Item:
     """Return the score of a region once more, under a name for the eye.
 
     OHIF 3.13 takes the label of an outline from the measurements of its group: of each the meaning
@@ -28,10 +28,11 @@ def label_of(number: int, finding: Finding, region: Region) -> Measurement:
     number : 1 or more
         Of the region, as in the pictures.
     """
-    return Measurement(
-        name=label_name(number, finding.name, is_below=not region.above_threshold),
-        value=percent_of(region),
-        unit=codes.PERCENT,
+    return content_tree.floating_number(
+        Relationship.CONTAINS,
+        label_name(number, finding.name, is_below=not region.above_threshold),
+        percent_of(region),
+        codes.PERCENT,
     )
 
 

@@ -2,22 +2,27 @@
 
 import gc
 
+import highdicom._standard_utils
 import numpy as np
 import pytest
+from former_factory import EVERY_KIND
 from objects_factory import (
     breast_pixels,
     finding,
+    heatmap_of,
     identity,
     image_of,
     mammogram,
     marker_mask,
+    results_of,
     study_of,
 )
 
+from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.canvas import Canvas
 from dicom_node.objects.drawing.hanging import cell_of
 from dicom_node.objects.drawing.layout import QUARTER, layout_of
-from dicom_node.objects.drawing.lettering import Paragraph
+from dicom_node.objects.drawing.lettering import LEAST_TEXT, Paragraph
 from dicom_node.objects.drawing.panel import Panel
 from dicom_node.objects.drawing.reduction import reduced
 from dicom_node.objects.drawing.rendering import show
@@ -60,6 +65,27 @@ def test_text_is_set_in_few_of_the_widths_that_can_be_chosen(monkeypatch) -> Non
     assert len(tried) == 1
 
 
+@pytest.mark.parametrize("findings", [20, 75, 300])
+def test_picture_of_dozens_of_findings_stays_within_bounds(findings: int) -> None:
+    """It was as high as 44 images, and took half a gigabyte, with 300 findings on one image."""
+    rows = 2048
+    names = [
+        Paragraph(text=f"{number} suspicious calcification 90 %") for number in range(findings)
+    ]
+    panel = Panel(paragraphs=tuple(names))
+
+    layout = layout_of((rows, 1664), panel, QUARTER)
+
+    high = panel.height(layout.panel_columns / layout.text) * layout.text
+    assert high <= 2.5 * rows or layout.text == LEAST_TEXT
+
+
+def test_text_that_fits_is_as_large_as_ever() -> None:
+    layout = layout_of((2048, 1664), Panel(paragraphs=(Paragraph(text="mass 90 %"),)), QUARTER)
+
+    assert layout.text > 4 * LEAST_TEXT
+
+
 def test_small_picture_takes_the_breast_that_the_large_one_found(monkeypatch) -> None:
     dataset = mammogram(size=(1600, 1200))
     whole = show(dataset, breast_pixels(dataset))
@@ -95,3 +121,21 @@ def test_collector_is_after_building_as_it_was_before(is_enabled: bool) -> None:
         assert gc.isenabled() is is_enabled
     finally:
         (gc.enable if was_enabled else gc.disable)()
+
+
+def test_no_object_loads_the_tables_of_the_standard(monkeypatch) -> None:
+    """They take 42 MB of each worker, to look up what our objects state anyway."""
+    monkeypatch.setattr(highdicom._standard_utils, "get_module_attribute_map", None)
+    dataset = mammogram()
+
+    made = results_of(
+        (dataset, image_of(dataset, finding(marker_mask(60, 150)))),
+        heatmaps=(heatmap_of(dataset, 70.0, 170.0),),
+        profiles=(EVERY_KIND,),
+    )
+
+    assert {one.kind for one in made} >= {
+        ResultKind.SEGMENTATION,
+        ResultKind.ATTENTION_SEGMENTATION,
+        ResultKind.MEASUREMENT_REPORT,
+    }
