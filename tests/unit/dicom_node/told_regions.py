@@ -184,7 +184,7 @@ def captions_in(words: str, told: Sequence[Told]) -> Iterator[str]:
     words = " ".join(words.split())
     for one in told:
         # A line may name several regions, and those below the threshold by their range.
-        score = rf"score [01]\.\d\d( to [01]\.\d\d)?"
+        score = r"score [01]\.\d\d( to [01]\.\d\d)?"
         below = "" if one.above else ", below threshold"
         line = rf"{_NUMBERS} {re.escape(one.name or '')} (calibrated )?{score}{below}"
         lines = [found[0] for found in re.finditer(line, words)]
