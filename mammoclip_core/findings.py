@@ -238,7 +238,7 @@ class ImageFindings:
         if self.status is not ImageStatus.ANALYSED and not self.reason:
             raise ValueError(f"image {self.sop_instance_uid} is {self.status} without a reason")
         if self.status is not ImageStatus.ANALYSED and (self.findings or self.density_scores):
-            raise ValueError(f"image {self.sop_instance_uid} is {self.status}, but has an answer")
+            raise ValueError(f"its status is {self.status}, but it has an answer")
         if len(self.density_scores) not in {0, len(DENSITY_CATEGORIES)}:
             raise ValueError(f"{len(self.density_scores)} density scores for 4 categories")
         if self.density_scores and not (

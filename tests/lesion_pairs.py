@@ -1,13 +1,14 @@
 """Phantom pairs of CC and MLO with known lesions, as a detector would report them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.uid import ExplicitVRLittleEndian
 
 from mammoclip_core.analysis.lesions import with_lesions
 from mammoclip_core.findings import (
@@ -26,6 +27,8 @@ from mammoclip_core.images.stored_image import StoredImage
 from training.phantoms.mammogram_object import to_dataset
 from training.phantoms.patient import Breast, Lesion, draw_patient
 from training.phantoms.view import VIEW_POSITIONS, PhantomView, draw_view
+
+Change: TypeAlias = Callable[[NDArray[np.uint16]], NDArray[np.uint16]]
 
 SEED: Final = 1
 SIZE: Final = (380, 228)
@@ -90,11 +93,14 @@ def links_of(pairs: int, folder: Path) -> Links:
     return Links(seen_in_both=seen, true=true, false=false)
 
 
-def draw_pair(number: int, folder: Path, **attributes: Any) -> Pair:
+def draw_pair(
+    number: int, folder: Path, *, change: Change | None = None, **attributes: Any
+) -> Pair:
     """Draw a pair as files, and read their geometry from them.
 
     Parameters
     ----------
+    change : what is done to the pixels of both images, whose headers stay
     attributes : of both headers, in place of their own; None removes one
     """
     generator = np.random.default_rng([SEED, number])
@@ -109,7 +115,7 @@ def draw_pair(number: int, folder: Path, **attributes: Any) -> Pair:
     geometries: dict[str, BreastGeometry | None] = {}
     for view_position in VIEW_POSITIONS:
         view = draw_view(patient, breast, view_position, *SIZE)
-        stored = _stored(view, folder / f"{view_position}.dcm", attributes)
+        stored = _stored(view, folder / f"{view_position}.dcm", attributes, change)
         uid = stored.sop_instance_uid
         if stored.is_whole_breast:
             geometries[uid] = breast_geometry_of(stored)
@@ -158,8 +164,15 @@ def _with_lesions(breast: Breast, generator: np.random.Generator) -> Breast:
     return replace(breast, lesions=tuple(_others()[place] for place in places))
 
 
-def _stored(view: PhantomView, path: Path, attributes: Mapping[str, Any]) -> StoredImage:
+def _stored(
+    view: PhantomView, path: Path, attributes: Mapping[str, Any], change: Change | None
+) -> StoredImage:
     dataset = to_dataset(view)
+    if change is not None:
+        pixels = np.ascontiguousarray(change(dataset.pixel_array))
+        dataset.Rows, dataset.Columns = pixels.shape
+        dataset.PixelData = pixels.tobytes()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     for keyword, value in attributes.items():
         if value is None:
             delattr(dataset, keyword)

@@ -34,6 +34,8 @@ _UNWRITTEN_WARNING: Final = (
     "The model has a warning that cannot be written in ASCII letters: see its documents."
 )
 
+_DIGITS: Final = range(2, 9)
+
 _NAME_LENGTH: Final = 40
 _NAME_START: Final = 0.55
 _LEFT_OUT: Final = " ... "
@@ -114,16 +116,29 @@ def words_of(name: str, limit: int = _NAME_LENGTH) -> str:
     return f"{words[:start].rstrip()}{_LEFT_OUT}{words[-end:].lstrip()}"
 
 
-def score_text(scored: Scored) -> str:
+def score_text(scored: Scored, digits: int = 2) -> str:
     """Return a score with what it is, and never as a probability without calibration."""
-    return f"{'calibrated score' if scored.calibrated else 'score'} {scored.score:.2f}"
+    return f"{'calibrated score' if scored.calibrated else 'score'} {scored.score:.{digits}f}"
 
 
 def standing_text(finding: Finding) -> str:
-    """Return a score with its side of the threshold, and the threshold where it is known."""
+    """Return a score with its side of the threshold, and the threshold where it is known.
+
+    A score just below its threshold has as many digits as tell the two apart.
+    """
     side = "above" if finding.above_threshold else "below"
-    threshold = "" if finding.threshold is None else f" {finding.threshold:.2f}"
-    return f"{score_text(finding)}, {side} threshold{threshold}"
+    threshold = finding.threshold
+    if threshold is None:
+        return f"{score_text(finding)}, {side} threshold"
+    digits = next(
+        (
+            digits
+            for digits in _DIGITS
+            if finding.above_threshold or f"{finding.score:.{digits}f}" != f"{threshold:.{digits}f}"
+        ),
+        _DIGITS[-1],
+    )
+    return f"{score_text(finding, digits)}, {side} threshold {threshold:.{digits}f}"
 
 
 def region_score_text(region: Region) -> str:

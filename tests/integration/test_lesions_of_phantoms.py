@@ -3,8 +3,10 @@
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
-from lesion_pairs import draw_pair, links_in, links_of
+from lesion_pairs import Change, draw_pair, links_in, links_of
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 
@@ -15,6 +17,13 @@ def modified(value: str) -> list[Dataset]:
     view = Dataset()
     view.ViewModifierCodeSequence = [modifier]
     return [view]
+
+
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """Return the number of a pair with a link."""
+    folder = tmp_path_factory.mktemp("pairs")
+    return next(number for number in range(100) if links_in(draw_pair(number, folder)))
 
 
 def test_lesions_of_phantom_pairs_are_linked(tmp_path) -> None:
@@ -54,10 +63,34 @@ def test_lesions_of_500_phantom_pairs_are_linked(tmp_path, capsys) -> None:
     ],
 )
 def test_nothing_is_linked_where_the_header_leaves_the_geometry_open(
-    attributes: dict[str, Any], tmp_path
+    attributes: dict[str, Any], linked: int, tmp_path
 ) -> None:
     if "ViewCodeSequence" in attributes:
         attributes = {**attributes, "ViewCodeSequence": modified(attributes["ViewCodeSequence"])}
-    linked = next(number for number in range(100) if links_in(draw_pair(number, tmp_path)))
-
     assert links_in(draw_pair(linked, tmp_path, **attributes)) == []
+
+
+def without_its_front(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Cut off the foremost quarter of the breast, and the air before it."""
+    heights = np.count_nonzero(pixels > pixels.max() // 8, axis=0)
+    breast = np.flatnonzero(heights > 3)
+    cut = (breast[-1] - breast[0]) // 4
+    is_left = heights[:20].mean() > heights[-20:].mean()
+    return pixels[:, : breast[-1] - cut] if is_left else pixels[:, breast[0] + cut :]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without_its_front,
+        np.rot90,
+        lambda pixels: pixels[::-1, ::-1],
+        lambda pixels: pixels[:, ::-1],
+        lambda pixels: np.full_like(pixels, pixels.max()),
+    ],
+    ids=["front cut off", "turned", "turned about", "mirrored", "tissue all over"],
+)
+def test_nothing_is_linked_where_the_pixels_leave_the_geometry_open(
+    change: Change, linked: int, tmp_path
+) -> None:
+    assert links_in(draw_pair(linked, tmp_path, change=change)) == []

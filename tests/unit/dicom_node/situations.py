@@ -28,17 +28,19 @@ from pydicom.uid import (
 
 from dicom_node.objects.results import ResultObject
 from dicom_node.objects.uids import uid_of
-from mammoclip_core.findings import ImageFindings, ImageStatus
+from mammoclip_core.findings import BreastFindings, ImageFindings, ImageStatus
+from mammoclip_core.lesion_location import Depth, Height, Location, Side
 
 Pair = tuple[Dataset, ImageFindings]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """A study: its images, to be stored in an archive, and what was made of them."""
+    """A study: its images, to be stored in an archive, the answers, and what was made of them."""
 
     images: tuple[Dataset, ...]
     results: tuple[ResultObject, ...]
+    answers: tuple[ImageFindings, ...]
 
 
 def image_file(header: Dataset) -> Dataset:
@@ -68,7 +70,7 @@ def image_file(header: Dataset) -> Dataset:
     return image
 
 
-def _study(pairs: Iterable[Pair]) -> Situation:
+def _study(pairs: Iterable[Pair], breasts: tuple[BreastFindings, ...] = ()) -> Situation:
     pairs = list(pairs)
     read = [dataset for dataset, image in pairs if image.status is ImageStatus.ANALYSED]
     results = results_of(
@@ -76,9 +78,14 @@ def _study(pairs: Iterable[Pair]) -> Situation:
         heatmaps=tuple(
             heatmap_of(dataset, 70.0, 170.0) for dataset in read if "NumberOfFrames" not in dataset
         ),
+        breasts=breasts,
         profiles=(EVERY_KIND,),
     )
-    return Situation(images=tuple(image_file(one) for one, _ in pairs), results=results)
+    return Situation(
+        images=tuple(image_file(one) for one, _ in pairs),
+        results=results,
+        answers=tuple(answer for _, answer in pairs),
+    )
 
 
 def _marked(dataset: Dataset) -> Pair:
@@ -86,6 +93,7 @@ def _marked(dataset: Dataset) -> Pair:
     return dataset, image_of(dataset, finding(marker_mask(60, 150, size)), NEGATIVE_CALCIFICATION)
 
 
+LOWER_INNER = Location(depth=Depth.POSTERIOR, height=Height.LOWER, side=Side.INNER)
 NEGATIVE_CALCIFICATION = replace(NEGATIVE, name="suspicious_calcification", code="")
 
 
@@ -114,6 +122,36 @@ def _volume(size: tuple[int, int], frames: int) -> Situation:
         boxed(box_of(20.0, 30.0, 60.0, 70.0, 0.8)), frame=frames, name="calcification", code=""
     )
     return _study([(dataset, replace(image_of(dataset, found, box), frame=middle))])
+
+
+def _boxes_beside_attention() -> Situation:
+    """Return four views with boxes on both sides of the threshold, and a mass on two of them."""
+    pairs = []
+    for place, (side, view) in enumerate(standard_views()):
+        dataset = mammogram(view, side)
+        boxes = [
+            box_of(20.0, 60.0 + 20.0 * number, 60.0, 100.0 + 20.0 * number, score)
+            for number, score in enumerate((0.92, 0.62, 0.22, 0.06))
+        ]
+        if side == "L":
+            boxes[0] = replace(boxes[0], lesion=7, location=LOWER_INNER)
+        found = (
+            boxed(*boxes),
+            replace(boxed(boxes[place % 2 + 1]), name="suspicious_calcification", code="")
+            if place % 2 == 0
+            else NEGATIVE_CALCIFICATION,
+            finding(marker_mask(150, 250), name="asymmetry", code="", score=0.5 + place / 10),
+            replace(finding(name="malignancy", code="", score=0.7 + place / 10), calibrated=True),
+        )
+        pairs.append((dataset, image_of(dataset, *found)))
+    over = [replace(one, regions=(), threshold=0.5) for one in found]
+    return _study(
+        pairs,
+        tuple(
+            BreastFindings(laterality=side, findings=(replace(over[-1], score=score),), density=d)
+            for side, score, d in (("R", 0.9, "B"), ("L", 1.0, "C"))
+        ),
+    )
 
 
 def _for_processing_beside() -> Situation:
@@ -175,6 +213,7 @@ SITUATIONS: dict[str, Callable[[], Situation]] = {
     "Chinese": _named("Wang^XiaoDong=王^小东", "GB18030"),
     "Cyrillic": _named("Иванова^Анна", "ISO_IR 144"),
     "for processing beside for presentation": _for_processing_beside,
+    "boxes beside attention": _boxes_beside_attention,
     "one failed": lambda: _study([*map(_marked, _views()[:3]), _failed(_views()[3])]),
     "all failed": lambda: _study(map(_failed, _views())),
 }

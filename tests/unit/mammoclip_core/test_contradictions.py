@@ -46,11 +46,11 @@ def region_of(read: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             lambda read: read["images"][0].update(status="failed", reason="cut off"),
-            "is failed, but has an answer",
+            "its status is failed, but it has an answer",
         ),
         (
             lambda read: read["images"][0].update(status="left_out", reason="a copy"),
-            "is left_out, but has an answer",
+            "its status is left_out, but it has an answer",
         ),
         (lambda read: read["bundle"].update(sha256="x" * 100_000), "sha256 of the bundle is 'xxx"),
         (lambda read: read.update(settings_sha256=""), "settings_sha256 is '', not 64"),

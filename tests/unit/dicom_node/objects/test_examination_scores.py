@@ -35,6 +35,7 @@ from dicom_node.objects.drawing.rendering import show
 from dicom_node.objects.examination_scores import ExaminationScores, examination_scores
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sc.summary_sheet import build_summary_sheet
+from dicom_node.objects.wording import standing_text
 from mammoclip_core.findings import BreastFindings, Finding, StudyAnalysis, StudyFindings
 
 MASS = replace(finding(score=0.95), threshold=0.4)
@@ -250,3 +251,23 @@ def test_page_to_print_states_the_scores(
 
     text = " ".join(done.stdout.decode().split())
     assert all(line in text for line in LINES)
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "words"),
+    [
+        (0.4, 0.5, "score 0.40, below threshold 0.50"),
+        (0.4996, 0.5, "score 0.4996, below threshold 0.5000"),
+        (0.4999999, 0.5, "score 0.4999999, below threshold 0.5000000"),
+        (0.5, 0.5, "score 0.50, above threshold 0.50"),
+        (0.83, 0.829, "score 0.83, above threshold 0.83"),
+    ],
+)
+def test_score_just_below_its_threshold_does_not_look_like_it(
+    score: float, threshold: float, words: str
+) -> None:
+    judged = replace(
+        finding(), score=score, threshold=threshold, above_threshold=score >= threshold
+    )
+
+    assert standing_text(judged) == words
