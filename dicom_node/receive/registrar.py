@@ -28,6 +28,7 @@ from dicom_node.spool.names import Receipt, set_aside_place, study_place
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.correcting import Comparison, replaced_files
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.registering import (
     Arrival,
     Verdict,
@@ -136,7 +137,7 @@ class Registrar:
     def finish_moves(self) -> None:
         """Complete moves that a crash or a failed write interrupted, or that an operator wants."""
         with self._database.reading() as session:
-            received = select(Instance).where(Instance.state == InstanceState.RECEIVED)
+            received = select(Instance).where(in_states(Instance, InstanceState.RECEIVED))
             rows = list(session.scalars(received))
         for batch in _batches(rows):
             self._file(batch)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.identity import KEYWORDS
 from dicom_node.facts.likeness import Likeness, Sameness
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.outcomes import supersede_answer
 from dicom_node.studies.ledger.reopening import open_again
@@ -160,6 +161,6 @@ def replaced_files(session: Session, *, limit: int) -> list[Instance]:
         .exists()
     )
     query = select(Instance).where(
-        Instance.state == InstanceState.REPLACED, Instance.place != "", ~is_on_its_way
+        in_states(Instance, InstanceState.REPLACED), Instance.place != "", ~is_on_its_way
     )
     return list(session.scalars(query.order_by(Instance.id).limit(limit)))

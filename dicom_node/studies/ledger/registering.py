@@ -22,6 +22,7 @@ from dicom_node.studies.ledger.correcting import (
     require_place,
     restore_former,
 )
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.reopening import open_again
 from dicom_node.studies.ledger.states import Event, InstanceState, StudyState
@@ -242,7 +243,9 @@ def _open_for_missing(
 
 def taken_back(session: Session, *, limit: int) -> list[Instance]:
     """List objects that were taken back and whose files are not moved yet."""
-    query = select(Instance).where(Instance.state == InstanceState.TAKEN_BACK, Instance.place != "")
+    query = select(Instance).where(
+        in_states(Instance, InstanceState.TAKEN_BACK), Instance.place != ""
+    )
     return list(session.scalars(query.order_by(Instance.id).limit(limit)))
 
 
