@@ -92,9 +92,9 @@ def attempt_delivery(node: Runtime, delivery_id: int) -> None:
             node.site.note_silent_ledger(error)
 
 
-def end_deliveries(node: Runtime) -> None:
+def end_deliveries(node: Runtime, *, at_once: bool = False) -> None:
     """Give deliveries a while to end; those that do not are due again, for another worker."""
-    unfinished = node.lanes.close(node.settings.work.shutdown_seconds)
+    unfinished = node.lanes.close(0 if at_once else node.settings.work.shutdown_seconds)
     if unfinished:
         with node.database.writing() as session:
             circuits.give_up_probes(session, node.holder)

@@ -23,7 +23,7 @@ from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.due_work import Work, put_off
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, pauses
-from dicom_node.studies.ledger.tables import Delivery
+from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.work import Claim, claim, renew
 from dicom_node.studies.off_peak import off_peak_of
 from mammoclip_core.manifest import Manifest
@@ -47,6 +47,8 @@ class Runtime:
     generator: random.Random = field(default_factory=random.Random)
     unknown_destinations: set[str] = field(default_factory=set)
     """Destinations of messages that this process cannot send to, and has said so."""
+    analysing: Claim | None = None
+    """The analysis under way in this process."""
 
     @cached_property
     def database(self) -> Database:
@@ -183,9 +185,13 @@ class Runtime:
             target=self._beat, args=(table, taken[0], stop), name="heartbeat", daemon=True
         )
         heart.start()
+        if table is Analysis:
+            self.analysing = taken[0]
         try:
             yield taken
         finally:
+            if table is Analysis:
+                self.analysing = None
             stop.set()
             heart.join()
 
