@@ -8,7 +8,12 @@ from typing import Final
 
 import structlog
 
-from dicom_node.errors import DestinationDownError, LedgerError, OvertakenError
+from dicom_node.errors import (
+    DestinationDownError,
+    LedgerError,
+    OutOfResourcesError,
+    OvertakenError,
+)
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, Sender
@@ -127,6 +132,8 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
             _attempt(node, held, delivery)
         except (OvertakenError, DATABASE_TROUBLE):
             raise
+        except OutOfResourcesError as error:
+            _end_badly(node, held, delivery, Failure(str(error)))
         except Exception as error:
             log.exception("delivery_failed", reason=type(error).__name__)
             failure = Failure(f"unexpected error: {type(error).__name__}")
@@ -155,6 +162,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
             for row in rows
         ]
         notes = {row.id for row in rows if row.kind == ResultKind.REJECTION_NOTE}
+    _require_results(node, objects)
     if destination.dry:
         hold_dry(node, held, delivery, objects, lacking=lacking)
         return
@@ -216,6 +224,12 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         was_down = has_taken and circuits.note_success(session, delivery.destination, at=at)
     log.info("results_delivered", destination=delivery.destination, count=len(objects))
     _tell_of_return(delivery, was_down=was_down)
+
+
+def _require_results(node: Runtime, objects: Sequence[ObjectToSend]) -> None:
+    """Raise OutOfResourcesError if results are away with their disk."""
+    if not all(one.file.is_file() for one in objects):
+        node.spool.require_readable()
 
 
 def _answers(

@@ -1,4 +1,4 @@
-"""Options of ``celery worker`` that this worker is not started with, each with what to do instead."""
+"""Options of ``celery worker`` that this worker refuses, each with what to do instead."""
 
 from typing import Any, Final
 

@@ -85,6 +85,7 @@ class Registrar:
         self._studies: dict[Receipt, str | None] = {}
         self._slow: set[Receipt] = set()
         self._unmoved: set[str] = set()
+        self._disk_trouble = ""
 
     def register_all(self) -> int:
         """Register every waiting object; return their number.
@@ -205,6 +206,7 @@ class Registrar:
                     self._broken.add(receipt)
                 else:
                     self._unmoved.discard(row.receipt)
+                    self._disk_trouble = ""
                     if row.state is InstanceState.RECEIVED:
                         moved.append(row.id)
         if not moved and not lost:
@@ -216,7 +218,12 @@ class Registrar:
                 confirm(session, instance, at=at)
 
     def _note_unmoved(self, row: Instance, error: Exception) -> None:
-        """Say once of a file that it cannot be moved, and not again at each attempt."""
+        """Say once of a file, or of a whole disk, that it cannot be moved."""
+        if isinstance(error, OutOfResourcesError):
+            if str(error) != self._disk_trouble:
+                self._disk_trouble = str(error)
+                log.error("moving_failed", receipt=row.receipt, reason=str(error))
+            return
         if row.receipt not in self._unmoved:
             log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
         self._unmoved.add(row.receipt)

@@ -11,7 +11,7 @@ from dicom_node.facts.priority import Priority
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.pauses import NOTHING_HELD, Holds
-from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState
+from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, State
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 
 Work = TypeVar("Work", Analysis, Delivery)
@@ -22,7 +22,10 @@ BATCH: Final = 1000
 ANSWERED_LATELY: Final = timedelta(seconds=10)
 """Time for which a destination that took everything counts as one that answers."""
 
-DUE: Final = {Analysis: AnalysisState.DUE, Delivery: DeliveryState.DUE}
+DUE: Final[dict[type[Analysis | Delivery], State]] = {
+    Analysis: AnalysisState.DUE,
+    Delivery: DeliveryState.DUE,
+}
 
 Rank = tuple[Priority, bool]
 """A priority, and whether the work was tried before and failed."""

@@ -16,5 +16,5 @@ def in_states(
     states : in the order in which an index names them
     """
     # Literals and no parameters: only so does a database see that a partial index will do.
-    words = [literal_column(f"'{state.value}'") for state in states]
+    words: list[ColumnElement[State]] = [literal_column(f"'{state.value}'") for state in states]
     return table.state == words[0] if len(words) == 1 else table.state.in_(words)

@@ -13,14 +13,17 @@ from dicom_node.studies.ledger.due_work import BATCH, DUE, Work, take_back_messa
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locked, locking, require_locked
 from dicom_node.studies.ledger.pauses import NOTHING_HELD, Holds
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, State
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.transitions import apply
 
 EXPIRE_AFTER: Final = timedelta(days=7)
 """Default age at which a delivery expires."""
 
-_BUSY: Final = {Analysis: AnalysisState.RUNNING, Delivery: DeliveryState.SENDING}
+_BUSY: Final[dict[type[Analysis | Delivery], State]] = {
+    Analysis: AnalysisState.RUNNING,
+    Delivery: DeliveryState.SENDING,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
