@@ -1,6 +1,6 @@
 """The Celery application; settings are read at first use, never at import."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from billiard import current_process
 from celery import Celery
@@ -25,6 +25,7 @@ from dicom_node.studies.broker import broker_options, celery_configuration
 from worker import redis_transport
 from worker.celery_log import receive_celery_records
 from worker.devices import default_concurrency
+from worker.refused_options import refusal_of
 from worker.termination import end_at_the_parents_signal_only
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ def _configuration() -> dict[str, Any]:
 
 _presence: "Presence | None" = None
 
-_POOLS: Final = ("celery.concurrency.prefork", "celery.concurrency.solo")
-
 app = Celery("worker")
 app.add_defaults(_configuration)
 
@@ -71,7 +70,19 @@ def _configure_logs(**_options: object) -> None:
 def _finish_what_runs(**_options: object) -> None:
     # A worker of --pool solo says the same of itself: its signals are those of a worker.
     if current_process().name != "MainProcess":
-        end_at_the_parents_signal_only()
+        end_at_the_parents_signal_only(_give_back_all)
+
+
+def _give_back_all() -> None:
+    # Imported here: a process that has taken nothing has loaded nothing of it.
+    from worker.delivery import end_deliveries
+    from worker.runtime import present_runtime
+    from worker.unfinished import give_back_at_the_end
+
+    node = present_runtime()
+    if node is not None:
+        give_back_at_the_end(node)
+        end_deliveries(node, at_once=True)
 
 
 @worker_ready.connect
@@ -126,15 +137,10 @@ def _replace_what_has_grown(**_options: object) -> None:
 
 
 @celeryd_after_setup.connect
-def _refuse_threads(instance: Any, **_options: object) -> None:
-    """End a worker whose pool runs tasks in threads: they would share one inference request."""
-    pool = instance.pool_cls.__module__
-    if pool not in _POOLS:
-        raise SystemExit(
-            f"Error: this worker does not run in the pool {pool.rpartition('.')[2]}, whose tasks "
-            "share one model. Start it without --pool (one process for each model) or with "
-            "--pool solo"
-        )
+def _refuse_options(instance: Any, **_options: object) -> None:
+    """End a worker that was started with options by which it would lose or repeat work."""
+    if words := refusal_of(instance):
+        raise SystemExit(f"Error: {words}")
 
 
 def _settings() -> Settings:

@@ -5,6 +5,8 @@ message is printed; without this module nothing of it would be printed at all.
 """
 
 import logging
+import threading
+import time
 from typing import Final
 
 import structlog
@@ -25,9 +27,21 @@ _EVENTS: Final = {
 
 _BROKER_TROUBLE: Final = frozenset({"broker_unreachable", "broker_lost"})
 
+AGAIN_SECONDS: Final = 600.0
+"""Time after which a trouble of the broker is told again."""
+
+STEADY_SECONDS: Final = 5.0
+"""Time without trouble after which a broker counts as found again."""
+
 
 class CeleryLog(logging.Handler):
-    """Writes Celery's records as events."""
+    """Writes Celery's records as events; what is wrong with the broker once, while it lasts."""
+
+    def __init__(self, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self._trouble: tuple[str, str | None] | None = None
+        self._told_at = 0.0
+        self._found: threading.Timer | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; its template is quoted, and never the values for it."""
@@ -42,13 +56,37 @@ class CeleryLog(logging.Handler):
         if level < logging.WARNING and event == "celery_reported":
             return
         error = _error_in(record)
-        log.log(
-            level,
-            event,
-            logger=record.name,
-            detail=_detail(event, template, record, error),
-            reason=type(error).__name__ if error else None,
-        )
+        told = {
+            "logger": record.name,
+            "detail": _detail(event, template, record, error),
+            "reason": type(error).__name__ if error else None,
+        }
+        if event in _BROKER_TROUBLE and self._is_known((event, told["detail"])):
+            return
+        if event == "broker_connected" and self._trouble is not None:
+            self._tell_if_steady(told)
+            return
+        log.log(level, event, **told)
+
+    def _is_known(self, trouble: tuple[str, str | None]) -> bool:
+        """Note a trouble of the broker; return whether it was told lately."""
+        if self._found is not None:
+            self._found.cancel()
+        is_known = trouble == self._trouble and time.monotonic() < self._told_at + AGAIN_SECONDS
+        if not is_known:
+            self._trouble, self._told_at = trouble, time.monotonic()
+        return is_known
+
+    def _tell_if_steady(self, told: dict[str, str | None]) -> None:
+        """Say that the broker is found unless the same trouble follows at once."""
+
+        def tell() -> None:
+            self._trouble = None
+            log.info("broker_connected", **told)
+
+        self._found = threading.Timer(STEADY_SECONDS, tell)
+        self._found.daemon = True
+        self._found.start()
 
 
 def receive_celery_records() -> None:

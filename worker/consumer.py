@@ -7,16 +7,23 @@ would otherwise be able to shut workers down (Celery's documentation names remot
 component).
 """
 
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.state import maybe_shutdown
 from kombu import Message, compression
 
 from dicom_node.settings.reading import load_settings
 from worker.discarded import Discarded
 from worker.messages import UnwantedMessageError, work_of
 from worker.own_ledger import OwnLedger
+
+_UNSTEADY_SECONDS: Final = 10.0
+"""A connection that fails sooner was never of use."""
+
+_LONGEST_WAIT_SECONDS: Final = 30.0
 
 _SILENT = {
     "task_events": False,
@@ -43,6 +50,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
             compression.register(None, _refuse_to_decompress, content_type)
         self.messages_taken = 0
         self.takes_nothing = False
+        self._failed_at = float("-inf")
+        self._wait = 0.0
         self._discarded = Discarded()
         self._ledger = OwnLedger(load_settings().ledger_url)
         super().__init__(
@@ -88,6 +97,18 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         # After a new connection it takes messages again anyway.
         if self.task_consumer is not None:
             self.task_consumer.consume()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Connect anew, and ever later to a broker that answers and then fails each time."""
+        super().on_connection_error_after_connected(exc)
+        now = time.monotonic()
+        is_unsteady = now - self._failed_at < _UNSTEADY_SECONDS
+        self._wait = min(max(2 * self._wait, 1.0), _LONGEST_WAIT_SECONDS) if is_unsteady else 0.0
+        give_up_at = now + self._wait
+        while (left := give_up_at - time.monotonic()) > 0:
+            maybe_shutdown()
+            time.sleep(min(left, 0.5))
+        self._failed_at = time.monotonic()
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Discard a message that Celery cannot decode; its own way would log the content."""

@@ -8,7 +8,12 @@ from typing import Final
 
 import structlog
 
-from dicom_node.errors import DestinationDownError, LedgerError, OvertakenError
+from dicom_node.errors import (
+    DestinationDownError,
+    LedgerError,
+    OutOfResourcesError,
+    OvertakenError,
+)
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, Sender
@@ -21,7 +26,6 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 from dicom_node.studies.ledger.work import Claim
-from dicom_node.studies.reach import UnreachedSpoolError
 from worker.dry_delivery import hold_dry
 from worker.probing import is_answered
 from worker.runtime import Runtime
@@ -93,9 +97,9 @@ def attempt_delivery(node: Runtime, delivery_id: int) -> None:
             node.site.note_silent_ledger(error)
 
 
-def end_deliveries(node: Runtime) -> None:
+def end_deliveries(node: Runtime, *, at_once: bool = False) -> None:
     """Give deliveries a while to end; those that do not are due again, for another worker."""
-    unfinished = node.lanes.close(node.settings.work.shutdown_seconds)
+    unfinished = node.lanes.close(0 if at_once else node.settings.work.shutdown_seconds)
     if unfinished:
         with node.database.writing() as session:
             circuits.give_up_probes(session, node.holder)
@@ -128,7 +132,7 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
             _attempt(node, held, delivery)
         except (OvertakenError, DATABASE_TROUBLE):
             raise
-        except UnreachedSpoolError as error:
+        except OutOfResourcesError as error:
             _end_badly(node, held, delivery, Failure(str(error)))
         except Exception as error:
             log.exception("delivery_failed", reason=type(error).__name__)
@@ -159,6 +163,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
             for row in rows
         ]
         notes = {row.id for row in rows if row.kind == ResultKind.REJECTION_NOTE}
+    _require_results(node, objects)
     if destination.dry:
         hold_dry(node, held, delivery, objects, lacking=lacking)
         return
@@ -223,6 +228,12 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         was_down = has_taken and circuits.note_success(session, delivery.destination, at=at)
     log.info("results_delivered", destination=delivery.destination, count=len(objects))
     _tell_of_return(delivery, was_down=was_down)
+
+
+def _require_results(node: Runtime, objects: Sequence[ObjectToSend]) -> None:
+    """Raise OutOfResourcesError if results are away with their disk."""
+    if not all(one.file.is_file() for one in objects):
+        node.spool.require_readable()
 
 
 def _answers(

@@ -25,7 +25,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, pauses
 from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.spools import leave_to_others, why_unreached
-from dicom_node.studies.ledger.tables import Delivery
+from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.work import Claim, claim, renew
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.reach import Reach, UnreachedSpoolError
@@ -52,6 +52,8 @@ class Runtime:
     """Destinations of messages that this process cannot send to, and has said so."""
     left_to_others: set[str] = field(default_factory=set)
     """Why work was left to other workers, as this process has said."""
+    analysing: Claim | None = None
+    """The analysis under way in this process."""
 
     @cached_property
     def database(self) -> Database:
@@ -197,9 +199,13 @@ class Runtime:
             target=self._beat, args=(table, taken[0], stop), name="heartbeat", daemon=True
         )
         heart.start()
+        if table is Analysis:
+            self.analysing = taken[0]
         try:
             yield taken
         finally:
+            if table is Analysis:
+                self.analysing = None
             stop.set()
             heart.join()
 

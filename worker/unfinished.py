@@ -1,11 +1,13 @@
 """What is recorded of an attempt to analyse a study that did not finish."""
 
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic, sleep
 from typing import Final
 
 import structlog
 
+from dicom_node.errors import OvertakenError
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
 from dicom_node.studies.ledger.locks import database_time
@@ -15,6 +17,7 @@ from worker.runtime import Runtime
 
 log = structlog.get_logger("worker.analyze")
 
+_TOLD_TO_END: Final = "the worker was told to end at once while it was analysing"
 _FIRST_WAIT_SECONDS: Final = 5
 _WAIT_FOR_THE_LEDGER: Final = 2
 
@@ -40,6 +43,22 @@ def give_back_uncounted(node: Runtime, held: Claim, reason: str) -> None:
         else:
             log.warning("analysis_given_back", reason=reason)
             return
+
+
+def give_back_at_the_end(node: Runtime) -> None:
+    """Have another process analyse what this one has under way: it ends at once.
+
+    Whoever records the end of it at the same moment finds itself overtaken, or was faster.
+    """
+    held = node.analysing
+    if held is None:
+        return
+    with suppress(OvertakenError), node.database.writing() as session:
+        at = database_time(session)
+        outcomes.give_back_analysis(
+            session, held, reason=_TOLD_TO_END, due_at=at, at=at, counted=False
+        )
+        log.warning("analysis_given_back", analysis=held.id, reason=_TOLD_TO_END)
 
 
 def end_badly(node: Runtime, held: Claim, reason: str, *, final: bool) -> None:

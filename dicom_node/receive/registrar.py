@@ -28,6 +28,7 @@ from dicom_node.spool.names import Receipt, set_aside_place, study_place
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.correcting import Comparison, replaced_files
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.registering import (
     Arrival,
     Verdict,
@@ -87,6 +88,7 @@ class Registrar:
         self._studies: dict[Receipt, str | None] = {}
         self._slow: set[Receipt] = set()
         self._unmoved: set[str] = set()
+        self._disk_trouble = ""
 
     def register_all(self) -> int:
         """Register every waiting object; return their number.
@@ -140,7 +142,7 @@ class Registrar:
         """Complete moves that a crash or a failed write interrupted, or that an operator wants."""
         with self._database.reading() as session:
             received = select(Instance).where(
-                Instance.state == InstanceState.RECEIVED, Instance.spool_id == self._spool_id
+                in_states(Instance, InstanceState.RECEIVED), Instance.spool_id == self._spool_id
             )
             rows = list(session.scalars(received))
         for batch in _batches(rows):
@@ -209,6 +211,7 @@ class Registrar:
                     self._broken.add(receipt)
                 else:
                     self._unmoved.discard(row.receipt)
+                    self._disk_trouble = ""
                     if row.state is InstanceState.RECEIVED:
                         moved.append(row.id)
         if not moved and not lost:
@@ -220,7 +223,12 @@ class Registrar:
                 confirm(session, instance, at=at)
 
     def _note_unmoved(self, row: Instance, error: Exception) -> None:
-        """Say once of a file that it cannot be moved, and not again at each attempt."""
+        """Say once of a file, or of a whole disk, that it cannot be moved."""
+        if isinstance(error, OutOfResourcesError):
+            if str(error) != self._disk_trouble:
+                self._disk_trouble = str(error)
+                log.error("moving_failed", receipt=row.receipt, reason=str(error))
+            return
         if row.receipt not in self._unmoved:
             log.exception("moving_failed", receipt=row.receipt, reason=type(error).__name__)
         self._unmoved.add(row.receipt)

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ImplicitVRLittleEndian
+from pynetdicom import evt
 from pynetdicom.status import code_to_category
 
 from dicom_node.deadline import Deadline
@@ -57,8 +58,10 @@ class CStoreSender:
         with Deadline() as deadline:
             association = self._associate(objects, deadline)
             try:
+                answered = _Answered()
+                association.bind(evt.EVT_DIMSE_RECV, answered.note)
                 for item in objects:
-                    yield self._store(association, item, deadline)
+                    yield self._store(association, item, deadline, answered)
             finally:
                 with deadline.within(self._destination.timeout_seconds):
                     if association.is_established:
@@ -79,7 +82,9 @@ class CStoreSender:
             tls=self._tls,
         )
 
-    def _store(self, association: Any, item: ObjectToSend, deadline: Deadline) -> Answer:
+    def _store(
+        self, association: Any, item: ObjectToSend, deadline: Deadline, answered: "_Answered"
+    ) -> Answer:
         accepted = {
             str(context.transfer_syntax[0])
             for context in association.accepted_contexts
@@ -99,7 +104,7 @@ class CStoreSender:
         seconds = self._destination.longest_seconds(_size_of(item))
         try:
             with deadline.within(seconds):
-                response = association.send_c_store(content)
+                response = association.send_c_store(content, msg_id=answered.next_request())
         except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
             return _refused(item, f"the result file cannot be sent: {type(error).__name__}")
         except RuntimeError as error:
@@ -112,7 +117,38 @@ class CStoreSender:
                     f"{self._destination.name}: {self._destination.words_for_lateness}"
                 )
             raise DestinationDownError("the association ended without an answer to C-STORE")
+        if not answered.is_of_request(item.sop_instance_uid):
+            raise DestinationDownError(
+                f"{self._destination.name}: its answer to C-STORE is to another message than it "
+                "was sent (PS3.7 9.3.1.2): nothing follows from it"
+            )
         return _answer(item, int(response.Status))
+
+
+class _Answered:
+    """Which request an answer is to; the library takes any for the one that it waits for."""
+
+    def __init__(self) -> None:
+        self._message_id = 0
+        self._answer: tuple[int | None, str] = (None, "")
+
+    def next_request(self) -> int:
+        """Return the Message ID of the next request: 1 to 65535."""
+        self._message_id = self._message_id % 65535 + 1
+        self._answer = (None, "")
+        return self._message_id
+
+    def note(self, event: evt.Event) -> None:
+        """Take note of a message; called by the association's thread before it is answered."""
+        command = event.message.command_set
+        message_id = command.get("MessageIDBeingRespondedTo")
+        # Optional in the answer (PS3.7 Table 9.3-2).
+        self._answer = (message_id, str(command.get("AffectedSOPInstanceUID", "") or ""))
+
+    def is_of_request(self, sop_instance_uid: str) -> bool:
+        """Return whether the last answer was to the last request, and about this object."""
+        message_id, named = self._answer
+        return message_id == self._message_id and named in {"", sop_instance_uid}
 
 
 def _size_of(item: ObjectToSend) -> int:

@@ -13,7 +13,10 @@ from dicom_node.send.stow_answers import lists_instance, read_store_answer
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 
-_TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507}) | CREDENTIALS
+_WRONG_PLACE: Final = frozenset({404, 405, 410, 421, 501})
+"""HTTP statuses of a server that stores nothing there: of the settings, and not of the object."""
+
+_TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507}) | CREDENTIALS | _WRONG_PLACE
 """HTTP statuses of errors that may pass: 507 is a full archive, unlike 413, a too large object."""
 
 _CONFLICT: Final = 409
@@ -93,6 +96,8 @@ def _answer_of(item: ObjectToSend, reply: Reply) -> Answer:
         status = f"HTTP {reply.status}"
         if reply.status in CREDENTIALS:
             status += " (check the credentials under [[destinations]])"
+        elif reply.status in _WRONG_PLACE:
+            status += " (nothing is stored at that address: check url under [[destinations]])"
         return Answer(key=item.key, outcome=outcome, status=status)
     if document is None:
         return _postponed(item, f"HTTP {reply.status} without a DICOM answer")

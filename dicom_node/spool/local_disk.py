@@ -13,6 +13,7 @@ from typing import Final
 
 from dicom_node.errors import NodeError, OutOfResourcesError
 from dicom_node.spool.disk_trouble import disk_trouble, out_of_resources
+from dicom_node.spool.folder_markers import mark, require_marked
 from dicom_node.spool.names import (
     FILE_SUFFIX,
     Receipt,
@@ -83,6 +84,7 @@ class Spool:
             # Only the node's own files: a worker may be writing a result in the same folder.
             for leftover in (self.root / "partial").glob("incoming-*"):
                 leftover.unlink()
+            mark(self.root, ("studies", "set-aside", "results"))
             yield
 
     def require_usable(self) -> None:
@@ -102,9 +104,11 @@ class Spool:
         self.require_readable()
 
     def require_readable(self) -> None:
-        """Raise OutOfResourcesError if the folder of registered objects cannot be read."""
-        with disk_trouble(), os.scandir(self.root / "studies") as entries:
-            next(entries, None)
+        """Raise OutOfResourcesError if registered objects or results are away or cannot be read."""
+        for name in ("studies", "results"):
+            with disk_trouble(), os.scandir(self.root / name) as entries:
+                next(entries, None)
+                require_marked(self.root, name)
 
     def close_to_others(self) -> list[Path]:
         """Take everybody else's permissions from a spool of an earlier release.
@@ -207,6 +211,7 @@ class Spool:
             # Nothing is known of what lies on a disk that is away: it is not lost.
             if not source.parent.is_dir():
                 raise OSError(errno.ESTALE, "the folder of the spool is away")
+            require_marked(self.root, place.partition("/")[0])
             # Moved already by a process that was then killed, perhaps before it flushed.
             if source.exists() or not target.exists():
                 self._make_folder(target.parent)
@@ -261,6 +266,7 @@ class Spool:
         """
         receipt = Receipt.new(new_association_token())
         try:
+            require_marked(self.root, place.partition("/")[0])
             with disk_trouble():
                 self.file(place).rename(self.incoming_file(receipt))
                 flush_folder(self.root / "incoming")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.spool.disk_trouble import disk_trouble
+from dicom_node.spool.folder_markers import require_marked
 
 _FOLDERS: Final = frozenset({"studies", "set-aside", "results"})
 """Folders of the spool out of which files are removed; `incoming` holds what no ledger has yet."""
@@ -33,6 +34,7 @@ def remove_file(root: Path, place: str) -> None:
         The disk is broken, read-only or away.
     """
     *folders, name = _parts(place)
+    require_marked(root, folders[0])
     with disk_trouble(), _folder(root, folders) as folder:
         if folder is None:
             return
@@ -57,6 +59,7 @@ def remove_folder(root: Path, place: str) -> None:
         The disk is broken, read-only or away.
     """
     *folders, name = _parts(place)
+    require_marked(root, folders[0])
     with disk_trouble(), _folder(root, folders) as folder:
         if folder is None:
             return

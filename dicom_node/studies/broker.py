@@ -53,7 +53,12 @@ _TROUBLES: Final = {
     "MISCONF": "it cannot write to its disk: see its own log",
     "AuthenticationError": "it refuses the user and password of url under [broker]",
     "NoPermissionError": "its user lacks a permission: compare its ACL rule with docs/security.md",
-    "WRONGTYPE": f"it {_ANOTHER_APPLICATION}",
+    "WRONGTYPE": "one of its keys gpu, deliver, unacked and unacked_index (behind key_prefix) is "
+    f"of another type than a queue: it {_ANOTHER_APPLICATION}",
+    "DB index is out of range": "it has no database of the number in url under [broker]",
+    "max number of clients": "it takes no more connections: raise maxclients there",
+    "NOREPLICAS": "it lacks replicas to write to: see min-replicas-to-write there",
+    "MOVED": "it is a Redis Cluster, which cannot be used: set url under [broker] to a Redis alone",
     "BusyLoadingError": "it is still reading its data: wait",
     "MasterDownError": "it is a replica without its primary: set url under [broker] to the primary",
     "AccessRefused": "it refuses the user, the password or a permission: see url under [broker]",
@@ -61,7 +66,7 @@ _TROUBLES: Final = {
     "TimeoutError": "it takes too long, as RabbitMQ does while it is full: see its own log",
     "InvalidResponse": "what answers there is no broker: check host and port of url",
 }
-"""What to do, by the name of the library's error or by a word of the broker's answer."""
+"""What to do, by the name of the library's error or by words of the broker's answer."""
 
 
 def celery_configuration(
@@ -271,9 +276,10 @@ def words_for_broker(error: BaseException) -> str:
     """Say what to do about an error of the broker's library, of which nothing is quoted."""
     found: BaseException | None = error
     while found is not None:
-        for key in (type(found).__name__, *str(found).split()):
-            if key in _TROUBLES:
-                return _TROUBLES[key]
+        name, answer = type(found).__name__, str(found)
+        for key, words in _TROUBLES.items():
+            if key == name or key in answer:
+                return words
         if isinstance(found, ssl.SSLError):
             return f"TLS failed: {words_for(found)}. Check certificates under [broker] and [tls]."
         found = found.__cause__ or found.__context__

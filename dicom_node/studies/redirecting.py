@@ -9,15 +9,16 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import database_time, locking
-from dicom_node.studies.ledger.states import DeliveryState, Event
+from dicom_node.studies.ledger.states import WAITING, DeliveryState, Event
 from dicom_node.studies.ledger.tables import Analysis, Delivery, DeliveryOutcome
 from dicom_node.studies.ledger.transitions import apply
 
 PORTION: Final = 100
 """Deliveries that one transaction changes: nobody waits for all of them."""
 
-_WAITING: Final = (DeliveryState.DUE, DeliveryState.HELD)
+_MOVABLE: Final = (DeliveryState.DUE, DeliveryState.HELD)
 
 
 Change = Callable[[Session, Delivery, datetime], bool]
@@ -82,7 +83,10 @@ def _with_each(database: Database, old: str, change: Change) -> Redirected:
         with database.writing() as session:
             at = database_time(session)
             query = select(Delivery.id, Delivery.analysis_id).where(
-                Delivery.destination == old, Delivery.state.in_(_WAITING), Delivery.id > last
+                in_states(Delivery, *WAITING),
+                Delivery.destination == old,
+                Delivery.state.in_(_MOVABLE),
+                Delivery.id > last,
             )
             found = session.execute(query.order_by(Delivery.id).limit(PORTION)).all()
             if not found:
@@ -92,7 +96,7 @@ def _with_each(database: Database, old: str, change: Change) -> Redirected:
             analyses = select(Analysis).where(Analysis.id.in_([one[1] for one in found]))
             session.scalars(locking(analyses.order_by(Analysis.id))).all()
             still = select(Delivery).where(
-                Delivery.id.in_([one[0] for one in found]), Delivery.state.in_(_WAITING)
+                Delivery.id.in_([one[0] for one in found]), Delivery.state.in_(_MOVABLE)
             )
             for row in session.scalars(locking(still.order_by(Delivery.id))).all():
                 is_moved = change(session, row, at)

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations.circuits import circuit_of, try_now
 from dicom_node.studies.ledger.due_work import Work, is_due
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import database_time, locking
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, State
 from dicom_node.studies.ledger.tables import Analysis, Delivery
@@ -24,6 +25,12 @@ _ENDED_BADLY: Final[dict[type, tuple[State, ...]]] = {
     Analysis: (AnalysisState.FAILED,),
     Delivery: (DeliveryState.REFUSED, DeliveryState.EXPIRED),
 }
+
+_STOPPED: Final[dict[type, tuple[State, ...]]] = {
+    Analysis: (AnalysisState.FAILED,),
+    Delivery: (DeliveryState.REFUSED, DeliveryState.EXPIRED, DeliveryState.HELD),
+}
+"""States that an index has together, as it names them."""
 
 # The time until a delivery expires starts again with the request.
 _RESTARTED: Final[dict[type, tuple[str, ...]]] = {Analysis: (), Delivery: ("created_at",)}
@@ -123,16 +130,19 @@ def _next_portion(
     to: tuple[str, datetime] | None,
 ) -> list[int]:
     """Read the next ids; `to`: deliveries to this destination only, that ended since then."""
-    # One state at a time: the index of states then has its rows in the order of their ids.
+    # One state at a time: the index of those that stopped has its rows in the order of their ids.
     query = select(table.id).where(
+        in_states(table, *_STOPPED[table]),
         table.state == state,
         table.id > after,
         table.reason.icontains(reason, autoescape=True),
     )
     if table is Delivery:
         # Not what a later revision replaces, or what names a patient that was corrected since.
-        superseded = select(Analysis.id).where(Analysis.state == AnalysisState.SUPERSEDED)
-        query = query.where(Delivery.analysis_id.not_in(superseded))
+        superseded = exists().where(
+            Analysis.id == Delivery.analysis_id, Analysis.state == AnalysisState.SUPERSEDED
+        )
+        query = query.where(~superseded)
     if to is not None:
         query = query.where(Delivery.destination == to[0], Delivery.finished_at >= to[1])
     return list(session.scalars(query.order_by(table.id).limit(PORTION)))

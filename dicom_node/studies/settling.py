@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, literal_column, select, tuple_
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.identity import is_one_patient
 from dicom_node.facts.selection import SetAside, select_images
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.correcting import CORRECTED
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.remarks import NOTHING_TO_ANALYSE, gone_images
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
@@ -64,7 +65,7 @@ def quiet_studies(
     """
     since = at - min(patience.idle, patience.grace)
     query = select(Study.last_received_at, Study.id)
-    query = query.where(_is_open(), Study.last_received_at <= since)
+    query = query.where(in_states(Study, StudyState.OPEN), Study.last_received_at <= since)
     if after is not None:
         query = query.where(tuple_(Study.last_received_at, Study.id) < after)
     query = query.order_by(Study.last_received_at.desc(), Study.id.desc()).limit(limit)
@@ -82,7 +83,7 @@ def next_quiet(session: Session, *, patience: Patience, at: datetime) -> datetim
     for wait in (patience.idle, patience.grace):
         last = session.scalar(
             select(func.min(Study.last_received_at)).where(
-                _is_open(), Study.last_received_at > at - wait
+                in_states(Study, StudyState.OPEN), Study.last_received_at > at - wait
             )
         )
         if last is not None:
@@ -223,11 +224,6 @@ def instances_of(session: Session, study: Study) -> list[Instance]:
     """Return everything received for a study, oldest first."""
     query = select(Instance).where(Instance.study_id == study.id).order_by(Instance.id)
     return list(session.scalars(query))
-
-
-def _is_open() -> ColumnElement[bool]:
-    # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
-    return Study.state == literal_column(f"'{StudyState.OPEN.value}'")
 
 
 def _is_complete(

@@ -59,3 +59,17 @@ def test_pool_does_not_outlive_a_worker_that_ends_at_once(site: Site) -> None:
     os.kill(pool, signal.SIGCONT)
     worker.wait(60)
     wait_for(lambda: not Path(f"/proc/{pool}").exists(), seconds=30, what="the pool has ended")
+
+
+def test_analysis_that_is_broken_off_by_sigquit_costs_no_attempt(site: Site) -> None:
+    assert all_stored(send(datasets_of(FILM), site.node_port, calling="FILM"))
+    wait_for(lambda: "analysis_started" in site.worker.output(), seconds=60, what="it is begun")
+    worker = site.worker.process
+    assert worker is not None
+
+    worker.send_signal(signal.SIGQUIT)
+    worker.wait(60)
+
+    # Whatever came first: nothing is left to a lease that runs out.
+    output = site.worker.output()
+    assert "told to end at once" in output or "analysis_done" in output

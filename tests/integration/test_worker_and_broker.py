@@ -58,6 +58,8 @@ def test_worker_goes_on_when_the_broker_is_well_again(tmp_path: Path, trouble: s
 
         wait_for(lambda: client.llen("gpu") == 0, seconds=60, what="the message is taken")
         worker.require_alive()
+        # Told once, however often it was tried.
+        assert worker.output().count('"broker_lost"') <= 2
     finally:
         client.close()
         worker.kill()

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.identity import KEYWORDS
 from dicom_node.facts.likeness import Likeness, Sameness
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.outcomes import supersede_answer
 from dicom_node.studies.ledger.reopening import open_again
@@ -160,7 +161,7 @@ def replaced_files(session: Session, spool_id: int, *, limit: int) -> list[Insta
         .exists()
     )
     query = select(Instance).where(
-        Instance.state == InstanceState.REPLACED,
+        in_states(Instance, InstanceState.REPLACED),
         Instance.spool_id == spool_id,
         Instance.place != "",
         ~is_on_its_way,

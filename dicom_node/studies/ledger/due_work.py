@@ -4,13 +4,14 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Select, exists, func, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, exists, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.priority import Priority
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.pauses import NOTHING_HELD, Holds
-from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState
+from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, State
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
 
 Work = TypeVar("Work", Analysis, Delivery)
@@ -21,7 +22,10 @@ BATCH: Final = 1000
 ANSWERED_LATELY: Final = timedelta(seconds=10)
 """Time for which a destination that took everything counts as one that answers."""
 
-DUE: Final = {Analysis: AnalysisState.DUE, Delivery: DeliveryState.DUE}
+DUE: Final[dict[type[Analysis | Delivery], State]] = {
+    Analysis: AnalysisState.DUE,
+    Delivery: DeliveryState.DUE,
+}
 
 Rank = tuple[Priority, bool]
 """A priority, and whether the work was tried before and failed."""
@@ -124,8 +128,11 @@ def waiting_destinations(session: Session) -> list[str]:
     """List the destinations with deliveries about which the broker was not told, by name."""
     # From one name to the next in the index: DISTINCT would read every row that waits.
     found: list[str] = []
-    query = select(func.min(Delivery.destination)).where(
-        is_due(Delivery), Delivery.dispatched_at.is_(None)
+    query = (
+        select(Delivery.destination)
+        .where(is_due(Delivery), Delivery.dispatched_at.is_(None))
+        .order_by(Delivery.destination)
+        .limit(1)
     )
     name = session.scalar(query)
     while name is not None:
@@ -137,14 +144,18 @@ def waiting_destinations(session: Session) -> list[str]:
 def is_failing(session: Session, destination: str, *, at: datetime) -> bool:
     """Return whether a destination has failed, and has taken nothing in the last seconds."""
     # The highest number at the end of each priority's part of the index: one row is read of it.
-    most = select(func.max(Delivery.attempts)).where(
-        is_due(Delivery), Delivery.dispatched_at.is_(None), Delivery.destination == destination
+    most = (
+        select(Delivery.attempts)
+        .where(
+            is_due(Delivery), Delivery.dispatched_at.is_(None), Delivery.destination == destination
+        )
+        .order_by(Delivery.attempts.desc())
+        .limit(1)
     )
     if not any(session.scalar(most.where(Delivery.priority == int(one))) for one in Priority):
         return False
     taken = select(func.max(Delivery.finished_at)).where(
-        Delivery.state.in_([literal_column(f"'{state.value}'") for state in TAKEN]),
-        Delivery.destination == destination,
+        in_states(Delivery, *TAKEN), Delivery.destination == destination
     )
     last = session.scalar(taken)
     return last is None or last < at - ANSWERED_LATELY
@@ -153,7 +164,10 @@ def is_failing(session: Session, destination: str, *, at: datetime) -> bool:
 def count_sending(session: Session, destination: str) -> int:
     """Count the deliveries to a destination that are under way."""
     query = select(func.count(Delivery.id)).where(
-        Delivery.state == DeliveryState.SENDING, Delivery.destination == destination
+        in_states(Delivery, DeliveryState.SENDING),
+        # Always true, and names the column by which SQLite finds them.
+        Delivery.lease_expires_at.is_not(None),
+        Delivery.destination == destination,
     )
     return session.scalar(query) or 0
 
@@ -180,8 +194,7 @@ def dispatched_before(
 
 def is_due(table: type[Work]) -> ColumnElement[bool]:
     """Return the condition of due work."""
-    # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
-    return table.state == literal_column(f"'{DUE[table].value}'")
+    return in_states(table, DUE[table])
 
 
 def needs_any_of(table: type[Work], spools: Collection[int]) -> ColumnElement[bool]:
@@ -219,7 +232,11 @@ def note_dispatched(
     # No transition and no new version: a claim that follows must stand.
     for first in range(0, len(told), BATCH):
         decided = [(row.id, row.version) for row in told[first : first + BATCH]]
-        query = select(table).where(tuple_(table.id, table.version).in_(decided))
+        # By the ids first: SQLite finds no row by a pair of columns but by reading them all.
+        query = select(table).where(
+            table.id.in_([row_id for row_id, _ in decided]),
+            tuple_(table.id, table.version).in_(decided),
+        )
         unclaimed = session.scalars(locking(query, skip_locked=True)).all()
         session.execute(
             update(table)

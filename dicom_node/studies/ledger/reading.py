@@ -13,6 +13,7 @@ from dicom_node.errors import UnknownStudyError
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.priority import Priority
 from dicom_node.studies.ledger.destinations.waits import HELD, Waits
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.pauses import Paused
 from dicom_node.studies.ledger.remarks import (
     NOTHING_TO_ANALYSE,
@@ -302,7 +303,7 @@ def _waits_for(session: Session, study: Study, analysis: Analysis, waits: Waits)
 def _is_analysing(session: Session, now: datetime) -> bool:
     # A worker that is busy renews its lease; one that is free takes at once what is due.
     busy = select(Analysis.id).where(
-        Analysis.state == AnalysisState.RUNNING, Analysis.lease_expires_at >= now
+        in_states(Analysis, AnalysisState.RUNNING), Analysis.lease_expires_at >= now
     )
     return session.scalar(busy.limit(1)) is not None
 

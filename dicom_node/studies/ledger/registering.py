@@ -22,6 +22,7 @@ from dicom_node.studies.ledger.correcting import (
     require_place,
     restore_former,
 )
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.reopening import open_again
 from dicom_node.studies.ledger.states import Event, InstanceState, StudyState
@@ -245,7 +246,7 @@ def _open_for_missing(
 def taken_back(session: Session, spool_id: int, *, limit: int) -> list[Instance]:
     """List objects of a spool that were taken back and whose files are not moved yet."""
     query = select(Instance).where(
-        Instance.state == InstanceState.TAKEN_BACK,
+        in_states(Instance, InstanceState.TAKEN_BACK),
         Instance.spool_id == spool_id,
         Instance.place != "",
     )

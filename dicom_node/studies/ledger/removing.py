@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.remarks import NOTHING_TO_ANALYSE
 from dicom_node.studies.ledger.states import (
@@ -163,12 +164,10 @@ def mark_set_aside(
     limit: int,
 ) -> int:
     """Decide to remove files of a spool that were set aside long ago; return their number."""
-    # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
-    is_set_aside = Instance.state == literal_column(f"'{InstanceState.SET_ASIDE.value}'")
     query = (
         select(Instance)
         .where(
-            is_set_aside,
+            in_states(Instance, InstanceState.SET_ASIDE),
             Instance.spool_id == spool_id,
             Instance.removed_at.is_(None),
             Instance.place != "",
@@ -229,8 +228,7 @@ def confirm_results_deleted(session: Session, analysis_ids: Collection[int]) -> 
 
 
 def _with_files() -> tuple[ColumnElement[bool], ...]:
-    is_settled = Study.state == literal_column(f"'{StudyState.SETTLED.value}'")
-    return is_settled, Study.removed_at.is_(None)
+    return in_states(Study, StudyState.SETTLED), Study.removed_at.is_(None)
 
 
 def _judged(

@@ -60,6 +60,9 @@ TAKEN: Final = (DeliveryState.ACCEPTED, DeliveryState.CONFIRMED, DeliveryState.C
 Each of its objects has an outcome of the same words.
 """
 
+WAITING: Final = (DeliveryState.DUE, DeliveryState.SENDING, DeliveryState.HELD)
+"""The states of a delivery of which the destination is still to get something."""
+
 State = InstanceState | StudyState | AnalysisState | DeliveryState
 
 

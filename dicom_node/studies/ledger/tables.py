@@ -21,6 +21,15 @@ from dicom_node.studies.ledger.states import (
 )
 
 
+def _index_of(where: str, name: str, *columns: str) -> Index:
+    """Return an index of some rows; `in_states` asks so that it is found.
+
+    There is none of all states: SQLite, which has no statistics, would take it before those of
+    some, and read every image that was ever registered.
+    """
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 class Base(DeclarativeBase):
     """The declarative base; constraint names are fixed so that migrations can name them."""
 
@@ -106,12 +115,13 @@ class Instance(Base):
             postgresql_where=text("study_id IS NULL"),
         ),
         # What senders were promised, and no archive was seen to hold.
-        Index(
-            "ix_instances_promised",
-            "id",
-            sqlite_where=text("committed_at IS NOT NULL AND archived_at IS NULL"),
-            postgresql_where=text("committed_at IS NOT NULL AND archived_at IS NULL"),
+        _index_of(
+            "committed_at IS NOT NULL AND archived_at IS NULL", "ix_instances_promised", "id"
         ),
+        # Those whose files are between two places.
+        _index_of("state = 'received'", "ix_instances_received", "id"),
+        _index_of("state = 'taken_back' AND place != ''", "ix_instances_taken_back", "id"),
+        _index_of("state = 'replaced' AND place != ''", "ix_instances_replaced", "id"),
         # What is set aside with its file, and what is to be deleted.
         Index(
             "ix_instances_set_aside",
@@ -132,7 +142,7 @@ class Instance(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     receipt: Mapped[str] = mapped_column(FittingString(64), unique=True)
     study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
-    state: Mapped[InstanceState] = mapped_column(stored(InstanceState), index=True)
+    state: Mapped[InstanceState] = mapped_column(stored(InstanceState))
     version: Mapped[int] = mapped_column(default=0)
     reason: Mapped[str] = mapped_column(FittingString(64), default="")
     """Stable word for why the instance is set aside or took another's place; else empty."""
@@ -173,8 +183,8 @@ class Instance(Base):
 
 def _due_index(name: str, *columns: str, told: bool) -> Index:
     """Return an index of due work alone: it stays small beside years of finished work."""
-    where = text(f"state = 'due' AND dispatched_at IS {'NOT ' if told else ''}NULL")
-    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+    where = f"state = 'due' AND dispatched_at IS {'NOT ' if told else ''}NULL"
+    return _index_of(where, name, *columns)
 
 
 class LeasedWork:
@@ -215,12 +225,14 @@ class Analysis(LeasedWork, Base):
             "ix_analyses_untold_attempts", "priority", "attempts", "due_at", "id", told=False
         ),
         _due_index("ix_analyses_told", "dispatched_at", told=True),
+        _index_of("state = 'running'", "ix_analyses_running", "lease_expires_at", "id"),
+        _index_of("state = 'failed'", "ix_analyses_failed", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     revision: Mapped[int]
-    state: Mapped[AnalysisState] = mapped_column(stored(AnalysisState), index=True)
+    state: Mapped[AnalysisState] = mapped_column(stored(AnalysisState))
     findings: Mapped[str | None] = mapped_column(FittingText)
     """The findings document of a done analysis."""
     bundle: Mapped[str] = mapped_column(FittingString(255), default="")
@@ -275,6 +287,19 @@ class Delivery(LeasedWork, Base):
         ),
         _due_index("ix_deliveries_told", "dispatched_at", told=True),
         _due_index("ix_deliveries_told_destination", "destination", told=True),
+        _index_of("state = 'sending'", "ix_deliveries_sending", "lease_expires_at", "id"),
+        # What each destination is still to get, to be counted or sent elsewhere.
+        _index_of(
+            "state IN ('due', 'sending', 'held')",
+            "ix_deliveries_waiting",
+            "destination",
+            "id",
+            "state",
+        ),
+        # What a person may have sent again.
+        _index_of(
+            "state IN ('refused', 'expired', 'held')", "ix_deliveries_stopped", "state", "id"
+        ),
         # When a destination last took everything.
         Index(
             "ix_deliveries_taken",
@@ -296,7 +321,7 @@ class Delivery(LeasedWork, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
     destination: Mapped[str] = mapped_column(FittingString(64))
-    state: Mapped[DeliveryState] = mapped_column(stored(DeliveryState), index=True)
+    state: Mapped[DeliveryState] = mapped_column(stored(DeliveryState))
     proof_due_at: Mapped[datetime | None]
     """When the destination is next asked for what it has accepted; None if it is not."""
     proof_attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))

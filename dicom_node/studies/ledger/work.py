@@ -10,16 +10,20 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import OvertakenError
 from dicom_node.studies.ledger.choosing import chosen
 from dicom_node.studies.ledger.due_work import BATCH, DUE, Work, take_back_message
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locked, locking, require_locked
 from dicom_node.studies.ledger.pauses import NOTHING_HELD, Holds
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, State
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.transitions import apply
 
 EXPIRE_AFTER: Final = timedelta(days=7)
 """Default age at which a delivery expires."""
 
-_BUSY: Final = {Analysis: AnalysisState.RUNNING, Delivery: DeliveryState.SENDING}
+_BUSY: Final[dict[type[Analysis | Delivery], State]] = {
+    Analysis: AnalysisState.RUNNING,
+    Delivery: DeliveryState.SENDING,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,13 +152,15 @@ def recover_lost(
 
 def _with_lost_lease(session: Session, table: type[Work], at: datetime) -> list[tuple[Work, bool]]:
     """Lock work with an expired lease; beside each whether a later revision superseded it."""
-    is_lost = (table.state == _BUSY[table]) & (table.lease_expires_at < at)
-    query = select(table).where(is_lost).order_by(table.id).limit(BATCH)
+    is_lost = in_states(table, _BUSY[table]) & (table.lease_expires_at < at)
+    # In the order of an index: in that of the ids SQLite would read all that ever was.
+    order = (table.lease_expires_at, table.id)
+    query = select(table).where(is_lost).order_by(*order).limit(BATCH)
     # What is locked is just being finished or recovered: the next look finds it as it is then.
     if table is Analysis:
         return [(row, False) for row in session.scalars(locking(query, skip_locked=True))]
     # Deliveries with their analyses, whose next revision gives up what it finds due.
-    analyses = select(Analysis).join(Delivery).where(is_lost).order_by(Analysis.id).limit(BATCH)
+    analyses = select(Analysis).join(Delivery).where(is_lost).order_by(*order).limit(BATCH)
     held = session.scalars(locking(analyses, skip_locked=True)).unique().all()
     gone = [row.id for row in held if row.state is AnalysisState.SUPERSEDED]
     superseded = set(session.scalars(select(Delivery.id).where(Delivery.analysis_id.in_(gone))))

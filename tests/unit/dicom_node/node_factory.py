@@ -18,6 +18,7 @@ from dicom_node.facts.likeness import Likeness
 from dicom_node.receive.header_process import HeaderReader
 from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.spool.folder_markers import MARKER
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger import outcomes
@@ -196,7 +197,9 @@ class Reception:
             return list(session.scalars(select(table).order_by(table.id)))
 
     def files(self, folder: str) -> list[Path]:
-        return sorted(path for path in (self.spool.root / folder).rglob("*") if path.is_file())
+        """Return the files in a folder of the spool but for its marker."""
+        found = (self.spool.root / folder).rglob("*")
+        return sorted(path for path in found if path.is_file() and path.name != MARKER)
 
 
 def study_row(session: Session, uid: str = STUDY_UID, **columns: Any) -> Study:

@@ -285,7 +285,7 @@ def test_node_removes_what_its_settings_no_longer_keep(
     start(settings.model_copy(update={"retention": RetentionSettings(set_aside_days=1e-9)}))
 
     wait_for(lambda: _is_removed(ledger), seconds=30, what="the object is removed")
-    assert list((settings.spool / "set-aside").iterdir()) == []
+    assert list((settings.spool / "set-aside").glob("*.dcm")) == []
 
 
 def _is_removed(ledger: Any) -> bool:

@@ -1,11 +1,13 @@
 """Warnings and errors of Celery reach the log, without what they quote."""
 
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
 import structlog
 from celery.worker.consumer.consumer import CONNECTION_ERROR, CONNECTION_RETRY
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from worker.celery_log import CeleryLog, receive_celery_records
 
@@ -72,6 +74,43 @@ def test_broker_that_is_lost_has_a_line_of_its_own(
 
     assert [line["event"] for line in lines] == [event]
     assert "secret" not in str(lines)
+
+
+def lose(error: Exception) -> None:
+    logging.getLogger("celery.worker.consumer.consumer").warning("%s (%r)", CONNECTION_RETRY, error)
+
+
+def find() -> None:
+    logging.getLogger("celery.worker.consumer.connection").info("Connected to %s", "redis://x")
+
+
+def test_trouble_that_comes_back_after_each_connection_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+    with structlog.testing.capture_logs() as lines:
+        find()
+        for _ in range(20):
+            lose(wrong)
+            find()
+        lose(OutOfMemoryError("command not allowed"))
+        monkeypatch.setattr("worker.celery_log.AGAIN_SECONDS", 0.0)
+        lose(OutOfMemoryError("command not allowed"))
+
+    assert [line["event"] for line in lines] == ["broker_connected", *["broker_lost"] * 3]
+    assert "gpu, deliver" in lines[1]["detail"]
+    assert "maxmemory" in lines[2]["detail"]
+
+
+def test_broker_that_stays_is_said_to_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.celery_log.STEADY_SECONDS", 0.0)
+    told = threading.Event()
+    monkeypatch.setattr("worker.celery_log.log.info", lambda *_, **__: told.set(), raising=False)
+    lose(ConnectionError("gone"))
+
+    find()
+
+    assert told.wait(10)
 
 
 def test_records_are_logged_once() -> None:

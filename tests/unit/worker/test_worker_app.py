@@ -108,6 +108,40 @@ def test_pool_of_threads_is_refused_in_words(tmp_path: Path, pool: str) -> None:
     assert "--pool" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--time-limit 60", "--time-limit"),
+        ("--soft-time-limit 60", "--soft-time-limit"),
+        ("--autoscale 4,1", "--autoscale"),
+        ("--concurrency auto", "--concurrency"),
+        ("--prefetch-multiplier 8", "--prefetch-multiplier"),
+        ("--beat", "--beat"),
+        ("-Q gpu,delivery", "'delivery'"),
+        ("-Q gpu -X gpu", "--exclude-queues"),
+        ("--pool-start-method spawn", "--pool-start-method"),
+    ],
+)
+def test_option_by_which_work_would_suffer_is_refused_in_one_line(
+    tmp_path: Path, options: str, named: str
+) -> None:
+    (tmp_path / "mammoclip.toml").write_text(SETTINGS)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "worker", "worker", *options.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        env={**os.environ, "MAMMOCLIP_CONFIG": str(tmp_path / "mammoclip.toml")},
+    )
+
+    assert done.returncode == 1
+    (line,) = [one for one in done.stderr.splitlines() if one.startswith("Error: ")]
+    assert named in line
+    assert "Traceback" not in done.stderr
+
+
 def test_machine_without_a_gpu_loads_one_model_whatever_its_cores(
     without_gpu: dict[str, Any],
 ) -> None:

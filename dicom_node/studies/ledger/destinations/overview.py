@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.destinations.circuits import Circuit, CircuitFacts
 from dicom_node.studies.ledger.destinations.waits import Waits
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.pauses import Paused
-from dicom_node.studies.ledger.states import TAKEN, DeliveryState
+from dicom_node.studies.ledger.states import TAKEN, WAITING, DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 
 _WORD: Final = {
@@ -112,9 +113,9 @@ def removed_destinations(session: Session, destinations: frozenset[str]) -> dict
 
 def _counts(session: Session) -> dict[tuple[str, DeliveryState], int]:
     query = select(Delivery.destination, Delivery.state, func.count(Delivery.id))
-    states = [DeliveryState.DUE, DeliveryState.SENDING, DeliveryState.HELD]
-    query = query.where(Delivery.state.in_(states))
-    rows = session.execute(query.group_by(Delivery.destination, Delivery.state))
+    rows = session.execute(
+        query.where(in_states(Delivery, *WAITING)).group_by(Delivery.destination, Delivery.state)
+    )
     return {(name, state): count for name, state, count in rows}
 
 
@@ -127,9 +128,7 @@ def _summary(
     is_dry: bool,
 ) -> DestinationSummary:
     delivered = select(func.max(Delivery.finished_at)).where(
-        # A literal and no parameter: only so does SQLite see that a partial index holds the answer.
-        Delivery.state.in_([literal_column(f"'{state.value}'") for state in TAKEN]),
-        Delivery.destination == name,
+        in_states(Delivery, *TAKEN), Delivery.destination == name
     )
     condition, since, reason = _condition(name, waits, is_dry=is_dry)
     known = waits.circuits.get(name)

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.destinations.circuits import CircuitFacts, circuits
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, pauses
 from dicom_node.studies.ledger.states import DeliveryState
@@ -44,7 +45,7 @@ class Waits:
         """
         now = database_time(session)
         sending = select(Delivery.id).where(
-            Delivery.state == DeliveryState.SENDING, Delivery.lease_expires_at >= now
+            in_states(Delivery, DeliveryState.SENDING), Delivery.lease_expires_at >= now
         )
         return cls(
             holds=Holds(pauses=pauses(session), destinations=destinations),

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from dicom_node.commands.node import app
 from dicom_node.errors import OvertakenError
 from dicom_node.settings.retention import RetentionSettings
+from dicom_node.spool.folder_markers import MARKER
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.states import DeliveryState, StudyState
@@ -65,7 +66,9 @@ def everything_in(reception: Reception) -> str:
     with reception.database.reading() as session:
         tables = inspect(session.connection()).get_table_names()
         rows = [row for one in tables for row in session.execute(text(f"SELECT * FROM {one}"))]
-    names = [str(file) for file in reception.spool.root.rglob("*") if file.name != "node.lock"]
+    made_by_a_start = {"node.lock", MARKER}
+    files = (file for file in reception.spool.root.rglob("*") if file.name not in made_by_a_start)
+    names = [str(file) for file in files]
     return "\n".join(map(str, [*rows, *names]))
 
 

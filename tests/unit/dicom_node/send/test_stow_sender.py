@@ -179,7 +179,10 @@ def test_answer_without_the_object_is_not_believed(
         (400, Outcome.REFUSED),
         (401, Outcome.POSTPONED),
         (403, Outcome.POSTPONED),
-        (404, Outcome.REFUSED),
+        (404, Outcome.POSTPONED),
+        (405, Outcome.POSTPONED),
+        (410, Outcome.POSTPONED),
+        (501, Outcome.POSTPONED),
         (407, Outcome.POSTPONED),
         (409, Outcome.REFUSED),
         (413, Outcome.REFUSED),
@@ -210,6 +213,14 @@ def test_wrong_password_is_said_to_be_one(archive: Answering, result_object: Mak
     (answer,) = sent(archive, result_object())
 
     assert answer.status == "HTTP 401 (check the credentials under [[destinations]])"
+
+
+def test_wrong_path_is_said_to_be_one(archive: Answering, result_object: MakeObject) -> None:
+    archive.status = 404
+
+    (answer,) = sent(archive, result_object())
+
+    assert "check url under [[destinations]]" in answer.status
 
 
 @pytest.mark.parametrize("document", [{}, taken("9.9"), failed("9.9", 0xA700), [1], "sorry"])

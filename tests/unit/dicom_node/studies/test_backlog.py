@@ -3,14 +3,16 @@
 from datetime import datetime, timedelta
 
 import pytest
-from node_factory import NOW, after, analysis_row, claimed, delivery_row, study_row
-from sqlalchemy import event, text
+from node_factory import LEASE, NOW, after, analysis_row, claimed, delivery_row, study_row
+from sqlalchemy import text
+from statement_costs import counted
 
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
 from dicom_node.studies.dispatch import QUEUED, Dispatcher
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery
+from dicom_node.studies.ledger.work import claim
 
 BACKLOG = 5000
 
@@ -89,8 +91,7 @@ def backlog(database: Database) -> list[int]:
                 f"FROM deliveries d, analyses s WHERE d.id = {first.id} AND s.id > 2"
             )
         )
-    with database.writing() as session:
-        session.execute(text("ANALYZE"))
+    with database.reading() as session:
         return list(session.scalars(text("SELECT id FROM deliveries ORDER BY id")))
 
 
@@ -103,10 +104,6 @@ def _takes_results_again(database: Database) -> None:
             state=DeliveryState.ACCEPTED,
             finished_at=NOW,
         )
-
-
-def _is_sqlite(database: Database) -> bool:
-    return database.engine.dialect.name == "sqlite"
 
 
 def test_no_more_of_a_backlog_is_in_the_queue_than_workers_take_soon(
@@ -198,29 +195,37 @@ def test_messages_are_stamped_when_they_are_sent_and_do_not_count_as_lost(
     assert broker.queues[DELIVER_QUEUE] == []
 
 
-def test_due_work_is_found_by_index(database: Database, backlog: list[int]) -> None:
-    asked: list[tuple[str, object]] = []
+@pytest.mark.parametrize("statistics", [False, True], ids=["as it is made", "analysed"])
+def test_tick_reads_a_few_rows_of_a_backlog(
+    database: Database, broker: RecordingBroker, backlog: list[int], statistics: bool
+) -> None:
+    if statistics:
+        with database.writing() as session:
+            session.execute(text("ANALYZE"))
+    dispatcher = dispatcher_of(database, broker)
+    dispatcher.tick(NOW)
+    with database.writing() as session:
+        claimed(session, session.get_one(Delivery, broker.queues[DELIVER_QUEUE][0]))
+        delivery_row(session, session.get_one(Analysis, 2), destination="healthy")
 
-    def note(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
-        if "deliveries.dispatched_at IS" in statement and statement.startswith("SELECT"):
-            asked.append((statement, parameters))
+    with counted(database) as cost:
+        for seconds in range(1, 4):
+            dispatcher.tick(after(seconds))
 
-    event.listen(database.engine, "before_cursor_execute", note)
-    dispatcher_of(database, RecordingBroker()).tick(NOW)
-    event.remove(database.engine, "before_cursor_execute", note)
+    assert cost.rows < BACKLOG // 2, str(cost)
 
-    assert len(asked) >= 5
-    explain = "EXPLAIN QUERY PLAN " if _is_sqlite(database) else "EXPLAIN "
-    with database.engine.connect() as connection:
-        for statement, parameters in asked:
-            if "deliveries" not in statement or "FOR UPDATE" in statement:
-                continue
-            if (
-                "deliveries.id, deliveries.version" in statement
-                or "lease_expires_at <" in statement
-            ):
-                continue
-            plan = connection.exec_driver_sql(explain + statement, parameters)  # type: ignore[arg-type]
-            words = "\n".join(str(row) for row in plan)
-            assert "told" in words, f"{statement}\n{words}"
-            assert "Seq Scan" not in words
+
+@pytest.mark.parametrize("statistics", [False, True], ids=["as it is made", "analysed"])
+def test_claim_reads_a_few_rows_of_a_backlog(
+    database: Database, backlog: list[int], statistics: bool
+) -> None:
+    if statistics:
+        with database.writing() as session:
+            session.execute(text("ANALYZE"))
+
+    with counted(database) as cost:
+        for work_id in backlog[:3]:
+            with database.writing() as session:
+                claim(session, Delivery, work_id, holder="host:1", lease=LEASE, at=NOW)
+
+    assert cost.rows < BACKLOG // 2, str(cost)
