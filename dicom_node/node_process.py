@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -22,12 +23,17 @@ from dicom_node.spool.open_associations import SentObject
 from dicom_node.spool.reports import Reports
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
+from dicom_node.studies.host_clock import HostClock
+from dicom_node.studies.installation_key import OtherKeyError, require_installation_key
 from dicom_node.studies.ledger.canary_runs import last_run
+from dicom_node.studies.ledger.coming import are_several, coming_elsewhere, tell_coming
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds
+from dicom_node.studies.ledger.spools import FIRST
 from dicom_node.studies.off_peak import off_peak_of
+from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.retention import Retention
 from dicom_node.studies.settling import (
     Patience,
@@ -118,6 +124,9 @@ class Node:
     def __init__(self, settings: Settings, spool: Spool, database: Database) -> None:
         self._settings = settings
         self._database = database
+        self._spool = spool
+        self._own_spool = FIRST
+        self._host_clock = HostClock(database)
         self._stopping = threading.Event()
         self._ledger_ready = threading.Event()
         self._arrived = threading.Event()
@@ -202,9 +211,10 @@ class Node:
                 if failing:
                     log.info("trouble_ended", reason=failing)
                 failing = ""
-            except BrokerDownError as error:
+            except (BrokerDownError, OtherKeyError) as error:
                 if failing != error.reason:
-                    log.warning("broker_down", reason=error.reason, detail=str(error))
+                    event = "other_key" if isinstance(error, OtherKeyError) else "broker_down"
+                    log.warning(event, reason=error.reason, detail=str(error))
                 failing = error.reason
             except Exception as error:  # the outermost loop of this process
                 if failing != type(error).__name__:
@@ -216,6 +226,8 @@ class Node:
         if not self._ledger_ready.is_set():
             self._database.migrate()
             self._broker.speak_of(self._database.identity())
+            self._own_spool = own_spool(self._spool, self._database)
+            require_installation_key(self._spool.root, self._database)
             self._warn_of_removed_destinations()
             self._ledger_ready.set()
         self._arrived.clear()
@@ -242,8 +254,13 @@ class Node:
             return
         # In this order: what is no association's latest object any more is in the spool by then,
         # and what has left the spool's incoming folder is in the ledger.
-        sent = [*self._acceptors.latest_objects(), *self._registrar.waiting_objects()]
-        at = utc_now()  # what was received has this host's time
+        latest = [
+            replace(one, since=self._host_clock.shared(one.since))
+            for one in self._acceptors.latest_objects()
+        ]
+        sent = [*latest, *self._registrar.waiting_objects()]
+        at = self._host_clock.shared(utc_now())
+        sent += self._coming_elsewhere(sent, at)
         with self._database.reading() as session:
             quiet = self._settling.next_portion(session, patience=self._patience, at=at)
             complete = complete_studies(
@@ -266,6 +283,15 @@ class Node:
                 self._unsettled.add(study_id)
             else:
                 self._unsettled.discard(study_id)
+
+    def _coming_elsewhere(self, sent: Collection[SentObject], at: datetime) -> list[SentObject]:
+        """Tell the other nodes, if there are any, what comes here; return what comes there."""
+        with self._database.reading() as session:
+            if not are_several(session):
+                return []
+        with self._database.writing() as session:
+            tell_coming(session, self._own_spool, sent, at=at)
+            return coming_elsewhere(session, self._own_spool, at=at)
 
     def _settle_one(self, study_id: int, sent: Collection[SentObject], at: datetime) -> None:
         # One transaction for each, so that nobody waits for all of them.
@@ -333,7 +359,8 @@ class Node:
         patience = min(self._patience.idle, self._patience.grace).total_seconds()
         left = min(patience, _TICK_SECONDS)
         if self._next_quiet is not None:
-            left = min((self._next_quiet - utc_now()).total_seconds() + _CLOCK_SECONDS, left)
+            at = self._host_clock.shared(utc_now())
+            left = min((self._next_quiet - at).total_seconds() + _CLOCK_SECONDS, left)
         self._stopping.wait(max(left, _LOOK_SECONDS))
 
     def _wait_for_work(self) -> None:

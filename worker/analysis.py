@@ -15,6 +15,7 @@ from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.identity import is_one_patient
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.spool.identity_key import serial_number_of
+from dicom_node.studies.installation_key import serial_number
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.correcting import CORRECTED
 from dicom_node.studies.ledger.former_objects import (
@@ -336,10 +337,15 @@ def _identity(node: Runtime, order: _Order) -> "ResultIdentity":
         software_version=version("mammoclip-dicom"),
         revision=order.revision,
         created_at=datetime.now(UTC),
-        device_serial_number=settings.device_serial_number or serial_number_of(node.spool),
+        device_serial_number=settings.device_serial_number or _serial_number(node),
         time_zone=site_time_zone(settings.time_zone),
         series_numbers=series_numbers_from(settings.series_number_base),
     )
+
+
+def _serial_number(node: Runtime) -> str:
+    # From the key itself only where an earlier release's node has not told the ledger.
+    return serial_number(node.database) or serial_number_of(node.spool)
 
 
 def _rows_of_sources(order: _Order) -> Iterator[tuple[Instance, bool]]:

@@ -20,6 +20,7 @@ from dicom_node.settings.destinations import DicomDestination, DicomwebDestinati
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.broker import Broker, broker_options
+from dicom_node.studies.installation_key import require_installation_key
 from dicom_node.studies.ledger.canary_runs import last_run
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import causes
@@ -106,7 +107,10 @@ def _check_certificates(settings: Settings) -> None:
 def _check_ledger(settings: Settings) -> None:
     database = Database(settings.ledger_url)
     try:
-        database.has_tables()
+        if database.has_tables() and settings.spool.is_dir():
+            # One of an earlier release, which 'serve' migrates, has nothing to compare with.
+            with contextlib.suppress(DATABASE_TROUBLE):
+                require_installation_key(settings.spool, database)
     finally:
         database.close()
 

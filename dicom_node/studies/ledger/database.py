@@ -185,6 +185,11 @@ class Database:
         with self.reading() as session:
             return database_time(session)
 
+    @property
+    def has_own_clock(self) -> bool:
+        """Whether times come from another clock than this host's."""
+        return self.engine.dialect.name != "sqlite"
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
