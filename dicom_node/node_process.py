@@ -24,7 +24,7 @@ from dicom_node.spool.reports import Reports
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.host_clock import HostClock
-from dicom_node.studies.installation_key import OtherKeyError, require_installation_key
+from dicom_node.studies.installation_key import OtherKeyError, installation_key
 from dicom_node.studies.ledger.canary_runs import last_run
 from dicom_node.studies.ledger.coming import are_several, coming_elsewhere, tell_coming
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
@@ -227,7 +227,10 @@ class Node:
             self._database.migrate()
             self._broker.speak_of(self._database.identity())
             self._own_spool = own_spool(self._spool, self._database)
-            require_installation_key(self._spool.root, self._database)
+            # Made at once, for whoever copies it to a further node; with a full disk at the first
+            # object.
+            with suppress(OSError):
+                installation_key(self._spool, self._database)
             self._warn_of_removed_destinations()
             self._ledger_ready.set()
         self._arrived.clear()
