@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -19,6 +20,7 @@ from dicom_node.receive.registrar import Registrar
 from dicom_node.receive.reporters import reporters_of
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.object_store import StoreDownError
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.spool.reports import Reports
 from dicom_node.studies.broker import Broker, broker_options
@@ -26,12 +28,13 @@ from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.host_clock import HostClock
 from dicom_node.studies.installation_key import OtherKeyError, installation_key
 from dicom_node.studies.ledger.canary_runs import last_run
-from dicom_node.studies.ledger.coming import are_several, coming_elsewhere, tell_coming
+from dicom_node.studies.ledger.coming import told_to_each_other
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds
 from dicom_node.studies.ledger.spools import FIRST
+from dicom_node.studies.ledger.storing import Stored
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.retention import Retention
@@ -42,6 +45,7 @@ from dicom_node.studies.settling import (
     next_quiet,
     settle_if_complete,
 )
+from dicom_node.studies.uploads import Uploads
 
 log = structlog.get_logger("dicom_node.node_process")
 
@@ -56,6 +60,14 @@ _REST = 9
 
 _CLOCK_SECONDS = 0.002
 """Added to a wait, so that the wall clock has reached its end too."""
+
+
+_EVENTS: Final = {
+    BrokerDownError: "broker_down",
+    OtherKeyError: "other_key",
+    StoreDownError: "store_down",
+}
+"""Lines in the log for what passes by itself or by what a person does."""
 
 
 def utc_now() -> datetime:
@@ -77,6 +89,7 @@ def registrar_of(settings: Settings, spool: Spool, database: Database) -> Regist
         clock=database.now,
         takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
         other_spools=settings.other_spools,
+        stored=Stored.WANTED if settings.store.is_on else Stored.NOT,
     )
 
 
@@ -174,6 +187,9 @@ class Node:
             ("dispatch", self._dispatch, self._wait_for_work),
             ("proof", self._prove, self._wait_for_tick),
         ]
+        if settings.store.is_on:
+            self._uploads = Uploads(spool, database, settings.store)
+            steps.append(("store", self._store, self._wait_for_tick))
         if settings.receive.commitment:
             steps.append(("commitment", self._report, self._wait_for_tick))
         if settings.canary.minutes:
@@ -211,9 +227,9 @@ class Node:
                 if failing:
                     log.info("trouble_ended", reason=failing)
                 failing = ""
-            except (BrokerDownError, OtherKeyError) as error:
+            except (BrokerDownError, OtherKeyError, StoreDownError) as error:
                 if failing != error.reason:
-                    event = "other_key" if isinstance(error, OtherKeyError) else "broker_down"
+                    event = _EVENTS[type(error)]
                     log.warning(event, reason=error.reason, detail=str(error))
                 failing = error.reason
             except Exception as error:  # the outermost loop of this process
@@ -263,7 +279,7 @@ class Node:
         ]
         sent = [*latest, *self._registrar.waiting_objects()]
         at = self._host_clock.shared(utc_now())
-        sent += self._coming_elsewhere(sent, at)
+        sent += told_to_each_other(self._database, self._own_spool, sent, at=at)
         with self._database.reading() as session:
             quiet = self._settling.next_portion(session, patience=self._patience, at=at)
             complete = complete_studies(
@@ -286,15 +302,6 @@ class Node:
                 self._unsettled.add(study_id)
             else:
                 self._unsettled.discard(study_id)
-
-    def _coming_elsewhere(self, sent: Collection[SentObject], at: datetime) -> list[SentObject]:
-        """Tell the other nodes, if there are any, what comes here; return what comes there."""
-        with self._database.reading() as session:
-            if not are_several(session):
-                return []
-        with self._database.writing() as session:
-            tell_coming(session, self._own_spool, sent, at=at)
-            return coming_elsewhere(session, self._own_spool, at=at)
 
     def _settle_one(self, study_id: int, sent: Collection[SentObject], at: datetime) -> None:
         # One transaction for each, so that nobody waits for all of them.
@@ -330,6 +337,11 @@ class Node:
     def _prove(self) -> None:
         if self._ledger_ready.is_set():
             self._prover.tick()
+
+    def _store(self) -> None:
+        while self._ledger_ready.is_set() and not self._stopping.is_set():
+            if not self._uploads.step():
+                return
 
     def _wait_for_tick(self) -> None:
         self._stopping.wait(_TICK_SECONDS)

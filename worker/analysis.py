@@ -200,7 +200,7 @@ def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":
     for row, remark in order.chosen:
         image = ImageToAnalyse(
             sop_instance_uid=row.sop_instance_uid,
-            path=node.reach.file(row.spool_id, row.place),
+            path=node.reach.image(row),
             laterality=row.laterality,
             view_position=row.view_position,
             remark=remark,
@@ -255,7 +255,12 @@ def _as_received(node: Runtime, order: _Order) -> _Order:
 
     def is_unchanged(row: Instance) -> bool:
         try:
-            return content_sha256(node.reach.file(row.spool_id, row.place)) == row.content_sha256
+            if content_sha256(node.reach.image(row)) == row.content_sha256:
+                return True
+            # A copy that was fetched may be damaged: once more, from the store.
+            return node.reach.forget(row) and (
+                content_sha256(node.reach.image(row)) == row.content_sha256
+            )
         except (OSError, ValueError):  # it is gone, or a link leads out of the spool
             node.reach.spool(row.spool_id).require_readable()
             return False
@@ -321,7 +326,7 @@ def _former_if_equal(node: Runtime, order: _Order, key: str) -> list[MadeResult]
     if newest_key != key or any(one.kind == ResultKind.REJECTION_NOTE for one in newest):
         return []
     spool = node.reach.spool(order.spool_id)
-    are_there = all(spool.file(one.place).is_file() for one in newest)
+    are_there = all(spool.holds(one.place) for one in newest)
     return newest if are_there else []
 
 
@@ -381,7 +386,7 @@ def _sources(
     from dicom_node.objects.sources import SourceInstance
 
     for row, is_analysed in rows:
-        path = node.reach.file(row.spool_id, row.place)
+        path = node.reach.image(row)
         yield SourceInstance(
             dataset=files.header(path),
             pixels=partial(files.shown, path) if is_analysed else None,

@@ -30,6 +30,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.spools import spool_names
 from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.retention import Retention
+from dicom_node.studies.uploads import Uploads
 
 RECORD: Final = "erased.jsonl"
 """File in the spool that says what was erased, when and by whom; a line for each step."""
@@ -148,6 +149,8 @@ class Erasure:
     def _are_deleted(self, spool: Spool, study_ids: list[int], retention: Retention | None) -> bool:
         if retention is not None:
             retention.delete_marked()
+            if self.settings.store.is_on:
+                Uploads(spool, self.database, self.settings.store).delete_removed()
         own = own_spool(spool, self.database)
         with self.database.reading() as session:
             return not files_left(session, study_ids)[own]

@@ -45,6 +45,7 @@ from dicom_node.studies.ledger.registering import (
     taken_back,
 )
 from dicom_node.studies.ledger.states import InstanceState
+from dicom_node.studies.ledger.storing import Stored
 from dicom_node.studies.ledger.tables import Instance
 from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.reach import Reach
@@ -76,11 +77,13 @@ class Registrar:
         headers: HeaderReader | None = None,
         compare: Callable[[Path | None, Path], Likeness] = compared,
         other_spools: Sequence[Path] = (),
+        stored: Stored = Stored.NOT,
     ) -> None:
         self._spool = spool
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._stored = stored
         self._host_clock = HostClock(database)
         self._takes_tomosynthesis = takes_tomosynthesis
         self._headers = headers or HeaderReader()
@@ -324,6 +327,7 @@ class Registrar:
             size_bytes=file.lstat().st_size,
             content_sha256=digest,
             spool_id=self._spool_id,
+            stored=int(self._stored),
         )
         return WaitingObject(
             receipt=receipt,

@@ -1,7 +1,7 @@
 """What the nodes before one ledger receive just now: no node settles a study that another gets."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.spool.open_associations import SentObject
+from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.site_tables import KnownSpool
 
 FRESH: Final = timedelta(seconds=30)
@@ -22,6 +23,18 @@ _MOST: Final = 2000
 def are_several(session: Session) -> bool:
     """Return whether other nodes share this ledger."""
     return (session.scalar(select(func.count(KnownSpool.id))) or 0) > 1
+
+
+def told_to_each_other(
+    database: Database, spool_id: int, sent: Sequence[SentObject], *, at: datetime
+) -> list[SentObject]:
+    """Tell other nodes, if there are any, what comes to this one; return what comes to them."""
+    with database.reading() as session:
+        if not are_several(session):
+            return []
+    with database.writing() as session:
+        tell_coming(session, spool_id, sent, at=at)
+        return coming_elsewhere(session, spool_id, at=at)
 
 
 def tell_coming(
