@@ -19,6 +19,10 @@ from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.tables import LedgerIdentity
 from dicom_node.studies.own_spool import own_spool
 
+pytestmark = pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
+
 
 @pytest.fixture
 def second(tmp_path: Path, spool: Spool, database: Database) -> Spool:

@@ -26,6 +26,10 @@ from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance, Study
 from dicom_node.studies.own_spool import own_spool
 
+pytestmark = pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
+
 
 @pytest.fixture
 def other(tmp_path: Path, reception: Reception) -> Reception:
