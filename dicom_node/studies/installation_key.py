@@ -50,7 +50,9 @@ def installation_key(spool: Spool, database: Database) -> bytes:
     # Made outside of the transaction, which only compares: a full disk holds up nobody else.
     key, serial_number = identity_key(spool), serial_number_of(spool)
     with database.writing() as session:
-        row = session.scalars(select(LedgerIdentity).with_for_update()).one()
+        row = session.scalars(select(LedgerIdentity).with_for_update()).first()
+        if row is None:  # an incomplete copy, which the node refuses to begin with
+            return key
         if row.key_digest and row.key_digest != _digest(key):
             _require_alone(session, spool.root)
             log.warning(
