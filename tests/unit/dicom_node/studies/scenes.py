@@ -82,6 +82,7 @@ class Scenes:
                 super().drop(receipt)
 
         spool = SteppingSpool(self._folder / str(next(self._numbers)))
+        (spool.root / "identity.key").write_bytes(bytes(32))  # one for all nodes of a scene
         # Known before the scene begins, as that of any node that has registered something.
         own_spool(spool, self.database)
         installation_key(spool, self.database)
