@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -21,17 +23,24 @@ from dicom_node.receive.reporters import reporters_of
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.back_up import is_restored
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.object_store import StoreDownError
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.spool.reports import Reports
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
+from dicom_node.studies.host_clock import HostClock
+from dicom_node.studies.installation_key import OtherKeyError, installation_key
 from dicom_node.studies.ledger.canary_runs import last_run
+from dicom_node.studies.ledger.coming import told_to_each_other
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds
 from dicom_node.studies.ledger.schema import OtherSchemaError
+from dicom_node.studies.ledger.spools import FIRST
+from dicom_node.studies.ledger.storing import Stored
 from dicom_node.studies.off_peak import off_peak_of
+from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.restoring import restore_if_wanted
 from dicom_node.studies.retention import Retention
 from dicom_node.studies.settling import (
@@ -41,6 +50,7 @@ from dicom_node.studies.settling import (
     next_quiet,
     settle_if_complete,
 )
+from dicom_node.studies.uploads import Uploads
 
 log = structlog.get_logger("dicom_node.node_process")
 
@@ -55,6 +65,14 @@ _REST = 9
 
 _CLOCK_SECONDS = 0.002
 """Added to a wait, so that the wall clock has reached its end too."""
+
+
+_EVENTS: Final = {
+    BrokerDownError: "broker_down",
+    OtherKeyError: "other_key",
+    StoreDownError: "store_down",
+}
+"""Lines in the log for what passes by itself or by what a person does."""
 
 
 def utc_now() -> datetime:
@@ -76,6 +94,7 @@ def registrar_of(settings: Settings, spool: Spool, database: Database) -> Regist
         clock=database.now,
         takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
         other_spools=settings.other_spools,
+        stored=Stored.WANTED if settings.store.is_on else Stored.NOT,
     )
 
 
@@ -124,6 +143,9 @@ class Node:
     def __init__(self, settings: Settings, spool: Spool, database: Database) -> None:
         self._settings = settings
         self._database = database
+        self._spool = spool
+        self._own_spool = FIRST
+        self._host_clock = HostClock(database)
         self._stopping = threading.Event()
         self._ledger_ready = threading.Event()
         self._is_of_other_schema = threading.Event()
@@ -179,6 +201,9 @@ class Node:
             ("dispatch", self._dispatch, self._wait_for_work),
             ("proof", self._prove, self._wait_for_tick),
         ]
+        if settings.store.is_on:
+            self._uploads = Uploads(spool, database, settings.store)
+            steps.append(("store", self._store, self._wait_for_tick))
         if settings.receive.commitment:
             steps.append(("commitment", self._report, self._wait_for_tick))
         self._images = ImageSearch(settings, database)
@@ -222,9 +247,10 @@ class Node:
                 if failing:
                     log.info("trouble_ended", reason=failing)
                 failing = ""
-            except BrokerDownError as error:
+            except (BrokerDownError, OtherKeyError, StoreDownError) as error:
                 if failing != error.reason:
-                    log.warning("broker_down", reason=error.reason, detail=str(error))
+                    event = _EVENTS[type(error)]
+                    log.warning(event, reason=error.reason, detail=str(error))
                 failing = error.reason
             except OtherSchemaError as error:
                 if not self._is_of_other_schema.is_set():  # one line for all threads
@@ -242,6 +268,11 @@ class Node:
             self._database.migrate()
             self._broker.speak_of(self._database.name_in_messages())
             restore_if_wanted(self._settings.spool, self._database)
+            self._own_spool = own_spool(self._spool, self._database)
+            # Made at once, for whoever copies it to a further node; with a full disk at the first
+            # object.
+            with suppress(OSError):
+                installation_key(self._spool, self._database)
             self._warn_of_removed_destinations()
             self._ledger_ready.set()
         self._arrived.clear()
@@ -268,8 +299,13 @@ class Node:
             return
         # In this order: what is no association's latest object any more is in the spool by then,
         # and what has left the spool's incoming folder is in the ledger.
-        sent = [*self._acceptors.latest_objects(), *self._registrar.waiting_objects()]
-        at = utc_now()  # what was received has this host's time
+        latest = [
+            replace(one, since=self._host_clock.shared(one.since))
+            for one in self._acceptors.latest_objects()
+        ]
+        sent = [*latest, *self._registrar.waiting_objects()]
+        at = self._host_clock.shared(utc_now())
+        sent += told_to_each_other(self._database, self._own_spool, sent, at=at)
         with self._database.reading() as session:
             quiet = self._settling.next_portion(session, patience=self._patience, at=at)
             complete = complete_studies(
@@ -332,6 +368,11 @@ class Node:
         if self._ledger_ready.is_set():
             self._images.tick()
 
+    def _store(self) -> None:
+        while self._ledger_ready.is_set() and not self._stopping.is_set():
+            if not self._uploads.step():
+                return
+
     def _wait_for_tick(self) -> None:
         self._stopping.wait(_TICK_SECONDS)
 
@@ -363,7 +404,8 @@ class Node:
         patience = min(self._patience.idle, self._patience.grace).total_seconds()
         left = min(patience, _TICK_SECONDS)
         if self._next_quiet is not None:
-            left = min((self._next_quiet - utc_now()).total_seconds() + _CLOCK_SECONDS, left)
+            at = self._host_clock.shared(utc_now())
+            left = min((self._next_quiet - at).total_seconds() + _CLOCK_SECONDS, left)
         self._stopping.wait(max(left, _LOOK_SECONDS))
 
     def _wait_for_work(self) -> None:

@@ -15,6 +15,7 @@ from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.identity import is_one_patient
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.spool.identity_key import serial_number_of
+from dicom_node.studies.installation_key import serial_number
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.correcting import CORRECTED
 from dicom_node.studies.ledger.former_objects import (
@@ -199,7 +200,7 @@ def _request(node: Runtime, order: _Order, files: StudyFiles) -> "StudyRequest":
     for row, remark in order.chosen:
         image = ImageToAnalyse(
             sop_instance_uid=row.sop_instance_uid,
-            path=node.reach.file(row.spool_id, row.place),
+            path=node.reach.image(row),
             laterality=row.laterality,
             view_position=row.view_position,
             remark=remark,
@@ -254,7 +255,12 @@ def _as_received(node: Runtime, order: _Order) -> _Order:
 
     def is_unchanged(row: Instance) -> bool:
         try:
-            return content_sha256(node.reach.file(row.spool_id, row.place)) == row.content_sha256
+            if content_sha256(node.reach.image(row)) == row.content_sha256:
+                return True
+            # A copy that was fetched may be damaged: once more, from the store.
+            return node.reach.forget(row) and (
+                content_sha256(node.reach.image(row)) == row.content_sha256
+            )
         except (OSError, ValueError):  # it is gone, or a link leads out of the spool
             node.reach.spool(row.spool_id).require_readable()
             return False
@@ -320,7 +326,7 @@ def _former_if_equal(node: Runtime, order: _Order, key: str) -> list[MadeResult]
     if newest_key != key or any(one.kind == ResultKind.REJECTION_NOTE for one in newest):
         return []
     spool = node.reach.spool(order.spool_id)
-    are_there = all(spool.file(one.place).is_file() for one in newest)
+    are_there = all(spool.holds(one.place) for one in newest)
     return newest if are_there else []
 
 
@@ -336,10 +342,15 @@ def _identity(node: Runtime, order: _Order) -> "ResultIdentity":
         software_version=version("mammoclip-dicom"),
         revision=order.revision,
         created_at=datetime.now(UTC),
-        device_serial_number=settings.device_serial_number or serial_number_of(node.spool),
+        device_serial_number=settings.device_serial_number or _serial_number(node),
         time_zone=site_time_zone(settings.time_zone),
         series_numbers=series_numbers_from(settings.series_number_base),
     )
+
+
+def _serial_number(node: Runtime) -> str:
+    # From the key itself only where an earlier release's node has not told the ledger.
+    return serial_number(node.database) or serial_number_of(node.spool)
 
 
 def _rows_of_sources(order: _Order) -> Iterator[tuple[Instance, bool]]:
@@ -375,7 +386,7 @@ def _sources(
     from dicom_node.objects.sources import SourceInstance
 
     for row, is_analysed in rows:
-        path = node.reach.file(row.spool_id, row.place)
+        path = node.reach.image(row)
         yield SourceInstance(
             dataset=files.header(path),
             pixels=partial(files.shown, path) if is_analysed else None,

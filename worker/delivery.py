@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -18,14 +19,18 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, Sender
 from dicom_node.send.retry_policy import next_attempt
+from dicom_node.spool.stored_spool import SpoolFiles
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
 from dicom_node.studies.ledger.destinations import circuits
 from dicom_node.studies.ledger.destinations.circuits import Circuit
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import DeliveryState
-from dicom_node.studies.ledger.tables import Delivery
+from dicom_node.studies.ledger.storing import Stored
+from dicom_node.studies.ledger.tables import Delivery, ResultObject
 from dicom_node.studies.ledger.work import Claim
+from dicom_node.studies.reach import UnreachedSpoolError
+from mammoclip_core.file_digest import file_sha256
 from worker.dry_delivery import hold_dry
 from worker.probing import is_answered
 from worker.runtime import Runtime
@@ -156,7 +161,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         objects = [
             ObjectToSend(
                 key=row.id,
-                file=spool.file(row.place),
+                file=_file(spool, row),
                 sop_class_uid=row.sop_class_uid,
                 sop_instance_uid=row.sop_instance_uid,
             )
@@ -234,6 +239,25 @@ def _require_results(node: Runtime, objects: Sequence[ObjectToSend]) -> None:
     """Raise OutOfResourcesError if results are away with their disk."""
     if not all(one.file.is_file() for one in objects):
         node.spool.require_readable()
+
+
+def _file(spool: SpoolFiles, row: ResultObject) -> Path:
+    """Return the file of a result; a fetched copy that is damaged is fetched once more.
+
+    Raises
+    ------
+    OutOfResourcesError
+        The store does not answer, or what it gives is not what was made.
+    """
+    if Stored.ONLY not in {row.stored, spool.results_are}:
+        return spool.file(row.place)
+    for _ in range(2):
+        file = spool.file(row.place)
+        if file.is_file() and file_sha256(file) == row.sha256:
+            return file
+        if not spool.forget(row.place):
+            raise UnreachedSpoolError("its results are in the store: this worker needs [store]")
+    raise OutOfResourcesError(f"the store holds another file than was made: {row.place}")
 
 
 def _answers(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.stored_spool import SpoolFiles
 from dicom_node.studies.ledger.former_objects import FormerObject
 from worker.runtime import Runtime
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def former_results(
-    node: Runtime, spool: Spool, objects: Mapping[str, FormerObject]
+    node: Runtime, spool: SpoolFiles, objects: Mapping[str, FormerObject]
 ) -> "Iterator[FormerResult]":
     """Yield every result of the earlier revisions.
 
@@ -56,14 +56,14 @@ def _takers(node: Runtime) -> "dict[Product, set[str]]":
     return takers
 
 
-def _retracted(spool: Spool, objects: Mapping[str, FormerObject]) -> Iterator[str]:
+def _retracted(spool: SpoolFiles, objects: Mapping[str, FormerObject]) -> Iterator[str]:
     """Yield the SOP Instance UIDs that accepted rejection notes name, as far as these are kept."""
     import pydicom
 
     for former in objects.values():
-        file = spool.file(former.made.place)
-        if former.made.kind == ResultKind.REJECTION_NOTE and former.accepted_by and file.is_file():
-            note = pydicom.dcmread(file)
+        is_note = former.made.kind == ResultKind.REJECTION_NOTE and former.accepted_by
+        if is_note and spool.holds(former.made.place):
+            note = pydicom.dcmread(spool.file(former.made.place))
             for study in note.CurrentRequestedProcedureEvidenceSequence:
                 for series in study.ReferencedSeriesSequence:
                     for instance in series.ReferencedSOPSequence:

@@ -1,12 +1,13 @@
 """Writes the result objects of an analysis to the spool while the next ones are made."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import result_place
+from dicom_node.spool.stored_spool import SpoolFiles
 from dicom_node.studies.ledger.former_objects import FormerObject
 from dicom_node.studies.ledger.outcomes import MadeResult
 from dicom_node.studies.ledger.work import Claim
@@ -31,7 +32,7 @@ class _Encoded:
 
 
 def kept_results(
-    spool: Spool,
+    spool: SpoolFiles,
     held: Claim,
     former: Mapping[str, FormerObject],
     results: "Iterable[ResultObject]",
@@ -64,7 +65,7 @@ def kept_results(
 
 
 def _encoded(
-    spool: Spool,
+    spool: SpoolFiles,
     held: Claim,
     former: Mapping[str, FormerObject],
     results: "Iterable[ResultObject]",
@@ -78,12 +79,13 @@ def _encoded(
         dataset, kind = result.dataset, result.kind.value
         # A UID names one content: an equal UID is an equal object, if its file is still there.
         earlier = former.get(str(dataset.SOPInstanceUID))
-        if earlier is not None and spool.file(earlier.made.place).is_file():
+        if earlier is not None and spool.holds(earlier.made.place):
             yield _Encoded(made=earlier.made)
             continue
         buffer = BytesIO()
         write_object(dataset, buffer)
         name = f"{number:03d}-{kind}"
+        content = buffer.getbuffer()
         made = MadeResult(
             kind=kind,
             variant=result.product.variant,
@@ -91,8 +93,9 @@ def _encoded(
             sop_instance_uid=str(dataset.SOPInstanceUID),
             series_instance_uid=str(dataset.SeriesInstanceUID),
             place=result_place(held.id, held.version, name),
+            sha256=hashlib.sha256(content).hexdigest(),
+            stored=spool.results_are,
         )
-        content = buffer.getbuffer()
         # Not held while the next one is made: its pixels are large.
         del result, dataset, buffer
         yield _Encoded(made=made, content=content, name=name)

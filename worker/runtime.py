@@ -70,7 +70,7 @@ class Runtime:
     @cached_property
     def reach(self) -> Reach:
         """Return what finds the files of rows in the spools that this host sees."""
-        return Reach(self.spool, self.settings.other_spools)
+        return Reach(self.spool, self.settings.other_spools, self.settings.store)
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -212,7 +212,8 @@ class Runtime:
     def away_from(self, table: type[Work], work_id: int) -> str:
         """Say which spool of a piece of work this process does not reach any more, if any."""
         with self.database.reading() as session:
-            return why_unreached(session, table, work_id, self.reach.look(session))
+            row = session.get_one(table, work_id)
+            return why_unreached(session, row, self.reach.look(session))
 
     def require_reached(self, table: type[Work], work_id: int) -> None:
         """Make sure that the spools of a piece of work are reached; raises UnreachedSpoolError."""

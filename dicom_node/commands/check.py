@@ -19,8 +19,10 @@ from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.probe import search_status
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.object_store import ObjectStore
 from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.broker import Broker, broker_options
+from dicom_node.studies.installation_key import require_installation_key
 from dicom_node.studies.ledger.canary_runs import last_run
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import causes
@@ -36,6 +38,8 @@ def run_checks(settings: Settings) -> Iterator[Checked]:
     yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
     yield _tried(f"spool {settings.spool}", lambda: _check_spool(settings))
     yield _tried("ledger", lambda: _check_ledger(settings))
+    if settings.store.is_on:
+        yield _tried("store", lambda: ObjectStore(settings.store, "check").has("nothing"))
     yield _tried("certificates", lambda: _check_certificates(settings))
     yield _tried("broker", lambda: _check_broker(settings))
     for destination in settings.destinations:
@@ -105,8 +109,11 @@ def _check_ledger(settings: Settings) -> None:
     database = Database(settings.ledger_url)
     try:
         require_writable_ledger(database)
-        if database.has_tables():
-            database.require_schema()
+        if not database.has_tables():
+            return
+        database.require_schema()
+        if settings.spool.is_dir():
+            require_installation_key(settings.spool, database)
     finally:
         database.close()
 

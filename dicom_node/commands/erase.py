@@ -15,9 +15,9 @@ from dicom_node.errors import NodeError
 from dicom_node.node_process import open_spool, registrar_of, utc_now
 from dicom_node.receive.commitments import Commitments
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool, SpoolInUseError, incoming_receipts
 from dicom_node.spool.private_files import ensure_private_file
+from dicom_node.studies.installation_key import installation_key
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.erasing import (
     Holding,
@@ -30,6 +30,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.spools import spool_names
 from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.retention import Retention
+from dicom_node.studies.uploads import Uploads
 
 RECORD: Final = "erased.jsonl"
 """File in the spool that says what was erased, when and by whom; a line for each step."""
@@ -82,7 +83,7 @@ class Erasure:
             if study is not None:
                 return [holding(session, study)]
             assert patient_id is not None, "a study or a patient is named"
-            key = identity_key(open_spool(self.settings))
+            key = installation_key(open_spool(self.settings), self.database)
             found = studies_of_patient(session, patient_id, key)
             if not found:
                 # Without the number: terminals are recorded.
@@ -148,6 +149,8 @@ class Erasure:
     def _are_deleted(self, spool: Spool, study_ids: list[int], retention: Retention | None) -> bool:
         if retention is not None:
             retention.delete_marked()
+            if self.settings.store.is_on:
+                Uploads(spool, self.database, self.settings.store).delete_removed()
         own = own_spool(spool, self.database)
         with self.database.reading() as session:
             return not files_left(session, study_ids)[own]

@@ -22,10 +22,11 @@ from dicom_node.receive.likeness_process import compared
 from dicom_node.receive.twins import Twins
 from dicom_node.receive.waiting_object import WaitingObject, report
 from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, set_aside_place, study_place
 from dicom_node.spool.open_associations import SentObject
+from dicom_node.studies.host_clock import HostClock
+from dicom_node.studies.installation_key import installation_key
 from dicom_node.studies.ledger.correcting import Comparison, replaced_files
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.in_states import in_states
@@ -45,6 +46,7 @@ from dicom_node.studies.ledger.registering import (
     taken_back,
 )
 from dicom_node.studies.ledger.states import InstanceState
+from dicom_node.studies.ledger.storing import Stored
 from dicom_node.studies.ledger.tables import Instance
 from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.reach import Reach
@@ -76,11 +78,14 @@ class Registrar:
         headers: HeaderReader | None = None,
         compare: Callable[[Path | None, Path], Likeness] = compared,
         other_spools: Sequence[Path] = (),
+        stored: Stored = Stored.NOT,
     ) -> None:
         self._spool = spool
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._stored = stored
+        self._host_clock = HostClock(database)
         self._takes_tomosynthesis = takes_tomosynthesis
         self._headers = headers or HeaderReader()
         self._twins = Twins(Reach(spool, other_spools), database, compare)
@@ -125,7 +130,7 @@ class Registrar:
                 association=receipt.association,
                 study_instance_uid=study,
                 is_coming=True,
-                since=receipt.received_at,
+                since=self._host_clock.shared(receipt.received_at),
             )
             for receipt, study in self._studies.items()
         ]
@@ -324,12 +329,13 @@ class Registrar:
         file = self._spool.incoming_file(receipt)
         arrival = Arrival(
             receipt=str(receipt),
-            received_at=receipt.received_at,
+            received_at=self._host_clock.shared(receipt.received_at),
             association=receipt.association,
             calling_ae_title=reading.calling_ae_title,
             size_bytes=file.lstat().st_size,
             content_sha256=digest,
             spool_id=self._spool_id,
+            stored=int(self._stored),
         )
         return WaitingObject(
             receipt=receipt,
@@ -359,7 +365,7 @@ class Registrar:
     @cached_property
     def _key(self) -> bytes:
         """The key, read at the first object, so that a node can start with a full disk."""
-        return identity_key(self._spool)
+        return installation_key(self._spool, self._database)
 
     def _judge(
         self, session: Session, one: WaitingObject, comparison: Comparison | None, at: datetime

@@ -67,7 +67,7 @@ class Twins:
 
     def _likeness(self, twin: Instance, file: Path, content: str) -> Likeness:
         try:
-            kept = self._reach.file(twin.spool_id, twin.place)
+            kept = self._reach.image(twin)
             is_sound = kept.is_file() and content_sha256(kept) == twin.content_sha256
             if not is_sound:
                 self._require_reached(twin)

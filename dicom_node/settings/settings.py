@@ -26,6 +26,7 @@ from dicom_node.settings.retention import RetentionSettings
 from dicom_node.settings.section import LocalPath, Name
 from dicom_node.settings.services import BrokerSettings, LedgerSettings
 from dicom_node.settings.settling import SettlingSettings
+from dicom_node.settings.store import StoreSettings
 from dicom_node.settings.tls import TlsSettings
 from dicom_node.settings.work import RetrySettings, WorkSettings
 
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     ledger: LedgerSettings = LedgerSettings()
     broker: BrokerSettings = BrokerSettings()
+    store: StoreSettings = StoreSettings()
     work: WorkSettings = WorkSettings()
     retry: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import NodeError
@@ -28,8 +29,25 @@ def identity_key(spool: Spool) -> bytes:
     IdentityKeyError
         The file does not hold a key.
     """
-    file = write_once(spool, _NAME, secrets.token_bytes(_BYTES))
-    key = file.read_bytes()
+    write_once(spool, _NAME, secrets.token_bytes(_BYTES))
+    key = identity_key_in(spool.root)
+    assert key is not None, "it was written or was there"
+    return key
+
+
+def identity_key_in(root: Path) -> bytes | None:
+    """Return the key in the folder of a spool; None if it has none yet.
+
+    Raises
+    ------
+    IdentityKeyError
+        The file does not hold a key.
+    """
+    file = root / _NAME
+    try:
+        key = file.read_bytes()
+    except FileNotFoundError:
+        return None
     if len(key) != _BYTES:
         raise IdentityKeyError(
             f"{file} holds {len(key)} bytes instead of {_BYTES}: restore it from a backup. Or "

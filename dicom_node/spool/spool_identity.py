@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import OutOfResourcesError
+from dicom_node.spool.disk_trouble import disk_trouble
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.written_once import write_once
 
@@ -21,7 +22,8 @@ def spool_identity(spool: Spool) -> str:
     OutOfResourcesError
         The file holds something else, as after a disk was full or broken.
     """
-    file = write_once(spool, _NAME, secrets.token_hex(16).encode())
+    with disk_trouble():
+        file = write_once(spool, _NAME, secrets.token_hex(16).encode())
     identity = identity_of_folder(spool.root)
     if not identity:
         raise OutOfResourcesError(

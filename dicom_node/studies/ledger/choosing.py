@@ -18,7 +18,6 @@ from dicom_node.studies.ledger.due_work import (
     Work,
     count_sending,
     is_failing,
-    needs_any_of,
     of_rank,
     ranks,
 )
@@ -38,7 +37,7 @@ def chosen(session: Session, named: Work, *, holds: Holds, at: datetime) -> Work
     """
     if holds.stop(type(named)):
         return None
-    is_unreached = _is_unreached(session, named, holds)
+    is_unreached = holds.unreached.is_needed(session, named)
     for row in _more_urgent(session, named, holds, at, in_any_case=is_unreached):
         if _may_begin(session, row, holds, at):
             # Whoever has it locked begins or changes it just now.
@@ -65,14 +64,6 @@ def _more_urgent(
         # Those that workers were told of are few; the others are read by an index of their own.
         yield from session.scalars(query.where(table.dispatched_at.is_not(None)))
         yield from session.scalars(query.where(table.dispatched_at.is_(None)))
-
-
-def _is_unreached(session: Session, row: Work, holds: Holds) -> bool:
-    table = type(row)
-    if not holds.unreached:
-        return False
-    query = select(table.id).where(table.id == row.id, needs_any_of(table, holds.unreached))
-    return session.scalar(query) is not None
 
 
 def _may_begin(session: Session, row: Analysis | Delivery, holds: Holds, at: datetime) -> bool:

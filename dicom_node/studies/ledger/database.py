@@ -237,6 +237,11 @@ class Database:
         """Return the files of an SQLite ledger that are there, its own and those beside it."""
         return [] if self._file is None else sorted(self._file.parent.glob(f"{self._file.name}*"))
 
+    @property
+    def has_own_clock(self) -> bool:
+        """Whether times come from another clock than this host's."""
+        return self.engine.dialect.name != "sqlite"
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()

@@ -1,6 +1,6 @@
 """Due work in its order: by priority, then what was never tried, and of that the newest first."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -12,7 +12,7 @@ from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.pauses import NOTHING_HELD, Holds
 from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, State
-from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
+from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 
 Work = TypeVar("Work", Analysis, Delivery)
 
@@ -91,7 +91,7 @@ def of_rank(
         )
         query = query.where(~theirs)
     if holds.unreached:
-        query = query.where(~needs_any_of(table, holds.unreached))
+        query = query.where(~holds.unreached.holds_up(table))
     return _to(query, table, destination).order_by(table.due_at.desc(), table.id.desc())
 
 
@@ -195,22 +195,6 @@ def dispatched_before(
 def is_due(table: type[Work]) -> ColumnElement[bool]:
     """Return the condition of due work."""
     return in_states(table, DUE[table])
-
-
-def needs_any_of(table: type[Work], spools: Collection[int]) -> ColumnElement[bool]:
-    """Return the condition of work that reads or writes files in one of these spools."""
-    if table is Delivery:
-        # Results lie in the spool that got the study's first object.
-        return exists().where(
-            Analysis.id == Delivery.analysis_id,
-            Study.id == Analysis.study_id,
-            Study.spool_id.in_(spools),
-        )
-    is_home = exists().where(Study.id == Analysis.study_id, Study.spool_id.in_(spools))
-    has_images = exists().where(
-        Instance.study_id == Analysis.study_id, Instance.spool_id.in_(spools), Instance.place != ""
-    )
-    return is_home | has_images
 
 
 def _to(query: Select[Any], table: type[Work], destination: str | None) -> Select[Any]:

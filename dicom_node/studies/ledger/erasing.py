@@ -22,6 +22,7 @@ from dicom_node.studies.ledger.states import (
     InstanceState,
     StudyState,
 )
+from dicom_node.studies.ledger.storing import IN_STORE
 from dicom_node.studies.ledger.tables import (
     Analysis,
     Delivery,
@@ -209,14 +210,20 @@ def files_left(session: Session, study_ids: list[int]) -> Counter[int]:
     """
     images = (
         select(Instance.spool_id, func.count(Instance.id))
-        .where(Instance.study_id.in_(study_ids), Instance.place != "")
+        .where(
+            Instance.study_id.in_(study_ids),
+            (Instance.place != "") | Instance.stored.in_(IN_STORE),
+        )
         .group_by(Instance.spool_id)
     )
     results = (
         select(Study.spool_id, func.count(ResultObject.id))
         .join(Analysis, Analysis.study_id == Study.id)
         .join(ResultObject, ResultObject.analysis_id == Analysis.id)
-        .where(Study.id.in_(study_ids), ResultObject.place != "")
+        .where(
+            Study.id.in_(study_ids),
+            (ResultObject.place != "") | ResultObject.stored.in_(IN_STORE),
+        )
         .group_by(Study.spool_id)
     )
     left: Counter[int] = Counter()

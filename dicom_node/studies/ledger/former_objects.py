@@ -47,6 +47,8 @@ def former_objects(session: Session, analysis: Analysis) -> dict[str, FormerObje
             series_instance_uid=row.series_instance_uid,
             # Where its file is to be deleted, or is gone: nobody may build on it.
             place="" if row.removed_at else row.place,
+            sha256=row.sha256,
+            stored=row.stored,
         )
         known = former.get(made.sop_instance_uid)
         former[made.sop_instance_uid] = (

@@ -35,6 +35,8 @@ class MadeResult:
     kind : ``measurement_report``, ``segmentation`` and so on
     variant : distinguishes forms of the same kind; may be empty
     place : relative to the spool's root
+    sha256 : of the file; empty if unknown
+    stored : `storing.Stored`
     """
 
     kind: str
@@ -43,6 +45,8 @@ class MadeResult:
     sop_instance_uid: str
     series_instance_uid: str
     place: str
+    sha256: str = ""
+    stored: int = 0
 
 
 def finish_analysis(
@@ -94,6 +98,8 @@ def finish_analysis(
             sop_instance_uid=result.sop_instance_uid,
             series_instance_uid=result.series_instance_uid,
             place=result.place,
+            sha256=result.sha256,
+            stored=result.stored,
         )
         for result in results
     )

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.studies.ledger.reached import Unreached
 from dicom_node.studies.ledger.site_tables import Pause
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 
@@ -58,6 +59,9 @@ class PauseFacts:
         return f"{self.subject} is paused by {self.paused_by} since {since}{why}"
 
 
+_REACHED: Final = Unreached()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holds:
     """What must not begin now.
@@ -67,13 +71,13 @@ class Holds:
     is_off_peak : bool
         Whether work of the priority off-peak may begin.
     destinations : names of those in the settings; None if they are not known
-    unreached : numbers of spools whose files are not reached from here
+    unreached : files that are not reached from here
     """
 
     pauses: tuple[PauseFacts, ...] = ()
     is_off_peak: bool = True
     destinations: frozenset[str] | None = None
-    unreached: frozenset[int] = frozenset()
+    unreached: Unreached = _REACHED
 
     def on(self, kind: Paused, name: str = "") -> PauseFacts | None:
         """Return the pause of this, or None."""

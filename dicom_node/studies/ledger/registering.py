@@ -62,6 +62,7 @@ class Arrival:
     content_sha256 : 64 hexadecimal digits
         Of the data set without its file meta information.
     spool_id : number of the spool that holds it
+    stored : `storing.Stored`
     """
 
     receipt: str
@@ -71,6 +72,7 @@ class Arrival:
     size_bytes: int = 0
     content_sha256: str = ""
     spool_id: int = 1
+    stored: int = 0
 
 
 class Verdict(StrEnum):

@@ -3,15 +3,16 @@
 Rows of a study and of an image name a spool. Its node alone moves and deletes the files in it.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.due_work import DUE, Work, needs_any_of
+from dicom_node.studies.ledger.due_work import DUE, Work
 from dicom_node.studies.ledger.locks import locked
+from dicom_node.studies.ledger.reached import Unreached
 from dicom_node.studies.ledger.site_tables import KnownSpool
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance, LedgerIdentity
@@ -93,7 +94,7 @@ def nodes_in_words(session: Session) -> list[str]:
 
 
 def leave_to_others(
-    session: Session, table: type[Work], work_id: int, unreached: Collection[int], *, at: datetime
+    session: Session, table: type[Work], work_id: int, unreached: Unreached, *, at: datetime
 ) -> str:
     """Put off due work of spools that this worker does not reach; say why, or nothing if it does.
 
@@ -102,7 +103,7 @@ def leave_to_others(
     row = locked(session, table, work_id)
     if row is None or row.state is not DUE[table] or row.due_at > at:
         return ""
-    reason = why_unreached(session, table, work_id, unreached)
+    reason = why_unreached(session, row, unreached)
     if not reason:
         return ""
     wait = min(max((at - row.created_at) / 10, _SHORTEST_WAIT), _LONGEST_WAIT)
@@ -115,21 +116,16 @@ def leave_to_others(
     return reason
 
 
-def why_unreached(
-    session: Session, table: type[Work], work_id: int, unreached: Collection[int]
-) -> str:
-    """Say for which of some spools work waits; nothing if it needs none of them."""
-    query = select(table.id).where(table.id == work_id)
-    needed = [
-        one
-        for one in sorted(unreached)
-        if session.scalar(query.where(needs_any_of(table, [one]))) is not None
-    ]
-    if not needed:
-        return ""
+def why_unreached(session: Session, row: Work, unreached: Unreached) -> str:
+    """Say for what of some spools work waits; nothing if it needs none of them."""
     names = spool_names(session)
-    which = ", ".join(names[one] for one in needed)
-    return f"waits for a worker that reaches the files of {which} (other_spools)"
+    for spool_id, of_it in unreached.each():
+        if not of_it.is_needed(session, row):
+            continue
+        if of_it.by_store:
+            return f"waits until the files of {names[spool_id]} are copied to the store"
+        return f"waits for a worker that reaches the files of {names[spool_id]} (other_spools)"
+    return ""
 
 
 def _newest_places(session: Session, spool_id: int) -> list[str]:

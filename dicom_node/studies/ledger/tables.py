@@ -93,6 +93,15 @@ class Study(Base):
     """Why files were removed last; empty if none ever were."""
 
 
+def _store_indexes(table: str, *columns: str) -> tuple[Index, Index]:
+    """Return indexes of what is to be copied to the store, and of what is to be deleted there."""
+    wanted, gone = text("stored = 1"), text("stored >= 2 AND place = ''")
+    return (
+        Index(f"ix_{table}_to_store", *columns, sqlite_where=wanted, postgresql_where=wanted),
+        Index(f"ix_{table}_stored_gone", *columns, sqlite_where=gone, postgresql_where=gone),
+    )
+
+
 class Instance(Base):
     """One received object, kept or set aside."""
 
@@ -131,6 +140,7 @@ class Instance(Base):
             sqlite_where=text("state = 'set_aside' AND removed_at IS NULL"),
             postgresql_where=text("state = 'set_aside' AND removed_at IS NULL"),
         ),
+        *_store_indexes("instances", "spool_id", "id"),
         Index(
             "ix_instances_to_delete",
             "id",
@@ -177,6 +187,8 @@ class Instance(Base):
     """When it was decided to remove the file, which is deleted once `place` is empty."""
     committed_at: Mapped[datetime | None]
     """When its sender was told that the node has taken over the responsibility for it."""
+    stored: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Whether it is in the store: 0 no, 1 wanted, 2 a copy, 3 there alone (`storing.Stored`)."""
     archived_at: Mapped[datetime | None]
     """When it was found at an archive, which has the responsibility from then on."""
 
@@ -248,6 +260,7 @@ class ResultObject(Base):
     __tablename__ = "result_objects"
     __table_args__ = (
         UniqueConstraint("analysis_id", "sop_instance_uid"),
+        *_store_indexes("result_objects", "id"),
         Index(
             "ix_result_objects_to_delete",
             "analysis_id",
@@ -265,6 +278,10 @@ class ResultObject(Base):
     sop_instance_uid: Mapped[str] = mapped_column(FittingString(64), index=True)
     series_instance_uid: Mapped[str] = mapped_column(FittingString(64))
     place: Mapped[str] = mapped_column(FittingString(255))
+    sha256: Mapped[str] = mapped_column(FittingString(64), default="", server_default=text("''"))
+    """Digest of the file; empty in rows of earlier releases."""
+    stored: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Whether it is in the store: 0 no, 1 wanted, 2 a copy, 3 there alone (`storing.Stored`)."""
     removed_at: Mapped[datetime | None]
     """When it was decided to remove the file, which is deleted once `place` is empty."""
 

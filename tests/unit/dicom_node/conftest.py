@@ -10,7 +10,7 @@ import pytest
 import structlog
 from node_factory import Reception
 from postgresql import PostgreSQL, postgresql
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from dicom_node.settings.receive import ReceiveSettings
@@ -63,6 +63,7 @@ def emptied(database: Database) -> Database:
     tables = ", ".join(emptied)
     with database.writing() as session:
         session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        session.execute(update(LedgerIdentity).values(key_digest="", serial_number=""))
     return database
 
 

@@ -21,6 +21,7 @@ from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.folder_markers import MARKER
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
+from dicom_node.studies.installation_key import installation_key
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.outcomes import MadeResult
@@ -39,6 +40,7 @@ from dicom_node.studies.ledger.tables import (
     Transition,
 )
 from dicom_node.studies.ledger.work import Claim, claim
+from dicom_node.studies.own_spool import own_spool
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
 LEASE = timedelta(seconds=40)
@@ -200,6 +202,16 @@ class Reception:
         """Return the files in a folder of the spool but for its marker."""
         found = (self.spool.root / folder).rglob("*")
         return sorted(path for path in found if path.is_file() and path.name != MARKER)
+
+
+def second_node(first: Reception, folder: Path) -> Reception:
+    """Return another node before the ledger of the first one, with the key of the installation."""
+    own_spool(first.spool, first.database)
+    key = installation_key(first.spool, first.database)
+    second = Reception(Spool(folder), first.database)
+    own_spool(second.spool, second.database)
+    (folder / "identity.key").write_bytes(key)
+    return second
 
 
 def study_row(session: Session, uid: str = STUDY_UID, **columns: Any) -> Study:

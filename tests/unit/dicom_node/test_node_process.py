@@ -31,9 +31,11 @@ from dicom_node.errors import AddressError
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from dicom_node.node_process import Node, running_node
 from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.services import LedgerSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool, SpoolInUseError
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.site_tables import KnownSpool
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 
@@ -324,3 +326,40 @@ def test_wait_for_work_goes_on_to_the_next_tick_while_the_ledger_does_not_answer
         node._wait_for_work()
 
         assert time.monotonic() >= node._next_tick
+
+
+def test_node_with_the_key_of_another_installation_keeps_what_comes_and_registers_nothing(
+    settings: Settings, start: Any, ledger: Any, log_lines: list[Any], tmp_path: Path
+) -> None:
+    start(settings)
+    first, second = settings.spool, tmp_path / "second"
+    wait_for(lambda: len(ledger(KnownSpool)) == 1, seconds=20, what="the first node is known")
+    put(Spool(first), mammogram())
+    wait_for(lambda: len(ledger(Instance)) == 1, seconds=20, what="an image is registered")
+    other = settings.model_copy(
+        update={
+            "spool": second,
+            "ledger": LedgerSettings(url=settings.ledger_url),
+            "receive": settings.receive.model_copy(update={"port": free_port()}),
+        }
+    )
+    start(other)
+    put(Spool(second), mammogram())
+
+    wait_for(
+        lambda: any(line["event"] == "other_key" for line in log_lines),
+        seconds=20,
+        what="the second node refuses to work",
+    )
+    assert (len(ledger(Instance)), len(list((second / "incoming").iterdir()))) == (1, 1)
+    (second / "identity.key").write_bytes((first / "identity.key").read_bytes())
+    wait_for(
+        lambda: [row.spool_id for row in ledger(Instance)] == [1, 2],
+        seconds=20,
+        what="both nodes register",
+    )
+    wait_for(
+        lambda: all(row.told_at for row in ledger(KnownSpool)),
+        seconds=20,
+        what="each node tells the other what it receives",
+    )

@@ -14,6 +14,7 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.analysed_study import ResultObject
 from dicom_node.objects.products import Product
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.stored_spool import SeenSpool
 from dicom_node.studies.ledger.work import Claim
 from worker.kept_results import kept_results
 
@@ -32,12 +33,12 @@ def result() -> ResultObject:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
+def spool(tmp_path: Path) -> SeenSpool:
+    return SeenSpool(Spool(tmp_path / "spool"), None)
 
 
 def test_next_object_is_made_while_the_former_one_is_written(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch
+    spool: SeenSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_made = threading.Event()
     write = spool.keep_result
@@ -60,12 +61,12 @@ def test_next_object_is_made_while_the_former_one_is_written(
     ]
 
 
-def test_row_of_an_object_comes_after_its_file(spool: Spool) -> None:
+def test_row_of_an_object_comes_after_its_file(spool: SeenSpool) -> None:
     for row in kept_results(spool, HELD, {}, iter([result() for _ in range(4)])):
         assert spool.file(row.place).is_file()
 
 
-def test_nothing_is_written_after_an_object_could_not_be_made(spool: Spool) -> None:
+def test_nothing_is_written_after_an_object_could_not_be_made(spool: SeenSpool) -> None:
     def made() -> Iterator[ResultObject]:
         yield result()
         yield result()

@@ -8,17 +8,15 @@ from typing import Any
 import pytest
 from proving_archive import ProvingArchive
 from sqlalchemy import delete, select, update
-from unit.dicom_node.node_factory import Reception
+from unit.dicom_node.node_factory import Reception, second_node
 from worker_factory import run_analysis, shown_mammogram
 
 from dicom_node.settings.destinations import DicomDestination
-from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger import reading
 from dicom_node.studies.ledger.site_tables import KnownSpool
 from dicom_node.studies.ledger.spools import spool_names
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, Study
-from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.settling import begin_analysis
 from worker.delivery import deliver_results
 from worker.runtime import Runtime
@@ -28,12 +26,9 @@ HERE, THERE = "1.2.3.1", "1.2.3.2"
 
 
 @pytest.fixture
-def other(tmp_path: Path, node: Runtime, reception: Reception) -> Reception:
+def other(tmp_path: Path, reception: Reception) -> Reception:
     """Return a second node, whose spool the worker of the first does not see."""
-    own_spool(reception.spool, node.database)
-    second = Reception(Spool(tmp_path / "second"), node.database)
-    own_spool(second.spool, node.database)
-    return second
+    return second_node(reception, tmp_path / "second")
 
 
 def received(node: Reception, uid: str, **attributes: Any) -> None:

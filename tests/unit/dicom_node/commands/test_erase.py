@@ -17,6 +17,7 @@ from node_factory import (
     made_result,
     mammogram,
     put,
+    second_node,
 )
 from sqlalchemy import inspect, select, text
 from typer.testing import CliRunner
@@ -25,7 +26,6 @@ from dicom_node.commands.node import app
 from dicom_node.errors import OvertakenError
 from dicom_node.settings.retention import RetentionSettings
 from dicom_node.spool.folder_markers import MARKER
-from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.states import DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
@@ -234,7 +234,7 @@ def test_files_are_left_to_the_node_that_runs(
 def test_erasing_says_what_another_node_is_still_to_delete(
     config: Path, reception: Reception, tmp_path: Path
 ) -> None:
-    other = Reception(Spool(tmp_path / "other"), reception.database)
+    other = second_node(reception, tmp_path / "other")
     other.receive(mammogram("CC", StudyInstanceUID=UID))
     kept = other.files("studies")
 

@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from node_factory import STUDY_UID, Reception, mammogram
+from node_factory import STUDY_UID, Reception, mammogram, second_node
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
-from dicom_node.spool.local_disk import Spool
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -25,7 +24,7 @@ def test_commands_name_the_node_only_where_there_are_several(
     reception.receive(mammogram())
     assert json.loads(told("studies", "--json"))["studies"][0]["node"] == ""
     assert "nodes share this ledger" not in told("check")
-    other = Reception(Spool(tmp_path / "other"), reception.database)
+    other = second_node(reception, tmp_path / "other")
     other.receive(mammogram("CC"))
 
     (study,) = json.loads(told("studies", "--json"))["studies"]
@@ -34,3 +33,6 @@ def test_commands_name_the_node_only_where_there_are_several(
     assert [one["node"].rpartition("/")[2] for one in instances] == ["spool", "other"]
     assert "node" in told("studies").splitlines()[2]
     assert "2 nodes share this ledger" in told("check")
+    assert "ok    ledger" in told("check")
+    (reception.spool.root / "identity.key").unlink()
+    assert "FAIL  ledger: identity.key in" in told("check")

@@ -55,6 +55,7 @@ def test_secret_is_read_from_the_environment(load: Load, monkeypatch: pytest.Mon
     [
         '[broker]\nurl = { file = "secret" }',
         '[ledger]\nurl = { file = "secret" }',
+        '[store]\nsecret_access_key = { file = "secret" }',
         '[tls]\ncertificate = "a"\nprivate_key = "b"\nprivate_key_password = { file = "secret" }',
     ],
 )
@@ -64,6 +65,7 @@ def test_every_secret_may_be_in_a_file(load: Load, tmp_path: Path, text: str) ->
     settings = load(text)
 
     held = [settings.broker.url, settings.ledger.url, settings.tls.private_key_password]
+    held.append(settings.store.secret_access_key)
     assert "redis://:s3cret@localhost/0" in [one and one.get_secret_value() for one in held]
     assert "s3cret" not in repr(settings)
 

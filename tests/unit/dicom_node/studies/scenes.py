@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from interleaving import Stage, Turn, every_order
 from node_factory import Reception
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
+from dicom_node.studies.installation_key import installation_key
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.tables import Base
+from dicom_node.studies.ledger.tables import Base, LedgerIdentity
+from dicom_node.studies.own_spool import own_spool
 
 MOSTLY_IN_POSTGRESQL = pytest.mark.parametrize(
     "database",
@@ -45,7 +47,9 @@ class Scenes:
         def attempt(order: Sequence[int]) -> list[Turn]:
             with self.database.writing() as session:
                 for table in reversed(Base.metadata.sorted_tables):
-                    session.execute(delete(table))
+                    if table.name != LedgerIdentity.__tablename__:
+                        session.execute(delete(table))
+                session.execute(update(LedgerIdentity).values(key_digest="", serial_number=""))
             actions, check = scene(self)
             actors, turns = self.stage.run(actions, order)
             try:
@@ -77,7 +81,12 @@ class Scenes:
                 stage.step()
                 super().drop(receipt)
 
-        return Reception(SteppingSpool(self._folder / str(next(self._numbers))), self.database)
+        spool = SteppingSpool(self._folder / str(next(self._numbers)))
+        (spool.root / "identity.key").write_bytes(bytes(32))  # one for all nodes of a scene
+        # Known before the scene begins, as that of any node that has registered something.
+        own_spool(spool, self.database)
+        installation_key(spool, self.database)
+        return Reception(spool, self.database)
 
     def writing(self, step: Callable[[Session], Any]) -> Action:
         """Return a transaction of its own that does this."""

@@ -11,6 +11,7 @@ from node_factory import (
     Reception,
     mammogram,
     put,
+    second_node,
 )
 from sqlalchemy import delete, update
 
@@ -25,14 +26,15 @@ from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance, Study
 from dicom_node.studies.own_spool import own_spool
 
+pytestmark = pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
+
 
 @pytest.fixture
-def other(tmp_path: Path, database: Database, reception: Reception) -> Reception:
+def other(tmp_path: Path, reception: Reception) -> Reception:
     """Return a second node before the ledger of the first, which has come before it."""
-    own_spool(reception.spool, database)
-    second = Reception(Spool(tmp_path / "second"), database)
-    own_spool(second.spool, database)
-    return second
+    return second_node(reception, tmp_path / "second")
 
 
 def numbers(one: Reception) -> list[int]:

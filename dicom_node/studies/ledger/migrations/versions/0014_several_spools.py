@@ -1,10 +1,15 @@
 """The ledger knows the spools of several nodes, and of each file in which of them it lies."""
 
+from typing import Final
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0014"
 down_revision = "0013"
+
+_STORE: Final = {"instances": ["spool_id", "id"], "result_objects": ["id"]}
+_CONDITIONS: Final = {"to_store": "stored = 1", "stored_gone": "stored >= 2 AND place = ''"}
 
 
 def upgrade() -> None:
@@ -22,6 +27,22 @@ def upgrade() -> None:
         op.add_column(
             table, sa.Column("spool_id", sa.Integer, nullable=False, server_default=sa.text("1"))
         )
+    op.add_column(
+        "result_objects",
+        sa.Column("sha256", sa.String(64), nullable=False, server_default=sa.text("''")),
+    )
+    for table, columns in _STORE.items():
+        op.add_column(
+            table, sa.Column("stored", sa.Integer, nullable=False, server_default=sa.text("0"))
+        )
+        for name, condition in _CONDITIONS.items():
+            op.create_index(
+                f"ix_{table}_{name}",
+                table,
+                columns,
+                sqlite_where=sa.text(condition),
+                postgresql_where=sa.text(condition),
+            )
     for name, length in (("key_digest", 64), ("serial_number", 16)):
         op.add_column(
             "ledger_identity",
@@ -30,6 +51,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for table in _STORE:
+        for name in _CONDITIONS:
+            op.drop_index(f"ix_{table}_{name}", table)
+        op.drop_column(table, "stored")
+    op.drop_column("result_objects", "sha256")
     for name in ("key_digest", "serial_number"):
         op.drop_column("ledger_identity", name)
     for table in ("studies", "instances"):
