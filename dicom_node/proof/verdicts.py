@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -22,6 +23,9 @@ from dicom_node.studies.ledger.proof.proofs import (
 from dicom_node.studies.ledger.states import DeliveryState
 
 log = structlog.get_logger("dicom_node.proof")
+
+_MOST_LATE_ATTEMPTS: Final = 10
+"""How often what was accepted longer ago than retry.expire_seconds is asked for."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,10 +117,13 @@ class Judge:
             )
 
     def _next(self, held: ProofClaim, at: datetime) -> datetime | None:
+        # What was accepted long before anybody asked for it is asked for some times all the same.
+        is_young = held.attempt <= _MOST_LATE_ATTEMPTS
+        oldest = at - timedelta(seconds=self.retry.expire_seconds / 2)
         return next_attempt(
             self.retry,
             attempts=held.attempt,
-            created_at=held.accepted_at,
+            created_at=max(held.accepted_at, oldest) if is_young else held.accepted_at,
             at=at,
             generator=self.generator,
         )
