@@ -56,7 +56,9 @@ def late_proofs(
         and removed_at is None
     ]
     last = rows[-1][0] if len(rows) == WINDOW else None
-    return found, None if last is None else (last.finished_at, last.id)
+    if last is None or last.finished_at is None:
+        return found, None
+    return found, (last.finished_at, last.id)
 
 
 def want_proof(session: Session, delivery_ids: Collection[int], *, at: datetime) -> int:
