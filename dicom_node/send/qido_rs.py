@@ -38,16 +38,21 @@ class QidoAsker:
 
     def _find(self, exchange: DicomwebExchange, item: ObjectToFind) -> bool:
         uid, study = item.sop_instance_uid, f"studies/{item.study_instance_uid}"
-        listed = _listed(exchange.request("GET", f"{study}/instances?SOPInstanceUID={uid}"))
-        if listed is not None and uid in listed:
-            return True
+        series = f"{study}/series/{item.series_instance_uid}"
+        has_listed = False
+        # Some archives search a series only, and some have put the object into another one.
+        for searched in (series, study):
+            listed = _listed(exchange.request("GET", f"{searched}/instances?SOPInstanceUID={uid}"))
+            if listed is not None and uid in listed:
+                return True
+            has_listed |= listed is not None
         # Some archives list an instance later than they hold it.
-        path = f"{study}/series/{item.series_instance_uid}/instances/{uid}/metadata"
-        reply = exchange.request("GET", path)
+        reply = exchange.request("GET", f"{series}/instances/{uid}/metadata")
         if uid in (_listed(reply) or ()):
             return True
-        # A page for logging in, an error or a wrong address say nothing about the object.
-        if listed is None:
+        # A page for logging in, an error or a wrong address say nothing about the object. Nor does
+        # 404, which some answer for a study that they do not hold: then they list no such study.
+        if not has_listed and _listed(self._study(exchange, item)) != frozenset():
             raise DestinationDownError(
                 f"{self._destination.name} does not answer QIDO-RS: HTTP {reply.status}"
                 + (
@@ -56,6 +61,10 @@ class QidoAsker:
                 )
             )
         return False
+
+    @staticmethod
+    def _study(exchange: DicomwebExchange, item: ObjectToFind) -> Reply:
+        return exchange.request("GET", f"studies?StudyInstanceUID={item.study_instance_uid}")
 
 
 def _listed(reply: Reply) -> frozenset[str] | None:
