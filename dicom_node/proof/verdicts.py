@@ -40,6 +40,7 @@ class Word:
     proven : id of a result object to the words for its proof
     missing : ids of the result objects that it does not hold
     trouble : why it has said no more; empty if it has
+    elsewhere : how many of the missing ones it shows in another study
     """
 
     state: DeliveryState
@@ -47,6 +48,7 @@ class Word:
     proven: dict[int, str] = field(default_factory=dict)
     missing: set[int] = field(default_factory=set)
     trouble: str = ""
+    elsewhere: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,8 @@ class Judge:
         words = (
             f"{len(word.missing)} of {len(held.objects)} objects were not found there by {word.by}"
         )
+        if word.elsewhere:
+            words += f" ({word.elsewhere} are in another study there)"
         with self.database.writing() as session:
             at = database_time(session)
             if not is_time_to_send_again(held, within_seconds=within, at=at):

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from proving_archive import ProvingArchive
+from proving_archive import ProvingArchive, answer
 from proving_site import Proving, proving_site, stop_beside
+from pydicom.dataset import Dataset
 from services import wait_for
 from sqlalchemy import update
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
@@ -80,6 +81,24 @@ def test_archive_that_keeps_nothing_is_found_out_and_named(
         ("not-kept", "due"),
         ("not-kept", "refused"),
     ]
+
+
+def in_another_study(_: ProvingArchive, asked: Dataset) -> Iterator[tuple[int, Dataset | None]]:
+    found = answer(str(asked.SOPInstanceUID))
+    found.StudyInstanceUID = "9.9"
+    yield 0xFF00, found
+
+
+def test_archive_that_puts_results_into_another_study_is_named(
+    proving_at: Callable[..., Proving],
+) -> None:
+    site = proving_at(ProvingArchive(find=in_another_study), confirm_within_seconds=0.001)
+    for _ in range(3):
+        site.deliver()
+        site.ask_until(DeliveryState.DUE, DeliveryState.REFUSED)
+
+    assert site.delivery.state is DeliveryState.REFUSED
+    assert "by C-FIND (3 are in another study there), also after" in site.delivery.reason
 
 
 def test_archive_that_loses_one_object_is_sent_that_one_again(

@@ -111,6 +111,31 @@ def test_object_that_the_archive_has_put_into_another_series_is_found(
     assert ask(serve((200, JSON, OURS), NOT_FOUND, in_series=(200, JSON, NONE))) == [(7, True)]
 
 
+def placed(study: str) -> Page:
+    listed = [{"00080018": {"Value": ["1.2.3.1"]}, "0020000D": {"Value": [study]}}]
+    return 200, JSON, json.dumps(listed)
+
+
+def test_object_in_another_study_is_not_held_where_it_was_sent(
+    serve: Callable[..., DicomwebDestination],
+) -> None:
+    asker = asker_for(serve(placed("9.9"), placed("9.9")), calling_ae_title="MAMMOCLIP")
+
+    assert [(one.is_held, one.is_elsewhere) for one in asker.ask([ITEM])] == [(False, True)]
+    assert ask(serve(placed("1.2"), NOT_FOUND)) == [(7, True)]
+
+
+def test_first_page_of_many_instances_is_no_proof_of_absence(
+    serve: Callable[..., DicomwebDestination],
+) -> None:
+    """Of an archive that does not heed the question."""
+    page = (200, JSON, listing(*(f"1.2.3.9.{number}" for number in range(100))))
+
+    with pytest.raises(DestinationDownError, match="does not answer QIDO-RS"):
+        ask(serve(page, NOT_FOUND, in_series=page))
+    assert ask(serve(page, (200, JSON, OURS), in_series=page)) == [(7, True)]
+
+
 @pytest.mark.parametrize("in_all", [(200, JSON, NONE), (204, JSON, "")])
 def test_archive_without_the_study_answers_404_and_does_not_hold_the_object(
     serve: Callable[..., DicomwebDestination], in_all: Page
@@ -136,6 +161,9 @@ def test_archive_that_has_the_study_and_searches_none_says_nothing(
         (LOGIN, LOGIN),
         ((500, HTML, ""), NOT_FOUND),
         ((200, JSON, ""), NOT_FOUND),
+        ((200, JSON, '{"error": "try later"}'), NOT_FOUND),
+        ((200, JSON, '[{"0020000D": {"vr": "UI", "Value": ["1.2"]}}]'), NOT_FOUND),
+        ((200, JSON, "[{}, null, 7]"), NOT_FOUND),
         ((200, JSON, "[" * 100_000), NOT_FOUND),
     ],
 )
