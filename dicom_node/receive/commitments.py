@@ -9,9 +9,10 @@ from typing import Final
 
 import structlog
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
-from pynetdicom.dsutils import encode
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.commitment_report import report_of, send_report
@@ -215,7 +216,13 @@ def _dataset_of(report: Report) -> tuple[Dataset, int]:
 
 def _encoded(dataset: Dataset, transfer_syntax: str) -> bytes:
     syntax = UID(transfer_syntax)
-    return encode(dataset, syntax.is_implicit_VR, syntax.is_little_endian) or b""
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = (
+        syntax.is_implicit_VR,
+        syntax.is_little_endian,
+    )
+    write_dataset(stream, dataset)
+    return bytes(stream.getvalue())
 
 
 def asked_in(request: SenderRequest) -> Asked | None:
