@@ -26,7 +26,7 @@ TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dico
 	systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-weights up test test-all test-latest test-programs chaos bench screenshots lint \
+.PHONY: help demo demo-weights up test test-all test-latest test-programs chaos lab bench screenshots lint \
 	docs format lock clean
 
 help: ## list what can be made
@@ -55,6 +55,15 @@ test-latest: test-programs ## run the tests with the newest versions of all libr
 chaos: $(VENV)/.dev-installed test-programs ## the long form of the tests that kill and starve
 	MAMMOCLIP_CHAOS=long $(RUN) -m pytest -s tests/chaos
 
+# tiny-pacs has libraries of its own, which are no dependencies of this project.
+.venv-lab/bin/tiny-pacs: | $(RUN)
+	@test -x .venv-lab/bin/python || $(PYTHON) -m venv .venv-lab
+	.venv-lab/bin/python -m pip install --disable-pip-version-check 'tiny-pacs==0.4.1' \
+		'tiny-pacs-dicomweb==0.1.0' 'waitress==3.0.2'
+
+lab: $(VENV)/.dev-installed test-programs .venv-lab/bin/tiny-pacs ## exchange results and proofs with real archives and doubles; one table
+	PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(RUN) -m lab
+
 bench: $(VENV)/.dev-installed ## run every benchmark and print one table
 	$(RUN) benchmarks
 
@@ -75,6 +84,7 @@ lint: $(VENV)/.dev-installed ## style, format, types, import contracts
 docs: $(VENV)/.dev-installed ## write the generated parts of docs
 	$(RUN) tests/architecture_document.py
 	$(RUN) tests/command_pages.py
+	PYTHONPATH=.:tests $(RUN) -m lab.table
 
 format: $(VENV)/.dev-installed ## write the format that lint asks for
 	$(RUN) -m ruff check --fix-only .
@@ -88,7 +98,7 @@ lock: | $(RUN) ## write constraints.txt anew, with the newest versions of all li
 		$(addprefix --no-emit-package ,$(CUDA_PACKAGES))
 
 clean: ## remove the environment, runs and caches; never the data of "make up"
-	rm -rf $(VENV) .venv-latest .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-latest .venv-lab .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf build *.egg-info
 
 $(RUN):

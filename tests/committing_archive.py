@@ -29,6 +29,7 @@ class CommittingArchive(ProvingArchive):
     Attributes
     ----------
     way : how it reports: ``new association``, ``same association`` or ``never``
+    unanswered : number of requests on which it does not report, the first ones
     offers : whether it accepts the presentation context
     answers : statuses of N-ACTION, the first ones first; then 0x0000
     has_role_selection : whether it proposes its role when it calls
@@ -39,6 +40,7 @@ class CommittingArchive(ProvingArchive):
     """
 
     way: str = "new association"
+    unanswered: int = 0
     offers: bool = True
     aborts: bool = False
     answers: list[int] = field(default_factory=list)
@@ -73,7 +75,9 @@ class CommittingArchive(ProvingArchive):
         asked = event.action_information
         self.requests.append(asked)
         status = self.answers.pop(0) if self.answers else 0x0000
-        if status == 0x0000 and self.way != "never":
+        if self.unanswered:
+            self.unanswered -= 1
+        elif status == 0x0000 and self.way != "never":
             # After the answer to N-ACTION, which this handler's end sends.
             association = event.assoc if self.way == "same association" else None
             called = self.called or event.assoc.requestor.ae_title

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,31 +14,34 @@ from sqlalchemy.orm import Session
 from dicom_node.canary.phantom import FOR_PRESENTATION, phantom_study
 from dicom_node.canary.receiver import Receiver, receiving
 from dicom_node.deadline import Deadline
-from dicom_node.errors import NodeError
+from dicom_node.errors import DestinationDownError, NodeError, NotOfferedError
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.network import UNCOMPRESSED, associate
+from dicom_node.send.asking import ObjectToFind
+from dicom_node.send.destinations import asker_for
 from dicom_node.settings.canary import CANARY_DESTINATION
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger import reading
 from dicom_node.studies.ledger.canary_runs import (
     CanaryFacts,
+    SentResult,
     first_scores,
     note_run,
     remove_canary,
+    sent_results,
 )
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import (
     Analysis,
     Delivery,
-    DeliveryOutcome,
-    ResultObject,
     Study,
 )
 
 _LOOK_SECONDS: Final = 0.2
+_ASK_SECONDS: Final = 1.0
 
 
 class _BrokenError(NodeError):
@@ -89,7 +92,8 @@ def run_canary(
 
     The phases: prepare (the former one is removed), receive (C-STORE to the node's listener),
     register, settle, analyse, compare (the scores with those of the first run of this bundle and
-    engine), deliver, and arrive (at the node's own receiver, unless others are marked).
+    engine), deliver, and arrive: at the node's own receiver, or at the archives that are marked,
+    which are asked by C-FIND or QIDO-RS.
 
     Parameters
     ----------
@@ -153,12 +157,19 @@ def _follow(
         answer.scores = scores
     with phases.phase("deliver"):
         wait(lambda session: _is_delivered(session, analysis.id))
-    if receiver is not None:
-        with phases.phase("arrive"):
-            with database.reading() as session:
-                sent = _sent(session, analysis.id)
-            if lost := sent - receiver.received:
+    with phases.phase("arrive"):
+        with database.reading() as session:
+            sent = sent_results(session, analysis.id)
+        if receiver is not None:
+            lost = {one.sop_instance_uid for one in sent} - receiver.received
+            if lost:
                 raise _BrokenError(f"{len(lost)} of {len(sent)} results did not arrive")
+            return
+        for destination in settings.canary_destinations:
+            # Any other has been asked by the node already: its delivery waited for that.
+            if destination.confirm == "none" and not destination.dry:
+                there = [one for one in sent if one.destination == destination.name]
+                _ask(settings, destination, there, phases)
 
 
 def _remove_former(settings: Settings, database: Database) -> None:
@@ -201,6 +212,39 @@ def _send(settings: Settings) -> None:
     if any(status != 0x0000 for status in statuses):
         words = ", ".join("no answer" if one is None else f"0x{one:04X}" for one in statuses)
         raise _BrokenError(f"the node's listener answered {words}: see the log of the node")
+
+
+def _ask(
+    settings: Settings,
+    destination: DicomDestination | DicomwebDestination,
+    sent: Sequence[SentResult],
+    phases: _Phases,
+) -> None:
+    """Ask an archive for what it has accepted, until it shows all of it."""
+    asker = asker_for(destination, calling_ae_title=settings.receive.ae_title, tls=settings.tls)
+    objects = [
+        ObjectToFind(
+            key=number,
+            sop_class_uid=one.sop_class_uid,
+            sop_instance_uid=one.sop_instance_uid,
+            series_instance_uid=one.series_instance_uid,
+            study_instance_uid=CANARY_STUDY,
+        )
+        for number, one in enumerate(sent)
+    ]
+    give_up_at = phases.clock() + settings.canary.longest_seconds
+    while True:
+        try:
+            missing = sum(not found.is_held for found in asker.ask(objects))
+            words = f"{missing} of {len(objects)} results were not found by {asker.name}"
+        except (DestinationDownError, NotOfferedError) as error:
+            missing, words = len(objects), str(error)
+        if not missing:
+            return
+        if phases.clock() > give_up_at:
+            raise _BrokenError(f"{destination.name}: {words}")
+        if phases.stopping.wait(_ASK_SECONDS):
+            raise CanaryStoppedError("the canary study was left on its way")
 
 
 def _wait_for(
@@ -267,12 +311,3 @@ def _is_delivered(session: Session, analysis_id: int) -> bool:
         raise _BrokenError("it was analysed by a worker that knows no destination for it")
     # Where a destination is asked for what it has accepted, it has shown it too.
     return all(row.state in TAKEN and row.proof_due_at is None for row in rows)
-
-
-def _sent(session: Session, analysis_id: int) -> set[str]:
-    query = (
-        select(ResultObject.sop_instance_uid)
-        .join(DeliveryOutcome, DeliveryOutcome.result_object_id == ResultObject.id)
-        .where(ResultObject.analysis_id == analysis_id)
-    )
-    return set(session.scalars(query))

@@ -19,6 +19,7 @@ from dicom_node.spool.reports import Reports
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
+from dicom_node.studies.ledger.proof.late_proofs import Position, late_proofs, want_proof
 from dicom_node.studies.ledger.proof.proofs import (
     ProofClaim,
     begin_proof,
@@ -67,6 +68,8 @@ class Prover:
         self._judge = ReportJudge(settings, database, reports)
         self._stopping = threading.Event()
         self._asking: dict[str, threading.Thread] = {}
+        self._former: dict[str, Position] = {}
+        self._looked_through: set[str] = set()
 
     def tick(self) -> None:
         """Judge what was reported, and begin to ask about what is due; wait for no destination."""
@@ -78,6 +81,8 @@ class Prover:
                     with self._database.writing() as session:
                         want_no_proof(session, destination.name)
                 continue
+            if destination.name not in self._looked_through:
+                self._ask_for_former(destination.name)
             running = self._asking.get(destination.name)
             if (running is None or not running.is_alive()) and self._is_due(destination.name):
                 name = f"proof {destination.name}"
@@ -92,6 +97,25 @@ class Prover:
         self._stopping.set()
         for thread in self._asking.values():
             thread.join(_LAST_WAIT_SECONDS)
+
+    def _ask_for_former(self, name: str) -> None:
+        """Have a portion asked for of what was accepted before the settings wanted proof.
+
+        Settings change by a restart, so that all is looked through once by each process; the next
+        portion when the destination was asked for the last.
+        """
+        with self._database.reading() as session:
+            if due_proofs(session, name, at=database_time(session), limit=1):
+                return
+            ids, position = late_proofs(session, name, after=self._former.get(name))
+        if ids:
+            with self._database.writing() as session:
+                count = want_proof(session, ids, at=database_time(session))
+            log.info("former_deliveries_asked", destination=name, count=count)
+        if position is None:
+            self._looked_through.add(name)
+        else:
+            self._former[name] = position
 
     def _is_due(self, name: str) -> bool:
         with self._database.reading() as session:

@@ -40,6 +40,7 @@ def confirm_by_query(asker: Asker, judge: Judge, claims: Sequence[ProofClaim]) -
                 word.proven[one.id] = f"found by {asker.name}"
             else:
                 word.missing.add(one.id)
+                word.elsewhere += found.is_elsewhere
     except (DestinationDownError, NotOfferedError) as error:
         for word, _, _ in asked[answered:]:
             word.trouble = str(error)

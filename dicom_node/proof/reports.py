@@ -1,6 +1,7 @@
 """Judges reports on storage commitment: believed only of an open transaction, by whom it asked."""
 
 import io
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -132,7 +133,7 @@ class ReportJudge:
 def _word(held: ProofClaim, asked: frozenset[int], said: ReportContent) -> Word:
     """Return what a report says of the objects that were asked for, and of no other."""
     word = Word(state=DeliveryState.COMMITTED, by="storage commitment")
-    other: list[int] = []
+    other: Counter[int] = Counter()
     for one in held.objects:
         if one.id not in asked:
             continue
@@ -143,12 +144,17 @@ def _word(held: ProofClaim, asked: frozenset[int], said: ReportContent) -> Word:
             if reason in _ABSENT:
                 word.missing.add(one.id)
             else:
-                other.append(reason)
+                other[reason] += 1
         elif said.committed.get(one.sop_instance_uid) == one.sop_class_uid:
             word.proven[one.id] = "committed"
     if other:
-        name = _REASONS.get(other[0], "failure")
-        word.trouble = f"{len(other)} objects not committed: {name} (0x{other[0] & 0xFFFF:04X})"
+        words = (
+            f"{_REASONS.get(reason, 'failure')} (0x{reason & 0xFFFF:04X})"
+            for reason in sorted(other)
+        )
+        word.trouble = f"{other.total()} objects not committed: {', '.join(words)}"
+        if word.missing:
+            word.trouble += f"; {len(word.missing)} are not held there"
     return word
 
 

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -23,6 +24,9 @@ from dicom_node.studies.ledger.states import DeliveryState
 
 log = structlog.get_logger("dicom_node.proof")
 
+_MOST_LATE_ATTEMPTS: Final = 10
+"""How often what was accepted longer ago than retry.expire_seconds is asked for."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Word:
@@ -36,6 +40,7 @@ class Word:
     proven : id of a result object to the words for its proof
     missing : ids of the result objects that it does not hold
     trouble : why it has said no more; empty if it has
+    elsewhere : how many of the missing ones it shows in another study
     """
 
     state: DeliveryState
@@ -43,6 +48,7 @@ class Word:
     proven: dict[int, str] = field(default_factory=dict)
     missing: set[int] = field(default_factory=set)
     trouble: str = ""
+    elsewhere: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,8 @@ class Judge:
         words = (
             f"{len(word.missing)} of {len(held.objects)} objects were not found there by {word.by}"
         )
+        if word.elsewhere:
+            words += f" ({word.elsewhere} are in another study there)"
         with self.database.writing() as session:
             at = database_time(session)
             if not is_time_to_send_again(held, within_seconds=within, at=at):
@@ -113,10 +121,13 @@ class Judge:
             )
 
     def _next(self, held: ProofClaim, at: datetime) -> datetime | None:
+        # What was accepted long before anybody asked for it is asked for some times all the same.
+        is_young = held.attempt <= _MOST_LATE_ATTEMPTS
+        oldest = at - timedelta(seconds=self.retry.expire_seconds / 2)
         return next_attempt(
             self.retry,
             attempts=held.attempt,
-            created_at=held.accepted_at,
+            created_at=max(held.accepted_at, oldest) if is_young else held.accepted_at,
             at=at,
             generator=self.generator,
         )

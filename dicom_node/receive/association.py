@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from dicom_node.errors import OutOfResourcesError
 from dicom_node.receive.commands import (
@@ -13,6 +13,7 @@ from dicom_node.receive.commands import (
     Command,
     CommandField,
     decode_command,
+    encode_event_report,
     encode_response,
 )
 from dicom_node.receive.making_room import Activity
@@ -41,6 +42,9 @@ _OTHER_DATA_BYTES: Final = 1_000_000
 
 _EMPTY_FRAGMENTS: Final = 1000
 """Most fragments without content in one message: each costs the processor as much as a full one."""
+
+_LOOK_SECONDS: Final = 0.2
+"""How often an association is looked at whose peer waits for a report."""
 
 _MESSAGES_AT_ONCE: Final = 50
 _PAUSE_SECONDS: Final = 0.02
@@ -71,6 +75,21 @@ class StoreRequest:
     command: Command
     abstract_syntax: str
     transfer_syntax: str
+    context_id: int = 0
+
+
+class Telling(Protocol):
+    """What has something to tell the peer once it has asked, without being asked again."""
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether the peer has asked for anything."""
+
+    def next_report(self) -> tuple[StoreRequest, int, bytes] | None:
+        """Return the request that it follows, an Event Type ID and a data set; None for now."""
+
+    def told(self, status: int) -> None:
+        """Take note of how the peer has answered the last report."""
 
 
 Store = Callable[[StoreRequest, Iterable[memoryview]], int]
@@ -88,6 +107,7 @@ class Association:
         Answers C-STORE requests; need not take the whole object.
     services : command field to what answers such requests with a status
         Their data sets are small, and handed over whole.
+    telling : what the peer is told between two messages, if it has asked
     maximum_object_bytes : bytes
         An object that is longer raises OutOfResourcesError where `store` takes its bytes; one
         twice as long ends the association.
@@ -104,7 +124,11 @@ class Association:
         maximum_object_bytes: int,
         deadlines: Deadlines,
         activity: Activity,
+        telling: Telling | None = None,
     ) -> None:
+        self._telling = telling
+        self._reports = 0
+        self._is_report_open = False
         self._stream = PduStream(line, pdu_seconds=deadlines.pdu)
         self._agreement = agreement
         self._store = store
@@ -115,7 +139,7 @@ class Association:
         self._activity = activity
         self._coming: Iterator[Fragment] = iter(())
         self._silent_since = time.monotonic()
-        self._has_carried_objects = False
+        self._has_carried_objects = self._may_tell = False
         self._other_messages = 0
         self._empty_fragments = 0
 
@@ -129,7 +153,7 @@ class Association:
         """
         try:
             self._stream.send(self._agreement.reply)
-            while (first := self._next_fragment(self._idle_deadline())) is not None:
+            while (first := self._next_message()) is not None:
                 self._empty_fragments = 0
                 self._answer(first.context_id, self._command(first))
             self._stream.send(release_reply())
@@ -139,6 +163,9 @@ class Association:
             raise
 
     def _answer(self, context_id: int, command: Command) -> None:
+        if command.field == CommandField.N_EVENT_REPORT_RESPONSE:
+            self._take_response(context_id, command)
+            return
         if command.field == CommandField.C_STORE:
             status = self._take_object(context_id, command)
         elif command.field in self._services:
@@ -155,6 +182,46 @@ class Association:
                 status = UNRECOGNIZED_OPERATION
         response = encode_response(command, status)
         self._stream.send(data_pdus(context_id, response, self._agreement.peer_maximum_bytes))
+
+    def _next_message(self) -> Fragment | None:
+        """Wait for the next message, and tell the peer what it waits for meanwhile."""
+        deadline = self._idle_deadline()
+        # A report goes out between two messages only, one at a time.
+        self._may_tell = self._telling is not None and self._telling.is_expected
+        try:
+            return self._next_fragment(deadline)
+        finally:
+            self._may_tell = False
+
+    def _tell_while_silent(self, deadline: float) -> None:
+        while time.monotonic() < deadline and self._stream.is_silent(_LOOK_SECONDS):
+            report = None
+            if self._telling is not None and not self._is_report_open:
+                report = self._telling.next_report()
+            if report is None:
+                continue
+            request, event_type, content = report
+            self._reports += 1
+            self._is_report_open = True
+            command = encode_event_report(
+                self._reports,
+                request.abstract_syntax,
+                request.command.sop_instance_uid.decode("ascii", errors="replace"),
+                event_type,
+            )
+            most = self._agreement.peer_maximum_bytes
+            self._stream.send(data_pdus(request.context_id, command, most))
+            self._stream.send(data_pdus(request.context_id, content, most, is_command=False))
+
+    def _take_response(self, context_id: int, command: Command) -> None:
+        self._discard(self._data_set(context_id, command), _OTHER_DATA_BYTES)
+        if not self._is_report_open or command.message_id != self._reports:
+            raise ProtocolError(
+                "a response to nothing that the node asked", AbortReason.INVALID_PARAMETER
+            )
+        self._is_report_open = False
+        if self._telling is not None:
+            self._telling.told(command.status)
 
     def _pace(self) -> None:
         """Let a peer wait that sends one message after the other of which nothing is kept."""
@@ -187,7 +254,8 @@ class Association:
 
     def _request(self, context_id: int, command: Command) -> StoreRequest:
         context = self._agreement.contexts[context_id]
-        return StoreRequest(command, str(context.abstract_syntax), str(context.transfer_syntax[0]))
+        abstract, transfer = context.abstract_syntax, context.transfer_syntax[0]
+        return StoreRequest(command, str(abstract), str(transfer), context_id)
 
     def _command(self, fragment: Fragment) -> Command:
         """Read a command set from its first fragment on."""
@@ -249,6 +317,8 @@ class Association:
         """Return the next fragment; None if the peer asks to release the association."""
         while (fragment := next(self._coming, None)) is None:
             self._activity.waits_for_peer(True)
+            if self._may_tell:
+                self._tell_while_silent(deadline)
             kind, content = self._stream.next_pdu(deadline)
             self._activity.waits_for_peer(False)
             if kind is PduType.ABORT:

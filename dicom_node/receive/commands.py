@@ -12,6 +12,7 @@ COMMAND_BYTES: Final = 131_072
 
 _ELEMENT: Final = struct.Struct("<HHL")
 _NO_DATA_SET: Final = 0x0101
+_WITH_DATA_SET: Final = 0x0001
 _RESPONSE: Final = 0x8000
 
 
@@ -21,6 +22,7 @@ class CommandField(IntEnum):
     C_STORE = 0x0001
     C_ECHO = 0x0030
     N_EVENT_REPORT = 0x0100
+    N_EVENT_REPORT_RESPONSE = 0x8100
     N_ACTION = 0x0130
     C_CANCEL = 0x0FFF
 
@@ -42,6 +44,7 @@ class Command:
         Event Type ID (0000,1002) of a report, as it came; empty where some archives leave it out.
     action_type : bytes
         Action Type ID (0000,1008) as it came.
+    status : of a response, which has the Message ID of what it answers
     """
 
     field: int
@@ -51,6 +54,7 @@ class Command:
     sop_instance_uid: bytes
     event_type: bytes = b""
     action_type: bytes = b""
+    status: int = 0
 
 
 def decode_command(encoded: bytes) -> Command:
@@ -73,32 +77,55 @@ def decode_command(encoded: bytes) -> Command:
         elements[element] = encoded[at : at + length]
         at += length
     field = _number(elements, 0x0100)
-    if field & _RESPONSE:
+    is_response = field == CommandField.N_EVENT_REPORT_RESPONSE
+    if field & _RESPONSE and not is_response:
         raise _invalid(f"response 0x{field:04X} to nothing that the node asked")
     cancels, acts = field == CommandField.C_CANCEL, field == CommandField.N_ACTION
     return Command(
         field=field,
-        message_id=_number(elements, 0x0120 if cancels else 0x0110),
+        message_id=_number(elements, 0x0120 if cancels or is_response else 0x0110),
         has_data_set=_number(elements, 0x0800) != _NO_DATA_SET,
         sop_class_uid=elements.get(0x0003 if acts else 0x0002, b"").rstrip(b"\0 "),
         sop_instance_uid=elements.get(0x1001 if acts else 0x1000, b"").rstrip(b"\0 "),
         event_type=elements.get(0x1002, b""),
         action_type=elements.get(0x1008, b""),
+        status=_number(elements, 0x0900) if is_response else 0,
+    )
+
+
+def encode_event_report(
+    message_id: int, sop_class_uid: str, sop_instance_uid: str, event_type: int
+) -> bytes:
+    """Encode the command set of an N-EVENT-REPORT request, which a data set follows."""
+    return _encoded(
+        [
+            (0x0002, _uid(sop_class_uid.encode())),
+            (0x0100, struct.pack("<H", CommandField.N_EVENT_REPORT)),
+            (0x0110, struct.pack("<H", message_id)),
+            (0x0800, struct.pack("<H", _WITH_DATA_SET)),
+            (0x1000, _uid(sop_instance_uid.encode())),
+            (0x1002, struct.pack("<H", event_type)),
+        ]
     )
 
 
 def encode_response(command: Command, status: int) -> bytes:
     """Encode the command set of the response to a request."""
-    elements = [
-        (0x0002, _uid(command.sop_class_uid)),
-        (0x0100, struct.pack("<H", command.field | _RESPONSE)),
-        (0x0120, struct.pack("<H", command.message_id)),
-        (0x0800, struct.pack("<H", _NO_DATA_SET)),
-        (0x0900, struct.pack("<H", status)),
-        (0x1000, _uid(command.sop_instance_uid)),
-        (0x1002, command.event_type[:2]),
-        (0x1008, command.action_type[:2]),
-    ]
+    return _encoded(
+        [
+            (0x0002, _uid(command.sop_class_uid)),
+            (0x0100, struct.pack("<H", command.field | _RESPONSE)),
+            (0x0120, struct.pack("<H", command.message_id)),
+            (0x0800, struct.pack("<H", _NO_DATA_SET)),
+            (0x0900, struct.pack("<H", status)),
+            (0x1000, _uid(command.sop_instance_uid)),
+            (0x1002, command.event_type[:2]),
+            (0x1008, command.action_type[:2]),
+        ]
+    )
+
+
+def _encoded(elements: list[tuple[int, bytes]]) -> bytes:
     body = b"".join(
         _ELEMENT.pack(0, element, len(value)) + value for element, value in elements if value
     )

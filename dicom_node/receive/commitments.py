@@ -1,20 +1,25 @@
 """Answers senders that ask for storage commitment: judges what is held, and reports it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
+from time import monotonic
 from typing import Final
 
 import structlog
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
 from dicom_node.errors import DestinationDownError
-from dicom_node.send.commitment_report import send_report
+from dicom_node.send.commitment_report import report_of, send_report
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.receive import CommitmentSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.line_reports import LineReports
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
 from dicom_node.studies.ledger.database import Database
@@ -39,6 +44,9 @@ _PATIENCE: Final = timedelta(minutes=10)
 _FIRST_WAIT: Final = timedelta(seconds=10)
 _LONGEST_WAIT: Final = timedelta(minutes=15)
 _MOST_DOUBLINGS: Final = 10
+_LINE_PATIENCE: Final = 10.0
+"""Seconds after which a sender that has not answered on its association is called instead."""
+
 _REPORTS_AT_ONCE: Final = 20
 _DESTINATIONS: Final = "[[destinations]]"
 _COMMITMENT: Final = "[[receive.commitment]]"
@@ -59,6 +67,9 @@ class Commitments:
         self._database = database
         self._clock = clock
         self._requests = SenderRequests(spool.root)
+        self._line_reports = LineReports(spool.root)
+        self._line_reports.clear()
+        self._lines: dict[tuple[str, str], _Line] = {}
         self._peers = {one.ae_title: one for one in settings.receive.commitment}
 
     def judge_waiting(self) -> int:
@@ -71,8 +82,12 @@ class Commitments:
                     "commitment_unreadable",
                     calling_ae_title="" if request is None else request.calling_ae_title,
                 )
-            elif not self._enter(asked, came_at):
-                continue
+            else:
+                if request is not None and request.association:
+                    line = _Line(request.association, request.transfer_syntax)
+                    self._lines[asked.calling_ae_title, asked.transaction_uid] = line
+                if not self._enter(asked, came_at):
+                    continue
             self._requests.drop(file)
             judged += 1
         return judged
@@ -83,6 +98,10 @@ class Commitments:
             due = due_reports(session, at=self._clock(), limit=_REPORTS_AT_ONCE)
         taken, away = 0, set()
         for report in due:
+            is_told = self._tell_on_its_line(report)
+            if is_told is not None:
+                taken += is_told
+                continue
             if report.calling_ae_title in away:
                 continue  # it waits as long for the others
             if self._send(report):
@@ -90,6 +109,29 @@ class Commitments:
             else:
                 away.add(report.calling_ae_title)
         return taken
+
+    def _tell_on_its_line(self, report: Report) -> bool | None:
+        """Tell a sender over the association of its request; None if it must be called instead."""
+        key = report.calling_ae_title, report.transaction_uid
+        line = self._lines.get(key)
+        if line is None:
+            return None
+        if line.offered_at is None and self._line_reports.is_waiting(line.association):
+            dataset, event_type = _dataset_of(report)
+            content = _encoded(dataset, line.transfer_syntax)
+            self._line_reports.offer(line.association, report.id, event_type, content)
+            line.offered_at = monotonic()
+            return False
+        if self._line_reports.was_told(line.association, report.id):
+            del self._lines[key]
+            self._note_taken(report)
+            return True
+        is_late = line.offered_at is None or monotonic() - line.offered_at > _LINE_PATIENCE
+        if is_late or not self._line_reports.is_waiting(line.association):
+            self._line_reports.withdraw(line.association, report.id)
+            del self._lines[key]
+            return None
+        return False
 
     def _enter(self, asked: Asked, came_at: datetime) -> bool:
         """Commit to what is held; False while objects received before may yet be registered."""
@@ -130,6 +172,10 @@ class Commitments:
             # A sender is called like a destination, and is configured elsewhere.
             self._put_off(report, str(error).replace(_DESTINATIONS, _COMMITMENT))
             return False
+        self._note_taken(report)
+        return True
+
+    def _note_taken(self, report: Report) -> None:
         with self._database.writing() as session:
             note_reported(session, report, at=self._clock())
         log.info(
@@ -137,7 +183,6 @@ class Commitments:
             calling_ae_title=report.calling_ae_title,
             count=len(report.committed),
         )
-        return True
 
     def _put_off(self, report: Report, reason: str) -> None:
         at = self._clock()
@@ -157,6 +202,34 @@ class Commitments:
             calling_ae_title=report.calling_ae_title,
             detail=reason,
         )
+
+
+@dataclass
+class _Line:
+    """The association over which a sender has asked, and waits to be told."""
+
+    association: str
+    transfer_syntax: str
+    offered_at: float | None = None
+
+
+def _dataset_of(report: Report) -> tuple[Dataset, int]:
+    return report_of(
+        report.transaction_uid,
+        [_named(one) for one in report.committed],
+        [(_named(one), reason) for one, reason in report.failed],
+    )
+
+
+def _encoded(dataset: Dataset, transfer_syntax: str) -> bytes:
+    syntax = UID(transfer_syntax)
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = (
+        syntax.is_implicit_VR,
+        syntax.is_little_endian,
+    )
+    write_dataset(stream, dataset)
+    return bytes(stream.getvalue())
 
 
 def asked_in(request: SenderRequest) -> Asked | None:

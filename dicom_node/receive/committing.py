@@ -14,6 +14,7 @@ from dicom_node.receive.association import StoreRequest
 from dicom_node.receive.commands import CommandField
 from dicom_node.receive.negotiation import Request
 from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.spool.line_reports import LineReports
 from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
 
 log = structlog.get_logger("dicom_node.listener")
@@ -39,7 +40,9 @@ class Committing:
 
     def __init__(self, settings: ReceiveSettings, spool: Path) -> None:
         self._titles = frozenset(one.ae_title for one in settings.commitment)
+        self._told_at_once = {one.ae_title for one in settings.commitment if one.same_association}
         self._requests = SenderRequests(spool)
+        self._reports = LineReports(spool)
 
     def contexts_for(self, request: Request) -> list[PresentationContext]:
         """Return the presentation context of storage commitment for those who may ask."""
@@ -47,7 +50,20 @@ class Committing:
             return []
         return [build_context(STORAGE_COMMITMENT, list(UNCOMPRESSED))]
 
-    def services_for(self, request: Request) -> dict[int, Callable[[StoreRequest, bytes], int]]:
+    def waiting_on(self, request: Request, token: str) -> "Waiting | None":
+        """Return what tells a caller over its association, where the settings want that.
+
+        Parameters
+        ----------
+        token : names the association
+        """
+        if request.calling_ae_title not in self._told_at_once:
+            return None
+        return Waiting(token, self._reports)
+
+    def services_for(
+        self, request: Request, waiting: "Waiting | None" = None
+    ) -> dict[int, Callable[[StoreRequest, bytes], int]]:
         """Return what answers the requests of a caller; empty for those who may not ask."""
         if request.calling_ae_title not in self._titles:
             return {}
@@ -60,6 +76,7 @@ class Committing:
                 called_ae_title=request.called_ae_title,
                 transfer_syntax=asked.transfer_syntax,
                 content=content,
+                association="" if waiting is None else waiting.token,
             )
             try:
                 self._requests.keep(kept)
@@ -71,9 +88,48 @@ class Committing:
                     calling_ae_title=request.calling_ae_title,
                 )
                 return _RESOURCE_LIMITATION
+            if waiting is not None:
+                waiting.expect(asked)
             return _SUCCESS
 
         return {CommandField.N_ACTION: take}
+
+
+class Waiting:
+    """Tells the peer of one association what the node makes of its requests."""
+
+    def __init__(self, token: str, reports: LineReports) -> None:
+        self.token = token
+        self._reports = reports
+        self._asked: StoreRequest | None = None
+        self._report_id = 0
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether the peer has asked for storage commitment."""
+        return self._asked is not None
+
+    def expect(self, asked: StoreRequest) -> None:
+        """Take note of a request: the node may offer its report from now on."""
+        self._asked = asked
+        self._reports.wait(self.token)
+
+    def next_report(self) -> tuple[StoreRequest, int, bytes] | None:
+        """Return what the node offers; see `Telling.next_report`."""
+        offered = self._reports.offered(self.token)
+        if offered is None or self._asked is None:
+            return None
+        self._report_id, event_type, content = offered
+        return self._asked, event_type, content
+
+    def told(self, status: int) -> None:
+        """Tell the node that the peer has taken its report, if it has."""
+        if status == _SUCCESS:
+            self._reports.told(self.token, self._report_id)
+
+    def end(self) -> None:
+        """Take note that the association has ended."""
+        self._reports.leave(self.token)
 
 
 def _problem(asked: StoreRequest, content: bytes) -> int:

@@ -158,14 +158,15 @@ class Listener:
             coming.end()
             return status
 
-        Association(
+        waiting = self._committing.waiting_on(request, place.token)
+        association = Association(
             line,
             agreement,
             store=store,
             on_echo=lambda: log.info("echo_answered", calling_ae_title=request.calling_ae_title),
             services={
                 **self._reporting.services_for(caller),
-                **self._committing.services_for(request),
+                **self._committing.services_for(request, waiting),
             },
             maximum_object_bytes=settings.maximum_object_bytes,
             deadlines=Deadlines(
@@ -174,7 +175,13 @@ class Listener:
                 progress=settings.progress_timeout_seconds,
             ),
             activity=activity,
-        ).serve()
+            telling=waiting,
+        )
+        try:
+            association.serve()
+        finally:
+            if waiting is not None:
+                waiting.end()
 
     def _contexts_for(self, caller: Caller, request: Request) -> list[PresentationContext]:
         contexts = [build_context(_VERIFICATION)]

@@ -1,6 +1,8 @@
 """PDUs of the upper layer: read within bounds and deadlines, and written (PS3.8 9.3)."""
 
+import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterator
@@ -136,6 +138,16 @@ class PduStream:
         self._begin = begin + length
         return kind, self._buffer[begin : self._begin]
 
+    def is_silent(self, seconds: float) -> bool:
+        """Wait for a while for the peer's next PDU; return whether nothing of it has come."""
+        if self._begin < self._end:
+            return False
+        if isinstance(self._line, ssl.SSLSocket) and self._line.pending():
+            return False
+        poll = select.poll()  # unlike select(), for descriptors of any number
+        poll.register(self._line, select.POLLIN)
+        return not poll.poll(seconds * 1000)
+
     def send(self, pdu: bytes) -> None:
         """Send a PDU; a peer that does not take it within `pdu_seconds` is silent."""
         self._line.settimeout(self._pdu_seconds)
@@ -230,11 +242,14 @@ def _fragments_of_checked(content: memoryview) -> Iterator[Fragment]:
         at += 4 + length
 
 
-def data_pdus(context_id: int, command: bytes, maximum_bytes: int) -> bytes:
+def data_pdus(
+    context_id: int, command: bytes, maximum_bytes: int, *, is_command: bool = True
+) -> bytes:
     """Encode a command set as P-DATA PDUs that the peer can receive.
 
     Parameters
     ----------
+    is_command : False for a data set in its place
     maximum_bytes : bytes
         The peer's limit for the content of a PDU; 0: none (PS3.8 D.1).
     """
@@ -243,7 +258,7 @@ def data_pdus(context_id: int, command: bytes, maximum_bytes: int) -> bytes:
     for begin in range(0, len(command), size):
         value = command[begin : begin + size]
         is_last = begin + size >= len(command)
-        pdv = _PDV_HEADER.pack(len(value) + 2, context_id, 1 | is_last << 1) + value
+        pdv = _PDV_HEADER.pack(len(value) + 2, context_id, is_command | is_last << 1) + value
         pdus += _HEADER.pack(PduType.P_DATA, len(pdv)) + pdv
     return pdus
 

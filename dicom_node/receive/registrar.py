@@ -45,6 +45,7 @@ from dicom_node.studies.ledger.registering import (
     is_set_aside_already,
     taken_back,
 )
+from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.storing import Stored
 from dicom_node.studies.ledger.tables import Instance
@@ -100,7 +101,7 @@ class Registrar:
 
         An object that causes an unexpected error is logged once, stays in ``incoming`` and does
         not delay the others. Nor does one whose header takes long to read: it comes when nothing
-        else waits. If the ledger is down, the step ends.
+        else waits. If the ledger is down, or of another release, the step ends.
         """
         self.finish_moves()
         receipts = self._spool.incoming()
@@ -159,7 +160,7 @@ class Registrar:
         """Register a batch; if it fails, each of its objects by itself."""
         try:
             self._register(batch, may_take_long=may_take_long)
-        except OperationalError:
+        except (OperationalError, OtherSchemaError):
             raise
         except Exception as error:  # one object must not keep the next from being registered
             if len(batch) > 1:

@@ -23,10 +23,17 @@ class ObjectToFind:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Whether a destination shows an object; it has answered that it does, or that it does not."""
+    """Whether a destination shows an object; it has answered that it does, or that it does not.
+
+    Attributes
+    ----------
+    is_elsewhere : whether it shows it, and in another study, where nobody looks for it
+        Then it is not held.
+    """
 
     key: int
     is_held: bool
+    is_elsewhere: bool = False
 
 
 class Asker(Protocol):

@@ -56,15 +56,15 @@ class CFindAsker:
             try:
                 for item in objects:
                     with deadline.within(self._destination.longest_seconds()):
-                        is_held = self._find(association, item, deadline)
-                    yield Found(item.key, is_held)
+                        found = self._find(association, item, deadline)
+                    yield found
             finally:
                 with deadline.within(self._destination.timeout_seconds):
                     if association.is_established:
                         association.release()
 
-    def _find(self, association: Any, item: ObjectToFind, deadline: Deadline) -> bool:
-        is_held, count = False, 0
+    def _find(self, association: Any, item: ObjectToFind, deadline: Deadline) -> Found:
+        is_held, is_elsewhere, count = False, False, 0
         try:
             # To its end, even once found: the next question comes over the same association.
             for status, answer in association.send_c_find(_question(item), _STUDY_ROOT_FIND):
@@ -72,13 +72,15 @@ class CFindAsker:
                     break
                 category = code_to_category(int(status.Status))
                 if category == "Success":
-                    return is_held
+                    return Found(item.key, is_held, is_elsewhere and not is_held)
                 if category != "Pending":
                     raise DestinationDownError(
                         f"{self._destination.name} answers C-FIND with 0x{status.Status:04X}"
                     )
                 count += 1
-                is_held = is_held or _names(answer, item)
+                if _names(answer, item):
+                    is_here = _is_in_study(answer, item)
+                    is_held, is_elsewhere = is_held or is_here, is_elsewhere or not is_here
                 if count > _MOST_ANSWERS:
                     association.abort()
                     raise DestinationDownError(
@@ -112,3 +114,12 @@ def _names(answer: Dataset | None, item: ObjectToFind) -> bool:
         return answer is not None and str(answer.SOPInstanceUID) == item.sop_instance_uid
     except Exception:  # noqa: BLE001  whatever a library makes of what an archive sends
         return False
+
+
+def _is_in_study(answer: Dataset | None, item: ObjectToFind) -> bool:
+    """Return whether an answer places the object where it was sent; many do not say."""
+    try:
+        said = "" if answer is None else str(answer.get("StudyInstanceUID") or "")
+    except Exception:  # noqa: BLE001  whatever a library makes of what an archive sends
+        return True
+    return said in {"", item.study_instance_uid}

@@ -46,6 +46,7 @@ def send_report(
         The sender does not take it now.
     """
     contexts = {(STORAGE_COMMITMENT, syntax) for syntax in UNCOMPRESSED}
+    report, event_type = report_of(transaction_uid, committed, failed)
     with Deadline() as deadline:
         association = associate(
             peer,
@@ -56,18 +57,18 @@ def send_report(
             served=[STORAGE_COMMITMENT],
         )
         with deadline.within(peer.longest_seconds()):
-            _report(association, _report_of(transaction_uid, committed, failed), bool(failed))
+            _report(association, report, event_type)
         if deadline.passed:
             raise DestinationDownError(peer.words_for_lateness)
 
 
-def _report(association: Any, report: Dataset, has_failed: bool) -> None:
+def _report(association: Any, report: Dataset, event_type: int) -> None:
     if not association.is_established:
         raise DestinationDownError("it accepts no reports on storage commitment")
     try:
         status, _ = association.send_n_event_report(
             report,
-            _SOME_FAILED if has_failed else _ALL_COMMITTED,
+            event_type,
             STORAGE_COMMITMENT,
             STORAGE_COMMITMENT_INSTANCE,
         )
@@ -80,16 +81,17 @@ def _report(association: Any, report: Dataset, has_failed: bool) -> None:
         raise DestinationDownError(f"it answered the report with status 0x{answered:04X}")
 
 
-def _report_of(
+def report_of(
     transaction_uid: str, committed: list[Named], failed: list[tuple[Named, int]]
-) -> Dataset:
+) -> tuple[Dataset, int]:
+    """Return the data set of a report and its Event Type ID (PS3.4 table J.3-2)."""
     report = Dataset()
     report.TransactionUID = transaction_uid
     if committed:
         report.ReferencedSOPSequence = [_item(one) for one in committed]
     if failed:
         report.FailedSOPSequence = [_item(one, reason) for one, reason in failed]
-    return report
+    return report, _SOME_FAILED if failed else _ALL_COMMITTED
 
 
 def _item(named: Named, failure_reason: int | None = None) -> Dataset:

@@ -6,12 +6,15 @@ from typing import Final
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.asking import Found, ObjectToFind
 from dicom_node.send.dicomweb_exchange import CREDENTIALS, DicomwebExchange, Reply, exchange_with
-from dicom_node.send.stow_answers import listed_instances
+from dicom_node.send.stow_answers import instances_by_study
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 
 _NO_CONTENT: Final = 204
 """Nothing matches (PS3.18 8.3.4.4)."""
+
+_PAGE: Final = 100
+"""A list so long may be the first page of more, and says nothing of what it lacks."""
 
 
 class QidoAsker:
@@ -34,20 +37,29 @@ class QidoAsker:
         """Ask for the objects one by one; see `Asker.ask`."""
         with exchange_with(self._destination, self._tls) as exchange:
             for item in objects:
-                yield Found(item.key, self._find(exchange, item))
+                yield self._find(exchange, item)
 
-    def _find(self, exchange: DicomwebExchange, item: ObjectToFind) -> bool:
+    def _find(self, exchange: DicomwebExchange, item: ObjectToFind) -> Found:
         uid, study = item.sop_instance_uid, f"studies/{item.study_instance_uid}"
-        listed = _listed(exchange.request("GET", f"{study}/instances?SOPInstanceUID={uid}"))
-        if listed is not None and uid in listed:
-            return True
+        series = f"{study}/series/{item.series_instance_uid}"
+        has_listed = is_elsewhere = False
+        # Some archives search a series only, and some have put the object into another one.
+        for searched in (series, study):
+            listed = _listed(exchange.request("GET", f"{searched}/instances?SOPInstanceUID={uid}"))
+            if listed is not None and uid in listed:
+                if listed[uid] in {"", item.study_instance_uid}:
+                    return Found(item.key, is_held=True)
+                is_elsewhere = True
+            # One that does not heed the question may have listed a page of many.
+            has_listed |= listed is not None and len(listed) < _PAGE
         # Some archives list an instance later than they hold it.
-        path = f"{study}/series/{item.series_instance_uid}/instances/{uid}/metadata"
-        reply = exchange.request("GET", path)
-        if uid in (_listed(reply) or ()):
-            return True
-        # A page for logging in, an error or a wrong address say nothing about the object.
-        if listed is None:
+        reply = exchange.request("GET", f"{series}/instances/{uid}/metadata")
+        shown = _listed(reply) or {}
+        if shown.get(uid) in {"", item.study_instance_uid}:
+            return Found(item.key, is_held=True)
+        # A page for logging in, an error or a wrong address say nothing about the object. Nor does
+        # 404, which some answer for a study that they do not hold: then they list no such study.
+        if not has_listed and _listed(self._study(exchange, item)) != {}:
             raise DestinationDownError(
                 f"{self._destination.name} does not answer QIDO-RS: HTTP {reply.status}"
                 + (
@@ -55,12 +67,16 @@ class QidoAsker:
                     * (reply.status in CREDENTIALS)
                 )
             )
-        return False
+        return Found(item.key, is_held=False, is_elsewhere=is_elsewhere or uid in shown)
+
+    @staticmethod
+    def _study(exchange: DicomwebExchange, item: ObjectToFind) -> Reply:
+        return exchange.request("GET", f"studies?StudyInstanceUID={item.study_instance_uid}")
 
 
-def _listed(reply: Reply) -> frozenset[str] | None:
+def _listed(reply: Reply) -> dict[str, str] | None:
     if reply.status == _NO_CONTENT:
-        return frozenset()
+        return {}
     if not reply.is_success:
         return None
-    return listed_instances(reply.content, reply.media_type)
+    return instances_by_study(reply.content, reply.media_type)

@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 _REFERENCED_SOP_SEQUENCE: Final = "00081199"
 _FAILED_SOP_SEQUENCE: Final = "00081198"
 _SOP_INSTANCE_UID: Final = "00080018"
+_STUDY_INSTANCE_UID: Final = "0020000D"
 _REFERENCED_SOP_INSTANCE_UID: Final = "00081155"
 _FAILURE_REASON: Final = "00081197"
 
@@ -49,17 +50,22 @@ def read_store_answer(content: bytes, media_type: str) -> StoreAnswer | None:
 
 def lists_instance(content: bytes, media_type: str, sop_instance_uid: str) -> bool:
     """Return whether an answer to QIDO-RS, or metadata by WADO-RS, is about this instance."""
-    return sop_instance_uid in (listed_instances(content, media_type) or ())
+    return sop_instance_uid in (instances_by_study(content, media_type) or ())
 
 
-def listed_instances(content: bytes, media_type: str) -> frozenset[str] | None:
-    """Return the SOP Instance UIDs of an answer to QIDO-RS; None if it is no such answer."""
+def instances_by_study(content: bytes, media_type: str) -> dict[str, str] | None:
+    """Return the instances of an answer to QIDO-RS, each with its study, empty if it names none.
+
+    Returns None if it is no such answer, as where one of its data sets is of no instance.
+    """
     try:
-        return frozenset(
-            str(_first(one, _SOP_INSTANCE_UID)) for one in _datasets(content, media_type)
-        )
+        found = {
+            str(_first(one, _SOP_INSTANCE_UID)): str(_first(one, _STUDY_INSTANCE_UID))
+            for one in _datasets(content, media_type)
+        }
     except _UNREADABLE:
         return None
+    return None if "" in found else found
 
 
 def _datasets(content: bytes, media_type: str) -> Iterator[Attributes]:

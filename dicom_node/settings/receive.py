@@ -27,6 +27,9 @@ class CommitmentSettings(Section):
     """Name or IP address to which the report is sent."""
     port: Port = 104
     """Port to which the report is sent."""
+    same_association: bool = False
+    """Report over the association of the request as long as that is open, and only then by a call:
+    for senders that wait there. Others may abort an association on which they expect no report."""
     tls: bool = False
     """Send the report over TLS, with the certificates of [tls]."""
     tls_server_name: str | None = None

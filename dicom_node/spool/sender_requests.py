@@ -19,12 +19,14 @@ class SenderRequest:
     Attributes
     ----------
     content : the data set, in its transfer syntax
+    association : over which it came; empty unless the sender is told over the same one
     """
 
     calling_ae_title: str
     called_ae_title: str
     transfer_syntax: str
     content: bytes
+    association: str = ""
 
 
 class SenderRequests:

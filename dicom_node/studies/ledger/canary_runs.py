@@ -52,6 +52,16 @@ class CanaryFacts:
         return f"{when} everything worked, in {sum(self.seconds.values()):.1f} s"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentResult:
+    """A result of a canary study and where it was sent."""
+
+    destination: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
 def note_run(session: Session, run: CanaryFacts, *, key: str, scores: str) -> None:
     """Keep a run; the first whole one of each bundle and engine for good, others for a month.
 
@@ -95,6 +105,26 @@ def last_run(session: Session) -> CanaryFacts | None:
         broken=row.broken,
         reason=row.reason,
     )
+
+
+def sent_results(session: Session, analysis_id: int) -> list[SentResult]:
+    """List the results of an analysis that were sent, once for each destination."""
+    query = (
+        select(ResultObject, Delivery.destination)
+        .join(DeliveryOutcome, DeliveryOutcome.result_object_id == ResultObject.id)
+        .join(Delivery, Delivery.id == DeliveryOutcome.delivery_id)
+        .where(ResultObject.analysis_id == analysis_id)
+        .order_by(ResultObject.id)
+    )
+    return [
+        SentResult(
+            destination=destination,
+            sop_class_uid=row.sop_class_uid,
+            sop_instance_uid=row.sop_instance_uid,
+            series_instance_uid=row.series_instance_uid,
+        )
+        for row, destination in session.execute(query)
+    ]
 
 
 def remove_canary(session: Session) -> list[str] | None:

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 from ports import free_port
+from proving_archive import ProvingArchive
+from proving_site import stop_beside
 from services import wait_for
 from sqlalchemy import select
+from unit.dicom_node.node_factory import analysis_row, study_row
 from worker_thread import Worker
 
 from dicom_node.canary.receiver import Receiver
@@ -23,6 +26,7 @@ from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.canary_runs import CanaryFacts
 from dicom_node.studies.ledger.reading import summaries
 from dicom_node.studies.ledger.site_tables import CanaryRun
+from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Delivery, Instance, Study, Transition
 from worker.runtime import Runtime
 
@@ -108,6 +112,64 @@ def test_it_goes_to_the_destinations_that_are_marked(runtime_with: Callable[...,
 
     assert [one.name for one in settings.canary_destinations] == ["test-archive"]
     assert settings.destination_names == {"archive", "test-archive"}
+
+
+@pytest.fixture
+def marked_at(
+    runtime_with: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Runtime]]:
+    """Return a worker of a site whose canary studies go to a test archive."""
+    monkeypatch.setattr(Dispatcher, "_dispatch", lambda *_: None)
+    archives: list[ProvingArchive] = []
+
+    def site(**behaviour: Any) -> Runtime:
+        archives.append(ProvingArchive(**behaviour).start())
+        where = {"ae_title": "ARCHIVE", "host": "127.0.0.1", "port": archives[-1].port}
+        return runtime_with(
+            destinations=(DicomDestination(name="test-archive", canary=True, **where),),
+            receive={"port": free_port(), "minimum_free_bytes": 1, "processes": 1},
+            settling={"idle_seconds": 0.5, "grace_seconds": 0.1},
+            canary={"port": free_port(), "longest_seconds": 60},
+        )
+
+    yield site
+    stop_beside(archives)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "broken", "reason"),
+    [
+        pytest.param({}, "", "", marks=pytest.mark.long),
+        ({"keeps": False}, "arrive", "test-archive: 9 of 9 results were not found by C-FIND"),
+        pytest.param(
+            {"finds": False},
+            "arrive",
+            "test-archive: test-archive does not offer C-FIND",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_marked_archive_is_asked_for_what_it_has_accepted(
+    marked_at: Callable[..., Runtime], behaviour: dict[str, Any], broken: str, reason: str
+) -> None:
+    node = marked_at(**behaviour)
+    with running_node(node.settings), Worker(node):
+        run = sent(node, broken)
+
+    assert (run.broken, run.reason) == (broken, reason)
+    assert list(run.seconds) == [one for one in PHASES if one != broken]
+
+
+def test_former_canary_study_in_the_hands_of_a_worker_is_named(node: Runtime) -> None:
+    node.database.migrate()
+    with node.database.writing() as session:
+        study = study_row(session, CANARY_STUDY)
+        analysis_row(session, study, state=AnalysisState.RUNNING)
+
+    run = run_canary(node.settings, node.database)
+
+    assert run.broken == "prepare"
+    assert "still in the hands of a worker" in run.reason
 
 
 @pytest.mark.long

@@ -1,17 +1,20 @@
 """What an archive has accepted is asked for; what it does not keep is sent again, and told."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from proving_archive import ProvingArchive
+from proving_archive import ProvingArchive, answer
 from proving_site import Proving, proving_site, stop_beside
+from pydicom.dataset import Dataset
 from services import wait_for
+from sqlalchemy import update
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 
 from dicom_node.settings.work import RetrySettings
-from dicom_node.studies.ledger.states import DeliveryState
-from dicom_node.studies.ledger.tables import ResultObject
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
+from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, Study
 from worker.runtime import Runtime
 
 
@@ -78,6 +81,24 @@ def test_archive_that_keeps_nothing_is_found_out_and_named(
         ("not-kept", "due"),
         ("not-kept", "refused"),
     ]
+
+
+def in_another_study(_: ProvingArchive, asked: Dataset) -> Iterator[tuple[int, Dataset | None]]:
+    found = answer(str(asked.SOPInstanceUID))
+    found.StudyInstanceUID = "9.9"
+    yield 0xFF00, found
+
+
+def test_archive_that_puts_results_into_another_study_is_named(
+    proving_at: Callable[..., Proving],
+) -> None:
+    site = proving_at(ProvingArchive(find=in_another_study), confirm_within_seconds=0.001)
+    for _ in range(3):
+        site.deliver()
+        site.ask_until(DeliveryState.DUE, DeliveryState.REFUSED)
+
+    assert site.delivery.state is DeliveryState.REFUSED
+    assert "by C-FIND (3 are in another study there), also after" in site.delivery.reason
 
 
 def test_archive_that_loses_one_object_is_sent_that_one_again(
@@ -149,3 +170,82 @@ def test_nobody_is_asked_while_the_destination_is_paused(
     site.prover.stop()
 
     assert not site.archive.asked
+
+
+def test_what_was_accepted_before_the_archive_was_to_prove_anything_is_asked_for(
+    proving_at: Callable[..., Proving], log_lines: list[Any]
+) -> None:
+    site = proving_at(ProvingArchive(), confirm="none")
+    site.deliver()
+    site.prover.tick()
+    assert not site.archive.asked
+
+    site.change_destination(confirm="query")
+    confirmed_by_ticks(site)
+
+    told = [one for one in log_lines if one["event"] == "former_deliveries_asked"]
+    assert [one["count"] for one in told] == [1]
+
+
+def test_what_was_not_to_be_proven_for_a_while_is_asked_for_again(
+    proving_at: Callable[..., Proving],
+) -> None:
+    site = proving_at(ProvingArchive())
+    site.deliver()
+    held, site.archive.held = site.archive.held, {}
+    site.ask()
+    site.change_destination(confirm="none")
+    site.prover.tick()
+    assert (site.delivery.proof_due_at, site.delivery.proof_attempts) == (None, 0)
+
+    site.archive.held = held
+    site.change_destination(confirm="query")
+    confirmed_by_ticks(site)
+
+
+def test_former_delivery_is_asked_for_again_after_the_archive_was_away(
+    proving_at: Callable[..., Proving],
+) -> None:
+    """Though it was accepted longer ago than anything is retried."""
+    site = proving_at(ProvingArchive(finds=False), confirm="none")
+    site.deliver()
+    long_ago = datetime.now(UTC) - timedelta(days=100)
+    with site.node.database.writing() as session:
+        session.execute(update(Delivery).values(finished_at=long_ago))
+
+    site.change_destination(confirm="query")
+    site.prover.tick()
+    wait_for(lambda: site.delivery.proof_attempts, seconds=30, what="it is asked for")
+    site.prover.stop()
+
+    assert site.delivery.proof_due_at is not None
+    assert site.delivery.reason == "not proven yet: archive does not offer C-FIND"
+
+
+@pytest.mark.parametrize("gone", ["superseded", "removed"])
+def test_nobody_asks_for_what_could_not_be_sent_again(
+    proving_at: Callable[..., Proving], gone: str
+) -> None:
+    site = proving_at(ProvingArchive(), confirm="none")
+    site.deliver()
+    with site.node.database.writing() as session:
+        if gone == "removed":
+            session.execute(update(Study).values(removed_at=datetime.now(UTC)))
+        else:
+            session.execute(update(Analysis).values(state=AnalysisState.SUPERSEDED))
+
+    site.change_destination(confirm="query")
+    for _ in range(3):
+        site.prover.tick()
+    site.prover.stop()
+
+    assert not site.archive.asked
+    assert site.delivery.proof_due_at is None
+
+
+def confirmed_by_ticks(site: Proving) -> None:
+    def is_confirmed() -> bool:
+        site.prover.tick()
+        return site.delivery.state is DeliveryState.CONFIRMED
+
+    wait_for(is_confirmed, seconds=30, what="the delivery is confirmed")

@@ -252,6 +252,52 @@ def test_report_on_what_was_not_asked_is_ignored_with_a_line(
     assert not list(Reports(site.reception.spool.root).waiting())
 
 
+REASONS = {
+    0x0110: "processing failure",
+    0x0122: "SOP Class not supported",
+    0x0131: "transaction UID used before",
+    0x0213: "resource limitation",
+    0x7777: "failure",
+}
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [pytest.param(one, marks=() if one == 0x0213 else pytest.mark.long) for one in REASONS],
+)
+def test_reason_for_which_nothing_is_committed_is_named(site_with: Start, reason: int) -> None:
+    def fails(said: Dataset) -> None:
+        said.FailedSOPSequence, said.ReferencedSOPSequence = said.ReferencedSOPSequence, []
+        for item in said.FailedSOPSequence:
+            item.FailureReason = reason
+
+    site = site_with(way="same association", change=fails)
+    site.ask()
+    site.prover.tick()
+
+    assert site.delivery.state is DeliveryState.ACCEPTED
+    assert site.delivery.proof_due_at is not None
+    assert site.delivery.reason == (
+        f"not proven yet: 3 objects not committed: {REASONS[reason]} (0x{reason:04X})"
+    )
+
+
+def test_several_reasons_are_named_together(site_with: Start) -> None:
+    def fails(said: Dataset) -> None:
+        said.FailedSOPSequence, said.ReferencedSOPSequence = said.ReferencedSOPSequence, []
+        for item, reason in zip(said.FailedSOPSequence, (0x0213, 0x0112, 0x0110), strict=True):
+            item.FailureReason = reason
+
+    site = site_with(way="same association", change=fails)
+    site.ask()
+    site.prover.tick()
+
+    assert site.delivery.reason == (
+        "not proven yet: 2 objects not committed: processing failure (0x0110), resource "
+        "limitation (0x0213); 1 are not held there"
+    )
+
+
 STRANGERS: dict[str, dict[str, Any]] = {
     "another title": {"calling": "STRANGER"},
     "another network": {"destination": {"commitment_networks": ("10.0.0.0/8",)}},

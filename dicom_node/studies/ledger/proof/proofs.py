@@ -86,7 +86,9 @@ def want_no_proof(session: Session, destination: str) -> None:
         Delivery.proof_due_at.is_not(None), Delivery.destination == destination
     )
     for row in session.scalars(locking(query)).all():
-        _set(session, row, proof_due_at=None, reason="" if row.state in TAKEN else row.reason)
+        reason = "" if row.state in TAKEN else row.reason
+        # Asked from the beginning if it is to prove something again.
+        _set(session, row, proof_due_at=None, proof_attempts=0, reason=reason)
 
 
 def begin_proof(

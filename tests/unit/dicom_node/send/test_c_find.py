@@ -94,6 +94,21 @@ def test_answer_counts_for_the_object_that_it_names(
     assert ask(archive_with(find=find).port) == [held, held]
 
 
+def shows_it_in_another_study(archive: ProvingArchive, asked: Dataset) -> Answers:
+    found = answer(str(asked.SOPInstanceUID))
+    found.StudyInstanceUID = "9.9"
+    yield 0xFF00, found
+
+
+def test_object_in_another_study_is_not_held_where_it_was_sent(
+    archive_with: Callable[..., ProvingArchive],
+) -> None:
+    port = archive_with(find=shows_it_in_another_study).port
+    asker = asker_for(destination(port), calling_ae_title="MAMMOCLIP")
+
+    assert [(one.is_held, one.is_elsewhere) for one in asker.ask(OBJECTS)] == [(False, True)] * 2
+
+
 def fails(archive: ProvingArchive, _asked: Dataset) -> Answers:
     yield 0xA900, None
 

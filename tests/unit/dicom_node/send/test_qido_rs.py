@@ -37,14 +37,18 @@ NOT_FOUND = (404, JSON, "{}")
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Page, Page], DicomwebDestination]]:
+def serve() -> Iterator[Callable[..., DicomwebDestination]]:
     servers: list[ThreadingHTTPServer] = []
 
-    def start(qido: Page, metadata: Page) -> DicomwebDestination:
+    def start(
+        qido: Page, metadata: Page, in_series: Page = NOT_FOUND, in_all: Page = NOT_FOUND
+    ) -> DicomwebDestination:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 expected = {
+                    "/web/studies/1.2/series/1.2.3/instances?SOPInstanceUID=1.2.3.1": in_series,
                     "/web/studies/1.2/instances?SOPInstanceUID=1.2.3.1": qido,
+                    "/web/studies?StudyInstanceUID=1.2": in_all,
                     "/web/studies/1.2/series/1.2.3/instances/1.2.3.1/metadata": metadata,
                 }
                 status, kind, text = expected[self.path]
@@ -89,9 +93,65 @@ def ask(destination: DicomwebDestination) -> list[tuple[int, bool]]:
     ],
 )
 def test_archive_is_believed_what_it_lists(
-    serve: Callable[[Page, Page], DicomwebDestination], qido: Page, metadata: Page, is_held: bool
+    serve: Callable[..., DicomwebDestination], qido: Page, metadata: Page, is_held: bool
 ) -> None:
     assert ask(serve(qido, metadata)) == [(7, is_held)]
+
+
+def test_archive_that_searches_only_a_series_is_believed(
+    serve: Callable[..., DicomwebDestination],
+) -> None:
+    assert ask(serve(NOT_FOUND, NOT_FOUND, in_series=(200, JSON, OURS))) == [(7, True)]
+    assert ask(serve(NOT_FOUND, NOT_FOUND, in_series=(200, JSON, NONE))) == [(7, False)]
+
+
+def test_object_that_the_archive_has_put_into_another_series_is_found(
+    serve: Callable[..., DicomwebDestination],
+) -> None:
+    assert ask(serve((200, JSON, OURS), NOT_FOUND, in_series=(200, JSON, NONE))) == [(7, True)]
+
+
+def placed(study: str) -> Page:
+    listed = [{"00080018": {"Value": ["1.2.3.1"]}, "0020000D": {"Value": [study]}}]
+    return 200, JSON, json.dumps(listed)
+
+
+def test_object_in_another_study_is_not_held_where_it_was_sent(
+    serve: Callable[..., DicomwebDestination],
+) -> None:
+    asker = asker_for(serve(placed("9.9"), placed("9.9")), calling_ae_title="MAMMOCLIP")
+
+    assert [(one.is_held, one.is_elsewhere) for one in asker.ask([ITEM])] == [(False, True)]
+    assert ask(serve(placed("1.2"), NOT_FOUND)) == [(7, True)]
+
+
+def test_first_page_of_many_instances_is_no_proof_of_absence(
+    serve: Callable[..., DicomwebDestination],
+) -> None:
+    """Of an archive that does not heed the question."""
+    page = (200, JSON, listing(*(f"1.2.3.9.{number}" for number in range(100))))
+
+    with pytest.raises(DestinationDownError, match="does not answer QIDO-RS"):
+        ask(serve(page, NOT_FOUND, in_series=page))
+    assert ask(serve(page, (200, JSON, OURS), in_series=page)) == [(7, True)]
+
+
+@pytest.mark.parametrize("in_all", [(200, JSON, NONE), (204, JSON, "")])
+def test_archive_without_the_study_answers_404_and_does_not_hold_the_object(
+    serve: Callable[..., DicomwebDestination], in_all: Page
+) -> None:
+    assert ask(serve(NOT_FOUND, NOT_FOUND, in_all=in_all)) == [(7, False)]
+
+
+@pytest.mark.parametrize(
+    "in_all",
+    [(200, JSON, '[{"0020000D": {"vr": "UI", "Value": ["1.2"]}}]'), LOGIN, (500, HTML, "")],
+)
+def test_archive_that_has_the_study_and_searches_none_says_nothing(
+    serve: Callable[..., DicomwebDestination], in_all: Page
+) -> None:
+    with pytest.raises(DestinationDownError, match="does not answer QIDO-RS"):
+        ask(serve(NOT_FOUND, NOT_FOUND, in_all=in_all))
 
 
 @pytest.mark.parametrize(
@@ -101,18 +161,21 @@ def test_archive_is_believed_what_it_lists(
         (LOGIN, LOGIN),
         ((500, HTML, ""), NOT_FOUND),
         ((200, JSON, ""), NOT_FOUND),
+        ((200, JSON, '{"error": "try later"}'), NOT_FOUND),
+        ((200, JSON, '[{"0020000D": {"vr": "UI", "Value": ["1.2"]}}]'), NOT_FOUND),
+        ((200, JSON, "[{}, null, 7]"), NOT_FOUND),
         ((200, JSON, "[" * 100_000), NOT_FOUND),
     ],
 )
 def test_page_that_lists_nothing_is_no_proof_of_absence(
-    serve: Callable[[Page, Page], DicomwebDestination], qido: Page, metadata: Page
+    serve: Callable[..., DicomwebDestination], qido: Page, metadata: Page
 ) -> None:
     with pytest.raises(DestinationDownError, match="does not answer QIDO-RS"):
         ask(serve(qido, metadata))
 
 
 def test_missing_credentials_are_named(
-    serve: Callable[[Page, Page], DicomwebDestination],
+    serve: Callable[..., DicomwebDestination],
 ) -> None:
     closed = (401, HTML, "")
 

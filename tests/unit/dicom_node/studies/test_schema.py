@@ -2,15 +2,18 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
 from interleaving import Stage
-from node_factory import NOW, analysis_row, delivery_row, result_row, study_row
+from node_factory import NOW, analysis_row, delivery_row, mammogram, result_row, study_row
 from ports import free_port
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+from sending import send
 from services import wait_for
 from sqlalchemy import select, text
 from typer.testing import CliRunner
@@ -18,6 +21,7 @@ from typer.testing import CliRunner
 from dicom_node.commands.node import app
 from dicom_node.errors import LedgerError
 from dicom_node.node_process import running_node
+from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.schema import MIGRATIONS, SCHEMA, OtherSchemaError, name_in_messages
@@ -187,6 +191,36 @@ def test_node_says_once_that_the_ledger_is_of_a_later_release(
     assert len(told()) == 1
     assert "older than the node that made the ledger" in told()[0]["detail"]
     assert not [one for one in log_lines if one["event"] == "step_failed"]
+
+
+def test_node_beside_an_upgraded_ledger_goes_on_receiving_and_registers_nothing(
+    settings: Settings, log_lines: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger_of(settings, SCHEMA)
+    monkeypatch.setattr("dicom_node.node_process._TICK_SECONDS", 0.05)
+    attempts: list[object] = []
+    enter = Registrar._enter
+    monkeypatch.setattr(
+        Registrar, "_enter", lambda *arguments: attempts.append(1) or enter(*arguments)
+    )
+    image = mammogram()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+
+    def events(name: str) -> list[Any]:
+        return [one for one in log_lines if one["event"] == name]
+
+    with closing(Database(settings.ledger_url)) as database, running_node(settings):
+        wait_for(lambda: events("node_started"), seconds=30, what="the node runs")
+        set_schema(database, LATER)
+        assert send([image], settings.receive.port) == [0x0000]
+        wait_for(lambda: events("ledger_of_another_version"), seconds=30, what="it says so")
+        wait_for(lambda: len(attempts) >= 3, seconds=30, what="it is tried again and again")
+        set_schema(database, SCHEMA)
+        wait_for(lambda: events("instance_new"), seconds=30, what="the image is registered")
+
+    assert len(events("ledger_of_another_version")) == 1
+    assert not events("registering_failed") + events("step_failed")
 
 
 @pytest.mark.parametrize("command", [["studies"], ["show", "1.2.3"], ["resume", "node"], ["check"]])

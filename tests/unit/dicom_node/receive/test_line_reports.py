@@ -1,0 +1,177 @@
+"""A scanner that waits on the association of its request is told there, if the settings say so."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from listener_factory import Listening, associated
+from node_factory import Reception, mammogram
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import evt
+from services import wait_for
+from test_commitment_requests import TRANSACTION, asking
+
+from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
+from dicom_node.receive.commitments import Commitments
+from dicom_node.settings.receive import CommitmentSettings, ReceiveSettings
+from dicom_node.settings.settings import Settings
+from dicom_node.studies.ledger.site_tables import Commitment
+
+VERIFICATION = "1.2.840.10008.1.1"
+PEER = {"ae_title": "SCANNER", "host": "127.0.0.1", "port": 9, "same_association": True}
+OFFERED = {"commitment": [PEER]}
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def commitments(reception: Reception) -> Commitments:
+    """Return what answers; a scanner that is called instead is away."""
+    settings = Settings(receive=ReceiveSettings(commitment=(CommitmentSettings(**PEER),)))
+    return Commitments(settings, reception.spool, reception.database, clock=reception.database.now)
+
+
+@pytest.fixture
+def reporting(commitments: Commitments) -> Iterator[None]:
+    """Do beside a test what the node's thread does."""
+    is_over = threading.Event()
+
+    def run() -> None:
+        while not is_over.wait(0.05):
+            commitments.judge_waiting()
+            commitments.report_due()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    is_over.set()
+    thread.join()
+
+
+Event = tuple[int, Dataset]
+
+
+@contextmanager
+def asked(
+    port: int, uid: str, *, status: int = 0x0000, syntax: str = ExplicitVRLittleEndian
+) -> Iterator[tuple[Any, list[Event]]]:
+    """Ask as a scanner that stays on its association; yields it and what it is told."""
+    told: list[Event] = []
+
+    def on_report(event: Any) -> tuple[int, None]:
+        told.append((event.request.EventTypeID, event.event_information))
+        return status, None
+
+    with associated(
+        port,
+        (STORAGE_COMMITMENT, [syntax]),
+        (VERIFICATION, [syntax]),
+        evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_report)],
+    ) as association:
+        answer, _ = association.send_n_action(
+            asking(uid, "1.2.3.404"), 1, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
+        )
+        assert answer.Status == 0x0000
+        yield association, told
+
+
+def is_reported(reception: Reception) -> bool:
+    return all(row.reported_at is not None for row in reception.rows(Commitment))
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_scanner_is_told_on_the_association_of_its_request(
+    listening: Listening, reception: Reception, reporting: None, syntax: str
+) -> None:
+    row = reception.receive(mammogram())
+    assert row is not None
+    _, port = listening(**OFFERED)
+
+    with asked(port, row.sop_instance_uid, syntax=syntax) as (association, told):
+        wait_for(lambda: told, seconds=30, what="the scanner is told")
+        assert association.send_c_echo().Status == 0x0000  # and goes on
+        wait_for(lambda: is_reported(reception), seconds=30, what="the ledger says so")
+
+    ((event_type, said),) = told
+    assert (event_type, said.TransactionUID) == (2, TRANSACTION)
+    (held,), (failed,) = said.ReferencedSOPSequence, said.FailedSOPSequence
+    assert held.ReferencedSOPInstanceUID == row.sop_instance_uid
+    assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.3.404", 0x0112)
+
+
+def test_scanner_that_refuses_the_report_there_is_called(
+    listening: Listening,
+    reception: Reception,
+    reporting: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dicom_node.receive.commitments._LINE_PATIENCE", 0.3)
+    _, port = listening(**OFFERED)
+
+    with asked(port, "1.2.3.4", status=0x0110) as (_, told):
+        wait_for(lambda: told, seconds=30, what="the scanner is told")
+        wait_for(lambda: was_called(reception), seconds=30, what="the scanner is called")
+
+    assert not is_reported(reception)
+
+
+def test_scanner_that_has_left_is_called(
+    listening: Listening, reception: Reception, commitments: Commitments
+) -> None:
+    _, port = listening(**OFFERED)
+    with asked(port, "1.2.3.4"):
+        pass
+
+    def is_called() -> bool:
+        commitments.judge_waiting()
+        commitments.report_due()
+        return was_called(reception)
+
+    wait_for(is_called, seconds=30, what="the scanner is called")
+
+
+def test_scanner_is_called_where_the_settings_do_not_say_that_it_waits(
+    listening: Listening, reception: Reception, reporting: None
+) -> None:
+    _, port = listening(commitment=[{**PEER, "same_association": False}])
+
+    with asked(port, "1.2.3.4") as (association, told):
+        wait_for(lambda: was_called(reception), seconds=30, what="the scanner is called")
+        assert association.send_c_echo().Status == 0x0000
+
+    assert told == []
+
+
+def was_called(reception: Reception) -> bool:
+    rows = reception.rows(Commitment)
+    return bool(rows) and all(row.attempts and "does not answer" in row.reason for row in rows)
+
+
+def test_answer_to_no_report_ends_the_association(
+    listening: Listening, answer_unasked: Callable[[int], bool]
+) -> None:
+    _, port = listening(**OFFERED)
+
+    assert answer_unasked(port)
+
+
+@pytest.fixture
+def answer_unasked() -> Callable[[int], bool]:
+    def answer(port: int) -> bool:
+        from pynetdicom.dimse_primitives import N_EVENT_REPORT
+
+        with associated(port, (STORAGE_COMMITMENT, [ExplicitVRLittleEndian])) as association:
+            message = N_EVENT_REPORT()
+            message.MessageIDBeingRespondedTo = 1
+            message.Status = 0x0000
+            message.AffectedSOPClassUID = STORAGE_COMMITMENT
+            message.AffectedSOPInstanceUID = STORAGE_COMMITMENT_INSTANCE
+            message.EventTypeID = 1
+            association.dimse.send_msg(message, association.accepted_contexts[0].context_id)
+            wait_for(lambda: association.is_aborted, seconds=30, what="it is aborted")
+        return True
+
+    return answer
