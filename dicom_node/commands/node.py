@@ -11,6 +11,7 @@ import typer
 from dicom_node.commands.destinations import add_destination_commands
 from dicom_node.commands.folders import add_folder_commands
 from dicom_node.commands.operating import add_operator_commands
+from dicom_node.commands.runs import add_run_commands
 from dicom_node.commands.terminal import (
     ConfigOption,
     JsonOption,
@@ -205,6 +206,7 @@ def show(
 add_destination_commands(app)
 add_operator_commands(app)
 add_folder_commands(app)
+add_run_commands(app)
 
 
 @app.command()
