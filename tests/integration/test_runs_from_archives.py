@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 from files_on_disk import dicom_file
 from node_factory import STUDY_UID, Reception, analysis_row, four_views, mammogram
 from ports import free_port
-from services import Orthanc
+from services import Orthanc, wait_for
 from sqlalchemy import select
 from studies_on_disk import node
 
@@ -185,3 +188,27 @@ def test_commands_of_the_documents_do_what_they_say(
 
     assert len(commands) == 3
     assert (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.long
+def test_run_that_is_killed_twice_fetches_each_object_once(
+    tmp_path: Path, config: Path, reception: Reception
+) -> None:
+    wanted = listed(tmp_path, "A0", "A1", "A2")
+    command = ["run", str(wanted), "--archive", "pacs", "--config", str(config), "--retrieve"]
+    fetched: list[str] = []
+    program = [sys.executable, "-m", "dicom_node.commands.node", *command, "--per-hour", "600"]
+
+    for _ in range(2):
+        killed = subprocess.Popen(program, env=os.environ)
+        wait_for(reception.spool.incoming, seconds=60, what="an object is fetched")
+        killed.kill()
+        killed.wait()
+        fetched += map(str, reception.spool.incoming())
+        reception.registrar.register_all()
+    done = node(*command, "--json")
+    fetched += map(str, reception.spool.incoming())
+    reception.registrar.register_all()
+
+    assert json.loads(done.stdout)["whole"]
+    assert len(reception.instances()) == len(fetched) == 12

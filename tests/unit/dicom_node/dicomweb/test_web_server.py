@@ -4,14 +4,18 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import requests
 from certificates import Authority
 from files_on_disk import dicom_file
-from node_factory import mammogram
+from node_factory import STUDY_UID, four_views, mammogram
+from ports import free_port
 from web_factory import CONTENT_TYPE, TOKEN, Serve, Served, message
 
+from dicom_node.node_process import running_node
+from dicom_node.settings.settings import Settings
 from dicom_node.settings.tls import TlsSettings
 
 
@@ -85,6 +89,37 @@ def test_process_that_is_killed_is_replaced(serve: Serve) -> None:
     until(lambda: served.server.process_id not in {None, former})
 
     assert store(served).status_code == 200
+
+
+def test_node_serves_and_registers_what_is_stored(tmp_path: Path) -> None:
+    port = free_port()
+    settings = Settings(
+        spool=tmp_path / "spool",
+        receive={"port": free_port(), "minimum_free_bytes": 1},
+        broker={"url": f"redis://127.0.0.1:{free_port()}/0"},
+        dicomweb={
+            "enabled": True,
+            "port": port,
+            "clients": [{"name": "both", "token": TOKEN, "may": ["store", "read"]}],
+        },
+    )
+    url = f"http://127.0.0.1:{port}/dicomweb/studies"
+
+    with running_node(settings):
+        answer = requests.post(
+            url,
+            data=message(*map(dicom_file, four_views())),
+            headers={"Content-Type": CONTENT_TYPE, "Authorization": f"Bearer {TOKEN}"},
+            timeout=30,
+        )
+        until(lambda: _objects_at(f"{url}/{STUDY_UID}/instances") == 4)
+
+    assert answer.status_code == 200
+
+
+def _objects_at(url: str) -> int:
+    answer = requests.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
+    return len(answer.json()) if answer.status_code == 200 else 0  # the ledger is made meanwhile
 
 
 def test_process_ends_with_the_node(serve: Serve) -> None:
