@@ -1,6 +1,7 @@
 """The command that fetches old studies from an archive, by a list."""
 
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -39,7 +40,7 @@ def run(
         ),
     ],
     archive: Annotated[
-        str, typer.Option("--archive", help="The archive to ask: a dicom destination's name.")
+        str, typer.Option("--archive", help="The archive to ask: the name of a destination.")
     ],
     *,
     config: ConfigOption = None,
@@ -79,9 +80,9 @@ def run(
 ) -> None:
     """Fetch the mammograms of old studies from an archive, for the node to analyse.
 
-    By C-FIND and C-GET, only images of kinds that are analysed, and only those that the node
-    lacks: if it is interrupted, run it again. First without --retrieve: how many, how large, how
-    long.
+    By C-FIND and C-GET, or by QIDO-RS and WADO-RS: only images of kinds that are analysed, and
+    only what the node lacks. If it is interrupted, run it again. First without --retrieve: how
+    many, how large, how long.
 
     Example: mammoclip-node run LIST.csv --archive pacs
 
@@ -96,7 +97,7 @@ def run(
     from dicom_node.fetch.study_list import StudyListError, read_list
     from dicom_node.logs import configure_logs
     from dicom_node.node_process import open_spool
-    from dicom_node.receive.file_intake import file_intake, prepare_spool
+    from dicom_node.receive.file_intake import FileIntake, file_intake, prepare_spool
     from dicom_node.studies.off_peak import off_peak_of
     from mammoclip_core.commands.progress_bar import counted
     from mammoclip_core.images.header.image_kind import MAMMOGRAM_CLASSES, TOMOSYNTHESIS_CLASSES
@@ -120,6 +121,16 @@ def run(
             with database.reading() as session:
                 return received_of(session, study, wanted)
 
+        def opened() -> AbstractContextManager[FileIntake]:
+            spool.require_space()  # else every study that is left would be asked for in vain
+            return file_intake(
+                settings.receive,
+                spool,
+                origin="run",
+                calling_ae_title="RUN",
+                priority=OF_WORDS[priority],
+            )
+
         is_off_peak = off_peak_of(settings)
         pace = Pace(
             per_hour=per_hour,
@@ -131,17 +142,7 @@ def run(
         fetching = RetrospectiveRun(
             _archive_of(settings, archive),
             held=held,
-            open_intake=(
-                lambda: file_intake(
-                    settings.receive,
-                    spool,
-                    origin="run",
-                    calling_ae_title="RUN",
-                    priority=OF_WORDS[priority],
-                )
-            )
-            if retrieve
-            else None,
+            open_intake=opened if retrieve else None,
             classes=analysed,
             pace=pace,
         )
@@ -161,16 +162,18 @@ def run(
 
 def _archive_of(settings: "Settings", name: str) -> "Archive":
     from dicom_node.fetch.dicom_archive import DicomArchive
+    from dicom_node.fetch.dicomweb_archive import DicomwebArchive
     from dicom_node.settings.destinations import DicomDestination
 
     found = next((one for one in settings.destinations if one.name == name), None)
-    if not isinstance(found, DicomDestination):
-        known = [one.name for one in settings.destinations if isinstance(one, DicomDestination)]
+    if found is None:
+        known = ", ".join(one.name for one in settings.destinations)
         raise NodeError(
-            f"there is no dicom destination {name!r} in the settings to ask; there are: "
-            f"{', '.join(known) or 'none'}"
+            f"there is no destination {name!r} in the settings to ask; there are: {known or 'none'}"
         )
-    return DicomArchive(found, calling_ae_title=settings.receive.ae_title, tls=settings.tls)
+    if isinstance(found, DicomDestination):
+        return DicomArchive(found, calling_ae_title=settings.receive.ae_title, tls=settings.tls)
+    return DicomwebArchive(found, tls=settings.tls)
 
 
 def _wait_for_analyses(database: Any, fetched: "Fetched") -> None:

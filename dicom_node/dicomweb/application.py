@@ -19,7 +19,6 @@ from starlette.routing import Route
 
 from dicom_node.dicomweb.access import NotAdmittedError, admitted, is_own_name
 from dicom_node.dicomweb.frames import NoSuchFrameError
-from dicom_node.dicomweb.multipart import BrokenMessageError
 from dicom_node.dicomweb.reading import NotHeldError, Shelf
 from dicom_node.dicomweb.reading_routes import (
     NotAcceptableError,
@@ -31,6 +30,7 @@ from dicom_node.dicomweb.searching import WrongQueryError
 from dicom_node.dicomweb.storing import Stored, UnsupportedContentError, body_parts, store
 from dicom_node.errors import NodeError
 from dicom_node.receive.file_intake import file_intake
+from dicom_node.receive.multipart import BrokenMessageError
 from dicom_node.settings.dicomweb import DicomwebClientSettings, DicomwebSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool

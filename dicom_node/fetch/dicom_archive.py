@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
-from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.status import code_to_category
 
 from dicom_node.deadline import Deadline
-from dicom_node.errors import DestinationDownError, NotOfferedError, RefusedError
+from dicom_node.errors import DestinationDownError, NotOfferedError
 from dicom_node.facts.file_meta import FileMeta
+from dicom_node.fetch.asked_for import AskedFor, Retrieved
 from dicom_node.fetch.found_objects import (
     FoundObject,
     FoundStudy,
@@ -26,7 +23,6 @@ from dicom_node.fetch.found_objects import (
 )
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.receive.arriving_object import STATUS_OF
 from dicom_node.receive.file_intake import FileIntake
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
@@ -34,9 +30,6 @@ from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 _FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 _GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
 _MOST_ANSWERS: Final = 10_000
-_NOT_ASKED_FOR: Final = 0xA900
-_BEGINNING_BYTES: Final = 16
-_PATIENT_ID: Final = 0x00100020
 _MARGIN: Final = 4
 _FURTHER_BYTES: Final = 200_000_000
 """How much more than the estimated size of the objects an archive may send."""
@@ -49,20 +42,6 @@ _SYNTAXES: Final = (
     "1.2.840.10008.1.2.5",
 )
 """In which mammograms are stored; of each class one presentation context, 128 at most."""
-
-
-@dataclass(slots=True)
-class Retrieved:
-    """What came of one study.
-
-    Attributes
-    ----------
-    kept : SOP Instance UIDs that are safe in the spool
-    refused : why objects were not kept, each once
-    """
-
-    kept: set[str] = field(default_factory=set)
-    refused: list[str] = field(default_factory=list)
 
 
 class DicomArchive:
@@ -161,14 +140,14 @@ class DicomArchive:
         DestinationDownError, NotOfferedError
             What has come before is kept.
         """
-        coming = _Coming(study, {one.sop_instance_uid for one in objects}, classes, intake)
+        asked = AskedFor(study, objects, classes, intake)
         expected = sum(min(one.size_bytes, intake.maximum_bytes) for one in objects)
         contexts = {(_GET, syntax) for syntax in UNCOMPRESSED} | {
             (uid, syntax) for uid in classes for syntax in _SYNTAXES
         }
         with self._association(
             contexts,
-            handlers=[(evt.EVT_C_STORE, coming.take)],
+            handlers=[(evt.EVT_C_STORE, _Coming(asked).take)],
             served=sorted(classes),
             longest_bytes=_MARGIN * expected + _FURTHER_BYTES,
         ) as (association, deadline):
@@ -177,7 +156,7 @@ class DicomArchive:
                 with deadline.within(seconds):
                     self._get(association, study, one)
                 self._require_in_time(deadline)
-        return coming.retrieved
+        return asked.retrieved
 
     def _get(self, association: Any, study: FoundStudy, one: FoundObject) -> None:
         asked = Dataset()
@@ -260,60 +239,19 @@ def _question_for_images(study: FoundStudy, series_instance_uid: str) -> Dataset
 
 
 class _Coming:
-    """Judges each object that an archive sends; only what was asked for is kept."""
+    """Answers each C-STORE of an archive; only what was asked for is kept."""
 
-    def __init__(
-        self, study: FoundStudy, asked: set[str], classes: frozenset[str], intake: FileIntake
-    ) -> None:
-        self._study = study
+    def __init__(self, asked: AskedFor) -> None:
         self._asked = asked
-        self._classes = classes
-        self._intake = intake
-        self.retrieved = Retrieved()
 
     def take(self, event: evt.Event) -> int:
-        """Answer one C-STORE of the archive."""
+        """Answer one C-STORE."""
         request: Any = event.request
-        uid, sop_class = str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID)
-        encoded: BytesIO = request.DataSet
-        syntax = UID(event.context.transfer_syntax)
-        if uid not in self._asked or sop_class not in self._classes:
-            return self._refused("the archive sent an object that was not asked for")
-        if not self._is_of_the_patient(encoded, syntax):
-            return self._refused("the archive sent an image of another patient than it had said")
-        encoded.seek(0)
         meta = FileMeta(
-            sop_class_uid=sop_class,
-            sop_instance_uid=uid,
-            transfer_syntax_uid=syntax,
-            beginning=encoded.read(_BEGINNING_BYTES),
+            sop_class_uid=str(request.AffectedSOPClassUID),
+            sop_instance_uid=str(request.AffectedSOPInstanceUID),
+            transfer_syntax_uid=str(event.context.transfer_syntax),
+            beginning=b"",
         )
-        try:
-            self._intake.take_described(meta, encoded, self._study.study_instance_uid)
-        except RefusedError as error:
-            self._refused(str(error))
-            return STATUS_OF[type(error)]
-        self.retrieved.kept.add(uid)
-        return 0x0000
-
-    def _refused(self, reason: str) -> int:
-        if reason not in self.retrieved.refused:
-            self.retrieved.refused.append(reason)
-        return _NOT_ASKED_FOR
-
-    def _is_of_the_patient(self, encoded: BytesIO, syntax: UID) -> bool:
-        """Compare the Patient ID with the one of the answer; no more of the header is read."""
-        if not self._study.patient_id or syntax.is_deflated:
-            return True
-        encoded.seek(0)
-        try:
-            start = read_dataset(
-                encoded,
-                syntax.is_implicit_VR,
-                syntax.is_little_endian,
-                stop_when=lambda tag, _vr, _length: tag > _PATIENT_ID,
-            )
-        except Exception:  # noqa: BLE001  a damaged header is the registrar's to set aside
-            return True
-        named = text_in(start, "PatientID")
-        return not named or named == self._study.patient_id
+        request.DataSet.seek(0)
+        return self._asked.take(meta, request.DataSet)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import structlog
 
 from dicom_node.errors import DeliveryError, OutOfResourcesError
-from dicom_node.fetch.dicom_archive import Retrieved
+from dicom_node.fetch.asked_for import Retrieved
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyError
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.file_intake import FileIntake

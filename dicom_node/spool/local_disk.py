@@ -153,7 +153,7 @@ class Spool:
         OutOfResourcesError
             The disk is full or cannot be written; nothing remains of the object.
         """
-        self._require_space()
+        self.require_space()
 
         def file() -> Path:
             return self.incoming_file(receipt if isinstance(receipt, Receipt) else receipt())
@@ -315,7 +315,8 @@ class Spool:
             raise ValueError(f"the place {place} is outside the spool")
         return path
 
-    def _require_space(self) -> None:
+    def require_space(self) -> None:
+        """Raise OutOfResourcesError if the disk has less free space than objects are kept with."""
         try:
             free = shutil.disk_usage(self.root).free
         except OSError as error:  # the folder is away, or its disk is
@@ -331,7 +332,7 @@ class Spool:
         for chunk in chunks:
             unseen += len(chunk)
             if unseen > _LOOK_AFTER_BYTES:
-                self._require_space()
+                self.require_space()
                 unseen = 0
             yield chunk
 

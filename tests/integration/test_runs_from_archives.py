@@ -60,6 +60,10 @@ name = "pacs"
 ae_title = "ARCHIVE"
 host = "127.0.0.1"
 port = {archive.dicom_port}
+[[destinations]]
+name = "web"
+kind = "dicomweb"
+url = "{archive.dicomweb_url}"
 """
     )
     return file
@@ -79,11 +83,12 @@ def listed(folder: Path, *accessions: str) -> Path:
     return file
 
 
+@pytest.mark.parametrize("by", ["pacs", "web"])
 def test_list_is_retrieved_once_and_ends_in_a_table(
-    tmp_path: Path, config: Path, reception: Reception
+    tmp_path: Path, config: Path, reception: Reception, by: str
 ) -> None:
     wanted = listed(tmp_path, "A0", "A2", "A9")
-    command = ["run", wanted, "--archive", "pacs", "--config", config]
+    command = ["run", wanted, "--archive", by, "--config", config]
 
     dry = node(*command, "--json")
     first = node(*command, "--retrieve", "--json")
@@ -165,7 +170,7 @@ def test_archive_that_is_not_in_the_settings_is_named(
     done = node("run", listed(tmp_path, "A0"), "--archive", "vna", "--config", config)
 
     assert done.exit_code == 1
-    assert "there are: pacs" in done.stderr
+    assert "there are: pacs, web" in done.stderr
 
 
 def test_commands_of_the_documents_do_what_they_say(

@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.errors import DestinationDownError
-from dicom_node.fetch.dicom_archive import DicomArchive, Retrieved
+from dicom_node.fetch.asked_for import Retrieved
+from dicom_node.fetch.dicom_archive import DicomArchive
 from dicom_node.fetch.found_objects import FoundStudy, OtherStudyError
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.file_intake import file_intake

@@ -11,8 +11,8 @@ from files_on_disk import dicom_file
 from node_factory import FOR_PRESENTATION, STUDY_UID, Reception, mammogram
 from pydicom.dataset import Dataset
 
-from dicom_node.errors import DestinationDownError
-from dicom_node.fetch.dicom_archive import Retrieved
+from dicom_node.errors import DestinationDownError, OutOfResourcesError
+from dicom_node.fetch.asked_for import Retrieved
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyError
 from dicom_node.fetch.held_by_the_node import received_of
 from dicom_node.fetch.retrospective_run import Fate, Fetched, Pace, RetrospectiveRun
@@ -168,6 +168,22 @@ def test_archive_that_is_down_stops_it_after_three_lines(reception: Reception) -
 
     assert fates(fetched) == [Fate.FAILED] * 3
     assert fetched.stopped.startswith("3 lines in a row failed")
+
+
+def test_full_disk_stops_it_before_the_archive_is_asked_in_vain(reception: Reception) -> None:
+    def full() -> AbstractContextManager[FileIntake]:
+        raise OutOfResourcesError("less free disk space")
+
+    shelf = shelf_of(3)
+    wanted = [WantedStudy(line=n + 2, study_instance_uid=study_of(n)) for n in range(3)]
+    fetching = RetrospectiveRun(
+        shelf, held=lambda *_: (), open_intake=full, classes=CLASSES, pace=Pace()
+    )
+
+    fetched = fetching.fetch(wanted)
+
+    assert (fetched.stopped, fetched.studies, shelf.sent) == ("less free disk space", [], [])
+    assert reception.spool.incoming() == []
 
 
 def test_study_without_mammograms_is_told_as_such(reception: Reception) -> None:
