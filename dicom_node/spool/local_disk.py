@@ -145,8 +145,7 @@ class Spool:
         receipt : Receipt or callable
             Or what makes it once the object is whole.
         purpose : str
-            Begins the name of the file while it is written. Those of the node's own receiving
-            processes are deleted when the node starts.
+            Begins the name of the unfinished file; the node deletes "incoming" when it starts.
 
         Raises
         ------

@@ -1,7 +1,10 @@
 """The DICOMweb service lives and ends as the node wants, over HTTPS where that is set."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -131,3 +134,39 @@ def test_process_ends_with_the_node(serve: Serve) -> None:
     assert served.server.process_id is None
     with pytest.raises(requests.exceptions.ConnectionError):
         store(served)
+
+
+def test_command_of_the_documents_stores_an_object(
+    serve: Serve, authority: Authority, tmp_path: Path
+) -> None:
+    root = Path(__file__).parents[4]
+    text = (root / "docs" / "routing.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\.venv/bin/(dicomweb_client .*)$", text, re.MULTILINE)
+    own = authority.issue("127.0.0.1")
+    served = serve(
+        {"name": "router", "token": TOKEN},
+        tls=True,
+        tls_settings=TlsSettings(certificate=own.file, private_key=own.key),
+    )
+    file = tmp_path / "image.dcm"
+    file.write_bytes(dicom_file(mammogram()))
+    for word, value in {
+        "https://node.example:11180/dicomweb": served.url,
+        "TOKEN": TOKEN,
+        "FILE": file,
+    }.items():
+        line = line.replace(word, str(value))
+    program, *arguments = line.split()
+
+    done = subprocess.run(
+        [Path(sys.executable).parent / program, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "REQUESTS_CA_BUNDLE": str(authority.file)},
+    )
+
+    assert "export REQUESTS_CA_BUNDLE=" in text
+    assert done.returncode == 0, done.stderr
+    assert len(served.spool.incoming()) == 1
