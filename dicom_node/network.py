@@ -63,6 +63,7 @@ def associate(
     tls: TlsSettings = NO_CERTIFICATES,
     handlers: Sequence[tuple[Any, Callable[..., Any]]] = (),
     served: Iterable[str] = (),
+    longest_bytes: int = _LONGEST_ANSWERS_BYTES,
 ) -> Any:
     """Open an association, with a presentation context for each SOP Class and syntax.
 
@@ -73,6 +74,7 @@ def associate(
     tls : certificates of [tls], used if the destination is called over TLS
     handlers : events of the library and what answers them
     served : SOP Classes of which this side is the SCP, by role selection (PS3.7 D.3.3.4)
+    longest_bytes : most that the peer may send; then the connection ends
 
     Raises
     ------
@@ -86,7 +88,7 @@ def associate(
             f"{destination.name}: {destination.host} was not found: {error.strerror}. "
             "Check host under [[destinations]], and DNS."
         ) from error
-    entity = _Requestor(destination, calling_ae_title, deadline)
+    entity = _Requestor(destination, calling_ae_title, deadline, longest_bytes)
     # One syntax a context: of several in one the acceptor would choose, and hide the others. All
     # result SOP Classes in every syntax stay far below the 128 that are possible (PS3.8 9.3.2.2).
     requested = [build_context(*pair) for pair in sorted(set(contexts))]
@@ -145,7 +147,11 @@ class _Requestor(AE):
     """The entity that calls a destination, with connections that do not wait for ever."""
 
     def __init__(
-        self, destination: DicomDestination, calling_ae_title: str, deadline: Deadline
+        self,
+        destination: DicomDestination,
+        calling_ae_title: str,
+        deadline: Deadline,
+        longest_bytes: int,
     ) -> None:
         _set_up_library()
         super().__init__(ae_title=destination.calling_ae_title or calling_ae_title)
@@ -155,6 +161,7 @@ class _Requestor(AE):
         self.dimse_timeout = destination.timeout_seconds
         self.network_timeout = destination.timeout_seconds
         self._deadline = deadline
+        self._longest_bytes = longest_bytes
 
     def _create_socket(
         self,
@@ -164,6 +171,7 @@ class _Requestor(AE):
     ) -> AssociationSocket:
         connection = _BoundedSocket(assoc, address=address)
         connection.tls_args = tls_args
+        connection.longest_bytes = self._longest_bytes
         assert connection.socket is not None
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._deadline.guard(connection.socket)
@@ -176,6 +184,7 @@ class _BoundedSocket(AssociationSocket):
     The library reads as many bytes as the peer claims to send, and waits for them without end.
     """
 
+    longest_bytes = _LONGEST_ANSWERS_BYTES
     _received = 0
 
     def connect(self, primitive: T_CONNECT) -> None:
@@ -193,7 +202,7 @@ class _BoundedSocket(AssociationSocket):
             The peer was silent for too long, or sends more than any archive does.
         """
         self._received += nr_bytes
-        if self._received > _LONGEST_ANSWERS_BYTES:
+        if self._received > self.longest_bytes:
             raise OSError("the peer sends more than an answer holds")
         # An archive that sends its answer in two parts waits with the second until we acknowledge
         # the first (Nagle's algorithm). The system would do so after 40 ms if not told each time.

@@ -172,6 +172,7 @@ class Node:
             settings.receive,
             spool,
             tls=settings.tls,
+            ledger_url=settings.ledger_url,
             log_format=settings.log_format,
         )
         self._broker = Broker(**broker_options(settings))

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -68,7 +68,8 @@ CONFIGURATION: Final = {
 TOUR_WAS_SEEN: Final = """localStorage.setItem("shownTours", '["basicViewerTour"]')"""
 """What the viewer keeps of a first visit, which would begin with a tour over the images."""
 
-_PASSED_ON: Final = ("/dicom-web/", "/wado")
+_ROOT: Final = "/dicom-web"
+_PASSED_ON: Final = ("/dicom-web/", "/dicomweb/", "/wado")
 _OF_THE_CONNECTION: Final = {"connection", "keep-alive", "transfer-encoding", "accept-encoding"}
 _TYPES: Final = {
     ".css": "text/css",
@@ -107,14 +108,25 @@ def _fetch_ohif() -> None:
     archive.unlink()
 
 
-@contextmanager
-def ohif_before(archive: Orthanc) -> Iterator[str]:
+def ohif_before(archive: Orthanc) -> AbstractContextManager[str]:
     """Serve the viewer and the archive's DICOMweb from one origin; yields its address."""
+    return ohif_before_service(archive.http_port, _ROOT)
+
+
+@contextmanager
+def ohif_before_service(port: int, root: str) -> Iterator[str]:
+    """Serve the viewer and a DICOMweb service from one origin; yields its address.
+
+    Parameters
+    ----------
+    root : path of the service
+    """
     built = require_ohif()
 
     class Handler(_OneOrigin):
         folder = built
-        archive_port = archive.http_port
+        archive_port = port
+        archive_root = root
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -133,13 +145,15 @@ class _OneOrigin(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folder: Path
     archive_port: int
+    archive_root: str
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if path.startswith(_PASSED_ON):
             self._pass_on()
         elif path == "/app-config.js":
-            self._answer(f"window.config = {json.dumps(CONFIGURATION)};".encode(), ".js")
+            configuration = json.dumps(CONFIGURATION).replace(_ROOT, self.archive_root)
+            self._answer(f"window.config = {configuration};".encode(), ".js")
         else:
             self._answer_file(path)
 

@@ -1,6 +1,5 @@
 """The DICOMweb service as an ASGI application: requests in, answers out."""
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -10,16 +9,28 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dicom_node.dicomweb.access import NotAdmittedError, admitted, is_own_name
-from dicom_node.dicomweb.multipart import BrokenMessageError
+from dicom_node.dicomweb.frames import NoSuchFrameError
+from dicom_node.dicomweb.reading import NotHeldError, Shelf
+from dicom_node.dicomweb.reading_routes import (
+    NotAcceptableError,
+    NotFoundError,
+    reading_routes,
+    require_uid,
+)
+from dicom_node.dicomweb.searching import WrongQueryError
 from dicom_node.dicomweb.storing import Stored, UnsupportedContentError, body_parts, store
 from dicom_node.errors import NodeError
 from dicom_node.receive.file_intake import file_intake
+from dicom_node.receive.multipart import BrokenMessageError
 from dicom_node.settings.dicomweb import DicomwebClientSettings, DicomwebSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
@@ -31,7 +42,6 @@ ROOT: Final = "/dicomweb"
 CERTIFICATE: Final = "certificate"
 """Key of the client's certificate in the state of a request."""
 
-_UID: Final = re.compile(r"[0-9]+(\.[0-9]+)+")
 _DICOM_JSON: Final = "application/dicom+json"
 _JSON_TYPES: Final = frozenset({_DICOM_JSON, "application/json", "application/*", "*/*"})
 _PIECE_BYTES: Final = 262_144
@@ -43,24 +53,15 @@ class SlowBodyError(NodeError):
     reason = "timeout"
 
 
-class NotFoundError(NodeError):
-    """The address names nothing."""
-
-    reason = "not-found"
-
-
-class NotAcceptableError(NodeError):
-    """The client accepts no form in which the answer can be given."""
-
-    reason = "not-acceptable"
-
-
 _STATUS_OF: Final[Mapping[type[NodeError], int]] = {
     BrokenMessageError: 400,
     NotFoundError: 404,
     NotAcceptableError: 406,
     SlowBodyError: 408,
     UnsupportedContentError: 415,
+    NotHeldError: 404,
+    NoSuchFrameError: 404,
+    WrongQueryError: 400,
     NoPlaceError: 503,
 }
 
@@ -72,6 +73,7 @@ class Service:
     settings: DicomwebSettings
     receive: ReceiveSettings
     spool: Spool
+    shelf: Shelf
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -79,9 +81,28 @@ class Service:
             routes=[
                 Route(f"{ROOT}/studies", self._store, methods=["POST"]),
                 Route(f"{ROOT}/studies/{{study}}", self._store, methods=["POST"]),
+                *reading_routes(ROOT, self.shelf, self._reader),
             ],
-            exception_handlers={NodeError: _refused, ClientDisconnect: _gone},
+            middleware=[
+                Middleware(
+                    CORSMiddleware,
+                    allow_origins=list(self.settings.origins),
+                    allow_methods=["GET", "POST"],
+                    allow_headers=["Authorization", "Accept", "Content-Type"],
+                )
+            ]
+            if self.settings.origins
+            else [],
+            exception_handlers={
+                NodeError: _refused,
+                ClientDisconnect: _gone,
+                SQLAlchemyError: _ledger_down,
+            },
         )
+
+    def _reader(self, request: Request) -> str:
+        """Return the name of a client that may read."""
+        return self._admitted(request, "read").name
 
     async def _store(self, request: Request) -> Response:
         client = self._admitted(request, "store")
@@ -90,7 +111,7 @@ class Service:
             raise UnsupportedContentError("send the body without Content-Encoding")
         study = request.path_params.get("study")
         if study is not None:
-            _require_uid(study)
+            require_uid(study)
         stored = Stored()
         async with aclosing(request.stream()) as stream:
             body = _Body(stream, self.receive)
@@ -195,11 +216,6 @@ def _require_json(request: Request) -> None:
         raise NotAcceptableError(f"answers are {_DICOM_JSON}")
 
 
-def _require_uid(value: str) -> None:
-    if len(value) > 64 or not _UID.fullmatch(value):
-        raise NotFoundError("the address holds what is no UID")
-
-
 def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
@@ -214,6 +230,11 @@ async def _refused(request: Request, error: Exception) -> Response:
     if status == 503:
         headers["Retry-After"] = "2"
     return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
+
+
+async def _ledger_down(request: Request, error: Exception) -> Response:
+    log.error("ledger_down", reason=type(error).__name__, address=_address(request))
+    return JSONResponse({"error": "the ledger does not answer"}, status_code=503)
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

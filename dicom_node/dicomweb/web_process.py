@@ -18,11 +18,13 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dicom_node.dicomweb.application import CERTIFICATE, Service
+from dicom_node.dicomweb.reading import Shelf
 from dicom_node.dicomweb.web_server import Order
 from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
 from dicom_node.receive.file_intake import prepare_spool
 from dicom_node.spool.local_disk import Spool
+from dicom_node.studies.ledger.database import Database
 from dicom_node.tls import server_context, states_of
 
 log = structlog.get_logger("dicom_node.dicomweb")
@@ -43,7 +45,12 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MAXIMUM_MEMORY_BYTES, MAXIMUM_MEMORY_BYTES))
     spool = Spool(order.spool, minimum_free_bytes=order.receive.minimum_free_bytes)
     prepare_spool(spool)
-    service = Service(settings=order.settings, receive=order.receive, spool=spool)
+    service = Service(
+        settings=order.settings,
+        receive=order.receive,
+        spool=spool,
+        shelf=Shelf(Database(order.ledger_url), spool),
+    )
     asyncio.run(_serve(order, service))
 
 

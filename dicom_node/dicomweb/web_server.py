@@ -35,6 +35,7 @@ class Order:
     Attributes
     ----------
     spool : folder
+    ledger_url : of the ledger, which is only read
     log_format : ``console`` or ``json``
     """
 
@@ -42,6 +43,7 @@ class Order:
     receive: ReceiveSettings
     tls: TlsSettings
     spool: Path
+    ledger_url: str
     log_format: str
 
 
@@ -59,12 +61,14 @@ class WebServer:
         spool: Spool,
         *,
         tls: TlsSettings,
+        ledger_url: str,
         log_format: str,
     ) -> None:
         self._settings = settings
         self._receive = receive
         self._spool = spool
         self._tls = tls
+        self._ledger_url = ledger_url
         self._log_format = log_format
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="dicomweb", daemon=True)
@@ -131,6 +135,7 @@ class WebServer:
             receive=self._receive,
             tls=self._tls,
             spool=self._spool.root,
+            ledger_url=self._ledger_url,
             log_format=self._log_format,
         )
         assert self._listening is not None

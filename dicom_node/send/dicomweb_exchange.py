@@ -1,7 +1,7 @@
 """Requests to a DICOMweb archive: bounded, within a deadline, and to nobody but its own origin."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Self
@@ -85,6 +85,64 @@ class DicomwebExchange:
         if self._deadline.passed:
             raise DestinationDownError(late)
         return reply
+
+    @contextmanager
+    def retrieving(
+        self, path: str, accept: str, *, expected_bytes: int, longest_bytes: int
+    ) -> Iterator[tuple[int, str, Callable[[], bytes]]]:
+        """Send a GET request whose answer is read as it comes; redirections are not followed.
+
+        Parameters
+        ----------
+        path : below the root of the service
+        accept : media types that are wanted
+        expected_bytes : by which the longest duration is reckoned
+        longest_bytes : beyond it the answer is given up
+
+        Yields
+        ------
+        int, str, callable
+            Status, Content-Type, and what returns the next bytes, none at the end.
+
+        Raises
+        ------
+        DestinationDownError
+            The archive does not answer, not in time, or with too much.
+        """
+        name = self._destination.name
+        url = f"{self._root}/{path}"
+        try:
+            with (
+                self._deadline.within(self._destination.longest_seconds(expected_bytes)),
+                self._session.request(
+                    "GET", url, headers={"Accept": accept}, allow_redirects=False, stream=True
+                ) as response,
+            ):
+                chunks = response.iter_content(65_536)
+                seen = 0
+
+                def read() -> bytes:
+                    nonlocal seen
+                    try:
+                        chunk: bytes = next(chunks, b"")
+                    except (requests.RequestException, OSError) as error:
+                        raise DestinationDownError(
+                            f"{name} stops in the middle of its answer"
+                        ) from error
+                    seen += len(chunk)
+                    if seen > longest_bytes:
+                        raise DestinationDownError(f"{name} sends more than it was asked for")
+                    return chunk
+
+                # As it came: the session takes the parameters from its own copy.
+                kind = response.raw.headers.get("Content-Type", "")
+                yield response.status_code, kind, read
+        except (requests.RequestException, OSError) as error:
+            raise DestinationDownError(
+                f"{name} does not answer: {words_for_failure(error)}"
+            ) from error
+        if self._deadline.passed:
+            raise DestinationDownError(f"{name}: {self._destination.words_for_lateness}")
 
     def _follow(self, method: str, url: str, content: bytes | None) -> Reply:
         headers, body = dict(_ACCEPT), None

@@ -57,6 +57,8 @@ class DicomwebSettings(Section):
     """With tls: accept only clients with a certificate of tls.certificate_authorities."""
     host_names: tuple[str, ...] = ()
     """Names by which clients call the node, besides localhost and IP addresses."""
+    origins: tuple[str, ...] = ()
+    """Origins of web pages that may use it from a browser, for example "https://viewer.example"."""
     maximum_connections: Annotated[int, Field(ge=1, le=1000)] = 40
     """Maximum number of simultaneous connections; others are answered 503."""
     maximum_objects: PositiveInt = 10_000

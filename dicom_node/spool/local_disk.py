@@ -149,15 +149,14 @@ class Spool:
         receipt : Receipt or callable
             Or what makes it once the object is whole.
         purpose : str
-            Begins the name of the file while it is written. Those of the node's own receiving
-            processes are deleted when the node starts.
+            Begins the name of the unfinished file; the node deletes "incoming" when it starts.
 
         Raises
         ------
         OutOfResourcesError
             The disk is full or cannot be written; nothing remains of the object.
         """
-        self._require_space()
+        self.require_space()
 
         def file() -> Path:
             return self.incoming_file(receipt if isinstance(receipt, Receipt) else receipt())
@@ -321,7 +320,8 @@ class Spool:
             raise ValueError(f"the place {place} is outside the spool")
         return path
 
-    def _require_space(self) -> None:
+    def require_space(self) -> None:
+        """Raise OutOfResourcesError if the disk has less free space than objects are kept with."""
         try:
             free = shutil.disk_usage(self.root).free
         except OSError as error:  # the folder is away, or its disk is
@@ -337,7 +337,7 @@ class Spool:
         for chunk in chunks:
             unseen += len(chunk)
             if unseen > _LOOK_AFTER_BYTES:
-                self._require_space()
+                self.require_space()
                 unseen = 0
             yield chunk
 

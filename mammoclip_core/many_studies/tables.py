@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -42,34 +42,37 @@ def check_table(path: Path) -> None:
         )
 
 
-def write_table(rows: Iterable[Row], path: Path, part: Path) -> None:
-    """Write rows, each with any of `COLUMNS`; the table is there whole or not at all.
+def write_table(
+    rows: Iterable[Row], path: Path, part: Path, columns: Mapping[str, type] = COLUMNS
+) -> None:
+    """Write rows, each with any of the columns; the table is there whole or not at all.
 
     Parameters
     ----------
     part : file on the same disk that is written first
+    columns : name and type of each
     """
-    _WRITERS[path.suffix.lower()](rows, part)
+    _WRITERS[path.suffix.lower()](rows, part, columns)
     with part.open("rb") as stream:
         os.fsync(stream.fileno())
     part.replace(path)
 
 
-def _write_csv(rows: Iterable[Row], path: Path) -> None:
+def _write_csv(rows: Iterable[Row], path: Path, columns: Mapping[str, type]) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, restval="")
+        writer = csv.DictWriter(stream, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _write_json_lines(rows: Iterable[Row], path: Path) -> None:
+def _write_json_lines(rows: Iterable[Row], path: Path, columns: Mapping[str, type]) -> None:
     with path.open("w", encoding="utf-8") as stream:
         for row in rows:
-            ordered = {name: row[name] for name in COLUMNS if name in row}
+            ordered = {name: row[name] for name in columns if name in row}
             stream.write(json.dumps(ordered, ensure_ascii=False) + "\n")
 
 
-def _write_parquet(rows: Iterable[Row], path: Path) -> None:
+def _write_parquet(rows: Iterable[Row], path: Path, columns: Mapping[str, type]) -> None:
     import pyarrow
     from pyarrow import parquet
 
@@ -79,7 +82,7 @@ def _write_parquet(rows: Iterable[Row], path: Path) -> None:
         float: pyarrow.float64(),
         bool: pyarrow.bool_(),
     }
-    schema = pyarrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for group in _groups(iter(rows)):
             writer.write_table(pyarrow.Table.from_pylist(group, schema))
@@ -90,7 +93,7 @@ def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield group
 
 
-_WRITERS: Final[dict[str, Callable[[Iterable[Row], Path], None]]] = {
+_WRITERS: Final[dict[str, Callable[[Iterable[Row], Path, Mapping[str, type]], None]]] = {
     ".parquet": _write_parquet,
     ".csv": _write_csv,
     ".jsonl": _write_json_lines,

@@ -34,12 +34,17 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         )
         received = ReceiveSettings(minimum_free_bytes=1, **(receive or {}))
         spool = Spool(tmp_path_factory.mktemp("web") / "spool")
-        server = WebServer(settings, received, spool, tls=tls_settings, log_format="json")
+        ledger_url = f"sqlite:///{spool.root / 'ledger.sqlite'}"
+        server = WebServer(
+            settings, received, spool, tls=tls_settings, ledger_url=ledger_url, log_format="json"
+        )
         server.start()
         started.append(server)
         scheme = "https" if settings.tls else "http"
         url = f"{scheme}://127.0.0.1:{settings.port}/dicomweb"
-        return Served(url=url, port=settings.port, spool=spool, server=server)
+        return Served(
+            url=url, port=settings.port, spool=spool, server=server, ledger_url=ledger_url
+        )
 
     yield start
     for server in started:

@@ -1,17 +1,24 @@
 """The DICOMweb service lives and ends as the node wants, over HTTPS where that is set."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import requests
 from certificates import Authority
 from files_on_disk import dicom_file
-from node_factory import mammogram
+from node_factory import STUDY_UID, four_views, mammogram
+from ports import free_port
 from web_factory import CONTENT_TYPE, TOKEN, Serve, Served, message
 
+from dicom_node.node_process import running_node
+from dicom_node.settings.settings import Settings
 from dicom_node.settings.tls import TlsSettings
 
 
@@ -87,6 +94,37 @@ def test_process_that_is_killed_is_replaced(serve: Serve) -> None:
     assert store(served).status_code == 200
 
 
+def test_node_serves_and_registers_what_is_stored(tmp_path: Path) -> None:
+    port = free_port()
+    settings = Settings(
+        spool=tmp_path / "spool",
+        receive={"port": free_port(), "minimum_free_bytes": 1},
+        broker={"url": f"redis://127.0.0.1:{free_port()}/0"},
+        dicomweb={
+            "enabled": True,
+            "port": port,
+            "clients": [{"name": "both", "token": TOKEN, "may": ["store", "read"]}],
+        },
+    )
+    url = f"http://127.0.0.1:{port}/dicomweb/studies"
+
+    with running_node(settings):
+        answer = requests.post(
+            url,
+            data=message(*map(dicom_file, four_views())),
+            headers={"Content-Type": CONTENT_TYPE, "Authorization": f"Bearer {TOKEN}"},
+            timeout=30,
+        )
+        until(lambda: _objects_at(f"{url}/{STUDY_UID}/instances") == 4)
+
+    assert answer.status_code == 200
+
+
+def _objects_at(url: str) -> int:
+    answer = requests.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
+    return len(answer.json()) if answer.status_code == 200 else 0  # the ledger is made meanwhile
+
+
 def test_process_ends_with_the_node(serve: Serve) -> None:
     served = serve({"name": "router", "token": TOKEN})
     assert store(served).status_code == 200
@@ -96,3 +134,39 @@ def test_process_ends_with_the_node(serve: Serve) -> None:
     assert served.server.process_id is None
     with pytest.raises(requests.exceptions.ConnectionError):
         store(served)
+
+
+def test_command_of_the_documents_stores_an_object(
+    serve: Serve, authority: Authority, tmp_path: Path
+) -> None:
+    root = Path(__file__).parents[4]
+    text = (root / "docs" / "routing.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\.venv/bin/(dicomweb_client .*)$", text, re.MULTILINE)
+    own = authority.issue("127.0.0.1")
+    served = serve(
+        {"name": "router", "token": TOKEN},
+        tls=True,
+        tls_settings=TlsSettings(certificate=own.file, private_key=own.key),
+    )
+    file = tmp_path / "image.dcm"
+    file.write_bytes(dicom_file(mammogram()))
+    for word, value in {
+        "https://node.example:11180/dicomweb": served.url,
+        "TOKEN": TOKEN,
+        "FILE": file,
+    }.items():
+        line = line.replace(word, str(value))
+    program, *arguments = line.split()
+
+    done = subprocess.run(
+        [Path(sys.executable).parent / program, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "REQUESTS_CA_BUNDLE": str(authority.file)},
+    )
+
+    assert "export REQUESTS_CA_BUNDLE=" in text
+    assert done.returncode == 0, done.stderr
+    assert len(served.spool.incoming()) == 1

@@ -21,6 +21,7 @@ class Served:
     port: int
     spool: Spool
     server: WebServer
+    ledger_url: str
 
     def empty(self) -> None:
         for receipt in self.spool.incoming():

@@ -4,9 +4,15 @@ import io
 from collections.abc import Callable
 
 import pytest
-from web_factory import message
 
-from dicom_node.dicomweb.multipart import BrokenMessageError, Multipart
+from dicom_node.receive.multipart import BrokenMessageError, Multipart
+
+
+def message(*files: bytes, end: bool = True) -> bytes:
+    head = b"--frontier\r\nContent-Type: application/dicom\r\n\r\n"
+    parts = [head + file + b"\r\n" for file in files]
+    return b"".join(parts) + (b"--frontier--\r\n" if end else b"")
+
 
 FILES = (b"first", b"", b"\r\n--fronti\r\n\r\n--", bytes(300) + b"\r\n-")
 

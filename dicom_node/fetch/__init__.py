@@ -1,0 +1,1 @@
+"""Studies that the node fetches from archives: lists, queries, retrieval."""

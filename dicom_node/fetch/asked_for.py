@@ -1,0 +1,97 @@
+"""Judges each object that an archive sends: only what was asked for is kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Final
+
+from pydicom.filereader import read_dataset
+from pydicom.uid import UID
+
+from dicom_node.errors import RefusedError
+from dicom_node.facts.file_meta import FileMeta, Readable
+from dicom_node.fetch.found_objects import FoundObject, FoundStudy, text_in
+from dicom_node.receive.arriving_object import STATUS_OF
+from dicom_node.receive.file_intake import FileIntake
+
+_NOT_ASKED_FOR: Final = 0xA900
+_BEGINNING_BYTES: Final = 262_144
+_PATIENT_ID: Final = 0x00100020
+
+
+@dataclass(slots=True)
+class Retrieved:
+    """What came of one study.
+
+    Attributes
+    ----------
+    kept : SOP Instance UIDs that are safe in the spool
+    refused : why objects were not kept, each once
+    """
+
+    kept: set[str] = field(default_factory=set)
+    refused: list[str] = field(default_factory=list)
+
+
+class AskedFor:
+    """What was asked of an archive about one study, and what has come of it.
+
+    Parameters
+    ----------
+    classes : SOP Classes that are kept
+    """
+
+    def __init__(
+        self,
+        study: FoundStudy,
+        objects: Sequence[FoundObject],
+        classes: frozenset[str],
+        intake: FileIntake,
+    ) -> None:
+        self._study = study
+        self._asked = {one.sop_instance_uid for one in objects}
+        self._classes = classes
+        self._intake = intake
+        self.retrieved = Retrieved()
+
+    def take(self, meta: FileMeta, stream: Readable) -> int:
+        """Keep an object, or note why not; returns its status, 0x0000 once it is safe on disk."""
+        if meta.sop_instance_uid not in self._asked or meta.sop_class_uid not in self._classes:
+            return self._refused("the archive sent an object that was not asked for")
+        beginning = meta.beginning + stream.read(_BEGINNING_BYTES)
+        if not self._is_of_the_patient(beginning, UID(meta.transfer_syntax_uid)):
+            return self._refused("the archive sent an image of another patient than it had said")
+        whole = FileMeta(
+            sop_class_uid=meta.sop_class_uid,
+            sop_instance_uid=meta.sop_instance_uid,
+            transfer_syntax_uid=meta.transfer_syntax_uid,
+            beginning=beginning,
+        )
+        try:
+            self._intake.take_described(whole, stream, self._study.study_instance_uid)
+        except RefusedError as error:
+            self._refused(str(error))
+            return STATUS_OF[type(error)]
+        self.retrieved.kept.add(meta.sop_instance_uid)
+        return 0x0000
+
+    def _refused(self, reason: str) -> int:
+        if reason not in self.retrieved.refused:
+            self.retrieved.refused.append(reason)
+        return _NOT_ASKED_FOR
+
+    def _is_of_the_patient(self, beginning: bytes, syntax: UID) -> bool:
+        """Compare the Patient ID with the one of the answer; no more of the header is read."""
+        if not self._study.patient_id or syntax.is_deflated:
+            return True
+        try:
+            start = read_dataset(
+                BytesIO(beginning),
+                syntax.is_implicit_VR,
+                syntax.is_little_endian,
+                stop_when=lambda tag, _vr, _length: tag > _PATIENT_ID,
+            )
+        except Exception:  # noqa: BLE001  a damaged header is the registrar's to set aside
+            return True
+        named = text_in(start, "PatientID")
+        return not named or named == self._study.patient_id

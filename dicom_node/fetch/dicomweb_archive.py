@@ -1,0 +1,175 @@
+"""Searches an archive by QIDO-RS and retrieves from it by WADO-RS (PS3.18 10.4, 10.6)."""
+
+import json
+from collections.abc import Sequence
+from email.message import Message
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from pydicom.dataset import Dataset
+
+from dicom_node.errors import DestinationDownError, NotOfferedError, UnreadableFileError
+from dicom_node.facts.file_meta import read_file_meta
+from dicom_node.fetch.asked_for import AskedFor, Retrieved
+from dicom_node.fetch.found_objects import (
+    FoundObject,
+    FoundStudy,
+    OtherStudyError,
+    object_in,
+    study_in,
+    text_in,
+    uid_in,
+)
+from dicom_node.fetch.study_list import WantedStudy
+from dicom_node.receive.file_intake import FileIntake
+from dicom_node.receive.multipart import BrokenMessageError, Multipart
+from dicom_node.send.dicomweb_exchange import CREDENTIALS, DicomwebExchange, exchange_with
+from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+
+_NO_CONTENT: Final = 204
+_OK: Final = frozenset({200, 206})
+_MOST_ANSWERS: Final = 10_000
+_FURTHER_BYTES: Final = 200_000_000
+_MARGIN: Final = 4
+_ACCEPT: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+"""As they are stored: an archive that cannot convert an object leaves it out in silence."""
+
+
+class DicomwebArchive:
+    """An archive that is searched and retrieved from over HTTP.
+
+    Parameters
+    ----------
+    tls : certificates of [tls]
+    """
+
+    def __init__(
+        self, destination: DicomwebDestination, *, tls: TlsSettings = NO_CERTIFICATES
+    ) -> None:
+        self._destination = destination
+        self._tls = tls
+
+    def studies(self, wanted: WantedStudy) -> list[FoundStudy]:
+        """Return the studies that a line of a list means; see `DicomArchive.studies`."""
+        dates = f"{wanted.first_date}-{wanted.last_date}"
+        asked = {
+            "StudyInstanceUID": wanted.study_instance_uid,
+            "AccessionNumber": wanted.accession_number,
+            "PatientID": wanted.patient_id,
+            "StudyDate": "" if dates == "-" else dates,
+        }
+        filters = {key: value for key, value in asked.items() if value}
+        query = urlencode({**filters, "includefield": "ModalitiesInStudy"})
+        found: dict[str, FoundStudy] = {}
+        others: OtherStudyError | None = None
+        with exchange_with(self._destination, self._tls) as exchange:
+            for answer in self._listed(exchange, f"studies?{query}"):
+                try:
+                    study = study_in(answer, wanted)
+                except OtherStudyError as error:
+                    others = error
+                    continue
+                modalities = text_in(answer, "ModalitiesInStudy")
+                if "MG" in modalities or not modalities:
+                    found[study.study_instance_uid] = study
+        if others is not None and not found:
+            raise others
+        return list(found.values())
+
+    def objects(self, study: FoundStudy, classes: frozenset[str]) -> list[FoundObject]:
+        """Return the objects of a study's mammography series; see `DicomArchive.objects`."""
+        path = f"studies/{study.study_instance_uid}/series"
+        found: dict[str, FoundObject] = {}
+        with exchange_with(self._destination, self._tls) as exchange:
+            series = {
+                uid_in(answer, "SeriesInstanceUID")
+                for answer in self._listed(exchange, path)
+                if text_in(answer, "Modality") in {"MG", ""}
+            }
+            for uid in sorted(series):
+                for answer in self._listed(exchange, f"{path}/{uid}/instances"):
+                    answer.setdefault("SeriesInstanceUID", uid)
+                    one = object_in(answer, study)
+                    if one.series_instance_uid != uid:
+                        raise OtherStudyError(
+                            "the archive answered with an object of another series"
+                        )
+                    if not one.sop_class_uid or one.sop_class_uid in classes:
+                        found[one.sop_instance_uid] = one
+        return list(found.values())
+
+    def retrieve(
+        self,
+        study: FoundStudy,
+        objects: Sequence[FoundObject],
+        classes: frozenset[str],
+        intake: FileIntake,
+    ) -> Retrieved:
+        """Retrieve objects into the spool one by one; see `DicomArchive.retrieve`."""
+        asked = AskedFor(study, objects, classes, intake)
+        with exchange_with(self._destination, self._tls) as exchange:
+            for one in objects:
+                self._retrieve(exchange, study, one, asked)
+        return asked.retrieved
+
+    def _retrieve(
+        self, exchange: DicomwebExchange, study: FoundStudy, one: FoundObject, asked: AskedFor
+    ) -> None:
+        path = (
+            f"studies/{study.study_instance_uid}/series/{one.series_instance_uid}"
+            f"/instances/{one.sop_instance_uid}"
+        )
+        with exchange.retrieving(
+            path,
+            _ACCEPT,
+            expected_bytes=one.size_bytes,
+            longest_bytes=_MARGIN * one.size_bytes + _FURTHER_BYTES,
+        ) as (status, content_type, read):
+            if status not in _OK:
+                raise DestinationDownError(
+                    f"{self._destination.name} answers WADO-RS with HTTP {status}"
+                )
+            header = Message()
+            header["content-type"] = content_type
+            boundary = header.get_boundary()
+            if boundary is None:
+                raise DestinationDownError(
+                    f"{self._destination.name} answers WADO-RS with {header.get_content_type()}"
+                )
+            message = Multipart(read, boundary.encode("latin-1"), longest_part_bytes=_FURTHER_BYTES)
+            try:
+                for part in message.parts():
+                    asked.take(read_file_meta(part), part)
+            except (BrokenMessageError, UnreadableFileError) as error:
+                raise DestinationDownError(
+                    f"{self._destination.name} answers WADO-RS with what cannot be read: {error}"
+                ) from error
+
+    def _listed(self, exchange: DicomwebExchange, path: str) -> list[Dataset]:
+        reply = exchange.request("GET", path)
+        name = self._destination.name
+        if reply.status == _NO_CONTENT:
+            return []
+        if not reply.is_success:
+            hint = " (check the credentials under [[destinations]])"
+            raise NotOfferedError(
+                f"{name} answers QIDO-RS with HTTP {reply.status}"
+                + hint * (reply.status in CREDENTIALS)
+            )
+        try:
+            answers = json.loads(reply.content)
+            return [_dataset(one) for one in answers[:_MOST_ANSWERS]]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DestinationDownError(f"{name} answers QIDO-RS with what is no list") from error
+
+
+def _dataset(answer: dict[str, Any]) -> Dataset:
+    """Read one answer; an element that is none is left out."""
+    found = Dataset()
+    for tag, element in answer.items():
+        try:
+            found.update(Dataset.from_json({tag: element}))
+        except Exception:  # noqa: BLE001, S112  whatever a library makes of what an archive sends
+            continue
+    return found

@@ -1,0 +1,82 @@
+"""Which objects of an archive the node has received already, and what came of their studies."""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.fetch.retrospective_run import Fate, FetchedStudy
+from dicom_node.studies.ledger.states import AnalysisState
+from dicom_node.studies.ledger.tables import Analysis, Instance, Study
+from mammoclip_core.findings_document import from_json
+from mammoclip_core.many_studies.rows import COLUMNS, identity_of, rows_of
+
+TABLE_COLUMNS: Final[dict[str, type]] = {"line": int, "fate": str, "analysis": str, **COLUMNS}
+"""Columns of the table of a run: those of `mammoclip-predict images`, and of which line of the
+list a row is, what became of its study, and how far its analysis is."""
+
+_PORTION: Final = 500
+_IN_THE_NODE: Final = frozenset({Fate.RETRIEVED, Fate.INCOMPLETE, Fate.THERE})
+
+
+def received_of(session: Session, study: str, wanted: Collection[str]) -> set[str]:
+    """Return which objects of a study were received before, analysed or set aside."""
+    uids = sorted(wanted)
+    found: set[str] = set()
+    for first in range(0, len(uids), _PORTION):
+        query = (
+            select(Instance.sop_instance_uid)
+            .join(Study, Study.id == Instance.study_id)
+            .where(
+                Study.study_instance_uid == study,
+                Instance.removed_at.is_(None),
+                Instance.sop_instance_uid.in_(uids[first : first + _PORTION]),
+            )
+        )
+        found.update(session.scalars(query))
+    return found
+
+
+def rows_of_run(session: Session, studies: Iterable[FetchedStudy]) -> Iterator[dict[str, Any]]:
+    """Yield rows with the scores of each study, and one row for what has none, with the reason."""
+    for one in studies:
+        about = {"line": one.line, "fate": str(one.fate)}
+        last = _last_analysis(session, one.study_instance_uid)
+        if last is not None and last.state is AnalysisState.DONE and last.findings:
+            findings = from_json(last.findings)
+            shared = {**about, "analysis": str(last.state), **identity_of(findings)}
+            for row in rows_of(one.study_instance_uid, findings, {}):
+                yield {**shared, **row}
+            continue
+        state = "" if last is None else str(last.state)
+        reason = one.reason or (last.reason if last is not None else "")
+        yield {
+            **about,
+            "study": one.study_instance_uid,
+            "level": "study",
+            "analysis": state or "not begun",
+            "reason": reason,
+        }
+
+
+def is_under_way(session: Session, studies: Iterable[FetchedStudy]) -> bool:
+    """Return whether any study that the node has is still to be analysed."""
+    waiting = {AnalysisState.DUE, AnalysisState.RUNNING}
+    for uid in {one.study_instance_uid for one in studies if one.fate in _IN_THE_NODE}:
+        last = _last_analysis(session, uid)
+        study = session.scalars(select(Study).where(Study.study_instance_uid == uid)).first()
+        if study is None or study.state == "open" or (last is not None and last.state in waiting):
+            return True
+    return False
+
+
+def _last_analysis(session: Session, study: str) -> Analysis | None:
+    query = (
+        select(Analysis)
+        .join(Study, Study.id == Analysis.study_id)
+        .where(Study.study_instance_uid == study)
+        .order_by(Analysis.revision.desc())
+        .limit(1)
+    )
+    return session.scalars(query).first()

@@ -1,0 +1,243 @@
+"""Fetches the studies of a list from an archive into the spool, a study at a time."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol
+
+import structlog
+
+from dicom_node.errors import DeliveryError, OutOfResourcesError
+from dicom_node.fetch.asked_for import Retrieved
+from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyError
+from dicom_node.fetch.study_list import WantedStudy
+from dicom_node.receive.file_intake import FileIntake
+
+log = structlog.get_logger("dicom_node.fetch")
+
+ASSUMED_BYTES_PER_SECOND: Final = 10_000_000
+"""Speed of an archive and its line, by which a dry run estimates how long it takes."""
+
+_MOST_FAILURES: Final = 3
+"""Studies in a row that may fail before the archive counts as down."""
+
+_LOOK_SECONDS: Final = 30.0
+
+
+class Archive(Protocol):
+    """What is searched and retrieved from."""
+
+    def studies(self, wanted: WantedStudy) -> list[FoundStudy]:
+        """Return the studies that a line of a list means."""
+
+    def objects(self, study: FoundStudy, classes: frozenset[str]) -> list[FoundObject]:
+        """Return the objects of a study that are of some SOP Classes."""
+
+    def retrieve(
+        self,
+        study: FoundStudy,
+        objects: Sequence[FoundObject],
+        classes: frozenset[str],
+        intake: FileIntake,
+    ) -> Retrieved:
+        """Retrieve objects into the spool."""
+
+
+class Fate(StrEnum):
+    """What became of a line of the list, or of a study that it means."""
+
+    TO_RETRIEVE = "to retrieve"
+    RETRIEVED = "retrieved"
+    THERE = "in the node already"
+    NOT_FOUND = "not found"
+    NO_MAMMOGRAM = "no mammogram"
+    SET_ASIDE = "set aside"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+
+GOOD: Final = frozenset({Fate.TO_RETRIEVE, Fate.RETRIEVED, Fate.THERE, Fate.NO_MAMMOGRAM})
+"""Of which nothing is left to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedStudy:
+    """One study of a line, or a line without one.
+
+    Attributes
+    ----------
+    objects : that are to be retrieved, or were
+    size_bytes : of those, an estimate
+    """
+
+    line: int
+    study_instance_uid: str
+    fate: Fate
+    reason: str = ""
+    objects: int = 0
+    size_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Fetched:
+    """What became of all lines.
+
+    Attributes
+    ----------
+    stopped : why it ended before the last line; empty if it did not
+    """
+
+    studies: list[FetchedStudy] = field(default_factory=list)
+    stopped: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every line was found, and nothing is left to do."""
+        return not self.stopped and all(one.fate in GOOD for one in self.studies)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast studies are retrieved.
+
+    Attributes
+    ----------
+    per_hour : studies that are begun in an hour; 0: no limit
+    may_go_on : whether this is a time of day to retrieve at
+    """
+
+    per_hour: float = 0.0
+    may_go_on: Callable[[], bool] = lambda: True
+    sleep: Callable[[float], None] = time.sleep
+
+    def wait(self, began: float | None) -> float:
+        """Wait until the next study may begin; return when that is, in monotonic seconds."""
+        if began is not None and self.per_hour:
+            self.sleep(max(0.0, began + 3600 / self.per_hour - time.monotonic()))
+        while not self.may_go_on():
+            self.sleep(_LOOK_SECONDS)
+        return time.monotonic()
+
+    def seconds_for(self, studies: int, size_bytes: int) -> float:
+        """Estimate how long it takes to retrieve, within hours that allow it."""
+        at_pace = studies * 3600 / self.per_hour if self.per_hour else 0.0
+        return max(at_pace, size_bytes / ASSUMED_BYTES_PER_SECOND)
+
+
+class RetrospectiveRun:
+    """Goes through a list once; repeated after a crash, it fetches only what the node lacks.
+
+    Parameters
+    ----------
+    held : returns which of some objects of a study the node has received already
+    open_intake : opens the way into the spool, for each study anew; None: a dry run
+    classes : SOP Classes that are analysed; no others are retrieved
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        held: Callable[[str, Collection[str]], Collection[str]],
+        open_intake: Callable[[], AbstractContextManager[FileIntake]] | None,
+        classes: frozenset[str],
+        pace: Pace,
+    ) -> None:
+        self._archive = archive
+        self._held = held
+        self._open_intake = open_intake
+        self._classes = classes
+        self._pace = pace
+        self._began: float | None = None
+        self._failures = 0
+
+    def fetch(
+        self, wanted: Iterable[WantedStudy], *, on_line: Callable[[], object] = lambda: None
+    ) -> Fetched:
+        """Search for each line, and retrieve what the node lacks of it."""
+        fetched = Fetched()
+        for line in wanted:
+            try:
+                fetched.studies += self._line(line)
+            except OutOfResourcesError as error:
+                fetched.stopped = str(error)
+                break
+            except DeliveryError as error:
+                fetched.studies.append(_of(line, Fate.FAILED, str(error)))
+                self._failures += 1
+                if self._failures == _MOST_FAILURES:
+                    fetched.stopped = f"{_MOST_FAILURES} lines in a row failed: {error}"
+                    break
+            else:
+                self._failures = 0
+            on_line()
+        return fetched
+
+    def _line(self, line: WantedStudy) -> list[FetchedStudy]:
+        try:
+            studies = self._archive.studies(line)
+            if not studies:
+                return [_of(line, Fate.NOT_FOUND, "the archive has no such study of mammograms")]
+            return [self._study(line, study) for study in studies]
+        except OtherStudyError as error:
+            log.warning("fetched_answer_set_aside", reason=error.reason, detail=str(error))
+            return [_of(line, Fate.SET_ASIDE, str(error))]
+
+    def _study(self, line: WantedStudy, study: FoundStudy) -> FetchedStudy:
+        uid = study.study_instance_uid
+        found = self._archive.objects(study, self._classes)
+        if not found:
+            return _of(line, Fate.NO_MAMMOGRAM, "no object of a kind that is analysed", uid)
+        there = self._held(uid, [one.sop_instance_uid for one in found])
+        missing = [one for one in found if one.sop_instance_uid not in there]
+        size = sum(one.size_bytes for one in missing)
+        if not missing:
+            return _of(line, Fate.THERE, "", uid)
+        if self._open_intake is None:
+            return FetchedStudy(
+                line=line.line,
+                study_instance_uid=uid,
+                fate=Fate.TO_RETRIEVE,
+                objects=len(missing),
+                size_bytes=size,
+            )
+        self._began = self._pace.wait(self._began)
+        with self._open_intake() as intake:
+            retrieved = self._archive.retrieve(study, missing, self._classes, intake)
+        return _judged(line, study, missing, retrieved)
+
+
+def _judged(
+    line: WantedStudy, study: FoundStudy, missing: Sequence[FoundObject], retrieved: Retrieved
+) -> FetchedStudy:
+    left = [one for one in missing if one.sop_instance_uid not in retrieved.kept]
+    fate = Fate.RETRIEVED
+    if left:
+        fate = Fate.INCOMPLETE if retrieved.kept else Fate.SET_ASIDE
+    reasons = [f"{len(left)} objects did not come"] if left else []
+    reasons += retrieved.refused
+    if retrieved.refused:
+        log.warning(
+            "fetched_answer_set_aside",
+            study=study.study_instance_uid,
+            detail="; ".join(retrieved.refused),
+        )
+    return FetchedStudy(
+        line=line.line,
+        study_instance_uid=study.study_instance_uid,
+        fate=fate,
+        reason="; ".join(reasons),
+        objects=len(retrieved.kept),
+        size_bytes=sum(o.size_bytes for o in missing if o.sop_instance_uid in retrieved.kept),
+    )
+
+
+def _of(line: WantedStudy, fate: Fate, reason: str, uid: str = "") -> FetchedStudy:
+    return FetchedStudy(
+        line=line.line,
+        study_instance_uid=uid or line.study_instance_uid,
+        fate=fate,
+        reason=reason,
+    )

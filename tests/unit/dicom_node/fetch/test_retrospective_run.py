@@ -1,0 +1,221 @@
+"""A list is gone through once, at its pace; what is there already is not fetched again."""
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import pytest
+from files_on_disk import dicom_file
+from node_factory import FOR_PRESENTATION, STUDY_UID, Reception, mammogram
+from pydicom.dataset import Dataset
+
+from dicom_node.errors import DestinationDownError, OutOfResourcesError
+from dicom_node.fetch.asked_for import Retrieved
+from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyError
+from dicom_node.fetch.held_by_the_node import received_of
+from dicom_node.fetch.retrospective_run import Fate, Fetched, Pace, RetrospectiveRun
+from dicom_node.fetch.study_list import WantedStudy
+from dicom_node.receive.file_intake import FileIntake, file_intake
+
+CLASSES = frozenset({FOR_PRESENTATION})
+
+
+def study_of(number: int) -> str:
+    return f"{STUDY_UID}.{number}"
+
+
+@dataclass
+class Shelf:
+    """An archive in memory that fails where a test wants it to."""
+
+    studies_held: dict[str, list[Dataset]]
+    down: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    sent: list[str] = field(default_factory=list)
+
+    def studies(self, wanted: WantedStudy) -> list[FoundStudy]:
+        uid = wanted.study_instance_uid
+        if uid in self.down:
+            raise DestinationDownError("pacs does not answer")
+        if uid in self.others:
+            raise OtherStudyError("the archive answered with another PatientID")
+        return [FoundStudy(uid, "")] if uid in self.studies_held else []
+
+    def objects(self, study: FoundStudy, classes: frozenset[str]) -> list[FoundObject]:
+        return [
+            FoundObject(
+                series_instance_uid=image.SeriesInstanceUID,
+                sop_instance_uid=image.SOPInstanceUID,
+                sop_class_uid=image.SOPClassUID,
+                size_bytes=20_000_000,
+            )
+            for image in self.studies_held[study.study_instance_uid]
+            if image.SOPClassUID in classes
+        ]
+
+    def retrieve(
+        self,
+        study: FoundStudy,
+        objects: Sequence[FoundObject],
+        classes: frozenset[str],
+        intake: FileIntake,
+    ) -> Retrieved:
+        del classes
+        wanted = {one.sop_instance_uid for one in objects}
+        got = Retrieved()
+        for image in self.studies_held[study.study_instance_uid]:
+            uid = image.SOPInstanceUID
+            if uid in wanted and uid not in self.lost:
+                intake.take(BytesIO(dicom_file(image)))
+                got.kept.add(uid)
+                self.sent.append(uid)
+        return got
+
+
+def shelf_of(count: int, **options: Any) -> Shelf:
+    held = {
+        study_of(number): [
+            mammogram("CC", side, StudyInstanceUID=study_of(number)) for side in "LR"
+        ]
+        for number in range(count)
+    }
+    return Shelf(held, **options)
+
+
+def run(
+    shelf: Shelf, reception: Reception, *numbers: int, dry: bool = False, pace: Pace | None = None
+) -> Fetched:
+    def held(study: str, wanted: Collection[str]) -> Collection[str]:
+        with reception.database.reading() as session:
+            return received_of(session, study, wanted)
+
+    def opened() -> AbstractContextManager[FileIntake]:
+        return file_intake(
+            reception.settings, reception.spool, origin="run", calling_ae_title="RUN"
+        )
+
+    wanted = [
+        WantedStudy(line=number + 2, study_instance_uid=study_of(number)) for number in numbers
+    ]
+    fetching = RetrospectiveRun(
+        shelf,
+        held=held,
+        open_intake=None if dry else opened,
+        classes=CLASSES,
+        pace=pace or Pace(),
+    )
+    return fetching.fetch(wanted)
+
+
+def fates(fetched: Fetched) -> list[Fate]:
+    return [one.fate for one in fetched.studies]
+
+
+def test_dry_run_says_what_there_is_and_fetches_nothing(reception: Reception) -> None:
+    fetched = run(shelf_of(3), reception, 0, 1, 2, 7, dry=True)
+
+    assert fates(fetched) == [Fate.TO_RETRIEVE] * 3 + [Fate.NOT_FOUND]
+    assert sum(one.objects for one in fetched.studies) == 6
+    assert sum(one.size_bytes for one in fetched.studies) == 120_000_000
+    assert reception.spool.incoming() == []
+
+
+def test_studies_are_retrieved_once_however_often_it_is_run(reception: Reception) -> None:
+    shelf = shelf_of(3)
+
+    first = run(shelf, reception, 0, 1)
+    reception.registrar.register_all()
+    second = run(shelf, reception, 0, 1, 2)
+
+    assert fates(first) == [Fate.RETRIEVED] * 2
+    assert fates(second) == [Fate.THERE, Fate.THERE, Fate.RETRIEVED]
+    assert len(shelf.sent) == len(set(shelf.sent)) == 6
+
+
+def test_object_that_did_not_come_is_fetched_by_the_next_run_alone(reception: Reception) -> None:
+    shelf = shelf_of(1)
+    lost = shelf.studies_held[study_of(0)][1].SOPInstanceUID
+    shelf.lost.add(lost)
+
+    first = run(shelf, reception, 0)
+    reception.registrar.register_all()
+    shelf.lost.clear()
+    shelf.sent.clear()
+    run(shelf, reception, 0)
+
+    assert fates(first) == [Fate.INCOMPLETE]
+    assert first.studies[0].reason == "1 objects did not come"
+    assert not first.is_whole
+    assert shelf.sent == [lost]
+
+
+def test_one_bad_line_stops_no_other(reception: Reception) -> None:
+    shelf = shelf_of(4, others={study_of(1)}, down={study_of(2)})
+
+    fetched = run(shelf, reception, 0, 1, 2, 3)
+
+    assert fates(fetched) == [Fate.RETRIEVED, Fate.SET_ASIDE, Fate.FAILED, Fate.RETRIEVED]
+    assert [one.line for one in fetched.studies] == [2, 3, 4, 5]
+
+
+def test_archive_that_is_down_stops_it_after_three_lines(reception: Reception) -> None:
+    shelf = shelf_of(9, down={study_of(number) for number in range(9)})
+
+    fetched = run(shelf, reception, *range(9))
+
+    assert fates(fetched) == [Fate.FAILED] * 3
+    assert fetched.stopped.startswith("3 lines in a row failed")
+
+
+def test_full_disk_stops_it_before_the_archive_is_asked_in_vain(reception: Reception) -> None:
+    def full() -> AbstractContextManager[FileIntake]:
+        raise OutOfResourcesError("less free disk space")
+
+    shelf = shelf_of(3)
+    wanted = [WantedStudy(line=n + 2, study_instance_uid=study_of(n)) for n in range(3)]
+    fetching = RetrospectiveRun(
+        shelf, held=lambda *_: (), open_intake=full, classes=CLASSES, pace=Pace()
+    )
+
+    fetched = fetching.fetch(wanted)
+
+    assert (fetched.stopped, fetched.studies, shelf.sent) == ("less free disk space", [], [])
+    assert reception.spool.incoming() == []
+
+
+def test_study_without_mammograms_is_told_as_such(reception: Reception) -> None:
+    shelf = Shelf({study_of(0): [mammogram(SOPClassUID="1.2.3")]})
+
+    assert fates(run(shelf, reception, 0)) == [Fate.NO_MAMMOGRAM]
+
+
+def test_no_more_studies_are_begun_than_the_pace_allows(reception: Reception) -> None:
+    slept: list[float] = []
+
+    run(shelf_of(3), reception, 0, 1, 2, pace=Pace(per_hour=60, sleep=slept.append))
+
+    assert len(slept) == 2
+    assert all(50 < seconds <= 60 for seconds in slept)
+
+
+def test_nothing_is_retrieved_outside_of_the_hours(reception: Reception) -> None:
+    waits: list[float] = []
+    pace = Pace(may_go_on=lambda: len(waits) > 3, sleep=waits.append)
+
+    fetched = run(shelf_of(1), reception, 0, pace=pace)
+
+    assert len(waits) == 4
+    assert fates(fetched) == [Fate.RETRIEVED]
+
+
+@pytest.mark.parametrize(
+    ("per_hour", "studies", "size", "seconds"),
+    [(0, 500, 40_000_000_000, 4000), (100, 500, 1000, 18_000)],
+)
+def test_time_is_estimated_by_pace_or_size(
+    per_hour: float, studies: int, size: int, seconds: float
+) -> None:
+    assert Pace(per_hour=per_hour).seconds_for(studies, size) == seconds
