@@ -10,6 +10,7 @@ import typer
 
 from dicom_node.commands.destinations import add_destination_commands
 from dicom_node.commands.operating import add_operator_commands
+from dicom_node.commands.routing import add_routing_commands
 from dicom_node.commands.terminal import (
     ConfigOption,
     JsonOption,
@@ -203,6 +204,7 @@ def show(
 
 add_destination_commands(app)
 add_operator_commands(app)
+add_routing_commands(app)
 
 
 @app.command()
