@@ -141,7 +141,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         # Not claimed in the first place, unless the settings were changed in between.
         _end_badly(node, held, delivery, Failure("the destination is not in the settings"))
         return
-    wanted = _wanted(node, destination.name)
+    wanted = _wanted(node, delivery)
     with node.database.reading() as session:
         lacking = outcomes.lacking_products(session, delivery, wanted)
         rows = outcomes.undelivered(session, delivery, wanted)
@@ -201,7 +201,8 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         failure = Failure(reason, cause=cause, is_final=True)
     elif lacking:
         reason = (
-            f"the analysis made no {', no '.join(lacking)}, which profile {destination.profile} "
+            f"the analysis made no {', no '.join(lacking)}, which profile "
+            f"{delivery.profile or destination.profile} "
             "contains: retry the study to have it analysed again, or choose another profile first"
         )
         failure = Failure(reason, is_final=True)
@@ -230,12 +231,12 @@ def _answers(
         yield from sender.send([one for one in objects if one.key in notes])
 
 
-def _wanted(node: Runtime, destination: str) -> set[tuple[str, str]]:
+def _wanted(node: Runtime, delivery: Delivery) -> set[tuple[str, str]]:
     """Return kind and variant of the objects that the destination is sent."""
     # Imported here: it loads the builders' libraries, which the parent process does not need.
     from dicom_node.destination_profiles import products_wanted_by
 
-    return products_wanted_by(destination, node.settings)
+    return products_wanted_by(delivery.destination, node.settings, delivery.profile)
 
 
 def _words_for_all(statuses: Sequence[str]) -> str:

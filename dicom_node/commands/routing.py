@@ -1,4 +1,4 @@
-"""The commands about rules: which one takes a study, and why."""
+"""The commands about rules: which one takes a study and why, and how bundles compare."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,9 @@ from dicom_node.commands.terminal import (
     JsonOption,
     JsonOutOption,
     emitted,
+    ledger_of,
     one_line_errors,
+    print_table,
     settings_of,
 )
 from dicom_node.errors import NodeError
@@ -20,6 +22,7 @@ from dicom_node.errors import NodeError
 def add_routing_commands(app: typer.Typer) -> None:
     """Add the commands to a command line."""
     app.command(name="test-rule")(test_rule)
+    app.command()(shadow)
 
 
 def test_rule(
@@ -88,6 +91,39 @@ def test_rule(
             raise NodeError("no DICOM object of a study was found: name files or folders with some")
         if any(one.route is not None and one.route.held for one in trials):
             raise typer.Exit(1)
+
+
+def shadow(
+    config: ConfigOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of answers.")] = 200,
+    bundle: Annotated[
+        str, typer.Option(help="Name of one bundle of [bundles]. Default: all.")
+    ] = "",
+    as_json: JsonOption = False,
+    json_out: JsonOutOption = None,
+) -> None:
+    """Compare the answers of bundles in shadow with those that were sent, the newest first.
+
+    For each study and finding both highest scores; * marks those above the bundle's threshold.
+    Below them, for each bundle and finding, how far the two agree.
+
+    Example: mammoclip-node shadow --bundle second
+    """
+    from dataclasses import asdict
+
+    from dicom_node.commands.tables import agreements_table, comparisons_table
+    from dicom_node.studies.shadow_comparison import agreements, comparisons
+
+    with one_line_errors(), ledger_of(config) as (_, database), database.reading() as session:
+        compared = comparisons(session, limit=limit, bundle=bundle)
+        summed = agreements(compared)
+        document = {
+            "answers": [asdict(one) | {"difference": one.difference} for one in compared],
+            "agreement": [asdict(one) for one in summed],
+        }
+        if not emitted(document, as_json=as_json, json_out=json_out):
+            print_table(comparisons_table(compared))
+            print_table(agreements_table(summed))
 
 
 def _instant(text: str | None, zone: str | None) -> datetime:

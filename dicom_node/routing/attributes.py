@@ -82,6 +82,11 @@ def values_of(dataset: Dataset, names: Iterable[str]) -> dict[str, AttributeValu
         return {name: _years(dataset) if name == AGE else _value(dataset, name) for name in names}
 
 
+def called_ae_title_of(meta: Dataset) -> str:
+    """Return the title under which the node was called, as the listener writes it."""
+    return str(meta.get("ReceivingApplicationEntityTitle", "")).strip()
+
+
 def read_attributes(
     file: Path, names: Iterable[str], *, maximum_bytes: int
 ) -> tuple[str, dict[str, AttributeValue]]:
@@ -103,7 +108,7 @@ def read_attributes(
         The header is beyond a bound.
     """
     meta = read_file_meta_info(file)
-    called = str(meta.get("ReceivingApplicationEntityTitle", "")).strip()
+    called = called_ae_title_of(meta)
     with bounded_header(
         file, meta, content_offset=content_offset(file), maximum_bytes=maximum_bytes
     ) as (dataset, _):

@@ -124,3 +124,18 @@ class Route:
         if self.shadows:
             parts.append(f"shadow {', '.join(self.shadows)}")
         return "; ".join(parts)
+
+
+def is_sent_nowhere(rule: str, route: str) -> bool:
+    """Return whether a rule has decided that an answer is kept and sent to nobody.
+
+    Parameters
+    ----------
+    route : as in the ledger
+    """
+    decided = Route.from_json(rule, route)
+    return decided.is_shadow or decided.recipients == ()
+
+
+DEFAULT_ROUTE: Final = Route()
+"""What the settings say besides rules."""

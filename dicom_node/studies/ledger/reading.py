@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import UnknownStudyError
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.priority import Priority
+from dicom_node.routing.route import Route
 from dicom_node.studies.ledger.destinations.waits import HELD, Waits
 from dicom_node.studies.ledger.pauses import Paused
 from dicom_node.studies.ledger.remarks import (
-    NOTHING_TO_ANALYSE,
     correction_in_words,
+    has_nothing_to_analyse,
     removal_in_words,
     set_aside_in_words,
 )
@@ -249,7 +250,7 @@ def _condition(session: Session, study: Study, waits: Waits) -> tuple[str, str]:
         select(Analysis).where(Analysis.study_id == study.id).order_by(Analysis.revision.desc())
     ).first()
     if analysis is None or study.remark:
-        is_held = study.remark not in {"", NOTHING_TO_ANALYSE}
+        is_held = bool(study.remark) and not has_nothing_to_analyse(study.remark)
         return "held" if is_held else "nothing-to-analyse", study.remark
     if analysis.state is AnalysisState.DUE:
         return "waiting", _joined(analysis.reason, _waits_for(session, study, analysis, waits))
@@ -308,9 +309,19 @@ def _instant(at: datetime) -> str:
     return at.isoformat(timespec="seconds")
 
 
+def _why_not_sent(analysis: Analysis) -> str:
+    """Say why a rule has nothing sent anywhere; empty if that is no rule's decision."""
+    route = Route.from_json(analysis.rule, analysis.route)
+    if route.is_shadow:
+        return f"in shadow by rule {route.rule}: kept, and sent nowhere"
+    return f"rule {route.rule} names no destination" if route.recipients == () else ""
+
+
 def _delivery_condition(session: Session, analysis: Analysis, waits: Waits) -> tuple[str, str]:
     query = select(Delivery).where(Delivery.analysis_id == analysis.id).order_by(Delivery.id)
     deliveries = list(session.scalars(query))
+    if not deliveries and (why := _why_not_sent(analysis)):
+        return "done", why
     if not deliveries:
         return "done", "no destination is configured: add one under [[destinations]], then retry"
     for state in (DeliveryState.REFUSED, DeliveryState.EXPIRED):
