@@ -13,7 +13,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered at i
 
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, LedgerError, NodeError
-from dicom_node.model_bundle import pass_licence_gate
+from dicom_node.model_bundle import findings_of, model_settings_of, pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.probe import search_status
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
@@ -32,6 +32,11 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
     """Yield each check's name, and its problem or None."""
     yield "settings", None
     yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
+    for name in settings.bundles:
+        model = model_settings_of(settings, name)
+        yield _tried(f"bundle {name} and its terms", lambda: pass_licence_gate(model))  # noqa: B023  called at once
+    if settings.rules or settings.result_rules:
+        yield _tried("rules", lambda: _check_rules(settings))
     yield _tried(f"spool {settings.spool}", lambda: _check_spool(settings))
     yield _tried("ledger", lambda: _check_ledger(settings))
     yield _tried("certificates", lambda: _check_certificates(settings))
@@ -64,6 +69,13 @@ def _tried(name: str, attempt: Callable[[], Any]) -> tuple[str, str | None]:
     except (NodeError, OSError) as error:
         return name, str(error)
     return name, None
+
+
+def _check_rules(settings: Settings) -> None:
+    # Imported here: a site without rules does not load their language.
+    from dicom_node.routing.checking import rules_of
+
+    rules_of(settings, findings_of(settings))
 
 
 def _check_spool(settings: Settings) -> None:

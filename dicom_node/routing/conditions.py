@@ -105,9 +105,9 @@ class Condition:
             answer = self._compiled.eval(data={name: values[name] for name in self.names})
             found = answer.plain_value()
         except RuntimeError as error:
-            raise EvaluationError(_without_status(str(error))) from error
+            raise EvaluationError(_without_values(str(error))) from None
         if not isinstance(found, bool):
-            raise EvaluationError(_without_status(str(found)))
+            raise EvaluationError(_without_values(str(found)))
         return found
 
     @cached_property
@@ -218,6 +218,11 @@ def _in_words(mistake: str, known: Iterable[str], suggestions: Callable[[], Iter
         types = types.replace("string", "text").replace("bool", "true or false")
         return f"{mistake[: overload.start()]}{operator} does not apply to ({types})"
     return mistake.removesuffix("(in container '')").strip()
+
+
+def _without_values(text: str) -> str:
+    """Say why a condition could not be evaluated, without what the library quotes of an image."""
+    return _without_status(text).split(":")[0].strip()
 
 
 def _without_status(text: str) -> str:

@@ -109,6 +109,22 @@ def test_division_by_zero_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "{'a': 1}[sender] == 1",
+        "sender.matches(sender)",
+        "int(sender) > 1",
+        "timestamp(sender).getHours() > 1",
+    ],
+)
+def test_trouble_quotes_no_value_of_an_image(text: str) -> None:
+    with pytest.raises(EvaluationError) as raised:
+        checked(text, KINDS).holds({**VALUES, "sender": "Quellwasser^Ottilie("})
+
+    assert "Quellwasser" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("text", "parts"),
     [
         ("a && b", ["a", "b"]),
