@@ -25,8 +25,12 @@ def bundle_folder(settings: ModelSettings) -> Path:
     return demonstration_bundle() if settings.bundle is None else settings.bundle
 
 
-def pass_licence_gate(settings: ModelSettings) -> Manifest:
+def pass_licence_gate(settings: ModelSettings, section: str = "model") -> Manifest:
     """Return the manifest of the configured bundle once its terms are accepted, and log that.
+
+    Parameters
+    ----------
+    section : of the settings file, where the bundle and its terms stand
 
     Raises
     ------
@@ -38,7 +42,8 @@ def pass_licence_gate(settings: ModelSettings) -> Manifest:
         manifest = read_manifest(bundle_folder(settings))
         require_acceptance(manifest, settings.accept)
     except (BundleError, LicenceError) as error:
-        raise SettingsError(str(error)) from error
+        words = str(error).replace("under [model]", f"under [{section}]")
+        raise SettingsError(words) from error
     log.warning(
         "bundle_terms_accepted",
         bundle=manifest.name,

@@ -113,10 +113,10 @@ class FurtherModels:
         if name not in self._loaded:
             try:
                 model = model_settings_of(self.settings, name)
-                manifest = pass_licence_gate(model)
+                manifest = pass_licence_gate(model, f"bundles.{name}")
                 engine = load_engine_of(model, manifest, self.read())
             except (SettingsError, BundleError, LicenceError, MissingLibraryError) as error:
-                words = f"bundle {name} under [bundles] cannot be used: {error}"
+                words = f"bundle {name} cannot be used: {error}"
                 if words != why:
                     log.warning("bundle_fault", bundle=name, reason=words)
                 self._broken[name] = (self.clock() + LOOKED_AT_AGAIN_SECONDS, words)

@@ -33,8 +33,8 @@ def run_checks(settings: Settings) -> Iterator[tuple[str, str | None]]:
     yield "settings", None
     yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
     for name in settings.bundles:
-        model = model_settings_of(settings, name)
-        yield _tried(f"bundle {name} and its terms", lambda: pass_licence_gate(model))  # noqa: B023  called at once
+        model, section = model_settings_of(settings, name), f"bundles.{name}"
+        yield _tried(f"bundle {name} and its terms", lambda: pass_licence_gate(model, section))  # noqa: B023  called at once
     if settings.rules or settings.result_rules:
         yield _tried("rules", lambda: _check_rules(settings))
     yield _tried(f"spool {settings.spool}", lambda: _check_spool(settings))

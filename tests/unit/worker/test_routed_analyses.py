@@ -1,5 +1,6 @@
 """A worker does with a study what its rule says: bundle, recipients, shadow."""
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Any
 
 import pydicom
 import pytest
+from bundles import bundle
 from sqlalchemy import select
 from unit.dicom_node.node_factory import STUDY_UID, Reception
 from worker_factory import StandInEngine, run_analysis, shown_mammogram, stand_in_manifest
 
 from dicom_node.facts.priority import Priority
 from dicom_node.routing.route import Recipient, Route
+from dicom_node.settings.rules import BundleSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.reading import summaries
 from dicom_node.studies.ledger.states import AnalysisState, StudyState
@@ -20,6 +23,8 @@ from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, S
 from dicom_node.studies.settling import begin_analysis
 from worker.models import BundleOfRuleError, FurtherModels, Model
 from worker.runtime import Runtime
+
+__all__ = ["bundle"]
 
 ARCHIVE = {"name": "archive", "ae_title": "ARCHIVE", "host": "10.0.0.2", "profile": "ohif"}
 WORKSTATION = {"name": "workstation", "ae_title": "WS", "host": "10.0.0.3", "profile": "ohif"}
@@ -159,7 +164,7 @@ def test_bundle_that_is_missing_lets_only_its_studies_wait(
     analysis = run_analysis(site, number)
 
     assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 0)
-    assert "bundle second under [bundles] cannot be used" in analysis.reason
+    assert "bundle second cannot be used" in analysis.reason
     assert analysis.due_at > datetime.now(UTC)
     assert not site.site.is_known, "no other study waits"
     with received.database.writing() as session:
@@ -171,6 +176,22 @@ def test_bundle_that_is_not_in_the_settings_is_named(site: Runtime, received: Re
     analysis = run_analysis(site, routed(received, Route(rule="b", bundle="third")))
 
     assert "there is no bundle third in the settings" in analysis.reason
+
+
+def test_each_bundle_is_loaded_once(site: Runtime, bundle: Path, log_lines: list[Any]) -> None:
+    folder = site.settings.bundles["second"].folder
+    shutil.copytree(bundle, folder)
+    unaccepted = FurtherModels(site.settings, lambda: site.decoding.read_image)
+    with pytest.raises(BundleOfRuleError, match=r"under \[bundles.second\]"):
+        unaccepted.of("second")
+
+    terms = BundleSettings(folder=folder, accept="Apache-2.0 demonstration use")
+    settings = site.settings.model_copy(update={"bundles": {"second": terms}})
+    models = FurtherModels(settings, lambda: site.decoding.read_image)
+
+    assert models.of("second") is models.of("second")
+    assert models.of("second").in_words.startswith(models.of("second").manifest.name)
+    assert [line["event"] for line in log_lines].count("model_loaded") == 1
 
 
 def test_missing_bundle_is_looked_for_once_a_minute_and_told_once(

@@ -154,7 +154,7 @@ def test_missing_bundle_lets_only_its_answers_wait(
 
     assert answer_in_shadow(site, analysed)
 
-    assert "bundle second under [bundles] cannot be used" in shadow(received).reason
+    assert "bundle second cannot be used" in shadow(received).reason
     assert shadow(received).state == shadows.DUE
     assert not site.site.is_known
 
