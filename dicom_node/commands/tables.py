@@ -93,6 +93,8 @@ def study_record_tables(record: dict[str, Any]) -> Iterator[Table]:
         if analysis["findings"]:
             yield findings_table(json.loads(analysis["findings"]), analysis["revision"])
     yield _analyses_table(record["analyses"])
+    if record["shadows"]:
+        yield _shadows_table(record)
     yield _deliveries_table(record)
     if record["commitments"]:
         yield _commitments_table(record)
@@ -205,6 +207,22 @@ def _analyses_table(analyses: Iterable[dict[str, Any]]) -> Table:
             _due(one),
             ", ".join(filter(None, [one["rule"], one["result_rules"]])),
             bundle,
+            one["reason"],
+        )
+    return table
+
+
+def _shadows_table(record: dict[str, Any]) -> Table:
+    table = _table("In shadow", "revision", "bundle", "state", "attempts", "due", "by", "reason")
+    revisions = {one["id"]: one["revision"] for one in record["analyses"]}
+    for one in record["shadows"]:
+        table.add_row(
+            str(revisions[one["analysis_id"]]),
+            one["bundle"],
+            one["state"],
+            str(one["attempts"]),
+            _due(one),
+            " ".join(one["answered_by"].split()[:2]),
             one["reason"],
         )
     return table

@@ -20,7 +20,7 @@ from dicom_node.studies.ledger.remarks import (
     removal_in_words,
     set_aside_in_words,
 )
-from dicom_node.studies.ledger.site_tables import CommitmentRequest
+from dicom_node.studies.ledger.site_tables import CommitmentRequest, ShadowAnalysis
 from dicom_node.studies.ledger.states import (
     TAKEN,
     AnalysisState,
@@ -184,6 +184,7 @@ def study_record(
         DeliveryOutcome.result_object_id.in_([row.id for row in results]),
     )
     outcomes = newest("outcomes", DeliveryOutcome, of_these)
+    shadows = newest("shadows", ShadowAnalysis, ShadowAnalysis.analysis_id.in_(ids))
     of_these = CommitmentRequest.delivery_id.in_([row.id for row in deliveries])
     commitments = newest("commitments", CommitmentRequest, of_these)
     mine = _history_of(study, instances, analyses, deliveries)
@@ -192,6 +193,7 @@ def study_record(
         "summary": summary(session, study, waits),
         "instances": [_shown(row) for row in instances],
         "analyses": [as_facts(row) for row in analyses],
+        "shadows": [as_facts(row) for row in shadows],
         "results": [as_facts(row) for row in results],
         "deliveries": [
             as_facts(row)

@@ -22,6 +22,9 @@ from dicom_node.studies.operator_actions import retry_study
 from dicom_node.studies.settling import Patience, settle_if_complete
 from dicom_node.study_routing import LedgerRouter
 
+# What differs between databases is tried with the commands.
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 PATIENCE = Patience(idle=timedelta(0), grace=timedelta(0))
 LATER = NOW + timedelta(days=900)
 MANUFACTURERS = ("HOLOGIC, Inc.", "GE MEDICAL SYSTEMS", "SIEMENS", "", "Quellwasser")
@@ -74,7 +77,6 @@ def generated(number: int, chance: random.Random) -> tuple[list[Dataset], dict[s
     return views, {"calling_ae_title": chance.choice(("VAN1", "VAN2", "ROOM1"))}
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.long)])
 def test_trial_and_router_agree(reception: Reception, count: int) -> None:
     chance = random.Random(20260304)

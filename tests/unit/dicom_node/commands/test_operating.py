@@ -130,8 +130,10 @@ def test_retry_goes_by_the_rules_of_now_and_the_bundle_of_choice(
 
 
 def test_answers_in_shadow_are_compared_in_a_table(config: Path, reception: Reception) -> None:
-    finding = {"name": "mass", "score": 0.25, "above_threshold": False}
-    document = {"images": [{"findings": [finding]}]}
+    finding = {"name": "mass", "score": 0.25, "above_threshold": False, "regions": []}
+    names = ("sop_instance_uid", "laterality", "view_position", "status", "reason")
+    image = {**dict.fromkeys(names, "x"), "findings": [finding]}
+    document = {"bundle": {"name": "b", "version": "1"}, "images": [image]}
     with reception.database.writing() as session:
         analysis = session.scalars(select(Analysis).order_by(Analysis.id.desc())).first()
         assert analysis is not None
@@ -144,10 +146,12 @@ def test_answers_in_shadow_are_compared_in_a_table(config: Path, reception: Rece
         )
 
     table = run("shadow", "--config", config).stdout
+    shown = run("show", "1.3", "--config", config).stdout
     answers = json.loads(run("shadow", "--json", "--config", config).stdout)["answers"]
 
     assert "-0.500" in table
     assert "1 of 1" in table
+    assert "third 1" in shown
     assert [(one["bundle"], one["state"], one["difference"]) for one in answers] == [
         ("fourth", "due", None),
         ("third", "done", -0.5),
