@@ -24,11 +24,11 @@ from dicom_node.studies.ledger.tables import Analysis, Instance
 from dicom_node.studies.ledger.work import Claim
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings_document import to_json
-from worker.answer_routing import additions_of, recipients_of
+from worker.answer_routing import additions_of, recipients_of, require_known_profiles
 from worker.former_lesions import with_kept_lesions
 from worker.former_results import former_results
 from worker.kept_results import kept_results
-from worker.models import LOOKED_AT_AGAIN_SECONDS, BundleOfRuleError, Model
+from worker.models import LOOKED_AT_AGAIN_SECONDS, Model, RouteFaultError
 from worker.results_key import results_key
 from worker.runtime import Runtime
 from worker.stages import Stage
@@ -80,7 +80,7 @@ def _analyze(node: Runtime, held: Claim, analysis: Analysis) -> None:
 def _judge(node: Runtime, held: Claim, error: Exception) -> None:
     """Record an attempt that failed by the site or by the study."""
     enter(node, Stage.RECORDING, 0)
-    if isinstance(error, BundleOfRuleError):
+    if isinstance(error, RouteFaultError):
         give_back_uncounted(node, held, str(error), wait_seconds=LOOKED_AT_AGAIN_SECONDS)
         return
     fault = node.site.behind(error, held.id)
@@ -100,6 +100,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     enter(node, Stage.READING, 0)
     order = read_order(node, analysis)
     route = Route.from_json(analysis.rule, analysis.route)
+    require_known_profiles(node, route)
     model = node.model(route.bundle)
     enter(node, Stage.READING, len(order.instances))
     order = as_received(node, order)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from dicom_node.errors import SettingsError
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.priority import Priority
 from dicom_node.routing.route import Recipient, Route
@@ -15,6 +16,7 @@ from dicom_node.studies.settling import image_facts_of
 from mammoclip_core.findings import Finding, ImageStatus, StudyFindings
 from mammoclip_core.images.header.views import STANDARD_VIEWS
 from mammoclip_core.images.selection import has_standard_views
+from worker.models import RouteFaultError
 from worker.runtime import Runtime
 from worker.study_files import StudyFiles
 
@@ -59,6 +61,18 @@ def additions_of(
     for trouble in added.troubles:
         log.error("result_rule_failed", detail=trouble)
     return added
+
+
+def require_known_profiles(node: Runtime, route: Route) -> None:
+    """Raise RouteFaultError if a rule sends in a form that the settings do not have any more."""
+    from dicom_node.destination_profiles import profile_named
+
+    for one in route.recipients or ():
+        if one.profile:
+            try:
+                profile_named(one.profile, node.settings)
+            except SettingsError as error:
+                raise RouteFaultError(f"rule {route.rule}: {error}") from error
 
 
 def recipients_of(

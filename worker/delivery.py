@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from dicom_node.errors import DestinationDownError, LedgerError, OvertakenError
+from dicom_node.errors import DestinationDownError, LedgerError, OvertakenError, SettingsError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, Sender
@@ -141,7 +141,11 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         # Not claimed in the first place, unless the settings were changed in between.
         _end_badly(node, held, delivery, Failure("the destination is not in the settings"))
         return
-    wanted = _wanted(node, delivery)
+    try:
+        wanted = _wanted(node, delivery)
+    except SettingsError as error:  # the profile that its rule named is not there any more
+        _end_badly(node, held, delivery, Failure(str(error)))
+        return
     with node.database.reading() as session:
         lacking = outcomes.lacking_products(session, delivery, wanted)
         rows = outcomes.undelivered(session, delivery, wanted)

@@ -26,10 +26,10 @@ LOOKED_AT_AGAIN_SECONDS: Final = 60.0
 """Time until a bundle that could not be loaded is tried again, and with it what waits for it."""
 
 
-class BundleOfRuleError(NodeError):
-    """A bundle that a rule names cannot be used: what the rule takes waits, and nothing else."""
+class RouteFaultError(NodeError):
+    """What a rule names cannot be used: the studies that it takes wait, and nothing else does."""
 
-    reason = "bundle-of-rule"
+    reason = "route-fault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +103,13 @@ class FurtherModels:
 
         Raises
         ------
-        BundleOfRuleError
+        RouteFaultError
             The settings have no such bundle, or it is missing or broken, or its terms are not
             accepted.
         """
         until, why = self._broken.get(name, (0.0, ""))
         if why and self.clock() < until:
-            raise BundleOfRuleError(why)
+            raise RouteFaultError(why)
         if name not in self._loaded:
             try:
                 model = model_settings_of(self.settings, name)
@@ -120,7 +120,7 @@ class FurtherModels:
                 if words != why:
                     log.warning("bundle_fault", bundle=name, reason=words)
                 self._broken[name] = (self.clock() + LOOKED_AT_AGAIN_SECONDS, words)
-                raise BundleOfRuleError(words) from error
+                raise RouteFaultError(words) from error
             self._broken.pop(name, None)
             self._loaded[name] = Model(manifest, engine)
         return self._loaded[name]

@@ -92,7 +92,7 @@ class Runtime:
 
         Raises
         ------
-        BundleOfRuleError
+        RouteFaultError
             It is one of [bundles], and cannot be used.
         """
         if bundle == DEFAULT_BUNDLE:

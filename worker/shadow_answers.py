@@ -17,7 +17,7 @@ from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings_document import to_json
-from worker.models import LOOKED_AT_AGAIN_SECONDS, BundleOfRuleError
+from worker.models import LOOKED_AT_AGAIN_SECONDS, RouteFaultError
 from worker.runtime import Runtime
 from worker.stages import Stage
 from worker.study_files import StudyFiles
@@ -45,7 +45,7 @@ def answer_in_shadow(node: Runtime, analysis_id: int) -> bool:
     with node.stages.held(give_up), _kept_alive(node, held):
         try:
             _attempt(node, held)
-        except BundleOfRuleError as error:
+        except RouteFaultError as error:
             _give_back(node, held, str(error), seconds=LOOKED_AT_AGAIN_SECONDS, counted=False)
         except Exception as error:  # noqa: BLE001  told by _judge
             _judge(node, held, error)

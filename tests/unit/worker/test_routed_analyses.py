@@ -18,10 +18,11 @@ from dicom_node.routing.route import Recipient, Route
 from dicom_node.settings.rules import BundleSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.reading import summaries
-from dicom_node.studies.ledger.states import AnalysisState, StudyState
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, Study
 from dicom_node.studies.settling import begin_analysis
-from worker.models import BundleOfRuleError, FurtherModels, Model
+from worker.delivery import attempt_delivery
+from worker.models import FurtherModels, Model, RouteFaultError
 from worker.runtime import Runtime
 
 __all__ = ["bundle"]
@@ -178,11 +179,38 @@ def test_bundle_that_is_not_in_the_settings_is_named(site: Runtime, received: Re
     assert "there is no bundle third in the settings" in analysis.reason
 
 
+def test_profile_that_is_gone_lets_only_the_studies_of_its_rule_wait(
+    site: Runtime, received: Reception
+) -> None:
+    route = Route(rule="b", recipients=(Recipient("archive", "gone"),))
+
+    analysis = run_analysis(site, routed(received, route))
+
+    assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 0)
+    assert analysis.reason.startswith("rule b: unknown profile gone: choose one of")
+    assert not site.site.is_known
+
+
+def test_delivery_by_a_profile_that_is_gone_waits_with_the_reason(
+    site: Runtime, received: Reception
+) -> None:
+    run_analysis(site, routed(received, Route(rule="a", recipients=(Recipient("archive"),))))
+    (first, *_) = received.rows(Delivery)
+    with received.database.writing() as session:
+        session.get_one(Delivery, first.id).profile = "gone"
+
+    attempt_delivery(site, first.id)
+
+    (row, *_) = received.rows(Delivery)
+    assert row.state is DeliveryState.DUE
+    assert row.reason.startswith("unknown profile gone")
+
+
 def test_each_bundle_is_loaded_once(site: Runtime, bundle: Path, log_lines: list[Any]) -> None:
     folder = site.settings.bundles["second"].folder
     shutil.copytree(bundle, folder)
     unaccepted = FurtherModels(site.settings, lambda: site.decoding.read_image)
-    with pytest.raises(BundleOfRuleError, match=r"under \[bundles.second\]"):
+    with pytest.raises(RouteFaultError, match=r"under \[bundles.second\]"):
         unaccepted.of("second")
 
     terms = BundleSettings(folder=folder, accept="Apache-2.0 demonstration use")
@@ -202,10 +230,10 @@ def test_missing_bundle_is_looked_for_once_a_minute_and_told_once(
 
     for second in (0.0, 1.0, 59.0, 61.0):
         now[0] = second
-        with pytest.raises(BundleOfRuleError, match="cannot be used"):
+        with pytest.raises(RouteFaultError, match="cannot be used"):
             models.of("second")
 
     assert [line["event"] for line in log_lines] == ["bundle_fault"]
     (site.settings.bundles["second"].folder).mkdir()
-    with pytest.raises(BundleOfRuleError):
+    with pytest.raises(RouteFaultError):
         models.of("second")
