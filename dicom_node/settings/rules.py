@@ -139,13 +139,13 @@ def rule_mistakes(
         if len(set(names)) < len(names):
             yield f"{place}: destinations names one destination twice"
         for name in sorted(set(names) - destinations):
-            yield f"{place}: unknown destination {name}; choose one of {_words(destinations)}"
+            yield f"{place}: unknown destination {name}; {_choices(destinations)}"
         wanted = {one.profile for one in rule.destinations or () if one.profile is not None}
         for name in sorted(wanted - profiles):
-            yield f"{place}: unknown profile {name}; choose one of {_words(profiles)}"
+            yield f"{place}: unknown profile {name}; {_choices(profiles)}"
         used = {rule.bundle, *rule.shadow} if isinstance(rule, RuleSettings) else set()
         for name in sorted(used - known_bundles):
-            yield f"{place}: unknown bundle {name}; choose one of {_words(known_bundles)}"
+            yield f"{place}: unknown bundle {name}; {_choices(known_bundles)}"
 
 
 def place_of(section: str, index: int, name: str) -> str:
@@ -154,4 +154,8 @@ def place_of(section: str, index: int, name: str) -> str:
 
 
 def _words(names: set[str]) -> str:
-    return ", ".join(sorted(names)) or "none: the settings have none"
+    return ", ".join(sorted(names))
+
+
+def _choices(names: set[str]) -> str:
+    return f"choose one of {_words(names)}" if names else "the settings have none"

@@ -125,7 +125,10 @@ class CommitmentItem(Base):
 
 
 class ShadowAnalysis(Base):
-    """What a further bundle says of the images of one analysis; no object is ever made of it."""
+    """What a further bundle says of the images of one analysis; no object is ever made of it.
+
+    A table of its own, so that nothing that reads analyses takes one for an answer that is sent.
+    """
 
     __tablename__ = "shadow_analyses"
     __table_args__ = (
