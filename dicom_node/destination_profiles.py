@@ -18,6 +18,7 @@ from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import PROFILES, Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
+from dicom_node.routing.route import Recipient
 from dicom_node.settings.results import DEFAULT_PROFILE, ProfileSettings
 from dicom_node.settings.settings import Settings
 
@@ -46,18 +47,35 @@ def profile_named(name: str, settings: Settings | None = None) -> Profile:
     )
 
 
-def profiles_in_use(settings: Settings) -> tuple[Profile, ...]:
-    """Return the profile of each destination, each once; without destinations the default one."""
-    names: Iterable[str] = [entry.profile for entry in settings.destinations] or [DEFAULT_PROFILE]
-    return tuple(dict.fromkeys(profile_named(name, settings) for name in names))
+def profiles_in_use(
+    settings: Settings, recipients: Iterable[Recipient] | None = None
+) -> tuple[Profile, ...]:
+    """Return the profile of each recipient, each once; without recipients the default one.
+
+    Parameters
+    ----------
+    recipients : by default every destination of the settings
+    """
+    if recipients is None:
+        recipients = (Recipient(entry.name) for entry in settings.destinations)
+    names = [name for one in recipients if (name := _profile_of(one, settings))]
+    found = (profile_named(name, settings) for name in names or [DEFAULT_PROFILE])
+    return tuple(dict.fromkeys(found))
 
 
-def products_wanted_by(destination: str, settings: Settings) -> set[tuple[str, str]]:
-    """Return kind and variant of what a destination is sent; nothing if it is not configured."""
-    configured = settings.destination(destination)
-    if configured is None:
+def products_wanted_by(
+    destination: str, settings: Settings, profile: str = ""
+) -> set[tuple[str, str]]:
+    """Return kind and variant of what a destination is sent; nothing if it is not configured.
+
+    Parameters
+    ----------
+    profile : that a rule says; empty for the destination's own
+    """
+    name = _profile_of(Recipient(destination, profile), settings)
+    if name is None:
         return set()
-    products = profile_named(configured.profile, settings).products
+    products = profile_named(name, settings).products
     return {(product.kind.value, product.variant) for product in products}
 
 
@@ -76,6 +94,12 @@ def presentation_contexts_of(profile: Profile) -> set[tuple[str, str]]:
             syntaxes |= _COMPRESSED_SYNTAX[profile.form.compression]
         contexts |= {(sop_class, syntax) for sop_class in sop_classes for syntax in syntaxes}
     return contexts
+
+
+def _profile_of(recipient: Recipient, settings: Settings) -> str | None:
+    """Return the name of what a recipient is sent; None if it is not in the settings."""
+    configured = settings.destination(recipient.name)
+    return None if configured is None else recipient.profile or configured.profile
 
 
 def _profile_from(own: ProfileSettings) -> Profile:

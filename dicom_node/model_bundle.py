@@ -8,6 +8,8 @@ import structlog
 
 from dicom_node.errors import SettingsError
 from dicom_node.settings.model import ModelSettings
+from dicom_node.settings.rules import DEFAULT_BUNDLE
+from dicom_node.settings.settings import Settings
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.errors import BundleError, LicenceError
 from mammoclip_core.findings import BundleIdentity
@@ -23,8 +25,12 @@ def bundle_folder(settings: ModelSettings) -> Path:
     return demonstration_bundle() if settings.bundle is None else settings.bundle
 
 
-def pass_licence_gate(settings: ModelSettings) -> Manifest:
+def pass_licence_gate(settings: ModelSettings, section: str = "model") -> Manifest:
     """Return the manifest of the configured bundle once its terms are accepted, and log that.
+
+    Parameters
+    ----------
+    section : of the settings file, where the bundle and its terms stand
 
     Raises
     ------
@@ -36,7 +42,8 @@ def pass_licence_gate(settings: ModelSettings) -> Manifest:
         manifest = read_manifest(bundle_folder(settings))
         require_acceptance(manifest, settings.accept)
     except (BundleError, LicenceError) as error:
-        raise SettingsError(str(error)) from error
+        words = str(error).replace("under [model]", f"under [{section}]")
+        raise SettingsError(words) from error
     log.warning(
         "bundle_terms_accepted",
         bundle=manifest.name,
@@ -45,6 +52,49 @@ def pass_licence_gate(settings: ModelSettings) -> Manifest:
         warning=manifest.warning or None,
     )
     return manifest
+
+
+def model_settings_of(settings: Settings, name: str) -> ModelSettings:
+    """Return how a bundle is run: as [model] says, with its own folder and terms.
+
+    Parameters
+    ----------
+    name : under [bundles], or that of the bundle of [model]
+
+    Raises
+    ------
+    SettingsError
+        The settings have no bundle of this name.
+    """
+    if name == DEFAULT_BUNDLE:
+        return settings.model
+    own = settings.bundles.get(name)
+    if own is None:
+        raise SettingsError(
+            f"there is no bundle {name} in the settings: enter it under [bundles], or choose one "
+            f"of {', '.join(bundle_names(settings))}"
+        )
+    return settings.model.model_copy(update={"bundle": own.folder, "accept": own.accept})
+
+
+def bundle_names(settings: Settings) -> list[str]:
+    """List the names of the bundles, that of [model] first."""
+    return [DEFAULT_BUNDLE, *sorted(settings.bundles)]
+
+
+def findings_of(settings: Settings) -> set[str] | None:
+    """Return the names of what the bundles answer; None if one of them cannot be read.
+
+    What is wrong with a bundle is told where it is used, and keeps no other from being used.
+    """
+    found: set[str] = set()
+    for name in bundle_names(settings):
+        try:
+            manifest = read_manifest(bundle_folder(model_settings_of(settings, name)))
+        except BundleError:
+            return None
+        found |= {finding.name for finding in manifest.findings}
+    return found
 
 
 def warning_of(bundle: BundleIdentity, known: Iterable[Manifest]) -> str:

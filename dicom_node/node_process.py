@@ -20,6 +20,7 @@ from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.commitments import Commitments
 from dicom_node.receive.registrar import Registrar
 from dicom_node.receive.reporters import reporters_of
+from dicom_node.routing.route import DEFAULT_ROUTE
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.back_up import is_restored
 from dicom_node.spool.local_disk import Spool
@@ -51,6 +52,7 @@ from dicom_node.studies.settling import (
     settle_if_complete,
 )
 from dicom_node.studies.uploads import Uploads
+from dicom_node.study_routing import LedgerRouter
 
 log = structlog.get_logger("dicom_node.node_process")
 
@@ -191,6 +193,7 @@ class Node:
             grace=timedelta(seconds=settings.settling.grace_seconds),
         )
         self._settling = SettlingRounds()
+        self._router = LedgerRouter(settings, spool)
         self._unsettled: set[int] = set()
         self._next_quiet: datetime | None = None
         self._work_is_due = threading.Event()
@@ -238,6 +241,7 @@ class Node:
             thread.join(timeout=30)
         self._prover.stop()
         self._registrar.close()
+        self._router.close()
         log.info("node_stopped")
 
     def _loop(self, step: Callable[[], None], pause: Callable[[], None]) -> None:
@@ -331,6 +335,9 @@ class Node:
                 self._unsettled.discard(study_id)
 
     def _settle_one(self, study_id: int, sent: Collection[SentObject], at: datetime) -> None:
+        # Before the transaction: headers are read for the rules, and nobody waits for that.
+        with self._database.reading() as session:
+            decided = self._router.decided(session, study_id, at=at)
         # One transaction for each, so that nobody waits for all of them.
         with self._database.writing() as session:
             study = settle_if_complete(
@@ -340,10 +347,17 @@ class Node:
                 patience=self._patience,
                 at=at,
                 due_at=database_time(session),
+                decided=decided,
             )
         if study is not None:
             self._work_is_due.set()
-            log.info("study_settled", study=study.study_instance_uid, revision=study.revision)
+            rule = DEFAULT_ROUTE.rule if decided is None else decided.route.rule
+            log.info(
+                "study_settled",
+                study=study.study_instance_uid,
+                revision=study.revision,
+                detail=f"rule {rule}",
+            )
 
     def _dispatch(self) -> None:
         self._work_is_due.clear()

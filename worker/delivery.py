@@ -14,6 +14,7 @@ from dicom_node.errors import (
     LedgerError,
     OutOfResourcesError,
     OvertakenError,
+    SettingsError,
 )
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
@@ -153,7 +154,11 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         # Not claimed in the first place, unless the settings were changed in between.
         _end_badly(node, held, delivery, Failure("the destination is not in the settings"))
         return
-    wanted = _wanted(node, destination.name)
+    try:
+        wanted = _wanted(node, delivery)
+    except SettingsError as error:  # the profile that its rule named is not there any more
+        _end_badly(node, held, delivery, Failure(str(error)))
+        return
     with node.database.reading() as session:
         lacking = outcomes.lacking_products(session, delivery, wanted)
         rows = outcomes.undelivered(session, delivery, wanted)
@@ -208,17 +213,11 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         cause = "" if has_taken else str(error)
         _end_badly(node, held, delivery, Failure(str(error), cause=cause), has_taken=has_taken)
         return
-    cause = "" if has_taken else _words_for_all(refused + postponed)
-    failure: Failure | None = None
-    # An object that may still be taken keeps the delivery open, refused ones beside it or not.
-    if postponed:
-        failure = Failure(f"{len(postponed)} objects: {postponed[0]}", cause=cause)
-    elif refused:
-        reason = f"{len(refused)} objects: {refused[0]}"
-        failure = Failure(reason, cause=cause, is_final=True)
-    elif lacking:
+    failure = _failure_of(refused, postponed, has_taken=has_taken)
+    if failure is None and lacking:
         reason = (
-            f"the analysis made no {', no '.join(lacking)}, which profile {destination.profile} "
+            f"the analysis made no {', no '.join(lacking)}, which profile "
+            f"{delivery.profile or destination.profile} "
             "contains: retry the study to have it analysed again, or choose another profile first"
         )
         failure = Failure(reason, is_final=True)
@@ -233,6 +232,19 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         was_down = has_taken and circuits.note_success(session, delivery.destination, at=at)
     log.info("results_delivered", destination=delivery.destination, count=len(objects))
     _tell_of_return(delivery, was_down=was_down)
+
+
+def _failure_of(
+    refused: Sequence[str], postponed: Sequence[str], *, has_taken: bool
+) -> Failure | None:
+    """Return why a delivery is not complete, by the answers for its objects; None if it is."""
+    cause = "" if has_taken else _words_for_all([*refused, *postponed])
+    # An object that may still be taken keeps the delivery open, refused ones beside it or not.
+    if postponed:
+        return Failure(f"{len(postponed)} objects: {postponed[0]}", cause=cause)
+    if refused:
+        return Failure(f"{len(refused)} objects: {refused[0]}", cause=cause, is_final=True)
+    return None
 
 
 def _require_results(node: Runtime, objects: Sequence[ObjectToSend]) -> None:
@@ -272,12 +284,12 @@ def _answers(
         yield from sender.send([one for one in objects if one.key in notes])
 
 
-def _wanted(node: Runtime, destination: str) -> set[tuple[str, str]]:
+def _wanted(node: Runtime, delivery: Delivery) -> set[tuple[str, str]]:
     """Return kind and variant of the objects that the destination is sent."""
     # Imported here: it loads the builders' libraries, which the parent process does not need.
     from dicom_node.destination_profiles import products_wanted_by
 
-    return products_wanted_by(destination, node.settings)
+    return products_wanted_by(delivery.destination, node.settings, delivery.profile)
 
 
 def _words_for_all(statuses: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
 """What an analysis is told of the results of earlier revisions, from ledger, spool and settings."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.routing.route import Recipient
 from dicom_node.spool.stored_spool import SpoolFiles
 from dicom_node.studies.ledger.former_objects import FormerObject
 from worker.runtime import Runtime
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def former_results(
-    node: Runtime, spool: SpoolFiles, objects: Mapping[str, FormerObject]
+    node: Runtime,
+    spool: SpoolFiles,
+    objects: Mapping[str, FormerObject],
+    recipients: Sequence[Recipient],
 ) -> "Iterator[FormerResult]":
     """Yield every result of the earlier revisions.
 
@@ -22,11 +26,12 @@ def former_results(
     ----------
     spool : in which they lie
     objects : by SOP Instance UID
+    recipients : of the present answer
     """
     from dicom_node.objects.former_results import FormerResult
     from dicom_node.objects.products import Product
 
-    takers = _takers(node)
+    takers = _takers(node, recipients)
     retracted = set(_retracted(spool, objects))
     for former in objects.values():
         made = former.made
@@ -43,16 +48,19 @@ def former_results(
         )
 
 
-def _takers(node: Runtime) -> "dict[Product, set[str]]":
+def _takers(node: Runtime, recipients: Sequence[Recipient]) -> "dict[Product, set[str]]":
     """Return the names of the destinations that are sent each product."""
-    from dicom_node.destination_profiles import profile_named, profiles_in_use
+    from dicom_node.destination_profiles import profiles_in_use
 
+    profiles = profiles_in_use(node.settings, recipients)
     takers: dict[Product, set[str]] = {
-        product: set() for profile in profiles_in_use(node.settings) for product in profile.products
+        product: set() for profile in profiles for product in profile.products
     }
-    for destination in node.settings.destinations:
-        for product in profile_named(destination.profile, node.settings).products:
-            takers[product].add(destination.name)
+    for one in recipients:
+        if node.settings.destination(one.name) is not None:
+            (profile,) = profiles_in_use(node.settings, [one])
+            for product in profile.products:
+                takers[product].add(one.name)
     return takers
 
 

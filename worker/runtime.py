@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import structlog
-from billiard import current_process
 from sqlalchemy.orm import Session
 
-from dicom_node.model_bundle import bundle_folder, pass_licence_gate
+from dicom_node.model_bundle import findings_of, pass_licence_gate
 from dicom_node.settings.reading import load_settings
+from dicom_node.settings.rules import DEFAULT_BUNDLE
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
@@ -30,12 +30,13 @@ from dicom_node.studies.ledger.work import Claim, claim, renew
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.reach import Reach, UnreachedSpoolError
 from mammoclip_core.manifest import Manifest
-from worker.devices import device_of
 from worker.lanes import Lanes
+from worker.models import FurtherModels, Model, load_engine_of
 from worker.site_faults import SiteFaults
-from worker.stages import StageDeadlines
+from worker.stages import Stage, StageDeadlines
 
 if TYPE_CHECKING:
+    from dicom_node.routing.rules import Rules
     from mammoclip_core.analysis.engine import Engine
     from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 
@@ -90,40 +91,36 @@ class Runtime:
 
     @cached_property
     def engine(self) -> "Engine":
-        """Load the model, once in each process."""
-        from mammoclip_core.engines.choice import load_engine
-        from mammoclip_core.engines.computing_options import ComputingOptions, EngineName, Precision
+        """Load the model of [model], once in each process."""
+        return load_engine_of(self.settings.model, self.manifest, self.decoding.read_image)
 
-        manifest = self.manifest
-        # Celery's pool numbers its processes; outside of a pool there is no number.
-        index = getattr(current_process(), "index", 0)
-        model = self.settings.model
-        name = EngineName(model.engine)
-        device = device_of(model.device, index, name)
-        options = ComputingOptions(
-            precision=Precision(model.precision),
-            is_compiled=model.compile,
-            is_deterministic=model.deterministic,
-            threads=model.threads,
+    @cached_property
+    def further_models(self) -> FurtherModels:
+        """Return the models of [bundles]."""
+        return FurtherModels(self.settings, lambda: self.decoding.read_image)
+
+    def model(self, bundle: str) -> Model:
+        """Return the model of a bundle, loaded once in each process.
+
+        Raises
+        ------
+        RouteFaultError
+            It is one of [bundles], and cannot be used.
+        """
+        if bundle == DEFAULT_BUNDLE:
+            return Model(self.manifest, self.engine)
+        if not self.further_models.is_loaded(bundle):
+            self.stages.enter(Stage.LOADING, self.settings.work.loading_seconds)
+        return self.further_models.of(bundle)
+
+    @cached_property
+    def rules(self) -> "Rules":
+        """Return the rules of the site; raise SettingsError if one is wrong."""
+        from dicom_node.routing.checking import rules_of
+
+        return rules_of(
+            self.settings, findings_of(self.settings) if self.settings.result_rules else None
         )
-        engine = load_engine(
-            bundle_folder(model),
-            engine=name,
-            device=device,
-            options=options,
-        )
-        engine.read_by(self.decoding.read_image)
-        if model.mode is not None:
-            engine.prepare_as(model.mode)
-        log.info(
-            "model_loaded",
-            bundle=manifest.name,
-            version=manifest.version,
-            warning=manifest.warning or None,
-            kind=device,
-            detail=str(engine.computed_by),
-        )
-        return engine
 
     @cached_property
     def site(self) -> SiteFaults:
@@ -145,6 +142,8 @@ class Runtime:
         """Raise the error of what keeps every study of this site from being analysed."""
         self.database.now()
         _ = self.engine
+        if self.settings.result_rules:
+            _ = self.rules
         self.spool.require_usable()
 
     @cached_property

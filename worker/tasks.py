@@ -16,6 +16,7 @@ from worker.analysis import analyze_study
 from worker.app import app
 from worker.delivery import begin_delivery
 from worker.runtime import Runtime, runtime
+from worker.shadow_answers import answer_in_shadow
 from worker.stages import Stage
 
 log = structlog.get_logger("worker.tasks")
@@ -34,8 +35,10 @@ def analyze(analysis_id: int) -> None:
             if taken is not None:
                 structlog.contextvars.bind_contextvars(analysis=taken[0].id)
                 analyze_study(node, *taken)
-            else:
-                _say_if_unknown(node, Analysis, analysis_id)
+        if taken is None:
+            with _ledger_answering(node):
+                if not answer_in_shadow(node, analysis_id):
+                    _say_if_unknown(node, Analysis, analysis_id)
         if node.site.needs_new_process:
             raise SystemExit(1)
 

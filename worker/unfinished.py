@@ -22,14 +22,23 @@ _FIRST_WAIT_SECONDS: Final = 5
 _WAIT_FOR_THE_LEDGER: Final = 2
 
 
-def give_back_uncounted(node: Runtime, held: Claim, reason: str) -> None:
-    """Postpone the analysis during a fault of the site, without counting the attempt."""
+def give_back_uncounted(
+    node: Runtime, held: Claim, reason: str, *, wait_seconds: float | None = None
+) -> None:
+    """Postpone the analysis during a fault of the site, without counting the attempt.
+
+    Parameters
+    ----------
+    wait_seconds : by default until the site is looked at again
+    """
     give_up_at = monotonic() + node.settings.work.lease_seconds
     while True:
         try:
             with node.database.writing() as session:
                 at = database_time(session)
-                due_at = at + timedelta(seconds=node.site.wait_seconds)
+                due_at = at + timedelta(
+                    seconds=node.site.wait_seconds if wait_seconds is None else wait_seconds
+                )
                 outcomes.give_back_analysis(
                     session, held, reason=reason, due_at=due_at, at=at, counted=False
                 )

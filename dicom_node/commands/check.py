@@ -14,7 +14,7 @@ from dicom_node.commands.checked import Checked, Level
 from dicom_node.commands.writable import require_writable_ledger, require_writable_spool
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, LedgerError, NodeError
-from dicom_node.model_bundle import pass_licence_gate
+from dicom_node.model_bundle import findings_of, model_settings_of, pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.probe import search_status
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
@@ -36,6 +36,11 @@ def run_checks(settings: Settings) -> Iterator[Checked]:
     """Yield what was found of each thing that the node needs, in the order in which it does."""
     yield Checked(name="settings")
     yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
+    for name in settings.bundles:
+        model, section = model_settings_of(settings, name), f"bundles.{name}"
+        yield _tried(f"bundle {name} and its terms", lambda: pass_licence_gate(model, section))  # noqa: B023  called at once
+    if settings.rules or settings.result_rules:
+        yield _tried("rules", lambda: _check_rules(settings))
     yield _tried(f"spool {settings.spool}", lambda: _check_spool(settings))
     yield _tried("ledger", lambda: _check_ledger(settings))
     if settings.store.is_on:
@@ -75,6 +80,13 @@ def _tried(name: str, attempt: Callable[[], Any]) -> Checked:
     except (NodeError, OSError) as error:
         return Checked(name=name, level=Level.CRITICAL, detail=str(error))
     return Checked(name=name)
+
+
+def _check_rules(settings: Settings) -> None:
+    # Imported here: a site without rules does not load their language.
+    from dicom_node.routing.checking import rules_of
+
+    rules_of(settings, findings_of(settings))
 
 
 def _check_spool(settings: Settings) -> None:

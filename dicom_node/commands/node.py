@@ -15,6 +15,7 @@ from dicom_node.commands.destinations import add_destination_commands
 from dicom_node.commands.folders import add_folder_commands
 from dicom_node.commands.keeping import add_keeping_commands
 from dicom_node.commands.operating import add_operator_commands
+from dicom_node.commands.routing import add_routing_commands
 from dicom_node.commands.runs import add_run_commands
 from dicom_node.commands.terminal import (
     ConfigOption,
@@ -253,6 +254,7 @@ add_operator_commands(app)
 add_keeping_commands(app)
 add_folder_commands(app)
 add_run_commands(app)
+add_routing_commands(app)
 
 
 @app.command()

@@ -23,6 +23,7 @@ def add_operator_commands(app: typer.Typer) -> None:
 
 def retry(
     study: Annotated[str | None, typer.Argument(help="Study Instance UID. Not with --all.")] = None,
+    *,
     config: ConfigOption = None,
     every: Annotated[
         bool,
@@ -42,22 +43,38 @@ def retry(
             "fails. If it is down, with one delivery first. Not with a study or --all."
         ),
     ] = "",
+    bundle: Annotated[
+        str,
+        typer.Option(
+            help="Analyse this study again, by this bundle of [bundles], or by that of [model] "
+            "(default). Only with a study."
+        ),
+    ] = "",
 ) -> None:
     """Retry set-aside images, a failed analysis or undelivered results of a study.
 
-    A study without any of these is analysed and delivered again.
+    A study without any of these is analysed and delivered again. What is analysed goes by the
+    rules of the settings as they are now.
 
     Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1
 
     Example: mammoclip-node retry --all --reason "licence"
 
     Example: mammoclip-node retry --destination archive
+
+    Example: mammoclip-node retry 1.2.826.0.1.3680043.8.498.1 --bundle second
     """
     from dicom_node.commands.retry import retried
 
     with one_line_errors(), ledger_of(config) as (settings, database):
         done = retried(
-            settings, database, study, every=every, reason=reason, destination=destination
+            settings,
+            database,
+            study,
+            every=every,
+            reason=reason,
+            destination=destination,
+            bundle=bundle,
         )
         for line in done:
             typer.echo(line)

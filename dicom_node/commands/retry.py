@@ -1,10 +1,13 @@
 """What ``mammoclip-node retry`` does, for one study and for all that ended badly."""
 
-from functools import partial
+from dataclasses import replace
 
 from dicom_node.destination_profiles import products_wanted_by
 from dicom_node.errors import NodeError, RemovedError
+from dicom_node.model_bundle import model_settings_of
+from dicom_node.routing.route import DEFAULT_ROUTE, Route
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations.overview import causes
 from dicom_node.studies.ledger.locks import database_time
@@ -12,6 +15,7 @@ from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
 from dicom_node.studies.ledger.reading import find_study
 from dicom_node.studies.operator_actions import judge_again, retry_study
 from dicom_node.studies.retrying_many import retry_all, retry_destination
+from dicom_node.study_routing import LedgerRouter
 
 
 def retried(
@@ -22,6 +26,7 @@ def retried(
     every: bool,
     reason: str,
     destination: str = "",
+    bundle: str = "",
 ) -> list[str]:
     """Retry one study, one destination, or everything for a reason; a sentence for each.
 
@@ -30,6 +35,8 @@ def retried(
     NodeError
         None or several are named, or nothing can be retried.
     """
+    if bundle and study is None:
+        raise NodeError("--bundle chooses the bundle for one study: name it")
     if every + (study is not None) + bool(destination) != 1 or every != bool(reason):
         raise NodeError(
             "name one study, or give --destination NAME, or --all with --reason and a part of the "
@@ -40,11 +47,32 @@ def retried(
     return (
         [_retry_everything(database, reason)]
         if study is None
-        else _retry_one(settings, database, study)
+        else _retry_one(settings, database, study, bundle)
     )
 
 
-def _retry_one(settings: Settings, database: Database, study_instance_uid: str) -> list[str]:
+def _route_of(
+    settings: Settings, database: Database, study_instance_uid: str, bundle: str
+) -> Route:
+    """Return what the rules say of a study now, with the bundle that an operator chooses."""
+    router = LedgerRouter(settings, Spool(settings.spool))
+    try:
+        with database.reading() as session:
+            study = find_study(session, study_instance_uid)
+            decided = router.decided(session, study.id, at=database_time(session))
+    finally:
+        router.close()
+    route = DEFAULT_ROUTE if decided is None else decided.route
+    if not bundle:
+        return route
+    model_settings_of(settings, bundle)  # raises an error unless there is one
+    shadows = tuple(one for one in route.shadows if one != bundle)
+    return replace(route, bundle=bundle, shadows=shadows)
+
+
+def _retry_one(
+    settings: Settings, database: Database, study_instance_uid: str, bundle: str
+) -> list[str]:
     """Retry one study; returns what will happen, one sentence each.
 
     Raises
@@ -54,12 +82,18 @@ def _retry_one(settings: Settings, database: Database, study_instance_uid: str) 
     NodeError
         Nothing of it can be retried.
     """
+    route = _route_of(settings, database, study_instance_uid, bundle)
     with database.writing() as session:
         at = database_time(session)
         done = judge_again(session, study_instance_uid, at=at)
-        wanted = partial(products_wanted_by, settings=settings)
+
+        def wanted(name: str, profile: str) -> set[tuple[str, str]]:
+            return products_wanted_by(name, settings, profile)
+
         try:
-            done += retry_study(session, study_instance_uid, at=at, wanted=wanted)
+            done += retry_study(
+                session, study_instance_uid, at=at, wanted=wanted, route=route, is_anew=bool(bundle)
+            )
         except RemovedError as error:
             if not done:
                 raise

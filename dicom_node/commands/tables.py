@@ -13,6 +13,7 @@ from dicom_node.studies.ledger.reading import StudySummary
 if TYPE_CHECKING:
     from dicom_node.commands.render import RenderedObject
     from dicom_node.commands.validate import Verdict
+    from dicom_node.studies.shadow_comparison import Agreement, Comparison
 
 
 def studies_table(summaries: Sequence[StudySummary]) -> Table:
@@ -86,6 +87,8 @@ def study_record_tables(record: dict[str, Any]) -> Iterator[Table]:
         if analysis["findings"]:
             yield findings_table(json.loads(analysis["findings"]), analysis["revision"])
     yield _analyses_table(record["analyses"])
+    if record["shadows"]:
+        yield _shadows_table(record)
     yield _deliveries_table(record)
     if record["commitments"]:
         yield _commitments_table(record)
@@ -114,6 +117,46 @@ def findings_table(findings: dict[str, Any], revision: int) -> Table:
         if not image["findings"]:
             table.add_row(*head, "", "", "", image["reason"])
     return table
+
+
+def comparisons_table(compared: Iterable["Comparison"]) -> Table:
+    """List the answers of bundles in shadow beside those that were sent."""
+    columns = ("revision", "bundle", "finding", "live", "shadow", "difference", "state", "reason")
+    table = new_table("In shadow", "Study Instance UID", *columns)
+    for one in compared:
+        difference = "" if one.difference is None else f"{one.difference:+.3f}"
+        table.add_row(
+            one.study_instance_uid,
+            str(one.revision),
+            one.bundle,
+            one.finding,
+            _score(one.live, is_flagged=one.live_flagged),
+            _score(one.shadow, is_flagged=one.shadow_flagged),
+            difference,
+            one.state,
+            one.reason,
+        )
+    return table
+
+
+def agreements_table(summed: Iterable["Agreement"]) -> Table:
+    """List how far bundles in shadow agree with what was sent."""
+    columns = ("studies", "mean difference", "mean distance", "same side of the threshold")
+    table = new_table("Agreement", "bundle", "finding", *columns)
+    for one in summed:
+        table.add_row(
+            one.bundle,
+            one.finding,
+            str(one.studies),
+            f"{one.mean_difference:+.3f}",
+            f"{one.mean_distance:.3f}",
+            f"{one.agreeing} of {one.studies}",
+        )
+    return table
+
+
+def _score(score: float | None, *, is_flagged: bool) -> str:
+    return "" if score is None else f"{score:.3f}{' *' if is_flagged else ''}"
 
 
 def rendered_table(written: Iterable["RenderedObject"]) -> Table:
@@ -148,7 +191,9 @@ def _instances_table(instances: Iterable[dict[str, Any]]) -> Table:
 
 
 def _analyses_table(analyses: Iterable[dict[str, Any]]) -> Table:
-    table = new_table("Analyses", "revision", "state", "attempts", "due", "bundle", "reason")
+    table = new_table(
+        "Analyses", "revision", "state", "attempts", "due", "rule", "bundle", "reason"
+    )
     for one in analyses:
         bundle = " ".join(one["bundle"].split()[:2])
         table.add_row(
@@ -156,7 +201,24 @@ def _analyses_table(analyses: Iterable[dict[str, Any]]) -> Table:
             one["state"],
             str(one["attempts"]),
             _due(one),
+            ", ".join(filter(None, [one["rule"], one["result_rules"]])),
             bundle,
+            one["reason"],
+        )
+    return table
+
+
+def _shadows_table(record: dict[str, Any]) -> Table:
+    table = new_table("In shadow", "revision", "bundle", "state", "attempts", "due", "by", "reason")
+    revisions = {one["id"]: one["revision"] for one in record["analyses"]}
+    for one in record["shadows"]:
+        table.add_row(
+            str(revisions[one["analysis_id"]]),
+            one["bundle"],
+            one["state"],
+            str(one["attempts"]),
+            _due(one),
+            " ".join(one["answered_by"].split()[:2]),
             one["reason"],
         )
     return table
@@ -168,8 +230,9 @@ def _deliveries_table(record: dict[str, Any]) -> Table:
     )
     results = {one["id"]: one for one in record["results"]}
     for one in record["deliveries"]:
+        profile = f" ({one['profile']})" if one["profile"] else ""
         table.add_row(
-            one["destination"],
+            f"{one['destination']}{profile}",
             one["state"],
             str(one["attempts"]),
             _due(one),

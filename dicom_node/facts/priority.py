@@ -1,5 +1,6 @@
 """How urgent a study is: what its images say, and in which order work is done."""
 
+from collections.abc import Collection, Iterable
 from enum import IntEnum
 from typing import Final, Protocol
 
@@ -33,6 +34,32 @@ _OF_REQUESTS: Final = {
 
 _CREATOR: Final = UID("2.25.339311816875631188540667406221508392956")
 """Who defines the private information in file meta information that the node writes."""
+
+
+def priority_of_sender(
+    sender: str, *, stat: Collection[str], off_peak: Collection[str], otherwise: int | None
+) -> int | None:
+    """Let the settings for a sender decide before what its images state.
+
+    Parameters
+    ----------
+    stat, off_peak : AE titles whose studies are such, whatever their images state
+    otherwise : what an image states
+    """
+    if sender in stat:
+        return int(Priority.STAT)
+    return int(Priority.OFF_PEAK) if sender in off_peak else otherwise
+
+
+def priority_of_study(stated: Iterable[int | None]) -> Priority:
+    """Return the priority of a study by those of its objects, in the order of their arrival."""
+    found: int | None = None
+    for one in stated:
+        if found is None:
+            found = int(Priority.ROUTINE) if one is None else one
+        elif one is not None:
+            found = max(found, one)
+    return Priority.ROUTINE if found is None else Priority(found)
 
 
 class HasAttributes(Protocol):

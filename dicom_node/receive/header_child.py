@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from dicom_node.errors import SetAsideError
 from dicom_node.facts.bounded_header import SlowHeaderError
 from dicom_node.facts.instance import Reading, read_header
 
@@ -29,7 +30,7 @@ def main() -> None:
         # Whoever asked has stopped waiting by then, or is gone.
         signal.setitimer(signal.ITIMER_REAL, request["seconds"])
         try:
-            answer = _answer(request)
+            answer = _attributes(request) if "attributes" in request else _answer(request)
         except SlowHeaderError:
             answer = {"file": request["file"], "slow": True}
         answers.write(json.dumps(answer) + "\n")
@@ -65,6 +66,25 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         "calling_ae_title": reading.calling_ae_title,
         "priority": reading.priority,
     }
+
+
+def _attributes(request: dict[str, Any]) -> dict[str, Any]:
+    # Imported here: only a site with rules on attributes asks for them.
+    from dicom_node.routing.attributes import read_attributes
+
+    answer: dict[str, Any] = {"file": request["file"], "slow": False, "problem": None}
+    try:
+        answer["called_ae_title"], answer["values"] = read_attributes(
+            Path(request["file"]), request["attributes"], maximum_bytes=request["maximum_bytes"]
+        )
+    except SetAsideError as error:
+        answer["problem"] = (error.reason_word, str(error))
+    except MemoryError:
+        raise  # this process is at its limit, and ends
+    except Exception as error:  # noqa: BLE001  damaged files can raise any error
+        detail = f"not a readable DICOM data set ({type(error).__name__})"
+        answer["problem"] = ("unreadable-object", detail)
+    return answer
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import select
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
@@ -116,9 +116,37 @@ class HeaderReader:
             "seconds": self._seconds,
         }
         self._send(request)
-        return lambda: self._read_twice(request, file)
+        return lambda: self._reading(request, file)
 
-    def _read_twice(self, request: dict[str, Any], file: Path) -> Reading | None:
+    def attributes(
+        self, file: Path, names: Collection[str], *, maximum_bytes: int
+    ) -> tuple[str, dict[str, Any]]:
+        """Read attributes as ``dicom_node.routing.attributes.read_attributes`` does.
+
+        Raises
+        ------
+        SetAsideError
+            The header cannot be read, or takes too much memory or time.
+        OSError
+            As `read`.
+        """
+        request = {
+            "file": str(file.absolute()),
+            "attributes": sorted(names),
+            "maximum_bytes": maximum_bytes,
+            "seconds": self._seconds,
+        }
+        self._send(request)
+        answer = self._read_twice(request, file)
+        if answer["problem"] is not None:
+            raise SetAsideError(*answer["problem"])
+        return answer["called_ae_title"], answer["values"]
+
+    def _reading(self, request: dict[str, Any], file: Path) -> Reading | None:
+        answer = self._read_twice(request, file)
+        return None if answer["slow"] else _reading_of(answer)
+
+    def _read_twice(self, request: dict[str, Any], file: Path) -> dict[str, Any]:
         try:
             return self._answer_to(request)
         except _EndedError as error:
@@ -128,7 +156,12 @@ class HeaderReader:
             return self._answer_to(request)
         except _EndedError as error:
             detail = f"reading its header takes too much memory or time ({error}, twice)"
-            return Reading(facts=None, problem=SetAsideError("unreadable-object", detail))
+            return {
+                "slow": False,
+                "facts": None,
+                "problem": ("unreadable-object", detail),
+                "calling_ae_title": "",
+            }
 
     def close(self) -> None:
         """End the child process; the next header starts another."""
@@ -142,7 +175,7 @@ class HeaderReader:
             child.stdin.write(json.dumps(request).encode() + b"\n")
             child.stdin.flush()
 
-    def _answer_to(self, request: dict[str, Any]) -> Reading | None:
+    def _answer_to(self, request: dict[str, Any]) -> dict[str, Any]:
         child = self._child
         if child is None:
             raise _EndedError("the process was closed")
@@ -153,12 +186,12 @@ class HeaderReader:
                 child.wait(1.0)  # its exit status says more than that it was killed here
             self.close()
             raise _EndedError(_how_it_ended(child))
-        answer = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         if answer["file"] != request["file"]:
             # Nobody has waited for the one before: its header is not this one's.
             self.close()
             raise _EndedError("the answer was for another object")
-        return None if answer["slow"] else _reading_of(answer)
+        return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import OutOfResourcesError, SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256
 from dicom_node.facts.likeness import Likeness
-from dicom_node.facts.priority import Priority
+from dicom_node.facts.priority import priority_of_sender
 from dicom_node.facts.study_in_stream import study_of_file
 from dicom_node.receive.header_process import HeaderReader
 from dicom_node.receive.likeness_process import compared
@@ -348,16 +348,17 @@ class Registrar:
 
     def _with_priority(self, reading: Reading) -> Reading:
         """Let whoever brought it decide, then the settings for a sender, then the image itself."""
-        calling, facts = reading.calling_ae_title, reading.facts
-        if facts is not None and reading.priority is not None:
-            return replace(reading, facts=replace(facts, priority=int(reading.priority)))
-        for titles, priority in (
-            (self._settings.stat_senders, Priority.STAT),
-            (self._settings.off_peak_senders, Priority.OFF_PEAK),
-        ):
-            if facts is not None and calling in titles:
-                return replace(reading, facts=replace(facts, priority=int(priority)))
-        return reading
+        if reading.facts is None:
+            return reading
+        priority = priority_of_sender(
+            reading.calling_ae_title,
+            stat=self._settings.stat_senders,
+            off_peak=self._settings.off_peak_senders,
+            otherwise=reading.facts.priority,
+        )
+        if reading.priority is not None:
+            priority = int(reading.priority)
+        return replace(reading, facts=replace(reading.facts, priority=priority))
 
     @cached_property
     def _spool_id(self) -> int:

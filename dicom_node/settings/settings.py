@@ -23,6 +23,12 @@ from dicom_node.settings.results import (
     ResultSettings,
 )
 from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.rules import (
+    BundleSettings,
+    ResultRuleSettings,
+    RuleSettings,
+    rule_mistakes,
+)
 from dicom_node.settings.section import LocalPath, Name
 from dicom_node.settings.services import BrokerSettings, LedgerSettings
 from dicom_node.settings.settling import SettlingSettings
@@ -66,6 +72,25 @@ class Settings(BaseSettings):
     profiles: dict[Name, ProfileSettings] = {}
     """Profiles of the site's own, by name."""
     destinations: tuple[Destination, ...] = ()
+    bundles: dict[Name, BundleSettings] = {}
+    """Further bundles, by the name that rules call them by."""
+    rules: tuple[RuleSettings, ...] = ()
+    """Which studies are analysed by which bundle, and where their results are sent."""
+    result_rules: tuple[ResultRuleSettings, ...] = ()
+    """What is done besides with an answer, by its scores and findings."""
+
+    @model_validator(mode="after")
+    def _rules_name_what_there_is(self) -> "Settings":
+        mistakes = rule_mistakes(
+            self.rules,
+            self.result_rules,
+            bundles=set(self.bundles),
+            destinations={entry.name for entry in self.destinations},
+            profiles={*BUILT_IN_PROFILES, *self.profiles},
+        )
+        if found := "; ".join(mistakes):
+            raise ValueError(found)
+        return self
 
     @model_validator(mode="after")
     def _profiles_are_known(self) -> "Settings":

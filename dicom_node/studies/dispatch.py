@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.broker import TASK_AND_QUEUE, Broker
-from dicom_node.studies.ledger import due_work, work
+from dicom_node.studies.ledger import due_work, shadows, work
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations import circuits
 from dicom_node.studies.ledger.destinations.circuits import Circuit, CircuitFacts
@@ -26,6 +26,9 @@ What is due later and matters more stands behind no more than these. The queue i
 once a second at least: an analysis or a delivery takes a worker longer than 1/16 s.
 """
 
+
+_SHADOWS: Final = 2
+"""Messages about answers of further bundles at a time: a study may come any moment."""
 
 _MOST_DISPATCHED: Final = 1000
 """With more dispatched work, a former version filled the queue: it sent all messages at once."""
@@ -109,6 +112,27 @@ class Dispatcher:
         holds = self._holds(at)
         self._dispatch(Analysis, at, holds)
         self._dispatch(Delivery, at, holds)
+        self._dispatch_shadows(at, holds)
+
+    def _dispatch_shadows(self, at: datetime, holds: Holds) -> None:
+        """Have answers of further bundles made while no study waits for its own.
+
+        The messages are about the analyses beside them: a worker that finds one finished looks
+        for what is due beside it.
+        """
+        if holds.stop(Analysis):
+            return
+        task, queue = TASK_AND_QUEUE[Analysis]
+        with self._database.reading() as session:
+            rows = shadows.untold_shadows(
+                session, at=at, told_before=at - self._redispatch_after, limit=_SHADOWS
+            )
+        if not rows:
+            return
+        self._broker.notify(task, queue, [row.analysis_id for row in rows])
+        with self._database.writing() as session:
+            sent_at = at if self._clock is None else self._clock()
+            shadows.note_told(session, [row.id for row in rows], at=sent_at)
 
     def _holds(self, at: datetime) -> Holds:
         with self._database.reading() as session:

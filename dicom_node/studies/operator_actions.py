@@ -7,7 +7,8 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.errors import RemovedError
+from dicom_node.errors import NodeError, RemovedError
+from dicom_node.routing.route import DEFAULT_ROUTE, Route
 from dicom_node.studies.ledger.due_work import count_dispatched
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.outcomes import lacking_products
@@ -22,23 +23,40 @@ from dicom_node.studies.ledger.states import (
 )
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
 from dicom_node.studies.ledger.transitions import apply
-from dicom_node.studies.settling import begin_analysis, held_because, instances_of, selection_of
+from dicom_node.studies.settling import (
+    begin_analysis,
+    held_because,
+    instances_of,
+    remark_of,
+    selection_of,
+)
 
 BY_HAND: Final = "requested by an operator"
 """What the history says of such a change."""
 
 
-Wanted = Callable[[str], Collection[tuple[str, str]]]
-"""What a destination of this name is sent today: (kind, variant) of result objects."""
+Wanted = Callable[[str, str], Collection[tuple[str, str]]]
+"""What a destination of this name is sent by a profile: (kind, variant) of result objects."""
 
 
 def retry_study(
-    session: Session, study_instance_uid: str, *, at: datetime, wanted: Wanted = lambda _: ()
+    session: Session,
+    study_instance_uid: str,
+    *,
+    at: datetime,
+    wanted: Wanted = lambda *_: (),
+    route: Route = DEFAULT_ROUTE,
+    is_anew: bool = False,
 ) -> list[str]:
     """Retry a failed analysis, else undelivered results, else analyse and deliver again.
 
     Results that lack what a destination wants cannot be delivered by another attempt: the study
     is analysed again.
+
+    Parameters
+    ----------
+    route : what the rules say of the study now
+    is_anew : analyse again, whatever else could be retried
 
     Returns
     -------
@@ -51,23 +69,27 @@ def retry_study(
         The ledger has no study with this UID.
     RemovedError
         It could only be analysed again, and files of its images were removed.
+    NodeError
+        The rules do not have it analysed.
     """
     study = _held_study(session, study_instance_uid)
     if study.state is StudyState.OPEN:
         return []
     analysis = _newest_analysis(session, study)
     if analysis is None:
-        return _analyse_anew(session, study, at)
+        return _analyse_anew(session, study, at, route)
     if analysis.state in {AnalysisState.FAILED, AnalysisState.CANCELLED}:
-        apply(session, analysis, Event.RETRY, because=BY_HAND, at=at, **fresh(at))
+        _require_taken(route)
+        changes = {**fresh(at), "rule": route.rule, "route": route.to_json()}
+        apply(session, analysis, Event.RETRY, because=BY_HAND, at=at, **changes)
         return [
             f"analysis of revision {analysis.revision} is due again{_behind(session, analysis)}"
         ]
     if analysis.state is not AnalysisState.DONE:
         return []
-    if _is_lacking(session, analysis, wanted):
-        return _analyse_anew(session, study, at)
-    return _retry_deliveries(session, analysis, at) or _analyse_anew(session, study, at)
+    if is_anew or _is_lacking(session, analysis, wanted):
+        return _analyse_anew(session, study, at, route)
+    return _retry_deliveries(session, analysis, at) or _analyse_anew(session, study, at, route)
 
 
 def judge_again(session: Session, study_instance_uid: str, *, at: datetime) -> list[str]:
@@ -121,7 +143,7 @@ def _is_lacking(session: Session, analysis: Analysis, wanted: Wanted) -> bool:
         Delivery.analysis_id == analysis.id, Delivery.state == DeliveryState.REFUSED
     )
     return any(
-        lacking_products(session, delivery, wanted(delivery.destination))
+        lacking_products(session, delivery, wanted(delivery.destination, delivery.profile))
         for delivery in session.scalars(query).all()
     )
 
@@ -151,7 +173,12 @@ def _retry_deliveries(session: Session, analysis: Analysis, at: datetime) -> lis
     return done
 
 
-def _analyse_anew(session: Session, study: Study, at: datetime) -> list[str]:
+def _require_taken(route: Route) -> None:
+    if why := remark_of(route):
+        raise NodeError(f"not analysed: {why}")
+
+
+def _analyse_anew(session: Session, study: Study, at: datetime, route: Route) -> list[str]:
     if removed := removal_in_words(session, study):
         raise RemovedError(
             f"{removed}. Send the whole study again from the archive or scanner that has it, then "
@@ -159,7 +186,9 @@ def _analyse_anew(session: Session, study: Study, at: datetime) -> list[str]:
         )
     if not selection_of(session, study).chosen or held_because(study, instances_of(session, study)):
         return []
-    analysis = begin_analysis(session, study, because=BY_HAND, at=at)
+    _require_taken(route)
+    study.remark = ""
+    analysis = begin_analysis(session, study, because=BY_HAND, at=at, route=route)
     return [f"analysis of revision {analysis.revision} is due{_behind(session, analysis)}"]
 
 

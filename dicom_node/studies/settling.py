@@ -1,6 +1,6 @@
 """Decides when a study is complete, and makes its analysis due."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 
 from dicom_node.facts.identity import is_one_patient
 from dicom_node.facts.selection import SetAside, select_images
+from dicom_node.routing.route import DEFAULT_ROUTE, DEFAULT_RULE, Route
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.correcting import CORRECTED
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
-from dicom_node.studies.ledger.remarks import NOTHING_TO_ANALYSE, gone_images
+from dicom_node.studies.ledger.remarks import NOTHING_TO_ANALYSE, gone_images, refused_by_rule
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin
@@ -32,6 +33,19 @@ class Patience:
 
     idle: timedelta
     grace: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What the rules say of a study.
+
+    Attributes
+    ----------
+    state_of : its instances as they were when this was decided
+    """
+
+    route: Route
+    state_of: frozenset[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +160,7 @@ def settle_if_complete(
     patience: Patience,
     at: datetime,
     due_at: datetime | None = None,
+    decided: Decided | None = None,
 ) -> Study | None:
     """Settle a study if it is complete, and make its analysis due; else return None.
 
@@ -155,6 +170,8 @@ def settle_if_complete(
         What is coming or not registered yet, and the latest object of each open association.
     at : by the clock of the host that receives
     due_at : by the clock of the database; by default the same
+    decided : what the rules say of the study as it was read before
+        If it has changed since, the next look decides. By default what the settings say.
     """
     # Locked before its images are read, as by everybody who registers one: none comes in between.
     # Whoever holds it changes it, and the next look decides on what it is then.
@@ -165,8 +182,21 @@ def settle_if_complete(
     instances = instances_of(session, study)
     if not _is_complete(study, instances, sent, patience, at):
         return None
-    _settle(session, study, instances, due_at or at)
+    if decided is not None and decided.state_of != state_of(instances):
+        return None
+    route = DEFAULT_ROUTE if decided is None else decided.route
+    _settle(session, study, instances, due_at or at, route)
     return study
+
+
+def state_of(instances: Iterable[Instance]) -> frozenset[tuple[int, int]]:
+    """Return what changes whenever anything of a study does."""
+    return frozenset((row.id, row.version) for row in instances)
+
+
+def remark_of(route: Route) -> str:
+    """Say why a study is not analysed by a rule, or waits because of one; empty if neither."""
+    return route.held or (refused_by_rule(route.rule, route.refused) if route.refused else "")
 
 
 def selection_of(session: Session, study: Study) -> StudySelection:
@@ -174,8 +204,13 @@ def selection_of(session: Session, study: Study) -> StudySelection:
     return selection_from(instances_of(session, study))
 
 
-def begin_analysis(session: Session, study: Study, *, because: str, at: datetime) -> Analysis:
+def begin_analysis(
+    session: Session, study: Study, *, because: str, at: datetime, route: Route = DEFAULT_ROUTE
+) -> Analysis:
     """Add an analysis, due at once, for a new revision of a study that the caller has locked."""
+    if route.priority is not None:
+        # What came late makes no study less urgent than it was begun.
+        study.priority = max(route.priority, study.priority if study.revision else route.priority)
     study.revision += 1
     return begin(
         session,
@@ -191,8 +226,10 @@ def begin_analysis(session: Session, study: Study, *, because: str, at: datetime
             lease_holder="",
             reason="",
             bundle="",
+            rule=route.rule,
+            route=route.to_json(),
         ),
-        because=because,
+        because=because if route.rule == DEFAULT_RULE else f"{because}; rule {route.rule}",
         at=at,
     )
 
@@ -236,7 +273,7 @@ def _is_complete(
     if any(instance.state is InstanceState.RECEIVED for instance in instances):
         return False
     registered = [row for row in instances if row.state is InstanceState.REGISTERED]
-    is_whole = has_standard_views(map(_image_facts_of, registered))
+    is_whole = has_standard_views(map(image_facts_of, registered))
     quiet_at = study.last_received_at + (patience.grace if is_whole else patience.idle)
     carriers = {instance.association for instance in instances}
     return at >= quiet_at and not any(
@@ -258,16 +295,18 @@ def _holds_open(
     return is_unknown and one.association in carriers and one.since <= until
 
 
-def _settle(session: Session, study: Study, instances: list[Instance], at: datetime) -> None:
+def _settle(
+    session: Session, study: Study, instances: list[Instance], at: datetime, route: Route
+) -> None:
     chosen = selection_from(instances).chosen
     study.remark = held_because(study, instances) if chosen or gone_images(instances) else ""
-    study.remark = study.remark or ("" if chosen else NOTHING_TO_ANALYSE)
+    study.remark = study.remark or (remark_of(route) if chosen else NOTHING_TO_ANALYSE)
     if study.remark not in {"", NOTHING_TO_ANALYSE}:
         apply(session, study, Event.SETTLE, because=study.remark, at=at)
         return
     apply(session, study, Event.SETTLE, because=f"{len(chosen)} images to analyse", at=at)
     if chosen:
-        begin_analysis(session, study, because="study settled", at=at)
+        begin_analysis(session, study, because="study settled", at=at, route=route)
 
 
 def selection_from(
@@ -276,9 +315,9 @@ def selection_from(
     """Select the images to analyse of everything received for a study."""
     registered = [row for row in instances if row.state is InstanceState.REGISTERED]
     selection = select_images(
-        [_image_facts_of(row) for row in registered],
+        [image_facts_of(row) for row in registered],
         [
-            SetAside(image=_image_facts_of(row), reason=row.reason, detail=row.detail)
+            SetAside(image=image_facts_of(row), reason=row.reason, detail=row.detail)
             for row in instances
             if row.state is InstanceState.SET_ASIDE
         ],
@@ -291,7 +330,8 @@ def selection_from(
     )
 
 
-def _image_facts_of(row: Instance) -> ImageFacts:
+def image_facts_of(row: Instance) -> ImageFacts:
+    """Return what decides whether an instance is analysed."""
     return ImageFacts(
         sop_instance_uid=row.sop_instance_uid,
         sop_class_uid=row.sop_class_uid,

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.routing.route import Recipient
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import (
@@ -56,7 +57,10 @@ def finish_analysis(
     findings: str,
     bundle: str,
     results: Sequence[MadeResult],
-    destinations: Collection[str],
+    destinations: Collection[str] = (),
+    recipients: Collection[Recipient] = (),
+    result_rules: Sequence[str] = (),
+    priority: int = 0,
     at: datetime,
     results_key: str = "",
 ) -> list[Delivery]:
@@ -64,6 +68,9 @@ def finish_analysis(
 
     Parameters
     ----------
+    destinations, recipients : names, and destinations with a profile that a rule says
+    result_rules : names of the rules on results that have added to the answer
+    priority : of the deliveries at least
     results_key : SHA-256 of everything that the results were made of
 
     Raises
@@ -86,9 +93,11 @@ def finish_analysis(
         findings=findings,
         bundle=bundle,
         results_key=results_key,
+        result_rules=", ".join(result_rules),
         reason="",
         finished_at=at,
     )
+    study.priority = max(study.priority, priority)
     session.add_all(
         ResultObject(
             analysis_id=analysis.id,
@@ -109,7 +118,8 @@ def finish_analysis(
             session,
             Delivery(
                 analysis_id=analysis.id,
-                destination=name,
+                destination=recipient.name,
+                profile=recipient.profile,
                 state=DeliveryState.DUE,
                 version=0,
                 attempts=0,
@@ -121,7 +131,7 @@ def finish_analysis(
             ),
             at=at,
         )
-        for name in destinations
+        for recipient in (*map(Recipient, destinations), *recipients)
     ]
 
 

@@ -12,16 +12,17 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import UnknownStudyError
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.priority import Priority
+from dicom_node.routing.route import Route
 from dicom_node.studies.ledger.destinations.waits import HELD, Waits
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.pauses import Paused
 from dicom_node.studies.ledger.remarks import (
-    NOTHING_TO_ANALYSE,
     correction_in_words,
+    has_nothing_to_analyse,
     removal_in_words,
     set_aside_in_words,
 )
-from dicom_node.studies.ledger.site_tables import CommitmentRequest
+from dicom_node.studies.ledger.site_tables import CommitmentRequest, ShadowAnalysis
 from dicom_node.studies.ledger.spools import names_if_several
 from dicom_node.studies.ledger.states import (
     TAKEN,
@@ -199,6 +200,7 @@ def study_record(
         DeliveryOutcome.result_object_id.in_([row.id for row in results]),
     )
     outcomes = newest("outcomes", DeliveryOutcome, of_these)
+    shadows = newest("shadows", ShadowAnalysis, ShadowAnalysis.analysis_id.in_(ids))
     of_these = CommitmentRequest.delivery_id.in_([row.id for row in deliveries])
     commitments = newest("commitments", CommitmentRequest, of_these)
     mine = _history_of(study, instances, analyses, deliveries)
@@ -208,6 +210,7 @@ def study_record(
         "summary": summary(session, study, waits, nodes),
         "instances": [_shown(row) | {"node": nodes.get(row.spool_id, "")} for row in instances],
         "analyses": [as_facts(row) for row in analyses],
+        "shadows": [as_facts(row) for row in shadows],
         "results": [as_facts(row) for row in results],
         "deliveries": [
             as_facts(row)
@@ -266,7 +269,7 @@ def _condition(session: Session, study: Study, waits: Waits) -> tuple[str, str]:
         select(Analysis).where(Analysis.study_id == study.id).order_by(Analysis.revision.desc())
     ).first()
     if analysis is None or study.remark:
-        is_held = study.remark not in {"", NOTHING_TO_ANALYSE}
+        is_held = bool(study.remark) and not has_nothing_to_analyse(study.remark)
         return "held" if is_held else "nothing-to-analyse", study.remark
     if analysis.state is AnalysisState.DUE:
         return "waiting", _joined(analysis.reason, _waits_for(session, study, analysis, waits))
@@ -325,9 +328,19 @@ def _instant(at: datetime) -> str:
     return at.isoformat(timespec="seconds")
 
 
+def _why_not_sent(analysis: Analysis) -> str:
+    """Say why a rule has nothing sent anywhere; empty if that is no rule's decision."""
+    route = Route.from_json(analysis.rule, analysis.route)
+    if route.is_shadow:
+        return f"in shadow by rule {route.rule}: kept, and sent nowhere"
+    return f"rule {route.rule} names no destination" if route.recipients == () else ""
+
+
 def _delivery_condition(session: Session, analysis: Analysis, waits: Waits) -> tuple[str, str]:
     query = select(Delivery).where(Delivery.analysis_id == analysis.id).order_by(Delivery.id)
     deliveries = list(session.scalars(query))
+    if not deliveries and (why := _why_not_sent(analysis)):
+        return "done", why
     if not deliveries:
         return "done", "no destination is configured: add one under [[destinations]], then retry"
     for state in (DeliveryState.REFUSED, DeliveryState.EXPIRED):

@@ -15,6 +15,19 @@ NOTHING_TO_ANALYSE: Final = "nothing to analyse"
 """Remark of a settled study of which no image can be analysed."""
 
 
+_REFUSED_BY_RULE: Final = "not analysed by rule "
+
+
+def refused_by_rule(rule: str, reason: str) -> str:
+    """Return the remark of a study that a rule has kept from being analysed."""
+    return f"{_REFUSED_BY_RULE}{rule}: {reason}"
+
+
+def has_nothing_to_analyse(remark: str) -> bool:
+    """Return whether a remark says that nothing of a study is analysed, and nothing waited for."""
+    return remark == NOTHING_TO_ANALYSE or remark.startswith(_REFUSED_BY_RULE)
+
+
 def correction_in_words(session: Session, study: Study) -> str:
     """Say how many images were corrected, and which of their attributes; empty if none was."""
     kept = _in_state(session, study, InstanceState.REGISTERED)

@@ -13,9 +13,12 @@ from typing import Final
 from sqlalchemy import ColumnElement, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from dicom_node.routing.route import is_sent_nowhere
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
-from dicom_node.studies.ledger.remarks import NOTHING_TO_ANALYSE
+from dicom_node.studies.ledger.remarks import has_nothing_to_analyse
+from dicom_node.studies.ledger.shadows import UNFINISHED
+from dicom_node.studies.ledger.site_tables import ShadowAnalysis
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
@@ -255,7 +258,7 @@ def _judged(
 
 
 def _with_needed_files(session: Session, study_ids: Collection[int]) -> set[int]:
-    """Return the studies of which an image is on its way or promised to its sender."""
+    """Return the studies of which an image is on its way, promised to its sender, or to be read."""
     # Decided here and not by the database: SQLite would look for each state in all studies.
     query = select(
         Instance.study_id,
@@ -272,7 +275,12 @@ def _with_needed_files(session: Session, study_ids: Collection[int]) -> set[int]
         is_needed = state is InstanceState.RECEIVED or on_the_way or is_promised
         if study_id is not None and is_needed:
             needed.add(study_id)
-    return needed
+    compared = (
+        select(Analysis.study_id)
+        .join(ShadowAnalysis, ShadowAnalysis.analysis_id == Analysis.id)
+        .where(Analysis.study_id.in_(study_ids), ShadowAnalysis.state.in_(UNFINISHED))
+    )
+    return needed | set(session.scalars(compared))
 
 
 def _finished(
@@ -281,13 +289,13 @@ def _finished(
     deliveries: dict[int, list[Delivery]],
     confirming: Collection[str],
 ) -> Finished | None:
-    if study.remark == NOTHING_TO_ANALYSE and not analyses:
+    if has_nothing_to_analyse(study.remark) and not analyses:
         return Finished(study_id=study.id, finished_at=study.last_received_at, was_delivered=False)
     # A remark says that it is held, as where a correction is not complete.
     if study.remark or not analyses or analyses[-1].state is not AnalysisState.DONE:
         return None
     newest = deliveries.get(analyses[-1].id, [])
-    if not newest or not all(
+    if not (newest or is_sent_nowhere(analyses[-1].rule, analyses[-1].route)) or not all(
         files_may_go(one.state, needs_confirmation=one.destination in confirming) for one in newest
     ):
         return None

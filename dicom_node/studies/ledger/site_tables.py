@@ -1,4 +1,4 @@
-"""Tables of the site beside its studies: spools, pauses, workers, destinations, canary."""
+"""Tables beside studies: spools, pauses, workers, destinations, canary, commitment, shadow."""
 
 from datetime import datetime
 
@@ -159,3 +159,44 @@ class CommitmentItem(Base):
     sop_instance_uid: Mapped[str] = mapped_column(FittingString(64))
     failure_reason: Mapped[int | None]
     """(0008,1197); None if it is committed."""
+
+
+class ShadowAnalysis(Base):
+    """What a further bundle says of the images of one analysis; no object is ever made of it.
+
+    A table of its own, so that nothing that reads analyses takes one for an answer that is sent.
+    """
+
+    __tablename__ = "shadow_analyses"
+    __table_args__ = (
+        UniqueConstraint("analysis_id", "bundle"),
+        Index(
+            "ix_shadow_analyses_open",
+            "due_at",
+            "id",
+            sqlite_where=text("state IN ('due', 'running')"),
+            postgresql_where=text("state IN ('due', 'running')"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"))
+    bundle: Mapped[str] = mapped_column(FittingString(64))
+    """Its name in the settings."""
+    state: Mapped[str] = mapped_column(FittingString(16))
+    """``due``, ``running``, ``done`` or ``failed``."""
+    version: Mapped[int] = mapped_column(default=0)
+    """Number of changes of state so far; a claim is valid as long as it does not change."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    dispatched_at: Mapped[datetime | None]
+    """When the broker last took a message about it; None if it needs one."""
+    lease_holder: Mapped[str] = mapped_column(FittingString(128), default="")
+    lease_expires_at: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(FittingText, default="")
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    answered_by: Mapped[str] = mapped_column(FittingString(255), default="")
+    """Name, version and digest of the bundle that answered."""
+    findings: Mapped[str | None] = mapped_column(FittingText)
+    """The findings document of an answer."""

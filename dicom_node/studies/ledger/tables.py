@@ -252,6 +252,12 @@ class Analysis(LeasedWork, Base):
         FittingString(64), default="", server_default=text("''")
     )
     """SHA-256 of everything that the result objects were made of; empty if unknown."""
+    rule: Mapped[str] = mapped_column(FittingString(64), default="", server_default=text("''"))
+    """The rule that took the study; empty if an earlier release began the analysis."""
+    route: Mapped[str] = mapped_column(FittingText, default="", server_default=text("''"))
+    """What the rule decided (`dicom_node.routing.route`)."""
+    result_rules: Mapped[str] = mapped_column(FittingText, default="", server_default=text("''"))
+    """The rules on results that added to the answer, by commas."""
 
 
 class ResultObject(Base):
@@ -338,6 +344,8 @@ class Delivery(LeasedWork, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
     destination: Mapped[str] = mapped_column(FittingString(64))
+    profile: Mapped[str] = mapped_column(FittingString(64), default="", server_default=text("''"))
+    """What it is sent, where a rule says so; empty: as the settings of the destination say."""
     state: Mapped[DeliveryState] = mapped_column(stored(DeliveryState))
     proof_due_at: Mapped[datetime | None]
     """When the destination is next asked for what it has accepted; None if it is not."""

@@ -63,8 +63,15 @@ def no_settings_in_the_environment(monkeypatch):
             monkeypatch.delenv(name)
 
 
+def whole(path, block):
+    """Return an example of rules with the destinations and bundles of its page."""
+    named = ("[[destinations]]", "[bundles.")
+    others = [one for one in documents.blocks_of(path, "toml") if one.startswith(named)]
+    return "\n".join([block, *others]) if "rules]]" in block else block
+
+
 BLOCKS = [
-    pytest.param(block, id=f"{path.name}-{number}")
+    pytest.param(whole(path, block), id=f"{path.name}-{number}")
     for path in documents.GUIDES
     for number, block in enumerate(documents.blocks_of(path, "toml"), start=1)
 ]

@@ -27,10 +27,11 @@ from services import wait_for
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from dicom_node.errors import AddressError
+from dicom_node.errors import AddressError, SettingsError
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from dicom_node.node_process import Node, running_node
 from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.rules import RuleSettings
 from dicom_node.settings.services import LedgerSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool, SpoolInUseError
@@ -99,6 +100,28 @@ def test_study_that_is_sent_is_analysed_next(
     assert [row.state for row in ledger(Analysis)] == [AnalysisState.DUE]
     assert {row.state for row in ledger(Instance)} == {InstanceState.REGISTERED}
     assert not [word for word in PATIENT_WORDS if word in str(log_lines)]
+
+
+def test_study_goes_by_the_rule_that_takes_it(
+    settings: Settings, start: Any, ledger: Any, log_lines: list[Any]
+) -> None:
+    when = ("images == 4", "PatientSex == 'F'", "called == 'MAMMOCLIP'")
+    rules = (RuleSettings(name="women", when=when, priority="stat"),)
+    start(settings.model_copy(update={"rules": rules}))
+
+    send([as_sent(one) for one in four_views()], settings.receive.port)
+
+    wait_for(lambda: ledger(Analysis), seconds=30, what="the study settles")
+    (analysis,) = ledger(Analysis)
+    assert (analysis.rule, analysis.priority) == ("women", 2)
+    assert not [word for word in PATIENT_WORDS if word in str(log_lines)]
+
+
+def test_wrong_rule_is_told_before_the_node_listens(settings: Settings) -> None:
+    rules = (RuleSettings(name="women", when=("PatientSexx == 'F'",)),)
+
+    with pytest.raises(SettingsError, match=r"rules\[1\] women: when, column 1: nothing is called"):
+        with_running_node(settings.model_copy(update={"rules": rules}))
 
 
 def test_broker_that_is_down_is_told_once(

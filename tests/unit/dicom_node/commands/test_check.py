@@ -1,6 +1,7 @@
 """What is tried before a node goes to work: mammoclip-node check, and the gate of serve."""
 
 import os
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 from typer.testing import CliRunner
 
-from dicom_node.commands.check import _check_destination
+from dicom_node.commands.check import _check_destination, run_checks
 from dicom_node.commands.node import app
 from dicom_node.errors import DestinationDownError
 from dicom_node.settings.destinations import DicomDestination
@@ -61,6 +62,20 @@ def checked(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_bundles_and_rules_are_checked_one_by_one(tmp_path: Path) -> None:
+    settings = Settings(
+        spool=tmp_path / "spool",
+        bundles={"gone": {"folder": tmp_path / "gone"}},
+        rules=[{"name": "van", "when": "sendr == 'VAN1'", "bundle": "gone"}],
+    )
+
+    lines = dict(islice(run_checks(settings), 4))
+
+    assert lines["bundle and its terms"] is None or "accept" in lines["bundle and its terms"]
+    assert "gone" in (lines["bundle gone and its terms"] or "")
+    assert "rules[1] van: when, column 1: nothing is called sendr" in (lines["rules"] or "")
+
+
 def test_check_tells_every_problem_and_changes_nothing(checked: dict[str, str]) -> None:
     assert checked == {
         "settings": "ok  ",

@@ -6,13 +6,25 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from node_factory import STUDY_UID, Reception, after, analysis_row, delivery_row, study_row
+from node_factory import (
+    LEASE,
+    STUDY_UID,
+    Reception,
+    after,
+    analysis_row,
+    delivery_row,
+    four_views,
+    study_row,
+)
 from ports import free_port
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
-from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
-from dicom_node.studies.ledger.tables import Analysis, Delivery
+from dicom_node.routing.route import Recipient, Route
+from dicom_node.studies.ledger import shadows
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState
+from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 
 SETTINGS = """
 spool = "spool"
@@ -89,6 +101,61 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
     assert words in line
+
+
+def test_retry_goes_by_the_rules_of_now_and_the_bundle_of_choice(
+    config: Path, reception: Reception
+) -> None:
+    for dataset in four_views(StudyInstanceUID="1.4"):
+        reception.receive(dataset)
+    with reception.database.writing() as session:
+        study = session.scalars(select(Study).where(Study.study_instance_uid == "1.4")).one()
+        study.state = StudyState.SETTLED
+    text = config.read_text()
+    rules = '[bundles.third]\nfolder = "third"\n[[rules]]\nname = "it"\nwhen = "complete"\n'
+
+    config.write_text(f'{text}{rules}refuse = "not today"\n')
+    refused = run("retry", "1.4", "--config", config)
+    config.write_text(f'{text}{rules}destinations = ["second"]\n')
+    unknown = run("retry", "1.4", "--bundle", "fourth", "--config", config)
+    done = run("retry", "1.4", "--bundle", "third", "--config", config)
+
+    assert "not analysed by rule it: not today" in refused.stderr
+    assert "there is no bundle fourth in the settings" in unknown.stderr
+    assert done.exit_code == 0, done.output
+    analysis = reception.rows(Analysis)[-1]
+    assert Route.from_json(analysis.rule, analysis.route) == Route(
+        rule="it", bundle="third", recipients=(Recipient("second"),)
+    )
+
+
+def test_answers_in_shadow_are_compared_in_a_table(config: Path, reception: Reception) -> None:
+    finding = {"name": "mass", "score": 0.25, "above_threshold": False, "regions": []}
+    names = ("sop_instance_uid", "laterality", "view_position", "status", "reason")
+    image = {**dict.fromkeys(names, "x"), "findings": [finding]}
+    document = {"bundle": {"name": "b", "version": "1"}, "images": [image]}
+    with reception.database.writing() as session:
+        analysis = session.scalars(select(Analysis).order_by(Analysis.id.desc())).first()
+        assert analysis is not None
+        analysis.findings = json.dumps(document).replace("0.25", "0.75")
+        shadows.begin_shadows(session, analysis.id, ["third", "fourth"], at=after(0))
+        held = shadows.claim_shadow(session, analysis.id, holder="x", lease=LEASE, at=after(0))
+        assert held is not None
+        shadows.finish_shadow(
+            session, held, findings=json.dumps(document), answered_by="third 1", at=after(1)
+        )
+
+    table = run("shadow", "--config", config).stdout
+    shown = run("show", "1.3", "--config", config).stdout
+    answers = json.loads(run("shadow", "--json", "--config", config).stdout)["answers"]
+
+    assert "-0.500" in table
+    assert "1 of 1" in table
+    assert "third 1" in shown
+    assert [(one["bundle"], one["state"], one["difference"]) for one in answers] == [
+        ("fourth", "due", None),
+        ("third", "done", -0.5),
+    ]
 
 
 def test_pause_is_shown_by_every_command_that_speaks_of_work(config: Path) -> None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.reading import default_settings_text
 from dicom_node.settings.results import ProfileSettings
+from dicom_node.settings.rules import BundleSettings, ResultRuleSettings, RuleSettings
 from dicom_node.settings.settings import Settings
 
 Load = Callable[[str], Settings]
@@ -29,9 +30,15 @@ def test_default_file_mentions_every_setting() -> None:
     document = tomllib.loads(_opened(default_settings_text()))
     dicom, dicomweb = document.pop("destinations")
     (profile,) = document.pop("profiles").values()
+    (bundle,) = document.pop("bundles").values()
+    rules, (result_rule,) = document.pop("rules"), document.pop("result_rules")
 
-    assert _keys(document) == _fields(Settings) - {"destinations", "profiles"}
+    tables = {"destinations", "profiles", "bundles", "rules", "result_rules"}
+    assert _keys(document) == _fields(Settings) - tables
     assert set(profile) == set(ProfileSettings.model_fields)
+    assert set(bundle) == set(BundleSettings.model_fields)
+    assert {key for rule in rules for key in rule} == set(RuleSettings.model_fields)
+    assert set(result_rule) == set(ResultRuleSettings.model_fields)
     assert set(dicom) == set(DicomDestination.model_fields)
     assert set(dicomweb) == set(DicomwebDestination.model_fields)
 

@@ -209,6 +209,7 @@ def test_study_record_holds_everything_of_its_study(record: dict[str, Any]) -> N
     assert counts == {
         "instances": 1,
         "analyses": 1,
+        "shadows": 0,
         "results": 1,
         "deliveries": 1,
         "outcomes": 0,

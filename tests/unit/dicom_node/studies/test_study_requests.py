@@ -261,7 +261,7 @@ def test_delivery_that_lacks_what_its_destination_wants_is_analysed_anew(
         session,
         STUDY_UID,
         at=after(9),
-        wanted=lambda name: {("secondary_capture", "")} if name == "archive" else set(),
+        wanted=lambda name, _: {("secondary_capture", "")} if name == "archive" else set(),
     )
 
     assert done == ["analysis of revision 2 is due"]
@@ -275,7 +275,7 @@ def test_refused_delivery_with_all_that_is_wanted_is_only_sent_again(
     delivery_row(session, analysis, state=DeliveryState.REFUSED)
 
     done = retry_study(
-        session, STUDY_UID, at=after(9), wanted=lambda _: {("measurement_report", "")}
+        session, STUDY_UID, at=after(9), wanted=lambda *_: {("measurement_report", "")}
     )
 
     assert done == ["delivery to archive is due again"]

@@ -1,0 +1,1 @@
+"""Which rule takes a study, and what it decides: pure functions, without network or ledger."""

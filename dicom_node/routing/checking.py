@@ -1,0 +1,173 @@
+"""Checks all rules of the settings at start, and names each mistake by rule and place."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from dicom_node.errors import SettingsError
+from dicom_node.routing.attributes import is_keyword, keywords, kind_of
+from dicom_node.routing.conditions import (
+    Condition,
+    ConditionError,
+    Kind,
+    checked,
+    names_in,
+    parts_of,
+    texts_after,
+)
+from dicom_node.routing.rules import CheckedRule, Rules
+from dicom_node.routing.study_facts import EACH, OF_ANSWERS, OF_STUDIES
+from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.rules import ResultRuleSettings, RuleSettings, place_of
+from dicom_node.settings.settings import Settings
+
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "127.0.0.1", "::1", "::", "localhost"})  # noqa: S104  compared
+"""Addresses by which a listener of this machine can be meant."""
+
+
+def rules_of(settings: Settings, findings: Collection[str] | None = None) -> Rules:
+    """Return the rules of the settings.
+
+    Parameters
+    ----------
+    findings : names of what the site's bundles answer; None where they are not known
+
+    Raises
+    ------
+    SettingsError
+        A rule is wrong: the message lists every mistake with the rule's place and name.
+    """
+    known = None if findings is None else frozenset(findings)
+    mistakes: list[str] = []
+    rules = tuple(
+        _checked(place_of("rules", number, rule.name), rule, known, mistakes)
+        for number, rule in enumerate(settings.rules)
+    )
+    result_rules = tuple(
+        _checked(place_of("result_rules", number, rule.name), rule, known, mistakes)
+        for number, rule in enumerate(settings.result_rules)
+    )
+    # Of rules that are wrong nobody can tell what they take.
+    mistakes += [] if mistakes else _unreachable(rules)
+    mistakes += _loops(settings)
+    if mistakes:
+        raise SettingsError(
+            "the rules have mistakes:\n" + "\n".join(f"  {one}" for one in mistakes)
+        )
+    zone = settings.results.time_zone
+    return Rules(
+        rules=rules,
+        result_rules=result_rules,
+        findings=frozenset(
+            name
+            for rule in settings.result_rules
+            for text in rule.when
+            for _, name in texts_after(text, "score")
+        ),
+        zone=None if zone is None else ZoneInfo(zone),
+    )
+
+
+def _checked(
+    place: str,
+    rule: RuleSettings | ResultRuleSettings,
+    findings: frozenset[str] | None,
+    mistakes: list[str],
+) -> CheckedRule:
+    """Check the conditions of one rule; note what is wrong with them."""
+    is_of_results = isinstance(rule, ResultRuleSettings)
+    own = {**OF_STUDIES, **(OF_ANSWERS if is_of_results else {})}
+    conditions: list[Condition] = []
+    for number, text in enumerate(rule.when):
+        where = f"{place}: when" if len(rule.when) == 1 else f"{place}: when[{number + 1}]"
+        kinds = {name: kind for name, (kind, _) in own.items()} | _kinds_of_keywords(text)
+        found = [
+            *_wrong_keywords(text),
+            *(_wrong_findings(text, findings) if is_of_results else ()),
+        ]
+        try:
+            # As a whole first: positions are then those in the file.
+            checked(text, kinds, suggestions=keywords)
+            conditions += [checked(part, kinds) for part in parts_of(text)]
+        except ConditionError as error:
+            found = found or str(error).split("\n")
+        mistakes += [f"{where}, {one}" for one in found]
+    return CheckedRule(settings=rule, place=place, conditions=tuple(conditions))
+
+
+def _kinds_of_keywords(text: str) -> dict[str, Kind]:
+    found: dict[str, Kind] = {}
+    for name in names_in(text):
+        is_each = name.startswith(EACH)
+        keyword = name.removeprefix(EACH).split(".")[0]
+        kind = kind_of(keyword)
+        if kind is not None:
+            is_text = kind in {Kind.TEXT, Kind.TEXTS}
+            listed = Kind.TEXTS if is_text else Kind.NUMBERS
+            found[f"{EACH}{keyword}" if is_each else keyword] = listed if is_each else kind
+    return found
+
+
+def _wrong_keywords(text: str) -> Iterator[str]:
+    for name in names_in(text):
+        keyword = name.removeprefix(EACH).split(".")[0]
+        if is_keyword(keyword) and kind_of(keyword) is None:
+            yield (
+                f"{keyword} is a sequence or holds bytes, or is no attribute of an image's data "
+                "set: conditions speak of text and numbers alone"
+            )
+
+
+def _wrong_findings(text: str, findings: frozenset[str] | None) -> Iterator[str]:
+    for column, name in texts_after(text, "score"):
+        if findings is not None and name not in findings:
+            yield (
+                f"column {column}: no bundle answers {name!r}; "
+                f"choose one of {', '.join(sorted(findings))}"
+            )
+
+
+def _unreachable(rules: Sequence[CheckedRule]) -> Iterator[str]:
+    """Name the rules that take no study, because an earlier one takes all of theirs."""
+    conditions = [
+        {" ".join(one.text.split()) for one in rule.conditions if one.always is not True}
+        for rule in rules
+    ]
+    for number, rule in enumerate(rules):
+        never = next((one.text for one in rule.conditions if one.always is False), "")
+        if never:
+            yield f"{rule.place}: takes no study, since {never!r} never holds"
+            continue
+        for earlier in range(number):
+            # The text decides, so that nothing is called unreachable that may be reached.
+            if conditions[earlier] <= conditions[number]:
+                yield (
+                    f"{rule.place}: takes no study, since {rules[earlier].place} takes all of them "
+                    "before; change their order or their conditions"
+                )
+                break
+
+
+def _loops(settings: Settings) -> Iterator[str]:
+    """Name the rules that send results back to the node itself."""
+    receive = settings.receive
+    titles = {receive.ae_title, *receive.called_ae_titles}
+    own = {
+        one.name
+        for one in settings.destinations
+        if isinstance(one, DicomDestination)
+        and one.port == receive.port
+        and one.host in {*_EVERYWHERE, receive.host}
+        and (one.ae_title in titles or not receive.require_called_ae_title)
+    }
+    sections: tuple[tuple[str, Sequence[RuleSettings | ResultRuleSettings]], ...] = (
+        ("rules", settings.rules),
+        ("result_rules", settings.result_rules),
+    )
+    for section, rules in sections:
+        for number, rule in enumerate(rules):
+            for name in sorted(own & {one.name for one in rule.destinations or ()}):
+                yield (
+                    f"{place_of(section, number, rule.name)}: a loop: destination {name} is this "
+                    "node, which would receive its own results"
+                )
