@@ -55,7 +55,7 @@ class Point:
 def main(
     processes: Annotated[
         str, typer.Option(help="Numbers of worker processes to try, with commas.")
-    ] = "1,4,16,32",
+    ] = "8",
     hosts: Annotated[int, typer.Option(min=1, help="Workers that share them, as hosts do.")] = 4,
     model_seconds: Annotated[
         float, typer.Option(min=0.1, help="Time that the model takes for a study.")

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.waiting import Ready, Wait
 from schedule import Process, Schedule, Task
-from sqlalchemy import event, text
+from sqlalchemy import create_engine, event, text
 
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.tables import Base
@@ -51,6 +51,8 @@ class SimulatedDatabase(Database):
         self.rewrite: Callable[[str], str] = lambda statement: statement
         """Changes statements, to plant a fault."""
         self.is_postgresql = self.engine.dialect.name == "postgresql"
+        # Looks at what others wait for, by a connection of which no statement is a step.
+        self._watcher = create_engine(url, isolation_level="AUTOCOMMIT").connect()
         names = [f'"{name}"' for name in Base.metadata.tables if name not in _KEPT]
         self._wipe = (
             [f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"]
@@ -90,6 +92,8 @@ class SimulatedDatabase(Database):
         """Do nothing: other simulated processes use it."""
 
     def end(self) -> None:
+        self._watcher.close()
+        self._watcher.engine.dispose()
         super().close()
 
     def rows(self, query: str, **values: Any) -> list[Any]:
@@ -167,9 +171,8 @@ class SimulatedDatabase(Database):
             self._writer = None
 
     def _waits_for_lock(self, backend: int) -> bool:
-        with self.engine.connect() as connection:
-            query = text("SELECT cardinality(pg_blocking_pids(:pid))")
-            return bool(connection.scalar(query, {"pid": backend}))
+        query = text("SELECT cardinality(pg_blocking_pids(:pid))")
+        return bool(self._watcher.scalar(query, {"pid": backend}))
 
     def wait_for_server(self, connection: Any, answer: Any, wait: Callable[[], Any]) -> Any:
         """Drive one exchange with the server; another thread goes on while it waits for a lock."""
@@ -206,9 +209,8 @@ class SimulatedDatabase(Database):
             "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids) "
             "AND state <> 'idle' AND query NOT LIKE '%pg_stat_activity%'"
         )
-        with self.engine.connect() as connection:
-            while connection.scalar(query, {"pids": backends}):
-                select.select([], [], [], 0.0005)
+        while self._watcher.scalar(query, {"pids": backends}):
+            select.select([], [], [], 0.0005)
 
 
 def _is_ready(line: int, wanted: Wait) -> bool:

@@ -137,16 +137,22 @@ class Simulation:
 
 
 def studies_of(choose: random.Random) -> Sequence[Sequence[tuple[float, Image]]]:
-    """Choose what is sent: a study or two, images at once or late, some of them twice."""
+    """Choose what is sent: a study or two, images at once or late, some twice, some corrected."""
     studies = []
-    for number in range(choose.choice((1, 1, 1, 2))):
+    for number in range(1, choose.choice((1, 1, 1, 2)) + 1):
+        views = range(choose.choice((1, 1, 2, 4)))
         images = []
-        for view in range(choose.choice((1, 1, 2, 4))):
-            image = image_of(number + 1, view)
+        for view in views:
             # At once, or about when the study settles without it.
-            images.append((choose.choice((0.0, 0.0, choose.uniform(4.5, 6.0))), image))
+            after = choose.choice((0.0, 0.0, choose.uniform(4.5, 6.0)))
+            images.append((after, image_of(number, view)))
             if choose.random() < 0.2:
-                images.append((choose.choice((0.0, 2.0, 8.0)), image))
+                images.append((choose.choice((0.0, 2.0, 8.0)), image_of(number, view)))
+        if choose.random() < 0.15:
+            # The whole study again, under the patient's right name.
+            waits = [choose.choice((0.0, 5.0, 12.0)), *(0.0 for _ in views[1:])]
+            corrected = [image_of(number, view, is_corrected=True) for view in views]
+            images += zip(waits, corrected, strict=True)
         studies.append(images)
     return studies
 
