@@ -57,7 +57,9 @@ class Faults:
             "broker away": lambda: site.broker.go_down(self._seconds()),
             "archive away": lambda: archive.go_away(self._seconds()),
         }
-        of_workers = {"worker killed", "worker stands still", "power cut"}
+        # A node that stands still amid a transaction holds SQLite's one write lock: no heart of a
+        # worker beats meanwhile.
+        of_workers = {"worker killed", "worker stands still", "node stands still", "power cut"}
         if self.of_workers == MOST_WORKER_FAULTS and not self._kinds:
             choices = {what: act for what, act in choices.items() if what not in of_workers}
         what = random.choice([one for one in choices if not self._kinds or one in self._kinds])

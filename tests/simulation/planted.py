@@ -92,7 +92,7 @@ def _named_and_not_written(spool: Any, held: Any, former: Any, results: Any) -> 
 
 FOUND_BY = {
     claim_that_nobody_compares: "worker stands still",
-    heart_that_does_not_beat: "node stands still",
+    heart_that_does_not_beat: "archive away",
     lease_that_nobody_recovers: "worker killed",
     answer_before_the_name: "power cut",
     answer_before_the_content: "power cut",
