@@ -6,6 +6,7 @@ of a file as it was last flushed, and nothing of one that never was.
 """
 
 import os
+import random
 import sys
 import threading
 from collections.abc import Iterator
@@ -76,6 +77,21 @@ class Recording:
                 [one.content for one in steps if isinstance(one, Answer)],
                 list(_left(steps, self.folders)),
             )
+
+    def cut(self, choose: random.Random) -> Content:
+        """Return one of all that a cut may leave now."""
+        safe, open_ones = _safe_and_open(self.steps)
+        kept = {one for one in open_ones if choose.random() < 0.5}
+        return _after(self.steps, safe | kept, self.folders)
+
+    def begin_with(self, content: Content) -> None:
+        """Forget what was recorded: these files were there, flushed, and nothing else."""
+        folders = {str(one) for name in content for one in PurePosixPath(name).parents}
+        self.steps = [Change("folder", one) for one in sorted(folders - {"."})]
+        for name, written in content.items():
+            self.steps += [Change("create", name), FileFlush(name, written)]
+        self.steps += [FolderFlush(one) for one in sorted({_folder_of(n) for n in content})]
+        self.steps += [FolderFlush(_folder_of(one)) for one in sorted(folders - {"."})]
 
     def add(self, step: Any) -> None:
         self.steps.append(step)
@@ -163,6 +179,16 @@ def recording(
 
 def _left(steps: list[Any], folders: frozenset[str]) -> Iterator[Content]:
     """Yield everything that a power cut after some steps may leave."""
+    safe, open_ones = _safe_and_open(steps)
+    # Of files that nobody looks for any more many changes stay unflushed: the last ones matter.
+    open_ones = open_ones[-_MOST_UNFLUSHED:]
+    for size in range(len(open_ones) + 1):
+        for kept in combinations(open_ones, size):
+            yield _after(steps, safe | set(kept), folders)
+
+
+def _safe_and_open(steps: list[Any]) -> tuple[set[int], list[int]]:
+    """Return the numbers of the changes of names that every cut leaves, and of all others."""
     names = [step for step in steps if isinstance(step, Change)]
     safe: set[int] = set()
     at = -1
@@ -176,12 +202,7 @@ def _left(steps: list[Any], folders: frozenset[str]) -> Iterator[Content]:
             safe |= reached | {
                 n for n in range(at + 1) if names[n].verb != "remove" and names[n].source in moved
             }
-    open_ones = [n for n in range(len(names)) if n not in safe]
-    # Of files that nobody looks for any more many changes stay unflushed: the last ones matter.
-    open_ones = open_ones[-_MOST_UNFLUSHED:]
-    for size in range(len(open_ones) + 1):
-        for kept in combinations(open_ones, size):
-            yield _after(steps, safe | set(kept), folders)
+    return safe, [n for n in range(len(names)) if n not in safe]
 
 
 def _after(steps: list[Any], kept: set[int], before: frozenset[str]) -> Content:

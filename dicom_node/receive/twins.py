@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import select
-
 from dicom_node.facts.instance import content_sha256
 from dicom_node.facts.likeness import Likeness, Sameness
-from dicom_node.studies.ledger.correcting import Comparison, former_refusal
+from dicom_node.studies.ledger.correcting import Comparison, former_refusal, kept_among
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.registering import Arrival
 from dicom_node.studies.ledger.states import InstanceState
@@ -50,11 +48,12 @@ class Twins:
             By receipt, for those that have a twin at its place.
         """
         uids = {sop_instance_uid for sop_instance_uid, _ in arrivals.values()}
-        query = select(Instance).where(
-            Instance.sop_instance_uid.in_(uids), Instance.state == InstanceState.REGISTERED
-        )
         with self._database.reading() as session:
-            twins = {row.sop_instance_uid: row for row in session.scalars(query)}
+            twins = {
+                row.sop_instance_uid: row
+                for row in kept_among(session, uids)
+                if row.state is InstanceState.REGISTERED
+            }
             if twins:
                 self._reach.look(session)
         return {

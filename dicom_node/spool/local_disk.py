@@ -82,8 +82,9 @@ class Spool:
                     f"another node process works on {self.root}: stop it, or set another spool"
                 ) from None
             # Only the node's own files: a worker may be writing a result in the same folder.
+            # One that is gone belonged to a receiving process that outlived its node for a moment.
             for leftover in (self.root / "partial").glob("incoming-*"):
-                leftover.unlink()
+                leftover.unlink(missing_ok=True)
             mark(self.root, ("studies", "set-aside", "results"))
             yield
 

@@ -3,11 +3,12 @@
 The former one's file stays until the new one has reached its place (`replaced_files`).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 from sqlalchemy.orm import Session, aliased
 
 from dicom_node.errors import SetAsideError
@@ -41,6 +42,15 @@ def kept_twin(session: Session, sop_instance_uid: str) -> Instance | None:
         Instance.sop_instance_uid == sop_instance_uid, Instance.state.in_(_KEPT)
     )
     return session.scalars(query).first()
+
+
+def kept_among(session: Session, sop_instance_uids: Collection[str]) -> list[Instance]:
+    """Return the instances that are kept under some SOP Instance UIDs."""
+    # Literals and no parameters: only so does SQLite see that the index of kept instances holds
+    # the answer. By the index of states it would read every instance that was ever registered.
+    kept = Instance.state.in_([literal_column(f"'{state.value}'") for state in _KEPT])
+    query = select(Instance).where(Instance.sop_instance_uid.in_(sop_instance_uids), kept)
+    return list(session.scalars(query))
 
 
 def former_refusal(session: Session, twin: Instance, content_sha256: str) -> str:

@@ -51,6 +51,29 @@ def flushes(reception: Reception, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     event.remove(reception.database.engine, "commit", on_commit)
 
 
+def test_no_look_at_what_arrives_reads_all_that_was_ever_registered(reception: Reception) -> None:
+    """By the index of states SQLite would, beside years of instances that are all registered."""
+    looks: dict[str, Any] = {}
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        looks.setdefault(statement, values)
+
+    event.listen(reception.database.engine, "before_cursor_execute", note)
+    image = mammogram()
+    reception.receive(image)
+    reception.receive(image)  # and one that is compared with what is kept
+    event.remove(reception.database.engine, "before_cursor_execute", note)
+
+    by_state = []
+    with reception.database.engine.connect() as connection:
+        for statement, values in looks.items():
+            if statement.startswith("SELECT") and InstanceState.REGISTERED.value in values:
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+                by_state += [line[-1] for line in plan if "ix_instances_state" in line[-1]]
+    assert len(looks) > 10
+    assert by_state == []
+
+
 def test_study_of_many_objects_costs_the_flushes_of_one(
     reception: Reception, flushes: Counter[str]
 ) -> None:

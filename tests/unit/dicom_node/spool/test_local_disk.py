@@ -249,6 +249,25 @@ def test_holder_clears_what_a_killed_one_left_half_written(spool: Spool) -> None
         assert spool.incoming() == [receipt]
 
 
+def test_half_written_object_that_goes_meanwhile_keeps_no_node_from_starting(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiving process that outlives its node for a moment completes or drops its object."""
+    for name in ("incoming-1-a", "incoming-1-b"):
+        (spool.root / "partial" / name).write_bytes(b"half")
+    unlink = os.unlink
+
+    def unlink_after_the_receiver(path: Any, **options: Any) -> None:
+        for left in (spool.root / "partial").iterdir():
+            unlink(left)
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", unlink_after_the_receiver)
+
+    with spool.owned():
+        assert content_of(spool.root / "partial") == {}
+
+
 def test_holder_leaves_alone_what_a_worker_is_writing(spool: Spool) -> None:
     (spool.root / "partial" / "result-f00").write_bytes(b"half")
 
