@@ -1,24 +1,23 @@
 """The node process: receiving processes, registrar, settling, dispatch and proof on one spool."""
 
-import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from dicom_node.canary.run import CanaryStoppedError, run_canary
+from dicom_node.canary.schedule import run_if_due
 from dicom_node.dicomweb.web_server import WebServer
 from dicom_node.errors import BrokerDownError
+from dicom_node.node_parts import open_spool, registrar_of, utc_now
 from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.commitments import Commitments
-from dicom_node.receive.registrar import Registrar
 from dicom_node.receive.reporters import reporters_of
 from dicom_node.routing.route import DEFAULT_ROUTE
 from dicom_node.settings.settings import Settings
@@ -31,7 +30,6 @@ from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.host_clock import HostClock
 from dicom_node.studies.installation_key import OtherKeyError, installation_key
-from dicom_node.studies.ledger.canary_runs import last_run
 from dicom_node.studies.ledger.coming import told_to_each_other
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
@@ -39,7 +37,6 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds
 from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.spools import FIRST
-from dicom_node.studies.ledger.storing import Stored
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.restoring import restore_if_wanted
@@ -75,39 +72,6 @@ _EVENTS: Final = {
     StoreDownError: "store_down",
 }
 """Lines in the log for what passes by itself or by what a person does."""
-
-
-def utc_now() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(UTC)
-
-
-def open_spool(settings: Settings) -> Spool:
-    """Open the spool of the settings."""
-    return Spool(settings.spool, minimum_free_bytes=settings.receive.minimum_free_bytes)
-
-
-def registrar_of(settings: Settings, spool: Spool, database: Database) -> Registrar:
-    """Return the registrar of the settings, for whoever owns the spool."""
-    return Registrar(
-        spool,
-        database,
-        settings.receive,
-        clock=database.now,
-        takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
-        other_spools=settings.other_spools,
-        stored=Stored.WANTED if settings.store.is_on else Stored.NOT,
-    )
-
-
-def warn_of_open_settings(settings: Settings) -> None:
-    """Log a warning if every user can read the settings file, which may hold passwords."""
-    file = settings.toml_file
-    if file is not None and file.stat().st_mode & stat.S_IROTH:
-        log.warning(
-            "settings_open_to_others",
-            detail=f"every user can read {file}: chmod 600 it, or 640 for a group of its own",
-        )
 
 
 @contextmanager
@@ -396,19 +360,8 @@ class Node:
             self._commitments.report_due()
 
     def _send_canary(self) -> None:
-        if not self._ledger_ready.is_set():
-            return
-        with self._database.reading() as session:
-            last = last_run(session)
-        every = timedelta(minutes=self._settings.canary.minutes)
-        if last is not None and self._database.now() < last.began_at + every:
-            return
-        with suppress(CanaryStoppedError):
-            run = run_canary(self._settings, self._database, stopping=self._stopping)
-            if run.broken:
-                log.error("canary_broken", state=run.broken, reason=run.reason)
-            else:
-                log.info("canary_arrived", seconds=round(sum(run.seconds.values()), 1))
+        if self._ledger_ready.is_set():
+            run_if_due(self._settings, self._database, stopping=self._stopping)
 
     def _wait_for_arrival(self) -> None:
         self._arrived.wait(_TICK_SECONDS)

@@ -104,7 +104,7 @@ def submit(
     from dicom_node.commands.folder_reports import submission_document, submission_tables
     from dicom_node.facts.priority import OF_WORDS
     from dicom_node.logs import configure_logs
-    from dicom_node.node_process import open_spool
+    from dicom_node.node_parts import open_spool
     from dicom_node.receive.file_intake import file_intake, prepare_spool
     from dicom_node.receive.submission import files_to_submit, submit_files
     from mammoclip_core.commands.progress_bar import counted

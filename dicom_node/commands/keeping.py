@@ -63,7 +63,7 @@ def migrate_back(
 
     Example: mammoclip-node migrate-back 0008
     """
-    from dicom_node.node_process import open_spool
+    from dicom_node.node_parts import open_spool
     from dicom_node.studies.broker import (
         DELIVER_QUEUE,
         GPU_QUEUE,

@@ -135,7 +135,8 @@ def serve(config: ConfigOption = None) -> None:
     from dicom_node.commands.writable import require_writable_ledger, require_writable_spool
     from dicom_node.logs import configure_logs
     from dicom_node.model_bundle import pass_licence_gate
-    from dicom_node.node_process import running_node, warn_of_open_settings
+    from dicom_node.node_parts import warn_of_open_settings
+    from dicom_node.node_process import running_node
     from dicom_node.studies.ledger.database import Database
 
     with one_line_errors():

@@ -96,7 +96,7 @@ def run(
     from dicom_node.fetch.retrospective_run import Pace, RetrospectiveRun
     from dicom_node.fetch.study_list import StudyListError, read_list
     from dicom_node.logs import configure_logs
-    from dicom_node.node_process import open_spool
+    from dicom_node.node_parts import open_spool
     from dicom_node.receive.file_intake import FileIntake, file_intake, prepare_spool
     from dicom_node.studies.off_peak import off_peak_of
     from mammoclip_core.commands.progress_bar import counted

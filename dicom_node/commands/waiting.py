@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node.errors import UnknownStudyError
-from dicom_node.spool.local_disk import incoming_receipts
+from dicom_node.spool.names import incoming_receipts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,12 @@ from dicom_node.errors import SetAsideError
 from dicom_node.facts.bounded_header import SlowHeaderError, bounded_header
 from dicom_node.facts.identity import PatientDigest
 from dicom_node.facts.instance_facts import InstanceFacts
-from dicom_node.facts.priority import Priority, requested_priority_of, written_priority_of
+from dicom_node.facts.priority import (
+    Priority,
+    priority_of_sender,
+    requested_priority_of,
+    written_priority_of,
+)
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
 from mammoclip_core.images.header.image_kind import (
     MAMMOGRAM_CLASSES,
@@ -47,6 +53,22 @@ class Reading:
     problem: SetAsideError | None
     calling_ae_title: str = ""
     priority: Priority | None = None
+
+    def with_priority(self, *, stat: Collection[str], off_peak: Collection[str]) -> "Reading":
+        """Let whoever brought it decide, then the settings for a sender, then the image itself.
+
+        Parameters
+        ----------
+        stat, off_peak : AE titles whose studies are such, whatever their images state
+        """
+        if self.facts is None:
+            return self
+        priority = priority_of_sender(
+            self.calling_ae_title, stat=stat, off_peak=off_peak, otherwise=self.facts.priority
+        )
+        if self.priority is not None:
+            priority = int(self.priority)
+        return replace(self, facts=replace(self.facts, priority=priority))
 
 
 def read_header(

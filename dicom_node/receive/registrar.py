@@ -1,7 +1,6 @@
 """The registrar: enters the objects in the spool's ``incoming`` folder into the ledger."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,6 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import OutOfResourcesError, SetAsideError
 from dicom_node.facts.instance import Reading, content_sha256
 from dicom_node.facts.likeness import Likeness
-from dicom_node.facts.priority import priority_of_sender
 from dicom_node.facts.study_in_stream import study_of_file
 from dicom_node.receive.header_process import HeaderReader
 from dicom_node.receive.likeness_process import compared
@@ -324,7 +322,10 @@ class Registrar:
         reading = finish_reading()
         if reading is None:
             return None
-        return self._waiting(receipt, self._with_priority(reading), digest)
+        reading = reading.with_priority(
+            stat=self._settings.stat_senders, off_peak=self._settings.off_peak_senders
+        )
+        return self._waiting(receipt, reading, digest)
 
     def _waiting(self, receipt: Receipt, reading: Reading, digest: str) -> WaitingObject:
         file = self._spool.incoming_file(receipt)
@@ -345,20 +346,6 @@ class Registrar:
             facts=reading.facts,
             problem=reading.problem,
         )
-
-    def _with_priority(self, reading: Reading) -> Reading:
-        """Let whoever brought it decide, then the settings for a sender, then the image itself."""
-        if reading.facts is None:
-            return reading
-        priority = priority_of_sender(
-            reading.calling_ae_title,
-            stat=self._settings.stat_senders,
-            off_peak=self._settings.off_peak_senders,
-            otherwise=reading.facts.priority,
-        )
-        if reading.priority is not None:
-            priority = int(reading.priority)
-        return replace(reading, facts=replace(reading.facts, priority=priority))
 
     @cached_property
     def _spool_id(self) -> int:

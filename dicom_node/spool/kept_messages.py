@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from dicom_node.errors import OutOfResourcesError
 from dicom_node.spool.disk_trouble import disk_trouble
-from dicom_node.spool.local_disk import flush_folder
+from dicom_node.spool.flushing import flush_folder
 from dicom_node.spool.private_files import create_private_file, make_private_folder
 
 _SUFFIX: Final = ".message"

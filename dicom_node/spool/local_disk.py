@@ -13,11 +13,12 @@ from typing import Final
 
 from dicom_node.errors import NodeError, OutOfResourcesError
 from dicom_node.spool.disk_trouble import disk_trouble, out_of_resources
+from dicom_node.spool.flushing import flush_folder
 from dicom_node.spool.folder_markers import mark, require_marked
 from dicom_node.spool.names import (
-    FILE_SUFFIX,
     Receipt,
     incoming_place,
+    incoming_receipts,
     new_association_token,
     result_place,
 )
@@ -393,19 +394,3 @@ def _deleted_at_the_end(file: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             file.unlink(missing_ok=True)
-
-
-def incoming_receipts(root: Path) -> list[Receipt]:
-    """List the objects of a spool that wait for the registrar, oldest first."""
-    files = (root / "incoming").glob(f"*{FILE_SUFFIX}")
-    receipts = (Receipt.parse(file.name.removesuffix(FILE_SUFFIX)) for file in files)
-    return sorted(receipt for receipt in receipts if receipt is not None)
-
-
-def flush_folder(folder: Path) -> None:
-    """Flush a folder to disk, so that new and renamed files in it survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Self
 
 FILE_SUFFIX: Final = ".dcm"
@@ -80,3 +81,10 @@ def result_place(analysis_id: int, version: int, name: str) -> str:
         lost its lease writes beside its successor, not over it.
     """
     return f"results/{analysis_id}/{version}/{name}{FILE_SUFFIX}"
+
+
+def incoming_receipts(root: Path) -> list[Receipt]:
+    """List the objects of a spool that wait for the registrar, oldest first; makes nothing."""
+    files = (root / "incoming").glob(f"*{FILE_SUFFIX}")
+    receipts = (Receipt.parse(file.name.removesuffix(FILE_SUFFIX)) for file in files)
+    return sorted(receipt for receipt in receipts if receipt is not None)

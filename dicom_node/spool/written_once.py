@@ -4,7 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
-from dicom_node.spool.local_disk import Spool, flush_folder
+from dicom_node.spool.flushing import flush_folder
+from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.private_files import create_private_file
 
 

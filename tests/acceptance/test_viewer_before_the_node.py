@@ -15,7 +15,7 @@ from sqlalchemy import select
 from viewers import TOUR_WAS_SEEN, ohif_before_service
 
 from dicom_node.dicomweb.web_server import WebServer
-from dicom_node.node_process import registrar_of
+from dicom_node.node_parts import registrar_of
 from dicom_node.receive.file_intake import file_intake
 from dicom_node.receive.submission import files_to_submit, submit_files
 from dicom_node.settings.settings import Settings

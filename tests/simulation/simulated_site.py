@@ -31,7 +31,7 @@ from stand_in_work import (
     written,
 )
 
-from dicom_node import node_process
+from dicom_node import node_parts, node_process
 from dicom_node.receive.association import StoreRequest
 from dicom_node.receive.coming_object import ComingObject
 from dicom_node.receive.commands import Command, CommandField
@@ -157,7 +157,7 @@ class Site:
         return self.database.rows(query)[0][0] == 0
 
     def _run_node(self) -> None:
-        spool = node_process.open_spool(self.settings)
+        spool = node_parts.open_spool(self.settings)
         with spool.owned():
             node = node_process.Node(self.settings, spool, self.database)
             node._registrar._headers = self.headers  # type: ignore[assignment]
@@ -280,7 +280,7 @@ def simulated_modules(site: Site, patch: pytest.MonkeyPatch) -> Iterator[None]:
     patch.setattr(node_process, "_TICK_SECONDS", _TICK_SECONDS)
     patch.setattr(node_process, "_LOOK_SECONDS", _LOOK_SECONDS)
     clock = simulated_datetime(schedule)
-    for module in ("dicom_node.studies.ledger.locks", "dicom_node.node_process", "worker.analysis"):
+    for module in ("dicom_node.studies.ledger.locks", "dicom_node.node_parts", "worker.analysis"):
         patch.setattr(f"{module}.datetime", clock)
     patch.setattr("worker.unfinished.monotonic", time.monotonic)
     patch.setattr("worker.unfinished.sleep", time.sleep)

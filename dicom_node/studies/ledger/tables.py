@@ -50,20 +50,13 @@ class Study(Base):
     __tablename__ = "studies"
     # Those that may settle are few beside years of settled ones.
     __table_args__ = (
-        Index(
-            "ix_studies_open",
-            "last_received_at",
-            "id",
-            sqlite_where=text("state = 'open'"),
-            postgresql_where=text("state = 'open'"),
-        ),
+        _index_of("state = 'open'", "ix_studies_open", "last_received_at", "id"),
         # Those with files, which are few beside years of studies whose files were removed.
-        Index(
+        _index_of(
+            "state = 'settled' AND removed_at IS NULL",
             "ix_studies_with_files",
             "last_received_at",
             "id",
-            sqlite_where=text("state = 'settled' AND removed_at IS NULL"),
-            postgresql_where=text("state = 'settled' AND removed_at IS NULL"),
         ),
     )
 
@@ -117,12 +110,7 @@ class Instance(Base):
             postgresql_where=text("state IN ('received', 'registered')"),
         ),
         # What `mammoclip-node studies` lists below the studies.
-        Index(
-            "ix_instances_strays",
-            "received_at",
-            sqlite_where=text("study_id IS NULL"),
-            postgresql_where=text("study_id IS NULL"),
-        ),
+        _index_of("study_id IS NULL", "ix_instances_strays", "received_at"),
         # What senders were promised, and no archive was seen to hold.
         _index_of(
             "committed_at IS NOT NULL AND archived_at IS NULL", "ix_instances_promised", "id"
@@ -132,21 +120,15 @@ class Instance(Base):
         _index_of("state = 'taken_back' AND place != ''", "ix_instances_taken_back", "id"),
         _index_of("state = 'replaced' AND place != ''", "ix_instances_replaced", "id"),
         # What is set aside with its file, and what is to be deleted.
-        Index(
+        _index_of(
+            "state = 'set_aside' AND removed_at IS NULL",
             "ix_instances_set_aside",
             "state",
             "received_at",
             "id",
-            sqlite_where=text("state = 'set_aside' AND removed_at IS NULL"),
-            postgresql_where=text("state = 'set_aside' AND removed_at IS NULL"),
         ),
         *_store_indexes("instances", "spool_id", "id"),
-        Index(
-            "ix_instances_to_delete",
-            "id",
-            sqlite_where=text("removed_at IS NOT NULL AND place != ''"),
-            postgresql_where=text("removed_at IS NOT NULL AND place != ''"),
-        ),
+        _index_of("removed_at IS NOT NULL AND place != ''", "ix_instances_to_delete", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -267,11 +249,8 @@ class ResultObject(Base):
     __table_args__ = (
         UniqueConstraint("analysis_id", "sop_instance_uid"),
         *_store_indexes("result_objects", "id"),
-        Index(
-            "ix_result_objects_to_delete",
-            "analysis_id",
-            sqlite_where=text("removed_at IS NOT NULL AND place != ''"),
-            postgresql_where=text("removed_at IS NOT NULL AND place != ''"),
+        _index_of(
+            "removed_at IS NOT NULL AND place != ''", "ix_result_objects_to_delete", "analysis_id"
         ),
     )
 
@@ -324,20 +303,15 @@ class Delivery(LeasedWork, Base):
             "state IN ('refused', 'expired', 'held')", "ix_deliveries_stopped", "state", "id"
         ),
         # When a destination last took everything.
-        Index(
+        _index_of(
+            "state IN ('accepted', 'confirmed', 'committed')",
             "ix_deliveries_taken",
             "destination",
             "finished_at",
-            sqlite_where=text("state IN ('accepted', 'confirmed', 'committed')"),
-            postgresql_where=text("state IN ('accepted', 'confirmed', 'committed')"),
         ),
         # What is still to be proven, or asked for again.
-        Index(
-            "ix_deliveries_to_prove",
-            "destination",
-            "proof_due_at",
-            sqlite_where=text("proof_due_at IS NOT NULL"),
-            postgresql_where=text("proof_due_at IS NOT NULL"),
+        _index_of(
+            "proof_due_at IS NOT NULL", "ix_deliveries_to_prove", "destination", "proof_due_at"
         ),
     )
 

@@ -15,7 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from sending import send
 from services import wait_for
 
-from dicom_node.node_process import running_node, warn_of_open_settings
+from dicom_node.node_parts import warn_of_open_settings
+from dicom_node.node_process import running_node
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.identity_key import identity_key
