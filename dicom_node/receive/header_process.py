@@ -161,6 +161,7 @@ class HeaderReader:
                 "facts": None,
                 "problem": ("unreadable-object", detail),
                 "calling_ae_title": "",
+                "priority": None,
             }
 
     def close(self) -> None:
