@@ -1,0 +1,33 @@
+"""The commands for those who look after a node: why a study stands as it does, and metrics."""
+
+import typer
+
+from dicom_node.commands.terminal import (
+    ConfigOption,
+    StudyArgument,
+    ledger_of,
+    one_line_errors,
+)
+
+
+def add_observing_commands(app: typer.Typer) -> None:
+    """Add the commands to a command line."""
+    for command in (why,):
+        app.command()(command)
+
+
+def why(study: StudyArgument, config: ConfigOption = None) -> None:
+    """Say in words what happened to a study so far, what it waits for, and what to do next.
+
+    'show' has the details, and the history.
+
+    Example: mammoclip-node why 1.2.826.0.1.3680043.8.498.1
+    """
+    from dicom_node.commands import why as explaining
+
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        with database.reading() as session:
+            known = settings.destination_names
+            lines = explaining.why(session, study, destinations=known)
+        for line in lines:
+            typer.echo(line)
