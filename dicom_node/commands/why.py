@@ -186,6 +186,13 @@ MEANINGS: Final[Mapping[str, Sequence[Meaning]]] = {
             entry="`expired`",
         ),
     ),
+    "superseded": (
+        Meaning(
+            is_so="has no result that counts: what was found before counts no more",
+            to_do="have it analysed again: mammoclip-node retry UID",
+            entry="`superseded`",
+        ),
+    ),
     "nothing-to-analyse": (
         Meaning(
             is_so="has no image that can be analysed",

@@ -115,6 +115,7 @@ SCENES: dict[str, tuple[Callable[[Session], Any], list[str]]] = {
         ["could not be analysed", "reason: the device is gone", f"retry {STUDY_UID}"],
     ),
     "cancelled": (of_state(AnalysisState.CANCELLED), ["cancelled it", f"retry {STUDY_UID}"]),
+    "superseded": (of_state(AnalysisState.SUPERSEDED), ["no result that counts"]),
     "nothing to analyse": (
         lambda session: study_row(session, remark="nothing to analyse"),
         ["has no image that can be analysed"],
