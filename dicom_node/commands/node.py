@@ -14,6 +14,7 @@ import typer
 from dicom_node.commands.destinations import add_destination_commands
 from dicom_node.commands.folders import add_folder_commands
 from dicom_node.commands.keeping import add_keeping_commands
+from dicom_node.commands.observing import add_observing_commands
 from dicom_node.commands.operating import add_operator_commands
 from dicom_node.commands.routing import add_routing_commands
 from dicom_node.commands.runs import add_run_commands
@@ -251,6 +252,7 @@ def show(
 
 
 add_destination_commands(app)
+add_observing_commands(app)
 add_operator_commands(app)
 add_keeping_commands(app)
 add_folder_commands(app)
