@@ -5,7 +5,7 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.orm import Session
 
+from dicom_node.errors import NodeError
 from dicom_node.model_bundle import findings_of, pass_licence_gate
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.rules import DEFAULT_BUNDLE
@@ -25,6 +26,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.pauses import Holds, pauses
 from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.spools import leave_to_others, why_unreached
+from dicom_node.studies.ledger.standstill import end_standstill, note_standstill
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.work import Claim, claim, renew
 from dicom_node.studies.off_peak import off_peak_of
@@ -55,6 +57,8 @@ class Runtime:
     """Why work was left to other workers, as this process has said."""
     analysing: Claim | None = None
     """The analysis under way in this process."""
+    may_stand_still: bool = True
+    """Whether the ledger may say of a fault of the site that was found here, or before."""
 
     @cached_property
     def database(self) -> Database:
@@ -165,6 +169,21 @@ class Runtime:
             destinations=self.settings.destination_names,
             unreached=self.reach.look(session),
         )
+
+    def stand_still(self, analysis_id: int, why: str) -> None:
+        """Enter at an analysis which fault of the site keeps it waiting, if the ledger answers."""
+        self.may_stand_still = True
+        # Whoever reads the ledger while it does not answer learns of it at once.
+        with suppress(NodeError, DATABASE_TROUBLE), self.database.writing() as session:
+            at = database_time(session)
+            note_standstill(session, analysis_id, why, holder=self.holder, at=at)
+
+    def go_on(self) -> None:
+        """Take back what the ledger says of a fault of the site that has ended."""
+        if self.may_stand_still:
+            with self.database.writing() as session:
+                end_standstill(session)
+            self.may_stand_still = False
 
     @contextmanager
     def leased(self, table: type[Work], work_id: int) -> Iterator[tuple[Claim, Work] | None]:

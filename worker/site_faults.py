@@ -69,6 +69,11 @@ class SiteFaults:
         return bool(self._fault)
 
     @property
+    def in_words(self) -> str:
+        """Return the fault that is known; empty if none is."""
+        return self._fault
+
+    @property
     def wait_seconds(self) -> float:
         """Return the time until the present fault is looked at again."""
         return max(self._look_at - self.clock(), 0)

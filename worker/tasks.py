@@ -29,8 +29,12 @@ def analyze(analysis_id: int) -> None:
     """Run this analysis or a more urgent one; leave all to wait while the site has a fault."""
     node = runtime()
     with structlog.contextvars.bound_contextvars(analysis=analysis_id):
-        if (node.site.is_known or "engine" not in vars(node)) and _site_fault_lasts(node):
+        if (node.site.is_known or "engine" not in vars(node)) and _site_fault_lasts(
+            node, analysis_id
+        ):
             raise _put_back()
+        with _ledger_answering(node):
+            node.go_on()
         with _leased(node, Analysis, analysis_id) as taken:
             if taken is not None:
                 structlog.contextvars.bind_contextvars(analysis=taken[0].id)
@@ -63,12 +67,15 @@ def _say_if_unknown(node: Runtime, table: type[Work], work_id: int) -> None:
             )
 
 
-def _site_fault_lasts(node: Runtime) -> bool:
+def _site_fault_lasts(node: Runtime, analysis_id: int) -> bool:
     """Look whether this process can analyse anything, which loads the model at its first task."""
-    # No study has been claimed yet, so there is nothing to record but the line in the log.
-    with node.stages.held(str):
+    # No study has been claimed yet, so none has failed: it waits, and the ledger says why.
+    with node.stages.held(lambda why: node.stand_still(analysis_id, why)):
         node.stages.enter(Stage.LOADING, node.settings.work.loading_seconds)
-        return node.site.lasts()
+        lasts = node.site.lasts()
+    if lasts:
+        node.stand_still(analysis_id, node.site.in_words)
+    return lasts
 
 
 @contextmanager

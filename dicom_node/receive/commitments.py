@@ -141,7 +141,8 @@ class Commitments:
         at = self._clock()
         if is_unknown and at - came_at < _PATIENCE:
             waiting = self._spool.incoming()
-            if waiting and waiting[0].received_at <= came_at:
+            # What is later than now was received before the clock was set back.
+            if waiting and not came_at < waiting[0].received_at <= at:
                 return False
         # What another node has registered is in its spool, flushed: its disk is not seen from here.
         own = own_spool(self._spool, self._database)

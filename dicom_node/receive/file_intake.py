@@ -18,7 +18,6 @@ from dicom_node.receive.coming_object import ComingObject
 from dicom_node.receive.listener import open_associations
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.names import Receipt
 from dicom_node.spool.open_associations import Place
 from dicom_node.spool.other_writers import clear_abandoned, require_account_of_the_node
 
@@ -103,7 +102,9 @@ class FileIntake:
             parts = _of_study(study_instance_uid, coming, parts)
         try:
             self._spool.keep(
-                chain(beginning, parts), lambda: Receipt.new(self._place.token), purpose=_PURPOSE
+                chain(beginning, parts),
+                lambda: self._spool.receipts.new(self._place.token),
+                purpose=_PURPOSE,
             )
         finally:
             coming.end()

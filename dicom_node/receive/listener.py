@@ -29,7 +29,6 @@ from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.names import Receipt
 from dicom_node.spool.open_associations import Limits, OpenAssociations, Place
 from dicom_node.spool.reports import Reports
 from dicom_node.tls import RenewingContext
@@ -210,7 +209,7 @@ class Listener:
         try:
             beginning = file_beginning(_arriving(asked, sop_class, request))
             # Studies wait for the next object from the moment on at which this one is whole.
-            self._spool.keep(chain(beginning, parts), lambda: Receipt.new(place.token))
+            self._spool.keep(chain(beginning, parts), lambda: self._spool.receipts.new(place.token))
         except tuple(STATUS_OF) as error:
             status = STATUS_OF[type(error)]
             log.warning(

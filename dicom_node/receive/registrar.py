@@ -1,7 +1,7 @@
 """The registrar: enters the objects in the spool's ``incoming`` folder into the ledger."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeVar
@@ -129,7 +129,7 @@ class Registrar:
                 association=receipt.association,
                 study_instance_uid=study,
                 is_coming=True,
-                since=self._host_clock.shared(receipt.received_at),
+                since=self._received_at(receipt),
             )
             for receipt, study in self._studies.items()
         ]
@@ -327,11 +327,15 @@ class Registrar:
         )
         return self._waiting(receipt, reading, digest)
 
+    def _received_at(self, receipt: Receipt) -> datetime:
+        # Before the host's clock was set back, receipts were made that are later than now.
+        return self._host_clock.shared(min(receipt.received_at, datetime.now(UTC)))
+
     def _waiting(self, receipt: Receipt, reading: Reading, digest: str) -> WaitingObject:
         file = self._spool.incoming_file(receipt)
         arrival = Arrival(
             receipt=str(receipt),
-            received_at=self._host_clock.shared(receipt.received_at),
+            received_at=self._received_at(receipt),
             association=receipt.association,
             calling_ae_title=reading.calling_ae_title,
             size_bytes=file.lstat().st_size,

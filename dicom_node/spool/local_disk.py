@@ -30,6 +30,7 @@ from dicom_node.spool.private_files import (
     of_other_accounts,
     tighten,
 )
+from dicom_node.spool.receipt_clock import ReceiptClock
 from dicom_node.spool.removal import remove_file, remove_folder, remove_if_empty
 
 
@@ -57,6 +58,7 @@ class Spool:
     def __init__(self, root: Path, *, minimum_free_bytes: int = 0) -> None:
         self.root = root
         self.associations = root / "associations"
+        self.receipts = ReceiptClock(root)
         self._minimum_free_bytes = minimum_free_bytes
         self._moves_together = False
         self._moved_into: set[Path] = set()
@@ -265,10 +267,10 @@ class Spool:
 
         Returns None if its file is gone: a process that was then killed has moved it already.
         """
-        receipt = Receipt.new(new_association_token())
         try:
             require_marked(self.root, place.partition("/")[0])
             with disk_trouble():
+                receipt = self.receipts.new(new_association_token())
                 self.file(place).rename(self.incoming_file(receipt))
                 flush_folder(self.root / "incoming")
         except FileNotFoundError:

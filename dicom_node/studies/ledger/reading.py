@@ -24,6 +24,7 @@ from dicom_node.studies.ledger.remarks import (
 )
 from dicom_node.studies.ledger.site_tables import CommitmentRequest, ShadowAnalysis
 from dicom_node.studies.ledger.spools import names_if_several
+from dicom_node.studies.ledger.standstill import is_standstill, standstill
 from dicom_node.studies.ledger.states import (
     TAKEN,
     AnalysisState,
@@ -272,7 +273,9 @@ def _condition(session: Session, study: Study, waits: Waits) -> tuple[str, str]:
         is_held = bool(study.remark) and not has_nothing_to_analyse(study.remark)
         return "held" if is_held else "nothing-to-analyse", study.remark
     if analysis.state is AnalysisState.DUE:
-        return "waiting", _joined(analysis.reason, _waits_for(session, study, analysis, waits))
+        # A fault of the site is said once, and only while it holds up everything.
+        own = "" if is_standstill(analysis.reason) else analysis.reason
+        return "waiting", _joined(own, _waits_for(session, study, analysis, waits))
     if analysis.state is AnalysisState.RUNNING:
         return "analysing", analysis.reason
     if analysis.state is not AnalysisState.DONE:
@@ -298,8 +301,11 @@ def _waits_for(session: Session, study: Study, analysis: Analysis, waits: Waits)
         return paused.in_words()
     if analysis.due_at > now:
         return f"tried again at {_instant(analysis.due_at)}"
-    if analysis.due_at > now - _SOON or _is_analysing(session, now):
+    if _is_analysing(session, now):
         return ""
+    fault = analysis.reason if is_standstill(analysis.reason) else standstill(session)
+    if fault or analysis.due_at > now - _SOON:
+        return fault
     return _due_for_long(study, analysis)
 
 

@@ -13,6 +13,7 @@ from dicom_node.studies.ledger.due_work import BATCH, DUE, Work, take_back_messa
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locked, locking, require_locked
 from dicom_node.studies.ledger.pauses import NOTHING_HELD, Holds
+from dicom_node.studies.ledger.standstill import is_standstill
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, State
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.transitions import apply
@@ -81,6 +82,7 @@ def claim(
         attempts=row.attempts + 1,
         lease_holder=holder,
         lease_expires_at=at + lease,
+        reason="" if is_standstill(row.reason) else row.reason,
     )
     return Claim(id=row.id, version=row.version, attempt=row.attempts, holder=holder), row
 

@@ -149,7 +149,7 @@ def put(
     meta.TransferSyntaxUID = UID(transfer_syntax)
     meta.ImplementationClassUID = UID("1.2.3.4")
     meta.SendingApplicationEntityTitle = calling_ae_title
-    receipt = Receipt.new(association)
+    receipt = spool.receipts.new(association)
     body = encoded(content) if isinstance(content, Dataset) else content
     spool.keep([PREAMBLE, encode_file_meta(meta), body], receipt)
     return receipt

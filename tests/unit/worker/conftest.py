@@ -15,6 +15,7 @@ from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from mammoclip_core.images.decoding.decoding_pool import DecodingPool
+from worker import tasks
 from worker.runtime import Runtime
 
 
@@ -79,3 +80,14 @@ def reception(node: Runtime) -> Reception:
 def log_lines() -> Iterator[list[Any]]:
     with structlog.testing.capture_logs() as lines:
         yield lines
+
+
+@pytest.fixture
+def own_tasks(node: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the module of the tasks, which do their work in `node` and do not sleep."""
+    file = tmp_path / "mammoclip.toml"
+    file.write_text('spool = "spool"\n')
+    monkeypatch.setenv("MAMMOCLIP_CONFIG", str(file))
+    monkeypatch.setattr(tasks, "runtime", lambda: node)
+    monkeypatch.setattr(node.site, "sleep", lambda _: None)
+    return tasks

@@ -22,7 +22,6 @@ from mammoclip_core.errors import (
     LicenceError,
     MissingLibraryError,
 )
-from worker import tasks
 from worker.delivery import attempt_delivery
 from worker.runtime import Runtime
 from worker.site_faults import BENEFIT_OF_THE_DOUBT, SiteFaults
@@ -69,17 +68,6 @@ class Site:
 @pytest.fixture
 def site() -> Site:
     return Site()
-
-
-@pytest.fixture
-def own_tasks(node: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return the module of the tasks, which do their work in `node` and do not sleep."""
-    file = tmp_path / "mammoclip.toml"
-    file.write_text('spool = "spool"\n')
-    monkeypatch.setenv("MAMMOCLIP_CONFIG", str(file))
-    monkeypatch.setattr(tasks, "runtime", lambda: node)
-    monkeypatch.setattr(node.site, "sleep", lambda _: None)
-    return tasks
 
 
 def raising(error: Exception) -> Callable[[], None]:

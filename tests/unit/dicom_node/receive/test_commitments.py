@@ -1,5 +1,6 @@
 """What the node commits to, and how it reports it to the scanner that asked."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,6 +20,7 @@ from dicom_node.network import STORAGE_COMMITMENT
 from dicom_node.receive.commitments import Commitments
 from dicom_node.settings.receive import CommitmentSettings, ReceiveSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.receipt_clock import ReceiptClock
 from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
 from dicom_node.studies.ledger.proof.sender_requests import note_archived
 from dicom_node.studies.ledger.removing import finished_studies
@@ -135,6 +137,18 @@ def test_object_that_is_not_registered_yet_is_waited_for(site: Site) -> None:
     assert site.commitments.judge_waiting() == 1
 
     assert site.answers() == {image.SOPInstanceUID: None}
+
+
+def test_object_from_before_the_clock_was_set_back_is_waited_for(site: Site) -> None:
+    image = mammogram()
+    an_hour_on = time.time_ns() + 3600 * 10**9
+    site.reception.spool.receipts = ReceiptClock(site.reception.spool.root, host=lambda: an_hour_on)
+    put(site.reception.spool, image)
+    site.ask(asking(image.SOPInstanceUID))
+    came_at = next(SenderRequests(site.reception.spool.root).waiting())[1]
+    site.now = came_at + timedelta(minutes=1)
+
+    assert site.commitments.judge_waiting() == 0
 
 
 def test_object_that_is_never_registered_is_not_waited_for_for_ever(site: Site) -> None:

@@ -1,5 +1,7 @@
 """What the registrar makes of an image that it has already: repeats, corrections, better copies."""
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,14 +16,10 @@ from corrected_images import (
     pictured,
     truncated,
 )
-from node_factory import (
-    SOMEBODY_ELSE,
-    Reception,
-)
+from node_factory import SOMEBODY_ELSE, Reception, put
 
-from dicom_node.studies.ledger.states import (
-    InstanceState,
-)
+from dicom_node.spool.receipt_clock import ReceiptClock
+from dicom_node.studies.ledger.states import InstanceState
 
 pytestmark = pytest.mark.parametrize(
     "database",
@@ -56,6 +54,24 @@ def test_corrected_header_takes_the_place_of_the_former(
     assert [one.id for one in kept(reception)] == [row.id]
     assert reception.instances()[0].state is InstanceState.REPLACED
     files_and_rows(reception)
+
+
+def test_correction_that_came_after_the_clock_was_set_back_is_the_correction(
+    reception: Reception,
+) -> None:
+    first = pictured()
+    fast = ReceiptClock(reception.spool.root, host=lambda: time.time_ns() + 3600 * 10**9)
+    reception.spool.receipts = fast
+    put(reception.spool, first)
+    reception.spool.receipts = ReceiptClock(reception.spool.root)
+    put(reception.spool, copy_of(first, PatientName="Richtig^Rita"), association="0" * 16)
+
+    reception.registrar.register_all()
+
+    (row,) = kept(reception)
+    assert (row.reason, row.detail) == ("corrected", "PatientName")
+    # No study waits an hour longer because a receipt is of a time that is yet to come.
+    assert all(one.received_at <= datetime.now(UTC) for one in reception.instances())
 
 
 def test_corrected_side_and_view_are_those_of_the_study(reception: Reception) -> None:
