@@ -150,7 +150,7 @@ class OrthancChanges:
 
     def _number(self, page: dict[str, Any]) -> int:
         last = page.get("Last")
-        if not isinstance(last, int) or last < 0:
+        if not isinstance(last, int) or isinstance(last, bool) or last < 0:
             raise DestinationDownError(f"{self._rest.name} does not say where its changes end")
         return last
 

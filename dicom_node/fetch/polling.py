@@ -26,7 +26,7 @@ from dicom_node.fetch.retrospective_run import (
     RetrospectiveRun,
 )
 from dicom_node.fetch.study_list import WantedStudy
-from dicom_node.receive.file_intake import FileIntake, file_intake
+from dicom_node.receive.file_intake import FileIntake, file_intake, prepare_spool
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.poll import PollSettings
 from dicom_node.settings.settings import Settings
@@ -146,6 +146,7 @@ class ArchivePoll:
     def _search(self, at: datetime) -> None:
         if self._counted_on is None or self._counted_on.date() != at.date():
             self._counted, self._counted_on = {}, at  # each day all are looked at once
+            prepare_spool(self._spool)
         state = self._file.read(self._poll.kind)
         runs = [self._run(one_by_one=False), self._run(one_by_one=True)]
         listed: set[str] = set()
