@@ -81,9 +81,9 @@ def test_first_search_only_notes_where_the_changes_end() -> None:
 
 
 def test_every_page_of_changes_is_read_and_what_was_deleted_is_passed_over() -> None:
-    numbers, cursor = found(orthanc(130, gone=(20,)), "17")
+    numbers, cursor = found(orthanc(130, gone=(30,)), "27")
 
-    assert numbers == [18, 19, *range(21, 131)]
+    assert numbers == [28, 29, *range(31, 131)]
     assert cursor == "130"
 
 

@@ -228,7 +228,7 @@ def test_failed_study_is_named_once_and_tried_at_growing_pauses(
     first, second = (one.SOPInstanceUID for one in shelf.images[:2])
     shelf.lost.add(first)
     tried = 0
-    for _ in range(60):
+    for _ in range(32):
         poll = begun(shelf)  # the pauses survive restarts
         looked = shelf.looked_at.count(STUDY)
         poll.step()
@@ -242,7 +242,7 @@ def test_failed_study_is_named_once_and_tried_at_growing_pauses(
     assert events(log_lines) == ["poll_study_failed"]
 
     shelf.lost.clear()
-    clocks.now += timedelta(minutes=30)
+    clocks.now += timedelta(minutes=40)
     begun(shelf).step()
     assert first in shelf.sent
     assert events(log_lines) == ["poll_study_failed", "poll_study_fetched"]
