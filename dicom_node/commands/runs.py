@@ -92,6 +92,7 @@ def run(
     """
     from dicom_node.commands.run_reports import run_document, run_lines
     from dicom_node.facts.priority import OF_WORDS
+    from dicom_node.fetch.archives import classes_analysed
     from dicom_node.fetch.held_by_the_node import received_of
     from dicom_node.fetch.retrospective_run import Pace, RetrospectiveRun
     from dicom_node.fetch.study_list import StudyListError, read_list
@@ -100,7 +101,6 @@ def run(
     from dicom_node.receive.file_intake import FileIntake, file_intake, prepare_spool
     from dicom_node.studies.off_peak import off_peak_of
     from mammoclip_core.commands.progress_bar import counted
-    from mammoclip_core.images.header.image_kind import MAMMOGRAM_CLASSES, TOMOSYNTHESIS_CLASSES
 
     with one_line_errors(), ledger_of(config) as (settings, database):
         configure_logs(settings.log_format)
@@ -136,14 +136,11 @@ def run(
             per_hour=per_hour,
             may_go_on=(lambda: is_off_peak(database.now())) if off_peak else lambda: True,
         )
-        analysed = MAMMOGRAM_CLASSES
-        if settings.model.tomosynthesis != "refuse":
-            analysed |= TOMOSYNTHESIS_CLASSES
         fetching = RetrospectiveRun(
             _archive_of(settings, archive),
             held=held,
             open_intake=opened if retrieve else None,
-            classes=analysed,
+            classes=classes_analysed(settings),
             pace=pace,
         )
         with counted(len(found.wanted), "studies") as next_line:
@@ -161,9 +158,7 @@ def run(
 
 
 def _archive_of(settings: "Settings", name: str) -> "Archive":
-    from dicom_node.fetch.dicom_archive import DicomArchive
-    from dicom_node.fetch.dicomweb_archive import DicomwebArchive
-    from dicom_node.settings.destinations import DicomDestination
+    from dicom_node.fetch.archives import archive_of
 
     found = next((one for one in settings.destinations if one.name == name), None)
     if found is None:
@@ -171,9 +166,7 @@ def _archive_of(settings: "Settings", name: str) -> "Archive":
         raise NodeError(
             f"there is no destination {name!r} in the settings to ask; there are: {known or 'none'}"
         )
-    if isinstance(found, DicomDestination):
-        return DicomArchive(found, calling_ae_title=settings.receive.ae_title, tls=settings.tls)
-    return DicomwebArchive(found, tls=settings.tls)
+    return archive_of(settings, found)
 
 
 def _wait_for_analyses(database: Any, fetched: "Fetched") -> None:

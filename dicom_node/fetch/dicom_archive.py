@@ -82,6 +82,7 @@ class DicomArchive:
             f"{wanted.first_date}-{wanted.last_date}"
         )
         asked.ModalitiesInStudy = ""
+        asked.NumberOfStudyRelatedInstances = None
         found: dict[str, FoundStudy] = {}
         others: OtherStudyError | None = None
         for answer in self._find(asked):

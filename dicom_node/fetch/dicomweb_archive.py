@@ -29,6 +29,7 @@ from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 
 _NO_CONTENT: Final = 204
 _OK: Final = frozenset({200, 206})
+_FIELDS: Final = ("ModalitiesInStudy", "NumberOfStudyRelatedInstances")
 _MOST_ANSWERS: Final = 10_000
 _FURTHER_BYTES: Final = 200_000_000
 _MARGIN: Final = 4
@@ -60,11 +61,10 @@ class DicomwebArchive:
             "StudyDate": "" if dates == "-" else dates,
         }
         filters = {key: value for key, value in asked.items() if value}
-        query = urlencode({**filters, "includefield": "ModalitiesInStudy"})
         found: dict[str, FoundStudy] = {}
         others: OtherStudyError | None = None
         with exchange_with(self._destination, self._tls) as exchange:
-            for answer in self._listed(exchange, f"studies?{query}"):
+            for answer in self._found(exchange, filters):
                 try:
                     study = study_in(answer, wanted)
                 except OtherStudyError as error:
@@ -145,6 +145,25 @@ class DicomwebArchive:
                 raise DestinationDownError(
                     f"{self._destination.name} answers WADO-RS with what cannot be read: {error}"
                 ) from error
+
+    def _found(self, exchange: DicomwebExchange, filters: dict[str, str]) -> list[Dataset]:
+        """Search for studies; for those of some days page by page, for many archives cut answers.
+
+        An archive that knows no pages answers again with the same, which ends it.
+        """
+        fields = [("includefield", name) for name in _FIELDS]
+        if set(filters) != {"StudyDate"}:
+            return self._listed(exchange, f"studies?{urlencode([*filters.items(), *fields])}")
+        found: dict[str, Dataset] = {}
+        while len(found) < _MOST_ANSWERS:
+            before = len(found)
+            page = [("offset", str(before))] if before else []
+            query = urlencode([*filters.items(), *fields, *page])
+            for answer in self._listed(exchange, f"studies?{query}"):
+                found[text_in(answer, "StudyInstanceUID")] = answer
+            if len(found) == before:
+                break
+        return list(found.values())
 
     def _listed(self, exchange: DicomwebExchange, path: str) -> list[Dataset]:
         reply = exchange.request("GET", path)

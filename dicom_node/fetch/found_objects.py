@@ -10,6 +10,7 @@ from dicom_node.errors import NodeError
 from dicom_node.fetch.study_list import WantedStudy
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)+")
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 _LONGEST_UID: Final = 64
 _USUAL_BYTES: Final = 20_000_000
 """Size that is assumed of an object of which the archive does not say how large it is."""
@@ -28,10 +29,12 @@ class FoundStudy:
     Attributes
     ----------
     patient_id : as the archive writes it; empty if it does not say
+    objects : how many of it the archive holds; None if it does not say
     """
 
     study_instance_uid: str
     patient_id: str
+    objects: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,9 @@ def study_in(answer: Dataset, wanted: WantedStudy) -> FoundStudy:
     is_late = bool(wanted.last_date) and date > wanted.last_date
     if is_early or is_late:
         raise OtherStudyError("the archive answered with a study of another date")
-    return FoundStudy(uid, text_in(answer, "PatientID"))
+    count = text_in(answer, "NumberOfStudyRelatedInstances")
+    objects = int(count) if _COUNT.fullmatch(count) else None
+    return FoundStudy(uid, text_in(answer, "PatientID"), objects)
 
 
 def object_in(answer: Dataset, study: FoundStudy) -> FoundObject:
@@ -102,9 +107,14 @@ def uid_in(answer: Dataset, keyword: str) -> str:
         It has none.
     """
     uid = text_in(answer, keyword)
-    if len(uid) > _LONGEST_UID or not _UID.fullmatch(uid):
+    if not is_uid(uid):
         raise OtherStudyError(f"the archive answered without a {keyword}")
     return uid
+
+
+def is_uid(text: str) -> bool:
+    """Return whether a text may be used as a UID."""
+    return len(text) <= _LONGEST_UID and _UID.fullmatch(text) is not None
 
 
 def text_in(answer: Dataset, keyword: str) -> str:

@@ -38,6 +38,17 @@ def received_of(session: Session, study: str, wanted: Collection[str]) -> set[st
     return found
 
 
+def known_of(session: Session, wanted: Collection[str]) -> set[str]:
+    """Return which objects were received before, whatever became of them, removed ones too."""
+    uids = sorted(wanted)
+    found: set[str] = set()
+    for first in range(0, len(uids), _PORTION):
+        portion = uids[first : first + _PORTION]
+        query = select(Instance.sop_instance_uid).where(Instance.sop_instance_uid.in_(portion))
+        found.update(uid for uid in session.scalars(query) if uid)
+    return found
+
+
 def rows_of_run(session: Session, studies: Iterable[FetchedStudy]) -> Iterator[dict[str, Any]]:
     """Yield rows with the scores of each study, and one row for what has none, with the reason."""
     for one in studies:

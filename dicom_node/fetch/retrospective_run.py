@@ -134,6 +134,7 @@ class RetrospectiveRun:
     held : returns which of some objects of a study the node has received already
     open_intake : opens the way into the spool, for each study anew; None: a dry run
     classes : SOP Classes that are analysed; no others are retrieved
+    names_refusals : whether answers that are set aside are named in the log, too
     """
 
     def __init__(
@@ -144,7 +145,9 @@ class RetrospectiveRun:
         open_intake: Callable[[], AbstractContextManager[FileIntake]] | None,
         classes: frozenset[str],
         pace: Pace,
+        names_refusals: bool = True,
     ) -> None:
+        self._names_refusals = names_refusals
         self._archive = archive
         self._held = held
         self._open_intake = open_intake
@@ -182,7 +185,8 @@ class RetrospectiveRun:
                 return [_of(line, Fate.NOT_FOUND, "the archive has no such study of mammograms")]
             return [self._study(line, study) for study in studies]
         except OtherStudyError as error:
-            log.warning("fetched_answer_set_aside", reason=error.reason, detail=str(error))
+            if self._names_refusals:
+                log.warning("fetched_answer_set_aside", reason=error.reason, detail=str(error))
             return [_of(line, Fate.SET_ASIDE, str(error))]
 
     def _study(self, line: WantedStudy, study: FoundStudy) -> FetchedStudy:
@@ -206,6 +210,8 @@ class RetrospectiveRun:
         self._began = self._pace.wait(self._began)
         with self._open_intake() as intake:
             retrieved = self._archive.retrieve(study, missing, self._classes, intake)
+        if retrieved.refused and self._names_refusals:
+            log.warning("fetched_answer_set_aside", study=uid, detail="; ".join(retrieved.refused))
         return _judged(line, study, missing, retrieved)
 
 
@@ -218,12 +224,6 @@ def _judged(
         fate = Fate.INCOMPLETE if retrieved.kept else Fate.SET_ASIDE
     reasons = [f"{len(left)} objects did not come"] if left else []
     reasons += retrieved.refused
-    if retrieved.refused:
-        log.warning(
-            "fetched_answer_set_aside",
-            study=study.study_instance_uid,
-            detail="; ".join(retrieved.refused),
-        )
     return FetchedStudy(
         line=line.line,
         study_instance_uid=study.study_instance_uid,

@@ -15,6 +15,7 @@ from dicom_node.settings.canary import CANARY_DESTINATION, CanarySettings
 from dicom_node.settings.destinations import Destination, DicomDestination, DicomwebDestination
 from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.model import ModelSettings
+from dicom_node.settings.poll import PollSettings, poll_mistakes
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.results import (
     BUILT_IN_PROFILES,
@@ -72,6 +73,8 @@ class Settings(BaseSettings):
     profiles: dict[Name, ProfileSettings] = {}
     """Profiles of the site's own, by name."""
     destinations: tuple[Destination, ...] = ()
+    poll: tuple[PollSettings, ...] = ()
+    """Archives that do not push, which the node asks for new studies."""
     bundles: dict[Name, BundleSettings] = {}
     """Further bundles, by the name that rules call them by."""
     rules: tuple[RuleSettings, ...] = ()
@@ -89,6 +92,12 @@ class Settings(BaseSettings):
             profiles={*BUILT_IN_PROFILES, *self.profiles},
         )
         if found := "; ".join(mistakes):
+            raise ValueError(found)
+        return self
+
+    @model_validator(mode="after")
+    def _polled_archives_are_known(self) -> "Settings":
+        if found := "; ".join(poll_mistakes(self.poll, self.destinations)):
             raise ValueError(found)
         return self
 

@@ -26,6 +26,7 @@ _FOLDERS: Final = (
     "incoming",
     "commitment",
     "reports",
+    "polls",
     "set-aside",
     "studies",
     "results",
