@@ -9,7 +9,6 @@ from pynetdicom.dsutils import encode, encode_file_meta
 from sqlalchemy import text
 
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger.database import Database
 
 IMAGES: Final = 4
@@ -155,4 +154,4 @@ def receive(spool: Spool, study_instance_uid: str) -> None:
         content = encode(dataset, False, True)
         assert content is not None, "it can be encoded"
         chunks = [b"\x00" * 128 + b"DICM", encode_file_meta(meta), content]
-        spool.keep(chunks, Receipt.new("b" * 16))
+        spool.keep(chunks, spool.receipts.new("b" * 16))

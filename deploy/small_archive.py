@@ -27,6 +27,7 @@ from dicom_node.errors import OutOfResourcesError
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.network import application_entity
 from dicom_node.receive.header_process import HeaderReader
+from dicom_node.spool.disk_trouble import disk_trouble
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, new_association_token
 from dicom_node.spool.private_files import keep_new_files_private
@@ -77,10 +78,11 @@ class SmallArchive:
 
     def store(self, event: evt.Event) -> int:
         """Answer a C-STORE request."""
-        receipt = Receipt.new(new_association_token())
         request: Any = event.request
         content = [_PREAMBLE, encode_file_meta(event.file_meta), request.DataSet.getbuffer()]
         try:
+            with disk_trouble():
+                receipt = self._spool.receipts.new(new_association_token())
             self._spool.keep(content, receipt)
         except OutOfResourcesError:
             return _OUT_OF_RESOURCES

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import secrets
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,11 +27,6 @@ class Receipt:
     received_ns: int
     association: str
     token: str
-
-    @classmethod
-    def new(cls, association: str) -> Self:
-        """Make the receipt of an object that is arriving now."""
-        return cls(time.time_ns(), association, secrets.token_hex(4))
 
     @classmethod
     def parse(cls, name: str) -> Self | None:

@@ -24,12 +24,12 @@ class ReceiptClock:
     Parameters
     ----------
     root : folder of the spool, which exists
-    host : nanoseconds since 1970, UTC
+    host : nanoseconds since 1970, UTC; by default of this host's clock
     """
 
-    def __init__(self, root: Path, *, host: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, root: Path, *, host: Callable[[], int] | None = None) -> None:
         self._root = root
-        self._host = host
+        self._host = host or _host
         self._at_least: int | None = None
 
     def new(self, association: str) -> Receipt:
@@ -57,6 +57,10 @@ class ReceiptClock:
             waiting = incoming_receipts(self._root)
             self._at_least = waiting[-1].received_ns if waiting else 0
         return self._at_least
+
+
+def _host() -> int:
+    return time.time_ns()
 
 
 def _latest(file: int) -> int:

@@ -275,12 +275,22 @@ def simulated_modules(site: Site, patch: pytest.MonkeyPatch) -> Iterator[None]:
     threads, time = SimulatedThreads(schedule), SimulatedTime(schedule)
     for module in ("dicom_node.node_process", "worker.runtime", "worker.lanes"):
         patch.setattr(f"{module}.threading", threads)
-    for module in ("node_process", "spool.names", "receive.coming_object", "studies.retention"):
+    for module in (
+        "node_process",
+        "spool.receipt_clock",
+        "receive.coming_object",
+        "studies.retention",
+    ):
         patch.setattr(f"dicom_node.{module}.time", time)
     patch.setattr(node_process, "_TICK_SECONDS", _TICK_SECONDS)
     patch.setattr(node_process, "_LOOK_SECONDS", _LOOK_SECONDS)
     clock = simulated_datetime(schedule)
-    for module in ("dicom_node.studies.ledger.locks", "dicom_node.node_parts", "worker.analysis"):
+    for module in (
+        "dicom_node.studies.ledger.locks",
+        "dicom_node.node_parts",
+        "dicom_node.receive.registrar",
+        "worker.analysis",
+    ):
         patch.setattr(f"{module}.datetime", clock)
     patch.setattr("worker.unfinished.monotonic", time.monotonic)
     patch.setattr("worker.unfinished.sleep", time.sleep)

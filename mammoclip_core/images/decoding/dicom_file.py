@@ -186,6 +186,7 @@ def _decode(
         for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
     decoded = _frame_values(dataset, data, layout, frame, before_decoding)
+    is_signed = decoded.values.dtype.kind == "i"
     return StoredImage(
         sop_instance_uid=sop_instance_uid,
         values=decoded.values,
@@ -195,10 +196,20 @@ def _decode(
         bits_stored=decoded.bits_stored,
         frame=frame,
         number_of_frames=layout.frames,
-        display=display_header_of(dataset, frame, signed=decoded.values.dtype.kind == "i"),
+        display=display_header_of(
+            dataset,
+            frame,
+            signed=is_signed,
+            lowest=intercept + min(slope * end for end in _ends(decoded.bits_stored, is_signed)),
+        ),
         remark=decoded.remark,
         projection=projection_header_of(dataset, frame, layout.frames),
     )
+
+
+def _ends(bits: int, is_signed: bool) -> tuple[int, int]:
+    """Return the lowest and highest value of so many bits."""
+    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if is_signed else (0, (1 << bits) - 1)
 
 
 def _layout_of(dataset: pydicom.Dataset, sop_instance_uid: str) -> FrameLayout:

@@ -14,7 +14,9 @@ _FUNCTIONS: Final = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 _LUT_BITS: Final = range(8, 17)
 
 
-def display_header_of(dataset: HasAttributes, frame: int, *, signed: bool) -> DisplayHeader:
+def display_header_of(
+    dataset: HasAttributes, frame: int, *, signed: bool, lowest: float
+) -> DisplayHeader:
     """Read Modality LUT, VOI LUT, window, polarity, padding and aspect of pixels of one frame.
 
     Vendors write LUTs and windows that cannot be applied; none of them is a reason to refuse an
@@ -24,7 +26,9 @@ def display_header_of(dataset: HasAttributes, frame: int, *, signed: bool) -> Di
     ----------
     frame : 1 or more
         Functional groups of an enhanced multi-frame image are looked up for it.
-    signed : whether stored values are, so that the LUT's first value and the padding are, too
+    signed : whether stored values are, so that the Modality LUT's first value and the padding are
+    lowest : the least that the rescale can make of a stored value
+        Below 0 the VOI LUT's first value is signed.
 
     References
     ----------
@@ -32,13 +36,17 @@ def display_header_of(dataset: HasAttributes, frame: int, *, signed: bool) -> Di
     (Presentation LUT Shape), C.7.5.1.1.2 (Pixel Padding).
     """
     sources = [dataset, *frame_groups(dataset, frame, "FrameVOILUTSequence")]
+    modality_table = look_up_table_of(dataset, "ModalityLUTSequence", signed=signed)
+    # The VOI LUT is for what comes out of the step before, whatever the stored values are.
+    below_zero = modality_table is None and lowest < 0
     return DisplayHeader(
-        modality_table=look_up_table_of(dataset, "ModalityLUTSequence", signed=signed),
+        modality_table=modality_table,
         voi_table=next(
             (
                 table
                 for source in sources
-                if (table := look_up_table_of(source, "VOILUTSequence", signed=signed)) is not None
+                if (table := look_up_table_of(source, "VOILUTSequence", signed=below_zero))
+                is not None
             ),
             None,
         ),

@@ -30,11 +30,12 @@ def _time_ns() -> int:
 
 def _install() -> None:
     from dicom_node import node_process
-    from dicom_node.spool import names
+    from dicom_node.receive import registrar
+    from dicom_node.spool import receipt_clock
     from dicom_node.studies.ledger import locks
 
-    node_process.datetime = locks.datetime = _Datetime  # type: ignore[misc, attr-defined]
-    names.time = SimpleNamespace(time_ns=_time_ns)  # type: ignore[attr-defined]
+    node_process.datetime = locks.datetime = registrar.datetime = _Datetime  # type: ignore[misc, attr-defined]
+    receipt_clock.time = SimpleNamespace(time_ns=_time_ns)  # type: ignore[attr-defined]
     if os.environ.get("NIGHT_MODEL"):
         from simulated_model import Simulated
 

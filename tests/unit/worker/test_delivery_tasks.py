@@ -46,6 +46,10 @@ class Archive:
         self._server = self._entity.start_server(address, block=False, evt_handlers=handlers)
         return self
 
+    def know(self, *callers: str) -> None:
+        """Accept associations of these AE titles only."""
+        self._entity.require_calling_aet = list(callers)
+
     def stop(self) -> None:
         if self._server is not None:
             self._server.shutdown()

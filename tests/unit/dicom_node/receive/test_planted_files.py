@@ -9,7 +9,6 @@ import pytest
 from node_factory import HEADERS, Reception, mammogram, put
 
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger.states import InstanceState
 
 Plant = Callable[[Path, Path], None]
@@ -52,7 +51,7 @@ def test_what_is_no_file_of_the_node_is_set_aside(
     reception: Reception, outside: Path, plant: Plant
 ) -> None:
     content = outside.read_bytes()
-    receipt = Receipt.new("b" * 16)
+    receipt = reception.spool.receipts.new("b" * 16)
     plant(reception.spool.incoming_file(receipt), outside)
     behind = put(reception.spool, mammogram())
 
@@ -101,7 +100,7 @@ def test_file_that_nobody_may_read_is_set_aside(reception: Reception) -> None:
 
 def test_hard_link_to_a_mammogram_is_a_copy_of_it(reception: Reception) -> None:
     first = reception.receive(mammogram())
-    receipt = Receipt.new("b" * 16)
+    receipt = reception.spool.receipts.new("b" * 16)
     reception.spool.incoming_file(receipt).hardlink_to(reception.spool.file(first.place))
 
     reception.registrar.register_all()

@@ -9,7 +9,7 @@ from node_factory import encoded, mammogram
 from power_cuts import Content, Recording, recording
 
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.names import Receipt, study_place
+from dicom_node.spool.names import study_place
 
 
 def objects(count: int) -> list[tuple[str, bytes]]:
@@ -87,7 +87,7 @@ def test_without_a_flush_there_is_a_power_cut_that_loses_an_answered_object(
 def test_registered_object_is_in_one_of_its_places_after_every_power_cut(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receipts = [Receipt.new("a" * 16) for _ in range(3)]
+    receipts = [spool.receipts.new("a" * 16) for _ in range(3)]
     with recording(spool.root, monkeypatch) as record:
         for number, receipt in enumerate(receipts):
             spool.keep([b"content %d" % number], receipt)

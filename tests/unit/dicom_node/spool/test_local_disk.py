@@ -21,7 +21,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 
 def kept(spool: Spool, content: bytes = b"content") -> Receipt:
-    receipt = Receipt.new(ASSOCIATION)
+    receipt = spool.receipts.new(ASSOCIATION)
     spool.keep([content], receipt)
     return receipt
 
@@ -46,7 +46,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
 
 
 def test_kept_object_waits_with_its_bytes(spool: Spool) -> None:
-    receipt = Receipt.new(ASSOCIATION)
+    receipt = spool.receipts.new(ASSOCIATION)
 
     spool.keep([b"one", memoryview(b"two")], receipt)
 
@@ -88,7 +88,7 @@ def test_full_disk_is_out_of_resources(spool: Spool, number: int) -> None:
         raise OSError(number, os.strerror(number))
 
     with pytest.raises(OutOfResourcesError):
-        spool.keep(chunks(), Receipt.new(ASSOCIATION))
+        spool.keep(chunks(), spool.receipts.new(ASSOCIATION))
 
     assert content_of(spool.root) == {}
 
@@ -101,7 +101,7 @@ def test_object_is_not_begun_below_the_watermark(tmp_path: Path) -> None:
         yield b""
 
     with pytest.raises(OutOfResourcesError, match="minimum_free_bytes"):
-        spool.keep(chunks(), Receipt.new(ASSOCIATION))
+        spool.keep(chunks(), spool.receipts.new(ASSOCIATION))
 
 
 def test_incoming_is_listed_oldest_first(spool: Spool) -> None:
@@ -112,7 +112,7 @@ def test_incoming_is_listed_oldest_first(spool: Spool) -> None:
 
 @pytest.mark.parametrize("name", ["notes.txt", "{receipt}", "{receipt}.tmp", "{receipt}.dcm.dcm"])
 def test_what_is_not_named_by_the_spool_is_not_listed(spool: Spool, name: str) -> None:
-    foreign = name.format(receipt=Receipt.new(ASSOCIATION))
+    foreign = name.format(receipt=spool.receipts.new(ASSOCIATION))
     (spool.root / "incoming" / foreign).write_bytes(b"")
 
     assert spool.incoming() == []
@@ -319,7 +319,7 @@ def test_folder_that_the_disk_cannot_make_is_the_disks_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     spool = Spool(tmp_path)
-    receipt = Receipt.new(new_association_token())
+    receipt = spool.receipts.new(new_association_token())
     spool.keep([b"x"], receipt)
 
     def no_space(*_: object, **__: object) -> None:
@@ -342,7 +342,7 @@ def test_free_space_is_looked_at_while_an_object_comes(tmp_path: Path) -> None:
         yield bytes(17_000_000)
 
     with pytest.raises(OutOfResourcesError, match="minimum_free_bytes"):
-        spool.keep(coming(), Receipt.new("0" * 16))
+        spool.keep(coming(), spool.receipts.new("0" * 16))
 
     assert not list((tmp_path / "partial").iterdir())
 
@@ -355,7 +355,7 @@ def test_object_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
         raise ValueError("the connection is lost")
 
     with pytest.raises(ValueError, match="the connection is lost"):
-        spool.keep(coming(), Receipt.new("0" * 16))
+        spool.keep(coming(), spool.receipts.new("0" * 16))
 
     assert not list((tmp_path / "partial").iterdir())
     assert spool.incoming() == []

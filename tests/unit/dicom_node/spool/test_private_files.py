@@ -21,7 +21,6 @@ from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.names import Receipt
 from dicom_node.spool.private_files import is_open_to_others, of_other_accounts, tighten
 from dicom_node.studies.ledger.database import Database
 
@@ -77,7 +76,7 @@ def test_half_written_file_and_result_are_its_own(tmp_path: Path) -> None:
         seen.extend(open_paths(spool.root))
         yield b"second"
 
-    spool.keep(chunks(), Receipt.new("a" * 16))
+    spool.keep(chunks(), spool.receipts.new("a" * 16))
     spool.keep_result(b"report", 7, 2, "report")
 
     assert seen == []
@@ -107,7 +106,7 @@ def test_file_that_init_writes_is_its_users_own(tmp_path: Path, command: str) ->
 def test_spool_of_an_earlier_release_is_closed_when_a_node_starts(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     spool = Spool(settings.spool)
-    spool.keep([b"image"], Receipt.new("a" * 16))
+    spool.keep([b"image"], spool.receipts.new("a" * 16))
     spool.keep_result(b"report", 7, 2, "report")
     identity_key(spool)
     database = Database(settings.ledger_url)

@@ -49,13 +49,13 @@ def test_association_tokens_differ() -> None:
 
 @pytest.mark.parametrize("uid", ["1.2.3", "../../etc", "/etc", "", "x" * 5000, "a\0b"])
 def test_study_place_is_never_made_of_the_uid(spool: Spool, uid: str) -> None:
-    place = study_place(Receipt.new(ASSOCIATION), uid)
+    place = study_place(spool.receipts.new(ASSOCIATION), uid)
 
     assert spool.file(place).is_relative_to(spool.root / "studies")
     assert len(place) < 120
 
 
-def test_studies_have_folders_of_their_own() -> None:
-    receipt = Receipt.new(ASSOCIATION)
+def test_studies_have_folders_of_their_own(spool: Spool) -> None:
+    receipt = spool.receipts.new(ASSOCIATION)
 
     assert study_place(receipt, "1.2.3") != study_place(receipt, "1.2.4")

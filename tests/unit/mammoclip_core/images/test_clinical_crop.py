@@ -66,7 +66,65 @@ def test_tables_show_what_pydicom_shows(write_instance: WriteInstance, bits: int
     np.testing.assert_allclose(shown / 65535, expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("vr", ["OW", "US"])
+@pytest.mark.parametrize("vr", ["SS", "US"])
+@pytest.mark.parametrize("intercept", [-1024, -2048.5])
+def test_table_of_negative_inputs_begins_below_zero(
+    write_instance: WriteInstance, vr: str, intercept: float
+) -> None:
+    item = table(0)
+    # Pixels are unsigned; what the rescale makes of them is not.
+    item.LUTDescriptor = [4096, -1024 if vr == "SS" else 0x10000 - 1024, 12]
+    item["LUTDescriptor"].VR = vr
+    path = write_instance(VALUES, VOILUTSequence=[item], RescaleSlope=1, RescaleIntercept=intercept)
+
+    shown = to_display(read_pixels(path))
+
+    places = np.clip(np.rint(VALUES.astype(float) + intercept) + 1024, 0, 4095).astype(int)
+    expected = np.frombuffer(item.LUTData, "<u2")[places] / 4095
+    np.testing.assert_allclose(shown / 65535, expected, atol=2e-5)
+
+
+def test_table_after_a_modality_table_begins_above_zero(write_instance: WriteInstance) -> None:
+    modality, voi = table(-2048, 16), table(0)
+    modality.LUTDescriptor[1] = -2048
+    voi.LUTDescriptor = [4096, 40_000, 12]
+    values = VALUES.astype(np.int16) - 2048
+    modality["LUTDescriptor"].VR, voi["LUTDescriptor"].VR = "SS", "US"
+    path = write_instance(values, ModalityLUTSequence=[modality], VOILUTSequence=[voi])
+
+    shown = to_display(read_pixels(path))
+
+    measured = np.frombuffer(modality.LUTData, "<u2")[VALUES].astype(int)
+    expected = np.frombuffer(voi.LUTData, "<u2")[np.clip(measured - 40_000, 0, 4095)] / 4095
+    np.testing.assert_allclose(shown / 65535, expected, atol=2e-5)
+
+
+def test_table_of_65536_entries_shows_what_pydicom_shows(write_instance: WriteInstance) -> None:
+    item = table(0, 16)
+    item.LUTDescriptor = [0, 0, 16]
+    item.LUTData = (np.linspace(0, 1, 65_536) ** 0.5 * 65_535).astype("<u2").tobytes()
+    path = write_instance(VALUES, VOILUTSequence=[item])
+
+    shown = to_display(read_pixels(path))
+
+    dataset = pydicom.dcmread(path)
+    np.testing.assert_array_equal(shown, apply_voi_lut(dataset.pixel_array, dataset))
+
+
+def test_first_of_several_tables_goes_before_a_window(write_instance: WriteInstance) -> None:
+    other = table(0, 16)
+    other.LUTData = np.frombuffer(other.LUTData, "<u2")[::-1].tobytes()
+    path = write_instance(
+        VALUES, VOILUTSequence=[table(0, 16), other], WindowCenter=[9, 5000], WindowWidth=[9, 900]
+    )
+
+    shown = to_display(read_pixels(path))
+
+    dataset = pydicom.dcmread(path)
+    np.testing.assert_array_equal(shown, apply_voi_lut(dataset.pixel_array, dataset))
+
+
+@pytest.mark.parametrize("vr", ["OW", "OB", "US"])
 @pytest.mark.parametrize("count", [4096, 4095])
 def test_entries_of_one_byte_each_are_read_as_such(
     write_instance: WriteInstance, vr: str, count: int
@@ -75,7 +133,7 @@ def test_entries_of_one_byte_each_are_read_as_such(
     packed, plain = Dataset(), Dataset()
     packed.LUTDescriptor, plain.LUTDescriptor = [count, 0, 8], [count, 0, 8]
     content = entries.tobytes() + bytes(count % 2)
-    packed.LUTData = content if vr == "OW" else np.frombuffer(content, "<u2").tolist()
+    packed.LUTData = np.frombuffer(content, "<u2").tolist() if vr == "US" else content
     plain.LUTData = entries.astype("<u2").tobytes()
     packed["LUTData"].VR, plain["LUTData"].VR = vr, "OW"
 

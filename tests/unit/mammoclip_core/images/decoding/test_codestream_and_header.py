@@ -74,6 +74,17 @@ def test_values_of_high_throughput_codestream_are_kept(tmp_path: Path) -> None:
     assert stored.remark
 
 
+def test_sign_of_high_throughput_codestream_is_kept(tmp_path: Path) -> None:
+    frame = imagecodecs.htj2k_encode(SIGNED)
+
+    stored = read_pixels(
+        compressed(tmp_path / "a.dcm", HTJ2KLossless, frame, BitsStored=12, HighBit=11)
+    )
+
+    np.testing.assert_array_equal(stored.values, SIGNED)
+    assert "with sign" in stored.remark
+
+
 @pytest.mark.parametrize("bits", [12, 16])
 def test_signed_codestream_under_an_unsigned_header_is_signed(tmp_path: Path, bits: int) -> None:
     file = compressed(
