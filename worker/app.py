@@ -1,5 +1,6 @@
 """The Celery application; settings are read at first use, never at import."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from billiard import current_process
@@ -25,7 +26,7 @@ from dicom_node.studies.broker import broker_options, celery_configuration
 from worker import redis_transport
 from worker.celery_log import receive_celery_records
 from worker.devices import default_concurrency
-from worker.refused_options import refusal_of
+from worker.refused_options import refusal_of, refusal_of_concurrency
 from worker.termination import end_at_the_parents_signal_only
 
 if TYPE_CHECKING:
@@ -134,6 +135,13 @@ def _replace_what_has_grown(**_options: object) -> None:
     from worker.runtime import runtime
 
     end_if_grown(runtime().settings.work.worker_memory_bytes)
+
+
+@celeryd_init.connect
+def _refuse_concurrency(options: Mapping[str, Any], **_options: object) -> None:
+    """End a worker that leaves their number to Celery; later only a number is to be seen."""
+    if words := refusal_of_concurrency(options.get("concurrency")):
+        raise SystemExit(f"Error: {words}")
 
 
 @celeryd_after_setup.connect

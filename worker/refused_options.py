@@ -18,6 +18,21 @@ def refusal_of(worker: Any) -> str:
     return next(filter(None, (_of_its_pool(worker), _of_its_tasks(worker), _of_queues(worker))), "")
 
 
+def refusal_of_concurrency(asked: object) -> str:
+    """Return in a sentence why a worker must not have so many processes; else nothing.
+
+    Parameters
+    ----------
+    asked : what follows ``--concurrency``: a number, or a word for which Celery takes one
+    """
+    if isinstance(asked, str):
+        return (
+            "each process of this worker loads a model, and as many as there are cores would fill "
+            "the memory. Give --concurrency a number, or leave it out"
+        )
+    return ""
+
+
 def _of_its_pool(worker: Any) -> str:
     pool = worker.pool_cls.__module__
     if pool not in _POOLS:
@@ -29,11 +44,6 @@ def _of_its_pool(worker: Any) -> str:
         return (
             "this worker does not start its processes by spawn, which would lose the settings of "
             "its tasks. Start it without --pool-start-method"
-        )
-    if not isinstance(worker.concurrency, int):
-        return (
-            "each process of this worker loads a model, and as many as there are cores would fill "
-            "the memory. Give --concurrency a number, or leave it out"
         )
     if worker.options.get("autoscale"):
         return (

@@ -16,6 +16,7 @@ from dicom_node.routing.route import Recipient, Route
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.reading import study_record, summaries
 from dicom_node.studies.ledger.removing import finished_studies
+from dicom_node.studies.ledger.spools import FIRST
 from dicom_node.studies.ledger.states import StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.operator_actions import retry_study
@@ -157,7 +158,7 @@ def test_study_that_a_rule_refuses_is_not_analysed_and_says_why(reception: Recep
     assert reception.rows(Analysis) == []
     with reception.database.reading() as session:
         (line,) = summaries(session, limit=9)
-        done, _ = finished_studies(session, confirming=(), received_before=LATER)
+        done, _ = finished_studies(session, FIRST, confirming=(), received_before=LATER)
     assert (line.condition, line.reason) == (
         "nothing-to-analyse",
         "not analysed by rule men: trained on women",

@@ -18,6 +18,7 @@ from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger import shadows
 from dicom_node.studies.ledger.removing import finished_studies
 from dicom_node.studies.ledger.site_tables import ShadowAnalysis
+from dicom_node.studies.ledger.spools import FIRST
 from dicom_node.studies.ledger.states import AnalysisState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, Study
 from dicom_node.studies.settling import begin_analysis
@@ -201,7 +202,7 @@ def test_files_stay_until_the_answer_is_there(
     def may_be_removed() -> bool:
         at = datetime.now(UTC) + timedelta(days=999)
         with received.database.reading() as session:
-            done, _ = finished_studies(session, confirming=(), received_before=at)
+            done, _ = finished_studies(session, FIRST, confirming=(), received_before=at)
         return bool(done)
 
     with received.database.writing() as session:

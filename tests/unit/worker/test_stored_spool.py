@@ -18,6 +18,7 @@ from worker_factory import (
 )
 
 from dicom_node.commands.check import run_checks
+from dicom_node.commands.checked import Checked, Level
 from dicom_node.receive.registrar import Registrar
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.receive import ReceiveSettings
@@ -268,11 +269,16 @@ def test_node_with_a_store_has_what_it_registers_copied(hosts: Hosts, reception:
 
 def test_check_says_whether_the_store_answers(s3: S3Server, tmp_path: Path) -> None:
     settings = Settings(spool=tmp_path / "spool", store=s3.settings)
-    assert dict(run_checks(settings))["store"] is None
+    assert _check_of_the_store(settings).level is Level.OK
 
     s3.kill()
 
-    assert "does not answer or refuses" in (dict(run_checks(settings))["store"] or "")
+    assert "does not answer or refuses" in _check_of_the_store(settings).detail
+
+
+def _check_of_the_store(settings: Settings) -> Checked:
+    (found,) = (one for one in run_checks(settings) if one.name == "store")
+    return found
 
 
 def test_key_that_is_refused_is_told_as_a_fault_of_the_store(s3: S3Server) -> None:

@@ -15,6 +15,7 @@ from dicom_node.settings.retention import RetentionSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.removing import finished_studies
+from dicom_node.studies.ledger.spools import FIRST
 from dicom_node.studies.ledger.states import InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Instance, Study
 
@@ -65,7 +66,9 @@ def found(database: Database) -> set[str]:
 
 def may_be_removed(database: Database) -> bool:
     with database.reading() as session:
-        studies, _ = finished_studies(session, confirming=(), received_before=datetime.now(UTC))
+        studies, _ = finished_studies(
+            session, FIRST, confirming=(), received_before=datetime.now(UTC)
+        )
     return bool(studies)
 
 

@@ -199,9 +199,9 @@ def test_node_beside_an_upgraded_ledger_goes_on_receiving_and_registers_nothing(
     ledger_of(settings, SCHEMA)
     monkeypatch.setattr("dicom_node.node_process._TICK_SECONDS", 0.05)
     attempts: list[object] = []
-    enter = Registrar._enter
+    register = Registrar.register_all
     monkeypatch.setattr(
-        Registrar, "_enter", lambda *arguments: attempts.append(1) or enter(*arguments)
+        Registrar, "register_all", lambda *arguments: attempts.append(1) or register(*arguments)
     )
     image = mammogram()
     image.file_meta = FileMetaDataset()
@@ -215,6 +215,7 @@ def test_node_beside_an_upgraded_ledger_goes_on_receiving_and_registers_nothing(
         set_schema(database, LATER)
         assert send([image], settings.receive.port) == [0x0000]
         wait_for(lambda: events("ledger_of_another_version"), seconds=30, what="it says so")
+        attempts.clear()
         wait_for(lambda: len(attempts) >= 3, seconds=30, what="it is tried again and again")
         set_schema(database, SCHEMA)
         wait_for(lambda: events("instance_new"), seconds=30, what="the image is registered")
@@ -234,6 +235,6 @@ def test_command_on_a_ledger_of_another_release_says_so(
 
     done = run(app, [*command, "--config", str(config)])
 
-    assert done.exit_code == 1
+    assert done.exit_code == (2 if command == ["check"] else 1)
     assert f"schema {LATER}" in done.output
     assert "Traceback" not in done.output
