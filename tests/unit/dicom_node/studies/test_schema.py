@@ -210,8 +210,8 @@ def test_node_beside_an_upgraded_ledger_goes_on_receiving_and_registers_nothing(
     def events(name: str) -> list[Any]:
         return [one for one in log_lines if one["event"] == name]
 
-    with closing(Database(settings.ledger_url)) as database, running_node(settings):
-        wait_for(lambda: events("node_started"), seconds=30, what="the node runs")
+    with closing(Database(settings.ledger_url)) as database, running_node(settings) as node:
+        wait_for(node._ledger_ready.is_set, seconds=30, what="the node has its ledger")
         set_schema(database, LATER)
         assert send([image], settings.receive.port) == [0x0000]
         wait_for(lambda: events("ledger_of_another_version"), seconds=30, what="it says so")
