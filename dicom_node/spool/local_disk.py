@@ -122,7 +122,7 @@ class Spool:
         list of Path
             What another account can read all the same, since it is the owner.
         """
-        files = [self.root / name for name in ("node.lock", "identity.key")]
+        files = [self.root / name for name in ("node.lock", "identity.key", "receipt.clock")]
         closed = [file for file in files if file.exists() and not close_to_others(file)]
         for folder in self._folders():
             closed.extend(tighten(folder))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from dicom_node.errors import OutOfResourcesError
 from dicom_node.spool.names import Receipt, incoming_receipts
 from dicom_node.spool.private_files import FILE_MODE
 
@@ -37,9 +38,17 @@ class ReceiptClock:
 
         Raises
         ------
-        OSError
-            The disk cannot be written.
+        OutOfResourcesError
+            The disk cannot be written, or is away.
         """
+        try:
+            return self._new(association)
+        except OSError as error:
+            raise OutOfResourcesError(
+                f"the spool gives no receipts: {error.strerror or type(error).__name__}"
+            ) from error
+
+    def _new(self, association: str) -> Receipt:
         # Opened each time: a lock tells apart neither the threads of a process nor its children
         # if they share the open file.
         file = os.open(self._root / "receipt.clock", os.O_RDWR | os.O_CREAT, FILE_MODE)
