@@ -46,6 +46,7 @@ def test_two_other_readers_follow_every_report(study: str, tmp_path: Path) -> No
             subprocess.run([require_program("dcsrdump"), file], capture_output=True, check=True)
 
 
+@pytest.mark.long  # the situations of tests/integration are the short form
 @pytest.mark.timeout(900)
 def test_every_report_follows_its_template_row_by_row(tmp_path: Path) -> None:
     """The validator takes a second a report: of those with the same tree it is shown one."""
