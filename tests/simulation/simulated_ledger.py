@@ -54,7 +54,9 @@ class SimulatedDatabase(Database):
         # Looks at what others wait for, by a connection of which no statement is a step.
         self._watcher = create_engine(url, isolation_level="AUTOCOMMIT").connect()
         names = [f'"{name}"' for name in Base.metadata.tables if name not in _KEPT]
-        self._wipe = (
+        # What a node notes in the row of the ledger's identity is of the schedule before.
+        self._wipe = ["UPDATE ledger_identity SET key_digest = '', serial_number = ''"]
+        self._wipe += (
             [f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"]
             if self.is_postgresql
             else [

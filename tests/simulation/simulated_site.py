@@ -279,6 +279,7 @@ def simulated_modules(site: Site, patch: pytest.MonkeyPatch) -> Iterator[None]:
         "node_process",
         "spool.receipt_clock",
         "receive.coming_object",
+        "studies.host_clock",
         "studies.retention",
     ):
         patch.setattr(f"dicom_node.{module}.time", time)
@@ -289,6 +290,7 @@ def simulated_modules(site: Site, patch: pytest.MonkeyPatch) -> Iterator[None]:
         "dicom_node.studies.ledger.locks",
         "dicom_node.node_parts",
         "dicom_node.receive.registrar",
+        "dicom_node.studies.host_clock",
         "worker.analysis",
     ):
         patch.setattr(f"{module}.datetime", clock)
