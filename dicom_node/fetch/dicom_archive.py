@@ -16,10 +16,9 @@ from dicom_node.fetch.found_objects import (
     FoundObject,
     FoundStudy,
     OtherStudyError,
-    object_in,
+    objects_among,
     study_in,
     text_in,
-    uid_in,
 )
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.network import UNCOMPRESSED, associate
@@ -112,20 +111,12 @@ class DicomArchive:
         asked.QueryRetrieveLevel = "SERIES"
         asked.StudyInstanceUID = study.study_instance_uid
         asked.SeriesInstanceUID = asked.Modality = ""
-        series = {
-            uid_in(answer, "SeriesInstanceUID")
-            for answer in self._find(asked)
-            if text_in(answer, "Modality") in {"MG", ""}
-        }
-        found: dict[str, FoundObject] = {}
-        for uid in sorted(series):
-            for answer in self._find(_question_for_images(study, uid)):
-                one = object_in(answer, study)
-                if one.series_instance_uid != uid:
-                    raise OtherStudyError("the archive answered with an object of another series")
-                if not one.sop_class_uid or one.sop_class_uid in classes:
-                    found[one.sop_instance_uid] = one
-        return list(found.values())
+        return objects_among(
+            study,
+            classes,
+            self._find(asked),
+            lambda uid: self._find(_question_for_images(study, uid)),
+        )
 
     def retrieve(
         self,

@@ -1,7 +1,7 @@
 """Searches an archive by QIDO-RS and retrieves from it by WADO-RS (PS3.18 10.4, 10.6)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from email.message import Message
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -15,10 +15,9 @@ from dicom_node.fetch.found_objects import (
     FoundObject,
     FoundStudy,
     OtherStudyError,
-    object_in,
+    objects_among,
     study_in,
     text_in,
-    uid_in,
 )
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.file_intake import FileIntake
@@ -80,24 +79,14 @@ class DicomwebArchive:
     def objects(self, study: FoundStudy, classes: frozenset[str]) -> list[FoundObject]:
         """Return the objects of a study's mammography series; see `DicomArchive.objects`."""
         path = f"studies/{study.study_instance_uid}/series"
-        found: dict[str, FoundObject] = {}
         with exchange_with(self._destination, self._tls) as exchange:
-            series = {
-                uid_in(answer, "SeriesInstanceUID")
-                for answer in self._listed(exchange, path)
-                if text_in(answer, "Modality") in {"MG", ""}
-            }
-            for uid in sorted(series):
+
+            def images_of(uid: str) -> Iterator[Dataset]:
                 for answer in self._listed(exchange, f"{path}/{uid}/instances"):
                     answer.setdefault("SeriesInstanceUID", uid)
-                    one = object_in(answer, study)
-                    if one.series_instance_uid != uid:
-                        raise OtherStudyError(
-                            "the archive answered with an object of another series"
-                        )
-                    if not one.sop_class_uid or one.sop_class_uid in classes:
-                        found[one.sop_instance_uid] = one
-        return list(found.values())
+                    yield answer
+
+            return objects_among(study, classes, self._listed(exchange, path), images_of)
 
     def retrieve(
         self,

@@ -1,6 +1,7 @@
 """What an archive says it holds, checked against what it was asked."""
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,6 +97,40 @@ def object_in(answer: Dataset, study: FoundStudy) -> FoundObject:
         sop_class_uid=text_in(answer, "SOPClassUID"),
         size_bytes=_size_of(answer),
     )
+
+
+def objects_among(
+    study: FoundStudy,
+    classes: frozenset[str],
+    series: Iterable[Dataset],
+    images_of: Callable[[str], Iterable[Dataset]],
+) -> list[FoundObject]:
+    """Return the objects of a study's mammography series that are of some SOP Classes.
+
+    Parameters
+    ----------
+    series : answers to a search for the series of the study
+    images_of : asks for the objects of a series, by its UID
+
+    Raises
+    ------
+    OtherStudyError
+        An answer is about another study or series, or names no UIDs.
+    """
+    uids = {
+        uid_in(answer, "SeriesInstanceUID")
+        for answer in series
+        if text_in(answer, "Modality") in {"MG", ""}
+    }
+    found: dict[str, FoundObject] = {}
+    for uid in sorted(uids):
+        for answer in images_of(uid):
+            one = object_in(answer, study)
+            if one.series_instance_uid != uid:
+                raise OtherStudyError("the archive answered with an object of another series")
+            if not one.sop_class_uid or one.sop_class_uid in classes:
+                found[one.sop_instance_uid] = one
+    return list(found.values())
 
 
 def uid_in(answer: Dataset, keyword: str) -> str:
