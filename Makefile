@@ -84,6 +84,7 @@ lint: $(VENV)/.dev-installed ## style, format, types, import contracts
 docs: $(VENV)/.dev-installed ## write the generated parts of docs
 	$(RUN) tests/architecture_document.py
 	$(RUN) tests/command_pages.py
+	PYTHONPATH=.:tests $(RUN) tests/conformance_tables.py
 	PYTHONPATH=.:tests $(RUN) -m lab.table
 
 format: $(VENV)/.dev-installed ## write the format that lint asks for

@@ -33,7 +33,7 @@ _MARGIN: Final = 4
 _FURTHER_BYTES: Final = 200_000_000
 """How much more than the estimated size of the objects an archive may send."""
 
-_SYNTAXES: Final = (
+SYNTAXES: Final = (
     *UNCOMPRESSED,
     "1.2.840.10008.1.2.1.99",
     "1.2.840.10008.1.2.2",
@@ -135,7 +135,7 @@ class DicomArchive:
         asked = AskedFor(study, objects, classes, intake)
         expected = sum(min(one.size_bytes, intake.maximum_bytes) for one in objects)
         contexts = {(_GET, syntax) for syntax in UNCOMPRESSED} | {
-            (uid, syntax) for uid in classes for syntax in _SYNTAXES
+            (uid, syntax) for uid in classes for syntax in SYNTAXES
         }
         with self._association(
             contexts,
