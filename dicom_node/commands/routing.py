@@ -97,7 +97,7 @@ def shadow(
     config: ConfigOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of answers.")] = 200,
     bundle: Annotated[
-        str, typer.Option(help="Name of one bundle of [bundles]. Default: all.")
+        str, typer.Option(help="Name of one further bundle of the settings. Default: all.")
     ] = "",
     as_json: JsonOption = False,
     json_out: JsonOutOption = None,

@@ -1,5 +1,6 @@
 """docs/commands says of each command what the command itself says."""
 
+import re
 import tomllib
 
 import command_pages
@@ -32,3 +33,12 @@ def test_every_command_and_each_of_its_parameters_says_what_it_is(
 
     assert command.help
     assert silent == []
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda one: f"{one.program} {one.name}")
+def test_no_word_of_a_help_is_taken_for_a_style(command: command_pages.Command) -> None:
+    texts = [command.help, *(one.help for one in command.parameters)]
+
+    lost = [found for text in texts for found in re.findall(r"(?<!\\)\[/?[a-z_ ]+\]", text)]
+
+    assert lost == [], "a terminal shows nothing of a word in brackets: rich reads it as a style"

@@ -46,8 +46,8 @@ def retry(
     bundle: Annotated[
         str,
         typer.Option(
-            help="Analyse this study again, by this bundle of [bundles], or by that of [model] "
-            "(default). Only with a study."
+            help="Analyse this study again by this further bundle of the settings. Default: by "
+            "that of the section model. Only with a study."
         ),
     ] = "",
 ) -> None:
