@@ -27,7 +27,7 @@ TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dico
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-weights up test test-all test-latest test-programs chaos lab bench screenshots lint \
-	docs format lock clean
+	docs site sbom format lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -87,6 +87,15 @@ docs: $(VENV)/.dev-installed ## write the generated parts of docs
 	PYTHONPATH=.:tests $(RUN) tests/conformance_tables.py
 	PYTHONPATH=.:tests $(RUN) -m lab.table
 
+site: $(VENV)/.dev-installed ## make the pages of docs a site, in build/site
+	$(RUN) -m sphinx --fail-on-warning --quiet --doctree-dir build/doctrees docs build/site
+
+sbom: ## write what an installation holds as a software bill of materials, to build/sbom.json
+	@test -x .venv-sbom/bin/cyclonedx-py || $(PYTHON) -m venv .venv-sbom
+	.venv-sbom/bin/python -m pip install --disable-pip-version-check --quiet 'cyclonedx-bom>=7'
+	mkdir -p build
+	.venv-sbom/bin/cyclonedx-py requirements --output-file build/sbom.json constraints.txt
+
 format: $(VENV)/.dev-installed ## write the format that lint asks for
 	$(RUN) -m ruff check --fix-only .
 	$(RUN) -m ruff format .
@@ -99,7 +108,7 @@ lock: | $(RUN) ## write constraints.txt anew, with the newest versions of all li
 		$(addprefix --no-emit-package ,$(CUDA_PACKAGES))
 
 clean: ## remove the environment, runs and caches; never the data of "make up"
-	rm -rf $(VENV) .venv-latest .venv-lab .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-latest .venv-lab .venv-sbom .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf build *.egg-info
 
 $(RUN):
