@@ -16,6 +16,7 @@ from dicom_node.commands.folders import add_folder_commands
 from dicom_node.commands.keeping import add_keeping_commands
 from dicom_node.commands.observing import add_observing_commands
 from dicom_node.commands.operating import add_operator_commands
+from dicom_node.commands.prove.accounting import add_accounting_commands
 from dicom_node.commands.routing import add_routing_commands
 from dicom_node.commands.runs import add_run_commands
 from dicom_node.commands.terminal import (
@@ -258,6 +259,7 @@ add_keeping_commands(app)
 add_folder_commands(app)
 add_run_commands(app)
 add_routing_commands(app)
+add_accounting_commands(app)
 
 
 @app.command()

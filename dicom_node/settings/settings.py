@@ -11,6 +11,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from dicom_node.settings.audit import AuditSettings
 from dicom_node.settings.canary import CANARY_DESTINATION, CanarySettings
 from dicom_node.settings.destinations import Destination, DicomDestination, DicomwebDestination
 from dicom_node.settings.dicomweb import DicomwebSettings
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     retry: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()
     canary: CanarySettings = CanarySettings()
+    audit: AuditSettings = AuditSettings()
     results: ResultSettings = ResultSettings()
     profiles: dict[Name, ProfileSettings] = {}
     """Profiles of the site's own, by name."""
