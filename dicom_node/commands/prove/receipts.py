@@ -10,7 +10,7 @@ from dicom_node.receipts.signature import ReceiptKey
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.installation_key import serial_number
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.reading import find_study
+from dicom_node.studies.ledger.queries.reading import find_study
 
 
 def receipt_of(settings: Settings, database: Database, study_instance_uid: str) -> bytes:
