@@ -133,3 +133,33 @@ def test_nothing_is_done_that_cannot_be_entered(
     ):
         done.append("erased")
     assert done == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("retry", STUDY_UID),
+        ("retry", "--all", "--reason", "licence"),
+        ("cancel", STUDY_UID),
+        ("priority", STUDY_UID, "stat"),
+        ("pause", "node"),
+        ("resume", "node"),
+        ("erase", STUDY_UID, "--yes"),
+        ("move-deliveries", "old", "new", "--reason", "why"),
+        ("drop-deliveries", "old", "--reason", "why"),
+        ("back-up", "{folder}"),
+        ("receipt", STUDY_UID),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_every_command_that_does_something_is_entered(
+    command: Command, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    before = len(command("audit", "show").stdout.splitlines())
+
+    command(*(one.format(folder=tmp_path / "copy") for one in arguments))
+
+    added = command("audit", "show").stdout.splitlines()[before:]
+    acts = {line.split("  ")[2] for line in added}
+    assert acts == {arguments[0]}
+    assert len(added) == 2, "one before and one after"
