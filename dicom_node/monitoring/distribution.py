@@ -39,8 +39,8 @@ def ks_p_value(first: Values, second: Values) -> float:
     at = (root + 0.12 + 0.11 / root) * ks_distance(first, second)
     if at < 0.2:
         return 1.0
-    terms = ((-1) ** (k - 1) * math.exp(-2 * k * k * at * at) for k in range(1, 101))
-    return min(max(2 * sum(terms), 0.0), 1.0)
+    terms = ((-1.0) ** (k - 1) * math.exp(-2 * k * k * at * at) for k in range(1, 101))
+    return min(max(2 * math.fsum(terms), 0.0), 1.0)
 
 
 def stability_index(reference: Values, values: Values) -> float:

@@ -7,8 +7,8 @@ makes ``N exp(-μ)`` pauses longer than μ, each a false alarm. For at most b of
 
     μ = ln(N / b)
 
-For example 10 400 studies a year and 0.6 false alarms: μ = ln(17 333) = 9.76 expected studies.
-At 5 studies an hour that is a silence of 1 hour 57 minutes. Appointments come more evenly than a
+For example 10 400 studies a year and 0.5 false alarms: μ = ln(20 800) = 9.94 expected studies.
+At 5 studies an hour that is a silence of 1 hour 59 minutes. Appointments come more evenly than a
 Poisson process, so that there are fewer false alarms than this.
 
 The rate is itself estimated, from n studies in the hours of such a pause. With the uncertainty of
