@@ -130,11 +130,13 @@ def usual_plans(seed: int) -> list[Plan]:
     ]
 
 
-def simulated_year(plan: Plan, seed: int) -> Year:
-    """Watch one scanner for a year."""
+def simulated_year(plan: Plan, seed: int, *, weeks: int = WEEKS) -> Year:
+    """Watch one scanner for a year, or the first weeks of it."""
     year = Year(plan=plan)
     watch = ScannerWatch(scanner=plan.scanner)
     for one in observations(plan, seed):
+        if one.at >= START + timedelta(weeks=weeks):
+            break
         year.alarms += watch.add(one)
         year.studies += 1
     return year

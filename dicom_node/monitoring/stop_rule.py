@@ -4,25 +4,15 @@ A day counts if the answers of it meet the sentence; days without enough answers
 It is met once so many of the last days that count meet it, without one between that does not.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from dicom_node.settings.monitoring import STOP_SENTENCE
+
 LEAST_ANSWERS: Final = 10
 """Answers of a day below which its shares say nothing."""
-
-MEASURES: Final[Mapping[str, str]] = {
-    "flag_rate": "share of studies with a finding above its threshold",
-    "left_out_rate": "share of studies of which an image has no answer",
-    "late_rate": "share of studies answered later than they should be",
-}
-
-_SENTENCE: Final = re.compile(
-    r"\s*(?P<measure>[a-z_]+)\s*(?P<sign>[<>])\s*(?P<limit>[0-9]*\.?[0-9]+)\s+for\s+"
-    r"(?P<days>[0-9]{1,3})\s+days?\s*"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,25 +64,19 @@ class StopRule:
 
 
 def stop_rule(sentence: str) -> StopRule:
-    """Read a sentence.
+    """Read a sentence of the settings.
 
     Raises
     ------
     ValueError
-        It is none; the message shows one.
+        It is none.
     """
-    match = _SENTENCE.fullmatch(sentence)
-    if match is None or match["measure"] not in MEASURES or int(match["days"]) < 1:
-        raise ValueError(
-            f"{sentence!r} is no stop rule: write for example 'flag_rate > 0.25 for 3 days', with "
-            f"one of {', '.join(MEASURES)}"
-        )
-    limit = float(match["limit"])
-    if not 0 <= limit <= 1:
-        raise ValueError(f"{sentence!r}: {limit:g} is no share between 0 and 1")
+    match = STOP_SENTENCE.fullmatch(sentence)
+    if match is None:
+        raise ValueError(f"{sentence!r} is no stop rule")
     return StopRule(
         measure=match["measure"],
         is_above=match["sign"] == ">",
-        limit=limit,
+        limit=float(match["limit"]),
         days=int(match["days"]),
     )

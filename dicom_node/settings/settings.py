@@ -16,6 +16,7 @@ from dicom_node.settings.canary import CANARY_DESTINATION, CanarySettings
 from dicom_node.settings.destinations import Destination, DicomDestination, DicomwebDestination
 from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.model import ModelSettings
+from dicom_node.settings.monitoring import AlertSettings, MonitoringSettings
 from dicom_node.settings.poll import PollSettings, poll_mistakes
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.results import (
@@ -70,6 +71,8 @@ class Settings(BaseSettings):
     retry: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()
     canary: CanarySettings = CanarySettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    alerts: AlertSettings = AlertSettings()
     audit: AuditSettings = AuditSettings()
     results: ResultSettings = ResultSettings()
     profiles: dict[Name, ProfileSettings] = {}

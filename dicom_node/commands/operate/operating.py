@@ -134,7 +134,7 @@ def priority(
 
 
 WhatArgument = Annotated[
-    str, typer.Argument(metavar="WHAT", help="node, worker, sender or destination.")
+    str, typer.Argument(metavar="WHAT", help="node, worker, results, sender or destination.")
 ]
 NameArgument = Annotated[
     str,
@@ -150,8 +150,9 @@ def pause(
 ) -> None:
     """Let work wait until it is resumed. Receiving goes on, and what is under way is finished.
 
-    node: nothing is analysed or delivered. worker: nothing is analysed. sender: the studies of
-    this AE title are not analysed. destination: nothing is sent there. It outlasts restarts.
+    node: nothing is analysed or delivered. worker: nothing is analysed. results: studies are
+    analysed, and nothing is sent anywhere. sender: the studies of this AE title are not analysed.
+    destination: nothing is sent there. It outlasts restarts.
 
     Example: mammoclip-node pause destination archive --reason "moved to another rack"
     """

@@ -89,12 +89,23 @@ def note_answer(session: Session, analysis_id: int, note: AnswerNote, *, at: dat
 
 
 def notes(
-    session: Session, *, since: datetime | None = None, until: datetime | None = None
+    session: Session,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    after: int = 0,
 ) -> Iterator[MonitorNote]:
-    """Yield notes in the order of their time, of each study the newest revision's alone."""
+    """Yield notes in the order of their time, of each study the newest revision's alone.
+
+    Parameters
+    ----------
+    after : number of a note; only later ones
+    """
     query = select(MonitorNote, Analysis.study_id).join(
         Analysis, Analysis.id == MonitorNote.analysis_id
     )
+    if after:
+        query = query.where(MonitorNote.id > after)
     if since is not None:
         query = query.where(MonitorNote.at >= since)
     if until is not None:

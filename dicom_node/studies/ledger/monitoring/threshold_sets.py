@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import NodeError
 from dicom_node.monitoring.observation import Fingerprint
-from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.monitoring.tables import ThresholdSet
 
 
@@ -82,7 +81,7 @@ def accept(session: Session, number: int, *, by: str, at: datetime) -> Threshold
         ThresholdSet.accepted_at.is_not(None),
         ThresholdSet.withdrawn_at.is_(None),
     )
-    for former in session.scalars(locking(query)).all():
+    for former in session.scalars(query.with_for_update()).all():
         former.withdrawn_at, former.withdrawn_by = at, by
     row.accepted_at, row.accepted_by = at, by
     session.flush()
@@ -125,7 +124,9 @@ def threshold_sets(session: Session) -> list[ThresholdsFacts]:
 
 
 def _row(session: Session, number: int) -> ThresholdSet:
-    row = session.scalars(locking(select(ThresholdSet).where(ThresholdSet.id == number))).first()
+    row = session.scalars(
+        select(ThresholdSet).where(ThresholdSet.id == number).with_for_update()
+    ).first()
     if row is None:
         raise NodeError(f"there is no threshold set {number}: see 'mammoclip-node thresholds'")
     return row

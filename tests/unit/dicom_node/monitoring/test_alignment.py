@@ -4,11 +4,13 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy import stats
 
 from dicom_node.monitoring.agreement import agreement
 from dicom_node.monitoring.alignment import proposed_threshold
 from dicom_node.monitoring.stop_rule import DayOfAnswers, stop_rule
+from dicom_node.settings.monitoring import MonitoringSettings
 
 
 def test_proposal_brings_the_flag_rate_back_to_the_references() -> None:
@@ -80,8 +82,8 @@ def test_days_with_few_answers_count_neither_way() -> None:
      "flag_rate > 0.25 for 0 days", "flag_rate >= 0.2 for 3 days", "__import__ > 0.1 for 1 day"],
 )  # fmt: skip
 def test_what_is_no_stop_rule_is_refused(sentence: str) -> None:
-    with pytest.raises(ValueError, match=r"no stop rule|no share"):
-        stop_rule(sentence)
+    with pytest.raises(ValidationError, match="write for example"):
+        MonitoringSettings(stop_when=sentence)
 
 
 def test_agreement_is_what_counting_by_hand_gives() -> None:
