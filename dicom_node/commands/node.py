@@ -14,6 +14,7 @@ import typer
 from dicom_node.commands.batches.folders import add_folder_commands
 from dicom_node.commands.batches.runs import add_run_commands
 from dicom_node.commands.destinations import add_destination_commands
+from dicom_node.commands.model.watching import add_watching_commands
 from dicom_node.commands.observe.observing import add_observing_commands
 from dicom_node.commands.operate.keeping import add_keeping_commands
 from dicom_node.commands.operate.operating import add_operator_commands
@@ -260,6 +261,7 @@ add_folder_commands(app)
 add_run_commands(app)
 add_routing_commands(app)
 add_accounting_commands(app)
+add_watching_commands(app)
 
 
 @app.command()
