@@ -15,6 +15,7 @@ from dicom_node.dicomweb.web_server import WebServer
 from dicom_node.errors import BrokerDownError
 from dicom_node.fetch.polling import Polling
 from dicom_node.node_parts import open_spool, registrar_of, utc_now
+from dicom_node.node_watch import NodeWatch
 from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
@@ -164,11 +165,13 @@ class Node:
         self._work_is_due = threading.Event()
         self._next_tick = self._next_look = 0.0
         self._prover = Prover(settings, database, Reports(spool.root))
+        watch = NodeWatch(settings, database, is_ready=self._ledger_ready.is_set)
         steps = [
             ("registrar", self._register, self._wait_for_arrival),
             ("settling", self._settle, self._wait_for_quiet),
             ("dispatch", self._dispatch, self._wait_for_work),
             ("proof", self._prove, self._wait_for_tick),
+            ("watch", watch.step, self._wait_for_tick),
         ]
         if settings.store.is_on:
             self._uploads = Uploads(spool, database, settings.store)

@@ -361,7 +361,14 @@ class Heatmap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyAnalysis:
-    """The findings with the heatmaps behind them, which the JSON form leaves out."""
+    """The findings with the heatmaps behind them, which the JSON form leaves out.
+
+    Attributes
+    ----------
+    embedding : a few numbers that stand for what the images look like to the model
+        To notice that they change, not to recognise anybody; empty where nothing was embedded.
+    """
 
     findings: StudyFindings
     heatmaps: tuple[Heatmap, ...] = field(default=())
+    embedding: tuple[float, ...] = ()

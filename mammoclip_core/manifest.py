@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -270,6 +270,14 @@ class Manifest:
             permitted_use=self.permitted_use,
             warning=self.warning,
         )
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> "Manifest":
+        """Return the manifest with other thresholds of some findings, by their names."""
+        findings = tuple(
+            replace(entry, threshold=thresholds.get(entry.name, entry.threshold))
+            for entry in self.findings
+        )
+        return replace(self, findings=findings)
 
     @property
     def acceptance(self) -> str | None:

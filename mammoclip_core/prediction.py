@@ -40,6 +40,7 @@ class Prediction:
         relative to the image's own maximum. A finding without one is not localised.
     methods : how an activation came about, by finding, where not by the manifest's attribution
     boxes : by detector, by falling score
+    embedding : what the scores were computed from, (D,) or (C,); None if a model keeps none
     """
 
     scores: Mapping[str, float]
@@ -48,6 +49,7 @@ class Prediction:
     activations: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     methods: Mapping[str, LocalisationMethod] = field(default_factory=dict)
     boxes: Mapping[str, tuple[DetectedBox, ...]] = field(default_factory=dict)
+    embedding: NDArray[np.float32] | None = None
 
 
 class ImageModel(Protocol):

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dicom_node.audit.acts import Act
+from dicom_node.commands.acting import acting
 from dicom_node.commands.terminal import (
     ConfigOption,
     JsonOption,
@@ -67,7 +69,8 @@ def move_deliveries(
     """
     from dicom_node.commands.operate.redirecting import moved
 
-    with one_line_errors(), ledger_of(config) as (settings, database):
+    act = acting(config, Act.MOVE_DELIVERIES, detail=f"{old} to {new}: {reason}")
+    with one_line_errors(), act as (settings, database, _):
         for line in moved(settings, database, old, new, reason):
             typer.echo(line)
 
@@ -86,5 +89,6 @@ def drop_deliveries(
     """
     from dicom_node.commands.operate.redirecting import dropped
 
-    with one_line_errors(), ledger_of(config) as (_, database):
+    act = acting(config, Act.DROP_DELIVERIES, detail=f"{name}: {reason}")
+    with one_line_errors(), act as (_, database, _said):
         typer.echo(dropped(database, name, reason))

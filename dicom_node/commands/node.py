@@ -14,9 +14,11 @@ import typer
 from dicom_node.commands.batches.folders import add_folder_commands
 from dicom_node.commands.batches.runs import add_run_commands
 from dicom_node.commands.destinations import add_destination_commands
+from dicom_node.commands.model.watching import add_watching_commands
 from dicom_node.commands.observe.observing import add_observing_commands
 from dicom_node.commands.operate.keeping import add_keeping_commands
 from dicom_node.commands.operate.operating import add_operator_commands
+from dicom_node.commands.prove.accounting import add_accounting_commands
 from dicom_node.commands.routing import add_routing_commands
 from dicom_node.commands.terminal import (
     ConfigOption,
@@ -258,6 +260,8 @@ add_keeping_commands(app)
 add_folder_commands(app)
 add_run_commands(app)
 add_routing_commands(app)
+add_accounting_commands(app)
+add_watching_commands(app)
 
 
 @app.command()

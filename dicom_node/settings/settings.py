@@ -11,10 +11,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from dicom_node.settings.audit import AuditSettings
 from dicom_node.settings.canary import CANARY_DESTINATION, CanarySettings
 from dicom_node.settings.destinations import Destination, DicomDestination, DicomwebDestination
 from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.model import ModelSettings
+from dicom_node.settings.monitoring import AlertSettings, MonitoringSettings
 from dicom_node.settings.poll import PollSettings, poll_mistakes
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.results import (
@@ -69,6 +71,9 @@ class Settings(BaseSettings):
     retry: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()
     canary: CanarySettings = CanarySettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    alerts: AlertSettings = AlertSettings()
+    audit: AuditSettings = AuditSettings()
     results: ResultSettings = ResultSettings()
     profiles: dict[Name, ProfileSettings] = {}
     """Profiles of the site's own, by name."""

@@ -21,11 +21,12 @@ from dicom_node.spool.private_files import create_private_file, make_private_fol
 _MARK: Final = "back-up.json"
 _UNFINISHED: Final = "back-up.unfinished"
 
-_OF_THE_ROOT: Final = ("identity.key", "erased.jsonl")
+_OF_THE_ROOT: Final = ("identity.key", "receipts.key", "erased.jsonl", "audit.jsonl")
 _FOLDERS: Final = (
     "incoming",
     "commitment",
     "reports",
+    "audit-queue",
     "polls",
     "set-aside",
     "studies",

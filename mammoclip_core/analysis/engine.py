@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.analysis.aggregation import breasts_of, study_of
+from mammoclip_core.analysis.embedding_summary import summarised
 from mammoclip_core.analysis.interpretation import (
     findings_of,
     on_extent,
@@ -56,6 +57,7 @@ class _Answer:
     heatmaps: tuple[Heatmap, ...] = ()
     is_whole_breast: bool = False
     breast: BreastGeometry | None = None
+    embedding: NDArray[np.float32] | None = None
 
 
 @dataclass(slots=True)
@@ -225,13 +227,14 @@ class Engine:
             for image in images
             for finding in image.findings
         }
-        breasts = breasts_of(images, self.manifest.findings)
+        manifest = self.manifest.with_thresholds(study.request.thresholds)
+        breasts = breasts_of(images, manifest.findings)
         return StudyAnalysis(
             findings=StudyFindings(
                 study_instance_uid=study.request.study_instance_uid,
                 bundle=self.manifest.identity,
                 settings_sha256=settings_sha256(
-                    self.manifest, self.computed_by, study.request.tomosynthesis
+                    manifest, self.computed_by, study.request.tomosynthesis
                 ),
                 images=images + study.request.left_out,
                 breasts=breasts,
@@ -244,6 +247,7 @@ class Engine:
                 for heatmap in answer.heatmaps
                 if (heatmap.sop_instance_uid, heatmap.finding, heatmap.frame) in kept
             ),
+            embedding=summarised([answer.embedding for answer in answers]),
         )
 
     def _prepared(self, image: _Image) -> _Image:
@@ -293,14 +297,14 @@ class Engine:
 
     def _answer(self, image: _Image) -> _Answer:
         if isinstance(image.outcome, PreparedImage) and isinstance(image.prediction, Prediction):
-            return self._interpret(image.shown, image.outcome, image.prediction)
+            return self._interpret(image, image.outcome, image.prediction)
         problem = image.prediction or image.outcome
         return _failed(image.shown, str(problem))
 
-    def _interpret(
-        self, image: ImageToAnalyse, prepared: PreparedImage, prediction: Prediction
-    ) -> _Answer:
-        findings = findings_of(self.manifest, prediction, prepared, image.frame)
+    def _interpret(self, asked: _Image, prepared: PreparedImage, prediction: Prediction) -> _Answer:
+        image = asked.shown
+        manifest = self.manifest.with_thresholds(asked.study.request.thresholds)
+        findings = findings_of(manifest, prediction, prepared, image.frame)
         return _Answer(
             findings=ImageFindings(
                 sop_instance_uid=image.sop_instance_uid,
@@ -314,6 +318,7 @@ class Engine:
             ),
             is_whole_breast=prepared.is_whole_breast,
             breast=prepared.breast,
+            embedding=prediction.embedding,
             heatmaps=tuple(
                 Heatmap(
                     sop_instance_uid=image.sop_instance_uid,

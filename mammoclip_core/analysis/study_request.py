@@ -1,7 +1,7 @@
 """What an engine is asked: the images of one study, and those left out."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mammoclip_core.findings import ImageFindings
@@ -40,6 +40,7 @@ class StudyRequest:
         Handed on unchanged, behind the images.
     tomosynthesis : how the frames among the images were chosen
         Part of the digest of the settings.
+    thresholds : of findings by name, in place of the bundle's; part of the digest of the settings
     on_decoded : called on threads with each image and its stored values, for who needs them too
     on_stage : called with ``decoding``, ``inference`` or ``interpretation`` when the engine goes on
         to it, or waits for it; of a stream of studies each time for all that are under way
@@ -49,5 +50,6 @@ class StudyRequest:
     images: tuple[ImageToAnalyse, ...]
     left_out: tuple[ImageFindings, ...] = ()
     tomosynthesis: Tomosynthesis = Tomosynthesis.REFUSE
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     on_decoded: Callable[[ImageToAnalyse, StoredImage], object] | None = None
     on_stage: Callable[[str], object] | None = None

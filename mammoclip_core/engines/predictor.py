@@ -61,6 +61,7 @@ class _Gathered:
     class_scores: dict[str, tuple[float, ...]] = field(default_factory=dict)
     activations: dict[str, Array] = field(default_factory=dict)
     methods: dict[str, LocalisationMethod] = field(default_factory=dict)
+    embedding: Array | None = None
 
     def share(self, entry: FindingEntry, shares: NDArray[np.float64]) -> None:
         """Keep the shares of a finding's sides or classes."""
@@ -154,6 +155,7 @@ class Predictor:
                 class_scores=item.class_scores,
                 activations=item.activations,
                 methods=item.methods,
+                embedding=item.embedding,
             )
             for item in gathered
         ]
@@ -175,6 +177,8 @@ class Predictor:
     ) -> None:
         features = _finite(pooled(maps))
         embeddings = _finite(self._projection(features))
+        for item, embedding in zip(gathered, embeddings, strict=True):
+            item.embedding = embedding
         for entry in self._by_prompt:
             similarities = (embeddings @ self._prompts[entry.name].T).astype(np.float64)
             if self._manifest.scoring == TEMPERED_SCORING:
@@ -210,6 +214,9 @@ class Predictor:
         maps = head.encoder.feature_maps(batch)
         features = _finite(pooled(maps))
         logits = _finite(features @ head.weight.T + head.bias).astype(np.float64)
+        for item, embedding in zip(gathered, features, strict=True):
+            if item.embedding is None:  # the bundle has no prompts
+                item.embedding = embedding
         for item, row in zip(gathered, logits, strict=True):
             if entry.is_class_set:
                 item.share(entry, softmax(row))

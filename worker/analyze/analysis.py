@@ -1,6 +1,7 @@
 """One attempt to analyse one revision of a study and to write its result objects."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -19,12 +20,15 @@ from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.due.outcomes import MadeResult
 from dicom_node.studies.ledger.due.work import Claim
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.monitoring.notes import note_answer
+from dicom_node.studies.ledger.monitoring.threshold_sets import thresholds_for
 from dicom_node.studies.ledger.queries.reading import unread_images
 from dicom_node.studies.ledger.shadows import begin_shadows
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Instance
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings_document import to_json
+from worker.analyze.answer_notes import answer_note, fingerprint_of, header_of
 from worker.analyze.answer_routing import additions_of, recipients_of, require_known_profiles
 from worker.analyze.former_lesions import with_kept_lesions
 from worker.analyze.former_results import former_results
@@ -109,7 +113,11 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     order = as_received(node, order)
     log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)
     files = StudyFiles(node.decoding.read_image, node.settings.results.longest_side_pixels)
-    request = request_of(node, order, files)
+    header = header_of((node.reach.image(row) for row, _ in order.chosen), files)
+    equipment = fingerprint_of(header)
+    with node.database.reading() as session:
+        number, thresholds = thresholds_for(session, equipment, model.in_words)
+    request = replace(request_of(node, order, files), thresholds=thresholds)
     answer = with_kept_lesions(model.engine.analyze(request), order.former_findings)
     if not answer.findings.analysed:
         reasons = sorted({image.reason for image in answer.findings.images})
@@ -157,6 +165,8 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
                 at=database_time(session),
             )
             begin_shadows(session, held.id, route.shadows, at=database_time(session))
+            note = answer_note(answer, header, equipment, threshold_set=number)
+            note_answer(session, held.id, note, at=database_time(session))
     except OvertakenError:
         # Cancelled, or erased: what was made of the patient's images must not stay behind.
         node.reach.spool(order.spool_id).drop_results(held.id, held.version)

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from dicom_node.commands.terminal import ConfigOption, ledger_of, one_line_errors
+from dicom_node.audit.acts import Act
+from dicom_node.commands.acting import acting
+from dicom_node.commands.terminal import ConfigOption, one_line_errors
 
 
 def add_keeping_commands(app: typer.Typer) -> None:
@@ -34,7 +36,8 @@ def back_up(
     from dicom_node.studies.ledger.copying import copy_ledger
     from dicom_node.studies.ledger.schema import SCHEMA
 
-    with one_line_errors(), ledger_of(config) as (settings, database):
+    act = acting(config, Act.BACK_UP, detail=str(folder))
+    with one_line_errors(), act as (settings, database, _):
         # Nothing is removed meanwhile: a row of the copied ledger may need its file.
         with reading(settings.spool):
             target = BackUp(folder)
@@ -74,7 +77,7 @@ def migrate_back(
 
     with (
         one_line_errors(),
-        ledger_of(config) as (settings, database),
+        acting(config, Act.MIGRATE_BACK, detail=schema) as (settings, database, _),
         open_spool(settings).owned(),
     ):
         database.migrate_back(schema)

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from dicom_node.audit.acts import Act
+from dicom_node.commands.acting import acting
 from dicom_node.commands.terminal import (
     ConfigOption,
     JsonOption,
@@ -66,7 +68,12 @@ def retry(
     """
     from dicom_node.commands.operate.retry import retried
 
-    with one_line_errors(), ledger_of(config) as (settings, database):
+    named = [] if study is None else [study]
+    wanted = " ".join(filter(None, ("all" * every, reason, destination, bundle)))
+    with (
+        one_line_errors(),
+        acting(config, Act.RETRY, studies=named, detail=wanted) as (settings, database, said),
+    ):
         done = retried(
             settings,
             database,
@@ -76,6 +83,7 @@ def retry(
             destination=destination,
             bundle=bundle,
         )
+        said.detail = "; ".join(done)
         for line in done:
             typer.echo(line)
 
@@ -89,7 +97,7 @@ def cancel(study: StudyArgument, config: ConfigOption = None) -> None:
     from dicom_node.studies.ledger.locks import database_time
     from dicom_node.studies.operator_actions import cancel_study
 
-    with one_line_errors(), ledger_of(config) as (settings, database):
+    with one_line_errors(), acting(config, Act.CANCEL, studies=[study]) as (settings, database, _):
         waiting = waiting_objects(settings.spool)
         with database.writing() as session:
             done = cancel_study(session, study, at=database_time(session))
@@ -118,14 +126,15 @@ def priority(
     """
     from dicom_node.studies.prioritising import set_priority
 
-    with one_line_errors(), ledger_of(config) as (_, database):
+    act = acting(config, Act.PRIORITY, studies=[study], detail=level)
+    with one_line_errors(), act as (_, database, _said):
         with database.writing() as session:
             done = set_priority(session, study, level)
         typer.echo(done)
 
 
 WhatArgument = Annotated[
-    str, typer.Argument(metavar="WHAT", help="node, worker, sender or destination.")
+    str, typer.Argument(metavar="WHAT", help="node, worker, results, sender or destination.")
 ]
 NameArgument = Annotated[
     str,
@@ -141,14 +150,16 @@ def pause(
 ) -> None:
     """Let work wait until it is resumed. Receiving goes on, and what is under way is finished.
 
-    node: nothing is analysed or delivered. worker: nothing is analysed. sender: the studies of
-    this AE title are not analysed. destination: nothing is sent there. It outlasts restarts.
+    node: nothing is analysed or delivered. worker: nothing is analysed. results: studies are
+    analysed, and nothing is sent anywhere. sender: the studies of this AE title are not analysed.
+    destination: nothing is sent there. It outlasts restarts.
 
     Example: mammoclip-node pause destination archive --reason "moved to another rack"
     """
     from dicom_node.commands.operate.pausing import paused
 
-    with one_line_errors(), ledger_of(config) as (settings, database):
+    act = acting(config, Act.PAUSE, detail=f"{what} {name} {reason}".strip())
+    with one_line_errors(), act as (settings, database, _):
         for line in paused(settings, database, what, name, reason):
             typer.echo(line)
 
@@ -160,7 +171,8 @@ def resume(what: WhatArgument, name: NameArgument = "", config: ConfigOption = N
     """
     from dicom_node.commands.operate.pausing import resumed
 
-    with one_line_errors(), ledger_of(config) as (_, database):
+    act = acting(config, Act.RESUME, detail=f"{what} {name}".strip())
+    with one_line_errors(), act as (_, database, _said):
         typer.echo(resumed(database, what, name))
 
 
@@ -196,6 +208,8 @@ def erase(
 
     Example: mammoclip-node erase --patient
     """
+    from dicom_node.audit_trail import audited
+    from dicom_node.commands.account import account
     from dicom_node.commands.operate.erase import Erasure, in_words
     from dicom_node.logs import configure_logs
 
@@ -219,8 +233,10 @@ def erase(
                 f"Erase {'this study' if len(found) == 1 else f'these {len(found)} studies'}?"
             )
             typer.confirm(question, abort=True, err=True)
-        for line in erasure.erase(found, force=force):
-            typer.echo(line)
+        studies = [one.study_instance_uid for one in found]
+        with audited(settings, database, Act.ERASE, who=account(), via="command", studies=studies):
+            for line in erasure.erase(found, force=force):
+                typer.echo(line)
 
 
 def canary(config: ConfigOption = None, as_json: JsonOption = False) -> None:

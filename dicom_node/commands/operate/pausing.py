@@ -57,7 +57,8 @@ def _kind_of(what: str, name: str) -> Paused:
         kind = Paused(what)
     except ValueError:
         raise NodeError(
-            f"{what!r} cannot be paused: choose node, worker, sender AE-TITLE or destination NAME"
+            f"{what!r} cannot be paused: choose node, worker, results, sender AE-TITLE or "
+            "destination NAME"
         ) from None
     if (kind in NAMED) != bool(name):
         raise NodeError(

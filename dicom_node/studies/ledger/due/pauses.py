@@ -21,6 +21,8 @@ class Paused(StrEnum):
     """Nothing is handed to workers."""
     WORKER = "worker"
     """No analysis is begun; results are delivered."""
+    RESULTS = "results"
+    """Studies are analysed, and their results are held: nothing is sent anywhere."""
     SENDER = "sender"
     """No study of this AE title is analysed."""
     DESTINATION = "destination"
@@ -85,8 +87,9 @@ class Holds:
 
     def stop(self, table: type[Analysis | Delivery]) -> PauseFacts | None:
         """Return the pause that stops all analyses or all deliveries, or None."""
-        worker = self.on(Paused.WORKER) if table is Analysis else None
-        return self.on(Paused.NODE) or worker
+        return self.on(Paused.NODE) or self.on(
+            Paused.WORKER if table is Analysis else Paused.RESULTS
+        )
 
     def withheld(self, destination: str) -> str:
         """Say why nothing is sent to a destination, which holds its deliveries; else empty."""

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import LedgerError
 from dicom_node.facts.identity import PatientDigest, is_one_patient
 from dicom_node.studies.ledger.locks import locking, require_locked
+from dicom_node.studies.ledger.monitoring.tables import MonitorNote
 from dicom_node.studies.ledger.queries.reading import find_study
 from dicom_node.studies.ledger.site_tables import CommitmentItem, ShadowAnalysis
 from dicom_node.studies.ledger.states import (
@@ -304,6 +305,7 @@ def _forget(
         .where(Analysis.id.in_(analyses))
         .values(findings=None, results_key="", result_rules="", reason=""),
         delete(ShadowAnalysis).where(ShadowAnalysis.analysis_id.in_(analyses)),
+        delete(MonitorNote).where(MonitorNote.analysis_id.in_(analyses)),
         update(ResultObject)
         .where(ResultObject.analysis_id.in_(analyses))
         .values(

@@ -85,7 +85,10 @@ def test_priority_of_a_study_is_that_of_its_deliveries_too(
     [
         (["priority", STUDY_UID, "soon"], "choose stat, routine or off-peak"),
         (["priority", "9.9", "stat"], "not in the ledger"),
-        (["pause", "everything"], "choose node, worker, sender AE-TITLE or destination NAME"),
+        (
+            ["pause", "everything"],
+            "choose node, worker, results, sender AE-TITLE or destination NAME",
+        ),
         (["pause", "sender"], "name the sender"),
         (["pause", "node", "ROOM1"], "node takes no name"),
         (["pause", "sender", "A" * 17], "too long"),

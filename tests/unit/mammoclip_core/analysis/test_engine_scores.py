@@ -1,12 +1,14 @@
 """A score is calibrated and then compared with its threshold; density is of the breast."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from core_factory import StandInModel, WriteInstance, breast, manifest_with, pair
-from engine_factory import analysis_of, marked
+from engine_factory import analysis_of, marked, request_of
 
+from mammoclip_core.analysis.engine import Engine
 from mammoclip_core.analysis.interpretation import calibrated
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.lexicon import DENSITY
@@ -23,6 +25,24 @@ def test_score_at_the_threshold_is_above_it(
 
     assert image.findings[0].above_threshold is is_above
     assert bool(image.findings[0].regions) is is_above
+
+
+@pytest.mark.parametrize(("threshold", "is_above"), [(0.5, True), (0.7, False)])
+def test_thresholds_of_a_request_take_the_place_of_the_bundles(
+    write_instance: WriteInstance, threshold: float, is_above: bool
+) -> None:
+    model = StandInModel(manifest_with(pair("mass", threshold=0.6)), scores={"mass": 0.6})
+    file = write_instance(marked(400, 300, (90, 250)))
+
+    request = request_of(file)
+    engine = Engine(model)
+    usual = engine.analyze(request).findings
+    other = engine.analyze(replace(request, thresholds={"mass": threshold})).findings
+
+    (finding,) = other.images[0].findings
+    assert (finding.threshold, finding.above_threshold) == (threshold, is_above)
+    assert bool(finding.regions) is is_above
+    assert other.settings_sha256 != usual.settings_sha256
 
 
 def test_density_is_told_of_the_breast_and_is_no_finding(write_instance: WriteInstance) -> None:

@@ -1,0 +1,68 @@
+"""What ``mammoclip-node drift`` shows."""
+
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+from sqlalchemy.orm import Session
+
+from dicom_node.drift.outlook import outlook
+from dicom_node.settings.settings import Settings
+from dicom_node.studies.ledger.monitoring.alarm_book import alarms
+from dicom_node.studies.ledger.monitoring.notes import notes
+
+
+def outlook_document(session: Session, settings: Settings, *, since: datetime) -> dict[str, Any]:
+    """Return the equipment and the alarms since a time."""
+    late = settings.monitoring.late_after_minutes * 60
+    found = outlook(notes(session, since=since), late_after_seconds=late)
+    return {
+        "since": since.isoformat(timespec="seconds"),
+        "equipment": [
+            {
+                "equipment": equipment.in_words(),
+                "answers": group.answers,
+                "flagged": group.flagged,
+                "flag_rate": group.flag_rate[0] if group.is_shown else None,
+                "interval": group.flag_rate[1] if group.is_shown else None,
+                "left_out": group.left_out,
+                "late": group.late,
+            }
+            for equipment, group in sorted(
+                found.by_equipment.items(), key=lambda one: one[0].in_words()
+            )
+        ],
+        "alarms": [
+            {
+                "at": row.at.isoformat(timespec="seconds"),
+                "scanner": row.scanner,
+                "kind": row.kind,
+                "about": row.about,
+                "detail": row.detail,
+            }
+            for row in alarms(session, since=since)
+        ],
+    }
+
+
+def outlook_tables(document: dict[str, Any]) -> list[Table]:
+    """Return the document as tables for a terminal."""
+    equipment = Table(title=f"Answers since {document['since']}")
+    for name in ("equipment", "answers", "flagged", "95 % interval", "left out", "late"):
+        equipment.add_column(name)
+    for one in document["equipment"]:
+        rate, interval = one["flag_rate"], one["interval"]
+        equipment.add_row(
+            one["equipment"],
+            str(one["answers"]),
+            "too few" if rate is None else f"{rate:.1%}",
+            "" if interval is None else f"{interval[0]:.1%} to {interval[1]:.1%}",
+            str(one["left_out"]),
+            str(one["late"]),
+        )
+    alarm_table = Table(title="Alarms")
+    for name in ("time", "scanner", "kind", "what"):
+        alarm_table.add_column(name)
+    for one in document["alarms"]:
+        alarm_table.add_row(one["at"], one["scanner"], one["kind"], one["detail"])
+    return [equipment, alarm_table]

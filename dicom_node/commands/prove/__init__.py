@@ -1,0 +1,1 @@
+"""The commands that prove what happened: the audit file and receipts."""

@@ -1,0 +1,1 @@
+"""What the ledger keeps to watch the model by, and to prove who did what."""

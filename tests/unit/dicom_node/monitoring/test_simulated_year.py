@@ -1,0 +1,96 @@
+"""The watch in a simulated year: what changes is found in time, and false alarms are rare."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from dicom_node.monitoring.alarms import FALSE_ALARMS, Kind
+from dicom_node.monitoring.intervals import poisson_rate, wilson
+from dicom_node.monitoring.simulated_year import (
+    START,
+    Change,
+    Plan,
+    simulated_year,
+    usual_plans,
+    working_hours,
+)
+
+DAY = 8.0
+"""Working hours."""
+
+TWO_HOURS = 2.25
+"""Two working hours, and what the rate of a quiet hour is wrong by."""
+
+
+def test_false_alarms_of_all_kinds_together_stay_below_one_a_year() -> None:
+    assert set(FALSE_ALARMS) == {kind for kind in Kind if not kind.is_event}
+    assert sum(FALSE_ALARMS.values()) <= 0.85
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "within"),
+    [
+        (Change(week=6, flag_rate=0.30), Kind.FLAG_RATE_ROSE, 5 * DAY),
+        (Change(week=6, flag_rate=0.48), Kind.FLAG_RATE_ROSE, 2 * DAY),
+        (Change(week=6, silent_days=1), Kind.SILENCE, TWO_HOURS),
+        (Change(week=6, software="2.0"), Kind.NEW_SOFTWARE, 1.0),
+    ],
+)
+def test_change_is_found_in_time(change: Change, kind: Kind, within: float) -> None:
+    year = simulated_year(Plan(scanner="A", change=change), seed=1, weeks=8)
+
+    hours = year.found_after(kind)
+    assert hours is not None
+    assert hours <= within
+
+
+def test_undisturbed_scanner_is_left_in_peace() -> None:
+    year = simulated_year(Plan(scanner="E"), seed=1, weeks=12)
+
+    assert len(year.false_alarms) <= 1
+
+
+def test_same_seed_is_the_same_year() -> None:
+    plan = Plan(scanner="A", change=Change(week=6, flag_rate=0.30))
+
+    assert simulated_year(plan, 3, weeks=7).alarms == simulated_year(plan, 3, weeks=7).alarms
+
+
+@pytest.mark.long
+def test_a_hundred_scanners_for_a_year_are_watched_as_stated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Print the figures of docs/monitoring.md, with their intervals."""
+    false: Counter[str] = Counter()
+    exposure = 0.0
+    found: dict[str, list[float]] = {}
+    for seed in range(60):
+        for plan in usual_plans(seed):
+            year = simulated_year(plan, seed)
+            false.update(one.kind.value for one in year.false_alarms)
+            exposure += year.undisturbed_years
+            for name, kind in (("A", Kind.FLAG_RATE_ROSE), ("C", Kind.SILENCE),
+                               ("D", Kind.FLAG_RATE_ROSE)):  # fmt: skip
+                if plan.scanner == name:
+                    hours = year.found_after(kind)
+                    found.setdefault(name, []).append(1e9 if hours is None else hours)
+
+    rate = poisson_rate(sum(false.values()), exposure)
+    with capsys.disabled():
+        print(f"\nfalse alarms {false} in {exposure:.0f} scanner years: {rate}")  # noqa: T201
+        for name, within in (("A", 5 * DAY), ("C", 2.0), ("D", 2 * DAY)):
+            in_time = sum(hours <= within for hours in found[name])
+            print(  # noqa: T201
+                f"{name}: {in_time} of {len(found[name])} within {within:g} working hours "
+                f"{wilson(in_time, len(found[name]))}, last {max(found[name]):.2f}"
+            )
+    assert rate[1] < 1.0
+    assert sum(hours <= 5 * DAY for hours in found["A"]) >= 57
+    assert sum(hours <= TWO_HOURS for hours in found["C"]) >= 57
+    assert sum(hours <= 2 * DAY for hours in found["D"]) >= 57
+
+
+def test_working_hours_leave_out_nights_and_weekends() -> None:
+    friday = START + timedelta(days=4, hours=15)
+    assert working_hours(friday, START + timedelta(days=7, hours=9)) == pytest.approx(2.0)
