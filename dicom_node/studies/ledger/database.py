@@ -19,6 +19,7 @@ from dicom_node.errors import LedgerError
 from dicom_node.spool.private_files import FOLDER_MODE, close_to_others, ensure_private_file
 from dicom_node.studies.ledger import site_tables  # noqa: F401  these too belong to the ledger
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.procedure_steps import tables as _  # noqa: F401  likewise
 from dicom_node.studies.ledger.schema import (
     MIGRATIONS,
     SCHEMA,
