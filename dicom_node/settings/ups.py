@@ -33,8 +33,8 @@ class UpsSettings(Certificates):
     workitem_codes: tuple[CodeSettings, ...] = ()
     """Scheduled Workitem Codes of the work that the node performs; with url at least one."""
     station_name: CodeSettings | None = None
-    """The node's own Scheduled Station Name Code; only workitems for it or for nobody are taken.
-    Default: those for nobody."""
+    """The node's own Scheduled Station Name Code: workitems for it are taken. Default: those for
+    no station."""
     worklist_label: _Long | None = None
     """Worklist Label of the workitems that are asked for. Default: any."""
     archives: tuple[Name, ...] = ()

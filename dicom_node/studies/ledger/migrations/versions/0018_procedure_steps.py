@@ -52,7 +52,9 @@ def upgrade() -> None:
         sa.Column("remark", sa.Text, nullable=False),
         sa.Column("changed_at", sa.DateTime, nullable=False),
         sa.UniqueConstraint(
-            "announced_by", "study_instance_uid", name="uq_announced_studies_announced_by_study_instance_uid"
+            "announced_by",
+            "study_instance_uid",
+            name="uq_announced_studies_announced_by_study_instance_uid",
         ),
     )
     op.create_index(
