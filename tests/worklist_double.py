@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,13 @@ class Worklist:
     transactions: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     loop: asyncio.AbstractEventLoop | None = None
+
+    def reset(self) -> None:
+        """Forget everything, for the next test before the same socket."""
+        new = Worklist(port=self.port)
+        for one in fields(self):
+            if one.name not in {"port", "scheme", "loop", "lock"}:
+                setattr(self, one.name, getattr(new, one.name))
 
     @property
     def url(self) -> str:

@@ -80,8 +80,10 @@ class Performance:
             self._give_up(row, *standing.stopped)
             return
         is_lacking = bool(standing.missing) or standing.study_id is None
-        if is_lacking and not self._find_inputs(row, standing):
-            return
+        is_unknown = self.inputs.may_be_fetched and not json.loads(row.inputs)
+        if is_lacking or (is_unknown and not standing.is_answered):
+            if not self._find_inputs(row, standing, may_end=is_lacking):
+                return
         if standing.study_id is not None and not standing.is_answered:
             self._prioritise(row, standing.study_id)
         if standing.revision:
@@ -99,11 +101,16 @@ class Performance:
     def _standing(self, session: Session, row: Workitem) -> Standing:
         return standing_of(session, row, confirming=self._settings.confirming_names)
 
-    def _find_inputs(self, row: Workitem, standing: Standing) -> bool:
-        """Fetch what is missing if it can be, or wait; return whether the workitem goes on."""
+    def _find_inputs(self, row: Workitem, standing: Standing, *, may_end: bool) -> bool:
+        """Fetch what is missing if it can be, or wait; return whether the workitem goes on.
+
+        Parameters
+        ----------
+        may_end : whether the workitem is canceled if it has waited for too long
+        """
         at = self._database.now()
         patience = timedelta(seconds=self._settings.ups.inputs_within_seconds)
-        if at > (row.claimed_at or at) + patience:
+        if may_end and at > (row.claimed_at or at) + patience:
             self._give_up(row, "images-missing", _in_words(standing))
             return False
         if self.inputs.may_be_fetched and row.due_at <= at:

@@ -9,10 +9,17 @@ from worklist_double import Worklist
 from worklist_site import Site
 
 
-@pytest.fixture
-def worklist() -> Iterator[Worklist]:
+@pytest.fixture(scope="session")
+def worklist_server() -> Iterator[Worklist]:
     with Worklist().running() as running:
         yield running
+
+
+@pytest.fixture
+def worklist(worklist_server: Worklist) -> Worklist:
+    """Return a worklist server without workitems and without faults."""
+    worklist_server.reset()
+    return worklist_server
 
 
 @pytest.fixture

@@ -200,8 +200,8 @@ def two_sites(site: Site, tmp_path: Path, migrated_ledger: Path) -> Site:
     )
 
 
-@pytest.mark.parametrize("count", [12, pytest.param(200, marks=pytest.mark.long)])
-def test_p4_two_performers_share_a_worklist_and_no_workitem_has_two(
+@pytest.mark.parametrize("count", [5, pytest.param(200, marks=pytest.mark.long)])
+def test_p4_two_performers_share_a_worklist_and_no_workitem_has_two(  # noqa: PLR0917  fixtures
     site_with: Callable[..., Site],
     worklist: Worklist,
     tmp_path: Path,
@@ -241,7 +241,7 @@ def test_p4_two_performers_share_a_worklist_and_no_workitem_has_two(
 
 
 @pytest.mark.parametrize("shows_transactions", [False, True])
-def test_p4_where_both_claims_win_one_performer_finds_out_and_stops(
+def test_p4_where_both_claims_win_one_performer_finds_out_and_stops(  # noqa: PLR0917  fixtures
     site: Site,
     worklist: Worklist,
     tmp_path: Path,
@@ -290,4 +290,4 @@ def test_p4_server_that_knows_a_workitem_no_more_is_no_error(
     performer.step()
 
     assert states(site) == ["lost"]
-    assert NOW <= site.row().seen_at
+    assert site.row().seen_at >= NOW
