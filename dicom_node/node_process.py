@@ -51,6 +51,7 @@ from dicom_node.studies.settling import (
 )
 from dicom_node.studies.uploads import Uploads
 from dicom_node.study_routing import LedgerRouter
+from dicom_node.workitems.performer import Performer
 
 log = structlog.get_logger("dicom_node.node_process")
 
@@ -180,10 +181,13 @@ class Node:
             steps.append(("images", self._find_images, self._wait_for_tick))
         if settings.canary.minutes:
             steps.append(("canary", self._send_canary, self._wait_for_tick))
+        ready, stopping = self._ledger_ready.is_set, self._stopping
         if settings.poll:
-            ready, stopping = self._ledger_ready.is_set, self._stopping
             polling = Polling(settings, spool, database, is_ready=ready, stopping=stopping)
             steps.append(("poll", polling.step, self._wait_for_tick))
+        if settings.ups.url is not None:
+            performer = Performer(settings, spool, database, is_ready=ready, stopping=stopping)
+            steps.append(("worklist", performer.step, self._wait_for_tick))
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
             for name, step, pause in steps

@@ -28,7 +28,7 @@ from dicom_node.workitems.inputs import Fetched, Inputs
 from dicom_node.workitems.messages import Performed
 from dicom_node.workitems.standing import Standing, outputs_of, standing_of
 from dicom_node.workitems.ups_server import Answer, UpsServer
-from dicom_node.workitems.workitem import CANCELED, COMPLETED, Code, workitem_in
+from dicom_node.workitems.workitem import CANCELED, COMPLETED, IN_PROGRESS, Code, workitem_in
 
 log = structlog.get_logger("dicom_node.workitems")
 
@@ -81,9 +81,9 @@ class Performance:
             return
         is_lacking = bool(standing.missing) or standing.study_id is None
         is_unknown = self.inputs.may_be_fetched and not json.loads(row.inputs)
-        if is_lacking or (is_unknown and not standing.is_answered):
-            if not self._find_inputs(row, standing, may_end=is_lacking):
-                return
+        looks = is_lacking or (is_unknown and not standing.is_answered)
+        if looks and not self._find_inputs(row, standing, may_end=is_lacking):
+            return
         if standing.study_id is not None and not standing.is_answered:
             self._prioritise(row, standing.study_id)
         if standing.revision:
@@ -168,7 +168,7 @@ class Performance:
         at = self._database.now()
         shortest = timedelta(seconds=self._settings.ups.progress_seconds)
         is_early = row.told_at is not None and at < row.told_at + shortest
-        if text == row.told or is_early:
+        if text == row.told or is_early or not self._is_still_wanted(row):
             return
         sent = messages.progress(row.transaction_uid, standing.percent, text)
         if self._server.update(row.workitem_uid, sent) is not Answer.DONE:
@@ -176,6 +176,25 @@ class Performance:
             return
         with self._database.writing() as session:
             change(session, row, told=text, told_at=at)
+
+    def _is_still_wanted(self, row: Workitem) -> bool:
+        """Look at the workitem before its progress is replaced: a request to cancel may stand in it.
+
+        The next step follows such a request.
+        """
+        answer = self._server.workitem(row.workitem_uid)
+        if answer is None:
+            return self._claims.lose(row, "the server knows it no more")
+        workitem = workitem_in(answer, uid=row.workitem_uid)
+        if workitem.state != IN_PROGRESS:
+            ended = workitem.state or "no state"
+            return self._claims.lose(row, f"it was set to {ended} by somebody else")
+        if workitem.cancel_asked is None or row.cancel_asked:
+            return True
+        with self._database.writing() as session:
+            workitems.note_cancel_asked(session, row.workitem_uid, workitem.cancel_asked)
+        log.info("workitem_cancel_asked", workitem=row.workitem_uid)
+        return False
 
     def _stop(self, row: Workitem) -> None:
         """Follow a request to cancel: stop the analysis, unless another workitem needs it."""

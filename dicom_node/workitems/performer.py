@@ -29,6 +29,7 @@ from dicom_node.studies.ledger.procedure_steps.tables import WorkitemState
 from dicom_node.studies.ledger.tables import Instance, Study
 from dicom_node.studies.own_spool import own_spool
 from dicom_node.workitems.claiming import Claims
+from dicom_node.workitems.event_channel import EventChannel
 from dicom_node.workitems.judging import (
     analysable,
     code_performed,
@@ -86,6 +87,7 @@ class Performer:
         self._next_search = self._silent_until = 0.0
         self._failures = 0
         self._broken: set[str] = set()
+        self._channel: EventChannel | None = None
 
     def search_soon(self) -> None:
         """Search at the next step: something was heard of the worklist."""
@@ -93,7 +95,17 @@ class Performer:
 
     def step(self) -> None:
         """Do what can be done now; trouble with the server is logged once, and waited out."""
-        if not self._is_ready() or self._clock() < self._silent_until:
+        if not self._is_ready():
+            return
+        if self._settings.ups.events and self._channel is None:
+            self._channel = EventChannel(
+                self._settings,
+                on_news=self.search_soon,
+                on_cancel=self.cancel_asked,
+                stopping=self._stopping,
+            )
+            self._channel.start()
+        if self._clock() < self._silent_until:
             return
         try:
             self._go_on()

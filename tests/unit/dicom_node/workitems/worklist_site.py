@@ -68,7 +68,8 @@ class Site:
         return self.reception.database
 
     @property
-    def settings(self) -> Settings:
+    def values(self) -> dict[str, Any]:
+        """The settings, as JSON can hold them."""
         ups = {
             "url": self.worklist.url,
             "workitem_codes": [CODE],
@@ -76,12 +77,17 @@ class Site:
             "progress_seconds": 0.000001,
             **self.options,
         }
-        return Settings(
-            spool=self.reception.spool.root,
-            receive={"minimum_free_bytes": 1},
-            destinations=self.destinations,
-            ups=ups,
-        )
+        return {
+            "spool": str(self.reception.spool.root),
+            "receive": {"minimum_free_bytes": 1},
+            "ledger": {"url": str(self.database.engine.url)},
+            "destinations": self.destinations,
+            "ups": ups,
+        }
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(**self.values)
 
     def performer(self, **options: Any) -> Performer:
         return Performer(self.settings, self.reception.spool, self.database, **options)
