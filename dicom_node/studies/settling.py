@@ -157,7 +157,7 @@ def complete_studies(
 
     def may_be_complete(study: Study) -> bool:
         instances = instances_of(session, study)
-        signs = signs_of(session, study.study_instance_uid)
+        signs = signs_of(session, study.study_instance_uid, instances)
         try:
             return _is_complete(study, instances, sent, patience=patience, at=at, signs=signs)
         except Exception:  # noqa: BLE001  told where the study is settled
@@ -195,7 +195,7 @@ def settle_if_complete(
     if study is None:
         return None
     instances = instances_of(session, study)
-    signs = signs_of(session, study.study_instance_uid)
+    signs = signs_of(session, study.study_instance_uid, instances)
     if not _is_complete(study, instances, sent, patience=patience, at=at, signs=signs):
         return None
     if decided is not None and decided.state_of != state_of(instances):
@@ -342,6 +342,8 @@ def _settle(
 
 def _told(signs: Signs, instances: list[Instance]) -> str:
     """Say what was announced of a study, and what of that has not come; empty if nothing was."""
+    if signs.of_others:
+        return f"{signs.of_others[0].upper()} of another patient does not count"
     if not signs.by:
         return ""
     by = " and ".join(sign.upper() for sign in signs.by)

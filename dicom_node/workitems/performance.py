@@ -178,9 +178,9 @@ class Performance:
             change(session, row, told=text, told_at=at)
 
     def _is_still_wanted(self, row: Workitem) -> bool:
-        """Look at the workitem before its progress is replaced: a request to cancel may stand in it.
+        """Look at the workitem before its progress is replaced.
 
-        The next step follows such a request.
+        A request to cancel may stand in that; the next step follows it.
         """
         answer = self._server.workitem(row.workitem_uid)
         if answer is None:

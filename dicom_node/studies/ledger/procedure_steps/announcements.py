@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from dicom_node.facts.identity import is_one_patient
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.procedure_steps.tables import AnnouncedStudy
-from dicom_node.studies.ledger.states import StudyState
-from dicom_node.studies.ledger.tables import Study
+from dicom_node.studies.ledger.states import InstanceState, StudyState
+from dicom_node.studies.ledger.tables import Instance, Study
 
 
 class Stage(StrEnum):
@@ -84,12 +85,14 @@ class Signs:
     is_ended : whether every step that makes images of it has ended
     is_cut_short : whether one of them was discontinued, so that what it lacks does not come
     by : kinds of announcements
+    of_others : kinds of announcements that do not count: they name another patient than the images
     """
 
     awaited: frozenset[str] = frozenset()
     is_ended: bool = False
     is_cut_short: bool = False
     by: tuple[str, ...] = ()
+    of_others: tuple[str, ...] = ()
 
     def are_met(self, here: Collection[str]) -> bool:
         """Return whether nothing more is to be waited for.
@@ -110,12 +113,20 @@ class Signs:
 NO_SIGNS = Signs()
 
 
-def signs_of(session: Session, study_instance_uid: str) -> Signs:
-    """Return what is announced of a study."""
+def signs_of(session: Session, study_instance_uid: str, instances: Sequence[Instance]) -> Signs:
+    """Return what is announced of a study.
+
+    Parameters
+    ----------
+    instances : what was received of it: an announcement of another patient does not count
+    """
     query = select(AnnouncedStudy).where(
         AnnouncedStudy.study_instance_uid == study_instance_uid, AnnouncedStudy.remark == ""
     )
-    return _together(session.scalars(query).all())
+    rows = session.scalars(query).all()
+    kept = [one.patient_digest for one in instances if one.state is InstanceState.REGISTERED]
+    own = [row for row in rows if _is_of_this_patient(row, kept)]
+    return replace(_together(own), of_others=tuple(_kinds(row for row in rows if row not in own)))
 
 
 def announced_open(session: Session, *, limit: int) -> list[int]:
@@ -146,6 +157,11 @@ def erase_announcements(session: Session, study_instance_uid: str) -> None:
         .where(AnnouncedStudy.study_instance_uid == study_instance_uid)
         .execution_options(synchronize_session=False)
     )
+
+
+def _is_of_this_patient(row: AnnouncedStudy, kept: Iterable[str]) -> bool:
+    known = [one for one in kept if one]
+    return not row.patient_digest or not known or is_one_patient([row.patient_digest, *known])
 
 
 def _together(rows: Sequence[AnnouncedStudy]) -> Signs:
