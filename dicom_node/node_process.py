@@ -13,7 +13,6 @@ import structlog
 from dicom_node.canary.schedule import run_if_due
 from dicom_node.dicomweb.web_server import WebServer
 from dicom_node.errors import BrokerDownError
-from dicom_node.fetch.polling import Polling
 from dicom_node.node_parts import open_spool, registrar_of, utc_now
 from dicom_node.node_watch import NodeWatch
 from dicom_node.proof.images import ImageSearch
@@ -52,6 +51,7 @@ from dicom_node.studies.settling import (
 )
 from dicom_node.studies.uploads import Uploads
 from dicom_node.study_routing import LedgerRouter
+from dicom_node.ways_in import ways_in
 
 log = structlog.get_logger("dicom_node.node_process")
 
@@ -183,10 +183,9 @@ class Node:
             steps.append(("images", self._find_images, self._wait_for_tick))
         if settings.canary.minutes:
             steps.append(("canary", self._send_canary, self._wait_for_tick))
-        if settings.poll:
-            ready, stopping = self._ledger_ready.is_set, self._stopping
-            polling = Polling(settings, spool, database, is_ready=ready, stopping=stopping)
-            steps.append(("poll", polling.step, self._wait_for_tick))
+        ready, stopping = self._ledger_ready.is_set, self._stopping
+        for name, step in ways_in(settings, spool, database, is_ready=ready, stopping=stopping):
+            steps.append((name, step, self._wait_for_tick))
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
             for name, step, pause in steps

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from email.message import Message
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 from pydicom.dataset import Dataset
@@ -15,6 +15,7 @@ from dicom_node.fetch.found_objects import (
     FoundObject,
     FoundStudy,
     OtherStudyError,
+    dataset_in,
     objects_among,
     study_in,
     text_in,
@@ -167,17 +168,6 @@ class DicomwebArchive:
             )
         try:
             answers = json.loads(reply.content)
-            return [_dataset(one) for one in answers[:_MOST_ANSWERS]]
+            return [dataset_in(one) for one in answers[:_MOST_ANSWERS]]
         except (ValueError, TypeError, RecursionError) as error:
             raise DestinationDownError(f"{name} answers QIDO-RS with what is no list") from error
-
-
-def _dataset(answer: dict[str, Any]) -> Dataset:
-    """Read one answer; an element that is none is left out."""
-    found = Dataset()
-    for tag, element in answer.items():
-        try:
-            found.update(Dataset.from_json({tag: element}))
-        except Exception:  # noqa: BLE001, S112  whatever a library makes of what an archive sends
-            continue
-    return found

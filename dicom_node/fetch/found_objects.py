@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
@@ -52,6 +52,17 @@ class FoundObject:
     sop_instance_uid: str
     sop_class_uid: str
     size_bytes: int
+
+
+def dataset_in(answer: dict[str, Any]) -> Dataset:
+    """Read one answer in the DICOM JSON model; an element that is none is left out."""
+    found = Dataset()
+    for tag, element in answer.items():
+        try:
+            found.update(Dataset.from_json({tag: element}))
+        except Exception:  # noqa: BLE001, S112  whatever a library makes of what an archive sends
+            continue
+    return found
 
 
 def study_in(answer: Dataset, wanted: WantedStudy) -> FoundStudy:

@@ -15,6 +15,7 @@ from dicom_node.errors import AddressError, MistypedRequestError
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.network import STORAGE_COMMITMENT, UNCOMPRESSED
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
+from dicom_node.receive.announcing.announcing import Announcing
 from dicom_node.receive.arriving_object import STATUS_OF, ArrivingObject, file_beginning
 from dicom_node.receive.coming_object import ComingObject
 from dicom_node.receive.committing import Committing
@@ -77,6 +78,7 @@ class Listener:
         self._reporting = Reporting(reporters, settings, Reports(spool.root))
         self._contexts = [build_context(one, ALL_TRANSFER_SYNTAXES) for one in ACCEPTED_CLASSES]
         self._committing = Committing(settings, spool.root)
+        self._announcing = Announcing(settings, spool.root)
         self._acceptor: Acceptor | None = None
 
     def start(self, listening: socket.socket | None = None) -> Acceptor:
@@ -166,6 +168,7 @@ class Listener:
             services={
                 **self._reporting.services_for(caller),
                 **self._committing.services_for(request, waiting),
+                **self._announcing.services_for(request),
             },
             maximum_object_bytes=settings.maximum_object_bytes,
             deadlines=Deadlines(
@@ -186,7 +189,7 @@ class Listener:
         contexts = [build_context(_VERIFICATION)]
         asking: list[PresentationContext] = []
         if rejection_of(caller, self._settings) is None:
-            contexts += self._contexts
+            contexts += [*self._contexts, *self._announcing.contexts_for(request)]
             asking = self._committing.contexts_for(request)
         if self._reporting.may_report(caller):
             both_ways = next(iter(asking), build_context(STORAGE_COMMITMENT, list(UNCOMPRESSED)))

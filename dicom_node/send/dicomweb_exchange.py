@@ -22,15 +22,23 @@ _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _MOST_REDIRECTS: Final = 3
 _LONGEST_ANSWER_BYTES: Final = 4 * 2**20
 _ACCEPT: Final = {"Accept": "application/dicom+json, application/dicom+xml;q=0.5"}
+_JSON: Final = "application/dicom+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the archive answered to one request."""
+    """What the archive answered to one request.
+
+    Attributes
+    ----------
+    warning, content_location : the headers of these names; empty without them
+    """
 
     status: int
     media_type: str
     content: bytes
+    warning: str = ""
+    content_location: str = ""
 
     @classmethod
     def read(cls, response: requests.Response) -> Self:
@@ -40,6 +48,8 @@ class Reply:
             status=response.status_code,
             media_type=media_type.partition(";")[0].strip().lower(),
             content=read_bounded(response, _LONGEST_ANSWER_BYTES),
+            warning=response.headers.get("Warning", ""),
+            content_location=response.headers.get("Content-Location", ""),
         )
 
     @property
@@ -59,13 +69,16 @@ class DicomwebExchange:
         self._session = session
         self._deadline = deadline
 
-    def request(self, method: str, path: str, content: bytes | None = None) -> Reply:
+    def request(
+        self, method: str, path: str, content: bytes | None = None, *, document: bytes | None = None
+    ) -> Reply:
         """Send a request, to nobody but the host and port of the settings.
 
         Parameters
         ----------
         path : below the root of the service
         content : one object to store
+        document : a data set in the DICOM JSON model instead
 
         Raises
         ------
@@ -76,7 +89,7 @@ class DicomwebExchange:
         url = f"{self._root}/{path}"
         try:
             with self._deadline.within(self._destination.longest_seconds(len(content or b""))):
-                reply = self._follow(method, url, content)
+                reply = self._follow(method, url, content, document)
         except DestinationDownError as error:
             if self._deadline.passed:
                 raise DestinationDownError(late) from error
@@ -144,10 +157,14 @@ class DicomwebExchange:
         if self._deadline.passed:
             raise DestinationDownError(f"{name}: {self._destination.words_for_lateness}")
 
-    def _follow(self, method: str, url: str, content: bytes | None) -> Reply:
-        headers, body = dict(_ACCEPT), None
+    def _follow(
+        self, method: str, url: str, content: bytes | None, document: bytes | None
+    ) -> Reply:
+        headers, body = dict(_ACCEPT), document
         if content is not None:
             headers["Content-Type"], body = _multipart(content)
+        elif document is not None:
+            headers["Content-Type"] = _JSON
         try:
             for _ in range(_MOST_REDIRECTS + 1):
                 with self._session.request(

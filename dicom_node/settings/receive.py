@@ -55,6 +55,9 @@ class ReceiveSettings(Section):
     """Further AE titles that may send, each with its networks and its certificate's name."""
     commitment: tuple[CommitmentSettings, ...] = ()
     """Senders that may ask for storage commitment; empty: it is not offered."""
+    announcers: tuple[AETitle, ...] = ()
+    """AE titles that may announce images by MPPS and IAN; empty: neither is offered. They must be
+    among those that may send."""
     networks: tuple[IPvAnyNetwork, ...] = ()
     """Networks from which peers may call, for example "10.1.0.0/16"; empty: all."""
     tls: bool = False

@@ -37,6 +37,7 @@ from dicom_node.settings.services import BrokerSettings, LedgerSettings
 from dicom_node.settings.settling import SettlingSettings
 from dicom_node.settings.store import StoreSettings
 from dicom_node.settings.tls import TlsSettings
+from dicom_node.settings.ups import UpsSettings, ups_mistakes
 from dicom_node.settings.work import RetrySettings, WorkSettings
 
 
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     destinations: tuple[Destination, ...] = ()
     poll: tuple[PollSettings, ...] = ()
     """Archives that do not push, which the node asks for new studies."""
+    ups: UpsSettings = UpsSettings()
     bundles: dict[Name, BundleSettings] = {}
     """Further bundles, by the name that rules call them by."""
     rules: tuple[RuleSettings, ...] = ()
@@ -103,6 +105,12 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _polled_archives_are_known(self) -> "Settings":
         if found := "; ".join(poll_mistakes(self.poll, self.destinations)):
+            raise ValueError(found)
+        return self
+
+    @model_validator(mode="after")
+    def _worklist_is_complete(self) -> "Settings":
+        if found := "; ".join(ups_mistakes(self.ups, self.destinations)):
             raise ValueError(found)
         return self
 

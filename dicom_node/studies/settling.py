@@ -15,6 +15,11 @@ from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.arrival.correcting import CORRECTED
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
+from dicom_node.studies.ledger.procedure_steps.announcements import (
+    Signs,
+    announced_open,
+    signs_of,
+)
 from dicom_node.studies.ledger.queries.remarks import (
     NOTHING_TO_ANALYSE,
     gone_images,
@@ -26,6 +31,9 @@ from dicom_node.studies.ledger.transitions import apply, begin
 from mammoclip_core.findings import ImageFindings
 from mammoclip_core.images.header.image_kind import Acquisition, ImageFacts
 from mammoclip_core.images.selection import Generated2D, has_standard_views
+
+_NAMED: Final = 10
+"""How many of the images that were announced and have not come are named."""
 
 PORTION: Final = 50
 """Studies that one look reads: twice a second's arrivals of a busy site, many times over."""
@@ -129,7 +137,9 @@ class SettlingRounds:
             found += older
         else:
             self._reached = None
-        return [study_id for _, study_id in found]
+        # Whoever announces a study may say that nothing more is to be waited for.
+        announced = announced_open(session, limit=PORTION)
+        return list(dict.fromkeys([*(study_id for _, study_id in found), *announced]))
 
 
 def complete_studies(
@@ -147,8 +157,9 @@ def complete_studies(
 
     def may_be_complete(study: Study) -> bool:
         instances = instances_of(session, study)
+        signs = signs_of(session, study.study_instance_uid, instances)
         try:
-            return _is_complete(study, instances, sent, patience, at)
+            return _is_complete(study, instances, sent, patience=patience, at=at, signs=signs)
         except Exception:  # noqa: BLE001  told where the study is settled
             return True
 
@@ -184,12 +195,13 @@ def settle_if_complete(
     if study is None:
         return None
     instances = instances_of(session, study)
-    if not _is_complete(study, instances, sent, patience, at):
+    signs = signs_of(session, study.study_instance_uid, instances)
+    if not _is_complete(study, instances, sent, patience=patience, at=at, signs=signs):
         return None
     if decided is not None and decided.state_of != state_of(instances):
         return None
     route = DEFAULT_ROUTE if decided is None else decided.route
-    _settle(session, study, instances, due_at or at, route)
+    _settle(session, study, instances, at=due_at or at, route=route, signs=signs)
     return study
 
 
@@ -271,11 +283,15 @@ def _is_complete(
     study: Study,
     instances: list[Instance],
     sent: Collection[SentObject],
+    *,
     patience: Patience,
     at: datetime,
+    signs: Signs,
 ) -> bool:
     if any(instance.state is InstanceState.RECEIVED for instance in instances):
         return False
+    if signs.are_met({one.sop_instance_uid for one in instances}):
+        return not any(_is_on_its_way(one, study) for one in sent)
     registered = [row for row in instances if row.state is InstanceState.REGISTERED]
     is_whole = has_standard_views(map(image_facts_of, registered))
     quiet_at = study.last_received_at + (patience.grace if is_whole else patience.idle)
@@ -283,6 +299,10 @@ def _is_complete(
     return at >= quiet_at and not any(
         _holds_open(one, study, carriers, until=quiet_at) for one in sent
     )
+
+
+def _is_on_its_way(one: SentObject, study: Study) -> bool:
+    return one.study_instance_uid == study.study_instance_uid and one.is_coming
 
 
 def _holds_open(
@@ -300,7 +320,13 @@ def _holds_open(
 
 
 def _settle(
-    session: Session, study: Study, instances: list[Instance], at: datetime, route: Route
+    session: Session,
+    study: Study,
+    instances: list[Instance],
+    *,
+    at: datetime,
+    route: Route,
+    signs: Signs,
 ) -> None:
     chosen = selection_from(instances).chosen
     study.remark = held_because(study, instances) if chosen or gone_images(instances) else ""
@@ -308,9 +334,24 @@ def _settle(
     if study.remark not in {"", NOTHING_TO_ANALYSE}:
         apply(session, study, Event.SETTLE, because=study.remark, at=at)
         return
-    apply(session, study, Event.SETTLE, because=f"{len(chosen)} images to analyse", at=at)
+    because = "; ".join(filter(None, (f"{len(chosen)} images to analyse", _told(signs, instances))))
+    apply(session, study, Event.SETTLE, because=because, at=at)
     if chosen:
         begin_analysis(session, study, because="study settled", at=at, route=route)
+
+
+def _told(signs: Signs, instances: list[Instance]) -> str:
+    """Say what was announced of a study, and what of that has not come; empty if nothing was."""
+    if signs.of_others:
+        return f"{signs.of_others[0].upper()} of another patient does not count"
+    if not signs.by:
+        return ""
+    by = " and ".join(sign.upper() for sign in signs.by)
+    missing = signs.missing({one.sop_instance_uid for one in instances})
+    if not missing:
+        return f"all {len(signs.awaited)} that {by} announced are here"
+    named = ", ".join(missing[:_NAMED])
+    return f"{len(missing)} of {len(signs.awaited)} that {by} announced have not come: {named}"
 
 
 def selection_from(

@@ -3,9 +3,10 @@
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Protocol
+from uuid import uuid4
 
 from dicom_node.errors import OutOfResourcesError
 from dicom_node.receive.upper_layer.commands import (
@@ -166,6 +167,9 @@ class Association:
         if command.field == CommandField.N_EVENT_REPORT_RESPONSE:
             self._take_response(context_id, command)
             return
+        if command.field == CommandField.N_CREATE and not command.sop_instance_uid:
+            # The SCP names what the peer leaves without a name (PS3.7 10.1.5.1.4).
+            command = replace(command, sop_instance_uid=f"2.25.{uuid4().int}".encode())
         if command.field == CommandField.C_STORE:
             status = self._take_object(context_id, command)
         elif command.field in self._services:

@@ -23,7 +23,9 @@ class CommandField(IntEnum):
     C_ECHO = 0x0030
     N_EVENT_REPORT = 0x0100
     N_EVENT_REPORT_RESPONSE = 0x8100
+    N_SET = 0x0120
     N_ACTION = 0x0130
+    N_CREATE = 0x0140
     C_CANCEL = 0x0FFF
 
 
@@ -39,7 +41,7 @@ class Command:
         Whether a data set follows (0000,0800).
     sop_class_uid, sop_instance_uid : bytes
         (0000,0002) and (0000,1000) as they came, without padding; may hold anything. Of an N-ACTION
-        request (0000,0003) and (0000,1001), which its response returns as these.
+        or N-SET request (0000,0003) and (0000,1001), which its response returns as these.
     event_type : bytes
         Event Type ID (0000,1002) of a report, as it came; empty where some archives leave it out.
     action_type : bytes
@@ -80,7 +82,8 @@ def decode_command(encoded: bytes) -> Command:
     is_response = field == CommandField.N_EVENT_REPORT_RESPONSE
     if field & _RESPONSE and not is_response:
         raise _invalid(f"response 0x{field:04X} to nothing that the node asked")
-    cancels, acts = field == CommandField.C_CANCEL, field == CommandField.N_ACTION
+    cancels = field == CommandField.C_CANCEL
+    acts = field in {CommandField.N_ACTION, CommandField.N_SET}
     return Command(
         field=field,
         message_id=_number(elements, 0x0120 if cancels or is_response else 0x0110),

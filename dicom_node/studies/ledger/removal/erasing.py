@@ -13,6 +13,8 @@ from dicom_node.errors import LedgerError
 from dicom_node.facts.identity import PatientDigest, is_one_patient
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.monitoring.tables import MonitorNote
+from dicom_node.studies.ledger.procedure_steps.announcements import erase_announcements
+from dicom_node.studies.ledger.procedure_steps.workitems import erase_workitems
 from dicom_node.studies.ledger.queries.reading import find_study
 from dicom_node.studies.ledger.site_tables import CommitmentItem, ShadowAnalysis
 from dicom_node.studies.ledger.states import (
@@ -188,6 +190,8 @@ def erase_study(session: Session, study_instance_uid: str, *, force: bool, at: d
         if image.place and image.removed_at is None:
             apply(session, image, Event.REMOVE, because=ERASED, at=at, removed_at=at)
     _mark_leftovers(session, ids, at)
+    erase_workitems(session, study_instance_uid, at=at)
+    erase_announcements(session, study_instance_uid)
     _forget(
         session,
         study,

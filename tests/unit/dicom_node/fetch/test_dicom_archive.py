@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from archive_double import STORED, ArchiveDouble
+from archive_double import STORED, ArchiveDouble, stored
 from node_factory import PATIENT_ID, SOMEBODY_ELSE, STUDY_UID, encoded, four_views, mammogram
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.dataset import Dataset
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.fetch.asked_for import Retrieved
@@ -22,13 +21,6 @@ from dicom_node.spool.local_disk import Spool
 CLASSES = frozenset(STORED)
 STUDY = FoundStudy(STUDY_UID, PATIENT_ID)
 BY_UID = WantedStudy(line=2, study_instance_uid=STUDY_UID)
-
-
-def stored(*images: Dataset) -> list[Dataset]:
-    for image in images:
-        image.file_meta = FileMetaDataset()
-        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return list(images)
 
 
 def changed(image: Dataset, **attributes: Any) -> Dataset:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ports import free_port
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 
@@ -15,6 +15,15 @@ from dicom_node.settings.destinations import DicomDestination
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 GET = "1.2.840.10008.5.1.4.1.2.2.3"
 STORED = ("1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.1.2.1")
+
+
+def stored(*images: Dataset) -> list[Dataset]:
+    """Return images as an archive holds them, with their transfer syntax."""
+    for image in images:
+        image.file_meta = FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return list(images)
+
 
 Changes = Callable[[list[Dataset]], list[Dataset]]
 

@@ -1,0 +1,1 @@
+"""Takes what modalities and archives announce: performed procedure steps, and available images."""

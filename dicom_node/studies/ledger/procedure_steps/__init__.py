@@ -1,0 +1,1 @@
+"""Procedure steps of others that the ledger knows of: workitems, and what announces images."""
