@@ -96,19 +96,26 @@ class Command:
 
 
 def commands(program: str) -> tuple[Command, ...]:
-    """Return the commands of a program, in the order of its help."""
-    group: Any = get_command(PROGRAMS[program])
+    """Return the commands of a program, in the order of its help; those of a group by two words."""
     return tuple(
         Command(program, name, inspect.cleandoc(one.help or ""), tuple(_parameters(name, one)))
-        for name, one in group.commands.items()
+        for name, one in _named(get_command(PROGRAMS[program]))
     )
+
+
+def _named(group: Any, words: str = "") -> Iterator[tuple[str, Any]]:
+    for name, one in group.commands.items():
+        if hasattr(one, "commands"):
+            yield from _named(one, f"{name} ")
+        else:
+            yield words + name, one
 
 
 def page(program: str) -> str:
     """Return the text of a program's page."""
     group: Any = get_command(PROGRAMS[program])
     known = commands(program)
-    listing = [f"| [{one.name}](#{one.name}) | {_cell(_first_line(one.help))} |" for one in known]
+    listing = [f"| [{one.name}](#{one.name.replace(' ', '-')}) | {_cell(_first_line(one.help))} |" for one in known]
     return "\n\n".join(
         [
             f"# {program}",

@@ -248,11 +248,13 @@ def test_options_of_benchmarks_exist(path):
 def commands_in(path: Path) -> list[tuple[str, str, str]]:
     """Return each command that a document spells out: program, command, and what follows."""
     programs = "|".join(command_pages.PROGRAMS)
+    groups = "|".join({name.split()[0] for _, name in COMMANDS if " " in name}) or "$^"
+    name = rf"(?:{groups}) [a-z][a-z-]+|[a-z][a-z-]+"
     return [
         match
         for line in documents.lines_of_code(path)
         for match in re.findall(
-            rf"(?<![\w/-])(?:\.venv/bin/)?({programs}) ([a-z][a-z-]+)(?=\s|$)(.*)", line
+            rf"(?<![\w/-])(?:\.venv/bin/)?({programs}) ({name})(?=\s|$)(.*)", line
         )
     ]
 
