@@ -29,7 +29,7 @@ from validators import TEMPLATES, dciodvfy_errors, dump_of_report, report_templa
 
 from dicom_node.facts.own_result import MANUFACTURER
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.content_rules import complaints_about
+from dicom_node.objects.content.content_rules import complaints_about
 from dicom_node.objects.products import ALL, OHIF, PROFILES, WORKSTATION
 from dicom_node.objects.results import ResultObject
 
