@@ -22,7 +22,8 @@ from pydicom.uid import (
 from situations import SITUATIONS, Pair, Situation, marked, study_situation, with_modifier
 
 from dicom_node.objects.uids import uid_of
-from mammoclip_core.findings import BreastFindings, Finding, ImageStatus
+from mammoclip_core.analysis.aggregation import breasts_of
+from mammoclip_core.findings import Finding, ImageStatus
 
 HUGE_NAME = "=".join(
     (
@@ -41,27 +42,7 @@ def _again(view: str, side: str, name: str, **attributes: Any) -> Dataset:
 def _scored(pairs: Iterable[Pair]) -> Situation:
     """Return a situation with the scores of breasts and examination that an engine gives."""
     pairs = list(pairs)
-    highest: dict[tuple[str, str], Finding] = {}
-    for _, image in pairs:
-        for one in image.findings:
-            key = (image.laterality, one.name)
-            if image.laterality in {"L", "R"} and (
-                key not in highest or one.score > highest[key].score
-            ):
-                highest[key] = replace(
-                    one, regions=(), frame=1, aggregation="highest of its images"
-                )
-    sides = [side for side in "RL" if any(key[0] == side for key in highest)]
-    return study_situation(
-        pairs,
-        tuple(
-            BreastFindings(
-                laterality=side,
-                findings=tuple(one for (own, _), one in highest.items() if own == side),
-            )
-            for side in sides
-        ),
-    )
+    return study_situation(pairs, breasts_of(image for _, image in pairs))
 
 
 def _all(datasets: Iterable[Dataset]) -> Situation:

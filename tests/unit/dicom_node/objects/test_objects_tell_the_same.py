@@ -165,7 +165,7 @@ def test_key_images_are_those_with_findings(name: str) -> None:
 def test_scores_of_examination_and_breasts_are_the_same_everywhere(tmp_path: Path) -> None:
     situation, drawn = made("boxes beside attention")
     lines = (
-        "Examination: malignancy calibrated score 0.90, above threshold 0.50",
+        "Examination: malignancy calibrated score 1.00, above threshold 0.50",
         "Right breast: malignancy calibrated score 0.90, above threshold 0.50",
         "Left breast: malignancy calibrated score 1.00, above threshold 0.50",
     )
