@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from abridged_reports import abridged, form_of
 from archived_references import broken_references
 from every_kind import EVERY_KIND
 from former_factory import former_of
@@ -23,7 +24,6 @@ from objects_factory import (
 from pydicom.dataset import Dataset
 from services import Orthanc, require_program
 from situations import image_file, large_tomosynthesis
-from sr_reading import drawn_tree
 from unusual_situations import EVERY_SITUATION
 from validators import TEMPLATES, dciodvfy_errors, dump_of_report, report_template_complaints
 
@@ -53,8 +53,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 
 @pytest.fixture(scope="module")
-def trees_seen() -> set[tuple[str, ...]]:
-    """Trees that DicomSRValidator has passed: it takes seconds for one, whatever its numbers."""
+def forms_seen() -> set[tuple[str, ...]]:
+    """Forms of reports that DicomSRValidator was shown: it takes seconds for one."""
     return set()
 
 
@@ -74,13 +74,13 @@ def stored_and_read(archive: Orthanc, datasets: Sequence[Dataset]) -> list[bytes
 
 
 def complaints_of_validators(
-    results: Sequence[ResultObject], folder: Path, trees_seen: set[tuple[str, ...]] | None
+    results: Sequence[ResultObject], folder: Path, forms_seen: set[tuple[str, ...]] | None
 ) -> dict[str, list[str]]:
     """Return what each program has against each object, by file.
 
     Parameters
     ----------
-    trees_seen : None to leave DicomSRValidator out
+    forms_seen : None to leave DicomSRValidator out
     """
     found: dict[str, list[str]] = {}
     for number, result in enumerate(results):
@@ -95,11 +95,13 @@ def complaints_of_validators(
         lines = (done.stdout + done.stderr).splitlines()
         assert any("Testing:" in line for line in lines)
         found[file.name] += [line for line in lines if line.startswith(("E:", "F:"))]
-        if trees_seen is not None and result.kind in TEMPLATES:
-            tree = (str(result.dataset.SOPClassUID), *drawn_tree(result.dataset))
-            if tree not in trees_seen:
+        if forms_seen is not None and result.kind in TEMPLATES:
+            short = abridged(result.dataset)
+            form = (str(short.SOPClassUID), *form_of(short))
+            if form not in forms_seen:
+                short.save_as(file, enforce_file_format=True)
                 found[file.name] += report_template_complaints(file, TEMPLATES[result.kind])
-                trees_seen.add(tree)
+                forms_seen.add(form)
     return found
 
 
@@ -160,14 +162,14 @@ def test_objects_pass_and_their_references_are_found(
 def test_objects_of_every_profile_pass_every_validator(
     name: str,
     archive: Orthanc,
-    trees_seen: set[tuple[str, ...]],
+    forms_seen: set[tuple[str, ...]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     situation = EVERY_SITUATION.get(name, large_tomosynthesis)()
     results = situation.made_for((EVERY_KIND, *PROFILES.values()))
 
-    complaints = complaints_of_validators(results, tmp_path, trees_seen)
+    complaints = complaints_of_validators(results, tmp_path, forms_seen)
 
     assert complaints == {name: [] for name in complaints}
     read_strictly([bytes_of(one.dataset) for one in results], monkeypatch)
@@ -178,7 +180,7 @@ def test_objects_of_every_profile_pass_every_validator(
 @pytest.mark.timeout(1800)
 def test_three_revisions_pass_every_validator_and_refer_to_what_the_archive_holds(
     archive: Orthanc,
-    trees_seen: set[tuple[str, ...]],
+    forms_seen: set[tuple[str, ...]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -204,7 +206,7 @@ def test_three_revisions_pass_every_validator_and_refer_to_what_the_archive_hold
     every = {str(one.dataset.SOPInstanceUID): one for one in (*first, *second, *third)}
     images = [image_file(mammogram(view)) for view in ("CC", "MLO", "ML")]
 
-    complaints = complaints_of_validators(list(every.values()), tmp_path, trees_seen)
+    complaints = complaints_of_validators(list(every.values()), tmp_path, forms_seen)
 
     assert complaints == {name: [] for name in complaints}
     read_strictly([bytes_of(one.dataset) for one in every.values()], monkeypatch)
