@@ -3,7 +3,7 @@
 import os
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,17 +106,30 @@ def shown_in_viewer(
     kinds : of results to store; all of them and the study itself if none is named
     """
     results = rendered(folder, study, findings)
+    files = [] if kinds else list(study.glob("*.dcm"))
+    files += [file for kind in kinds or results for file in results[kind]]
+    with files_in_viewer(folder, files, results, findings.study_instance_uid) as shown:
+        yield shown
+
+
+@contextmanager
+def files_in_viewer(
+    folder: Path, files: Iterable[Path], results: dict[str, list[Path]], study_instance_uid: str
+) -> Iterator[Shown]:
+    """Store files of one study, and open a browser; yields both.
+
+    Parameters
+    ----------
+    results : those of the files that are results, by kind
+    """
     archive = Orthanc(folder, node_port=1)
     try:
         archive.start()
-        for file in () if kinds else study.glob("*.dcm"):
+        for file in files:
             store(archive, file)
-        for kind in kinds or results:
-            for file in results[kind]:
-                store(archive, file)
         with ohif_before(archive) as address, headless_browser(folder / "profile") as browser:
             browser.page.add_init_script(TOUR_WAS_SEEN)
-            yield Shown(archive, address, browser, results, findings.study_instance_uid)
+            yield Shown(archive, address, browser, results, study_instance_uid)
     finally:
         archive.stop()
 

@@ -1,8 +1,9 @@
 """The number of each region beside its outline, readable where regions lie on each other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -18,6 +19,9 @@ _Box = tuple[int, int, int, int]
 _RINGS: Final = 12
 """How many text sizes away from its outline a number may have to move, at most."""
 
+_CELLS: Final = 8
+"""Steps into which the text size is divided to find out where outlines run."""
+
 
 def write_numbers(
     canvas: NDArray[np.uint8],
@@ -28,7 +32,10 @@ def write_numbers(
     colors: Mapping[str, RGB],
     text: int,
 ) -> None:
-    """Write the number of each region beside it, in its colour, and none over another one.
+    """Write the number of each region beside it, in its colour.
+
+    None lies on another number, and none on the outline of another region as long as there is
+    room.
 
     Parameters
     ----------
@@ -38,21 +45,84 @@ def write_numbers(
     text : pixels
         Text size.
     """
-    taken: list[_Box] = []
-    for number, finding, index in numbered_regions(image):
-        points = placement.to_picture(np.asarray(finding.regions[index].outline))
-        size = (round(font(text).getlength(str(number))) + text // 2, round(1.1 * text))
-        box = _free_box((_within(one, size, area) for one in _places(points, size, text)), taken)
-        taken.append(box)
+    regions = list(numbered_regions(image))
+    outlines = [
+        placement.to_picture(np.asarray(finding.regions[index].outline))
+        for _, finding, index in regions
+    ]
+    lines = _Lines(outlines, area, text)
+    sizes = [
+        (round(font(text).getlength(str(number))) + text // 2, round(1.1 * text))
+        for number, _, _ in regions
+    ]
+    around = [
+        [_within(one, size, area) for one in _places(points, size, text)]
+        for points, size in zip(outlines, sizes, strict=True)
+    ]
+    boxes = _chosen(around, lines) or _chosen(around, None)
+    for (number, finding, _), box in zip(regions, boxes, strict=True):
         _write(canvas, str(number), box, colors[finding.name], text)
 
 
-def _free_box(boxes: Iterator[_Box], taken: list[_Box]) -> _Box:
-    """Return the first box that meets no other one, or the first of all."""
-    first = next(boxes)
-    if not _meets_any(first, taken):
-        return first
-    return next((box for box in boxes if not _meets_any(box, taken)), first)
+def _chosen(around: Sequence[Sequence[_Box]], lines: "_Lines | None") -> list[_Box]:
+    """Choose a place for each number that meets no other one.
+
+    Parameters
+    ----------
+    around : the places of each number, the best one first
+    lines : those of other regions are kept free as far as there is room
+        None where that leaves no room for a number: nothing is returned then.
+    """
+    taken: list[_Box] = []
+    for own, places in enumerate(around):
+        apart = None
+        for box in places:
+            if _meets_any(box, taken):
+                continue
+            apart = apart or box
+            if lines is None or not lines.cross(box, own):
+                apart = box
+                break
+        if apart is None and lines is not None:
+            return []
+        taken.append(apart or places[0])
+    return taken
+
+
+class _Lines:
+    """Where outlines run, on a grid that is coarse against a number.
+
+    Parameters
+    ----------
+    outlines : (n, 2) points of the picture each
+    area : of the image in the picture
+    text : pixels
+        Text size.
+    """
+
+    def __init__(self, outlines: Sequence[NDArray[np.float64]], area: _Box, text: int) -> None:
+        self._step = max(1, text // _CELLS)
+        self._corner = area[:2]
+        size = (area[3] - area[1]) // self._step + 1, (area[2] - area[0]) // self._step + 1
+        self._first = np.zeros(size, dtype=np.uint16)
+        self._last = np.zeros(size, dtype=np.uint16)
+        cells = [((one - self._corner) / self._step).astype(np.int32) for one in outlines]
+        # A cell that the lines of several regions cross knows the first and the last of them.
+        for order, grid in ((-1, self._first), (1, self._last)):
+            for place in range(len(cells))[::order]:
+                cv2.polylines(grid, [cells[place]], True, place + 1)
+
+    def cross(self, box: _Box, own: int) -> bool:
+        """Tell whether the outline of a region other than `own` runs through a box."""
+        left, top, right, bottom = (
+            (edge - corner) // self._step
+            for edge, corner in zip(box, self._corner * 2, strict=True)
+        )
+        window = (slice(top, bottom + 1), slice(left, right + 1))
+        return any(
+            bool(((grid[window] != 0) & (grid[window] != own + 1)).any())
+            for grid in (self._first, self._last)
+        )
 
 
 def _places(

@@ -19,6 +19,7 @@ from mammoclip_core.images.header.views import STANDARD_VIEWS, view_modifiers_of
 _BREASTS: Final = ("R", "L")
 _VIEWS: Final = ("CC", "MLO")
 _IMPLANT: Final = "implant displaced"
+_RULE_LENGTH: Final = 64
 
 
 def examination_remarks(findings: StudyFindings, sources: Mapping[str, Dataset]) -> tuple[str, ...]:
@@ -43,9 +44,16 @@ def examination_remarks(findings: StudyFindings, sources: Mapping[str, Dataset])
 
 
 def _breasts(findings: StudyFindings) -> Iterator[str]:
+    may_be_of_both = any(image.laterality not in _BREASTS for image in findings.analysed)
     for side in _BREASTS:
         seen = {image.view_position for image in findings.analysed if image.laterality == side}
         name = side_of(side)
+        if not seen and may_be_of_both:
+            yield (
+                f"No result for the {name} breast by itself: "
+                "no analysed image is known to show it alone."
+            )
+            continue
         if not seen:
             yield f"No result for the {name} breast: no image of it was analysed."
             continue
@@ -59,17 +67,30 @@ def _breasts(findings: StudyFindings) -> Iterator[str]:
 
 
 def _repetitions(findings: StudyFindings) -> Iterator[str]:
-    taken: dict[str, set[str]] = {}
+    alike: dict[tuple[str, str], set[str]] = {}
     for image in findings.analysed:
         if (image.laterality, image.view_position) in STANDARD_VIEWS:
             name = side_and_view_of(replace(image, repetition=1))
-            taken.setdefault(name, set()).add(image.sop_instance_uid)
-    for name, images in taken.items():
+            alike.setdefault((image.laterality, name), set()).add(image.sop_instance_uid)
+    for (side, name), images in alike.items():
         if len(images) > 1:
+            # Not "taken": one may have been computed from a tomosynthesis.
             yield (
-                f"View {name} was taken {len(images)} times: each image has its own answer, "
-                "and the highest score counts for the breast."
+                f"{len(images)} images of {name} were analysed: each has its own answer"
+                f"{_rule_of(findings, side)}."
             )
+
+
+def _rule_of(findings: StudyFindings, side: str) -> str:
+    """Say how a breast is scored by its images, where the answer has one rule for all findings."""
+    rules = {
+        to_ascii(finding.aggregation, _RULE_LENGTH)
+        for breast in findings.breasts
+        if breast.laterality == side
+        for finding in breast.findings
+    }
+    rule = rules.pop() if len(rules) == 1 else ""
+    return f" (score of the breast: {rule})" if rule else ""
 
 
 def _other_views(findings: StudyFindings) -> Iterator[str]:
@@ -81,7 +102,7 @@ def _other_views(findings: StudyFindings) -> Iterator[str]:
     ]
     if others:
         names = ", ".join(sorted(set(others)))
-        yield f"Analysed beside the four standard views: {names}."
+        yield f"Analysed, but none of the four standard views: {names}."
 
 
 def _implants(findings: StudyFindings, sources: Mapping[str, Dataset]) -> Iterator[str]:

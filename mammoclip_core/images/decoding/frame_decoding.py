@@ -18,6 +18,7 @@ from mammoclip_core.images.decoding.codestream import (
     end_of_tile_parts,
     is_complete,
 )
+from mammoclip_core.images.decoding.whole_jpeg import decoded_if_whole
 
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
@@ -128,10 +129,13 @@ def _with_end(
     """Decode a frame that has its end marker, if nothing is missing before that.
 
     Some writers close whatever they have with an end marker. The decoder of JPEG fills the pixels
-    that are missing then, without an error; it reads on where more data follow.
+    that are missing then, without an error; it reads on where more data follow, which is tried
+    where one pass does not tell.
     """
-    values = decoder(encoded)
-    if decoder is imagecodecs.jpeg8_decode:
+    if decoder is not imagecodecs.jpeg8_decode:
+        return decoder(encoded)
+    values, is_whole = decoded_if_whole(encoded, decoder) or (decoder(encoded), False)
+    if not is_whole:
         body = encoded[: encoded.rindex(END_MARKER)].rstrip(b"\xff")
         if not np.array_equal(values, decoder(body + _TRIALS[-1] * _TRIAL_BYTES + END_MARKER)):
             raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")

@@ -20,6 +20,7 @@ from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.results import ResultObject, build_results
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.uids import StudyUIDs, uid_of
+from mammoclip_core.analysis.aggregation import study_of as over_breasts
 from mammoclip_core.findings import (
     BreastFindings,
     BundleIdentity,
@@ -194,7 +195,7 @@ def study_of(*images: ImageFindings, breasts: tuple[BreastFindings, ...] = ()) -
         engine=EngineIdentity(name="openvino", version="2026.4.1", precision="float32"),
         images=images,
         breasts=breasts,
-        study=breasts[0].findings if breasts else (),
+        study=over_breasts(breasts),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicom_node.objects.products import Profile
 from dicom_node.objects.results import ResultObject
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BreastFindings, ImageFindings, ImageStatus
@@ -36,11 +38,16 @@ Pair = tuple[Dataset, ImageFindings]
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """A study: its images, to be stored in an archive, the answers, and what was made of them."""
+    """A study: its images, to be stored in an archive, the answers, and what is made of them."""
 
     images: tuple[Dataset, ...]
-    results: tuple[ResultObject, ...]
     answers: tuple[ImageFindings, ...]
+    made_for: Callable[[tuple[Profile, ...]], tuple[ResultObject, ...]]
+
+    @cached_property
+    def results(self) -> tuple[ResultObject, ...]:
+        """Return an object of every kind."""
+        return self.made_for((EVERY_KIND,))
 
 
 def image_file(header: Dataset) -> Dataset:
@@ -70,25 +77,24 @@ def image_file(header: Dataset) -> Dataset:
     return image
 
 
-def _study(pairs: Iterable[Pair], breasts: tuple[BreastFindings, ...] = ()) -> Situation:
+def study_situation(pairs: Iterable[Pair], breasts: tuple[BreastFindings, ...] = ()) -> Situation:
+    """Return the situation of a study, by the header and the answer of each image."""
     pairs = list(pairs)
     read = [dataset for dataset, image in pairs if image.status is ImageStatus.ANALYSED]
-    results = results_of(
-        *pairs,
-        heatmaps=tuple(
-            heatmap_of(dataset, 70.0, 170.0) for dataset in read if "NumberOfFrames" not in dataset
-        ),
-        breasts=breasts,
-        profiles=(EVERY_KIND,),
-    )
+    heatmaps = [
+        heatmap_of(dataset, 70.0, 170.0) for dataset in read if "NumberOfFrames" not in dataset
+    ]
     return Situation(
         images=tuple(image_file(one) for one, _ in pairs),
-        results=results,
         answers=tuple(answer for _, answer in pairs),
+        made_for=lambda profiles: results_of(
+            *pairs, heatmaps=tuple(heatmaps), breasts=breasts, profiles=profiles
+        ),
     )
 
 
-def _marked(dataset: Dataset) -> Pair:
+def marked(dataset: Dataset) -> Pair:
+    """Return an image with a mass on it, by its header and its answer."""
     size = (int(dataset.Rows), int(dataset.Columns))
     return dataset, image_of(dataset, finding(marker_mask(60, 150, size)), NEGATIVE_CALCIFICATION)
 
@@ -101,11 +107,13 @@ def _views(views: Iterable[tuple[str, str]] = standard_views(), **attributes: An
     return [mammogram(view, side, **attributes) for side, view in views]
 
 
-def _with_modifier(value: str, meaning: str, **attributes: Any) -> Dataset:
+def with_modifier(value: str, meaning: str, side: str = "L", **attributes: Any) -> Dataset:
+    """Return a craniocaudal view with a modifier."""
     modifier = Dataset()
     modifier.CodeValue, modifier.CodingSchemeDesignator = value, "SCT"
     modifier.CodeMeaning = meaning
-    dataset = mammogram("CC", "L", SOPInstanceUID=uid_of("test", "modified", meaning), **attributes)
+    uid = uid_of("test", "modified", meaning, side)
+    dataset = mammogram("CC", side, SOPInstanceUID=uid, **attributes)
     dataset.ViewCodeSequence[0].ViewModifierCodeSequence = [modifier]
     return dataset
 
@@ -121,7 +129,7 @@ def _volume(size: tuple[int, int], frames: int) -> Situation:
     box = replace(
         boxed(box_of(20.0, 30.0, 60.0, 70.0, 0.8)), frame=frames, name="calcification", code=""
     )
-    return _study([(dataset, replace(image_of(dataset, found, box), frame=middle))])
+    return study_situation([(dataset, replace(image_of(dataset, found, box), frame=middle))])
 
 
 def _boxes_beside_attention() -> Situation:
@@ -145,7 +153,7 @@ def _boxes_beside_attention() -> Situation:
         )
         pairs.append((dataset, image_of(dataset, *found)))
     over = [replace(one, regions=(), threshold=0.5) for one in found]
-    return _study(
+    return study_situation(
         pairs,
         tuple(
             BreastFindings(laterality=side, findings=(replace(over[-1], score=score),), density=d)
@@ -169,38 +177,38 @@ def _for_processing_beside() -> Situation:
         reference.ReferencedSOPInstanceUID = raw.SOPInstanceUID
         shown.SourceImageSequence = [reference]
         left_out = image_of(raw, status=ImageStatus.LEFT_OUT, reason="the same for presentation")
-        pairs += [_marked(shown), (raw, left_out)]
-    return _study(pairs)
+        pairs += [marked(shown), (raw, left_out)]
+    return study_situation(pairs)
 
 
 def _named(name: str, charset: str | list[str]) -> Callable[[], Situation]:
-    return lambda: _study(map(_marked, _views(name=name, charset=charset)))
+    return lambda: study_situation(map(marked, _views(name=name, charset=charset)))
 
 
 SITUATIONS: dict[str, Callable[[], Situation]] = {
-    "four views": lambda: _study(map(_marked, _views())),
-    "one breast": lambda: _study(map(_marked, _views((("L", "CC"), ("L", "MLO"))))),
-    "missing view": lambda: _study(map(_marked, _views(standard_views()[:3]))),
-    "repeated view": lambda: _study(
-        map(_marked, [*_views(), mammogram("CC", "L", SOPInstanceUID=uid_of("test", "again"))])
+    "four views": lambda: study_situation(map(marked, _views())),
+    "one breast": lambda: study_situation(map(marked, _views((("L", "CC"), ("L", "MLO"))))),
+    "missing view": lambda: study_situation(map(marked, _views(standard_views()[:3]))),
+    "repeated view": lambda: study_situation(
+        map(marked, [*_views(), mammogram("CC", "L", SOPInstanceUID=uid_of("test", "again"))])
     ),
-    "implant displaced": lambda: _study(
+    "implant displaced": lambda: study_situation(
         map(
-            _marked,
+            marked,
             [
                 *_views(BreastImplantPresent="YES"),
-                _with_modifier("399209000", "Implant Displaced", BreastImplantPresent="YES"),
+                with_modifier("399209000", "Implant Displaced", BreastImplantPresent="YES"),
             ],
         )
     ),
-    "unknown side": lambda: _study([_marked(mammogram("CC", ""))]),
-    "MONOCHROME1": lambda: _study(map(_marked, _views(photometric="MONOCHROME1"))),
-    "not square": lambda: _study(map(_marked, _views(ImagerPixelSpacing=[0.2, 0.1]))),
-    "magnified": lambda: _study(
+    "unknown side": lambda: study_situation([marked(mammogram("CC", ""))]),
+    "MONOCHROME1": lambda: study_situation(map(marked, _views(photometric="MONOCHROME1"))),
+    "not square": lambda: study_situation(map(marked, _views(ImagerPixelSpacing=[0.2, 0.1]))),
+    "magnified": lambda: study_situation(
         [
-            *map(_marked, _views()),
-            _marked(
-                _with_modifier(
+            *map(marked, _views()),
+            marked(
+                with_modifier(
                     "399163009", "Magnification", EstimatedRadiographicMagnificationFactor=1.8
                 )
             ),
@@ -214,8 +222,8 @@ SITUATIONS: dict[str, Callable[[], Situation]] = {
     "Cyrillic": _named("Иванова^Анна", "ISO_IR 144"),
     "for processing beside for presentation": _for_processing_beside,
     "boxes beside attention": _boxes_beside_attention,
-    "one failed": lambda: _study([*map(_marked, _views()[:3]), _failed(_views()[3])]),
-    "all failed": lambda: _study(map(_failed, _views())),
+    "one failed": lambda: study_situation([*map(marked, _views()[:3]), _failed(_views()[3])]),
+    "all failed": lambda: study_situation(map(_failed, _views())),
 }
 """Each study that the results have to be right for."""
 

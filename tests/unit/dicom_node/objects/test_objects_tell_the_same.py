@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 from services import require_program
-from situations import SITUATIONS, Situation
+from situations import Situation
 from sr_reading import child, read_back
 from told_regions import (
     Told,
@@ -19,6 +19,7 @@ from told_regions import (
     told_by_presentation_state,
     told_by_segmentation,
 )
+from unusual_situations import EVERY_SITUATION
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing import lettering
@@ -26,7 +27,10 @@ from dicom_node.objects.drawing import lettering
 IN_CI = ("boxes beside attention", "unknown side", "tomosynthesis", "repeated view")
 """The short form: the rest differs from these in what all objects share."""
 
-NAMES = [pytest.param(name, marks=[] if name in IN_CI else pytest.mark.long) for name in SITUATIONS]
+NAMES = [
+    pytest.param(name, marks=[] if name in IN_CI else pytest.mark.long) for name in EVERY_SITUATION
+]
+NOTHING_SHOWN = ("all failed", "negative class")
 READERS: dict[ResultKind, Callable[[Dataset], dict[str, Told]]] = {
     ResultKind.CAD_REPORT: told_by_cad_report,
     ResultKind.SEGMENTATION: told_by_segmentation,
@@ -46,7 +50,8 @@ def made(name: str) -> tuple[Situation, str]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lettering, "_letters", recorded)
-        situation = SITUATIONS[name]()
+        situation = EVERY_SITUATION[name]()
+        assert situation.results
     return situation, " ".join(drawn)
 
 
@@ -91,7 +96,7 @@ def test_report_tells_what_was_answered(name: str) -> None:
     ]
 
     assert sorted(told) == sorted(answered)
-    assert told or name == "all failed"
+    assert bool(told) is (name not in NOTHING_SHOWN)
 
 
 @pytest.mark.parametrize("kind", READERS)
@@ -144,7 +149,7 @@ def test_key_images_are_those_with_findings(name: str) -> None:
         (answer.sop_instance_uid, finding.frame)
         for answer in situation.answers
         for finding in answer.findings
-        if finding.above_threshold
+        if finding.above_threshold and finding.name != "normal"
     }
 
     named = {
@@ -160,7 +165,7 @@ def test_key_images_are_those_with_findings(name: str) -> None:
 def test_scores_of_examination_and_breasts_are_the_same_everywhere(tmp_path: Path) -> None:
     situation, drawn = made("boxes beside attention")
     lines = (
-        "Examination: malignancy calibrated score 0.90, above threshold 0.50",
+        "Examination: malignancy calibrated score 1.00, above threshold 0.50",
         "Right breast: malignancy calibrated score 0.90, above threshold 0.50",
         "Left breast: malignancy calibrated score 1.00, above threshold 0.50",
     )

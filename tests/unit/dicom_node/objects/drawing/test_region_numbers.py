@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -69,3 +70,44 @@ def test_numbers_of_regions_that_lie_on_each_other_stay_apart(count: int) -> Non
         for second in boxes[place + 1 :]
     ]
     assert min(apart) > 10
+
+
+def square(left: int, top: int, side: int = 30) -> Outline:
+    return [(left, top), (left + side, top), (left + side, top + side), (left, top + side)]
+
+
+def crossed(canvas: np.ndarray, number: int, outlines: list[Outline]) -> int:
+    """Return how many pixels of other outlines lie within the extent of a number."""
+    lines = np.zeros(canvas.shape[:2], np.uint8)
+    for other, outline in enumerate(outlines):
+        if other != number:
+            cv2.polylines(lines, [np.add(outline, (0, 50))], True, 1)
+    written = np.argwhere((canvas == (255, 10 * number, 0)).all(axis=2))
+    (top, left), (bottom, right) = written.min(axis=0), written.max(axis=0)
+    return int(lines[top : bottom + 1, left : right + 1].sum())
+
+
+@pytest.mark.parametrize(
+    "outlines",
+    [
+        pytest.param([square(60, 80), square(103, 40, 80)], id="edge beside it"),
+        pytest.param([square(20, 60, 100), square(60, 80)], id="enclosing"),
+        pytest.param([square(20 + 36 * n, 120 - 15 * n) for n in range(4)], id="stairs"),
+        pytest.param([square(60, 20 + 36 * n) for n in range(4)], id="column"),
+        pytest.param([square(60, 80, 80), square(80, 100, 40), square(95, 70, 20)], id="nested"),
+    ],
+)
+def test_number_lies_on_the_outline_of_no_other_region(outlines: list[Outline]) -> None:
+    canvas = numbered(*outlines)
+
+    assert [crossed(canvas, number, outlines) for number in range(len(outlines))] == [0] * len(
+        outlines
+    )
+
+
+def test_number_without_room_is_written_all_the_same() -> None:
+    outlines = [square(4 * n, 4 * n, 30) for n in range(12)]
+
+    canvas = numbered(*outlines, text=40)
+
+    assert all((canvas == (255, 10 * n, 0)).all(axis=2).any() for n in range(12))

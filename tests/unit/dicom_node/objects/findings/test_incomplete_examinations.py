@@ -18,7 +18,7 @@ from sr_reading import read_back, walk
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.findings.examination import examination_remarks
 from dicom_node.objects.uids import uid_of
-from mammoclip_core.findings import ImageFindings, ImageStatus
+from mammoclip_core.findings import BreastFindings, ImageFindings, ImageStatus
 
 Pair = tuple[Dataset, ImageFindings]
 
@@ -52,16 +52,45 @@ def test_missing_view_is_told_with_what_the_result_rests_on() -> None:
     assert remarks == ("The result of the left breast rests on CC alone: MLO is missing.",)
 
 
-def test_repeated_view_is_told_with_the_rule() -> None:
+@pytest.mark.parametrize("aggregation", ["highest of its images", "mean of its images"])
+def test_repeated_view_is_told_with_the_rule_of_the_answer(aggregation: str) -> None:
+    pairs = pairs_of(*standard_views(), ("R", "CC"))
+    scores = tuple(
+        BreastFindings(laterality=side, findings=(replace(NEGATIVE, aggregation=aggregation),))
+        for side in "RL"
+    )
+
+    (remark,) = examination_remarks(study_of(*(image for _, image in pairs), breasts=scores), {})
+
+    assert remark == (
+        "2 images of R CC were analysed: each has its own answer "
+        f"(score of the breast: {aggregation})."
+    )
+
+
+def test_repeated_view_of_an_answer_without_breasts_is_told_without_a_rule() -> None:
     (remark,) = remarks_on(pairs_of(*standard_views(), ("R", "CC")))
 
-    assert remark.startswith("View R CC was taken 2 times")
+    assert remark == "2 images of R CC were analysed: each has its own answer."
 
 
-def test_further_view_is_named() -> None:
-    (remark,) = remarks_on(pairs_of(*standard_views(), ("R", "ML")))
+@pytest.mark.parametrize("standard", [standard_views(), standard_views()[:2], ()])
+def test_further_view_is_named_whatever_standard_views_there_are(
+    standard: tuple[tuple[str, str], ...],
+) -> None:
+    *_, remark = remarks_on(pairs_of(*standard, ("R", "ML")))
 
-    assert remark == "Analysed beside the four standard views: R ML."
+    assert remark == "Analysed, but none of the four standard views: R ML."
+
+
+@pytest.mark.parametrize("side", ["", "B"])
+def test_image_that_may_show_a_breast_is_not_denied(side: str) -> None:
+    remarks = remarks_on(pairs_of((side, "CC"), (side, "MLO")))
+
+    assert remarks[:2] == tuple(
+        f"No result for the {name} breast by itself: no analysed image is known to show it alone."
+        for name in ("right", "left")
+    )
 
 
 def test_implant_is_told() -> None:
