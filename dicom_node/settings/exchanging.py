@@ -2,14 +2,12 @@
 
 from pydantic import PositiveFloat, PositiveInt
 
-from dicom_node.settings.section import Name
 from dicom_node.settings.tls import Certificates
 
 
 class Exchanging(Certificates):
     """How long a destination may take, and whether it is sent anything at all."""
 
-    name: Name
     timeout_seconds: PositiveFloat = 30.0
     """Longest silence of the destination."""
     exchange_seconds: PositiveFloat = 60.0

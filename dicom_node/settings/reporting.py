@@ -3,7 +3,7 @@
 import base64
 import binascii
 import ipaddress
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -39,23 +39,19 @@ class Messages(Exchanging):
     profile: Name = DEFAULT_PROFILE
     """Profile whose measurement report the message is made of: give it that of the archive, so
     that what the message refers to is found there."""
-    confirm: Literal["none"] = "none"
+    confirm: ClassVar[Literal["none"]] = "none"
     """Its acknowledgement is the proof: nothing is asked afterwards."""
-
-    holds_images: Literal[False] = False
-    """It keeps no images."""
-    canary: Literal[False] = False
-    """Results of canary studies are never sent there."""
 
 
 class HttpMessages(Messages):
     """Messages that are posted by HTTP."""
 
     url: str = Field(pattern=r"^https?://")
+    """Address that messages are posted to; for kind fhir the base of the server."""
     username: str | None = None
     password: Secret | None = None
     token: Secret | None = None
-    """Sent as ``Authorization: Bearer``, in place of username and password."""
+    """Sent as ``Authorization: Bearer``, and then neither username nor password."""
 
     @field_validator("url")
     @classmethod
@@ -69,17 +65,12 @@ class HttpMessages(Messages):
             raise ValueError("url names an address of the machine's own network link")
         return url
 
-    @model_validator(mode="after")
-    def _has_one_kind_of_credentials(self) -> "HttpMessages":
-        if self.token is not None and (self.username or self.password):
-            raise ValueError("give token, or username and password, and not both")
-        return self
-
 
 class WebhookDestination(HttpMessages):
     """A web server that is told of results, in signed messages (Standard Webhooks 1.0.0)."""
 
     kind: Literal["webhook"]
+    name: Name
     secret: Secret
     """Key of the signature: whsec_ and 24 to 64 random bytes in base64."""
     former_secret: Secret | None = None
@@ -100,6 +91,7 @@ class FhirDestination(HttpMessages):
     """A FHIR server that gets results as resources (FHIR R5, HL7 guide *DICOM SR to FHIR*)."""
 
     kind: Literal["fhir"]
+    name: Name
     patient_id_system: str = Field(default="", pattern=r"^(?:[A-Za-z][A-Za-z0-9+.-]*:\S+)?$")
     """URI of the system of patient IDs, by which the server knows the patient."""
     accession_system: str = Field(default="", pattern=r"^(?:[A-Za-z][A-Za-z0-9+.-]*:\S+)?$")
@@ -119,6 +111,7 @@ class Hl7Destination(Messages):
     """A reporting system that gets results as HL7 v2.5.1 ORU^R01 over MLLP."""
 
     kind: Literal["hl7"]
+    name: Name
     host: str
     port: Port = 2575
     sending_application: Application = "MAMMOCLIP"

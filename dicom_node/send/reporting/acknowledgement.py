@@ -67,11 +67,11 @@ def read_acknowledgement(content: bytes) -> Acknowledgement | None:
     # node sends, and Latin-1 reads all bytes.
     lines = content.decode("latin-1").replace("\n", "\r").split("\r")
     segments = [line for line in lines if line.strip()]
-    if not segments or not segments[0].startswith("MSH") or len(segments[0]) < 5:  # noqa: PLR2004
+    if not segments or not segments[0].startswith("MSH") or len(segments[0]) < 5:
         return None
     separator, component = segments[0][3], segments[0][4]
     fields = [one.split(separator) for one in segments]
-    found = next((one for one in fields if one[0] == "MSA" and len(one) > 2), None)  # noqa: PLR2004
+    found = next((one for one in fields if one[0] == "MSA" and len(one) > 2), None)
     if found is None:
         return None
     return Acknowledgement(
@@ -81,7 +81,7 @@ def read_acknowledgement(content: bytes) -> Acknowledgement | None:
             dict.fromkeys(
                 code
                 for one in fields
-                if one[0] == "ERR" and len(one) > 3  # noqa: PLR2004
+                if one[0] == "ERR" and len(one) > 3
                 if (code := _code_of(one[3], component))
             )
         ),
@@ -89,5 +89,5 @@ def read_acknowledgement(content: bytes) -> Acknowledgement | None:
 
 
 def _code_of(text: str, component: str) -> str:
-    code = text.split(component)[0].strip()
+    code = text.split(component, maxsplit=1)[0].strip()
     return code if code.isascii() and code.isalnum() and len(code) <= _LONGEST_CODE else ""

@@ -95,9 +95,7 @@ class _Resources:
             self._evaluation(one, f"evaluation {number}")
             for number, one in enumerate(report.evaluations)
         ]
-        results += [
-            self._group(one, f"group {number}") for number, one in enumerate(report.groups)
-        ]
+        results += [self._group(one, f"group {number}") for number, one in enumerate(report.groups)]
         self._diagnostic_report(results)
         return list(self.written.values())
 
@@ -139,7 +137,7 @@ class _Resources:
             for number, one in enumerate(group.outlines)
         ]
         device = self._device(group.algorithm)
-        shared = {"derivedFrom": outlines} if outlines else {}
+        shared: Element = {"derivedFrom": outlines} if outlines else {}
         shared |= {"bodyStructure": body}
         members = [
             self._measurement(one, group.algorithm, f"{place} score {number}", shared)
@@ -165,8 +163,7 @@ class _Resources:
     def _evaluation(self, one: Evaluation, place: str) -> Element:
         """Write an answer, with the scores that stand below it as members."""
         images = [
-            self._image(image, f"{place} image {number}")
-            for number, image in enumerate(one.images)
+            self._image(image, f"{place} image {number}") for number, image in enumerate(one.images)
         ]
         shared: Element = {"derivedFrom": images} if images else {}
         if one.site is not None or one.tracking_uid:

@@ -29,9 +29,7 @@ _SYSTEMS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """URIs of coding schemes (PS3.16 8, table 8-1)."""
 
-_SOP_CLASSES: Final = (
-    "https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.5"
-)
+_SOP_CLASSES: Final = "https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.5"
 
 _STUDY_UID: Final = Code(value="110180", scheme="DCM", meaning="Study Instance UID")
 

@@ -132,9 +132,7 @@ def connected(
         yield MllpConnection(destination, connection, deadline)
 
 
-def _connection(
-    destination: Hl7Destination, tls: TlsSettings, deadline: Deadline
-) -> socket.socket:
+def _connection(destination: Hl7Destination, tls: TlsSettings, deadline: Deadline) -> socket.socket:
     seconds = destination.timeout_seconds
     look_up(destination.host, seconds)
     connection = socket.create_connection((destination.host, destination.port), timeout=seconds)

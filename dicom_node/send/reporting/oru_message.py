@@ -34,9 +34,7 @@ VERSION: Final = "2.5.1"
 PRELIMINARY: Final = "P"
 """OBR-25 (table 0123) and OBX-11 (table 0085)."""
 
-SERVICE: Final = Code(
-    value="AIMG", scheme=OWN_SCHEME, meaning="Mammography, analysis by software"
-)
+SERVICE: Final = Code(value="AIMG", scheme=OWN_SCHEME, meaning="Mammography, analysis by software")
 """Universal service identifier: never that of a reader's report of the same examination."""
 
 _NARRATIVE: Final = Code(value="111412", scheme="DCM", meaning="Narrative Summary")
@@ -94,9 +92,7 @@ def oru_message(report: Report, destination: Hl7Destination) -> OruMessage:
     digest = hashlib.sha256(without_id.encode()).hexdigest()
     control_id = f"M{digest}"[:_LONGEST_CONTROL_ID]
     content = f"{_header(report, destination, control_id)}\r{body}"
-    return OruMessage(
-        control_id=control_id, content=encoded(content, destination.character_set)
-    )
+    return OruMessage(control_id=control_id, content=encoded(content, destination.character_set))
 
 
 def _header(report: Report, destination: Hl7Destination, control_id: str) -> str:

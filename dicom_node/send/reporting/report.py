@@ -215,14 +215,19 @@ class Report:
     def outcome(self) -> Code | None:
         """Return whether anything was found on the examination as a whole."""
         return next(
-            (one.value for one in self.evaluations if one.concept.value == SUMMARY and not one.text),
+            (
+                one.value
+                for one in self.evaluations
+                if one.concept.value == SUMMARY and not one.text
+            ),
             None,
         )
 
     @property
     def algorithm(self) -> Algorithm | None:
         """Return the weights with which the report was made, without what is of one score."""
-        stated = (one.algorithm for one in (*self.groups, *self.evaluations))
+        stated = [one.algorithm for one in self.groups]
+        stated += [one.algorithm for one in self.evaluations]
         first = next((one for one in stated if one is not None), None)
         return None if first is None else Algorithm(name=first.name, version=first.version)
 

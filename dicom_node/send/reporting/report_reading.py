@@ -60,9 +60,7 @@ def read_report(file: Path) -> Report:
         raise
     except Exception as error:
         # Damaged files can raise any error, and its words may quote them.
-        raise ObjectRefusedError(
-            f"the report cannot be read: {type(error).__name__}"
-        ) from error
+        raise ObjectRefusedError(f"the report cannot be read: {type(error).__name__}") from error
 
 
 def report_of(dataset: Dataset) -> Report:
@@ -86,9 +84,7 @@ def report_of(dataset: Dataset) -> Report:
         series_instance_uid=str(dataset.SeriesInstanceUID),
         study_instance_uid=str(dataset.StudyInstanceUID),
         accession_number=str(dataset.get("AccessionNumber") or ""),
-        placer_order_number=str(
-            request.get("PlacerOrderNumberImagingServiceRequest") or ""
-        ),
+        placer_order_number=str(request.get("PlacerOrderNumberImagingServiceRequest") or ""),
         patient=_patient_of(dataset),
         equipment=_equipment_of(dataset),
         procedure=_value(_items(dataset, _PROCEDURE_REPORTED)[0]),
@@ -159,9 +155,7 @@ def _series_of(dataset: Dataset) -> dict[str, str]:
 def _group(item: Dataset, series: Mapping[str, str]) -> Group:
     children = list(item.ContentSequence)
     coded = [
-        one
-        for one in children
-        if one.ValueType == "CODE" and one.RelationshipType == "CONTAINS"
+        one for one in children if one.ValueType == "CODE" and one.RelationshipType == "CONTAINS"
     ]
     return Group(
         tracking_uid=_tracking_uid(item),
@@ -318,7 +312,7 @@ def _moment(date: object, time: object, zone: timezone) -> datetime | None:
     """Return the moment of a date and a time; that of midnight if the time is not known."""
     day, hour = str(date or ""), str(time or "").partition(".")[0]
     try:
-        whole = datetime.strptime(f"{day}{hour:0<6}", "%Y%m%d%H%M%S")  # noqa: DTZ007  zone follows
+        whole = datetime.strptime(f"{day}{hour:0<6}", "%Y%m%d%H%M%S")
     except ValueError:
         return None
     return whole.replace(tzinfo=zone)

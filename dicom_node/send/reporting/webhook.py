@@ -75,10 +75,9 @@ class Webhook:
         with exchange_with(self._destination, self._tls) as exchange:
 
             def deliver(message: WebhookMessage) -> Reaction:
-                status = exchange.post(
-                    message.body, {"Content-Type": "application/json", **self._signed(message)}
-                )
-                return outcome_of_status(status)
+                headers = {"Content-Type": "application/json", **self._signed(message)}
+                reply = exchange.post(message.body, headers, longest_answer_bytes=0)
+                return outcome_of_status(reply.status)
 
             yield deliver
 
