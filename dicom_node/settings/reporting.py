@@ -122,6 +122,8 @@ class Hl7Destination(Messages):
     """MSH-5."""
     receiving_facility: Application = ""
     """MSH-6."""
+    assigning_authority: Application = ""
+    """PID-3.4 of patient IDs whose images name no issuer; many receivers need one."""
     processing_id: Literal["P", "T", "D"] = "P"
     """MSH-11: P (production), T (training) or D (debugging)."""
     character_set: CharacterSet = "UNICODE UTF-8"

@@ -57,7 +57,9 @@ class Acknowledgement:
 
     def in_words(self) -> str:
         """Return the codes: the receiver's own words could name the patient."""
-        stated = f", error {', '.join(self.errors)}" if self.errors else ""
+        # Beside an acceptance an error code is a warning.
+        errors = () if self.code in _TAKEN else self.errors
+        stated = f", error {', '.join(errors)}" if errors else ""
         return f"acknowledged with {self.code}{stated}"
 
 

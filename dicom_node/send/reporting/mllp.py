@@ -51,11 +51,15 @@ class MllpConnection:
 
     def _answer_to(self, control_id: str) -> Acknowledgement:
         others = 0
-        for content in self._frames():
-            answer = read_acknowledgement(content)
-            if answer is not None and answer.control_id == control_id:
-                return answer
-            others += 1
+        try:
+            for content in self._frames():
+                answer = read_acknowledgement(content)
+                if answer is not None and answer.control_id == control_id:
+                    return answer
+                others += 1
+        except TimeoutError:
+            if not others:
+                raise
         if others:
             raise self._down(
                 f"gave {others} answers, and none to the message that was sent (MSA-2)"

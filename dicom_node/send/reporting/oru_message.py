@@ -87,7 +87,7 @@ def oru_message(report: Report, destination: Hl7Destination) -> OruMessage:
     ----------
     HL7 v2.5.1 chapters 2, 3 and 7.
     """
-    body = "\r".join(_body(report, with_outlines=destination.outlines)) + "\r"
+    body = "\r".join(_body(report, destination)) + "\r"
     without_id = _header(report, destination, "") + body
     digest = hashlib.sha256(without_id.encode()).hexdigest()
     control_id = f"M{digest}"[:_LONGEST_CONTROL_ID]
@@ -116,13 +116,14 @@ def _header(report: Report, destination: Hl7Destination, control_id: str) -> str
     return segment("MSH", fields)
 
 
-def _body(report: Report, *, with_outlines: bool) -> Iterator[str]:
+def _body(report: Report, destination: Hl7Destination) -> Iterator[str]:
     patient = report.patient
+    issuer = patient.issuer or destination.assigning_authority
     yield segment(
         "PID",
         {
             1: "1",
-            3: components(patient.patient_id, "", "", patient.issuer, "PI")
+            3: components(patient.patient_id, "", "", issuer, "PI")
             if patient.patient_id
             else "",
             5: person_name(patient.names),
@@ -145,7 +146,7 @@ def _body(report: Report, *, with_outlines: bool) -> Iterator[str]:
             25: PRELIMINARY,
         },
     )
-    yield from _Observations(report, with_outlines=with_outlines).segments()
+    yield from _Observations(report, with_outlines=destination.outlines).segments()
 
 
 def _filler_number(report: Report) -> str:

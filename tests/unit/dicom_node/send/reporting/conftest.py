@@ -10,20 +10,6 @@ from pydicom.dataset import Dataset
 
 from dicom_node.send.outcome import ObjectToSend
 
-TEN_STUDIES = (
-    "no finding",
-    "one finding",
-    "many findings",
-    "four views",
-    "failed image",
-    "left-out image",
-    "Japanese name",
-    "Chinese name",
-    "Cyrillic name",
-    "Latin-1 name",
-)
-
-
 @pytest.fixture(scope="session")
 def report_dataset() -> Callable[[str], Dataset]:
     """Return the measurement report of a kind of study, made once."""

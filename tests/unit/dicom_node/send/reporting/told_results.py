@@ -10,6 +10,19 @@ import highdicom as hd
 from pydicom.dataset import Dataset
 from sr_reading import children, concept, walk
 
+TEN_STUDIES = (
+    "no finding",
+    "one finding",
+    "many findings",
+    "four views",
+    "failed image",
+    "left-out image",
+    "Japanese name",
+    "Chinese name",
+    "Cyrillic name",
+    "Latin-1 name",
+)
+
 SIDES = {"7771000": "L", "24028007": "R", "51440002": "B"}
 
 Score = tuple[str, float, str]
