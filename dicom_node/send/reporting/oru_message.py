@@ -123,9 +123,7 @@ def _body(report: Report, destination: Hl7Destination) -> Iterator[str]:
         "PID",
         {
             1: "1",
-            3: components(patient.patient_id, "", "", issuer, "PI")
-            if patient.patient_id
-            else "",
+            3: components(patient.patient_id, "", "", issuer, "PI") if patient.patient_id else "",
             5: person_name(patient.names),
             7: escaped(patient.birth_date),
             8: escaped(patient.sex),

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.send.outcome import ObjectToSend
 
+
 @pytest.fixture(scope="session")
 def report_dataset() -> Callable[[str], Dataset]:
     """Return the measurement report of a kind of study, made once."""

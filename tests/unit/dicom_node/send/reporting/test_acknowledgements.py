@@ -63,7 +63,16 @@ def test_ends_of_segments_are_read_as_receivers_write_them(end: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\x06", b"hello", b"MSH", b"MSH|^~", MSH.encode(), b"MSA|AA|M1", MSH.encode() + b"\rMSA"],
+    [
+        b"",
+        b"\x06",
+        b"hello",
+        b"MSH",
+        b"MSH|^~",
+        MSH.encode(),
+        b"MSA|AA|M1",
+        MSH.encode() + b"\rMSA",
+    ],
 )
 def test_what_is_no_acknowledgement_says_nothing(content: bytes) -> None:
     assert read_acknowledgement(content) is None

@@ -86,9 +86,7 @@ def saying(*chunks: Callable[[str], bytes], pause: float = 0) -> Script:
         ("??", Outcome.POSTPONED),
     ],
 )
-def test_acknowledgement_code_decides(
-    report_file: ReportFile, code: str, outcome: Outcome
-) -> None:
+def test_acknowledgement_code_decides(report_file: ReportFile, code: str, outcome: Outcome) -> None:
     item = report_file()
 
     with serving(answering(code)) as port:

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from certificates import Authority, Certificate
 from hostile import serving
-from test_mllp_receivers import ReportFile, acknowledgement, control_id_of, destination, read_message
+from test_mllp_receivers import (
+    ReportFile,
+    acknowledgement,
+    control_id_of,
+    destination,
+    read_message,
+)
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for

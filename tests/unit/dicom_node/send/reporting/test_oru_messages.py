@@ -246,9 +246,12 @@ def test_delimiters_and_control_characters_begin_nothing_new(report_dataset: Rep
     assert [one.name for one in message.segments] == [one.name for one in plain.segments][
         : len(message.segments)
     ]
-    assert message.all("OBR")[0].get(18) == "".join(
-        " " if ord(letter) < 32 or letter == "\x85" else letter for letter in HOSTILE
-    ).rstrip()
+    assert (
+        message.all("OBR")[0].get(18)
+        == "".join(
+            " " if ord(letter) < 32 or letter == "\x85" else letter for letter in HOSTILE
+        ).rstrip()
+    )
 
 
 def test_settings_are_escaped_too(report_dataset: Reports) -> None:
@@ -258,9 +261,7 @@ def test_settings_are_escaped_too(report_dataset: Reports) -> None:
 
 
 def test_accept_acknowledgement_is_asked_for(report_dataset: Reports) -> None:
-    message = parsed(
-        content_of(report_of(report_dataset("one finding")), acknowledgement="accept")
-    )
+    message = parsed(content_of(report_of(report_dataset("one finding")), acknowledgement="accept"))
 
     assert (message.msh.get(15), message.msh.get(16)) == ("AL", "NE")
 

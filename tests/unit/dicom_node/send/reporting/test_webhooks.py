@@ -195,7 +195,13 @@ def test_message_goes_on_within_its_server(report_file: ReportFile) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["http://169.254.169.254/latest", "http://localhost:1/", "file:///etc/passwd", "https://a/", ""],
+    [
+        "http://169.254.169.254/latest",
+        "http://localhost:1/",
+        "file:///etc/passwd",
+        "https://a/",
+        "",
+    ],
 )
 def test_message_goes_to_no_other_server(report_file: ReportFile, location: str) -> None:
     with (
