@@ -67,7 +67,7 @@ def http_double(
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        do_GET = do_POST = do_HEAD = _serve
+        do_GET = do_POST = do_HEAD = _serve  # noqa: N815  names of the library
 
     server = ThreadingHTTPServer(("127.0.0.1", double.port), Handler)
     server.daemon_threads = True

@@ -237,7 +237,7 @@ def test_receiver_that_reads_nothing_is_given_up(report_file: ReportFile) -> Non
 
 
 def test_nobody_at_the_port_is_told_with_what_to_check(report_file: ReportFile) -> None:
-    with pytest.raises(DestinationDownError, match="does not answer.*host and port"):
+    with pytest.raises(DestinationDownError, match=r"does not answer.*host and port"):
         sent(free_port(), report_file())
 
 
