@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from dicom_node.assessments.taking import AssessmentTaking
 from dicom_node.canary.schedule import run_if_due
 from dicom_node.dicomweb.web_server import WebServer
 from dicom_node.errors import BrokerDownError
@@ -180,6 +181,9 @@ class Node:
             steps.append(("images", self._find_images, self._wait_for_tick))
         if settings.canary.minutes:
             steps.append(("canary", self._send_canary, self._wait_for_tick))
+        if settings.receive.assessment_senders:
+            taking = AssessmentTaking(settings, spool, database, self._ledger_ready.is_set)
+            steps.append(("assessments", taking.step, self._wait_for_tick))
         if settings.poll:
             ready, stopping = self._ledger_ready.is_set, self._stopping
             polling = Polling(settings, spool, database, is_ready=ready, stopping=stopping)

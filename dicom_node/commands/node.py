@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from dicom_node.commands.batches.assessing import add_assessing_commands
 from dicom_node.commands.batches.folders import add_folder_commands
 from dicom_node.commands.batches.runs import add_run_commands
 from dicom_node.commands.destinations import add_destination_commands
@@ -260,6 +261,7 @@ add_folder_commands(app)
 add_run_commands(app)
 add_routing_commands(app)
 add_scoring_commands(app)
+add_assessing_commands(app)
 
 
 @app.command()

@@ -57,6 +57,7 @@ def standing_answers(
             rows = session.execute(query).all()
         for analysis_id, uid, revision, at, taken, added, findings in rows:
             last = analysis_id
+            assert at is not None and findings is not None, "the query leaves out what has none"
             yield StandingAnswer(
                 study_instance_uid=uid,
                 revision=revision,
@@ -71,7 +72,7 @@ def standing_answers(
 
 def _portion_after(
     last: int, *, since: datetime | None, until: datetime | None, rule: str
-) -> Select[tuple[int, str, int, datetime | None, str, str, str | None]]:
+) -> Select[int, str, int, datetime | None, str, str, str | None]:
     query = (
         select(
             Analysis.id,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import LedgerError
 from dicom_node.facts.identity import PatientDigest, is_one_patient
+from dicom_node.studies.ledger.assessments import assessments_of
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.queries.reading import find_study
 from dicom_node.studies.ledger.site_tables import CommitmentItem, ShadowAnalysis
@@ -304,6 +305,7 @@ def _forget(
         .where(Analysis.id.in_(analyses))
         .values(findings=None, results_key="", result_rules="", reason=""),
         delete(ShadowAnalysis).where(ShadowAnalysis.analysis_id.in_(analyses)),
+        *assessments_of(study.id, instances),
         update(ResultObject)
         .where(ResultObject.analysis_id.in_(analyses))
         .values(
