@@ -16,9 +16,10 @@ from dicom_node.network import UNCOMPRESSED
 from dicom_node.objects.cad_sr.options import CadOptions, CompositionForm, PlainMark, SpacingUnit
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.heat_colors import PictureStyle
-from dicom_node.objects.products import PROFILES, Profile
+from dicom_node.objects.products import PROFILES, Product, Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
 from dicom_node.routing.route import Recipient
+from dicom_node.settings.reporting import MessageDestination
 from dicom_node.settings.results import DEFAULT_PROFILE, ProfileSettings
 from dicom_node.settings.settings import Settings
 
@@ -57,7 +58,7 @@ def profiles_in_use(
     recipients : by default every destination of the settings
     """
     if recipients is None:
-        recipients = (Recipient(entry.name) for entry in settings.destinations)
+        recipients = map(Recipient, settings.default_recipients)
     names = [name for one in recipients if (name := _profile_of(one, settings))]
     found = (profile_named(name, settings) for name in names or [DEFAULT_PROFILE])
     return tuple(dict.fromkeys(found))
@@ -72,11 +73,31 @@ def products_wanted_by(
     ----------
     profile : that a rule says; empty for the destination's own
     """
-    name = _profile_of(Recipient(destination, profile), settings)
-    if name is None:
-        return set()
-    products = profile_named(name, settings).products
+    products = products_of(Recipient(destination, profile), settings)
     return {(product.kind.value, product.variant) for product in products}
+
+
+def products_of(recipient: Recipient, settings: Settings) -> frozenset[Product]:
+    """Return what a recipient is sent, or its messages are made of; nothing if not configured.
+
+    Raises
+    ------
+    SettingsError
+        The profile is unknown, or has no report to make a message of.
+    """
+    name = _profile_of(recipient, settings)
+    if name is None:
+        return frozenset()
+    products = frozenset(profile_named(name, settings).products)
+    if not isinstance(settings.destination(recipient.name), MessageDestination):
+        return products
+    reports = {one for one in products if one.kind is ResultKind.MEASUREMENT_REPORT}
+    if not reports:
+        raise SettingsError(
+            f"profile {name} has no measurement report, of which the messages to {recipient.name} "
+            "are made: name another profile in the rule or under [[destinations]]"
+        )
+    return frozenset(reports)
 
 
 def presentation_contexts_of(profile: Profile) -> set[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 
+from dicom_node.assessments.taking import AssessmentTaking
 from dicom_node.fetch.polling import Polling
 from dicom_node.receive.announcing.announcements import Announcements
 from dicom_node.settings.settings import Settings
@@ -35,3 +36,6 @@ def ways_in(
     if settings.receive.announcers:
         announcements = Announcements(spool, database, is_ready=is_ready)
         yield "announcements", announcements.step
+    if settings.receive.assessment_senders:
+        taking = AssessmentTaking(settings, spool, database, is_ready)
+        yield "assessments", taking.step

@@ -115,7 +115,10 @@ def page(program: str) -> str:
     """Return the text of a program's page."""
     group: Any = get_command(PROGRAMS[program])
     known = commands(program)
-    listing = [f"| [{one.name}](#{one.name.replace(' ', '-')}) | {_cell(_first_line(one.help))} |" for one in known]
+    listing = [
+        f"| [{one.name}](#{one.name.replace(' ', '-')}) | {_cell(_first_line(one.help))} |"
+        for one in known
+    ]
     return "\n\n".join(
         [
             f"# {program}",

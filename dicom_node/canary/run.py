@@ -20,7 +20,7 @@ from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.asking import ObjectToFind
 from dicom_node.send.destinations import asker_for
 from dicom_node.settings.canary import CANARY_DESTINATION
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.destinations import ArchiveDestination, DicomDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.canary_runs import (
@@ -216,7 +216,7 @@ def _send(settings: Settings) -> None:
 
 def _ask(
     settings: Settings,
-    destination: DicomDestination | DicomwebDestination,
+    destination: ArchiveDestination,
     sent: Sequence[SentResult],
     phases: _Phases,
 ) -> None:

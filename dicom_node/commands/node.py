@@ -11,11 +11,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from dicom_node.commands.batches.assessing import add_assessing_commands
 from dicom_node.commands.batches.folders import add_folder_commands
 from dicom_node.commands.batches.runs import add_run_commands
 from dicom_node.commands.destinations import add_destination_commands
 from dicom_node.commands.model.watching import add_watching_commands
 from dicom_node.commands.observe.observing import add_observing_commands
+from dicom_node.commands.observe.scoring import add_scoring_commands
 from dicom_node.commands.operate.keeping import add_keeping_commands
 from dicom_node.commands.operate.operating import add_operator_commands
 from dicom_node.commands.prove.accounting import add_accounting_commands
@@ -262,6 +264,8 @@ add_run_commands(app)
 add_routing_commands(app)
 add_accounting_commands(app)
 add_watching_commands(app)
+add_scoring_commands(app)
+add_assessing_commands(app)
 
 
 @app.command()

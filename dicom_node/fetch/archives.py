@@ -3,12 +3,12 @@
 from dicom_node.fetch.dicom_archive import DicomArchive
 from dicom_node.fetch.dicomweb_archive import DicomwebArchive
 from dicom_node.fetch.retrospective_run import Archive
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.destinations import ArchiveDestination, DicomDestination
 from dicom_node.settings.settings import Settings
 from mammoclip_core.images.header.image_kind import MAMMOGRAM_CLASSES, TOMOSYNTHESIS_CLASSES
 
 
-def archive_of(settings: Settings, destination: DicomDestination | DicomwebDestination) -> Archive:
+def archive_of(settings: Settings, destination: ArchiveDestination) -> Archive:
     """Return the archive to search and retrieve from: C-FIND and C-GET, or QIDO-RS and WADO-RS."""
     if isinstance(destination, DicomDestination):
         return DicomArchive(

@@ -13,7 +13,8 @@ from dicom_node.errors import DestinationDownError, NotOfferedError
 from dicom_node.fetch.found_objects import FoundStudy, OtherStudyError, is_uid
 from dicom_node.fetch.retrospective_run import Archive
 from dicom_node.fetch.study_list import WantedStudy
-from dicom_node.send.dicomweb_exchange import CREDENTIALS, exchange_with
+from dicom_node.send.dicomweb_exchange import exchange_with
+from dicom_node.send.http_outcome import CREDENTIALS
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 

@@ -78,7 +78,7 @@ class Polling:
                 stopping=stopping,
             )
             for poll in settings.poll
-            if (destination := settings.destination(poll.archive)) is not None
+            if (destination := settings.archive(poll.archive)) is not None
         ]
 
     def step(self) -> None:

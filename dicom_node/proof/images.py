@@ -9,7 +9,7 @@ import structlog
 from dicom_node.errors import DestinationDownError, NotOfferedError
 from dicom_node.send.asking import ObjectToFind
 from dicom_node.send.destinations import asker_for
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.destinations import ArchiveDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
@@ -41,7 +41,7 @@ class ImageSearch:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._archives = [one for one in settings.destinations if one.holds_images]
+        self._archives = [one for one in settings.archives if one.holds_images]
         self._settings = settings
         self._database = database
         self._clock = clock
@@ -71,9 +71,7 @@ class ImageSearch:
                 found |= self._found_at(archive, left)
         return len(found)
 
-    def _found_at(
-        self, archive: DicomDestination | DicomwebDestination, images: Sequence[PromisedImage]
-    ) -> set[int]:
+    def _found_at(self, archive: ArchiveDestination, images: Sequence[PromisedImage]) -> set[int]:
         asker = asker_for(
             archive, calling_ae_title=self._settings.receive.ae_title, tls=self._settings.tls
         )

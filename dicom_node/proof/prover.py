@@ -13,7 +13,7 @@ from dicom_node.proof.reports import ReportJudge
 from dicom_node.proof.verdicts import Judge
 from dicom_node.send.commitment import STAYS_SECONDS
 from dicom_node.send.destinations import asker_for
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.destinations import ArchiveDestination, DicomDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.reports import Reports
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
@@ -124,7 +124,7 @@ class Prover:
                 return False
             return bool(due_proofs(session, name, at=database_time(session), limit=1))
 
-    def _serve(self, destination: DicomDestination | DicomwebDestination) -> None:
+    def _serve(self, destination: ArchiveDestination) -> None:
         try:
             while not self._stopping.is_set() and self._is_due(destination.name):
                 self.ask(destination)
@@ -134,7 +134,7 @@ class Prover:
         except Exception as error:  # the outermost frame of this thread
             log.exception("proof_failed", destination=destination.name, reason=type(error).__name__)
 
-    def ask(self, destination: DicomDestination | DicomwebDestination) -> None:
+    def ask(self, destination: ArchiveDestination) -> None:
         """Ask a destination once about some of the deliveries that are due."""
         claims = self._claims(destination.name)
         if not claims:

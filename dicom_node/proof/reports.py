@@ -122,7 +122,7 @@ class ReportJudge:
     def _settle(self, held: ProofClaim, word: Word) -> None:
         with self._database.reading() as session:
             name = _destination_of(session, held)
-        destination = self._settings.destination(name)
+        destination = self._settings.archive(name)
         if destination is not None:
             judge = Judge(
                 destination=destination, retry=self._settings.retry, database=self._database

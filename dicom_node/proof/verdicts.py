@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from dicom_node.send.retry_policy import next_attempt
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.destinations import ArchiveDestination
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
@@ -55,7 +55,7 @@ class Word:
 class Judge:
     """Records in the ledger what follows from the words of one destination."""
 
-    destination: DicomDestination | DicomwebDestination
+    destination: ArchiveDestination
     retry: RetrySettings
     database: Database
     generator: random.Random = field(default_factory=random.Random)

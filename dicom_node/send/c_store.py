@@ -42,6 +42,10 @@ class CStoreSender:
     tls : certificates of [tls]
     """
 
+    def complaints(self, item: ObjectToSend) -> Iterator[str]:
+        """Yield nothing: an object is sent as it is."""
+        yield from ()
+
     def __init__(
         self,
         destination: DicomDestination,

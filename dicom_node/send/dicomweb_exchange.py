@@ -1,7 +1,7 @@
-"""Requests to a DICOMweb archive: bounded, within a deadline, and to nobody but its own origin."""
+"""Requests by HTTP, to DICOMweb archives first of all: bounded, and to nobody but their origin."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Self
@@ -12,15 +12,14 @@ import requests
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.dicomweb_session import dicomweb_session, read_bounded, words_for_failure
-from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.destinations import HttpDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
-
-CREDENTIALS: Final = frozenset({401, 403, 407})
-"""HTTP statuses of wrong or expired credentials, which a person at the site puts right."""
 
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _MOST_REDIRECTS: Final = 3
-_LONGEST_ANSWER_BYTES: Final = 4 * 2**20
+LONGEST_ANSWER_BYTES: Final = 4 * 2**20
+"""Of a whole answer: none of an archive is longer."""
+
 _ACCEPT: Final = {"Accept": "application/dicom+json, application/dicom+xml;q=0.5"}
 _JSON: Final = "application/dicom+json"
 
@@ -41,13 +40,13 @@ class Reply:
     content_location: str = ""
 
     @classmethod
-    def read(cls, response: requests.Response) -> Self:
-        """Read an answer, of which a longer one than any archive's is cut."""
+    def read(cls, response: requests.Response, longest_bytes: int = LONGEST_ANSWER_BYTES) -> Self:
+        """Read an answer, of which what is longer is cut; with 0 bytes nothing is waited for."""
         media_type = response.headers.get("Content-Type", "")
         return cls(
             status=response.status_code,
             media_type=media_type.partition(";")[0].strip().lower(),
-            content=read_bounded(response, _LONGEST_ANSWER_BYTES),
+            content=read_bounded(response, longest_bytes) if longest_bytes else b"",
             warning=response.headers.get("Warning", ""),
             content_location=response.headers.get("Content-Location", ""),
         )
@@ -62,7 +61,7 @@ class DicomwebExchange:
     """Requests to one archive, over connections that a deadline holds."""
 
     def __init__(
-        self, destination: DicomwebDestination, session: requests.Session, deadline: Deadline
+        self, destination: HttpDestination, session: requests.Session, deadline: Deadline
     ) -> None:
         self._destination = destination
         self._root = destination.url.rstrip("/")
@@ -85,11 +84,41 @@ class DicomwebExchange:
         DestinationDownError
             The archive does not answer, or not in time.
         """
+        headers, body = dict(_ACCEPT), None
+        if content is not None:
+            headers["Content-Type"], body = _multipart(content)
+        elif document is not None:
+            headers["Content-Type"], body = _JSON, document
+        return self._exchange(method, f"{self._root}/{path}", headers, body)
+
+    def post(
+        self,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        longest_answer_bytes: int = LONGEST_ANSWER_BYTES,
+    ) -> Reply:
+        """Send a message to the address of the settings itself; see `request`.
+
+        Parameters
+        ----------
+        longest_answer_bytes : 0 where the status alone counts
+        """
+        url = self._destination.url
+        return self._exchange("POST", url, headers, content, longest_answer_bytes)
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        longest_answer_bytes: int = LONGEST_ANSWER_BYTES,
+    ) -> Reply:
         late = f"{self._destination.name}: {self._destination.words_for_lateness}"
-        url = f"{self._root}/{path}"
         try:
-            with self._deadline.within(self._destination.longest_seconds(len(content or b""))):
-                reply = self._follow(method, url, content, document)
+            with self._deadline.within(self._destination.longest_seconds(len(body or b""))):
+                reply = self._follow(method, url, headers, body, longest_answer_bytes)
         except DestinationDownError as error:
             if self._deadline.passed:
                 raise DestinationDownError(late) from error
@@ -158,20 +187,25 @@ class DicomwebExchange:
             raise DestinationDownError(f"{name}: {self._destination.words_for_lateness}")
 
     def _follow(
-        self, method: str, url: str, content: bytes | None, document: bytes | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        longest_answer_bytes: int,
     ) -> Reply:
-        headers, body = dict(_ACCEPT), document
-        if content is not None:
-            headers["Content-Type"], body = _multipart(content)
-        elif document is not None:
-            headers["Content-Type"] = _JSON
         try:
             for _ in range(_MOST_REDIRECTS + 1):
                 with self._session.request(
-                    method, url, data=body, headers=headers, allow_redirects=False, stream=True
+                    method,
+                    url,
+                    data=body,
+                    headers=dict(headers),
+                    allow_redirects=False,
+                    stream=True,
                 ) as response:
                     if response.status_code not in _REDIRECTS:
-                        return Reply.read(response)
+                        return Reply.read(response, longest_answer_bytes)
                     url = self._within_origin(url, response.headers.get("Location", ""))
         except (requests.RequestException, OSError) as error:
             raise DestinationDownError(
@@ -197,7 +231,7 @@ class DicomwebExchange:
 
 @contextmanager
 def exchange_with(
-    destination: DicomwebDestination, tls: TlsSettings = NO_CERTIFICATES
+    destination: HttpDestination, tls: TlsSettings = NO_CERTIFICATES
 ) -> Iterator[DicomwebExchange]:
     """Open an exchange with an archive; its connections end with the block.
 

@@ -13,7 +13,7 @@ from urllib3.exceptions import NameResolutionError
 
 from dicom_node.deadline import Deadline, look_up
 from dicom_node.errors import DestinationDownError, SettingsError
-from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.destinations import DicomwebDestination, HttpDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.tls import client_context, words_for
 
@@ -22,7 +22,7 @@ _INTERIM: Final = range(102, 200)
 
 
 def dicomweb_session(
-    destination: DicomwebDestination,
+    destination: HttpDestination,
     deadline: Deadline,
     tls: TlsSettings = NO_CERTIFICATES,
 ) -> requests.Session:
@@ -40,7 +40,9 @@ def dicomweb_session(
         A certificate is missing or wrong.
     """
     session = _Session()
-    if destination.username is not None and destination.password is not None:
+    if not isinstance(destination, DicomwebDestination) and destination.token is not None:
+        session.auth = _Bearer(destination.token.get_secret_value())
+    elif destination.username is not None and destination.password is not None:
         session.auth = (destination.username, destination.password.get_secret_value())
     context: ssl.SSLContext | None = None
     if destination.url.startswith("https:"):
@@ -51,6 +53,17 @@ def dicomweb_session(
     for scheme in ("http://", "https://"):
         session.mount(scheme, _ArchiveAdapter(destination.timeout_seconds, context, deadline))
     return session
+
+
+class _Bearer(requests.auth.AuthBase):
+    """A token; as an object of its own, or the library would prefer what ~/.netrc says."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 def read_bounded(response: requests.Response, longest_bytes: int) -> bytes:

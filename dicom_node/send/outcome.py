@@ -78,3 +78,6 @@ class Sender(Protocol):
             The destination cannot be reached, or stopped answering; objects without an answer
             count as not delivered.
         """
+
+    def complaints(self, item: ObjectToSend) -> Iterator[str]:
+        """Yield why an object cannot be sent as the settings would have it; nobody is asked."""

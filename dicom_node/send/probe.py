@@ -1,4 +1,4 @@
-"""Asks a destination whether it answers, without sending it anything: C-ECHO, or QIDO-RS."""
+"""Asks a destination whether it answers, without sending it any result."""
 
 from typing import Final
 
@@ -8,16 +8,23 @@ from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.send.reporting.mllp import connected
+from dicom_node.settings.destinations import (
+    AnyDestination,
+    DicomDestination,
+    DicomwebDestination,
+    HttpDestination,
+)
+from dicom_node.settings.reporting import FhirDestination, Hl7Destination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 
 _VERIFICATION: Final = "1.2.840.10008.1.1"
 _NOBODY_BEHIND: Final = frozenset({502, 503, 504})
-"""HTTP statuses of a gateway whose archive does not answer."""
+"""HTTP statuses of a gateway behind which nobody answers."""
 
 
 def probe(
-    destination: DicomDestination | DicomwebDestination,
+    destination: AnyDestination,
     *,
     calling_ae_title: str,
     tls: TlsSettings = NO_CERTIFICATES,
@@ -35,34 +42,40 @@ def probe(
     if isinstance(destination, DicomDestination):
         _echo(destination, destination.calling_ae_title or calling_ae_title, tls)
         return
-    status = search_status(destination, tls)
+    if isinstance(destination, Hl7Destination):
+        with connected(destination, tls):
+            return
+    status = answered_status(destination, tls)
     if status in _NOBODY_BEHIND:
         raise DestinationDownError(
-            f"{destination.name} answers with HTTP {status}: check the archive behind its gateway"
+            f"{destination.name} answers with HTTP {status}: check what is behind its gateway"
         )
 
 
-def longest_probe_seconds(destination: DicomDestination | DicomwebDestination) -> float:
+def longest_probe_seconds(destination: AnyDestination) -> float:
     """Return a time after which nobody is still asking a destination."""
     # Its name is looked up, then the association is made, used and released.
     return 3 * (destination.timeout_seconds + destination.longest_seconds())
 
 
-def search_status(destination: DicomwebDestination, tls: TlsSettings = NO_CERTIFICATES) -> int:
-    """Search for one study by QIDO-RS and return the HTTP status; nothing of it is read.
+def answered_status(destination: HttpDestination, tls: TlsSettings = NO_CERTIFICATES) -> int:
+    """Ask for something of no consequence and return the HTTP status; nothing else is read.
+
+    An archive is asked for one study by QIDO-RS, a FHIR server for its capabilities, and any other
+    server for the head of what its address shows.
 
     Raises
     ------
     DestinationDownError
         There is no answer, or not in time.
     """
-    url = f"{destination.url.rstrip('/')}/studies?limit=1"
+    method, url = _question_for(destination)
     try:
         with (
             Deadline() as deadline,
             dicomweb_session(destination, deadline, tls) as session,
             deadline.within(destination.longest_seconds()),
-            session.get(url, allow_redirects=False, stream=True) as answer,
+            session.request(method, url, allow_redirects=False, stream=True) as answer,
         ):
             pass
     except (requests.RequestException, OSError) as error:
@@ -75,6 +88,15 @@ def search_status(destination: DicomwebDestination, tls: TlsSettings = NO_CERTIF
     if deadline.passed:
         raise DestinationDownError(_late(destination))
     return answer.status_code
+
+
+def _question_for(destination: HttpDestination) -> tuple[str, str]:
+    root = destination.url.rstrip("/")
+    if isinstance(destination, DicomwebDestination):
+        return "GET", f"{root}/studies?limit=1"
+    if isinstance(destination, FhirDestination):
+        return "GET", f"{root}/metadata"
+    return "HEAD", destination.url
 
 
 def _echo(destination: DicomDestination, calling_ae_title: str, tls: TlsSettings) -> None:
@@ -104,5 +126,5 @@ def _echo(destination: DicomDestination, calling_ae_title: str, tls: TlsSettings
         )
 
 
-def _late(destination: DicomDestination | DicomwebDestination) -> str:
+def _late(destination: AnyDestination) -> str:
     return f"{destination.name}: {destination.words_for_lateness}"

@@ -5,7 +5,8 @@ from typing import Final
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.asking import Found, ObjectToFind
-from dicom_node.send.dicomweb_exchange import CREDENTIALS, DicomwebExchange, Reply, exchange_with
+from dicom_node.send.dicomweb_exchange import DicomwebExchange, Reply, exchange_with
+from dicom_node.send.http_outcome import CREDENTIALS
 from dicom_node.send.stow_answers import instances_by_study
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings

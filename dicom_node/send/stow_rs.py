@@ -7,17 +7,12 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from dicom_node.send.dicomweb_exchange import CREDENTIALS, DicomwebExchange, Reply, exchange_with
+from dicom_node.send.dicomweb_exchange import DicomwebExchange, Reply, exchange_with
+from dicom_node.send.http_outcome import outcome_of_status
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
 from dicom_node.send.stow_answers import lists_instance, read_store_answer
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
-
-_WRONG_PLACE: Final = frozenset({404, 405, 410, 421, 501})
-"""HTTP statuses of a server that stores nothing there: of the settings, and not of the object."""
-
-_TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507}) | CREDENTIALS | _WRONG_PLACE
-"""HTTP statuses of errors that may pass: 507 is a full archive, unlike 413, a too large object."""
 
 _CONFLICT: Final = 409
 """Nothing was stored; the answer gives the reason for each object (PS3.18 10.5.3.2)."""
@@ -32,6 +27,10 @@ class StowSender:
     ----------
     tls : certificates of [tls]
     """
+
+    def complaints(self, item: ObjectToSend) -> Iterator[str]:
+        """Yield nothing: an object is sent as it is."""
+        yield from ()
 
     def __init__(
         self, destination: DicomwebDestination, *, tls: TlsSettings = NO_CERTIFICATES
@@ -92,12 +91,7 @@ def _answer_of(item: ObjectToSend, reply: Reply) -> Answer:
             key=item.key, outcome=outcome_of_failure(reason), status=f"0x{reason & 0xFFFF:04X}"
         )
     if not reply.is_success:
-        outcome = Outcome.POSTPONED if reply.status in _TRY_LATER else Outcome.REFUSED
-        status = f"HTTP {reply.status}"
-        if reply.status in CREDENTIALS:
-            status += " (check the credentials under [[destinations]])"
-        elif reply.status in _WRONG_PLACE:
-            status += " (nothing is stored at that address: check url under [[destinations]])"
+        outcome, status = outcome_of_status(reply.status)
         return Answer(key=item.key, outcome=outcome, status=status)
     if document is None:
         return _postponed(item, f"HTTP {reply.status} without a DICOM answer")

@@ -1,6 +1,6 @@
-"""The section [[destinations]]: the archives that receive the results."""
+"""The section [[destinations]]: the archives and reporting systems that receive the results."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -8,49 +8,29 @@ from pydantic import (
     Field,
     IPvAnyNetwork,
     PositiveFloat,
-    PositiveInt,
     Tag,
     field_validator,
 )
 
+from dicom_node.settings.exchanging import Exchanging
+from dicom_node.settings.reporting import FhirDestination, Hl7Destination, WebhookDestination
 from dicom_node.settings.results import DEFAULT_PROFILE
 from dicom_node.settings.section import AETitle, Name, Port, Secret
-from dicom_node.settings.tls import Certificates
 
 
-class _Exchanging(Certificates):
-    """How long an archive may take, and whether it is sent anything at all."""
+class _Archive(Exchanging):
+    """What an archive can be asked for besides, once it has taken results."""
 
-    timeout_seconds: PositiveFloat = 30.0
-    """Longest silence of the archive."""
-    exchange_seconds: PositiveFloat = 60.0
-    """Longest duration of one request and its answer, besides the time to send an object."""
-    slowest_bytes_per_second: PositiveInt = 100_000
-    """Each object may take its size divided by this longer than exchange_seconds."""
     confirm_within_seconds: PositiveFloat = 3600.0
     """What the archive has accepted and does not show within this time is sent again."""
-    dry: bool = False
-    """Make and validate everything for this archive, and send nothing there."""
     holds_images: bool = False
     """The archive keeps images for good: ask it for those that the node has committed to keep for
     their senders ([[receive.commitment]]); what is found there the retention may remove."""
     canary: bool = False
     """Send the results of canary studies there too; a phantom's, under a reserved patient."""
 
-    def longest_seconds(self, sent_bytes: int = 0) -> float:
-        """Return the longest duration of an exchange that sends so many bytes."""
-        return self.exchange_seconds + sent_bytes / self.slowest_bytes_per_second
 
-    @property
-    def words_for_lateness(self) -> str:
-        """That an exchange took too long, and what to check."""
-        return (
-            f"no complete answer within exchange_seconds ({self.exchange_seconds:g} s). Check the "
-            "archive and the network, or raise exchange_seconds under [[destinations]]."
-        )
-
-
-class DicomDestination(_Exchanging):
+class DicomDestination(_Archive):
     """An archive that receives results by C-STORE."""
 
     kind: Literal["dicom"] = "dicom"
@@ -82,7 +62,7 @@ class DicomDestination(_Exchanging):
         return self.confirm.startswith("commitment")
 
 
-class DicomwebDestination(_Exchanging):
+class DicomwebDestination(_Archive):
     """An archive that receives results by STOW-RS."""
 
     kind: Literal["dicomweb"]
@@ -109,11 +89,25 @@ def _kind_of(value: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
+ArchiveDestination = DicomDestination | DicomwebDestination
+"""Kinds that are sent DICOM objects."""
+
+HttpDestination = DicomwebDestination | FhirDestination | WebhookDestination
+"""Kinds that are spoken to by HTTP."""
+
+AnyDestination = ArchiveDestination | FhirDestination | Hl7Destination | WebhookDestination
+
+KINDS: Final = ("dicom", "dicomweb", "fhir", "hl7", "webhook")
+
 Destination = Annotated[
-    Annotated[DicomDestination, Tag("dicom")] | Annotated[DicomwebDestination, Tag("dicomweb")],
+    Annotated[DicomDestination, Tag("dicom")]
+    | Annotated[DicomwebDestination, Tag("dicomweb")]
+    | Annotated[FhirDestination, Tag("fhir")]
+    | Annotated[Hl7Destination, Tag("hl7")]
+    | Annotated[WebhookDestination, Tag("webhook")],
     Discriminator(
         _kind_of,
         custom_error_type="unknown_kind",
-        custom_error_message="kind must be dicom or dicomweb",
+        custom_error_message=f"kind must be one of {', '.join(KINDS)}",
     ),
 ]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
 
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.destinations import ArchiveDestination
 from dicom_node.settings.section import Name, Section
 
 
@@ -26,7 +26,7 @@ class PollSettings(Section):
 
 def poll_mistakes(
     polls: Sequence[PollSettings],
-    destinations: Iterable[DicomDestination | DicomwebDestination],
+    destinations: Iterable[ArchiveDestination],
 ) -> Iterator[str]:
     """Yield what is wrong between [[poll]] and [[destinations]]."""
     known = {entry.name: entry for entry in destinations}

@@ -1,5 +1,6 @@
 """The section [receive]: how the node listens for mammograms."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, IPvAnyNetwork, PositiveFloat, PositiveInt, model_validator
@@ -74,6 +75,12 @@ class ReceiveSettings(Section):
     """AE titles whose studies are analysed after all others, and within work.off_peak_hours."""
     radiograph_senders: tuple[AETitle, ...] = ()
     """AE titles whose CR and DX images of the breast are accepted as mammograms; empty: none."""
+    assessment_senders: tuple[AETitle, ...] = ()
+    """AE titles whose structured reports are read as assessments of results; empty: none."""
+    assessment_decisions: Mapping[
+        str, Literal["accepted", "modified", "rejected", "positive", "negative"]
+    ] = Field(default_factory=dict)
+    """What codes of readers' systems decide, by ``SCHEME:code``; without: their words."""
     processes: Annotated[int, Field(ge=1, le=64)] = 2
     """Processes that receive, all on the one port; one that fails costs its own associations."""
     process_memory_bytes: Annotated[int, Field(ge=200_000_000)] = 512_000_000

@@ -8,6 +8,8 @@ from dicom_node.settings.section import Section, SerialNumber, TimeZoneName
 
 BUILT_IN_PROFILES = ("ohif", "workstation", "pacs", "all")
 DEFAULT_PROFILE = "ohif"
+PROFILES_WITH_REPORT = ("ohif", "pacs", "all")
+"""Built-in profiles with a measurement report, of which messages are made."""
 
 
 class ResultSettings(Section):

@@ -13,7 +13,13 @@ from pydantic_settings import (
 
 from dicom_node.settings.audit import AuditSettings
 from dicom_node.settings.canary import CANARY_DESTINATION, CanarySettings
-from dicom_node.settings.destinations import Destination, DicomDestination, DicomwebDestination
+from dicom_node.settings.destinations import (
+    AnyDestination,
+    ArchiveDestination,
+    Destination,
+    DicomDestination,
+    DicomwebDestination,
+)
 from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.monitoring import AlertSettings, MonitoringSettings
@@ -22,6 +28,7 @@ from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.results import (
     BUILT_IN_PROFILES,
     DEFAULT_PROFILE,
+    PROFILES_WITH_REPORT,
     ProfileSettings,
     ResultSettings,
 )
@@ -104,13 +111,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _polled_archives_are_known(self) -> "Settings":
-        if found := "; ".join(poll_mistakes(self.poll, self.destinations)):
+        if found := "; ".join(poll_mistakes(self.poll, self.archives)):
             raise ValueError(found)
         return self
 
     @model_validator(mode="after")
     def _worklist_is_complete(self) -> "Settings":
-        if found := "; ".join(ups_mistakes(self.ups, self.destinations)):
+        if found := "; ".join(ups_mistakes(self.ups, self.archives)):
             raise ValueError(found)
         return self
 
@@ -128,6 +135,17 @@ class Settings(BaseSettings):
                 f"destinations: unknown profile {', '.join(unknown)}; "
                 f"choose one of {', '.join(sorted(known))}"
             )
+        with_report = {*PROFILES_WITH_REPORT} | {
+            name for name, one in self.profiles.items() if "measurement_report" in one.objects
+        }
+        archives = {entry.name for entry in self.archives}
+        for entry in self.destinations:
+            if entry.name not in archives and entry.profile not in with_report:
+                raise ValueError(
+                    f"destinations: profile {entry.profile} of {entry.name} has no measurement "
+                    "report, of which its messages are made; choose one of "
+                    f"{', '.join(sorted(with_report))}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -189,9 +207,20 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.spool.absolute() / 'ledger.sqlite'}"
 
     @property
-    def canary_destinations(self) -> tuple[DicomDestination | DicomwebDestination, ...]:
+    def archives(self) -> tuple[ArchiveDestination, ...]:
+        """Return the destinations that are sent DICOM objects, and can be asked for them."""
+        kinds = (DicomDestination, DicomwebDestination)
+        return tuple(entry for entry in self.destinations if isinstance(entry, kinds))
+
+    @property
+    def default_recipients(self) -> tuple[str, ...]:
+        """Return the names of the destinations that get what no rule says otherwise of."""
+        return tuple(entry.name for entry in self.destinations if not entry.only_by_rule)
+
+    @property
+    def canary_destinations(self) -> tuple[ArchiveDestination, ...]:
         """Return where results of canary studies are sent: those marked, else the node itself."""
-        marked = tuple(entry for entry in self.destinations if entry.canary)
+        marked = tuple(entry for entry in self.archives if entry.canary)
         if marked:
             return marked
         # What it is sent is made anyway, whatever the profiles of the site are.
@@ -206,10 +235,14 @@ class Settings(BaseSettings):
         )
         return (own,)
 
-    def destination(self, name: str) -> DicomDestination | DicomwebDestination | None:
+    def destination(self, name: str) -> AnyDestination | None:
         """Return the destination with this name, or None if it is not configured any more."""
         known = (*self.destinations, *self.canary_destinations)
         return next((entry for entry in known if entry.name == name), None)
+
+    def archive(self, name: str) -> ArchiveDestination | None:
+        """Return the archive with this name; None if there is none, or it is of another kind."""
+        return next((entry for entry in self.archives if entry.name == name), None)
 
     @property
     def destination_names(self) -> frozenset[str]:
@@ -219,7 +252,7 @@ class Settings(BaseSettings):
     @property
     def confirming_names(self) -> frozenset[str]:
         """Return the names of the destinations that are asked for what they have accepted."""
-        return frozenset(entry.name for entry in self.destinations if entry.confirm != "none")
+        return frozenset(entry.name for entry in self.archives if entry.confirm != "none")
 
     @classmethod
     def settings_customise_sources(

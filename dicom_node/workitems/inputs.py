@@ -55,7 +55,7 @@ class Inputs:
         self._stopping = stopping
         self._classes = classes_analysed(settings)
         self._places = [
-            one for name in settings.ups.archives if (one := settings.destination(name)) is not None
+            one for name in settings.ups.archives if (one := settings.archive(name)) is not None
         ]
         self._is_prepared = False
 

@@ -211,12 +211,12 @@ def _newest(session: Session, study: Study) -> Analysis | None:
 
 
 def _titles(names: Collection[str], settings: Settings) -> list[str]:
-    known = (settings.destination(name) for name in sorted(names))
+    known = (settings.archive(name) for name in sorted(names))
     return [one.ae_title for one in known if isinstance(one, DicomDestination)]
 
 
 def _urls(names: Collection[str], settings: Settings, study: str, series: str) -> list[str]:
-    known = (settings.destination(name) for name in sorted(names))
+    known = (settings.archive(name) for name in sorted(names))
     return [
         f"{one.url.rstrip('/')}/studies/{study}/series/{series}"
         for one in known

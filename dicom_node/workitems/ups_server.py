@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import DestinationDownError, NotOfferedError
 from dicom_node.fetch.found_objects import dataset_in, text_in
-from dicom_node.send.dicomweb_exchange import CREDENTIALS, Reply, exchange_with
+from dicom_node.send.dicomweb_exchange import Reply, exchange_with
+from dicom_node.send.http_outcome import CREDENTIALS
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ups import UpsSettings
 from dicom_node.workitems.messages import state_change

@@ -15,6 +15,7 @@ from mammoclip_core.many_studies.rows import COLUMNS
 Row = dict[str, Any]
 
 _ROWS_OF_A_GROUP: Final = 20_000
+_BEGINS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class TableNameError(CoreError):
@@ -62,7 +63,13 @@ def _write_csv(rows: Iterable[Row], path: Path, columns: Mapping[str, type]) -> 
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, columns, restval="")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+
+
+def _harmless(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula, whoever chose the name in it."""
+    is_formula = isinstance(value, str) and value.startswith(_BEGINS_A_FORMULA)
+    return f"'{value}" if is_formula else value
 
 
 def _write_json_lines(rows: Iterable[Row], path: Path, columns: Mapping[str, type]) -> None:

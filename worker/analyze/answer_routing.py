@@ -83,7 +83,7 @@ def recipients_of(
 
     if study_instance_uid == CANARY_STUDY:
         return tuple(Recipient(one.name) for one in node.settings.canary_destinations)
-    return all_recipients(route, added, (one.name for one in node.settings.destinations))
+    return all_recipients(route, added, node.settings.default_recipients)
 
 
 def answer_facts(route: Route, findings: StudyFindings) -> "AnswerFacts":

@@ -50,17 +50,15 @@ def former_results(
 
 def _takers(node: Runtime, recipients: Sequence[Recipient]) -> "dict[Product, set[str]]":
     """Return the names of the destinations that are sent each product."""
-    from dicom_node.destination_profiles import profiles_in_use
+    from dicom_node.destination_profiles import products_of, profiles_in_use
 
     profiles = profiles_in_use(node.settings, recipients)
     takers: dict[Product, set[str]] = {
         product: set() for profile in profiles for product in profile.products
     }
     for one in recipients:
-        if node.settings.destination(one.name) is not None:
-            (profile,) = profiles_in_use(node.settings, [one])
-            for product in profile.products:
-                takers[product].add(one.name)
+        for product in products_of(one, node.settings):
+            takers[product].add(one.name)
     return takers
 
 

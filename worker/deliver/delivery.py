@@ -174,9 +174,6 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         ]
         notes = {row.id for row in rows if row.kind == ResultKind.REJECTION_NOTE}
     _require_results(node, objects)
-    if destination.dry:
-        hold_dry(node, held, delivery, objects, lacking=lacking)
-        return
     # Today's settings and not those of the analysis: a corrected address or profile holds for
     # results that are still to be sent.
     sender = sender_for(
@@ -184,6 +181,9 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         calling_ae_title=node.settings.receive.ae_title,
         tls=node.settings.tls,
     )
+    if destination.dry:
+        hold_dry(node, held, delivery, objects, sender=sender, lacking=lacking)
+        return
     refused: list[str] = []
     postponed: list[str] = []
     has_taken = False

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pydicom
 import structlog
 
-from dicom_node.send.outcome import ObjectToSend
+from dicom_node.send.outcome import ObjectToSend, Sender
 from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.due.work import Claim
 from dicom_node.studies.ledger.locks import database_time
@@ -21,16 +21,18 @@ def hold_dry(
     delivery: Delivery,
     objects: Sequence[ObjectToSend],
     *,
+    sender: Sender,
     lacking: Sequence[str],
 ) -> None:
     """Validate what would be sent, and hold it; what is not valid is refused.
 
     Parameters
     ----------
+    sender : says whether it could send them
     lacking : kinds of objects that should have been made and were not
     """
     complaints = [f"the analysis made no {kind}" for kind in lacking]
-    complaints += _complaints(objects)
+    complaints += _complaints(objects, sender)
     with node.database.writing() as session:
         at = database_time(session)
         if complaints:
@@ -48,7 +50,7 @@ def hold_dry(
         log.info("delivery_held", destination=delivery.destination, count=len(objects))
 
 
-def _complaints(objects: Sequence[ObjectToSend]) -> Iterator[str]:
+def _complaints(objects: Sequence[ObjectToSend], sender: Sender) -> Iterator[str]:
     # Imported here: it loads the builders' libraries, which the parent process does not need.
     from dicom_node.objects.content.content_rules import complaints_about
 
@@ -58,4 +60,5 @@ def _complaints(objects: Sequence[ObjectToSend]) -> Iterator[str]:
             found = complaints_about(dataset)
         except Exception as error:  # noqa: BLE001  damaged files can raise any error
             found = [f"cannot be read: {type(error).__name__}"]
+        found = found or list(sender.complaints(one))
         yield from (f"{one.sop_instance_uid}: {complaint}" for complaint in found)

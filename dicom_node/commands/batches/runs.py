@@ -160,11 +160,11 @@ def run(
 def _archive_of(settings: "Settings", name: str) -> "Archive":
     from dicom_node.fetch.archives import archive_of
 
-    found = next((one for one in settings.destinations if one.name == name), None)
+    found = settings.archive(name)
     if found is None:
-        known = ", ".join(one.name for one in settings.destinations)
+        known = ", ".join(one.name for one in settings.archives)
         raise NodeError(
-            f"there is no destination {name!r} in the settings to ask; there are: {known or 'none'}"
+            f"there is no archive {name!r} in the settings to ask; there are: {known or 'none'}"
         )
     return archive_of(settings, found)
 

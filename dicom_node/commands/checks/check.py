@@ -16,8 +16,13 @@ from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, LedgerError, NodeError
 from dicom_node.model_bundle import findings_of, model_settings_of, pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.send.probe import search_status
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.send.probe import answered_status, probe
+from dicom_node.settings.destinations import (
+    AnyDestination,
+    DicomDestination,
+    DicomwebDestination,
+)
+from dicom_node.settings.reporting import FhirDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.object_store import ObjectStore
 from dicom_node.spool.private_files import is_open_to_others
@@ -142,20 +147,23 @@ def _check_broker(settings: Settings) -> None:
     broker.check()
 
 
-def _check_destination(
-    settings: Settings, destination: DicomDestination | DicomwebDestination
-) -> None:
-    if isinstance(destination, DicomwebDestination):
-        status = search_status(destination, settings.tls)
+def _check_destination(settings: Settings, destination: AnyDestination) -> None:
+    if isinstance(destination, DicomwebDestination | FhirDestination):
+        status = answered_status(destination, settings.tls)
         if 300 <= status < 400:
             raise DestinationDownError(
-                "redirects elsewhere. Set url under [[destinations]] to where the archive is."
+                "redirects elsewhere. Set url under [[destinations]] to where the server is."
             )
         if status >= 400:
+            what = "studies" if isinstance(destination, DicomwebDestination) else "its capabilities"
             raise DestinationDownError(
-                f"answered a search for studies with HTTP {status}. "
-                "Check url, username and password under [[destinations]]."
+                f"answered a search for {what} with HTTP {status}. "
+                "Check url and credentials under [[destinations]]."
             )
+        return
+    if not isinstance(destination, DicomDestination):
+        # What would tell more is a message, which the receiver would keep.
+        probe(destination, calling_ae_title=settings.receive.ae_title, tls=settings.tls)
         return
     # Imported here: what objects look like takes highdicom, which a node starts without.
     from dicom_node.destination_profiles import presentation_contexts_of, profile_named

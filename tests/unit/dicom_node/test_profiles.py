@@ -6,7 +6,11 @@ from typing import get_args
 
 import pytest
 
-from dicom_node.destination_profiles import profile_named, profiles_in_use
+from dicom_node.destination_profiles import (
+    products_wanted_by,
+    profile_named,
+    profiles_in_use,
+)
 from dicom_node.errors import SettingsError
 from dicom_node.facts.result_kinds import COMPREHENSIVE_SR, ResultKind
 from dicom_node.objects.cad_sr.options import CompositionForm, PlainMark, SpacingUnit
@@ -15,7 +19,11 @@ from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import OHIF, PACS, PROFILES
 from dicom_node.objects.sc.pixel_encoding import Compression
 from dicom_node.settings.reading import load_settings
-from dicom_node.settings.results import BUILT_IN_PROFILES, ProfileSettings
+from dicom_node.settings.results import (
+    BUILT_IN_PROFILES,
+    PROFILES_WITH_REPORT,
+    ProfileSettings,
+)
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due import outcomes
@@ -200,3 +208,27 @@ def test_delivered_object_is_not_sent_again(tmp_path: Path) -> None:
     database.close()
 
     assert left == []
+
+
+def test_messages_are_made_of_the_built_in_profiles_with_a_report() -> None:
+    with_report = {
+        name for name, one in PROFILES.items() if ResultKind.MEASUREMENT_REPORT in one.objects
+    }
+
+    assert set(PROFILES_WITH_REPORT) == with_report
+
+
+def test_message_needs_a_profile_with_a_report(tmp_path: Path) -> None:
+    ris = 'kind = "hl7"\nhost = "ris"\nprofile = "workstation"'
+
+    with pytest.raises(SettingsError, match="profile workstation of ris has no measurement report"):
+        settings_of(tmp_path, f'[[destinations]]\nname = "ris"\n{ris}\n')
+
+
+def test_messages_want_the_report_of_their_profile_alone(tmp_path: Path) -> None:
+    ris = 'kind = "hl7"\nhost = "ris"\nprofile = "pacs"'
+    settings = settings_of(tmp_path, f'[[destinations]]\nname = "ris"\n{ris}\n')
+
+    ((kind, _),) = products_wanted_by("ris", settings)
+
+    assert kind == "measurement_report"

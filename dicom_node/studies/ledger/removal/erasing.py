@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import LedgerError
 from dicom_node.facts.identity import PatientDigest, is_one_patient
+from dicom_node.studies.ledger.assessments import assessments_of
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.monitoring.tables import MonitorNote
 from dicom_node.studies.ledger.procedure_steps.announcements import erase_announcements
@@ -310,6 +311,7 @@ def _forget(
         .values(findings=None, results_key="", result_rules="", reason=""),
         delete(ShadowAnalysis).where(ShadowAnalysis.analysis_id.in_(analyses)),
         delete(MonitorNote).where(MonitorNote.analysis_id.in_(analyses)),
+        *assessments_of(study.id, instances),
         update(ResultObject)
         .where(ResultObject.analysis_id.in_(analyses))
         .values(

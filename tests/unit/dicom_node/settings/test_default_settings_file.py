@@ -7,11 +7,20 @@ from pydantic import BaseModel
 
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.reading import default_settings_text
+from dicom_node.settings.reporting import FhirDestination, Hl7Destination, WebhookDestination
 from dicom_node.settings.results import ProfileSettings
 from dicom_node.settings.rules import BundleSettings, ResultRuleSettings, RuleSettings
 from dicom_node.settings.settings import Settings
 
 Load = Callable[[str], Settings]
+
+KINDS: list[type[BaseModel]] = [
+    DicomDestination,
+    DicomwebDestination,
+    Hl7Destination,
+    FhirDestination,
+    WebhookDestination,
+]
 
 
 def test_default_file_gives_the_defaults(load: Load, tmp_path: Path) -> None:
@@ -23,12 +32,12 @@ def test_default_file_gives_the_defaults(load: Load, tmp_path: Path) -> None:
 def test_default_file_with_every_comment_opened_is_valid(load: Load) -> None:
     settings = load(_opened(default_settings_text()))
 
-    assert [type(one) for one in settings.destinations] == [DicomDestination, DicomwebDestination]
+    assert [type(one) for one in settings.destinations] == KINDS
 
 
 def test_default_file_mentions_every_setting() -> None:
     document = tomllib.loads(_opened(default_settings_text()))
-    dicom, dicomweb = document.pop("destinations")
+    destinations = document.pop("destinations")
     (profile,) = document.pop("profiles").values()
     (bundle,) = document.pop("bundles").values()
     rules, (result_rule,) = document.pop("rules"), document.pop("result_rules")
@@ -39,8 +48,8 @@ def test_default_file_mentions_every_setting() -> None:
     assert set(bundle) == set(BundleSettings.model_fields)
     assert {key for rule in rules for key in rule} == set(RuleSettings.model_fields)
     assert set(result_rule) == set(ResultRuleSettings.model_fields)
-    assert set(dicom) == set(DicomDestination.model_fields)
-    assert set(dicomweb) == set(DicomwebDestination.model_fields)
+    for kind, destination in zip(KINDS, destinations, strict=True):
+        assert set(destination) == set(kind.model_fields)
 
 
 def test_every_setting_says_what_it_is() -> None:

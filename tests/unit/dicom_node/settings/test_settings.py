@@ -17,7 +17,9 @@ host = "127.0.0.1"
 
 
 def test_unknown_kind_of_destination_is_explained(load: Load) -> None:
-    with pytest.raises(SettingsError, match="kind must be dicom or dicomweb"):
+    with pytest.raises(
+        SettingsError, match="kind must be one of dicom, dicomweb, fhir, hl7, webhook"
+    ):
         load('[[destinations]]\nkind = "fax"')
 
 

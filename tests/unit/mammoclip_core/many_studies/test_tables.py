@@ -36,3 +36,12 @@ def test_kinds_of_table_hold_the_same_rows(tmp_path: Path) -> None:
 def test_table_of_an_unknown_kind_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(TableNameError, match=r"\.parquet, \.csv, \.jsonl"):
         check_table(tmp_path / "results.xlsx")
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_name_is_no_formula_of_a_spreadsheet(tmp_path: Path, name: str) -> None:
+    write_table(iter([{"finding": name, "score": -0.5}]), tmp_path / "t.csv", tmp_path / "part")
+
+    with (tmp_path / "t.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["finding"], row["score"]) == (f"'{name}", "-0.5")

@@ -1,0 +1,137 @@
+"""Reads a table of what turned out to be true of studies, by accession number or study UID."""
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from dicom_node.errors import NodeError
+from dicom_node.facts.assessed_results import Decision
+
+COLUMNS: Final = (
+    "accession_number",
+    "study_instance_uid",
+    "laterality",
+    "finding",
+    "truth",
+    "date",
+)
+"""Columns of a table; each line needs one of the first two, and truth."""
+
+_TRUTHS: Final[Mapping[str, Decision]] = {
+    **dict.fromkeys(("positive", "1", "true", "yes", "cancer"), Decision.POSITIVE),
+    **dict.fromkeys(("negative", "0", "false", "no", "normal", "benign"), Decision.NEGATIVE),
+}
+_SIDES: Final = {"": "", "l": "L", "left": "L", "r": "R", "right": "R", "b": "B", "both": "B"}
+_LARGEST_BYTES: Final = 100_000_000
+_LONGEST: Final = 64
+
+
+class TruthTableError(NodeError):
+    """The table cannot be used as it is; the message says what to change."""
+
+    reason = "truth-table"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """One line.
+
+    Attributes
+    ----------
+    line : number in the file, from 1
+    laterality : ``L``, ``R``, ``B``, or empty for the examination
+    known_at : aware; None if the line has no date
+    """
+
+    line: int
+    accession_number: str
+    study_instance_uid: str
+    laterality: str
+    finding: str
+    truth: Decision
+    known_at: datetime | None
+
+    def origin(self, study_instance_uid: str) -> str:
+        """Return by what the line is known again, in this table or a longer one."""
+        parts = (study_instance_uid, self.laterality, self.finding, self.truth, str(self.known_at))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class BadTruth:
+    """A line that is not used, and why; without its values, which may be about a patient."""
+
+    line: int
+    reason: str
+
+
+def read_truths(path: Path) -> tuple[Sequence[Truth], Sequence[BadTruth]]:
+    """Read a CSV file with a heading, separated by commas, semicolons or tabs.
+
+    Raises
+    ------
+    TruthTableError
+        It is no such file, or its heading lacks a column.
+    """
+    if path.stat().st_size > _LARGEST_BYTES:
+        raise TruthTableError(f"{path} is larger than {_LARGEST_BYTES} bytes: divide it")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TruthTableError(f"{path} is not UTF-8 text: save it as CSV UTF-8") from error
+    heading = text.partition("\n")[0]
+    delimiter = next((char for char in ";\t" if char in heading), ",")
+    reader = csv.reader(text.splitlines(), delimiter=delimiter)
+    names = [name.strip().lower().replace(" ", "_") for name in next(reader, [])]
+    if "truth" not in names or not set(names) & set(COLUMNS[:2]):
+        raise TruthTableError(
+            f"{path}: the first line must name truth, and {COLUMNS[0]} or {COLUMNS[1]}"
+        )
+    truths: list[Truth] = []
+    bad: list[BadTruth] = []
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        values = {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
+        reason = next(_faults(values), "")
+        if reason:
+            bad.append(BadTruth(reader.line_num, reason))
+            continue
+        truths.append(
+            Truth(
+                line=reader.line_num,
+                accession_number=values.get("accession_number", ""),
+                study_instance_uid=values.get("study_instance_uid", ""),
+                laterality=_SIDES[values.get("laterality", "").lower()],
+                finding=values.get("finding", ""),
+                truth=_TRUTHS[values["truth"].lower()],
+                known_at=_moment(values.get("date", "")),
+            )
+        )
+    return truths, bad
+
+
+def _faults(values: Mapping[str, str]) -> Iterator[str]:
+    if not values.get("accession_number") and not values.get("study_instance_uid"):
+        yield f"no value for {COLUMNS[0]} or {COLUMNS[1]}"
+    if values.get("truth", "").lower() not in _TRUTHS:
+        yield f"truth is none of {', '.join(_TRUTHS)}"
+    if values.get("laterality", "").lower() not in _SIDES:
+        yield "laterality is none of L, R, B"
+    if any(len(value) > _LONGEST for value in values.values()):
+        yield f"a value is longer than {_LONGEST} characters"
+    try:
+        _moment(values.get("date", ""))
+    except ValueError:
+        yield "date is no date such as 2026-11-29"
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

@@ -1,0 +1,1 @@
+"""Results to reporting systems: messages made of the measurement report."""
