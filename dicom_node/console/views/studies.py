@@ -1,0 +1,150 @@
+"""The view *Studies*: find a study among millions, without its identifiers in any address."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, tzinfo
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Form, Request
+
+from dicom_node.console.pages import Entry, page
+from dicom_node.console.routes import Routes
+from dicom_node.console.site import Site, site_of
+from dicom_node.console.words import zone_of
+from dicom_node.facts.identifiers import Identifiers
+from dicom_node.sign_in.roles import Role
+from dicom_node.studies.ledger.destinations.waits import Waits
+from dicom_node.studies.ledger.identifiers.keeping import identifiers_of
+from dicom_node.studies.ledger.reading import StudySummary, summary
+from dicom_node.studies.ledger.search.conditions import CONDITIONS
+from dicom_node.studies.ledger.search.study_search import (
+    StudyFilter,
+    WrongFilterError,
+    find_studies,
+)
+from dicom_node.studies.ledger.spools import names_if_several
+
+routes = Routes("studies", pages=True)
+ENTRY = Entry("Studies", "/studies")
+
+PAGE: Final = 25
+"""Studies on a page."""
+
+_NOBODY: Final = Identifiers()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One study in the list."""
+
+    study: StudySummary
+    identifiers: Identifiers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """A page of studies."""
+
+    lines: Sequence[Line]
+    cursor: str
+    is_cut: bool
+
+
+@routes.get("/studies", Role.VIEWER)
+def studies(
+    request: Request, state: str = "", sender: str = "", since: str = "", until: str = "",
+    cursor: str = "",
+) -> Any:  # fmt: skip
+    """List studies by what may stand in an address."""
+    return _listed(request, "", state=state, sender=sender, since=since, until=until, cursor=cursor)
+
+
+@routes.post("/studies", Role.VIEWER)
+def found(
+    request: Request,
+    text: Annotated[str, Form(max_length=255)] = "",
+    state: Annotated[str, Form(max_length=32)] = "",
+    sender: Annotated[str, Form(max_length=16)] = "",
+    since: Annotated[str, Form(max_length=10)] = "",
+    until: Annotated[str, Form(max_length=10)] = "",
+) -> Any:
+    """List studies by identifiers too, which the body of the request holds."""
+    return _listed(request, text, state=state, sender=sender, since=since, until=until)
+
+
+def lines_of(
+    site: Site, wanted: StudyFilter, *, limit: int = PAGE, cursor: str = ""
+) -> Lines:
+    """Return a page of studies, each with its state and by what it is known.
+
+    Raises
+    ------
+    WrongFilterError
+        The cursor is none.
+    """
+    known = site.settings.destination_names
+    with site.reading() as session:
+        found = find_studies(session, wanted, limit=limit, cursor=cursor, destinations=known)
+        waits = Waits.read(session, destinations=known)
+        nodes = names_if_several(session)
+        identifiers = identifiers_of(session, [one.id for one in found.studies])
+        lines = [
+            Line(
+                study=summary(session, one, waits, nodes),
+                identifiers=identifiers.get(one.id, _NOBODY),
+            )
+            for one in found.studies
+        ]
+    return Lines(lines=lines, cursor=found.cursor, is_cut=found.is_cut)
+
+
+def filter_of(
+    zone: tzinfo, *, text: str, state: str, sender: str, since: str, until: str
+) -> StudyFilter:
+    """Return a filter of words; days are those of the site, both included.
+
+    Raises
+    ------
+    WrongFilterError
+        The state or a day is none.
+    """
+    last = _midnight(until, zone)
+    return StudyFilter(
+        text=text.strip(),
+        condition=state,
+        sender=sender.strip(),
+        since=_midnight(since, zone),
+        before=None if last is None else last + timedelta(days=1),
+    )
+
+
+def _midnight(day: str, zone: tzinfo) -> datetime | None:
+    if not day:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(day), time(), zone)
+    except ValueError:
+        raise WrongFilterError("a day is written YYYY-MM-DD") from None
+
+
+def _listed(request: Request, text: str, *, cursor: str = "", **words: str) -> Any:
+    site = site_of(request)
+    wanted = filter_of(zone_of(site.settings), text=text, **words)
+    found = lines_of(site, wanted, cursor=cursor)
+    kept = {key: value for key, value in words.items() if value}
+    # With a text there is one page of up to 25: its cursor would need the text in an address.
+    more = f"/studies?{urlencode({**kept, 'cursor': found.cursor})}" if found.cursor else ""
+    return page(
+        request,
+        "studies.html",
+        title="Studies",
+        found=found,
+        text=text,
+        words=words,
+        more="" if text else more,
+        is_cut=found.is_cut or bool(text and found.cursor),
+        first=f"/studies?{urlencode(kept)}" if cursor else "",
+        states=CONDITIONS,
+        keeps_identifiers=site.settings.ledger.identifiers,
+    )
