@@ -5,9 +5,9 @@ from typing import Final
 
 import structlog
 
-from dicom_node.commands.erase import Erasure
-from dicom_node.commands.pausing import paused, resumed
-from dicom_node.commands.retry import retried
+from dicom_node.commands.operate.erase import Erasure
+from dicom_node.commands.operate.pausing import paused, resumed
+from dicom_node.commands.operate.retry import retried
 from dicom_node.console.access import Caller
 from dicom_node.console.failures import members_of
 from dicom_node.console.site import Site

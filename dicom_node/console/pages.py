@@ -15,7 +15,7 @@ from dicom_node.console.access import Caller
 from dicom_node.console.site import Site, site_of
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.pauses import pauses
+from dicom_node.studies.ledger.due.pauses import pauses
 
 DONE: Final = "done"
 """Name of the cookie that carries what was just done to the next page; never about a patient."""

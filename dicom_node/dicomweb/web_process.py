@@ -5,7 +5,7 @@ from typing import Final
 from dicom_node.dicomweb.application import Service
 from dicom_node.dicomweb.reading import Shelf
 from dicom_node.dicomweb.web_server import Order
-from dicom_node.receive.file_intake import prepare_spool
+from dicom_node.receive.files.file_intake import prepare_spool
 from dicom_node.serving.http_process import Bounds, order_of_the_node, serve
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database

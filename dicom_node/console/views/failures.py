@@ -11,7 +11,7 @@ from dicom_node.console.pages import Entry, done, page
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import site_of
 from dicom_node.sign_in.roles import Role
-from dicom_node.studies.ledger.counts import set_aside_by_reason
+from dicom_node.studies.ledger.queries.counts import set_aside_by_reason
 
 routes = Routes("failures", pages=True)
 ENTRY = Entry("Failures", "/failures")

@@ -17,14 +17,14 @@ from dicom_node.console.site import Site, site_of
 from dicom_node.settings.settings import Settings
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
-from dicom_node.studies.ledger.backlog import Waiting, backlog
+from dicom_node.studies.ledger.queries.backlog import Waiting, backlog
 from dicom_node.studies.ledger.canary_runs import CanaryFacts, last_run
 from dicom_node.studies.ledger.destinations.overview import (
     DestinationSummary,
     destination_summaries,
 )
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.workers import WorkerFacts, workers
+from dicom_node.studies.ledger.due.workers import WorkerFacts, workers
 
 routes = Routes("now", pages=True)
 ENTRY = Entry("Now", "/")

@@ -16,7 +16,7 @@ from dicom_node.facts.identifiers import Identifiers
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.ledger.destinations.waits import Waits
 from dicom_node.studies.ledger.identifiers.keeping import identifiers_of
-from dicom_node.studies.ledger.reading import StudySummary, summary
+from dicom_node.studies.ledger.queries.reading import StudySummary, summary
 from dicom_node.studies.ledger.search.conditions import CONDITIONS
 from dicom_node.studies.ledger.search.study_search import (
     StudyFilter,

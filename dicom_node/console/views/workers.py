@@ -9,7 +9,7 @@ from dicom_node.console.queries import running_analyses
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import site_of
 from dicom_node.sign_in.roles import Role
-from dicom_node.studies.ledger.workers import workers as known_workers
+from dicom_node.studies.ledger.due.workers import workers as known_workers
 
 routes = Routes("workers", pages=True)
 ENTRY = Entry("Workers", "/workers")
