@@ -17,7 +17,7 @@ from dicom_node.sign_in.tokens import token_of
 from dicom_node.studies.ledger.locks import database_time
 
 COOKIE: Final = "mammoclip_sign_in"
-FORM_TOKEN: Final = "csrf"
+FORM_FIELD: Final = "csrf"
 """Name of the field of forms, and beginning of the header, that a foreign site cannot fill."""
 _HEADER: Final = "x-csrf-token"
 _SAFE: Final = frozenset({"GET", "HEAD"})
@@ -105,7 +105,7 @@ def _caller_of(site: Site, request: Request) -> Caller | None:
     if scheme.lower() == "bearer":
         return _program(site, shown.strip()[:_LONGEST_SECRET])
     secret = request.cookies.get(COOKIE, "")[:_LONGEST_SECRET]
-    person = _person(site, secret) if secret else None
+    person = _person(site, request, secret) if secret else None
     if person is None:
         return None
     return Caller(name=person.name, role=person.role, form_token=form_token(secret))
@@ -117,11 +117,13 @@ def _program(site: Site, secret: str) -> Caller | None:
     return None if known is None else Caller(name=f"token {known.name}", role=known.role)
 
 
-def _person(site: Site, secret: str) -> Person | None:
+def _person(site: Site, request: Request, secret: str) -> Person | None:
     with site.reading() as session:
         at = database_time(session)
         person = signed_in(session, secret, limits=site.limits, at=at)
-    if person is not None and person.is_to_be_noted:
+    # A page that looks again by itself keeps nobody signed in.
+    is_used = "x-refresh" not in request.headers
+    if person is not None and person.is_to_be_noted and is_used:
         with site.database.writing() as session:
             note_use(session, secret, at=at)
     return person
@@ -132,5 +134,5 @@ async def _shown(request: Request) -> bytes:
     if header := request.headers.get(_HEADER):
         return header.encode()
     if request.headers.get("content-type", "").startswith(_FORMS):
-        return str((await request.form()).get(FORM_TOKEN, "")).encode()
+        return str((await request.form()).get(FORM_FIELD, "")).encode()
     return b""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
+from sqlalchemy.orm import Session
 
 from dicom_node.commands.operate.erase import Erasure
 from dicom_node.commands.operate.pausing import paused, resumed
@@ -18,6 +19,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.operator_actions import cancel_study, settle_now
 from dicom_node.studies.prioritising import set_priority
 from dicom_node.studies.retrying_many import retry_all
+from dicom_node.studies.settling import Decided
 from dicom_node.study_routing import LedgerRouter
 
 log = structlog.get_logger("dicom_node.console")
@@ -51,7 +53,11 @@ def analyse_now(site: Site, caller: Caller, study: str) -> Sequence[str]:
     _note(caller, "analyse_now", study)
     router = LedgerRouter(site.settings, site.spool)
     try:
-        return settle_now(site.database, router.decided, study, by=caller.name)
+
+        def decide(session: Session, study_id: int) -> Decided | None:
+            return router.decided(session, study_id, at=database_time(session))
+
+        return settle_now(site.database, decide, study, by=caller.name)
     finally:
         router.close()
 
@@ -90,9 +96,7 @@ def retry_cause(site: Site, caller: Caller, key: str) -> Sequence[str]:
 def retry_destination(site: Site, caller: Caller, name: str) -> Sequence[str]:
     """Try a destination now, with all that waits for it and what it refused since it fails."""
     _note(caller, "retry_destination", destination=name)
-    return retried(
-        site.settings, site.database, None, every=False, reason="", destination=name
-    )
+    return retried(site.settings, site.database, None, every=False, reason="", destination=name)
 
 
 def echo(site: Site, caller: Caller, name: str) -> Sequence[str]:
@@ -107,9 +111,7 @@ def echo(site: Site, caller: Caller, name: str) -> Sequence[str]:
     destination = site.settings.destination(name)
     if destination is None:
         raise NodeError(f"no destination {name!r} in the settings")
-    probe(
-        destination, calling_ae_title=site.settings.receive.ae_title, tls=site.settings.tls
-    )
+    probe(destination, calling_ae_title=site.settings.receive.ae_title, tls=site.settings.tls)
     return [f"{name} answers"]
 
 

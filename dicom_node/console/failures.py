@@ -125,9 +125,7 @@ def _failed_deliveries(session: Session) -> Iterable[tuple[str, str, str]]:
 def _add(found: dict[str, Cause], what: str, destination: str, reason: str, uid: str) -> None:
     words = _VARYING.sub("…", reason) or "no reason was given"
     key = _key(what, destination, words)
-    cause = found.setdefault(
-        key, Cause(key=key, what=what, destination=destination, words=words)
-    )
+    cause = found.setdefault(key, Cause(key=key, what=what, destination=destination, words=words))
     _count(cause, reason, uid)
 
 

@@ -14,8 +14,8 @@ from dicom_node.console import words
 from dicom_node.console.access import Caller
 from dicom_node.console.site import Site, site_of
 from dicom_node.sign_in.roles import Role
-from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.due.pauses import pauses
+from dicom_node.studies.ledger.locks import database_time
 
 DONE: Final = "done"
 """Name of the cookie that carries what was just done to the next page; never about a patient."""
@@ -70,18 +70,24 @@ def page(
     caller: Caller | None = getattr(request.state, "caller", None)
     zone = words.zone_of(site.settings)
     now, paused = _state_of(site) if caller is not None else (None, ())
-    text = _environment().get_template(template).render(
-        title=title,
-        caller=caller,
-        path=request.url.path,
-        entries=_entries(request, caller),
-        now=now,
-        paused=paused,
-        note=unquote(request.cookies.get(DONE, ""))[:_LONGEST_NOTE] if caller is not None else "",
-        node=site.settings.receive.ae_title,
-        local=lambda at: words.in_zone(at, zone),
-        ago=lambda at: words.ago(at, now) if isinstance(now, datetime) else "",
-        **context,
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            title=title,
+            caller=caller,
+            path=request.url.path,
+            entries=_entries(request, caller),
+            now=now,
+            paused=paused,
+            note=unquote(request.cookies.get(DONE, ""))[:_LONGEST_NOTE]
+            if caller is not None
+            else "",
+            node=site.settings.receive.ae_title,
+            local=lambda at: words.in_zone(at, zone),
+            ago=lambda at: words.ago(at, now) if isinstance(now, datetime) else "",
+            **context,
+        )
     )
     answer = HTMLResponse(text, status_code=status)
     if DONE in request.cookies:

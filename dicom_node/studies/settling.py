@@ -193,6 +193,28 @@ def settle_if_complete(
     return study
 
 
+def settle_as_it_is(
+    session: Session, study: Study, *, because: str, at: datetime, decided: Decided | None
+) -> bool:
+    """Settle a study that the caller has locked, with what has come of it.
+
+    Parameters
+    ----------
+    because : who wants it, for the history
+
+    Returns
+    -------
+    bool
+        False if it has changed since the rules decided: they must decide again.
+    """
+    instances = instances_of(session, study)
+    if decided is not None and decided.state_of != state_of(instances):
+        return False
+    route = DEFAULT_ROUTE if decided is None else decided.route
+    _settle(session, study, instances, at, route, because=because)
+    return True
+
+
 def state_of(instances: Iterable[Instance]) -> frozenset[tuple[int, int]]:
     """Return what changes whenever anything of a study does."""
     return frozenset((row.id, row.version) for row in instances)
@@ -300,7 +322,13 @@ def _holds_open(
 
 
 def _settle(
-    session: Session, study: Study, instances: list[Instance], at: datetime, route: Route
+    session: Session,
+    study: Study,
+    instances: list[Instance],
+    at: datetime,
+    route: Route,
+    *,
+    because: str = "",
 ) -> None:
     chosen = selection_from(instances).chosen
     study.remark = held_because(study, instances) if chosen or gone_images(instances) else ""
@@ -308,7 +336,12 @@ def _settle(
     if study.remark not in {"", NOTHING_TO_ANALYSE}:
         apply(session, study, Event.SETTLE, because=study.remark, at=at)
         return
-    apply(session, study, Event.SETTLE, because=f"{len(chosen)} images to analyse", at=at)
+    why = (
+        f"{because}: {len(chosen)} images to analyse"
+        if because
+        else f"{len(chosen)} images to analyse"
+    )
+    apply(session, study, Event.SETTLE, because=why, at=at)
     if chosen:
         begin_analysis(session, study, because="study settled", at=at, route=route)
 

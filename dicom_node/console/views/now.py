@@ -17,14 +17,14 @@ from dicom_node.console.site import Site, site_of
 from dicom_node.settings.settings import Settings
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
-from dicom_node.studies.ledger.queries.backlog import Waiting, backlog
 from dicom_node.studies.ledger.canary_runs import CanaryFacts, last_run
 from dicom_node.studies.ledger.destinations.overview import (
     DestinationSummary,
     destination_summaries,
 )
-from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.due.workers import WorkerFacts, workers
+from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.queries.backlog import Waiting, backlog
 
 routes = Routes("now", pages=True)
 ENTRY = Entry("Now", "/")
@@ -75,7 +75,14 @@ def facts_now(site: Site) -> Now:
         canary = last_run(session)
         return Now(
             at=at,
-            troubles=_troubles(settings, at, known, destinations, canary, disk.free)
+            troubles=_troubles(
+                settings,
+                at,
+                known=known,
+                destinations=destinations,
+                canary=canary,
+                free_bytes=disk.free,
+            )
             + _old(waiting.analyses, at)
             + _old(waiting.deliveries, at),
             senders=senders(session, at),
@@ -103,6 +110,7 @@ def summaries_of(session: Session, settings: Settings) -> list[DestinationSummar
 def _troubles(
     settings: Settings,
     at: datetime,
+    *,
     known: Sequence[WorkerFacts],
     destinations: Sequence[DestinationSummary],
     canary: CanaryFacts | None,

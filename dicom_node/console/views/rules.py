@@ -30,9 +30,7 @@ def rules(request: Request) -> Any:
 
 
 @routes.post("/rules/test", Role.VIEWER)
-def test(
-    request: Request, files: Files, sender: Annotated[str, Form(max_length=16)] = ""
-) -> Any:
+def test(request: Request, files: Files, sender: Annotated[str, Form(max_length=16)] = "") -> Any:
     """Say which rule takes the study in some files, and why; nothing is kept."""
     return _shown(request, trials_of(site_of(request), files, sender.strip()))
 

@@ -29,7 +29,7 @@ _LONGEST = 300
 
 
 @routes.get("/sign-in", None)
-def form(request: Request, next: str = HOME) -> Any:  # noqa: A002  as the address calls it
+def form(request: Request, next: str = HOME) -> Any:
     """Show the form."""
     return page(request, "sign_in.html", title="Sign in", problem="", next=own_path(next))
 
@@ -39,7 +39,7 @@ def sign_in(
     request: Request,
     name: Annotated[str, Form(max_length=_LONGEST)] = "",
     password: Annotated[str, Form(max_length=_LONGEST)] = "",
-    next: Annotated[str, Form(max_length=2000)] = HOME,  # noqa: A002
+    next: Annotated[str, Form(max_length=2000)] = HOME,
 ) -> Any:
     """Sign in with name and password."""
     site, address = site_of(request), request.client.host if request.client else ""
@@ -105,9 +105,7 @@ def _secret_of(site: Site, name: str, password: str, address: str) -> str | None
         return begin_sign_in(session, known[0], limits=site.limits, at=database_time(session))
 
 
-def _again(
-    request: Request, problem: str, path: str, status: int, headers: dict[str, str]
-) -> Any:
+def _again(request: Request, problem: str, path: str, status: int, headers: dict[str, str]) -> Any:
     answer = page(
         request,
         "sign_in.html",

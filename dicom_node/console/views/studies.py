@@ -6,7 +6,8 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import Form, Request
+from fastapi import Form, Query, Request
+from pydantic import BaseModel, Field
 
 from dicom_node.console.pages import Entry, page
 from dicom_node.console.routes import Routes
@@ -32,6 +33,7 @@ PAGE: Final = 25
 """Studies on a page."""
 
 _NOBODY: Final = Identifiers()
+_IN_ADDRESS: Final = frozenset({"state", "sender", "since", "until"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,31 +53,61 @@ class Lines:
     is_cut: bool
 
 
+class Words(BaseModel):
+    """A filter as people give it, of what may stand in an address."""
+
+    state: Annotated[str, Field(max_length=32)] = ""
+    sender: Annotated[str, Field(max_length=16)] = ""
+    since: Annotated[str, Field(max_length=10)] = ""
+    """First day, YYYY-MM-DD."""
+    until: Annotated[str, Field(max_length=10)] = ""
+    """Last day, YYYY-MM-DD."""
+
+    def filter(self, zone: tzinfo, text: str = "") -> StudyFilter:
+        """Return the filter; days are those of the site, both included.
+
+        Raises
+        ------
+        WrongFilterError
+            The state or a day is none.
+        """
+        last = _midnight(self.until, zone)
+        return StudyFilter(
+            text=text.strip(),
+            condition=self.state,
+            sender=self.sender.strip(),
+            since=_midnight(self.since, zone),
+            before=None if last is None else last + timedelta(days=1),
+        )
+
+
+class TextAndWords(Words):
+    """A filter with a text that may identify a patient: never in an address."""
+
+    text: Annotated[str, Field(max_length=255)] = ""
+    csrf: str = ""
+
+
 @routes.get("/studies", Role.VIEWER)
 def studies(
-    request: Request, state: str = "", sender: str = "", since: str = "", until: str = "",
-    cursor: str = "",
-) -> Any:  # fmt: skip
+    request: Request,
+    words: Annotated[Words, Query()],
+    cursor: Annotated[str, Query(max_length=200)] = "",
+) -> Any:
     """List studies by what may stand in an address."""
-    return _listed(request, "", state=state, sender=sender, since=since, until=until, cursor=cursor)
+    return _listed(request, "", words, cursor=cursor)
 
 
 @routes.post("/studies", Role.VIEWER)
 def found(
     request: Request,
-    text: Annotated[str, Form(max_length=255)] = "",
-    state: Annotated[str, Form(max_length=32)] = "",
-    sender: Annotated[str, Form(max_length=16)] = "",
-    since: Annotated[str, Form(max_length=10)] = "",
-    until: Annotated[str, Form(max_length=10)] = "",
+    words: Annotated[TextAndWords, Form()],
 ) -> Any:
     """List studies by identifiers too, which the body of the request holds."""
-    return _listed(request, text, state=state, sender=sender, since=since, until=until)
+    return _listed(request, words.text, words)
 
 
-def lines_of(
-    site: Site, wanted: StudyFilter, *, limit: int = PAGE, cursor: str = ""
-) -> Lines:
+def lines_of(site: Site, wanted: StudyFilter, *, limit: int = PAGE, cursor: str = "") -> Lines:
     """Return a page of studies, each with its state and by what it is known.
 
     Raises
@@ -99,26 +131,6 @@ def lines_of(
     return Lines(lines=lines, cursor=found.cursor, is_cut=found.is_cut)
 
 
-def filter_of(
-    zone: tzinfo, *, text: str, state: str, sender: str, since: str, until: str
-) -> StudyFilter:
-    """Return a filter of words; days are those of the site, both included.
-
-    Raises
-    ------
-    WrongFilterError
-        The state or a day is none.
-    """
-    last = _midnight(until, zone)
-    return StudyFilter(
-        text=text.strip(),
-        condition=state,
-        sender=sender.strip(),
-        since=_midnight(since, zone),
-        before=None if last is None else last + timedelta(days=1),
-    )
-
-
 def _midnight(day: str, zone: tzinfo) -> datetime | None:
     if not day:
         return None
@@ -128,12 +140,11 @@ def _midnight(day: str, zone: tzinfo) -> datetime | None:
         raise WrongFilterError("a day is written YYYY-MM-DD") from None
 
 
-def _listed(request: Request, text: str, *, cursor: str = "", **words: str) -> Any:
+def _listed(request: Request, text: str, words: Words, *, cursor: str = "") -> Any:
     site = site_of(request)
-    wanted = filter_of(zone_of(site.settings), text=text, **words)
-    found = lines_of(site, wanted, cursor=cursor)
-    kept = {key: value for key, value in words.items() if value}
-    # With a text there is one page of up to 25: its cursor would need the text in an address.
+    found = lines_of(site, words.filter(zone_of(site.settings), text), cursor=cursor)
+    kept = {key: value for key, value in words.model_dump().items() if value and key in _IN_ADDRESS}
+    # With a text there is one page: its cursor would need the text in an address.
     more = f"/studies?{urlencode({**kept, 'cursor': found.cursor})}" if found.cursor else ""
     return page(
         request,

@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from dicom_node.studies.ledger.destinations.waits import HELD
 from dicom_node.studies.ledger.in_states import in_states
@@ -82,12 +93,17 @@ def rare(condition: str) -> list[Select[tuple[int | None]]]:
 
     None are returned for what most studies are in: those are found from the newest on.
     """
-    if condition == "receiving":
-        return [select(Study.id).where(in_states(Study, StudyState.OPEN))]
-    if condition == NOTHING:
-        return [select(Study.id).where(Study.remark != "")]
-    if condition == HELD:
-        return [select(Study.id).where(Study.remark != ""), *_of_deliveries(_STOPPED, _WAITING)]
+    remarked = select(Study.id).where(Study.remark != literal_column("''"))
+    of_their_own = {
+        "receiving": [select(Study.id).where(in_states(Study, StudyState.OPEN))],
+        NOTHING: [remarked],
+        HELD: [remarked, *_of_deliveries(_STOPPED, _WAITING)],
+        "delivering": _of_deliveries(_WAITING),
+        "refused": _of_deliveries(_STOPPED, only=DeliveryState.REFUSED),
+        "expired": _of_deliveries(_STOPPED, only=DeliveryState.EXPIRED),
+    }
+    if condition in of_their_own:
+        return of_their_own[condition]
     if condition in {"failed", "cancelled", "waiting", "analysing"}:
         state = _UNDER_WAY[condition]
         return [select(Analysis.study_id).where(in_states(Analysis, state), *also) for also in (
@@ -95,10 +111,6 @@ def rare(condition: str) -> list[Select[tuple[int | None]]]:
             if condition == "waiting"
             else ((),)
         )]  # fmt: skip
-    if condition in {"refused", "expired"}:
-        return _of_deliveries(_STOPPED, only=DeliveryState(condition))
-    if condition == "delivering":
-        return _of_deliveries(_WAITING)
     return []
 
 
