@@ -42,15 +42,31 @@ _STATUS_OF: Final[dict[type[NodeError], int]] = {
 
 def application_of(site: Site) -> Guard:
     """Return the application for one node."""
+    app = _application()
+    app.state.site = site
+    console = site.settings.console
+    return Guard(
+        app,
+        names=console.host_names,
+        longest_bytes=console.maximum_upload_bytes,
+        is_secure=console.tls,
+    )
+
+
+def documented() -> dict[str, Any]:
+    """Return the OpenAPI document of all routes, each with the role that it needs."""
+    return _application().openapi()
+
+
+def _application() -> FastAPI:
     app = FastAPI(
         title="mammoclip-node",
         version=version("mammoclip-dicom"),
         description="Console and REST API. Research use only: not a medical device.",
-        openapi_url="/api/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
-    app.state.site = site
     app.state.entries = ENTRIES
     for part in (*VIEWS, *API, static_files):
         app.include_router(part.routes.router)
@@ -63,13 +79,7 @@ def application_of(site: Site) -> Guard:
         (Exception, _failed),
     ):
         app.add_exception_handler(error, handler)
-    console = site.settings.console
-    return Guard(
-        app,
-        names=console.host_names,
-        longest_bytes=console.maximum_upload_bytes,
-        is_secure=console.tls,
-    )
+    return app
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -1,7 +1,5 @@
 """What the pages ask the ledger besides what commands ask."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -94,89 +92,3 @@ def running_analyses(session: Session) -> list[RunningAnalysis]:
         )
         for row, uid in session.execute(query)
     ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A step of a study, or several alike at once, in words.
-
-    Attributes
-    ----------
-    waited : seconds since the step before
-    """
-
-    at: datetime
-    waited: float
-    words: str
-    reason: str
-
-
-_SUBJECTS: Final[Mapping[str, tuple[str, str]]] = {
-    "study": ("study", "studies"),
-    "instance": ("image", "images"),
-    "analysis": ("analysis", "analyses"),
-    "delivery": ("delivery", "deliveries"),
-}
-_EVENTS: Final[Mapping[str, str]] = {
-    "": "entered",
-    "begin": "entered",
-    "file": "filed in the spool",
-    "set_aside": "set aside",
-    "replace": "replaced by a corrected copy",
-    "restore": "restored",
-    "remove": "removed",
-    "settle": "complete",
-    "late_image": "opened again by a late image",
-    "claim": "taken by a worker",
-    "finish": "finished",
-    "fail": "failed",
-    "give_back": "given back",
-    "lease_lost": "lost with its worker",
-    "cancel": "cancelled",
-    "supersede": "superseded",
-    "deliver": "taken by the destination",
-    "postpone": "postponed",
-    "refuse": "refused",
-    "expire": "expired",
-    "retry": "due again",
-    "confirm": "confirmed by the archive",
-    "commit": "committed by the archive",
-    "miss": "missing at the archive",
-    "hold": "held",
-    "move": "moved to another destination",
-    "drop": "dropped",
-}
-
-
-def time_line(history: Sequence[Mapping[str, object]]) -> list[Step]:
-    """Return the history of a study as steps in words; equal ones within seconds are one."""
-    steps: list[Step] = []
-    alike: Counter[int] = Counter()
-    last_key: tuple[object, ...] | None = None
-    for row in history:
-        at, subject, event = row["at"], str(row["subject"]), str(row["event"])
-        assert isinstance(at, datetime)
-        reason = str(row["reason"] or "")
-        key = (subject, event, reason if subject != "instance" else "")
-        is_alike = bool(steps) and key == last_key and (at - steps[-1].at) < timedelta(seconds=60)
-        if is_alike:
-            alike[len(steps) - 1] += 1
-        else:
-            waited = (at - steps[-1].at).total_seconds() if steps else 0.0
-            steps.append(Step(at=at, waited=max(waited, 0.0), words=subject, reason=reason))
-            alike[len(steps) - 1] = 1
-            last_key = key
-            events = _EVENTS.get(event, event.replace("_", " "))
-            steps[-1] = Step(
-                at=at, waited=max(waited, 0.0), words=f"{subject}\0{events}", reason=reason
-            )
-    return [
-        Step(at=one.at, waited=one.waited, words=_said(one.words, alike[place]), reason=one.reason)
-        for place, one in enumerate(steps)
-    ]
-
-
-def _said(words: str, count: int) -> str:
-    subject, _, what = words.partition("\0")
-    one, many = _SUBJECTS.get(subject, (subject, f"{subject}s"))
-    return f"{one} {what}" if count == 1 else f"{count} {many} {what}"

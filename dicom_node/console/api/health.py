@@ -40,6 +40,12 @@ def readyz(request: Request) -> Any:
     )
 
 
+@routes.get("/api/openapi.json", Role.VIEWER)
+def openapi(request: Request) -> Any:
+    """Return the OpenAPI document."""
+    return request.app.openapi()
+
+
 @routes.get("/metrics", Role.VIEWER, response_class=PlainTextResponse)
 def metrics(request: Request) -> Any:
     """Return the figures of ledger and spool in Prometheus' text format."""

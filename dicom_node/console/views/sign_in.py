@@ -75,7 +75,7 @@ def sign_out(request: Request) -> Any:
     if caller_of(request).form_token:
         with site.database.writing() as session:
             end_sign_in(session, request.cookies.get(COOKIE, ""))
-    answer = RedirectResponse("/sign-in", status_code=303)
+    answer = RedirectResponse(HOME, status_code=303)
     answer.delete_cookie(COOKIE, path="/")
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'
     return answer

@@ -15,9 +15,9 @@ from dicom_node.console.downloads import zipped
 from dicom_node.console.overlays import ShownImage, shown_images
 from dicom_node.console.pages import done, page
 from dicom_node.console.pictures import SIZES
-from dicom_node.console.queries import time_line
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import Site, site_of
+from dicom_node.console.time_line import time_line
 from dicom_node.dicomweb.holdings import HeldObject, held_objects
 from dicom_node.errors import NodeError
 from dicom_node.facts.identifiers import Identifiers
