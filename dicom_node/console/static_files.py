@@ -11,11 +11,15 @@ from dicom_node.console.routes import Routes
 
 routes = Routes("static")
 
-_TYPES: Final = {"console.css": "text/css", "console.js": "text/javascript"}
+_TYPES: Final = {
+    "console.css": "text/css",
+    "console.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 @routes.get("/static/{name}", None, response_class=Response)
-def static(_request: Request, name: Literal["console.css", "console.js"]) -> Any:
+def static(_request: Request, name: Literal["console.css", "console.js", "icon.svg"]) -> Any:
     """Return one of the files by its name; there is no way to any other."""
     headers = {"Cache-Control": "public, max-age=300"}
     return Response(_content(name), media_type=_TYPES[name], headers=headers)

@@ -32,7 +32,7 @@ _SUBJECTS: Final[Mapping[str, tuple[str, str]]] = {
 }
 _EVENTS: Final[Mapping[str, str]] = {
     "": "entered",
-    "begin": "entered",
+    "new": "entered",
     "file": "filed in the spool",
     "set_aside": "set aside",
     "replace": "replaced by a corrected copy",

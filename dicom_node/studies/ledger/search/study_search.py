@@ -30,6 +30,9 @@ MOST_CANDIDATES: Final = 2000
 LOOKED_THROUGH: Final = 10_000
 """Studies that one page looks through at most."""
 
+_FEW: Final = 200
+"""Studies that are looked through first: nearly always that is enough."""
+
 _LAST: Final = "\U0010ffff"
 _SHORTEST_BEGINNING: Final = 2
 
@@ -100,8 +103,15 @@ def find_studies(
     WrongFilterError
         The cursor is none.
     """
-    below = _below(cursor)
-    conditions = _plain(wanted)
+    # What an index has in its order, and what has to be looked at in each study.
+    in_order = [*_dated(wanted), *_below(cursor)]
+    looked_at: list[ColumnElement[bool]] = []
+    if wanted.sender:
+        looked_at.append(Study.calling_ae_title == wanted.sender)
+    if wanted.condition:
+        looked_at.append(is_in(wanted.condition, _withheld(session, destinations)))
+    matching = select(Study).outerjoin(Analysis, NEWEST).where(*in_order, *looked_at)
+    page = _newest_first(matching).limit(limit + 1)
     is_cut = False
     candidates: set[int] | None = None
     if wanted.text or wanted.accession_number:
@@ -110,30 +120,29 @@ def find_studies(
         candidates = set(sorted(candidates, reverse=True)[:MOST_CANDIDATES])
     elif wanted.condition:
         candidates = _rare_ones(session, wanted.condition)
-    joined = select(Study).outerjoin(Analysis, NEWEST)
-    if wanted.condition:
-        joined = joined.where(is_in(wanted.condition, _withheld(session, destinations)))
-    page = _newest_first(joined.where(*conditions, *below)).limit(limit + 1)
     if candidates is not None:
         rows = list(session.scalars(page.where(Study.id.in_(candidates)))) if candidates else []
         return _page(rows, limit, is_cut=is_cut)
-    seen = _newest_first(select(Study.id).where(*conditions, *below)).limit(LOOKED_THROUGH)
-    rows = list(session.scalars(page.where(Study.id.in_(seen)) if wanted.condition else page))
+    if not looked_at:
+        return _page(list(session.scalars(page)), limit)
+    for looked_through in (min(_FEW, LOOKED_THROUGH), LOOKED_THROUGH):
+        newest = _newest_first(select(Study.id).where(*in_order)).limit(looked_through)
+        rows = list(session.scalars(page.where(Study.id.in_(newest))))
+        if len(rows) > limit:
+            break
     found = _page(rows, limit)
-    if found.cursor or not wanted.condition:
+    if found.cursor:
         return found
-    edge = _newest_first(select(Study).where(*conditions, *below))
-    last = session.scalars(edge.offset(LOOKED_THROUGH - 1).limit(1)).first()
+    edge = _newest_first(select(Study).where(*in_order)).offset(LOOKED_THROUGH - 1).limit(1)
+    last = session.scalars(edge).first()
     return FoundStudies(studies=rows, cursor="" if last is None else _cursor_after(last))
 
 
-def _plain(wanted: StudyFilter) -> list[ColumnElement[bool]]:
+def _dated(wanted: StudyFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [
         Study.state != StudyState.ERASED,
         Study.study_instance_uid != CANARY_STUDY,
     ]
-    if wanted.sender:
-        found.append(Study.calling_ae_title == wanted.sender)
     if wanted.since is not None:
         found.append(Study.last_received_at >= wanted.since)
     if wanted.before is not None:
