@@ -15,16 +15,14 @@ from dicom_node.console.site import Site, site_of
 from dicom_node.console.words import zone_of
 from dicom_node.facts.identifiers import Identifiers
 from dicom_node.sign_in.roles import Role
-from dicom_node.studies.ledger.destinations.waits import Waits
 from dicom_node.studies.ledger.identifiers.keeping import identifiers_of
-from dicom_node.studies.ledger.queries.reading import StudySummary, summary
+from dicom_node.studies.ledger.queries.reading import StudySummary, summaries_of
 from dicom_node.studies.ledger.search.conditions import CONDITIONS
 from dicom_node.studies.ledger.search.study_search import (
     StudyFilter,
     WrongFilterError,
     find_studies,
 )
-from dicom_node.studies.ledger.spools import names_if_several
 
 routes = Routes("studies", pages=True)
 ENTRY = Entry("Studies", "/studies")
@@ -118,15 +116,11 @@ def lines_of(site: Site, wanted: StudyFilter, *, limit: int = PAGE, cursor: str 
     known = site.settings.destination_names
     with site.reading() as session:
         found = find_studies(session, wanted, limit=limit, cursor=cursor, destinations=known)
-        waits = Waits.read(session, destinations=known)
-        nodes = names_if_several(session)
+        summaries = summaries_of(session, found.studies, destinations=known)
         identifiers = identifiers_of(session, [one.id for one in found.studies])
         lines = [
-            Line(
-                study=summary(session, one, waits, nodes),
-                identifiers=identifiers.get(one.id, _NOBODY),
-            )
-            for one in found.studies
+            Line(study=told, identifiers=identifiers.get(one.id, _NOBODY))
+            for one, told in zip(found.studies, summaries, strict=True)
         ]
     return Lines(lines=lines, cursor=found.cursor, is_cut=found.is_cut)
 
