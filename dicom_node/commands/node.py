@@ -15,7 +15,7 @@ from dicom_node.commands.batches.folders import add_folder_commands
 from dicom_node.commands.batches.runs import add_run_commands
 from dicom_node.commands.destinations import add_destination_commands
 from dicom_node.commands.observe.observing import add_observing_commands
-from dicom_node.commands.operate.accounts import tokens, users
+from dicom_node.commands.operate.accounts import add_account_commands
 from dicom_node.commands.operate.keeping import add_keeping_commands
 from dicom_node.commands.operate.operating import add_operator_commands
 from dicom_node.commands.routing import add_routing_commands
@@ -281,8 +281,7 @@ add_keeping_commands(app)
 add_folder_commands(app)
 add_run_commands(app)
 add_routing_commands(app)
-app.add_typer(users)
-app.add_typer(tokens)
+add_account_commands(app)
 
 
 @app.command()

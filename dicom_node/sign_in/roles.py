@@ -2,8 +2,6 @@
 
 from enum import StrEnum
 
-from dicom_node.errors import NodeError
-
 
 class Role(StrEnum):
     """A role holds what those before it hold."""
@@ -19,17 +17,3 @@ class Role(StrEnum):
         """Return whether whoever has this role may do what needs the other one."""
         ranks = list(Role)
         return ranks.index(self) >= ranks.index(needed)
-
-
-def role_named(word: str) -> Role:
-    """Return a role by its word.
-
-    Raises
-    ------
-    NodeError
-        There is no such role.
-    """
-    try:
-        return Role(word)
-    except ValueError:
-        raise NodeError(f"{word!r} is no role: choose viewer, operator or admin") from None

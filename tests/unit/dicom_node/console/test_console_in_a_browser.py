@@ -81,9 +81,7 @@ def fill(reception: Reception) -> None:
                 findings="{}",
             )
             state = DeliveryState.REFUSED if number % 4 == 0 else DeliveryState.DUE
-            delivery_row(
-                session, failed, state=state, reason=reason, created_at=at, finished_at=at
-            )
+            delivery_row(session, failed, state=state, reason=reason, created_at=at, finished_at=at)
 
 
 def beat(site: Served) -> None:
