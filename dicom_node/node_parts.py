@@ -5,11 +5,14 @@ from datetime import UTC, datetime
 
 import structlog
 
+from dicom_node.dicomweb.web_server import WebServer
 from dicom_node.receive.registration.registrar import Registrar
+from dicom_node.serving.child_server import ChildServer
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.storing import Stored
+from dicom_node.tls import server_context
 
 log = structlog.get_logger("dicom_node.node_process")
 
@@ -34,7 +37,38 @@ def registrar_of(settings: Settings, spool: Spool, database: Database) -> Regist
         takes_tomosynthesis=settings.model.tomosynthesis != "refuse",
         other_spools=settings.other_spools,
         stored=Stored.WANTED if settings.store.is_on else Stored.NOT,
+        keeps_identifiers=settings.ledger.identifiers,
     )
+
+
+def web_servers_of(settings: Settings, spool: Spool) -> list[ChildServer]:
+    """Return the HTTP services that the settings want, each in a process of its own."""
+    servers: list[ChildServer] = []
+    if settings.dicomweb.enabled:
+        servers.append(
+            WebServer(
+                settings.dicomweb,
+                settings.receive,
+                spool,
+                tls=settings.tls,
+                ledger_url=settings.ledger_url,
+                log_format=settings.log_format,
+            )
+        )
+    if settings.console.enabled:
+        if settings.console.tls:  # what is wrong with the certificates is said before the start
+            server_context(settings.tls, asks_for_certificate=False)
+        # What reads the file is a class of its own, which no other process knows.
+        values = {name: getattr(settings, name) for name in Settings.model_fields}
+        servers.append(
+            ChildServer(
+                settings.console,
+                section="console",
+                module="dicom_node.console.web_process",
+                order=Settings.model_construct(**values),
+            )
+        )
+    return servers
 
 
 def warn_of_open_settings(settings: Settings) -> None:

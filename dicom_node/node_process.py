@@ -11,9 +11,8 @@ from typing import Final
 import structlog
 
 from dicom_node.canary.schedule import run_if_due
-from dicom_node.dicomweb.web_server import WebServer
 from dicom_node.errors import BrokerDownError
-from dicom_node.node_parts import open_spool, registrar_of, utc_now
+from dicom_node.node_parts import open_spool, registrar_of, utc_now, web_servers_of
 from dicom_node.node_watch import NodeWatch
 from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
@@ -35,6 +34,7 @@ from dicom_node.studies.ledger.arrival.coming import told_to_each_other
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
 from dicom_node.studies.ledger.due.pauses import Holds
+from dicom_node.studies.ledger.identifiers.keeping import forget_all
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.spools import FIRST
@@ -135,14 +135,7 @@ class Node:
             reporters=reporters_of(settings),
             on_kept=self._arrived.set,
         )
-        self._web = WebServer(
-            settings.dicomweb,
-            settings.receive,
-            spool,
-            tls=settings.tls,
-            ledger_url=settings.ledger_url,
-            log_format=settings.log_format,
-        )
+        self._servers = web_servers_of(settings, spool)
         self._broker = Broker(**broker_options(settings))
         self._dispatcher = Dispatcher(
             database,
@@ -194,8 +187,8 @@ class Node:
     def start(self) -> None:
         """Listen at once: reception needs neither ledger nor broker."""
         self._acceptors.start()
-        if self._settings.dicomweb.enabled:
-            self._web.start()
+        for server in self._servers:
+            server.start()
         for thread in self._threads:
             thread.start()
         receive = self._settings.receive
@@ -204,7 +197,8 @@ class Node:
     def stop(self) -> None:
         """Stop listening and let each thread finish its current step."""
         self._acceptors.stop()
-        self._web.stop()
+        for server in self._servers:
+            server.stop()
         self._stopping.set()
         self._arrived.set()
         self._work_is_due.set()
@@ -249,6 +243,9 @@ class Node:
             # object.
             with suppress(OSError):
                 installation_key(self._spool, self._database)
+            if not self._settings.ledger.identifiers:
+                with self._database.writing() as session:
+                    forget_all(session)
             self._warn_of_removed_destinations()
             self._ledger_ready.set()
         self._arrived.clear()

@@ -21,13 +21,8 @@ from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance, Study
-from dicom_node.studies.settling import (
-    Decided,
-    image_facts_of,
-    instances_of,
-    selection_from,
-    state_of,
-)
+from dicom_node.studies.settling import Decided, state_of
+from dicom_node.studies.study_selection import image_facts_of, instances_of, selection_from
 from mammoclip_core.images.header.image_kind import ImageFacts
 from mammoclip_core.images.selection import Generated2D, has_standard_views
 

@@ -18,6 +18,7 @@ from dicom_node.commands.destinations import add_destination_commands
 from dicom_node.commands.model.watching import add_watching_commands
 from dicom_node.commands.observe.observing import add_observing_commands
 from dicom_node.commands.observe.scoring import add_scoring_commands
+from dicom_node.commands.operate.accounts import add_account_commands
 from dicom_node.commands.operate.keeping import add_keeping_commands
 from dicom_node.commands.operate.operating import add_operator_commands
 from dicom_node.commands.prove.accounting import add_accounting_commands
@@ -26,7 +27,7 @@ from dicom_node.commands.terminal import (
     ConfigOption,
     JsonOption,
     JsonOutOption,
-    StudyArgument,
+    StudyOrAccessionArgument,
     emitted,
     ledger_of,
     one_line_errors,
@@ -162,7 +163,19 @@ def serve(config: ConfigOption = None) -> None:
 @app.command()
 def studies(
     config: ConfigOption = None,
+    *,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of studies.")] = 50,
+    find: Annotated[
+        bool,
+        typer.Option(
+            "--find",
+            help="Only studies of an accession number, patient ID, name or UID, which is asked for "
+            "or read from standard input; its beginning will do.",
+        ),
+    ] = False,
+    state: Annotated[
+        str, typer.Option(help="Only studies in this state, for example failed. Default: all.")
+    ] = "",
     as_json: JsonOption = False,
     json_out: JsonOutOption = None,
 ) -> None:
@@ -171,13 +184,18 @@ def studies(
     Below them: how many received objects are not registered yet.
 
     Example: mammoclip-node studies --limit 10
+
+    Example: mammoclip-node studies --find --state delivered
     """
     from dicom_node.commands.tables import set_aside_table, studies_table
     from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger.destinations.overview import causes
     from dicom_node.studies.ledger.due.pauses import pauses
     from dicom_node.studies.ledger.queries import reading
+    from dicom_node.studies.ledger.search.study_search import StudyFilter, find_studies
 
+    # Never as an argument: other users of the machine can read those.
+    text = typer.prompt("Accession number, patient ID, name or UID", err=True) if find else ""
     with (
         one_line_errors(),
         ledger_of(config) as (settings, database),
@@ -185,7 +203,9 @@ def studies(
     ):
         waiting = waiting_objects(settings.spool)
         known = settings.destination_names
-        summaries = reading.summaries(session, limit=limit, destinations=known)
+        wanted = StudyFilter(text=text, condition=state)
+        found = find_studies(session, wanted, limit=limit, destinations=known).studies
+        summaries = reading.summaries_of(session, found, destinations=known)
         without_study = reading.set_aside_without_study(session, limit=limit)
         paused = pauses(session)
         failing = causes(session, known)
@@ -208,7 +228,7 @@ def studies(
 
 @app.command()
 def show(
-    study: StudyArgument,
+    study: StudyOrAccessionArgument,
     config: ConfigOption = None,
     limit: Annotated[
         int, typer.Option(min=1, max=10_000, help="Maximum number of rows of each kind.")
@@ -219,12 +239,15 @@ def show(
     """Show the images, findings, deliveries and history of one study.
 
     Example: mammoclip-node show 1.2.826.0.1.3680043.8.498.1
+
+    Example: mammoclip-node show A-2026-0417
     """
     from dicom_node.commands.tables import study_record_tables
     from dicom_node.commands.waiting import waiting_objects
     from dicom_node.studies.ledger.destinations.overview import causes
     from dicom_node.studies.ledger.due.pauses import pauses
     from dicom_node.studies.ledger.queries import reading
+    from dicom_node.studies.ledger.search.naming import study_named
 
     with (
         one_line_errors(),
@@ -232,7 +255,7 @@ def show(
         database.reading() as session,
     ):
         waiting = waiting_objects(settings.spool)
-        found = reading.find_study(session, study)
+        found = reading.find_study(session, study_named(session, study))
         known = settings.destination_names
         record = reading.study_record(session, found, limit=limit, destinations=known)
         paused = pauses(session)
@@ -266,6 +289,7 @@ add_accounting_commands(app)
 add_watching_commands(app)
 add_scoring_commands(app)
 add_assessing_commands(app)
+add_account_commands(app)
 
 
 @app.command()

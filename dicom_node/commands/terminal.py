@@ -24,6 +24,9 @@ ConfigOption = Annotated[
     ),
 ]
 StudyArgument = Annotated[str, typer.Argument(help="Study Instance UID.")]
+StudyOrAccessionArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Study Instance UID, or accession number.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 JsonOutOption = Annotated[Path | None, typer.Option(help="Also write the JSON to this file.")]
 

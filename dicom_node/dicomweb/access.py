@@ -1,7 +1,6 @@
 """Decides who may use the DICOMweb service: by token, certificate and network."""
 
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -10,7 +9,6 @@ from dicom_node.receive.access import is_named, is_within
 from dicom_node.settings.dicomweb import DicomwebClientSettings, DicomwebSettings
 
 _SCHEME: Final = "bearer "
-_LOCAL_NAMES: Final = frozenset({"localhost"})
 
 
 class NotAdmittedError(NodeError):
@@ -57,22 +55,6 @@ def admitted(
         if to in client.may:
             return client
     raise NotAdmittedError(f"this client may not {to}", status=403)
-
-
-def is_own_name(host: str, settings: DicomwebSettings) -> bool:
-    """Return whether a request calls the node by one of its names, or by an IP address.
-
-    Otherwise a web page could have a browser read from the node under a name of its own.
-    """
-    name = host.strip().lower()
-    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
-    if name in _LOCAL_NAMES or name in {known.lower() for known in settings.host_names}:
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _shows_its_token(client: DicomwebClientSettings, authorization: str) -> bool:

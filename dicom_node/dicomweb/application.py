@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dicom_node.dicomweb.access import NotAdmittedError, admitted, is_own_name
+from dicom_node.dicomweb.access import NotAdmittedError, admitted
 from dicom_node.dicomweb.frames import NoSuchFrameError
 from dicom_node.dicomweb.reading import NotHeldError, Shelf
 from dicom_node.dicomweb.reading_routes import (
@@ -31,6 +31,8 @@ from dicom_node.dicomweb.storing import Stored, UnsupportedContentError, body_pa
 from dicom_node.errors import NodeError
 from dicom_node.receive.files.file_intake import file_intake
 from dicom_node.receive.files.multipart import BrokenMessageError
+from dicom_node.serving.hosts import is_own_name
+from dicom_node.serving.http_process import CERTIFICATE
 from dicom_node.settings.dicomweb import DicomwebClientSettings, DicomwebSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
@@ -39,9 +41,6 @@ from dicom_node.spool.open_associations import NoPlaceError
 log = structlog.get_logger("dicom_node.dicomweb")
 
 ROOT: Final = "/dicomweb"
-CERTIFICATE: Final = "certificate"
-"""Key of the client's certificate in the state of a request."""
-
 _DICOM_JSON: Final = "application/dicom+json"
 _JSON_TYPES: Final = frozenset({_DICOM_JSON, "application/json", "application/*", "*/*"})
 _PIECE_BYTES: Final = 262_144
@@ -128,7 +127,7 @@ class Service:
         return _answer(stored, status=stored.status)
 
     def _admitted(self, request: Request, to: Literal["store", "read"]) -> DicomwebClientSettings:
-        if not is_own_name(request.headers.get("host", ""), self.settings):
+        if not is_own_name(request.headers.get("host", ""), self.settings.host_names):
             raise NotAdmittedError("the node is called by none of its names", status=403)
         return admitted(
             self.settings,

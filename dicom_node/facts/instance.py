@@ -14,6 +14,7 @@ from pydicom.uid import UID
 
 from dicom_node.errors import SetAsideError
 from dicom_node.facts.bounded_header import SlowHeaderError, bounded_header
+from dicom_node.facts.identifiers import Identifiers
 from dicom_node.facts.identity import PatientDigest
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.priority import (
@@ -53,6 +54,12 @@ class Reading:
     problem: SetAsideError | None
     calling_ae_title: str = ""
     priority: Priority | None = None
+
+    def kept_facts(self, *, identifiers: bool) -> InstanceFacts | None:
+        """Return the facts that the ledger keeps, with or without identifiers."""
+        if self.facts is None or identifiers:
+            return self.facts
+        return replace(self.facts, identifiers=None)
 
     def with_priority(self, *, stat: Collection[str], off_peak: Collection[str]) -> "Reading":
         """Let whoever brought it decide, then the settings for a sender, then the image itself.
@@ -196,6 +203,7 @@ def _identity(dataset: Dataset, key: bytes) -> tuple[InstanceFacts | None, SetAs
         transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
         patient=PatientDigest.of(dataset, key),
         priority=requested_priority_of(dataset),
+        identifiers=Identifiers.of(dataset),
     )
     return facts, problem
 

@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 
+from dicom_node.facts.identifiers import Identifiers
 from dicom_node.facts.identity import PatientDigest
 from mammoclip_core.images.header.image_kind import ImageFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFacts(ImageFacts):
-    """UIDs, view and kind of an image; no patient name, ID or date.
+    """UIDs, view and kind of an image; of the patient a digest, and what the index keeps.
 
     Attributes
     ----------
     priority : 0 off-peak, 1 routine, 2 stat
         None if neither the image nor the settings for its sender state one.
+    identifiers : None if they are not to be kept
     """
 
     study_instance_uid: str
@@ -21,3 +23,4 @@ class InstanceFacts(ImageFacts):
     transfer_syntax_uid: str
     patient: PatientDigest
     priority: int | None = None
+    identifiers: Identifiers | None = None

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from pynetdicom import ALL_TRANSFER_SYNTAXES, build_context
@@ -26,7 +26,6 @@ from dicom_node.receive.upper_layer.association import Association, Deadlines, S
 from dicom_node.receive.upper_layer.making_room import Activity
 from dicom_node.receive.upper_layer.negotiation import Rejection, Request, agree
 from dicom_node.receive.upper_layer.pdus import AssociationEndedError, ProtocolError, abort
-from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.spool.local_disk import Spool
@@ -263,9 +262,19 @@ def open_associations(settings: ReceiveSettings, spool: Spool) -> OpenAssociatio
     return OpenAssociations(spool.associations, limits)
 
 
-def listening_socket(
-    settings: ReceiveSettings | DicomwebSettings, *, section: str = "receive"
-) -> socket.socket:
+class Address(Protocol):
+    """Where a service listens."""
+
+    @property
+    def host(self) -> str:
+        """Return the IP address."""
+
+    @property
+    def port(self) -> int:
+        """Return the TCP port."""
+
+
+def listening_socket(settings: Address, *, section: str = "receive") -> socket.socket:
     """Open the port.
 
     Parameters

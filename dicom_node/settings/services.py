@@ -14,6 +14,9 @@ class LedgerSettings(Section):
 
     url: Secret | None = None
     """SQLAlchemy URL. Default: an SQLite file in the spool."""
+    identifiers: bool = True
+    """Keep accession number, patient ID, name and dates of a study as long as its files, to find it
+    by them; false: those kept so far are forgotten when the node starts."""
 
 
 class BrokerSettings(Certificates):

@@ -13,6 +13,7 @@ from pydantic_settings import (
 
 from dicom_node.settings.audit import AuditSettings
 from dicom_node.settings.canary import CANARY_DESTINATION, CanarySettings
+from dicom_node.settings.console import ConsoleSettings
 from dicom_node.settings.destinations import (
     AnyDestination,
     ArchiveDestination,
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     """console (readable text) or json (for log collectors)."""
     receive: ReceiveSettings = ReceiveSettings()
     dicomweb: DicomwebSettings = DicomwebSettings()
+    console: ConsoleSettings = ConsoleSettings()
     tls: TlsSettings = TlsSettings()
     settling: SettlingSettings = SettlingSettings()
     model: ModelSettings = ModelSettings()
@@ -173,6 +175,16 @@ class Settings(BaseSettings):
             )
         if web.enabled and web.port == self.receive.port:
             raise ValueError("dicomweb.port and receive.port must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _console_has_a_port_of_its_own(self) -> "Settings":
+        console = self.console
+        if console.tls and self.tls.certificate is None:
+            raise ValueError("console.tls needs tls.certificate and tls.private_key")
+        taken = {self.receive.port, *([self.dicomweb.port] if self.dicomweb.enabled else [])}
+        if console.enabled and console.port in taken:
+            raise ValueError("console.port, receive.port and dicomweb.port must differ")
         return self
 
     @model_validator(mode="after")

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import NodeError, RemovedError
 from dicom_node.routing.route import DEFAULT_ROUTE, Route
+from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due.due_work import count_dispatched
 from dicom_node.studies.ledger.due.outcomes import lacking_products
-from dicom_node.studies.ledger.locks import locking, require_locked
+from dicom_node.studies.ledger.locks import database_time, locking, require_locked
 from dicom_node.studies.ledger.queries.reading import find_study
 from dicom_node.studies.ledger.queries.remarks import removal_in_words
 from dicom_node.studies.ledger.states import (
@@ -24,12 +25,15 @@ from dicom_node.studies.ledger.states import (
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
 from dicom_node.studies.ledger.transitions import apply
 from dicom_node.studies.settling import (
+    Decided,
     begin_analysis,
     held_because,
-    instances_of,
     remark_of,
-    selection_of,
+    settle_as_it_is,
 )
+from dicom_node.studies.study_selection import instances_of, selection_of
+
+_TRIES: Final = 5
 
 BY_HAND: Final = "requested by an operator"
 """What the history says of such a change."""
@@ -125,6 +129,42 @@ def cancel_study(session: Session, study_instance_uid: str, *, at: datetime) -> 
         return []
     apply(session, analysis, Event.CANCEL, because=BY_HAND, at=at, reason=BY_HAND, finished_at=at)
     return [f"analysis of revision {analysis.revision} is cancelled"]
+
+
+Decide = Callable[[Session, int], Decided | None]
+"""What the rules say of a study as it is read now."""
+
+
+def settle_now(
+    database: Database, decide: Decide, study_instance_uid: str, *, by: str
+) -> list[str]:
+    """Have a study analysed with what has come of it, without waiting for more.
+
+    What comes later begins a new revision.
+
+    Parameters
+    ----------
+    by : who wants it
+
+    Raises
+    ------
+    UnknownStudyError
+        The ledger has no study with this UID.
+    NodeError
+        It does not wait for more, or changes all the time.
+    """
+    for _ in range(_TRIES):
+        with database.reading() as session:
+            decided = decide(session, find_study(session, study_instance_uid).id)
+        with database.writing() as session:
+            study = _held_study(session, study_instance_uid)
+            if study.state is not StudyState.OPEN:
+                raise NodeError("nothing to do: this study does not wait for further images")
+            why = f"{BY_HAND} ({by}), without waiting for more"
+            at = database_time(session)
+            if settle_as_it_is(session, study, because=why, at=at, decided=decided):
+                return [study.remark or "the study is analysed with what has come of it"]
+    raise NodeError("images of this study come just now: try again in a moment")
 
 
 def _held_study(session: Session, study_instance_uid: str) -> Study:

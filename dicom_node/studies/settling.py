@@ -9,7 +9,6 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.identity import is_one_patient
-from dicom_node.facts.selection import SetAside, select_images
 from dicom_node.routing.route import DEFAULT_ROUTE, DEFAULT_RULE, Route
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.arrival.correcting import CORRECTED
@@ -28,9 +27,8 @@ from dicom_node.studies.ledger.queries.remarks import (
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin
-from mammoclip_core.findings import ImageFindings
-from mammoclip_core.images.header.image_kind import Acquisition, ImageFacts
-from mammoclip_core.images.selection import Generated2D, has_standard_views
+from dicom_node.studies.study_selection import image_facts_of, instances_of, selection_from
+from mammoclip_core.images.selection import has_standard_views
 
 _NAMED: Final = 10
 """How many of the images that were announced and have not come are named."""
@@ -58,14 +56,6 @@ class Decided:
 
     route: Route
     state_of: frozenset[tuple[int, int]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudySelection:
-    """The instances to analyse, each with a remark, and all others with their reasons."""
-
-    chosen: tuple[tuple[Instance, str], ...]
-    left_out: tuple[ImageFindings, ...]
 
 
 def quiet_studies(
@@ -205,6 +195,29 @@ def settle_if_complete(
     return study
 
 
+def settle_as_it_is(
+    session: Session, study: Study, *, because: str, at: datetime, decided: Decided | None
+) -> bool:
+    """Settle a study that the caller has locked, with what has come of it.
+
+    Parameters
+    ----------
+    because : who wants it, for the history
+
+    Returns
+    -------
+    bool
+        False if it has changed since the rules decided: they must decide again.
+    """
+    instances = instances_of(session, study)
+    if decided is not None and decided.state_of != state_of(instances):
+        return False
+    route = DEFAULT_ROUTE if decided is None else decided.route
+    signs = signs_of(session, study.study_instance_uid, instances)
+    _settle(session, study, instances, at=at, route=route, signs=signs, because=because)
+    return True
+
+
 def state_of(instances: Iterable[Instance]) -> frozenset[tuple[int, int]]:
     """Return what changes whenever anything of a study does."""
     return frozenset((row.id, row.version) for row in instances)
@@ -213,11 +226,6 @@ def state_of(instances: Iterable[Instance]) -> frozenset[tuple[int, int]]:
 def remark_of(route: Route) -> str:
     """Say why a study is not analysed by a rule, or waits because of one; empty if neither."""
     return route.held or (refused_by_rule(route.rule, route.refused) if route.refused else "")
-
-
-def selection_of(session: Session, study: Study) -> StudySelection:
-    """Select the images to analyse from what the ledger now holds of a study."""
-    return selection_from(instances_of(session, study))
 
 
 def begin_analysis(
@@ -273,12 +281,6 @@ def held_because(study: Study, instances: list[Instance]) -> str:
     )
 
 
-def instances_of(session: Session, study: Study) -> list[Instance]:
-    """Return everything received for a study, oldest first."""
-    query = select(Instance).where(Instance.study_id == study.id).order_by(Instance.id)
-    return list(session.scalars(query))
-
-
 def _is_complete(
     study: Study,
     instances: list[Instance],
@@ -327,6 +329,7 @@ def _settle(
     at: datetime,
     route: Route,
     signs: Signs,
+    because: str = "",
 ) -> None:
     chosen = selection_from(instances).chosen
     study.remark = held_because(study, instances) if chosen or gone_images(instances) else ""
@@ -334,8 +337,10 @@ def _settle(
     if study.remark not in {"", NOTHING_TO_ANALYSE}:
         apply(session, study, Event.SETTLE, because=study.remark, at=at)
         return
-    because = "; ".join(filter(None, (f"{len(chosen)} images to analyse", _told(signs, instances))))
-    apply(session, study, Event.SETTLE, because=because, at=at)
+    told = "; ".join(
+        filter(None, (because, f"{len(chosen)} images to analyse", _told(signs, instances)))
+    )
+    apply(session, study, Event.SETTLE, because=told, at=at)
     if chosen:
         begin_analysis(session, study, because="study settled", at=at, route=route)
 
@@ -352,37 +357,3 @@ def _told(signs: Signs, instances: list[Instance]) -> str:
         return f"all {len(signs.awaited)} that {by} announced are here"
     named = ", ".join(missing[:_NAMED])
     return f"{len(missing)} of {len(signs.awaited)} that {by} announced have not come: {named}"
-
-
-def selection_from(
-    instances: list[Instance], generated_2d: Generated2D = Generated2D.IF_ALONE
-) -> StudySelection:
-    """Select the images to analyse of everything received for a study."""
-    registered = [row for row in instances if row.state is InstanceState.REGISTERED]
-    selection = select_images(
-        [image_facts_of(row) for row in registered],
-        [
-            SetAside(image=image_facts_of(row), reason=row.reason, detail=row.detail)
-            for row in instances
-            if row.state is InstanceState.SET_ASIDE
-        ],
-        generated_2d,
-    )
-    rows = {row.sop_instance_uid: row for row in registered}
-    return StudySelection(
-        chosen=tuple((rows[image.sop_instance_uid], remark) for image, remark in selection.chosen),
-        left_out=selection.left_out,
-    )
-
-
-def image_facts_of(row: Instance) -> ImageFacts:
-    """Return what decides whether an instance is analysed."""
-    return ImageFacts(
-        sop_instance_uid=row.sop_instance_uid,
-        sop_class_uid=row.sop_class_uid,
-        laterality=row.laterality,
-        view_position=row.view_position,
-        presentation_intent=row.presentation_intent,
-        acquisition=Acquisition(row.acquisition),
-        left_out_reason=row.left_out_reason,
-    )

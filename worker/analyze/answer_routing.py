@@ -12,7 +12,7 @@ from dicom_node.facts.priority import Priority
 from dicom_node.routing.route import Recipient, Route
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance, Study
-from dicom_node.studies.settling import image_facts_of
+from dicom_node.studies.study_selection import image_facts_of
 from mammoclip_core.findings import Finding, ImageStatus, StudyFindings
 from mammoclip_core.images.header.views import STANDARD_VIEWS
 from mammoclip_core.images.selection import has_standard_views

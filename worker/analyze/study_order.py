@@ -13,7 +13,7 @@ from dicom_node.studies.ledger.queries.former_objects import (
     newest_results_key,
 )
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
-from dicom_node.studies.settling import instances_of, selection_from
+from dicom_node.studies.study_selection import instances_of, selection_from
 from mammoclip_core.errors import CoreError
 from mammoclip_core.images.selection import Generated2D
 from worker.analyze.study_files import StudyFiles

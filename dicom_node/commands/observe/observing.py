@@ -7,7 +7,7 @@ import typer
 
 from dicom_node.commands.terminal import (
     ConfigOption,
-    StudyArgument,
+    StudyOrAccessionArgument,
     ledger_of,
     one_line_errors,
 )
@@ -19,19 +19,23 @@ def add_observing_commands(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def why(study: StudyArgument, config: ConfigOption = None) -> None:
+def why(study: StudyOrAccessionArgument, config: ConfigOption = None) -> None:
     """Say in words what happened to a study so far, what it waits for, and what to do next.
 
     'show' has the details, and the history.
 
     Example: mammoclip-node why 1.2.826.0.1.3680043.8.498.1
+
+    Example: mammoclip-node why A-2026-0417
     """
     from dicom_node.commands.observe import why as explaining
+    from dicom_node.studies.ledger.search.naming import study_named
 
     with one_line_errors(), ledger_of(config) as (settings, database):
         with database.reading() as session:
             known = settings.destination_names
-            lines = explaining.why(session, study, destinations=known)
+            uid = study_named(session, study)
+            lines = explaining.why(session, uid, destinations=known)
         for line in lines:
             typer.echo(line)
 

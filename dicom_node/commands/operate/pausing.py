@@ -13,9 +13,13 @@ _LONGEST_NAME = {Paused.SENDER: 16, Paused.DESTINATION: 64}
 
 
 def paused(
-    settings: Settings, database: Database, what: str, name: str, reason: str
+    settings: Settings, database: Database, what: str, name: str, reason: str, *, by: str = ""
 ) -> Iterator[str]:
     """Pause something; yields what is paused now, and what is to be known about it.
+
+    Parameters
+    ----------
+    by : who does it; by default the account of the operating system
 
     Raises
     ------
@@ -28,7 +32,7 @@ def paused(
         raise NodeError(f"no destination {name!r} in the settings; there are: {known}")
     with database.writing() as session:
         at = database_time(session)
-        pause(session, kind, name, reason=reason, paused_by=account(), at=at)
+        pause(session, kind, name, reason=reason, paused_by=by or account(), at=at)
         facts = next(one for one in pauses(session) if (one.kind, one.name) == (kind, name))
     yield facts.in_words()
     yield f"It ends with 'mammoclip-node resume {facts.subject}'."

@@ -31,11 +31,13 @@ class TakenObject:
 
     Attributes
     ----------
+    study_instance_uid : as far as it was found while the object came; else empty
     size_bytes : of the data set
     """
 
     sop_class_uid: str
     sop_instance_uid: str
+    study_instance_uid: str
     size_bytes: int
 
 
@@ -111,6 +113,7 @@ class FileIntake:
         return TakenObject(
             sop_class_uid=meta.sop_class_uid,
             sop_instance_uid=meta.sop_instance_uid,
+            study_instance_uid=coming.study_instance_uid or "",
             size_bytes=bounded.size,
         )
 

@@ -78,12 +78,14 @@ class Registrar:
         compare: Callable[[Path | None, Path], Likeness] = compared,
         other_spools: Sequence[Path] = (),
         stored: Stored = Stored.NOT,
+        keeps_identifiers: bool = True,
     ) -> None:
         self._spool = spool
         self._database = database
         self._settings = settings
         self._clock = clock
         self._stored = stored
+        self._keeps_identifiers = keeps_identifiers
         self._host_clock = HostClock(database)
         self._takes_tomosynthesis = takes_tomosynthesis
         self._headers = headers or HeaderReader()
@@ -347,7 +349,7 @@ class Registrar:
             receipt=receipt,
             file=file,
             arrival=arrival,
-            facts=reading.facts,
+            facts=reading.kept_facts(identifiers=self._keeps_identifiers),
             problem=reading.problem,
         )
 

@@ -58,6 +58,7 @@ class Study(Base):
             "last_received_at",
             "id",
         ),
+        _index_of("remark != ''", "ix_studies_remarked", "last_received_at", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -163,6 +164,9 @@ class Instance(Base):
         FittingString(255), default="", server_default=text("''")
     )
     """Digests of the patient's attributes, to recognise images of another patient."""
+    # No foreign key: SQLite adds none to a table that is there.
+    identifiers_id: Mapped[int | None]
+    """What it says of patient and examination (`StudyIdentifiers`); None if that is not kept."""
     left_out_reason: Mapped[str] = mapped_column(FittingText, default="")
     """Why this registered image is not analysed; empty if it is."""
     removed_at: Mapped[datetime | None]
@@ -221,6 +225,7 @@ class Analysis(LeasedWork, Base):
         _due_index("ix_analyses_told", "dispatched_at", told=True),
         _index_of("state = 'running'", "ix_analyses_running", "lease_expires_at", "id"),
         _index_of("state = 'failed'", "ix_analyses_failed", "id"),
+        _index_of("state = 'cancelled'", "ix_analyses_cancelled", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
+from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.likeness import Sameness
 from dicom_node.facts.priority import Priority
@@ -23,6 +24,7 @@ from dicom_node.studies.ledger.arrival.correcting import (
     restore_former,
 )
 from dicom_node.studies.ledger.arrival.reopening import open_again
+from dicom_node.studies.ledger.identifiers.keeping import forget_without_files, noted
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.states import Event, InstanceState, StudyState
@@ -150,6 +152,7 @@ def enter(
     study.version += 1
     # RECEIVED, with the place where it will be: after a crash the registrar finishes the move.
     row = _row(arrival, facts, study, InstanceState.RECEIVED, place)
+    row.identifiers_id = _identifiers_of(session, study, facts)
     if twin is None or likeness is None:
         if _says_nothing_new(session, row):
             row.reason, row.detail = KEPT_AGAIN, "its file was removed before"
@@ -197,6 +200,8 @@ def confirm_lost(session: Session, instance: Instance, *, at: datetime) -> None:
         place="",
     )
     restore_former(session, instance, at=at)
+    if instance.study_id is not None:
+        forget_without_files(session, [instance.study_id])
 
 
 def _says_nothing_new(session: Session, row: Instance) -> bool:
@@ -231,6 +236,8 @@ def enter_set_aside(
         _open_for_missing(session, study, facts, received_at=arrival.received_at, at=at)
     row = _row(arrival, facts, study, InstanceState.SET_ASIDE, place)
     row.reason, row.detail = reason, detail
+    if study is not None and facts is not None:
+        row.identifiers_id = _identifiers_of(session, study, facts)
     begin(session, row, because=f"{reason}: {detail}", at=at)
 
 
@@ -256,8 +263,14 @@ def taken_back(session: Session, spool_id: int, *, limit: int) -> list[Instance]
 
 
 def confirm_removed(session: Session, instance_ids: Collection[int]) -> None:
-    """Record that files of objects taken back or replaced have left their places."""
+    """Record that files of objects have left their places, and forget what they alone said."""
+    # Locked: of what an image says that is registered just now, nothing is forgotten.
+    of_these = select(Instance.study_id).where(Instance.id.in_(instance_ids))
+    studies = session.scalars(
+        locking(select(Study).where(Study.id.in_(of_these)).order_by(Study.id))
+    ).all()
     session.execute(update(Instance).where(Instance.id.in_(instance_ids)).values(place=""))
+    forget_without_files(session, [study.id for study in studies])
 
 
 def is_set_aside_already(
@@ -306,6 +319,14 @@ def _study_of(session: Session, arrival: Arrival, facts: InstanceFacts, at: date
         because="first object received",
         at=at,
     )
+
+
+def _identifiers_of(session: Session, study: Study, facts: InstanceFacts) -> int | None:
+    """Enter what an image says of patient and examination; the canary's phantom is nobody."""
+    found = facts.identifiers
+    if found is None or found.is_empty or study.study_instance_uid == CANARY_STUDY:
+        return None
+    return noted(session, study.id, found)
 
 
 def _row(

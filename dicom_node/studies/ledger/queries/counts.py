@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.studies.ledger.destinations.waits import HELD, Waits
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.queries.remarks import NOTHING_TO_ANALYSE
 from dicom_node.studies.ledger.states import (
     AnalysisState,
@@ -88,6 +89,17 @@ def ledger_counts(session: Session, *, destinations: frozenset[str]) -> LedgerCo
         analyses={state: analyses.get((state,), 0) for state in AnalysisState},
         deliveries=_counted(session, (Delivery.destination, Delivery.state), but=mine),
     )
+
+
+def set_aside_by_reason(session: Session) -> dict[str, int]:
+    """Count the objects that are set aside and whose files are there, the most frequent first."""
+    query = (
+        select(Instance.reason, func.count())
+        .where(in_states(Instance, InstanceState.SET_ASIDE), Instance.removed_at.is_(None))
+        .group_by(Instance.reason)
+        .order_by(func.count().desc())
+    )
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def _counted(session: Session, by: tuple[Any, ...], *where: Any, but: Any) -> dict[Any, int]:

@@ -1,7 +1,7 @@
 """Reads studies, their state and their history for people and scripts."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -91,7 +91,6 @@ def summaries(
     ----------
     destinations : names of those in the settings; None if they are not known
     """
-    waits = Waits.read(session, destinations=destinations)
     # A canary study is no patient's, and is shown by its UID alone.
     rows = session.scalars(
         select(Study)
@@ -99,8 +98,16 @@ def summaries(
         .order_by(Study.last_received_at.desc())
         .limit(limit)
     )
+    return summaries_of(session, rows, destinations=destinations)
+
+
+def summaries_of(
+    session: Session, studies: Iterable[Study], *, destinations: frozenset[str] | None = None
+) -> list[StudySummary]:
+    """Summarise studies that were found before."""
+    waits = Waits.read(session, destinations=destinations)
     nodes = names_if_several(session)
-    return [summary(session, study, waits, nodes) for study in rows]
+    return [summary(session, study, waits, nodes) for study in studies]
 
 
 def summary(

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import LedgerError
 from dicom_node.facts.identity import PatientDigest, is_one_patient
 from dicom_node.studies.ledger.assessments import assessments_of
+from dicom_node.studies.ledger.identifiers.identifier_table import StudyIdentifiers
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.monitoring.tables import MonitorNote
 from dicom_node.studies.ledger.procedure_steps.announcements import erase_announcements
@@ -305,10 +306,11 @@ def _forget(
     changes = (
         update(Instance)
         .where(Instance.id.in_(instances))
-        .values({**dict.fromkeys(_OF_AN_IMAGE, ""), "reason": ERASED}),
+        .values({**dict.fromkeys(_OF_AN_IMAGE, ""), "reason": ERASED, "identifiers_id": None}),
         update(Analysis)
         .where(Analysis.id.in_(analyses))
         .values(findings=None, results_key="", result_rules="", reason=""),
+        delete(StudyIdentifiers).where(StudyIdentifiers.study_id == study.id),
         delete(ShadowAnalysis).where(ShadowAnalysis.analysis_id.in_(analyses)),
         delete(MonitorNote).where(MonitorNote.analysis_id.in_(analyses)),
         *assessments_of(study.id, instances),

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from dicom_node.commands.render import Model, analyse
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
 from dicom_node.studies.ledger.tables import Study
-from dicom_node.studies.settling import instances_of, selection_of
+from dicom_node.studies.study_selection import instances_of, selection_of
 from mammoclip_core.commands.predict import app
 from mammoclip_core.findings import ImageStatus, StudyFindings
 from mammoclip_core.findings_document import from_json

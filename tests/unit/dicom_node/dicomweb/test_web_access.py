@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 from web_factory import TOKEN
 
-from dicom_node.dicomweb.access import NotAdmittedError, admitted, is_own_name
+from dicom_node.dicomweb.access import NotAdmittedError, admitted
+from dicom_node.serving.hosts import is_own_name
 from dicom_node.settings.dicomweb import DicomwebSettings
 
 NAMED = {"tls": True, "require_client_certificate": True}
@@ -89,7 +90,7 @@ def test_of_two_descriptions_of_a_client_the_one_counts_that_allows_it() -> None
 def test_node_is_called_by_its_own_names(host: str, is_own: bool) -> None:
     found = settings({"name": "a", "token": TOKEN}, host_names=["node.example"])
 
-    assert is_own_name(host, found) is is_own
+    assert is_own_name(host, found.host_names) is is_own
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dicom_node.facts import instance as headers
 from dicom_node.facts.selection import LEFT_OUT_REASONS, MISSING_REASONS
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance
-from dicom_node.studies.settling import selection_from
+from dicom_node.studies.study_selection import selection_from
 from mammoclip_core.findings import ImageStatus
 from mammoclip_core.images.header.image_kind import FOR_PROCESSING, ImageFacts
 from mammoclip_core.images.header.views import STANDARD_VIEWS

@@ -1,0 +1,1 @@
+"""The console: pages for people and a REST API for programs, behind one sign-in."""

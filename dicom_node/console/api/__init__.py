@@ -1,0 +1,7 @@
+"""The REST API: what the commands do, for programs, behind the same roles as the pages."""
+
+from typing import Final
+
+from dicom_node.console.api import analyze, health, operations, studies
+
+API: Final = (studies, operations, analyze, health)
