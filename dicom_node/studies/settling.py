@@ -32,6 +32,7 @@ from mammoclip_core.findings import ImageFindings
 from mammoclip_core.images.header.image_kind import Acquisition, ImageFacts
 from mammoclip_core.images.selection import Generated2D, has_standard_views
 
+_ANNOUNCED_BY: Final = {"mpps": "MPPS", "ian": "IAN", "workitem": "a workitem"}
 _NAMED: Final = 10
 """How many of the images that were announced and have not come are named."""
 
@@ -343,10 +344,11 @@ def _settle(
 def _told(signs: Signs, instances: list[Instance]) -> str:
     """Say what was announced of a study, and what of that has not come; empty if nothing was."""
     if signs.of_others:
-        return f"{signs.of_others[0].upper()} of another patient does not count"
+        by = _ANNOUNCED_BY.get(signs.of_others[0], signs.of_others[0])
+        return f"{by} of another patient does not count"
     if not signs.by:
         return ""
-    by = " and ".join(sign.upper() for sign in signs.by)
+    by = " and ".join(_ANNOUNCED_BY.get(sign, sign) for sign in signs.by)
     missing = signs.missing({one.sop_instance_uid for one in instances})
     if not missing:
         return f"all {len(signs.awaited)} that {by} announced are here"
