@@ -32,8 +32,8 @@ class UpsSettings(Certificates):
     """Service root, for example http://orchestrator:8080/dicom-web. Default: no worklist."""
     workitem_codes: tuple[CodeSettings, ...] = ()
     """Scheduled Workitem Codes of the work that the node performs; with url at least one."""
-    station_name: CodeSettings | None = None
-    """The node's own Scheduled Station Name Code: workitems for it are taken. Default: those for
+    station_names: tuple[CodeSettings, ...] = ()
+    """The node's own Scheduled Station Name Codes: workitems for them are taken. Default: those for
     no station."""
     worklist_label: _Long | None = None
     """Worklist Label of the workitems that are asked for. Default: any."""

@@ -30,6 +30,7 @@ from dicom_node.studies.ledger.transitions import apply, begin
 from dicom_node.studies.study_selection import image_facts_of, instances_of, selection_from
 from mammoclip_core.images.selection import has_standard_views
 
+_ANNOUNCED_BY: Final = {"mpps": "MPPS", "ian": "IAN", "workitem": "a workitem"}
 _NAMED: Final = 10
 """How many of the images that were announced and have not come are named."""
 
@@ -348,10 +349,11 @@ def _settle(
 def _told(signs: Signs, instances: list[Instance]) -> str:
     """Say what was announced of a study, and what of that has not come; empty if nothing was."""
     if signs.of_others:
-        return f"{signs.of_others[0].upper()} of another patient does not count"
+        by = _ANNOUNCED_BY.get(signs.of_others[0], signs.of_others[0])
+        return f"{by} of another patient does not count"
     if not signs.by:
         return ""
-    by = " and ".join(sign.upper() for sign in signs.by)
+    by = " and ".join(_ANNOUNCED_BY.get(sign, sign) for sign in signs.by)
     missing = signs.missing({one.sop_instance_uid for one in instances})
     if not missing:
         return f"all {len(signs.awaited)} that {by} announced are here"

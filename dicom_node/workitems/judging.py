@@ -38,8 +38,8 @@ def filters_of(settings: UpsSettings, code: Code, at: datetime) -> dict[str, str
 def subscription_filters(settings: UpsSettings, code: Code) -> dict[str, str]:
     """Return what a subscription asks for: whatever of a workitem does not change by itself."""
     filters = _coded(_WORKITEM_CODE, code)
-    if settings.station_name is not None:
-        filters |= _coded(_STATION_CODE, code_in(settings.station_name))
+    if len(settings.station_names) == 1:  # of several no search can ask for any of them
+        filters |= _coded(_STATION_CODE, code_in(settings.station_names[0]))
     if settings.worklist_label is not None:
         filters[_LABEL] = settings.worklist_label
     return filters
@@ -89,9 +89,8 @@ def code_performed(workitem: Workitem, settings: UpsSettings) -> Code:
 
 
 def _is_for(workitem: Workitem, settings: UpsSettings) -> bool:
-    if settings.station_name is None:
-        return not workitem.stations
-    return code_in(settings.station_name) in workitem.stations
+    own = {code_in(one) for one in settings.station_names}
+    return bool(own & set(workitem.stations)) if own else not workitem.stations
 
 
 def _coded(tag: str, code: Code) -> dict[str, str]:

@@ -25,6 +25,7 @@ from dicom_node.workitems import messages
 from dicom_node.workitems.claiming import Claims, announce_inputs
 from dicom_node.workitems.discontinuation import OF_REASONS, UNSPECIFIED
 from dicom_node.workitems.inputs import Fetched, Inputs
+from dicom_node.workitems.judging import code_in
 from dicom_node.workitems.messages import Performed
 from dicom_node.workitems.standing import Standing, outputs_of, standing_of
 from dicom_node.workitems.ups_server import Answer, UpsServer
@@ -290,9 +291,8 @@ class Performance:
         )
 
     def _station(self) -> Code:
-        own = self._settings.ups.station_name
-        if own is not None:
-            return Code(own.value, own.scheme, own.meaning)
+        if own := self._settings.ups.station_names:
+            return code_in(own[0])
         title = self._settings.receive.ae_title
         return Code(title, "L", f"Mammography node {title}")
 

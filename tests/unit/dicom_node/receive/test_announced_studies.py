@@ -2,16 +2,24 @@
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from announced_factory import ANNOUNCERS, STEP, available, begun, change, create, ended, kept, uids
+from archive_double import stored
 from listener_factory import Listening
 from node_factory import NOW, STUDY_UID, Reception, mammogram
+from ports import free_port
+from sending import send
+from services import wait_for
 from sqlalchemy import select
 
+from dicom_node.node_process import running_node
 from dicom_node.receive.announcing.announcements import Announcements
+from dicom_node.settings.settings import Settings
 from dicom_node.spool.announced_steps import AnnouncedStep, AnnouncedSteps, DoubledStepError
+from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.procedure_steps.tables import AnnouncedStudy
 from dicom_node.studies.ledger.removal.erasing import erase_study
 from dicom_node.studies.ledger.states import StudyState
@@ -207,3 +215,31 @@ def test_erased_study_leaves_no_announcement(
     Announcements(reception.spool, reception.database).step()
 
     assert reception.rows(AnnouncedStudy) == []
+
+
+def test_running_node_settles_a_study_by_what_its_modality_announces(
+    tmp_path: Path, database: Database
+) -> None:
+    del database  # the node makes its own
+    settings = Settings(
+        spool=tmp_path / "node",
+        receive={"port": free_port(), "minimum_free_bytes": 1, **ANNOUNCERS},
+        settling={"idle_seconds": 10_000, "grace_seconds": 10_000},
+        broker={"url": f"redis://127.0.0.1:{free_port()}/0"},
+    )
+    images = stored(*(mammogram(SOPInstanceUID=uid) for uid in uids(2)))
+    with running_node(settings):
+        port = settings.receive.port
+        assert create(port, begun()) == 0x0000
+        assert send(images, port) == [0, 0]
+        assert change(port, ended(uids(2))) == 0x0000
+
+        ledger = Database(settings.ledger_url)
+
+        def settled_ones() -> list[Study]:
+            with ledger.reading() as session:
+                query = select(Study).where(Study.state == StudyState.SETTLED)
+                return list(session.scalars(query))
+
+        wait_for(settled_ones, seconds=60, what="the study settles")
+        ledger.close()

@@ -63,7 +63,7 @@ def test_p1_station_and_label_are_asked_for_where_they_are_set(
     labelled = {"t00741202": element("LO", "AI"), "t00404025": coded("NODE-1")}
     worklist.add(item(1), item(2, **labelled), item(3, t00404025=coded("NODE-1")))
 
-    site = site_with(station_name=own, worklist_label="AI")
+    site = site_with(station_names=[own], worklist_label="AI")
     site.performer().step()
 
     assert [row.workitem_uid for row in site.rows()] == [uid(2)]

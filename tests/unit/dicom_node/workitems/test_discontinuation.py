@@ -33,3 +33,11 @@ def test_p10_every_reason_that_the_performer_gives_has_a_code() -> None:
 
     assert given
     assert given - set(OF_REASONS) == set()
+
+
+def test_documented_codes_are_those_that_are_sent() -> None:
+    page = Path(dicom_node.__file__).parents[1] / "docs" / "ways" / "worklist.md"
+    _, table, _ = page.read_text().replace("<!-- end of", "<!--").split("<!-- ", 2)
+    rows = [line.split(" | ")[:2] for line in table.splitlines() if line.startswith("| 11")]
+
+    assert {code.strip("| "): meaning for code, meaning in rows} == MEANINGS

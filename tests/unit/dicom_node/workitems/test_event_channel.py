@@ -103,7 +103,7 @@ def test_p13_workitem_that_is_assigned_to_the_node_is_taken(
 ) -> None:
     own = {"value": "NODE-1", "scheme": "99TEST", "meaning": "Node 1"}
     worklist.add(item())
-    site = site_with(events=True, seconds=NEVER, station_name=own)
+    site = site_with(events=True, seconds=NEVER, station_names=[own])
     performer = listening(site, stopping)
     assert site.rows() == []
 
