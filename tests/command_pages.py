@@ -100,15 +100,27 @@ def commands(program: str) -> tuple[Command, ...]:
     group: Any = get_command(PROGRAMS[program])
     return tuple(
         Command(program, name, inspect.cleandoc(one.help or ""), tuple(_parameters(name, one)))
-        for name, one in group.commands.items()
+        for name, one in _single_commands(group)
     )
+
+
+def _single_commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield commands with their names, those of a group after the group's own."""
+    for name, one in group.commands.items():
+        if hasattr(one, "commands"):
+            yield from _single_commands(one, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", one
 
 
 def page(program: str) -> str:
     """Return the text of a program's page."""
     group: Any = get_command(PROGRAMS[program])
     known = commands(program)
-    listing = [f"| [{one.name}](#{one.name}) | {_cell(_first_line(one.help))} |" for one in known]
+    listing = [
+        f"| [{one.name}](#{one.name.replace(' ', '-')}) | {_cell(_first_line(one.help))} |"
+        for one in known
+    ]
     return "\n\n".join(
         [
             f"# {program}",
