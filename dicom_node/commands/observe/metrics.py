@@ -19,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy.orm import Session
 
+from dicom_node.commands.observe.model_metrics import model_samples
 from dicom_node.commands.waiting import WaitingObjects, waiting_objects
 from dicom_node.settings.canary import CANARY_DESTINATION
 from dicom_node.settings.settings import Settings
@@ -102,6 +103,21 @@ METRICS: Final[Mapping[str, Described]] = {
         "sent), open (it is down), half_open (it answers again, and one delivery is tried)",
         labels=("destination", "state"),
     ),
+    "mammoclip_scanner_answers": Described(
+        help="Answers to this scanner's studies of the last 7 days", labels=("scanner",)
+    ),
+    "mammoclip_scanner_answers_flagged": Described(
+        help="Those of them with a finding above its threshold", labels=("scanner",)
+    ),
+    "mammoclip_scanner_last_study_timestamp_seconds": Described(
+        help="When the last of these studies began to arrive", labels=("scanner",)
+    ),
+    "mammoclip_drift_alarms": Described(
+        help="Alarms of the last 7 days by their kind", labels=("kind", "scanner")
+    ),
+    "mammoclip_results_held": Described(
+        help="1 while results are held by a person or a stop rule, else 0"
+    ),
     "mammoclip_spool_free_bytes": Described(
         help="Free room on the disk of the spool, for the node's account"
     ),
@@ -133,6 +149,7 @@ def metrics_text(settings: Settings, database: Database) -> str:
             *_of_workers(session),
             *_of_canary(session),
             *_of_destinations(session, settings, at),
+            *model_samples(session, at),
             ("mammoclip_spool_free_bytes", (), disk.free),
             ("mammoclip_spool_size_bytes", (), disk.total),
         ]

@@ -40,7 +40,7 @@ def sections_of(annotation: Any) -> Iterator[type[BaseModel]]:
 SECTIONS = {
     name: tuple(sections_of(field.annotation)) for name, field in Settings.model_fields.items()
 }
-FILE_ENDINGS = {"id", "key", "py", "sqlite"}
+FILE_ENDINGS = {"id", "jsonl", "key", "py", "sqlite"}
 KEYS = {key for section in sections_of(Settings) for key in section.model_fields}
 
 

@@ -1,8 +1,10 @@
 """The figures for Prometheus: they are parsed, add up, name no patient, and are documented."""
 
+import json
 import os
 import re
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -23,19 +25,27 @@ from node_factory import (
     study_row,
 )
 from prometheus_client.parser import text_string_to_metric_families
+from services import require_program
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
 from dicom_node.commands.observe.metrics import METRICS
+from dicom_node.monitoring.alarms import Alarm, Kind
+from dicom_node.monitoring.observation import Fingerprint
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.canary_runs import CanaryFacts, note_run
 from dicom_node.studies.ledger.destinations.circuits import note_failure
 from dicom_node.studies.ledger.due.workers import note_end, note_worker
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.monitoring.alarm_book import enter_alarm
+from dicom_node.studies.ledger.monitoring.notes import AnswerNote, note_answer
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
+from dicom_node.studies.ledger.tables import Study
 
 PAGE = ROOT / "docs" / "monitoring.md"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"
+ALERT_TESTS = ALERTS.with_name("alerts_test.yaml")
+DASHBOARD = ROOT / "deploy" / "grafana" / "node.json"
 SETTINGS = """
 spool = "{spool}"
 [ledger]
@@ -65,6 +75,13 @@ def config(tmp_path: Path, reception: Reception) -> Path:
         now = database_time(session)
         analysis_row(session, study_row(session, "1.3"), created_at=now - timedelta(hours=2))
         done = analysis_row(session, study_row(session, "1.4"), state=AnalysisState.DONE)
+        scores = {"mass": (0.9, True)}
+        equipment = Fingerprint("Maker", "Model", "7")
+        note = AnswerNote(equipment=equipment, scores=scores, views={}, images=4, left_out=0)
+        session.get_one(Study, done.study_id).first_received_at = now - timedelta(hours=1)
+        note_answer(session, done.id, note, at=now)
+        alarm = Alarm(scanner="Maker Model 7", kind=Kind.SILENCE, at=now, detail="silent")
+        enter_alarm(session, alarm, noticed_at=now)
         delivery_row(session, done, state=DeliveryState.CONFIRMED)
         policy = RetrySettings(breaker_failures=1)
         note_failure(session, "archive", reason="no association", policy=policy, at=now)
@@ -122,6 +139,12 @@ def test_figures_are_parsed_and_tell_how_the_site_stands(config: Path) -> None:
     assert at - values["mammoclip_canary_last_run_timestamp_seconds", ()] >= 300
     assert values["mammoclip_destination_circuit", ("archive", "open")] == 1
     assert values["mammoclip_destination_circuit", ("second", "closed")] == 1
+    scanner = ("Maker Model 7",)
+    assert values["mammoclip_scanner_answers", scanner] == 1
+    assert values["mammoclip_scanner_answers_flagged", scanner] == 1
+    assert at - values["mammoclip_scanner_last_study_timestamp_seconds", scanner] >= 3600
+    assert values["mammoclip_drift_alarms", ("silence", *scanner)] == 1
+    assert values["mammoclip_results_held", ()] == 0
     assert 0 < values["mammoclip_spool_free_bytes", ()] < values["mammoclip_spool_size_bytes", ()]
 
 
@@ -220,9 +243,9 @@ def rules() -> Iterator[dict[str, object]]:
 def test_alert_rules_name_only_metrics_and_labels_that_exist() -> None:
     found = list(rules())
 
-    assert len({str(rule["alert"]) for rule in found}) == len(found) == 3
+    assert len({str(rule["alert"]) for rule in found}) == len(found) == 9
     for rule in found:
-        assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
+        assert set(rule) | {"for"} == {"alert", "expr", "for", "labels", "annotations"}
         names = set(re.findall(r"\bmammoclip_\w+", str(rule["expr"])))
         assert names
         assert names <= set(METRICS)
@@ -232,3 +255,49 @@ def test_alert_rules_name_only_metrics_and_labels_that_exist() -> None:
 
 def test_page_names_every_alert() -> None:
     assert [str(rule["alert"]) for rule in rules() if str(rule["alert"]) not in text_of(PAGE)] == []
+
+
+@on_sqlite
+def test_dashboard_asks_for_what_a_scrape_has_and_nothing_else(config: Path) -> None:
+    scraped = {
+        name: dict(zip(METRICS[name].labels, labels, strict=True))
+        for name, labels in parsed(run("--config", config).stdout)
+    }
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+
+    targets = [target for panel in panels for target in panel["targets"]]
+    assert len(targets) >= 15
+    for target in targets:
+        names = set(re.findall(r"\bmammoclip_\w+", target["expr"]))
+        assert names
+        assert names <= scraped.keys()
+        labels = {label for name in names for label in scraped[name]}
+        assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= labels
+        assert set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", target["expr"])) <= labels
+        for listed in re.findall(r"by \(([^)]*)\)", target["expr"]):
+            assert set(re.findall(r"\w+", listed)) <= labels
+
+
+def test_every_alert_rule_has_a_test_of_its_own() -> None:
+    tests = yaml.safe_load(ALERT_TESTS.read_text(encoding="utf-8"))["tests"]
+
+    fired = {
+        one["alertname"] for test in tests for one in test["alert_rule_test"] if one["exp_alerts"]
+    }
+    quiet = {
+        one["alertname"]
+        for test in tests
+        for one in test["alert_rule_test"]
+        if not one["exp_alerts"]
+    }
+    assert fired == quiet == {str(rule["alert"]) for rule in rules()}
+
+
+@pytest.mark.long
+def test_alert_rules_pass_their_tests_in_promtool() -> None:
+    promtool = require_program("promtool")
+    for arguments in (["check", "rules", ALERTS], ["test", "rules", ALERT_TESTS]):
+        done = subprocess.run(
+            [promtool, *arguments], cwd=ALERTS.parent, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
