@@ -26,11 +26,9 @@ from mammoclip_core.images.decoding.frame_decoding import (
     BIG_ENDIAN,
     ENCAPSULATED,
     UNCOMPRESSED,
-    DecodedFrame,
-    FrameLayout,
     decode_frame,
-    stored_bits,
 )
+from mammoclip_core.images.decoding.stored_values import DecodedFrame, FrameLayout, stored_bits
 from mammoclip_core.images.header.display_header import display_header_of
 from mammoclip_core.images.header.functional_groups import frame_groups
 from mammoclip_core.images.header.image_kind import ImageFacts, image_facts_of

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import imagecodecs
@@ -18,6 +18,7 @@ from mammoclip_core.images.decoding.codestream import (
     end_of_tile_parts,
     is_complete,
 )
+from mammoclip_core.images.decoding.stored_values import DecodedFrame, FrameLayout, stored_bits
 
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
@@ -42,52 +43,6 @@ _TRIALS: Final = (b"\x00", b"\xfe", b"\xa5")
 """Bytes that a decoder would read as different values."""
 
 _TRIAL_BYTES: Final = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameLayout:
-    """The Image Pixel module's numbers, checked.
-
-    Attributes
-    ----------
-    sop_instance_uid : whose they are, for messages
-    frames : 1 or more
-    """
-
-    sop_instance_uid: str
-    rows: int
-    columns: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
-    frames: int
-
-    @property
-    def sample_bytes(self) -> int:
-        """Return the bytes of one pixel."""
-        return self.bits_allocated // 8
-
-    @property
-    def frame_bytes(self) -> int:
-        """Return the bytes of one frame that is not compressed."""
-        return self.rows * self.columns * self.sample_bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DecodedFrame:
-    """What one frame stores.
-
-    Attributes
-    ----------
-    values : (rows, columns) uint8, int8, uint16 or int16
-    bits_stored : of the values, which a codestream may state otherwise than the header
-    remark : words, if it does; else empty
-    """
-
-    values: NDArray[Any]
-    bits_stored: int
-    remark: str = ""
 
 
 def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> DecodedFrame:
@@ -237,17 +192,6 @@ def _contradiction(
         f"the compressed pixel data hold {words(bits, is_signed)}, the header says "
         f"{words(layout.high_bit + 1, layout.signed)}: read as the {counts}"
     )
-
-
-def stored_bits(values: NDArray[Any], layout: FrameLayout) -> NDArray[Any]:
-    """Keep the stored bits only, and give them their sign: decoders do neither."""
-    above = layout.bits_allocated - 1 - layout.high_bit
-    below = layout.bits_allocated - layout.bits_stored
-    unsigned = np.ascontiguousarray(values).astype(f"u{layout.sample_bytes}")
-    signed = np.dtype(f"{'i' if layout.signed else 'u'}{layout.sample_bytes}")
-    if below == 0:
-        return unsigned.view(signed)
-    return (unsigned << above).view(signed) >> below
 
 
 def _run_length_values(encoded: bytes, layout: FrameLayout) -> NDArray[Any]:
