@@ -18,7 +18,13 @@ from mammoclip_core.images.decoding.codestream import (
     end_of_tile_parts,
     is_complete,
 )
-from mammoclip_core.images.decoding.stored_values import DecodedFrame, FrameLayout, stored_bits
+from mammoclip_core.images.decoding.stored_values import (
+    DecodedFrame,
+    FrameLayout,
+    contradiction,
+    stored_bits,
+)
+from mammoclip_core.images.decoding.unused_bits import values_of_words
 
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
@@ -37,6 +43,8 @@ _DECODERS: Final[Mapping[str, Callable[[bytes], NDArray[Any]]]] = {
 
 ENCAPSULATED: Final = frozenset(_DECODERS) | {RUN_LENGTH}
 
+_COMPRESSED: Final = "compressed pixel data"
+
 _RUN_LENGTH_HEADER_BYTES: Final = 64
 
 _TRIALS: Final = (b"\x00", b"\xfe", b"\xa5")
@@ -49,7 +57,8 @@ def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> D
     """Decode one compressed frame to what it stores, bits above Bits Stored removed.
 
     Where codestream and header disagree on precision or sign and a value shows it, the codestream
-    counts: it is what the values were encoded with.
+    counts: it is what the values were encoded with. Run length encoding states neither: see
+    `values_of_words`.
 
     Raises
     ------
@@ -63,8 +72,7 @@ def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> D
     PS3.5 8.2.1 (JPEG), 8.2.3 (JPEG-LS), 8.2.4 (JPEG 2000).
     """
     if transfer_syntax == RUN_LENGTH:
-        values = stored_bits(_run_length_values(encoded, layout), layout)
-        return DecodedFrame(values=values, bits_stored=layout.bits_stored)
+        return values_of_words(_run_length_values(encoded, layout), layout)
     codestream = _checked_codestream(encoded, layout)
     decoder = _DECODERS[transfer_syntax]
     read = _with_end if is_complete(encoded) else _without_end
@@ -130,12 +138,17 @@ def reconciled(
         It cannot be told whether values are negative, or the codestream contradicts itself.
     """
     lowest, highest = int(values.min()), int(values.max())
-    declared = layout.high_bit + 1
     if highest >> codestream.bits:
         raise PixelError(
             f"{layout.sop_instance_uid}: the compressed pixel data are damaged: a value is more "
             f"than its {codestream.bits} bits hold"
         )
+    if codestream.bits <= layout.high_bit and layout.bits_stored <= layout.high_bit:
+        # The values cannot reach the bit that the header names as their highest.
+        low_end = replace(layout, high_bit=layout.bits_stored - 1)
+        decoded = reconciled(values, codestream, low_end)
+        return replace(decoded, remark=decoded.remark or _misplaced(codestream.bits, layout))
+    declared = layout.high_bit + 1
     # Older encoders put signed values into JPEG 2000 as the bit patterns that JPEG would hold.
     if codestream.is_signed is None:
         return _with_sign_of_header(values, highest, codestream.bits, layout)
@@ -143,7 +156,9 @@ def reconciled(
         decoded = _with_sign_of_header(values, highest, codestream.bits, layout)
         if decoded.remark or int(decoded.values.min()) >= 0:
             return decoded
-        remark = _contradiction(codestream.bits, layout, is_signed=False, counts="header says")
+        remark = contradiction(
+            _COMPRESSED, codestream.bits, layout, is_signed=False, counts="header says"
+        )
         return replace(decoded, remark=remark)
     half = 1 << declared - 1
     low, high = (-half, half - 1) if layout.signed else (0, 2 * half - 1)
@@ -153,7 +168,7 @@ def reconciled(
     return DecodedFrame(
         values=np.ascontiguousarray(values).astype(f"{kind}{layout.sample_bytes}"),
         bits_stored=codestream.bits,
-        remark=_contradiction(codestream.bits, layout, is_signed=codestream.is_signed),
+        remark=contradiction(_COMPRESSED, codestream.bits, layout, is_signed=codestream.is_signed),
     )
 
 
@@ -178,19 +193,14 @@ def _with_sign_of_header(
     return DecodedFrame(
         values=contents.astype(by_header.dtype),
         bits_stored=bits,
-        remark=_contradiction(bits, layout, is_signed=layout.signed),
+        remark=contradiction(_COMPRESSED, bits, layout, is_signed=layout.signed),
     )
 
 
-def _contradiction(
-    bits: int, layout: FrameLayout, *, is_signed: bool, counts: str = "pixel data say"
-) -> str:
-    def words(number: int, signed: bool) -> str:
-        return f"{number} bits {'with' if signed else 'without'} sign"
-
+def _misplaced(bits: int, layout: FrameLayout) -> str:
     return (
-        f"the compressed pixel data hold {words(bits, is_signed)}, the header says "
-        f"{words(layout.high_bit + 1, layout.signed)}: read as the {counts}"
+        f"the {_COMPRESSED} hold {bits} bits, the header places {layout.bits_stored} bits up to "
+        f"bit {layout.high_bit}: read as the pixel data say"
     )
 
 

@@ -15,6 +15,8 @@ class FrameLayout:
     ----------
     sop_instance_uid : whose they are, for messages
     frames : 1 or more
+    overlay_bits : mask of a word's bits that hold overlay planes
+    padding : lowest and highest value of pixels that are no part of the image, or None
     """
 
     sop_instance_uid: str
@@ -25,6 +27,8 @@ class FrameLayout:
     high_bit: int
     signed: bool
     frames: int
+    overlay_bits: int = 0
+    padding: tuple[int, int] | None = None
 
     @property
     def sample_bytes(self) -> int:
@@ -62,3 +66,17 @@ def stored_bits(values: NDArray[Any], layout: FrameLayout) -> NDArray[Any]:
     if below == 0:
         return unsigned.view(signed)
     return (unsigned << above).view(signed) >> below
+
+
+def contradiction(
+    what: str, bits: int, layout: FrameLayout, *, is_signed: bool, counts: str = "pixel data say"
+) -> str:
+    """Say in a remark that pixel data and header state other values, and which of them count."""
+
+    def words(number: int, signed: bool) -> str:
+        return f"{number} bits {'with' if signed else 'without'} sign"
+
+    return (
+        f"the {what} hold {words(bits, is_signed)}, the header says "
+        f"{words(layout.high_bit + 1, layout.signed)}: read as the {counts}"
+    )
