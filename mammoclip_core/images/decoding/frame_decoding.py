@@ -183,11 +183,11 @@ def _with_sign_of_header(
             f"{layout.sop_instance_uid}: the header says {declared} bits with sign, the codestream "
             f"{bits}: which values are negative cannot be told"
         )
-    contents = values.astype(np.int64)
-    if layout.signed and bits > declared and highest >= 1 << declared:
-        contents = (contents ^ (1 << bits - 1)) - (1 << bits - 1)
-    elif highest < 1 << declared:
+    if highest < 1 << declared:
         return DecodedFrame(values=by_header, bits_stored=layout.bits_stored)
+    contents = values.astype(np.int64)
+    if layout.signed and bits > declared:
+        contents = (contents ^ (1 << bits - 1)) - (1 << bits - 1)
     if np.array_equal(contents, by_header):
         return DecodedFrame(values=by_header, bits_stored=layout.bits_stored)
     return DecodedFrame(

@@ -61,9 +61,13 @@ def stored_bits(values: NDArray[Any], layout: FrameLayout) -> NDArray[Any]:
     """Keep the stored bits only, and give them their sign: decoders do neither."""
     above = layout.bits_allocated - 1 - layout.high_bit
     below = layout.bits_allocated - layout.bits_stored
-    unsigned = np.ascontiguousarray(values).astype(f"u{layout.sample_bytes}")
+    # Each copy of a mammogram is 17 MB of new memory: none is made that changes nothing.
+    unsigned = np.ascontiguousarray(values).astype(f"u{layout.sample_bytes}", copy=False)
     signed = np.dtype(f"{'i' if layout.signed else 'u'}{layout.sample_bytes}")
-    if below == 0:
+    is_as_stored = (
+        not layout.signed and above == below and not int(unsigned.max()) >> layout.bits_stored
+    )
+    if below == 0 or is_as_stored:
         return unsigned.view(signed)
     return (unsigned << above).view(signed) >> below
 
