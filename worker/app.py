@@ -25,7 +25,11 @@ from dicom_node.spool.private_files import keep_new_files_private
 from dicom_node.studies.broker import broker_options, celery_configuration
 from worker.celery_log import receive_celery_records
 from worker.devices import default_concurrency
-from worker.processes.refused_options import refusal_of, refusal_of_concurrency
+from worker.processes.refused_options import (
+    refusal_of,
+    refusal_of_concurrency,
+    refuse_to_detach,
+)
 from worker.processes.termination import end_at_the_parents_signal_only
 from worker.queue import redis_transport
 
@@ -55,6 +59,7 @@ _presence: "Presence | None" = None
 
 app = Celery("worker")
 app.add_defaults(_configuration)
+app.user_options["worker"].add(refuse_to_detach())
 
 
 @celeryd_init.connect
@@ -148,7 +153,7 @@ def _refuse_concurrency(options: Mapping[str, Any], **_options: object) -> None:
 @celeryd_after_setup.connect
 def _refuse_options(instance: Any, **_options: object) -> None:
     """End a worker that was started with options by which it would lose or repeat work."""
-    if words := refusal_of(instance):
+    if words := refusal_of(instance, _configuration()):
         raise SystemExit(f"Error: {words}")
 
 

@@ -120,6 +120,10 @@ def test_pool_of_threads_is_refused_in_words(tmp_path: Path, pool: str) -> None:
         ("-Q gpu,delivery", "'delivery'"),
         ("-Q gpu -X gpu", "--exclude-queues"),
         ("--pool-start-method spawn", "--pool-start-method"),
+        ("--purge", "--purge"),
+        ("--detach", "--detach"),
+        ("--logfile worker.log", "--logfile"),
+        ("-- worker_enable_remote_control=1", "worker_enable_remote_control"),
     ],
 )
 def test_option_by_which_work_would_suffer_is_refused_in_one_line(
