@@ -21,6 +21,9 @@ log = structlog.get_logger("worker.presence")
 _LOOK_SECONDS: Final = 1.0
 """How often it looks whether there is a new trouble."""
 
+_LAST_SECONDS: Final = 5.0
+"""Longest wait for the ledger at the end of a worker."""
+
 
 @dataclass
 class Presence:
@@ -53,9 +56,11 @@ class Presence:
         threading.Thread(target=self._beat, name="presence", daemon=True).start()
 
     def end(self) -> None:
-        """Say that this worker ends."""
+        """Say that this worker ends, if the ledger is found in time."""
         self._ending.set()
-        self._tell(ends=True)
+        last = threading.Thread(target=self._tell, kwargs={"ends": True}, daemon=True)
+        last.start()
+        last.join(_LAST_SECONDS)
 
     def _beat(self) -> None:
         told, tell_at = "", float("-inf")
