@@ -1,7 +1,7 @@
 """The Celery application; settings are read at first use, never at import."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from billiard import current_process
 from celery import Celery
@@ -25,17 +25,22 @@ from dicom_node.spool.private_files import keep_new_files_private
 from dicom_node.studies.broker import broker_options, celery_configuration
 from worker.celery_log import receive_celery_records
 from worker.devices import default_concurrency
-from worker.processes.refused_options import refusal_of, refusal_of_concurrency
+from worker.processes.presence_step import PresenceStep
+from worker.processes.refused_options import (
+    refusal_of,
+    refusal_of_concurrency,
+    refuse_to_detach,
+)
 from worker.processes.termination import end_at_the_parents_signal_only
 from worker.queue import redis_transport
-
-if TYPE_CHECKING:
-    from worker.processes.presence import Presence
 
 
 def _configuration() -> dict[str, Any]:
     settings = _settings()
-    shared = celery_configuration(**broker_options(settings))
+    try:
+        shared = celery_configuration(**broker_options(settings))
+    except SettingsError as error:
+        raise ClickException(str(error)) from error
     return {
         **shared,
         # The node's transport, but for what others may have put into the queues.
@@ -51,10 +56,10 @@ def _configuration() -> dict[str, Any]:
     }
 
 
-_presence: "Presence | None" = None
-
 app = Celery("worker")
 app.add_defaults(_configuration)
+app.user_options["worker"].add(refuse_to_detach())
+app.steps["worker"].add(PresenceStep)
 
 
 @celeryd_init.connect
@@ -95,27 +100,6 @@ def _watch_over(sender: Any, **_options: object) -> None:
     watch_over(sender, _settings())
 
 
-@worker_ready.connect
-def _say_that_it_is_there(sender: Any, **_options: object) -> None:
-    # Imported here: a process that only sends messages does not load it.
-    from worker.processes.presence import Presence
-
-    global _presence  # noqa: PLW0603  one worker is one process
-    _presence = Presence(
-        url=_settings().ledger_url,
-        name=sender.hostname,
-        queues=sorted(sender.app.amqp.queues.consume_from),
-        processes=sender.controller.concurrency,
-    )
-    _presence.start()
-
-
-@worker_shutdown.connect
-def _say_that_it_ends(**_options: object) -> None:
-    if _presence is not None:
-        _presence.end()
-
-
 @worker_process_shutdown.connect
 @worker_shutdown.connect
 def _end_deliveries(**_options: object) -> None:
@@ -148,7 +132,7 @@ def _refuse_concurrency(options: Mapping[str, Any], **_options: object) -> None:
 @celeryd_after_setup.connect
 def _refuse_options(instance: Any, **_options: object) -> None:
     """End a worker that was started with options by which it would lose or repeat work."""
-    if words := refusal_of(instance):
+    if words := refusal_of(instance, _configuration()):
         raise SystemExit(f"Error: {words}")
 
 

@@ -68,6 +68,11 @@ class CeleryLog(logging.Handler):
             return
         log.log(level, event, **told)
 
+    @property
+    def trouble(self) -> str:
+        """Return in words why the broker cannot be used; empty while it can."""
+        return (self._trouble[1] if self._trouble else "") or ""
+
     def _is_known(self, trouble: tuple[str, str | None]) -> bool:
         """Note a trouble of the broker; return whether it was told lately."""
         if self._found is not None:
@@ -97,6 +102,12 @@ def receive_celery_records() -> None:
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(logging.INFO if name == "celery" else logging.WARNING)
+
+
+def trouble_of_broker() -> str:
+    """Return in words why this process cannot use the broker; empty while nothing is known."""
+    handlers = logging.getLogger("celery").handlers
+    return next((one.trouble for one in handlers if isinstance(one, CeleryLog)), "")
 
 
 def _speaks_of(record: logging.LogRecord, template: str) -> bool:

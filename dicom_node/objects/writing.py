@@ -1,7 +1,8 @@
 """A finished object as a file, its pixels not copied on the way."""
 
 import os
-from io import BufferedIOBase
+from collections.abc import Sequence
+from io import BufferedIOBase, BytesIO
 from typing import IO, Any, Final
 
 from pydicom.dataelem import DataElement
@@ -38,6 +39,45 @@ def write_object(dataset: Dataset, stream: IO[bytes]) -> None:
         dataset.save_as(stream, enforce_file_format=True)
     finally:
         dataset["PixelData"] = element
+
+
+class WrittenParts(BytesIO):
+    """A file in memory that keeps large values where they are, between the bytes around them.
+
+    A copy of all pictures of a study took a twentieth of its processor time. Whoever writes the
+    parts must do so before the values are changed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes | memoryview] = []
+
+    def write(self, content: Any, /) -> int:
+        """Take the next bytes of the file."""
+        if not isinstance(content, memoryview) or len(content) <= _LARGE_BYTES:
+            return super().write(content)
+        self._cut()
+        self._parts.append(content)
+        return len(content)
+
+    def tell(self) -> int:
+        """Return how many bytes the file has so far."""
+        return sum(map(len, self._parts)) + super().tell()
+
+    def seekable(self) -> bool:
+        """Say that what was written stays as it is."""
+        return False
+
+    def parts(self) -> Sequence[bytes | memoryview]:
+        """Return the content of the file in its order."""
+        self._cut()
+        return self._parts
+
+    def _cut(self) -> None:
+        if content := self.getvalue():
+            self._parts.append(content)
+            super().seek(0)
+            self.truncate()
 
 
 class _AtOnce(BufferedIOBase):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import NodeError, OutOfResourcesError
+from dicom_node.spool.content import Content, parts_of
 from dicom_node.spool.disk_trouble import disk_trouble, out_of_resources
 from dicom_node.spool.flushing import flush_folder
 from dicom_node.spool.folder_markers import mark, require_marked
@@ -277,14 +278,12 @@ class Spool:
             return None
         return receipt
 
-    def keep_result(
-        self, content: bytes | memoryview, analysis_id: int, version: int, name: str
-    ) -> str:
+    def keep_result(self, content: Content, analysis_id: int, version: int, name: str) -> str:
         """Write one result object and flush it; return its place relative to the root."""
         place = result_place(analysis_id, version, name)
         with disk_trouble():
             self._make_folder((self.root / place).parent)
-        self._write([content], lambda: self.root / place, purpose="result")
+        self._write(parts_of(content), lambda: self.root / place, purpose="result")
         return place
 
     def drop_results(self, analysis_id: int, version: int) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from dicom_node.spool.content import Content, parts_of
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import result_place
 from dicom_node.spool.object_store import ObjectStore
@@ -38,9 +39,7 @@ class SpoolFiles(Protocol):
     def forget(self, name: str) -> bool:
         """Drop the fetched copy of a file; False if it is not one."""
 
-    def keep_result(
-        self, content: bytes | memoryview, analysis_id: int, version: int, name: str
-    ) -> str:
+    def keep_result(self, content: Content, analysis_id: int, version: int, name: str) -> str:
         """Write a result, and return its place."""
 
     def drop_results(self, analysis_id: int, version: int) -> None:
@@ -141,12 +140,10 @@ class StoredSpool:
         self._fetched.drop(self._identity, name)
         return True
 
-    def keep_result(
-        self, content: bytes | memoryview, analysis_id: int, version: int, name: str
-    ) -> str:
+    def keep_result(self, content: Content, analysis_id: int, version: int, name: str) -> str:
         """Write one result object to the store; return its place."""
         place = result_place(analysis_id, version, name)
-        self._store.put(place, bytes(content))
+        self._store.put(place, b"".join(parts_of(content)))
         return place
 
     def drop_results(self, analysis_id: int, version: int) -> None:
@@ -195,9 +192,7 @@ class SeenSpool:
         """Drop the fetched copy of a result; False if it is none."""
         return self._stored is not None and not self._is_here(name) and self._stored.forget(name)
 
-    def keep_result(
-        self, content: bytes | memoryview, analysis_id: int, version: int, name: str
-    ) -> str:
+    def keep_result(self, content: Content, analysis_id: int, version: int, name: str) -> str:
         """Write one result object here."""
         return self._spool.keep_result(content, analysis_id, version, name)
 

@@ -1,6 +1,7 @@
 """Celery as node and workers use it: its settings, and messages to the workers."""
 
 import json
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,15 +12,16 @@ from celery.exceptions import OperationalError as CeleryOperationalError
 from kombu import Exchange, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
-from dicom_node.errors import BrokerDownError
+from dicom_node.errors import BrokerDownError, SettingsError
 from dicom_node.settings.settings import Settings
+from dicom_node.studies.ledger.due.workers import QUEUE_OF_ANALYSES, QUEUE_OF_DELIVERIES
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.tls import amqp_options, redis_options, words_for
 
 ANALYZE_TASK: Final = "worker.analyze"
 DELIVER_TASK: Final = "worker.deliver"
-GPU_QUEUE: Final = "gpu"
-DELIVER_QUEUE: Final = "deliver"
+GPU_QUEUE: Final = QUEUE_OF_ANALYSES
+DELIVER_QUEUE: Final = QUEUE_OF_DELIVERIES
 
 TASK_AND_QUEUE: Final[dict[type[Analysis | Delivery], tuple[str, str]]] = {
     Analysis: (ANALYZE_TASK, GPU_QUEUE),
@@ -30,6 +32,8 @@ TASKS: Final = frozenset({ANALYZE_TASK, DELIVER_TASK})
 
 LEDGER_HEADER: Final = "ledger"
 """The header in which a message names the ledger that it speaks of."""
+
+_VARIABLES: Final = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
 
 _LONGEST_TASK_SECONDS: Final = 3600
 _REDIS_LIMITS: Final[dict[str, Any]] = {
@@ -78,7 +82,13 @@ def celery_configuration(
     ----------
     tls : options of the broker's library, with certificates; None without TLS
     key_prefix : before the name of every key in Redis
+
+    Raises
+    ------
+    SettingsError
+        Celery would use another broker, which a variable of the environment names.
     """
+    _require_no_other(broker_url)
     is_redis = broker_url.partition("://")[0] in {"redis", "rediss"}
     return {
         "broker_url": broker_url,
@@ -108,6 +118,16 @@ def celery_configuration(
         "task_default_queue": GPU_QUEUE,
         "task_routes": {task: {"queue": queue} for task, queue in TASK_AND_QUEUE.values()},
     }
+
+
+def _require_no_other(broker_url: str) -> None:
+    """Refuse what Celery believes more than its settings: node and workers would not meet."""
+    for name in _VARIABLES:
+        if os.environ.get(name, broker_url) != broker_url:
+            raise SettingsError(
+                f"the environment (or --broker) names another broker in {name} than url under "
+                "[broker]: take the variable out of it, also BROKER_URL"
+            )
 
 
 def broker_options(settings: Settings) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Writes the result objects of an analysis to the spool while the next ones are made."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 from dicom_node.spool.names import result_place
@@ -23,11 +22,11 @@ class _Encoded:
 
     Attributes
     ----------
-    content : None for an object that is in the spool already
+    content : parts of the file; None for an object that is in the spool already
     """
 
     made: MadeResult
-    content: memoryview | None = None
+    content: Sequence[bytes | memoryview] | None = None
     name: str = ""
 
 
@@ -71,7 +70,7 @@ def _encoded(
     results: "Iterable[ResultObject]",
 ) -> Iterator[_Encoded]:
     # Imported here: it loads pydicom, which the parent process does not need.
-    from dicom_node.objects.writing import write_object
+    from dicom_node.objects.writing import WrittenParts, write_object
 
     number = -1
     for result in results:
@@ -82,10 +81,13 @@ def _encoded(
         if earlier is not None and spool.holds(earlier.made.place):
             yield _Encoded(made=earlier.made)
             continue
-        buffer = BytesIO()
-        write_object(dataset, buffer)
+        file = WrittenParts()
+        write_object(dataset, file)
         name = f"{number:03d}-{kind}"
-        content = buffer.getbuffer()
+        content = file.parts()
+        digest = hashlib.sha256()
+        for part in content:
+            digest.update(part)
         made = MadeResult(
             kind=kind,
             variant=result.product.variant,
@@ -93,10 +95,10 @@ def _encoded(
             sop_instance_uid=str(dataset.SOPInstanceUID),
             series_instance_uid=str(dataset.SeriesInstanceUID),
             place=result_place(held.id, held.version, name),
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=digest.hexdigest(),
             stored=spool.results_are,
         )
         # Not held while the next one is made: its pixels are large.
-        del result, dataset, buffer
+        del result, dataset, file
         yield _Encoded(made=made, content=content, name=name)
         del content

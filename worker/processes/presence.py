@@ -3,10 +3,12 @@
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import Final
 
 import structlog
 
@@ -15,6 +17,12 @@ from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.due.workers import BEAT_SECONDS, note_end, note_worker
 
 log = structlog.get_logger("worker.presence")
+
+_LOOK_SECONDS: Final = 1.0
+"""How often it looks whether there is a new trouble."""
+
+_LAST_SECONDS: Final = 5.0
+"""Longest wait for the ledger at the end of a worker."""
 
 
 @dataclass
@@ -25,18 +33,20 @@ class Presence:
     ----------
     url : SQLAlchemy URL of the ledger
     name : as Celery calls the worker
+    trouble : says why the worker takes nothing; empty while it knows of no reason
     """
 
     url: str
     name: str
     queues: Sequence[str]
     processes: int
+    trouble: Callable[[], str] = str
     _identity: str = field(default_factory=lambda: secrets.token_hex(16))
     _ending: threading.Event = field(default_factory=threading.Event)
     _unforked: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
-        """Say it now and every ten seconds, until `end`."""
+        """Say it now, every ten seconds and with every new trouble, until `end`."""
         # A connection to the ledger must not be there when the pool forks a process.
         os.register_at_fork(
             before=self._unforked.acquire,
@@ -46,14 +56,19 @@ class Presence:
         threading.Thread(target=self._beat, name="presence", daemon=True).start()
 
     def end(self) -> None:
-        """Say that this worker ends."""
+        """Say that this worker ends, if the ledger is found in time."""
         self._ending.set()
-        self._tell(ends=True)
+        last = threading.Thread(target=self._tell, kwargs={"ends": True}, daemon=True)
+        last.start()
+        last.join(_LAST_SECONDS)
 
     def _beat(self) -> None:
-        while not self._ending.is_set():
-            self._tell(ends=False)
-            self._ending.wait(BEAT_SECONDS)
+        told, tell_at = "", float("-inf")
+        while not self._ending.wait(0 if tell_at < 0 else _LOOK_SECONDS):
+            trouble = self.trouble()
+            if trouble != told or time.monotonic() >= tell_at:
+                self._tell(ends=False)
+                told, tell_at = trouble, time.monotonic() + BEAT_SECONDS
 
     def _tell(self, *, ends: bool) -> None:
         try:
@@ -71,6 +86,7 @@ class Presence:
                             queues=self.queues,
                             processes=self.processes,
                             version=version("mammoclip-dicom"),
+                            trouble=self.trouble(),
                         )
         except (NodeError, DATABASE_TROUBLE, OSError) as error:
             # Whoever needs the ledger says what is wrong with it; this only tells that we live.

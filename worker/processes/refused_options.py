@@ -1,6 +1,9 @@
 """Options of ``celery worker`` that this worker refuses, each with what to do instead."""
 
+from collections.abc import Mapping
 from typing import Any, Final
+
+import click
 
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
 
@@ -8,14 +11,22 @@ _POOLS: Final = ("celery.concurrency.prefork", "celery.concurrency.solo")
 _QUEUES: Final = frozenset({GPU_QUEUE, DELIVER_QUEUE})
 
 
-def refusal_of(worker: Any) -> str:
+def refusal_of(worker: Any, configured: Mapping[str, Any]) -> str:
     """Return in a sentence why a worker must not start as it was asked to; else nothing.
 
     Parameters
     ----------
     worker : Celery's, with the options of its command line and of its configuration
+    configured : the settings of Celery that nothing else may change
     """
-    return next(filter(None, (_of_its_pool(worker), _of_its_tasks(worker), _of_queues(worker))), "")
+    found = (
+        _of_its_pool(worker),
+        _of_its_tasks(worker),
+        _of_queues(worker),
+        _of_its_log(worker),
+        _of_configuration(worker.app.conf, configured),
+    )
+    return next(filter(None, found), "")
 
 
 def refusal_of_concurrency(asked: object) -> str:
@@ -31,6 +42,23 @@ def refusal_of_concurrency(asked: object) -> str:
             "the memory. Give --concurrency a number, or leave it out"
         )
     return ""
+
+
+def refuse_to_detach() -> click.Option:
+    """Return an option of ``celery worker`` that nobody gives, which refuses ``--detach``.
+
+    Celery would start another process, whose log nobody sees, and end before it asks anything. Its
+    ``multi`` does so, too.
+    """
+
+    def refuse(context: click.Context, _option: click.Parameter, _value: object) -> None:
+        if context.params.get("detach"):
+            raise click.ClickException(
+                "nobody would see the log of a worker that leaves its terminal. Start it without "
+                "--detach and without celery multi, by a service manager: see docs/install.md"
+            )
+
+    return click.Option(["--never-given"], hidden=True, expose_value=False, callback=refuse)
 
 
 def _of_its_pool(worker: Any) -> str:
@@ -65,6 +93,11 @@ def _of_its_tasks(worker: Any) -> str:
             "a worker that takes more messages than it works on holds up the studies of others. "
             "Start it without --prefetch-multiplier"
         )
+    if worker.purge:
+        return (
+            "messages that were thrown away would be missed for a while, and others may be of "
+            "another node. Start the worker without --purge: what is not due any more is not done"
+        )
     if worker.options.get("beat"):
         return "this worker has nothing to do at fixed times. Start it without --beat"
     return ""
@@ -79,4 +112,24 @@ def _of_queues(worker: Any) -> str:
         )
     if not chosen:
         return "a worker without queues would do nothing. Start it without --exclude-queues"
+    return ""
+
+
+def _of_its_log(worker: Any) -> str:
+    if worker.logfile:
+        return (
+            "the log of this worker goes to standard output, with which a service manager does "
+            "what it is told. Start it without --logfile"
+        )
+    return ""
+
+
+def _of_configuration(found: Mapping[str, Any], configured: Mapping[str, Any]) -> str:
+    """Name what was set behind ``--``, by which messages would be lost or anything be run."""
+    for name, value in configured.items():
+        if found[name] != value:
+            return (
+                f"{name} is not to be set here, since node and workers must agree. Start the "
+                "worker with nothing behind --"
+            )
     return ""

@@ -84,6 +84,11 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
 
         return receive
 
+    @property
+    def ledger_trouble(self) -> str:
+        """Return in words why messages are put back; empty while they are not."""
+        return self._ledger.trouble
+
     def _give_back(self, message: Message) -> None:
         """Put a message back, behind all others of its queue, and take none for a while."""
         message.reject_log_error(_NoLog(), self.connection_errors, requeue=True)

@@ -37,6 +37,12 @@ class OwnLedger:
         self._url = url
         self._names: frozenset[str] = frozenset()
         self._refused = 0
+        self._trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """Return in words why the last message was put back; empty if it was taken."""
+        return self._trouble if self._refused else ""
 
     @property
     def wait_seconds(self) -> float:
@@ -64,6 +70,7 @@ class OwnLedger:
             self._refused = 0
             return True
         self._refused += 1
+        self._trouble = reason
         if is_of_other_schema:
             log.error("ledger_of_another_version", task=message.task, reason=reason)
         else:

@@ -123,6 +123,13 @@ def _workers(known: list[WorkerFacts], at: datetime) -> Iterator[Checked]:
         name = f"workers that {does}"
         if serving:
             detail = ", ".join(f"{one.name} ({_processes(one)})" for one in serving)
+            troubles = [
+                f"{one.name} takes nothing: {one.trouble}" for one in serving if one.trouble
+            ]
+            if troubles:
+                level = Level.CRITICAL if len(troubles) == len(serving) else Level.WARNING
+                yield Checked(name=name, level=level, detail="; ".join(troubles))
+                continue
             yield Checked(name=name, detail=detail)
             continue
         last = max((one for one in known if queue in one.queues), key=_seen, default=None)

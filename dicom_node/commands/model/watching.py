@@ -137,7 +137,9 @@ def thresholds(
 
 
 def replay(
-    bundle: Annotated[str, typer.Option(help="Name of the new bundle under [bundles].")],
+    bundle: Annotated[
+        str, typer.Option(help="Name of the new bundle among the further bundles of the settings.")
+    ],
     since: Annotated[str, typer.Option(help="First day of the studies, for example 2026-11-01.")],
     config: ConfigOption = None,
 ) -> None:

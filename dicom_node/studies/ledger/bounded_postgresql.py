@@ -4,14 +4,19 @@ The server's own limits end what it still computes, and TCP notices a host that 
 left is a server, or a proxy before it, that is there and says nothing.
 """
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg import abc
 from psycopg.pq import TransactionStatus
 
+from dicom_node.deadline import look_up
+
 LONGEST_WAIT_SECONDS: Final = 40.0
 """Longest wait for an answer: more than the server takes before it gives up itself."""
+
+_LOOK_UP_SECONDS: Final = 5.0
+"""Longest wait for the address of a server: no limit of libpq reaches the resolver."""
 
 _Answer = TypeVar("_Answer")
 
@@ -25,6 +30,24 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     longest_wait: float | None = LONGEST_WAIT_SECONDS
+
+    @classmethod
+    def connect(cls, *values: Any, **options: Any) -> Self:
+        """Connect once the address of a server is known that is given by its name.
+
+        Raises
+        ------
+        psycopg.OperationalError
+            There is none, or no name server answers, or the server does not.
+        """
+        host = str(options.get("host") or "")
+        # A folder of a socket has no address, and of several servers one may have.
+        if host and not host.startswith(("/", "@")) and "," not in host:
+            try:
+                look_up(host, _LOOK_UP_SECONDS)
+            except OSError as error:
+                raise psycopg.OperationalError(f"the ledger's server: {error}") from error
+        return super().connect(*values, **options)
 
     def wait(
         self, gen: abc.PQGen[_Answer], interval: float = 0.1, timeout: float | None = None

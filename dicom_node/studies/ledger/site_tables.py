@@ -58,6 +58,8 @@ class KnownWorker(Base):
     seen_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     """When it said that it ends; None if it never did."""
+    trouble: Mapped[str] = mapped_column(FittingText, default="", server_default=text("''"))
+    """Why it takes nothing, in words; empty if it knows of nothing."""
 
 
 class DestinationState(Base):

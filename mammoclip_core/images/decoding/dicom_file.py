@@ -26,12 +26,12 @@ from mammoclip_core.images.decoding.frame_decoding import (
     BIG_ENDIAN,
     ENCAPSULATED,
     UNCOMPRESSED,
-    DecodedFrame,
-    FrameLayout,
     decode_frame,
-    stored_bits,
 )
-from mammoclip_core.images.header.display_header import display_header_of
+from mammoclip_core.images.decoding.stored_values import DecodedFrame, FrameLayout
+from mammoclip_core.images.decoding.unused_bits import values_of_words
+from mammoclip_core.images.header.display_header import display_header_of, padding_of
+from mammoclip_core.images.header.embedded_overlays import embedded_overlay_bits
 from mammoclip_core.images.header.functional_groups import frame_groups
 from mammoclip_core.images.header.image_kind import ImageFacts, image_facts_of
 from mammoclip_core.images.header.own_result import is_own_result
@@ -240,6 +240,7 @@ def _layout_of(dataset: pydicom.Dataset, sop_instance_uid: str) -> FrameLayout:
             f"{sop_instance_uid}: {bits_stored} bits stored up to bit {high_bit} of "
             f"{bits_allocated} cannot be read"
         )
+    signed = number("PixelRepresentation", 0) == 1
     return FrameLayout(
         sop_instance_uid=sop_instance_uid,
         rows=rows,
@@ -247,8 +248,10 @@ def _layout_of(dataset: pydicom.Dataset, sop_instance_uid: str) -> FrameLayout:
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
         high_bit=high_bit,
-        signed=number("PixelRepresentation", 0) == 1,
+        signed=signed,
         frames=max(number("NumberOfFrames", 1), 1),
+        overlay_bits=embedded_overlay_bits(dataset),
+        padding=padding_of(dataset, signed=signed),
     )
 
 
@@ -298,8 +301,8 @@ def _frame_values(
     if transfer_syntax in UNCOMPRESSED:
         before_decoding(pixels, layout.frame_bytes)
         is_big_endian = transfer_syntax == BIG_ENDIAN
-        values = _uncompressed_values(data, layout, frame, is_big_endian=is_big_endian)
-        return DecodedFrame(values=values, bits_stored=layout.bits_stored)
+        words = _uncompressed_words(data, layout, frame, is_big_endian=is_big_endian)
+        return values_of_words(words, layout)
     if transfer_syntax not in ENCAPSULATED:
         raise PixelError(
             f"{layout.sop_instance_uid}: transfer syntax {UID(transfer_syntax).name} "
@@ -318,7 +321,7 @@ def _frame_values(
     return decode_frame(encoded, transfer_syntax, layout)
 
 
-def _uncompressed_values(
+def _uncompressed_words(
     data: _PixelData, layout: FrameLayout, frame: int, *, is_big_endian: bool
 ) -> NDArray[Any]:
     start = (frame - 1) * layout.frame_bytes
@@ -335,5 +338,5 @@ def _uncompressed_values(
         # Two pixels share a 16-bit word, whose bytes are swapped (PS3.5 8.1.1).
         content = np.frombuffer(content, "<u2").astype(">u2").tobytes()
     dtype = f"{'>' if is_big_endian else '<'}u{layout.sample_bytes}"
-    values = np.frombuffer(content, dtype, layout.rows * layout.columns, start - first)
-    return stored_bits(values.reshape(layout.rows, layout.columns), layout)
+    words = np.frombuffer(content, dtype, layout.rows * layout.columns, start - first)
+    return words.reshape(layout.rows, layout.columns)

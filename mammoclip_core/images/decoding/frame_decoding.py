@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import imagecodecs
@@ -18,6 +18,13 @@ from mammoclip_core.images.decoding.codestream import (
     end_of_tile_parts,
     is_complete,
 )
+from mammoclip_core.images.decoding.stored_values import (
+    DecodedFrame,
+    FrameLayout,
+    contradiction,
+    stored_bits,
+)
+from mammoclip_core.images.decoding.unused_bits import values_of_words
 from mammoclip_core.images.decoding.whole_jpeg import decoded_if_whole
 
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
@@ -37,6 +44,8 @@ _DECODERS: Final[Mapping[str, Callable[[bytes], NDArray[Any]]]] = {
 
 ENCAPSULATED: Final = frozenset(_DECODERS) | {RUN_LENGTH}
 
+_COMPRESSED: Final = "compressed pixel data"
+
 _RUN_LENGTH_HEADER_BYTES: Final = 64
 
 _TRIALS: Final = (b"\x00", b"\xfe", b"\xa5")
@@ -45,57 +54,12 @@ _TRIALS: Final = (b"\x00", b"\xfe", b"\xa5")
 _TRIAL_BYTES: Final = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameLayout:
-    """The Image Pixel module's numbers, checked.
-
-    Attributes
-    ----------
-    sop_instance_uid : whose they are, for messages
-    frames : 1 or more
-    """
-
-    sop_instance_uid: str
-    rows: int
-    columns: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
-    frames: int
-
-    @property
-    def sample_bytes(self) -> int:
-        """Return the bytes of one pixel."""
-        return self.bits_allocated // 8
-
-    @property
-    def frame_bytes(self) -> int:
-        """Return the bytes of one frame that is not compressed."""
-        return self.rows * self.columns * self.sample_bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DecodedFrame:
-    """What one frame stores.
-
-    Attributes
-    ----------
-    values : (rows, columns) uint8, int8, uint16 or int16
-    bits_stored : of the values, which a codestream may state otherwise than the header
-    remark : words, if it does; else empty
-    """
-
-    values: NDArray[Any]
-    bits_stored: int
-    remark: str = ""
-
-
 def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> DecodedFrame:
     """Decode one compressed frame to what it stores, bits above Bits Stored removed.
 
     Where codestream and header disagree on precision or sign and a value shows it, the codestream
-    counts: it is what the values were encoded with.
+    counts: it is what the values were encoded with. Run length encoding states neither: see
+    `values_of_words`.
 
     Raises
     ------
@@ -109,8 +73,7 @@ def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> D
     PS3.5 8.2.1 (JPEG), 8.2.3 (JPEG-LS), 8.2.4 (JPEG 2000).
     """
     if transfer_syntax == RUN_LENGTH:
-        values = stored_bits(_run_length_values(encoded, layout), layout)
-        return DecodedFrame(values=values, bits_stored=layout.bits_stored)
+        return values_of_words(_run_length_values(encoded, layout), layout)
     codestream = _checked_codestream(encoded, layout)
     decoder = _DECODERS[transfer_syntax]
     read = _with_end if is_complete(encoded) else _without_end
@@ -179,12 +142,17 @@ def reconciled(
         It cannot be told whether values are negative, or the codestream contradicts itself.
     """
     lowest, highest = int(values.min()), int(values.max())
-    declared = layout.high_bit + 1
     if highest >> codestream.bits:
         raise PixelError(
             f"{layout.sop_instance_uid}: the compressed pixel data are damaged: a value is more "
             f"than its {codestream.bits} bits hold"
         )
+    if codestream.bits <= layout.high_bit and layout.bits_stored <= layout.high_bit:
+        # The values cannot reach the bit that the header names as their highest.
+        low_end = replace(layout, high_bit=layout.bits_stored - 1)
+        decoded = reconciled(values, codestream, low_end)
+        return replace(decoded, remark=decoded.remark or _misplaced(codestream.bits, layout))
+    declared = layout.high_bit + 1
     # Older encoders put signed values into JPEG 2000 as the bit patterns that JPEG would hold.
     if codestream.is_signed is None:
         return _with_sign_of_header(values, highest, codestream.bits, layout)
@@ -192,7 +160,9 @@ def reconciled(
         decoded = _with_sign_of_header(values, highest, codestream.bits, layout)
         if decoded.remark or int(decoded.values.min()) >= 0:
             return decoded
-        remark = _contradiction(codestream.bits, layout, is_signed=False, counts="header says")
+        remark = contradiction(
+            _COMPRESSED, codestream.bits, layout, is_signed=False, counts="header says"
+        )
         return replace(decoded, remark=remark)
     half = 1 << declared - 1
     low, high = (-half, half - 1) if layout.signed else (0, 2 * half - 1)
@@ -202,7 +172,7 @@ def reconciled(
     return DecodedFrame(
         values=np.ascontiguousarray(values).astype(f"{kind}{layout.sample_bytes}"),
         bits_stored=codestream.bits,
-        remark=_contradiction(codestream.bits, layout, is_signed=codestream.is_signed),
+        remark=contradiction(_COMPRESSED, codestream.bits, layout, is_signed=codestream.is_signed),
     )
 
 
@@ -217,41 +187,25 @@ def _with_sign_of_header(
             f"{layout.sop_instance_uid}: the header says {declared} bits with sign, the codestream "
             f"{bits}: which values are negative cannot be told"
         )
-    contents = values.astype(np.int64)
-    if layout.signed and bits > declared and highest >= 1 << declared:
-        contents = (contents ^ (1 << bits - 1)) - (1 << bits - 1)
-    elif highest < 1 << declared:
+    if highest < 1 << declared:
         return DecodedFrame(values=by_header, bits_stored=layout.bits_stored)
+    contents = values.astype(np.int64)
+    if layout.signed and bits > declared:
+        contents = (contents ^ (1 << bits - 1)) - (1 << bits - 1)
     if np.array_equal(contents, by_header):
         return DecodedFrame(values=by_header, bits_stored=layout.bits_stored)
     return DecodedFrame(
         values=contents.astype(by_header.dtype),
         bits_stored=bits,
-        remark=_contradiction(bits, layout, is_signed=layout.signed),
+        remark=contradiction(_COMPRESSED, bits, layout, is_signed=layout.signed),
     )
 
 
-def _contradiction(
-    bits: int, layout: FrameLayout, *, is_signed: bool, counts: str = "pixel data say"
-) -> str:
-    def words(number: int, signed: bool) -> str:
-        return f"{number} bits {'with' if signed else 'without'} sign"
-
+def _misplaced(bits: int, layout: FrameLayout) -> str:
     return (
-        f"the compressed pixel data hold {words(bits, is_signed)}, the header says "
-        f"{words(layout.high_bit + 1, layout.signed)}: read as the {counts}"
+        f"the {_COMPRESSED} hold {bits} bits, the header places {layout.bits_stored} bits up to "
+        f"bit {layout.high_bit}: read as the pixel data say"
     )
-
-
-def stored_bits(values: NDArray[Any], layout: FrameLayout) -> NDArray[Any]:
-    """Keep the stored bits only, and give them their sign: decoders do neither."""
-    above = layout.bits_allocated - 1 - layout.high_bit
-    below = layout.bits_allocated - layout.bits_stored
-    unsigned = np.ascontiguousarray(values).astype(f"u{layout.sample_bytes}")
-    signed = np.dtype(f"{'i' if layout.signed else 'u'}{layout.sample_bytes}")
-    if below == 0:
-        return unsigned.view(signed)
-    return (unsigned << above).view(signed) >> below
 
 
 def _run_length_values(encoded: bytes, layout: FrameLayout) -> NDArray[Any]:

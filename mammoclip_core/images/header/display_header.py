@@ -52,7 +52,7 @@ def display_header_of(
         ),
         window=next((found for item in sources if (found := _window(item)) is not None), None),
         is_inverted=_word(dataset, "PresentationLUTShape") == "INVERSE",
-        padding=_padding(dataset, signed=signed),
+        padding=padding_of(dataset, signed=signed),
         pixel_aspect=float(pixel_aspect_of(dataset)),
     )
 
@@ -82,6 +82,27 @@ def look_up_table_of(dataset: HasAttributes, keyword: str, *, signed: bool) -> L
     return None
 
 
+def padding_of(dataset: HasAttributes, *, signed: bool) -> tuple[int, int] | None:
+    """Return the lowest and highest value of pixels that are no part of the image, if stated.
+
+    Parameters
+    ----------
+    signed : whether stored values are
+
+    References
+    ----------
+    PS3.3 C.7.5.1.1.2.
+    """
+    value = number_or_none(dataset, "PixelPaddingValue")
+    if value is None:
+        return None
+    limit = number_or_none(dataset, "PixelPaddingRangeLimit")
+    low, high = sorted(
+        _signed(int(item), signed=signed) for item in (value, value if limit is None else limit)
+    )
+    return low, high
+
+
 def _window(dataset: HasAttributes) -> Window | None:
     center, width = number_or_none(dataset, "WindowCenter"), number_or_none(dataset, "WindowWidth")
     function = _word(dataset, "VOILUTFunction") or "LINEAR"
@@ -101,17 +122,6 @@ def _entries(data: Any, count: int) -> "np.ndarray[Any, np.dtype[np.uint16]]":
     if len(data) in {count, count + 1} and len(data) < 2 * count:
         return np.frombuffer(data[:count], np.uint8).astype(np.uint16)
     return np.frombuffer(data[: len(data) // 2 * 2], "<u2").astype(np.uint16)
-
-
-def _padding(dataset: HasAttributes, *, signed: bool) -> tuple[int, int] | None:
-    value = number_or_none(dataset, "PixelPaddingValue")
-    if value is None:
-        return None
-    limit = number_or_none(dataset, "PixelPaddingRangeLimit")
-    low, high = sorted(
-        _signed(int(item), signed=signed) for item in (value, value if limit is None else limit)
-    )
-    return low, high
 
 
 def _signed(value: int, *, signed: bool) -> int:

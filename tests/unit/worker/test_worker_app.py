@@ -120,6 +120,10 @@ def test_pool_of_threads_is_refused_in_words(tmp_path: Path, pool: str) -> None:
         ("-Q gpu,delivery", "'delivery'"),
         ("-Q gpu -X gpu", "--exclude-queues"),
         ("--pool-start-method spawn", "--pool-start-method"),
+        ("--purge", "--purge"),
+        ("--detach", "--detach"),
+        ("--logfile worker.log", "--logfile"),
+        ("-- worker_enable_remote_control=1", "worker_enable_remote_control"),
     ],
 )
 def test_option_by_which_work_would_suffer_is_refused_in_one_line(
@@ -221,3 +225,19 @@ def test_numpy_asks_for_no_large_pages_unless_the_environment_says_so(
     )
 
     assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(("stated", "threads"), [(None, "1"), ("2", "2")])
+def test_numpy_multiplies_in_one_thread_unless_the_environment_says_otherwise(
+    stated: str | None, threads: str
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if "_NUM_THREADS" not in k}
+    if stated is not None:
+        environment["OPENBLAS_NUM_THREADS"] = stated
+    words = "import worker, numpy, os; print(len(os.listdir('/proc/self/task')))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", words], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == threads

@@ -1,6 +1,7 @@
 """Says in words what a delivery that is due waits for: a person, its destination, or its time."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.destinations.circuits import CircuitFacts, circuits
 from dicom_node.studies.ledger.due.pauses import Holds, pauses
+from dicom_node.studies.ledger.due.workers import QUEUE_OF_DELIVERIES, why_untaken
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import DeliveryState
@@ -28,12 +30,14 @@ class Waits:
     Attributes
     ----------
     is_sending : whether any worker sends something now
+    untaken : why the workers that run take nothing from a queue, by its name, as they say
     """
 
     holds: Holds
     circuits: dict[str, CircuitFacts]
     is_sending: bool
     now: datetime
+    untaken: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, session: Session, *, destinations: frozenset[str] | None = None) -> Self:
@@ -52,6 +56,7 @@ class Waits:
             circuits=circuits(session, at=now),
             is_sending=session.scalar(sending.limit(1)) is not None,
             now=now,
+            untaken=why_untaken(session),
         )
 
     def state_of(self, delivery: Delivery) -> str:
@@ -86,6 +91,8 @@ class Waits:
             return f"tried again at {_instant(delivery.due_at)}"
         if delivery.due_at > self.now - _SOON:
             return ""
+        if untaken := self.untaken.get(QUEUE_OF_DELIVERIES, ""):
+            return untaken
         since = f"due since {_instant(delivery.due_at)}"
         if self.is_sending:
             return f"{since}, behind others"

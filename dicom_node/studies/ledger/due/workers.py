@@ -1,5 +1,6 @@
 """The workers before this ledger, as each of them says from time to time."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,9 @@ from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.site_tables import KnownWorker
+
+QUEUE_OF_ANALYSES: Final = "gpu"
+QUEUE_OF_DELIVERIES: Final = "deliver"
 
 BEAT_SECONDS: Final = 10.0
 """A worker says so often that it is there."""
@@ -31,6 +35,7 @@ class WorkerFacts:
     processes : that run its tasks
     version : of this software
     ended_at : when it said that it ends; None if it did not
+    trouble : why it takes nothing, as far as it knows; mostly empty
     silent : whether it was not heard when it should have been, and has not said that it ends
     """
 
@@ -42,6 +47,7 @@ class WorkerFacts:
     seen_at: datetime
     ended_at: datetime | None
     silent: bool
+    trouble: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -57,12 +63,14 @@ def note_worker(
     queues: Sequence[str],
     processes: int,
     version: str,
+    trouble: str = "",
 ) -> None:
     """Enter that a worker is there now; those that were not heard for a week are forgotten.
 
     Parameters
     ----------
     identity : of this start of the worker, 32 hexadecimal digits
+    trouble : why it takes nothing, in words
     """
     at = database_time(session)
     row = _row(session, identity)
@@ -71,7 +79,7 @@ def note_worker(
         row = KnownWorker(identity=identity, name=name, started_at=at)
         session.add(row)
     row.queues, row.processes, row.version = ",".join(sorted(queues)), processes, version
-    row.seen_at = at
+    row.seen_at, row.trouble = at, trouble
 
 
 def note_end(session: Session, identity: str) -> None:
@@ -95,6 +103,19 @@ def workers(session: Session) -> list[WorkerFacts]:
     return [_facts(name, row, at) for name, row in sorted(newest.items())]
 
 
+def why_untaken(session: Session) -> dict[str, str]:
+    """Say of each queue that is served why no worker takes anything from it, where all say so."""
+    serving: defaultdict[str, list[WorkerFacts]] = defaultdict(list)
+    for worker in workers(session):
+        for queue in worker.queues if worker.is_running else ():
+            serving[queue].append(worker)
+    return {
+        queue: f"no worker takes it: {known[0].trouble} (found by {known[0].name})"
+        for queue, known in serving.items()
+        if all(one.trouble for one in known)
+    }
+
+
 def _row(session: Session, identity: str) -> KnownWorker | None:
     return session.scalar(select(KnownWorker).where(KnownWorker.identity == identity))
 
@@ -112,5 +133,6 @@ def _facts(name: str, row: KnownWorker, at: datetime) -> WorkerFacts:
         started_at=row.started_at,
         seen_at=row.seen_at,
         ended_at=row.ended_at,
+        trouble=row.trouble,
         silent=row.ended_at is None and at - row.seen_at > SILENT_AFTER,
     )

@@ -16,6 +16,7 @@ from dicom_node.routing.route import Route
 from dicom_node.studies.ledger.destinations.waits import HELD, Waits
 from dicom_node.studies.ledger.due.pauses import Paused
 from dicom_node.studies.ledger.due.standstill import is_standstill, standstill
+from dicom_node.studies.ledger.due.workers import QUEUE_OF_ANALYSES
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.queries.remarks import (
     correction_in_words,
@@ -313,7 +314,7 @@ def _waits_for(session: Session, study: Study, analysis: Analysis, waits: Waits)
     fault = analysis.reason if is_standstill(analysis.reason) else standstill(session)
     if fault or analysis.due_at > now - _SOON:
         return fault
-    return _due_for_long(study, analysis)
+    return waits.untaken.get(QUEUE_OF_ANALYSES) or _due_for_long(study, analysis)
 
 
 def _is_analysing(session: Session, now: datetime) -> bool:

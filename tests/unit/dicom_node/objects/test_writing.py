@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from dicom_node.objects.writing import write_object
+from dicom_node.objects.writing import WrittenParts, write_object
 
 
 def picture(pixels: bytes, *, is_compressed: bool = False) -> Dataset:
@@ -55,3 +55,27 @@ def test_pixels_are_not_copied_on_the_way() -> None:
         tracemalloc.stop()
 
     assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("size", [2, 11, 1_500_000, 1_500_001])
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_parts_of_a_file_are_the_file(size: int, is_compressed: bool) -> None:
+    expected, parts = BytesIO(), WrittenParts()
+
+    for stream in (expected, parts):
+        write_object(picture(bytes(range(250)) * 6000, is_compressed=is_compressed), stream)
+        write_object(picture(bytes(size), is_compressed=is_compressed), stream)
+
+    assert parts.tell() == len(expected.getvalue())
+    assert b"".join(parts.parts()) == expected.getvalue()
+
+
+def test_pixels_of_a_file_in_parts_stay_where_they_are() -> None:
+    dataset = picture(bytes(2_000_000))
+    file = WrittenParts()
+
+    write_object(dataset, file)
+
+    assert any(
+        isinstance(part, memoryview) and part.obj is dataset.PixelData for part in file.parts()
+    )

@@ -3,7 +3,7 @@
 import pytest
 from ports import free_port
 
-from dicom_node.errors import BrokerDownError
+from dicom_node.errors import BrokerDownError, SettingsError
 from dicom_node.studies.broker import (
     ANALYZE_TASK,
     DELIVER_QUEUE,
@@ -71,3 +71,23 @@ def test_both_queues_are_declared_with_exchanges_of_their_own() -> None:
     told = {(queue.name, queue.exchange.name, queue.routing_key) for queue in queues}
 
     assert told == {("gpu", "gpu", "gpu"), ("deliver", "deliver", "deliver")}
+
+
+@pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "CELERY_BROKER_READ_URL"])
+def test_another_broker_in_the_environment_is_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "redis://user:secret@elsewhere/0")
+
+    with pytest.raises(SettingsError, match=name) as refused:
+        Broker("redis://localhost/0")
+
+    assert "secret" not in str(refused.value)
+
+
+def test_same_broker_in_the_environment_is_no_contradiction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://localhost/0")
+
+    assert celery_configuration("redis://localhost/0")["broker_url"] == "redis://localhost/0"

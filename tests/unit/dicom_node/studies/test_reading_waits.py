@@ -7,6 +7,7 @@ import pytest
 from node_factory import analysis_row, delivery_row, study_row
 from sqlalchemy.orm import Session
 
+from dicom_node.studies.ledger.due.workers import note_worker
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
@@ -53,6 +54,41 @@ def test_study_that_no_worker_takes_says_so(session: Session, study: Study) -> N
     analysis_row(session, study, due_at=at, dispatched_at=at)
 
     assert "no worker has taken it" in reason(session, study)
+
+
+def note_trouble(session: Session) -> None:
+    note_worker(
+        session,
+        "1" * 32,
+        name="gpu@host",
+        queues=["gpu", "deliver"],
+        processes=1,
+        version="1",
+        trouble="the broker cannot be used",
+    )
+
+
+@pytest.mark.parametrize("is_dispatched", [False, True])
+def test_study_says_what_keeps_the_only_worker_from_taking_it(
+    session: Session, study: Study, is_dispatched: bool
+) -> None:
+    at = database_time(session) - MINUTE
+    analysis_row(session, study, due_at=at, dispatched_at=at if is_dispatched else None)
+    note_trouble(session)
+
+    words = "no worker takes it: the broker cannot be used (found by gpu@host)"
+    assert reason(session, study) == words
+
+
+def test_delivery_says_what_keeps_the_only_worker_from_taking_it(
+    session: Session, study: Study
+) -> None:
+    at = database_time(session) - MINUTE
+    done = analysis_row(session, study, state=AnalysisState.DONE, findings=findings("analysed"))
+    delivery_row(session, done, due_at=at)
+    note_trouble(session)
+
+    assert "no worker takes it: the broker cannot be used" in reason(session, study)
 
 
 def test_study_that_the_broker_was_not_told_of_says_so(session: Session, study: Study) -> None:

@@ -13,6 +13,7 @@ from postgresql import PostgreSQL
 from sqlalchemy import text
 
 from dicom_node.errors import LedgerError
+from dicom_node.studies.ledger import bounded_postgresql
 from dicom_node.studies.ledger import database as database_module
 from dicom_node.studies.ledger.bounded_postgresql import LONGEST_WAIT_SECONDS, BoundedConnection
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
@@ -63,6 +64,25 @@ def test_server_that_never_answers_a_connection_is_waited_for_briefly(
         pytest.raises(LedgerError, match="does not answer"),
     ):
         database.require_schema()
+
+
+def test_name_server_that_never_answers_is_waited_for_briefly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_answer = threading.Event()
+
+    def silent(*_question: object, **_options: object) -> None:
+        may_answer.wait(60)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    monkeypatch.setattr(bounded_postgresql, "_LOOK_UP_SECONDS", 0.1)
+    with (
+        closing(Database("postgresql+psycopg://node@db.example/node")) as database,
+        pytest.raises(LedgerError, match="does not answer"),
+    ):
+        database.require_schema()
+    may_answer.set()
 
 
 def test_statement_that_takes_too_long_is_ended_by_the_server(ledger: Database) -> None:

@@ -5,16 +5,28 @@ from datetime import timedelta
 from sqlalchemy import update
 
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.due.workers import WorkerFacts, note_end, note_worker, workers
+from dicom_node.studies.ledger.due.workers import (
+    WorkerFacts,
+    note_end,
+    note_worker,
+    why_untaken,
+    workers,
+)
 from dicom_node.studies.ledger.site_tables import KnownWorker
 
 FIRST, SECOND = "1" * 32, "2" * 32
 
 
-def noted(database: Database, identity: str, name: str = "gpu@host") -> None:
+def noted(database: Database, identity: str, name: str = "gpu@host", trouble: str = "") -> None:
     with database.writing() as session:
         note_worker(
-            session, identity, name=name, queues=["gpu", "deliver"], processes=2, version="0.1.0"
+            session,
+            identity,
+            name=name,
+            queues=["gpu", "deliver"],
+            processes=2,
+            version="0.1.0",
+            trouble=trouble,
         )
 
 
@@ -87,3 +99,39 @@ def test_worker_that_was_not_heard_for_a_week_is_forgotten_at_the_next_start(
     noted(database, SECOND)
 
     assert [one.name for one in known(database)] == ["gpu@host"]
+
+
+TROUBLE = "the broker cannot be used: ConnectionError"
+
+
+def untaken(database: Database) -> dict[str, str]:
+    with database.reading() as session:
+        return why_untaken(session)
+
+
+def test_trouble_of_the_only_worker_holds_up_both_queues(database: Database) -> None:
+    noted(database, FIRST, trouble=TROUBLE)
+
+    words = f"no worker takes it: {TROUBLE} (found by gpu@host)"
+    assert untaken(database) == {"gpu": words, "deliver": words}
+
+
+def test_trouble_of_one_of_two_workers_holds_up_nothing(database: Database) -> None:
+    noted(database, FIRST, trouble=TROUBLE)
+    noted(database, SECOND, name="gpu@other")
+
+    assert untaken(database) == {}
+
+
+def test_trouble_that_has_passed_is_gone(database: Database) -> None:
+    noted(database, FIRST, trouble=TROUBLE)
+    noted(database, FIRST)
+
+    assert untaken(database) == {}
+
+
+def test_trouble_of_a_worker_that_is_gone_says_nothing(database: Database) -> None:
+    noted(database, FIRST, trouble=TROUBLE)
+    heard_before(database, FIRST, seconds=31)
+
+    assert untaken(database) == {}

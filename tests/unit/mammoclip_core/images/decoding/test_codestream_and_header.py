@@ -118,6 +118,31 @@ def test_nothing_is_remarked_where_all_values_fit_the_header(
     assert (stored.bits_stored, stored.remark) == (stored_bits, "")
 
 
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLosslessSV1])
+def test_values_at_the_low_end_of_the_codestream_are_not_moved_down(
+    tmp_path: Path, syntax: str
+) -> None:
+    file = compressed(tmp_path / "a.dcm", syntax, LOSSLESS[syntax](TWELVE, 12), HighBit=15)
+
+    stored = read_pixels(file)
+
+    np.testing.assert_array_equal(stored.values, TWELVE)
+    assert stored.remark == (
+        "the compressed pixel data hold 12 bits, the header places 12 bits up to bit 15: "
+        "read as the pixel data say"
+    )
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless])
+def test_values_at_the_high_end_of_a_codestream_are_moved_down(tmp_path: Path, syntax: str) -> None:
+    frame = LOSSLESS[syntax](TWELVE << 4, 16)
+
+    stored = read_pixels(compressed(tmp_path / "a.dcm", syntax, frame, HighBit=15))
+
+    np.testing.assert_array_equal(stored.values, TWELVE)
+    assert stored.remark == ""
+
+
 @pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless])
 def test_signed_values_in_more_bits_than_the_header_says_keep_their_sign(
     tmp_path: Path, syntax: str

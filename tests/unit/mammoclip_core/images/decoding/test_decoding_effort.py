@@ -6,7 +6,8 @@ import pytest
 
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding.codestream import MAX_SCANS, check_effort
-from mammoclip_core.images.decoding.frame_decoding import FrameLayout, decode_frame
+from mammoclip_core.images.decoding.frame_decoding import decode_frame
+from mammoclip_core.images.decoding.stored_values import FrameLayout
 
 _VALUES = np.random.default_rng(1).integers(0, 4096, (600, 500), np.uint16)
 

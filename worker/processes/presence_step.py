@@ -1,0 +1,38 @@
+"""The part of a worker that says in the ledger that it is there, whether its broker is or not."""
+
+from typing import Any
+
+from celery.bootsteps import StartStopStep
+from celery.signals import worker_shutdown
+
+from dicom_node.settings.reading import load_settings
+from worker.celery_log import trouble_of_broker
+
+
+class PresenceStep(StartStopStep):  # type: ignore[misc]
+    """Begins once the pool runs, and before the broker is waited for."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, parent: Any) -> None:
+        """Say from now on that the worker is there, and why it takes nothing."""
+        # Imported here: a process that only sends messages does not load it.
+        from worker.processes.presence import Presence
+
+        def trouble() -> str:
+            return trouble_of_broker() or str(parent.consumer.ledger_trouble)
+
+        presence = Presence(
+            url=load_settings().ledger_url,
+            name=parent.hostname,
+            queues=sorted(parent.app.amqp.queues.consume_from),
+            processes=parent.concurrency,
+            trouble=trouble,
+        )
+        presence.start()
+
+        def end(**_options: object) -> None:
+            presence.end()
+
+        # Not as a part that is stopped: what runs is finished after that.
+        worker_shutdown.connect(end, weak=False)
