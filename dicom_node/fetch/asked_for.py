@@ -12,7 +12,7 @@ from dicom_node.errors import RefusedError
 from dicom_node.facts.file_meta import FileMeta, Readable
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy, text_in
 from dicom_node.receive.arriving_object import STATUS_OF
-from dicom_node.receive.file_intake import FileIntake
+from dicom_node.receive.files.file_intake import FileIntake
 
 _NOT_ASKED_FOR: Final = 0xA900
 _BEGINNING_BYTES: Final = 262_144

@@ -22,7 +22,7 @@ from dicom_node.fetch.found_objects import (
 )
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.receive.file_intake import FileIntake
+from dicom_node.receive.files.file_intake import FileIntake
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 

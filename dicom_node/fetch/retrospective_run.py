@@ -13,7 +13,7 @@ from dicom_node.errors import DeliveryError, OutOfResourcesError
 from dicom_node.fetch.asked_for import Retrieved
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyError
 from dicom_node.fetch.study_list import WantedStudy
-from dicom_node.receive.file_intake import FileIntake
+from dicom_node.receive.files.file_intake import FileIntake
 
 log = structlog.get_logger("dicom_node.fetch")
 

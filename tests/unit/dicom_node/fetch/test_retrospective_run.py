@@ -17,7 +17,7 @@ from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyEr
 from dicom_node.fetch.held_by_the_node import received_of
 from dicom_node.fetch.retrospective_run import Fate, Fetched, Pace, RetrospectiveRun
 from dicom_node.fetch.study_list import WantedStudy
-from dicom_node.receive.file_intake import FileIntake, file_intake
+from dicom_node.receive.files.file_intake import FileIntake, file_intake
 
 CLASSES = frozenset({FOR_PRESENTATION})
 
