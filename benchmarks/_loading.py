@@ -1,7 +1,9 @@
-"""Loading of pretraining's pictures: read, scaled and augmented, by each preset and by none."""
+"""Loading of pretraining's pictures: from PNG and from an array, augmented by presets and not."""
 
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -10,17 +12,19 @@ import torch
 from _report import Row
 
 PICTURES = 4
+PNG, ARRAY = "PNG", "array (pack)"
 
 
 def loading_rows(scratch: Path, rounds: int, size: tuple[int, int]) -> list[Row]:
-    """Load pictures on one thread, as a worker process of a loader does, by every preset in turn.
+    """Load pictures on one thread, as a worker process of a loader does, in every way in turn.
 
     Parameters
     ----------
     size : (rows, columns)
     """
     from training.data.augmentation import PRESETS
-    from training.data.image_source import PictureFolder
+    from training.data.image_source import ImageSource, image_source
+    from training.preparation.picture_array import PackOrder, pack_pictures
 
     folder = scratch / "pictures"
     folder.mkdir()
@@ -28,33 +32,45 @@ def loading_rows(scratch: Path, rounds: int, size: tuple[int, int]) -> list[Row]
     for number in range(PICTURES):
         breast = cv2.GaussianBlur(noise.integers(0, 255, size).astype(np.uint8), (0, 0), 2)
         cv2.imwrite(str(folder / f"{number}.png"), breast)
-    source = PictureFolder(folder, size)
-    speeds: dict[str, list[float]] = {name: [] for name in PRESETS}
+    pack_pictures(PackOrder(source=folder, out=scratch / "array", size=size), unseen)
+    sources: dict[str, ImageSource] = {
+        PNG: image_source(folder, size),
+        ARRAY: image_source(scratch / "array", size),
+    }
+    speeds: dict[tuple[str, str], list[float]] = {
+        (kind, name): [] for kind in sources for name in PRESETS
+    }
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for number in range(rounds + 1):  # the first round only warms up
-            for name, augmentation in PRESETS.items():
+            for (kind, name), measured in speeds.items():
                 began = time.perf_counter()
                 for place in range(PICTURES * 2):
-                    augmentation(source(f"{place % PICTURES}.png"), number * 100 + place)
+                    image = sources[kind](f"{place % PICTURES}.png")
+                    PRESETS[name](image, number * 100 + place)
                 if number:
-                    speeds[name].append(2 * PICTURES / (time.perf_counter() - began))
+                    measured.append(2 * PICTURES / (time.perf_counter() - began))
     finally:
         torch.set_num_threads(threads)
+    plain = speeds[PNG, "none"]
     return [
         Row(
-            measure=f"loading: {size[0]} x {size[1]} PNG, augmentation {name}, one thread",
+            measure=f"loading: {size[0]} x {size[1]} {kind}, augmentation {name}, one thread",
             unit="pictures/s",
             ours=statistics.median(measured),
-            against="not augmented" if name != "none" else "",
-            theirs=statistics.median(speeds["none"]) if name != "none" else None,
-            ratio=statistics.median(
-                own / plain for own, plain in zip(measured, speeds["none"], strict=True)
-            )
-            if name != "none"
+            against="PNG, not augmented" if measured is not plain else "",
+            theirs=statistics.median(plain) if measured is not plain else None,
+            ratio=statistics.median(own / other for own, other in zip(measured, plain, strict=True))
+            if measured is not plain
             else None,
             details={"seconds_median": 1 / statistics.median(measured)},
         )
-        for name, measured in speeds.items()
+        for (kind, name), measured in speeds.items()
     ]
+
+
+@contextmanager
+def unseen(title: str, total: int) -> Iterator[object]:
+    """Stand for a bar that nobody looks at."""
+    yield lambda: None

@@ -32,6 +32,9 @@ LIBRARIES: Final = frozenset(
 Say = Callable[[str], None]
 """Takes a sentence about how far a command is."""
 
+NOTHING_SAID: Final[Say] = lambda words: None  # noqa: E731
+"""Of a process that is silent because another one speaks."""
+
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 """Opens a bar of a title and a total; yields what moves it on by one."""
 

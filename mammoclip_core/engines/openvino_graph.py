@@ -12,7 +12,7 @@ from mammoclip_core.networks.detector_layout import HIDDEN_LAYERS
 from mammoclip_core.networks.efficientnet import NORM_EPSILON, Block, Convolution, EfficientNet
 
 _CELLS: Final = (2, 3)
-"""Axes of a (B, C, H, W) map over which squeeze averages."""
+"""Axes of the cells of a (B, C, H, W) map."""
 
 
 def encoder_graph(
@@ -95,7 +95,7 @@ class _Encoder:
         return ops.swish(result) if layer.is_activated else result
 
     def _excited(self, block: Block, values: ov.Node) -> ov.Node:
-        squeezed = ops.reduce_mean(values, np.array(_CELLS), keep_dims=True)
+        squeezed = mean_of_cells(values)
         name = f"{self._prefix}{block.name}.se.conv_"
         squeezed = ops.swish(_convolved(squeezed, self._tensors, f"{name}reduce"))
         return ops.multiply(
@@ -148,6 +148,20 @@ def _convolved(values: ov.Node, tensors: Tensors, name: str, stride: int = 1) ->
     padding = [weights.shape[-1] // 2] * 2
     result = ops.convolution(values, _constant(weights), [stride] * 2, padding, padding, [1, 1])
     return ops.add(result, _constant(tensors[f"{name}.bias"].reshape(1, -1, 1, 1)))
+
+
+def mean_of_cells(values: ov.Node) -> ov.Node:
+    """Average a map over its cells: each row, then the rows.
+
+    One sum over all cells, of which early layers have 65,536, loses two digits to rounding;
+    OpenVINO joins two averages into one again unless something lies between them.
+    """
+    _, channels, rows, _ = values.shape
+    means = ops.reduce_mean(values, np.array([3]), keep_dims=False)
+    shape = np.array([1, channels, rows, 1])
+    return ops.reduce_mean(
+        ops.reshape(means, shape, special_zero=False), np.array([2]), keep_dims=True
+    )
 
 
 def _twice(values: ov.Node) -> ov.Node:

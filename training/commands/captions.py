@@ -16,8 +16,8 @@ def captions(
     mapping: Annotated[
         str,
         typer.Option(
-            help="What the columns and words of --table mean: a TOML or YAML file, or embed, "
-            "cbis-ddsm, cmmd, inbreast or omi-db."
+            help="What the columns and words of --table mean: a TOML or YAML file, or cbis-ddsm, "
+            "cmmd, embed, inbreast, omi-db, rsna or vindr."
         ),
     ],
     images: Annotated[

@@ -73,10 +73,12 @@ def detect(
     from training.detection.fitting import DetectionSettings
     from training.detection.recipes import detection_recipe
     from training.learning.presets import Preset
+    from training.learning.ranks import joined
 
     recipe = detection_recipe(
         Preset(preset), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
     )
+    ranks = joined(device)
     order = DetectionOrder(
         bundle=bundle,
         table=table,
@@ -88,9 +90,10 @@ def detect(
             is_frozen=frozen,
             with_clean=clean,
             augmentation=PRESETS[augmentation],
-            device=device,
+            device=ranks.device,
             seed=seed,
             workers=workers,
+            ranks=ranks,
         ),
         preset=Preset(preset),
         percent=percent,

@@ -119,7 +119,9 @@ def finetune(
     from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
     from training.downstream.recipes import Training
     from training.learning.presets import Preset
+    from training.learning.ranks import joined
 
+    ranks = joined(device)
     order = HeadOrder(
         bundle=bundle,
         table=table,
@@ -136,7 +138,7 @@ def finetune(
         learning_rate=learning_rate,
         seed=seed,
         augmentation=augmentation,
-        machine=Machine(device=device, workers=workers),
+        machine=Machine(device=ranks.device, workers=workers, ranks=ranks),
         skip_unreadable=skip_unreadable,
         say=say,
     )

@@ -21,8 +21,9 @@ TableOption = Annotated[
 MappingOption = Annotated[
     str | None,
     typer.Option(
-        help="What the columns and words of --table mean: a TOML or YAML file, or embed, "
-        "cbis-ddsm, cmmd, inbreast or omi-db. Default: the table is one of the known formats."
+        help="What the columns and words of --table mean: a TOML or YAML file, or cbis-ddsm, "
+        "cmmd, embed, inbreast, omi-db, rsna or vindr. Default: the table is one of the known "
+        "formats."
     ),
 ]
 FindingTableOption = Annotated[

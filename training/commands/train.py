@@ -12,6 +12,7 @@ from training.commands.detect import detect
 from training.commands.evaluate import evaluate
 from training.commands.factor import factor
 from training.commands.heads import calibrate, finetune, probe
+from training.commands.pack import pack
 from training.terminal import install_hint, one_line_errors, say
 from training.terminal import progress as _progress
 
@@ -157,7 +158,17 @@ def pretrain(context: typer.Context) -> None:
     run(context.args)
 
 
-for _command in (back_translate, captions, probe, finetune, calibrate, factor, detect, evaluate):
+for _command in (
+    pack,
+    back_translate,
+    captions,
+    probe,
+    finetune,
+    calibrate,
+    factor,
+    detect,
+    evaluate,
+):
     app.command()(_command)
 
 

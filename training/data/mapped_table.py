@@ -165,7 +165,9 @@ def _column(cells: "pd.DataFrame", names: Names) -> str:
 
 def _labels_of(cells: "pd.DataFrame", table: Path, mapping: TableMapping) -> dict[str, Label]:
     missing = [
-        " or ".join(names) for names in mapping.columns.values() if not _column(cells, names)
+        " or ".join(names)
+        for field, names in mapping.columns.items()
+        if not _column(cells, names) and not (mapping.folds and field in {"split", "fold"})
     ]
     missing += [
         " or ".join(label.column)
@@ -197,7 +199,7 @@ def _meanings(
             frame[name] = _each(cells, column, partial(mapping.meaning, name), faults)
     if "split" not in mapping.columns:
         frame["split"] = cells["split of the file"]
-        if "fold" in mapping.columns:
+        if _column(cells, mapping.columns.get("fold", ())):
             frame["split"] = [TEST if plain(fold) == "0" else TRAINING for fold in frame["fold"]]
     for name, label in labels.items():
         frame[name] = _each(cells, _column(cells, label.column), label.value, faults)

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from training.data.table_cells import side
+from training.data.table_cells import side, texts
 from training.errors import SettingsError
 
 UNKNOWN: Final = -1
@@ -55,6 +55,7 @@ _LABEL_KEYS: Final = {
     "classes",
     "otherwise",
     "optional",
+    "list",
 }
 
 _TAKEN: Final = {*FIELDS, "line", "file", "part", "breast", "side"}
@@ -74,6 +75,7 @@ class Label:
     classes : words of the classes in their order; empty of a yes or no
     otherwise : what any other word means; None where it is an error
     optional : a table without the column just lacks the label
+    is_list : a cell holds a list of words, of which the highest counts
     """
 
     column: Names
@@ -81,9 +83,15 @@ class Label:
     classes: tuple[str, ...] = ()
     otherwise: int | None = None
     optional: bool = False
+    is_list: bool = False
 
     def value(self, cell: str) -> int:
         """Return what a cell says; raises ValueError where no word of the mapping fits."""
+        if self.is_list and cell.strip():
+            return max((self._value(word) for word in words_of(cell)), default=UNKNOWN)
+        return self._value(cell)
+
+    def _value(self, cell: str) -> int:
         word = plain(cell)
         if word in self.codes:
             return self.codes[word]
@@ -156,6 +164,11 @@ def plain(cell: str) -> str:
     """Return a word without case, spaces around it, and the ``.0`` of a whole number."""
     word = cell.strip().casefold()
     return word[:-2] if word.endswith(".0") and word[:-2].isdecimal() else word
+
+
+def words_of(cell: str) -> tuple[str, ...]:
+    """Return the words of a list, ``['a', 'b']`` or ``a;b``; raises ValueError where it is none."""
+    return texts(cell.strip()) if cell.strip().startswith("[") else tuple(cell.split(";"))
 
 
 def shipped_mappings() -> tuple[str, ...]:
@@ -289,6 +302,7 @@ def _label(name: str, given: Mapping[str, Any]) -> Label:
         classes=classes,
         otherwise=None if otherwise is None else _OTHERWISE[otherwise],
         optional=bool(given.get("optional", False)),
+        is_list=bool(given.get("list", False)),
     )
 
 

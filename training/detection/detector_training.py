@@ -32,12 +32,13 @@ from training.detection.fitting import (
 from training.detection.published_file import bundle_with_detector, write_detector
 from training.errors import SettingsError
 from training.learning.presets import Preset
+from training.learning.ranks import ALONE
 from training.learning.run_state import RunState
 from training.measures.box_figures import average_precision_of
 from training.measures.figures import EvaluationReport, Figure
 from training.measures.intervals import Estimate
 from training.reports.report_synthesis import Attribute
-from training.terminal import Say
+from training.terminal import NOTHING_SAID, Say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,8 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
     if order.finding not in BOXED_FINDINGS:
         known = ", ".join(BOXED_FINDINGS)
         raise SettingsError(f"there is no detector of {order.finding!r}: choose one of {known}")
+    ranks = order.settings.ranks
+    say = say if ranks.is_first else NOTHING_SAID
     TorchComputer(order.settings.device, None)  # refuses a device that is not there
     attribute = attribute_of(order.finding)
     manifest = read_manifest(order.bundle)
@@ -118,7 +121,12 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
         read_examples(part, attribute, manifest.preprocessing, workers=order.settings.workers)
         for part in parts.values()
     )
-    run = RunState(order.out / f"{order.finding}-unfinished.ckpt", _run_facts(order, manifest), say)
+    run = RunState(
+        order.out / f"{order.finding}-unfinished.ckpt",
+        _run_facts(order, manifest),
+        say,
+        is_writer=ranks.is_first,
+    )
     fitted = fit_detector(
         detector,
         Examples(training=training, held_out=choice, test=test),
@@ -129,6 +137,8 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
         ),
         run=run,
     )
+    if not ranks.is_first:
+        return []
     architecture = manifest.encoders[0].architecture
     path = order.out / f"{order.finding}.pth"
     value = fitted.honest.average_precision
@@ -157,7 +167,7 @@ def _run_facts(order: DetectionOrder, manifest: Manifest) -> dict[str, str]:
         "bundle": manifest.weights_sha256,
         "table": file_sha256(order.table),
         "finding": order.finding,
-        "settings": str(replace(order.settings, device="", workers=0)),
+        "settings": str(replace(order.settings, device="", workers=0, ranks=ALONE)),
         "percent": str(order.percent),
     }
 

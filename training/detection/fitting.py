@@ -22,6 +22,7 @@ from training.detection.recipes import DetectionRecipe
 from training.errors import SettingsError
 from training.learning.drop_path import set_drop_path
 from training.learning.finite import finite_loss
+from training.learning.ranks import ALONE, Ranks
 from training.learning.run_state import NOTHING_KEPT, RunState
 from training.measures.localisation import Detections, mean_average_precision
 
@@ -82,6 +83,7 @@ class DetectionSettings:
     augmentation : None for the paper's
     workers : processes that read and augment ahead, 0 for none
         The result does not depend on them.
+    ranks : processes that train together, each on its own `device`
     """
 
     recipe: DetectionRecipe
@@ -91,6 +93,7 @@ class DetectionSettings:
     device: str = "cpu"
     seed: int = 10
     workers: int = 0
+    ranks: Ranks = ALONE
 
 
 def detector_from(bundle: Path, seed: int = 10) -> Detector:
@@ -156,7 +159,7 @@ def fit_detector(
     ----------
     Mammo-CLIP (arXiv 2405.12255), section 3.
     """
-    recipe = settings.recipe
+    recipe, ranks = settings.recipe, settings.ranks
     used = [item for item in examples.training if settings.with_clean or len(item.boxes)]
     if not any(len(item.boxes) for item in used):
         raise SettingsError("none of the training images has a box of the finding")
@@ -164,6 +167,7 @@ def fit_detector(
         raise SettingsError(
             "none of the held-out images has a box of the finding: the epoch cannot be chosen"
         )
+    ranks.require_batches_of(min(recipe.batch_size, len(used)))
     bearing = [item for item in examples.test if len(item.boxes)]
     if settings.is_frozen:
         detector.encoder.requires_grad_(requires_grad=False)
@@ -179,6 +183,8 @@ def fit_detector(
     best: dict[str, BestEpoch] = {}
     loop: dict[str, Any] = {}
     kept = run.take_up(detector, optimizer, generator)
+    ranks.wait()  # the file is read by all before the first one writes it again
+    ranks.share_statistics(detector)
     if kept:
         step, losses = kept["step"], kept["losses"]
         best = {name: BestEpoch(**facts) for name, facts in kept["best"].items()}
@@ -189,7 +195,9 @@ def fit_detector(
         detector.eval()
         values = {
             name: mean_average_precision(
-                detected(detector, judged), OVERLAP, score_cut=recipe.score_cut
+                ranks.gathered(detected(detector, ranks.share(judged))),
+                OVERLAP,
+                score_cut=recipe.score_cut,
             )
             for name, judged in (("honest", examples.held_out), ("published", bearing))
         }
@@ -236,15 +244,17 @@ def _train_epoch(
     ----------
     began : epoch and step, counted from 0
     """
-    recipe, (epoch, step) = settings.recipe, began
+    recipe, ranks, (epoch, step) = settings.recipe, settings.ranks, began
     device = torch.device(settings.device)
     anchors = torch.from_numpy(anchors_of(*used[0].square.shape)).to(device)
     learning = [value for group in optimizer.param_groups for value in group["params"]]
     losses: list[float] = []
     detector.train()
     batches = [
-        (batch, generator.integers(2**31, size=len(batch)).tolist())
-        for batch in _batches(generator.permutation(len(used)), recipe.batch_size)
+        (ranks.share(batch), ranks.share(generator.integers(2**31, size=len(batch)).tolist()))
+        for batch in _batches(
+            generator.permutation(len(used)), recipe.batch_size, max(2, ranks.count)
+        )
     ]
     augmentation = settings.augmentation or Augmentation()
     for images, truths in ShownBatches(used, batches, augmentation).loaded(settings.workers):
@@ -258,11 +268,13 @@ def _train_epoch(
             gamma=recipe.gamma,
             with_clean=settings.with_clean,
         )
+        loss = ranks.share_of(loss, len(truths))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
+        ranks.sum_gradients(learning)
         nn.utils.clip_grad_norm_(learning, recipe.gradient_norm)
         optimizer.step()
-        losses.append(finite_loss(loss, step + len(losses), epoch))
+        losses.append(finite_loss(ranks.total(loss), step + len(losses), epoch))
     return losses
 
 
@@ -302,10 +314,12 @@ def _state(detector: Detector) -> State:
     return {name: value.detach().cpu().clone() for name, value in detector.state_dict().items()}
 
 
-def _batches(order: np.ndarray[tuple[int], np.dtype[np.intp]], size: int) -> list[list[int]]:
-    """Divide an order into batches; a last one of a single image joins the one before it."""
+def _batches(
+    order: np.ndarray[tuple[int], np.dtype[np.intp]], size: int, least: int
+) -> list[list[int]]:
+    """Divide an order into batches; a last one of fewer than `least` joins the one before it."""
     starts = list(range(0, len(order), size))
-    if len(starts) > 1 and len(order) - starts[-1] == 1:  # BatchNorm learns nothing of one image
+    if len(starts) > 1 and len(order) - starts[-1] < least:  # BatchNorm learns nothing of one image
         starts.pop()
     ends = [*starts[1:], len(order)]
     return [order[start:end].tolist() for start, end in zip(starts, ends, strict=True)]

@@ -23,6 +23,7 @@ from training.downstream.fitting import fit, judged_by, shares_of, shuffled
 from training.downstream.heads import Plan, TrainedHead
 from training.downstream.probe import require_classes
 from training.learning.drop_path import set_drop_path
+from training.learning.ranks import ALONE, Ranks
 from training.learning.run_state import NOTHING_KEPT, RunState
 
 _DROP_PATH: Final = 0.2
@@ -42,10 +43,12 @@ class Machine:
     device : as torch names it
         On ``cuda`` in bfloat16 where autocast chooses it.
     workers : processes that read and augment ahead, 0 for none
+    ranks : processes that train together, each on its own `device`
     """
 
     device: str = "cpu"
     workers: int = 0
+    ranks: Ranks = ALONE
 
 
 class _Images(Dataset[tuple[Tensor, int]]):
@@ -109,6 +112,8 @@ def fine_tune(
     task, recipe, seed = plan.task, plan.recipe, plan.seed
     require_classes(division, task)
     machine = machine or Machine()
+    ranks = machine.ranks
+    ranks.require_batches_of(min(recipe.batch_size, len(division.training)))
     augmentation = augmentation or PRESETS[plan.augmentation]
     torch.manual_seed(seed)
     set_drop_path(encoder, _DROP_PATH)
@@ -124,7 +129,7 @@ def fine_tune(
         """Show each image once, however many rows it has."""
         places, back = np.unique(cases.images, return_inverse=True)
         shown = _Images(
-            [files[place] for place in places],
+            [files[place] for place in ranks.share(places.tolist())],
             np.zeros(len(places), np.int64),
             preprocessing,
             PLAIN,
@@ -133,7 +138,10 @@ def fine_tune(
         loader = DataLoader(shown, _JUDGED_AT_ONCE, num_workers=machine.workers)
         with torch.inference_mode():
             logits = [forward(images.to(machine.device)).float().cpu() for images, _ in loader]
-        return shares_of(torch.cat(logits))[back] if logits else np.zeros((0, task.outputs))
+        rows = ranks.gathered([row for part in logits for row in part.numpy()])
+        if not rows:
+            return np.zeros((0, task.outputs))
+        return shares_of(torch.from_numpy(np.stack(rows)))[back]
 
     training = division.training
 
@@ -145,7 +153,10 @@ def fine_tune(
             augmentation,
             (seed * 100_003 + epoch) * len(training),
         )
-        rows = [part.tolist() for part in shuffled(len(training), recipe.batch_size, seed, epoch)]
+        rows = [
+            list(ranks.share(part.tolist()))
+            for part in shuffled(len(training), recipe.batch_size, seed, epoch)
+        ]
         yield from DataLoader(shown, batch_sampler=rows, num_workers=machine.workers)
 
     fitted = fit(
@@ -157,6 +168,7 @@ def fine_tune(
         positive_weight=division.positive_weight,
         judge=lambda: judged_by(task, division.choice, scores_of(division.choice)),
         run=run,
+        ranks=ranks,
     )
     return TrainedHead(
         plan=plan,

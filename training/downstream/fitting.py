@@ -15,6 +15,7 @@ from training.downstream.cases import Cases
 from training.downstream.recipes import Recipe
 from training.downstream.tasks import Task
 from training.learning.finite import finite_loss
+from training.learning.ranks import ALONE, Ranks
 from training.learning.run_state import NOTHING_KEPT, RunState
 from training.learning.schedule import learning_rate_factor
 
@@ -48,6 +49,7 @@ def fit(
     positive_weight: float,
     judge: Callable[[], float],
     run: RunState = NOTHING_KEPT,
+    ranks: Ranks = ALONE,
 ) -> Fitted:
     """Train a network and leave it as it was after the best epoch.
 
@@ -57,6 +59,7 @@ def fit(
     positive_weight : factor on the loss of positives, where there is one logit
     judge : called after each epoch; the greatest value wins, of equal ones the first
     run : goes on after the last epoch that was kept
+    ranks : processes that train together; `batches` gives the share of this one
 
     Raises
     ------
@@ -77,6 +80,8 @@ def fit(
     loop: dict[str, Any] = {}
     state: dict[str, Tensor] = {}
     kept = run.take_up(network, optimizer)
+    ranks.wait()  # the file is read by all before the first one writes it again
+    ranks.share_statistics(network)
     if kept:
         step, losses, state = kept["step"], kept["losses"], kept["best_state"]
         best = Fitted(epoch=kept["best_epoch"], value=kept["best_value"])
@@ -89,10 +94,12 @@ def fit(
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 logits = forward(inputs.to(device))
             loss = head_loss(logits.float(), labels.to(device), weight)
+            loss = ranks.share_of(loss, len(labels))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            ranks.sum_gradients(trained)
             optimizer.step()
-            sums.append(finite_loss(loss, step, epoch))
+            sums.append(finite_loss(ranks.total(loss), step, epoch))
             step += 1
         losses.append(float(np.mean(sums)))
         network.eval()

@@ -26,7 +26,7 @@ from training.errors import SettingsError
 from training.learning.presets import Preset
 from training.learning.run_state import NOTHING_KEPT, RunState
 from training.measures.figures import EvaluationReport
-from training.terminal import Say
+from training.terminal import NOTHING_SAID, Say
 
 HEAD_NAME: Final = "head.pth"
 FEATURES_NAME: Final = "features"
@@ -92,7 +92,10 @@ def make_head(order: HeadOrder) -> EvaluationReport:
         order.seed,
         may_be_missing=order.skip_unreadable,
         mapping=order.mapping,
-    ).with_usable_pictures(skip=order.skip_unreadable, say=order.say)
+    )
+    ranks = order.machine.ranks
+    say = order.say if ranks.is_first else NOTHING_SAID
+    data = data.with_usable_pictures(skip=order.skip_unreadable, say=say)
     task = _task_of(order.head, data)
     plan = Plan(
         task=task,
@@ -109,15 +112,17 @@ def make_head(order: HeadOrder) -> EvaluationReport:
         seed=order.seed,
         augmentation=order.augmentation,
     )
-    order.say(f"{task.name}: {plan.setting}, {plan.protocol}: {plan.recipe}")
-    run = RunState(order.out / RUN_NAME, run_facts(order.bundle, data, plan), order.say)
+    say(f"{task.name}: {plan.setting}, {plan.protocol}: {plan.recipe}")
+    facts = run_facts(order.bundle, data, plan)
+    run = RunState(order.out / RUN_NAME, facts, say, is_writer=ranks.is_first)
     head = train_head(
         order.bundle, data, plan, cache=order.out / FEATURES_NAME, machine=order.machine, run=run
     )
-    save_head(head, order.out / HEAD_NAME)
-    run.forget()
-    if order.into is not None:
-        with_head(order.bundle, order.head, order.out / HEAD_NAME, order.into)
+    if ranks.is_first:
+        save_head(head, order.out / HEAD_NAME)
+        run.forget()
+        if order.into is not None:
+            with_head(order.bundle, order.head, order.out / HEAD_NAME, order.into)
     report = EvaluationReport(
         made_with={
             **bundle_facts(manifest),
@@ -129,7 +134,8 @@ def make_head(order: HeadOrder) -> EvaluationReport:
         },
         figures=head_result(data, task, plan.setting, heads={plan.protocol: head}).figures,
     )
-    report.write(order.out)
+    if ranks.is_first:
+        report.write(order.out)
     return report
 
 

@@ -22,11 +22,19 @@ class RunState:
     facts : settings, weights and tables that the run depends on
         A run with others begins anew, and says so.
     say : told of what is taken up, and of what is not
+    is_writer : bool
+        Of processes that train together one writes; the others only take up.
     """
 
     def __init__(
-        self, path: Path | None, facts: Mapping[str, str], say: Say = lambda words: None
+        self,
+        path: Path | None,
+        facts: Mapping[str, str],
+        say: Say = lambda words: None,
+        *,
+        is_writer: bool = True,
     ) -> None:
+        self._is_writer = is_writer
         self._path = path
         self._facts = dict(facts)
         self._say = say
@@ -80,7 +88,7 @@ class RunState:
         ----------
         loop : plain values and tensors, among them ``epoch``, counted from 0, which has ended
         """
-        if self._path is None:
+        if self._path is None or not self._is_writer:
             return
         further = {
             "network": network.state_dict(),
@@ -93,7 +101,7 @@ class RunState:
 
     def finish(self, loop: Mapping[str, Any]) -> None:
         """Write the file of a run whose last epoch has ended: what it leads to is in `loop`."""
-        if self._path is not None:
+        if self._path is not None and self._is_writer:
             self._write(self._path, loop, {})
 
     def _write(self, path: Path, loop: Mapping[str, Any], further: Mapping[str, Any]) -> None:
@@ -104,7 +112,7 @@ class RunState:
 
     def forget(self) -> None:
         """Delete the file: what the run was for is written."""
-        if self._path is not None:
+        if self._path is not None and self._is_writer:
             self._path.unlink(missing_ok=True)
 
 

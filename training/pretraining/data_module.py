@@ -172,11 +172,42 @@ class PretrainingData(lightning.LightningDataModule):
         """Refuse a checkpoint of other settings or tables; raises SettingsError."""
         require_same(state_dict.get("facts", {}), self._facts())
 
+    @property
+    def pictures(self) -> int:
+        """Return how many pictures the training part has."""
+        return len(
+            {
+                name
+                for record in self._training
+                for names in record.images.values()
+                for name in names
+            }
+        )
+
+    def samples(self, module: Pretraining, *, is_training: bool) -> BreastSamples:
+        """Return the samples of a part, as its batches hold them."""
+        if is_training:
+            return self._samples(module, self._training, self._augmentation())
+        return self._samples(module, self._validation, PLAIN)
+
+    def _samples(
+        self, module: Pretraining, records: list[BreastRecord], augmentation: Augmentation
+    ) -> BreastSamples:
+        return BreastSamples(
+            records,
+            _Sources(self._sources, (module.network.rows, module.network.columns)),
+            augmentation,
+            self.settings.seed,
+            excerpt_share=self.settings.excerpt_share,
+        )
+
+    def _augmentation(self) -> Augmentation:
+        chosen = self.settings.augmentation
+        return chosen if isinstance(chosen, Augmentation) else PRESETS[chosen]
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches that are left of this epoch."""
-        chosen = self.settings.augmentation
-        augmentation = chosen if isinstance(chosen, Augmentation) else PRESETS[chosen]
-        return self._loader(self._training, augmentation, is_shuffled=True)
+        return self._loader(self._training, self._augmentation(), is_shuffled=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation batches, always the same."""
@@ -195,14 +226,7 @@ class PretrainingData(lightning.LightningDataModule):
         module = trainer.lightning_module
         if not isinstance(module, Pretraining):
             raise TypeError(type(module).__name__)
-        network = module.network
-        samples = BreastSamples(
-            records,
-            _Sources(self._sources, (network.rows, network.columns)),
-            augmentation,
-            self.settings.seed,
-            excerpt_share=self.settings.excerpt_share,
-        )
+        samples = self._samples(module, records, augmentation)
         batches = ResumableBatches(
             len(records),
             self.settings.batch_size,
@@ -217,6 +241,9 @@ class PretrainingData(lightning.LightningDataModule):
             batch_sampler=batches,
             collate_fn=Collate(module.tokenizer),
             num_workers=self.settings.workers,
+            # Processes that are started anew each epoch would open every table and array again.
+            persistent_workers=self.settings.workers > 0,
+            pin_memory=trainer.strategy.root_device.type == "cuda",
             generator=Generator(),  # its own: the model's random numbers stay as they are
         )
 

@@ -29,6 +29,7 @@ from training.pretraining.network import (
     settled,
 )
 from training.pretraining.resumed_settings import Facts, network_facts, require_same
+from training.pretraining.validation_figures import ValidationFigures
 from training.terminal import say
 
 _RANDOM_STATE: Final = "random_state"
@@ -125,6 +126,7 @@ class Pretraining(lightning.LightningModule):
         if gradient_checkpointing:
             save_gradient_memory(self.model)
         self._restored: Tensor | None = None
+        self._figures = ValidationFigures()
 
     def forward(self, batch: Batch) -> tuple[Tensor, ...]:
         """Compute what the loss stands on: four embeddings a breast, and the loss on its labels.
@@ -142,9 +144,7 @@ class Pretraining(lightning.LightningModule):
         text_embeddings = self.model.encode_text(batch.tokens).float()
         label_losses = image_embeddings.new_zeros(count, 1)
         if self.label_loss is not None:
-            prompts = self.model.encode_text(
-                {name: value.to(self.device) for name, value in self.tokenizer(PROMPTS).items()}
-            ).float()
+            prompts = self._prompts()
             loss = self.label_loss(
                 feature_map,
                 projection=self.model.image_projection,
@@ -212,8 +212,21 @@ class Pretraining(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the loss of a validation batch."""
-        loss = self.loss_of(self(batch))
+        parts = self(batch)
+        loss = self.loss_of(parts)
         self.log("validation_loss", loss, batch_size=len(batch.images), sync_dist=True)
+        first, second, texts = (self._of_all_ranks(part) for part in parts[:3])
+        self._figures.add((first, second), texts, self._of_all_ranks(batch.labels))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how well images find their reports, and findings by prompts where labels are known.
+
+        The figures steer nothing: the best epoch is that of the smallest loss.
+        """
+        told = self._figures.figures(self._prompts())
+        self._figures = ValidationFigures()
+        if not self.trainer.sanity_checking:
+            self.log_dict(told, rank_zero_only=True)
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with warm-up and the square of a cosine."""
@@ -274,6 +287,17 @@ class Pretraining(lightning.LightningModule):
         if self._restored is not None:
             torch.set_rng_state(self._restored.cpu())
             self._restored = None
+
+    def _prompts(self) -> Tensor:
+        """Embed the prompts of the lexicon's findings, (P, D)."""
+        tokens = self.tokenizer(PROMPTS).items()
+        embedded = self.model.encode_text({name: value.to(self.device) for name, value in tokens})
+        return embedded.float()
+
+    def _of_all_ranks(self, values: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return values
+        return torch.as_tensor(self.all_gather(values)).flatten(0, 1)
 
     def _facts(self) -> Facts:
         chosen = {name: getattr(self, name) for name in _KEPT_SETTINGS}

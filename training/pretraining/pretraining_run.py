@@ -15,9 +15,10 @@ from mammoclip_core.engines.torch_computing import keep_freed_memory
 from mammoclip_core.errors import MissingLibraryError
 from training.errors import SettingsError
 from training.pretraining.checkpoints import Checkpoints, PublishedCheckpoints
+from training.pretraining.cost import estimate
 from training.pretraining.data_module import PretrainingData
 from training.pretraining.pretraining_module import Pretraining
-from training.terminal import install_hint
+from training.terminal import install_hint, say
 
 CONFIGURATIONS: Final = ("b5", "b2", "tiny")
 """Settings that come with the package, named without their ending."""
@@ -82,6 +83,11 @@ def _run(arguments: Sequence[str], module: type[Pretraining], data: type[Pretrai
         )
     if cli.trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
+    if cli.config["dry_run"]:
+        epochs = cli.trainer.max_epochs or 1
+        for line in estimate(cli.trainer, cli.model, cli.datamodule, epochs).lines():
+            say(line)
+        return
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli))
     cli.trainer.save_checkpoint(Path(cli.config["out"]) / "checkpoints" / FINISHED)
 
@@ -103,6 +109,13 @@ class _CommandLine(LightningCLI):
             "--wandb",
             default="",
             help="Weights & Biases project to log to besides TensorBoard; empty: none.",
+        )
+        parser.add_argument(
+            "--dry_run",
+            type=bool,
+            default=False,
+            help="Say how many pictures, steps and hours the run takes on this machine, by timing "
+            "a few batches; train and write nothing.",
         )
         parser.add_argument(
             "--resume",

@@ -3,6 +3,7 @@
 import csv
 import multiprocessing
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -14,7 +15,9 @@ from typing import Any
 import pytest
 from core_factory import breast, mammogram, save
 
+from mammoclip_core.commands.images import ProgressLines
 from mammoclip_core.many_studies.engine_process import EngineOrder
+from mammoclip_core.many_studies.journal import JournalError
 from mammoclip_core.many_studies.run import Progress, analyze_many
 
 Rows = list[dict[str, str]]
@@ -75,15 +78,18 @@ def read(path: Path) -> Rows:
         return list(csv.DictReader(stream))
 
 
-def check_killed_run(bundle: Path, folder: Path, tmp_path: Path, kills: tuple[int, int]) -> Rows:
+def check_killed_run(
+    bundle: Path, folder: Path, tmp_path: Path, kills: tuple[int, int], processes: int = 1
+) -> Rows:
     undisturbed, disturbed = tmp_path / "undisturbed.csv", tmp_path / "disturbed.csv"
-    assert finished(bundle, folder, "--out", undisturbed, "--device", "cpu") == 0
+    how = ("--device", "cpu", "--processes", processes)
+    assert finished(bundle, folder, "--out", undisturbed, *how) == 0
     for studies in kills:
-        process = started(bundle, folder, "--out", disturbed, "--device", "cpu")
+        process = started(bundle, folder, "--out", disturbed, *how)
         kill_once_done(process, disturbed, studies)
     assert not disturbed.exists()
 
-    assert finished(bundle, folder, "--out", disturbed, "--device", "cpu") == 0
+    assert finished(bundle, folder, "--out", disturbed, *how) == 0
 
     rows = read(disturbed)
     assert rows == read(undisturbed)
@@ -109,10 +115,10 @@ def test_run_that_is_killed_twice_ends_with_the_rows_of_an_undisturbed_one(
     assert [row["reason"] != "" for row in rows if row["file"] == str(bad)] == [True]
 
 
-def test_engine_process_that_is_killed_is_replaced_and_no_study_is_lost(
+def test_engine_processes_that_are_killed_are_replaced_and_no_study_is_lost(
     random_bundle: Path, tmp_path: Path
 ) -> None:
-    write_studies(tmp_path / "archive", 3)
+    write_studies(tmp_path / "archive", 9)  # more than one of two processes takes at once
     order = EngineOrder(bundle=random_bundle, device="cpu")
 
     def kill(*_: int) -> None:
@@ -122,12 +128,56 @@ def test_engine_process_that_is_killed_is_replaced_and_no_study_is_lost(
                 child.join()
 
     progress = Progress(on_begin=kill)
-    summary = analyze_many([tmp_path / "archive"], tmp_path / "out.csv", [order], progress)
+    summary = analyze_many([tmp_path / "archive"], tmp_path / "out.csv", [order, order], progress)
 
     answered = [row for row in read(tmp_path / "out.csv") if row["finding"] == "mass"]
-    assert summary.studies == 3
+    assert summary.studies == 9
     assert {row["status"] for row in answered if row["level"] == "image"} == {"analysed"}
-    assert len({row["study"] for row in answered}) == 3
+    assert len({row["study"] for row in answered if row["level"] == "image"}) == 9
+    assert sum(row["level"] == "image" for row in answered) == 9
+
+
+def test_progress_says_how_long_the_rest_takes() -> None:
+    said: list[str] = []
+    seconds = iter([0.0, 0.0, 10.0, 20.0, 60.0, 60.0, 60.0])
+    lines = ProgressLines(said.append, lambda: next(seconds))
+
+    lines.begin(total=250, done=50)
+    lines.studies(8)
+    lines.studies(8)  # before half a minute has gone, nothing is said
+    lines.studies(14)
+
+    assert said == [
+        "250 studies, 50 of them done before",
+        "80 of 250 studies, 0.5 a second, about 6 minutes left",
+    ]
+
+
+@pytest.mark.long
+def test_full_disk_is_said_in_one_line_and_the_run_goes_on_once_there_is_room(
+    random_bundle: Path, tmp_path: Path
+) -> None:
+    write_studies(tmp_path / "archive", 20)
+    order = EngineOrder(bundle=random_bundle, device="cpu")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(*_: int) -> None:
+        journal = tmp_path / "out.csv.unfinished" / "journal.sqlite"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (journal.stat().st_size, limits[1]))
+
+    try:
+        with pytest.raises(JournalError, match=r"cannot be written .*: run again when it can"):
+            analyze_many(
+                [tmp_path / "archive"], tmp_path / "out.csv", [order], Progress(on_begin=fill)
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "out.csv").exists()
+
+    analyze_many([tmp_path / "archive"], tmp_path / "out.csv", [order], Progress())
+
+    answered = [row for row in read(tmp_path / "out.csv") if row["finding"] == "mass"]
+    assert sum(row["level"] == "image" for row in answered) == 20
 
 
 def resident_of(pid: int) -> int:
@@ -167,7 +217,7 @@ def test_run_over_2000_studies_that_is_killed_twice_is_complete(
     folder = tmp_path / "archive"
     write_studies(folder, 2000)
 
-    rows = check_killed_run(random_bundle, folder, tmp_path, (500, 1200))
+    rows = check_killed_run(random_bundle, folder, tmp_path, (500, 1200), processes=2)
 
     analysed = [row for row in rows if row["level"] == "image" and row["finding"] == "mass"]
     assert len({row["study"] for row in analysed}) == len(analysed) == 2000

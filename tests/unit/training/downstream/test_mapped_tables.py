@@ -148,12 +148,46 @@ def omi_db(folder):
     return write(folder / "summary.csv", lines)
 
 
+def rsna(folder):
+    lines = [
+        "site_id,patient_id,image_id,laterality,view,age,cancer,biopsy,invasive,BIRADS,implant,"
+        "density,machine_id,difficult_negative_case"
+    ]
+    for number in range(ROWS):
+        picture(folder / f"{number}" / f"{4000 + number}.png", number)
+        cancer = number % 3 == 0
+        lines.append(
+            f"1,{number},{4000 + number},L,CC,61.0,{int(cancer)},{int(cancer)},{int(number % 2)},"
+            f"{('0.0', '1.0', '2.0', '')[number % 4]},0,{'ABCD'[number % 4]},49,{not cancer}"
+        )
+    return write(folder / "train.csv", lines)
+
+
+def vindr(folder):
+    """One image has an asymmetry, a mass and a row without any finding."""
+    lines = [
+        "study_id,series_id,image_id,laterality,view_position,height,width,breast_birads,"
+        "breast_density,finding_categories,finding_birads,xmin,ymin,xmax,ymax,split"
+    ]
+    for number in range(ROWS - 2):
+        picture(folder / f"s{number}" / f"i{number}.png", number)
+        words = ("['No Finding']", "\"['Mass', 'Focal Asymmetry']\"", "['Skin Thickening']")
+        row = f"s{number},x,i{number},L,CC,3518,2800,BI-RADS {number % 5 + 1},DENSITY B,"
+        part = ("training", "test")[number % 4 == 3]
+        lines.append(f"{row}{words[number % 3]},,,,,,{part}")
+        if number == 1:
+            lines += [f"{row}['No Finding'],,,,,,{part}", f"{row}['Asymmetry'],,,,,,{part}"]
+    return write(folder / "finding_annotations.csv", lines)
+
+
 SETS: dict[str, tuple[Callable[[Path], Path], str, int]] = {
     "embed": (embed, "invasive", 20),
     "cbis-ddsm": (cbis, "birads", 19),
     "cmmd": (cmmd, "malignancy", 20),
     "inbreast": (inbreast, "birads", 20),
     "omi-db": (omi_db, "malignant_episode", 20),
+    "rsna": (rsna, "invasive", 20),
+    "vindr": (vindr, "asymmetry", 18),
 }
 
 
@@ -211,6 +245,7 @@ def test_published_table_goes_to_a_probe_and_an_evaluation(name, tables, small_b
     [
         ("cmmd", ("Benign", "Malignant"), "1-1.dcm differs in malignancy"),
         ("inbreast", (";1", ";5"), "_ANON.png differs in birads"),
+        ("rsna", (",49,False", ",49,True"), "4000.png differs in difficult_negative"),
         ("omi-db", (",N,1,", ",M,1,"), "1.2.0.png differs in malignant_episode"),
     ],
 )
@@ -242,6 +277,35 @@ def test_finding_counts_where_two_of_a_breast_contradict_each_other(tables):
         1,
     ]
     assert any("line 2, EMBED_OpenData_clinical.csv line 22 (1)" in note for note in read.notes)
+
+
+def test_word_of_a_list_counts_beside_a_row_without_a_finding(tables):
+    folder, table = tables["vindr"]
+    read = read_mapped(table, read_mapping("vindr"), [folder])
+    first, second, third = (read.images.iloc[place] for place in range(3))
+
+    names = ["mass", "asymmetry", "birads", "density"]
+    assert [list(image[names]) for image in (first, second, third)] == [
+        [0, 0, 0, 1],
+        [1, 1, 1, 1],
+        [0, 0, 2, 1],
+    ]
+    assert any("line 3 (1) and line 4 (0)" in note for note in read.notes)
+
+
+def test_fold_of_the_table_counts_where_it_has_one(tables):
+    folder, table = tables["rsna"]
+    lines = table.read_text().splitlines()
+    folded = [f"{line},{number % 5}" for number, line in enumerate(lines[1:])]
+    with_folds = write(folder / "train_folds.csv", [lines[0] + ",fold", *folded])
+
+    splits = [
+        read_mapped(one, read_mapping("rsna"), [folder]).images["split"].tolist()
+        for one in (table, with_folds)
+    ]
+
+    assert splits[0].count("test") == 5
+    assert [place for place, split in enumerate(splits[1]) if split == "test"] == [0, 5, 10, 15]
 
 
 def test_patient_of_both_parts_is_trained_on(tables):

@@ -149,6 +149,8 @@ def test_two_ranks_train_together(arguments_for, tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert math.isfinite(losses(tmp_path)[0])
+    (rank,) = losses(tmp_path, "retrieval_mean_rank").values()
+    assert 1 <= rank <= 4  # among the texts of all ranks
     assert (tmp_path / "published/model-epoch-0.tar").is_file()
 
 
@@ -202,6 +204,9 @@ def test_reports_and_labels_are_learned_together(arguments_for, tmp_path):
     alone = 4 // 2
     assert len(losses(tmp_path / "out")) > alone
     assert all(math.isfinite(value) for value in losses(tmp_path / "out").values())
+    for name in ("zero_shot_accuracy_density", "retrieval_recall_at_1"):
+        (value,) = losses(tmp_path / "out", name).values()
+        assert 0 <= value <= 1
 
 
 @pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
@@ -351,6 +356,19 @@ def test_augmentation_is_chosen_by_name_or_by_its_amounts(arguments_for, tmp_pat
     result = CliRunner().invoke(app, ["pretrain", *arguments])
 
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_cost_is_told_and_nothing_is_trained(arguments_for, tmp_path):
+    for further in ([], ["--model.chunk_size", "1"]):
+        arguments = arguments_for(tmp_path / "out", "--dry_run", "true", *further)
+        result = CliRunner().invoke(app, ["pretrain", *arguments, "--trainer.max_epochs", "3"])
+
+        assert result.exit_code == 0, result.output
+        assert "4 breasts with 8 pictures to train on, 4 breasts held out" in result.output
+        assert "2 steps an epoch of 2 breasts on 1 device(s), 6 steps in 3" in result.output
+        assert "hours on this machine; nothing was trained" in result.output
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""Pictures in one array are what pretraining is shown of the pictures themselves."""
+
+import json
+import resource
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from training.commands.train import app
+from training.data.image_source import ImageArray, PictureFolder, image_source
+from training.preparation import picture_array
+
+SIZE = (96, 64)
+NAMES = ("a/1.png", "a/2.png", "b/1.png", "c.png")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Pictures of the size, and one of another."""
+    for number, name in enumerate(NAMES):
+        path = tmp_path / "png" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = (150, 100) if number == 1 else SIZE
+        values = np.random.default_rng(number).integers(50, 200, size).astype(np.uint8)
+        cv2.imwrite(str(path), cv2.GaussianBlur(values, (0, 0), 2))
+    return tmp_path / "png"
+
+
+def pack(folder: Path, out: Path, *further: str) -> tuple[int, str]:
+    size = ("--rows", str(SIZE[0]), "--columns", str(SIZE[1]))
+    result = CliRunner().invoke(app, ["pack", str(folder), "--out", str(out), *size, *further])
+    return result.exit_code, result.output
+
+
+def test_array_shows_what_the_pictures_show(pictures: Path, tmp_path: Path) -> None:
+    code, output = pack(pictures, tmp_path / "array")
+
+    assert code == 0, output
+    source = image_source(tmp_path / "array", SIZE)
+    assert isinstance(source, ImageArray)
+    folder = PictureFolder(pictures, SIZE)
+    for name in NAMES:
+        torch.testing.assert_close(source(name), folder(name), rtol=0, atol=1e-6)
+
+
+def test_run_that_was_stopped_goes_on_and_makes_nothing_again(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    grey = picture_array._grey
+
+    def noted(source: Path, size: tuple[int, int], name: str) -> object:
+        if len(made) == 3 and name == NAMES[3]:
+            made.append("stopped")
+            raise KeyboardInterrupt
+        made.append(name)
+        return grey(source, size, name)
+
+    monkeypatch.setattr(picture_array, "_AT_ONCE", 2)
+    monkeypatch.setattr(picture_array, "_grey", noted)
+    code, _ = pack(pictures, tmp_path / "array")
+    assert code != 0
+    assert not (tmp_path / "array" / "images.json").exists()
+
+    first, output = pack(pictures, tmp_path / "array")
+    second, _ = pack(pictures, tmp_path / "array")
+
+    assert (first, second) == (0, 0), output
+    assert made == [*NAMES[:3], "stopped", *NAMES[2:]]
+    assert json.loads((tmp_path / "array" / "images.json").read_text()) == list(NAMES)
+    folder = PictureFolder(pictures, SIZE)
+    array = ImageArray(tmp_path / "array", SIZE)
+    assert all(torch.allclose(array(name), folder(name)) for name in NAMES)
+
+
+def test_array_of_other_pictures_is_not_written_over(pictures: Path, tmp_path: Path) -> None:
+    assert pack(pictures, tmp_path / "array")[0] == 0
+    (pictures / NAMES[0]).unlink()
+
+    code, output = pack(pictures, tmp_path / "array")
+
+    assert code == 1
+    assert "holds an array of 4 pictures of 96 x 64, and not these" in " ".join(output.split())
+
+
+def test_damaged_picture_is_named_before_the_array_is_made(pictures: Path, tmp_path: Path) -> None:
+    (pictures / NAMES[0]).write_bytes((pictures / NAMES[0]).read_bytes()[:90])
+
+    code, output = pack(pictures, tmp_path / "array")
+    skipped, told = pack(pictures, tmp_path / "array", "--skip-unreadable")
+
+    assert code == 1
+    assert "1 of 4 pictures are missing or damaged" in output
+    assert "--skip-unreadable" in output
+    assert skipped == 0, told
+    assert "3 pictures" in told
+
+
+def test_full_disk_is_said_before_the_first_picture(pictures: Path, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        code, output = pack(pictures, tmp_path / "array")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert code == 1
+    (line,) = [line for line in output.splitlines() if line.startswith("mammoclip-train:")]
+    assert "File too large" in line
+    assert pack(pictures, tmp_path / "array")[0] == 0
