@@ -6,7 +6,11 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.errors import UnreadableFileError
+from dicom_node.facts.file_meta import read_file_meta
+from dicom_node.facts.study_in_stream import study_of_file
 from dicom_node.fetch.retrospective_run import Fate, FetchedStudy
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from mammoclip_core.findings_document import from_json
@@ -35,6 +39,20 @@ def received_of(session: Session, study: str, wanted: Collection[str]) -> set[st
             )
         )
         found.update(session.scalars(query))
+    return found
+
+
+def waiting_in(spool: Spool) -> set[tuple[str, str]]:
+    """Return study and object of what is safe in a spool and not registered yet."""
+    found = set()
+    for receipt in spool.incoming():
+        file = spool.incoming_file(receipt)
+        try:
+            study = study_of_file(file)
+            with file.open("rb") as stream:
+                found.add((study or "", read_file_meta(stream).sop_instance_uid))
+        except (OSError, UnreadableFileError):
+            continue  # registered meanwhile, or nothing that could be asked for
     return found
 
 

@@ -12,17 +12,17 @@ import structlog
 
 from dicom_node.errors import DeliveryError, DestinationDownError, OutOfResourcesError
 from dicom_node.fetch.archives import archive_of, classes_analysed
-from dicom_node.fetch.asked_for import Retrieved
+from dicom_node.fetch.asked_for import Retrieved, Taking
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy
 from dicom_node.fetch.held_by_the_node import known_of
 from dicom_node.fetch.new_studies import NewStudies, OrthancChanges, StudiesByDate
+from dicom_node.fetch.pace import Pace
 from dicom_node.fetch.poll_state import FailedStudy, PollState, PollStateFile
 from dicom_node.fetch.retrospective_run import (
     GOOD,
     Archive,
     Fate,
     FetchedStudy,
-    Pace,
     RetrospectiveRun,
 )
 from dicom_node.fetch.study_list import WantedStudy
@@ -280,7 +280,7 @@ class _Noted:
         study: FoundStudy,
         objects: Sequence[FoundObject],
         classes: frozenset[str],
-        intake: FileIntake,
+        intake: Taking,
     ) -> Retrieved:
         """Retrieve objects into the spool.
 

@@ -1,8 +1,8 @@
 """Fetches the studies of a list from an archive into the spool, a study at a time."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
@@ -10,20 +10,17 @@ from typing import Final, Protocol
 import structlog
 
 from dicom_node.errors import DeliveryError, OutOfResourcesError
-from dicom_node.fetch.asked_for import Retrieved
+from dicom_node.fetch.asked_for import Retrieved, Taking
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyError
+from dicom_node.fetch.pace import Pace
 from dicom_node.fetch.study_list import WantedStudy
+from dicom_node.fetch.trial import Trial
 from dicom_node.receive.file_intake import FileIntake
 
 log = structlog.get_logger("dicom_node.fetch")
 
-ASSUMED_BYTES_PER_SECOND: Final = 10_000_000
-"""Speed of an archive and its line, by which a dry run estimates how long it takes."""
-
 _MOST_FAILURES: Final = 3
 """Studies in a row that may fail before the archive counts as down."""
-
-_LOOK_SECONDS: Final = 30.0
 
 
 class Archive(Protocol):
@@ -40,7 +37,7 @@ class Archive(Protocol):
         study: FoundStudy,
         objects: Sequence[FoundObject],
         classes: frozenset[str],
-        intake: FileIntake,
+        intake: Taking,
     ) -> Retrieved:
         """Retrieve objects into the spool."""
 
@@ -87,43 +84,17 @@ class Fetched:
     Attributes
     ----------
     stopped : why it ended before the last line; empty if it did not
+    searching_seconds : how long the archive took to say what there is
     """
 
     studies: list[FetchedStudy] = field(default_factory=list)
     stopped: str = ""
+    searching_seconds: float = 0.0
 
     @property
     def is_whole(self) -> bool:
         """Whether every line was found, and nothing is left to do."""
         return not self.stopped and all(one.fate in GOOD for one in self.studies)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast studies are retrieved.
-
-    Attributes
-    ----------
-    per_hour : studies that are begun in an hour; 0: no limit
-    may_go_on : whether this is a time of day to retrieve at
-    """
-
-    per_hour: float = 0.0
-    may_go_on: Callable[[], bool] = lambda: True
-    sleep: Callable[[float], None] = time.sleep
-
-    def wait(self, began: float | None) -> float:
-        """Wait until the next study may begin; return when that is, in monotonic seconds."""
-        if began is not None and self.per_hour:
-            self.sleep(max(0.0, began + 3600 / self.per_hour - time.monotonic()))
-        while not self.may_go_on():
-            self.sleep(_LOOK_SECONDS)
-        return time.monotonic()
-
-    def seconds_for(self, studies: int, size_bytes: int) -> float:
-        """Estimate how long it takes to retrieve, within hours that allow it."""
-        at_pace = studies * 3600 / self.per_hour if self.per_hour else 0.0
-        return max(at_pace, size_bytes / ASSUMED_BYTES_PER_SECOND)
 
 
 class RetrospectiveRun:
@@ -133,6 +104,7 @@ class RetrospectiveRun:
     ----------
     held : returns which of some objects of a study the node has received already
     open_intake : opens the way into the spool, for each study anew; None: a dry run
+    trial : measures some studies of a dry run
     classes : SOP Classes that are analysed; no others are retrieved
     names_refusals : whether answers that are set aside are named in the log, too
     """
@@ -145,15 +117,17 @@ class RetrospectiveRun:
         open_intake: Callable[[], AbstractContextManager[FileIntake]] | None,
         classes: frozenset[str],
         pace: Pace,
+        trial: Trial | None = None,
         names_refusals: bool = True,
     ) -> None:
+        self._trial = trial
         self._names_refusals = names_refusals
         self._archive = archive
         self._held = held
         self._open_intake = open_intake
         self._classes = classes
         self._pace = pace
-        self._began: float | None = None
+        self._searching_seconds = 0.0
         self._failures = 0
 
     def fetch(
@@ -161,9 +135,9 @@ class RetrospectiveRun:
     ) -> Fetched:
         """Search for each line, and retrieve what the node lacks of it."""
         fetched = Fetched()
-        for line in wanted:
+        for position, line in enumerate(wanted):
             try:
-                fetched.studies += self._line(line)
+                fetched.studies += self._line(line, position)
             except OutOfResourcesError as error:
                 fetched.stopped = str(error)
                 break
@@ -176,22 +150,33 @@ class RetrospectiveRun:
             else:
                 self._failures = 0
             on_line()
+        fetched.searching_seconds = self._searching_seconds
         return fetched
 
-    def _line(self, line: WantedStudy) -> list[FetchedStudy]:
+    def _line(self, line: WantedStudy, position: int) -> list[FetchedStudy]:
         try:
-            studies = self._archive.studies(line)
+            with self._searching():
+                studies = self._archive.studies(line)
             if not studies:
                 return [_of(line, Fate.NOT_FOUND, "the archive has no such study of mammograms")]
-            return [self._study(line, study) for study in studies]
+            return [self._study(line, study, position) for study in studies]
         except OtherStudyError as error:
             if self._names_refusals:
                 log.warning("fetched_answer_set_aside", reason=error.reason, detail=str(error))
             return [_of(line, Fate.SET_ASIDE, str(error))]
 
-    def _study(self, line: WantedStudy, study: FoundStudy) -> FetchedStudy:
+    @contextmanager
+    def _searching(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._searching_seconds += time.perf_counter() - began
+
+    def _study(self, line: WantedStudy, study: FoundStudy, position: int) -> FetchedStudy:
         uid = study.study_instance_uid
-        found = self._archive.objects(study, self._classes)
+        with self._searching():
+            found = self._archive.objects(study, self._classes)
         if not found:
             return _of(line, Fate.NO_MAMMOGRAM, "no object of a kind that is analysed", uid)
         there = self._held(uid, [one.sop_instance_uid for one in found])
@@ -200,6 +185,8 @@ class RetrospectiveRun:
         if not missing:
             return _of(line, Fate.THERE, "", uid)
         if self._open_intake is None:
+            if self._trial is not None:
+                self._trial.measure(self._archive, study, missing, self._classes, position=position)
             return FetchedStudy(
                 line=line.line,
                 study_instance_uid=uid,
@@ -207,7 +194,7 @@ class RetrospectiveRun:
                 objects=len(missing),
                 size_bytes=size,
             )
-        self._began = self._pace.wait(self._began)
+        self._pace.wait()
         with self._open_intake() as intake:
             retrieved = self._archive.retrieve(study, missing, self._classes, intake)
         if retrieved.refused and self._names_refusals:
