@@ -14,6 +14,8 @@ class InstanceFacts(ImageFacts):
     ----------
     priority : 0 off-peak, 1 routine, 2 stat
         None if neither the image nor the settings for its sender state one.
+    rejection : code by which a rejection note rejects images; empty for everything else
+    rejected : SOP Instance UIDs of these images
     """
 
     study_instance_uid: str
@@ -21,3 +23,5 @@ class InstanceFacts(ImageFacts):
     transfer_syntax_uid: str
     patient: PatientDigest
     priority: int | None = None
+    rejection: str = ""
+    rejected: tuple[str, ...] = ()

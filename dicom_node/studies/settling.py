@@ -15,6 +15,7 @@ from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.correcting import CORRECTED
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
+from dicom_node.studies.ledger.rejecting import is_to_be_retracted
 from dicom_node.studies.ledger.remarks import NOTHING_TO_ANALYSE, gone_images, refused_by_rule
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
@@ -300,6 +301,11 @@ def _settle(
 ) -> None:
     chosen = selection_from(instances).chosen
     study.remark = held_because(study, instances) if chosen or gone_images(instances) else ""
+    if not chosen and not study.remark and is_to_be_retracted(session, study, instances):
+        because = "all its images were rejected: results are retracted"
+        apply(session, study, Event.SETTLE, because=because, at=at)
+        begin_analysis(session, study, because=because, at=at, route=route)
+        return
     study.remark = study.remark or (remark_of(route) if chosen else NOTHING_TO_ANALYSE)
     if study.remark not in {"", NOTHING_TO_ANALYSE}:
         apply(session, study, Event.SETTLE, because=study.remark, at=at)

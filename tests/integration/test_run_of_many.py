@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from bundles import bundle
 from files_on_disk import dicom_file
-from node_factory import STUDY_UID, Reception, four_views
+from node_factory import STUDY_UID, Reception
 from ports import free_port
 from services import Orthanc, Site, wait_for
 from sqlalchemy import select
 from studies_on_disk import node
+from unit.worker.worker_factory import shown_mammogram
 
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
@@ -39,7 +40,8 @@ def uid_of(number: int) -> str:
 def filled(archive: Orthanc, count: int) -> None:
     for number in range(count):
         about = {"StudyInstanceUID": uid_of(number), "AccessionNumber": f"A{number}"}
-        for image in four_views(SeriesInstanceUID=f"{uid_of(number)}.1", **about):
+        for view, side in (("CC", "R"), ("CC", "L"), ("MLO", "R"), ("MLO", "L")):
+            image = shown_mammogram(view, side, SeriesInstanceUID=f"{uid_of(number)}.1", **about)
             archive.send("/instances", dicom_file(image))
 
 
@@ -97,7 +99,7 @@ def require_whole(database: Database, done: dict, table: Path, count: int, *, st
         rows = list(csv.DictReader(stream))
     assert {row["study"] for row in rows} == {uid_of(number) for number in range(count)}
     assert {row["line"] for row in rows} == {str(number + 2) for number in range(count)}
-    assert {row["analysis"] for row in rows} == {state}
+    assert {row["analysis"] for row in rows} == {state}, {row["reason"] for row in rows}
     begins = begins_of(database)
     # Objects come after their study is begun, the later the busier the machine: over many studies
     # that is little, between two it may be much.

@@ -13,7 +13,7 @@ from dicom_node.errors import LedgerError
 from dicom_node.facts.identity import PatientDigest, is_one_patient
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.reading import find_study
-from dicom_node.studies.ledger.site_tables import CommitmentItem, ShadowAnalysis
+from dicom_node.studies.ledger.site_tables import CommitmentItem, Rejection, ShadowAnalysis
 from dicom_node.studies.ledger.states import (
     TAKEN,
     AnalysisState,
@@ -304,6 +304,7 @@ def _forget(
         .where(Analysis.id.in_(analyses))
         .values(findings=None, results_key="", result_rules="", reason=""),
         delete(ShadowAnalysis).where(ShadowAnalysis.analysis_id.in_(analyses)),
+        delete(Rejection).where(Rejection.study_id == study.id),
         update(ResultObject)
         .where(ResultObject.analysis_id.in_(analyses))
         .values(

@@ -24,6 +24,7 @@ from dicom_node.studies.ledger.correcting import (
 )
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking, require_locked
+from dicom_node.studies.ledger.rejecting import NOTE, reject, require_not_rejected
 from dicom_node.studies.ledger.reopening import open_again
 from dicom_node.studies.ledger.states import Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Instance, ResultObject, Study
@@ -127,8 +128,10 @@ def enter(
     Raises
     ------
     SetAsideError
-        The study belongs to another patient, or the SOP Instance UID is known with other content.
+        The study belongs to another patient, the SOP Instance UID is known with other content, or
+        a note has rejected the image.
     """
+    require_not_rejected(session, facts)
     # What was set aside does not count: sent again, it may be acceptable now.
     twin = kept_twin(session, facts.sop_instance_uid)
     if twin is not None and twin.state is InstanceState.RECEIVED:
@@ -168,6 +171,8 @@ def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None
     """Record that an instance's file is at its place; a settled study opens again."""
     # Settling decides on the study's images: it waits for this one, or this one opens it again.
     study = require_locked(session, Study, instance.study_id)
+    if instance.state is not InstanceState.RECEIVED:
+        return  # rejected by a note meanwhile
     apply(session, instance, Event.FILE, at=at)
     study.removed_at = None  # it has a file by now
     if instance.reason == KEPT_AGAIN and not study.remark:
@@ -232,6 +237,8 @@ def enter_set_aside(
     row = _row(arrival, facts, study, InstanceState.SET_ASIDE, place)
     row.reason, row.detail = reason, detail
     begin(session, row, because=f"{reason}: {detail}", at=at)
+    if study is not None and facts is not None and reason == NOTE:
+        reject(session, study, facts, received_at=arrival.received_at, at=at)
 
 
 def _open_for_missing(

@@ -65,7 +65,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     database.migrate()
 
     with database.reading() as session:
-        assert list(session.scalars(text("SELECT version_num FROM alembic_version"))) == ["0017"]
+        assert list(session.scalars(text("SELECT version_num FROM alembic_version"))) == ["0020"]
 
 
 def test_states_are_stored_as_their_values(reception: Reception) -> None:
