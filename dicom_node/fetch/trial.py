@@ -1,4 +1,4 @@
-"""Retrieves a few studies of a list and keeps nothing, to say how large and how long the rest is."""
+"""Retrieves a few studies of a list and keeps nothing, to say how long the rest will take."""
 
 import os
 import tempfile

@@ -136,7 +136,13 @@ def test_nothing_more_is_sent_of_the_former_answer(
         assert session.get_one(Analysis, first.id).state is AnalysisState.SUPERSEDED
 
 
-@pytest.mark.parametrize("code", ["113001", "113037", "113038", "113039"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "113001",
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("113037", "113038", "113039")),
+    ],
+)
 def test_results_of_a_study_that_was_rejected_whole_are_retracted(
     node: Runtime, reception: Reception, images: list[Dataset], archive: Archive, code: str
 ) -> None:

@@ -241,7 +241,7 @@ def test_dry_run_measures_some_studies_all_over_the_list_and_keeps_none(
 
     fetched = run(shelf, reception, *range(40), dry=True, trial=trial)
 
-    tried = {uid for uid in shelf.sent}
+    tried = set(shelf.sent)
     measured = [
         number
         for number in range(40)
