@@ -20,14 +20,14 @@ from _report import Report, Row, machine, show
 from backlog import TakingBroker
 from sqlalchemy import event, text
 
-from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.dispatch import Dispatcher
-from dicom_node.studies.ledger import outcomes, work
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.outcomes import MadeResult
-from dicom_node.studies.ledger.reading import find_study, study_record, summaries
+from dicom_node.studies.ledger.due import outcomes, work
+from dicom_node.studies.ledger.due.outcomes import MadeResult
+from dicom_node.studies.ledger.queries.reading import find_study, study_record, summaries
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.settling import (
     Patience,

@@ -26,7 +26,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # entered in t
 from dicom_node.errors import OutOfResourcesError
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.network import application_entity
-from dicom_node.receive.header_process import HeaderReader
+from dicom_node.receive.registration.header_process import HeaderReader
 from dicom_node.spool.disk_trouble import disk_trouble
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, new_association_token

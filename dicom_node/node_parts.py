@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database

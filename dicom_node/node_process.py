@@ -31,11 +31,11 @@ from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.host_clock import HostClock
 from dicom_node.studies.installation_key import OtherKeyError, installation_key
-from dicom_node.studies.ledger.coming import told_to_each_other
+from dicom_node.studies.ledger.arrival.coming import told_to_each_other
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
+from dicom_node.studies.ledger.due.pauses import Holds
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.pauses import Holds
 from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.spools import FIRST
 from dicom_node.studies.off_peak import off_peak_of

@@ -12,7 +12,7 @@ from dicom_node.errors import SetAsideError
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.priority import Priority
 from dicom_node.model_bundle import findings_of
-from dicom_node.receive.header_process import HeaderReader
+from dicom_node.receive.registration.header_process import HeaderReader
 from dicom_node.routing.attributes import AttributeValue
 from dicom_node.routing.route import Route
 from dicom_node.routing.rules import Rules, Step

@@ -14,7 +14,7 @@ import misbehaving_decoder
 from mammoclip_core.engines.predictor import Predictor
 from mammoclip_core.images.decoding import decoding_pool
 from mammoclip_core.images.decoding.decoding_pool import DecodingPool
-from worker import analysis
+from worker.analyze import analysis
 from worker.app import app
 from worker.stages import Stage, StageDeadlines
 

@@ -21,9 +21,9 @@ from ports import free_port
 
 from dicom_node.errors import UnknownStudyError
 from dicom_node.settings.reading import load_settings
-from dicom_node.studies.ledger import reading
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.reading import StudySummary
+from dicom_node.studies.ledger.queries import reading
+from dicom_node.studies.ledger.queries.reading import StudySummary
 
 BIN = Path(sys.executable).parent
 IN_CI = os.environ.get("CI") == "true"

@@ -23,14 +23,14 @@ from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.private_files import keep_new_files_private
 from dicom_node.studies.broker import broker_options, celery_configuration
-from worker import redis_transport
 from worker.celery_log import receive_celery_records
 from worker.devices import default_concurrency
-from worker.refused_options import refusal_of, refusal_of_concurrency
-from worker.termination import end_at_the_parents_signal_only
+from worker.processes.refused_options import refusal_of, refusal_of_concurrency
+from worker.processes.termination import end_at_the_parents_signal_only
+from worker.queue import redis_transport
 
 if TYPE_CHECKING:
-    from worker.presence import Presence
+    from worker.processes.presence import Presence
 
 
 def _configuration() -> dict[str, Any]:
@@ -41,11 +41,12 @@ def _configuration() -> dict[str, Any]:
         # The node's transport, but for what others may have put into the queues.
         "broker_transport": shared["broker_transport"] and redis_transport.PATH,
         "worker_concurrency": default_concurrency(),
-        # In KiB. A process that has grown is replaced between two tasks: see worker.memory_ceiling.
+        # In KiB. A process that has grown is replaced between two tasks: see
+        # worker.processes.memory_ceiling.
         "worker_max_memory_per_child": max(settings.work.worker_memory_bytes // 1024, 1),
-        # Whoever can write to the broker could otherwise stop workers: see worker.consumer.
+        # Whoever can write to the broker could otherwise stop workers: see worker.queue.consumer.
         "worker_enable_remote_control": False,
-        "worker_consumer": "worker.consumer:Consumer",
+        "worker_consumer": "worker.queue.consumer:Consumer",
         "imports": ["worker.tasks"],
     }
 
@@ -76,7 +77,7 @@ def _finish_what_runs(**_options: object) -> None:
 
 def _give_back_all() -> None:
     # Imported here: a process that has taken nothing has loaded nothing of it.
-    from worker.delivery import end_deliveries
+    from worker.deliver.delivery import end_deliveries
     from worker.runtime import present_runtime
     from worker.unfinished import give_back_at_the_end
 
@@ -89,7 +90,7 @@ def _give_back_all() -> None:
 @worker_ready.connect
 def _watch_over(sender: Any, **_options: object) -> None:
     # Imported here: it needs the worker's part of Celery, which the application does not load.
-    from worker.watchdog import watch_over
+    from worker.processes.watchdog import watch_over
 
     watch_over(sender, _settings())
 
@@ -97,7 +98,7 @@ def _watch_over(sender: Any, **_options: object) -> None:
 @worker_ready.connect
 def _say_that_it_is_there(sender: Any, **_options: object) -> None:
     # Imported here: a process that only sends messages does not load it.
-    from worker.presence import Presence
+    from worker.processes.presence import Presence
 
     global _presence  # noqa: PLW0603  one worker is one process
     _presence = Presence(
@@ -120,7 +121,7 @@ def _say_that_it_ends(**_options: object) -> None:
 def _end_deliveries(**_options: object) -> None:
     """Leave nothing in doubt: what is being sent ends in time, or is due again."""
     # Imported here: a process that has sent nothing has loaded nothing of it.
-    from worker.delivery import end_deliveries
+    from worker.deliver.delivery import end_deliveries
     from worker.runtime import present_runtime
 
     node = present_runtime()
@@ -131,7 +132,7 @@ def _end_deliveries(**_options: object) -> None:
 @task_postrun.connect
 def _replace_what_has_grown(**_options: object) -> None:
     # Imported here: a process that has run a task has loaded it.
-    from worker.memory_ceiling import end_if_grown
+    from worker.processes.memory_ceiling import end_if_grown
     from worker.runtime import runtime
 
     end_if_grown(runtime().settings.work.worker_memory_bytes)

@@ -21,19 +21,19 @@ from dicom_node.settings.rules import DEFAULT_BUNDLE
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
-from dicom_node.studies.ledger.due_work import Work, put_off
+from dicom_node.studies.ledger.due.due_work import Work, put_off
+from dicom_node.studies.ledger.due.pauses import Holds, pauses
+from dicom_node.studies.ledger.due.standstill import end_standstill, note_standstill
+from dicom_node.studies.ledger.due.work import Claim, claim, renew
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.pauses import Holds, pauses
 from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.spools import leave_to_others, why_unreached
-from dicom_node.studies.ledger.standstill import end_standstill, note_standstill
 from dicom_node.studies.ledger.tables import Analysis, Delivery
-from dicom_node.studies.ledger.work import Claim, claim, renew
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.reach import Reach, UnreachedSpoolError
 from mammoclip_core.manifest import Manifest
-from worker.lanes import Lanes
-from worker.models import FurtherModels, Model, load_engine_of
+from worker.analyze.models import FurtherModels, Model, load_engine_of
+from worker.deliver.lanes import Lanes
 from worker.site_faults import SiteFaults
 from worker.stages import Stage, StageDeadlines
 

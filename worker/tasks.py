@@ -9,14 +9,14 @@ from celery.exceptions import Reject
 from dicom_node.errors import LedgerError
 from dicom_node.studies.broker import ANALYZE_TASK, DELIVER_TASK
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
-from dicom_node.studies.ledger.due_work import Work
+from dicom_node.studies.ledger.due.due_work import Work
+from dicom_node.studies.ledger.due.work import Claim
 from dicom_node.studies.ledger.tables import Analysis, Delivery
-from dicom_node.studies.ledger.work import Claim
-from worker.analysis import analyze_study
+from worker.analyze.analysis import analyze_study
+from worker.analyze.shadow_answers import answer_in_shadow
 from worker.app import app
-from worker.delivery import begin_delivery
+from worker.deliver.delivery import begin_delivery
 from worker.runtime import Runtime, runtime
-from worker.shadow_answers import answer_in_shadow
 from worker.stages import Stage
 
 log = structlog.get_logger("worker.tasks")

@@ -8,11 +8,11 @@ from typing import Final
 import structlog
 
 from dicom_node.errors import OvertakenError
-from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
+from dicom_node.studies.ledger.due import outcomes
+from dicom_node.studies.ledger.due.work import Claim
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.schema import OtherSchemaError
-from dicom_node.studies.ledger.work import Claim
 from worker.runtime import Runtime
 
 log = structlog.get_logger("worker.analyze")

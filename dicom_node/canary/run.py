@@ -23,7 +23,6 @@ from dicom_node.settings.canary import CANARY_DESTINATION
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
-from dicom_node.studies.ledger import reading
 from dicom_node.studies.ledger.canary_runs import (
     CanaryFacts,
     SentResult,
@@ -33,6 +32,7 @@ from dicom_node.studies.ledger.canary_runs import (
     sent_results,
 )
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import (
     Analysis,

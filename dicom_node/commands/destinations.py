@@ -65,7 +65,7 @@ def move_deliveries(
 
     Example: mammoclip-node move-deliveries pacs archive --reason "pacs was replaced"
     """
-    from dicom_node.commands.redirecting import moved
+    from dicom_node.commands.operate.redirecting import moved
 
     with one_line_errors(), ledger_of(config) as (settings, database):
         for line in moved(settings, database, old, new, reason):
@@ -84,7 +84,7 @@ def drop_deliveries(
 
     Example: mammoclip-node drop-deliveries pacs --reason "pacs was shut down"
     """
-    from dicom_node.commands.redirecting import dropped
+    from dicom_node.commands.operate.redirecting import dropped
 
     with one_line_errors(), ledger_of(config) as (_, database):
         typer.echo(dropped(database, name, reason))

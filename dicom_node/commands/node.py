@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from dicom_node.commands.batches.folders import add_folder_commands
+from dicom_node.commands.batches.runs import add_run_commands
 from dicom_node.commands.destinations import add_destination_commands
-from dicom_node.commands.folders import add_folder_commands
-from dicom_node.commands.keeping import add_keeping_commands
-from dicom_node.commands.observing import add_observing_commands
-from dicom_node.commands.operating import add_operator_commands
+from dicom_node.commands.observe.observing import add_observing_commands
+from dicom_node.commands.operate.keeping import add_keeping_commands
+from dicom_node.commands.operate.operating import add_operator_commands
 from dicom_node.commands.routing import add_routing_commands
-from dicom_node.commands.runs import add_run_commands
 from dicom_node.commands.terminal import (
     ConfigOption,
     JsonOption,
@@ -104,10 +104,10 @@ def check(
 
     Example: mammoclip-node check --config /etc/mammoclip/mammoclip.toml
     """
-    from dicom_node.commands.check import notes_of, run_checks
-    from dicom_node.commands.check_running import check_running
-    from dicom_node.commands.checked import Level
-    from dicom_node.commands.disk_forecast import disk_forecast
+    from dicom_node.commands.checks.check import notes_of, run_checks
+    from dicom_node.commands.checks.check_running import check_running
+    from dicom_node.commands.checks.checked import Level
+    from dicom_node.commands.checks.disk_forecast import disk_forecast
     from dicom_node.logs import configure_logs
 
     with one_line_errors():
@@ -133,7 +133,7 @@ def serve(config: ConfigOption = None) -> None:
 
     Example: mammoclip-node serve --config /etc/mammoclip/mammoclip.toml
     """
-    from dicom_node.commands.writable import require_writable_ledger, require_writable_spool
+    from dicom_node.commands.checks.writable import require_writable_ledger, require_writable_spool
     from dicom_node.logs import configure_logs
     from dicom_node.model_bundle import pass_licence_gate
     from dicom_node.node_parts import warn_of_open_settings
@@ -170,9 +170,9 @@ def studies(
     """
     from dicom_node.commands.tables import set_aside_table, studies_table
     from dicom_node.commands.waiting import waiting_objects
-    from dicom_node.studies.ledger import reading
     from dicom_node.studies.ledger.destinations.overview import causes
-    from dicom_node.studies.ledger.pauses import pauses
+    from dicom_node.studies.ledger.due.pauses import pauses
+    from dicom_node.studies.ledger.queries import reading
 
     with (
         one_line_errors(),
@@ -218,9 +218,9 @@ def show(
     """
     from dicom_node.commands.tables import study_record_tables
     from dicom_node.commands.waiting import waiting_objects
-    from dicom_node.studies.ledger import reading
     from dicom_node.studies.ledger.destinations.overview import causes
-    from dicom_node.studies.ledger.pauses import pauses
+    from dicom_node.studies.ledger.due.pauses import pauses
+    from dicom_node.studies.ledger.queries import reading
 
     with (
         one_line_errors(),

@@ -17,8 +17,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import RenderError
 from dicom_node.model_bundle import bundle_folder, warning_of
+from dicom_node.objects.elements.local_time import site_time_zone
 from dicom_node.objects.identity import UNINSTALLED, ResultIdentity
-from dicom_node.objects.local_time import site_time_zone
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance

@@ -13,7 +13,7 @@ from dicom_node.facts.instance import Reading
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.priority import Priority, priority_of_sender, priority_of_study
 from dicom_node.facts.selection import SetAside, select_images
-from dicom_node.receive.header_process import HeaderReader
+from dicom_node.receive.registration.header_process import HeaderReader
 from dicom_node.routing.checking import rules_of
 from dicom_node.routing.conditions import Value
 from dicom_node.routing.route import Route

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from dicom_node.studies.ledger.destinations.overview import DestinationSummary
-from dicom_node.studies.ledger.reading import StudySummary
+from dicom_node.studies.ledger.queries.reading import StudySummary
 
 if TYPE_CHECKING:
     from dicom_node.commands.render import RenderedObject

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.facts.result_kinds import KEY_OBJECT_SELECTION
-from dicom_node.objects.content_rules import REPORTS, complaints_about
+from dicom_node.objects.content.content_rules import REPORTS, complaints_about
 
 OWN_CHECKS: Final = "own checks"
 

@@ -29,8 +29,8 @@ from dicom_node.dicomweb.reading_routes import (
 from dicom_node.dicomweb.searching import WrongQueryError
 from dicom_node.dicomweb.storing import Stored, UnsupportedContentError, body_parts, store
 from dicom_node.errors import NodeError
-from dicom_node.receive.file_intake import file_intake
-from dicom_node.receive.multipart import BrokenMessageError
+from dicom_node.receive.files.file_intake import file_intake
+from dicom_node.receive.files.multipart import BrokenMessageError
 from dicom_node.settings.dicomweb import DicomwebClientSettings, DicomwebSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool

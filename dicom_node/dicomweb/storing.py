@@ -10,8 +10,8 @@ import structlog
 from dicom_node.errors import NodeError, RefusedError
 from dicom_node.facts.file_meta import FileMeta, Readable, read_file_meta
 from dicom_node.receive.arriving_object import STATUS_OF
-from dicom_node.receive.file_intake import FileIntake
-from dicom_node.receive.multipart import BrokenMessageError, Multipart
+from dicom_node.receive.files.file_intake import FileIntake
+from dicom_node.receive.files.multipart import BrokenMessageError, Multipart
 
 log = structlog.get_logger("dicom_node.dicomweb")
 

@@ -22,7 +22,7 @@ from dicom_node.dicomweb.reading import Shelf
 from dicom_node.dicomweb.web_server import Order
 from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
-from dicom_node.receive.file_intake import prepare_spool
+from dicom_node.receive.files.file_intake import prepare_spool
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.tls import server_context, states_of

@@ -20,7 +20,7 @@ from dicom_node.fetch.found_objects import (
     text_in,
 )
 from dicom_node.fetch.study_list import WantedStudy
-from dicom_node.receive.multipart import BrokenMessageError, Multipart
+from dicom_node.receive.files.multipart import BrokenMessageError, Multipart
 from dicom_node.send.dicomweb_exchange import CREDENTIALS, DicomwebExchange, exchange_with
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings

@@ -26,7 +26,7 @@ from dicom_node.fetch.retrospective_run import (
     RetrospectiveRun,
 )
 from dicom_node.fetch.study_list import WantedStudy
-from dicom_node.receive.file_intake import FileIntake, file_intake, prepare_spool
+from dicom_node.receive.files.file_intake import FileIntake, file_intake, prepare_spool
 from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.poll import PollSettings
 from dicom_node.settings.settings import Settings

@@ -15,7 +15,7 @@ from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyEr
 from dicom_node.fetch.pace import Pace
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.fetch.trial import Trial
-from dicom_node.receive.file_intake import FileIntake
+from dicom_node.receive.files.file_intake import FileIntake
 
 log = structlog.get_logger("dicom_node.fetch")
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dicom_node.objects.drawing.palette import RGB
-from dicom_node.objects.examination_scores import ExaminationScores
+from dicom_node.objects.findings.examination_scores import ExaminationScores
+from dicom_node.objects.findings.lesions import LesionViews
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.lesions import LesionViews
 from dicom_node.objects.uids import StudyUIDs
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from dicom_node.facts.result_kinds import ResultKind, series_numbers_from
-from dicom_node.objects.local_time import MachineTimeZone
+from dicom_node.objects.elements.local_time import MachineTimeZone
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BundleIdentity
 

@@ -13,14 +13,14 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from dicom_node.objects.content_digest import content_digest
+from dicom_node.objects.elements.content_digest import content_digest
 from dicom_node.objects.former_results import FormerResult, newest_of, predecessor_of
 from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.modules.shared_modules import write_creation_times
 from dicom_node.objects.products import Product
 from dicom_node.objects.references import references_to_former
-from dicom_node.objects.shared_modules import write_creation_times
+from dicom_node.objects.terms.wording import to_ascii
 from dicom_node.objects.uids import uid_of
-from dicom_node.objects.wording import to_ascii
 
 _STAND_IN_TIME: Final = datetime(1999, 9, 9, 9, tzinfo=UTC)
 _DESCRIPTION_LENGTH: Final = 64

@@ -19,21 +19,21 @@ from dicom_node.objects.analysed_study import (
 )
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import colors_of
-from dicom_node.objects.examination_scores import examination_scores
+from dicom_node.objects.elements.header_values import readable
+from dicom_node.objects.findings.examination_scores import examination_scores
+from dicom_node.objects.findings.lesions import lesion_views
+from dicom_node.objects.findings.reported_findings import reported
 from dicom_node.objects.former_results import FormerResult
 from dicom_node.objects.frames import by_frame
-from dicom_node.objects.header_values import readable
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.lesions import lesion_views
+from dicom_node.objects.modules.one_patient import of_one_patient
+from dicom_node.objects.modules.shared_modules import require_one_study
 from dicom_node.objects.naming import name_objects, unnamed
-from dicom_node.objects.one_patient import of_one_patient
 from dicom_node.objects.products import OHIF, Profile
-from dicom_node.objects.reported_findings import reported
-from dicom_node.objects.shared_modules import require_one_study
 from dicom_node.objects.sources import SourceInstance, require_sources
+from dicom_node.objects.terms.view_names import with_view_names
+from dicom_node.objects.terms.wording import in_ascii
 from dicom_node.objects.uids import StudyUIDs
-from dicom_node.objects.view_names import with_view_names
-from dicom_node.objects.wording import in_ascii
 from mammoclip_core.findings import ImageFindings, StudyAnalysis
 from mammoclip_core.images.header.views import STANDARD_VIEWS
 from mammoclip_core.lesion_numbers import numbered

@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.drawing.rendering import DisplayPicture, show
+from dicom_node.objects.findings.outlines import require_inside
 from dicom_node.objects.frames import header_of_frame, require_frames
-from dicom_node.objects.outlines import require_inside
 from mammoclip_core.findings import ImageFindings, ImageStatus
 from mammoclip_core.images.header.header_numbers import number_of
 

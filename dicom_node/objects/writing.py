@@ -7,7 +7,7 @@ from typing import IO, Any, Final
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from dicom_node.objects.encoded_sequences import with_encoded_sequences
+from dicom_node.objects.elements.encoded_sequences import with_encoded_sequences
 
 _LARGE_BYTES: Final = 1_000_000
 _HEAD_BYTES: Final = 64

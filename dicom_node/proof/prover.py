@@ -17,8 +17,8 @@ from dicom_node.settings.destinations import DicomDestination, DicomwebDestinati
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.reports import Reports
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
+from dicom_node.studies.ledger.due.pauses import Holds, Paused, pauses
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.pauses import Holds, Paused, pauses
 from dicom_node.studies.ledger.proof.late_proofs import Position, late_proofs, want_proof
 from dicom_node.studies.ledger.proof.proofs import (
     ProofClaim,

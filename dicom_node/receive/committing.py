@@ -10,9 +10,9 @@ from pynetdicom.presentation import PresentationContext
 
 from dicom_node.errors import OutOfResourcesError
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE, UNCOMPRESSED
-from dicom_node.receive.association import StoreRequest
-from dicom_node.receive.commands import CommandField
-from dicom_node.receive.negotiation import Request
+from dicom_node.receive.upper_layer.association import StoreRequest
+from dicom_node.receive.upper_layer.commands import CommandField
+from dicom_node.receive.upper_layer.negotiation import Request
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.line_reports import LineReports
 from dicom_node.spool.sender_requests import SenderRequest, SenderRequests

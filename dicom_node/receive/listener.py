@@ -14,17 +14,17 @@ from pynetdicom.presentation import PresentationContext
 from dicom_node.errors import AddressError, MistypedRequestError
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.network import STORAGE_COMMITMENT, UNCOMPRESSED
-from dicom_node.receive.acceptor import Acceptor, rejected
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
 from dicom_node.receive.arriving_object import STATUS_OF, ArrivingObject, file_beginning
-from dicom_node.receive.association import Association, Deadlines, StoreRequest
 from dicom_node.receive.coming_object import ComingObject
 from dicom_node.receive.committing import Committing
-from dicom_node.receive.making_room import Activity
-from dicom_node.receive.negotiation import Rejection, Request, agree
-from dicom_node.receive.pdus import AssociationEndedError, ProtocolError, abort
 from dicom_node.receive.reporters import Reporter
 from dicom_node.receive.reporting import Reporting
+from dicom_node.receive.upper_layer.acceptor import Acceptor, rejected
+from dicom_node.receive.upper_layer.association import Association, Deadlines, StoreRequest
+from dicom_node.receive.upper_layer.making_room import Activity
+from dicom_node.receive.upper_layer.negotiation import Rejection, Request, agree
+from dicom_node.receive.upper_layer.pdus import AssociationEndedError, ProtocolError, abort
 from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings

@@ -8,9 +8,9 @@ import structlog
 from dicom_node.errors import OutOfResourcesError
 from dicom_node.network import STORAGE_COMMITMENT
 from dicom_node.receive.access import Caller
-from dicom_node.receive.association import StoreRequest
-from dicom_node.receive.commands import CommandField
 from dicom_node.receive.reporters import Reporter, Reporters
+from dicom_node.receive.upper_layer.association import StoreRequest
+from dicom_node.receive.upper_layer.commands import CommandField
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.reports import Report, Reports
 

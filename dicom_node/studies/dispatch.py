@@ -9,12 +9,13 @@ import structlog
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.broker import TASK_AND_QUEUE, Broker
-from dicom_node.studies.ledger import due_work, shadows, work
+from dicom_node.studies.ledger import shadows
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations import circuits
 from dicom_node.studies.ledger.destinations.circuits import Circuit, CircuitFacts
-from dicom_node.studies.ledger.due_work import Work
-from dicom_node.studies.ledger.pauses import Holds, PauseFacts, pauses
+from dicom_node.studies.ledger.due import due_work, work
+from dicom_node.studies.ledger.due.due_work import Work
+from dicom_node.studies.ledger.due.pauses import Holds, PauseFacts, pauses
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 
 log = structlog.get_logger("dicom_node.dispatch")

@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import NodeError, RemovedError
 from dicom_node.routing.route import DEFAULT_ROUTE, Route
-from dicom_node.studies.ledger.due_work import count_dispatched
+from dicom_node.studies.ledger.due.due_work import count_dispatched
+from dicom_node.studies.ledger.due.outcomes import lacking_products
 from dicom_node.studies.ledger.locks import locking, require_locked
-from dicom_node.studies.ledger.outcomes import lacking_products
-from dicom_node.studies.ledger.reading import find_study
-from dicom_node.studies.ledger.remarks import removal_in_words
+from dicom_node.studies.ledger.queries.reading import find_study
+from dicom_node.studies.ledger.queries.remarks import removal_in_words
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,

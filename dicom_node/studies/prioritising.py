@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import NodeError
 from dicom_node.facts.priority import OF_WORDS
 from dicom_node.studies.ledger.locks import require_locked
-from dicom_node.studies.ledger.reading import find_study
+from dicom_node.studies.ledger.queries.reading import find_study
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations.circuits import circuit_of, try_now
-from dicom_node.studies.ledger.due_work import Work, is_due
+from dicom_node.studies.ledger.due.due_work import Work, is_due
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import database_time, locking
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, State

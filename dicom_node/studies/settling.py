@@ -12,11 +12,15 @@ from dicom_node.facts.identity import is_one_patient
 from dicom_node.facts.selection import SetAside, select_images
 from dicom_node.routing.route import DEFAULT_ROUTE, DEFAULT_RULE, Route
 from dicom_node.spool.open_associations import SentObject
-from dicom_node.studies.ledger.correcting import CORRECTED
+from dicom_node.studies.ledger.arrival.correcting import CORRECTED
+from dicom_node.studies.ledger.arrival.rejecting import is_to_be_retracted
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
-from dicom_node.studies.ledger.rejecting import is_to_be_retracted
-from dicom_node.studies.ledger.remarks import NOTHING_TO_ANALYSE, gone_images, refused_by_rule
+from dicom_node.studies.ledger.queries.remarks import (
+    NOTHING_TO_ANALYSE,
+    gone_images,
+    refused_by_rule,
+)
 from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin

@@ -18,7 +18,7 @@ from services import Site, running, wait_for
 from sqlalchemy import select
 from unit.dicom_node.node_factory import FOR_PRESENTATION, PATIENT_WORDS
 
-from dicom_node.receive.header_child import MAXIMUM_MEMORY_BYTES
+from dicom_node.receive.registration.header_child import MAXIMUM_MEMORY_BYTES
 from dicom_node.settings.reading import load_settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState

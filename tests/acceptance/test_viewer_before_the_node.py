@@ -16,8 +16,8 @@ from viewers import TOUR_WAS_SEEN, ohif_before_service
 
 from dicom_node.dicomweb.web_server import WebServer
 from dicom_node.node_parts import registrar_of
-from dicom_node.receive.file_intake import file_intake
-from dicom_node.receive.submission import files_to_submit, submit_files
+from dicom_node.receive.files.file_intake import file_intake
+from dicom_node.receive.files.submission import files_to_submit, submit_files
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database

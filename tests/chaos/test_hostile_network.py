@@ -27,7 +27,7 @@ from raw_peer import (
 from services import wait_for
 
 from dicom_node.receive.acceptor_pool import AcceptorPool
-from dicom_node.receive.lobby import MAXIMUM_WAITING
+from dicom_node.receive.upper_layer.lobby import MAXIMUM_WAITING
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 

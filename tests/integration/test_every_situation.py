@@ -16,7 +16,7 @@ from validators import TEMPLATES, dciodvfy_errors, dump_of_report, report_templa
 
 from dicom_node.facts.own_result import MANUFACTURER
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.content_rules import complaints_about
+from dicom_node.objects.content.content_rules import complaints_about
 
 pytestmark = [pytest.mark.validators, pytest.mark.orthanc]
 

@@ -28,7 +28,7 @@ from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 from mammoclip_core.images.decoding.decoding_pool import DecodingPool
-from worker.delivery import attempt_delivery
+from worker.deliver.delivery import attempt_delivery
 from worker.runtime import Runtime
 
 _SOON = RetrySettings(first_seconds=0.05, longest_seconds=0.2)

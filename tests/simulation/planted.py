@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from dicom_node.studies.ledger import due_work, outcomes, work
+from dicom_node.studies.ledger.due import due_work, outcomes, work
 from dicom_node.studies.ledger.locks import require_locked
 from dicom_node.studies.ledger.tables import ResultObject
 from worker.runtime import Runtime
@@ -54,7 +54,7 @@ def answer_before_the_content(patch: Patch) -> None:
 
 def rows_before_the_files(patch: Patch) -> None:
     """The ledger names result objects whose files are not on disk yet."""
-    patch.setattr("worker.analysis.kept_results", _named_and_not_written)
+    patch.setattr("worker.analyze.analysis.kept_results", _named_and_not_written)
 
 
 def objects_sent_again(patch: Patch) -> None:
@@ -78,7 +78,7 @@ def without_locks_and_versions(statement: str) -> str:
 
 
 def _named_and_not_written(spool: Any, held: Any, former: Any, results: Any) -> list[Any]:
-    from worker import kept_results
+    from worker.analyze import kept_results
 
     names = []
     for encoded in kept_results._encoded(spool, held, former, results):

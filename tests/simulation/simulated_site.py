@@ -32,16 +32,16 @@ from stand_in_work import (
 )
 
 from dicom_node import node_parts, node_process
-from dicom_node.receive.association import StoreRequest
 from dicom_node.receive.coming_object import ComingObject
-from dicom_node.receive.commands import Command, CommandField
 from dicom_node.receive.listener import SUCCESS, Listener
+from dicom_node.receive.upper_layer.association import StoreRequest
+from dicom_node.receive.upper_layer.commands import Command, CommandField
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import Limits, OpenAssociations
 from dicom_node.studies.broker import ANALYZE_TASK
 from worker import tasks
-from worker.lanes import Lanes
+from worker.deliver.lanes import Lanes
 from worker.runtime import Runtime
 from worker.site_faults import SiteFaults
 
@@ -273,7 +273,7 @@ def simulated_modules(site: Site, patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the product's modules use the threads, the clock and the services of one schedule."""
     schedule = site.schedule
     threads, time = SimulatedThreads(schedule), SimulatedTime(schedule)
-    for module in ("dicom_node.node_process", "worker.runtime", "worker.lanes"):
+    for module in ("dicom_node.node_process", "worker.runtime", "worker.deliver.lanes"):
         patch.setattr(f"{module}.threading", threads)
     for module in (
         "node_process",
@@ -289,9 +289,9 @@ def simulated_modules(site: Site, patch: pytest.MonkeyPatch) -> Iterator[None]:
     for module in (
         "dicom_node.studies.ledger.locks",
         "dicom_node.node_parts",
-        "dicom_node.receive.registrar",
+        "dicom_node.receive.registration.registrar",
         "dicom_node.studies.host_clock",
-        "worker.analysis",
+        "worker.analyze.analysis",
     ):
         patch.setattr(f"{module}.datetime", clock)
     patch.setattr("worker.unfinished.monotonic", time.monotonic)
@@ -303,14 +303,16 @@ def simulated_modules(site: Site, patch: pytest.MonkeyPatch) -> Iterator[None]:
     patch.setattr("dicom_node.node_process.Broker", lambda **_: site.broker)
     patch.setattr("worker.tasks.runtime", lambda: schedule.current.process.runtime)  # type: ignore
     patch.setattr(
-        "worker.delivery.sender_for", lambda destination, **_: _Sender(site, destination.name)
+        "worker.deliver.delivery.sender_for",
+        lambda destination, **_: _Sender(site, destination.name),
     )
     patch.setattr(
-        "worker.probing.probe", lambda destination, **_: site.archives[destination.name].probe()
+        "worker.deliver.probing.probe",
+        lambda destination, **_: site.archives[destination.name].probe(),
     )
-    patch.setattr("worker.analysis.StudyFiles", RememberedHeaders)
-    patch.setattr("worker.analysis.version", lambda _: "1")
-    patch.setattr("worker.kept_results.map_ahead", _one_after_the_other)
+    patch.setattr("worker.analyze.analysis.StudyFiles", RememberedHeaders)
+    patch.setattr("worker.analyze.analysis.version", lambda _: "1")
+    patch.setattr("worker.analyze.kept_results.map_ahead", _one_after_the_other)
     patch.setattr("dicom_node.objects.results.stream_results", built)
     patch.setattr("dicom_node.objects.writing.write_object", written)
     with quiet_logs():

@@ -8,7 +8,6 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import MAMMOGRAPHY_CAD_SR, ResultKind
-from dicom_node.objects import codes, content_tree
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.cad_sr import codes as cad_codes
 from dicom_node.objects.cad_sr.image_library import build_entries
@@ -24,14 +23,16 @@ from dicom_node.objects.cad_sr.options import DEFAULT_CAD_OPTIONS, CadOptions, C
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme, use_legacy_codes
 from dicom_node.objects.cad_sr.summaries import ANALYSES, DETECTIONS, summary_item
 from dicom_node.objects.cad_sr.unplaced import unplaced_of
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.findings.examination import examination_remarks
+from dicom_node.objects.findings.lesions import lesion_sentences
 from dicom_node.objects.frames import ImageKey, key_of
-from dicom_node.objects.lesions import lesion_sentences
+from dicom_node.objects.modules.report_modules import complete_report, density_of, outcome_of
 from dicom_node.objects.products import Product
-from dicom_node.objects.report_modules import complete_report, density_of, outcome_of
-from dicom_node.objects.wording import (
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.wording import (
     REGION_REMARK,
     RESEARCH_MARK,
     SCORE_REMARK,

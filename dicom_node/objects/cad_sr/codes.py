@@ -7,7 +7,7 @@ from typing import Final
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import codes
+from dicom_node.objects.terms import codes
 
 CAD_REPORT: Final = dictionary.DCM.MammographyCADReport
 STUDY_DATE: Final = dictionary.DCM.StudyDate

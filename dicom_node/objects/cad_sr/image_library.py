@@ -7,12 +7,13 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import codes, content_tree
 from dicom_node.objects.cad_sr import codes as cad_codes
 from dicom_node.objects.cad_sr.options import SpacingUnit
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
 from dicom_node.objects.frames import ImageKey, key_of
-from dicom_node.objects.shared_modules import is_multi_frame
+from dicom_node.objects.modules.shared_modules import is_multi_frame
+from dicom_node.objects.terms import codes
 from mammoclip_core.findings import ImageFindings
 from mammoclip_core.images.header.patient_orientation import patient_orientation_of
 from mammoclip_core.images.header.pixel_spacing import stated_spacing_of

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from dicom_node.objects import codes, content_tree
 from dicom_node.objects.cad_sr import codes as cad_codes
 from dicom_node.objects.cad_sr.marks import Mark, composite_concept_of
-from dicom_node.objects.content_tree import Item, Reference, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Reference, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import ImageKey, key_of, name_of
-from dicom_node.objects.wording import (
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.wording import (
     method_of,
     score_owner_text,
     to_ascii,

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import codes
 from dicom_node.objects.cad_sr import codes as cad_codes
 from dicom_node.objects.cad_sr.options import PlainMark
-from dicom_node.objects.outlines import closed_polyline
+from dicom_node.objects.findings.outlines import closed_polyline
+from dicom_node.objects.terms import codes
 from mammoclip_core.findings import (
     Finding,
     ImageFindings,

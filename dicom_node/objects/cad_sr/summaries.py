@@ -6,11 +6,11 @@ from typing import Final
 
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import content_tree
 from dicom_node.objects.cad_sr import codes as cad_codes
 from dicom_node.objects.cad_sr.impressions import algorithm_items
 from dicom_node.objects.cad_sr.marks import OPERATING_POINTS
-from dicom_node.objects.content_tree import Item, Reference, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Reference, Relationship
 from dicom_node.objects.context import ResultContext
 
 

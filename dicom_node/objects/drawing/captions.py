@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dicom_node.objects.lesions import numbered_regions, numbers_text
-from dicom_node.objects.wording import score_text, words_of
+from dicom_node.objects.findings.lesions import numbered_regions, numbers_text
+from dicom_node.objects.terms.wording import score_text, words_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, ScoreOf
 
 MOST_LINES: Final = 4

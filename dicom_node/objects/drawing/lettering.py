@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dicom_node.facts.own_result import MODEL_NAME
 from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.wording import to_ascii
+from dicom_node.objects.terms.wording import to_ascii
 
 BACKGROUND: Final[RGB] = (10, 12, 15)
 TEXT: Final[RGB] = (232, 236, 240)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dicom_node.objects.drawing.heat_colors import ACTIVE, HeatColors, PictureStyle, levels_of
 from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.drawing.rendering import DisplayPicture
-from dicom_node.objects.outlines import dashes_of
+from dicom_node.objects.findings.outlines import dashes_of
 from mammoclip_core.findings import Heatmap, ImageFindings
 
 _HEAT_LONG_SIDE: Final = 256

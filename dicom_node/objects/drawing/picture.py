@@ -33,9 +33,9 @@ from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.drawing.panel import MARGIN, Panel
 from dicom_node.objects.drawing.region_numbers import write_numbers
 from dicom_node.objects.drawing.rendering import DisplayPicture
+from dicom_node.objects.findings.lesions import place_text
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.lesions import place_text
-from dicom_node.objects.wording import (
+from dicom_node.objects.terms.wording import (
     RESEARCH_MARK,
     methods_text,
     score_text,

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from dicom_node.objects.drawing.lettering import BACKGROUND, font
 from dicom_node.objects.drawing.overlay import Placement
 from dicom_node.objects.drawing.palette import RGB
-from dicom_node.objects.lesions import numbered_regions
+from dicom_node.objects.findings.lesions import numbered_regions
 from mammoclip_core.findings import ImageFindings
 
 _Box = tuple[int, int, int, int]

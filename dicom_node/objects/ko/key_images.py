@@ -6,15 +6,16 @@ from functools import partial
 from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects import codes, content_tree
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.ko.key_object_document import key_object_document
 from dicom_node.objects.products import Product
 from dicom_node.objects.references import references_to
 from dicom_node.objects.sr.observation_items import frames_of
-from dicom_node.objects.wording import RESEARCH_MARK, to_ascii, view_of
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.wording import RESEARCH_MARK, to_ascii, view_of
 from mammoclip_core.findings import ImageFindings
 
 

@@ -6,12 +6,13 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_node.facts.result_kinds import KEY_OBJECT_SELECTION, ResultKind
-from dicom_node.objects import codes, content_tree
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.requested_procedures import referenced_requests
-from dicom_node.objects.shared_modules import stamp
+from dicom_node.objects.modules.requested_procedures import referenced_requests
+from dicom_node.objects.modules.shared_modules import stamp
 from dicom_node.objects.sr.observation_items import device_observer, language
+from dicom_node.objects.terms import codes
 
 
 def key_object_document(

@@ -11,15 +11,16 @@ from dicom_node.facts.result_kinds import (
     SEGMENTATION_STORAGE,
     ResultKind,
 )
-from dicom_node.objects import codes, content_tree
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.former_results import FormerResult
 from dicom_node.objects.ko.key_object_document import key_object_document
 from dicom_node.objects.products import Product
 from dicom_node.objects.references import references_to_former
-from dicom_node.objects.wording import RESEARCH_MARK, to_ascii
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.wording import RESEARCH_MARK, to_ascii
 
 _IMAGES: Final = frozenset({SECONDARY_CAPTURE_STORAGE, SEGMENTATION_STORAGE})
 

@@ -8,21 +8,21 @@ from pydicom.sr.codedict import codes as dictionary
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ENCAPSULATED_PDF, ResultKind
-from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
-from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.hanging import pages_of
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.drawing.overlay import heatmaps_of
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.drawing.sheet_picture import Tile
-from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.findings.examination import examination_remarks
+from dicom_node.objects.modules.shared_modules import stamp
 from dicom_node.objects.pdf.page_heading import heading_of
 from dicom_node.objects.pdf.report_page import compose_pages
 from dicom_node.objects.products import Product
-from dicom_node.objects.shared_modules import stamp
-from dicom_node.objects.wording import RESEARCH_MARK
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.codes import coded
+from dicom_node.objects.terms.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
 
 

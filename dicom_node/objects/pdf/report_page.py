@@ -38,7 +38,7 @@ from dicom_node.objects.drawing.picture import (
 from dicom_node.objects.drawing.sheet_picture import NOT_ANALYSED, Tile, TileOf, breast_text
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.pdf.typeface import BOLD, REGULAR, register_fonts
-from dicom_node.objects.wording import RESEARCH_MARK, SCORE_REMARK, to_ascii, view_of
+from dicom_node.objects.terms.wording import RESEARCH_MARK, SCORE_REMARK, to_ascii, view_of
 from mammoclip_core.findings import ImageFindings, StudyFindings
 from mammoclip_core.images.header.views import STANDARD_VIEWS
 

@@ -14,13 +14,13 @@ from dicom_node.facts.result_kinds import GRAYSCALE_PRESENTATION_STATE, ResultKi
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import dimmed
+from dicom_node.objects.findings.lesions import numbered_regions
+from dicom_node.objects.findings.outlines import closed_polyline
 from dicom_node.objects.frames import header_of_frame, name_of
-from dicom_node.objects.lesions import numbered_regions
-from dicom_node.objects.outlines import closed_polyline
+from dicom_node.objects.modules.shared_modules import is_multi_frame, stamp
 from dicom_node.objects.pr.grayscale_modules import set_greys
 from dicom_node.objects.products import Product
-from dicom_node.objects.shared_modules import is_multi_frame, stamp
-from dicom_node.objects.wording import (
+from dicom_node.objects.terms.wording import (
     RESEARCH_MARK,
     region_score_text,
     score_text,

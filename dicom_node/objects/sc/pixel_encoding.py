@@ -18,7 +18,7 @@ from pydicom.valuerep import VR
 
 from dicom_node.objects.drawing.canvas import Canvas
 from dicom_node.objects.drawing.heat_colors import PictureStyle
-from dicom_node.objects.header_values import element_of
+from dicom_node.objects.elements.header_values import element_of
 
 _JPEG_QUALITY: Final = 92
 _JPEG_METHOD: Final = "ISO_10918_1"

@@ -9,19 +9,19 @@ from pydicom.sr.coding import Code
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
-from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.drawing.overlay import Placement, heatmaps_of
 from dicom_node.objects.drawing.picture import compose
 from dicom_node.objects.drawing.rendering import DisplayPicture
+from dicom_node.objects.modules.shared_modules import is_multi_frame, stamp
 from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
 from dicom_node.objects.sc.view_codes import set_view
-from dicom_node.objects.shared_modules import is_multi_frame, stamp
-from dicom_node.objects.wording import RESEARCH_MARK, methods_text
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.codes import coded
+from dicom_node.objects.terms.wording import RESEARCH_MARK, methods_text
 from mammoclip_core.findings import Heatmap, ImageFindings
 from mammoclip_core.images.header.patient_orientation import patient_orientation_of
 

@@ -9,20 +9,20 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects import codes
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.hanging import cell_of, images_on, pages_of
 from dicom_node.objects.drawing.overlay import Placement, heatmaps_of
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.drawing.sheet_picture import Tile, compose_sheet
-from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.findings.examination import examination_remarks
 from dicom_node.objects.frames import ImageKey, key_of
+from dicom_node.objects.modules.shared_modules import stamp
 from dicom_node.objects.products import Product
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm, set_pixels
 from dicom_node.objects.sc.secondary_capture import burned_in_annotation, source_item
-from dicom_node.objects.shared_modules import stamp
-from dicom_node.objects.wording import RESEARCH_MARK
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.wording import RESEARCH_MARK
 from mammoclip_core.findings import Heatmap, ImageFindings, StudyFindings
 
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from dicom_node.objects import codes
-from dicom_node.objects.codes import coded
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.codes import coded
 from mammoclip_core.findings import ImageFindings
 
 _CODE_STRING: Final = re.compile(r"[A-Z0-9_][A-Z0-9_ ]{0,15}")

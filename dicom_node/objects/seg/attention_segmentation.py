@@ -22,7 +22,7 @@ from dicom_node.objects.seg.segmentation_modules import (
     segment_of,
     segmentation_of,
 )
-from dicom_node.objects.wording import (
+from dicom_node.objects.terms.wording import (
     tracking_id_of,
     words_of,
 )

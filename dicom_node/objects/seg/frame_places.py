@@ -7,8 +7,8 @@ from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePosi
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DS
 
-from dicom_node.objects.header_values import element_of
-from dicom_node.objects.image_geometry import plane_of
+from dicom_node.objects.elements.header_values import element_of
+from dicom_node.objects.findings.image_geometry import plane_of
 from mammoclip_core.images.header.functional_groups import frame_groups
 from mammoclip_core.images.header.header_numbers import number_of, number_or_none
 from mammoclip_core.images.header.pixel_spacing import Spacing, spacing_in_patient_of

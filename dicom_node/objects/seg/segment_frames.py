@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.outlines import fill_band
+from dicom_node.objects.findings.outlines import fill_band
 from dicom_node.objects.seg.segmentation_modules import FULL
 from mammoclip_core.findings import Region
 

@@ -13,8 +13,8 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import dimmed
+from dicom_node.objects.findings.lesions import location_text, numbered_regions
 from dicom_node.objects.frames import name_of
-from dicom_node.objects.lesions import location_text, numbered_regions
 from dicom_node.objects.products import Product
 from dicom_node.objects.seg.segment_frames import byte_frames, packed_frames
 from dicom_node.objects.seg.segmentation_modules import (
@@ -24,7 +24,7 @@ from dicom_node.objects.seg.segmentation_modules import (
     segment_of,
     segmentation_of,
 )
-from dicom_node.objects.wording import (
+from dicom_node.objects.terms.wording import (
     region_score_text,
     tracking_id_of,
     words_of,

@@ -9,14 +9,14 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import SEGMENTATION_STORAGE, ResultKind
-from dicom_node.objects import codes
-from dicom_node.objects.codes import coded
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import RGB
+from dicom_node.objects.elements.small_datasets import dataset_of
+from dicom_node.objects.modules.shared_modules import is_multi_frame, stamp
 from dicom_node.objects.seg.frame_places import place_frames
-from dicom_node.objects.shared_modules import is_multi_frame, stamp
-from dicom_node.objects.small_datasets import dataset_of
-from dicom_node.objects.wording import RESEARCH_MARK, method_of, short_view_of, to_ascii
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.codes import coded
+from dicom_node.objects.terms.wording import RESEARCH_MARK, method_of, short_view_of, to_ascii
 from mammoclip_core.findings import Finding, ImageFindings
 
 FULL: Final = 255

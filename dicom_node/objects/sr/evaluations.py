@@ -7,15 +7,15 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import codes, content_tree
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.findings.examination import examination_remarks
+from dicom_node.objects.findings.lesions import lesion_sentences
+from dicom_node.objects.findings.reported_findings import has_finding
 from dicom_node.objects.frames import name_of
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.lesions import lesion_sentences
-from dicom_node.objects.report_modules import density_of, outcome_of
-from dicom_node.objects.reported_findings import has_finding
+from dicom_node.objects.modules.report_modules import density_of, outcome_of
 from dicom_node.objects.sr.observation_items import (
     algorithm_of,
     frames_of,
@@ -25,7 +25,8 @@ from dicom_node.objects.sr.observation_items import (
     tracking_of,
 )
 from dicom_node.objects.sr.told_apart import Answer, told_apart
-from dicom_node.objects.wording import (
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.wording import (
     REGION_REMARK,
     RESEARCH_MARK,
     SCORE_REMARK,

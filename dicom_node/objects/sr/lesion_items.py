@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import codes, content_tree
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
+from dicom_node.objects.terms import codes
 from mammoclip_core.lesion_location import Location
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 
 from pydicom.dataset import Dataset
 
-from dicom_node.objects import codes, content_tree
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
+from dicom_node.objects.findings.lesions import numbered_regions
+from dicom_node.objects.findings.outlines import closed_polyline
 from dicom_node.objects.frames import name_of
-from dicom_node.objects.lesions import numbered_regions
-from dicom_node.objects.outlines import closed_polyline
 from dicom_node.objects.sr.lesion_items import lesion_number, location_items
 from dicom_node.objects.sr.observation_items import (
     algorithm_of,
@@ -20,7 +20,8 @@ from dicom_node.objects.sr.observation_items import (
     tracking_of,
 )
 from dicom_node.objects.sr.viewer_labels import label_of
-from dicom_node.objects.wording import tracking_id_of
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.wording import tracking_id_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, StudyFindings
 
 

@@ -7,17 +7,18 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import COMPREHENSIVE_3D_SR, ResultKind
-from dicom_node.objects import codes, content_tree
 from dicom_node.objects.analysed_study import AnalysedStudy, PlannedObject, ResultObject
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
+from dicom_node.objects.content.image_library import build_image_library
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.image_library import build_image_library
+from dicom_node.objects.modules.report_modules import complete_report
+from dicom_node.objects.modules.shared_modules import is_multi_frame
 from dicom_node.objects.products import Product, Profile
-from dicom_node.objects.report_modules import complete_report
-from dicom_node.objects.shared_modules import is_multi_frame
 from dicom_node.objects.sr.evaluations import EvaluationsBuilder
 from dicom_node.objects.sr.measurement_groups import region_groups
 from dicom_node.objects.sr.observation_items import device_observer, language
+from dicom_node.objects.terms import codes
 from mammoclip_core.findings import StudyFindings
 
 

@@ -7,12 +7,13 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_node.facts.own_result import MANUFACTURER, MODEL_NAME
-from dicom_node.objects import codes, content_tree
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.identity import ResultIdentity
-from dicom_node.objects.shared_modules import is_multi_frame
-from dicom_node.objects.wording import Scored, method_of, score_owner_text, to_ascii, words_of
+from dicom_node.objects.modules.shared_modules import is_multi_frame
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.wording import Scored, method_of, score_owner_text, to_ascii, words_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, StudyFindings
 from mammoclip_core.lesion_location import Location
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import content_tree
-from dicom_node.objects.content_tree import Item, Relationship
-from dicom_node.objects.wording import to_ascii
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
+from dicom_node.objects.terms.wording import to_ascii
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,11 @@ from typing import Final
 
 from pydicom.sr.coding import Code
 
-from dicom_node.objects import codes, content_tree
-from dicom_node.objects.content_tree import Item, Relationship
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Item, Relationship
 from dicom_node.objects.sr.observation_items import percent_of
-from dicom_node.objects.wording import words_of
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.wording import words_of
 from mammoclip_core.findings import Finding, Region
 
 _MARK: Final = "RESEARCH USE ONLY"

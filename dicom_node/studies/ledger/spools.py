@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.due_work import DUE, Work
+from dicom_node.studies.ledger.due.due_work import DUE, Work
 from dicom_node.studies.ledger.locks import locked
 from dicom_node.studies.ledger.reached import Unreached
 from dicom_node.studies.ledger.site_tables import KnownSpool

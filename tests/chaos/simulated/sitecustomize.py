@@ -30,7 +30,7 @@ def _time_ns() -> int:
 
 def _install() -> None:
     from dicom_node import node_process
-    from dicom_node.receive import registrar
+    from dicom_node.receive.registration import registrar
     from dicom_node.spool import receipt_clock
     from dicom_node.studies.ledger import locks
 

@@ -10,7 +10,7 @@ import pytest
 
 from dicom_node.facts.selection import LEFT_OUT_REASONS, MISSING_REASONS
 from dicom_node.receive.arriving_object import STATUS_OF
-from dicom_node.receive.pdus import AssociationEndedError
+from dicom_node.receive.upper_layer.pdus import AssociationEndedError
 from dicom_node.spool.open_associations import NoPlaceError
 
 TROUBLESHOOTING = documents.ROOT / "docs" / "troubleshooting.md"
@@ -76,9 +76,9 @@ REASONS_OF_RECEPTION = sorted(
     {error.reason for error in STATUS_OF}
     | {error.reason for error in (AssociationEndedError, *AssociationEndedError.__subclasses__())}
     | set(_words_in("receive/access.py"))
-    | set(_words_in("receive/negotiation.py"))
-    | set(_words_in("receive/lobby.py"))
-    | set(_words_in("receive/acceptor.py"))
+    | set(_words_in("receive/upper_layer/negotiation.py"))
+    | set(_words_in("receive/upper_layer/lobby.py"))
+    | set(_words_in("receive/upper_layer/acceptor.py"))
     | {NoPlaceError.reason}
 )
 

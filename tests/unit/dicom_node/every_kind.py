@@ -21,14 +21,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import BreastTomosynthesisImageStorage
 
 from dicom_node.facts.result_kinds import COMPREHENSIVE_SR
-from dicom_node.objects import codes
 from dicom_node.objects.cad_sr.options import CadOptions
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
-from dicom_node.objects.codes import coded
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import ResultObject
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.codes import coded
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import (
     BreastFindings,

@@ -15,16 +15,17 @@ from sqlalchemy.orm import Session
 
 from dicom_node.facts.image_comparison import likeness_of
 from dicom_node.facts.likeness import Likeness
-from dicom_node.receive.header_process import HeaderReader
-from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.registration.header_process import HeaderReader
+from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.folder_markers import MARKER
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 from dicom_node.studies.installation_key import installation_key
-from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.outcomes import MadeResult
+from dicom_node.studies.ledger.due import outcomes
+from dicom_node.studies.ledger.due.outcomes import MadeResult
+from dicom_node.studies.ledger.due.work import Claim, claim
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
@@ -39,7 +40,6 @@ from dicom_node.studies.ledger.tables import (
     Study,
     Transition,
 )
-from dicom_node.studies.ledger.work import Claim, claim
 from dicom_node.studies.own_spool import own_spool
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)

@@ -15,7 +15,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 from dicom_node.objects.cad_sr.cad_report import build_cad_report
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.drawing.palette import colors_of
-from dicom_node.objects.examination_scores import examination_scores
+from dicom_node.objects.findings.examination_scores import examination_scores
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.results import ResultObject, build_results
 from dicom_node.objects.sources import SourceInstance

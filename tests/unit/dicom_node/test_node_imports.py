@@ -28,7 +28,7 @@ def loaded_by(module: str) -> frozenset[str]:
     [
         "dicom_node.receive.listener",
         "dicom_node.commands.node",
-        "dicom_node.node_process, dicom_node.commands.check",
+        "dicom_node.node_process, dicom_node.commands.checks.check",
     ],
 )
 def test_import_stays_light(module: str) -> None:

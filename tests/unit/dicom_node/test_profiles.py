@@ -17,8 +17,8 @@ from dicom_node.objects.sc.pixel_encoding import Compression
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.results import BUILT_IN_PROFILES, ProfileSettings
 from dicom_node.settings.settings import Settings
-from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import (
     Analysis,

@@ -14,8 +14,8 @@ from dicom_node.errors import NodeError
 from dicom_node.facts.priority import Priority
 from dicom_node.routing.route import Recipient, Route
 from dicom_node.settings.settings import Settings
-from dicom_node.studies.ledger.reading import study_record, summaries
-from dicom_node.studies.ledger.removing import finished_studies
+from dicom_node.studies.ledger.queries.reading import study_record, summaries
+from dicom_node.studies.ledger.removal.removing import finished_studies
 from dicom_node.studies.ledger.spools import FIRST
 from dicom_node.studies.ledger.states import StudyState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study

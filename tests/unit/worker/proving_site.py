@@ -23,11 +23,11 @@ from dicom_node.proof.prover import Prover
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.work import RetrySettings
 from dicom_node.spool.reports import Reports
-from dicom_node.studies.ledger import reading
-from dicom_node.studies.ledger.outcomes import MadeResult
+from dicom_node.studies.ledger.due.outcomes import MadeResult
+from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome
-from worker.delivery import deliver_results
+from worker.deliver.delivery import deliver_results
 from worker.runtime import Runtime
 
 CLASSES = {

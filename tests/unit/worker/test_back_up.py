@@ -29,7 +29,7 @@ from dicom_node.studies.broker import DELIVER_QUEUE, DELIVER_TASK, Broker
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger import copying
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.reading import summaries
+from dicom_node.studies.ledger.queries.reading import summaries
 from dicom_node.studies.ledger.schema import SCHEMA
 from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject
 from worker.runtime import Runtime

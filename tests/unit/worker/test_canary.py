@@ -20,11 +20,11 @@ from dicom_node.canary.receiver import Receiver
 from dicom_node.canary.run import CanaryStoppedError, run_canary
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.node_process import Node, running_node
-from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.canary_runs import CanaryFacts
-from dicom_node.studies.ledger.reading import summaries
+from dicom_node.studies.ledger.queries.reading import summaries
 from dicom_node.studies.ledger.site_tables import CanaryRun
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Delivery, Instance, Study, Transition

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from unit.dicom_node.node_factory import SOMEBODY_ELSE, STUDY_UID, Reception, claimed
 from worker_factory import run_analysis, shown_mammogram
 
-from dicom_node.studies.ledger import reading
-from dicom_node.studies.ledger.outcomes import postpone_delivery
+from dicom_node.studies.ledger.due.outcomes import postpone_delivery
+from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, Study
 from dicom_node.studies.operator_actions import retry_study

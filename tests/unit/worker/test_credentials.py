@@ -22,7 +22,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.site_tables import DestinationState
 from dicom_node.studies.ledger.states import TAKEN, DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
-from worker.delivery import attempt_delivery
+from worker.deliver.delivery import attempt_delivery
 from worker.runtime import Runtime
 
 

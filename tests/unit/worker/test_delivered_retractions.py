@@ -14,7 +14,7 @@ from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.results import ProfileSettings
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, ResultObject
-from worker.delivery import deliver_results
+from worker.deliver.delivery import deliver_results
 from worker.runtime import Runtime
 
 KINDS = ("measurement_report", "segmentation", "secondary_capture", "rejection_note")

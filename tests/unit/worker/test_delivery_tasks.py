@@ -13,10 +13,10 @@ from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.settings.destinations import DicomDestination
-from dicom_node.studies.ledger import outcomes, work
+from dicom_node.studies.ledger.due import outcomes, work
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome, ResultObject
-from worker.delivery import attempt_delivery, begin_delivery, deliver_results
+from worker.deliver.delivery import attempt_delivery, begin_delivery, deliver_results
 from worker.runtime import Runtime
 
 RESULT_CLASSES = (

@@ -18,14 +18,14 @@ from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.work import RetrySettings
-from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.destinations.circuits import Circuit, circuit_of
+from dicom_node.studies.ledger.due import work
+from dicom_node.studies.ledger.due.pauses import Paused, pause
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.pauses import Paused, pause
 from dicom_node.studies.ledger.site_tables import DestinationState
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Delivery, ResultObject, Transition
-from worker.delivery import attempt_delivery, end_deliveries
+from worker.deliver.delivery import attempt_delivery, end_deliveries
 from worker.runtime import Runtime
 
 COUNT = 6
@@ -243,9 +243,9 @@ def test_worker_killed_at_any_step_leaves_it_to_the_next(
         raise Killed
 
     what = {
-        "probe": "worker.probing.probe",
+        "probe": "worker.deliver.probing.probe",
         "half open": "worker.runtime.claim",
-        "sending": "worker.delivery.sender_for",
+        "sending": "worker.deliver.delivery.sender_for",
     }[killed_at]
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(what, kill)
@@ -271,7 +271,7 @@ def test_worker_that_is_told_to_end_leaves_its_question_to_another(
         end_deliveries(site)
 
     with monkeypatch.context() as patch:
-        patch.setattr("worker.probing.probe", ends_meanwhile)
+        patch.setattr("worker.deliver.probing.probe", ends_meanwhile)
         attempt_delivery(site, 1)
 
     assert [state for state, _ in states(site)] == ["due"] * COUNT

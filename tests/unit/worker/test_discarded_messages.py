@@ -12,8 +12,8 @@ from kombu import Connection, Exchange, Queue
 from redis import Redis
 from services import Broker
 
-from worker import redis_transport
-from worker.messages import UnwantedMessageError, WorkMessage, work_of
+from worker.queue import redis_transport
+from worker.queue.messages import UnwantedMessageError, WorkMessage, work_of
 
 MESSAGES = dict(hostile_messages())
 

@@ -13,7 +13,7 @@ from worker_factory import due_analysis, run_analysis, shown_mammogram
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery
-from worker.delivery import attempt_delivery
+from worker.deliver.delivery import attempt_delivery
 from worker.runtime import Runtime
 
 

@@ -12,12 +12,12 @@ from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.settings.destinations import DicomDestination
-from dicom_node.studies.ledger.reading import find_study, study_record
+from dicom_node.studies.ledger.queries.reading import find_study, study_record
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome, ResultObject, Study
 from dicom_node.studies.operator_actions import retry_study
 from dicom_node.studies.retrying_many import retry_destination
-from worker.delivery import attempt_delivery
+from worker.deliver.delivery import attempt_delivery
 from worker.runtime import Runtime
 
 

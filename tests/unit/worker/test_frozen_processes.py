@@ -9,7 +9,7 @@ import pytest
 from services import wait_for
 from structlog.testing import capture_logs
 
-from worker.frozen_processes import FrozenProcesses, _state_of
+from worker.processes.frozen_processes import FrozenProcesses, _state_of
 
 
 @pytest.fixture

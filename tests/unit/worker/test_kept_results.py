@@ -15,8 +15,8 @@ from dicom_node.objects.analysed_study import ResultObject
 from dicom_node.objects.products import Product
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.stored_spool import SeenSpool
-from dicom_node.studies.ledger.work import Claim
-from worker.kept_results import kept_results
+from dicom_node.studies.ledger.due.work import Claim
+from worker.analyze.kept_results import kept_results
 
 HELD = Claim(id=7, version=2, attempt=1, holder="test")
 

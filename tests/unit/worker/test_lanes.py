@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from worker import lanes as lanes_module
-from worker.lanes import SLOW_SECONDS, Lanes
+from worker.deliver import lanes as lanes_module
+from worker.deliver.lanes import SLOW_SECONDS, Lanes
 
 WAIT = 20
 

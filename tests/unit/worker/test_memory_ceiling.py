@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from celery.worker import state
 
-from worker import memory_ceiling
-from worker.memory_ceiling import end_if_grown, peak_memory_bytes
+from worker.processes import memory_ceiling
+from worker.processes.memory_ceiling import end_if_grown, peak_memory_bytes
 
 
 @pytest.fixture(autouse=True)

@@ -22,8 +22,8 @@ from mammoclip_core.images.decoding.data_set import read_dataset
 from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.prediction import Prediction
+from worker.analyze.study_files import StudyFiles
 from worker.runtime import Runtime
-from worker.study_files import StudyFiles
 
 LONG_SIDE: Final = 32
 

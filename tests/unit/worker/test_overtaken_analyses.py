@@ -11,7 +11,7 @@ from unit.dicom_node.node_factory import (
 )
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.studies.ledger import work
+from dicom_node.studies.ledger.due import work
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis, ResultObject
 from dicom_node.studies.operator_actions import cancel_study

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from dicom_node.studies.ledger.database import Database
-from worker.messages import UnwantedMessageError, WorkMessage, work_of
-from worker.own_ledger import LONGEST_WAIT_SECONDS, OwnLedger
+from worker.queue.messages import UnwantedMessageError, WorkMessage, work_of
+from worker.queue.own_ledger import LONGEST_WAIT_SECONDS, OwnLedger
 
 OTHER = WorkMessage("worker.analyze", 1, "cd" * 16)
 

@@ -9,8 +9,8 @@ import pytest
 from services import wait_for
 
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.workers import WorkerFacts, workers
-from worker.presence import Presence
+from dicom_node.studies.ledger.due.workers import WorkerFacts, workers
+from worker.processes.presence import Presence
 
 
 @pytest.fixture

@@ -158,8 +158,8 @@ def test_archive_that_cannot_be_asked_is_asked_again_and_never_sent_to_again(
 def test_nobody_is_asked_while_the_destination_is_paused(
     proving_at: Callable[..., Proving],
 ) -> None:
+    from dicom_node.studies.ledger.due.pauses import Paused, pause
     from dicom_node.studies.ledger.locks import database_time
-    from dicom_node.studies.ledger.pauses import Paused, pause
 
     site = proving_at(ProvingArchive())
     site.deliver()

@@ -12,13 +12,13 @@ from unit.dicom_node.node_factory import Reception, second_node
 from worker_factory import run_analysis, shown_mammogram
 
 from dicom_node.settings.destinations import DicomDestination
-from dicom_node.studies.ledger import reading
+from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.site_tables import KnownSpool
 from dicom_node.studies.ledger.spools import spool_names
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, Study
 from dicom_node.studies.settling import begin_analysis
-from worker.delivery import deliver_results
+from worker.deliver.delivery import deliver_results
 from worker.runtime import Runtime
 
 ARCHIVE = DicomDestination(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=9)

@@ -13,9 +13,9 @@ from redis import Redis
 from services import Broker
 from structlog.testing import capture_logs
 
-from worker import redis_transport
-from worker.discarded import Discarded
-from worker.messages import UnwantedMessageError, work_of
+from worker.queue import redis_transport
+from worker.queue.discarded import Discarded
+from worker.queue.messages import UnwantedMessageError, work_of
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.results import ProfileSettings
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
-from worker.delivery import deliver_results
+from worker.deliver.delivery import deliver_results
 from worker.runtime import Runtime
 
 EVERYTHING = ProfileSettings(objects=tuple(kind.value for kind in ResultKind))

@@ -14,13 +14,13 @@ from worker_factory import run_analysis, shown_mammogram
 
 from dicom_node.facts.result_kinds import KEY_OBJECT_SELECTION
 from dicom_node.settings.destinations import DicomDestination
-from dicom_node.studies.ledger import reading
+from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, ResultObject, Study
 from dicom_node.studies.settling import Patience, settle_if_complete
 from mammoclip_core.findings import ImageStatus
 from mammoclip_core.findings_document import from_json
-from worker.delivery import deliver_results
+from worker.deliver.delivery import deliver_results
 from worker.runtime import Runtime
 
 VIEWS = [("CC", "R"), ("CC", "L"), ("MLO", "R"), ("MLO", "L")]

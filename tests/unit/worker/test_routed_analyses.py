@@ -17,12 +17,12 @@ from dicom_node.facts.priority import Priority
 from dicom_node.routing.route import Recipient, Route
 from dicom_node.settings.rules import BundleSettings
 from dicom_node.spool.local_disk import Spool
-from dicom_node.studies.ledger.reading import summaries
+from dicom_node.studies.ledger.queries.reading import summaries
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, Study
 from dicom_node.studies.settling import begin_analysis
-from worker.delivery import attempt_delivery
-from worker.models import FurtherModels, Model, RouteFaultError
+from worker.analyze.models import FurtherModels, Model, RouteFaultError
+from worker.deliver.delivery import attempt_delivery
 from worker.runtime import Runtime
 
 __all__ = ["bundle"]

@@ -16,7 +16,7 @@ from dicom_node.routing.route import Route
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger import shadows
-from dicom_node.studies.ledger.removing import finished_studies
+from dicom_node.studies.ledger.removal.removing import finished_studies
 from dicom_node.studies.ledger.site_tables import ShadowAnalysis
 from dicom_node.studies.ledger.spools import FIRST
 from dicom_node.studies.ledger.states import AnalysisState, StudyState
@@ -24,9 +24,9 @@ from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, S
 from dicom_node.studies.settling import begin_analysis
 from dicom_node.studies.shadow_comparison import agreements, comparisons
 from mammoclip_core.errors import ComputingError, CoreError
-from worker.models import Model
+from worker.analyze.models import Model
+from worker.analyze.shadow_answers import answer_in_shadow
 from worker.runtime import Runtime
-from worker.shadow_answers import answer_in_shadow
 
 SECOND = stand_in_manifest(name="second", version="2", weights_sha256="ef" * 32)
 ARCHIVE = {"name": "archive", "ae_title": "ARCHIVE", "host": "10.0.0.2"}

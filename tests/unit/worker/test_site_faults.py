@@ -22,7 +22,7 @@ from mammoclip_core.errors import (
     LicenceError,
     MissingLibraryError,
 )
-from worker.delivery import attempt_delivery
+from worker.deliver.delivery import attempt_delivery
 from worker.runtime import Runtime
 from worker.site_faults import BENEFIT_OF_THE_DOUBT, SiteFaults
 

@@ -15,10 +15,10 @@ from unit.dicom_node.node_factory import Reception
 from worker_factory import StandInEngine, due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.settings.work import WorkSettings
+from dicom_node.studies.ledger.due.work import renew
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis, Transition
-from dicom_node.studies.ledger.work import renew
 from mammoclip_core.analysis.engine import StudyRequest
 from mammoclip_core.findings import StudyAnalysis
 from worker import runtime as runtime_module
@@ -96,7 +96,7 @@ HANGS: dict[Stage, Plant] = {
     Stage.INFERENCE: hang_in_engine(Stage.INFERENCE),
     Stage.INTERPRETATION: hang_in_engine(Stage.INTERPRETATION),
     Stage.DRAWING: hang_in("dicom_node.objects.results.stream_results"),
-    Stage.RECORDING: hang_in("worker.analysis.outcomes.finish_analysis"),
+    Stage.RECORDING: hang_in("worker.analyze.analysis.outcomes.finish_analysis"),
 }
 
 

@@ -11,7 +11,7 @@ from unit.dicom_node.node_factory import Reception, analysis_row, study_row
 from worker_factory import due_analysis, shown_mammogram
 
 from dicom_node.errors import OutOfResourcesError
-from dicom_node.studies.ledger import reading
+from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis
 from mammoclip_core.errors import BundleError, LicenceError

@@ -16,7 +16,7 @@ from dicom_node.commands.tables import study_record_tables
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.reporters import reporters_of
 from dicom_node.spool.reports import Reports
-from dicom_node.studies.ledger import reading
+from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.site_tables import CommitmentRequest
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import DeliveryOutcome, Study

@@ -17,9 +17,9 @@ from worker_factory import (
     stand_in_manifest,
 )
 
-from dicom_node.commands.check import run_checks
-from dicom_node.commands.checked import Checked, Level
-from dicom_node.receive.registrar import Registrar
+from dicom_node.commands.checks.check import run_checks
+from dicom_node.commands.checks.checked import Checked, Level
+from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.retention import RetentionSettings
@@ -31,7 +31,7 @@ from dicom_node.studies.ledger.storing import Stored
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, ResultObject, Study
 from dicom_node.studies.retention import Retention
 from dicom_node.studies.uploads import Uploads
-from worker.delivery import deliver_results
+from worker.deliver.delivery import deliver_results
 from worker.runtime import Runtime
 
 __all__ = ["s3"]

@@ -13,8 +13,8 @@ from dicom_node.studies.ledger.schema import SCHEMA
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis, ResultObject
 from worker import tasks
-from worker.messages import WorkMessage
-from worker.own_ledger import OwnLedger
+from worker.queue.messages import WorkMessage
+from worker.queue.own_ledger import OwnLedger
 from worker.runtime import Runtime
 
 

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dicom_node.errors import BrokerDownError
-from worker.watchdog import Watchdog
+from worker.processes.watchdog import Watchdog
 
 
 @dataclass

@@ -26,7 +26,7 @@ from mammoclip_core.findings import (
     StudyFindings,
 )
 from mammoclip_core.manifest import Manifest, Preprocessing
-from worker.analysis import analyze_study
+from worker.analyze.analysis import analyze_study
 from worker.runtime import Runtime
 
 SIDE = 64

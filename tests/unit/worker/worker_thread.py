@@ -7,7 +7,7 @@ from worker_factory import run_analysis
 
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery
-from worker.delivery import attempt_delivery
+from worker.deliver.delivery import attempt_delivery
 from worker.runtime import Runtime
 
 

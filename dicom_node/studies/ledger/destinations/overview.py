@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.destinations.circuits import Circuit, CircuitFacts
 from dicom_node.studies.ledger.destinations.waits import Waits
+from dicom_node.studies.ledger.due.pauses import Paused
 from dicom_node.studies.ledger.in_states import in_states
-from dicom_node.studies.ledger.pauses import Paused
 from dicom_node.studies.ledger.states import TAKEN, WAITING, DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 

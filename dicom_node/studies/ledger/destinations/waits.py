@@ -8,9 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.destinations.circuits import CircuitFacts, circuits
+from dicom_node.studies.ledger.due.pauses import Holds, pauses
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.pauses import Holds, pauses
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.studies.ledger.due.outcomes import ACCEPTED, HELD_BY_ARCHIVE
 from dicom_node.studies.ledger.locks import locked, locking, require_locked
-from dicom_node.studies.ledger.outcomes import ACCEPTED, HELD_BY_ARCHIVE
 from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import (
     Analysis,

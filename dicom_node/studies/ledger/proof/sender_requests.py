@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.registering import hold_instances
+from dicom_node.studies.ledger.arrival.registering import hold_instances
 from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance, Study

@@ -13,7 +13,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 from typer.testing import CliRunner
 
-from dicom_node.commands.check import _check_destination, run_checks
+from dicom_node.commands.checks.check import _check_destination, run_checks
 from dicom_node.commands.node import app
 from dicom_node.errors import DestinationDownError
 from dicom_node.settings.destinations import DicomDestination

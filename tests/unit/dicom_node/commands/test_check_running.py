@@ -15,16 +15,16 @@ from ports import free_port
 from services import BIN
 from sqlalchemy import update
 
-from dicom_node.commands.check_running import check_running
-from dicom_node.commands.checked import Checked, Level
+from dicom_node.commands.checks.check_running import check_running
+from dicom_node.commands.checks.checked import Checked, Level
 from dicom_node.node_process import running_node
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.pauses import Paused
+from dicom_node.studies.ledger.due.pauses import Paused
+from dicom_node.studies.ledger.due.workers import note_worker
 from dicom_node.studies.ledger.site_tables import KnownWorker, Pause
 from dicom_node.studies.ledger.tables import Analysis
-from dicom_node.studies.ledger.workers import note_worker
 
 OLD = timedelta(minutes=30)
 

@@ -26,7 +26,7 @@ from dicom_node.commands.node import app
 from dicom_node.errors import OvertakenError
 from dicom_node.settings.retention import RetentionSettings
 from dicom_node.spool.folder_markers import MARKER
-from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.states import DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 from dicom_node.studies.retention import Retention
@@ -215,7 +215,7 @@ def test_erased_study_that_is_sent_again_is_a_new_one(config: Path, reception: R
 def test_files_are_left_to_the_node_that_runs(
     config: Path, reception: Reception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicom_node.commands.erase._LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("dicom_node.commands.operate.erase._LONGEST_WAIT_SECONDS", 0.1)
 
     with reception.spool.owned():
         done = erase(config, UID, "--yes")

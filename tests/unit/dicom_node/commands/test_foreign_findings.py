@@ -11,7 +11,7 @@ from objects_factory import finding, image_of, mammogram, marker_mask, study_of
 from studies_on_disk import node, written
 from typer.testing import Result
 
-from dicom_node.objects.outlines import crosses_itself
+from dicom_node.objects.findings.outlines import crosses_itself
 from mammoclip_core.findings import Region
 from mammoclip_core.findings_document import to_json
 

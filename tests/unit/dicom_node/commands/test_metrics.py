@@ -25,14 +25,14 @@ from node_factory import (
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
-from dicom_node.commands.metrics import METRICS
 from dicom_node.commands.node import app
+from dicom_node.commands.observe.metrics import METRICS
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.canary_runs import CanaryFacts, note_run
 from dicom_node.studies.ledger.destinations.circuits import note_failure
+from dicom_node.studies.ledger.due.workers import note_end, note_worker
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
-from dicom_node.studies.ledger.workers import note_end, note_worker
 
 PAGE = ROOT / "docs" / "monitoring.md"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"

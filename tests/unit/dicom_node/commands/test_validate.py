@@ -14,7 +14,7 @@ from sr_reading import concept, is_reference, read_back, walk
 from studies_on_disk import four_views, node
 
 from dicom_node.commands.validate import Judgement, validate_path
-from dicom_node.objects.content_rules import complaints_about
+from dicom_node.objects.content.content_rules import complaints_about
 
 
 @pytest.fixture(scope="module")

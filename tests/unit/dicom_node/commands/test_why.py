@@ -25,12 +25,12 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
-from dicom_node.commands.why import FAILED_IMAGE, MEANINGS, NO_RESULTS, SET_ASIDE, why
+from dicom_node.commands.observe.why import FAILED_IMAGE, MEANINGS, NO_RESULTS, SET_ASIDE, why
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations.circuits import note_failure
+from dicom_node.studies.ledger.due.pauses import Paused
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.pauses import Paused
 from dicom_node.studies.ledger.site_tables import Pause
 from dicom_node.studies.ledger.states import (
     AnalysisState,

@@ -192,7 +192,7 @@ def test_all_four_views_are_needed(missing: tuple[str, str] | None) -> None:
 def test_reasons_that_are_stated_are_reasons_that_are_given() -> None:
     from pathlib import Path
 
-    from dicom_node.studies.ledger import registering
+    from dicom_node.studies.ledger.arrival import registering
 
     written = "".join(Path(module.__file__).read_text() for module in (headers, registering))
 

@@ -19,7 +19,7 @@ from dicom_node.fetch.new_studies import StudiesByDate
 from dicom_node.fetch.poll_state import PollStateFile
 from dicom_node.fetch.polling import ArchivePoll
 from dicom_node.fetch.study_list import WantedStudy
-from dicom_node.receive.file_intake import FileIntake
+from dicom_node.receive.files.file_intake import FileIntake
 from dicom_node.settings.poll import PollSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.tables import Instance

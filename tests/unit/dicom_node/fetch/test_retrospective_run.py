@@ -22,7 +22,7 @@ from dicom_node.fetch.pace import Pace, StartsFile
 from dicom_node.fetch.retrospective_run import Fate, Fetched, RetrospectiveRun
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.fetch.trial import Trial
-from dicom_node.receive.file_intake import FileIntake, file_intake
+from dicom_node.receive.files.file_intake import FileIntake, file_intake
 
 CLASSES = frozenset({FOR_PRESENTATION})
 

@@ -9,8 +9,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_node.objects.content_digest import content_digest
-from dicom_node.objects.element_order import elements_in_order
+from dicom_node.objects.elements.content_digest import content_digest
+from dicom_node.objects.elements.element_order import elements_in_order
 
 
 def holding(**attributes: object) -> Dataset:
@@ -50,7 +50,7 @@ def test_numbers_are_digested_as_the_library_writes_them(
     dataset = holding(**{keyword: numbers})
     digest = content_digest(dataset)
 
-    monkeypatch.setattr("dicom_node.objects.content_digest._FLOATS", frozenset())
+    monkeypatch.setattr("dicom_node.objects.elements.content_digest._FLOATS", frozenset())
 
     assert digest == content_digest(dataset)
 

@@ -13,11 +13,11 @@ from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects import content_tree
 from dicom_node.objects.cad_sr.snomed_rt import use_legacy_codes
-from dicom_node.objects.codes import CALCIFICATION, LESION, coded
-from dicom_node.objects.content_tree import Relationship
-from dicom_node.objects.small_datasets import dataset_of
+from dicom_node.objects.content import content_tree
+from dicom_node.objects.content.content_tree import Relationship
+from dicom_node.objects.elements.small_datasets import dataset_of
+from dicom_node.objects.terms.codes import CALCIFICATION, LESION, coded
 from dicom_node.objects.writing import write_object
 
 HAS_PROPERTIES = hd.sr.RelationshipTypeValues.HAS_PROPERTIES

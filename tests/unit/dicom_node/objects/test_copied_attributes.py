@@ -11,7 +11,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from dicom_node.objects.copied_attributes import copied_attributes
+from dicom_node.objects.modules.copied_attributes import copied_attributes
 
 TRIAL = {
     "ClinicalTrialSponsorName": "Sponsor",

@@ -19,6 +19,7 @@ from objects_factory import (
 )
 
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects.content.graphic_data import graphic_data
 from dicom_node.objects.drawing.canvas import Canvas
 from dicom_node.objects.drawing.hanging import cell_of
 from dicom_node.objects.drawing.layout import QUARTER, layout_of
@@ -26,7 +27,6 @@ from dicom_node.objects.drawing.lettering import LEAST_TEXT, Paragraph
 from dicom_node.objects.drawing.panel import Panel
 from dicom_node.objects.drawing.reduction import reduced
 from dicom_node.objects.drawing.rendering import show
-from dicom_node.objects.graphic_data import graphic_data
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
 from mammoclip_core.findings import StudyAnalysis

@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from sr_reading import read_back
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.content_rules import complaints_about
+from dicom_node.objects.content.content_rules import complaints_about
 
 DAMAGEABLE = (
     *("ViewCodeSequence", "ImageType", "PatientOrientation", "ImagerPixelSpacing", "WindowCenter"),

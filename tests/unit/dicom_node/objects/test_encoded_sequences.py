@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicom_node.objects import encoded_sequences
-from dicom_node.objects.encoded_sequences import with_encoded_sequences
+from dicom_node.objects.elements import encoded_sequences
+from dicom_node.objects.elements.encoded_sequences import with_encoded_sequences
 from dicom_node.objects.writing import write_object
 
 

@@ -10,7 +10,7 @@ from sr_reading import drawn_tree
 from validators import TEMPLATES, dciodvfy_errors, dump_of_report, report_template_complaints
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.content_rules import complaints_about
+from dicom_node.objects.content.content_rules import complaints_about
 
 pytestmark = pytest.mark.validators
 

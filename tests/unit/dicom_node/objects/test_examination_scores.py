@@ -32,10 +32,10 @@ from dicom_node.objects.drawing.hanging import cell_of
 from dicom_node.objects.drawing.lettering import TEXT
 from dicom_node.objects.drawing.picture import compose
 from dicom_node.objects.drawing.rendering import show
-from dicom_node.objects.examination_scores import ExaminationScores, examination_scores
+from dicom_node.objects.findings.examination_scores import ExaminationScores, examination_scores
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sc.summary_sheet import build_summary_sheet
-from dicom_node.objects.wording import standing_text
+from dicom_node.objects.terms.wording import standing_text
 from mammoclip_core.findings import BreastFindings, Finding, StudyAnalysis, StudyFindings
 
 MASS = replace(finding(score=0.95), threshold=0.4)

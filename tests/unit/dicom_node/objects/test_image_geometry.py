@@ -23,7 +23,7 @@ from sr_reading import walk
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.rendering import show
-from dicom_node.objects.image_geometry import plane_of
+from dicom_node.objects.findings.image_geometry import plane_of
 from mammoclip_core.images.header.patient_orientation import patient_orientation_of
 from mammoclip_core.images.header.pixel_spacing import (
     pixel_aspect_of,

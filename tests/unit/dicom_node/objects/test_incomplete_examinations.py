@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from sr_reading import read_back, walk
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.examination import examination_remarks
+from dicom_node.objects.findings.examination import examination_remarks
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import ImageFindings, ImageStatus
 

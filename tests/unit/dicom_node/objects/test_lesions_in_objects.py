@@ -12,7 +12,7 @@ from test_pdf_reports import pdf_in, text_of
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.picture import finding_paragraphs
-from dicom_node.objects.lesions import lesion_sentences, lesion_views, place_text
+from dicom_node.objects.findings.lesions import lesion_sentences, lesion_views, place_text
 from dicom_node.objects.results import ResultObject
 from mammoclip_core.findings import ImageFindings
 from mammoclip_core.lesion_location import Depth, Location, Side

@@ -12,7 +12,7 @@ from objects_factory import finding, identity, image_of, mammogram, marker_mask,
 from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.local_time import MachineTimeZone, offset_for, site_time_zone
+from dicom_node.objects.elements.local_time import MachineTimeZone, offset_for, site_time_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 OWN_TIMES = (

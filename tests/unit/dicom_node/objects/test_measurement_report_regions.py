@@ -9,7 +9,7 @@ from study_cases import CASES
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.outlines import MAX_VERTICES, closed_polyline
+from dicom_node.objects.findings.outlines import MAX_VERTICES, closed_polyline
 from mammoclip_core.findings import Region
 
 REGION = ("111030", "DCM")

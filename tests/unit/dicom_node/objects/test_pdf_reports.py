@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from sr_reading import read_back
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects.wording import RESEARCH_MARK
+from dicom_node.objects.terms.wording import RESEARCH_MARK
 
 _STREAM = re.compile(rb"<<((?:(?!endobj).)*?)>>\s*stream\r?\n(.*?)endstream", re.DOTALL)
 _SHOWN_TEXT = re.compile(rb"\(((?:\\.|[^\\()])*)\)\s*Tj")

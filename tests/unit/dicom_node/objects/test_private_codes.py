@@ -6,8 +6,8 @@ from objects_factory import finding, image_of, mammogram, marker_mask, results_o
 from pydicom.dataset import Dataset
 from sr_reading import read_back
 
-from dicom_node.objects.codes import code_of
-from dicom_node.objects.content_rules import complaints_about
+from dicom_node.objects.content.content_rules import complaints_about
+from dicom_node.objects.terms.codes import code_of
 
 LONG = "99MAMMOCLIP|shape.irregular_with_spiculated_margin|irregular with spiculated margin"
 ODD = [

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from study_cases import CASES
 
 from dicom_node.errors import ObjectRefusedError
-from dicom_node.objects.copied_attributes import TYPE_2_KEYWORDS
+from dicom_node.objects.modules.copied_attributes import TYPE_2_KEYWORDS
 
 NAMES = {
     "Japanese name": "Yamada^Hanako=山田^花子=やまだ^はなこ",

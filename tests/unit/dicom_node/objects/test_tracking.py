@@ -21,8 +21,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.results import ResultObject
+from dicom_node.objects.terms.wording import tracking_id_of, words_of
 from dicom_node.objects.uids import StudyUIDs
-from dicom_node.objects.wording import tracking_id_of, words_of
 from mammoclip_core.findings import BreastFindings, Finding
 
 TRACKING_KINDS = (

@@ -20,11 +20,11 @@ from test_tracking import tracked
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.objects import codes
 from dicom_node.objects.results import ResultObject
+from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.view_names import with_view_names
+from dicom_node.objects.terms.wording import short_view_of, view_of
 from dicom_node.objects.uids import uid_of
-from dicom_node.objects.view_names import with_view_names
-from dicom_node.objects.wording import short_view_of, view_of
 from mammoclip_core.findings import ImageStatus
 from mammoclip_core.images.header.views import MODIFIER_LETTERS
 

@@ -14,7 +14,7 @@ from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.retention import RetentionSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.removing import finished_studies
+from dicom_node.studies.ledger.removal.removing import finished_studies
 from dicom_node.studies.ledger.spools import FIRST
 from dicom_node.studies.ledger.states import InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Instance, Study

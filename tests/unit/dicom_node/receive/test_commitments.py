@@ -23,7 +23,7 @@ from dicom_node.settings.settings import Settings
 from dicom_node.spool.receipt_clock import ReceiptClock
 from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
 from dicom_node.studies.ledger.proof.sender_requests import note_archived
-from dicom_node.studies.ledger.removing import finished_studies
+from dicom_node.studies.ledger.removal.removing import finished_studies
 from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem
 from dicom_node.studies.ledger.states import InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Instance, Study

@@ -8,7 +8,7 @@ from files_on_disk import dicom_file, media_directory, on_disk
 from node_factory import STUDY_UID, encoded, mammogram
 from PIL import Image
 
-from dicom_node.receive.folder_files import ObjectFile, PassedOver, files_of
+from dicom_node.receive.files.folder_files import ObjectFile, PassedOver, files_of
 
 
 def passed_over(folder: Path) -> dict[str, tuple[str, bool]]:

@@ -5,8 +5,8 @@ from node_factory import STUDY_UID, Reception, mammogram
 from sqlalchemy import inspect
 
 from dicom_node.errors import NodeError, UnknownStudyError
-from dicom_node.studies.ledger import reading
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.queries import reading
 
 SQL = ["'; DROP TABLE--", "' OR '1'='1", '" OR ""="', "%' --", "1;DELETE FROM x"]
 

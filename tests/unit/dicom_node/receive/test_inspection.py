@@ -14,7 +14,7 @@ from node_factory import (
     mammogram,
 )
 
-from dicom_node.receive.inspection import Answer, Fate, Inspection, inspect_files
+from dicom_node.receive.files.inspection import Answer, Fate, Inspection, inspect_files
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.receive import ReceiveSettings
 

@@ -5,7 +5,7 @@ from corrected_images import CORRECTED, copy_of, pictured
 from node_factory import NOW, Reception, put
 
 from dicom_node.facts.image_comparison import likeness_of
-from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt

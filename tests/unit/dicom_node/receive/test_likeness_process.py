@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from dicom_node.facts.image_comparison import likeness_of
 from dicom_node.facts.likeness import Sameness
-from dicom_node.receive import likeness_child, likeness_process
-from dicom_node.receive.likeness_process import compared
+from dicom_node.receive.registration import likeness_child, likeness_process
+from dicom_node.receive.registration.likeness_process import compared
 from dicom_node.spool.local_disk import Spool
 
 

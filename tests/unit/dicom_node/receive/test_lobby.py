@@ -22,9 +22,9 @@ from raw_peer import (
 )
 from services import wait_for
 
-from dicom_node.receive.lobby import Lobby
-from dicom_node.receive.negotiation import Request
-from dicom_node.receive.pdus import AbortReason, abort
+from dicom_node.receive.upper_layer.lobby import Lobby
+from dicom_node.receive.upper_layer.negotiation import Request
+from dicom_node.receive.upper_layer.pdus import AbortReason, abort
 
 HALF = association_request()[:60]
 

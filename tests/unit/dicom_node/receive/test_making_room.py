@@ -20,7 +20,7 @@ from raw_peer import (
     store_request,
 )
 
-from dicom_node.receive.making_room import (
+from dicom_node.receive.upper_layer.making_room import (
     PAUSE_SECONDS,
     STALLED_SECONDS,
     Activity,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dicom_node.receive.multipart import BrokenMessageError, Multipart
+from dicom_node.receive.files.multipart import BrokenMessageError, Multipart
 
 
 def message(*files: bytes, end: bool = True) -> bytes:

@@ -25,7 +25,12 @@ from raw_peer import (
 )
 from services import wait_for
 
-from dicom_node.receive.negotiation import MAXIMUM_REQUEST_BYTES, Agreement, Request, agree
+from dicom_node.receive.upper_layer.negotiation import (
+    MAXIMUM_REQUEST_BYTES,
+    Agreement,
+    Request,
+    agree,
+)
 
 
 def contexts(count: int) -> bytes:

@@ -11,8 +11,8 @@ from node_factory import NOW, SOMEBODY_ELSE, STUDY_UID, Reception, mammogram, pu
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
-from dicom_node.receive import registrar as registrar_module
-from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.registration import registrar as registrar_module
+from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt

@@ -9,7 +9,7 @@ from node_factory import NOW, STUDY_UID, Reception, mammogram, put
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt

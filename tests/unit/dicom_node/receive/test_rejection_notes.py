@@ -11,7 +11,7 @@ from rejection_notes import coded, rejection_note
 from sqlalchemy import select
 
 from dicom_node.facts.rejection_note import REASONS, rejection_in
-from dicom_node.studies.ledger.erasing import erase_study
+from dicom_node.studies.ledger.removal.erasing import erase_study
 from dicom_node.studies.ledger.site_tables import Rejection
 from dicom_node.studies.ledger.states import InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Instance, Study, Transition

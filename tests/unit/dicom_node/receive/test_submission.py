@@ -14,9 +14,9 @@ from node_factory import STUDY_UID, Reception, encoded, four_views, mammogram
 
 from dicom_node.errors import UnreadableFileError
 from dicom_node.facts.priority import Priority
-from dicom_node.receive.file_intake import file_intake, prepare_spool
+from dicom_node.receive.files.file_intake import file_intake, prepare_spool
+from dicom_node.receive.files.submission import Submission, files_to_submit, submit_files
 from dicom_node.receive.listener import open_associations
-from dicom_node.receive.submission import Submission, files_to_submit, submit_files
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import NoPlaceError
@@ -218,8 +218,8 @@ def test_half_written_files_of_a_killed_submission_are_deleted_when_they_are_old
 _KILLED = """
 import os, sys
 from pathlib import Path
-from dicom_node.receive.file_intake import file_intake
-from dicom_node.receive.submission import files_to_submit, submit_files
+from dicom_node.receive.files.file_intake import file_intake
+from dicom_node.receive.files.submission import files_to_submit, submit_files
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 

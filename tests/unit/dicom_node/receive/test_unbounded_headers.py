@@ -20,8 +20,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from dicom_node.receive.header_child import MAXIMUM_MEMORY_BYTES
-from dicom_node.receive.header_process import HeaderReader
+from dicom_node.receive.registration.header_child import MAXIMUM_MEMORY_BYTES
+from dicom_node.receive.registration.header_process import HeaderReader
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger.states import InstanceState

@@ -17,7 +17,7 @@ from hostile import (
     trickles,
 )
 
-from dicom_node.commands.check import run_checks
+from dicom_node.commands.checks.check import run_checks
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome

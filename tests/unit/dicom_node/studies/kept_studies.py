@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.settings.retention import RetentionSettings
 from dicom_node.spool.names import Receipt, study_place
-from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.states import DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, Study
 from dicom_node.studies.retention import Retention

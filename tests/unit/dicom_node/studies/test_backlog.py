@@ -10,9 +10,9 @@ from statement_costs import counted
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
 from dicom_node.studies.dispatch import QUEUED, Dispatcher
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.due.work import claim
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery
-from dicom_node.studies.ledger.work import claim
 
 BACKLOG = 5000
 

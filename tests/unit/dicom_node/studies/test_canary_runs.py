@@ -22,7 +22,7 @@ from dicom_node.studies.ledger.canary_runs import (
     note_run,
     remove_canary,
 )
-from dicom_node.studies.ledger.reading import summaries
+from dicom_node.studies.ledger.queries.reading import summaries
 from dicom_node.studies.ledger.site_tables import CanaryRun
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, Instance, Study

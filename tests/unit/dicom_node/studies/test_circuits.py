@@ -23,9 +23,9 @@ from dicom_node.studies.ledger.destinations.circuits import (
     take_probe,
     try_now,
 )
+from dicom_node.studies.ledger.due.work import claim
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Delivery
-from dicom_node.studies.ledger.work import claim
 
 POLICY = RetrySettings(breaker_failures=3, first_probe_seconds=10, longest_probe_seconds=30)
 A_MINUTE = timedelta(minutes=1)

@@ -9,7 +9,7 @@ from node_factory import NOW, STUDY_UID, Reception, after, mammogram, second_nod
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.host_clock import HostClock
-from dicom_node.studies.ledger.coming import (
+from dicom_node.studies.ledger.arrival.coming import (
     FRESH,
     are_several,
     coming_elsewhere,

@@ -10,10 +10,10 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.canary import CANARY_STUDY
-from dicom_node.studies.ledger import reading
-from dicom_node.studies.ledger.counts import CONDITIONS, LedgerCounts, ledger_counts
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations.waits import Waits
+from dicom_node.studies.ledger.queries import reading
+from dicom_node.studies.ledger.queries.counts import CONDITIONS, LedgerCounts, ledger_counts
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,

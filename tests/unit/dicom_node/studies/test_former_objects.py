@@ -7,9 +7,9 @@ from node_factory import after, analysis_row, claimed, finished, made_result, st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger import outcomes
-from dicom_node.studies.ledger.former_objects import FormerObject, former_objects
-from dicom_node.studies.ledger.outcomes import MadeResult
+from dicom_node.studies.ledger.due import outcomes
+from dicom_node.studies.ledger.due.outcomes import MadeResult
+from dicom_node.studies.ledger.queries.former_objects import FormerObject, former_objects
 from dicom_node.studies.ledger.tables import Analysis, ResultObject
 
 

@@ -6,8 +6,8 @@ from node_factory import LEASE, NOW, analysis_row, study_row
 from scenes import SWITCHES, Action, Scene, Scenes
 
 from dicom_node.facts.priority import Priority
-from dicom_node.studies.ledger import due_work, work
-from dicom_node.studies.ledger.pauses import Holds, Paused, pause, pauses
+from dicom_node.studies.ledger.due import due_work, work
+from dicom_node.studies.ledger.due.pauses import Holds, Paused, pause, pauses
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis
 

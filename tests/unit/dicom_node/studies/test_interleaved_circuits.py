@@ -7,9 +7,9 @@ from node_factory import LEASE, NOW, after, analysis_row, delivery_row, study_ro
 from scenes import SWITCHES, Action, Scene, Scenes
 
 from dicom_node.settings.work import RetrySettings
-from dicom_node.studies.ledger import work
 from dicom_node.studies.ledger.destinations import circuits
 from dicom_node.studies.ledger.destinations.circuits import Circuit
+from dicom_node.studies.ledger.due import work
 from dicom_node.studies.ledger.site_tables import DestinationState
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Delivery

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
 from dicom_node.facts.likeness import Likeness, Sameness
-from dicom_node.studies.ledger import outcomes, work
+from dicom_node.studies.ledger.due import outcomes, work
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,

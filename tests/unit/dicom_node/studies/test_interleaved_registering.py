@@ -57,7 +57,7 @@ def test_image_that_arrives_while_its_study_settles_is_analysed(
 def test_scheduler_finds_the_order_in_which_missing_locks_do_harm(
     scenes: Scenes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("settling", "ledger.registering", "ledger.locks"):
+    for module in ("settling", "ledger.arrival.registering", "ledger.locks"):
         monkeypatch.setattr(f"dicom_node.studies.{module}.locking", lambda query, **_: query)
 
     # The versions are the second line: the study is not lost, but somebody has to try again.

@@ -23,7 +23,7 @@ from scenes import MOSTLY_IN_POSTGRESQL, SWITCHES, Action, Scene, Scenes
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
-from dicom_node.studies.ledger import due_work, outcomes, work
+from dicom_node.studies.ledger.due import due_work, outcomes, work
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,

@@ -15,8 +15,8 @@ from node_factory import (
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
-from dicom_node.studies.ledger import due_work, work
-from dicom_node.studies.ledger.outcomes import give_back_analysis
+from dicom_node.studies.ledger.due import due_work, work
+from dicom_node.studies.ledger.due.outcomes import give_back_analysis
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.transitions import apply

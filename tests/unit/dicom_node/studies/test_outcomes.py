@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
-from dicom_node.studies.ledger import due_work, outcomes, work
+from dicom_node.studies.ledger.due import due_work, outcomes, work
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import (
     Analysis,

@@ -7,11 +7,11 @@ from test_backlog import RecordingBroker, dispatcher_of
 
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.pauses import Holds, Paused, pause, pauses, resume
-from dicom_node.studies.ledger.reading import summary
+from dicom_node.studies.ledger.due.pauses import Holds, Paused, pause, pauses, resume
+from dicom_node.studies.ledger.due.work import claim
+from dicom_node.studies.ledger.queries.reading import summary
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
-from dicom_node.studies.ledger.work import claim
 
 WORK = {"ROOM1": 1, "ROOM2": 2}
 """Analyses by their study's sender; deliveries have the numbers 1 (archive) and 2 (second)."""

@@ -23,11 +23,11 @@ from sqlalchemy.orm import Session
 from dicom_node.facts.priority import Priority
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.settings import Settings
-from dicom_node.studies.ledger.due_work import due
-from dicom_node.studies.ledger.pauses import Holds
+from dicom_node.studies.ledger.due.due_work import due
+from dicom_node.studies.ledger.due.pauses import Holds
+from dicom_node.studies.ledger.due.work import claim
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
-from dicom_node.studies.ledger.work import claim
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.settling import begin_analysis
 

@@ -8,8 +8,8 @@ from node_factory import NOW, after, analysis_row, claimed, finished, made_resul
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger import outcomes
-from dicom_node.studies.ledger.outcomes import MadeResult
+from dicom_node.studies.ledger.due import outcomes
+from dicom_node.studies.ledger.due.outcomes import MadeResult
 from dicom_node.studies.ledger.proof import proofs
 from dicom_node.studies.ledger.proof.proofs import ProofClaim
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState

@@ -18,8 +18,8 @@ from node_factory import (
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import UnknownStudyError
-from dicom_node.studies.ledger import reading
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,

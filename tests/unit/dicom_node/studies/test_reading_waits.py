@@ -7,8 +7,8 @@ import pytest
 from node_factory import analysis_row, delivery_row, study_row
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger import reading
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Study
 

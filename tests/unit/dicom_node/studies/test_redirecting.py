@@ -18,10 +18,10 @@ from scenes import SWITCHES, Scene, Scenes
 from sqlalchemy import event, select
 
 from dicom_node.studies import redirecting
-from dicom_node.studies.ledger import outcomes, work
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations.overview import causes, removed_destinations
-from dicom_node.studies.ledger.pauses import Holds
+from dicom_node.studies.ledger.due import outcomes, work
+from dicom_node.studies.ledger.due.pauses import Holds
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, DeliveryOutcome, Transition
 from dicom_node.studies.redirecting import drop_deliveries, move_deliveries

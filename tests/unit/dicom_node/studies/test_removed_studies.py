@@ -8,8 +8,8 @@ from node_factory import NOW, SOMEBODY_ELSE, Reception, claimed, finished, made_
 from sqlalchemy import select
 
 from dicom_node.errors import RemovedError
-from dicom_node.studies.ledger.former_objects import former_objects
-from dicom_node.studies.ledger.reading import find_study, summary
+from dicom_node.studies.ledger.queries.former_objects import former_objects
+from dicom_node.studies.ledger.queries.reading import find_study, summary
 from dicom_node.studies.ledger.states import InstanceState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.operator_actions import judge_again, retry_study

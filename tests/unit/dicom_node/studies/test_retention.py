@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from dicom_node.settings.retention import RetentionSettings
 from dicom_node.spool.removal import reading
-from dicom_node.studies.ledger import outcomes
-from dicom_node.studies.ledger.reading import find_study, study_record, summary
-from dicom_node.studies.ledger.removing import files_may_go
+from dicom_node.studies.ledger.due import outcomes
+from dicom_node.studies.ledger.queries.reading import find_study, study_record, summary
+from dicom_node.studies.ledger.removal.removing import files_may_go
 from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, ResultObject, Study
 

@@ -19,7 +19,7 @@ from dicom_node.studies.ledger.proof.sender_requests import (
     enter_commitment,
     places_of,
 )
-from dicom_node.studies.ledger.removing import mark_study
+from dicom_node.studies.ledger.removal.removing import mark_study
 from dicom_node.studies.ledger.site_tables import CommitmentItem
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject, Study

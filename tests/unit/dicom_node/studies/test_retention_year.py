@@ -20,11 +20,11 @@ from node_factory import (
 from sqlalchemy.orm import Session
 
 from dicom_node.settings.retention import RetentionSettings
-from dicom_node.studies.ledger import outcomes
+from dicom_node.studies.ledger.due import outcomes
+from dicom_node.studies.ledger.due.work import Claim
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, ResultObject, Study
 from dicom_node.studies.ledger.transitions import apply
-from dicom_node.studies.ledger.work import Claim
 from dicom_node.studies.operator_actions import retry_study
 from dicom_node.studies.retention import Retention
 

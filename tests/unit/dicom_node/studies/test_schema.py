@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from dicom_node.commands.node import app
 from dicom_node.errors import LedgerError
 from dicom_node.node_process import running_node
-from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.schema import MIGRATIONS, SCHEMA, OtherSchemaError, name_in_messages

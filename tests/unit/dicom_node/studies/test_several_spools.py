@@ -16,7 +16,7 @@ from node_factory import (
 from sqlalchemy import delete, update
 
 from dicom_node.facts.image_comparison import likeness_of
-from dicom_node.receive.registrar import Registrar
+from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.retention import RetentionSettings
 from dicom_node.spool.local_disk import Spool

@@ -7,12 +7,12 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import ForbiddenTransitionError, OvertakenError
-from dicom_node.studies.ledger import outcomes
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.due import outcomes
+from dicom_node.studies.ledger.due.work import recover_lost
 from dicom_node.studies.ledger.states import AnalysisState, Event
 from dicom_node.studies.ledger.tables import Analysis, Transition
 from dicom_node.studies.ledger.transitions import apply, begin
-from dicom_node.studies.ledger.work import recover_lost
 
 
 def test_applied_event_moves_the_row(session: Session) -> None:

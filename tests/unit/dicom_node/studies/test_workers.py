@@ -5,8 +5,8 @@ from datetime import timedelta
 from sqlalchemy import update
 
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.due.workers import WorkerFacts, note_end, note_worker, workers
 from dicom_node.studies.ledger.site_tables import KnownWorker
-from dicom_node.studies.ledger.workers import WorkerFacts, note_end, note_worker, workers
 
 FIRST, SECOND = "1" * 32, "2" * 32
 

@@ -1,0 +1,1 @@
+"""Commands on many studies: folders, and lists that are fetched from archives."""

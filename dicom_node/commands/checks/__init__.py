@@ -1,0 +1,1 @@
+"""``mammoclip-node check``: whether the node can work, and does."""

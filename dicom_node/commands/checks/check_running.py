@@ -1,0 +1,178 @@
+"""What ``mammoclip-node check`` finds out about the work itself: node, workers and backlog."""
+
+import fcntl
+import os
+import pwd
+import socket
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from dicom_node.commands.checks.checked import Checked, Level
+from dicom_node.errors import NodeError
+from dicom_node.settings.settings import Settings
+from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
+from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
+from dicom_node.studies.ledger.due.pauses import pauses
+from dicom_node.studies.ledger.due.workers import WorkerFacts, workers
+from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.queries.backlog import Backlog, backlog
+
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
+_CONNECT_SECONDS: Final = 3.0
+_QUEUES: Final = {GPU_QUEUE: "analyse", DELIVER_QUEUE: "deliver"}
+
+
+def check_running(settings: Settings, *, old_after: timedelta) -> Iterator[Checked]:
+    """Yield whether node and workers run, and how old the oldest work is.
+
+    Parameters
+    ----------
+    old_after : age of the oldest waiting work from which on it is a warning
+    """
+    yield _account(settings.spool)
+    yield _node(settings)
+    # What is wrong with the ledger, its own check has said.
+    with suppress(NodeError, DATABASE_TROUBLE), closing(Database(settings.ledger_url)) as database:
+        if not database.has_tables():
+            return  # nothing was ever received, and no worker can say that it is there
+        with database.reading() as session:
+            at = database_time(session)
+            known = workers(session)
+            waiting = backlog(session)
+            paused = [one.subject for one in pauses(session)]
+        yield from _workers(known, at)
+        yield _backlog(waiting, at, old_after, paused)
+
+
+def _account(spool: Path) -> Checked:
+    """Tell whether this account is the one whose files the node writes."""
+    name = "account"
+    if not spool.exists():
+        return Checked(name=name)
+    owner = spool.stat().st_uid
+    if owner == os.geteuid():
+        return Checked(name=name)
+    mine, its = _account_name(os.geteuid()), _account_name(owner)
+    return Checked(
+        name=name,
+        level=Level.WARNING,
+        detail=f"{spool} belongs to {its}, and this check ran as {mine}: it does not show what "
+        f"the node may do. Run it as {its}: runuser -u {its} -- mammoclip-node check",
+    )
+
+
+def _account_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"account {number}"
+
+
+def _node(settings: Settings) -> Checked:
+    """Tell whether a node works on this spool and takes connections."""
+    host, port = settings.receive.host, settings.receive.port
+    holds, answers = _is_held(settings.spool), _takes_connections(host, port)
+    if holds and answers:
+        return Checked(name="node", detail=f"receives on {host}:{port}")
+    if holds:
+        detail = (
+            f"a node works on {settings.spool}, but takes no connections on {host}:{port}: see its "
+            "log, and whether host and port under [receive] were changed since it started"
+        )
+    elif answers:
+        detail = (
+            f"no node works on {settings.spool}, and another program listens on {host}:{port}: "
+            "stop that, or set another port under [receive]"
+        )
+    else:
+        detail = (
+            "does not run: images are refused. Start it: 'mammoclip-node serve', or where it is a "
+            "service: systemctl start mammoclip-node"
+        )
+    return Checked(name="node", level=Level.CRITICAL, detail=detail)
+
+
+def _is_held(spool: Path) -> bool:
+    """Return whether a node process has locked the spool."""
+    try:
+        with (spool / "node.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _takes_connections(host: str, port: int) -> bool:
+    address = (_ANY_ADDRESS.get(host, host), port)
+    try:
+        socket.create_connection(address, timeout=_CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _workers(known: list[WorkerFacts], at: datetime) -> Iterator[Checked]:
+    """Tell of each queue who serves it, and of workers that went silent."""
+    for queue, does in _QUEUES.items():
+        serving = [one for one in known if one.is_running and queue in one.queues]
+        name = f"workers that {does}"
+        if serving:
+            detail = ", ".join(f"{one.name} ({_processes(one)})" for one in serving)
+            yield Checked(name=name, detail=detail)
+            continue
+        last = max((one for one in known if queue in one.queues), key=_seen, default=None)
+        seen = (
+            f" The last one, {last.name}, was seen {_ago(at - last.seen_at)} ago." if last else ""
+        )
+        yield Checked(
+            name=name,
+            level=Level.CRITICAL,
+            detail=f"none runs.{seen} Start one: 'celery -A worker worker', or where it is a "
+            "service: systemctl start 'mammoclip*'",
+        )
+    for one in known:
+        if one.silent:
+            yield Checked(
+                name=f"worker {one.name}",
+                level=Level.WARNING,
+                detail=f"has not been heard for {_ago(at - one.seen_at)} and did not say that it "
+                "ends: it was killed, its host is down, or it does not reach the ledger",
+            )
+
+
+def _backlog(waiting: Backlog, at: datetime, old_after: timedelta, paused: list[str]) -> Checked:
+    parts, is_old = [], False
+    for one in (waiting.analyses, waiting.deliveries):
+        if not one.count:
+            parts.append(f"no {one.things} wait")
+            continue
+        age = at - one.oldest if one.oldest else timedelta(0)
+        is_old |= age > old_after
+        parts.append(f"{one.count} {one.things} wait, the oldest for {_ago(age)}")
+    detail = "; ".join(parts)
+    if is_old and paused:
+        detail += f". Paused: {', '.join(paused)}"
+    elif is_old:
+        detail += ". See 'mammoclip-node studies' and 'mammoclip-node destinations' for the reasons"
+    return Checked(name="backlog", level=Level.WARNING if is_old else Level.OK, detail=detail)
+
+
+def _seen(worker: WorkerFacts) -> datetime:
+    return worker.seen_at
+
+
+def _processes(worker: WorkerFacts) -> str:
+    return "1 process" if worker.processes == 1 else f"{worker.processes} processes"
+
+
+def _ago(age: timedelta) -> str:
+    seconds = max(age.total_seconds(), 0)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,1 @@
+"""Commands that say what happens: ``why`` and ``metrics``."""

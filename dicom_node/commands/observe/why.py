@@ -1,0 +1,345 @@
+"""What ``mammoclip-node why`` says: what happened to a study so far, and what to do next."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from dicom_node.studies.ledger.queries import reading
+from dicom_node.studies.ledger.queries.remarks import (
+    correction_in_words,
+    removal_in_words,
+    set_aside_in_words,
+)
+from dicom_node.studies.ledger.states import TAKEN, AnalysisState, InstanceState, StudyState
+from dicom_node.studies.ledger.tables import Study
+
+TROUBLESHOOTING: Final = "docs/troubleshooting.md"
+SET_ASIDE: Final = "An object was set aside"
+FAILED_IMAGE: Final = "An image failed"
+NO_RESULTS: Final = "No results for a study"
+
+_LONGEST_LIST: Final = 3
+"""Senders, reasons and destinations that have a place of their own; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What a condition of a study means.
+
+    Attributes
+    ----------
+    is_so : the sentence's end after "study UID"
+    to_do : what to do next
+    entry : that of the troubleshooting page, as its table writes it
+    cause : part of the reason by which this meaning is told from others of the same condition
+    """
+
+    is_so: str
+    to_do: str
+    entry: str
+    cause: str = ""
+
+
+_RESUME: Final = "end the pause: mammoclip-node resume, followed by what is paused"
+_HELD: Final = "is held: what is to be sent waits for a person"
+
+MEANINGS: Final[Mapping[str, Sequence[Meaning]]] = {
+    "receiving": (
+        Meaning(
+            is_so="is being received: further images may come",
+            to_do="wait until nothing came for settling.idle_seconds",
+            entry="`receiving`",
+        ),
+    ),
+    "held": (
+        Meaning(
+            cause="is paused by",
+            is_so=_HELD,
+            to_do=_RESUME,
+            entry='`held`, "is paused by"',
+        ),
+        Meaning(
+            cause="is not in the settings",
+            is_so=_HELD,
+            to_do="enter the destination in the settings again, or use mammoclip-node "
+            "move-deliveries or drop-deliveries",
+            entry='`held`, "is not in the settings"',
+        ),
+        Meaning(
+            cause="dry:",
+            is_so="is held: its results were made and validated, and not sent",
+            to_do="set dry = false, then mammoclip-node retry --destination NAME",
+            entry='`held`, or `delivered` with the reason "dry"',
+        ),
+        Meaning(
+            cause="the files of",
+            is_so="is held: an image came after the files of others were removed",
+            to_do="nothing if the delivered result suffices; else send the whole study again",
+            entry='`held`, "the files of 2 of its images were removed"',
+        ),
+        Meaning(
+            cause="to another patient",
+            is_so="is held: its images do not name one patient",
+            to_do="send the whole study again from the archive that corrected it",
+            entry="`held`",
+        ),
+        Meaning(
+            is_so=_HELD,
+            to_do="have its deliveries sent: mammoclip-node retry UID",
+            entry="`held`, with the name of a destination",
+        ),
+    ),
+    "waiting": (
+        Meaning(
+            cause="is paused by",
+            is_so="waits for its analysis, which is paused",
+            to_do=_RESUME,
+            entry='`waiting`, "is paused by"',
+        ),
+        Meaning(
+            cause="off-peak",
+            is_so="waits for its analysis until nothing else is due",
+            to_do="wait, or have it begun: mammoclip-node priority UID routine",
+            entry='`waiting`, "off-peak"',
+        ),
+        Meaning(
+            is_so="waits for its analysis",
+            to_do="nothing if others are analysed before it; else see whether a worker runs: "
+            "mammoclip-node check",
+            entry="`waiting`",
+        ),
+    ),
+    "analysing": (
+        Meaning(is_so="is being analysed by a worker", to_do="wait", entry="`analysing`"),
+    ),
+    "delivering": (
+        Meaning(
+            cause="waits until the destination answers",
+            is_so="is analysed; a destination is down",
+            to_do="repair the destination (mammoclip-node destinations says why it is down); "
+            "delivery goes on by itself",
+            entry='`delivering`, "waits until the destination answers"',
+        ),
+        Meaning(
+            is_so="is analysed, and its results are being delivered",
+            to_do="wait; if it lasts, repair what the reason names: delivery is tried again by "
+            "itself",
+            entry="`delivering`",
+        ),
+    ),
+    "delivered": (
+        Meaning(
+            cause="dry:",
+            is_so="is delivered, except to dry destinations",
+            to_do="set dry = false, then mammoclip-node retry --destination NAME",
+            entry='`held`, or `delivered` with the reason "dry"',
+        ),
+        Meaning(
+            is_so="is delivered",
+            to_do="nothing: the results are in the archive's series RESEARCH USE ONLY",
+            entry="`delivered (accepted)`",
+        ),
+    ),
+    "done": (
+        Meaning(
+            is_so="is analysed, and there is no destination to send its results to",
+            to_do="add a block [[destinations]], then mammoclip-node retry UID",
+            entry="`done`",
+        ),
+    ),
+    "failed": (
+        Meaning(
+            is_so="could not be analysed, and is not tried again",
+            to_do="mend what the reason names (the worker's log has more), then "
+            "mammoclip-node retry UID",
+            entry="`failed`",
+        ),
+    ),
+    "cancelled": (
+        Meaning(
+            is_so="is not analysed, since somebody cancelled it",
+            to_do="if it is wanted after all: mammoclip-node retry UID",
+            entry="`cancelled`",
+        ),
+    ),
+    "refused": (
+        Meaning(
+            cause="not-kept",
+            is_so="is analysed; an archive answered with success and did not keep the results",
+            to_do="find out at the archive where the objects went, then mammoclip-node retry UID",
+            entry='`refused`, "not-kept"',
+        ),
+        Meaning(
+            is_so="is analysed; a destination refused the results for good",
+            to_do="correct the destination's list of SOP Classes or AE titles, then "
+            "mammoclip-node retry UID",
+            entry="`refused`",
+        ),
+    ),
+    "expired": (
+        Meaning(
+            is_so="is analysed; its results were given up before a destination took them",
+            to_do="repair the destination, then mammoclip-node retry UID",
+            entry="`expired`",
+        ),
+    ),
+    "superseded": (
+        Meaning(
+            is_so="has no result that counts: what was found before counts no more",
+            to_do="have it analysed again: mammoclip-node retry UID",
+            entry="`superseded`",
+        ),
+    ),
+    "nothing-to-analyse": (
+        Meaning(
+            is_so="has no image that can be analysed",
+            to_do="correct what the lines above name, or send the images that are missing",
+            entry="`nothing-to-analyse`",
+        ),
+    ),
+}
+"""For each condition its meanings, the first of which applies whose cause is in the reason."""
+
+
+def why(
+    session: Session, study_instance_uid: str, *, destinations: frozenset[str] | None = None
+) -> list[str]:
+    """Say in a dozen lines at most what happened to a study, and what to do next.
+
+    Parameters
+    ----------
+    destinations : names of those in the settings; None if they are not known
+
+    Raises
+    ------
+    UnknownStudyError
+        The ledger has no study with this UID.
+    """
+    study = reading.find_study(session, study_instance_uid)
+    record = reading.study_record(session, study, destinations=destinations)
+    summary: reading.StudySummary = record["summary"]
+    reason = _own_reason(session, study, summary.reason)
+    meaning = meaning_of(summary.condition, reason)
+    to_do = meaning.to_do.replace("retry UID", f"retry {study_instance_uid}")
+    to_do = to_do.replace("priority UID", f"priority {study_instance_uid}")
+    waiting = [f"reason: {reason}"] if reason else []
+    return [
+        f"study {study_instance_uid} {meaning.is_so}",
+        _received(study, record["instances"], summary.images),
+        *_not_analysed(session, study, record["instances"]),
+        *_settled(study, record["history"]),
+        *_analysed(record["analyses"]),
+        *_delivered(record["analyses"], record["deliveries"], record["outcomes"]),
+        *waiting,
+        f"what to do: {to_do}. {_entry(NO_RESULTS, meaning.entry)}",
+    ]
+
+
+def meaning_of(condition: str, reason: str) -> Meaning:
+    """Return what a condition means, by what its reason names."""
+    return next(one for one in MEANINGS[condition] if one.cause in reason)
+
+
+def _own_reason(session: Session, study: Study, reason: str) -> str:
+    """Return the reason of the condition alone, without what was done to single images."""
+    remarks = (
+        correction_in_words(session, study),
+        set_aside_in_words(session, study),
+        removal_in_words(session, study),
+    )
+    for remark in reversed(remarks):
+        if remark:
+            reason = reason.removesuffix(remark).removesuffix("; ")
+    return reason
+
+
+def _received(study: Study, instances: list[dict[str, Any]], images: int) -> str:
+    senders = Counter(one["calling_ae_title"] for one in instances if one["calling_ae_title"])
+    names = _first_of([name for name, _ in senders.most_common()])
+    last = study.last_received_at.isoformat(timespec="seconds")
+    return (
+        f"received: {_counted(images, 'image')}"
+        f"{f' from {names}' if names else ''}, the last object at {last}"
+    )
+
+
+def _not_analysed(session: Session, study: Study, instances: list[dict[str, Any]]) -> Iterator[str]:
+    set_aside = set_aside_in_words(session, study)
+    if set_aside:
+        reasons = sorted(
+            {one["reason"] for one in instances if one["state"] is InstanceState.SET_ASIDE}
+        )
+        entries = ", ".join(f"`{reason}`" for reason in reasons if reason)
+        yield f"not analysed: {set_aside}. {_entry(SET_ASIDE, entries)}"
+    left_out = Counter(
+        one["left_out_reason"]
+        for one in instances
+        if one["left_out_reason"] and one["state"] is InstanceState.REGISTERED
+    )
+    if left_out:
+        words = [f"{_counted(count, 'image')}: {why}" for why, count in left_out.most_common()]
+        yield f"left out on purpose: {_first_of(words, '; ')}"
+    corrected = correction_in_words(session, study)
+    if corrected:
+        yield f"corrected: {corrected}"
+    removed = removal_in_words(session, study)
+    if removed:
+        yield f"removed: {removed}"
+
+
+def _settled(study: Study, history: list[dict[str, Any]]) -> Iterator[str]:
+    if study.state is StudyState.OPEN:
+        return
+    at = [one["at"] for one in history if one["subject"] == "study" and one["event"] == "settle"]
+    when = f" at {at[-1].isoformat(timespec='seconds')}" if at else ""
+    yield f"complete: settled{when}, {_counted(study.revision, 'revision')} so far"
+
+
+def _analysed(analyses: list[dict[str, Any]]) -> Iterator[str]:
+    done = [one for one in analyses if one["state"] is AnalysisState.DONE]
+    if not done:
+        return
+    newest = done[-1]
+    when = newest["finished_at"]
+    at = f" at {when.isoformat(timespec='seconds')}" if when else ""
+    unread = reading.unread_images(newest["findings"])
+    also = f"; {unread}. {_entry(FAILED_IMAGE)}" if unread else ""
+    yield f"analysed: revision {newest['revision']}{at} by {newest['bundle'] or 'a bundle'}{also}"
+
+
+def _delivered(
+    analyses: list[dict[str, Any]],
+    deliveries: list[dict[str, Any]],
+    outcomes: list[dict[str, Any]],
+) -> Iterator[str]:
+    """Say of the newest analysis where its results are; of a former one, while that counts."""
+    done = [one["id"] for one in analyses if one["state"] is AnalysisState.DONE]
+    mine = [one for one in deliveries if done and one["analysis_id"] == done[-1]]
+    taken = {state.value for state in TAKEN}
+    answers = Counter(one["delivery_id"] for one in outcomes if one["outcome"] in taken)
+    words = []
+    for one in mine:
+        when = one["finished_at"]
+        at = f" at {when.isoformat(timespec='seconds')}" if when and one["state"] in taken else ""
+        objects = answers[one["id"]]
+        count = f" ({_counted(objects, 'object')} there)" if objects else ""
+        words.append(f"{one['destination']} {one['state']}{at}{count}")
+    if words:
+        yield f"delivery: {_first_of(words, '; ')}"
+
+
+def _entry(section: str, entries: str = "") -> str:
+    return f'See {TROUBLESHOOTING}, "{section}"{f": {entries}" if entries else ""}'
+
+
+def _first_of(words: list[str], between: str = ", ") -> str:
+    more = len(words) - _LONGEST_LIST
+    listed = between.join(words[:_LONGEST_LIST])
+    return f"{listed}{between}and {more} more" if more > 0 else listed
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

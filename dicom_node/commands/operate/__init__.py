@@ -1,0 +1,1 @@
+"""Commands that change what the node does: retry, cancel, pause, keep, erase."""

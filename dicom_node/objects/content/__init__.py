@@ -1,0 +1,1 @@
+"""Content trees of structured reports: written, checked, and measured against the rules."""

@@ -1,0 +1,1 @@
+"""Data elements of result objects: legal values, copied values, order and digests."""

@@ -1,0 +1,1 @@
+"""Modules of the information object definitions that several kinds of object share."""

@@ -1,0 +1,1 @@
+"""The words and codes of result objects, the same in every kind."""

@@ -1,0 +1,1 @@
+"""What arrives of a study: images entered, corrected, and the study opened again."""

@@ -1,0 +1,1 @@
+"""Work that is due: chosen, claimed, paused, and its outcomes."""

@@ -1,0 +1,1 @@
+"""What people and processes ask the ledger, which changes nothing."""

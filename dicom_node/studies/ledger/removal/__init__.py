@@ -1,0 +1,1 @@
+"""What leaves: files removed by the retention, and studies that are erased."""

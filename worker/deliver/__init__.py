@@ -1,0 +1,1 @@
+"""The task ``deliver``: from the result objects in the spool to one destination."""

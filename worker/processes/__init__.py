@@ -1,0 +1,1 @@
+"""The processes of a worker: watched, bounded, replaced, and ended in order."""

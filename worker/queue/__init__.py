@@ -1,0 +1,1 @@
+"""What is taken from the broker: our own two messages, and nothing else."""
