@@ -10,6 +10,7 @@ from pydicom.uid import UID
 
 from dicom_node.errors import RefusedError
 from dicom_node.facts.file_meta import FileMeta, Readable
+from dicom_node.facts.priority import Priority
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy, text_in
 from dicom_node.receive.arriving_object import STATUS_OF
 
@@ -24,6 +25,10 @@ class Taking(Protocol):
     @property
     def maximum_bytes(self) -> int:
         """Largest size of an object."""
+
+    @property
+    def priority(self) -> Priority | None:
+        """How urgent the objects are; None for what they or the settings state."""
 
     def take_described(
         self, meta: FileMeta, stream: Readable, study_instance_uid: str | None = None

@@ -173,7 +173,7 @@ class DicomArchive:
                 if "Status" not in status:
                     break
                 category = code_to_category(int(status.Status))
-                if category == "Success" or (category == "Warning" and service == "C-GET"):
+                if category == "Success" or (category == "Warning" and service != "C-FIND"):
                     return
                 if category != "Pending":
                     code = f"0x{status.Status:04X}"

@@ -1,6 +1,6 @@
 """Which objects of an archive the node has received already, and what came of their studies."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -11,6 +11,7 @@ from dicom_node.facts.file_meta import read_file_meta
 from dicom_node.facts.study_in_stream import study_of_file
 from dicom_node.fetch.retrospective_run import Fate, FetchedStudy
 from dicom_node.spool.local_disk import Spool
+from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from mammoclip_core.findings_document import from_json
@@ -54,6 +55,18 @@ def waiting_in(spool: Spool) -> set[tuple[str, str]]:
         except (OSError, UnreadableFileError):
             continue  # registered meanwhile, or nothing that could be asked for
     return found
+
+
+def held_now(database: Database, spool: Spool) -> Callable[[str, Collection[str]], Collection[str]]:
+    """Return what says which of some objects of a study the node has, registered or not."""
+
+    def held(study: str, wanted: Collection[str]) -> set[str]:
+        waiting = waiting_in(spool)  # before the ledger is asked: what is registered is there
+        with database.reading() as session:
+            received = received_of(session, study, wanted)
+        return received | {uid for uid in wanted if (study, uid) in waiting}
+
+    return held
 
 
 def known_of(session: Session, wanted: Collection[str]) -> set[str]:

@@ -70,7 +70,7 @@ class Polling:
         self._polls = [
             ArchivePoll(
                 poll,
-                archive := archive_of(settings, destination),
+                archive := archive_of(settings, destination, spool=spool, database=database),
                 new_studies_of(poll, destination, archive, settings),
                 settings=settings,
                 spool=spool,

@@ -9,6 +9,7 @@ from typing import IO, Final, Protocol
 
 from dicom_node.errors import OutOfResourcesError
 from dicom_node.facts.file_meta import FileMeta, Readable
+from dicom_node.facts.priority import Priority
 from dicom_node.fetch.asked_for import Retrieved, Taking
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy
 from dicom_node.receive.arriving_object import (
@@ -110,6 +111,7 @@ class _Vanishing:
     def __init__(self, folder: Path, maximum_bytes: int) -> None:
         self._folder = folder
         self.maximum_bytes = maximum_bytes
+        self.priority: Priority | None = None
         self.taken_bytes = 0
 
     def take_described(

@@ -139,7 +139,7 @@ def test_run_of_500_killed_twice_is_whole_paced_and_as_foretold(
     tmp_path: Path, bundle: Path
 ) -> None:
     count = 500
-    site = Site(tmp_path, bundle, idle_seconds=1)
+    site = Site(tmp_path, bundle, idle_seconds=1, heartbeat_seconds=5, lease_seconds=120)
     tests = Path(__file__).parents[1]
     site.environment |= {
         "PYTHONPATH": os.pathsep.join(

@@ -19,6 +19,8 @@ from dicom_node.errors import NodeError
 if TYPE_CHECKING:
     from dicom_node.fetch.retrospective_run import Archive, Fetched
     from dicom_node.settings.settings import Settings
+    from dicom_node.spool.local_disk import Spool
+    from dicom_node.studies.ledger.database import Database
 
 _LOOK_SECONDS = 2.0
 
@@ -81,9 +83,10 @@ def run(
 ) -> None:
     """Fetch the mammograms of old studies from an archive, for the node to analyse.
 
-    By C-FIND and C-GET, or by QIDO-RS and WADO-RS: only images of kinds that are analysed, and
-    only what the node lacks. If it is interrupted, run it again. First without --retrieve: how
-    many, how large, how long, measured by some studies that are retrieved and not kept.
+    By C-FIND and C-GET or C-MOVE, or by QIDO-RS and WADO-RS: only images of kinds that are
+    analysed, and only what the node lacks. If it is interrupted, run it again. First without
+    --retrieve: how many, how large, how long, measured by some studies that are retrieved and not
+    kept.
 
     Example: mammoclip-node run LIST.csv --archive pacs
 
@@ -95,6 +98,7 @@ def run(
     from dicom_node.facts.priority import OF_WORDS
     from dicom_node.fetch.archives import classes_analysed
     from dicom_node.fetch.held_by_the_node import received_of, waiting_in
+    from dicom_node.fetch.moving_archive import MovingArchive
     from dicom_node.fetch.pace import Pace, StartsFile
     from dicom_node.fetch.retrospective_run import RetrospectiveRun
     from dicom_node.fetch.study_list import StudyListError, read_list
@@ -147,13 +151,15 @@ def run(
             maximum_bytes=settings.receive.maximum_object_bytes,
             lines=len(found.wanted),
         )
+        asked = _archive_of(settings, archive, spool, database)
         fetching = RetrospectiveRun(
-            _archive_of(settings, archive),
+            asked,
             held=held,
             open_intake=opened if retrieve else None,
             classes=classes_analysed(settings),
             pace=pace,
-            trial=trial,
+            # By C-MOVE the node itself would get what is tried.
+            trial=None if isinstance(asked, MovingArchive) else trial,
         )
         with counted(len(found.wanted), "studies") as next_line:
             fetched = fetching.fetch(found.wanted, on_line=next_line)
@@ -169,7 +175,7 @@ def run(
             raise typer.Exit(1)
 
 
-def _archive_of(settings: "Settings", name: str) -> "Archive":
+def _archive_of(settings: "Settings", name: str, spool: "Spool", database: "Database") -> "Archive":
     from dicom_node.fetch.archives import archive_of
 
     found = next((one for one in settings.destinations if one.name == name), None)
@@ -178,7 +184,7 @@ def _archive_of(settings: "Settings", name: str) -> "Archive":
         raise NodeError(
             f"there is no destination {name!r} in the settings to ask; there are: {known or 'none'}"
         )
-    return archive_of(settings, found)
+    return archive_of(settings, found, spool=spool, database=database)
 
 
 def _wait_for_analyses(database: Any, fetched: "Fetched") -> None:

@@ -69,6 +69,11 @@ class FileIntake:
         """Largest size of an object."""
         return self._settings.maximum_object_bytes
 
+    @property
+    def priority(self) -> Priority | None:
+        """How urgent its objects are; None for what they or the settings state."""
+        return self._priority
+
     def take(self, stream: Readable, *, study_instance_uid: str | None = None) -> TakenObject:
         """Take one DICOM file; on return it and its folder are flushed to disk.
 
