@@ -88,8 +88,9 @@ def rows_of_run(session: Session, studies: Iterable[FetchedStudy]) -> Iterator[d
         if last is not None and last.state is AnalysisState.DONE and last.findings:
             findings = from_json(last.findings)
             shared = {**about, "analysis": str(last.state), **identity_of(findings)}
-            for row in rows_of(one.study_instance_uid, findings, {}):
-                yield {**shared, **row}
+            rows = rows_of(one.study_instance_uid, findings, {})
+            nothing = {"study": one.study_instance_uid, "level": "study"}
+            yield from ({**shared, **row} for row in rows or [nothing])
             continue
         state = "" if last is None else str(last.state)
         reason = one.reason or (last.reason if last is not None else "")

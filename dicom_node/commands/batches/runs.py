@@ -13,10 +13,12 @@ from dicom_node.commands.terminal import (
     emitted,
     ledger_of,
     one_line_errors,
+    pseudonyms_of,
 )
 from dicom_node.errors import NodeError
 
 if TYPE_CHECKING:
+    from dicom_node.facts.pseudonyms import Pseudonyms
     from dicom_node.fetch.retrospective_run import Archive, Fetched
     from dicom_node.settings.settings import Settings
     from dicom_node.spool.local_disk import Spool
@@ -72,6 +74,14 @@ def run(
         Path | None,
         typer.Option(help="Write scores and reasons to this file: .csv, .jsonl or .parquet."),
     ] = None,
+    pseudonyms: Annotated[
+        bool,
+        typer.Option(
+            "--pseudonyms",
+            help="Write pseudonyms for all UIDs into the table, by the key of the spool. Default: "
+            "fetch.pseudonyms.",
+        ),
+    ] = False,
     wait: Annotated[
         bool,
         typer.Option(
@@ -166,7 +176,8 @@ def run(
         if wait and retrieve:
             _wait_for_analyses(database, fetched)
         if table is not None:
-            _write(database, fetched, table)
+            keyed = pseudonyms or settings.fetch.pseudonyms
+            _write(database, fetched, table, pseudonyms_of(settings) if keyed else None)
         document = run_document(fetched, found.bad, pace, trial)
         if not emitted(document, as_json=as_json, json_out=None):
             for line in run_lines(fetched, pace, trial, is_dry=not retrieve):
@@ -207,10 +218,13 @@ def _check_table(table: Path) -> None:
         raise NodeError(str(error)) from error
 
 
-def _write(database: Any, fetched: "Fetched", table: Path) -> None:
+def _write(database: Any, fetched: "Fetched", table: Path, pseudonyms: "Pseudonyms | None") -> None:
     from dicom_node.fetch.held_by_the_node import TABLE_COLUMNS, rows_of_run
     from mammoclip_core.many_studies.tables import write_table
 
     part = table.with_name(f".{table.name}.part")
     with database.reading() as session:
-        write_table(rows_of_run(session, fetched.studies), table, part, TABLE_COLUMNS)
+        rows = rows_of_run(session, fetched.studies)
+        if pseudonyms is not None:
+            rows = map(pseudonyms.row, rows)
+        write_table(rows, table, part, TABLE_COLUMNS)
