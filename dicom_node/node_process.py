@@ -14,6 +14,7 @@ from dicom_node.canary.schedule import run_if_due
 from dicom_node.dicomweb.web_server import WebServer
 from dicom_node.errors import BrokerDownError
 from dicom_node.fetch.polling import Polling
+from dicom_node.hl7.correcting import PatientCorrections
 from dicom_node.node_parts import open_spool, registrar_of, utc_now
 from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
@@ -184,6 +185,9 @@ class Node:
             ready, stopping = self._ledger_ready.is_set, self._stopping
             polling = Polling(settings, spool, database, is_ready=ready, stopping=stopping)
             steps.append(("poll", polling.step, self._wait_for_tick))
+        self._hl7 = PatientCorrections(settings, spool, database, self._ledger_ready.is_set)
+        if settings.hl7.enabled:
+            steps.append(("hl7", self._hl7.step, self._wait_for_tick))
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
             for name, step, pause in steps
@@ -194,6 +198,7 @@ class Node:
         self._acceptors.start()
         if self._settings.dicomweb.enabled:
             self._web.start()
+        self._hl7.start()
         for thread in self._threads:
             thread.start()
         receive = self._settings.receive
@@ -201,8 +206,8 @@ class Node:
 
     def stop(self) -> None:
         """Stop listening and let each thread finish its current step."""
-        self._acceptors.stop()
-        self._web.stop()
+        for listening in (self._acceptors, self._web, self._hl7):
+            listening.stop()
         self._stopping.set()
         self._arrived.set()
         self._work_is_due.set()

@@ -15,6 +15,7 @@ from dicom_node.settings.canary import CANARY_DESTINATION, CanarySettings
 from dicom_node.settings.destinations import Destination, DicomDestination, DicomwebDestination
 from dicom_node.settings.dicomweb import DicomwebSettings
 from dicom_node.settings.fetch import FetchSettings
+from dicom_node.settings.hl7 import Hl7Settings
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.poll import PollSettings, poll_mistakes
 from dicom_node.settings.receive import ReceiveSettings
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     profiles: dict[Name, ProfileSettings] = {}
     """Profiles of the site's own, by name."""
     destinations: tuple[Destination, ...] = ()
+    hl7: Hl7Settings = Hl7Settings()
     fetch: FetchSettings = FetchSettings()
     poll: tuple[PollSettings, ...] = ()
     """Archives that do not push, which the node asks for new studies."""

@@ -29,6 +29,7 @@ __all__ = ["bundle"]
 
 pytestmark = pytest.mark.orthanc
 
+VIEWS = (("CC", "R"), ("CC", "L"), ("MLO", "R"), ("MLO", "L"))
 PER_HOUR = 14_400
 """Four in a second."""
 
@@ -40,7 +41,8 @@ def uid_of(number: int) -> str:
 def filled(archive: Orthanc, count: int) -> None:
     for number in range(count):
         about = {"StudyInstanceUID": uid_of(number), "AccessionNumber": f"A{number}"}
-        for view, side in (("CC", "R"), ("CC", "L"), ("MLO", "R"), ("MLO", "L")):
+        for place, (view, side) in enumerate(VIEWS):
+            about["SOPInstanceUID"] = f"{uid_of(number)}.2.{place}"
             image = shown_mammogram(view, side, SeriesInstanceUID=f"{uid_of(number)}.1", **about)
             archive.send("/instances", dicom_file(image))
 
@@ -139,7 +141,7 @@ def test_run_of_500_killed_twice_is_whole_paced_and_as_foretold(
     tmp_path: Path, bundle: Path
 ) -> None:
     count = 500
-    site = Site(tmp_path, bundle, idle_seconds=1, heartbeat_seconds=5, lease_seconds=120)
+    site = Site(tmp_path, bundle, idle_seconds=1, lease_seconds=60)
     tests = Path(__file__).parents[1]
     site.environment |= {
         "PYTHONPATH": os.pathsep.join(
