@@ -18,6 +18,7 @@ from dicom_node.facts.identity import PatientDigest
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.priority import (
     Priority,
+    is_written_as_prior,
     priority_of_sender,
     requested_priority_of,
     written_priority_of,
@@ -117,6 +118,7 @@ def read_header(
             facts, problem = _identity(dataset, identity_key)
             try:
                 if facts is not None and problem is None:
+                    facts = replace(facts, is_prior=is_written_as_prior(meta))
                     facts = _with_rejection(dataset, facts)
                     analysed = MAMMOGRAM_CLASSES
                     if takes_tomosynthesis:

@@ -14,6 +14,7 @@ class InstanceFacts(ImageFacts):
     ----------
     priority : 0 off-peak, 1 routine, 2 stat
         None if neither the image nor the settings for its sender state one.
+    is_prior : of a former examination, fetched for comparison
     rejection : code by which a rejection note rejects images; empty for everything else
     rejected : SOP Instance UIDs of these images
     """
@@ -23,5 +24,6 @@ class InstanceFacts(ImageFacts):
     transfer_syntax_uid: str
     patient: PatientDigest
     priority: int | None = None
+    is_prior: bool = False
     rejection: str = ""
     rejected: tuple[str, ...] = ()

@@ -26,6 +26,8 @@ class Taking(Protocol):
     def maximum_bytes(self) -> int:
         """Largest size of an object."""
 
+    is_prior: bool
+
     @property
     def priority(self) -> Priority | None:
         """How urgent the objects are; None for what they or the settings state."""

@@ -68,6 +68,7 @@ class MovingArchive(DicomArchive):
             originator=self._calling_ae_title,
             archive=self._destination.ae_title,
             priority=intake.priority,
+            is_prior=intake.is_prior,
         )
         with expecting:
             with self._association(contexts) as (association, deadline):

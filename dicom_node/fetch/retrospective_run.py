@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -13,6 +13,7 @@ from dicom_node.errors import DeliveryError, OutOfResourcesError
 from dicom_node.fetch.asked_for import Retrieved, Taking
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyError
 from dicom_node.fetch.pace import Pace
+from dicom_node.fetch.priors import Priors
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.fetch.trial import Trial
 from dicom_node.receive.files.file_intake import FileIntake
@@ -67,6 +68,7 @@ class FetchedStudy:
     ----------
     objects : that are to be retrieved, or were
     size_bytes : of those, an estimate
+    is_prior : whether it is a former one of the patient that the line means
     """
 
     line: int
@@ -75,6 +77,7 @@ class FetchedStudy:
     reason: str = ""
     objects: int = 0
     size_bytes: int = 0
+    is_prior: bool = False
 
 
 @dataclass(slots=True)
@@ -105,6 +108,7 @@ class RetrospectiveRun:
     held : returns which of some objects of a study the node has received already
     open_intake : opens the way into the spool, for each study anew; None: a dry run
     trial : measures some studies of a dry run
+    priors : which former studies are fetched besides; None: none
     classes : SOP Classes that are analysed; no others are retrieved
     names_refusals : whether answers that are set aside are named in the log, too
     """
@@ -118,9 +122,11 @@ class RetrospectiveRun:
         classes: frozenset[str],
         pace: Pace,
         trial: Trial | None = None,
+        priors: Priors | None = None,
         names_refusals: bool = True,
     ) -> None:
         self._trial = trial
+        self._priors = priors
         self._names_refusals = names_refusals
         self._archive = archive
         self._held = held
@@ -159,11 +165,41 @@ class RetrospectiveRun:
                 studies = self._archive.studies(line)
             if not studies:
                 return [_of(line, Fate.NOT_FOUND, "the archive has no such study of mammograms")]
-            return [self._study(line, study, position) for study in studies]
+            return [one for study in studies for one in self._whole(line, study, position)]
         except OtherStudyError as error:
             if self._names_refusals:
                 log.warning("fetched_answer_set_aside", reason=error.reason, detail=str(error))
             return [_of(line, Fate.SET_ASIDE, str(error))]
+
+    def _whole(self, line: WantedStudy, study: FoundStudy, position: int) -> Iterator[FetchedStudy]:
+        own = self._study(line, study, position)
+        yield own
+        yield from self._priors_of(line, study, own.fate, position)
+
+    def _priors_of(
+        self, line: WantedStudy, study: FoundStudy, fate: Fate, position: int
+    ) -> list[FetchedStudy]:
+        """Fetch former studies; what goes wrong with one takes nothing from the study itself."""
+        priors = self._priors
+        wanted = None if priors is None else priors.wanted(study, line=line.line)
+        is_new = fate in {Fate.RETRIEVED, Fate.INCOMPLETE, Fate.TO_RETRIEVE}
+        if (
+            priors is None
+            or wanted is None
+            or not (is_new or (priors.of_known and fate is Fate.THERE))
+        ):
+            return []
+        found: list[FetchedStudy] = []
+        try:
+            with self._searching():
+                former = priors.chosen(study, self._archive.studies(wanted))
+            for one in former:
+                found.append(self._study(line, one, position, priors))
+        except OtherStudyError:
+            pass  # it has others only: none of this patient and time
+        except DeliveryError as error:
+            found.append(_of(line, Fate.FAILED, f"former studies: {error}"))
+        return [replace(one, is_prior=True) for one in found]
 
     @contextmanager
     def _searching(self) -> Iterator[None]:
@@ -173,18 +209,22 @@ class RetrospectiveRun:
         finally:
             self._searching_seconds += time.perf_counter() - began
 
-    def _study(self, line: WantedStudy, study: FoundStudy, position: int) -> FetchedStudy:
+    def _study(
+        self, line: WantedStudy, study: FoundStudy, position: int, priors: Priors | None = None
+    ) -> FetchedStudy:
+        held = self._held if priors is None else priors.held
+        open_intake = self._open_intake if priors is None else priors.open_intake
         uid = study.study_instance_uid
         with self._searching():
             found = self._archive.objects(study, self._classes)
         if not found:
             return _of(line, Fate.NO_MAMMOGRAM, "no object of a kind that is analysed", uid)
-        there = self._held(uid, [one.sop_instance_uid for one in found])
+        there = held(uid, [one.sop_instance_uid for one in found])
         missing = [one for one in found if one.sop_instance_uid not in there]
         size = sum(one.size_bytes for one in missing)
         if not missing:
             return _of(line, Fate.THERE, "", uid)
-        if self._open_intake is None:
+        if open_intake is None:
             if self._trial is not None:
                 self._trial.measure(self._archive, study, missing, self._classes, position=position)
             return FetchedStudy(
@@ -195,7 +235,7 @@ class RetrospectiveRun:
                 size_bytes=size,
             )
         self._pace.wait()
-        with self._open_intake() as intake:
+        with open_intake() as intake:
             retrieved = self._archive.retrieve(study, missing, self._classes, intake)
         if retrieved.refused and self._names_refusals:
             log.warning("fetched_answer_set_aside", study=uid, detail="; ".join(retrieved.refused))

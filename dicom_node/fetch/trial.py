@@ -112,6 +112,7 @@ class _Vanishing:
         self._folder = folder
         self.maximum_bytes = maximum_bytes
         self.priority: Priority | None = None
+        self.is_prior = False
         self.taken_bytes = 0
 
     def take_described(

@@ -12,6 +12,7 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES, build_context
 from pynetdicom.presentation import PresentationContext
 
 from dicom_node.errors import AddressError, MistypedRequestError
+from dicom_node.facts.priority import Priority
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.network import STORAGE_COMMITMENT, UNCOMPRESSED
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
@@ -303,15 +304,18 @@ def _arriving(
     if sop_class != asked.abstract_syntax:
         raise MistypedRequestError("the SOP Class is not that of the presentation context")
     instance = asked.command.sop_instance_uid.decode("ascii", errors="replace").strip()
+    wanted = moved.request_for(
+        instance,
+        originator=asked.command.move_originator.decode("ascii", errors="replace"),
+        archive=request.calling_ae_title,
+    )
+    priority = None if wanted is None else wanted.priority
     return ArrivingObject(
         sop_class_uid=sop_class,
         sop_instance_uid=instance,
         transfer_syntax_uid=asked.transfer_syntax,
         calling_ae_title=request.calling_ae_title,
         called_ae_title=request.called_ae_title,
-        priority=moved.priority_of(
-            instance,
-            originator=asked.command.move_originator.decode("ascii", errors="replace"),
-            archive=request.calling_ae_title,
-        ),
+        priority=None if priority is None else Priority(priority),
+        is_prior=wanted is not None and wanted.is_prior,
     )

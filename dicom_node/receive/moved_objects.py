@@ -4,8 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from dicom_node.errors import MismatchedStudyError
-from dicom_node.facts.priority import Priority
-from dicom_node.spool.expected_moves import ExpectedMoves
+from dicom_node.spool.expected_moves import ExpectedMove, ExpectedMoves
 
 
 class MovedObjects:
@@ -21,10 +20,10 @@ class MovedObjects:
         self._moves = ExpectedMoves(root)
         self._own = frozenset(own_ae_titles)
 
-    def priority_of(
+    def request_for(
         self, sop_instance_uid: str, *, originator: str, archive: str
-    ) -> Priority | None:
-        """Return how urgent an object is that was asked for; None if nobody has said so.
+    ) -> ExpectedMove | None:
+        """Return the request to which an object belongs; None if it comes without one of ours.
 
         Parameters
         ----------
@@ -49,5 +48,5 @@ class MovedObjects:
         for one in under_way:
             asked = one.archive == archive and originator in {one.originator, archive}
             if asked and sop_instance_uid in one.sop_instance_uids:
-                return None if one.priority is None else Priority(one.priority)
+                return one
         raise MismatchedStudyError("the archive sent an object that was not asked for by C-MOVE")

@@ -27,12 +27,14 @@ class ExpectedMove:
     originator : AE title under which it was asked
     archive : AE title of the archive
     priority : how urgent they are, as an integer; None for what they state
+    is_prior : whether they are of a former examination, fetched for comparison
     """
 
     originator: str
     archive: str
     sop_instance_uids: frozenset[str]
     priority: int | None = None
+    is_prior: bool = False
 
 
 class ExpectedMoves:
@@ -54,6 +56,7 @@ class ExpectedMoves:
         originator: str,
         archive: str,
         priority: int | None = None,
+        is_prior: bool = False,
     ) -> Iterator[None]:
         """Let objects come while the block lasts; what a killed process expected is forgotten.
 
@@ -67,6 +70,7 @@ class ExpectedMoves:
             "archive": archive,
             "sop_instance_uids": sorted(sop_instance_uids),
             "priority": priority,
+            "is_prior": is_prior,
         }
         file = self._folder / f"{secrets.token_hex(8)}.json"
         with disk_trouble():
@@ -108,6 +112,7 @@ def _read(file: Path) -> ExpectedMove | None:
             archive=str(content["archive"]),
             sop_instance_uids=frozenset(map(str, content["sop_instance_uids"])),
             priority=None if content["priority"] is None else int(content["priority"]),
+            is_prior=bool(content["is_prior"]),
         )
     except (OSError, ValueError, TypeError, KeyError):
         return None

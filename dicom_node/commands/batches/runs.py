@@ -2,6 +2,7 @@
 
 import time
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -107,9 +108,10 @@ def run(
     from dicom_node.commands.batches.run_reports import run_document, run_lines
     from dicom_node.facts.priority import OF_WORDS
     from dicom_node.fetch.archives import classes_analysed
-    from dicom_node.fetch.held_by_the_node import received_of, waiting_in
+    from dicom_node.fetch.held_by_the_node import held_now, received_of, waiting_in
     from dicom_node.fetch.moving_archive import MovingArchive
     from dicom_node.fetch.pace import Pace, StartsFile
+    from dicom_node.fetch.priors import priors_of
     from dicom_node.fetch.retrospective_run import RetrospectiveRun
     from dicom_node.fetch.study_list import StudyListError, read_list
     from dicom_node.fetch.trial import Trial
@@ -137,10 +139,11 @@ def run(
 
         def held(study: str, wanted: Any) -> set[str]:
             with database.reading() as session:
-                received = received_of(session, study, wanted)
+                # One that was fetched for comparison is now asked for itself.
+                received = received_of(session, study, wanted, with_priors=False)
             return received | {uid for uid in wanted if (study, uid) in waiting}
 
-        def opened() -> AbstractContextManager[FileIntake]:
+        def opened(*, is_prior: bool = False) -> AbstractContextManager[FileIntake]:
             spool.require_space()  # else every study that is left would be asked for in vain
             return file_intake(
                 settings.receive,
@@ -148,6 +151,7 @@ def run(
                 origin="run",
                 calling_ae_title="RUN",
                 priority=OF_WORDS[priority],
+                is_prior=is_prior and not settings.fetch.analyse_priors,
             )
 
         is_off_peak = off_peak_of(settings)
@@ -168,6 +172,11 @@ def run(
             open_intake=opened if retrieve else None,
             classes=classes_analysed(settings),
             pace=pace,
+            priors=priors_of(
+                settings.fetch,
+                held_now(database, spool),
+                partial(opened, is_prior=True) if retrieve else None,
+            ),
             # By C-MOVE the node itself would get what is tried.
             trial=None if isinstance(asked, MovingArchive) else trial,
         )

@@ -22,6 +22,7 @@ from dicom_node.studies.ledger.arrival.correcting import (
     require_place,
     restore_former,
 )
+from dicom_node.studies.ledger.arrival.priors import require_to_be_analysed
 from dicom_node.studies.ledger.arrival.rejecting import NOTE, reject, require_not_rejected
 from dicom_node.studies.ledger.arrival.reopening import open_again
 from dicom_node.studies.ledger.in_states import in_states
@@ -128,10 +129,11 @@ def enter(
     Raises
     ------
     SetAsideError
-        The study belongs to another patient, the SOP Instance UID is known with other content, or
-        a note has rejected the image.
+        The study belongs to another patient, the SOP Instance UID is known with other content, a
+        note has rejected the image, or it was fetched as a former one.
     """
     require_not_rejected(session, facts)
+    require_to_be_analysed(session, facts)
     # What was set aside does not count: sent again, it may be acceptable now.
     twin = kept_twin(session, facts.sop_instance_uid)
     if twin is not None and twin.state is InstanceState.RECEIVED:

@@ -161,20 +161,22 @@ def test_only_what_the_node_asked_this_archive_for_passes(spool: Spool) -> None:
     moved = MovedObjects(spool.root, {"MAMMOCLIP"})
     moves = ExpectedMoves(spool.root)
 
-    assert moved.priority_of("1.2", originator="", archive="PACS") is None
-    assert moved.priority_of("1.2", originator="WORKSTATION", archive="PACS") is None
+    assert moved.request_for("1.2", originator="", archive="PACS") is None
+    assert moved.request_for("1.2", originator="WORKSTATION", archive="PACS") is None
     with moves.expecting({"1.2"}, originator="MAMMOCLIP", archive="PACS", priority=2):
-        assert moved.priority_of("1.2", originator="MAMMOCLIP", archive="PACS") is Priority.STAT
-        assert moved.priority_of("1.2", originator="PACS", archive="PACS") is Priority.STAT
-        assert moved.priority_of("1.3", originator="WORKSTATION", archive="PACS") is None
+        found = moved.request_for("1.2", originator="MAMMOCLIP", archive="PACS")
+        assert found is not None
+        assert found.priority == Priority.STAT
+        assert moved.request_for("1.2", originator="PACS", archive="PACS") == found
+        assert moved.request_for("1.3", originator="WORKSTATION", archive="PACS") is None
         with pytest.raises(MismatchedStudyError):
-            moved.priority_of("1.3", originator="PACS", archive="PACS")
+            moved.request_for("1.3", originator="PACS", archive="PACS")
         for uid, archive in (("1.3", "PACS"), ("1.2", "OTHER")):
             with pytest.raises(MismatchedStudyError):
-                moved.priority_of(uid, originator="MAMMOCLIP", archive=archive)
-    assert moved.priority_of("1.2", originator="PACS", archive="PACS") is None
+                moved.request_for(uid, originator="MAMMOCLIP", archive=archive)
+    assert moved.request_for("1.2", originator="PACS", archive="PACS") is None
     with pytest.raises(MismatchedStudyError):
-        moved.priority_of("1.2", originator="MAMMOCLIP", archive="PACS")
+        moved.request_for("1.2", originator="MAMMOCLIP", archive="PACS")
 
 
 def test_what_a_killed_process_expected_is_forgotten(spool: Spool) -> None:
