@@ -16,12 +16,15 @@ from dicom_node.network import UNCOMPRESSED
 from dicom_node.objects.cad_sr.options import CadOptions, CompositionForm, PlainMark, SpacingUnit
 from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.heat_colors import PictureStyle
-from dicom_node.objects.products import PROFILES, Product, Profile
+from dicom_node.objects.products import PROFILES, RETRACTION, Product, Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
 from dicom_node.routing.route import Recipient
 from dicom_node.settings.reporting import MessageDestination
 from dicom_node.settings.results import DEFAULT_PROFILE, ProfileSettings
 from dicom_node.settings.settings import Settings
+
+RETRACTION_PROFILE: Final = "retraction"
+"""That no site asks for: of a study of which every image was rejected, the note alone."""
 
 _COMPRESSED_SYNTAX: Final = {
     Compression.NONE: frozenset[str](),
@@ -39,6 +42,8 @@ def profile_named(name: str, settings: Settings | None = None) -> Profile:
         The name is unknown.
     """
     own = settings.profiles if settings is not None else {}
+    if name == RETRACTION_PROFILE:
+        return RETRACTION
     if name in PROFILES:
         return PROFILES[name]
     if name in own:

@@ -12,6 +12,7 @@ import structlog
 
 from dicom_node.canary.schedule import run_if_due
 from dicom_node.errors import BrokerDownError
+from dicom_node.hl7.correcting import PatientCorrections
 from dicom_node.node_parts import open_spool, registrar_of, utc_now, web_servers_of
 from dicom_node.node_watch import NodeWatch
 from dicom_node.proof.images import ImageSearch
@@ -135,6 +136,7 @@ class Node:
             reporters=reporters_of(settings),
             on_kept=self._arrived.set,
         )
+        self._hl7 = PatientCorrections(settings, spool, database, self._ledger_ready.is_set)
         self._servers = web_servers_of(settings, spool)
         self._broker = Broker(**broker_options(settings))
         self._dispatcher = Dispatcher(
@@ -179,6 +181,8 @@ class Node:
         ready, stopping = self._ledger_ready.is_set, self._stopping
         for name, step in ways_in(settings, spool, database, is_ready=ready, stopping=stopping):
             steps.append((name, step, self._wait_for_tick))
+        if settings.hl7.enabled:
+            steps.append(("hl7", self._hl7.step, self._wait_for_tick))
         self._threads = [
             threading.Thread(target=self._loop, args=(step, pause), name=name, daemon=True)
             for name, step, pause in steps
@@ -189,6 +193,7 @@ class Node:
         self._acceptors.start()
         for server in self._servers:
             server.start()
+        self._hl7.start()
         for thread in self._threads:
             thread.start()
         receive = self._settings.receive
@@ -199,6 +204,7 @@ class Node:
         self._acceptors.stop()
         for server in self._servers:
             server.stop()
+        self._hl7.stop()
         self._stopping.set()
         self._arrived.set()
         self._work_is_due.set()

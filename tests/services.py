@@ -160,12 +160,13 @@ class Redis(Service):
 class Orthanc(Service):
     """A real archive with DICOM, REST and DICOMweb."""
 
-    def __init__(self, folder: Path, *, node_port: int) -> None:
+    def __init__(self, folder: Path, *, node_port: int, **further: Any) -> None:
+        """Set an archive up; further options are those of its configuration."""
         program = require_program("Orthanc")
         self.http_port = free_port()
         self.dicom_port = free_port()
         plugins = Path("/usr/share/orthanc/plugins")
-        configuration = {
+        configuration: dict[str, Any] = {
             "Name": "test",
             "StorageDirectory": str(folder / "archive"),
             "IndexDirectory": str(folder / "archive"),
@@ -185,7 +186,10 @@ class Orthanc(Service):
             },
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
             "Gdcm": {"Enable": True, "Throttling": 2},
+            **further,
         }
+        if "PythonScript" in further:
+            configuration["Plugins"].append(str(plugins / "libOrthancPython.so"))
         file = folder / "orthanc.json"
         file.write_text(json.dumps(configuration))
         super().__init__("archive", [program, str(file)], folder / "orthanc.log")

@@ -32,6 +32,7 @@ from dicom_node.commands.terminal import (
     ledger_of,
     one_line_errors,
     print_table,
+    pseudonyms_of,
     settings_of,
 )
 from mammoclip_core.commands.version import add_version_option
@@ -341,6 +342,14 @@ def render(
         Path | None,
         typer.Option("--config", help="Settings file with profiles of your own. Optional."),
     ] = None,
+    pseudonyms: Annotated[
+        bool,
+        typer.Option(
+            "--pseudonyms",
+            help="Write pseudonyms for UIDs, Patient ID and Accession Number, and no names, dates "
+            "or texts. By the key of the spool of --config, which stays there.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the result objects of a study to a folder, without network or services.
@@ -354,6 +363,8 @@ def render(
 
     with one_line_errors(), reading(study):
         settings = None if config is None else settings_of(config)
+        if pseudonyms and settings is None:
+            raise typer.BadParameter("--pseudonyms needs the key of a node: give --config")
         written = render_study(
             study,
             out,
@@ -361,6 +372,7 @@ def render(
             model=Model(bundle=bundle, accept=accept, device=device, tomosynthesis=tomosynthesis),
             findings_file=findings,
             results=DEFAULT_RESULTS if settings is None else settings.results,
+            pseudonyms=pseudonyms_of(settings) if pseudonyms and settings is not None else None,
         )
     document = {"objects": [asdict(one) for one in written]}
     if not emitted(document, as_json=as_json, json_out=None):

@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import RenderError
+from dicom_node.facts.pseudonymised_header import (
+    analysis_of,
+    may_name_the_patient,
+    pseudonymised,
+)
+from dicom_node.facts.pseudonyms import Pseudonyms
 from dicom_node.model_bundle import bundle_folder, warning_of
 from dicom_node.objects.elements.local_time import site_time_zone
 from dicom_node.objects.identity import UNINSTALLED, ResultIdentity
@@ -78,6 +84,7 @@ def render_study(
     model: Model,
     findings_file: Path | None = None,
     results: ResultSettings = DEFAULT_RESULTS,
+    pseudonyms: Pseudonyms | None = None,
 ) -> list[RenderedObject]:
     """Write the result objects of one study into a new or empty folder.
 
@@ -86,12 +93,14 @@ def render_study(
     study : folder of DICOM files
     findings_file : a findings document of any model on these images, instead of an analysis
     results : of these the time zone and the serial number of the device hold here too
+    pseudonyms : stand in the place of what identifies the patient; None: as the images say
 
     Raises
     ------
     RenderError
         The study's folder is not there or holds several studies, the folder for the objects is not
-        empty, the findings document cannot be read, or no image could be analysed.
+        empty, the findings document cannot be read, or no image could be analysed. With
+        pseudonyms: words are burnt into an image, which may name the patient.
     ObjectRefusedError
         The findings are not of these images, or no valid object can be made from them.
     """
@@ -116,6 +125,8 @@ def render_study(
         reasons = sorted({image.reason for image in analysis.findings.images})
         why = "; ".join(reasons) or "the findings document names no image"
         raise RenderError(f"no image of {study} could be analysed: {why}")
+    if pseudonyms is not None:
+        sources, analysis = _under(pseudonyms, sources, analysis)
     with DecodingPool() as decoding:
         made = build_results(
             list(_sources(sources, analysis.findings, decoding)),
@@ -148,6 +159,21 @@ def render_study(
             )
         )
     return written
+
+
+def _under(
+    pseudonyms: Pseudonyms, sources: dict[str, tuple[Path, Dataset]], analysis: StudyAnalysis
+) -> tuple[dict[str, tuple[Path, Dataset]], StudyAnalysis]:
+    if burnt := may_name_the_patient({uid: header for uid, (_, header) in sources.items()}):
+        raise RenderError(
+            f"{len(burnt)} images say that words are burnt into them (BurnedInAnnotation), which "
+            "may name the patient: leave them out, or render without --pseudonyms"
+        )
+    renamed = {
+        pseudonyms.uid(uid): (file, pseudonymised(header, pseudonyms))
+        for uid, (file, header) in sources.items()
+    }
+    return renamed, analysis_of(analysis, pseudonyms)
 
 
 def _findings_in(file: Path) -> StudyFindings:

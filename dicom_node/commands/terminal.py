@@ -12,6 +12,7 @@ import typer
 from dicom_node.errors import NodeError
 
 if TYPE_CHECKING:
+    from dicom_node.facts.pseudonyms import Pseudonyms
     from dicom_node.settings.settings import Settings
     from dicom_node.studies.ledger.database import Database
 
@@ -36,6 +37,26 @@ def settings_of(config: Path | None) -> "Settings":
     from dicom_node.settings.reading import load_settings
 
     return load_settings(config)
+
+
+def pseudonyms_of(settings: "Settings") -> "Pseudonyms":
+    """Return what makes pseudonyms, by the key in the spool of the settings.
+
+    Raises
+    ------
+    NodeError
+        The spool has no key.
+    """
+    from dicom_node.facts.pseudonyms import Pseudonyms
+    from dicom_node.spool.identity_key import identity_key_in
+
+    key = identity_key_in(settings.spool)
+    if key is None:
+        raise NodeError(
+            f"the spool {settings.spool} has no key for pseudonyms yet: it has one once the node "
+            "has received something"
+        )
+    return Pseudonyms(key)
 
 
 @contextmanager

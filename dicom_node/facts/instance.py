@@ -19,10 +19,12 @@ from dicom_node.facts.identity import PatientDigest
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.priority import (
     Priority,
+    is_written_as_prior,
     priority_of_sender,
     requested_priority_of,
     written_priority_of,
 )
+from dicom_node.facts.rejection_note import REASONS, rejection_in
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
 from mammoclip_core.images.header.image_kind import (
     MAMMOGRAM_CLASSES,
@@ -123,6 +125,8 @@ def read_header(
             facts, problem = _identity(dataset, identity_key)
             try:
                 if facts is not None and problem is None:
+                    facts = replace(facts, is_prior=is_written_as_prior(meta))
+                    facts = _with_rejection(dataset, facts)
                     analysed = MAMMOGRAM_CLASSES
                     if takes_tomosynthesis:
                         analysed |= TOMOSYNTHESIS_CLASSES
@@ -217,6 +221,13 @@ def _uid(dataset: Dataset, keyword: str) -> str:
     return value
 
 
+def _with_rejection(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:
+    if is_own_result(dataset):
+        return facts
+    code, rejected = rejection_in(dataset, facts.study_instance_uid)
+    return replace(facts, rejection=code, rejected=rejected)
+
+
 def _described(
     dataset: Dataset, facts: InstanceFacts, analysed_classes: frozenset[str]
 ) -> InstanceFacts:
@@ -231,6 +242,11 @@ def _described(
             "radiograph",
             f"a mammogram in {UID(facts.sop_class_uid).name} is not analysed unless the settings "
             "name its sender",
+        )
+    if facts.rejection:
+        raise SetAsideError(
+            "rejection-note",
+            f"it rejects {len(facts.rejected)} objects: {REASONS[facts.rejection]}",
         )
     if facts.sop_class_uid not in analysed_classes:
         raise SetAsideError(

@@ -16,6 +16,9 @@ class InstanceFacts(ImageFacts):
     priority : 0 off-peak, 1 routine, 2 stat
         None if neither the image nor the settings for its sender state one.
     identifiers : None if they are not to be kept
+    is_prior : of a former examination, fetched for comparison
+    rejection : code by which a rejection note rejects images; empty for everything else
+    rejected : SOP Instance UIDs of these images
     """
 
     study_instance_uid: str
@@ -24,3 +27,6 @@ class InstanceFacts(ImageFacts):
     patient: PatientDigest
     priority: int | None = None
     identifiers: Identifiers | None = None
+    is_prior: bool = False
+    rejection: str = ""
+    rejected: tuple[str, ...] = ()

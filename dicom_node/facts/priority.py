@@ -36,6 +36,9 @@ _CREATOR: Final = UID("2.25.339311816875631188540667406221508392956")
 """Who defines the private information in file meta information that the node writes."""
 
 
+_PRIOR: Final = "prior"
+
+
 def priority_of_sender(
     sender: str, *, stat: Collection[str], off_peak: Collection[str], otherwise: int | None
 ) -> int | None:
@@ -82,15 +85,33 @@ def requested_priority_of(dataset: HasAttributes) -> int | None:
     return None
 
 
-def write_priority(meta: FileMetaDataset, priority: Priority) -> None:
-    """Write into file meta information how urgent the study is (PS3.10 7.1, (0002,0102))."""
-    meta.PrivateInformationCreatorUID = _CREATOR
-    meta.PrivateInformation = priority.word.encode()
+def write_priority(
+    meta: FileMetaDataset, priority: Priority | None, *, is_prior: bool = False
+) -> None:
+    """Write into file meta information how urgent the study is (PS3.10 7.1, (0002,0102)).
+
+    Parameters
+    ----------
+    is_prior : whether it is a former examination, fetched for comparison
+    """
+    words = ([] if priority is None else [priority.word]) + [_PRIOR] * is_prior
+    if words:
+        meta.PrivateInformationCreatorUID = _CREATOR
+        meta.PrivateInformation = " ".join(words).encode()
 
 
 def written_priority_of(meta: FileMetaDataset) -> Priority | None:
     """Return what `write_priority` has written; None if it has not."""
+    return next((OF_WORDS[word] for word in _words_of(meta) if word in OF_WORDS), None)
+
+
+def is_written_as_prior(meta: FileMetaDataset) -> bool:
+    """Return whether `write_priority` has said that it is a former examination."""
+    return _PRIOR in _words_of(meta)
+
+
+def _words_of(meta: FileMetaDataset) -> list[str]:
     if meta.get("PrivateInformationCreatorUID") != _CREATOR:
-        return None
-    word = bytes(meta.get("PrivateInformation") or b"").decode("ascii", errors="replace")
-    return OF_WORDS.get(word.strip(" \0"))
+        return []
+    words = bytes(meta.get("PrivateInformation") or b"").decode("ascii", errors="replace")
+    return words.strip(" \0").split()

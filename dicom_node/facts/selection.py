@@ -25,7 +25,7 @@ MISSING_REASONS: Final = frozenset(
 A settled study opens again for them, because its report must state that it is partial.
 """
 
-LEFT_OUT_REASONS: Final = frozenset({"tomosynthesis", "radiograph"})
+LEFT_OUT_REASONS: Final = frozenset({"tomosynthesis", "radiograph", "rejected"})
 """Reasons that a report states without calling the study partial."""
 
 

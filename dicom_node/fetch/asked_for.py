@@ -3,20 +3,45 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Final
+from typing import Final, Protocol
 
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
 from dicom_node.errors import RefusedError
 from dicom_node.facts.file_meta import FileMeta, Readable
+from dicom_node.facts.priority import Priority
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy, text_in
 from dicom_node.receive.arriving_object import STATUS_OF
-from dicom_node.receive.files.file_intake import FileIntake
 
 _NOT_ASKED_FOR: Final = 0xA900
 _BEGINNING_BYTES: Final = 262_144
 _PATIENT_ID: Final = 0x00100020
+
+
+class Taking(Protocol):
+    """What takes objects, as the way into the spool does."""
+
+    @property
+    def maximum_bytes(self) -> int:
+        """Largest size of an object."""
+
+    is_prior: bool
+
+    @property
+    def priority(self) -> Priority | None:
+        """How urgent the objects are; None for what they or the settings state."""
+
+    def take_described(
+        self, meta: FileMeta, stream: Readable, study_instance_uid: str | None = None
+    ) -> object:
+        """Take an object whose file meta information was read already.
+
+        Raises
+        ------
+        RefusedError
+            Nothing remains of it.
+        """
 
 
 @dataclass(slots=True)
@@ -46,7 +71,7 @@ class AskedFor:
         study: FoundStudy,
         objects: Sequence[FoundObject],
         classes: frozenset[str],
-        intake: FileIntake,
+        intake: Taking,
     ) -> None:
         self._study = study
         self._asked = {one.sop_instance_uid for one in objects}

@@ -11,7 +11,7 @@ from pynetdicom.status import code_to_category
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, NotOfferedError
 from dicom_node.facts.file_meta import FileMeta
-from dicom_node.fetch.asked_for import AskedFor, Retrieved
+from dicom_node.fetch.asked_for import AskedFor, Retrieved, Taking
 from dicom_node.fetch.found_objects import (
     FoundObject,
     FoundStudy,
@@ -22,7 +22,6 @@ from dicom_node.fetch.found_objects import (
 )
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.receive.files.file_intake import FileIntake
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 
@@ -123,7 +122,7 @@ class DicomArchive:
         study: FoundStudy,
         objects: Sequence[FoundObject],
         classes: frozenset[str],
-        intake: FileIntake,
+        intake: Taking,
     ) -> Retrieved:
         """Retrieve objects into the spool, one request for each; what was not asked for is refused.
 
@@ -174,7 +173,7 @@ class DicomArchive:
                 if "Status" not in status:
                     break
                 category = code_to_category(int(status.Status))
-                if category == "Success" or (category == "Warning" and service == "C-GET"):
+                if category == "Success" or (category == "Warning" and service != "C-FIND"):
                     return
                 if category != "Pending":
                     code = f"0x{status.Status:04X}"

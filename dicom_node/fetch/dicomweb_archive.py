@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import DestinationDownError, NotOfferedError, UnreadableFileError
 from dicom_node.facts.file_meta import read_file_meta
-from dicom_node.fetch.asked_for import AskedFor, Retrieved
+from dicom_node.fetch.asked_for import AskedFor, Retrieved, Taking
 from dicom_node.fetch.found_objects import (
     FoundObject,
     FoundStudy,
@@ -21,7 +21,6 @@ from dicom_node.fetch.found_objects import (
     text_in,
 )
 from dicom_node.fetch.study_list import WantedStudy
-from dicom_node.receive.files.file_intake import FileIntake
 from dicom_node.receive.files.multipart import BrokenMessageError, Multipart
 from dicom_node.send.dicomweb_exchange import DicomwebExchange, exchange_with
 from dicom_node.send.http_outcome import CREDENTIALS
@@ -95,7 +94,7 @@ class DicomwebArchive:
         study: FoundStudy,
         objects: Sequence[FoundObject],
         classes: frozenset[str],
-        intake: FileIntake,
+        intake: Taking,
     ) -> Retrieved:
         """Retrieve objects into the spool one by one; see `DicomArchive.retrieve`."""
         asked = AskedFor(study, objects, classes, intake)

@@ -31,11 +31,13 @@ class FoundStudy:
     ----------
     patient_id : as the archive writes it; empty if it does not say
     objects : how many of it the archive holds; None if it does not say
+    study_date : ``YYYYMMDD``; empty if the archive does not say
     """
 
     study_instance_uid: str
     patient_id: str
     objects: int | None = None
+    study_date: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ def study_in(answer: Dataset, wanted: WantedStudy) -> FoundStudy:
         raise OtherStudyError("the archive answered with a study of another date")
     count = text_in(answer, "NumberOfStudyRelatedInstances")
     objects = int(count) if _COUNT.fullmatch(count) else None
-    return FoundStudy(uid, text_in(answer, "PatientID"), objects)
+    return FoundStudy(uid, text_in(answer, "PatientID"), objects, date)
 
 
 def object_in(answer: Dataset, study: FoundStudy) -> FoundObject:

@@ -6,23 +6,25 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 
 from dicom_node.errors import DeliveryError, DestinationDownError, OutOfResourcesError
 from dicom_node.fetch.archives import archive_of, classes_analysed
-from dicom_node.fetch.asked_for import Retrieved
+from dicom_node.fetch.asked_for import Retrieved, Taking
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy
-from dicom_node.fetch.held_by_the_node import known_of
+from dicom_node.fetch.held_by_the_node import held_now, known_of
 from dicom_node.fetch.new_studies import NewStudies, OrthancChanges, StudiesByDate
+from dicom_node.fetch.pace import Pace
 from dicom_node.fetch.poll_state import FailedStudy, PollState, PollStateFile
+from dicom_node.fetch.priors import priors_of
 from dicom_node.fetch.retrospective_run import (
     GOOD,
     Archive,
     Fate,
     FetchedStudy,
-    Pace,
     RetrospectiveRun,
 )
 from dicom_node.fetch.study_list import WantedStudy
@@ -70,7 +72,7 @@ class Polling:
         self._polls = [
             ArchivePoll(
                 poll,
-                archive := archive_of(settings, destination),
+                archive := archive_of(settings, destination, spool=spool, database=database),
                 new_studies_of(poll, destination, archive, settings),
                 settings=settings,
                 spool=spool,
@@ -187,7 +189,7 @@ class ArchivePoll:
         fetched = runs[before is not None].fetch([wanted])
         if not fetched.studies:
             raise OutOfResourcesError(fetched.stopped)
-        left = [one for one in fetched.studies if one.fate not in _DONE]
+        left = [one for one in fetched.studies if one.fate not in _DONE and not one.is_prior]
         if left:
             state = self._with_failure(uid, left[0], state, at)
         elif before is not None:
@@ -225,6 +227,12 @@ class ArchivePoll:
             open_intake=self._opened,
             classes=self._classes,
             pace=Pace(),
+            priors=priors_of(
+                self._settings.fetch,
+                held_now(self._database, self._spool),
+                partial(self._opened, is_prior=not self._settings.fetch.analyse_priors),
+                of_known=False,
+            ),
             names_refusals=False,
         )
 
@@ -236,10 +244,14 @@ class ArchivePoll:
             self._taken[study] = waiting
         return known | waiting
 
-    def _opened(self) -> AbstractContextManager[FileIntake]:
+    def _opened(self, *, is_prior: bool = False) -> AbstractContextManager[FileIntake]:
         self._spool.require_space()
         return file_intake(
-            self._settings.receive, self._spool, origin="poll", calling_ae_title=SENDER
+            self._settings.receive,
+            self._spool,
+            origin="poll",
+            calling_ae_title=SENDER,
+            is_prior=is_prior,
         )
 
     def _report_refused(self, reason: str) -> None:
@@ -280,7 +292,7 @@ class _Noted:
         study: FoundStudy,
         objects: Sequence[FoundObject],
         classes: frozenset[str],
-        intake: FileIntake,
+        intake: Taking,
     ) -> Retrieved:
         """Retrieve objects into the spool.
 

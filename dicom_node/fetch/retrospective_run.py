@@ -1,29 +1,27 @@
 """Fetches the studies of a list from an archive into the spool, a study at a time."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
 import structlog
 
 from dicom_node.errors import DeliveryError, OutOfResourcesError
-from dicom_node.fetch.asked_for import Retrieved
+from dicom_node.fetch.asked_for import Retrieved, Taking
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyError
+from dicom_node.fetch.pace import Pace
+from dicom_node.fetch.priors import Priors
 from dicom_node.fetch.study_list import WantedStudy
+from dicom_node.fetch.trial import Trial
 from dicom_node.receive.files.file_intake import FileIntake
 
 log = structlog.get_logger("dicom_node.fetch")
 
-ASSUMED_BYTES_PER_SECOND: Final = 10_000_000
-"""Speed of an archive and its line, by which a dry run estimates how long it takes."""
-
 _MOST_FAILURES: Final = 3
 """Studies in a row that may fail before the archive counts as down."""
-
-_LOOK_SECONDS: Final = 30.0
 
 
 class Archive(Protocol):
@@ -40,7 +38,7 @@ class Archive(Protocol):
         study: FoundStudy,
         objects: Sequence[FoundObject],
         classes: frozenset[str],
-        intake: FileIntake,
+        intake: Taking,
     ) -> Retrieved:
         """Retrieve objects into the spool."""
 
@@ -70,6 +68,7 @@ class FetchedStudy:
     ----------
     objects : that are to be retrieved, or were
     size_bytes : of those, an estimate
+    is_prior : whether it is a former one of the patient that the line means
     """
 
     line: int
@@ -78,6 +77,7 @@ class FetchedStudy:
     reason: str = ""
     objects: int = 0
     size_bytes: int = 0
+    is_prior: bool = False
 
 
 @dataclass(slots=True)
@@ -87,43 +87,17 @@ class Fetched:
     Attributes
     ----------
     stopped : why it ended before the last line; empty if it did not
+    searching_seconds : how long the archive took to say what there is
     """
 
     studies: list[FetchedStudy] = field(default_factory=list)
     stopped: str = ""
+    searching_seconds: float = 0.0
 
     @property
     def is_whole(self) -> bool:
         """Whether every line was found, and nothing is left to do."""
         return not self.stopped and all(one.fate in GOOD for one in self.studies)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast studies are retrieved.
-
-    Attributes
-    ----------
-    per_hour : studies that are begun in an hour; 0: no limit
-    may_go_on : whether this is a time of day to retrieve at
-    """
-
-    per_hour: float = 0.0
-    may_go_on: Callable[[], bool] = lambda: True
-    sleep: Callable[[float], None] = time.sleep
-
-    def wait(self, began: float | None) -> float:
-        """Wait until the next study may begin; return when that is, in monotonic seconds."""
-        if began is not None and self.per_hour:
-            self.sleep(max(0.0, began + 3600 / self.per_hour - time.monotonic()))
-        while not self.may_go_on():
-            self.sleep(_LOOK_SECONDS)
-        return time.monotonic()
-
-    def seconds_for(self, studies: int, size_bytes: int) -> float:
-        """Estimate how long it takes to retrieve, within hours that allow it."""
-        at_pace = studies * 3600 / self.per_hour if self.per_hour else 0.0
-        return max(at_pace, size_bytes / ASSUMED_BYTES_PER_SECOND)
 
 
 class RetrospectiveRun:
@@ -133,6 +107,8 @@ class RetrospectiveRun:
     ----------
     held : returns which of some objects of a study the node has received already
     open_intake : opens the way into the spool, for each study anew; None: a dry run
+    trial : measures some studies of a dry run
+    priors : which former studies are fetched besides; None: none
     classes : SOP Classes that are analysed; no others are retrieved
     names_refusals : whether answers that are set aside are named in the log, too
     """
@@ -145,15 +121,19 @@ class RetrospectiveRun:
         open_intake: Callable[[], AbstractContextManager[FileIntake]] | None,
         classes: frozenset[str],
         pace: Pace,
+        trial: Trial | None = None,
+        priors: Priors | None = None,
         names_refusals: bool = True,
     ) -> None:
+        self._trial = trial
+        self._priors = priors
         self._names_refusals = names_refusals
         self._archive = archive
         self._held = held
         self._open_intake = open_intake
         self._classes = classes
         self._pace = pace
-        self._began: float | None = None
+        self._searching_seconds = 0.0
         self._failures = 0
 
     def fetch(
@@ -161,9 +141,9 @@ class RetrospectiveRun:
     ) -> Fetched:
         """Search for each line, and retrieve what the node lacks of it."""
         fetched = Fetched()
-        for line in wanted:
+        for position, line in enumerate(wanted):
             try:
-                fetched.studies += self._line(line)
+                fetched.studies += self._line(line, position)
             except OutOfResourcesError as error:
                 fetched.stopped = str(error)
                 break
@@ -176,30 +156,77 @@ class RetrospectiveRun:
             else:
                 self._failures = 0
             on_line()
+        fetched.searching_seconds = self._searching_seconds
         return fetched
 
-    def _line(self, line: WantedStudy) -> list[FetchedStudy]:
+    def _line(self, line: WantedStudy, position: int) -> list[FetchedStudy]:
         try:
-            studies = self._archive.studies(line)
+            with self._searching():
+                studies = self._archive.studies(line)
             if not studies:
                 return [_of(line, Fate.NOT_FOUND, "the archive has no such study of mammograms")]
-            return [self._study(line, study) for study in studies]
+            return [one for study in studies for one in self._whole(line, study, position)]
         except OtherStudyError as error:
             if self._names_refusals:
                 log.warning("fetched_answer_set_aside", reason=error.reason, detail=str(error))
             return [_of(line, Fate.SET_ASIDE, str(error))]
 
-    def _study(self, line: WantedStudy, study: FoundStudy) -> FetchedStudy:
+    def _whole(self, line: WantedStudy, study: FoundStudy, position: int) -> Iterator[FetchedStudy]:
+        own = self._study(line, study, position)
+        yield own
+        yield from self._priors_of(line, study, own.fate, position)
+
+    def _priors_of(
+        self, line: WantedStudy, study: FoundStudy, fate: Fate, position: int
+    ) -> list[FetchedStudy]:
+        """Fetch former studies; what goes wrong with one takes nothing from the study itself."""
+        priors = self._priors
+        wanted = None if priors is None else priors.wanted(study, line=line.line)
+        is_new = fate in {Fate.RETRIEVED, Fate.INCOMPLETE, Fate.TO_RETRIEVE}
+        if (
+            priors is None
+            or wanted is None
+            or not (is_new or (priors.of_known and fate is Fate.THERE))
+        ):
+            return []
+        found: list[FetchedStudy] = []
+        try:
+            with self._searching():
+                former = priors.chosen(study, self._archive.studies(wanted))
+            for one in former:
+                found.append(self._study(line, one, position, priors))
+        except OtherStudyError:
+            pass  # it has others only: none of this patient and time
+        except DeliveryError as error:
+            found.append(_of(line, Fate.FAILED, f"former studies: {error}"))
+        return [replace(one, is_prior=True) for one in found]
+
+    @contextmanager
+    def _searching(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._searching_seconds += time.perf_counter() - began
+
+    def _study(
+        self, line: WantedStudy, study: FoundStudy, position: int, priors: Priors | None = None
+    ) -> FetchedStudy:
+        held = self._held if priors is None else priors.held
+        open_intake = self._open_intake if priors is None else priors.open_intake
         uid = study.study_instance_uid
-        found = self._archive.objects(study, self._classes)
+        with self._searching():
+            found = self._archive.objects(study, self._classes)
         if not found:
             return _of(line, Fate.NO_MAMMOGRAM, "no object of a kind that is analysed", uid)
-        there = self._held(uid, [one.sop_instance_uid for one in found])
+        there = held(uid, [one.sop_instance_uid for one in found])
         missing = [one for one in found if one.sop_instance_uid not in there]
         size = sum(one.size_bytes for one in missing)
         if not missing:
             return _of(line, Fate.THERE, "", uid)
-        if self._open_intake is None:
+        if open_intake is None:
+            if self._trial is not None:
+                self._trial.measure(self._archive, study, missing, self._classes, position=position)
             return FetchedStudy(
                 line=line.line,
                 study_instance_uid=uid,
@@ -207,8 +234,8 @@ class RetrospectiveRun:
                 objects=len(missing),
                 size_bytes=size,
             )
-        self._began = self._pace.wait(self._began)
-        with self._open_intake() as intake:
+        self._pace.wait()
+        with open_intake() as intake:
             retrieved = self._archive.retrieve(study, missing, self._classes, intake)
         if retrieved.refused and self._names_refusals:
             log.warning("fetched_answer_set_aside", study=uid, detail="; ".join(retrieved.refused))

@@ -99,6 +99,9 @@ PACS: Final = Profile(
 )
 ALL: Final = Profile(objects=frozenset(kind for kind in ResultKind if not kind.row.is_on_request))
 
+RETRACTION: Final = Profile(objects=frozenset({ResultKind.REJECTION_NOTE}))
+"""What is sent of a study of which every image was rejected."""
+
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {"ohif": OHIF, "workstation": WORKSTATION, "pacs": PACS, "all": ALL}
 )

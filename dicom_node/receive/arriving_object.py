@@ -46,6 +46,7 @@ class ArrivingObject:
     ----------
     priority : how urgent its study is, decided by whoever brings it; None: the settings and the
         image decide
+    is_prior : whether it is of a former examination, fetched for comparison
     """
 
     sop_class_uid: str
@@ -54,10 +55,16 @@ class ArrivingObject:
     calling_ae_title: str
     called_ae_title: str
     priority: Priority | None = None
+    is_prior: bool = False
 
 
 def arriving_from(
-    meta: FileMeta, calling_ae_title: str, called_ae_title: str, priority: Priority | None = None
+    meta: FileMeta,
+    calling_ae_title: str,
+    called_ae_title: str,
+    priority: Priority | None = None,
+    *,
+    is_prior: bool = False,
 ) -> ArrivingObject:
     """Return what a file says of its object."""
     return ArrivingObject(
@@ -67,6 +74,7 @@ def arriving_from(
         calling_ae_title=calling_ae_title,
         called_ae_title=called_ae_title,
         priority=priority,
+        is_prior=is_prior,
     )
 
 
@@ -91,8 +99,7 @@ def file_beginning(arriving: ArrivingObject) -> list[bytes]:
     )
     meta.SendingApplicationEntityTitle = arriving.calling_ae_title
     meta.ReceivingApplicationEntityTitle = arriving.called_ae_title
-    if arriving.priority is not None:
-        write_priority(meta, arriving.priority)
+    write_priority(meta, arriving.priority, is_prior=arriving.is_prior)
     return [_PREAMBLE, encode_file_meta(meta)]
 
 

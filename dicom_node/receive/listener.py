@@ -12,6 +12,7 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES, build_context
 from pynetdicom.presentation import PresentationContext
 
 from dicom_node.errors import AddressError, MistypedRequestError
+from dicom_node.facts.priority import Priority
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.network import STORAGE_COMMITMENT, UNCOMPRESSED
 from dicom_node.receive.access import REJECTED_PERMANENT, SERVICE_USER, Caller, rejection_of
@@ -19,6 +20,7 @@ from dicom_node.receive.announcing.announcing import Announcing
 from dicom_node.receive.arriving_object import STATUS_OF, ArrivingObject, file_beginning
 from dicom_node.receive.coming_object import ComingObject
 from dicom_node.receive.committing import Committing
+from dicom_node.receive.moved_objects import MovedObjects
 from dicom_node.receive.reporters import Reporter
 from dicom_node.receive.reporting import Reporting
 from dicom_node.receive.upper_layer.acceptor import Acceptor, rejected
@@ -78,6 +80,7 @@ class Listener:
         self._contexts = [build_context(one, ALL_TRANSFER_SYNTAXES) for one in ACCEPTED_CLASSES]
         self._committing = Committing(settings, spool.root)
         self._announcing = Announcing(settings, spool.root)
+        self._moved = MovedObjects(spool.root, {settings.ae_title, *settings.called_ae_titles})
         self._acceptor: Acceptor | None = None
 
     def start(self, listening: socket.socket | None = None) -> Acceptor:
@@ -209,7 +212,7 @@ class Listener:
         sop_class = asked.command.sop_class_uid.decode("ascii", errors="replace")
         calling = request.calling_ae_title
         try:
-            beginning = file_beginning(_arriving(asked, sop_class, request))
+            beginning = file_beginning(_arriving(asked, sop_class, request, self._moved))
             # Studies wait for the next object from the moment on at which this one is whole.
             self._spool.keep(chain(beginning, parts), lambda: self._spool.receipts.new(place.token))
         except tuple(STATUS_OF) as error:
@@ -297,22 +300,34 @@ def listening_socket(settings: Address, *, section: str = "receive") -> socket.s
         ) from error
 
 
-def _arriving(asked: StoreRequest, sop_class: str, request: Request) -> ArrivingObject:
+def _arriving(
+    asked: StoreRequest, sop_class: str, request: Request, moved: MovedObjects
+) -> ArrivingObject:
     """Return what a request says of the object that is coming.
 
     Raises
     ------
     MistypedRequestError
+    MismatchedStudyError
+        The node has asked the sender for other objects.
     """
     if not asked.command.has_data_set:
         raise MistypedRequestError("the request has no data set")
     if sop_class != asked.abstract_syntax:
         raise MistypedRequestError("the SOP Class is not that of the presentation context")
     instance = asked.command.sop_instance_uid.decode("ascii", errors="replace").strip()
+    wanted = moved.request_for(
+        instance,
+        originator=asked.command.move_originator.decode("ascii", errors="replace"),
+        archive=request.calling_ae_title,
+    )
+    priority = None if wanted is None else wanted.priority
     return ArrivingObject(
         sop_class_uid=sop_class,
         sop_instance_uid=instance,
         transfer_syntax_uid=asked.transfer_syntax,
         calling_ae_title=request.calling_ae_title,
         called_ae_title=request.called_ae_title,
+        priority=None if priority is None else Priority(priority),
+        is_prior=wanted is not None and wanted.is_prior,
     )

@@ -51,6 +51,11 @@ class DicomDestination(_Archive):
     """Further AE titles under which the archive reports on storage commitment."""
     commitment_networks: tuple[IPvAnyNetwork, ...] = ()
     """Networks from which it reports on storage commitment; empty: from host alone."""
+    retrieve: Literal["c-get", "c-move"] = "c-get"
+    """How former studies are retrieved from it: c-get, over the node's own association, or c-move,
+    by which the archive sends them to the node's port."""
+    move_ae_title: AETitle | None = None
+    """AE title to which it sends them by C-MOVE. Default: receive.ae_title."""
     tls: bool = False
     """Send over TLS; the certificates are those of [tls] unless this destination sets its own."""
     tls_server_name: str | None = None

@@ -22,6 +22,8 @@ from dicom_node.settings.destinations import (
     DicomwebDestination,
 )
 from dicom_node.settings.dicomweb import DicomwebSettings
+from dicom_node.settings.fetch import FetchSettings
+from dicom_node.settings.hl7 import Hl7Settings
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.monitoring import AlertSettings, MonitoringSettings
 from dicom_node.settings.poll import PollSettings, poll_mistakes
@@ -88,6 +90,8 @@ class Settings(BaseSettings):
     profiles: dict[Name, ProfileSettings] = {}
     """Profiles of the site's own, by name."""
     destinations: tuple[Destination, ...] = ()
+    hl7: Hl7Settings = Hl7Settings()
+    fetch: FetchSettings = FetchSettings()
     poll: tuple[PollSettings, ...] = ()
     """Archives that do not push, which the node asks for new studies."""
     ups: UpsSettings = UpsSettings()

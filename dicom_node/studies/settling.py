@@ -12,6 +12,7 @@ from dicom_node.facts.identity import is_one_patient
 from dicom_node.routing.route import DEFAULT_ROUTE, DEFAULT_RULE, Route
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.ledger.arrival.correcting import CORRECTED
+from dicom_node.studies.ledger.arrival.rejecting import is_to_be_retracted
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.procedure_steps.announcements import (
@@ -334,6 +335,11 @@ def _settle(
 ) -> None:
     chosen = selection_from(instances).chosen
     study.remark = held_because(study, instances) if chosen or gone_images(instances) else ""
+    if not chosen and not study.remark and is_to_be_retracted(session, study, instances):
+        because = "all its images were rejected: results are retracted"
+        apply(session, study, Event.SETTLE, because=because, at=at)
+        begin_analysis(session, study, because=because, at=at, route=route)
+        return
     study.remark = study.remark or (remark_of(route) if chosen else NOTHING_TO_ANALYSE)
     if study.remark not in {"", NOTHING_TO_ANALYSE}:
         apply(session, study, Event.SETTLE, because=study.remark, at=at)

@@ -17,6 +17,7 @@ from dicom_node.receive.files.file_intake import FileIntake, file_intake, prepar
 from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
+from dicom_node.studies.ledger.database import Database
 from dicom_node.workitems.workitem import Workitem
 
 log = structlog.get_logger("dicom_node.workitems")
@@ -48,10 +49,16 @@ class Inputs:
     """
 
     def __init__(
-        self, settings: Settings, spool: Spool, *, stopping: Callable[[], bool] = lambda: False
+        self,
+        settings: Settings,
+        spool: Spool,
+        database: Database,
+        *,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
         self._spool = spool
+        self._database = database
         self._stopping = stopping
         self._classes = classes_analysed(settings)
         self._places = [
@@ -94,7 +101,7 @@ class Inputs:
         left, reasons = set(wanted), []
         found: dict[str, FoundObject] = {}
         for place in self._in_order(workitem):
-            archive = archive_of(self._settings, place)
+            archive = archive_of(self._settings, place, spool=self._spool, database=self._database)
             try:
                 study = self._study(archive, workitem)
                 if study is None:

@@ -58,7 +58,7 @@ class Performance:
         self._server = server
         self._database = database
         self._claims = Claims(server, database)
-        self.inputs = Inputs(settings, spool, stopping=stopping.is_set)
+        self.inputs = Inputs(settings, spool, database, stopping=stopping.is_set)
         self._prioritised: set[str] = set()
         self._said: set[tuple[str, str]] = set()
 

@@ -141,10 +141,12 @@ def test_scores_of_the_newest_analysis_are_in_the_table(
         study = session.scalars(select(Study).where(Study.study_instance_uid == STUDIES[1])).one()
         analysis_row(session, study, state=AnalysisState.DONE, findings=findings)
 
-    done = node(*command, "--table", tmp_path / "scores.jsonl")
+    done = node(*command, "--table", tmp_path / "scores.jsonl", "--pseudonyms")
 
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "scores.jsonl").exists()
+    table = (tmp_path / "scores.jsonl").read_text()
+    assert STUDIES[1] not in table
+    assert "2.25." in table
 
 
 def test_bad_lines_are_named_and_decide_by_choice(

@@ -21,6 +21,7 @@ NetworkTCPPort  = {port}
 MaxPDUSize      = 16384
 MaxAssociations = 16
 HostTable BEGIN
+node = (MAMMOCLIP, 127.0.0.1, {node_port})
 HostTable END
 VendorTable BEGIN
 VendorTable END
@@ -65,11 +66,10 @@ def orthanc(folder: Path, node_port: int) -> Iterator[Peer]:
 @contextmanager
 def dcmqrscp(folder: Path, node_port: int) -> Iterator[Peer]:
     """Run dcmqrscp, which has neither storage commitment nor DICOMweb."""
-    del node_port
     program, port = _program("dcmqrscp"), free_port()
     (folder / "db").mkdir()
     configuration = folder / "dcmqrscp.cfg"
-    configuration.write_text(_DCMQRSCP.format(port=port, folder=folder / "db"))
+    configuration.write_text(_DCMQRSCP.format(port=port, folder=folder / "db", node_port=node_port))
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     version = said.stdout.split("dcmqrscp v", 1)[1].split()[0]
     service = Service("dcmqrscp", [program, "-c", str(configuration)], folder / "log").start()

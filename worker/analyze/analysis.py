@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -13,9 +11,8 @@ from dicom_node.errors import NodeError, OvertakenError
 from dicom_node.facts.identity import is_one_patient
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.routing.route import Recipient, Route
-from dicom_node.spool.identity_key import serial_number_of
-from dicom_node.studies.installation_key import serial_number
 from dicom_node.studies.ledger.arrival.correcting import CORRECTED
+from dicom_node.studies.ledger.arrival.rejecting import REJECTED
 from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.due.outcomes import MadeResult
 from dicom_node.studies.ledger.due.work import Claim
@@ -34,7 +31,9 @@ from worker.analyze.former_lesions import with_kept_lesions
 from worker.analyze.former_results import former_results
 from worker.analyze.kept_results import kept_results
 from worker.analyze.models import LOOKED_AT_AGAIN_SECONDS, Model, RouteFaultError
+from worker.analyze.result_identity import result_identity
 from worker.analyze.results_key import results_key
+from worker.analyze.retraction import is_retraction, retract
 from worker.analyze.study_files import StudyFiles
 from worker.analyze.study_order import Order, as_received, enter, read_order, request_of
 from worker.runtime import Runtime
@@ -42,13 +41,14 @@ from worker.stages import Stage
 from worker.unfinished import end_badly, give_back_uncounted
 
 if TYPE_CHECKING:
-    from dicom_node.objects.identity import ResultIdentity
     from dicom_node.objects.sources import SourceInstance
     from mammoclip_core.findings import StudyAnalysis
 
 log = structlog.get_logger("worker.analyze")
 
-_NO_SOURCE: Final = frozenset({"two-patients", "invalid-uid", "missing-uid", "mismatched-uid"})
+_NO_SOURCE: Final = frozenset(
+    {"two-patients", "invalid-uid", "missing-uid", "mismatched-uid", REJECTED}
+)
 """Reasons for which a report mentions an object in text but does not refer to it."""
 
 
@@ -106,6 +106,9 @@ def _judge(node: Runtime, held: Claim, error: Exception) -> None:
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     enter(node, Stage.READING, 0)
     order = read_order(node, analysis)
+    if is_retraction(order):
+        retract(node, held, order)
+        return
     route = Route.from_json(analysis.rule, analysis.route)
     require_known_profiles(node, route)
     model = node.model(route.bundle)
@@ -198,7 +201,10 @@ def _results(
     from dicom_node.objects.analysed_study import ResultOptions
     from dicom_node.objects.results import stream_results
 
-    identity, sources = _identity(node, order, model), list(_rows_of_sources(order))
+    identity = result_identity(
+        node, order.revision, model.manifest.identity, warning=model.manifest.warning
+    )
+    sources = list(_rows_of_sources(order))
     options = ResultOptions(picture_long_side=node.settings.results.longest_side_pixels)
     profiles = profiles_in_use(node.settings, recipients)
     key = results_key(
@@ -236,29 +242,6 @@ def _former_if_equal(node: Runtime, order: Order, key: str) -> list[MadeResult]:
     spool = node.reach.spool(order.spool_id)
     are_there = all(spool.holds(one.place) for one in newest)
     return newest if are_there else []
-
-
-def _identity(node: Runtime, order: Order, model: Model) -> "ResultIdentity":
-    from dicom_node.facts.result_kinds import series_numbers_from
-    from dicom_node.objects.elements.local_time import site_time_zone
-    from dicom_node.objects.identity import ResultIdentity
-
-    settings = node.settings.results
-    return ResultIdentity(
-        bundle=model.manifest.identity,
-        warning=model.manifest.warning,
-        software_version=version("mammoclip-dicom"),
-        revision=order.revision,
-        created_at=datetime.now(UTC),
-        device_serial_number=settings.device_serial_number or _serial_number(node),
-        time_zone=site_time_zone(settings.time_zone),
-        series_numbers=series_numbers_from(settings.series_number_base),
-    )
-
-
-def _serial_number(node: Runtime) -> str:
-    # From the key itself only where an earlier release's node has not told the ledger.
-    return serial_number(node.database) or serial_number_of(node.spool)
 
 
 def _rows_of_sources(order: Order) -> Iterator[tuple[Instance, bool]]:

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,12 +14,16 @@ from dicom_node.commands.terminal import (
     emitted,
     ledger_of,
     one_line_errors,
+    pseudonyms_of,
 )
 from dicom_node.errors import NodeError
 
 if TYPE_CHECKING:
+    from dicom_node.facts.pseudonyms import Pseudonyms
     from dicom_node.fetch.retrospective_run import Archive, Fetched
     from dicom_node.settings.settings import Settings
+    from dicom_node.spool.local_disk import Spool
+    from dicom_node.studies.ledger.database import Database
 
 _LOOK_SECONDS = 2.0
 
@@ -48,7 +53,8 @@ def run(
         bool,
         typer.Option(
             "--retrieve",
-            help="Retrieve the images. Without: a dry run, which only asks what there is.",
+            help="Retrieve the images. Without: a dry run, which says what there is and keeps "
+            "nothing.",
         ),
     ] = False,
     skip_bad_lines: Annotated[
@@ -69,6 +75,14 @@ def run(
         Path | None,
         typer.Option(help="Write scores and reasons to this file: .csv, .jsonl or .parquet."),
     ] = None,
+    pseudonyms: Annotated[
+        bool,
+        typer.Option(
+            "--pseudonyms",
+            help="Write pseudonyms for all UIDs into the table, by the key of the spool. Default: "
+            "fetch.pseudonyms.",
+        ),
+    ] = False,
     wait: Annotated[
         bool,
         typer.Option(
@@ -80,9 +94,10 @@ def run(
 ) -> None:
     """Fetch the mammograms of old studies from an archive, for the node to analyse.
 
-    By C-FIND and C-GET, or by QIDO-RS and WADO-RS: only images of kinds that are analysed, and
-    only what the node lacks. If it is interrupted, run it again. First without --retrieve: how
-    many, how large, how long.
+    By C-FIND and C-GET or C-MOVE, or by QIDO-RS and WADO-RS: only images of kinds that are
+    analysed, and only what the node lacks. If it is interrupted, run it again. First without
+    --retrieve: how many, how large, how long, measured by some studies that are retrieved and not
+    kept.
 
     Example: mammoclip-node run LIST.csv --archive pacs
 
@@ -93,9 +108,13 @@ def run(
     from dicom_node.commands.batches.run_reports import run_document, run_lines
     from dicom_node.facts.priority import OF_WORDS
     from dicom_node.fetch.archives import classes_analysed
-    from dicom_node.fetch.held_by_the_node import received_of
-    from dicom_node.fetch.retrospective_run import Pace, RetrospectiveRun
+    from dicom_node.fetch.held_by_the_node import held_now, received_of, waiting_in
+    from dicom_node.fetch.moving_archive import MovingArchive
+    from dicom_node.fetch.pace import Pace, StartsFile
+    from dicom_node.fetch.priors import priors_of
+    from dicom_node.fetch.retrospective_run import RetrospectiveRun
     from dicom_node.fetch.study_list import StudyListError, read_list
+    from dicom_node.fetch.trial import Trial
     from dicom_node.logs import configure_logs
     from dicom_node.node_parts import open_spool
     from dicom_node.receive.files.file_intake import FileIntake, file_intake, prepare_spool
@@ -116,12 +135,15 @@ def run(
             )
         spool = open_spool(settings)
         prepare_spool(spool)
+        waiting = waiting_in(spool)  # before the ledger is asked: what is registered is there
 
         def held(study: str, wanted: Any) -> set[str]:
             with database.reading() as session:
-                return received_of(session, study, wanted)
+                # One that was fetched for comparison is now asked for itself.
+                received = received_of(session, study, wanted, with_priors=False)
+            return received | {uid for uid in wanted if (study, uid) in waiting}
 
-        def opened() -> AbstractContextManager[FileIntake]:
+        def opened(*, is_prior: bool = False) -> AbstractContextManager[FileIntake]:
             spool.require_space()  # else every study that is left would be asked for in vain
             return file_intake(
                 settings.receive,
@@ -129,35 +151,51 @@ def run(
                 origin="run",
                 calling_ae_title="RUN",
                 priority=OF_WORDS[priority],
+                is_prior=is_prior and not settings.fetch.analyse_priors,
             )
 
         is_off_peak = off_peak_of(settings)
         pace = Pace(
             per_hour=per_hour,
             may_go_on=(lambda: is_off_peak(database.now())) if off_peak else lambda: True,
+            starts=StartsFile(spool.root, archive),
         )
+        trial = Trial(
+            spool.root / "partial",
+            maximum_bytes=settings.receive.maximum_object_bytes,
+            lines=len(found.wanted),
+        )
+        asked = _archive_of(settings, archive, spool, database)
         fetching = RetrospectiveRun(
-            _archive_of(settings, archive),
+            asked,
             held=held,
             open_intake=opened if retrieve else None,
             classes=classes_analysed(settings),
             pace=pace,
+            priors=priors_of(
+                settings.fetch,
+                held_now(database, spool),
+                partial(opened, is_prior=True) if retrieve else None,
+            ),
+            # By C-MOVE the node itself would get what is tried.
+            trial=None if isinstance(asked, MovingArchive) else trial,
         )
         with counted(len(found.wanted), "studies") as next_line:
             fetched = fetching.fetch(found.wanted, on_line=next_line)
         if wait and retrieve:
             _wait_for_analyses(database, fetched)
         if table is not None:
-            _write(database, fetched, table)
-        document = run_document(fetched, found.bad, pace)
+            keyed = pseudonyms or settings.fetch.pseudonyms
+            _write(database, fetched, table, pseudonyms_of(settings) if keyed else None)
+        document = run_document(fetched, found.bad, pace, trial)
         if not emitted(document, as_json=as_json, json_out=None):
-            for line in run_lines(fetched, pace, is_dry=not retrieve):
+            for line in run_lines(fetched, pace, trial, is_dry=not retrieve):
                 typer.echo(line)
         if not fetched.is_whole or found.bad:
             raise typer.Exit(1)
 
 
-def _archive_of(settings: "Settings", name: str) -> "Archive":
+def _archive_of(settings: "Settings", name: str, spool: "Spool", database: "Database") -> "Archive":
     from dicom_node.fetch.archives import archive_of
 
     found = settings.archive(name)
@@ -166,7 +204,7 @@ def _archive_of(settings: "Settings", name: str) -> "Archive":
         raise NodeError(
             f"there is no archive {name!r} in the settings to ask; there are: {known or 'none'}"
         )
-    return archive_of(settings, found)
+    return archive_of(settings, found, spool=spool, database=database)
 
 
 def _wait_for_analyses(database: Any, fetched: "Fetched") -> None:
@@ -189,10 +227,13 @@ def _check_table(table: Path) -> None:
         raise NodeError(str(error)) from error
 
 
-def _write(database: Any, fetched: "Fetched", table: Path) -> None:
+def _write(database: Any, fetched: "Fetched", table: Path, pseudonyms: "Pseudonyms | None") -> None:
     from dicom_node.fetch.held_by_the_node import TABLE_COLUMNS, rows_of_run
     from mammoclip_core.many_studies.tables import write_table
 
     part = table.with_name(f".{table.name}.part")
     with database.reading() as session:
-        write_table(rows_of_run(session, fetched.studies), table, part, TABLE_COLUMNS)
+        rows = rows_of_run(session, fetched.studies)
+        if pseudonyms is not None:
+            rows = map(pseudonyms.row, rows)
+        write_table(rows, table, part, TABLE_COLUMNS)

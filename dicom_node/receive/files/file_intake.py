@@ -49,6 +49,7 @@ class FileIntake:
     place : by which settling sees that more of a study may come
     calling_ae_title : counts as the sender, for the settings that name senders
     priority : None: the settings for the sender, or the images, say how urgent they are
+    is_prior : whether these are former examinations, fetched for comparison
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class FileIntake:
         *,
         calling_ae_title: str,
         priority: Priority | None = None,
+        is_prior: bool = False,
     ) -> None:
+        self.is_prior = is_prior
         self._settings = settings
         self._spool = spool
         self._place = place
@@ -70,6 +73,11 @@ class FileIntake:
     def maximum_bytes(self) -> int:
         """Largest size of an object."""
         return self._settings.maximum_object_bytes
+
+    @property
+    def priority(self) -> Priority | None:
+        """How urgent its objects are; None for what they or the settings state."""
+        return self._priority
 
     def take(self, stream: Readable, *, study_instance_uid: str | None = None) -> TakenObject:
         """Take one DICOM file; on return it and its folder are flushed to disk.
@@ -95,7 +103,13 @@ class FileIntake:
         """Take a file whose file meta information was read already; see `take`."""
         require_acceptable(meta)
         beginning = file_beginning(
-            arriving_from(meta, self._calling_ae_title, self._settings.ae_title, self._priority)
+            arriving_from(
+                meta,
+                self._calling_ae_title,
+                self._settings.ae_title,
+                self._priority,
+                is_prior=self.is_prior,
+            )
         )
         coming = ComingObject(self._place, meta.transfer_syntax_uid)
         bounded = _Bounded(self._settings.maximum_object_bytes)
@@ -140,6 +154,7 @@ def file_intake(
     origin: str,
     calling_ae_title: str,
     priority: Priority | None = None,
+    is_prior: bool = False,
 ) -> Iterator[FileIntake]:
     """Open a way into the spool, beside the node or without it.
 
@@ -155,7 +170,12 @@ def file_intake(
     place = open_associations(settings, spool).take_place(origin)
     try:
         yield FileIntake(
-            settings, spool, place, calling_ae_title=calling_ae_title, priority=priority
+            settings,
+            spool,
+            place,
+            calling_ae_title=calling_ae_title,
+            priority=priority,
+            is_prior=is_prior,
         )
     finally:
         place.close()

@@ -11,6 +11,7 @@ COMMAND_BYTES: Final = 131_072
 """Largest command set; that of a C-STORE request has about 200 bytes."""
 
 _ELEMENT: Final = struct.Struct("<HHL")
+_LONGEST_TITLE: Final = 16
 _NO_DATA_SET: Final = 0x0101
 _WITH_DATA_SET: Final = 0x0001
 _RESPONSE: Final = 0x8000
@@ -46,6 +47,8 @@ class Command:
         Event Type ID (0000,1002) of a report, as it came; empty where some archives leave it out.
     action_type : bytes
         Action Type ID (0000,1008) as it came.
+    move_originator : bytes
+        AE title of whoever has asked the sender by C-MOVE to send it (0000,1030); else empty.
     status : of a response, which has the Message ID of what it answers
     """
 
@@ -56,6 +59,7 @@ class Command:
     sop_instance_uid: bytes
     event_type: bytes = b""
     action_type: bytes = b""
+    move_originator: bytes = b""
     status: int = 0
 
 
@@ -92,6 +96,7 @@ def decode_command(encoded: bytes) -> Command:
         sop_instance_uid=elements.get(0x1001 if acts else 0x1000, b"").rstrip(b"\0 "),
         event_type=elements.get(0x1002, b""),
         action_type=elements.get(0x1008, b""),
+        move_originator=elements.get(0x1030, b"")[:_LONGEST_TITLE].strip(b"\0 "),
         status=_number(elements, 0x0900) if is_response else 0,
     )
 

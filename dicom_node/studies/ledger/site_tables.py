@@ -1,4 +1,4 @@
-"""Tables beside studies: spools, pauses, workers, destinations, canary, commitment, shadow."""
+"""Tables beside studies: spools, pauses, workers, destinations, canary, shadow, rejections."""
 
 from datetime import datetime
 
@@ -202,3 +202,16 @@ class ShadowAnalysis(Base):
     """Name, version and digest of the bundle that answered."""
     findings: Mapped[str | None] = mapped_column(FittingText)
     """The findings document of an answer."""
+
+
+class Rejection(Base):
+    """An object of a study that a rejection note names, received or not."""
+
+    __tablename__ = "rejections"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    sop_instance_uid: Mapped[str] = mapped_column(FittingString(64), index=True)
+    code: Mapped[str] = mapped_column(FittingString(16))
+    """Title of the note (PS3.16 CID 7010)."""
+    at: Mapped[datetime]

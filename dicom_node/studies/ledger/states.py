@@ -104,6 +104,9 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
     InstanceState: {
         (_I.RECEIVED, _E.FILE): _I.REGISTERED,
         (_I.RECEIVED, _E.SET_ASIDE): _I.SET_ASIDE,
+        # By a rejection note, wherever the file is by then; it stays there.
+        (_I.REGISTERED, _E.SET_ASIDE): _I.SET_ASIDE,
+        (_I.REMOVED, _E.SET_ASIDE): _I.SET_ASIDE,
         # The registrar then moves the file to `incoming`, where it gets a row of its own.
         (_I.SET_ASIDE, _E.RETRY): _I.TAKEN_BACK,
         # By a later copy of the same SOP Instance UID, or not after all if that is lost.

@@ -1,4 +1,4 @@
-"""An archive that answers C-FIND and C-GET as a test wants, also as none should."""
+"""An archive that answers C-FIND, C-GET and C-MOVE as a test wants, also as none should."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from dicom_node.settings.destinations import DicomDestination
 
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 GET = "1.2.840.10008.5.1.4.1.2.2.3"
+MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 STORED = ("1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.1.2.1")
 
 
@@ -41,6 +42,8 @@ class ArchiveDouble:
     sent: Changes = unchanged
     port: int = field(default_factory=free_port)
     asked: list[Dataset] = field(default_factory=list)
+    moves_to: int | None = None
+    """Port of whoever is called MAMMOCLIP; None: nobody is known."""
 
     def destination(self, **options: Any) -> DicomDestination:
         return DicomDestination(
@@ -52,9 +55,13 @@ class ArchiveDouble:
         entity = AE(ae_title="PACS")
         entity.add_supported_context(FIND)
         entity.add_supported_context(GET)
+        entity.add_supported_context(MOVE)
+        for uid in STORED:
+            entity.add_requested_context(uid, ExplicitVRLittleEndian)
         for uid in STORED:
             entity.add_supported_context(uid, ExplicitVRLittleEndian, scu_role=True, scp_role=True)
         handlers: list[Any] = [(evt.EVT_C_FIND, self._find), (evt.EVT_C_GET, self._get)]
+        handlers.append((evt.EVT_C_MOVE, self._move))
         server = entity.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
         try:
             yield self
@@ -93,6 +100,16 @@ class ArchiveDouble:
 
     def _get(self, event: evt.Event) -> Iterator[Any]:
         images = self.sent(self._matching(event.identifier))
+        yield len(images)
+        for image in images:
+            yield 0xFF00, image
+
+    def _move(self, event: evt.Event) -> Iterator[Any]:
+        if self.moves_to is None or event.move_destination != "MAMMOCLIP":
+            yield None, None  # answered with 0xA801
+            return
+        images = self.sent(self._matching(event.identifier))
+        yield "127.0.0.1", self.moves_to
         yield len(images)
         for image in images:
             yield 0xFF00, image

@@ -23,6 +23,8 @@ from dicom_node.studies.ledger.arrival.correcting import (
     require_place,
     restore_former,
 )
+from dicom_node.studies.ledger.arrival.priors import require_to_be_analysed
+from dicom_node.studies.ledger.arrival.rejecting import NOTE, reject, require_not_rejected
 from dicom_node.studies.ledger.arrival.reopening import open_again
 from dicom_node.studies.ledger.identifiers.keeping import forget_without_files, noted
 from dicom_node.studies.ledger.in_states import in_states
@@ -129,8 +131,11 @@ def enter(
     Raises
     ------
     SetAsideError
-        The study belongs to another patient, or the SOP Instance UID is known with other content.
+        The study belongs to another patient, the SOP Instance UID is known with other content, a
+        note has rejected the image, or it was fetched as a former one.
     """
+    require_not_rejected(session, facts)
+    require_to_be_analysed(session, facts)
     # What was set aside does not count: sent again, it may be acceptable now.
     twin = kept_twin(session, facts.sop_instance_uid)
     if twin is not None and twin.state is InstanceState.RECEIVED:
@@ -171,6 +176,8 @@ def confirm_filed(session: Session, instance: Instance, *, at: datetime) -> None
     """Record that an instance's file is at its place; a settled study opens again."""
     # Settling decides on the study's images: it waits for this one, or this one opens it again.
     study = require_locked(session, Study, instance.study_id)
+    if instance.state is not InstanceState.RECEIVED:
+        return  # rejected by a note meanwhile
     apply(session, instance, Event.FILE, at=at)
     study.removed_at = None  # it has a file by now
     if instance.reason == KEPT_AGAIN and not study.remark:
@@ -239,6 +246,8 @@ def enter_set_aside(
     if study is not None and facts is not None:
         row.identifiers_id = _identifiers_of(session, study, facts)
     begin(session, row, because=f"{reason}: {detail}", at=at)
+    if study is not None and facts is not None and reason == NOTE:
+        reject(session, study, facts, received_at=arrival.received_at, at=at)
 
 
 def _open_for_missing(

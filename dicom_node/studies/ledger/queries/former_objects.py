@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.due.outcomes import HELD_BY_ARCHIVE, MadeResult
+from dicom_node.studies.ledger.states import TAKEN, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, DeliveryOutcome, ResultObject
 
 
@@ -72,6 +73,21 @@ def former_findings(session: Session, analysis: Analysis) -> list[str]:
         .order_by(Analysis.revision)
     )
     return [document for document in documents if document]
+
+
+def destinations_reached(session: Session, analysis_id: int) -> set[str]:
+    """Return the destinations that may hold results of the earlier revisions of a study."""
+    own = session.get_one(Analysis, analysis_id)
+    query = (
+        select(Delivery.destination)
+        .join(Analysis)
+        .where(
+            Analysis.study_id == own.study_id,
+            Analysis.revision < own.revision,
+            (Delivery.attempts > 0) | Delivery.state.in_((*TAKEN, DeliveryState.SENDING)),
+        )
+    )
+    return set(session.scalars(query)).union(*_accepted_by(session, own.study_id).values())
 
 
 def _accepted_by(session: Session, study_id: int) -> defaultdict[str, set[str]]:

@@ -18,7 +18,7 @@ from dicom_node.studies.ledger.monitoring.tables import MonitorNote
 from dicom_node.studies.ledger.procedure_steps.announcements import erase_announcements
 from dicom_node.studies.ledger.procedure_steps.workitems import erase_workitems
 from dicom_node.studies.ledger.queries.reading import find_study
-from dicom_node.studies.ledger.site_tables import CommitmentItem, ShadowAnalysis
+from dicom_node.studies.ledger.site_tables import CommitmentItem, Rejection, ShadowAnalysis
 from dicom_node.studies.ledger.states import (
     TAKEN,
     AnalysisState,
@@ -314,6 +314,7 @@ def _forget(
         delete(ShadowAnalysis).where(ShadowAnalysis.analysis_id.in_(analyses)),
         delete(MonitorNote).where(MonitorNote.analysis_id.in_(analyses)),
         *assessments_of(study.id, instances),
+        delete(Rejection).where(Rejection.study_id == study.id),
         update(ResultObject)
         .where(ResultObject.analysis_id.in_(analyses))
         .values(

@@ -1,9 +1,11 @@
 """A list is gone through once, at its pace; what is there already is not fetched again."""
 
+import time
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +13,15 @@ from files_on_disk import dicom_file
 from node_factory import FOR_PRESENTATION, STUDY_UID, Reception, mammogram
 from pydicom.dataset import Dataset
 
-from dicom_node.errors import DestinationDownError, OutOfResourcesError
-from dicom_node.fetch.asked_for import Retrieved
+from dicom_node.errors import DestinationDownError, NotOfferedError, OutOfResourcesError
+from dicom_node.facts.file_meta import read_file_meta
+from dicom_node.fetch.asked_for import Retrieved, Taking
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyError
-from dicom_node.fetch.held_by_the_node import received_of
-from dicom_node.fetch.retrospective_run import Fate, Fetched, Pace, RetrospectiveRun
+from dicom_node.fetch.held_by_the_node import received_of, waiting_in
+from dicom_node.fetch.pace import Pace, StartsFile
+from dicom_node.fetch.retrospective_run import Fate, Fetched, RetrospectiveRun
 from dicom_node.fetch.study_list import WantedStudy
+from dicom_node.fetch.trial import Trial
 from dicom_node.receive.files.file_intake import FileIntake, file_intake
 
 CLASSES = frozenset({FOR_PRESENTATION})
@@ -61,7 +66,7 @@ class Shelf:
         study: FoundStudy,
         objects: Sequence[FoundObject],
         classes: frozenset[str],
-        intake: FileIntake,
+        intake: Taking,
     ) -> Retrieved:
         del classes
         wanted = {one.sop_instance_uid for one in objects}
@@ -69,7 +74,8 @@ class Shelf:
         for image in self.studies_held[study.study_instance_uid]:
             uid = image.SOPInstanceUID
             if uid in wanted and uid not in self.lost:
-                intake.take(BytesIO(dicom_file(image)))
+                stream = BytesIO(dicom_file(image))
+                intake.take_described(read_file_meta(stream), stream, str(image.StudyInstanceUID))
                 got.kept.add(uid)
                 self.sent.append(uid)
         return got
@@ -86,7 +92,12 @@ def shelf_of(count: int, **options: Any) -> Shelf:
 
 
 def run(
-    shelf: Shelf, reception: Reception, *numbers: int, dry: bool = False, pace: Pace | None = None
+    shelf: Shelf,
+    reception: Reception,
+    *numbers: int,
+    dry: bool = False,
+    pace: Pace | None = None,
+    trial: Trial | None = None,
 ) -> Fetched:
     def held(study: str, wanted: Collection[str]) -> Collection[str]:
         with reception.database.reading() as session:
@@ -106,6 +117,7 @@ def run(
         open_intake=None if dry else opened,
         classes=CLASSES,
         pace=pace or Pace(),
+        trial=trial,
     )
     return fetching.fetch(wanted)
 
@@ -212,10 +224,100 @@ def test_nothing_is_retrieved_outside_of_the_hours(reception: Reception) -> None
 
 
 @pytest.mark.parametrize(
-    ("per_hour", "studies", "size", "seconds"),
-    [(0, 500, 40_000_000_000, 4000), (100, 500, 1000, 18_000)],
+    ("per_hour", "studies", "retrieving", "seconds"),
+    [(0, 500, 4000, 4000), (100, 501, 12, 18_000), (100, 0, 0, 0), (3600, 2, 60, 60)],
 )
-def test_time_is_estimated_by_pace_or_size(
-    per_hour: float, studies: int, size: int, seconds: float
+def test_time_is_estimated_by_pace_or_by_what_was_measured(
+    per_hour: float, studies: int, retrieving: float, seconds: float
 ) -> None:
-    assert Pace(per_hour=per_hour).seconds_for(studies, size) == seconds
+    assert Pace(per_hour=per_hour).seconds_for(studies, retrieving) == seconds
+
+
+def test_dry_run_measures_some_studies_all_over_the_list_and_keeps_none(
+    reception: Reception,
+) -> None:
+    shelf = shelf_of(40)
+    trial = Trial(reception.spool.root / "partial", maximum_bytes=10**6, lines=40)
+
+    fetched = run(shelf, reception, *range(40), dry=True, trial=trial)
+
+    tried = set(shelf.sent)
+    measured = [
+        number
+        for number in range(40)
+        if {one.SOPInstanceUID for one in shelf.studies_held[study_of(number)]} & tried
+    ]
+    assert measured == list(range(0, 40, 5))
+    said = sum(one.size_bytes for one in fetched.studies)
+    real = sum(len(dicom_file(one)) for held in shelf.studies_held.values() for one in held)
+    assert said / 100 > trial.bytes_for(said)
+    assert real / 2 < trial.bytes_for(said) < real * 2
+    assert 0 < trial.seconds_for(80, said) < 60
+    assert list((reception.spool.root / "partial").iterdir()) == []
+    assert reception.spool.incoming() == []
+
+
+def test_estimate_without_a_measured_study_is_what_the_archive_says(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, maximum_bytes=10**6, lines=0)
+
+    assert (trial.bytes_for(40), trial.seconds_for(1, 20_000_000)) == (40, 2.0)
+
+
+def test_dry_run_says_of_an_archive_that_gives_nothing_out_that_it_fails(
+    reception: Reception,
+) -> None:
+    class Closed(Shelf):
+        def retrieve(self, *_: object, **__: object) -> Retrieved:
+            raise NotOfferedError("pacs offers neither C-FIND nor C-GET")
+
+    shelf = Closed(shelf_of(2).studies_held)
+    trial = Trial(reception.spool.root / "partial", maximum_bytes=10**6, lines=2)
+
+    fetched = run(shelf, reception, 0, 1, dry=True, trial=trial)
+
+    assert fates(fetched) == [Fate.FAILED] * 2
+
+
+def test_pace_is_held_across_runs(tmp_path: Path) -> None:
+    slept: list[float] = []
+    for _ in range(3):
+        Pace(per_hour=60, sleep=slept.append, starts=StartsFile(tmp_path, "pacs")).wait()
+
+    assert len(slept) == 2
+    assert all(50 < seconds <= 60 for seconds in slept)
+
+
+@pytest.mark.parametrize("content", [b"", b"nan", b"-inf", b"1e999", b"\xff\xfe", b"9" * 500])
+def test_start_that_cannot_be_read_costs_one_wait_at_most(tmp_path: Path, content: bytes) -> None:
+    slept: list[float] = []
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    (folder / "pacs.start").write_bytes(content)
+
+    Pace(per_hour=60, sleep=slept.append, starts=StartsFile(tmp_path, "pacs")).wait()
+
+    assert all(0 <= seconds <= 60 for seconds in slept)
+    assert float((folder / "pacs.start").read_text()) <= time.time()
+
+
+def test_study_whose_turn_comes_after_the_hours_waits_for_the_next(tmp_path: Path) -> None:
+    open_for = [True, False, False, True, True]
+    slept: list[float] = []
+    pace = Pace(
+        per_hour=60, sleep=slept.append, may_go_on=lambda: open_for.pop(0),
+        starts=StartsFile(tmp_path, "pacs"),
+    )  # fmt: skip
+
+    pace.wait()
+
+    assert open_for == []
+    assert len(slept) == 2
+
+
+def test_what_waits_to_be_registered_is_not_asked_for_again(reception: Reception) -> None:
+    shelf = shelf_of(2)
+    run(shelf, reception, 0)
+
+    waiting = waiting_in(reception.spool)
+
+    assert waiting == {(study_of(0), one.SOPInstanceUID) for one in shelf.studies_held[study_of(0)]}

@@ -19,6 +19,8 @@ ALLOWED = {
     InstanceState: {
         ("received", "file"): "registered",
         ("received", "set_aside"): "set_aside",
+        ("registered", "set_aside"): "set_aside",
+        ("removed", "set_aside"): "set_aside",
         ("set_aside", "retry"): "taken_back",
         ("registered", "replace"): "replaced",
         ("replaced", "restore"): "registered",
