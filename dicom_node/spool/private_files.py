@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -33,8 +34,13 @@ def create_private_file(file: Path) -> BinaryIO:
 
 
 def ensure_private_file(file: Path) -> None:
-    """Create an empty file that only its owner may read, if it does not exist yet."""
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, FILE_MODE))
+    """Create an empty file that only its owner may read, if it does not exist yet.
+
+    One that exists is not opened: to close it again would take from this process every lock that
+    its connections to an SQLite file hold, and another process would delete the log of that file.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
 
 
 def is_open_to_others(path: Path) -> bool:

@@ -1,12 +1,15 @@
 """The part of a worker that says in the ledger that it is there, whether its broker is or not."""
 
-from typing import Any
+from typing import Any, Final
 
 from celery.bootsteps import StartStopStep
 from celery.signals import worker_shutdown
 
 from dicom_node.settings.reading import load_settings
 from worker.celery_log import trouble_of_broker
+
+_GRACE_SECONDS: Final = 15.0
+"""Longest time that a worker without work takes to end, on a machine with other work."""
 
 
 class PresenceStep(StartStopStep):  # type: ignore[misc]
@@ -17,19 +20,26 @@ class PresenceStep(StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Say from now on that the worker is there, and why it takes nothing."""
         # Imported here: a process that only sends messages does not load it.
+        from worker.processes.ending import end_when_told
         from worker.processes.presence import Presence
+        from worker.processes.watchdog import processes_of
+
+        settings = load_settings()
 
         def trouble() -> str:
             return trouble_of_broker() or str(parent.consumer.ledger_trouble)
 
         presence = Presence(
-            url=load_settings().ledger_url,
+            url=settings.ledger_url,
             name=parent.hostname,
             queues=sorted(parent.app.amqp.queues.consume_from),
             processes=parent.concurrency,
             trouble=trouble,
         )
         presence.start()
+        # What is being sent has its own time to end.
+        grace = _GRACE_SECONDS + settings.work.shutdown_seconds
+        end_when_told(lambda: processes_of(parent.pool), grace)
 
         def end(**_options: object) -> None:
             presence.end()

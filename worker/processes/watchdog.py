@@ -102,7 +102,7 @@ def watch_over(consumer: Consumer, settings: Settings) -> None:
         return
     broker = Broker(**broker_options(settings))
     queues = sorted(consumer.app.amqp.queues.consume_from)
-    frozen = FrozenProcesses(lambda: _processes_of(consumer.pool))
+    frozen = FrozenProcesses(lambda: processes_of(consumer.pool))
     Watchdog(
         seconds=seconds,
         look_further=frozen.look,
@@ -120,13 +120,13 @@ def _end(pool: Any) -> None:
     while celery_state.active_requests:  # taken meanwhile, and finished first
         time.sleep(1)
     log.critical("worker_hangs", reason="it did not end when it was told to: it ends at once")
-    for process in _processes_of(pool):
+    for process in processes_of(pool):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     os._exit(1)
 
 
-def _processes_of(pool: Any) -> list[int]:
+def processes_of(pool: Any) -> list[int]:
     """Return the numbers of the pool's processes; none of a worker that is one process."""
     processes = getattr(getattr(pool, "_pool", None), "_pool", ())
     return [process.pid for process in list(processes) if process.pid]

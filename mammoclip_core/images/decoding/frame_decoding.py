@@ -188,7 +188,7 @@ def _with_sign_of_header(
             f"{bits}: which values are negative cannot be told"
         )
     if highest < 1 << declared:
-        return DecodedFrame(values=by_header, bits_stored=layout.bits_stored)
+        return values_of_words(values, layout)
     contents = values.astype(np.int64)
     if layout.signed and bits > declared:
         contents = (contents ^ (1 << bits - 1)) - (1 << bits - 1)

@@ -82,5 +82,5 @@ def contradiction(
 
     return (
         f"the {what} hold {words(bits, is_signed)}, the header says "
-        f"{words(layout.high_bit + 1, layout.signed)}: read as the {counts}"
+        f"{words(layout.bits_stored, layout.signed)}: read as the {counts}"
     )

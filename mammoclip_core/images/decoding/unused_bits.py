@@ -19,6 +19,11 @@ _CONTINUOUS: Final = 0.25
 """Mean step between neighbours, as part of the range of all values, above which none is an image's.
 Neighbours without connection differ by a third."""
 
+_COMPARED_PIXELS: Final = 1 << 21
+
+_FEW: Final = 0.001
+"""Part of the pixels that changes no picture, however it is read."""
+
 _CLEARLY: Final = 2.0
 """How many times rougher every other way of reading has to be."""
 
@@ -61,7 +66,7 @@ def values_of_words(words: NDArray[Any], layout: FrameLayout) -> DecodedFrame:
     PS3.5 8.1.1; PS3.3 C.9.2 (embedded overlay planes, retired); PS3.3 C.7.5.1.1.2 (padding).
     """
     words = words.astype(f"u{layout.sample_bytes}", copy=False)
-    if int(words.max()) >> layout.high_bit + 1 == 0:
+    if not layout.signed and int(words.max()) >> layout.high_bit + 1 == 0:
         return DecodedFrame(values=stored_bits(words, layout), bits_stored=layout.bits_stored)
     everywhere = (1 << layout.bits_allocated) - 1
     above = everywhere >> layout.high_bit + 1
@@ -73,10 +78,10 @@ def values_of_words(words: NDArray[Any], layout: FrameLayout) -> DecodedFrame:
     filled = unused == above - (overlays >> layout.high_bit + 1)
     expected = (by_header < 0) & filled if layout.signed else np.zeros_like(filled)
     if (is_padding | expected | (unused == 0)).all():
-        values = _with_padding(by_header, words, is_padding)
-        return DecodedFrame(values=values, bits_stored=layout.bits_stored)
-    counted = unused[~is_padding]
-    if counted.min() == counted.max():
+        chosen = _Reading(by_header, layout.bits_stored, "")
+        if above and not (expected & ~is_padding).any():
+            chosen = _with_or_without_sign(chosen, words, is_padding, layout)
+    elif (counted := unused[~is_padding]).min() == counted.max():
         chosen = _Reading(by_header, layout.bits_stored, _passed_over(layout))
     else:
         readings = [_Reading(by_header, layout.bits_stored, _passed_over(layout))]
@@ -87,6 +92,21 @@ def values_of_words(words: NDArray[Any], layout: FrameLayout) -> DecodedFrame:
         bits_stored=chosen.bits_stored,
         remark=chosen.remark,
     )
+
+
+def _with_or_without_sign(
+    by_header: _Reading, words: NDArray[Any], is_padding: NDArray[np.bool_], layout: FrameLayout
+) -> _Reading:
+    """Read words that repeat no sign by their header, unless only without sign they continue."""
+    is_negative = by_header.values < 0
+    if not is_negative.any():
+        return by_header
+    without_sign = _by_pixel_data(words, is_padding, layout)[0]
+    signed, unsigned = (
+        _roughness(one.values, is_negative, is_padding) for one in (by_header, without_sign)
+    )
+    is_without = unsigned < _CONTINUOUS and signed >= _CLEARLY * unsigned
+    return without_sign if is_without else by_header
 
 
 def _padding(words: NDArray[Any], layout: FrameLayout) -> NDArray[np.bool_]:
@@ -125,7 +145,10 @@ def _continuous(
     is_padding: NDArray[np.bool_],
     layout: FrameLayout,
 ) -> _Reading:
-    """Return the one way of reading in which neighbours continue each other."""
+    """Return the one way of reading in which neighbours continue each other.
+
+    The first, by the header, where so few pixels are in question that it does not matter.
+    """
     rough = [(_roughness(reading.values, unused, is_padding), reading) for reading in readings]
     rough.sort(key=lambda item: item[0])
     (least, best), *others = rough
@@ -134,6 +157,9 @@ def _continuous(
         for other, reading in others
     ):
         return best
+    counts = np.bincount(unused[~is_padding].ravel())
+    if counts.sum() - counts.max() <= _FEW * counts.sum():
+        return readings[0]
     raise PixelError(
         f"{layout.sop_instance_uid}: pixels hold more than the {layout.high_bit + 1} bits that the "
         "header says, and it cannot be told whether these are values"
@@ -142,17 +168,21 @@ def _continuous(
 
 def _roughness(values: NDArray[Any], unused: NDArray[Any], is_padding: NDArray[np.bool_]) -> float:
     """Return the mean step between neighbours whose unused bits differ, as part of the range."""
-    steps = []
-    for axis in (0, 1):
-        first, second = (
-            (slice(None), slice(None, -1)) if axis else (slice(None, -1), slice(None)),
-            (slice(None), slice(1, None)) if axis else (slice(1, None), slice(None)),
-        )
-        places = (unused[first] != unused[second]) & ~is_padding[first] & ~is_padding[second]
-        steps.append(np.abs(values[first][places].astype(np.int32) - values[second][places]))
-    step = np.concatenate(steps)
     counted = values[~is_padding]
-    return float(step.mean()) / (int(counted.max()) - int(counted.min())) if step.size else np.inf
+    extent = int(counted.max()) - int(counted.min())
+    # Of a large image some of its lines tell as much as all, in a bounded memory.
+    every = -(-values.size // _COMPARED_PIXELS)
+    steps = []
+    for is_turned in (False, True):
+        value, above, padding = (
+            (one.T if is_turned else one)[::every] for one in (values, unused, is_padding)
+        )
+        differ = above[:, 1:] != above[:, :-1]
+        places = np.nonzero(differ & ~padding[:, 1:] & ~padding[:, :-1])
+        before = value[:, :-1][places].astype(np.int32)
+        steps.append(np.abs(before - value[:, 1:][places]))
+    step = np.concatenate(steps)
+    return float(step.mean()) / extent if step.size and extent else np.inf
 
 
 def _passed_over(layout: FrameLayout) -> str:

@@ -118,6 +118,18 @@ def test_nothing_is_remarked_where_all_values_fit_the_header(
     assert (stored.bits_stored, stored.remark) == (stored_bits, "")
 
 
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_unsigned_values_under_a_signed_header_of_as_many_bits_are_kept(
+    tmp_path: Path, syntax: str
+) -> None:
+    frame = LOSSLESS[syntax](TWELVE, 12)
+
+    stored = read_pixels(compressed(tmp_path / "a.dcm", syntax, frame, PixelRepresentation=1))
+
+    np.testing.assert_array_equal(stored.values, TWELVE)
+    assert "without sign" in stored.remark
+
+
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLosslessSV1])
 def test_values_at_the_low_end_of_the_codestream_are_not_moved_down(
     tmp_path: Path, syntax: str

@@ -13,6 +13,7 @@ from pydicom.encaps import get_frame
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
 
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.preprocessing import prepare
 
@@ -92,6 +93,29 @@ def test_values_beyond_the_bits_of_a_signed_header_are_kept(tmp_path: Path, writ
         "the pixel data hold 14 bits with sign, the header says 12 bits with sign: "
         "read as the pixel data say"
     )
+
+
+@WRITERS
+def test_unsigned_values_under_a_signed_header_of_as_many_bits_are_kept(
+    tmp_path: Path, write: Write
+) -> None:
+    stored = read_pixels(write(tmp_path / "a.dcm", TWELVE, PixelRepresentation=1))
+
+    np.testing.assert_array_equal(stored.values, TWELVE)
+    assert stored.remark == (
+        "the pixel data hold 12 bits without sign, the header says 12 bits with sign: "
+        "read as the pixel data say"
+    )
+
+
+def test_one_pixel_beyond_the_headers_bits_costs_no_image(tmp_path: Path) -> None:
+    values = TWELVE.copy()
+    values[40, 40] = 16383
+
+    stored = read_pixels(native(tmp_path / "a.dcm", values))
+
+    assert (stored.values != TWELVE).sum() <= 1
+    assert "passed over" in stored.remark
 
 
 def test_unsigned_values_under_a_signed_header_of_fewer_bits_are_kept(tmp_path: Path) -> None:
@@ -204,3 +228,23 @@ def test_each_frame_of_run_length_is_read_by_the_same_rule(tmp_path: Path) -> No
     stored = read_pixels(file, 2)
 
     np.testing.assert_array_equal(stored.values, FOURTEEN)
+
+
+def test_values_that_lie_in_the_bits_above_alone_are_kept(tmp_path: Path) -> None:
+    values = np.rint(BREAST * 15).astype(np.uint16) << 12
+
+    stored = read_pixels(native(tmp_path / "a.dcm", values))
+
+    np.testing.assert_array_equal(stored.values, values)
+
+
+def test_large_image_with_more_bits_is_read_within_the_memory_of_a_decoder(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[0:4096, 0:3328]
+    values = (rows + columns * 3 + 3000).astype(np.uint16)
+    values[::7, ::5] |= 0x8000
+    file = native(tmp_path / "a.dcm", values, BitsStored=15, HighBit=14)
+
+    with DecodingPool() as pool:
+        stored = pool.read_image(file, 1)
+
+    np.testing.assert_array_equal(stored.values, values & 0x7FFF)
