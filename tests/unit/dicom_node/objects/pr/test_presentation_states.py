@@ -12,6 +12,7 @@ from objects_factory import finding, image_of, mammogram, marker_mask, results_o
 from pydicom.dataset import Dataset
 from services import require_program
 from sr_reading import read_back
+from validators import dciodvfy_errors
 
 from dicom_node.facts.result_kinds import ResultKind
 
@@ -105,6 +106,28 @@ def test_window_of_a_volume_is_that_of_the_frame() -> None:
         group.FrameVOILUTSequence = [item]
 
     assert window(state_of(dataset)) == (100, 1001, "LINEAR")
+
+
+@pytest.mark.parametrize("bits", [7, 8, 10, 12, 14, 16])
+def test_table_of_any_bits_shows_the_same_greys_in_bytes_or_words(
+    bits: int, tmp_path: Path
+) -> None:
+    highest = (1 << bits) - 1
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0, max(bits, 8)]
+    item.LUTData = np.linspace(0, highest, 4096).astype("<u2").tobytes()
+    item["LUTData"].VR = "OW"
+
+    state = state_of(mammogram(VOILUTSequence=[item]))
+
+    (table,) = state.SoftcopyVOILUTSequence[0].VOILUTSequence
+    entries = np.frombuffer(table.LUTData, "u1" if table.LUTDescriptor[2] == 8 else "<u2")
+    assert table.LUTDescriptor[2] in {8, 16}
+    greys = entries / ((1 << table.LUTDescriptor[2]) - 1)
+    assert greys == pytest.approx(np.linspace(0, 1, 4096), abs=1.3 / highest)
+    file = tmp_path / "state.dcm"
+    state.save_as(file, enforce_file_format=True)
+    assert dciodvfy_errors(file) == []
 
 
 @pytest.mark.parametrize(
