@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from every_kind import EVERY_KIND, objects_of, tomosynthesis
+from every_kind import objects_of, tomosynthesis
 from objects_factory import finding, image_of, mammogram, marker_mask, results_of
 from pydicom.dataset import Dataset
 from services import require_program
@@ -15,14 +15,15 @@ from sr_reading import read_back
 from validators import dciodvfy_errors
 
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects.products import Profile
 
+STATES = Profile(objects=frozenset({ResultKind.PRESENTATION_STATE}))
 MARKERS = (marker_mask(20, 120), marker_mask(90, 200), marker_mask(40, 230))
 
 
 def state_of(dataset: Dataset) -> Dataset:
     image = image_of(dataset, finding(marker_mask(60, 150)))
-    results = results_of((dataset, image), profiles=(EVERY_KIND,))
-    (state,) = [one for one in results if one.kind is ResultKind.PRESENTATION_STATE]
+    (state,) = results_of((dataset, image), profiles=(STATES,))
     return read_back(state.dataset)
 
 
