@@ -46,7 +46,9 @@ IN_CI = (
 NAME_BYTES = 64
 """Of a whole name, which is what dciodvfy and dcmpschk take; PS3.5 6.2 has 64 letters a group."""
 
-OF_A_NAME = re.compile(r"PatientName|^E: Error: Attribute value|^E:    (Attribute|Affected|Expected)|^E: *$")
+OF_A_NAME = re.compile(
+    r"PatientName|^E: Error: Attribute value|^E:    (Attribute|Affected|Expected)|^E: *$"
+)
 
 
 @pytest.fixture(scope="module")
