@@ -31,7 +31,8 @@ KNOWN_MESSAGES: Final = (
         r"Content Item not in template$"
     ),
     re.compile(
-        r"^Warning: .*\((111024,DCM|111025,DCM|399110001,SCT|R-102C2,SRT),"
+        r"^Warning: .*\((111024,DCM|111025,DCM"
+        r"|399110001,SCT|R-102C2,SRT|399260004,SCT|R-10224,SRT),"
         r".*has different code meaning"
     ),
     re.compile(r"^Error: .*\(129715009,(SCT|SRT),.*Incorrect relationship - expected CONTAINS"),

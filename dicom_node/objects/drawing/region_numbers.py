@@ -128,11 +128,14 @@ class _Lines:
 def _places(
     points: NDArray[np.float64], size: tuple[int, int], text: int
 ) -> Iterator[tuple[float, float]]:
-    """Yield left and top of places around an outline, its upper right corner first."""
+    """Yield left and top of places around an outline: upper right corner, both sides, others."""
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     corner = points[np.argmax(points[:, 0] - points[:, 1])]
     columns, rows = size
     yield corner[0] + text / 4, corner[1] - rows
+    middle = (top + bottom - rows) / 2
+    yield right + text / 4, middle
+    yield left - columns - text / 4, middle
     for ring in range(_RINGS):
         away = text / 4 + ring * rows
         yield right + away, top - rows

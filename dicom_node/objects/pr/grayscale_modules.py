@@ -1,19 +1,27 @@
 """The greys of an image, written into a presentation state as the image itself has them."""
 
 import math
+from dataclasses import replace
 from typing import Final
 
+import numpy as np
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.objects.drawing.rendering import is_inverted, table_of, window_of
 from mammoclip_core.images.header.header_numbers import number_of
+from mammoclip_core.images.stored_image import LookUpTable
 
 _WHOLE_RANGE: Final = 1 << 16
 """A table of so many entries is said to have 0 (PS3.3 C.11.1.1.1)."""
 
-_LEAST_BITS: Final = 8
-"""Of an entry of a VOI LUT (PS3.3 C.11.2.1.1)."""
+_BYTE: Final = 8
+_WORD: Final = 16
+"""Bits of an entry of a table (PS3.3 C.11.1.1.1, C.11.2.1.1).
+
+The standard allows what is between them for some uses. Readers take those for bytes, and dciodvfy
+for an error.
+"""
 
 
 def set_greys(state: Dataset, source: Dataset, reference: Dataset) -> None:
@@ -38,8 +46,9 @@ def set_greys(state: Dataset, source: Dataset, reference: Dataset) -> None:
 
 
 def _set_modality_lut(state: Dataset, source: Dataset) -> None:
-    item = _table_item(source, "ModalityLUTSequence")
-    if item is not None:
+    table = table_of(source, "ModalityLUTSequence")
+    if table is not None:
+        item = _written(table)
         item.ModalityLUTType = str(source.ModalityLUTSequence[0].get("ModalityLUTType") or "US")
         state.ModalityLUTSequence = [item]
         return
@@ -51,10 +60,10 @@ def _set_modality_lut(state: Dataset, source: Dataset) -> None:
 
 
 def _voi_of(source: Dataset) -> Dataset | None:
-    item = _table_item(source, "VOILUTSequence")
-    if item is not None:
+    table = table_of(source, "VOILUTSequence")
+    if table is not None:
         voi = Dataset()
-        voi.VOILUTSequence = [item]
+        voi.VOILUTSequence = [_written(_over_whole_entries(table))]
         return voi
     window = window_of(source)
     if window is None:
@@ -67,17 +76,24 @@ def _voi_of(source: Dataset) -> Dataset | None:
     return voi
 
 
-def _table_item(source: Dataset, keyword: str) -> Dataset | None:
+def _over_whole_entries(table: LookUpTable) -> LookUpTable:
+    """Stretch the greys of a VOI LUT over 8 or 16 bits: what is shown stays the same."""
+    bits = _BYTE if table.bits <= _BYTE else _WORD
+    if table.bits == bits:
+        return table
+    shares = np.minimum(table.entries / float((1 << table.bits) - 1), 1.0)
+    entries = np.rint(shares * float((1 << bits) - 1)).astype(np.uint16)
+    return replace(table, entries=entries, bits=bits)
+
+
+def _written(table: LookUpTable) -> Dataset:
     """Write a look-up table anew: in the source its value representation may be ambiguous."""
-    table = table_of(source, keyword)
-    if table is None:
-        return None
     written = Dataset()
     signed = "SS" if table.first < 0 else "US"
     entries = 0 if len(table.entries) == _WHOLE_RANGE else len(table.entries)
-    bits = max(table.bits, _LEAST_BITS)
+    bits = _BYTE if table.bits <= _BYTE else _WORD
     written.add(DataElement("LUTDescriptor", signed, [entries, table.first, bits]))
     # Entries of 8 bits are as long as a byte, all others as a word (PS3.3 C.11.1.1.1).
-    data = table.entries.astype("u1" if bits == _LEAST_BITS else "<u2").tobytes()
+    data = table.entries.astype("u1" if bits == _BYTE else "<u2").tobytes()
     written.add(DataElement("LUTData", "OW", data + b"\0" * (len(data) % 2)))
     return written

@@ -38,7 +38,7 @@ from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.results import ResultObject, build_results
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
 from dicom_node.objects.sources import SourceInstance
-from mammoclip_core.findings import StudyAnalysis
+from mammoclip_core.findings import EngineIdentity, StudyAnalysis
 
 LATER = datetime(2026, 7, 2, 9, 0, 0, 500, tzinfo=UTC)
 TIMES = (
@@ -123,6 +123,7 @@ CHANGES: dict[str, tuple[frozenset[ResultKind], dict[str, Any]]] = {
     "warning": (EVERYTHING, {"identity": told(warning="")}),
     "software": (EVERYTHING, {"identity": told(software_version="0.2.0")}),
     "weights": (EVERYTHING, {"identity": told(bundle=replace(BUNDLE, sha256="ef" * 32))}),
+    "serial number": (EVERYTHING, {"identity": told(device_serial_number="S-2")}),
     "licence": (EVERYTHING, {"identity": told(bundle=replace(BUNDLE, licence="MIT"))}),
     "series numbers": (EVERYTHING, {"identity": told(series_numbers=series_numbers_from(100))}),
     "revision": (EVERYTHING, {"identity": told(revision=2)}),
@@ -150,6 +151,10 @@ CHANGES: dict[str, tuple[frozenset[ResultKind], dict[str, Any]]] = {
         frozenset({ResultKind.CAD_REPORT}),
         {"profile": cad(plain_mark=PlainMark.SELECTED_REGION)},
     ),
+    "engine": (
+        frozenset({ResultKind.MEASUREMENT_REPORT, ResultKind.PDF_REPORT}),
+        {"study": {"engine": EngineIdentity(name="torch", version="2", precision="float32")}},
+    ),
     "settings": (
         frozenset({ResultKind.MEASUREMENT_REPORT, ResultKind.PDF_REPORT}),
         {"study": {"settings_sha256": "ef" * 32}},
@@ -164,7 +169,7 @@ CHANGES: dict[str, tuple[frozenset[ResultKind], dict[str, Any]]] = {
         {"findings": (finding(marker_mask(61, 150)), BASE["findings"][1])},
     ),
     "spacing": (
-        frozenset({ResultKind.CAD_REPORT, ResultKind.SEGMENTATION}),
+        PICTURES | {ResultKind.CAD_REPORT, ResultKind.SEGMENTATION, ResultKind.PDF_REPORT},
         {"header": {"ImagerPixelSpacing": [0.2, 0.1]}},
     ),
 }

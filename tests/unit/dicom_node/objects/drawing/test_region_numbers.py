@@ -111,3 +111,11 @@ def test_number_without_room_is_written_all_the_same() -> None:
     canvas = numbered(*outlines, text=40)
 
     assert all((canvas == (255, 10 * n, 0)).all(axis=2).any() for n in range(12))
+
+
+def test_numbers_of_boxes_that_lie_across_each_other_have_the_order_of_the_boxes() -> None:
+    canvas = numbered(*(square(60, 40 + 20 * n, 40) for n in range(4)))
+
+    rows = [np.argwhere((canvas == (255, 10 * n, 0)).all(axis=2)).mean(axis=0)[0] for n in range(4)]
+
+    assert rows == sorted(rows)

@@ -7,21 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from every_kind import EVERY_KIND, objects_of, tomosynthesis
+from every_kind import objects_of, tomosynthesis
 from objects_factory import finding, image_of, mammogram, marker_mask, results_of
 from pydicom.dataset import Dataset
 from services import require_program
 from sr_reading import read_back
+from validators import dciodvfy_errors
 
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects.products import Profile
 
+STATES = Profile(objects=frozenset({ResultKind.PRESENTATION_STATE}))
 MARKERS = (marker_mask(20, 120), marker_mask(90, 200), marker_mask(40, 230))
 
 
 def state_of(dataset: Dataset) -> Dataset:
     image = image_of(dataset, finding(marker_mask(60, 150)))
-    results = results_of((dataset, image), profiles=(EVERY_KIND,))
-    (state,) = [one for one in results if one.kind is ResultKind.PRESENTATION_STATE]
+    (state,) = results_of((dataset, image), profiles=(STATES,))
     return read_back(state.dataset)
 
 
@@ -105,6 +107,28 @@ def test_window_of_a_volume_is_that_of_the_frame() -> None:
         group.FrameVOILUTSequence = [item]
 
     assert window(state_of(dataset)) == (100, 1001, "LINEAR")
+
+
+@pytest.mark.parametrize("bits", [7, 8, 10, 12, 14, 16])
+def test_table_of_any_bits_shows_the_same_greys_in_bytes_or_words(
+    bits: int, tmp_path: Path
+) -> None:
+    highest = (1 << bits) - 1
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0, max(bits, 8)]
+    item.LUTData = np.linspace(0, highest, 4096).astype("<u2").tobytes()
+    item["LUTData"].VR = "OW"
+
+    state = state_of(mammogram(VOILUTSequence=[item]))
+
+    (table,) = state.SoftcopyVOILUTSequence[0].VOILUTSequence
+    entries = np.frombuffer(table.LUTData, "u1" if table.LUTDescriptor[2] == 8 else "<u2")
+    assert table.LUTDescriptor[2] in {8, 16}
+    greys = entries / ((1 << table.LUTDescriptor[2]) - 1)
+    assert greys == pytest.approx(np.linspace(0, 1, 4096), abs=1.3 / highest)
+    file = tmp_path / "state.dcm"
+    state.save_as(file, enforce_file_format=True)
+    assert dciodvfy_errors(file) == []
 
 
 @pytest.mark.parametrize(
