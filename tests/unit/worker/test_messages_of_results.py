@@ -90,6 +90,7 @@ def test_message_that_was_not_taken_is_sent_again_unchanged(
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
+@pytest.mark.long
 def test_message_that_was_taken_is_not_sent_again(
     analysed: Callable[..., Runtime], reception: Reception
 ) -> None:
@@ -119,6 +120,7 @@ def test_receiver_that_is_down_has_its_circuit_opened_and_probed(
     assert "destination_down" in [one["event"] for one in log_lines]
 
 
+@pytest.mark.long
 def test_dry_receiver_gets_nothing_and_the_message_is_held(
     analysed: Callable[..., Runtime], reception: Reception
 ) -> None:
@@ -146,6 +148,7 @@ def test_dry_receiver_says_what_could_not_be_written(
     assert "ller" not in row.reason
 
 
+@pytest.mark.long
 def test_destination_for_rules_alone_gets_nothing_by_default(
     analysed: Callable[..., Runtime], reception: Reception
 ) -> None:
@@ -171,6 +174,7 @@ def test_rule_on_results_has_a_message_sent_urgently(
     assert (row.destination, row.priority) == ("hook", 2)
 
 
+@pytest.mark.long
 def test_rule_that_names_a_profile_without_a_report_is_told(
     analysed: Callable[..., Runtime], reception: Reception
 ) -> None:
