@@ -1,5 +1,6 @@
 """Messages to reporting systems have the promises of deliveries to archives."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -186,3 +187,20 @@ def test_rule_that_names_a_profile_without_a_report_is_told(
 
     assert "profile workstation has no measurement report" in delivery(reception).reason
     assert server.requests == []
+
+
+def test_later_report_names_its_predecessor_though_a_receiver_is_down(
+    runtime_with: Callable[..., Runtime], reception: Reception
+) -> None:
+    with http_double() as server:
+        node = runtime_with(destinations=[hook(server), ris(free_port())])
+        reception.receive(shown_mammogram("MLO"))
+        run_analysis(node, due_analysis(reception))
+        attempt_delivery(node, 1)
+        attempt_delivery(node, 2)
+        reception.receive(shown_mammogram("CC"))
+        run_analysis(node, due_analysis(reception))
+        attempt_delivery(node, 3)
+
+    first, second = (json.loads(one.body)["data"]["report"] for one in server.requests)
+    assert second["replaces"] == [first["sop_instance_uid"]]
