@@ -129,8 +129,7 @@ def _made(kind: type[_Made], document: Mapping[str, Any], **read: Any) -> _Made:
     read : parts that were read already, in the place of those of the document
     """
     values = {**document, **read}
-    part: type = kind
-    types = _types_of(part)
+    types = _types_of(kind)  # type: ignore[arg-type]  # every class can be hashed
     for key, value in values.items():
         if key in types and not _is_of(value, types[key]):
             raise ValueError(f"{key} is {value!r:.60}, which is not {_words_of(types[key])}")

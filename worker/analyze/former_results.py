@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.routing.route import Recipient
+from dicom_node.settings.reporting import MessageDestination
 from dicom_node.spool.stored_spool import SpoolFiles
 from dicom_node.studies.ledger.queries.former_objects import FormerObject
 from worker.runtime import Runtime
@@ -49,7 +50,7 @@ def former_results(
 
 
 def _takers(node: Runtime, recipients: Sequence[Recipient]) -> "dict[Product, set[str]]":
-    """Return the names of the destinations that are sent each product."""
+    """Return the names of the archives that are sent each product."""
     from dicom_node.destination_profiles import products_of, profiles_in_use
 
     profiles = profiles_in_use(node.settings, recipients)
@@ -57,8 +58,10 @@ def _takers(node: Runtime, recipients: Sequence[Recipient]) -> "dict[Product, se
         product: set() for profile in profiles for product in profile.products
     }
     for one in recipients:
-        for product in products_of(one, node.settings):
-            takers[product].add(one.name)
+        # A receiver of messages holds no object, and is waited for by none.
+        if not isinstance(node.settings.destination(one.name), MessageDestination):
+            for product in products_of(one, node.settings):
+                takers[product].add(one.name)
     return takers
 
 

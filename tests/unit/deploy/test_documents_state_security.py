@@ -9,6 +9,7 @@ import pytest
 from dicom_node.settings.canary import CanarySettings
 from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.reporting import Hl7Destination
 from dicom_node.settings.services import BrokerSettings
 
 PAGE = documents.ROOT / "docs" / "security.md"
@@ -51,4 +52,5 @@ def test_ports_are_those_of_the_settings() -> None:
     assert rows["receive.port"] == str(ReceiveSettings().port)
     assert rows["canary.port"] == str(CanarySettings().port)
     assert rows["port"] == str(DicomDestination.model_fields["port"].default)
+    assert rows["hl7"] == str(Hl7Destination.model_fields["port"].default)
     assert f":{rows['broker.url']}/" in BrokerSettings().url.get_secret_value()

@@ -1,5 +1,6 @@
 """Messages to reporting systems have the promises of deliveries to archives."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -90,6 +91,7 @@ def test_message_that_was_not_taken_is_sent_again_unchanged(
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
+@pytest.mark.long
 def test_message_that_was_taken_is_not_sent_again(
     analysed: Callable[..., Runtime], reception: Reception
 ) -> None:
@@ -119,6 +121,7 @@ def test_receiver_that_is_down_has_its_circuit_opened_and_probed(
     assert "destination_down" in [one["event"] for one in log_lines]
 
 
+@pytest.mark.long
 def test_dry_receiver_gets_nothing_and_the_message_is_held(
     analysed: Callable[..., Runtime], reception: Reception
 ) -> None:
@@ -146,6 +149,7 @@ def test_dry_receiver_says_what_could_not_be_written(
     assert "ller" not in row.reason
 
 
+@pytest.mark.long
 def test_destination_for_rules_alone_gets_nothing_by_default(
     analysed: Callable[..., Runtime], reception: Reception
 ) -> None:
@@ -171,6 +175,7 @@ def test_rule_on_results_has_a_message_sent_urgently(
     assert (row.destination, row.priority) == ("hook", 2)
 
 
+@pytest.mark.long
 def test_rule_that_names_a_profile_without_a_report_is_told(
     analysed: Callable[..., Runtime], reception: Reception
 ) -> None:
@@ -182,3 +187,20 @@ def test_rule_that_names_a_profile_without_a_report_is_told(
 
     assert "profile workstation has no measurement report" in delivery(reception).reason
     assert server.requests == []
+
+
+def test_later_report_names_its_predecessor_though_a_receiver_is_down(
+    runtime_with: Callable[..., Runtime], reception: Reception
+) -> None:
+    with http_double() as server:
+        node = runtime_with(destinations=[hook(server), ris(free_port())])
+        reception.receive(shown_mammogram("MLO"))
+        run_analysis(node, due_analysis(reception))
+        attempt_delivery(node, 1)
+        attempt_delivery(node, 2)
+        reception.receive(shown_mammogram("CC"))
+        run_analysis(node, due_analysis(reception))
+        attempt_delivery(node, 3)
+
+    first, second = (json.loads(one.body)["data"]["report"] for one in server.requests)
+    assert second["replaces"] == [first["sop_instance_uid"]]

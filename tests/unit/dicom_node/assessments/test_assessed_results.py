@@ -97,7 +97,7 @@ def test_side_reader_and_time_are_read(tmp_path: Path) -> None:
     made = reader_report("1.2.3", "1.2.3.4", group(site, decided(ACCEPTED)))
     made.save_as(file, enforce_file_format=True)
 
-    report = assessments_in(file, {})
+    report = read_assessments(file, {})
 
     assert report.reader == "Reader^Rita"
     assert report.assessed_at == "20261129081500+0100"
@@ -115,7 +115,7 @@ def nested(depth: int) -> Dataset:
 @pytest.mark.parametrize(
     "content",
     [
-        lambda: b"no DICOM",
+        pytest.param(lambda: b"no DICOM", marks=pytest.mark.long),
         lambda: nested(40),
     ],
 )

@@ -28,6 +28,13 @@ ACCEPTED = coded("A", "99PACS", "Accepted")
 RESULT = "1.2.826.0.1.3680043.8.498.77.9"
 
 
+pytestmark = pytest.mark.parametrize(
+    "database",
+    ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)],
+    indirect=True,
+)
+
+
 @pytest.fixture
 def analysed(reception: Reception) -> Reception:
     """Return a node with one study that has a result."""
@@ -158,6 +165,7 @@ def test_report_whose_file_is_not_there_is_looked_for_and_given_up(analysed: Rec
     assert document.problem == "its file is not there"
 
 
+@pytest.mark.long
 def test_report_is_read_in_a_process_of_its_own(analysed: Reception) -> None:
     sent(analysed, decided(ACCEPTED))
     settings = Settings(spool=analysed.spool.root, receive={"assessment_senders": ("READER",)})

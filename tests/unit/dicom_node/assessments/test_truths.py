@@ -17,7 +17,11 @@ from dicom_node.studies.ledger.tables import Study
 
 ACCESSION = "KH-2026-4711"
 
-pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize(
+    "database",
+    ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)],
+    indirect=True,
+)
 
 
 @pytest.fixture

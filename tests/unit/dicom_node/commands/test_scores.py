@@ -33,6 +33,12 @@ FINDINGS = to_json(
 )
 """Three scores."""
 
+pytestmark = pytest.mark.parametrize(
+    "database",
+    ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)],
+    indirect=True,
+)
+
 
 def answer(database: Database, uid: str, at: datetime = MORNING, **columns: object) -> None:
     values = {

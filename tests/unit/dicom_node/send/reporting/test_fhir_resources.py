@@ -10,7 +10,7 @@ import pytest
 from fhir_reading import ReadBundle, code_of, regions_of_bundle, scores_of_bundle
 from pydantic import ValidationError
 from pydicom.dataset import Dataset
-from told_results import TEN_STUDIES, regions_of_report, scores_of_report
+from told_results import each_study, regions_of_report, scores_of_report
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.send.reporting.fhir_bundle import fhir_transaction
@@ -30,7 +30,7 @@ def bundle_of(report: Report, **changes: Any) -> ReadBundle:
     return ReadBundle(fhir_transaction(report, server(**changes)).content)
 
 
-@pytest.mark.parametrize("case", TEN_STUDIES)
+@each_study
 def test_resources_have_the_regions_of_the_report(report_dataset: Reports, case: str) -> None:
     dataset = report_dataset(case)
 
@@ -39,7 +39,7 @@ def test_resources_have_the_regions_of_the_report(report_dataset: Reports, case:
     assert regions_of_bundle(bundle) == regions_of_report(dataset)
 
 
-@pytest.mark.parametrize("case", TEN_STUDIES)
+@each_study
 def test_resources_have_the_scores_of_the_report(report_dataset: Reports, case: str) -> None:
     dataset = report_dataset(case)
 

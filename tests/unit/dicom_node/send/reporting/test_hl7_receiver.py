@@ -47,6 +47,7 @@ def sent(port: int, *items: ObjectToSend, **changes: object) -> list[Answer]:
     return list(sender.send(items))
 
 
+@pytest.mark.long
 def test_receiver_takes_the_results_of_ten_studies(
     receiver: Receiver, report_file: ReportFile
 ) -> None:

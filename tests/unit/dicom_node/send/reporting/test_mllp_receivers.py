@@ -206,7 +206,7 @@ def test_receiver_that_does_not_answer_the_message_is_down(
         script(connection, over)
 
     with serving(ending) as port, pytest.raises(DestinationDownError, match=words):
-        sent(port, report_file(), timeout_seconds=0.3)
+        sent(port, report_file(), timeout_seconds=0.15)
 
 
 def test_receiver_that_trickles_is_given_up_by_the_deadline(report_file: ReportFile) -> None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydicom.dataset import Dataset
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
-from told_results import TEN_STUDIES, regions_of_report, scores_of_report
+from told_results import each_study, regions_of_report, scores_of_report
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for
@@ -102,7 +102,7 @@ def test_another_result_has_another_identifier(report_file: ReportFile) -> None:
     assert len({one.headers["webhook-id"] for one in server.requests}) == 2
 
 
-@pytest.mark.parametrize("case", TEN_STUDIES)
+@each_study
 def test_message_has_the_scores_of_the_report(
     report_dataset: Callable[[str], Dataset], case: str
 ) -> None:

@@ -7,6 +7,7 @@ with what writes the messages.
 from dataclasses import dataclass
 
 import highdicom as hd
+import pytest
 from pydicom.dataset import Dataset
 from sr_reading import children, concept, walk
 
@@ -22,6 +23,14 @@ TEN_STUDIES = (
     "Cyrillic name",
     "Latin-1 name",
 )
+
+SHORT = ("many findings", "four views", "failed image", "Japanese name")
+
+each_study = pytest.mark.parametrize(
+    "case",
+    [one if one in SHORT else pytest.param(one, marks=pytest.mark.long) for one in TEN_STUDIES],
+)
+"""Ten studies by `make test-all`, four of them in CI."""
 
 SIDES = {"7771000": "L", "24028007": "R", "51440002": "B"}
 
