@@ -45,8 +45,8 @@ def study(*companions: str) -> list[Dataset]:
 
 
 def as_documented(resource: str) -> str:
-    """Return the body of the call to Orthanc in docs/routing.md, for one resource."""
-    (body,) = re.findall(r"-d '(.*)'", (ROOT / "docs/routing.md").read_text())
+    """Return the body of the call to Orthanc in docs/ways/orthanc.md, for one resource."""
+    (body,) = re.findall(r"-d '(.*)'", (ROOT / "docs/ways/orthanc.md").read_text())
     return body.replace("<study id>", resource)
 
 

@@ -1,7 +1,9 @@
 """Orthanc with the plugin sends what is stable, whoever is killed, and shows the results."""
 
 import json
+import re
 import sqlite3
+import subprocess
 import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -19,7 +21,7 @@ from ports import free_port
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
-from services import Orthanc, wait_for
+from services import Orthanc, require_program, wait_for
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.products import Profile
@@ -149,8 +151,9 @@ def test_late_and_refused_images_are_sent_again_and_the_button_sends_at_once(
         study = put(archive, *images[:3])
         wait_for(lambda: "waiting" in state(archive, study), seconds=60, what="it is refused")
         node.status = 0x0000
-        answer = archive.post(f"/mammoclip/studies/{study}/analyse", {})
-        assert answer == {"message": "The study is being sent to be analysed."}
+        listed, asked = (documented(archive, study, method) for method in ("GET", "POST"))
+        assert listed[0]["study"] == study
+        assert asked == {"message": "The study is being sent to be analysed."}
         wait_for(sent(node, images[:3]), seconds=30, what="it is sent on request")
         put(archive, images[3])
         wait_for(sent(node, images), seconds=60, what="the late image is sent")
@@ -167,6 +170,18 @@ def test_study_without_mammograms_is_not_sent(archive: Orthanc, node: Node) -> N
     assert node.received == []
     script = archive.get_bytes("/plugins/explorer.js").decode()
     assert "Analyse mammograms" in script
+
+
+def documented(archive: Orthanc, study: str, method: str) -> Any:
+    """Do the call of the page about Orthanc that asks, or that lists."""
+    page = (PLUGIN.parents[2] / "docs" / "ways" / "orthanc.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^curl (.*/mammoclip/\S*)$", page, re.MULTILINE)
+    (line,) = [one for one in commands if ("-X POST" in one) == (method == "POST")]
+    line = line.replace("8042", str(archive.http_port)).replace("STUDY", study)
+    done = subprocess.run(
+        [require_program("curl"), "-sS", *line.split()], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
 
 
 def own_report(source: Dataset, *, revision: int, above: bool) -> bytes:

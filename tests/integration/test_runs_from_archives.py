@@ -141,10 +141,13 @@ def test_scores_of_the_newest_analysis_are_in_the_table(
         study = session.scalars(select(Study).where(Study.study_instance_uid == STUDIES[1])).one()
         analysis_row(session, study, state=AnalysisState.DONE, findings=findings)
 
-    done = node(*command, "--table", tmp_path / "scores.jsonl", "--pseudonyms")
+    page = Path(__file__).parents[2] / "docs" / "ways" / "lists.md"
+    (line,) = re.findall(r"^mammoclip-node (run .* --pseudonyms)$", page.read_text(), re.MULTILINE)
+    words = {"LIST.csv": wanted, "outside.csv": tmp_path / "outside.csv"}
+    done = node(*[words.get(word, word) for word in line.split()], "--config", config)
 
     assert done.exit_code == 0, done.output
-    table = (tmp_path / "scores.jsonl").read_text()
+    table = (tmp_path / "outside.csv").read_text()
     assert STUDIES[1] not in table
     assert "2.25." in table
 
@@ -178,8 +181,8 @@ def test_archive_that_is_not_in_the_settings_is_named(
 def test_commands_of_the_documents_do_what_they_say(
     tmp_path: Path, config: Path, reception: Reception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "routing.md").read_text(encoding="utf-8")
-    section = text.partition("### Old studies, by a list")[2].partition("\n### ")[0]
+    text = (Path(__file__).parents[2] / "docs" / "ways" / "lists.md").read_text(encoding="utf-8")
+    section = text.partition("## Pseudonyms")[0]
     commands = re.findall(r"^mammoclip-node (.*)$", section, re.MULTILINE)
     monkeypatch.chdir(tmp_path)
     listed(tmp_path, "A0").rename("LIST.csv")

@@ -178,10 +178,13 @@ STATEMENTS = {
         f"| AE title | `{RECEIVE.ae_title}` |",
         f"| host | {RECEIVE.host};",
         f"| port | {RECEIVE.port} |",
-        f"complete {SETTLING.grace_seconds:g} s after its four standard views have arrived, "
-        f"or {SETTLING.idle_seconds:g} s after its last image (`[settling]`)",
         f"retries for {days(DEFAULTS.retry.expire_seconds)} at growing intervals (`[retry]`)",
     ],
+    DOCS / "ways" / "dicom_store.md": [
+        f"complete {SETTLING.grace_seconds:g} s after its four standard views have arrived, "
+        f"or {SETTLING.idle_seconds:g} s after its last image (`[settling]`)",
+    ],
+    DOCS / "ways" / "changes.md": [f"port = {DEFAULTS.hl7.port}"],
     DOCS / "objects.md": [
         f"`series_number_base` ({RESULTS.series_number_base})",
         f"and at {DEFAULT_SERIES_NUMBER_BASE} for `mammoclip-node render`",

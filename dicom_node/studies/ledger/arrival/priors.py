@@ -30,5 +30,5 @@ def require_to_be_analysed(session: Session, facts: InstanceFacts) -> None:
     )
     if session.scalars(wanted.limit(1)).first() is None:
         raise SetAsideError(
-            PRIOR, "a former examination, fetched for comparison: 'retry' has it analysed"
+            "prior", "a former examination, fetched for comparison: 'retry' has it analysed"
         )

@@ -85,7 +85,7 @@ def require_not_rejected(session: Session, facts: InstanceFacts) -> None:
     )
     code = session.scalars(query.order_by(Rejection.id)).first()
     if code is not None:
-        raise SetAsideError(REJECTED, _in_words(code))
+        raise SetAsideError("rejected", _in_words(code))
 
 
 def is_to_be_retracted(session: Session, study: Study, instances: list[Instance]) -> bool:

@@ -112,9 +112,8 @@ def test_ae_title_that_is_none_is_refused(tmp_path: Path, config: Path) -> None:
 
 
 def test_commands_of_the_documents_do_what_they_say(tmp_path: Path, config: Path) -> None:
-    text = (Path(__file__).parents[4] / "docs" / "routing.md").read_text(encoding="utf-8")
-    section = text.partition("### Files on a disk")[2].partition("\n### ")[0]
-    commands = re.findall(r"```\nmammoclip-node (.*)\n```", section)
+    text = (Path(__file__).parents[4] / "docs" / "ways" / "files.md").read_text(encoding="utf-8")
+    commands = re.findall(r"```\nmammoclip-node (.*)\n```", text)
     disc = on_disk(tmp_path / "disc", *four_views())
 
     for command in commands:

@@ -140,7 +140,7 @@ def test_command_of_the_documents_stores_an_object(
     serve: Serve, authority: Authority, tmp_path: Path
 ) -> None:
     root = Path(__file__).parents[4]
-    text = (root / "docs" / "routing.md").read_text(encoding="utf-8")
+    text = (root / "docs" / "ways" / "dicomweb.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^\.venv/bin/(dicomweb_client .*)$", text, re.MULTILINE)
     own = authority.issue("127.0.0.1")
     served = serve(
