@@ -73,7 +73,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except CoreError as error:
-        say(f"mammoclip-train: {error}")
+        say(f"mammoclip-train: {_without_worker(error)}")
         raise typer.Exit(1) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -86,6 +86,17 @@ def one_line_errors() -> Iterator[None]:
             raise
         say(f"mammoclip-train: {library} is not installed: {install_hint('training')}")
         raise typer.Exit(1) from error
+
+
+def _without_worker(error: Exception) -> str:
+    """Return an error's own words: torch puts the traceback of a loader's process before them."""
+    words = str(error)
+    if not words.startswith(_OF_A_WORKER):
+        return words
+    return words.rpartition(f"{type(error).__name__}: ")[2].strip()
+
+
+_OF_A_WORKER: Final = "Caught "
 
 
 def install_hint(extra: str) -> str:

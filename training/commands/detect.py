@@ -102,4 +102,5 @@ def detect(
         skip_unreadable=skip_unreadable,
     )
     train_detector(order, say)
-    typer.echo(out / f"{finding}.pth")
+    if ranks.is_first:
+        typer.echo(out / f"{finding}.pth")

@@ -143,7 +143,8 @@ def finetune(
         say=say,
     )
     make_head(order)
-    typer.echo(out / HEAD_NAME)
+    if ranks.is_first:
+        typer.echo(out / HEAD_NAME)
 
 
 @one_line_errors()

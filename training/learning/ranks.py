@@ -1,5 +1,6 @@
 """Processes that train one network together: each has its share of every batch."""
 
+import atexit
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ def joined(device: str) -> Ranks:
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if is_gpu else "gloo")
+        atexit.register(distributed.destroy_process_group)
     return Ranks(own=distributed.get_rank(), count=count, device=device)
 
 
