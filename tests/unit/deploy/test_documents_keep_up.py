@@ -248,13 +248,23 @@ def test_options_of_benchmarks_exist(path):
 def commands_in(path: Path) -> list[tuple[str, str, str]]:
     """Return each command that a document spells out: program, command, and what follows."""
     programs = "|".join(command_pages.PROGRAMS)
-    return [
+    found = [
         match
         for line in documents.lines_of_code(path)
         for match in re.findall(
             rf"(?<![\w/-])(?:\.venv/bin/)?({programs}) ([a-z][a-z-]+)(?=\s|$)(.*)", line
         )
     ]
+    return [_within_group(*one) for one in found]
+
+
+def _within_group(program: str, name: str, rest: str) -> tuple[str, str, str]:
+    """Take the word after the name of a group of commands to its command."""
+    word, _, after = rest.strip().partition(" ")
+    longer = f"{name} {word}"
+    return (
+        (program, longer, f" {after}") if (program, longer) in COMMANDS else (program, name, rest)
+    )
 
 
 def options_of_benchmark(file: Path) -> set[str]:
