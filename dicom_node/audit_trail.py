@@ -117,11 +117,18 @@ def enter(settings: Settings, database: Database, deed: Deed) -> Head:
     return head
 
 
-def verified(settings: Settings, database: Database) -> tuple[int, list[Fault]]:
-    """Return how many lines the audit file has, and everything that is wrong with them."""
+def verified(
+    settings: Settings, database: Database, *, also: Sequence[Head] = ()
+) -> tuple[int, list[Fault]]:
+    """Return how many lines the audit file has, and everything that is wrong with them.
+
+    Parameters
+    ----------
+    also : lines that are remembered elsewhere than in the ledger
+    """
     with database.reading() as session:
         known = anchors(session, spool_name(settings.spool))
-    return audit_faults(AuditFile(settings.spool).lines(), known)
+    return audit_faults(AuditFile(settings.spool).lines(), [*known, *also])
 
 
 def audit_head(settings: Settings) -> Head:

@@ -160,13 +160,13 @@ class Node:
         self._work_is_due = threading.Event()
         self._next_tick = self._next_look = 0.0
         self._prover = Prover(settings, database, Reports(spool.root))
-        watch = NodeWatch(settings, database, is_ready=self._ledger_ready.is_set)
+        self._watch = NodeWatch(settings, database, is_ready=self._ledger_ready.is_set)
         steps = [
             ("registrar", self._register, self._wait_for_arrival),
             ("settling", self._settle, self._wait_for_quiet),
             ("dispatch", self._dispatch, self._wait_for_work),
             ("proof", self._prove, self._wait_for_tick),
-            ("watch", watch.step, self._wait_for_tick),
+            ("watch", self._watch.step, self._wait_for_tick),
         ]
         if settings.store.is_on:
             self._uploads = Uploads(spool, database, settings.store)
@@ -213,6 +213,7 @@ class Node:
         self._prover.stop()
         self._registrar.close()
         self._router.close()
+        self._watch.close()
         log.info("node_stopped")
 
     def _loop(self, step: Callable[[], None], pause: Callable[[], None]) -> None:

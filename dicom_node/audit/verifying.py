@@ -42,12 +42,9 @@ def audit_faults(lines: Iterable[bytes], known: Iterable[KnownLine]) -> tuple[in
         if one.number > count:
             missing.append(one.number)
         elif chain.digests[one.number - 1] != one.digest:
-            words = "it is another one than the ledger remembers: the file was replaced or cut off"
+            words = "it is another one than is remembered: the file was replaced or cut off"
             faults.setdefault(one.number, Fault(line=one.number, words=words))
     if missing:
-        words = (
-            f"the end is cut off: the ledger remembers line {max(missing)}, and the file has "
-            f"{count}"
-        )
+        words = f"the end is cut off: line {max(missing)} is remembered, and the file has {count}"
         faults.setdefault(count + 1, Fault(line=count + 1, words=words))
     return count, sorted(faults.values(), key=lambda fault: fault.line)[:MOST_FAULTS]

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from dicom_node.audit.audit_file import Head
 from dicom_node.audit.chained_lines import START, Fault, line_of, parsed, read_chain
+from dicom_node.errors import NodeError
 from dicom_node.receipts.content import FORMAT
 from dicom_node.receipts.signature import ALGORITHM, ReceiptKey, is_signed_by
 
@@ -122,6 +123,25 @@ def verify_receipt(content: bytes, *, key: str | None = None) -> Verdict:
         counts=counts,
         faults=tuple(sorted(faults, key=lambda fault: fault.line)),
     )
+
+
+def head_named_by(content: bytes, name: str) -> Head:
+    """Return the last line that the audit file had when a receipt was made.
+
+    Parameters
+    ----------
+    name : of the receipt, for the error
+
+    Raises
+    ------
+    NodeError
+        It is no receipt, or is not as it was signed.
+    """
+    verdict = verify_receipt(content)
+    if verdict.faults:
+        raise NodeError(f"{name} is no receipt as it was signed: {verdict.faults[0].in_words()}")
+    head = read_chain(content.splitlines(keepends=True)).entries[0]
+    return Head(number=int(head["audit_line"]), digest=str(head["audit_digest"]))
 
 
 def _digest(line: bytes) -> str:

@@ -28,22 +28,37 @@ def add_accounting_commands(app: typer.Typer) -> None:
 
 
 @_audit.command("verify")
-def verify_audit(config: ConfigOption = None) -> None:
+def verify_audit(
+    config: ConfigOption = None,
+    receipt: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Receipt that was kept elsewhere: it names the line that was the last one then. "
+            "May be given several times.",
+        ),
+    ] = None,
+) -> None:
     """Check each line of the audit file, and that none is missing at its end.
 
-    The ledger remembers the digest of every line, and receipts that of the last one.
+    The ledger remembers the digest of every line, and receipts that of the last one then.
 
     Example: mammoclip-node audit verify
+
+    Example: mammoclip-node audit verify --receipt receipt.jsonl
 
     Exit status: 0 if the file is as it was written, 1 if not.
     """
     from dicom_node.audit.acts import Act
     from dicom_node.audit_trail import audited, verified
     from dicom_node.commands.account import account
+    from dicom_node.receipts.receipt import head_named_by
 
     with one_line_errors(), ledger_of(config) as (settings, database):
         # Looked at before a line is added: that would hide where the end was.
-        count, faults = verified(settings, database)
+        also = [head_named_by(file.read_bytes(), str(file)) for file in receipt or ()]
+        count, faults = verified(settings, database, also=also)
         found = f"{count} lines, {len(faults)} faults"
         with audited(settings, database, Act.VERIFY, who=account(), via="command", detail=found):
             pass

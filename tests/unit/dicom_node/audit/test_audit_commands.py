@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from node_factory import STUDY_UID, Reception, mammogram
+from sqlalchemy import delete
 from typer.testing import CliRunner
 
 from dicom_node.audit.acts import Act
@@ -14,6 +15,8 @@ from dicom_node.audit_trail import audited
 from dicom_node.commands.node import app
 from dicom_node.errors import NodeError
 from dicom_node.settings.settings import Settings
+from dicom_node.studies.installation_key import installation_key
+from dicom_node.studies.ledger.monitoring.tables import AuditAnchor
 from dicom_node.studies.own_spool import own_spool
 
 Command = Callable[..., Result]
@@ -25,6 +28,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def command(reception: Reception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return the command line of a site whose audit file has four lines."""
     own_spool(reception.spool, reception.database)
+    installation_key(reception.spool, reception.database)
     reception.receive(mammogram())
     url = reception.database.engine.url.render_as_string(hide_password=False)
     file = tmp_path / "mammoclip.toml"
@@ -90,9 +94,28 @@ def test_lines_cut_off_at_the_end_are_named_for_good(command: Command, file: Pat
 
     first, second = command("audit", "verify"), command("audit", "verify")
 
-    assert "line 3: the end is cut off: the ledger remembers line 4" in first.stdout
+    assert "line 3: the end is cut off: line 4 is remembered" in first.stdout
     assert (first.exit_code, second.exit_code) == (1, 1)
-    assert "line 3: it is another one than the ledger remembers" in second.stdout
+    assert "line 3: it is another one than is remembered" in second.stdout
+
+
+def test_receipt_kept_elsewhere_tells_of_an_end_that_the_ledger_forgot(
+    command: Command, file: Path, reception: Reception, tmp_path: Path
+) -> None:
+    kept = tmp_path / "receipt.jsonl"
+    assert command("receipt", STUDY_UID, "--out", kept).exit_code == 0
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:2]))
+    with reception.database.writing() as session:
+        session.execute(delete(AuditAnchor).where(AuditAnchor.number > 2))
+
+    without = command("audit", "verify")
+    done = command("audit", "verify", "--receipt", kept)
+    wrong = command("audit", "verify", "--receipt", file)
+
+    assert without.exit_code == 0
+    assert (done.exit_code, "FAIL  line 5: " in done.stdout) == (1, True), done.output
+    assert (wrong.exit_code, "is no receipt" in wrong.output) == (1, True)
 
 
 def test_file_that_was_deleted_is_named(command: Command, file: Path) -> None:

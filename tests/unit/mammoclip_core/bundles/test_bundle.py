@@ -140,6 +140,15 @@ def test_score_is_the_softmax_over_two_cosines(bundle: Path) -> None:
     assert prediction.scores["mass"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_prediction_keeps_the_embedding_that_its_scores_come_from(bundle: Path) -> None:
+    model = load_model(bundle)
+
+    (prediction,) = model.predict(batch(1))
+
+    assert prediction.embedding is not None
+    assert prediction.embedding == pytest.approx(model.embed(batch(1))[1][0], abs=1e-6)
+
+
 def test_density_scores_sum_to_one(bundle: Path) -> None:
     (prediction,) = load_model(bundle).predict(batch(1))
 
