@@ -77,8 +77,17 @@ def in_state(site: Site, state: str) -> None:
         site.analyse()
 
 
-@pytest.mark.parametrize("state", ["waiting", "due", "decoding", "inference"])
-@pytest.mark.parametrize("shown", [True, False], ids=["by poll", "by event"])
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        pytest.param(state, shown, marks=() if is_short else pytest.mark.long)
+        for state, shown, is_short in (
+            ("waiting", False, True), ("due", True, True), ("inference", False, True),
+            ("waiting", True, False), ("due", False, False), ("decoding", False, False),
+            ("decoding", True, False), ("inference", True, False),
+        )
+    ],
+)  # fmt: skip
 def test_p11_request_to_cancel_stops_the_analysis(
     site: Site, worklist: Worklist, state: str, shown: bool
 ) -> None:

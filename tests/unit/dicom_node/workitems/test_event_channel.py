@@ -68,13 +68,14 @@ def test_p12_event_has_a_workitem_found_at_once(
     assert "00404018.00080100=MAMMO-AI" in query["filter"]
 
 
-def test_p12_channel_that_drops_20_times_keeps_no_workitem_waiting(
-    site_with: Any, worklist: Worklist, stopping: threading.Event, monkeypatch: Any
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_p12_channel_that_drops_keeps_no_workitem_waiting(
+    site_with: Any, worklist: Worklist, stopping: threading.Event, monkeypatch: Any, times: int
 ) -> None:
     monkeypatch.setattr("dicom_node.workitems.event_channel._FIRST_PAUSE_SECONDS", 0.01)
     site = site_with(events=True, seconds=NEVER, most_at_once=100)
     performer = listening(site, stopping)
-    for number in range(1, 21):
+    for number in range(1, times + 1):
         opened = worklist.opened
         worklist.drop_channels()
         worklist.add(item(number, f"{STUDY}.{number}"))  # its event is told to nobody
