@@ -40,17 +40,3 @@ def test_way_is_there_where_it_is_switched_on_and_waits_for_the_ledger(
         step()
 
     assert [name for name, _ in steps] == names
-
-
-@pytest.mark.parametrize(
-    ("ups", "words"),
-    [
-        ({"url": "http://a"}, "set workitem_codes"),
-        ({"url": "http://a", "workitem_codes": [CODE], "archives": ["vna"]}, "no destination vna"),
-        ({"url": "http://me:pw@a", "workitem_codes": [CODE]}, "username and password"),
-        ({"url": "ftp://a", "workitem_codes": [CODE]}, "pattern"),
-    ],
-)
-def test_mistakes_in_ups_are_named(ups: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        Settings(destinations=[ARCHIVE], ups=ups)
