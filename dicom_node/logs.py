@@ -50,11 +50,20 @@ ALLOWED_KEYS: Final = frozenset(
         "timestamp",
         "version",
         "warning",
+        "workitem",
     }
 )
 """Any other key is dropped, so that a new one cannot disclose a patient's name."""
 
-_QUIET: Final = ("pynetdicom", "pydicom", "highdicom", "dicomweb_client", "alembic", "urllib3")
+_QUIET: Final = (
+    "pynetdicom",
+    "pydicom",
+    "highdicom",
+    "dicomweb_client",
+    "alembic",
+    "urllib3",
+    "websockets",
+)
 """Libraries whose log lines and warnings may quote data sets."""
 
 _OUR_OWN: Final = (NodeError, CoreError)

@@ -39,7 +39,7 @@ class EventChannel:
     Parameters
     ----------
     on_news : called when there may be something new on the worklist; must not block
-    on_cancel : called with the UID of a workitem and what was said by whoever asks to cancel it
+    on_cancel : called with the UID of a workitem that somebody asks to cancel
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class EventChannel:
         settings: Settings,
         *,
         on_news: Callable[[], None],
-        on_cancel: Callable[[str, str], None],
+        on_cancel: Callable[[str], None],
         stopping: threading.Event,
     ) -> None:
         self._settings = settings
@@ -110,7 +110,7 @@ class EventChannel:
         self._on_news()
         uid = text_in(event, "AffectedSOPInstanceUID")
         if text_in(event, "EventTypeID") == CANCEL_REQUESTED and is_uid(uid):
-            self._on_cancel(uid, text_in(event, "ReasonForCancellation"))
+            self._on_cancel(uid)
 
     def _place(self, said: str) -> str:
         """Return where the channel is: as the settings say, or the server about itself."""

@@ -1,17 +1,20 @@
 """Which workitems are the node's to do: by what it asks for, and by what it can do."""
 
+import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
 from pydicom.uid import UID
 
+from dicom_node.fetch.found_objects import is_uid
 from dicom_node.settings.ups import CodeSettings, UpsSettings
 from dicom_node.workitems.workitem import SCHEDULED, Code, Input, Workitem
 
 _READY: Final = "READY"
 _STATE, _READINESS, _START = "00741000", "00404041", "00404005"
 _WORKITEM_CODE, _STATION_CODE, _LABEL = "00404018", "00404025", "00741202"
+_CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,16}")
 _VALUE, _SCHEME = "00080100", "00080102"
 
 
@@ -72,7 +75,7 @@ def refusal_of(workitem: Workitem, settings: UpsSettings, classes: Collection[st
     if len(workitem.studies) > 1:
         return f"its inputs are of {len(workitem.studies)} studies; the node analyses one"
     if workitem.inputs and not analysable(workitem, classes):
-        kinds = sorted({UID(one.sop_class_uid).name for one in workitem.inputs})
+        kinds = sorted({_class_in_words(one.sop_class_uid) for one in workitem.inputs})
         return f"none of its inputs is of a kind that is analysed: {', '.join(kinds)[:200]}"
     return ""
 
@@ -97,5 +100,11 @@ def _coded(tag: str, code: Code) -> dict[str, str]:
     return {f"{tag}.{_VALUE}": code.value, f"{tag}.{_SCHEME}": code.scheme}
 
 
+def _class_in_words(uid: str) -> str:
+    return UID(uid).name if is_uid(uid) else "no SOP Class"
+
+
 def _in_words(code: Code) -> str:
-    return f"({code.value[:16]}, {code.scheme[:16]})"
+    """Name a code in the log, where no text of a server stands that may be about a patient."""
+    parts = (code.value, code.scheme)
+    return f"({', '.join(one if _CODE.fullmatch(one) else '?' for one in parts)})"

@@ -165,7 +165,7 @@ class Performance:
 
     def _tell(self, row: Workitem, standing: Standing) -> None:
         """Report progress if it has changed, and not more often than the settings say."""
-        text = standing.text + _TOO_LATE * bool(row.cancel_asked)
+        text = standing.text + _TOO_LATE * row.cancel_asked
         at = self._database.now()
         shortest = timedelta(seconds=self._settings.ups.progress_seconds)
         is_early = row.told_at is not None and at < row.told_at + shortest
@@ -190,10 +190,10 @@ class Performance:
         if workitem.state != IN_PROGRESS:
             ended = workitem.state or "no state"
             return self._claims.lose(row, f"it was set to {ended} by somebody else")
-        if workitem.cancel_asked is None or row.cancel_asked:
+        if not workitem.is_cancel_asked or row.cancel_asked:
             return True
         with self._database.writing() as session:
-            workitems.note_cancel_asked(session, row.workitem_uid, workitem.cancel_asked)
+            workitems.note_cancel_asked(session, row.workitem_uid)
         log.info("workitem_cancel_asked", workitem=row.workitem_uid)
         return False
 
@@ -213,7 +213,7 @@ class Performance:
                 session,
                 row,
                 state=WorkitemState.CANCELING,
-                reason=f"canceled on request: {row.cancel_asked}",
+                reason="canceled on request",
                 discontinuation=OF_REASONS["cancel-asked"],
                 ended_at=at,
             )
@@ -234,7 +234,7 @@ class Performance:
         with self._database.reading() as session:
             outputs = outputs_of(session, row, self._settings)
         done = self._performed(row, outputs)
-        text = "results are stored" + _TOO_LATE * bool(row.cancel_asked)
+        text = "results are stored" + _TOO_LATE * row.cancel_asked
         self._end(
             row,
             messages.performed(row.transaction_uid, done, text),

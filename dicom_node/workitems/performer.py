@@ -232,13 +232,13 @@ class Performer:
         workitem = workitem_in(answer, uid=row.workitem_uid, zone=self._zone)
         if workitem.state != IN_PROGRESS:
             self._claims.lose(row, f"it was set to {workitem.state or 'no state'} by somebody else")
-        elif workitem.cancel_asked is not None:
-            self.cancel_asked(row.workitem_uid, workitem.cancel_asked)
+        elif workitem.is_cancel_asked:
+            self.cancel_asked(row.workitem_uid)
 
-    def cancel_asked(self, uid: str, why: str) -> None:
+    def cancel_asked(self, uid: str) -> None:
         """Note that somebody asks to cancel a workitem; the next step decides (RAD-88)."""
         with self._database.writing() as session:
-            is_new = workitems.note_cancel_asked(session, uid, why)
+            is_new = workitems.note_cancel_asked(session, uid)
         if is_new:
             log.info("workitem_cancel_asked", workitem=uid)
 

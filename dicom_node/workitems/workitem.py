@@ -64,7 +64,8 @@ class Workitem:
     studies : Study Instance UIDs of its inputs
     retrieve_titles, retrieve_urls : from where it says that its inputs can be retrieved
     transaction_uid : empty, unless the server shows it
-    cancel_asked : what was said by whoever asked to cancel it; None if the server shows nothing
+    is_cancel_asked : whether it shows that somebody asked to cancel it; what was said is not read,
+        for it may name a patient
     """
 
     uid: str
@@ -82,7 +83,7 @@ class Workitem:
     retrieve_titles: frozenset[str]
     retrieve_urls: frozenset[str]
     transaction_uid: str
-    cancel_asked: str | None
+    is_cancel_asked: bool
 
     @property
     def order(self) -> tuple[int, datetime, datetime]:
@@ -132,7 +133,7 @@ def workitem_in(answer: Dataset, *, uid: str = "", zone: tzinfo | None = None) -
         retrieve_titles=frozenset(_retrievals(items, "DICOMRetrievalSequence", "RetrieveAETitle")),
         retrieve_urls=frozenset(_retrievals(items, "WADORSRetrievalSequence", "RetrieveURL")),
         transaction_uid=text_in(answer, "TransactionUID"),
-        cancel_asked=_cancel_asked(answer),
+        is_cancel_asked=_is_cancel_asked(answer),
     )
 
 
@@ -170,11 +171,9 @@ def _patient(answer: Dataset, studies: Sequence[str]) -> Dataset:
     return patient
 
 
-def _cancel_asked(answer: Dataset) -> str | None:
-    for item in _items(answer, "ProcedureStepProgressInformationSequence"):
-        if why := text_in(item, "ReasonForCancellation"):
-            return why
-    return None
+def _is_cancel_asked(answer: Dataset) -> bool:
+    items = _items(answer, "ProcedureStepProgressInformationSequence")
+    return any("ReasonForCancellation" in item for item in items)
 
 
 def _codes(answer: Dataset, keyword: str) -> tuple[Code, ...]:

@@ -68,8 +68,8 @@ class Workitem(Base):
     """Why it is refused, canceled or lost; empty otherwise."""
     discontinuation: Mapped[str] = mapped_column(FittingString(16), default="")
     """Code of CID 9301 or 9300 with which it is canceled."""
-    cancel_asked: Mapped[str] = mapped_column(FittingText, default="")
-    """What was said when somebody asked to cancel it; empty if nobody did."""
+    cancel_asked: Mapped[bool] = mapped_column(default=False)
+    """Whether somebody asked to cancel it."""
     told: Mapped[str] = mapped_column(FittingText, default="")
     """The progress that the server was told last."""
     told_at: Mapped[datetime | None]

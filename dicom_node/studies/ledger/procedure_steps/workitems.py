@@ -105,12 +105,12 @@ def change(session: Session, row: Workitem, **changes: Any) -> None:
         setattr(row, name, value)
 
 
-def note_cancel_asked(session: Session, workitem_uid: str, why: str) -> bool:
+def note_cancel_asked(session: Session, workitem_uid: str) -> bool:
     """Note that somebody asks to cancel a workitem; return whether the node has it."""
     row = workitem_of(session, workitem_uid)
     if row is None or row.state not in OPEN_STATES or row.cancel_asked:
         return False
-    row.cancel_asked = why or "no reason was given"
+    row.cancel_asked = True
     return True
 
 

@@ -217,6 +217,7 @@ def test_erased_study_leaves_no_announcement(
     assert reception.rows(AnnouncedStudy) == []
 
 
+@pytest.mark.long
 def test_running_node_settles_a_study_by_what_its_modality_announces(
     tmp_path: Path, database: Database
 ) -> None:

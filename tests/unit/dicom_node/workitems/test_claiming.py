@@ -200,7 +200,7 @@ def two_sites(site: Site, tmp_path: Path, migrated_ledger: Path) -> Site:
     )
 
 
-@pytest.mark.parametrize("count", [5, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.long)])
 def test_p4_two_performers_share_a_worklist_and_no_workitem_has_two(  # noqa: PLR0917  fixtures
     site_with: Callable[..., Site],
     worklist: Worklist,
@@ -240,7 +240,7 @@ def test_p4_two_performers_share_a_worklist_and_no_workitem_has_two(  # noqa: PL
     assert not [one for one in log_lines if one.get("log_level") in {"warning", "error"}]
 
 
-@pytest.mark.parametrize("shows_transactions", [False, True])
+@pytest.mark.parametrize("shows_transactions", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_p4_where_both_claims_win_one_performer_finds_out_and_stops(  # noqa: PLR0917  fixtures
     site: Site,
     worklist: Worklist,

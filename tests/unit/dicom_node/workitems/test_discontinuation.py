@@ -1,6 +1,7 @@
 """Row P10: each reason of the node has a code with which a workitem is canceled."""
 
 import ast
+import re
 from pathlib import Path
 
 import dicom_node
@@ -8,11 +9,11 @@ from dicom_node.workitems.discontinuation import MEANINGS, OF_REASONS
 
 
 def test_p10_every_reason_for_which_an_object_is_set_aside_has_a_code() -> None:
-    words = set()
-    for file in Path(dicom_node.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "SetAsideError":
-                words |= {one.value for one in node.args[:1] if isinstance(one, ast.Constant)}
+    words = {
+        word
+        for file in Path(dicom_node.__file__).parent.rglob("*.py")
+        for word in re.findall(r'SetAsideError\(\s*"([a-z-]+)"', file.read_text())
+    }
 
     assert len(words) > 10
     assert words - set(OF_REASONS) == set()

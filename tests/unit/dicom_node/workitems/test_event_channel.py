@@ -40,7 +40,7 @@ def listening(site: Site, stopping: threading.Event) -> Performer:
     performer = site.performer(stopping=stopping)
     heard: list[str] = []
     follow = performer.cancel_asked
-    performer.cancel_asked = lambda one, why: (heard.append(one), follow(one, why))[1]  # type: ignore[method-assign]
+    performer.cancel_asked = lambda one: (heard.append(one), follow(one))[1]  # type: ignore[method-assign]
     performer.step()
     soon(lambda: bool(site.worklist.channels))
     site.worklist.tell("1.2.3", 2)
@@ -68,13 +68,14 @@ def test_p12_event_has_a_workitem_found_at_once(
     assert "00404018.00080100=MAMMO-AI" in query["filter"]
 
 
-def test_p12_channel_that_drops_20_times_keeps_no_workitem_waiting(
-    site_with: Any, worklist: Worklist, stopping: threading.Event, monkeypatch: Any
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_p12_channel_that_drops_keeps_no_workitem_waiting(
+    site_with: Any, worklist: Worklist, stopping: threading.Event, monkeypatch: Any, times: int
 ) -> None:
     monkeypatch.setattr("dicom_node.workitems.event_channel._FIRST_PAUSE_SECONDS", 0.01)
     site = site_with(events=True, seconds=NEVER, most_at_once=100)
     performer = listening(site, stopping)
-    for number in range(1, 21):
+    for number in range(1, times + 1):
         opened = worklist.opened
         worklist.drop_channels()
         worklist.add(item(number, f"{STUDY}.{number}"))  # its event is told to nobody
@@ -95,7 +96,7 @@ def test_p11_event_that_asks_to_cancel_is_followed(
     worklist.ask_to_cancel(uid(), "no more needed")
 
     soon(lambda: worklist.state(uid()) == "CANCELED", performer.step)
-    assert "no more needed" in site.row().reason
+    assert "no more needed" not in site.row().reason, "what people write may name a patient"
 
 
 def test_p13_workitem_that_is_assigned_to_the_node_is_taken(
@@ -142,7 +143,7 @@ def test_what_is_no_event_ends_nothing(
     channel = EventChannel(
         site.settings,
         on_news=lambda: None,
-        on_cancel=lambda one, _: heard.append(one),
+        on_cancel=heard.append,
         stopping=stopping,
     )
 

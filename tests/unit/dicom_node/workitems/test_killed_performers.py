@@ -11,13 +11,13 @@ import killed_performer
 import pytest
 from killed_performer import KILLED
 from worklist_double import Worklist, value
-from worklist_site import Site, item, uid
+from worklist_site import STUDY, Site, item, uid
 
 from dicom_node.studies.ledger.tables import Analysis
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
-FEW = range(1, 17, 5)
+FEW = range(4, 17, 6)
 ALL = range(1, 24)
 ON_THE_WAY = 16
 """Points that every performer reaches on its way through one workitem."""
@@ -80,7 +80,7 @@ def test_workitem_is_completed_once_wherever_the_node_is_killed(
         assert value(one, "00741216.00404033.0020000D")
 
 
-@pytest.mark.parametrize("points", [FEW, pytest.param(ALL, marks=pytest.mark.long)])
+@pytest.mark.parametrize("points", [range(7, 8), pytest.param(ALL, marks=pytest.mark.long)])
 def test_workitem_is_canceled_once_wherever_the_node_is_killed(
     site_with: Any, worklist: Worklist, performers: Performers, points: range
 ) -> None:
@@ -91,6 +91,27 @@ def test_workitem_is_canceled_once_wherever_the_node_is_killed(
         assert performers.run(site) == 0
 
     ended_once(site, worklist, "CANCELED")
+
+
+@pytest.mark.long
+def test_workitem_goes_on_wherever_the_node_is_killed_while_it_tells_progress(
+    site: Site, worklist: Worklist, performers: Performers
+) -> None:
+    for number, kill_at in enumerate(ALL, 1):
+        study = f"{STUDY}.{number}"
+        worklist.add(item(number, study))
+        site.receive(study)
+        site.settle(study)
+
+        performers.run(site, kill_at=kill_at)
+        assert performers.run(site) == 0
+        assert worklist.progress[-1][2] == "waiting to be analysed"
+        site.analyse(study)
+        site.deliver(study)
+        assert performers.run(site) == 0
+
+    ended_once(site, worklist, "COMPLETED")
+    assert len(site.reception.rows(Analysis)) == len(ALL)
 
 
 def test_p16_workitem_that_is_held_goes_on_after_the_node_was_killed(

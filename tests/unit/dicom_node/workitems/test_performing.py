@@ -248,7 +248,9 @@ def test_p8_completed_workitem_names_what_was_performed_and_each_result(
     assert worklist.endings == {(uid(), "COMPLETED"): 1}
 
 
-@pytest.mark.parametrize("tag", FINAL_STATE)
+@pytest.mark.parametrize(
+    "tag", [FINAL_STATE[0], *(pytest.param(one, marks=pytest.mark.long) for one in FINAL_STATE[1:])]
+)
 def test_p8_server_that_lacks_something_of_the_final_state_is_not_told_it_is_done(
     site: Site, worklist: Worklist, monkeypatch: pytest.MonkeyPatch, tag: str
 ) -> None:

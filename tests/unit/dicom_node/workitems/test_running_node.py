@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ports import free_port
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -24,6 +25,7 @@ def as_sent(image: Any) -> Any:
     return image
 
 
+@pytest.mark.long
 def test_study_of_a_workitem_is_analysed_as_soon_as_its_images_are_here(
     worklist: Worklist, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.Column("analysis_revision", sa.Integer, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("discontinuation", sa.String(16), nullable=False),
-        sa.Column("cancel_asked", sa.Text, nullable=False),
+        sa.Column("cancel_asked", sa.Boolean, nullable=False),
         sa.Column("told", sa.Text, nullable=False),
         sa.Column("told_at", sa.DateTime),
         sa.Column("seen_at", sa.DateTime, nullable=False),
