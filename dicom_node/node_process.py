@@ -18,6 +18,7 @@ from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.commitments import Commitments
+from dicom_node.receive.registration.indexing import Indexing
 from dicom_node.receive.reporters import reporters_of
 from dicom_node.routing.route import DEFAULT_ROUTE
 from dicom_node.settings.settings import Settings
@@ -34,7 +35,6 @@ from dicom_node.studies.ledger.arrival.coming import told_to_each_other
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
 from dicom_node.studies.ledger.due.pauses import Holds
-from dicom_node.studies.ledger.identifiers.keeping import forget_all
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.spools import FIRST
@@ -173,8 +173,10 @@ class Node:
             steps.append(("images", self._find_images, self._wait_for_tick))
         if settings.canary.minutes:
             steps.append(("canary", self._send_canary, self._wait_for_tick))
+        ready, stopping = self._ledger_ready.is_set, self._stopping
+        indexing = Indexing(settings, spool, database, is_ready=ready)
+        steps.append(("identifiers", indexing.step, self._wait_for_tick))
         if settings.poll:
-            ready, stopping = self._ledger_ready.is_set, self._stopping
             polling = Polling(settings, spool, database, is_ready=ready, stopping=stopping)
             steps.append(("poll", polling.step, self._wait_for_tick))
         self._threads = [
@@ -241,9 +243,6 @@ class Node:
             # object.
             with suppress(OSError):
                 installation_key(self._spool, self._database)
-            if not self._settings.ledger.identifiers:
-                with self._database.writing() as session:
-                    forget_all(session)
             self._warn_of_removed_destinations()
             self._ledger_ready.set()
         self._arrived.clear()

@@ -13,8 +13,8 @@ from dicom_node.console.access import Caller
 from dicom_node.console.failures import members_of
 from dicom_node.console.site import Site
 from dicom_node.errors import NodeError
-from dicom_node.routing.route import DEFAULT_BUNDLE
 from dicom_node.send.probe import probe
+from dicom_node.settings.rules import DEFAULT_BUNDLE
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.operator_actions import cancel_study, settle_now
 from dicom_node.studies.prioritising import set_priority
