@@ -35,7 +35,6 @@ from dicom_node.studies.ledger.arrival.coming import told_to_each_other
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
 from dicom_node.studies.ledger.due.pauses import Holds
-from dicom_node.studies.ledger.identifiers.keeping import forget_all
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.spools import FIRST
@@ -250,9 +249,6 @@ class Node:
             # object.
             with suppress(OSError):
                 installation_key(self._spool, self._database)
-            if not self._settings.ledger.identifiers:
-                with self._database.writing() as session:
-                    forget_all(session)
             self._warn_of_removed_destinations()
             self._ledger_ready.set()
         self._arrived.clear()

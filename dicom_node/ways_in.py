@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dicom_node.assessments.taking import AssessmentTaking
 from dicom_node.fetch.polling import Polling
 from dicom_node.receive.announcing.announcements import Announcements
+from dicom_node.receive.registration.indexing import Indexing
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
@@ -27,6 +28,8 @@ def ways_in(
     is_ready : whether the ledger can be asked
     stopping : set when the node stops
     """
+    indexing = Indexing(settings, spool, database, is_ready=is_ready)
+    yield "identifiers", indexing.step
     if settings.poll:
         polling = Polling(settings, spool, database, is_ready=is_ready, stopping=stopping)
         yield "poll", polling.step

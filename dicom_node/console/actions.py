@@ -7,14 +7,14 @@ import structlog
 from sqlalchemy.orm import Session
 
 from dicom_node.commands.operate.erase import Erasure
-from dicom_node.commands.operate.pausing import paused, resumed
+from dicom_node.commands.operate.pausing import drained, paused, receiving_again, resumed
 from dicom_node.commands.operate.retry import retried
 from dicom_node.console.access import Caller
 from dicom_node.console.failures import members_of
 from dicom_node.console.site import Site
 from dicom_node.errors import NodeError
-from dicom_node.routing.route import DEFAULT_BUNDLE
 from dicom_node.send.probe import probe
+from dicom_node.settings.rules import DEFAULT_BUNDLE
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.operator_actions import cancel_study, settle_now
 from dicom_node.studies.prioritising import set_priority
@@ -126,6 +126,18 @@ def resume(site: Site, caller: Caller, what: str, name: str) -> Sequence[str]:
     """End a pause."""
     _note(caller, "resume")
     return [resumed(site.database, what, name)]
+
+
+def drain(site: Site, caller: Caller, reason: str) -> Sequence[str]:
+    """Take nothing new, and finish what is there."""
+    _note(caller, "drain")
+    return drained(site.settings, reason, by=caller.name)[:1]
+
+
+def receive_again(site: Site, caller: Caller) -> Sequence[str]:
+    """End draining."""
+    _note(caller, "receive_again")
+    return [receiving_again(site.settings)]
 
 
 Action = Callable[[Site, Caller, str], Iterable[str]]

@@ -14,6 +14,7 @@ from dicom_node.console import words
 from dicom_node.console.access import Caller
 from dicom_node.console.site import Site, site_of
 from dicom_node.sign_in.roles import Role
+from dicom_node.spool.draining import draining
 from dicom_node.studies.ledger.due.pauses import pauses
 from dicom_node.studies.ledger.locks import database_time
 
@@ -80,6 +81,7 @@ def page(
             entries=_entries(request, caller),
             now=now,
             paused=paused,
+            draining=None if caller is None else draining(site.settings.spool),
             note=unquote(request.cookies.get(DONE, ""))[:_LONGEST_NOTE]
             if caller is not None
             else "",

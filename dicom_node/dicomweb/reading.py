@@ -20,6 +20,7 @@ from dicom_node.dicomweb.stored_header import JsonObject, header_of, transfer_sy
 from dicom_node.errors import NodeError
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.search.identified import identified
 
 log = structlog.get_logger("dicom_node.dicomweb")
 
@@ -47,11 +48,22 @@ class Shelf:
         self._headers = Headers()
 
     def studies(self, query: Query, root: str) -> tuple[list[JsonObject], bool]:
-        """Return studies that match, and whether older ones were not looked at."""
+        """Return studies that match, and whether older ones were not looked at.
+
+        Those that the index of identifiers names are looked at, however old they are.
+        """
         wanted = [uid for uid in query.matches.get(_STUDY, "").replace("\\", ",").split(",") if uid]
         limit = LOOKED_AT if query.reads_headers else query.limit + query.offset
         with self._database.reading() as session:
             found = held_studies(session, wanted[:LOOKED_AT], limit=limit + 1)
+            named = identified(session, query.by_keyword(), limit=LOOKED_AT)
+            if named and not wanted:
+                newest = {one.study_instance_uid for one in found[:limit]}
+                older = [uid for uid in named if uid not in newest]
+                found = (
+                    [*found[:limit], *held_studies(session, older, limit=limit)] if older else found
+                )
+                limit = len(found)
             held: list[tuple[HeldStudy, list[HeldObject]]] = [
                 (one, held_objects(session, self._spool, one.study_instance_uid))
                 for one in found[:limit]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
 from dicom_node.dicomweb.holdings import HeldObject, HeldStudy
 from dicom_node.dicomweb.stored_header import (
@@ -66,6 +66,10 @@ class Query:
     def reads_headers(self) -> bool:
         """Whether more than UIDs of studies decides."""
         return bool(set(self.matches) - {_STUDY})
+
+    def by_keyword(self) -> dict[str, str]:
+        """Return the wanted values by the keywords of their attributes."""
+        return {keyword_for_tag(int(tag, 16)): value for tag, value in self.matches.items()}
 
     def of(self, *tags: str) -> "Query":
         """Return the part of the query that is about some attributes."""

@@ -26,10 +26,11 @@ from dicom_node.receive.reporting import Reporting
 from dicom_node.receive.upper_layer.acceptor import Acceptor, rejected
 from dicom_node.receive.upper_layer.association import Association, Deadlines, StoreRequest
 from dicom_node.receive.upper_layer.making_room import Activity
-from dicom_node.receive.upper_layer.negotiation import Rejection, Request, agree
+from dicom_node.receive.upper_layer.negotiation import DRAINED, Rejection, Request, agree
 from dicom_node.receive.upper_layer.pdus import AssociationEndedError, ProtocolError, abort
 from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.spool.draining import is_draining
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import Limits, OpenAssociations, Place
 from dicom_node.spool.reports import Reports
@@ -128,8 +129,10 @@ class Listener:
     def _judge(self, line: socket.socket, address: str, request: Request) -> Rejection | None:
         caller = _caller(line, address, request)
         found = rejection_of(caller, self._settings)
-        if found is None or self._reporting.may_report(caller):
+        if self._reporting.may_report(caller):
             return None
+        if found is None:
+            return DRAINED if is_draining(self._spool.root) else None
         return Rejection(REJECTED_PERMANENT, SERVICE_USER, found.diagnostic, found.reason)
 
     def _serve(

@@ -60,6 +60,7 @@ def is_right(password: str, known: str | None) -> bool:
         password, known = "", None
     with _AT_ONCE:
         try:
-            return _HASHER.verify(known or _NOBODYS, password) and bool(known)
+            _HASHER.verify(known or _NOBODYS, password)
         except (VerificationError, InvalidHashError):
             return False
+    return bool(known)

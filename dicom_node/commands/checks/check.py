@@ -24,6 +24,7 @@ from dicom_node.settings.destinations import (
 )
 from dicom_node.settings.reporting import FhirDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.draining import draining
 from dicom_node.spool.object_store import ObjectStore
 from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.broker import Broker, broker_options
@@ -59,6 +60,12 @@ def run_checks(settings: Settings) -> Iterator[Checked]:
 
 def notes_of(settings: Settings) -> list[str]:
     """Say what is paused and which destinations fail; nothing where the ledger is silent."""
+    known = draining(settings.spool)
+    drained = [] if known is None else [known.in_words()]
+    return drained + _notes_of_the_ledger(settings)
+
+
+def _notes_of_the_ledger(settings: Settings) -> list[str]:
     # What is wrong with the ledger, its own check has said.
     with (
         contextlib.suppress(NodeError, DATABASE_TROUBLE),

@@ -13,13 +13,14 @@ from dicom_node.commands.terminal import (
     emitted,
     ledger_of,
     one_line_errors,
+    settings_of,
 )
 from dicom_node.errors import NodeError
 
 
 def add_operator_commands(app: typer.Typer) -> None:
     """Add the commands to a command line."""
-    for command in (retry, cancel, priority, pause, resume, erase, canary):
+    for command in (retry, cancel, priority, pause, resume, drain, erase, canary):
         app.command()(command)
 
 
@@ -174,6 +175,29 @@ def resume(what: WhatArgument, name: NameArgument = "", config: ConfigOption = N
     act = acting(config, Act.RESUME, detail=f"{what} {name}".strip())
     with one_line_errors(), act as (_, database, _said):
         typer.echo(resumed(database, what, name))
+
+
+def drain(
+    config: ConfigOption = None,
+    *,
+    reason: Annotated[str, typer.Option(help="Why; shown by check and the console.")] = "",
+    end: Annotated[bool, typer.Option("--end", help="Receive again.")] = False,
+) -> None:
+    """Take nothing new, and finish what is there, as before the machine is switched off.
+
+    Senders are refused for a while (PS3.8, rejected-transient) and try again. It outlasts restarts.
+
+    Example: mammoclip-node drain --reason "the machine is moved"
+
+    Example: mammoclip-node drain --end
+    """
+    from dicom_node.commands.operate.pausing import drained, receiving_again
+
+    with one_line_errors():
+        settings = settings_of(config)
+        lines = [receiving_again(settings)] if end else drained(settings, reason)
+        for line in lines:
+            typer.echo(line)
 
 
 def erase(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dicom_node.commands.account import account
 from dicom_node.errors import NodeError
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.draining import begin_draining, draining, end_draining
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due.pauses import NAMED, Paused, pause, pauses, resume
 from dicom_node.studies.ledger.locks import database_time
@@ -54,6 +55,36 @@ def resumed(database: Database, what: str, name: str) -> str:
     if not was_paused:
         raise NodeError(f"{subject} is not paused; paused are: {', '.join(left) or 'none'}")
     return f"{subject} is resumed" + (f"; still paused: {', '.join(left)}" if left else "")
+
+
+def drained(settings: Settings, reason: str, *, by: str = "") -> list[str]:
+    """Have the node take nothing new; returns what is so now, and what is to be known about it.
+
+    Raises
+    ------
+    NodeError
+        It takes nothing new already.
+    """
+    if (known := draining(settings.spool)) is not None:
+        raise NodeError(known.in_words())
+    begun = begin_draining(settings.spool, by=by or account(), reason=reason)
+    return [
+        begun.in_words(),
+        "What it has is analysed and delivered. It ends with 'mammoclip-node drain --end'.",
+    ]
+
+
+def receiving_again(settings: Settings) -> str:
+    """Have a drained node receive again.
+
+    Raises
+    ------
+    NodeError
+        It is not drained.
+    """
+    if not end_draining(settings.spool):
+        raise NodeError("the node is not drained: it receives")
+    return "the node receives again"
 
 
 def _kind_of(what: str, name: str) -> Paused:

@@ -133,6 +133,18 @@ def resume(request: Request, ending: Ending) -> Any:
     return {"done": list(done)}
 
 
+@routes.post("/api/drain", Role.OPERATOR)
+def drain(request: Request, why: Why) -> Any:
+    """Take nothing new, and finish what is there."""
+    return {"done": list(actions.drain(site_of(request), caller_of(request), why.reason))}
+
+
+@routes.post("/api/drain/end", Role.OPERATOR)
+def receive_again(request: Request) -> Any:
+    """Receive again."""
+    return {"done": list(actions.receive_again(site_of(request), caller_of(request)))}
+
+
 @routes.get("/api/workers", Role.VIEWER)
 def workers(request: Request) -> Any:
     """List the workers of the last week, and what they analyse."""

@@ -43,6 +43,19 @@ def pause(
     )
 
 
+@routes.post("/pauses/drain", Role.OPERATOR)
+def drain(request: Request, reason: Annotated[str, Form(max_length=500)] = "") -> Any:
+    """Take nothing new, and finish what is there."""
+    done_so = actions.drain(site_of(request), caller_of(request), reason.strip())
+    return done("/pauses", done_so)
+
+
+@routes.post("/pauses/drain/end", Role.OPERATOR)
+def receive_again(request: Request) -> Any:
+    """Receive again."""
+    return done("/pauses", actions.receive_again(site_of(request), caller_of(request)))
+
+
 @routes.post("/pauses/end", Role.OPERATOR)
 def resume(request: Request, what: Word, name: Word = "") -> Any:
     """End a pause."""

@@ -17,8 +17,9 @@ from dicom_node.receive.arriving_object import (
 from dicom_node.receive.coming_object import ComingObject
 from dicom_node.receive.listener import open_associations
 from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.spool.draining import draining
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.open_associations import Place
+from dicom_node.spool.open_associations import NoPlaceError, Place
 from dicom_node.spool.other_writers import clear_abandoned, require_account_of_the_node
 
 _PURPOSE: Final = "taken"
@@ -165,8 +166,10 @@ def file_intake(
     Raises
     ------
     NoPlaceError
-        As many associations as the settings allow are open.
+        As many associations as the settings allow are open, or the node takes nothing new.
     """
+    if (drained := draining(spool.root)) is not None:
+        raise NoPlaceError(drained.in_words())
     place = open_associations(settings, spool).take_place(origin)
     try:
         yield FileIntake(

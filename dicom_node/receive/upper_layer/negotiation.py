@@ -47,6 +47,8 @@ CALLING_TITLE_UNKNOWN: Final = Rejection(1, 1, 3, "calling-ae-title-not-recogniz
 APPLICATION_CONTEXT_UNKNOWN: Final = Rejection(1, 1, 2, "application-context-not-supported")
 VERSION_UNKNOWN: Final = Rejection(1, 2, 2, "protocol-version-not-supported")
 NO_PLACE: Final = Rejection(2, 3, 2, "local-limit-exceeded")
+DRAINED: Final = Rejection(2, 3, 1, "drained")
+"""For a while: senders keep what they have, and try again."""
 
 
 @dataclass(frozen=True)

@@ -257,16 +257,6 @@ def commands_in(path: Path) -> list[tuple[str, str, str]]:
             rf"(?<![\w/-])(?:\.venv/bin/)?({programs}) ({name})(?=\s|$)(.*)", line
         )
     ]
-    return [_within_group(*one) for one in found]
-
-
-def _within_group(program: str, name: str, rest: str) -> tuple[str, str, str]:
-    """Take the word after the name of a group of commands to its command."""
-    word, _, after = rest.strip().partition(" ")
-    longer = f"{name} {word}"
-    return (
-        (program, longer, f" {after}") if (program, longer) in COMMANDS else (program, name, rest)
-    )
 
 
 def options_of_benchmark(file: Path) -> set[str]:

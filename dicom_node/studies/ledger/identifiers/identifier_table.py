@@ -1,9 +1,10 @@
 """The table of identifiers, the one place of the ledger that says who a patient is."""
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import Dialect, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
 
 from dicom_node.studies.ledger.column_types import FittingString
 from dicom_node.studies.ledger.tables import Base
@@ -15,12 +16,12 @@ KEYS: Final = ("accession_key", "patient_id_key", "name_key", "study_date")
 class FittingKey(FittingString):
     """Text that is compared byte by byte, so that an index finds what begins with something."""
 
-    impl = String
     cache_ok = True
 
-    def __init__(self, length: int) -> None:
-        super().__init__(length)
-        self.impl = String(length).with_variant(String(length, collation="C"), "postgresql")
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Let PostgreSQL compare bytes, as SQLite does by itself."""
+        collation = "C" if dialect.name == "postgresql" else None
+        return dialect.type_descriptor(String(self.length, collation=collation))
 
 
 class StudyIdentifiers(Base):

@@ -49,6 +49,9 @@ LONGEST_LIST: Final = 1000
 
 _ONE_NODE: Final[Mapping[int, str]] = {}
 
+_IMAGES: Final = frozenset({InstanceState.REGISTERED, InstanceState.REMOVED})
+"""States of images that a study has, or had."""
+
 _SOON: Final = timedelta(seconds=30)
 """Time in which a worker that is free takes up what is due, several times over."""
 
@@ -121,11 +124,14 @@ def summary(
     nodes : names of the spools by their numbers, if there are several
     """
     condition, reason = _condition(session, study, waits or Waits.read(session))
+    # Once for all that is said of them: a page has many studies.
+    query = select(Instance).where(Instance.study_id == study.id).order_by(Instance.id)
+    rows = session.scalars(query).all()
     if study.state is not StudyState.OPEN:  # what is set aside now may be sent again
         reason = _joined(
             reason,
-            correction_in_words(session, study),
-            set_aside_in_words(session, study),
+            correction_in_words(session, study, rows),
+            set_aside_in_words(session, study, rows),
             # A held study says so itself.
             "" if condition == "held" else removal_in_words(session, study),
         )
@@ -136,8 +142,9 @@ def summary(
         priority=Priority(study.priority).word,
         reason=reason,
         revision=study.revision,
-        images=_count(session, study, InstanceState.REGISTERED, InstanceState.REMOVED),
-        set_aside=_count(session, study, InstanceState.SET_ASIDE),
+        # By UID: an image that was sent again after its file was removed is one image.
+        images=len({row.sop_instance_uid for row in rows if row.state in _IMAGES}),
+        set_aside=sum(row.state is InstanceState.SET_ASIDE for row in rows),
         last_received_at=study.last_received_at.isoformat(timespec="seconds"),
         node=nodes.get(study.spool_id, ""),
     )
@@ -260,15 +267,6 @@ def _proof(session: Session, study: Study) -> str:
     newest = newest.order_by(Analysis.revision.desc()).limit(1)
     states = set(session.scalars(select(Delivery.state).where(Delivery.analysis_id.in_(newest))))
     return next((state.value for state in TAKEN if state in states), "")
-
-
-def _count(session: Session, study: Study, *states: InstanceState) -> int:
-    # By UID: an image that was sent again after its file was removed is one image.
-    counted = Instance.id if len(states) == 1 else Instance.sop_instance_uid.distinct()
-    query = select(func.count(counted)).where(
-        Instance.study_id == study.id, Instance.state.in_(states)
-    )
-    return session.scalar(query) or 0
 
 
 def _condition(session: Session, study: Study, waits: Waits) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Says in words what of a study was set aside, what was corrected, and whose files are gone."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import select
@@ -28,9 +28,16 @@ def has_nothing_to_analyse(remark: str) -> bool:
     return remark == NOTHING_TO_ANALYSE or remark.startswith(_REFUSED_BY_RULE)
 
 
-def correction_in_words(session: Session, study: Study) -> str:
-    """Say how many images were corrected, and which of their attributes; empty if none was."""
-    kept = _in_state(session, study, InstanceState.REGISTERED)
+def correction_in_words(
+    session: Session, study: Study, rows: Sequence[Instance] | None = None
+) -> str:
+    """Say how many images were corrected, and which of their attributes; empty if none was.
+
+    Parameters
+    ----------
+    rows : the instances of the study in their order, where they were read before
+    """
+    kept = _in_state(session, study, InstanceState.REGISTERED, rows)
     corrected = [row for row in kept if row.reason == CORRECTED]
     if not corrected:
         return ""
@@ -38,16 +45,22 @@ def correction_in_words(session: Session, study: Study) -> str:
     return f"{len(corrected)} of {_counted(len(kept), 'image')} corrected: {', '.join(changed)}"
 
 
-def set_aside_in_words(session: Session, study: Study) -> str:
+def set_aside_in_words(
+    session: Session, study: Study, rows: Sequence[Instance] | None = None
+) -> str:
     """Say how many objects are set aside, and why; empty if none is.
 
     What came again and was registered then does not count any more.
+
+    Parameters
+    ----------
+    rows : the instances of the study in their order, where they were read before
     """
-    kept = _in_state(session, study, InstanceState.REGISTERED)
+    kept = _in_state(session, study, InstanceState.REGISTERED, rows)
     newest = {row.sop_instance_uid: row.id for row in kept}
     contents = {row.content_sha256 for row in kept}
     details: defaultdict[str, list[str]] = defaultdict(list)
-    for row in _in_state(session, study, InstanceState.SET_ASIDE):
+    for row in _in_state(session, study, InstanceState.SET_ASIDE, rows):
         came_again = (
             row.content_sha256 in contents
             if row.reason == OTHER_CONTENT
@@ -88,7 +101,11 @@ def removal_in_words(session: Session, study: Study) -> str:
     )
 
 
-def _in_state(session: Session, study: Study, state: InstanceState) -> list[Instance]:
+def _in_state(
+    session: Session, study: Study, state: InstanceState, rows: Sequence[Instance] | None
+) -> list[Instance]:
+    if rows is not None:
+        return [row for row in rows if row.state is state]
     query = select(Instance).where(Instance.study_id == study.id, Instance.state == state)
     return list(session.scalars(query.order_by(Instance.id)))
 

@@ -88,13 +88,13 @@ def _rank(withheld: frozenset[str]) -> Any:
     return query.correlate(Analysis).scalar_subquery()
 
 
-def rare(condition: str) -> list[Select[tuple[int | None]]]:
+def rare(condition: str) -> list[Select[Any]]:
     """Return questions that a partial index answers, one of which names each such study.
 
     None are returned for what most studies are in: those are found from the newest on.
     """
     remarked = select(Study.id).where(Study.remark != literal_column("''"))
-    of_their_own = {
+    of_their_own: dict[str, list[Select[Any]]] = {
         "receiving": [select(Study.id).where(in_states(Study, StudyState.OPEN))],
         NOTHING: [remarked],
         HELD: [remarked, *_of_deliveries(_STOPPED, _WAITING)],
@@ -116,7 +116,7 @@ def rare(condition: str) -> list[Select[tuple[int | None]]]:
 
 def _of_deliveries(
     *indexes: tuple[State, ...], only: DeliveryState | None = None
-) -> list[Select[tuple[int | None]]]:
+) -> list[Select[Any]]:
     found = []
     for states in indexes:
         query = select(Analysis.study_id).join(Delivery, Delivery.analysis_id == Analysis.id)

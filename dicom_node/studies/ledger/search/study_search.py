@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
@@ -206,11 +206,11 @@ def _withheld(session: Session, destinations: frozenset[str] | None) -> frozense
     return frozenset(name for name in names if holds.withheld(name))
 
 
-def _newest_first(query: Select[tuple[Study]] | Select[tuple[int]]) -> Select[tuple[Study]]:
-    return query.order_by(Study.last_received_at.desc(), Study.id.desc())  # type: ignore[return-value]
+def _newest_first(query: Select[Any]) -> Select[Any]:
+    return query.order_by(Study.last_received_at.desc(), Study.id.desc())
 
 
-def _page(rows: list[Study], limit: int, *, is_cut: bool = False) -> FoundStudies:
+def _page(rows: Sequence[Study], limit: int, *, is_cut: bool = False) -> FoundStudies:
     cursor = _cursor_after(rows[limit - 1]) if len(rows) > limit else ""
     return FoundStudies(studies=rows[:limit], cursor=cursor, is_cut=is_cut)
 

@@ -252,8 +252,15 @@ def test_breaker_that_closes_and_worker_that_stops_are_shown_without_a_reload(
     expect(page.get_by_text("worker gpu@room12 went silent")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize(
+    ("scheme", "size"),
+    [
+        pytest.param("light", DESK, id="light at a desk"),
+        pytest.param("dark", PHONE, id="dark on a phone"),
+        pytest.param("dark", DESK, id="dark at a desk", marks=pytest.mark.long),
+        pytest.param("light", PHONE, id="light on a phone", marks=pytest.mark.long),
+    ],
+)
 def test_pages_are_accessible(
     site: Served, browser: Browser, scheme: str, size: dict[str, int]
 ) -> None:
@@ -271,8 +278,6 @@ def test_pages_are_accessible(
         assert not wide, f"/{path} fits the screen"
         if (scheme, size, path) == ("dark", PHONE, ""):
             picture(page, "phone")
-        if (scheme, size, path) == ("dark", DESK, f"studies/{uid}"):
-            picture(page, "study-dark")
 
 
 def test_theme_that_somebody_chooses_is_kept(site: Served, browser: Browser) -> None:
