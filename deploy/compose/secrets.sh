@@ -22,6 +22,8 @@ password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 password | keep broker_password
 password | keep database_password
 password | keep grafana_password
+# Only the node can make a token that it takes: this one is to be replaced (docs/containers.md).
+password | keep metrics_token
 printf 'redis://:%s@broker:6379/0' "$(cat "$folder/broker_password")" | keep broker_url
 printf 'postgresql+psycopg://node:%s@database/node' "$(cat "$folder/database_password")" | keep ledger_url
 printf '{"RegisteredUsers": {"admin": "%s"}}' "$(password)" | keep archive_users.json

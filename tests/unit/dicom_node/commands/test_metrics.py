@@ -45,7 +45,7 @@ from dicom_node.studies.ledger.tables import Study
 PAGE = ROOT / "docs" / "monitoring.md"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 ALERT_TESTS = ALERTS.with_name("alerts_test.yaml")
-DASHBOARD = ROOT / "deploy" / "grafana" / "node.json"
+DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "node.json"
 SETTINGS = """
 spool = "{spool}"
 [ledger]
