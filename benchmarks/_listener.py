@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from dicom_node.receive.acceptor_pool import AcceptorPool
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 

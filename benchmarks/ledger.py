@@ -21,7 +21,7 @@ from backlog import TakingBroker
 from sqlalchemy import event, text
 
 from dicom_node.receive.registration.registrar import Registrar
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.database import Database

@@ -27,10 +27,10 @@ from dicom_node.errors import OutOfResourcesError
 from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.network import application_entity
 from dicom_node.receive.registration.header_process import HeaderReader
-from dicom_node.spool.disk_trouble import disk_trouble
+from dicom_node.spool.files.disk_trouble import disk_trouble
+from dicom_node.spool.files.private_files import keep_new_files_private
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, new_association_token
-from dicom_node.spool.private_files import keep_new_files_private
 
 HOST: Final = "127.0.0.1"
 

@@ -14,7 +14,7 @@ from deploy.settings_file import Site, settings_text
 from dicom_node.errors import SettingsError
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.private_files import keep_new_files_private
+from dicom_node.spool.files.private_files import keep_new_files_private
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _NODE_PORT: Final = 11112

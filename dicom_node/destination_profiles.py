@@ -19,9 +19,9 @@ from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import PROFILES, RETRACTION, Product, Profile
 from dicom_node.objects.sc.pixel_encoding import Compression, PictureForm
 from dicom_node.routing.route import Recipient
-from dicom_node.settings.reporting import MessageDestination
-from dicom_node.settings.results import DEFAULT_PROFILE, ProfileSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.reporting import MessageDestination
+from dicom_node.settings.ways_out.results import DEFAULT_PROFILE, ProfileSettings
 
 RETRACTION_PROFILE: Final = "retraction"
 """That no site asks for: of a study of which every image was rejected, the note alone."""

@@ -12,8 +12,8 @@ from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocke
 
 from dicom_node.deadline import Deadline, look_up
 from dicom_node.errors import DestinationDownError, SettingsError
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.tls import ClientContext, client_context
 
 MAXIMUM_PDU_BYTES: Final = 131_072

@@ -24,9 +24,9 @@ from dicom_node.routing.route import DEFAULT_ROUTE
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.back_up import is_restored
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.reports import Reports
 from dicom_node.spool.object_store import StoreDownError
 from dicom_node.spool.open_associations import SentObject
-from dicom_node.spool.reports import Reports
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.host_clock import HostClock

@@ -21,7 +21,7 @@ from dicom_node.errors import SettingsError
 from dicom_node.logs import configure_logs
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.private_files import keep_new_files_private
+from dicom_node.spool.files.private_files import keep_new_files_private
 from dicom_node.studies.broker import broker_options, celery_configuration
 from worker.celery_log import receive_celery_records
 from worker.devices import default_concurrency

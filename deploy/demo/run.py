@@ -29,7 +29,7 @@ from deploy.demo.mammograms import StudyToSend, find_studies
 from deploy.demo.outcome import Outcome, outcome_of, shortcomings
 from deploy.demo.system import RunningSystem, running_system
 from deploy.demo.workplace import workplace
-from dicom_node.spool.private_files import keep_new_files_private
+from dicom_node.spool.files.private_files import keep_new_files_private
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.manifest import read_manifest
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from dicom_node.audit.chained_lines import START, line_of, parsed
 from dicom_node.errors import NodeError
-from dicom_node.spool.flushing import flush_folder
+from dicom_node.spool.files.flushing import flush_folder
 
 NAME: Final = "audit.jsonl"
 LONGEST_TEXT: Final = 2000

@@ -10,7 +10,7 @@ import structlog
 
 from dicom_node.audit.acts import Act, Deed, Outcome
 from dicom_node.errors import OutOfResourcesError
-from dicom_node.spool.kept_messages import KeptMessages
+from dicom_node.spool.messages.kept_messages import KeptMessages
 
 log = structlog.get_logger("dicom_node.audit")
 

@@ -12,7 +12,7 @@ import structlog
 from dicom_node.audit.acts import Deed
 from dicom_node.audit.dicom_messages import syslog_message
 from dicom_node.audit.syslog_queue import SyslogQueue
-from dicom_node.settings.audit import AuditSettings
+from dicom_node.settings.operation.audit import AuditSettings
 from dicom_node.settings.tls import TlsSettings
 from dicom_node.tls import client_context, words_for
 

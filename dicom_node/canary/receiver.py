@@ -11,7 +11,7 @@ from pynetdicom import evt
 from dicom_node.errors import AddressError
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.network import UNCOMPRESSED, application_entity
-from dicom_node.settings.canary import CanarySettings
+from dicom_node.settings.operation.canary import CanarySettings
 
 
 class Receiver:

@@ -19,9 +19,9 @@ from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.asking import ObjectToFind
 from dicom_node.send.destinations import asker_for
-from dicom_node.settings.canary import CANARY_DESTINATION
-from dicom_node.settings.destinations import ArchiveDestination, DicomDestination
+from dicom_node.settings.operation.canary import CANARY_DESTINATION
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import ArchiveDestination, DicomDestination
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.canary_runs import (
     CanaryFacts,

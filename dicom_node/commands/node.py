@@ -69,7 +69,7 @@ def init(
     Example: mammoclip-node init /etc/mammoclip/mammoclip.toml
     """
     from dicom_node.settings.reading import default_settings_text
-    from dicom_node.spool.private_files import create_private_file
+    from dicom_node.spool.files.private_files import create_private_file
 
     with one_line_errors():
         with create_private_file(path) as stream:
@@ -296,7 +296,7 @@ add_object_commands(app)
 
 def main() -> None:
     """Run the command line; the files that it writes are its user's alone."""
-    from dicom_node.spool.private_files import keep_new_files_private
+    from dicom_node.spool.files.private_files import keep_new_files_private
 
     keep_new_files_private()
     app()

@@ -30,7 +30,7 @@ from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.writing import write_object
 from dicom_node.settings.model import ModelSettings
-from dicom_node.settings.results import ResultSettings
+from dicom_node.settings.ways_out.results import ResultSettings
 from mammoclip_core.analysis.heatmap_files import read_heatmaps
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import ImageStatus, StudyAnalysis, StudyFindings

@@ -87,7 +87,7 @@ def render(
     from dicom_node.commands.render import DEFAULT_RESULTS, Model, render_study
     from dicom_node.commands.tables import rendered_table
     from dicom_node.destination_profiles import profile_named
-    from dicom_node.spool.removal import reading
+    from dicom_node.spool.files.removal import reading
 
     with one_line_errors(), reading(study):
         settings = None if config is None else settings_of(config)
@@ -121,7 +121,7 @@ def validate(
     """
     from dicom_node.commands.tables import verdicts_table
     from dicom_node.commands.validate import validate_path
-    from dicom_node.spool.removal import reading
+    from dicom_node.spool.files.removal import reading
 
     with one_line_errors(), reading(path):
         verdicts = validate_path(path)

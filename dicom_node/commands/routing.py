@@ -62,7 +62,7 @@ def test_rule(
     """
     from dicom_node.commands.rule_trial import Journey, try_rules
     from dicom_node.model_bundle import findings_of
-    from dicom_node.spool.removal import reading
+    from dicom_node.spool.files.removal import reading
 
     with one_line_errors():
         settings = settings_of(config)

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from dicom_node.errors import NodeError
 from dicom_node.receive.access import is_named, is_within
-from dicom_node.settings.dicomweb import DicomwebClientSettings, DicomwebSettings
+from dicom_node.settings.ways_in.dicomweb import DicomwebClientSettings, DicomwebSettings
 
 _SCHEME: Final = "bearer "
 

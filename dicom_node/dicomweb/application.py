@@ -33,8 +33,8 @@ from dicom_node.receive.files.file_intake import file_intake
 from dicom_node.receive.files.multipart import BrokenMessageError
 from dicom_node.serving.hosts import is_own_name
 from dicom_node.serving.http_process import CERTIFICATE
-from dicom_node.settings.dicomweb import DicomwebClientSettings, DicomwebSettings
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.dicomweb import DicomwebClientSettings, DicomwebSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import NoPlaceError
 

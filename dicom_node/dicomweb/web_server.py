@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node.serving.child_server import ChildServer
-from dicom_node.settings.dicomweb import DicomwebSettings
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import TlsSettings
+from dicom_node.settings.ways_in.dicomweb import DicomwebSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.tls import server_context
 

@@ -11,7 +11,7 @@ from urllib.error import HTTPError, URLError
 
 import structlog
 
-from dicom_node.settings.monitoring import AlertSettings
+from dicom_node.settings.operation.monitoring import AlertSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.monitoring.alarm_book import due_alerts, note_alert

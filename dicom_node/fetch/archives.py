@@ -5,8 +5,8 @@ from dicom_node.fetch.dicomweb_archive import DicomwebArchive
 from dicom_node.fetch.held_by_the_node import held_now
 from dicom_node.fetch.moving_archive import MovingArchive
 from dicom_node.fetch.retrospective_run import Archive
-from dicom_node.settings.destinations import ArchiveDestination, DicomDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import ArchiveDestination, DicomDestination
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from mammoclip_core.images.header.image_kind import MAMMOGRAM_CLASSES, TOMOSYNTHESIS_CLASSES

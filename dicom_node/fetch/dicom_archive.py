@@ -22,8 +22,8 @@ from dicom_node.fetch.found_objects import (
 )
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 
 _FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 _GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"

@@ -24,8 +24,8 @@ from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.files.multipart import BrokenMessageError, Multipart
 from dicom_node.send.dicomweb_exchange import DicomwebExchange, exchange_with
 from dicom_node.send.http_outcome import CREDENTIALS
-from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 _NO_CONTENT: Final = 204
 _OK: Final = frozenset({200, 206})

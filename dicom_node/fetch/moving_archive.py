@@ -12,9 +12,9 @@ from dicom_node.fetch.asked_for import Retrieved, Taking
 from dicom_node.fetch.dicom_archive import DicomArchive
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy
 from dicom_node.network import UNCOMPRESSED
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
-from dicom_node.spool.expected_moves import ExpectedMoves
+from dicom_node.settings.ways_out.destinations import DicomDestination
+from dicom_node.spool.messages.expected_moves import ExpectedMoves
 
 _MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
 _LOOK_SECONDS: Final = 0.2

@@ -15,8 +15,8 @@ from dicom_node.fetch.retrospective_run import Archive
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.send.dicomweb_exchange import exchange_with
 from dicom_node.send.http_outcome import CREDENTIALS
-from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 _MOST_QUESTIONS: Final = 62
 """In one search: after a longer outage each is about several days."""

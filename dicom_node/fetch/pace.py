@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from dicom_node.spool.disk_trouble import disk_trouble
-from dicom_node.spool.private_files import ensure_private_file, make_private_folder
+from dicom_node.spool.files.disk_trouble import disk_trouble
+from dicom_node.spool.files.private_files import ensure_private_file, make_private_folder
 
 FOLDER: Final = "runs"
 """Folder of the spool, with one file for each archive."""

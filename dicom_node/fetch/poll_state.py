@@ -9,9 +9,9 @@ from typing import Final
 
 import structlog
 
-from dicom_node.spool.disk_trouble import disk_trouble
-from dicom_node.spool.flushing import flush_folder
-from dicom_node.spool.private_files import create_private_file, make_private_folder
+from dicom_node.spool.files.disk_trouble import disk_trouble
+from dicom_node.spool.files.flushing import flush_folder
+from dicom_node.spool.files.private_files import create_private_file, make_private_folder
 
 log = structlog.get_logger("dicom_node.fetch")
 

@@ -29,9 +29,9 @@ from dicom_node.fetch.retrospective_run import (
 )
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.files.file_intake import FileIntake, file_intake, prepare_spool
-from dicom_node.settings.destinations import DicomwebDestination
-from dicom_node.settings.poll import PollSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.poll import PollSettings
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import NoPlaceError
 from dicom_node.studies.ledger.database import Database

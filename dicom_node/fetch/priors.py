@@ -9,7 +9,7 @@ from typing import Final
 from dicom_node.fetch.found_objects import FoundStudy
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.files.file_intake import FileIntake
-from dicom_node.settings.fetch import FetchSettings
+from dicom_node.settings.ways_in.fetch import FetchSettings
 
 _WILD: Final = "*?\\"
 _DAYS_OF_A_YEAR: Final = 365.25

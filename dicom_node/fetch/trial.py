@@ -17,7 +17,7 @@ from dicom_node.receive.arriving_object import (
     file_beginning,
     require_acceptable,
 )
-from dicom_node.spool.disk_trouble import disk_trouble
+from dicom_node.spool.files.disk_trouble import disk_trouble
 
 ASSUMED_BYTES_PER_SECOND: Final = 10_000_000
 """Speed of an archive and its line where it was not measured."""

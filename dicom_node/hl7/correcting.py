@@ -13,8 +13,8 @@ from dicom_node.hl7.messages import Message, MessageError
 from dicom_node.hl7.patient_updates import PatientUpdate, update_in
 from dicom_node.receive.files.file_intake import file_intake
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.kept_messages import KeptMessage
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.kept_messages import KeptMessage
 from dicom_node.studies.installation_key import installation_key
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.queries.of_patient import images_of_patient

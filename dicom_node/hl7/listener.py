@@ -19,8 +19,8 @@ from dicom_node.hl7.messages import (
 )
 from dicom_node.hl7.mllp import FrameError, framed, frames
 from dicom_node.hl7.patient_updates import update_in
-from dicom_node.settings.hl7 import Hl7Settings
-from dicom_node.spool.kept_messages import KeptMessages
+from dicom_node.settings.ways_in.hl7 import Hl7Settings
+from dicom_node.spool.messages.kept_messages import KeptMessages
 
 log = structlog.get_logger("dicom_node.hl7")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from dicom_node.settings.monitoring import STOP_SENTENCE
+from dicom_node.settings.operation.monitoring import STOP_SENTENCE
 
 LEAST_ANSWERS: Final = 10
 """Answers of a day below which its shares say nothing."""

@@ -10,9 +10,9 @@ from dicom_node.errors import DestinationDownError, NotOfferedError, OutOfResour
 from dicom_node.proof.verdicts import Judge, Word
 from dicom_node.send.asking import ObjectToFind
 from dicom_node.send.commitment import STAYS_SECONDS, CommitmentAsker, CommitmentQuestion
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.reports import Report, Reports
+from dicom_node.settings.ways_out.destinations import DicomDestination
+from dicom_node.spool.messages.reports import Report, Reports
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.proof.archive_requests import end_expired, end_request, open_request
 from dicom_node.studies.ledger.proof.proofs import ProofClaim

@@ -9,8 +9,8 @@ import structlog
 from dicom_node.errors import DestinationDownError, NotOfferedError
 from dicom_node.send.asking import ObjectToFind
 from dicom_node.send.destinations import asker_for
-from dicom_node.settings.destinations import ArchiveDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import ArchiveDestination
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.proof.sender_requests import (

@@ -13,9 +13,9 @@ from dicom_node.proof.reports import ReportJudge
 from dicom_node.proof.verdicts import Judge
 from dicom_node.send.commitment import STAYS_SECONDS
 from dicom_node.send.destinations import asker_for
-from dicom_node.settings.destinations import ArchiveDestination, DicomDestination
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.reports import Reports
+from dicom_node.settings.ways_out.destinations import ArchiveDestination, DicomDestination
+from dicom_node.spool.messages.reports import Reports
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.due.pauses import Holds, Paused, pauses
 from dicom_node.studies.ledger.locks import database_time

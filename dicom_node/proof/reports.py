@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.proof.verdicts import Judge, Word
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.reports import Report, Reports
+from dicom_node.spool.messages.reports import Report, Reports
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.proof.archive_requests import asked_about, end_request

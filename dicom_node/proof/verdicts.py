@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from dicom_node.send.retry_policy import next_attempt
-from dicom_node.settings.destinations import ArchiveDestination
+from dicom_node.settings.ways_out.destinations import ArchiveDestination
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicom_node.errors import NodeError
+from dicom_node.spool.files.written_once import write_once
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.written_once import write_once
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

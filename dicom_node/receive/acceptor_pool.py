@@ -17,8 +17,8 @@ import structlog
 from dicom_node.receive.acceptor_process import KEPT, LEAVING, Order
 from dicom_node.receive.listener import listening_socket, open_associations
 from dicom_node.receive.reporters import Reporter
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.tls import server_context

@@ -24,8 +24,8 @@ import structlog
 from dicom_node.logs import configure_logs
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.reporters import Reporter
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import TlsSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 KEPT: Final = b"k"

@@ -16,12 +16,12 @@ from pydicom.uid import UID
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.commitment_report import report_of, send_report
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.receive import CommitmentSettings
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.line_reports import LineReports
+from dicom_node.settings.ways_in.receive import CommitmentSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
+from dicom_node.spool.messages.line_reports import LineReports
+from dicom_node.spool.messages.sender_requests import SenderRequest, SenderRequests
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.proof.sender_requests import (
     Asked,

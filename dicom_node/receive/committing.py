@@ -13,9 +13,9 @@ from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE, 
 from dicom_node.receive.upper_layer.association import StoreRequest
 from dicom_node.receive.upper_layer.commands import CommandField
 from dicom_node.receive.upper_layer.negotiation import Request
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.spool.line_reports import LineReports
-from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.spool.messages.line_reports import LineReports
+from dicom_node.spool.messages.sender_requests import SenderRequest, SenderRequests
 
 log = structlog.get_logger("dicom_node.listener")
 

@@ -28,12 +28,12 @@ from dicom_node.receive.upper_layer.association import Association, Deadlines, S
 from dicom_node.receive.upper_layer.making_room import Activity
 from dicom_node.receive.upper_layer.negotiation import DRAINED, Rejection, Request, agree
 from dicom_node.receive.upper_layer.pdus import AssociationEndedError, ProtocolError, abort
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.draining import is_draining
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.reports import Reports
 from dicom_node.spool.open_associations import Limits, OpenAssociations, Place
-from dicom_node.spool.reports import Reports
 from dicom_node.tls import RenewingContext
 
 log = structlog.get_logger("dicom_node.listener")

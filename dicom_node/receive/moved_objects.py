@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from dicom_node.errors import MismatchedStudyError
-from dicom_node.spool.expected_moves import ExpectedMove, ExpectedMoves
+from dicom_node.spool.messages.expected_moves import ExpectedMove, ExpectedMoves
 
 
 class MovedObjects:

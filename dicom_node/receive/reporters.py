@@ -9,9 +9,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
 from dicom_node.receive.access import Caller, is_named, is_within
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 
 _KNOWN_FOR_SECONDS: Final = 60.0
 """How long the addresses of a host's name are used before it is looked up again."""

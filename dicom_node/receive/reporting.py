@@ -11,8 +11,8 @@ from dicom_node.receive.access import Caller
 from dicom_node.receive.reporters import Reporter, Reporters
 from dicom_node.receive.upper_layer.association import StoreRequest
 from dicom_node.receive.upper_layer.commands import CommandField
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.spool.reports import Report, Reports
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.spool.messages.reports import Report, Reports
 
 log = structlog.get_logger("dicom_node.listener")
 

@@ -17,9 +17,9 @@ from dicom_node.routing.conditions import (
 )
 from dicom_node.routing.rules import CheckedRule, Rules
 from dicom_node.routing.study_facts import EACH, OF_ANSWERS, OF_STUDIES
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.rules import ResultRuleSettings, RuleSettings, place_of
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "127.0.0.1", "::1", "::", "localhost"})  # noqa: S104  compared
 """Addresses by which a listener of this machine can be meant."""

@@ -10,8 +10,8 @@ from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, NotOfferedError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.asking import Found, ObjectToFind
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 
 _STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 _MOST_ANSWERS: Final = 100

@@ -17,8 +17,8 @@ from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 
 _UNREADABLE: Final = (
     OSError,

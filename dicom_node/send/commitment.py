@@ -12,8 +12,8 @@ from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, NotOfferedError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.asking import ObjectToFind
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 
 STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
 _INSTANCE: Final = "1.2.840.10008.1.20.1.1"

@@ -12,8 +12,8 @@ from dicom_node.network import (
     UNCOMPRESSED,
     associate,
 )
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 
 _ALL_COMMITTED: Final = 1
 _SOME_FAILED: Final = 2

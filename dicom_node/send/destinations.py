@@ -10,14 +10,14 @@ from dicom_node.send.reporting.hl7 import Hl7
 from dicom_node.send.reporting.message_sender import MessageSender
 from dicom_node.send.reporting.webhook import Webhook
 from dicom_node.send.stow_rs import StowSender
-from dicom_node.settings.destinations import (
+from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import (
     AnyDestination,
     ArchiveDestination,
     DicomDestination,
     DicomwebDestination,
 )
-from dicom_node.settings.reporting import FhirDestination, Hl7Destination
-from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.reporting import FhirDestination, Hl7Destination
 
 
 def sender_for(

@@ -12,8 +12,8 @@ import requests
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.dicomweb_session import dicomweb_session, read_bounded, words_for_failure
-from dicom_node.settings.destinations import HttpDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import HttpDestination
 
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _MOST_REDIRECTS: Final = 3

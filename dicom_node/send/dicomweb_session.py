@@ -13,8 +13,8 @@ from urllib3.exceptions import NameResolutionError
 
 from dicom_node.deadline import Deadline, look_up
 from dicom_node.errors import DestinationDownError, SettingsError
-from dicom_node.settings.destinations import DicomwebDestination, HttpDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomwebDestination, HttpDestination
 from dicom_node.tls import client_context, words_for
 
 _INTERIM: Final = range(102, 200)

@@ -9,14 +9,14 @@ from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
 from dicom_node.send.reporting.mllp import connected
-from dicom_node.settings.destinations import (
+from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import (
     AnyDestination,
     DicomDestination,
     DicomwebDestination,
     HttpDestination,
 )
-from dicom_node.settings.reporting import FhirDestination, Hl7Destination
-from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.reporting import FhirDestination, Hl7Destination
 
 _VERIFICATION: Final = "1.2.840.10008.1.1"
 _NOBODY_BEHIND: Final = frozenset({502, 503, 504})

@@ -8,8 +8,8 @@ from dicom_node.send.asking import Found, ObjectToFind
 from dicom_node.send.dicomweb_exchange import DicomwebExchange, Reply, exchange_with
 from dicom_node.send.http_outcome import CREDENTIALS
 from dicom_node.send.stow_answers import instances_by_study
-from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 _NO_CONTENT: Final = 204
 """Nothing matches (PS3.18 8.3.4.4)."""

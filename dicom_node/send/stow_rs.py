@@ -11,8 +11,8 @@ from dicom_node.send.dicomweb_exchange import DicomwebExchange, Reply, exchange_
 from dicom_node.send.http_outcome import outcome_of_status
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
 from dicom_node.send.stow_answers import lists_instance, read_store_answer
-from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 _CONFLICT: Final = 409
 """Nothing was stored; the answer gives the reason for each object (PS3.18 10.5.3.2)."""

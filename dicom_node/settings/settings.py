@@ -11,31 +11,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from dicom_node.settings.audit import AuditSettings
-from dicom_node.settings.canary import CANARY_DESTINATION, CanarySettings
-from dicom_node.settings.console import ConsoleSettings
-from dicom_node.settings.destinations import (
-    AnyDestination,
-    ArchiveDestination,
-    Destination,
-    DicomDestination,
-    DicomwebDestination,
-)
-from dicom_node.settings.dicomweb import DicomwebSettings
-from dicom_node.settings.fetch import FetchSettings
-from dicom_node.settings.hl7 import Hl7Settings
 from dicom_node.settings.model import ModelSettings
-from dicom_node.settings.monitoring import AlertSettings, MonitoringSettings
-from dicom_node.settings.poll import PollSettings, poll_mistakes
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.settings.results import (
-    BUILT_IN_PROFILES,
-    DEFAULT_PROFILE,
-    PROFILES_WITH_REPORT,
-    ProfileSettings,
-    ResultSettings,
-)
-from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.operation.audit import AuditSettings
+from dicom_node.settings.operation.canary import CANARY_DESTINATION, CanarySettings
+from dicom_node.settings.operation.console import ConsoleSettings
+from dicom_node.settings.operation.monitoring import AlertSettings, MonitoringSettings
+from dicom_node.settings.operation.retention import RetentionSettings
 from dicom_node.settings.rules import (
     BundleSettings,
     ResultRuleSettings,
@@ -44,10 +25,29 @@ from dicom_node.settings.rules import (
 )
 from dicom_node.settings.section import LocalPath, Name
 from dicom_node.settings.services import BrokerSettings, LedgerSettings
-from dicom_node.settings.settling import SettlingSettings
 from dicom_node.settings.store import StoreSettings
 from dicom_node.settings.tls import TlsSettings
-from dicom_node.settings.ups import UpsSettings, ups_mistakes
+from dicom_node.settings.ways_in.dicomweb import DicomwebSettings
+from dicom_node.settings.ways_in.fetch import FetchSettings
+from dicom_node.settings.ways_in.hl7 import Hl7Settings
+from dicom_node.settings.ways_in.poll import PollSettings, poll_mistakes
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.settings.ways_in.settling import SettlingSettings
+from dicom_node.settings.ways_in.ups import UpsSettings, ups_mistakes
+from dicom_node.settings.ways_out.destinations import (
+    AnyDestination,
+    ArchiveDestination,
+    Destination,
+    DicomDestination,
+    DicomwebDestination,
+)
+from dicom_node.settings.ways_out.results import (
+    BUILT_IN_PROFILES,
+    DEFAULT_PROFILE,
+    PROFILES_WITH_REPORT,
+    ProfileSettings,
+    ResultSettings,
+)
 from dicom_node.settings.work import RetrySettings, WorkSettings
 
 

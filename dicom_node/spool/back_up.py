@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import NodeError
-from dicom_node.spool.flushing import flush_folder
+from dicom_node.spool.files.flushing import flush_folder
+from dicom_node.spool.files.private_files import create_private_file, make_private_folder
 from dicom_node.spool.names import FILE_SUFFIX, Receipt, incoming_place
-from dicom_node.spool.private_files import create_private_file, make_private_folder
 
 _MARK: Final = "back-up.json"
 _UNFINISHED: Final = "back-up.unfinished"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from dicom_node.spool.private_files import create_private_file
+from dicom_node.spool.files.private_files import create_private_file
 
 _FILE: Final = "draining.json"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import NodeError
+from dicom_node.spool.files.written_once import write_once
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.written_once import write_once
 
 _BYTES: Final = 32
 _NAME: Final = "identity.key"

@@ -13,17 +13,10 @@ from typing import Final
 
 from dicom_node.errors import NodeError, OutOfResourcesError
 from dicom_node.spool.content import Content, parts_of
-from dicom_node.spool.disk_trouble import disk_trouble, out_of_resources
-from dicom_node.spool.flushing import flush_folder
-from dicom_node.spool.folder_markers import mark, require_marked
-from dicom_node.spool.names import (
-    Receipt,
-    incoming_place,
-    incoming_receipts,
-    new_association_token,
-    result_place,
-)
-from dicom_node.spool.private_files import (
+from dicom_node.spool.files.disk_trouble import disk_trouble, out_of_resources
+from dicom_node.spool.files.flushing import flush_folder
+from dicom_node.spool.files.folder_markers import mark, require_marked
+from dicom_node.spool.files.private_files import (
     close_to_others,
     create_private_file,
     ensure_private_file,
@@ -31,8 +24,15 @@ from dicom_node.spool.private_files import (
     of_other_accounts,
     tighten,
 )
+from dicom_node.spool.files.removal import remove_file, remove_folder, remove_if_empty
+from dicom_node.spool.names import (
+    Receipt,
+    incoming_place,
+    incoming_receipts,
+    new_association_token,
+    result_place,
+)
 from dicom_node.spool.receipt_clock import ReceiptClock
-from dicom_node.spool.removal import remove_file, remove_folder, remove_if_empty
 
 
 class SpoolInUseError(NodeError):

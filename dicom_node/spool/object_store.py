@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dicom_node.errors import OutOfResourcesError, SettingsError
 from dicom_node.settings.store import StoreSettings
-from dicom_node.spool.private_files import create_private_file
+from dicom_node.spool.files.private_files import create_private_file
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import NodeError
-from dicom_node.spool.disk_trouble import disk_trouble
-from dicom_node.spool.private_files import create_private_file
+from dicom_node.spool.files.disk_trouble import disk_trouble
+from dicom_node.spool.files.private_files import create_private_file
 
 _ABANDONED_SECONDS: Final = 3600.0
 """Time without a byte after which whoever was writing a file is taken to be gone."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import OutOfResourcesError
+from dicom_node.spool.files.private_files import FILE_MODE
 from dicom_node.spool.names import Receipt, incoming_receipts
-from dicom_node.spool.private_files import FILE_MODE
 
 _DIGITS: Final = 19
 

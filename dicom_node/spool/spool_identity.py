@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import OutOfResourcesError
-from dicom_node.spool.disk_trouble import disk_trouble
+from dicom_node.spool.files.disk_trouble import disk_trouble
+from dicom_node.spool.files.written_once import write_once
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.written_once import write_once
 
 _NAME: Final = "spool.id"
 _PATTERN: Final = re.compile("[0-9a-f]{32}", re.ASCII)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from dicom_node.spool.content import Content, parts_of
+from dicom_node.spool.files.private_files import make_private_folder
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import result_place
 from dicom_node.spool.object_store import ObjectStore
-from dicom_node.spool.private_files import make_private_folder
 
 _IN_USE_SECONDS: Final = 600.0
 """How long after its last use a fetched file is not removed, however full the cache is."""

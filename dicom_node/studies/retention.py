@@ -14,9 +14,9 @@ from typing import Final
 import structlog
 
 from dicom_node.errors import OutOfResourcesError
-from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.operation.retention import RetentionSettings
+from dicom_node.spool.files.removal import is_being_read
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.removal import is_being_read
 from dicom_node.studies.ledger.arrival.registering import confirm_removed
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.removal.removing import (

@@ -14,8 +14,8 @@ from dicom_node.fetch.found_objects import FoundObject, FoundStudy, OtherStudyEr
 from dicom_node.fetch.retrospective_run import Archive
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.files.file_intake import FileIntake, file_intake, prepare_spool
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import DicomDestination, DicomwebDestination
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.workitems.workitem import Workitem

@@ -8,7 +8,7 @@ from typing import Final
 from pydicom.uid import UID
 
 from dicom_node.fetch.found_objects import is_uid
-from dicom_node.settings.ups import CodeSettings, UpsSettings
+from dicom_node.settings.ways_in.ups import CodeSettings, UpsSettings
 from dicom_node.workitems.workitem import SCHEDULED, Code, Input, Workitem
 
 _READY: Final = "READY"

@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.identity import is_one_patient
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.studies.ledger.procedure_steps.tables import Workitem
 from dicom_node.studies.ledger.queries.remarks import has_nothing_to_analyse, set_aside_in_words
 from dicom_node.studies.ledger.states import (

@@ -13,7 +13,7 @@ from dicom_node.fetch.found_objects import dataset_in, text_in
 from dicom_node.send.dicomweb_exchange import Reply, exchange_with
 from dicom_node.send.http_outcome import CREDENTIALS
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
-from dicom_node.settings.ups import UpsSettings
+from dicom_node.settings.ways_in.ups import UpsSettings
 from dicom_node.workitems.messages import state_change
 
 GLOBAL: Final = "1.2.840.10008.5.1.4.34.5"

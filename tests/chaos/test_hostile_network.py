@@ -28,7 +28,7 @@ from services import wait_for
 
 from dicom_node.receive.acceptor_pool import AcceptorPool
 from dicom_node.receive.upper_layer.lobby import MAXIMUM_WAITING
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 MEMORY_BYTES = 16_000_000

@@ -13,7 +13,7 @@ from ports import free_port
 from services import require_program
 
 from dicom_node.receive.listener import Listener
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 WAYS = documents.ROOT / "docs" / "ways"

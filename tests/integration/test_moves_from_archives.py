@@ -15,7 +15,7 @@ from services import missing, require_program
 from studies_on_disk import node
 
 from dicom_node.receive.listener import Listener
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 

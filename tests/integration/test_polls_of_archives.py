@@ -11,8 +11,8 @@ from ports import free_port
 from services import Orthanc
 
 from dicom_node.fetch.polling import Polling
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 

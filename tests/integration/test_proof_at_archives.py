@@ -21,12 +21,12 @@ from dicom_node.send.asking import ObjectToFind
 from dicom_node.send.commitment import CommitmentAsker, CommitmentQuestion
 from dicom_node.send.destinations import asker_for, sender_for
 from dicom_node.send.outcome import ObjectToSend
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.operation.retention import RetentionSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination, DicomwebDestination
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.reports import Reports
+from dicom_node.spool.messages.reports import Reports
 from dicom_node.studies.ledger.database import Database
 
 DCMQRSCP = """

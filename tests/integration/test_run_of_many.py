@@ -20,7 +20,7 @@ from sqlalchemy import select
 from studies_on_disk import node
 from unit.worker.worker_factory import shown_mammogram
 
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.tables import Instance

@@ -18,7 +18,7 @@ from services import Orthanc, wait_for
 from sqlalchemy import select
 from studies_on_disk import node
 
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState, StudyState

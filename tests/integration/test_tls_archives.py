@@ -15,8 +15,8 @@ from services import Service, require_program, wait_for
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.tls import TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 
 ACCEPTED_ECDSA = (
     "ECDHE-ECDSA-AES256-GCM-SHA384",

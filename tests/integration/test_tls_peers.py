@@ -17,8 +17,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from services import require_program
 
 from dicom_node.receive.listener import Listener
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import TlsSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 VERIFICATION = "1.2.840.10008.1.1"

@@ -18,7 +18,7 @@ from ports import free_port
 from rich.console import Console
 from rich.table import Table
 
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination, DicomwebDestination
 from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 
 _START: Final[dict[str, Callable[[Path, int], AbstractContextManager[Peer]]]] = {

@@ -18,12 +18,12 @@ from unit.worker.worker_factory import (
 from dicom_node.proof.prover import Prover
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.reporters import reporters_of
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.work import RetrySettings
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.reports import Reports
+from dicom_node.spool.messages.reports import Reports
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery

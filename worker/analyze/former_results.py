@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.routing.route import Recipient
-from dicom_node.settings.reporting import MessageDestination
+from dicom_node.settings.ways_out.reporting import MessageDestination
 from dicom_node.spool.stored_spool import SpoolFiles
 from dicom_node.studies.ledger.queries.former_objects import FormerObject
 from worker.runtime import Runtime

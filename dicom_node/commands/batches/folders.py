@@ -60,7 +60,7 @@ def inspect(
     from dicom_node.commands.batches.folder_reports import inspection_document, inspection_tables
     from dicom_node.receive.files.inspection import inspect_files
     from dicom_node.settings.model import ModelSettings
-    from dicom_node.settings.receive import ReceiveSettings
+    from dicom_node.settings.ways_in.receive import ReceiveSettings
 
     with one_line_errors():
         settings = None if config is None else settings_of(config)

@@ -17,16 +17,16 @@ from dicom_node.errors import DestinationDownError, LedgerError, NodeError
 from dicom_node.model_bundle import findings_of, model_settings_of, pass_licence_gate
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.probe import answered_status, probe
-from dicom_node.settings.destinations import (
+from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import (
     AnyDestination,
     DicomDestination,
     DicomwebDestination,
 )
-from dicom_node.settings.reporting import FhirDestination
-from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.reporting import FhirDestination
 from dicom_node.spool.draining import draining
+from dicom_node.spool.files.private_files import is_open_to_others
 from dicom_node.spool.object_store import ObjectStore
-from dicom_node.spool.private_files import is_open_to_others
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.installation_key import require_installation_key
 from dicom_node.studies.ledger.canary_runs import last_run

@@ -18,8 +18,8 @@ from dicom_node.monitoring.agreement import Agreement, agreement
 from dicom_node.node_parts import open_spool
 from dicom_node.objects.elements.local_time import site_time_zone
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.files.private_files import create_private_file
 from dicom_node.spool.identity_key import identity_key
-from dicom_node.spool.private_files import create_private_file
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.monitoring.notes import notes
 from dicom_node.studies.ledger.tables import Analysis, Study

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.commands.observe.model_metrics import model_samples
 from dicom_node.commands.waiting import WaitingObjects, waiting_objects
-from dicom_node.settings.canary import CANARY_DESTINATION
+from dicom_node.settings.operation.canary import CANARY_DESTINATION
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
 from dicom_node.studies.ledger.canary_runs import last_run

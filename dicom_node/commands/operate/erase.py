@@ -15,9 +15,9 @@ from dicom_node.errors import NodeError
 from dicom_node.node_parts import open_spool, registrar_of, utc_now
 from dicom_node.receive.commitments import Commitments
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.files.private_files import ensure_private_file
 from dicom_node.spool.local_disk import Spool, SpoolInUseError
 from dicom_node.spool.names import incoming_receipts
-from dicom_node.spool.private_files import ensure_private_file
 from dicom_node.studies.installation_key import installation_key
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time

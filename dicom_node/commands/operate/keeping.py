@@ -32,7 +32,7 @@ def back_up(
     from datetime import UTC, datetime
 
     from dicom_node.spool.back_up import BackUp
-    from dicom_node.spool.removal import reading
+    from dicom_node.spool.files.removal import reading
     from dicom_node.studies.ledger.copying import copy_ledger
     from dicom_node.studies.ledger.schema import SCHEMA
 

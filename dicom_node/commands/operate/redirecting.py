@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from dicom_node.commands.account import account
 from dicom_node.errors import NodeError
-from dicom_node.settings.canary import CANARY_DESTINATION
+from dicom_node.settings.operation.canary import CANARY_DESTINATION
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.redirecting import drop_deliveries, move_deliveries

@@ -114,7 +114,7 @@ def receipt(
     from dicom_node.audit.acts import Act
     from dicom_node.commands.acting import acting
     from dicom_node.commands.prove.receipts import receipt_of
-    from dicom_node.spool.private_files import create_private_file
+    from dicom_node.spool.files.private_files import create_private_file
 
     with one_line_errors(), acting(config, Act.RECEIPT, studies=[study]) as (settings, database, _):
         content = receipt_of(settings, database, study)

@@ -8,8 +8,8 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.spool.announced_steps import AnnouncedStep, AnnouncedSteps
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.announced_steps import AnnouncedStep, AnnouncedSteps
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.procedure_steps.announcements import (
     Announcement,

@@ -18,8 +18,9 @@ from dicom_node.receive.announcing.announced_content import (
 from dicom_node.receive.upper_layer.association import StoreRequest
 from dicom_node.receive.upper_layer.commands import CommandField
 from dicom_node.receive.upper_layer.negotiation import Request
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.spool.announced_steps import (
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.spool.identity_key import IdentityKeyError, identity_key_in
+from dicom_node.spool.messages.announced_steps import (
     IN_PROGRESS,
     AnnouncedStep,
     AnnouncedSteps,
@@ -27,7 +28,6 @@ from dicom_node.spool.announced_steps import (
     EndedStepError,
     UnknownStepError,
 )
-from dicom_node.spool.identity_key import IdentityKeyError, identity_key_in
 
 log = structlog.get_logger("dicom_node.listener")
 

@@ -16,7 +16,7 @@ from dicom_node.receive.arriving_object import (
 )
 from dicom_node.receive.coming_object import ComingObject
 from dicom_node.receive.listener import open_associations
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.draining import draining
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import NoPlaceError, Place

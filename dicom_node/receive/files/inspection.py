@@ -16,7 +16,7 @@ from dicom_node.receive.arriving_object import arriving_from, file_beginning, re
 from dicom_node.receive.files.folder_files import ObjectFile, PassedOver, files_of
 from dicom_node.receive.registration.header_process import HeaderReader
 from dicom_node.settings.model import ModelSettings
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from mammoclip_core.findings import ImageStatus
 from mammoclip_core.images.header.views import STANDARD_VIEWS
 from mammoclip_core.images.selection import Generated2D, Selection

@@ -19,7 +19,7 @@ from dicom_node.receive.registration.header_process import HeaderReader
 from dicom_node.receive.registration.likeness_process import compared
 from dicom_node.receive.registration.twins import Twins
 from dicom_node.receive.registration.waiting_object import WaitingObject, report
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt, set_aside_place, study_place
 from dicom_node.spool.open_associations import SentObject

@@ -11,8 +11,8 @@ from dicom_node.send.outcome import Outcome
 from dicom_node.send.reporting.fhir_bundle import Transaction, fhir_transaction
 from dicom_node.send.reporting.message_sender import Reaction
 from dicom_node.send.reporting.report import Report
-from dicom_node.settings.reporting import FhirDestination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.reporting import FhirDestination
 
 _HEADERS: Final = {
     "Content-Type": "application/fhir+json; fhirVersion=5.0",

@@ -33,7 +33,7 @@ from dicom_node.send.reporting.report import (
     Report,
     Site,
 )
-from dicom_node.settings.reporting import FhirDestination
+from dicom_node.settings.ways_out.reporting import FhirDestination
 
 _REPORT: Final = Code(value="126000", scheme="DCM", meaning="Imaging Measurement Report")
 _GROUP: Final = Code(value="125007", scheme="DCM", meaning="Measurement Group")

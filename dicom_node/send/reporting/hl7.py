@@ -8,8 +8,8 @@ from dicom_node.send.reporting.message_sender import Reaction
 from dicom_node.send.reporting.mllp import connected
 from dicom_node.send.reporting.oru_message import OruMessage, oru_message
 from dicom_node.send.reporting.report import Report
-from dicom_node.settings.reporting import Hl7Destination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.reporting import Hl7Destination
 
 
 class Hl7:

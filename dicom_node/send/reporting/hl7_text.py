@@ -8,7 +8,7 @@ from typing import Final
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.send.reporting.report import Code
-from dicom_node.settings.reporting import CharacterSet
+from dicom_node.settings.ways_out.reporting import CharacterSet
 
 CODECS: Final[Mapping[CharacterSet, str]] = MappingProxyType(
     {

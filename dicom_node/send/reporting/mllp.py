@@ -10,8 +10,8 @@ from typing import Final
 from dicom_node.deadline import Deadline, look_up
 from dicom_node.errors import DestinationDownError, SettingsError
 from dicom_node.send.reporting.acknowledgement import Acknowledgement, read_acknowledgement
-from dicom_node.settings.reporting import Hl7Destination
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.reporting import Hl7Destination
 from dicom_node.tls import client_context, words_for
 
 _START: Final = b"\x0b"

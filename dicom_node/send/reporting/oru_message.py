@@ -28,7 +28,7 @@ from dicom_node.send.reporting.report import (
     Report,
     Site,
 )
-from dicom_node.settings.reporting import Hl7Destination
+from dicom_node.settings.ways_out.reporting import Hl7Destination
 
 VERSION: Final = "2.5.1"
 PRELIMINARY: Final = "P"

@@ -22,8 +22,8 @@ from dicom_node.send.reporting.report import (
     Report,
     Site,
 )
-from dicom_node.settings.reporting import WebhookDestination, key_of
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_out.reporting import WebhookDestination, key_of
 
 EVENT: Final = "mammography.result.preliminary"
 """Type of the messages."""

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.canary import CANARY_STUDY
-from dicom_node.settings.canary import CANARY_DESTINATION
+from dicom_node.settings.operation.canary import CANARY_DESTINATION
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.site_tables import CanaryRun, DestinationState
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.spool.private_files import create_private_file
+from dicom_node.spool.files.private_files import create_private_file
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.tables import Instance
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from dicom_node.errors import LedgerError
-from dicom_node.spool.private_files import FOLDER_MODE, close_to_others, ensure_private_file
+from dicom_node.spool.files.private_files import FOLDER_MODE, close_to_others, ensure_private_file
 from dicom_node.studies.ledger import assessment_tables, site_tables  # noqa: F401  of the ledger too
 from dicom_node.studies.ledger.accounts import account_tables  # noqa: F401
 from dicom_node.studies.ledger.identifiers import identifier_table  # noqa: F401

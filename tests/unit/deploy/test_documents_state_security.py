@@ -6,11 +6,11 @@ import re
 import documents
 import pytest
 
-from dicom_node.settings.canary import CanarySettings
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.settings.reporting import Hl7Destination
+from dicom_node.settings.operation.canary import CanarySettings
 from dicom_node.settings.services import BrokerSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
+from dicom_node.settings.ways_out.reporting import Hl7Destination
 
 PAGE = documents.ROOT / "docs" / "security.md"
 REQUIREMENTS = documents.table_after(PAGE, "## Requirements")

@@ -16,8 +16,8 @@ from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.identity import DEFAULT_SERIES_NUMBER_BASE
 from dicom_node.objects.products import PROFILES
 from dicom_node.settings.reading import load_settings
-from dicom_node.settings.results import DEFAULT_PROFILE
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.results import DEFAULT_PROFILE
 
 DEFAULTS = Settings.model_construct()
 DOCS = documents.ROOT / "docs"

@@ -13,7 +13,7 @@ from postgresql import PostgreSQL, postgresql
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.tables import Base, LedgerIdentity

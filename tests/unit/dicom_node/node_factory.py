@@ -17,8 +17,8 @@ from dicom_node.facts.image_comparison import likeness_of
 from dicom_node.facts.likeness import Likeness
 from dicom_node.receive.registration.header_process import HeaderReader
 from dicom_node.receive.registration.registrar import Registrar
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.spool.folder_markers import MARKER
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.spool.files.folder_markers import MARKER
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 from dicom_node.studies.installation_key import installation_key

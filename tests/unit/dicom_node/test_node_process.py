@@ -30,7 +30,7 @@ from sqlalchemy.exc import OperationalError
 from dicom_node.errors import AddressError, SettingsError
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from dicom_node.node_process import Node, running_node
-from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.operation.retention import RetentionSettings
 from dicom_node.settings.rules import RuleSettings
 from dicom_node.settings.services import LedgerSettings
 from dicom_node.settings.settings import Settings

@@ -19,12 +19,12 @@ from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import OHIF, PACS, PROFILES
 from dicom_node.objects.sc.pixel_encoding import Compression
 from dicom_node.settings.reading import load_settings
-from dicom_node.settings.results import (
+from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.results import (
     BUILT_IN_PROFILES,
     PROFILES_WITH_REPORT,
     ProfileSettings,
 )
-from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState

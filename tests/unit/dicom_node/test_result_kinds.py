@@ -23,7 +23,7 @@ from dicom_node.facts.result_kinds import ResultKind, series_numbers_from
 from dicom_node.facts.storage_classes import RESULT_CLASSES
 from dicom_node.objects.identity import DEFAULT_SERIES_NUMBER_BASE
 from dicom_node.objects.results import build_results, plan_of
-from dicom_node.settings.results import ProfileSettings, ResultSettings
+from dicom_node.settings.ways_out.results import ProfileSettings, ResultSettings
 from mammoclip_core.findings import StudyAnalysis
 
 ROOT = Path(__file__).parents[3]

@@ -20,9 +20,9 @@ from unit.dicom_node.node_factory import (
 
 from dicom_node.destination_profiles import products_wanted_by
 from dicom_node.proof.prover import Prover
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.settings.work import RetrySettings
-from dicom_node.spool.reports import Reports
+from dicom_node.spool.messages.reports import Reports
 from dicom_node.studies.ledger.due.outcomes import MadeResult
 from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import DeliveryState

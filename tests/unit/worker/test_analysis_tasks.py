@@ -19,7 +19,7 @@ from unit.dicom_node.node_factory import (
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.errors import ObjectRefusedError, OutOfResourcesError
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject
 from dicom_node.studies.ledger.transitions import apply

@@ -22,9 +22,9 @@ from worker_thread import Worker
 
 from dicom_node.commands.node import app
 from dicom_node.node_process import running_node
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.spool.back_up import BackUp, BackUpError
-from dicom_node.spool.removal import is_being_read
+from dicom_node.spool.files.removal import is_being_read
 from dicom_node.studies.broker import DELIVER_QUEUE, DELIVER_TASK, Broker
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger import copying

@@ -21,7 +21,7 @@ from dicom_node.canary.run import CanaryStoppedError, run_canary
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.node_process import Node, running_node
 from dicom_node.receive.registration.registrar import Registrar
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.canary_runs import CanaryFacts
 from dicom_node.studies.ledger.queries.reading import summaries

@@ -16,7 +16,11 @@ from unit.dicom_node.node_factory import Reception
 from unit.dicom_node.send.test_stow_sender import taken
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings.destinations import Destination, DicomDestination, DicomwebDestination
+from dicom_node.settings.ways_out.destinations import (
+    Destination,
+    DicomDestination,
+    DicomwebDestination,
+)
 from dicom_node.studies.ledger.destinations.circuits import circuits
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.site_tables import DestinationState

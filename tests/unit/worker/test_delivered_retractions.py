@@ -10,8 +10,8 @@ from unit.dicom_node.node_factory import Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.facts.result_kinds import KEY_OBJECT_SELECTION
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.results import ProfileSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
+from dicom_node.settings.ways_out.results import ProfileSettings
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, ResultObject
 from worker.deliver.delivery import deliver_results

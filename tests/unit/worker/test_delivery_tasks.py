@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.studies.ledger.due import outcomes, work
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome, ResultObject

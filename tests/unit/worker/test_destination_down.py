@@ -16,7 +16,7 @@ from unit.dicom_node.node_factory import (
 )
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.destinations.circuits import Circuit, circuit_of
 from dicom_node.studies.ledger.due import work

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from unit.dicom_node.node_factory import Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from worker.deliver.delivery import attempt_delivery

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from unit.dicom_node.node_factory import Reception
 
 from dicom_node.proof.prover import Prover
-from dicom_node.spool.reports import Reports
+from dicom_node.spool.messages.reports import Reports
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome
 from worker.runtime import Runtime

@@ -13,7 +13,7 @@ from unit.mammoclip_core.core_factory import StandInModel, breast, manifest_with
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.objects.drawing.rendering import DisplayPicture, show
-from dicom_node.settings.results import ResultSettings
+from dicom_node.settings.ways_out.results import ResultSettings
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import ResultObject
 from mammoclip_core.analysis.engine import Engine, ImageToAnalyse

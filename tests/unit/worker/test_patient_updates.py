@@ -9,7 +9,7 @@ from worker_factory import shown_mammogram
 
 from dicom_node.hl7.correcting import PatientCorrections
 from dicom_node.hl7.listener import Hl7Listener
-from dicom_node.settings.hl7 import Hl7Settings
+from dicom_node.settings.ways_in.hl7 import Hl7Settings
 from dicom_node.studies.ledger.states import AnalysisState
 from worker.runtime import Runtime
 

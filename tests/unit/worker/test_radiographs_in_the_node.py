@@ -7,9 +7,9 @@ import pytest
 from unit.dicom_node.node_factory import Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.settings.results import ProfileSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
+from dicom_node.settings.ways_out.results import ProfileSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import ResultObject

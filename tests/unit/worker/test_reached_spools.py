@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from unit.dicom_node.node_factory import Reception, second_node
 from worker_factory import run_analysis, shown_mammogram
 
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.site_tables import KnownSpool
 from dicom_node.studies.ledger.spools import spool_names

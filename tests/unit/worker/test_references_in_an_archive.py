@@ -14,8 +14,8 @@ from unit.dicom_node.node_factory import STUDY_UID, Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.facts.result_kinds import ResultKind
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.results import ProfileSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
+from dicom_node.settings.ways_out.results import ProfileSettings
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 from worker.deliver.delivery import deliver_results

@@ -11,8 +11,8 @@ from unit.dicom_node.node_factory import Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.facts.own_result import MANUFACTURER
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.results import ProfileSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
+from dicom_node.settings.ways_out.results import ProfileSettings
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Instance, ResultObject
 from worker.runtime import Runtime

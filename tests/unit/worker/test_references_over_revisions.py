@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from unit.dicom_node.node_factory import Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.results import ProfileSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
+from dicom_node.settings.ways_out.results import ProfileSettings
 from dicom_node.studies.ledger.tables import Delivery, DeliveryOutcome, ResultObject
 from worker.runtime import Runtime
 

@@ -13,7 +13,7 @@ from unit.dicom_node.rejection_notes import rejection_note
 from worker_factory import run_analysis, shown_mammogram
 
 from dicom_node.facts.result_kinds import KEY_OBJECT_SELECTION
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Instance, ResultObject, Study

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from unit.dicom_node.node_factory import Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings.results import ResultSettings
+from dicom_node.settings.ways_out.results import ResultSettings
 from dicom_node.spool.identity_key import identity_key, serial_number_of
 from dicom_node.studies.ledger.tables import ResultObject
 from worker.runtime import Runtime

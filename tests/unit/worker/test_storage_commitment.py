@@ -15,7 +15,7 @@ from unit.dicom_node.node_factory import Reception
 from dicom_node.commands.tables import study_record_tables
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.reporters import reporters_of
-from dicom_node.spool.reports import Reports
+from dicom_node.spool.messages.reports import Reports
 from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.site_tables import CommitmentRequest
 from dicom_node.studies.ledger.states import DeliveryState

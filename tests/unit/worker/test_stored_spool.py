@@ -20,10 +20,10 @@ from worker_factory import (
 from dicom_node.commands.checks.check import run_checks
 from dicom_node.commands.checks.checked import Checked, Level
 from dicom_node.receive.registration.registrar import Registrar
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.operation.retention import RetentionSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.spool.object_store import ObjectStore, StoreDownError
 from dicom_node.spool.stored_spool import FetchedFiles
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState

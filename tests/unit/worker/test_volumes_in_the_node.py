@@ -15,8 +15,8 @@ from unit.dicom_node.node_factory import TOMOSYNTHESIS, Reception, coded_view
 from unit.mammoclip_core.core_factory import StandInModel, breast, manifest_with
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.results import ProfileSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
+from dicom_node.settings.ways_out.results import ProfileSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject

@@ -18,7 +18,7 @@ from dicom_node.audit.acts import Act, Deed, Outcome
 from dicom_node.audit.dicom_messages import audit_message, syslog_message
 from dicom_node.audit.syslog_queue import SyslogQueue
 from dicom_node.audit.syslog_sender import SyslogSender
-from dicom_node.settings.audit import AuditSettings
+from dicom_node.settings.operation.audit import AuditSettings
 from dicom_node.settings.tls import TlsSettings
 
 DEED = Deed(

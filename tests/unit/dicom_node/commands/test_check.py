@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from dicom_node.commands.checks.check import _check_destination, run_checks
 from dicom_node.commands.node import app
 from dicom_node.errors import DestinationDownError
-from dicom_node.settings.destinations import DicomDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 
 CHECKED = """
 spool = "spool"

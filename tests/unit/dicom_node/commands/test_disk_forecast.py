@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from dicom_node.commands.checks.disk_forecast import Forecast, forecast
 from dicom_node.commands.node import app
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.operation.retention import RetentionSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.studies.ledger.queries.growth import Removable
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 

@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
 from dicom_node.errors import OvertakenError
-from dicom_node.settings.retention import RetentionSettings
-from dicom_node.spool.folder_markers import MARKER
+from dicom_node.settings.operation.retention import RetentionSettings
+from dicom_node.spool.files.folder_markers import MARKER
 from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.states import DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study

@@ -92,7 +92,7 @@ def test_init_puts_no_images_among_the_settings_of_the_system(
 ) -> None:
     written = tmp_path / "system.toml"
     monkeypatch.setattr(
-        "dicom_node.spool.private_files.create_private_file", lambda _path: written.open("xb")
+        "dicom_node.spool.files.private_files.create_private_file", lambda _path: written.open("xb")
     )
 
     result = run("init", "/etc/mammoclip/mammoclip.toml")

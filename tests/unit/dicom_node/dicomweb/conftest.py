@@ -9,9 +9,9 @@ from ports import free_port
 from web_factory import ANYONE, Serve, Served
 
 from dicom_node.dicomweb.web_server import WebServer
-from dicom_node.settings.dicomweb import DicomwebSettings
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
+from dicom_node.settings.ways_in.dicomweb import DicomwebSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 

@@ -8,7 +8,7 @@ from web_factory import TOKEN
 
 from dicom_node.dicomweb.access import NotAdmittedError, admitted
 from dicom_node.serving.hosts import is_own_name
-from dicom_node.settings.dicomweb import DicomwebSettings
+from dicom_node.settings.ways_in.dicomweb import DicomwebSettings
 
 NAMED = {"tls": True, "require_client_certificate": True}
 

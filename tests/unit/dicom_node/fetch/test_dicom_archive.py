@@ -15,7 +15,7 @@ from dicom_node.fetch.dicom_archive import DicomArchive
 from dicom_node.fetch.found_objects import FoundStudy, OtherStudyError
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.files.file_intake import file_intake
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 CLASSES = frozenset(STORED)

@@ -18,8 +18,8 @@ from dicom_node.fetch.dicomweb_archive import DicomwebArchive
 from dicom_node.fetch.found_objects import FoundStudy, OtherStudyError
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.files.file_intake import file_intake
-from dicom_node.settings.destinations import DicomwebDestination
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 from dicom_node.spool.local_disk import Spool
 
 STUDY = FoundStudy(STUDY_UID, PATIENT_ID)

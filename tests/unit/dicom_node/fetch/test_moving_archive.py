@@ -25,9 +25,9 @@ from dicom_node.fetch.moving_archive import MovingArchive
 from dicom_node.receive.files.file_intake import file_intake
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.moved_objects import MovedObjects
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.spool.expected_moves import ExpectedMoves
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.expected_moves import ExpectedMoves
 from dicom_node.studies.ledger.database import Database
 
 CLASSES = frozenset(STORED)
@@ -182,7 +182,7 @@ def test_only_what_the_node_asked_this_archive_for_passes(spool: Spool) -> None:
 def test_what_a_killed_process_expected_is_forgotten(spool: Spool) -> None:
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from dicom_node.spool.expected_moves import ExpectedMoves\n"
+        "from dicom_node.spool.messages.expected_moves import ExpectedMoves\n"
         "with ExpectedMoves(Path(sys.argv[1])).expecting({'1.2'}, originator='A', archive='B'):\n"
         "    os.kill(os.getpid(), 9)\n"
     )

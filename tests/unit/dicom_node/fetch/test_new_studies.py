@@ -15,7 +15,7 @@ from dicom_node.errors import DeliveryError, DestinationDownError
 from dicom_node.fetch.dicomweb_archive import DicomwebArchive
 from dicom_node.fetch.new_studies import OrthancChanges
 from dicom_node.fetch.study_list import WantedStudy
-from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 Answer = Callable[[str, dict[str, str]], Any]
 

@@ -20,8 +20,8 @@ from dicom_node.fetch.poll_state import PollStateFile
 from dicom_node.fetch.polling import ArchivePoll
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.files.file_intake import FileIntake
-from dicom_node.settings.poll import PollSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.poll import PollSettings
 from dicom_node.studies.ledger.tables import Instance
 
 STUDY = f"{STUDY_UID}.1"

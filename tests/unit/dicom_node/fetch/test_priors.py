@@ -21,7 +21,7 @@ from dicom_node.fetch.priors import Priors
 from dicom_node.fetch.retrospective_run import Fate, Fetched, RetrospectiveRun
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.files.file_intake import FileIntake, file_intake
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState

@@ -17,11 +17,11 @@ from dicom_node.hl7.correcting import PatientCorrections
 from dicom_node.hl7.listener import Hl7Listener, kept_updates
 from dicom_node.hl7.messages import Message
 from dicom_node.hl7.mllp import END, framed
-from dicom_node.settings.hl7 import Hl7Settings
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.kept_messages import KeptMessages
+from dicom_node.settings.ways_in.hl7 import Hl7Settings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.kept_messages import KeptMessages
 from dicom_node.studies.ledger.database import Database
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from dicom_node.monitoring.agreement import agreement
 from dicom_node.monitoring.alignment import proposed_threshold
 from dicom_node.monitoring.stop_rule import DayOfAnswers, stop_rule
-from dicom_node.settings.monitoring import MonitoringSettings
+from dicom_node.settings.operation.monitoring import MonitoringSettings
 
 
 def test_proposal_brings_the_flag_rate_back_to_the_references() -> None:

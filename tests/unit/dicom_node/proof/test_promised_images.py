@@ -10,9 +10,9 @@ from proving_archive import ProvingArchive, answer
 from sqlalchemy import select, update
 
 from dicom_node.proof.images import ImageSearch
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.operation.retention import RetentionSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.removal.removing import finished_studies
 from dicom_node.studies.ledger.spools import FIRST

@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from dicom_node.receive.announcing.announcing import AVAILABILITY, PROCEDURE_STEP
-from dicom_node.spool.announced_steps import AnnouncedStep, AnnouncedSteps
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.announced_steps import AnnouncedStep, AnnouncedSteps
 
 ANNOUNCERS = {"announcers": ["SCANNER"]}
 STEP = "1.2.3.400"

@@ -10,7 +10,7 @@ from listener_factory import Listening
 from ports import free_port
 
 from dicom_node.receive.listener import Listener
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 

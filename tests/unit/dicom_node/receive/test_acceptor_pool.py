@@ -28,7 +28,7 @@ from raw_peer import (
 from services import wait_for
 
 from dicom_node.receive.acceptor_pool import AcceptorPool
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 Start = Callable[..., tuple[AcceptorPool, int]]
@@ -177,7 +177,7 @@ def test_processes_end_when_the_node_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
         "from dicom_node.receive.acceptor_pool import AcceptorPool\n"
-        "from dicom_node.settings.receive import ReceiveSettings\n"
+        "from dicom_node.settings.ways_in.receive import ReceiveSettings\n"
         "from dicom_node.spool.local_disk import Spool\n"
         "settings = ReceiveSettings(port=int(sys.argv[1]))\n"
         "AcceptorPool(settings, Spool(Path(sys.argv[2]))).start(); time.sleep(600)"

@@ -10,7 +10,7 @@ from dicom_node.receive.access import (
     Caller,
     rejection_of,
 )
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 
 ROOM1 = {"ae_title": "ROOM1", "networks": ["10.1.2.0/24", "fd00:1::/64"]}
 ROOM2 = {"ae_title": "ROOM2", "certificate_name": "room2.hospital.example"}

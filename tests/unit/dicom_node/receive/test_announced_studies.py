@@ -18,7 +18,11 @@ from sqlalchemy import select
 from dicom_node.node_process import running_node
 from dicom_node.receive.announcing.announcements import Announcements
 from dicom_node.settings.settings import Settings
-from dicom_node.spool.announced_steps import AnnouncedStep, AnnouncedSteps, DoubledStepError
+from dicom_node.spool.messages.announced_steps import (
+    AnnouncedStep,
+    AnnouncedSteps,
+    DoubledStepError,
+)
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.procedure_steps.tables import AnnouncedStudy
 from dicom_node.studies.ledger.removal.erasing import erase_study

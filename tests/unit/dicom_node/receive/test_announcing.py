@@ -22,8 +22,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_node.receive.announcing.announced_content import MalformedError, step_in
 from dicom_node.receive.announcing.announcing import AVAILABILITY
-from dicom_node.spool.announced_steps import AnnouncedStep, AnnouncedSteps
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.announced_steps import AnnouncedStep, AnnouncedSteps
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
@@ -121,7 +121,7 @@ def test_notification_without_a_name_gets_one(listening: Listening, spool: Spool
 def test_full_disk_is_answered_with_resource_limitation(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicom_node.spool.announced_steps._MOST", 0)
+    monkeypatch.setattr("dicom_node.spool.messages.announced_steps._MOST", 0)
     _, port = listening(**ANNOUNCERS)
 
     assert create(port, begun()) == 0x0213

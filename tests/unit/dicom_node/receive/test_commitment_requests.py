@@ -11,7 +11,7 @@ from pynetdicom import build_role
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from dicom_node.receive.commitments import asked_in
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
+from dicom_node.spool.messages.sender_requests import SenderRequest, SenderRequests
 
 OFFERED = {"commitment": [{"ae_title": "SCANNER", "host": "127.0.0.1"}]}
 TRANSACTION = "1.2.3.77"
@@ -100,7 +100,7 @@ def test_request_that_is_none_is_answered_with_its_reason(
 def test_full_disk_and_flood_are_answered_with_resource_limitation(
     listening: Listening, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicom_node.spool.sender_requests.MOST_WAITING", 1)
+    monkeypatch.setattr("dicom_node.spool.messages.sender_requests.MOST_WAITING", 1)
     _, port = listening(**OFFERED)
 
     assert ask(port) == 0x0000

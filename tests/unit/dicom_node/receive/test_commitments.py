@@ -18,10 +18,10 @@ from test_commitment_requests import asking
 
 from dicom_node.network import STORAGE_COMMITMENT
 from dicom_node.receive.commitments import Commitments
-from dicom_node.settings.receive import CommitmentSettings, ReceiveSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.receive import CommitmentSettings, ReceiveSettings
+from dicom_node.spool.messages.sender_requests import SenderRequest, SenderRequests
 from dicom_node.spool.receipt_clock import ReceiptClock
-from dicom_node.spool.sender_requests import SenderRequest, SenderRequests
 from dicom_node.studies.ledger.proof.sender_requests import note_archived
 from dicom_node.studies.ledger.removal.removing import finished_studies
 from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem

@@ -12,7 +12,7 @@ from pydicom.uid import UID
 from pynetdicom import AE, build_context, build_role
 
 from dicom_node.network import STORAGE_COMMITMENT
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 
 SYNTAXES: Final = tuple(
     sorted(uid for uid, entry in UID_dictionary.items() if entry[1] == "Transfer Syntax")

@@ -7,7 +7,7 @@ from node_factory import Reception, mammogram, put
 from structlog.testing import capture_logs
 
 from dicom_node.errors import OutOfResourcesError
-from dicom_node.spool.folder_markers import MARKER
+from dicom_node.spool.files.folder_markers import MARKER
 from dicom_node.studies.ledger.states import InstanceState
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dicom_node.commands.node import app
 from dicom_node.receive.files.file_intake import file_intake
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.draining import begin_draining, draining, end_draining
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import NoPlaceError

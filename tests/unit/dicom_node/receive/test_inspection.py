@@ -16,7 +16,7 @@ from node_factory import (
 
 from dicom_node.receive.files.inspection import Answer, Fate, Inspection, inspect_files
 from dicom_node.settings.model import ModelSettings
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 

@@ -6,7 +6,7 @@ from node_factory import NOW, Reception, put
 
 from dicom_node.facts.image_comparison import likeness_of
 from dicom_node.receive.registration.registrar import Registrar
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger.states import InstanceState, StudyState

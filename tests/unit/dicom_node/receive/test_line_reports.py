@@ -16,8 +16,8 @@ from test_commitment_requests import TRANSACTION, asking
 
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from dicom_node.receive.commitments import Commitments
-from dicom_node.settings.receive import CommitmentSettings, ReceiveSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.receive import CommitmentSettings, ReceiveSettings
 from dicom_node.studies.ledger.site_tables import Commitment
 
 VERIFICATION = "1.2.840.10008.1.1"

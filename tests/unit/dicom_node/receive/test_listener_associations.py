@@ -176,7 +176,7 @@ def test_taken_port_is_an_error(listening: Listening, spool: Spool) -> None:
     # In a process of its own: the library leaves the socket open that it could not bind.
     code = (
         "import sys; from pathlib import Path; from dicom_node.receive.listener import Listener\n"
-        "from dicom_node.settings.receive import ReceiveSettings\n"
+        "from dicom_node.settings.ways_in.receive import ReceiveSettings\n"
         "from dicom_node.spool.local_disk import Spool\n"
         "Listener(ReceiveSettings(port=int(sys.argv[1])), Spool(Path(sys.argv[2]))).start()"
     )

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from dicom_node.receive.registration import registrar as registrar_module
 from dicom_node.receive.registration.registrar import Registrar
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.names import Receipt
 from dicom_node.studies.ledger.states import InstanceState

@@ -17,11 +17,11 @@ from pynetdicom import build_role
 from dicom_node.receive.access import Caller
 from dicom_node.receive.listener import Listener
 from dicom_node.receive.reporters import Reporters, reporters_of
-from dicom_node.settings.destinations import DicomDestination
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
+from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.reports import MOST_REPORTS, Reports
+from dicom_node.spool.messages.reports import MOST_REPORTS, Reports
 
 AS_AN_ARCHIVE = [build_role(STORAGE_COMMITMENT, scp_role=True, scu_role=False)]
 

@@ -17,7 +17,7 @@ from dicom_node.facts.priority import Priority
 from dicom_node.receive.files.file_intake import file_intake, prepare_spool
 from dicom_node.receive.files.submission import Submission, files_to_submit, submit_files
 from dicom_node.receive.listener import open_associations
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.open_associations import NoPlaceError
 from dicom_node.spool.other_writers import ForeignAccountError
@@ -220,7 +220,7 @@ import os, sys
 from pathlib import Path
 from dicom_node.receive.files.file_intake import file_intake
 from dicom_node.receive.files.submission import files_to_submit, submit_files
-from dicom_node.settings.receive import ReceiveSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 
 left = [int(sys.argv[3])]

@@ -8,7 +8,7 @@ from pynetdicom import evt
 
 from dicom_node.send.c_store import CStoreSender
 from dicom_node.send.outcome import Answer, ObjectToSend
-from dicom_node.settings.destinations import DicomDestination
+from dicom_node.settings.ways_out.destinations import DicomDestination
 
 
 @dataclass

@@ -21,8 +21,8 @@ from dicom_node.commands.checks.check import run_checks
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import DicomDestination, DicomwebDestination
 
 MakeObject = Callable[..., ObjectToSend]
 

@@ -12,7 +12,7 @@ from pynetdicom.sop_class import Verification
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.probe import probe
-from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -11,7 +11,7 @@ import pytest
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.asking import ObjectToFind
 from dicom_node.send.destinations import asker_for
-from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 ITEM = ObjectToFind(
     key=7,

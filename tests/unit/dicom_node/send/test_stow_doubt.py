@@ -12,7 +12,7 @@ import pytest
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
 from dicom_node.send.stow_rs import StowSender
-from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 MakeObject = Callable[..., ObjectToSend]
 JSON = "application/dicom+json"

@@ -14,7 +14,7 @@ from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
 from dicom_node.send.stow_rs import StowSender
-from dicom_node.settings.destinations import DicomwebDestination
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 MakeObject = Callable[..., ObjectToSend]
 

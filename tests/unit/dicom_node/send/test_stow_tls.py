@@ -15,8 +15,8 @@ from dicom_node.errors import DestinationDownError
 from dicom_node.send.dicomweb_session import dicomweb_session
 from dicom_node.send.outcome import ObjectToSend, Outcome
 from dicom_node.send.stow_rs import StowSender
-from dicom_node.settings.destinations import DicomwebDestination
 from dicom_node.settings.tls import TlsSettings
+from dicom_node.settings.ways_out.destinations import DicomwebDestination
 from dicom_node.tls import server_context
 
 MakeObject = Callable[..., ObjectToSend]

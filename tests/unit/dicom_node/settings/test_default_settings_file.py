@@ -5,12 +5,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.reading import default_settings_text
-from dicom_node.settings.reporting import FhirDestination, Hl7Destination, WebhookDestination
-from dicom_node.settings.results import ProfileSettings
 from dicom_node.settings.rules import BundleSettings, ResultRuleSettings, RuleSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_out.destinations import DicomDestination, DicomwebDestination
+from dicom_node.settings.ways_out.reporting import (
+    FhirDestination,
+    Hl7Destination,
+    WebhookDestination,
+)
+from dicom_node.settings.ways_out.results import ProfileSettings
 
 Load = Callable[[str], Settings]
 

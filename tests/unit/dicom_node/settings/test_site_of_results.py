@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from dicom_node.settings.results import ResultSettings
+from dicom_node.settings.ways_out.results import ResultSettings
 
 
 @pytest.mark.parametrize("name", ["Europe/Berlin", "UTC", "America/New_York"])

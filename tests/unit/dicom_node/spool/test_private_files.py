@@ -19,9 +19,9 @@ from dicom_node.node_parts import warn_of_open_settings
 from dicom_node.node_process import running_node
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.files.private_files import is_open_to_others, of_other_accounts, tighten
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.private_files import is_open_to_others, of_other_accounts, tighten
 from dicom_node.studies.ledger.database import Database
 
 

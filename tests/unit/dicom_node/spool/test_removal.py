@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.spool.files.removal import is_being_read, reading, remove_file, remove_folder
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.removal import is_being_read, reading, remove_file, remove_folder
 
 
 @pytest.fixture

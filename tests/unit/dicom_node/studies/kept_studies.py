@@ -17,7 +17,7 @@ from node_factory import (
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.operation.retention import RetentionSettings
 from dicom_node.spool.names import Receipt, study_place
 from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.states import DeliveryState, StudyState

@@ -21,8 +21,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.priority import Priority
-from dicom_node.settings.receive import ReceiveSettings
 from dicom_node.settings.settings import Settings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.studies.ledger.due.due_work import due
 from dicom_node.studies.ledger.due.pauses import Holds
 from dicom_node.studies.ledger.due.work import claim

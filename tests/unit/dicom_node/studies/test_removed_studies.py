@@ -138,7 +138,7 @@ def test_set_aside_image_that_was_removed_is_not_judged_again(reception: Recepti
     row = reception.receive(mammogram(StudyInstanceUID=UID, without=["ImageLaterality"]))
     assert row is not None
     later = row.received_at + timedelta(days=91)
-    from dicom_node.settings.retention import RetentionSettings
+    from dicom_node.settings.operation.retention import RetentionSettings
 
     retention(reception, RetentionSettings(set_aside_days=90), at=later).step()
 

@@ -9,8 +9,8 @@ from node_factory import NOW, Reception, claimed, mammogram, put
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from dicom_node.settings.retention import RetentionSettings
-from dicom_node.spool.removal import reading
+from dicom_node.settings.operation.retention import RetentionSettings
+from dicom_node.spool.files.removal import reading
 from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.queries.reading import find_study, study_record, summary
 from dicom_node.studies.ledger.removal.removing import files_may_go

@@ -11,7 +11,7 @@ from kept_studies import LONG_AFTER, Kept, retention
 from node_factory import FOR_PRESENTATION, NOW, Reception
 from scenes import MOSTLY_IN_POSTGRESQL, SWITCHES, Action, Scene, Scenes
 
-from dicom_node.spool import removal
+from dicom_node.spool.files import removal
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.proof.sender_requests import (
     Asked,

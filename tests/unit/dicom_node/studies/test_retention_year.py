@@ -19,7 +19,7 @@ from node_factory import (
 )
 from sqlalchemy.orm import Session
 
-from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.operation.retention import RetentionSettings
 from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.due.work import Claim
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, InstanceState

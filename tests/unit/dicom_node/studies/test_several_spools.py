@@ -17,8 +17,8 @@ from sqlalchemy import delete, update
 
 from dicom_node.facts.image_comparison import likeness_of
 from dicom_node.receive.registration.registrar import Registrar
-from dicom_node.settings.receive import ReceiveSettings
-from dicom_node.settings.retention import RetentionSettings
+from dicom_node.settings.operation.retention import RetentionSettings
+from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.site_tables import KnownSpool

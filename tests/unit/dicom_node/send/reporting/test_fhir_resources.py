@@ -16,7 +16,7 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.send.reporting.fhir_bundle import fhir_transaction
 from dicom_node.send.reporting.report import Algorithm, Report
 from dicom_node.send.reporting.report_reading import report_of
-from dicom_node.settings.reporting import FhirDestination
+from dicom_node.settings.ways_out.reporting import FhirDestination
 
 Reports = Callable[[str], Dataset]
 

@@ -13,7 +13,7 @@ from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
 from dicom_node.send.probe import answered_status
-from dicom_node.settings.reporting import FhirDestination
+from dicom_node.settings.ways_out.reporting import FhirDestination
 
 ReportFile = Callable[..., ObjectToSend]
 

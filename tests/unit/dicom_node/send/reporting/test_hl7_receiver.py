@@ -13,7 +13,7 @@ from v2fhir.mock_fhir import MockFhirServer
 
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
-from dicom_node.settings.reporting import Hl7Destination
+from dicom_node.settings.ways_out.reporting import Hl7Destination
 
 ReportFile = Callable[..., ObjectToSend]
 

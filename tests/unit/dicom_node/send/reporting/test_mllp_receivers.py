@@ -12,7 +12,7 @@ from ports import free_port
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
-from dicom_node.settings.reporting import Hl7Destination
+from dicom_node.settings.ways_out.reporting import Hl7Destination
 
 ReportFile = Callable[..., ObjectToSend]
 

@@ -14,7 +14,7 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.send.reporting.oru_message import oru_message
 from dicom_node.send.reporting.report import Algorithm, Patient, Report
 from dicom_node.send.reporting.report_reading import report_of
-from dicom_node.settings.reporting import Hl7Destination
+from dicom_node.settings.ways_out.reporting import Hl7Destination
 
 Reports = Callable[[str], Dataset]
 

@@ -22,7 +22,7 @@ from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
 from dicom_node.send.probe import probe
 from dicom_node.send.reporting.report_reading import report_of
 from dicom_node.send.reporting.webhook import Webhook
-from dicom_node.settings.reporting import WebhookDestination
+from dicom_node.settings.ways_out.reporting import WebhookDestination
 
 ReportFile = Callable[..., ObjectToSend]
 SECRET = "whsec_UmFuZG9tIGJ5dGVzIHRoYXQgbm9ib2R5IGtub3dzIQ=="

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import OutOfResourcesError
-from dicom_node.spool.private_files import create_private_file
+from dicom_node.spool.files.private_files import create_private_file
 
 MARKER: Final = ".spool-marker"
 """File in a marked folder; it holds what the file of this name in the spool holds."""

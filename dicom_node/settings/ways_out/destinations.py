@@ -12,10 +12,14 @@ from pydantic import (
     field_validator,
 )
 
-from dicom_node.settings.exchanging import Exchanging
-from dicom_node.settings.reporting import FhirDestination, Hl7Destination, WebhookDestination
-from dicom_node.settings.results import DEFAULT_PROFILE
 from dicom_node.settings.section import AETitle, Name, Port, Secret
+from dicom_node.settings.ways_out.exchanging import Exchanging
+from dicom_node.settings.ways_out.reporting import (
+    FhirDestination,
+    Hl7Destination,
+    WebhookDestination,
+)
+from dicom_node.settings.ways_out.results import DEFAULT_PROFILE
 
 
 class _Archive(Exchanging):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from dicom_node.spool.private_files import create_private_file, make_private_folder
+from dicom_node.spool.files.private_files import create_private_file, make_private_folder
 
 _FOLDER: Final = "line-reports"
 _REPORT: Final = re.compile(r"([0-9a-f]+)-([0-9]+)\.report")

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
 
-from dicom_node.settings.destinations import ArchiveDestination
 from dicom_node.settings.section import Name, Section
+from dicom_node.settings.ways_out.destinations import ArchiveDestination
 
 
 class PollSettings(Section):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from dicom_node.spool.disk_trouble import disk_trouble
-from dicom_node.spool.private_files import create_private_file, make_private_folder
+from dicom_node.spool.files.disk_trouble import disk_trouble
+from dicom_node.spool.files.private_files import create_private_file, make_private_folder
 
 FOLDER: Final = "moves"
 """Folder of the spool, with a file for each request under way, locked by whoever has made it."""

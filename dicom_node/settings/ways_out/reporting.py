@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from dicom_node.settings.exchanging import Exchanging
-from dicom_node.settings.results import DEFAULT_PROFILE
 from dicom_node.settings.section import Name, Port, Secret
+from dicom_node.settings.ways_out.exchanging import Exchanging
+from dicom_node.settings.ways_out.results import DEFAULT_PROFILE
 
 _PREFIX: Final = "whsec_"
 _SHORTEST_KEY, _LONGEST_KEY = 24, 64

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from dicom_node.spool.disk_trouble import disk_trouble
-from dicom_node.spool.folder_markers import require_marked
+from dicom_node.spool.files.disk_trouble import disk_trouble
+from dicom_node.spool.files.folder_markers import require_marked
 
 _FOLDERS: Final = frozenset({"studies", "set-aside", "results"})
 """Folders of the spool out of which files are removed; `incoming` holds what no ledger has yet."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from dicom_node.errors import OutOfResourcesError
-from dicom_node.spool.disk_trouble import disk_trouble
-from dicom_node.spool.flushing import flush_folder
-from dicom_node.spool.private_files import create_private_file, make_private_folder
+from dicom_node.spool.files.disk_trouble import disk_trouble
+from dicom_node.spool.files.flushing import flush_folder
+from dicom_node.spool.files.private_files import create_private_file, make_private_folder
 
 _SUFFIX: Final = ".message"
 

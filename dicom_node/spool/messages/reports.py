@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from dicom_node.spool.kept_messages import KeptMessages
+from dicom_node.spool.messages.kept_messages import KeptMessages
 
 MOST_REPORTS: Final = 1000
 """How many may wait to be read: each archive may send as many as it likes."""

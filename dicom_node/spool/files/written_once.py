@@ -4,9 +4,9 @@ import os
 import secrets
 from pathlib import Path
 
-from dicom_node.spool.flushing import flush_folder
+from dicom_node.spool.files.flushing import flush_folder
+from dicom_node.spool.files.private_files import create_private_file
 from dicom_node.spool.local_disk import Spool
-from dicom_node.spool.private_files import create_private_file
 
 
 def write_once(spool: Spool, name: str, content: bytes) -> Path:

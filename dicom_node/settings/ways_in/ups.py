@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, field_validator
 
-from dicom_node.settings.destinations import DicomDestination, DicomwebDestination
 from dicom_node.settings.section import AETitle, Name, Secret, Section
 from dicom_node.settings.tls import Certificates
+from dicom_node.settings.ways_out.destinations import DicomDestination, DicomwebDestination
 
 _Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16)]
 _Long = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import NodeError, OutOfResourcesError
-from dicom_node.spool.disk_trouble import disk_trouble
-from dicom_node.spool.flushing import flush_folder
-from dicom_node.spool.private_files import (
+from dicom_node.spool.files.disk_trouble import disk_trouble
+from dicom_node.spool.files.flushing import flush_folder
+from dicom_node.spool.files.private_files import (
     create_private_file,
     ensure_private_file,
     make_private_folder,

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from dicom_node.spool.kept_messages import KeptMessages
+from dicom_node.spool.messages.kept_messages import KeptMessages
 
 MOST_WAITING: Final = 200
 """Requests that may wait at once, of one megabyte at most each."""

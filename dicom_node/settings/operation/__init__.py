@@ -1,0 +1,1 @@
+"""Sections for those who run a node and watch it."""

@@ -1,0 +1,1 @@
+"""Sections on what comes into the node."""

@@ -1,0 +1,1 @@
+"""Sections on results, and on who gets them."""

@@ -1,0 +1,1 @@
+"""Files of the spool: private, flushed, written once, removed."""

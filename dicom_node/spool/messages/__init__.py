@@ -1,0 +1,1 @@
+"""What peers say beside objects, kept in the spool until it is judged."""
