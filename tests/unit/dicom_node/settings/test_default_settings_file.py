@@ -85,7 +85,8 @@ def _fields(model: type[BaseModel], prefix: str = "") -> set[str]:
 def _keys(document: dict[str, Any], prefix: str = "") -> set[str]:
     keys: set[str] = set()
     for name, value in document.items():
-        keys |= _keys(value, f"{name}.") if isinstance(value, dict) else {prefix + name}
+        is_section = isinstance(value, dict) and bool(value)
+        keys |= _keys(value, f"{name}.") if is_section else {prefix + name}
     return keys
 
 
