@@ -18,6 +18,7 @@ from dicom_node.facts.storage_classes import (
 )
 from dicom_node.fetch.dicom_archive import SYNTAXES as RETRIEVED_SYNTAXES
 from dicom_node.network import STORAGE_COMMITMENT, UNCOMPRESSED
+from dicom_node.receive.announcing.announcing import AVAILABILITY, PROCEDURE_STEP
 from dicom_node.receive.arriving_object import STATUS_OF
 from mammoclip_core.images.header.image_kind import RADIOGRAPH_CLASSES
 
@@ -25,6 +26,7 @@ PAGE: Final = Path(__file__).parents[1] / "docs" / "conformance.md"
 VERIFICATION: Final = "1.2.840.10008.1.1"
 FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
+MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
 IMPLICIT: Final = "1.2.840.10008.1.2"
 
 ACCEPTED_SYNTAXES: Final = tuple(sorted(ALL_TRANSFER_SYNTAXES))
@@ -43,6 +45,11 @@ def acceptor() -> str:
         f"`[[receive.commitment]]` | {commitment} | answered from what is held |",
         f"| {_name(STORAGE_COMMITMENT)} | {STORAGE_COMMITMENT} | SCU, for archives that are asked "
         f"and call to report | {commitment} | proof of delivery |",
+        *(
+            f"| {_name(one)} | {one} | SCP, for the senders in `receive.announcers` | {commitment} "
+            "| a sign that a study is complete |"
+            for one in (PROCEDURE_STEP, AVAILABILITY)
+        ),
     ]
     lines += [
         f"| {_name(one)} | {one} | SCP | all of the next table | {_use_of(one)} |"
@@ -63,6 +70,8 @@ def requestor() -> str:
         f"| {_name(GET)} | {GET} | SCU, and SCP of Storage by role selection for the images "
         f"that are analysed | {uncompressed}; images: {_listed(RETRIEVED_SYNTAXES)} "
         "| `run`, `[[poll]]` |",
+        f"| {_name(MOVE)} | {MOVE} | SCU, to the node's own title | {uncompressed} "
+        '| `run` and `[[poll]]`, where the destination has `retrieve = "c-move"` |',
         f"| {_name(STORAGE_COMMITMENT)} | {STORAGE_COMMITMENT} | SCU | {uncompressed} "
         "| `confirm` with commitment |",
     ]

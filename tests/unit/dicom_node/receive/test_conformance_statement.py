@@ -12,6 +12,7 @@ from pydicom.uid import UID
 from pynetdicom import AE, build_context, build_role
 
 from dicom_node.network import STORAGE_COMMITMENT
+from dicom_node.receive.announcing.announcing import AVAILABILITY, PROCEDURE_STEP
 from dicom_node.settings.ways_in.receive import ReceiveSettings
 
 SYNTAXES: Final = tuple(
@@ -21,6 +22,11 @@ CLASSES: Final = tuple(
     sorted(uid for uid, entry in UID_dictionary.items() if entry[1].endswith("SOP Class"))
 )
 MOST_CONTEXTS: Final = 128
+EVERYTHING: Final[dict[str, Any]] = {
+    "commitment": [{"ae_title": "SCANNER", "host": "127.0.0.1", "port": 11113}],
+    "announcers": ["SCANNER"],
+}
+"""The settings by which the one sender of these tests may ask for every service."""
 
 
 def stated() -> dict[str, dict[str, set[str]]]:
@@ -61,7 +67,7 @@ def test_generated_part_is_up_to_date(part: str) -> None:
 
 
 def test_node_accepts_the_sop_classes_of_the_statement_and_no_other(listening: Listening) -> None:
-    _, port = listening(commitment=[{"ae_title": "SCANNER", "host": "127.0.0.1", "port": 11113}])
+    _, port = listening(**EVERYTHING)
 
     accepted = {one.abstract_syntax for one in negotiated(port, ((c, SYNTAXES) for c in CLASSES))}
 
@@ -71,7 +77,7 @@ def test_node_accepts_the_sop_classes_of_the_statement_and_no_other(listening: L
 def test_node_accepts_the_transfer_syntaxes_of_the_statement_and_no_other(
     listening: Listening,
 ) -> None:
-    _, port = listening(commitment=[{"ae_title": "SCANNER", "host": "127.0.0.1", "port": 11113}])
+    _, port = listening(**EVERYTHING)
     statement = stated()
     pairs = [(one, (syntax,)) for one in statement for syntax in SYNTAXES]
 
@@ -84,7 +90,7 @@ def test_node_accepts_the_transfer_syntaxes_of_the_statement_and_no_other(
 
 def test_node_takes_the_role_of_the_scp_alone_from_those_who_send(listening: Listening) -> None:
     _, port = listening()
-    classes = sorted(set(stated()) - {STORAGE_COMMITMENT})
+    classes = sorted(set(stated()) - {STORAGE_COMMITMENT, PROCEDURE_STEP, AVAILABILITY})
     entity = AE(ae_title="SCANNER")
 
     association = entity.associate(
@@ -100,12 +106,13 @@ def test_node_takes_the_role_of_the_scp_alone_from_those_who_send(listening: Lis
     assert taken == dict.fromkeys(classes, (True, False))
 
 
-def test_storage_commitment_is_offered_to_those_alone_whom_the_statement_names(
-    listening: Listening,
+@pytest.mark.parametrize("service", [STORAGE_COMMITMENT, PROCEDURE_STEP, AVAILABILITY])
+def test_service_is_offered_to_those_alone_whom_the_statement_names(
+    listening: Listening, service: str
 ) -> None:
     _, port = listening()
 
-    accepted = negotiated(port, [(STORAGE_COMMITMENT, SYNTAXES), (tables.VERIFICATION, SYNTAXES)])
+    accepted = negotiated(port, [(service, SYNTAXES), (tables.VERIFICATION, SYNTAXES)])
 
     assert [one.abstract_syntax for one in accepted] == [tables.VERIFICATION]
 
