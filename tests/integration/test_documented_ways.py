@@ -1,4 +1,4 @@
-"""Each command of the pages about ways in is run by a test, and those of a scanner here."""
+"""Each command of the pages about ways is run by a test, and those of a scanner here."""
 
 import re
 import subprocess
@@ -38,6 +38,12 @@ RUN_BY = {
         "mammoclip/studies": "integration/test_orthanc_plugin.py",
     },
     "polls.md": {},
+    "announcements.md": {},
+    "worklist.md": {},
+    **{
+        page: {"mammoclip-node": "unit/deploy/test_pages_of_ways.py"}
+        for page in ("assessments.md", "fhir.md", "hl7.md", "scores.md", "webhook.md")
+    },
 }
 """Of each page a word of each command, and the test that takes it from there and runs it."""
 

@@ -25,7 +25,8 @@ from dicom_node.studies.own_spool import own_spool
 from mammoclip_core.findings_document import to_json
 
 WAYS = documents.ROOT / "docs" / "ways"
-PAGES = sorted(WAYS.glob("*.md"))
+PAGES = [WAYS / name for name in ("assessments.md", "fhir.md", "hl7.md", "scores.md", "webhook.md")]
+"""The ways out, and what readers say of results."""
 NEEDS_SERVICES = {"check"}
 """What asks broker, node and workers too: its own tests start them."""
 
