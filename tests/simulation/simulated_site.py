@@ -291,7 +291,7 @@ def simulated_modules(site: Site, patch: pytest.MonkeyPatch) -> Iterator[None]:
         "dicom_node.node_parts",
         "dicom_node.receive.registration.registrar",
         "dicom_node.studies.host_clock",
-        "worker.analyze.analysis",
+        "worker.analyze.result_identity",
     ):
         patch.setattr(f"{module}.datetime", clock)
     patch.setattr("worker.unfinished.monotonic", time.monotonic)
@@ -311,7 +311,7 @@ def simulated_modules(site: Site, patch: pytest.MonkeyPatch) -> Iterator[None]:
         lambda destination, **_: site.archives[destination.name].probe(),
     )
     patch.setattr("worker.analyze.analysis.StudyFiles", RememberedHeaders)
-    patch.setattr("worker.analyze.analysis.version", lambda _: "1")
+    patch.setattr("worker.analyze.result_identity.version", lambda _: "1")
     patch.setattr("worker.analyze.kept_results.map_ahead", _one_after_the_other)
     patch.setattr("dicom_node.objects.results.stream_results", built)
     patch.setattr("dicom_node.objects.writing.write_object", written)
