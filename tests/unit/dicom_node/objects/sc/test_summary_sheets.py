@@ -1,6 +1,7 @@
 """A summary sheet shows the standard views where they are hung, and says what is missing."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,16 @@ from pydicom.dataset import Dataset
 from validators import dciodvfy_errors
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.drawing import lettering
 from dicom_node.objects.drawing.hanging import cell_of, images_on, pages_of
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.drawing.lettering import MARK, TEXT
 from dicom_node.objects.drawing.overlay import Placement
 from dicom_node.objects.drawing.rendering import show
+from dicom_node.objects.drawing.sheet_picture import further_text
 from dicom_node.objects.sc.pixel_encoding import PictureForm
 from dicom_node.objects.sc.summary_sheet import build_summary_sheet
+from dicom_node.objects.terms.wording import view_of
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BreastFindings, Finding, ImageFindings, ImageStatus
 
@@ -103,6 +107,30 @@ def test_outline_lies_where_its_source_has_it(size: tuple[int, int], photometric
         lit_rows, lit_columns = np.nonzero(changed.any(axis=2))
         assert lit_columns.min() == pytest.approx(150 * placement.column_scale, abs=5)
         assert lit_rows.max() == pytest.approx(208 * placement.row_scale, abs=5)
+
+
+def test_pixels_that_are_not_square_are_square_on_the_sheet() -> None:
+    pairs = pairs_of(NEGATIVE, ImagerPixelSpacing=[0.2, 0.1])
+
+    _, placements = sheet_of(pairs)
+
+    for placement in placements.values():
+        assert placement.row_scale / placement.column_scale == pytest.approx(2.0, rel=0.03)
+
+
+def test_sheet_names_what_makes_a_view_special(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    letters = lettering._letters
+    monkeypatch.setattr(
+        lettering, "_letters", lambda text, size: (drawn.append(text), letters(text, size))[1]
+    )
+    (dataset, image), *_ = pairs_of(finding(marker_mask(60, 150)))
+    special = replace(image, view_modifiers=("implant displaced",), repetition=2)
+
+    sheet_of([(dataset, special)])
+
+    assert f"{image.laterality} {image.view_position} implant displaced (2)" in " ".join(drawn)
+    assert further_text(special, 2).startswith(view_of(special))
 
 
 def test_missing_view_leaves_its_place_empty_and_is_told() -> None:
