@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from mammoclip_core.findings import Finding, StudyFindings
+from mammoclip_core.findings import Finding, ImageFindings, StudyFindings
 from mammoclip_core.lesion_numbers import require_lesions
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
@@ -42,16 +42,14 @@ def require_one_meaning(findings: StudyFindings) -> None:
         if breast.laterality not in analysed:
             raise ValueError(f"{name} has an answer, but no analysed image is of it")
         _require_answers(name, breast.findings)
-        parts = {
-            f"image {image.sop_instance_uid}": image.findings
-            for image in findings.analysed
-            if image.laterality == breast.laterality
-        }
+        own = [image for image in findings.analysed if image.laterality == breast.laterality]
+        parts = _answers_of(own)
         for finding in breast.findings:
             if finding.aggregation:
                 _require_score(name, finding, parts)
     _require_answers("the study", findings.study)
     parts = {f"breast {one.laterality!r}": one.findings for one in findings.breasts}
+    parts = parts or _answers_of(findings.analysed)
     for finding in findings.study:
         _require_score("the study", finding, parts)
 
@@ -65,6 +63,10 @@ def _require_answers(owner: str, findings: Iterable[Finding]) -> None:
         seen.add(finding.name)
         if finding.regions:
             raise ValueError(f"{owner}: {finding.name} has regions, which belong to images")
+
+
+def _answers_of(images: Iterable[ImageFindings]) -> dict[str, tuple[Finding, ...]]:
+    return {f"image {image.sop_instance_uid}": image.findings for image in images}
 
 
 def _require_score(owner: str, finding: Finding, parts: Mapping[str, Sequence[Finding]]) -> None:

@@ -49,6 +49,10 @@ def region_of(read: dict[str, Any]) -> dict[str, Any]:
             "the study: mass has 0.1, below the 0.625 of breast 'R'",
         ),
         (
+            lambda read: (read["breasts"].clear(), read["study"][0].update(score=0.5)),
+            "the study: mass has 0.5, below the 0.625 of image 1.2.3.1",
+        ),
+        (
             lambda read: read["breasts"][0]["findings"][0].update(
                 score=0.5, aggregation="highest of its images"
             ),
