@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from every_kind import BOXES, boxed
 from legibility import LEAST_CAPITAL, letters_of, line_heights
 from objects_factory import (
     NEGATIVE,
@@ -107,6 +108,28 @@ def test_outline_lies_where_its_source_has_it(size: tuple[int, int], photometric
         lit_rows, lit_columns = np.nonzero(changed.any(axis=2))
         assert lit_columns.min() == pytest.approx(150 * placement.column_scale, abs=5)
         assert lit_rows.max() == pytest.approx(208 * placement.row_scale, abs=5)
+
+
+def test_outline_of_a_box_below_the_threshold_is_broken_on_the_sheet() -> None:
+    pairs = pairs_of(boxed(*BOXES), size=(1000, 700))
+
+    capture, placements = sheet_of(pairs)
+
+    for dataset, _ in pairs:
+        placement = placements[str(dataset.SOPInstanceUID)]
+        part = _part(capture, placement, (1000, 700)).astype(int)
+        colored = np.ptp(part, axis=2) > 60
+        shares = []
+        for box in BOXES:
+            left, top, right, _ = (
+                round(edge * scale)
+                for edge, scale in zip(
+                    box.box, 2 * (placement.column_scale, placement.row_scale), strict=True
+                )
+            )
+            shares.append(colored[top - 1 : top + 2, left + 10 : right - 10].any(axis=0).mean())
+        assert shares[0] == 1.0
+        assert all(0.2 < share < 0.85 for share in shares[1:])
 
 
 def test_pixels_that_are_not_square_are_square_on_the_sheet() -> None:
