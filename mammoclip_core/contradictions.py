@@ -1,17 +1,24 @@
 """What the parts of a findings document must not say of each other."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from mammoclip_core.findings import Finding, StudyFindings
+from mammoclip_core.findings import Finding, ImageFindings, StudyFindings
 from mammoclip_core.lesion_numbers import require_lesions
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 
+_MEAN: Final = re.compile(r"\b(mean|average|median)", re.IGNORECASE)
+_ROUNDING: Final = 0.005
+"""How far scores may be apart that one program rounds to two digits."""
+
 
 def require_one_meaning(findings: StudyFindings) -> None:
     """Make sure that nothing is answered twice, and that breasts and lesions are of the images.
+
+    A score over breasts or images is below none of theirs, unless its aggregation is a mean. A
+    breast without an aggregation may have any score: documents did not always tell.
 
     Raises
     ------
@@ -35,7 +42,16 @@ def require_one_meaning(findings: StudyFindings) -> None:
         if breast.laterality not in analysed:
             raise ValueError(f"{name} has an answer, but no analysed image is of it")
         _require_answers(name, breast.findings)
+        own = [image for image in findings.analysed if image.laterality == breast.laterality]
+        parts = _answers_of(own)
+        for finding in breast.findings:
+            if finding.aggregation:
+                _require_score(name, finding, parts)
     _require_answers("the study", findings.study)
+    parts = {f"breast {one.laterality!r}": one.findings for one in findings.breasts}
+    parts = parts or _answers_of(findings.analysed)
+    for finding in findings.study:
+        _require_score("the study", finding, parts)
 
 
 def _require_answers(owner: str, findings: Iterable[Finding]) -> None:
@@ -47,3 +63,20 @@ def _require_answers(owner: str, findings: Iterable[Finding]) -> None:
         seen.add(finding.name)
         if finding.regions:
             raise ValueError(f"{owner}: {finding.name} has regions, which belong to images")
+
+
+def _answers_of(images: Iterable[ImageFindings]) -> dict[str, tuple[Finding, ...]]:
+    return {f"image {image.sop_instance_uid}": image.findings for image in images}
+
+
+def _require_score(owner: str, finding: Finding, parts: Mapping[str, Sequence[Finding]]) -> None:
+    """Make sure that a score over parts, if it is not their mean, is below none of theirs."""
+    if _MEAN.search(finding.aggregation):
+        return
+    for part, findings in parts.items():
+        for one in findings:
+            if one.name == finding.name and finding.score < one.score - _ROUNDING:
+                raise ValueError(
+                    f"{owner}: {finding.name} has {finding.score:g}, below the {one.score:g} of "
+                    f"{part}; only a mean is: then say so in its aggregation"
+                )

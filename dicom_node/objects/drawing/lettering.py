@@ -36,6 +36,8 @@ LEAST_TEXT: Final = 15
 _NAME_LENGTH: Final = 64
 """Letters of a name of the bundle, as the attributes for it hold."""
 
+_LEFT_FREE: Final = 0.4
+
 _MEASURED_AT: Final = 100
 
 _NARROWEST: Final = 0.17
@@ -50,12 +52,15 @@ class Paragraph:
     ----------
     size, gap : units of the picture's text size
         Size of the letters; space that is left free above.
+    at_right : whether its lines end at the right edge
+        They then leave `_LEFT_FREE` of the width free at the left, but for a longer word.
     """
 
     text: str
     color: RGB = TEXT
     size: float = 1.0
     gap: float = 0.0
+    at_right: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +71,15 @@ class Line:
     ----------
     top : units of the picture's text size
         Upper edge of the line, from the upper edge of the first one.
+    left : units of the picture's text size
+        Where the line begins, from the left edge of all lines.
     """
 
     text: str
     color: RGB
     size: float
     top: float
+    left: float = 0.0
 
 
 def set_lines(paragraphs: Sequence[Paragraph], width: float) -> tuple[list[Line], float]:
@@ -90,8 +98,13 @@ def set_lines(paragraphs: Sequence[Paragraph], width: float) -> tuple[list[Line]
     top = 0.0
     for paragraph in paragraphs:
         top += paragraph.gap
-        for text in wrapped(paragraph.text, width / paragraph.size):
-            lines.append(Line(text=text, color=paragraph.color, size=paragraph.size, top=top))
+        across = width / paragraph.size
+        filled = (1 - _LEFT_FREE) * across if paragraph.at_right else across
+        for text in wrapped(paragraph.text, across, filled):
+            free = max(0.0, width - width_of(text) * paragraph.size) if paragraph.at_right else 0.0
+            lines.append(
+                Line(text=text, color=paragraph.color, size=paragraph.size, top=top, left=free)
+            )
             top += LEADING * paragraph.size
     return lines, top
 
@@ -103,7 +116,8 @@ def write_lines(
     for line in lines:
         middle = top + (line.top + LEADING * line.size / 2) * text
         mask, (right, down) = _letters(line.text, round(line.size * text))
-        draw.bitmap((left + right, round(middle) + down), mask, line.color)
+        first = left + round(line.left * text)
+        draw.bitmap((first + right, round(middle) + down), mask, line.color)
 
 
 @lru_cache(maxsize=64)
@@ -123,11 +137,18 @@ def _letters(text: str, size: int) -> tuple[Image.Image, tuple[int, int]]:
     return mask, (left, top)
 
 
-def wrapped(text: str, width: float) -> list[str]:
-    """Break a text into lines of a width in units of its size; a longer word is broken, too."""
+def wrapped(text: str, width: float, filled: float | None = None) -> list[str]:
+    """Break a text into lines of a width in units of its size; a longer word is broken, too.
+
+    Parameters
+    ----------
+    filled : units of the size
+        How far several words fill a line, if not to its end.
+    """
+    filled = width if filled is None else filled
     lines: list[str] = []
     for word in _words(text, width):
-        if lines and width_of(f"{lines[-1]} {word}") <= width:
+        if lines and width_of(f"{lines[-1]} {word}") <= filled:
             lines[-1] = f"{lines[-1]} {word}"
         else:
             lines.append(word)

@@ -1,7 +1,7 @@
 """The picture that any viewer can show: image, attention and outlines, with words beside them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -95,12 +95,15 @@ def compose(
     copies = 2 if style is PictureStyle.SIDE_BY_SIDE else 1
     gap = columns // 60 if copies == 2 else 0
     image_columns = copies * columns + gap
-    head = Panel(paragraphs=tuple(_head(image, context)), foot=MARGIN)
+    title, *others = _head(image, context)
+    head = Panel(paragraphs=(title, *others), foot=MARGIN)
     colored = bool(shown) and style is not PictureStyle.GREY
     body = Panel(
         paragraphs=tuple(_body(image, context)), legend=HeatColors(style) if colored else None
     )
-    whole = Panel(paragraphs=(*head.paragraphs, *body.paragraphs), legend=body.legend)
+    # Beside a narrow image the middle of the screen lies in the panel, and OHIF's player on it.
+    aside = replace(title, at_right=True)
+    whole = Panel(paragraphs=(aside, *others, *body.paragraphs), legend=body.legend)
     viewport = WHOLE if copies == 2 else QUARTER
     layout = layout_of((rows, image_columns), whole, viewport, (head, body))
     canvas, left, top = (
@@ -168,7 +171,7 @@ def banner(identity: ResultIdentity) -> Iterator[Paragraph]:
 
 def _head(image: ImageFindings, context: ResultContext) -> Iterator[Paragraph]:
     yield Paragraph(text=view_of(image), color=TEXT, size=_TITLE)
-    # OHIF 3.13 may lay its player over what stands second, so that is what matters least.
+    # OHIF may lay its player over what stands second, too, so that is what matters least.
     yield Paragraph(text=model_line(context.identity), color=DIM, size=SMALL, gap=0.1)
     yield from banner(context.identity)
     for number, line in enumerate(context.scores.banner(image.laterality)):

@@ -41,6 +41,24 @@ def region_of(read: dict[str, Any]) -> dict[str, Any]:
         ),
         (lambda read: twice(read["study"]), "the study has two answers for mass"),
         (
+            lambda read: read["study"][0].update(score=0.61),
+            "the study: mass has 0.61, below the 0.625 of breast 'R'",
+        ),
+        (
+            lambda read: read["study"][0].update(score=0.1, above_threshold=False),
+            "the study: mass has 0.1, below the 0.625 of breast 'R'",
+        ),
+        (
+            lambda read: (read["breasts"].clear(), read["study"][0].update(score=0.5)),
+            "the study: mass has 0.5, below the 0.625 of image 1.2.3.1",
+        ),
+        (
+            lambda read: read["breasts"][0]["findings"][0].update(
+                score=0.5, aggregation="highest of its images"
+            ),
+            "breast 'R': mass has 0.5, below the 0.625 of image 1.2.3.1",
+        ),
+        (
             lambda read: read["study"][0].update(regions=[region_of(read)]),
             "the study: mass has regions, which belong to images",
         ),
@@ -76,3 +94,27 @@ def test_key_that_stands_twice_is_refused() -> None:
 
 def test_mark_of_the_byte_order_is_read_over() -> None:
     assert from_json("\ufeff" + to_json(STUDY)) == STUDY
+
+
+@pytest.mark.parametrize(
+    ("part", "score", "aggregation"),
+    [
+        ("study", 0.3, "mean of the breasts"),
+        ("study", 0.3, "Average"),
+        ("study", 0.9, "a head over all images"),
+        ("study", 0.62, "highest of the breasts"),  # rounded to two digits
+        ("breasts", 0.3, "mean of its images"),
+        ("breasts", 0.3, ""),  # documents did not always tell
+    ],
+)
+def test_score_that_its_aggregation_allows_is_read(
+    part: str, score: float, aggregation: str
+) -> None:
+    read = document()
+    for breast in read["breasts"]:
+        owner = breast["findings"] if part == "breasts" else read["study"]
+        owner[0].update(score=score, aggregation=aggregation, above_threshold=score >= 0.5)
+    if part == "breasts":
+        read["study"][0].update(score=score)
+
+    assert from_json(json.dumps(read)).breasts

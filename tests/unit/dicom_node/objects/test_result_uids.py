@@ -2,7 +2,7 @@
 
 import re
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from typing import Any
@@ -202,6 +202,22 @@ def by_uid(results: tuple[ResultObject, ...]) -> dict[str, tuple[str, bytes]]:
 @cache
 def changed_by(change: str) -> tuple[ResultObject, ...]:
     return built(**(CHANGES[change][1] if change else {}))
+
+
+FREE = {"created_at": "times of creation alone", "bundle": "as weights, licence and warning"}
+
+
+def test_every_option_is_changed_here_in_turn() -> None:
+    base = (BASE["identity"], BASE["options"], PictureForm(), CadOptions())
+    changed: set[str] = set(FREE)
+    for _, change in CHANGES.values():
+        profile = change.get("profile", EVERY_KIND)
+        made = (change.get("identity", base[0]), change.get("options", base[1]))
+        for before, after in zip(base, (*made, profile.form, profile.cad), strict=True):
+            names = (one.name for one in fields(before))
+            changed |= {name for name in names if getattr(before, name) != getattr(after, name)}
+
+    assert changed >= {one.name for part in base for one in fields(part)}
 
 
 @pytest.mark.parametrize("change", CHANGES)

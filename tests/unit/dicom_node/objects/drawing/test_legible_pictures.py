@@ -81,6 +81,44 @@ def test_words_are_legible_on_a_quarter_of_a_screen(size: tuple[int, int], count
         assert height * scale >= LEAST_CAPITAL, color
 
 
+OHIF_VIEWPORTS = ((940, 1275), (469, 636))
+"""Rows and columns of OHIF's viewport on a screen of 1600 x 1000: one alone, and one of four."""
+
+PLAYER = (40, 83, 81)
+"""First and last row of OHIF's player in a viewport, and how far it reaches from its middle."""
+
+
+@pytest.mark.parametrize(
+    ("size", "modifiers"),
+    [
+        *(((4096, columns), ()) for columns in (1300, 1800, 2304)),
+        *(((4096, columns), ("implant displaced",)) for columns in (1300, 2304)),
+        ((4096, 2304), ("spot compression",)),
+        (FULL_SIZE, ()),
+    ],
+)
+def test_player_of_ohif_hides_no_letter_of_the_view(
+    size: tuple[int, int], modifiers: tuple[str, ...]
+) -> None:
+    dataset = mammogram(size=size)
+    mask = marker_mask(size[1] // 3, size[0] // 2, size, 20)
+    image = replace(image_of(dataset, finding(mask)), view_modifiers=modifiers)
+    display = show(dataset, breast_pixels(dataset), 2048)
+    picture = compose(display, image, (), context_of(study_of(image)))
+    # The model, in a darker grey, may be hidden: it stands in all other objects.
+    letters = np.abs(picture.pixels.astype(int) - TEXT).max(axis=2) < 40
+    letters[:, : display.pixels.shape[1]] = False
+    rows, columns = letters.shape
+
+    for high, wide in OHIF_VIEWPORTS:
+        scale = min(high / rows, wide / columns)
+        above = (high - rows * scale) / 2
+        top, bottom = (max(0, round((row - above) / scale)) for row in PLAYER[:2])
+        left, right = (round(columns / 2 + way * PLAYER[2] / scale) for way in (-1, 1))
+        assert not letters[top:bottom, left:right].any()
+    assert letters.any()
+
+
 @pytest.mark.parametrize("size", [FULL_SIZE, (1400, 3000)])
 def test_words_stay_legible_beside_the_places_of_eight_lesions(size: tuple[int, int]) -> None:
     mask = marker_mask(size[1] // 3, size[0] // 2, size, 20)

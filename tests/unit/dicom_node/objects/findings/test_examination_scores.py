@@ -28,6 +28,7 @@ from services import require_program
 from sr_reading import child, children, concept, read_back, value_code, walk
 
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects.drawing import lettering
 from dicom_node.objects.drawing.hanging import cell_of
 from dicom_node.objects.drawing.lettering import TEXT
 from dicom_node.objects.drawing.picture import compose
@@ -237,6 +238,22 @@ def test_sheet_states_the_scores() -> None:
     stated = sheet_lines(examination_scores(answer()))
 
     assert len(stated) >= len(without) + len(LINES)
+
+
+def test_scores_stand_on_top_of_the_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    letters = lettering._letters
+    monkeypatch.setattr(
+        lettering, "_letters", lambda text, size: (drawn.append(text), letters(text, size))[1]
+    )
+
+    sheet_lines(examination_scores(answer()))
+
+    words = " ".join(drawn)
+    places = [words.index(line) for line in LINES]
+    assert places == sorted(places)
+    banner = words.index("RESEARCH USE ONLY")
+    assert banner < places[0] < words.index("Color and outlines show")
 
 
 def test_page_to_print_states_the_scores(

@@ -152,7 +152,12 @@ def test_report_names_the_family_of_its_algorithm() -> None:
 
     assert named
     for group in named:
-        assert "111000" in concepts_of(group)
+        (family,) = [
+            item.ConceptCodeSequence[0].CodeMeaning
+            for item in group.ContentSequence
+            if item.ConceptNameCodeSequence[0].CodeValue == "111000"
+        ]
+        assert family == "Artificial Intelligence"
 
 
 def items_in(dataset: Dataset) -> list[Dataset]:

@@ -141,3 +141,15 @@ def test_report_names_the_procedure_that_was_performed() -> None:
 
     assert report.PerformedProcedureCodeSequence == [mammography]
     assert pydicom.sr.codedict.codes.SCT.Mammography.value == "71651007"
+
+
+def test_measurement_report_calls_its_procedure_what_validators_take() -> None:
+    report = results_for(mammogram())[ResultKind.MEASUREMENT_REPORT]
+
+    (reported,) = [
+        item
+        for item in report.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeValue == "121058"
+    ]
+
+    assert reported.ConceptCodeSequence[0].CodeMeaning == "Imaging procedure"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import headless_browser
+from every_kind import tomosynthesis
 from objects_factory import (
     NEGATIVE,
     breast_pixels,
@@ -26,6 +27,7 @@ from services import require_program, wait_for
 
 from dicom_node.objects.drawing.hanging import cell_of
 from dicom_node.objects.drawing.rendering import show
+from dicom_node.objects.frames import by_frame
 from dicom_node.objects.pdf.encapsulated_pdf import build_pdf_report
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BreastFindings, ImageFindings
@@ -230,6 +232,33 @@ def test_everything_positive_is_printed(tmp_path: Path) -> None:
 
     assert text.count("mass score 0.83") == 3
     assert "asymmetry score 0.77" in text
+
+
+def test_every_positive_slice_is_printed(tmp_path: Path) -> None:
+    stack = tomosynthesis()
+    found = [
+        replace(finding(marker_mask(60, 150), name=name), frame=frame)
+        for frame, name in ((2, "mass"), (3, "asymmetry"), (5, "skin_thickening"))
+    ]
+    slices = by_frame([replace(image_of(stack, *found), frame=2)])
+
+    text = "".join(text_of_pages(pdf_of(tmp_path, [(stack, one) for one in slices])))
+
+    for words in ("mass", "asymmetry", "skin thickening"):
+        assert text.count(f"{words} score 0.83") == 1
+
+
+def test_views_are_named_with_what_makes_them_special(tmp_path: Path) -> None:
+    datasets = [mammogram("CC", SOPInstanceUID=uid_of("special", str(one))) for one in range(3)]
+    images = [image_of(one, finding(marker_mask(60, 150))) for one in datasets]
+    images[1] = replace(images[1], repetition=2)
+    images[2] = replace(images[2], view_modifiers=("implant displaced",))
+
+    pages = text_of_pages(pdf_of(tmp_path, zip(datasets, images, strict=True)))
+
+    text = " ".join("".join(pages).split())
+    assert "L CC (2)" in text
+    assert "L CC implant displaced" in text
 
 
 def test_findings_that_need_more_than_a_page_are_all_named(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_page_says_what_it_is_and_who_made_it() -> None:
     assert re.search(r"Made by software: \S.* 0\.1\.0 with the model demonstration 0\.1\.0", text)
     assert "ab" * 32 in text.replace(" ", "")
     assert report.VerificationFlag == "UNVERIFIED"
+    assert report.BurnedInAnnotation == "YES"  # the page names the patient
 
 
 def test_page_holds_a_picture_of_every_view() -> None:

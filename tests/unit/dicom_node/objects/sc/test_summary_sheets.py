@@ -1,11 +1,13 @@
 """A summary sheet shows the standard views where they are hung, and says what is missing."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from every_kind import BOXES, boxed
 from legibility import LEAST_CAPITAL, letters_of, line_heights
 from objects_factory import (
     NEGATIVE,
@@ -23,13 +25,16 @@ from pydicom.dataset import Dataset
 from validators import dciodvfy_errors
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.objects.drawing import lettering
 from dicom_node.objects.drawing.hanging import cell_of, images_on, pages_of
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.drawing.lettering import MARK, TEXT
 from dicom_node.objects.drawing.overlay import Placement
 from dicom_node.objects.drawing.rendering import show
+from dicom_node.objects.drawing.sheet_picture import further_text
 from dicom_node.objects.sc.pixel_encoding import PictureForm
 from dicom_node.objects.sc.summary_sheet import build_summary_sheet
+from dicom_node.objects.terms.wording import view_of
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BreastFindings, Finding, ImageFindings, ImageStatus
 
@@ -103,6 +108,53 @@ def test_outline_lies_where_its_source_has_it(size: tuple[int, int], photometric
         lit_rows, lit_columns = np.nonzero(changed.any(axis=2))
         assert lit_columns.min() == pytest.approx(150 * placement.column_scale, abs=5)
         assert lit_rows.max() == pytest.approx(208 * placement.row_scale, abs=5)
+
+
+def test_outline_of_a_box_below_the_threshold_is_broken_on_the_sheet() -> None:
+    pairs = pairs_of(boxed(*BOXES), size=(1000, 700))
+
+    capture, placements = sheet_of(pairs)
+
+    for dataset, _ in pairs:
+        placement = placements[str(dataset.SOPInstanceUID)]
+        part = _part(capture, placement, (1000, 700)).astype(int)
+        colored = np.ptp(part, axis=2) > 60
+        shares = []
+        for box in BOXES:
+            left, top, right, _ = (
+                round(edge * scale)
+                for edge, scale in zip(
+                    box.box, 2 * (placement.column_scale, placement.row_scale), strict=True
+                )
+            )
+            shares.append(colored[top - 1 : top + 2, left + 10 : right - 10].any(axis=0).mean())
+        assert shares[0] == 1.0
+        assert all(0.2 < share < 0.85 for share in shares[1:])
+
+
+def test_pixels_that_are_not_square_are_square_on_the_sheet() -> None:
+    pairs = pairs_of(NEGATIVE, ImagerPixelSpacing=[0.2, 0.1])
+
+    _, placements = sheet_of(pairs)
+
+    for placement in placements.values():
+        assert placement.row_scale / placement.column_scale == pytest.approx(2.0, rel=0.03)
+
+
+def test_sheet_names_what_makes_a_view_special(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    letters = lettering._letters
+    monkeypatch.setattr(
+        lettering, "_letters", lambda text, size: (drawn.append(text), letters(text, size))[1]
+    )
+    (dataset, image), *_ = pairs_of(finding(marker_mask(60, 150)))
+    special = replace(image, view_modifiers=("implant displaced",), repetition=2)
+
+    sheet_of([(dataset, special)])
+
+    name = f"{image.laterality} {image.view_position} implant displaced (2)"
+    assert name in drawn  # below the image; within a sentence what is no standard view is named too
+    assert further_text(special, 2).startswith(view_of(special))
 
 
 def test_missing_view_leaves_its_place_empty_and_is_told() -> None:

@@ -20,6 +20,7 @@ from test_tracking import tracked
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.objects.drawing import lettering
 from dicom_node.objects.results import ResultObject
 from dicom_node.objects.terms import codes
 from dicom_node.objects.terms.view_names import with_view_names
@@ -134,6 +135,21 @@ def test_name_says_what_is_not_known(view: str, side: str, name: str) -> None:
 
 DATASETS = (taken(), taken(number=2), taken("spot compression", "magnification"))
 VIEWS = ("L CC", "L CC (2)", "L CC spot compression, magnification")
+
+
+def test_pictures_are_titled_with_the_name_of_their_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    letters = lettering._letters
+    monkeypatch.setattr(
+        lettering, "_letters", lambda text, size: (drawn.append(text), letters(text, size))[1]
+    )
+
+    results = results_of(*((one, image_of(one, MARK)) for one in DATASETS))
+
+    assert ResultKind.SUMMARY_SHEET not in {one.kind for one in results}
+    words = " ".join(drawn)
+    for view in VIEWS:
+        assert view in words
 
 
 @pytest.mark.parametrize(
