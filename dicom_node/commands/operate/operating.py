@@ -288,7 +288,7 @@ def canary(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     Example: mammoclip-node canary
 
-    Exit status: 0 if every phase ended as it should, 1 if one is broken.
+    Exit status: 0 if every phase ended as it should or one is paused, 1 if one is broken.
     """
     from dataclasses import asdict
 
@@ -301,5 +301,7 @@ def canary(config: ConfigOption = None, as_json: JsonOption = False) -> None:
                 typer.echo(f"ok    {phase}: {seconds:.2f} s")
             if run.broken:
                 typer.echo(f"FAIL  {run.broken}: {run.reason}")
+            if run.is_held:
+                typer.echo(f"held  {run.reason}")
         if run.broken:
             raise typer.Exit(1)
