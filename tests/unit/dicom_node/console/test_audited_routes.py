@@ -31,8 +31,9 @@ READ_AND_ENTERED = {
     "/studies/{study}/objects/{instance}.dcm": "download",
     "/studies/{study}/receipt": "receipt",
     "/api/studies/{study}/receipt": "receipt",
-    "/audit/report.html": "report",
-    "/audit/report.pdf": "report",
+    "/audit": "audit-verify",
+    "/api/audit": "audit-verify",
+    "/audit/report.{kind}": "report",
 }
 """What leaves the node is entered too, though nothing is changed."""
 
@@ -43,6 +44,7 @@ FORMS: dict[str, dict[str, str]] = {
     "/destinations/retry": {"name": "archive"},
     "/pauses": {"what": "sender", "name": "ROOM1"},
     "/pauses/end": {"what": "sender", "name": "ROOM1"},
+    "/drift/thresholds": {"equipment": "Maker M 7 2.0", "reference": "Maker M 7 1.0"},
     "/drift/thresholds/accept": {"number": "7"},
     "/drift/thresholds/withdraw": {"number": "7"},
     "/sign-in": {"name": "admin", "password": "wrong"},
