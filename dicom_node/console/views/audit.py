@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Path, Query, Request
@@ -84,5 +85,21 @@ def audit_of(site: Site, who: str, study: str = "", *, limit: int = NEWEST) -> A
     with entered(site, who, Act.VERIFY, study=study, detail=found):
         pass
     return AuditFound(
-        entries=list(entries)[::-1], lines=lines, faults=[one.in_words() for one in faults]
+        entries=[_readable(one) for one in reversed(entries)],
+        lines=lines,
+        faults=[one.in_words() for one in faults],
     )
+
+
+def _readable(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an entry as it is shown, whatever somebody has made of its line."""
+    try:
+        at = datetime.fromisoformat(str(entry.get("at"))).isoformat()
+    except ValueError:
+        at = ""
+    studies = entry.get("studies")
+    return {
+        **{key: str(entry.get(key, "")) for key in ("who", "via", "act", "outcome", "detail")},
+        "at": at,
+        "studies": [str(one) for one in studies] if isinstance(studies, list) else [],
+    }

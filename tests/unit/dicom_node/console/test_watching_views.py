@@ -141,7 +141,8 @@ def test_audit_shows_the_newest_entries_and_an_altered_line(watched: Served) -> 
     assert admin.get(f"/audit?study={STUDY_UID}.9").text.count("<tr>") == 0
     file = AuditFile(watched.spool.root).path
     content = file.read_bytes()
-    file.write_bytes(content.replace(b"sign-in", b"sign-iN", 1))
+    altered = content.replace(b"sign-in", b"sign-iN", 1)
+    file.write_bytes(altered.replace(b'"at"', b'"aT"').replace(b'"who"', b'"whO"'))
     try:
         answer = watched.get("/api/audit?limit=1", Role.ADMIN).json()
         assert "is not as it was written" in answer["faults"][0]
