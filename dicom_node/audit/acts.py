@@ -7,15 +7,19 @@ from typing import Any
 
 
 class Act(StrEnum):
-    """What somebody did, by the name of the command that does it."""
+    """What somebody did, by the name of the command that does it, where there is one."""
 
     START = "start"
     STOP = "stop"
     RETRY = "retry"
     CANCEL = "cancel"
+    ANALYSE_NOW = "analyse-now"
+    SEND = "send"
     PRIORITY = "priority"
     PAUSE = "pause"
     RESUME = "resume"
+    DRAIN = "drain"
+    CANARY = "canary"
     ERASE = "erase"
     MOVE_DELIVERIES = "move-deliveries"
     DROP_DELIVERIES = "drop-deliveries"
@@ -28,8 +32,12 @@ class Act(StrEnum):
     STOP_RULE = "stop-rule"
     REPORT = "report"
     EXPORT = "export"
+    USERS = "users"
+    TOKENS = "tokens"
     VERIFY = "audit-verify"
     SIGN_IN = "sign-in"
+    SIGN_OUT = "sign-out"
+    DOWNLOAD = "download"
     VIEW = "view"
 
 

@@ -22,6 +22,7 @@ from dicom_node.send.destinations import asker_for
 from dicom_node.settings.operation.canary import CANARY_DESTINATION
 from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_out.destinations import ArchiveDestination, DicomDestination
+from dicom_node.spool.draining import draining
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.canary_runs import (
     CanaryFacts,
@@ -32,6 +33,7 @@ from dicom_node.studies.ledger.canary_runs import (
     sent_results,
 )
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.due.pauses import Holds, Paused, pauses
 from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import (
@@ -48,6 +50,12 @@ class _BrokenError(NodeError):
     """A phase did not end as it should."""
 
     reason = "canary"
+
+
+class _HeldError(NodeError):
+    """Somebody has paused what the phase needs, or the node is drained."""
+
+    reason = "canary-held"
 
 
 class CanaryStoppedError(NodeError):
@@ -93,7 +101,8 @@ def run_canary(
     The phases: prepare (the former one is removed), receive (C-STORE to the node's listener),
     register, settle, analyse, compare (the scores with those of the first run of this bundle and
     engine), deliver, and arrive: at the node's own receiver, or at the archives that are marked,
-    which are asked by C-FIND or QIDO-RS.
+    which are asked by C-FIND or QIDO-RS. While a phase is paused, by a person or a stop rule, or
+    the node is drained, the run is held and not broken.
 
     Parameters
     ----------
@@ -120,7 +129,9 @@ def run_canary(
     except CanaryStoppedError:
         raise
     except NodeError as error:
-        broken, reason = phases.current, str(error)
+        # What people have paused is no fault of the site.
+        broken = "" if isinstance(error, _HeldError) else phases.current
+        reason = str(error) if broken else f"{phases.current}: {error}"
     run = CanaryFacts(began_at=began_at, seconds=phases.seconds, broken=broken, reason=reason)
     with database.writing() as session:
         note_run(session, run, key=answer.key, scores=answer.scores)
@@ -138,13 +149,16 @@ def _follow(
         return _wait_for(database, fact, settings.canary.longest_seconds, phases)
 
     with phases.phase("receive"):
+        if (drained := draining(settings.spool)) is not None:
+            raise _HeldError(drained.in_words())
         _send(settings)
     with phases.phase("register"):
         wait(_study)
     with phases.phase("settle"):
         analysis = wait(_newest_analysis)
     with phases.phase("analyse"):
-        document = json.loads(wait(lambda session: _findings(session, analysis.id)))
+        title = settings.canary.ae_title
+        document = json.loads(wait(lambda session: _findings(session, analysis.id, title)))
     with phases.phase("compare"):
         answer.key, scores = document["settings_sha256"], _scores(document)
         with database.reading() as session:
@@ -276,8 +290,12 @@ def _newest_analysis(session: Session) -> Analysis | None:
     return session.scalars(query.order_by(Analysis.revision.desc()).limit(1)).first()
 
 
-def _findings(session: Session, analysis_id: int) -> str | None:
+def _findings(session: Session, analysis_id: int, ae_title: str) -> str | None:
     analysis = session.get_one(Analysis, analysis_id)
+    holds = Holds(pauses=pauses(session))
+    paused = holds.stop(Analysis) or holds.on(Paused.SENDER, ae_title)
+    if analysis.state is AnalysisState.DUE and paused is not None:
+        raise _HeldError(paused.in_words())
     if analysis.state in {AnalysisState.DUE, AnalysisState.RUNNING}:
         return None
     if analysis.state is not AnalysisState.DONE:
@@ -304,7 +322,10 @@ def _scores(document: dict[str, Any]) -> str:
 
 def _is_delivered(session: Session, analysis_id: int) -> bool:
     rows = session.scalars(select(Delivery).where(Delivery.analysis_id == analysis_id)).all()
+    holds = Holds(pauses=pauses(session))
     for row in rows:
+        if row.state is DeliveryState.DUE and (held := holds.withheld(row.destination)):
+            raise _HeldError(held)
         if row.state in {DeliveryState.REFUSED, DeliveryState.EXPIRED, DeliveryState.HELD}:
             raise _BrokenError(f"{row.destination}: {row.state.value}: {row.reason}")
     if not rows:

@@ -25,5 +25,7 @@ def run_if_due(settings: Settings, database: Database, *, stopping: threading.Ev
         run = run_canary(settings, database, stopping=stopping)
         if run.broken:
             log.error("canary_broken", state=run.broken, reason=run.reason)
+        elif run.is_held:
+            log.info("canary_held", reason=run.reason)
         else:
             log.info("canary_arrived", seconds=round(sum(run.seconds.values()), 1))

@@ -1,20 +1,26 @@
-"""What people and programs do to studies by console and API, with a line in the log for each."""
+"""What people and programs do to studies by console and API, entered in the audit."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-import structlog
 from sqlalchemy.orm import Session
 
+from dicom_node.audit.acts import Act
+from dicom_node.canary.run import run_canary
+from dicom_node.commands.model import threshold_commands
 from dicom_node.commands.operate.erase import Erasure
 from dicom_node.commands.operate.pausing import drained, paused, receiving_again, resumed
+from dicom_node.commands.operate.redirecting import dropped, moved
 from dicom_node.commands.operate.retry import retried
+from dicom_node.commands.prove.receipts import receipt_of
 from dicom_node.console.access import Caller
+from dicom_node.console.auditing import entered
 from dicom_node.console.failures import members_of
 from dicom_node.console.site import Site
 from dicom_node.errors import NodeError
 from dicom_node.send.probe import probe
 from dicom_node.settings.rules import DEFAULT_BUNDLE
+from dicom_node.studies.ledger.canary_runs import CanaryFacts
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.operator_actions import cancel_study, settle_now
 from dicom_node.studies.prioritising import set_priority
@@ -22,92 +28,98 @@ from dicom_node.studies.retrying_many import retry_all
 from dicom_node.studies.settling import Decided
 from dicom_node.study_routing import LedgerRouter
 
-log = structlog.get_logger("dicom_node.console")
-
 
 def retry(site: Site, caller: Caller, study: str) -> Sequence[str]:
     """Retry what failed of a study; see ``mammoclip-node retry``."""
-    _note(caller, "retry", study)
-    return retried(site.settings, site.database, study, every=False, reason="")
+    with entered(site, caller.name, Act.RETRY, study=study):
+        return list(retried(site.settings, site.database, study, every=False, reason=""))
 
 
 def run_again(site: Site, caller: Caller, study: str, bundle: str = "") -> Sequence[str]:
     """Analyse a study again, by a bundle of the settings or by that of [model]."""
-    _note(caller, "run_again", study)
     chosen = bundle or DEFAULT_BUNDLE
-    return retried(site.settings, site.database, study, every=False, reason="", bundle=chosen)
+    with entered(site, caller.name, Act.RETRY, study=study, detail=f"again, by bundle {chosen}"):
+        return list(
+            retried(site.settings, site.database, study, every=False, reason="", bundle=chosen)
+        )
 
 
 def cancel(site: Site, caller: Caller, study: str) -> Sequence[str]:
     """Stop the analysis of a study that is waiting or running."""
-    _note(caller, "cancel", study)
-    with site.database.writing() as session:
-        done = cancel_study(session, study, at=database_time(session))
-    if not done:
-        raise NodeError("nothing to cancel: no analysis of this study is waiting or running")
-    return done
+    with entered(site, caller.name, Act.CANCEL, study=study):
+        with site.database.writing() as session:
+            done = cancel_study(session, study, at=database_time(session))
+        if not done:
+            raise NodeError("nothing to cancel: no analysis of this study is waiting or running")
+        return done
 
 
 def analyse_now(site: Site, caller: Caller, study: str) -> Sequence[str]:
     """Analyse a study with what has come of it, without waiting for more."""
-    _note(caller, "analyse_now", study)
-    router = LedgerRouter(site.settings, site.spool)
-    try:
+    with entered(site, caller.name, Act.ANALYSE_NOW, study=study):
+        router = LedgerRouter(site.settings, site.spool)
+        try:
 
-        def decide(session: Session, study_id: int) -> Decided | None:
-            return router.decided(session, study_id, at=database_time(session))
+            def decide(session: Session, study_id: int) -> Decided | None:
+                return router.decided(session, study_id, at=database_time(session))
 
-        return settle_now(site.database, decide, study, by=caller.name)
-    finally:
-        router.close()
+            return settle_now(site.database, decide, study, by=caller.name)
+        finally:
+            router.close()
 
 
 def prioritise(site: Site, caller: Caller, study: str, level: str) -> Sequence[str]:
     """Have a study analysed and delivered before or after others."""
-    _note(caller, "priority", study)
-    with site.database.writing() as session:
+    with (
+        entered(site, caller.name, Act.PRIORITY, study=study, detail=level),
+        site.database.writing() as session,
+    ):
         return [set_priority(session, study, level)]
 
 
 def erase(site: Site, caller: Caller, study: str) -> Sequence[str]:
     """Erase everything that is kept of a study, for good."""
-    _note(caller, "erase", study)
-    erasure = Erasure(settings=site.settings, database=site.database)
-    erasure.register_what_waits(force=False)
-    return list(erasure.erase(erasure.holdings(study, None), force=False))
+    with entered(site, caller.name, Act.ERASE, study=study):
+        erasure = Erasure(settings=site.settings, database=site.database)
+        erasure.register_what_waits(force=False)
+        return list(erasure.erase(erasure.holdings(study, None), force=False))
 
 
 def retry_cause(site: Site, caller: Caller, key: str) -> Sequence[str]:
     """Retry everything that failed for one cause."""
-    _note(caller, "retry_cause")
-    with site.reading() as session:
-        group = members_of(session, site.settings, key)
-    if group.destination and group.is_down:
-        return retry_destination(site, caller, group.destination)
-    analyses = deliveries = 0
-    for reason in group.reasons:
-        due = retry_all(site.database, reason)
-        analyses, deliveries = analyses + due["analyses"], deliveries + due["deliveries"]
-    if not analyses + deliveries:
-        raise NodeError("nothing is left of this cause: somebody has retried it meanwhile")
-    return [f"due again: {analyses} analyses, {deliveries} deliveries"]
+    with entered(site, caller.name, Act.RETRY, detail=f"failures of cause {key}") as said:
+        lines = _retried_cause(site, key)
+        said.detail = f"failures of cause {key}: {'; '.join(lines)}"
+        return lines
 
 
 def retry_destination(site: Site, caller: Caller, name: str) -> Sequence[str]:
     """Try a destination now, with all that waits for it and what it refused since it fails."""
-    _note(caller, "retry_destination", destination=name)
-    return retried(site.settings, site.database, None, every=False, reason="", destination=name)
+    with entered(site, caller.name, Act.RETRY, detail=f"destination {name}"):
+        return _retried_destination(site, name)
 
 
-def echo(site: Site, caller: Caller, name: str) -> Sequence[str]:
-    """Ask a destination whether it answers, by C-ECHO or QIDO-RS.
+def move(site: Site, caller: Caller, name: str, to: str, reason: str) -> Sequence[str]:
+    """Send what waits for a destination to another one."""
+    detail = f"{name} to {to}: {reason}"
+    with entered(site, caller.name, Act.MOVE_DELIVERIES, detail=detail):
+        return list(moved(site.settings, site.database, name, to, reason))
+
+
+def drop(site: Site, caller: Caller, name: str, reason: str) -> Sequence[str]:
+    """Give up what waits for a destination."""
+    with entered(site, caller.name, Act.DROP_DELIVERIES, detail=f"{name}: {reason}"):
+        return [dropped(site.database, name, reason)]
+
+
+def echo(site: Site, name: str) -> Sequence[str]:
+    """Ask a destination whether it answers, by C-ECHO or QIDO-RS; changes nothing.
 
     Raises
     ------
     NodeError
         It is not in the settings, or does not answer.
     """
-    _note(caller, "echo", destination=name)
     destination = site.settings.destination(name)
     if destination is None:
         raise NodeError(f"no destination {name!r} in the settings")
@@ -117,27 +129,68 @@ def echo(site: Site, caller: Caller, name: str) -> Sequence[str]:
 
 def pause(site: Site, caller: Caller, what: str, name: str, reason: str) -> Sequence[str]:
     """Let work wait until it is resumed."""
-    _note(caller, "pause")
-    lines = paused(site.settings, site.database, what, name, reason, by=caller.name)
-    return list(lines)[:1]
+    detail = f"{what} {name} {reason}".strip()
+    with entered(site, caller.name, Act.PAUSE, detail=detail):
+        lines = paused(site.settings, site.database, what, name, reason, by=caller.name)
+        return list(lines)[:1]
 
 
 def resume(site: Site, caller: Caller, what: str, name: str) -> Sequence[str]:
     """End a pause."""
-    _note(caller, "resume")
-    return [resumed(site.database, what, name)]
+    with entered(site, caller.name, Act.RESUME, detail=f"{what} {name}".strip()):
+        return [resumed(site.database, what, name)]
 
 
 def drain(site: Site, caller: Caller, reason: str) -> Sequence[str]:
     """Take nothing new, and finish what is there."""
-    _note(caller, "drain")
-    return drained(site.settings, reason, by=caller.name)[:1]
+    with entered(site, caller.name, Act.DRAIN, detail=reason):
+        return drained(site.settings, reason, by=caller.name)[:1]
 
 
 def receive_again(site: Site, caller: Caller) -> Sequence[str]:
     """End draining."""
-    _note(caller, "receive_again")
-    return [receiving_again(site.settings)]
+    with entered(site, caller.name, Act.DRAIN, detail="end"):
+        return [receiving_again(site.settings)]
+
+
+def canary(site: Site, caller: Caller) -> CanaryFacts:
+    """Send a phantom study the whole way."""
+    with entered(site, caller.name, Act.CANARY):
+        return run_canary(site.settings, site.database)
+
+
+def propose_thresholds(site: Site, caller: Caller, equipment: str, reference: str) -> Sequence[str]:
+    """Compute thresholds for some equipment; nothing changes until they are accepted."""
+    with entered(site, caller.name, Act.THRESHOLDS, detail=f"propose for {equipment}") as said:
+        lines = threshold_commands.proposed(
+            site.settings, site.database, equipment, reference, by=caller.name
+        )
+        said.detail = "; ".join(lines)
+        return lines
+
+
+def accept_thresholds(site: Site, caller: Caller, number: int) -> Sequence[str]:
+    """Judge answers to some equipment's images by a threshold set from now on."""
+    return _changed_thresholds(site, caller, accept=number)
+
+
+def withdraw_thresholds(site: Site, caller: Caller, number: int) -> Sequence[str]:
+    """Judge by the bundle's own thresholds again."""
+    return _changed_thresholds(site, caller, withdraw=number)
+
+
+def receipt(site: Site, caller: Caller, study: str) -> bytes:
+    """Return the signed receipt of a study.
+
+    Raises
+    ------
+    UnknownStudyError
+        The ledger has no study with this UID.
+    SignatureError
+        Nothing can be signed: the library or the key is missing.
+    """
+    with entered(site, caller.name, Act.RECEIPT, study=study):
+        return receipt_of(site.settings, site.database, study)
 
 
 Action = Callable[[Site, Caller, str], Iterable[str]]
@@ -151,6 +204,33 @@ OF_A_STUDY: Final[dict[str, Action]] = {
 """What an operator does to one study, by the word in the address."""
 
 
-def _note(caller: Caller, kind: str, study: str = "", **about: str) -> None:
-    del caller  # people are no keys of the log; who did it stands in the ledger
-    log.info("asked_for", kind=kind, study=study, **about)
+def _changed_thresholds(
+    site: Site, caller: Caller, *, accept: int = 0, withdraw: int = 0
+) -> Sequence[str]:
+    wanted = f"accept {accept}" if accept else f"withdraw {withdraw}"
+    with entered(site, caller.name, Act.THRESHOLDS, detail=wanted) as said:
+        lines = threshold_commands.changed(
+            site.database, accept=accept, withdraw=withdraw, by=caller.name
+        )
+        said.detail = "; ".join(lines)
+        return lines
+
+
+def _retried_destination(site: Site, name: str) -> Sequence[str]:
+    return list(
+        retried(site.settings, site.database, None, every=False, reason="", destination=name)
+    )
+
+
+def _retried_cause(site: Site, key: str) -> Sequence[str]:
+    with site.reading() as session:
+        group = members_of(session, site.settings, key)
+    if group.destination and group.is_down:
+        return _retried_destination(site, group.destination)
+    analyses = deliveries = 0
+    for reason in group.reasons:
+        due = retry_all(site.database, reason)
+        analyses, deliveries = analyses + due["analyses"], deliveries + due["deliveries"]
+    if not analyses + deliveries:
+        raise NodeError("nothing is left of this cause: somebody has retried it meanwhile")
+    return [f"due again: {analyses} analyses, {deliveries} deliveries"]

@@ -1,5 +1,6 @@
 """What the pages ask the ledger besides what commands ask."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -8,13 +9,18 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.canary import CANARY_STUDY
+from dicom_node.studies.ledger.destinations.overview import DestinationSummary
+from dicom_node.studies.ledger.due.due_work import Work
 from dicom_node.studies.ledger.in_states import in_states
+from dicom_node.studies.ledger.queries.backlog import Backlog, Waiting
 from dicom_node.studies.ledger.states import AnalysisState
-from dicom_node.studies.ledger.tables import Analysis, Study
+from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 
 _SENDERS_OF: Final = timedelta(days=7)
 _LATEST: Final = 200
 _RATE_OF: Final = timedelta(minutes=30)
+_TAKING: Final = frozenset({"ready", "failing", "dry"})
+"""Conditions in which a destination is sent what waits for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +30,23 @@ class Sender:
     name: str
     last_at: datetime
     studies: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingWork:
+    """Analyses or deliveries that wait.
+
+    Attributes
+    ----------
+    ends_at : when all of them that may go on will be done; None if that cannot be told
+    why : what keeps some of them, and why no end is told; else empty
+    """
+
+    things: str
+    count: int
+    oldest: datetime | None
+    ends_at: datetime | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +82,44 @@ def senders(session: Session, now: datetime) -> list[Sender]:
     ]
 
 
-def expected_end(session: Session, now: datetime, waiting: int) -> datetime | None:
-    """Return when what waits will be analysed if it goes on as in the last half hour.
+def outlooks(
+    session: Session, now: datetime, waiting: Backlog, destinations: Sequence[DestinationSummary]
+) -> tuple[WaitingWork, WaitingWork]:
+    """Return what waits to be analysed and to be delivered, and when that will be done."""
+    stuck = [one for one in destinations if one.waiting and one.condition not in _TAKING]
+    return (
+        _outlook(session, now, Analysis, waiting.analyses),
+        _outlook(session, now, Delivery, waiting.deliveries, stuck=stuck),
+    )
 
-    None if nothing waits, or nothing was analysed meanwhile.
+
+def _outlook(
+    session: Session,
+    now: datetime,
+    table: type[Work],
+    waiting: Waiting,
+    *,
+    stuck: Sequence[DestinationSummary] = (),
+) -> WaitingWork:
+    """Return when what waits will be done if it goes on as in the last half hour.
+
+    Parameters
+    ----------
+    stuck : destinations that take nothing now
     """
-    newest = select(Analysis.finished_at).order_by(Analysis.id.desc()).limit(_LATEST)
+    why = "; ".join(f"{one.waiting} wait for {one.name}, which is {one.condition}" for one in stuck)
+    moving = max(waiting.count - sum(one.waiting for one in stuck), 0)
+    newest = select(table.finished_at).order_by(table.id.desc()).limit(_LATEST)
     ends = sorted(end for end in session.scalars(newest) if end and end >= now - _RATE_OF)
-    if not waiting or len(ends) < 2:
-        return None
-    pace = (now - ends[0]) / len(ends)
-    return now + pace * waiting
+    ends_at = None
+    if moving and len(ends) >= 2:
+        ends_at = now + (now - ends[0]) / len(ends) * moving
+    elif moving:
+        untold = f"the end cannot be told: no {waiting.things} were done in the last half hour"
+        why = f"{why}; {untold}" if why else untold
+    return WaitingWork(
+        things=waiting.things, count=waiting.count, oldest=waiting.oldest, ends_at=ends_at, why=why
+    )
 
 
 def running_analyses(session: Session) -> list[RunningAnalysis]:

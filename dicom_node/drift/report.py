@@ -89,9 +89,39 @@ def make_report(
         *_truth(truth),
         _repeatability(session, since, until),
         _thresholds(session, found),
-        _inventory(session, settings, manifest),
+        inventory(session, settings, manifest),
     )
     return Report(site=settings.audit.source, since=since, until=until, sections=sections)
+
+
+def inventory(session: Session, settings: Settings, manifest: Manifest) -> Section:
+    """Return the inventory sheet (ACR-SIIM Practice Parameter 2026, IV.B, items a to j).
+
+    Parameters
+    ----------
+    manifest : of the bundle in use
+    """
+    first = session.scalar(
+        select(func.min(MonitorNote.at)).where(MonitorNote.bundle.contains(manifest.weights_sha256))
+    )
+    rules = ", ".join(rule.name for rule in settings.rules) or "none: all mammograms"
+    to_fill = "to be entered by the site"
+    rows = (
+        ("a. Version", f"{manifest.name} {manifest.version} ({manifest.weights_sha256}), "
+         f"mammoclip-dicom {version('mammoclip-dicom')}"),
+        ("b. In use since", f"{first:%Y-%m-%d}" if first else "not used yet"),
+        ("c. Intended use", f"{manifest.intended_use}. {manifest.warning}".strip()),
+        ("d. Acceptance test", to_fill),
+        ("e. Its results", to_fill),
+        ("f. Routing and inclusion", f"rules: {rules}"),
+        ("g. Conformance", "docs/interoperability.md; no claim of IHE conformance"),
+        ("h. Checks for drift", "; ".join(settings.monitoring.stop_when) or
+         "alarms of docs/monitoring.md, no stop rule"),
+        ("i. Logging", f"log {settings.log_format}; audit.jsonl"
+         + (f", sent to {settings.audit.syslog_host}" if settings.audit.syslog_host else "")),
+        ("j. Contacts", ", ".join(settings.alerts.mail_to) or to_fill),
+    )  # fmt: skip
+    return Section(title="Inventory", columns=("item", "value"), rows=rows)
 
 
 def _reference_rows(session: Session, since: datetime) -> Iterator[MonitorNote]:
@@ -338,31 +368,6 @@ def _thresholds(session: Session, found: Outlook) -> Section:
         columns=("set", "equipment", "state", "by", "answers"),
         rows=tuple(rows),
     )
-
-
-def _inventory(session: Session, settings: Settings, manifest: Manifest) -> Section:
-    """Return the inventory sheet (ACR-SIIM Practice Parameter 2026, IV.B, items a to j)."""
-    first = session.scalar(
-        select(func.min(MonitorNote.at)).where(MonitorNote.bundle.contains(manifest.weights_sha256))
-    )
-    rules = ", ".join(rule.name for rule in settings.rules) or "none: all mammograms"
-    to_fill = "to be entered by the site"
-    rows = (
-        ("a. Version", f"{manifest.name} {manifest.version} ({manifest.weights_sha256}), "
-         f"mammoclip-dicom {version('mammoclip-dicom')}"),
-        ("b. In use since", f"{first:%Y-%m-%d}" if first else "not used yet"),
-        ("c. Intended use", f"{manifest.intended_use}. {manifest.warning}".strip()),
-        ("d. Acceptance test", to_fill),
-        ("e. Its results", to_fill),
-        ("f. Routing and inclusion", f"rules: {rules}"),
-        ("g. Conformance", "docs/interoperability.md; no claim of IHE conformance"),
-        ("h. Checks for drift", "; ".join(settings.monitoring.stop_when) or
-         "alarms of docs/monitoring.md, no stop rule"),
-        ("i. Logging", f"log {settings.log_format}; audit.jsonl"
-         + (f", sent to {settings.audit.syslog_host}" if settings.audit.syslog_host else "")),
-        ("j. Contacts", ", ".join(settings.alerts.mail_to) or to_fill),
-    )  # fmt: skip
-    return Section(title="Inventory", columns=("item", "value"), rows=rows)
 
 
 def _by_scanner(found: Outlook) -> dict[str, Group]:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.drift.export import write_export
-from dicom_node.drift.report import make_report, month_before
+from dicom_node.drift.report import Report, Section, inventory, make_report, month_before
 from dicom_node.drift.report_pages import as_html, as_pdf
 from dicom_node.errors import NodeError
 from dicom_node.model_bundle import bundle_folder
@@ -46,20 +46,21 @@ def report_of(
     """
     if out.suffix not in {".html", ".pdf"}:
         raise NodeError(f"{out}: end the name in .html or .pdf")
-    begin, end = _time(settings, database, since, until)
-    with database.reading() as session:
-        made = make_report(
-            session,
-            settings,
-            read_manifest(bundle_folder(settings.model)),
-            since=begin,
-            until=end,
-            zone=site_time_zone(settings.results.time_zone),
-            truth=None if truth is None else _against(session, truth, begin, end),
-        )
+    made = _made(settings, database, _time(settings, database, since, until), truth)
     content = as_html(made).encode() if out.suffix == ".html" else as_pdf(made)
     with create_private_file(out) as stream:
         stream.write(content)
+
+
+def monthly_report(settings: Settings, database: Database) -> Report:
+    """Make the report of the last whole month, without truth."""
+    return _made(settings, database, _time(settings, database, None, None), None)
+
+
+def inventory_of(settings: Settings, database: Database) -> Section:
+    """Return the inventory sheet of the bundle in use."""
+    with database.reading() as session:
+        return inventory(session, settings, read_manifest(bundle_folder(settings.model)))
 
 
 def export_of(
@@ -80,6 +81,22 @@ def export_of(
     ):
         found = notes(session, since=begin, until=end)
         return write_export(found, stream, site=settings.audit.source, key=key)
+
+
+def _made(
+    settings: Settings, database: Database, time: tuple[datetime, datetime], truth: Path | None
+) -> Report:
+    begin, end = time
+    with database.reading() as session:
+        return make_report(
+            session,
+            settings,
+            read_manifest(bundle_folder(settings.model)),
+            since=begin,
+            until=end,
+            zone=site_time_zone(settings.results.time_zone),
+            truth=None if truth is None else _against(session, truth, begin, end),
+        )
 
 
 def _time(

@@ -14,8 +14,14 @@ from dicom_node.studies.ledger.monitoring import threshold_sets
 from mammoclip_core.manifest import read_manifest
 
 
-def proposed(settings: Settings, database: Database, equipment: str, reference: str) -> list[str]:
+def proposed(
+    settings: Settings, database: Database, equipment: str, reference: str, *, by: str = ""
+) -> list[str]:
     """Propose thresholds; a line for each finding.
+
+    Parameters
+    ----------
+    by : who does it; by default the account of the operating system
 
     Raises
     ------
@@ -32,7 +38,7 @@ def proposed(settings: Settings, database: Database, equipment: str, reference: 
             bundle,
             thresholds={one.finding: one.threshold for one in computed},
             facts={one.finding: f"{one.in_words()}; reference {reference}" for one in computed},
-            by=account(),
+            by=by or account(),
             at=database_time(session),
         )
     return [
@@ -42,8 +48,12 @@ def proposed(settings: Settings, database: Database, equipment: str, reference: 
     ]
 
 
-def changed(database: Database, *, accept: int, withdraw: int) -> list[str]:
+def changed(database: Database, *, accept: int, withdraw: int, by: str = "") -> list[str]:
     """Accept or withdraw a set.
+
+    Parameters
+    ----------
+    by : who does it; by default the account of the operating system
 
     Raises
     ------
@@ -52,7 +62,7 @@ def changed(database: Database, *, accept: int, withdraw: int) -> list[str]:
     """
     with database.writing() as session:
         change = threshold_sets.accept if accept else threshold_sets.withdraw
-        done = change(session, accept or withdraw, by=account(), at=database_time(session))
+        done = change(session, accept or withdraw, by=by or account(), at=database_time(session))
     return [f"threshold set {done.number} for {done.equipment} is {done.state}"]
 
 

@@ -44,11 +44,14 @@ def users(
 
     Example: mammoclip-node users list
     """
+    from dicom_node.audit.acts import Act
+    from dicom_node.audit_trail import audited
+    from dicom_node.commands.account import account
     from dicom_node.sign_in import accounts
     from dicom_node.sign_in.roles import Role
     from dicom_node.studies.ledger.locks import database_time
 
-    with one_line_errors(), ledger_of(config) as (_, database):
+    with one_line_errors(), ledger_of(config) as (settings, database):
         _require_name(action, name)
         if action == "list":
             with database.reading() as session:
@@ -57,7 +60,17 @@ def users(
                 typer.echo(f"{one.name}  {one.role}")
             return
         password = _asked_for() if action in {"add", "password"} else ""
-        with database.writing() as session:
+        with (
+            audited(
+                settings,
+                database,
+                Act.USERS,
+                who=account(),
+                via="command",
+                detail=_in_words(action, name, role),
+            ),
+            database.writing() as session,
+        ):
             at = database_time(session)
             if action == "add":
                 accounts.add_account(session, name, Role(role), password, at=at)
@@ -89,11 +102,14 @@ def tokens(
 
     Example: mammoclip-node tokens list
     """
+    from dicom_node.audit.acts import Act
+    from dicom_node.audit_trail import audited
+    from dicom_node.commands.account import account
     from dicom_node.sign_in import tokens as known
     from dicom_node.sign_in.roles import Role
     from dicom_node.studies.ledger.locks import database_time
 
-    with one_line_errors(), ledger_of(config) as (_, database):
+    with one_line_errors(), ledger_of(config) as (settings, database):
         _require_name(action, name)
         if action == "list":
             with database.reading() as session:
@@ -103,7 +119,17 @@ def tokens(
                 until = "until it is removed" if ends is None else f"until {ends:%Y-%m-%d}"
                 typer.echo(f"{one.name}  {one.role}  {until}")
             return
-        with database.writing() as session:
+        with (
+            audited(
+                settings,
+                database,
+                Act.TOKENS,
+                who=account(),
+                via="command",
+                detail=_in_words(action, name, role),
+            ),
+            database.writing() as session,
+        ):
             if action == "remove":
                 known.remove_token(session, name)
                 said = f"token {name} is removed"
@@ -117,6 +143,10 @@ def tokens(
 def _require_name(action: str, name: str) -> None:
     if (action == "list") == bool(name):
         raise NodeError("list takes no name" if name else f"{action} needs a name")
+
+
+def _in_words(action: str, name: str, role: str) -> str:
+    return f"{action} {name} {role}" if action in {"add", "role"} else f"{action} {name}"
 
 
 def _asked_for() -> str:

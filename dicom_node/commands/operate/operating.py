@@ -191,11 +191,28 @@ def drain(
 
     Example: mammoclip-node drain --end
     """
+    from contextlib import closing
+
+    from dicom_node.audit_trail import audited
+    from dicom_node.commands.account import account
     from dicom_node.commands.operate.pausing import drained, receiving_again
+    from dicom_node.studies.ledger.database import Database
 
     with one_line_errors():
         settings = settings_of(config)
-        lines = [receiving_again(settings)] if end else drained(settings, reason)
+        # Not acting(): a node is drained without its ledger too, which may be what is mended.
+        with (
+            closing(Database(settings.ledger_url)) as database,
+            audited(
+                settings,
+                database,
+                Act.DRAIN,
+                who=account(),
+                via="command",
+                detail="end" if end else reason,
+            ),
+        ):
+            lines = [receiving_again(settings)] if end else drained(settings, reason)
         for line in lines:
             typer.echo(line)
 
@@ -271,7 +288,7 @@ def canary(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     Example: mammoclip-node canary
 
-    Exit status: 0 if every phase ended as it should, 1 if one is broken.
+    Exit status: 0 if every phase ended as it should or one is paused, 1 if one is broken.
     """
     from dataclasses import asdict
 
@@ -284,5 +301,7 @@ def canary(config: ConfigOption = None, as_json: JsonOption = False) -> None:
                 typer.echo(f"ok    {phase}: {seconds:.2f} s")
             if run.broken:
                 typer.echo(f"FAIL  {run.broken}: {run.reason}")
+            if run.is_held:
+                typer.echo(f"held  {run.reason}")
         if run.broken:
             raise typer.Exit(1)

@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from dicom_node.console.api import analyze, health, operations, studies
+from dicom_node.console.api import analyze, health, operations, studies, watching
 
-API: Final = (studies, operations, analyze, health)
+API: Final = (studies, operations, analyze, watching, health)

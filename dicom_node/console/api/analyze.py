@@ -9,6 +9,9 @@ from fastapi import File, Request, UploadFile
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
+from dicom_node.audit.acts import Act
+from dicom_node.console.access import caller_of
+from dicom_node.console.auditing import entered
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import Site, site_of
 from dicom_node.console.views.study import Uid
@@ -36,9 +39,12 @@ def analyze(request: Request, files: Annotated[list[UploadFile], File()]) -> Any
     answer is 202 with the address where they will be.
     """
     site = site_of(request)
-    taken, studies, refused = _taken(site, files, request.client.host if request.client else "")
-    if not taken:
-        raise NodeError(f"none of the files was taken: {'; '.join(refused) or 'none was sent'}")
+    address = request.client.host if request.client else ""
+    with entered(site, caller_of(request).name, Act.SEND, detail=f"{len(files)} files") as said:
+        taken, studies, refused = _taken(site, files, address)
+        if not taken:
+            raise NodeError(f"none of the files was taken: {'; '.join(refused) or 'none was sent'}")
+        said.studies += sorted(studies)
     if len(studies) != 1:
         raise NodeError(f"the files are of {len(studies)} studies; they are kept: send one at once")
     (study,) = studies

@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Request
 from pydantic import BaseModel, Field
 
-from dicom_node.canary.run import run_canary
-from dicom_node.commands.operate.redirecting import dropped, moved
 from dicom_node.console import actions
 from dicom_node.console.access import caller_of
 from dicom_node.console.failures import causes
@@ -25,7 +23,7 @@ from dicom_node.studies.shadow_comparison import comparisons
 routes = Routes("API: operations")
 
 Name = Annotated[str, Path(max_length=64)]
-Kind = Literal["node", "worker", "sender", "destination"]
+Kind = Literal["node", "worker", "results", "sender", "destination"]
 
 
 class Pause(BaseModel):
@@ -80,20 +78,21 @@ def retry_destination(request: Request, name: Name) -> Any:
 @routes.post("/api/destinations/{name}/echo", Role.OPERATOR)
 def echo(request: Request, name: Name) -> Any:
     """Ask a destination whether it answers."""
-    return {"done": list(actions.echo(site_of(request), caller_of(request), name))}
+    return {"done": list(actions.echo(site_of(request), name))}
 
 
 @routes.post("/api/destinations/{name}/move", Role.OPERATOR)
 def move(request: Request, name: Name, moving: Moving) -> Any:
     """Send what waits for a destination to another one."""
-    site = site_of(request)
-    return {"done": list(moved(site.settings, site.database, name, moving.to, moving.reason))}
+    done = actions.move(site_of(request), caller_of(request), name, moving.to, moving.reason)
+    return {"done": list(done)}
 
 
 @routes.post("/api/destinations/{name}/drop", Role.OPERATOR)
 def drop(request: Request, name: Name, why: Why) -> Any:
     """Give up what waits for a destination."""
-    return {"done": [dropped(site_of(request).database, name, why.reason)]}
+    done = actions.drop(site_of(request), caller_of(request), name, why.reason)
+    return {"done": list(done)}
 
 
 @routes.get("/api/failures", Role.VIEWER)
@@ -158,8 +157,7 @@ def workers(request: Request) -> Any:
 @routes.post("/api/canary", Role.OPERATOR)
 def canary(request: Request) -> Any:
     """Send a phantom study the whole way, and say how each phase ended."""
-    site = site_of(request)
-    return asdict(run_canary(site.settings, site.database))
+    return asdict(actions.canary(site_of(request), caller_of(request)))
 
 
 @routes.get("/api/shadows", Role.VIEWER)

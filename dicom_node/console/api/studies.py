@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, Request
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from dicom_node.commands.observe import why as explaining
@@ -83,6 +84,13 @@ def why(request: Request, study: Uid) -> Any:
     with site.reading() as session:
         known = site.settings.destination_names
         return {"lines": explaining.why(session, study, destinations=known)}
+
+
+@routes.get("/api/studies/{study}/receipt", Role.VIEWER, response_class=Response)
+def receipt(request: Request, study: Uid) -> Any:
+    """Return the signed receipt of a study, in lines of JSON."""
+    content = actions.receipt(site_of(request), caller_of(request), study)
+    return Response(content, media_type="application/jsonl")
 
 
 @routes.post("/api/studies/{study}/retry", Role.OPERATOR)

@@ -3,7 +3,9 @@
 from typing import Final
 
 from dicom_node.console.views import (
+    audit,
     destinations,
+    drift,
     failures,
     now,
     pauses,
@@ -15,7 +17,18 @@ from dicom_node.console.views import (
     workers,
 )
 
-IN_THE_BAR: Final = (now, studies, failures, destinations, workers, pauses, rules, settings)
+IN_THE_BAR: Final = (
+    now,
+    studies,
+    failures,
+    destinations,
+    workers,
+    pauses,
+    drift,
+    rules,
+    settings,
+    audit,
+)
 """Views that every page leads to, in this order."""
 
 ENTRIES: Final = tuple(view.ENTRY for view in IN_THE_BAR)

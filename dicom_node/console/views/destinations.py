@@ -47,4 +47,4 @@ def retry(request: Request, name: Name) -> Any:
 @routes.post("/destinations/echo", Role.OPERATOR)
 def echo(request: Request, name: Name) -> Any:
     """Ask a destination whether it answers."""
-    return done("/destinations", actions.echo(site_of(request), caller_of(request), name))
+    return done("/destinations", actions.echo(site_of(request), name))

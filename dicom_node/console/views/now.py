@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.commands.waiting import waiting_objects
 from dicom_node.console.pages import Entry, page
-from dicom_node.console.queries import Sender, expected_end, senders
+from dicom_node.console.queries import Sender, WaitingWork, outlooks, senders
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import Site, site_of
 from dicom_node.settings.settings import Settings
@@ -45,9 +45,8 @@ class Now:
     at: datetime
     troubles: Sequence[tuple[str, str]]
     senders: Sequence[Sender]
-    waiting: Sequence[Waiting]
+    waiting: Sequence[WaitingWork]
     incoming: int
-    ends_at: datetime | None
     canary: CanaryFacts | None
     destinations: Sequence[DestinationSummary]
     workers: Sequence[WorkerFacts]
@@ -86,9 +85,8 @@ def facts_now(site: Site) -> Now:
             + _old(waiting.analyses, at)
             + _old(waiting.deliveries, at),
             senders=senders(session, at),
-            waiting=(waiting.analyses, waiting.deliveries),
+            waiting=outlooks(session, at, waiting, destinations),
             incoming=incoming,
-            ends_at=expected_end(session, at, waiting.analyses.count),
             canary=canary,
             destinations=destinations,
             workers=known,

@@ -1,16 +1,20 @@
 """Sign-in and sign-out, slow for whoever guesses, alike for names that exist and do not."""
 
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import structlog
 from fastapi import Form, Request
 from fastapi.responses import RedirectResponse
 
+from dicom_node.audit.acts import Act
 from dicom_node.console.access import COOKIE, ForeignRequestError, caller_of, require_own_origin
+from dicom_node.console.auditing import entered
 from dicom_node.console.pages import page
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import Site, site_of
+from dicom_node.errors import NodeError
 from dicom_node.sign_in.attempts import TooManyAttemptsError
 from dicom_node.sign_in.roles import Role
 from dicom_node.sign_in.sign_ins import (
@@ -25,7 +29,15 @@ log = structlog.get_logger("dicom_node.console")
 
 routes = Routes("sign-in", pages=True)
 HOME = "/"
+NOBODY: Final = "unknown"
+"""Who has tried to sign in by a name that is none."""
 _LONGEST = 300
+
+
+class WrongPasswordError(NodeError):
+    """Name or password is wrong."""
+
+    reason = "wrong-password"
 
 
 @routes.get("/sign-in", None)
@@ -73,7 +85,10 @@ def sign_out(request: Request) -> Any:
     """End the sign-in."""
     site = site_of(request)
     if caller_of(request).form_token:
-        with site.database.writing() as session:
+        with (
+            entered(site, caller_of(request).name, Act.SIGN_OUT),
+            site.database.writing() as session,
+        ):
             end_sign_in(session, request.cookies.get(COOKIE, ""))
     answer = RedirectResponse(HOME, status_code=303)
     answer.delete_cookie(COOKIE, path="/")
@@ -97,9 +112,19 @@ def _secret_of(site: Site, name: str, password: str, address: str) -> str | None
     site.attempts.require_free(name, address)
     with site.reading() as session:
         known = known_password(session, name)
+    # Of a name that nobody has nothing is kept: it may be a password, typed in the wrong field.
+    who = name if known is not None else NOBODY
+    with suppress(WrongPasswordError), entered(site, who, Act.SIGN_IN, detail=f"from {address}"):
+        return _begun(site, name, password, known, address)
+    return None
+
+
+def _begun(
+    site: Site, name: str, password: str, known: tuple[int, str] | None, address: str
+) -> str:
     if not is_password_right(password, known) or known is None:
         site.attempts.note_wrong(name, address)
-        return None
+        raise WrongPasswordError("name or password is wrong")
     site.attempts.note_right(name, address)
     with site.database.writing() as session:
         return begin_sign_in(session, known[0], limits=site.limits, at=database_time(session))

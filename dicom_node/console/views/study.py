@@ -8,9 +8,11 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Form, Path, Request
 from fastapi.responses import Response, StreamingResponse
 
+from dicom_node.audit.acts import Act
 from dicom_node.commands.observe import why as explaining
 from dicom_node.console import actions
 from dicom_node.console.access import caller_of
+from dicom_node.console.auditing import entered
 from dicom_node.console.downloads import zipped
 from dicom_node.console.overlays import ShownImage, shown_images
 from dicom_node.console.pages import done, page
@@ -100,8 +102,11 @@ def picture(request: Request, study: Uid, instance: Uid, size: Literal["small", 
 @routes.get("/studies/{study}/download", Role.VIEWER, response_class=StreamingResponse)
 def download(request: Request, study: Uid) -> Any:
     """Return the images and results of a study as one ZIP file."""
-    objects = _held(site_of(request), study)
-    headers = {"Content-Disposition": f'attachment; filename="{study}.zip"'}
+    site = site_of(request)
+    objects = _held(site, study)
+    what = f"{len(objects)} objects"
+    with entered(site, caller_of(request).name, Act.DOWNLOAD, study=study, detail=what):
+        headers = {"Content-Disposition": f'attachment; filename="{study}.zip"'}
     return StreamingResponse(zipped(objects), media_type="application/zip", headers=headers)
 
 
@@ -110,10 +115,20 @@ def download(request: Request, study: Uid) -> Any:
 )
 def one_object(request: Request, study: Uid, instance: Uid) -> Any:
     """Return one object as it is stored."""
-    (held, *_) = _held(site_of(request), study, instance)
-    headers = {"Content-Disposition": f'attachment; filename="{instance}.dcm"'}
+    site = site_of(request)
+    (held, *_) = _held(site, study, instance)
+    with entered(site, caller_of(request).name, Act.DOWNLOAD, study=study, detail=instance):
+        headers = {"Content-Disposition": f'attachment; filename="{instance}.dcm"'}
     # Not FileResponse: it would answer ranges, which nobody needs here.
     return StreamingResponse(held.file.open("rb"), media_type="application/dicom", headers=headers)
+
+
+@routes.get("/studies/{study}/receipt", Role.VIEWER, response_class=Response)
+def receipt(request: Request, study: Uid) -> Any:
+    """Return the signed receipt of a study: what came, what was made of it, what went where."""
+    content = actions.receipt(site_of(request), caller_of(request), study)
+    headers = {"Content-Disposition": f'attachment; filename="receipt-{study}.jsonl"'}
+    return Response(content, media_type="application/jsonl", headers=headers)
 
 
 @routes.post("/studies/{study}/{action}", Role.OPERATOR)

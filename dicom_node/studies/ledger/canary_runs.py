@@ -43,10 +43,17 @@ class CanaryFacts:
     broken: str
     reason: str
 
+    @property
+    def is_held(self) -> bool:
+        """Return whether somebody had paused what it needs: how far it came tells of no fault."""
+        return bool(self.reason) and not self.broken
+
     def in_words(self, now: datetime) -> str:
         """Say how old it is and how it ended."""
         age = int((now - self.began_at).total_seconds())
         when = f"canary: {age // 60} min {age % 60} s ago"
+        if self.is_held:
+            return f"{when} it was held, which is no fault: {self.reason}"
         if self.broken:
             return f"{when} phase {self.broken} was broken: {self.reason}"
         return f"{when} everything worked, in {sum(self.seconds.values()):.1f} s"

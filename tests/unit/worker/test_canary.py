@@ -13,7 +13,7 @@ from proving_archive import ProvingArchive
 from proving_site import stop_beside
 from services import wait_for
 from sqlalchemy import select
-from unit.dicom_node.node_factory import analysis_row, study_row
+from unit.dicom_node.node_factory import NOW, analysis_row, study_row
 from worker_thread import Worker
 
 from dicom_node.canary.receiver import Receiver
@@ -22,8 +22,11 @@ from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.node_process import Node, running_node
 from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.ways_out.destinations import DicomDestination
+from dicom_node.spool.draining import begin_draining
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.dispatch import Dispatcher
-from dicom_node.studies.ledger.canary_runs import CanaryFacts
+from dicom_node.studies.ledger.canary_runs import CanaryFacts, last_run
+from dicom_node.studies.ledger.due.pauses import Paused, pause
 from dicom_node.studies.ledger.queries.reading import summaries
 from dicom_node.studies.ledger.site_tables import CanaryRun
 from dicom_node.studies.ledger.states import AnalysisState
@@ -240,6 +243,34 @@ def test_results_that_do_not_arrive_are_named(
 
     assert run.broken == "arrive"
     assert "results did not arrive" in run.reason
+
+
+@pytest.mark.parametrize(("kind", "phase"), [(Paused.RESULTS, "deliver"), (Paused.NODE, "analyse")])
+def test_what_somebody_has_paused_holds_it_and_is_no_fault(
+    node: Runtime, worker: Worker, kind: Paused, phase: str
+) -> None:
+    with node.database.writing() as session:
+        pause(session, kind, "", reason="flags rose", paused_by="the stop rule", at=NOW)
+
+    run = sent(node)
+
+    assert (run.broken, run.is_held) == ("", True)
+    assert run.reason.startswith(f"{phase}: {kind.value} is paused by the stop rule")
+    with node.database.reading() as session:
+        assert last_run(session) == run
+    assert "it was held, which is no fault" in run.in_words(run.began_at)
+
+
+def test_drained_node_holds_it_too(node: Runtime) -> None:
+    node.database.migrate()
+    Spool(node.settings.spool)
+    begin_draining(node.settings.spool, by="anna", reason="the machine is moved")
+
+    run = run_canary(node.settings, node.database)
+
+    assert (run.broken, run.is_held) == ("", True)
+    assert run.reason.startswith("receive: ")
+    assert "the machine is moved" in run.reason
 
 
 def test_second_canary_study_at_once_says_so(node: Runtime) -> None:

@@ -18,8 +18,8 @@ QUEUE_OF_DELIVERIES: Final = "deliver"
 BEAT_SECONDS: Final = 10.0
 """A worker says so often that it is there."""
 
-SILENT_AFTER: Final = timedelta(seconds=3 * BEAT_SECONDS)
-"""A worker that was not heard for so long has ended, or hangs."""
+SILENT_AFTER: Final = timedelta(seconds=2.5 * BEAT_SECONDS)
+"""A worker that was not heard for so long has missed two beats: it has ended, or hangs."""
 
 _FORGOTTEN_AFTER: Final = timedelta(days=7)
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.studies.ledger.destinations.waits import HELD, Waits
 from dicom_node.studies.ledger.in_states import in_states
-from dicom_node.studies.ledger.queries.remarks import NOTHING_TO_ANALYSE
+from dicom_node.studies.ledger.queries.remarks import NOTHING_TO_ANALYSE, nothing_to_analyse
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
@@ -140,7 +140,11 @@ def _studies(session: Session, withheld: Collection[str]) -> dict[str, int]:
         .group_by(Delivery.analysis_id)
         .subquery()
     )
-    why = case((Study.remark.in_(["", NOTHING_TO_ANALYSE]), Study.remark), else_=HELD)
+    why = case(
+        (Study.remark == "", ""),
+        (nothing_to_analyse(Study.remark), NOTHING_TO_ANALYSE),
+        else_=HELD,
+    )
     by = (Study.state, Analysis.state, deliveries.c.rank)
     query = (
         select(*by, why.label("why_not"), func.count())

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.arrival.correcting import CORRECTED, OTHER_CONTENT
@@ -26,6 +26,11 @@ def refused_by_rule(rule: str, reason: str) -> str:
 def has_nothing_to_analyse(remark: str) -> bool:
     """Return whether a remark says that nothing of a study is analysed, and nothing waited for."""
     return remark == NOTHING_TO_ANALYSE or remark.startswith(_REFUSED_BY_RULE)
+
+
+def nothing_to_analyse(remark: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition that `has_nothing_to_analyse` tells of a remark."""
+    return or_(remark == NOTHING_TO_ANALYSE, remark.startswith(_REFUSED_BY_RULE, autoescape=True))
 
 
 def correction_in_words(

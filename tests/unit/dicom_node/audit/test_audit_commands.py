@@ -172,6 +172,9 @@ def test_nothing_is_done_that_cannot_be_entered(
         ("drop-deliveries", "old", "--reason", "why"),
         ("back-up", "{folder}"),
         ("receipt", STUDY_UID),
+        ("drain", "--reason", "moved"),
+        ("users", "remove", "nobody"),
+        ("tokens", "add", "ris"),
     ],
     ids=lambda arguments: arguments[0],
 )

@@ -270,7 +270,7 @@ def test_pages_are_accessible(
     with site.database.reading() as session:
         uid = session.query(Study).order_by(Study.id).limit(1).one().study_instance_uid
     paths = ["", "studies", f"studies/{uid}", "failures", "destinations", "workers", "pauses"]
-    for path in [*paths, "rules", "settings"]:
+    for path in [*paths, "drift", "rules", "settings", "audit"]:
         page.goto(f"{site.url}/{path}")
 
         require_accessible(page)

@@ -3,18 +3,22 @@
 import re
 import zipfile
 from collections.abc import Iterator
+from datetime import timedelta
 from io import BytesIO
 
 import pytest
 from console_factory import ACCESSION, Person, Served
-from node_factory import PATIENT_ID, STUDY_UID, analysis_row, delivery_row, study_row
+from node_factory import NOW, PATIENT_ID, STUDY_UID, analysis_row, delivery_row, study_row
 from PIL import Image
 
 from dicom_node.console.failures import causes
+from dicom_node.console.queries import outlooks
 from dicom_node.settings.work import RetrySettings
 from dicom_node.sign_in.roles import Role
+from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations.circuits import circuits, note_failure
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.queries.backlog import backlog
 from dicom_node.studies.ledger.removal.erasing import erase_study
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Study
@@ -153,6 +157,39 @@ def test_everything_of_a_dead_archive_is_one_line_with_one_button(
         assert circuits(session, at=database_time(session))["archive"].circuit == "half_open"
         (left,) = causes(session, served.settings)
         assert (left.count, left.waiting) == (0, dead_archive)
+
+
+def test_now_tells_when_analyses_and_deliveries_end_or_what_keeps_them(
+    served: Served, operator: Person, dead_archive: int
+) -> None:
+    text = operator.get("/").text
+    analyses, deliveries = served.get("/api/now", Role.VIEWER).json()["waiting"]
+
+    waiting = dead_archive - 3  # three were refused
+    assert f"{waiting} wait for archive, which is down" in text
+    assert (deliveries["count"], deliveries["ends_at"]) == (waiting, None)
+    assert (analyses["count"], analyses["why"]) == (0, "")
+
+
+def test_end_of_what_waits_is_told_by_the_pace_of_each(database: Database) -> None:
+    at = NOW
+    with database.writing() as session:
+        for number in range(10):
+            analysis = analysis_row(
+                session, study_row(session, f"1.2.5.{number}"), state=AnalysisState.DONE
+            )
+            analysis.finished_at = at - timedelta(minutes=10)
+            delivery_row(
+                session,
+                analysis,
+                state=DeliveryState.DUE if number < 4 else DeliveryState.ACCEPTED,
+                finished_at=None if number < 4 else at - timedelta(minutes=6),
+            )
+        backlogged = backlog(session)
+        analyses, deliveries = outlooks(session, at, backlogged, [])
+
+    assert (analyses.count, analyses.ends_at, analyses.why) == (0, None, "")
+    assert (deliveries.count, deliveries.ends_at) == (4, at + timedelta(minutes=4))
 
 
 def test_failures_that_differ_in_numbers_alone_have_one_cause(served: Served) -> None:

@@ -29,6 +29,8 @@ VALUES = {
     "action": "retry",
     "name": "nobody",
     "cause": "none",
+    "number": "7",
+    "kind": "html",
 }
 
 

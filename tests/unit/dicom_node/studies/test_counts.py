@@ -14,6 +14,7 @@ from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations.waits import Waits
 from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.queries.counts import CONDITIONS, LedgerCounts, ledger_counts
+from dicom_node.studies.ledger.queries.remarks import refused_by_rule
 from dicom_node.studies.ledger.states import (
     AnalysisState,
     DeliveryState,
@@ -35,7 +36,8 @@ def numbers() -> Iterator[str]:
 def fill(session: Session) -> None:
     """Enter a study of every kind, with revisions before it, and those of the canary."""
     uid = numbers()
-    for state, remark in itertools.product(StudyState, ["", "nothing to analyse", "two patients"]):
+    remarks = ["", "nothing to analyse", "two patients", refused_by_rule("men", "not wanted")]
+    for state, remark in itertools.product(StudyState, remarks):
         study_row(session, next(uid), state=state, remark=remark)
         analysis_row(session, study_row(session, next(uid), state=state, remark=remark))
     for state in AnalysisState:

@@ -6,6 +6,7 @@ from sqlalchemy import update
 
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due.workers import (
+    BEAT_SECONDS,
     WorkerFacts,
     note_end,
     note_worker,
@@ -53,9 +54,19 @@ def test_worker_that_was_just_heard_runs(database: Database) -> None:
     assert (worker.name, worker.queues, worker.processes) == ("gpu@host", ("deliver", "gpu"), 2)
 
 
-def test_worker_that_was_not_heard_for_half_a_minute_is_silent(database: Database) -> None:
+def test_worker_that_missed_one_beat_runs(database: Database) -> None:
     noted(database, FIRST)
-    heard_before(database, FIRST, seconds=31)
+    heard_before(database, FIRST, seconds=2 * BEAT_SECONDS)
+
+    (worker,) = known(database)
+    assert worker.is_running
+
+
+def test_worker_that_missed_two_beats_is_silent_half_a_minute_after_its_death(
+    database: Database,
+) -> None:
+    noted(database, FIRST)
+    heard_before(database, FIRST, seconds=26)  # it may die just after a beat: and pages look later
 
     (worker,) = known(database)
     assert worker.silent
