@@ -10,36 +10,6 @@ from collections.abc import Iterator
 from typing import Self
 
 
-def look_up(host: str, seconds: float) -> None:
-    """Have a host's name looked up, which libraries then find quickly; wait no longer than this.
-
-    No time-out of a socket and no deadline reaches the resolver, which may wait for minutes.
-
-    Raises
-    ------
-    socket.gaierror
-        The name is unknown, or name servers did not answer in time.
-    """
-    answers: list[OSError | None] = []
-    ended = threading.Event()
-
-    def ask() -> None:
-        try:
-            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            answers.append(error if isinstance(error, OSError) else OSError(str(error)))
-        else:
-            answers.append(None)
-        ended.set()
-
-    # It cannot be ended: it is left to itself.
-    threading.Thread(target=ask, name="look up", daemon=True).start()
-    if not ended.wait(seconds):
-        raise socket.gaierror(socket.EAI_AGAIN, f"no name server answered within {seconds:g} s")
-    if answers[0] is not None:
-        raise socket.gaierror(socket.EAI_NONAME, "no such name") from answers[0]
-
-
 class Deadline:
     """Shuts down connections whose exchange lasts too long, so that nobody reads or writes on.
 

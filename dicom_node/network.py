@@ -10,8 +10,9 @@ from pynetdicom import AE, _config, build_context, build_role
 from pynetdicom.association import Association
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
-from dicom_node.deadline import Deadline, look_up
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, SettingsError
+from dicom_node.name_lookup import look_up
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.tls import ClientContext, client_context
@@ -82,7 +83,7 @@ def associate(
         It cannot be reached, or it rejected the association.
     """
     try:
-        look_up(destination.host, destination.timeout_seconds)
+        addresses = look_up(destination.host, destination.timeout_seconds)
     except socket.gaierror as error:
         raise DestinationDownError(
             f"{destination.name}: {destination.host} was not found: {error.strerror}. "
@@ -96,7 +97,7 @@ def associate(
     name = destination.tls_server_name or destination.host
     with deadline.within(destination.longest_seconds()):
         association = entity.associate(
-            destination.host,
+            _preferred(addresses),
             destination.port,
             contexts=requested,
             ae_title=destination.ae_title,
@@ -129,6 +130,11 @@ def associate(
         f"{where} does not answer. Check that it is running, and host and port under "
         "[[destinations]]."
     )
+
+
+def _preferred(addresses: Sequence[str]) -> str:
+    """Return the first address of IPv4, else the first, as the library chooses from a name."""
+    return next((one for one in addresses if ":" not in one), addresses[0])
 
 
 def _require_room(association: Association, where: str) -> None:

@@ -64,6 +64,10 @@ class AskedFor:
     Parameters
     ----------
     classes : SOP Classes that are kept
+
+    Attributes
+    ----------
+    refusals : how many objects were refused so far
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class AskedFor:
         self._classes = classes
         self._intake = intake
         self.retrieved = Retrieved()
+        self.refusals = 0
 
     def take(self, meta: FileMeta, stream: Readable) -> int:
         """Keep an object, or note why not; returns its status, 0x0000 once it is safe on disk."""
@@ -101,6 +106,7 @@ class AskedFor:
         return 0x0000
 
     def _refused(self, reason: str) -> int:
+        self.refusals += 1
         if reason not in self.retrieved.refused:
             self.retrieved.refused.append(reason)
         return _NOT_ASKED_FOR

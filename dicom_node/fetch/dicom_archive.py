@@ -42,6 +42,10 @@ SYNTAXES: Final = (
 """In which mammograms are stored; of each class one presentation context, 128 at most."""
 
 
+class _FailureStatusError(DestinationDownError):
+    """The archive ends an answer with a failure, on an association that goes on."""
+
+
 class DicomArchive:
     """An archive that is searched and retrieved from, over an association for each question.
 
@@ -145,18 +149,27 @@ class DicomArchive:
             for one in objects:
                 seconds = self._destination.longest_seconds(one.size_bytes)
                 with deadline.within(seconds):
-                    self._get(association, study, one)
+                    self._get(association, study, one, asked)
                 self._require_in_time(deadline)
         return asked.retrieved
 
-    def _get(self, association: Any, study: FoundStudy, one: FoundObject) -> None:
+    def _get(
+        self, association: Any, study: FoundStudy, one: FoundObject, asked_for: AskedFor
+    ) -> None:
         asked = Dataset()
         asked.QueryRetrieveLevel = "IMAGE"
         asked.StudyInstanceUID = study.study_instance_uid
         asked.SeriesInstanceUID = one.series_instance_uid
         asked.SOPInstanceUID = one.sop_instance_uid
-        for _ in self._answers(association.send_c_get(asked, _GET), "C-GET"):
-            pass
+        refusals = asked_for.refusals
+        try:
+            for _ in self._answers(association.send_c_get(asked, _GET), "C-GET"):
+                pass
+        except _FailureStatusError:
+            # What this side refused is a failure to the archive too (PS3.4 C.4.3.1.4): it is
+            # well, and why nothing came is known.
+            if asked_for.refusals == refusals:
+                raise
 
     def _find(self, asked: Dataset) -> list[Dataset]:
         contexts = {(_FIND, syntax) for syntax in UNCOMPRESSED}
@@ -177,7 +190,7 @@ class DicomArchive:
                     return
                 if category != "Pending":
                     code = f"0x{status.Status:04X}"
-                    raise DestinationDownError(f"{name} answers {service} with {code}")
+                    raise _FailureStatusError(f"{name} answers {service} with {code}")
                 count += 1
                 if count > _MOST_ANSWERS:
                     raise DestinationDownError(f"{name} answers {service} without end")

@@ -20,6 +20,9 @@ from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_fa
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomDestination
 
+_C_STORE_RSP: Final = 0x8001
+"""Command Field of an answer to C-STORE (PS3.7 Table E.1-1)."""
+
 _UNREADABLE: Final = (
     OSError,
     InvalidDicomError,
@@ -121,7 +124,12 @@ class CStoreSender:
                     f"{self._destination.name}: {self._destination.words_for_lateness}"
                 )
             raise DestinationDownError("the association ended without an answer to C-STORE")
-        if not answered.is_of_request(item.sop_instance_uid):
+        contexts = {
+            context.context_id
+            for context in association.accepted_contexts
+            if context.abstract_syntax == item.sop_class_uid
+        }
+        if not answered.is_of_request(item, contexts):
             raise DestinationDownError(
                 f"{self._destination.name}: its answer to C-STORE is to another message than it "
                 "was sent (PS3.7 9.3.1.2): nothing follows from it"
@@ -130,29 +138,42 @@ class CStoreSender:
 
 
 class _Answered:
-    """Which request an answer is to; the library takes any for the one that it waits for."""
+    """Which request an answer is to; the library takes any message for the one it waits for."""
 
     def __init__(self) -> None:
         self._message_id = 0
-        self._answer: tuple[int | None, str] = (None, "")
+        self._answer: Any = None
 
     def next_request(self) -> int:
         """Return the Message ID of the next request: 1 to 65535."""
         self._message_id = self._message_id % 65535 + 1
-        self._answer = (None, "")
+        self._answer = None
         return self._message_id
 
     def note(self, event: evt.Event) -> None:
         """Take note of a message; called by the association's thread before it is answered."""
-        command = event.message.command_set
-        message_id = command.get("MessageIDBeingRespondedTo")
-        # Optional in the answer (PS3.7 Table 9.3-2).
-        self._answer = (message_id, str(command.get("AffectedSOPInstanceUID", "") or ""))
+        self._answer = event.message
 
-    def is_of_request(self, sop_instance_uid: str) -> bool:
-        """Return whether the last answer was to the last request, and about this object."""
-        message_id, named = self._answer
-        return message_id == self._message_id and named in {"", sop_instance_uid}
+    def is_of_request(self, item: ObjectToSend, contexts: Set[int]) -> bool:
+        """Return whether the last message is the answer to the last request, about this object.
+
+        Parameters
+        ----------
+        contexts : presentation contexts in which the object may have been sent
+        """
+        if self._answer is None:
+            return False
+        command = self._answer.command_set
+        return (
+            command.get("CommandField") == _C_STORE_RSP
+            and self._answer.context_id in contexts
+            and command.get("MessageIDBeingRespondedTo") == self._message_id
+            # Both are optional in the answer (PS3.7 Table 9.3-2).
+            and str(command.get("AffectedSOPClassUID") or item.sop_class_uid) == item.sop_class_uid
+            and str(command.get("AffectedSOPInstanceUID") or item.sop_instance_uid)
+            == item.sop_instance_uid
+            and isinstance(command.get("Status"), int)
+        )
 
 
 def _size_of(item: ObjectToSend) -> int:

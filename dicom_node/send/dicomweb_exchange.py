@@ -16,6 +16,9 @@ from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import HttpDestination
 
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
+_BROKEN: Final = (requests.RequestException, OSError, ValueError)
+"""What the library raises where an answer breaks off or breaks the rules; ValueError for the
+length of a chunk that is below 0."""
 _MOST_REDIRECTS: Final = 3
 LONGEST_ANSWER_BYTES: Final = 4 * 2**20
 """Of a whole answer: none of an archive is longer."""
@@ -167,7 +170,7 @@ class DicomwebExchange:
                     nonlocal seen
                     try:
                         chunk: bytes = next(chunks, b"")
-                    except (requests.RequestException, OSError) as error:
+                    except _BROKEN as error:
                         raise DestinationDownError(
                             f"{name} stops in the middle of its answer"
                         ) from error
@@ -207,7 +210,7 @@ class DicomwebExchange:
                     if response.status_code not in _REDIRECTS:
                         return Reply.read(response, longest_answer_bytes)
                     url = self._within_origin(url, response.headers.get("Location", ""))
-        except (requests.RequestException, OSError) as error:
+        except _BROKEN as error:
             raise DestinationDownError(
                 f"{self._destination.name} does not answer: {words_for_failure(error)}"
             ) from error

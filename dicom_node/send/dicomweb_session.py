@@ -3,16 +3,17 @@
 import http.client
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import requests
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import NameResolutionError
+from urllib3.exceptions import HTTPError, NameResolutionError
 
-from dicom_node.deadline import Deadline, look_up
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, SettingsError
+from dicom_node.name_lookup import connected_to_one_of, look_up
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomwebDestination, HttpDestination
 from dicom_node.tls import client_context, words_for
@@ -98,8 +99,7 @@ def _pools_held_to(deadline: Deadline, seconds: float) -> dict[str, type[HTTPCon
         response_class = _LastAnswer
 
         def _new_conn(self) -> socket.socket:
-            _find(self, seconds)
-            connection = super()._new_conn()
+            connection = _connected(self, super()._new_conn, seconds)
             deadline.guard(connection)
             return connection
 
@@ -107,8 +107,7 @@ def _pools_held_to(deadline: Deadline, seconds: float) -> dict[str, type[HTTPCon
         response_class = _LastAnswer
 
         def _new_conn(self) -> socket.socket:
-            _find(self, seconds)
-            connection = super()._new_conn()
+            connection = _connected(self, super()._new_conn, seconds)
             deadline.guard(connection)
             return connection
 
@@ -121,11 +120,32 @@ def _pools_held_to(deadline: Deadline, seconds: float) -> dict[str, type[HTTPCon
     return {"http": Pool, "https": SecuredPool}
 
 
-def _find(connection: HTTPConnection, seconds: float) -> None:
+def _connected(
+    connection: HTTPConnection, connect: Callable[[], socket.socket], seconds: float
+) -> socket.socket:
+    """Connect by address, so that the library asks no name server; its name stays for TLS."""
+    name = connection.host
+
+    def connect_to(address: str) -> socket.socket:
+        connection.host = address
+        try:
+            return connect()
+        except HTTPError as error:
+            raise _NotConnectedError(str(error)) from error
+
     try:
-        look_up(connection.host, seconds)
+        return connected_to_one_of(look_up(name, seconds), connect_to)
     except socket.gaierror as error:
-        raise NameResolutionError(connection.host, connection, error) from error
+        raise NameResolutionError(name, connection, error) from error
+    except _NotConnectedError as error:
+        assert error.__cause__ is not None
+        raise error.__cause__ from None
+    finally:
+        connection.host = name
+
+
+class _NotConnectedError(OSError):
+    """What the library raises is no error of the operating system's kind."""
 
 
 class _LastAnswer(http.client.HTTPResponse):

@@ -5,7 +5,35 @@ from typing import Any, Final
 
 from kombu.transport import redis
 
+from dicom_node.name_lookup import connected_to_one_of, look_up
+
 _ERRORS: Final = redis.get_redis_error_classes()
+
+
+_LOOK_UP_SECONDS: Final = 5.0
+"""Longest wait for the address of the broker: no time-out of the library reaches the resolver."""
+
+
+class _FoundConnection(redis.redis.Connection):  # type: ignore[misc]  # kombu has no types
+    """A connection to one of the addresses of the broker, which is looked up in bounded time."""
+
+    host: str
+
+    def _connect(self) -> Any:
+        name: str = self.host
+
+        def connect_to(address: str) -> Any:
+            self.host = address
+            return super(_FoundConnection, self)._connect()
+
+        try:
+            return connected_to_one_of(look_up(name, _LOOK_UP_SECONDS), connect_to)
+        finally:
+            self.host = name
+
+
+class _FoundSecuredConnection(redis.redis.SSLConnection, _FoundConnection):  # type: ignore[misc]
+    """The same within TLS, which knows the broker by its name: it is laid over that connection."""
 
 
 class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
@@ -38,6 +66,8 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
     """A channel that restores without a lock, and whose queues do not expire by scripts."""
 
     QoS: Any = QoS
+    connection_class: Any = _FoundConnection
+    connection_class_ssl: Any = _FoundSecuredConnection
 
     def _get_queue_expire(self, _arguments: Any) -> None:
         """Let no queue expire: those of events and control keep no messages in Redis anyway."""

@@ -41,6 +41,7 @@ class Presence:
     queues: Sequence[str]
     processes: int
     trouble: Callable[[], str] = str
+    _untold: str = ""
     _identity: str = field(default_factory=lambda: secrets.token_hex(16))
     _ending: threading.Event = field(default_factory=threading.Event)
     _unforked: threading.Lock = field(default_factory=threading.Lock)
@@ -89,5 +90,10 @@ class Presence:
                             trouble=self.trouble(),
                         )
         except (NodeError, DATABASE_TROUBLE, OSError) as error:
-            # Whoever needs the ledger says what is wrong with it; this only tells that we live.
-            log.debug("presence_not_told", reason=type(error).__name__)
+            reason = type(error).__name__
+            # Every ten seconds the same: said once, and again when it was well in between.
+            if reason != self._untold:
+                log.warning("presence_not_told", reason=reason)
+            self._untold = reason
+        else:
+            self._untold = ""

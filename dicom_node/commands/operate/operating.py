@@ -43,7 +43,8 @@ def retry(
         str,
         typer.Option(
             help="Try this destination now: what waits for it, and what it refused since it "
-            "fails. If it is down, with one delivery first. Not with a study or --all."
+            "fails. If it is down, with one delivery first. What it refused while it took others "
+            "is retried by --all and --reason. Not with a study or --all."
         ),
     ] = "",
     bundle: Annotated[

@@ -128,7 +128,10 @@ def _retry_destination(settings: Settings, database: Database, name: str) -> lis
         raise NodeError(held)
     count = retry_destination(database, name)
     if not count:
-        raise NodeError(f"nothing to retry: no delivery waits for destination {name}")
+        raise NodeError(
+            f"nothing to retry: no delivery waits for destination {name}. What it refused while "
+            "it took others is retried by --all with --reason and a part of the reason"
+        )
     done = f"{count} {'delivery' if count == 1 else 'deliveries'} to {name} due now"
     return [done, *([f"but {held}"] if held else [])]
 

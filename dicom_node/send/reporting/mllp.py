@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from dicom_node.deadline import Deadline, look_up
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, SettingsError
+from dicom_node.name_lookup import connected_to_one_of, look_up
 from dicom_node.send.reporting.acknowledgement import Acknowledgement, read_acknowledgement
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.reporting import Hl7Destination
@@ -138,8 +139,10 @@ def connected(
 
 def _connection(destination: Hl7Destination, tls: TlsSettings, deadline: Deadline) -> socket.socket:
     seconds = destination.timeout_seconds
-    look_up(destination.host, seconds)
-    connection = socket.create_connection((destination.host, destination.port), timeout=seconds)
+    addresses = look_up(destination.host, seconds)
+    connection = connected_to_one_of(
+        addresses, lambda one: socket.create_connection((one, destination.port), timeout=seconds)
+    )
     deadline.guard(connection)
     if not destination.tls:
         return connection

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import abc
 from psycopg.pq import TransactionStatus
 
-from dicom_node.deadline import look_up
+from dicom_node.name_lookup import look_up
 
 LONGEST_WAIT_SECONDS: Final = 40.0
 """Longest wait for an answer: more than the server takes before it gives up itself."""
@@ -42,11 +42,15 @@ class BoundedConnection(psycopg.Connection[Any]):
         """
         host = str(options.get("host") or "")
         # A folder of a socket has no address, and of several servers one may have.
-        if host and not host.startswith(("/", "@")) and "," not in host:
+        is_one_name = host and not host.startswith(("/", "@")) and "," not in host
+        if is_one_name and not options.get("hostaddr"):
             try:
-                look_up(host, _LOOK_UP_SECONDS)
+                addresses = look_up(host, _LOOK_UP_SECONDS)
             except OSError as error:
                 raise psycopg.OperationalError(f"the ledger's server: {error}") from error
+            # libpq pairs each address with a name, by which TLS knows the server, and asks nobody.
+            options["hostaddr"] = ",".join(addresses)
+            options["host"] = ",".join([host] * len(addresses))
         return super().connect(*values, **options)
 
     def wait(

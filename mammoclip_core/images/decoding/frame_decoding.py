@@ -48,6 +48,11 @@ _COMPRESSED: Final = "compressed pixel data"
 
 _RUN_LENGTH_HEADER_BYTES: Final = 64
 
+_BITS_OF_A_PICTURE: Final = 8
+"""Bits of ordinary pictures. Under a header of more, windows and tables are meant for values that
+are not there any more, or the codestream was cut: some decoders keep the low bits of such a one.
+A codestream of ten or more under a header of more is an encoder that states what it needs."""
+
 _TRIALS: Final = (b"\x00", b"\xfe", b"\xa5")
 """Bytes that a decoder would read as different values."""
 
@@ -239,6 +244,11 @@ def _checked_codestream(encoded: bytes, layout: FrameLayout) -> CodestreamSize:
         raise PixelError(
             f"{uid}: the codestream holds {size.bits} bits, the header allocates "
             f"{layout.bits_allocated}"
+        )
+    if size.bits <= _BITS_OF_A_PICTURE < layout.bits_stored:
+        raise PixelError(
+            f"{uid}: the codestream holds {size.bits} bits, the header says {layout.bits_stored}: "
+            "which of them counts cannot be told. Have the image sent as the detector made it."
         )
     try:
         check_effort(encoded)

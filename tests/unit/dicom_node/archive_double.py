@@ -42,6 +42,9 @@ class ArchiveDouble:
     sent: Changes = unchanged
     port: int = field(default_factory=free_port)
     asked: list[Dataset] = field(default_factory=list)
+    status_after_refusal: int | None = None
+    """Status of a C-GET of which not every object that it is about was taken."""
+
     moves_to: int | None = None
     """Port of whoever is called MAMMOCLIP; None: nobody is known."""
 
@@ -100,9 +103,12 @@ class ArchiveDouble:
 
     def _get(self, event: evt.Event) -> Iterator[Any]:
         images = self.sent(self._matching(event.identifier))
-        yield len(images)
+        asked = event.identifier.SOPInstanceUID
+        yield len(images) + (self.status_after_refusal is not None)
         for image in images:
             yield 0xFF00, image
+        if self.status_after_refusal and asked not in {one.SOPInstanceUID for one in images}:
+            yield self.status_after_refusal, None
 
     def _move(self, event: evt.Event) -> Iterator[Any]:
         if self.moves_to is None or event.move_destination != "MAMMOCLIP":

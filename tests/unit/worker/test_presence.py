@@ -4,6 +4,7 @@ import os
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from services import wait_for
@@ -53,6 +54,22 @@ def test_worker_without_a_ledger_makes_none(url: str, tmp_path: Path) -> None:
     presence(url).end()
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ledger_that_cannot_be_told_is_said_once_until_it_is_well(
+    url: str, log_lines: list[Any]
+) -> None:
+    worker = presence(url)
+    worker._tell(ends=False)
+    worker._tell(ends=False)
+    said = [(line["event"], line["log_level"]) for line in log_lines]
+    migrated(url)
+    worker._tell(ends=False)
+    Path(url.removeprefix("sqlite:///")).unlink()
+    worker._tell(ends=False)
+
+    assert said == [("presence_not_told", "warning")]
+    assert [line["event"] for line in log_lines].count("presence_not_told") == 2
 
 
 def test_no_process_is_forked_while_the_ledger_is_open(

@@ -136,7 +136,7 @@ def test_option_by_which_work_would_suffer_is_refused_in_one_line(
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=120,
         env={**os.environ, "MAMMOCLIP_CONFIG": str(tmp_path / "mammoclip.toml")},
     )
 

@@ -137,6 +137,30 @@ def test_object_that_was_not_asked_for_is_refused_and_the_rest_kept(
     assert spool.incoming_file(receipt).read_bytes().endswith(encoded(image))
 
 
+@pytest.mark.parametrize("status", [0xA702, 0xC001])
+def test_failure_of_an_archive_whose_objects_were_refused_leaves_the_reasons(
+    spool: Spool, status: int
+) -> None:
+    first, second = stored(*four_views())[:2]
+
+    def another(images: list[Dataset]) -> list[Dataset]:
+        is_first = any(one.SOPInstanceUID == first.SOPInstanceUID for one in images)
+        return [changed(images[0], SOPInstanceUID="1.2.3.4")] if is_first else images
+
+    double = ArchiveDouble([first, second], sent=another, status_after_refusal=status)
+    with double.running():
+        got = retrieved(double, spool)
+
+    assert got.kept == {second.SOPInstanceUID}
+    assert got.refused == ["the archive sent an object that was not asked for"]
+
+
+def test_failure_of_an_archive_that_sent_nothing_is_told(spool: Spool) -> None:
+    double = ArchiveDouble(stored(mammogram()), sent=lambda _: [], status_after_refusal=0xA702)
+    with double.running(), pytest.raises(DestinationDownError, match="C-GET with 0xA702"):
+        retrieved(double, spool)
+
+
 def test_object_that_does_not_come_is_missing(spool: Spool) -> None:
     with ArchiveDouble(stored(*four_views()), sent=lambda _: []).running() as double:
         got = retrieved(double, spool)

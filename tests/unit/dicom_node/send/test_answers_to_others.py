@@ -16,7 +16,15 @@ MakeObject = Callable[..., ObjectToSend]
 pytestmark = pytest.mark.timeout(30)
 
 
-def success(message_id: int, *, about: str = "") -> bytes:
+def success(
+    message_id: int,
+    *,
+    about: str = "",
+    field: int = 0x8001,
+    context: int = 1,
+    status: bytes = bytes(2),
+    sop_class: str = "",
+) -> bytes:
     """Encode a C-STORE-RSP of status 0x0000 in the first presentation context."""
 
     def element(number: int, content: bytes) -> bytes:
@@ -24,14 +32,15 @@ def success(message_id: int, *, about: str = "") -> bytes:
         return struct.pack("<HHL", 0, number, len(content)) + content
 
     command = (
-        element(0x0100, struct.pack("<H", 0x8001))
+        (element(0x0002, sop_class.encode()) if sop_class else b"")
+        + element(0x0100, struct.pack("<H", field))
         + element(0x0120, struct.pack("<H", message_id))
         + element(0x0800, struct.pack("<H", 0x0101))
-        + element(0x0900, struct.pack("<H", 0x0000))
+        + element(0x0900, status)
         + (element(0x1000, about.encode()) if about else b"")
     )
     command = element(0x0000, struct.pack("<L", len(command))) + command
-    return struct.pack(">BBLLBB", 4, 0, len(command) + 6, len(command) + 2, 1, 3) + command
+    return struct.pack(">BBLLBB", 4, 0, len(command) + 6, len(command) + 2, context, 3) + command
 
 
 def answers_to(made: ObjectToSend, answer: bytes) -> list[Answer]:
@@ -50,7 +59,29 @@ def test_answer_to_the_request_is_believed(result_object: MakeObject, named: boo
 
 
 @pytest.mark.parametrize(
-    "answer", [success(7), success(0), success(1, about="1.2.3.4")], ids=["another", "0", "object"]
+    "answer",
+    [
+        success(7),
+        success(0),
+        success(1, about="1.2.3.4"),
+        success(1, sop_class="1.2.3.4"),
+        success(1, field=0x8030),
+        success(1, field=0x0001),
+        success(1, field=0x0100),
+        success(1, context=99),
+        success(1, status=struct.pack("<HH", 0, 0xA700)),
+    ],
+    ids=[
+        "another",
+        "0",
+        "object",
+        "class",
+        "C-ECHO-RSP",
+        "C-STORE-RQ",
+        "N-EVENT-REPORT-RQ",
+        "context",
+        "two values of status",
+    ],
 )
 def test_answer_to_another_message_is_not_believed(
     result_object: MakeObject, answer: bytes

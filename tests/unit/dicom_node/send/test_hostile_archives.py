@@ -141,6 +141,15 @@ def test_answer_that_never_ends_is_cut_and_the_object_postponed(
     assert answer.outcome is Outcome.POSTPONED
 
 
+def test_chunk_of_less_than_nothing_is_no_answer(result_object: MakeObject) -> None:
+    answer = OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nabc"
+    with (
+        serving(after_request_of_http(sends(answer))) as port,
+        pytest.raises(DestinationDownError, match="web does not answer"),
+    ):
+        attempt(dicomweb(port), result_object())
+
+
 def test_answers_that_announce_another_one_are_passed_over(result_object: MakeObject) -> None:
     announced = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     last = b"HTTP/1.1 507 Full\r\nContent-Length: 0\r\n\r\n"
@@ -201,7 +210,7 @@ def test_name_servers_that_are_silent_are_not_waited_for(
     kind: str, result_object: MakeObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60) and [])
     archive: DicomDestination | DicomwebDestination = destination(104, timeout_seconds=0.4)
     if kind == "web":
         archive = dicomweb(80).model_copy(update={"url": "http://archive.example/dicom-web"})

@@ -63,6 +63,21 @@ def test_values_beyond_the_headers_bits_are_kept(tmp_path: Path, syntax: str) ->
     assert prepare(stored, PUBLISHED).remark == stored.remark
 
 
+@pytest.mark.parametrize("bits_stored", [10, 12, 16])
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGExtended12Bit, *LOSSLESS])
+def test_codestream_of_8_bits_under_a_header_of_more_fails_with_the_reason(
+    tmp_path: Path, syntax: str, bits_stored: int
+) -> None:
+    encode = LOSSLESS.get(syntax, lambda values, _bits: imagecodecs.jpeg8_encode(values, level=95))
+    frame = encode((TWELVE >> 4).astype(np.uint8), 8)
+    file = compressed(
+        tmp_path / "a.dcm", syntax, frame, BitsStored=bits_stored, HighBit=bits_stored - 1
+    )
+
+    with pytest.raises(PixelError, match=f"holds 8 bits, the header says {bits_stored}: which"):
+        read_pixels(file)
+
+
 def test_values_of_high_throughput_codestream_are_kept(tmp_path: Path) -> None:
     frame = imagecodecs.htj2k_encode(FOURTEEN)
 

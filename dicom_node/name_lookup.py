@@ -1,0 +1,112 @@
+"""Looks up names of hosts without waiting for name servers that are silent or late."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+_Connected = TypeVar("_Connected")
+
+_KEPT_SECONDS: Final = 60.0
+"""How long an answer counts that came when nobody waited for it any more."""
+
+
+class _LookUp:
+    """One question to the name servers, in a thread that nothing can end."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._answered = threading.Event()
+        self._answered_at = 0.0
+        self._addresses: tuple[str, ...] = ()
+        self._error: Exception | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._ask, name="look up", daemon=True).start()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was answered in vain, or so long ago that the answer may not hold any more."""
+        if not self._answered.is_set():
+            return False
+        return not self._addresses or time.monotonic() - self._answered_at > _KEPT_SECONDS
+
+    def addresses(self, seconds: float) -> tuple[str, ...] | None:
+        """Wait for the answer; None if it takes longer.
+
+        Raises
+        ------
+        socket.gaierror
+        """
+        if not self._answered.wait(seconds):
+            return None
+        if not self._addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name") from self._error
+        return self._addresses
+
+    def _ask(self) -> None:
+        try:
+            found = socket.getaddrinfo(self._host, None, type=socket.SOCK_STREAM)
+            self._addresses = tuple(str(address[0]) for *_, address in found)
+        except (OSError, UnicodeError) as error:
+            self._error = error
+        finally:
+            self._answered_at = time.monotonic()
+            self._answered.set()
+
+
+_UNDER_WAY: Final[dict[tuple[int, str], _LookUp]] = {}
+"""By process, as a forked one has none of these threads, and host. Each change is one step that
+needs no lock: one that is held when a process forks would stay so."""
+
+
+def look_up(host: str, seconds: float) -> tuple[str, ...]:
+    """Return the addresses of a host, as numbers; wait no longer than this for them.
+
+    No time-out of a socket and no deadline reaches the resolver, which may wait for minutes: what
+    connects is given an address, so that it does not ask again. A question that is not answered
+    in time goes on, and the next one about this host has its answer: servers that are always
+    late are not asked in vain for ever, and however many attempts there are, one thread waits.
+
+    Raises
+    ------
+    socket.gaierror
+        The name is unknown, or name servers did not answer in time.
+    """
+    key = (os.getpid(), host)
+    mine = _LookUp(host)
+    asked = _UNDER_WAY.setdefault(key, mine)
+    if asked.is_stale:
+        asked = _UNDER_WAY[key] = mine
+    if asked is mine:
+        mine.start()
+    try:
+        addresses = asked.addresses(seconds)
+    except socket.gaierror:
+        _UNDER_WAY.pop(key, None)
+        raise
+    if addresses is None:
+        raise socket.gaierror(socket.EAI_AGAIN, f"no name server answered within {seconds:g} s")
+    _UNDER_WAY.pop(key, None)
+    return addresses
+
+
+def connected_to_one_of(
+    addresses: Sequence[str], connect: Callable[[str], _Connected]
+) -> _Connected:
+    """Connect to the first of a host's addresses at which somebody answers.
+
+    Raises
+    ------
+    OSError
+        Why nobody answers at the last of them.
+    """
+    *others, last = addresses
+    for address in others:
+        try:
+            return connect(address)
+        except OSError:
+            continue
+    return connect(last)

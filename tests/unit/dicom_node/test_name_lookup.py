@@ -1,0 +1,106 @@
+"""Names are looked up in bounded time, and what comes late is not lost."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from services import wait_for
+
+from dicom_node import name_lookup
+from dicom_node.name_lookup import connected_to_one_of, look_up
+
+FOUND = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 0))]
+
+
+class NameServer:
+    """Answers when it may; without end it may not."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+        self.asked = 0
+        self.answer: list[Any] | OSError = list(FOUND)
+
+    def __call__(self, *_question: object, **_options: object) -> list[Any]:
+        self.asked += 1
+        self.may_answer.wait(60)
+        if isinstance(self.answer, OSError):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
+    server = NameServer()
+    monkeypatch.setattr(socket, "getaddrinfo", server)
+    monkeypatch.setattr(name_lookup, "_UNDER_WAY", {})
+    yield server
+    server.may_answer.set()
+
+
+def look_up_in_vain() -> None:
+    with pytest.raises(socket.gaierror, match=r"no name server answered within 0\.05 s"):
+        look_up("archive.example", 0.05)
+
+
+def test_answer_that_comes_after_all_have_given_up_is_the_next_ones(
+    name_server: NameServer,
+) -> None:
+    for _ in range(3):
+        look_up_in_vain()
+    assert name_server.asked == 1
+
+    name_server.may_answer.set()
+    assert look_up("archive.example", 60) == ("192.0.2.7",)
+    assert name_server.asked == 1
+
+
+def test_answer_that_was_taken_is_asked_for_anew(name_server: NameServer) -> None:
+    name_server.may_answer.set()
+    look_up("archive.example", 60)
+    name_server.answer = [(*FOUND[0][:4], ("192.0.2.8", 0))]
+
+    assert look_up("archive.example", 60) == ("192.0.2.8",)
+
+
+def test_late_answer_of_long_ago_counts_no_more(
+    name_server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up_in_vain()
+    name_server.may_answer.set()
+    (late,) = name_lookup._UNDER_WAY.values()
+    assert late.addresses(60) == ("192.0.2.7",)
+    monkeypatch.setattr(name_lookup, "_KEPT_SECONDS", -1.0)
+    name_server.answer = [(*FOUND[0][:4], ("192.0.2.8", 0))]
+
+    assert look_up("archive.example", 60) == ("192.0.2.8",)
+
+
+def test_name_that_nobody_has_is_asked_for_again(name_server: NameServer) -> None:
+    name_server.may_answer.set()
+    name_server.answer = socket.gaierror(socket.EAI_NONAME, "unknown")
+    for _ in range(2):
+        with pytest.raises(socket.gaierror, match="no such name"):
+            look_up("archive.example", 60)
+
+    assert name_server.asked == 2
+
+
+def test_silence_about_one_host_keeps_no_other_waiting(name_server: NameServer) -> None:
+    look_up_in_vain()
+    other = threading.Thread(target=lambda: look_up("other.example", 60), daemon=True)
+    other.start()
+
+    wait_for(lambda: name_server.asked == 2, seconds=20, what="the other host is asked for")
+
+
+def test_next_address_is_tried_where_nobody_answers() -> None:
+    def connect(address: str) -> str:
+        if address != "b":
+            raise ConnectionRefusedError(address)
+        return address
+
+    assert connected_to_one_of(["a", "b", "c"], connect) == "b"
+    with pytest.raises(ConnectionRefusedError, match="c"):
+        connected_to_one_of(["a", "c"], connect)
