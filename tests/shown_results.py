@@ -55,6 +55,16 @@ IMAGE_SHOWN: Final = """() =>
   window.cornerstone?.getEnabledElements()[0]?.viewport.getCurrentImageId?.() ?? ''"""
 
 
+IMAGES_HUNG: Final = """() => (window.cornerstone?.getEnabledElements() ?? []).map(({ viewport }) => {
+  const box = viewport.canvas.getBoundingClientRect();
+  const image = viewport.getCurrentImageId?.() ?? '';
+  const look = viewport.getViewPresentation?.() ?? {};
+  const where = (box.y > 300 ? 'lower' : 'upper') + ' ' + (box.x > 600 ? 'right' : 'left');
+  return [where, image.match(/instances\\/([0-9.]+)/)?.[1] ?? '', look.flipHorizontal, look.rotation];
+})"""
+"""Place, SOP Instance UID, whether it is flipped, and rotation, of each image on the screen."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """Results in an archive, and a browser on the viewer before it."""
@@ -66,8 +76,14 @@ class Shown:
     study_instance_uid: str
 
     @property
-    def study(self) -> str:
+    def hung(self) -> str:
+        """Address of the study as the shipped settings hang it."""
         return f"{self.address}/viewer?StudyInstanceUIDs={self.study_instance_uid}"
+
+    @property
+    def study(self) -> str:
+        """Address of the study in one viewport, as the viewer hangs it by itself."""
+        return f"{self.hung}&hangingProtocolId=default"
 
     def shows_image(self) -> bool:
         return bool(self.browser.page.evaluate(IMAGE_SHOWN))

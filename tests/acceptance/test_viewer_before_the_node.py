@@ -67,7 +67,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     server.start()
     try:
         with (
-            ohif_before_service(settings.dicomweb.port, "/dicomweb") as address,
+            ohif_before_service(settings.dicomweb.port) as address,
             headless_browser(folder / "profile") as browser,
         ):
             browser.page.add_init_script(TOUR_WAS_SEEN)
@@ -107,11 +107,11 @@ def _keep_results(folder: Path, spool: Spool, database: Database) -> None:
 @pytest.mark.long
 def test_study_is_listed_and_its_images_and_results_are_shown(shown: Shown) -> None:
     page = shown.browser.page
-    page.goto(f"{shown.address}/")
+    page.goto(f"{shown.address}/?datasources=node")
     page.get_by_text("PHANTOM").first.wait_for(timeout=90_000)
     row = page.locator("tr").filter(has_text="PHANTOM").first.inner_text()
 
-    page.goto(f"{shown.address}/viewer?StudyInstanceUIDs={shown.study_instance_uid}")
+    page.goto(f"{shown.address}/viewer/node?StudyInstanceUIDs={shown.study_instance_uid}")
     rows = page.locator("[data-cy^=study-browser-thumbnail]")
     rows.filter(has_text=REPORT).wait_for(timeout=90_000)
     wait_for(lambda: page.evaluate(IMAGE_SHOWN), seconds=90, what="the first image is shown")

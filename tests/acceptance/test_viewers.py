@@ -16,6 +16,7 @@ from PIL import Image
 from services import wait_for
 from shown_results import (
     IMAGE_SHOWN,
+    IMAGES_HUNG,
     PHANTOM,
     REGIONS,
     REPORT,
@@ -76,7 +77,43 @@ def test_each_result_is_listed_by_its_own_words(opened: Shown) -> None:
     assert thumbnail.evaluate("image => image.naturalWidth") > 0
 
 
-@pytest.mark.parametrize("of_view", REGIONS)
+def test_views_hang_back_to_back_and_the_results_on_the_next_stage(shown: Shown) -> None:
+    page = shown.browser.page
+    page.goto(shown.hung)
+    views = {
+        "upper left": "R CC", "upper right": "L CC", "lower left": "R MLO", "lower right": "L MLO",
+    }  # fmt: skip
+    wanted = {place: str(_header_of(view).SOPInstanceUID) for place, view in views.items()}
+
+    def hung() -> dict[str, str]:
+        return {place: image for place, image, *_ in page.evaluate(IMAGES_HUNG)}
+
+    wait_for(lambda: hung() == wanted, seconds=90, what="each view hangs in its place")
+    wait_for(lambda: _meet_in_the_middle(shown.browser.pixels()), seconds=30, what="they are shown")
+    shown.keep("ohif-hung", shown.browser.pixels())
+    page.keyboard.press(".")  # the next stage
+
+    label = page.locator("svg.svg-layer text").filter(has_text=f"{100 * SCORE:.2f} %")
+    label.first.wait_for(timeout=60_000)
+    first_picture = pydicom.dcmread(shown.results["secondary_capture"][0], stop_before_pixels=True)
+    of_results = {
+        "upper left": str(first_picture.SOPInstanceUID),
+        "upper right": wanted["upper right"],  # the report's first region
+        "lower left": wanted["upper right"],
+        "lower right": wanted["lower right"],
+    }
+    wait_for(lambda: hung() == of_results, seconds=60, what="the results hang")
+    lower = slice(480, 890)
+    for columns in (slice(290, 820), slice(830, 1355)):
+        wait_for(
+            lambda: _colored(shown.browser.pixels()[lower, columns]).sum() > 800,  # noqa: B023
+            seconds=60,
+            what="the region is colored",
+        )
+    assert shown.browser.complaints == []
+
+
+@pytest.mark.parametrize("of_view", [pytest.param("L CC", marks=pytest.mark.long), "L MLO"])
 def test_a_segmentation_lies_over_its_region(opened: Shown, of_view: str) -> None:
     page = opened.browser.page
     opened.row(f"{of_view} AI regions").dblclick()
@@ -159,6 +196,13 @@ def test_orthanc_previews_what_was_drawn(shown: Shown, kind: str) -> None:
         assert np.array_equal(np.asarray(preview.convert("RGB")), dataset.pixel_array)
     preview.thumbnail((1200, 1200))
     shown.keep(f"orthanc-{kind.replace('_', '-')}", np.asarray(preview.convert("RGB")))
+
+
+def _meet_in_the_middle(pixels: NDArray[np.uint8]) -> bool:
+    """Tell whether the breasts lie on both sides of the middle of the grid, in both rows."""
+    middles = [pixels[row, column].min() for row in (250, 800) for column in (810, 840)]
+    edges = [pixels[row, column].max() for row in (250, 670) for column in (340, 1300)]
+    return min(middles) > 40 and max(edges) < 20
 
 
 def _pictures_with_regions(files: list[Path]) -> set[str]:
