@@ -55,14 +55,15 @@ IMAGE_SHOWN: Final = """() =>
   window.cornerstone?.getEnabledElements()[0]?.viewport.getCurrentImageId?.() ?? ''"""
 
 
-IMAGES_HUNG: Final = """() => (window.cornerstone?.getEnabledElements() ?? []).map(({ viewport }) => {
-  const box = viewport.canvas.getBoundingClientRect();
-  const image = viewport.getCurrentImageId?.() ?? '';
-  const look = viewport.getViewPresentation?.() ?? {};
-  const where = (box.y > 300 ? 'lower' : 'upper') + ' ' + (box.x > 600 ? 'right' : 'left');
-  return [where, image.match(/instances\\/([0-9.]+)/)?.[1] ?? '', look.flipHorizontal, look.rotation];
-})"""
-"""Place, SOP Instance UID, whether it is flipped, and rotation, of each image on the screen."""
+IMAGES_HUNG: Final = """() => {
+  const viewports = (window.cornerstone?.getEnabledElements() ?? []).map(one => one.viewport);
+  return Object.fromEntries(viewports.map(viewport => {
+    const box = viewport.canvas.getBoundingClientRect();
+    const place = `${box.y > 300 ? 'lower' : 'upper'} ${box.x > 600 ? 'right' : 'left'}`;
+    return [place, viewport.getCurrentImageId?.()?.match(/instances\\/([0-9.]+)/)?.[1]];
+  }));
+}"""
+"""SOP Instance UID of the image in each place of a grid of two by two."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,13 @@ def files_in_viewer(
             yield Shown(archive, address, browser, results, study_instance_uid)
     finally:
         archive.stop()
+
+
+def meet_in_the_middle(pixels: NDArray[np.uint8]) -> bool:
+    """Tell whether chest walls lie in the middle of the grid, and pectoral muscles at the top."""
+    middles = [pixels[row, column].min() for row in (250, 490, 800) for column in (810, 840)]
+    edges = [pixels[row, column].max() for row in (250, 670) for column in (340, 1300)]
+    return bool(min(middles) > 40 and max(edges) < 20)
 
 
 def rendered(folder: Path, study: Path, findings: StudyFindings) -> dict[str, list[Path]]:

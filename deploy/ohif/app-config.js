@@ -165,6 +165,17 @@
     ],
   };
 
+  /** Turn an image as its place says: OHIF 3.13 flips by itself, and forgets the rotation. */
+  function rotate(cornerstoneViewportService, viewportId) {
+    const rotation = cornerstoneViewportService.getViewportOptions(viewportId)?.rotation;
+    const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportId);
+    if (rotation && viewport?.getViewPresentation?.().rotation !== rotation) {
+      viewport.setViewPresentation({ ...viewport.getViewPresentation(), rotation });
+      viewport.render();
+    }
+  }
+
+  let subscription;
   const mammographyExtension = {
     id: 'mammography-hanging',
     preRegistration: ({ servicesManager }) => {
@@ -173,6 +184,14 @@
         hangingProtocolService.addCustomAttribute(name, name, attribute);
       }
     },
+    onModeEnter: ({ servicesManager }) => {
+      const { cornerstoneViewportService } = servicesManager.services;
+      subscription = cornerstoneViewportService.subscribe(
+        cornerstoneViewportService.EVENTS.VIEWPORT_DATA_CHANGED,
+        ({ viewportId }) => rotate(cornerstoneViewportService, viewportId)
+      );
+    },
+    onModeExit: () => subscription?.unsubscribe(),
     getHangingProtocolModule: () => [{ name: mammography.id, protocol: mammography }],
   };
 

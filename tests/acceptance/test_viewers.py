@@ -22,6 +22,7 @@ from shown_results import (
     REPORT,
     SCORE,
     Shown,
+    meet_in_the_middle,
     phantom_findings,
     shown_in_viewer,
 )
@@ -85,11 +86,12 @@ def test_views_hang_back_to_back_and_the_results_on_the_next_stage(shown: Shown)
     }  # fmt: skip
     wanted = {place: str(_header_of(view).SOPInstanceUID) for place, view in views.items()}
 
-    def hung() -> dict[str, str]:
-        return {place: image for place, image, *_ in page.evaluate(IMAGES_HUNG)}
-
-    wait_for(lambda: hung() == wanted, seconds=90, what="each view hangs in its place")
-    wait_for(lambda: _meet_in_the_middle(shown.browser.pixels()), seconds=30, what="they are shown")
+    wait_for(
+        lambda: page.evaluate(IMAGES_HUNG) == wanted,
+        seconds=90,
+        what="each view hangs in its place",
+    )
+    wait_for(lambda: meet_in_the_middle(shown.browser.pixels()), seconds=30, what="they are shown")
     shown.keep("ohif-hung", shown.browser.pixels())
     page.keyboard.press(".")  # the next stage
 
@@ -102,7 +104,7 @@ def test_views_hang_back_to_back_and_the_results_on_the_next_stage(shown: Shown)
         "lower left": wanted["upper right"],
         "lower right": wanted["lower right"],
     }
-    wait_for(lambda: hung() == of_results, seconds=60, what="the results hang")
+    wait_for(lambda: page.evaluate(IMAGES_HUNG) == of_results, seconds=60, what="the results hang")
     lower = slice(480, 890)
     for columns in (slice(290, 820), slice(830, 1355)):
         wait_for(
@@ -196,13 +198,6 @@ def test_orthanc_previews_what_was_drawn(shown: Shown, kind: str) -> None:
         assert np.array_equal(np.asarray(preview.convert("RGB")), dataset.pixel_array)
     preview.thumbnail((1200, 1200))
     shown.keep(f"orthanc-{kind.replace('_', '-')}", np.asarray(preview.convert("RGB")))
-
-
-def _meet_in_the_middle(pixels: NDArray[np.uint8]) -> bool:
-    """Tell whether the breasts lie on both sides of the middle of the grid, in both rows."""
-    middles = [pixels[row, column].min() for row in (250, 800) for column in (810, 840)]
-    edges = [pixels[row, column].max() for row in (250, 670) for column in (340, 1300)]
-    return min(middles) > 40 and max(edges) < 20
 
 
 def _pictures_with_regions(files: list[Path]) -> set[str]:
