@@ -10,7 +10,15 @@ import pytest
 from browser import Browser, headless_browser
 from ports import free_port
 from services import wait_for
-from shown_results import IMAGE_SHOWN, PHANTOM, REPORT, phantom_findings, rendered
+from shown_results import (
+    PHANTOM,
+    REPORT,
+    SCORE,
+    meet_in_the_middle,
+    phantom_findings,
+    region_is_colored,
+    rendered,
+)
 from sqlalchemy import select
 from viewers import TOUR_WAS_SEEN, ohif_before_service
 
@@ -114,8 +122,14 @@ def test_study_is_listed_and_its_images_and_results_are_shown(shown: Shown) -> N
     page.goto(f"{shown.address}/viewer/node?StudyInstanceUIDs={shown.study_instance_uid}")
     rows = page.locator("[data-cy^=study-browser-thumbnail]")
     rows.filter(has_text=REPORT).wait_for(timeout=90_000)
-    wait_for(lambda: page.evaluate(IMAGE_SHOWN), seconds=90, what="the first image is shown")
+    wait_for(
+        lambda: meet_in_the_middle(shown.browser.pixels()), seconds=90, what="the views are shown"
+    )
     page.wait_for_load_state("networkidle", timeout=90_000)
+    page.keyboard.press(".")  # to the results
+    outline = page.locator("svg.svg-layer text").filter(has_text=f"{100 * SCORE:.2f} %")
+    outline.first.wait_for(timeout=60_000)
+    wait_for(lambda: region_is_colored(shown.browser), seconds=60, what="the region is colored")
 
     assert {"MG", "OT", "SEG", "SR"} <= set(row.replace("\\", " ").replace("/", " ").split())
     assert rows.filter(has_text="AI pictures - RESEARCH USE ONLY").count() == 1
