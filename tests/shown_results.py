@@ -40,8 +40,8 @@ REGIONS: Final[dict[str, Box]] = {
 SCORE: Final = 0.83
 REPORT: Final = "AI report - RESEARCH USE ONLY"
 
-_ON_SCREEN: Final = """points => {
-  const viewport = cornerstone.getEnabledElements()[0].viewport;
+_ON_SCREEN: Final = """([points, number]) => {
+  const viewport = cornerstone.getEnabledElements()[number].viewport;
   const frame = viewport.canvas.getBoundingClientRect();
   const image = viewport.getCurrentImageId();
   return points.map(point => {
@@ -55,6 +55,17 @@ IMAGE_SHOWN: Final = """() =>
   window.cornerstone?.getEnabledElements()[0]?.viewport.getCurrentImageId?.() ?? ''"""
 
 
+IMAGES_HUNG: Final = """() => {
+  const viewports = (window.cornerstone?.getEnabledElements() ?? []).map(one => one.viewport);
+  return Object.fromEntries(viewports.map(viewport => {
+    const box = viewport.canvas.getBoundingClientRect();
+    const place = `${box.y > 300 ? 'lower' : 'upper'} ${box.x > 600 ? 'right' : 'left'}`;
+    return [place, viewport.getCurrentImageId?.()?.match(/instances\\/([0-9.]+)/)?.[1]];
+  }));
+}"""
+"""SOP Instance UID of the image in each place of a grid of two by two."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """Results in an archive, and a browser on the viewer before it."""
@@ -66,8 +77,14 @@ class Shown:
     study_instance_uid: str
 
     @property
-    def study(self) -> str:
+    def hung(self) -> str:
+        """Address of the study as the shipped settings hang it."""
         return f"{self.address}/viewer?StudyInstanceUIDs={self.study_instance_uid}"
+
+    @property
+    def study(self) -> str:
+        """Address of the study in one viewport, as the viewer hangs it by itself."""
+        return f"{self.hung}&hangingProtocolId=default"
 
     def shows_image(self) -> bool:
         return bool(self.browser.page.evaluate(IMAGE_SHOWN))
@@ -85,14 +102,12 @@ class Shown:
         self.browser.complaints.clear()
 
     def box_on_screen(self, box: Box) -> tuple[int, int, int, int]:
-        corners = [[box[0], box[1]], [box[2], box[3]]]
-        (left, top), (right, bottom) = self.browser.page.evaluate(_ON_SCREEN, corners)
-        return round(left), round(top), round(right), round(bottom)
+        return box_on_screen(self.browser, box)
 
     def keep(self, name: str, pixels: NDArray[np.uint8]) -> None:
         folder = os.environ.get("MAMMOCLIP_SCREENSHOTS")
         if folder:
-            Image.fromarray(pixels).save(Path(folder) / f"{name}.jpg", quality=85, optimize=True)
+            Image.fromarray(pixels).save(Path(folder) / f"{name}.jpg", quality=80, optimize=True)
 
 
 @contextmanager
@@ -132,6 +147,32 @@ def files_in_viewer(
             yield Shown(archive, address, browser, results, study_instance_uid)
     finally:
         archive.stop()
+
+
+def box_on_screen(browser: Browser, box: Box, viewport: int = 0) -> tuple[int, int, int, int]:
+    """Return where the viewer lays a box of the image in one of its viewports."""
+    corners = [[box[0], box[1]], [box[2], box[3]]]
+    (left, top), (right, bottom) = browser.page.evaluate(_ON_SCREEN, [corners, viewport])
+    return round(left), round(top), round(right), round(bottom)
+
+
+def region_is_colored(browser: Browser) -> bool:
+    """Tell whether a segmentation lies over the first region, in the last place of the results."""
+    left, top, right, bottom = box_on_screen(browser, REGIONS["L CC"], viewport=2)
+    pixels = is_colored(browser.pixels())[top + 4 : bottom - 4, left + 4 : right - 4]
+    return pixels.size > 0 and bool(pixels.mean() > 0.95)
+
+
+def is_colored(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Tell what is no grey: a mammogram has none, an overlay has."""
+    return pixels.max(axis=2).astype(int) - pixels.min(axis=2) > 30
+
+
+def meet_in_the_middle(pixels: NDArray[np.uint8]) -> bool:
+    """Tell whether chest walls lie in the middle of the grid, and pectoral muscles at the top."""
+    middles = [pixels[row, column].min() for row in (250, 490, 800) for column in (810, 840)]
+    edges = [pixels[row, column].max() for row in (250, 670) for column in (340, 1300)]
+    return bool(min(middles) > 40 and max(edges) < 20)
 
 
 def rendered(folder: Path, study: Path, findings: StudyFindings) -> dict[str, list[Path]]:

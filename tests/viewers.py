@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import http.client
-import json
 import shutil
 import subprocess
 import threading
@@ -24,51 +23,11 @@ OHIF_SHA512: Final = (
 
 CACHE: Final = Path(__file__).parents[1] / ".test" / "ohif"
 
-CONFIGURATION: Final = {
-    "routerBasename": None,
-    "extensions": [],
-    "modes": [],
-    "customizationService": {},
-    "showStudyList": True,
-    "maxNumberOfWebWorkers": 2,
-    "showWarningMessageForCrossOrigin": False,
-    "showCPUFallbackMessage": False,
-    "strictZSpacingForVolumeViewport": True,
-    "groupEnabledModesFirst": True,
-    "investigationalUseDialog": {"option": "never"},
-    "defaultDataSourceName": "archive",
-    "dataSources": [
-        {
-            "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
-            "sourceName": "archive",
-            "configuration": {
-                "friendlyName": "Archive",
-                "name": "archive",
-                "wadoUriRoot": "/wado",
-                "qidoRoot": "/dicom-web",
-                "wadoRoot": "/dicom-web",
-                "qidoSupportsIncludeField": True,
-                "supportsReject": False,
-                "supportsStow": True,
-                "supportsFuzzyMatching": False,
-                "supportsWildcard": True,
-                "imageRendering": "wadors",
-                "thumbnailRendering": "wadors",
-                # With lazy load a segmentation may be laid over the first image of the series.
-                "enableStudyLazyLoad": False,
-                "dicomUploadEnabled": False,
-                "singlepart": "bulkdata,video",
-                "bulkDataURI": {"enabled": True, "relativeResolution": "studies"},
-                "omitQuotationForMultipartRequest": True,
-            },
-        }
-    ],
-}
+CONFIGURATION: Final = Path(__file__).parents[1] / "deploy" / "ohif" / "app-config.js"
 
 TOUR_WAS_SEEN: Final = """localStorage.setItem("shownTours", '["basicViewerTour"]')"""
 """What the viewer keeps of a first visit, which would begin with a tour over the images."""
 
-_ROOT: Final = "/dicom-web"
 _PASSED_ON: Final = ("/dicom-web/", "/dicomweb/", "/wado")
 _OF_THE_CONNECTION: Final = {"connection", "keep-alive", "transfer-encoding", "accept-encoding"}
 _TYPES: Final = {
@@ -110,23 +69,17 @@ def _fetch_ohif() -> None:
 
 def ohif_before(archive: Orthanc) -> AbstractContextManager[str]:
     """Serve the viewer and the archive's DICOMweb from one origin; yields its address."""
-    return ohif_before_service(archive.http_port, _ROOT)
+    return ohif_before_service(archive.http_port)
 
 
 @contextmanager
-def ohif_before_service(port: int, root: str) -> Iterator[str]:
-    """Serve the viewer and a DICOMweb service from one origin; yields its address.
-
-    Parameters
-    ----------
-    root : path of the service
-    """
+def ohif_before_service(port: int) -> Iterator[str]:
+    """Serve the viewer and a DICOMweb service from one origin; yields its address."""
     built = require_ohif()
 
     class Handler(_OneOrigin):
         folder = built
         archive_port = port
-        archive_root = root
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -140,20 +93,18 @@ def ohif_before_service(port: int, root: str) -> Iterator[str]:
 
 
 class _OneOrigin(BaseHTTPRequestHandler):
-    """Files of the viewer, its settings, and everything else from the archive."""
+    """Files of the viewer, the settings that we ship, and everything else from the archive."""
 
     protocol_version = "HTTP/1.1"
     folder: Path
     archive_port: int
-    archive_root: str
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if path.startswith(_PASSED_ON):
             self._pass_on()
         elif path == "/app-config.js":
-            configuration = json.dumps(CONFIGURATION).replace(_ROOT, self.archive_root)
-            self._answer(f"window.config = {configuration};".encode(), ".js")
+            self._answer(CONFIGURATION.read_bytes(), ".js")
         else:
             self._answer_file(path)
 

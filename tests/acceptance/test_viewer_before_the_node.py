@@ -10,7 +10,15 @@ import pytest
 from browser import Browser, headless_browser
 from ports import free_port
 from services import wait_for
-from shown_results import IMAGE_SHOWN, PHANTOM, REPORT, phantom_findings, rendered
+from shown_results import (
+    PHANTOM,
+    REPORT,
+    SCORE,
+    meet_in_the_middle,
+    phantom_findings,
+    region_is_colored,
+    rendered,
+)
 from sqlalchemy import select
 from viewers import TOUR_WAS_SEEN, ohif_before_service
 
@@ -67,7 +75,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     server.start()
     try:
         with (
-            ohif_before_service(settings.dicomweb.port, "/dicomweb") as address,
+            ohif_before_service(settings.dicomweb.port) as address,
             headless_browser(folder / "profile") as browser,
         ):
             browser.page.add_init_script(TOUR_WAS_SEEN)
@@ -107,15 +115,21 @@ def _keep_results(folder: Path, spool: Spool, database: Database) -> None:
 @pytest.mark.long
 def test_study_is_listed_and_its_images_and_results_are_shown(shown: Shown) -> None:
     page = shown.browser.page
-    page.goto(f"{shown.address}/")
+    page.goto(f"{shown.address}/?datasources=node")
     page.get_by_text("PHANTOM").first.wait_for(timeout=90_000)
     row = page.locator("tr").filter(has_text="PHANTOM").first.inner_text()
 
-    page.goto(f"{shown.address}/viewer?StudyInstanceUIDs={shown.study_instance_uid}")
+    page.goto(f"{shown.address}/viewer/node?StudyInstanceUIDs={shown.study_instance_uid}")
     rows = page.locator("[data-cy^=study-browser-thumbnail]")
     rows.filter(has_text=REPORT).wait_for(timeout=90_000)
-    wait_for(lambda: page.evaluate(IMAGE_SHOWN), seconds=90, what="the first image is shown")
+    wait_for(
+        lambda: meet_in_the_middle(shown.browser.pixels()), seconds=90, what="the views are shown"
+    )
     page.wait_for_load_state("networkidle", timeout=90_000)
+    page.keyboard.press(".")  # to the results
+    outline = page.locator("svg.svg-layer text").filter(has_text=f"{100 * SCORE:.2f} %")
+    outline.first.wait_for(timeout=60_000)
+    wait_for(lambda: region_is_colored(shown.browser), seconds=60, what="the region is colored")
 
     assert {"MG", "OT", "SEG", "SR"} <= set(row.replace("\\", " ").replace("/", " ").split())
     assert rows.filter(has_text="AI pictures - RESEARCH USE ONLY").count() == 1

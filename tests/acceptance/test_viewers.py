@@ -11,17 +11,20 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from services import wait_for
 from shown_results import (
     IMAGE_SHOWN,
+    IMAGES_HUNG,
     PHANTOM,
     REGIONS,
     REPORT,
     SCORE,
     Shown,
+    is_colored,
+    meet_in_the_middle,
     phantom_findings,
+    region_is_colored,
     shown_in_viewer,
 )
 
@@ -76,7 +79,37 @@ def test_each_result_is_listed_by_its_own_words(opened: Shown) -> None:
     assert thumbnail.evaluate("image => image.naturalWidth") > 0
 
 
-@pytest.mark.parametrize("of_view", REGIONS)
+def test_views_hang_back_to_back_and_the_results_on_the_next_stage(shown: Shown) -> None:
+    page = shown.browser.page
+    page.goto(shown.hung)
+    views = {
+        "upper left": "R CC", "upper right": "L CC", "lower left": "R MLO", "lower right": "L MLO",
+    }  # fmt: skip
+    wanted = {place: str(_header_of(view).SOPInstanceUID) for place, view in views.items()}
+
+    wait_for(
+        lambda: page.evaluate(IMAGES_HUNG) == wanted,
+        seconds=90,
+        what="each view hangs in its place",
+    )
+    wait_for(lambda: meet_in_the_middle(shown.browser.pixels()), seconds=30, what="they are shown")
+    shown.keep("ohif-hung", shown.browser.pixels())
+    page.keyboard.press(".")  # the next stage
+
+    label = page.locator("svg.svg-layer text").filter(has_text=f"{100 * SCORE:.2f} %")
+    label.first.wait_for(timeout=60_000)
+    first_picture = pydicom.dcmread(shown.results["secondary_capture"][0], stop_before_pixels=True)
+    of_results = {
+        "upper left": str(first_picture.SOPInstanceUID),
+        "upper right": wanted["upper right"],  # the report's first region
+        "lower right": wanted["upper right"],
+    }
+    wait_for(lambda: page.evaluate(IMAGES_HUNG) == of_results, seconds=60, what="the results hang")
+    wait_for(lambda: region_is_colored(shown.browser), seconds=60, what="the region is colored")
+    assert shown.browser.complaints == []
+
+
+@pytest.mark.parametrize("of_view", [pytest.param("L CC", marks=pytest.mark.long), "L MLO"])
 def test_a_segmentation_lies_over_its_region(opened: Shown, of_view: str) -> None:
     page = opened.browser.page
     opened.row(f"{of_view} AI regions").dblclick()
@@ -87,7 +120,7 @@ def test_a_segmentation_lies_over_its_region(opened: Shown, of_view: str) -> Non
         if view != of_view:
             return None
         left, top, right, bottom = opened.box_on_screen(REGIONS[view])
-        inside = _colored(opened.browser.pixels())[top + 4 : bottom - 4, left + 4 : right - 4]
+        inside = is_colored(opened.browser.pixels())[top + 4 : bottom - 4, left + 4 : right - 4]
         return view if inside.size and inside.mean() > 0.95 else None
 
     view = wait_for(colored_region, seconds=60, what="the region is colored")
@@ -98,7 +131,7 @@ def test_a_segmentation_lies_over_its_region(opened: Shown, of_view: str) -> Non
     assert min(width, height) > 30
     for columns, rows in ((-1, 0), (1, 0), (0, -1), (0, 1)):
         x, y = left + columns * (width + 4), top + rows * (height + 4)
-        assert not _colored(pixels)[y + 4 : y + height - 4, x + 4 : x + width - 4].any()
+        assert not is_colored(pixels)[y + 4 : y + height - 4, x + 4 : x + width - 4].any()
     assert opened.browser.complaints == []
 
 
@@ -141,7 +174,7 @@ def test_a_picture_is_shown(opened: Shown) -> None:
         pytest.fail(f"none of {wanted} was shown")
 
     def outlined() -> bool:
-        return int(_colored(opened.browser.pixels())[200:700, 500:1200].sum()) > 300
+        return int(is_colored(opened.browser.pixels())[200:700, 500:1200].sum()) > 300
 
     wait_for(outlined, seconds=30, what="the outline is shown")
     assert opened.browser.complaints == []
@@ -187,8 +220,3 @@ def _view_shown(page: Any) -> str | None:
         if str(header.SOPInstanceUID) in image and view in REGIONS:
             return view
     return None
-
-
-def _colored(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Tell what is no grey: a mammogram has none, an overlay has."""
-    return pixels.max(axis=2).astype(int) - pixels.min(axis=2) > 30
