@@ -192,9 +192,11 @@ def test_all_four_views_are_needed(missing: tuple[str, str] | None) -> None:
 def test_reasons_that_are_stated_are_reasons_that_are_given() -> None:
     from pathlib import Path
 
-    from dicom_node.studies.ledger.arrival import registering
+    from dicom_node.studies.ledger.arrival import registering, rejecting
 
-    written = "".join(Path(module.__file__).read_text() for module in (headers, registering))
+    written = "".join(
+        Path(module.__file__).read_text() for module in (headers, registering, rejecting)
+    )
 
     for reason in MISSING_REASONS | LEFT_OUT_REASONS:
         assert f'"{reason}"' in written
