@@ -16,7 +16,7 @@ from services import BIN, Site, running, wait_for
 PASSWORD = "three small words of ours"
 ACCESSION = "MG-2026-0418"
 SILENT_MS = 40_000
-"""A worker is silent 30 s after its last heartbeat, and the page looks every 3 s."""
+"""A worker is silent 25 s after its last heartbeat, and the page looks every 3 s."""
 
 
 @pytest.mark.long

@@ -70,4 +70,4 @@ def audit(
 def inventory(request: Request) -> Any:
     """Return the inventory sheet (ACR-SIIM Practice Parameter 2026, IV.B)."""
     site = site_of(request)
-    return dict(inventory_of(site.settings, site.database).rows)
+    return {row[0]: row[1] for row in inventory_of(site.settings, site.database).rows}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import ColumnElement, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dicom_node.studies.ledger.arrival.correcting import CORRECTED, OTHER_CONTENT
 from dicom_node.studies.ledger.states import InstanceState
@@ -28,7 +28,7 @@ def has_nothing_to_analyse(remark: str) -> bool:
     return remark == NOTHING_TO_ANALYSE or remark.startswith(_REFUSED_BY_RULE)
 
 
-def nothing_to_analyse(remark: ColumnElement[str]) -> ColumnElement[bool]:
+def nothing_to_analyse(remark: InstrumentedAttribute[str]) -> ColumnElement[bool]:
     """Return the condition that `has_nothing_to_analyse` tells of a remark."""
     return or_(remark == NOTHING_TO_ANALYSE, remark.startswith(_REFUSED_BY_RULE, autoescape=True))
 
