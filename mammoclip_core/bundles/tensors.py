@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from mammoclip_core.background import start_thread
 from mammoclip_core.bundles.tensor_names import tensor_differences
 from mammoclip_core.errors import BundleError
-from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.file_digest import file_sha256, regular_file
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import (
     PROMPTS_NAME,
@@ -115,7 +115,7 @@ def read_image_side(bundle: Path, manifest: Manifest) -> Tensors:
     """
     weights = bundle / WEIGHTS_NAME
     expected = image_side_shapes(manifest)
-    with declared(bundle), safe_open(weights, framework="np") as tensors:
+    with declared(bundle), safe_open(regular_file(weights), framework="np") as tensors:
         names = set(tensors.keys())
         if manifest.text_encoder:
             names = {name for name in names if not name.startswith(TEXT_PREFIXES)}
@@ -134,11 +134,11 @@ def read_prompts(bundle: Path, manifest: Manifest) -> Tensors:
     """
     path = bundle / PROMPTS_NAME
     with declared(bundle):
-        with safe_open(bundle / WEIGHTS_NAME, framework="np") as tensors:
+        with safe_open(regular_file(bundle / WEIGHTS_NAME), framework="np") as tensors:
             header: dict[str, Any] = tensors.metadata() or {}
         if header.get(PROMPTS_SHA256) != file_sha256(path):
             raise BundleError(f"{path} is altered or incomplete: its digest is not the weights'")
-        with safe_open(path, framework="np") as tensors:
+        with safe_open(regular_file(path), framework="np") as tensors:
             prompts = {name: _full_precision(tensors.get_tensor(name)) for name in tensors.keys()}  # noqa: SIM118  it is no dictionary
     check_tensors(
         {

@@ -3,11 +3,10 @@
 from typing import Any, Final
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as ops
 
 from mammoclip_core.bundles.tensors import Tensors
+from mammoclip_core.engines.openvino_import import ops, ov
 from mammoclip_core.networks.detector_layout import HIDDEN_LAYERS
 from mammoclip_core.networks.efficientnet import NORM_EPSILON, Block, Convolution, EfficientNet
 

@@ -7,12 +7,12 @@ from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from mammoclip_core.background import start_thread
 from mammoclip_core.bundles.tensors import Tensors, detector_prefix
 from mammoclip_core.engines.openvino_graph import detector_graph, encoder_graph
+from mammoclip_core.engines.openvino_import import ov
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.images.detector_input import INPUT_SIDE

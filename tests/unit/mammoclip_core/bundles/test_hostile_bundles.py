@@ -105,8 +105,12 @@ def test_weights_that_are_no_file_are_refused_without_waiting(bundle: Path, kind
     else:
         weights.mkdir()
 
-    with pytest.raises(BundleError), weights_checked(bundle, read_manifest(bundle)):
+    manifest = read_manifest(bundle)
+    with pytest.raises(BundleError), weights_checked(bundle, manifest):
         pass
+    # The tensors are read beside the digest, not after it.
+    with pytest.raises(BundleError):
+        read_image_side(bundle, manifest)
 
 
 @pytest.mark.parametrize("key", ["weights", "model", "weights_path"])
