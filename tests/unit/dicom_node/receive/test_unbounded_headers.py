@@ -215,7 +215,8 @@ def test_long_sequence_that_the_node_asks_for_is_read(reception: Reception, synt
 
 def test_process_that_reads_headers_has_little_memory() -> None:
     code = (
-        "import resource; from dicom_node.receive import header_child as c; c._restrict();"
+        "import resource; from dicom_node.receive.registration import header_child as c;"
+        "c._restrict();"
         "print(resource.getrlimit(resource.RLIMIT_AS), resource.getrlimit(resource.RLIMIT_CORE))"
     )
 
