@@ -11,8 +11,8 @@ TORCH_INDEX ?=
 # What computes: cuda where there is an NVIDIA GPU, else cpu (OpenVINO, without torch)
 BACKEND ?= $(if $(wildcard /proc/driver/nvidia/gpus/*),cuda,$(shell \
 	nvidia-smi -L > /dev/null 2>&1 && echo cuda || echo cpu))
-# How many processes share the tests of "make test"
-TEST_PROCESSES ?= 2
+# How many processes share the tests of "make test": many tests wait for services, so more than processors
+TEST_PROCESSES ?= 3
 # Folder with your own DICOM files for "make demo"
 STUDY ?=
 
