@@ -26,6 +26,7 @@ NodeError
     └── NotOfferedError                 the destination does not offer the service
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -176,3 +177,13 @@ class NotOfferedError(DeliveryError):
     """The destination does not offer the service that was asked of it."""
 
     reason = "not-offered"
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came of, each once: some chains lead into themselves."""
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__ or found.__context__

@@ -127,10 +127,17 @@ def _add_traceback(
     return event
 
 
-def _traceback_of(error: BaseException) -> str:
-    """Return an error's traceback without messages of libraries, which may quote values."""
+def _traceback_of(error: BaseException, told: frozenset[int] = frozenset()) -> str:
+    """Return an error's traceback without messages of libraries, which may quote values.
+
+    Parameters
+    ----------
+    told : errors that came of this one and, where a chain leads into itself, before it
+    """
     former = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    before = "" if former is None else f"{_traceback_of(former)}\nand then\n"
+    told |= {id(error)}
+    is_new = former is not None and id(former) not in told
+    before = f"{_traceback_of(former, told)}\nand then\n" if former is not None and is_new else ""
     words = f": {error}" if isinstance(error, _OUR_OWN) else ""
     if isinstance(error, OSError):
         words = f": {error.strerror}"

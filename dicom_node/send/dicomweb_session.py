@@ -12,7 +12,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NameResolutionError
 
 from dicom_node.deadline import Deadline
-from dicom_node.errors import DestinationDownError, SettingsError
+from dicom_node.errors import DestinationDownError, SettingsError, chain_of
 from dicom_node.name_lookup import connected_to_one_of, look_up
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomwebDestination, HttpDestination
@@ -79,8 +79,7 @@ def read_bounded(response: requests.Response, longest_bytes: int) -> bytes:
 
 def words_for_failure(error: Exception) -> str:
     """Return in words why an archive did not answer, and what to check."""
-    found: BaseException | None = error
-    while found is not None:
+    for found in chain_of(error):
         if isinstance(found, ssl.SSLError):
             return (
                 f"TLS failed: {words_for(found)}. Check certificates under [[destinations]] and "
@@ -88,7 +87,6 @@ def words_for_failure(error: Exception) -> str:
             )
         if isinstance(found, socket.gaierror):
             return f"its name was not found: {found.strerror}. Check url, and DNS."
-        found = found.__cause__ or found.__context__
     return f"{type(error).__name__}. Check that it is running, and url under [[destinations]]."
 
 
@@ -131,21 +129,26 @@ def _connected(
         try:
             return connect()
         except HTTPError as error:
-            raise _NotConnectedError(str(error)) from error
+            raise _NotConnectedError(error) from None
 
     try:
         return connected_to_one_of(look_up(name, seconds), connect_to)
     except socket.gaierror as error:
         raise NameResolutionError(name, connection, error) from error
     except _NotConnectedError as error:
-        assert error.__cause__ is not None
-        raise error.__cause__ from None
+        failure = error.failure
     finally:
         connection.host = name
+    # Not within the handler: two errors of which each is the other's context have no end.
+    raise failure
 
 
 class _NotConnectedError(OSError):
     """What the library raises is no error of the operating system's kind."""
+
+    def __init__(self, failure: HTTPError) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 class _LastAnswer(http.client.HTTPResponse):

@@ -12,7 +12,7 @@ from celery.exceptions import OperationalError as CeleryOperationalError
 from kombu import Exchange, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
-from dicom_node.errors import BrokerDownError, SettingsError
+from dicom_node.errors import BrokerDownError, SettingsError, chain_of
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.due.workers import QUEUE_OF_ANALYSES, QUEUE_OF_DELIVERIES
 from dicom_node.studies.ledger.tables import Analysis, Delivery
@@ -294,13 +294,11 @@ def _require_own_messages(channel: Any, queue: str, ledger: str) -> None:
 
 def words_for_broker(error: BaseException) -> str:
     """Say what to do about an error of the broker's library, of which nothing is quoted."""
-    found: BaseException | None = error
-    while found is not None:
+    for found in chain_of(error):
         name, answer = type(found).__name__, str(found)
         for key, words in _TROUBLES.items():
             if key == name or key in answer:
                 return words
         if isinstance(found, ssl.SSLError):
             return f"TLS failed: {words_for(found)}. Check certificates under [broker] and [tls]."
-        found = found.__cause__ or found.__context__
     return f"{type(error).__name__}. Check that it is running, and url under [broker]."

@@ -16,6 +16,7 @@ from hostile import (
     serving,
     trickles,
 )
+from ports import free_port
 
 from dicom_node.commands.checks.check import run_checks
 from dicom_node.errors import DestinationDownError
@@ -228,6 +229,18 @@ def test_name_that_nobody_has_is_told(kind: str, result_object: MakeObject) -> N
         archive = dicomweb(80).model_copy(update={"url": "http://no.such.invalid/dicom-web"})
 
     with pytest.raises(DestinationDownError, match="not found"):
+        attempt(archive, result_object())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_address_at_which_nobody_listens_is_told_at_once(
+    scheme: str, host: str, result_object: MakeObject
+) -> None:
+    url = f"{scheme}://{host}:{free_port()}/dicom-web"
+    archive = dicomweb(80).model_copy(update={"url": url})
+
+    with pytest.raises(DestinationDownError, match="Check that it is running"):
         attempt(archive, result_object())
 
 
