@@ -36,8 +36,11 @@ OF_REASONS: Final[Mapping[str, str]] = {
     "unreadable-object": INCORRECT_FORMAT,
     "not-a-mammogram": UNSUPPORTED,
     "own-result": UNSUPPORTED,
+    "prior": UNSUPPORTED,
     "radiograph": UNSUPPORTED,
+    "rejection-note": UNSUPPORTED,
     "tomosynthesis": UNSUPPORTED,
+    "rejected": INCOMPLETE,
     "too-large": INADEQUATE,
     "two-patients": INCORRECT_ENTRY,
     # What became of the study.
