@@ -53,6 +53,6 @@ if FAULT == Stage.INFERENCE:
 elif FAULT == Stage.DRAWING:
     analysis._results = hangs(analysis._results)
 else:
-    decoding_pool.DecodingPool = lambda **options: DecodingPool(  # type: ignore
+    decoding_pool.DecodingPool = lambda **options: DecodingPool(
         **options, program=misbehaving_decoder.command(FAULT)
     )

@@ -62,7 +62,7 @@ def holds(site: Site, *questions: object) -> Callable[[], bool]:
 
     def answer() -> bool:
         with closing(Database(url)) as database, database.reading() as session:
-            return all(session.scalar(one) is not None for one in questions)  # type: ignore
+            return all(session.scalar(one) is not None for one in questions)
 
     return answer
 

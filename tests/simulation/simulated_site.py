@@ -193,7 +193,7 @@ class Site:
                 StoreRequest(command, image.sop_class_uid, _SYNTAX),
                 coming.watched([memoryview(image.content)]),
                 _ADDRESS,
-                SimpleNamespace(calling_ae_title="SCANNER", called_ae_title="NODE"),  # type: ignore
+                SimpleNamespace(calling_ae_title="SCANNER", called_ae_title="NODE"),
                 place,
             )
             coming.end()
@@ -301,7 +301,7 @@ def simulated_modules(site: Site, patch: pytest.MonkeyPatch) -> Iterator[None]:
     )
     patch.setattr("dicom_node.node_process.AcceptorPool", SimulatedAcceptors)
     patch.setattr("dicom_node.node_process.Broker", lambda **_: site.broker)
-    patch.setattr("worker.tasks.runtime", lambda: schedule.current.process.runtime)  # type: ignore
+    patch.setattr("worker.tasks.runtime", lambda: schedule.current.process.runtime)
     patch.setattr(
         "worker.deliver.delivery.sender_for",
         lambda destination, **_: _Sender(site, destination.name),

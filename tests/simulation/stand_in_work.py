@@ -166,7 +166,7 @@ def built(
     """Build one object of each kind, whose content names every image and whose it is."""
     names = [f"{one.dataset.SOPInstanceUID} {one.dataset.PatientID}" for one in sources]
     for product in sorted(profiles[0].products, key=lambda one: one.kind):
-        yield ResultObject(product=product, dataset=Built(content_of(product.kind, names)))  # type: ignore
+        yield ResultObject(product=product, dataset=Built(content_of(product.kind, names)))
 
 
 def content_of(kind: ResultKind, names: Iterable[str]) -> bytes:
