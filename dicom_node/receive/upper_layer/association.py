@@ -231,7 +231,9 @@ class Association:
         """Let a peer wait that sends one message after the other of which nothing is kept."""
         self._other_messages += 1
         if self._other_messages > _MESSAGES_AT_ONCE:
+            self._activity.waits_for_peer(True)  # nothing is at work: others may come first
             time.sleep(_PAUSE_SECONDS)
+            self._activity.waits_for_peer(False)
 
     def _take_object(self, context_id: int, command: Command) -> int:
         request = self._request(context_id, command)

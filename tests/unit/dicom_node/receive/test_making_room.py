@@ -2,8 +2,10 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from raw_peer import (
     ASSOCIATE_RJ,
     RawPeer,
     association_request,
+    echo_command,
     p_data,
     pdv,
     store_command,
@@ -96,6 +99,30 @@ def test_association_at_work_is_not_ended_for_another(
         kind, content = third.read()
     assert (kind, content[1:]) == (ASSOCIATE_RJ, bytes([2, 3, 2]))
     assert next(line["detail"] for line in log_lines).endswith(f"receive.{limit}")
+
+
+def test_flood_of_echoes_is_no_work_while_its_next_answer_is_held_back(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_back, enough = threading.Event(), threading.Event()
+
+    def hold_back(_: float) -> None:
+        held_back.set()
+        enough.wait(20)
+
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=hold_back)
+    monkeypatch.setattr("dicom_node.receive.upper_layer.association.time", clock)
+    listener, port = listening()
+    echo = p_data(pdv(echo_command(), is_command=True))
+
+    with RawPeer(port).associate() as peer:
+        while not held_back.is_set():
+            peer.write(echo)
+        (served,) = listener._acceptor._associations
+        is_work = not served.activity.is_stalled(time.monotonic() + STALLED_SECONDS)
+        enough.set()
+
+    assert not is_work
 
 
 def association(
