@@ -1,7 +1,6 @@
 """Listeners on loopback for the tests of reception."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -24,15 +23,8 @@ def node_certificate(authority: Authority) -> Certificate:
     return authority.issue("node")
 
 
-@pytest.fixture(scope="module")
-def stopping() -> Iterator[ThreadPoolExecutor]:
-    """Stop listeners beside the next test, because each takes half a second to look up."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        yield pool
-
-
 @pytest.fixture
-def listening(spool: Spool, stopping: ThreadPoolExecutor) -> Iterator[Listening]:
+def listening(spool: Spool) -> Iterator[Listening]:
     """Start listeners of some settings, each on a free port; stop them at the end."""
     started: list[Listener] = []
 
@@ -49,4 +41,4 @@ def listening(spool: Spool, stopping: ThreadPoolExecutor) -> Iterator[Listening]
 
     yield start
     for listener in started:
-        stopping.submit(listener.stop)
+        listener.stop()
