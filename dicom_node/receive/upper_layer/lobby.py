@@ -30,7 +30,7 @@ _ACCEPT_AT_ONCE: Final = 64
 _PLACE_SECONDS: Final = 1.5
 _ASK_SECONDS: Final = 0.05
 _ASK_AT_ONCE: Final = 8
-_LEAVING_SECONDS: Final = 1.0
+_LEAVING_SECONDS: Final = 5.0
 _NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 ASK_AGAIN: Final = b""
