@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mammoclip_core.engines.openvino_library import computes_in
 
 ROOT = Path(__file__).parents[3]
@@ -13,6 +15,7 @@ WAYS = {"official", "torch exact", "torch bfloat16", "openvino exact"} | (
 )
 
 
+@pytest.mark.long
 def test_quick_benchmark_reports_every_way(tmp_path: Path) -> None:
     out = tmp_path / "inference.json"
     command = [sys.executable, str(ROOT / "benchmarks/inference.py"), "--quick", "--json", str(out)]

@@ -161,6 +161,7 @@ def pictures(folder):
     return table
 
 
+@pytest.mark.long
 def test_fine_tune_that_was_killed_ends_as_one_that_was_not(tmp_path):
     small_bundle = small_random_bundle(tmp_path / "bundle")
     own_table = pictures(tmp_path / "pictures")

@@ -88,6 +88,7 @@ def bundle(whole, tiny_data, tmp_path_factory):
     return out
 
 
+@pytest.mark.long
 def test_killed_run_goes_on_with_the_same_losses(whole, arguments_for, tmp_path):
     arguments = arguments_for(tmp_path, "--trainer.max_epochs", "2", "--checkpoint_steps", "1")
     killed = run("-c", DYING, *arguments)
@@ -139,6 +140,7 @@ def test_longer_run_is_taken_up_and_says_so(whole, arguments_for, tmp_path):
     assert sorted(losses(tmp_path)) == [4, 5]
 
 
+@pytest.mark.long
 def test_two_ranks_train_together(arguments_for, tmp_path):
     done = run(
         *("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
