@@ -16,7 +16,7 @@ ALGORITHMS: Final = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
     "Ed25519",
 )  # fmt: skip
-"""Signatures with a key that only the provider has; ``none`` and those with a shared key are not."""
+"""Signatures with a key that only the provider has: not ``none``, and none with a shared key."""
 
 _KEY_TYPES: Final = frozenset({"RSA", "EC", "OKP"})
 _LONGEST_TOKEN: Final = 65_536

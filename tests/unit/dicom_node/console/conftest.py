@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from console_factory import ACCESSION, Served, serving
 from identity_provider import CLIENT_ID, CLIENT_SECRET, Provider, identity_provider
 from node_factory import Reception, four_views
+from provider_desk import READER, Desk
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +35,13 @@ def served(
     folder = tmp_path_factory.mktemp("console")
     with serving(folder, migrated_ledger, one_study, oidc=oidc) as found:
         yield found
+
+
+@pytest.fixture
+def desk(served: Served, provider: Provider) -> Desk:
+    """Return a browser at which somebody who may is about to sign in."""
+    provider.honest(READER)
+    return Desk(served, requests.Session())
 
 
 def one_study(reception: Reception) -> None:

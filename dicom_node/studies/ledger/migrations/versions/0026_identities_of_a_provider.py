@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("issuer", sa.Text, nullable=False),
         sa.Column("subject", sa.String(255), nullable=False),
         sa.UniqueConstraint("account_id", name="uq_provider_identities_account_id"),
-        sa.UniqueConstraint("issuer", "subject", name="uq_provider_identities_issuer"),
+        sa.UniqueConstraint("issuer", "subject", name="uq_provider_identities_issuer_subject"),
     )
 
 
