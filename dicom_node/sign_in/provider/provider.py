@@ -15,10 +15,11 @@ from dicom_node.errors import NodeError
 from dicom_node.settings.operation.oidc import OidcSettings, is_safe_address
 from dicom_node.settings.tls import TlsSettings
 from dicom_node.sign_in.provider.begun import Begun
-from dicom_node.sign_in.provider.exchange import ProviderAdapter
 from dicom_node.sign_in.provider.id_token import UnknownKeyError, checked_claims
 from dicom_node.sign_in.provider.people import KnownPerson, claim_of, person_of
+from dicom_node.web_requests import BoundedAdapter
 
+_LONGEST_BYTES: Final = 1_000_000
 _FRESH_SECONDS: Final = 3600.0
 """What the provider publishes is asked for so often."""
 _KEYS_AGAIN_SECONDS: Final = 30.0
@@ -144,10 +145,17 @@ class Provider:
             code_challenge_method="S256",
             **self._authentication(),
         )
-        session.max_redirects = 0
         # A secret of ~/.netrc would take the place of the registration's.
         session.trust_env = False
-        adapter = ProviderAdapter(self._settings, self._tls)
+        # The node's own certificate is for its peers, not for the provider; nor are their
+        # authorities the provider's.
+        adapter = BoundedAdapter(
+            certificate_authorities=self._settings.certificate_authorities,
+            seconds=self._settings.timeout_seconds,
+            longest_bytes=_LONGEST_BYTES,
+            is_tls=self._settings.issuer.startswith("https:"),
+            minimum_version=self._tls.minimum_version,
+        )
         for scheme in ("http://", "https://"):
             session.mount(scheme, adapter)
         return session

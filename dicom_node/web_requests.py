@@ -1,26 +1,26 @@
-"""HTTP exchanges with the provider: over verified TLS, bounded in time and in size."""
+"""HTTP requests to servers that settings or options name: verified TLS, time and size bounded."""
 
 import io
 import ssl
 from collections.abc import Mapping
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Literal
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from dicom_node.settings.operation.oidc import OidcSettings
 from dicom_node.settings.tls import TlsSettings
 from dicom_node.tls import client_context
 
-_LONGEST_BYTES: Final = 1_000_000
 
-
-class ProviderAdapter(HTTPAdapter):
-    """Holds each exchange to the provider's authorities, to a time, and to a size.
+class BoundedAdapter(HTTPAdapter):
+    """Holds each exchange to some authorities, to a time between bytes, and to a size.
 
     Parameters
     ----------
-    tls : the section [tls]
+    certificate_authorities : PEM file of those that the server's certificate must come from; None:
+        those of the system
+    is_tls : whether the server is spoken to over TLS
 
     Raises
     ------
@@ -28,22 +28,29 @@ class ProviderAdapter(HTTPAdapter):
         The file of authorities is missing or wrong.
     """
 
-    def __init__(self, settings: OidcSettings, tls: TlsSettings) -> None:
-        self._seconds = settings.timeout_seconds
+    def __init__(
+        self,
+        *,
+        certificate_authorities: Path | None,
+        seconds: float,
+        longest_bytes: int,
+        is_tls: bool,
+        minimum_version: Literal["1.2", "1.3"] = "1.2",
+    ) -> None:
+        self._seconds = seconds
+        self._longest_bytes = longest_bytes
         self._context: ssl.SSLContext | None = None
-        if settings.issuer.startswith("https:"):
-            # The node's own certificate is for its peers, not for the provider; nor are their
-            # authorities the provider's.
+        if is_tls:
             self._context = client_context(
                 TlsSettings(
-                    certificate_authorities=settings.certificate_authorities,
-                    minimum_version=tls.minimum_version,
+                    certificate_authorities=certificate_authorities,
+                    minimum_version=minimum_version,
                 )
             )
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Make the connections with the provider's authorities."""
+        """Make the connections with these authorities."""
         super().init_poolmanager(*arguments, ssl_context=self._context, **options)
 
     def cert_verify(self, *_arguments: Any, **_options: Any) -> None:
@@ -60,8 +67,8 @@ class ProviderAdapter(HTTPAdapter):
     ) -> requests.Response:
         """Send a request and read its whole answer, which is cut where it is too long."""
         del stream, timeout, verify, cert
-        response = super().send(request, True, self._seconds, True, None, proxies)
-        content = response.raw.read(_LONGEST_BYTES, decode_content=True)
+        response = super().send(request, True, (10.0, self._seconds), True, None, proxies)
+        content = response.raw.read(self._longest_bytes, decode_content=True)
         response.raw.close()
         response.headers.pop("Content-Encoding", None)
         response.raw = io.BytesIO(content)
