@@ -3,7 +3,6 @@
 import signal
 import threading
 from contextlib import closing
-from dataclasses import asdict
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
@@ -22,6 +21,12 @@ from dicom_node.commands.operate.accounts import add_account_commands
 from dicom_node.commands.operate.keeping import add_keeping_commands
 from dicom_node.commands.operate.operating import add_operator_commands
 from dicom_node.commands.prove.accounting import add_accounting_commands
+from dicom_node.commands.remote.choosing import (
+    HereOrElsewhere,
+    NodeAuthoritiesOption,
+    NodeOption,
+    TokenFileOption,
+)
 from dicom_node.commands.result_objects import add_object_commands
 from dicom_node.commands.routing import add_routing_commands
 from dicom_node.commands.terminal import (
@@ -32,13 +37,13 @@ from dicom_node.commands.terminal import (
     emitted,
     ledger_of,
     one_line_errors,
-    print_table,
     settings_of,
 )
-from mammoclip_core.commands.version import add_version_option
+from mammoclip_core.commands.version import version_option
 
 app = typer.Typer(
     name="mammoclip-node",
+    cls=HereOrElsewhere,
     help="The DICOM node: receives mammograms and queues them for analysis and delivery. "
     "Research use only: not a medical device.",
     no_args_is_help=True,
@@ -47,7 +52,15 @@ app = typer.Typer(
 )
 
 
-add_version_option(app)
+@app.callback()
+def options(
+    *,
+    _: Annotated[bool, version_option("mammoclip-node")] = False,
+    node: NodeOption = None,
+    token_file: TokenFileOption = None,
+    node_authorities: NodeAuthoritiesOption = None,
+) -> None:
+    """Which node is spoken to stands before the command; HereOrElsewhere reads it."""
 
 
 @app.command()
@@ -188,43 +201,17 @@ def studies(
 
     Example: mammoclip-node studies --find --state delivered
     """
-    from dicom_node.commands.tables import set_aside_table, studies_table
-    from dicom_node.commands.waiting import waiting_objects
-    from dicom_node.studies.ledger.destinations.overview import causes
-    from dicom_node.studies.ledger.due.pauses import pauses
-    from dicom_node.studies.ledger.queries import reading
-    from dicom_node.studies.ledger.search.study_search import StudyFilter, find_studies
+    from dicom_node.commands.observe.overview import print_studies, studies_document
+    from dicom_node.studies.ledger.search.study_search import StudyFilter
 
     # Never as an argument: other users of the machine can read those.
     text = typer.prompt("Accession number, patient ID, name or UID", err=True) if find else ""
-    with (
-        one_line_errors(),
-        ledger_of(config) as (settings, database),
-        database.reading() as session,
-    ):
-        waiting = waiting_objects(settings.spool)
-        known = settings.destination_names
-        wanted = StudyFilter(text=text, condition=state)
-        found = find_studies(session, wanted, limit=limit, destinations=known).studies
-        summaries = reading.summaries_of(session, found, destinations=known)
-        without_study = reading.set_aside_without_study(session, limit=limit)
-        paused = pauses(session)
-        failing = causes(session, known)
-        document = {
-            "studies": [asdict(one) for one in summaries],
-            "set_aside": without_study,
-            "waiting": asdict(waiting),
-            "paused": [asdict(one) for one in paused],
-            "failing": failing,
-        }
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        with database.reading() as session:
+            wanted = StudyFilter(text=text, condition=state)
+            document = studies_document(settings, session, wanted, limit=limit)
         if not emitted(document, as_json=as_json, json_out=json_out):
-            print_table(studies_table(summaries))
-            if without_study:
-                print_table(set_aside_table(without_study))
-            for line in (*(one.in_words() for one in paused), *failing):
-                typer.echo(line)
-            if waiting.objects:
-                typer.echo(waiting.in_words())
+            print_studies(document)
 
 
 @app.command()
@@ -243,40 +230,13 @@ def show(
 
     Example: mammoclip-node show A-2026-0417
     """
-    from dicom_node.commands.tables import study_record_tables
-    from dicom_node.commands.waiting import waiting_objects
-    from dicom_node.studies.ledger.destinations.overview import causes
-    from dicom_node.studies.ledger.due.pauses import pauses
-    from dicom_node.studies.ledger.queries import reading
-    from dicom_node.studies.ledger.search.naming import study_named
+    from dicom_node.commands.observe.overview import print_study, study_document
 
-    with (
-        one_line_errors(),
-        ledger_of(config) as (settings, database),
-        database.reading() as session,
-    ):
-        waiting = waiting_objects(settings.spool)
-        found = reading.find_study(session, study_named(session, study))
-        known = settings.destination_names
-        record = reading.study_record(session, found, limit=limit, destinations=known)
-        paused = pauses(session)
-        failing = causes(session, known)
-        document = {
-            **record,
-            "summary": asdict(record["summary"]),
-            "waiting": asdict(waiting),
-            "paused": [asdict(one) for one in paused],
-            "failing": failing,
-        }
+    with one_line_errors(), ledger_of(config) as (settings, database):
+        with database.reading() as session:
+            document = study_document(settings, session, study, limit=limit)
         if not emitted(document, as_json=as_json, json_out=json_out):
-            for table in study_record_tables(record):
-                print_table(table)
-            for kind, count in record["left_out"].items():
-                typer.echo(f"{count} older {kind} are not shown: see --limit")
-            for line in (*(one.in_words() for one in paused), *failing):
-                typer.echo(line)
-            if waiting.objects:
-                typer.echo(waiting.in_words())
+            print_study(document)
 
 
 add_destination_commands(app)

@@ -51,11 +51,13 @@ class Caller:
     ----------
     name : of the account; of a program ``token NAME``
     form_token : of the forms of this sign-in; empty for a program
+    is_by_provider : whether the provider of identities vouches for the person
     """
 
     name: str
     role: Role
     form_token: str = ""
+    is_by_provider: bool = False
 
     def may(self, role: str) -> bool:
         """Return whether the role holds another one."""
@@ -108,7 +110,12 @@ def _caller_of(site: Site, request: Request) -> Caller | None:
     person = _person(site, request, secret) if secret else None
     if person is None:
         return None
-    return Caller(name=person.name, role=person.role, form_token=form_token(secret))
+    return Caller(
+        name=person.name,
+        role=person.role,
+        form_token=form_token(secret),
+        is_by_provider=person.issuer is not None,
+    )
 
 
 def _program(site: Site, secret: str) -> Caller | None:
@@ -121,6 +128,9 @@ def _person(site: Site, request: Request, secret: str) -> Person | None:
     with site.reading() as session:
         at = database_time(session)
         person = signed_in(session, secret, limits=site.limits, at=at)
+    # Who was vouched for by a provider that the settings name no more is nobody.
+    if person is not None and person.issuer not in {None, site.settings.console.oidc.issuer}:
+        return None
     # A page that looks again by itself keeps nobody signed in.
     is_used = "x-refresh" not in request.headers
     if person is not None and person.is_to_be_noted and is_used:

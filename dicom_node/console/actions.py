@@ -35,6 +35,31 @@ def retry(site: Site, caller: Caller, study: str) -> Sequence[str]:
         return list(retried(site.settings, site.database, study, every=False, reason=""))
 
 
+def retry_wanted(  # noqa: PLR0917  the options of the command
+    site: Site,
+    caller: Caller,
+    study: str | None,
+    every: bool,
+    reason: str,
+    destination: str,
+    bundle: str,
+) -> Sequence[str]:
+    """Retry what is named; see ``mammoclip-node retry``."""
+    wanted = " ".join(filter(None, ("all" * every, reason, destination, bundle)))
+    with entered(site, caller.name, Act.RETRY, study=study or "", detail=wanted) as said:
+        done = retried(
+            site.settings,
+            site.database,
+            study,
+            every=every,
+            reason=reason,
+            destination=destination,
+            bundle=bundle,
+        )
+        said.detail = "; ".join(done)
+        return done
+
+
 def run_again(site: Site, caller: Caller, study: str, bundle: str = "") -> Sequence[str]:
     """Analyse a study again, by a bundle of the settings or by that of [model]."""
     chosen = bundle or DEFAULT_BUNDLE

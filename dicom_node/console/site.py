@@ -1,9 +1,12 @@
 """What every page and every answer is made from: settings, ledger, spool, pictures."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from sqlalchemy.orm import Session
@@ -11,20 +14,31 @@ from sqlalchemy.orm import Session
 from dicom_node.console.pictures import Pictures
 from dicom_node.settings.settings import Settings
 from dicom_node.sign_in.attempts import Attempts
+from dicom_node.sign_in.provider.begun import BegunSignIns
 from dicom_node.sign_in.sign_ins import Limits
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 
+if TYPE_CHECKING:
+    from dicom_node.sign_in.provider.provider import Provider
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """One node, as its console sees it."""
+    """One node, as its console sees it.
+
+    Attributes
+    ----------
+    provider : of identities; None if the settings name none
+    """
 
     settings: Settings
     database: Database
     spool: Spool
     attempts: Attempts
     pictures: Pictures
+    begun_sign_ins: BegunSignIns
+    provider: Provider | None = None
 
     @property
     def limits(self) -> Limits:

@@ -11,18 +11,28 @@ from sqlalchemy.orm import Session
 from dicom_node.errors import NodeError
 from dicom_node.sign_in.passwords import hash_of
 from dicom_node.sign_in.roles import Role
-from dicom_node.studies.ledger.accounts.account_tables import Account, SignedIn
+from dicom_node.studies.ledger.accounts.account_tables import (
+    Account,
+    ProviderIdentity,
+    SignedIn,
+)
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFacts:
-    """One account."""
+    """One account.
+
+    Attributes
+    ----------
+    issuer : the provider of identities that vouches for the person; None: a password does
+    """
 
     name: str
     role: Role
     created_at: datetime
+    issuer: str | None = None
 
 
 def add_account(session: Session, name: str, role: Role, password: str, *, at: datetime) -> None:
@@ -52,10 +62,11 @@ def set_password(session: Session, name: str, password: str, *, at: datetime) ->
     Raises
     ------
     NodeError
-        There is no such account.
+        There is no such account, or it has no password.
     WeakPasswordError
     """
     row = _required(session, name)
+    _require_own(session, row)
     row.password_hash, row.changed_at = hash_of(password, name=name), at
     session.execute(delete(SignedIn).where(SignedIn.account_id == row.id))
 
@@ -66,9 +77,10 @@ def set_role(session: Session, name: str, role: Role, *, at: datetime) -> None:
     Raises
     ------
     NodeError
-        There is no such account.
+        There is no such account, or its role comes from the provider of identities.
     """
     row = _required(session, name)
+    _require_own(session, row)
     row.role, row.changed_at = role.value, at
 
 
@@ -81,16 +93,31 @@ def remove_account(session: Session, name: str) -> None:
         There is no such account.
     """
     row = _required(session, name)
-    session.execute(delete(SignedIn).where(SignedIn.account_id == row.id))
+    for table in (SignedIn, ProviderIdentity):
+        session.execute(delete(table).where(table.account_id == row.id))
     session.delete(row)
 
 
 def accounts(session: Session) -> list[AccountFacts]:
     """List the accounts by name."""
     return [
-        AccountFacts(name=row.name, role=Role(row.role), created_at=row.created_at)
-        for row in session.scalars(select(Account).order_by(Account.name))
+        AccountFacts(name=row.name, role=Role(row.role), created_at=row.created_at, issuer=issuer)
+        for row, issuer in session.execute(
+            select(Account, ProviderIdentity.issuer)
+            .outerjoin(ProviderIdentity, ProviderIdentity.account_id == Account.id)
+            .order_by(Account.name)
+        )
     ]
+
+
+def _require_own(session: Session, account: Account) -> None:
+    query = select(ProviderIdentity.issuer).where(ProviderIdentity.account_id == account.id)
+    issuer = session.scalar(query)
+    if issuer is not None:
+        raise NodeError(
+            f"{account.name} signs in by {issuer}: password and role are changed there "
+            "(viewers, operators and admins under [console.oidc] name its groups)"
+        )
 
 
 def _found(session: Session, name: str) -> Account | None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.sign_in.passwords import is_right
 from dicom_node.sign_in.roles import Role
-from dicom_node.studies.ledger.accounts.account_tables import Account, SignedIn
+from dicom_node.studies.ledger.accounts.account_tables import Account, ProviderIdentity, SignedIn
 
 _NOTED: Final = timedelta(minutes=1)
 """The use of a sign-in is noted so often at most: a page that is looked at writes nothing."""
@@ -28,11 +28,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Who is signed in."""
+    """Who is signed in.
+
+    Attributes
+    ----------
+    issuer : the provider of identities that vouched for the person; None: a password did
+    """
 
     name: str
     role: Role
     is_to_be_noted: bool
+    issuer: str | None = None
 
 
 def known_password(session: Session, name: str) -> tuple[int, str] | None:
@@ -69,8 +75,9 @@ def begin_sign_in(session: Session, account_id: int, *, limits: Limits, at: date
 def signed_in(session: Session, secret: str, *, limits: Limits, at: datetime) -> Person | None:
     """Return who has this secret; None if nobody has, or not any more."""
     query = (
-        select(SignedIn, Account)
+        select(SignedIn, Account, ProviderIdentity.issuer)
         .join(Account, Account.id == SignedIn.account_id)
+        .outerjoin(ProviderIdentity, ProviderIdentity.account_id == Account.id)
         .where(
             SignedIn.secret_digest == digest_of(secret),
             SignedIn.used_at >= at - limits.idle,
@@ -80,9 +87,14 @@ def signed_in(session: Session, secret: str, *, limits: Limits, at: datetime) ->
     found = session.execute(query).first()
     if found is None:
         return None
-    row, account = found
+    row, account, issuer = found
     is_to_be_noted = at - row.used_at >= min(_NOTED, limits.idle / 4)
-    return Person(name=account.name, role=Role(account.role), is_to_be_noted=is_to_be_noted)
+    return Person(
+        name=account.name,
+        role=Role(account.role),
+        is_to_be_noted=is_to_be_noted,
+        issuer=issuer,
+    )
 
 
 def note_use(session: Session, secret: str, *, at: datetime) -> None:

@@ -57,7 +57,8 @@ def users(
             with database.reading() as session:
                 found = accounts.accounts(session)
             for one in found:
-                typer.echo(f"{one.name}  {one.role}")
+                by = "" if one.issuer is None else f"  by {one.issuer}"
+                typer.echo(f"{one.name}  {one.role}{by}")
             return
         password = _asked_for() if action in {"add", "password"} else ""
         with (

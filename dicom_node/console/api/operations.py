@@ -41,6 +41,16 @@ class Ending(BaseModel):
     name: Annotated[str, Field(max_length=64)] = ""
 
 
+class Retry(BaseModel):
+    """What is retried: one study, one destination, or everything whose reason has some words."""
+
+    study: Annotated[str | None, Field(max_length=64)] = None
+    every: bool = False
+    reason: Annotated[str, Field(max_length=500)] = ""
+    destination: Annotated[str, Field(max_length=64)] = ""
+    bundle: Annotated[str, Field(max_length=64)] = ""
+
+
 class Why(BaseModel):
     """Why something is done, for the history."""
 
@@ -107,6 +117,13 @@ def failures(request: Request) -> Any:
 def retry_cause(request: Request, cause: Name) -> Any:
     """Retry everything that failed for one cause."""
     return {"done": list(actions.retry_cause(site_of(request), caller_of(request), cause))}
+
+
+@routes.post("/api/retry", Role.OPERATOR)
+def retry(request: Request, wanted: Retry) -> Any:
+    """Retry a study, a destination, or everything for a reason, as the command ``retry`` does."""
+    done = actions.retry_wanted(site_of(request), caller_of(request), **wanted.model_dump())
+    return {"done": list(done)}
 
 
 @routes.get("/api/pauses", Role.VIEWER)

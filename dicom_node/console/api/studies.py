@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from dicom_node.commands.observe import why as explaining
+from dicom_node.commands.observe.overview import studies_document, study_document
 from dicom_node.console import actions
 from dicom_node.console.access import caller_of
 from dicom_node.console.routes import Routes
@@ -19,6 +20,8 @@ from dicom_node.facts.identifiers import Identifiers
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.ledger.identifiers.keeping import identifiers_of
 from dicom_node.studies.ledger.queries import reading
+from dicom_node.studies.ledger.search.naming import study_named
+from dicom_node.studies.ledger.search.study_search import StudyFilter
 
 routes = Routes("API: studies")
 
@@ -30,6 +33,23 @@ class Search(Words):
     """Accession number, patient ID, name or study UID, whole or how it begins."""
     cursor: Annotated[str, Field(max_length=200)] = ""
     limit: Annotated[int, Field(ge=1, le=200)] = 25
+
+
+class Listing(BaseModel):
+    """What the command ``studies`` is to list."""
+
+    text: Annotated[str, Field(max_length=255)] = ""
+    """Accession number, patient ID, name or study UID, whole or how it begins."""
+    state: Annotated[str, Field(max_length=64)] = ""
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 50
+
+
+class Named(BaseModel):
+    """A study by its UID or accession number; in the body, since that may identify a patient."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    """Rows of each kind."""
 
 
 class Level(BaseModel):
@@ -61,6 +81,30 @@ def search(request: Request, wanted: Search) -> Any:
         "cursor": found.cursor,
         "is_cut": found.is_cut,
     }
+
+
+@routes.post("/api/studies/list", Role.VIEWER)
+def listed(request: Request, wanted: Listing) -> Any:
+    """Return what the command ``studies`` lists."""
+    site = site_of(request)
+    with site.reading() as session:
+        by = StudyFilter(text=wanted.text, condition=wanted.state)
+        return studies_document(site.settings, session, by, limit=wanted.limit)
+
+
+@routes.post("/api/studies/show", Role.VIEWER)
+def shown(request: Request, named: Named) -> Any:
+    """Return what the command ``show`` says of a study."""
+    site = site_of(request)
+    with site.reading() as session:
+        return study_document(site.settings, session, named.name, limit=named.limit)
+
+
+@routes.post("/api/studies/named", Role.VIEWER)
+def named(request: Request, named: Named) -> Any:
+    """Return the UID of a study with this accession number or UID."""
+    with site_of(request).reading() as session:
+        return {"study_instance_uid": study_named(session, named.name)}
 
 
 @routes.get("/api/studies/{study}", Role.VIEWER)

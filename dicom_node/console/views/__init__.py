@@ -8,6 +8,7 @@ from dicom_node.console.views import (
     drift,
     failures,
     now,
+    oidc,
     pauses,
     rules,
     settings,
@@ -32,4 +33,4 @@ IN_THE_BAR: Final = (
 """Views that every page leads to, in this order."""
 
 ENTRIES: Final = tuple(view.ENTRY for view in IN_THE_BAR)
-VIEWS: Final = (sign_in, *IN_THE_BAR, study)
+VIEWS: Final = (sign_in, oidc, *IN_THE_BAR, study)

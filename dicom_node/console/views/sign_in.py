@@ -1,12 +1,12 @@
 """Sign-in and sign-out, slow for whoever guesses, alike for names that exist and do not."""
 
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
 import structlog
 from fastapi import Form, Request
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, Response
 
 from dicom_node.audit.acts import Act
 from dicom_node.console.access import COOKIE, ForeignRequestError, caller_of, require_own_origin
@@ -25,6 +25,9 @@ from dicom_node.sign_in.sign_ins import (
 )
 from dicom_node.studies.ledger.locks import database_time
 
+if TYPE_CHECKING:
+    from dicom_node.sign_in.provider.provider import Provider
+
 log = structlog.get_logger("dicom_node.console")
 
 routes = Routes("sign-in", pages=True)
@@ -41,9 +44,10 @@ class WrongPasswordError(NodeError):
 
 
 @routes.get("/sign-in", None)
-def form(request: Request, next: str = HOME) -> Any:
+def form(request: Request, next: str = HOME, ended: str = "") -> Any:
     """Show the form."""
-    return page(request, "sign_in.html", title="Sign in", problem="", next=own_path(next))
+    site = site_of(request)
+    return sign_in_form(request, next, ended=site.provider if ended == "provider" else None)
 
 
 @routes.post("/sign-in", None)
@@ -60,20 +64,27 @@ def sign_in(
         secret = _secret_of(site, name.strip(), password, address)
     except TooManyAttemptsError as error:
         log.warning("sign_in_refused", reason=error.reason, address=address)
-        return _again(request, str(error), next, 429, {"Retry-After": str(error.seconds)})
+        answer = sign_in_form(request, next, problem=str(error), status=429)
+        answer.headers["Retry-After"] = str(error.seconds)
+        return answer
     except ForeignRequestError as error:
-        return _again(request, f"{error}: sign in here", next, 403, {})
+        return sign_in_form(request, next, problem=f"{error}: sign in here", status=403)
     if secret is None:
         log.warning("sign_in_refused", reason="wrong-password", address=address)
-        return _again(request, "Name or password is wrong.", next, 401, {})
+        return sign_in_form(request, next, problem="Name or password is wrong.", status=401)
     log.info("signed_in", address=address)
-    answer = RedirectResponse(own_path(next), status_code=303)
+    return signed_in_answer(site, secret, own_path(next))
+
+
+def signed_in_answer(site: Site, secret: str, path: str) -> Response:
+    """Send the browser on to a page, with the secret of a sign-in that has begun."""
+    answer = RedirectResponse(path, status_code=303)
     answer.set_cookie(
         COOKIE,
         secret,
         max_age=int(site.limits.longest.total_seconds()),
         httponly=True,
-        secure=site.settings.console.tls,
+        secure=site.settings.console.tls or site.settings.console.oidc.address.startswith("https:"),
         samesite="lax",
         path="/",
     )
@@ -90,7 +101,9 @@ def sign_out(request: Request) -> Any:
             site.database.writing() as session,
         ):
             end_sign_in(session, request.cookies.get(COOKIE, ""))
-    answer = RedirectResponse(HOME, status_code=303)
+    # Somebody else at this desk would be signed in by the provider with one press of a button.
+    ended = "/sign-in?ended=provider" if caller_of(request).is_by_provider else HOME
+    answer = RedirectResponse(ended, status_code=303)
     answer.delete_cookie(COOKIE, path="/")
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'
     return answer
@@ -130,14 +143,32 @@ def _begun(
         return begin_sign_in(session, known[0], limits=site.limits, at=database_time(session))
 
 
-def _again(request: Request, problem: str, path: str, status: int, headers: dict[str, str]) -> Any:
-    answer = page(
+def sign_in_form(
+    request: Request,
+    path: str,
+    *,
+    problem: str = "",
+    status: int = 200,
+    ended: "Provider | None" = None,
+) -> Response:
+    """Return the form, with what was wrong the last time.
+
+    Parameters
+    ----------
+    path : to go on with
+    ended : provider at which the person may still be signed in
+    """
+    site = site_of(request)
+    next_path = own_path(path)
+    return page(
         request,
         "sign_in.html",
         title="Sign in",
         problem=problem,
-        next=own_path(path),
+        next=next_path,
+        provider_label="" if site.provider is None else site.settings.console.oidc.label,
+        provider_path=f"/sign-in/oidc?next={quote(next_path)}",
+        is_ended=ended is not None,
+        sign_out_there=None if ended is None else ended.sign_out_address(),
         status=status,
     )
-    answer.headers.update(headers)
-    return answer

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt, field_validator
 
+from dicom_node.settings.operation.oidc import OidcSettings
 from dicom_node.settings.section import Port, Section
 
 _STUDY: str = "{study_instance_uid}"
@@ -34,6 +35,9 @@ class ConsoleSettings(Section):
     """Largest body of a request, in bytes."""
     viewer_link: str = ""
     """Address of a study in the site's viewer, with {study_instance_uid}; empty: no link."""
+
+    oidc: OidcSettings = OidcSettings()
+    """Sign-in by the site's provider of identities, beside the accounts of the node."""
 
     @field_validator("viewer_link")
     @classmethod

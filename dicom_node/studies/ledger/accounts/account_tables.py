@@ -25,6 +25,19 @@ class Account(Base):
     """When password or role changed last."""
 
 
+class ProviderIdentity(Base):
+    """Who a person is at the provider of identities, of an account that has no password."""
+
+    __tablename__ = "provider_identities"
+    __table_args__ = (UniqueConstraint("account_id"), UniqueConstraint("issuer", "subject"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    issuer: Mapped[str] = mapped_column(FittingText)
+    subject: Mapped[str] = mapped_column(FittingString(255))
+    """For good, whatever name the person has (OpenID Connect Core 5.7)."""
+
+
 class SignedIn(Base):
     """One sign-in of an account that has not ended."""
 

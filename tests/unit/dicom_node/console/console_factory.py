@@ -95,7 +95,13 @@ class Person:
 def serving(
     folder: Path, empty_ledger: Path, fill: Callable[[Reception], object], **console: Any
 ) -> Iterator[Served]:
-    """Run a console with an account and a token of each role, before what `fill` enters."""
+    """Run a console with an account and a token of each role, before what `fill` enters.
+
+    Sign-in by a provider (`oidc`) is offered under the address that the console gets.
+    """
+    port = free_port()
+    if "oidc" in console:
+        console["oidc"] = {"address": f"http://127.0.0.1:{port}", **console["oidc"]}
     spool = Spool(folder / "spool")
     shutil.copy(empty_ledger, spool.root / "ledger.sqlite")
     settings = Settings(
@@ -103,7 +109,7 @@ def serving(
         receive={"port": free_port(), "minimum_free_bytes": 1},
         console={
             "enabled": True,
-            "port": free_port(),
+            "port": port,
             "analyze_wait_seconds": 0,
             "maximum_upload_bytes": 5_000_000,
             **console,

@@ -18,6 +18,9 @@ CHANGES_NOTHING = {
     for path in (
         "/studies",
         "/api/studies/search",
+        "/api/studies/list",
+        "/api/studies/show",
+        "/api/studies/named",
         "/rules/test",
         "/api/rules/test",
         "/destinations/echo",
@@ -51,6 +54,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "/api/studies/{study}/priority": {"level": "stat"},
     "/api/destinations/{name}/move": {"to": "archive", "reason": "why"},
     "/api/destinations/{name}/drop": {"reason": "why"},
+    "/api/retry": {"every": True, "reason": "no such reason"},
     "/api/pauses": {"what": "sender", "name": "ROOM1"},
     "/api/pauses/end": {"what": "sender", "name": "ROOM1"},
     "/api/drain": {"reason": "why"},

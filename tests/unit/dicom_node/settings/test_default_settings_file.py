@@ -68,7 +68,13 @@ def test_every_setting_says_what_it_is() -> None:
 
 
 def _sections() -> list[type[BaseModel]]:
-    annotations = [field.annotation for field in Settings.model_fields.values()]
+    """Return the tables of the settings, and those within them."""
+    outer = _tables_of(Settings)
+    return [*outer, *(inner for one in outer for inner in _tables_of(one))]
+
+
+def _tables_of(model: type[BaseModel]) -> list[type[BaseModel]]:
+    annotations = [field.annotation for field in model.model_fields.values()]
     return [one for one in annotations if isinstance(one, type) and issubclass(one, BaseModel)]
 
 
@@ -76,7 +82,7 @@ def _fields(model: type[BaseModel], prefix: str = "") -> set[str]:
     keys: set[str] = set()
     for name, field in model.model_fields.items():
         if field.annotation in _sections():
-            keys |= _fields(field.annotation, f"{name}.")
+            keys |= _fields(field.annotation, f"{prefix}{name}.")
         else:
             keys.add(prefix + name)
     return keys
@@ -86,7 +92,7 @@ def _keys(document: dict[str, Any], prefix: str = "") -> set[str]:
     keys: set[str] = set()
     for name, value in document.items():
         is_section = isinstance(value, dict) and bool(value)
-        keys |= _keys(value, f"{name}.") if is_section else {prefix + name}
+        keys |= _keys(value, f"{prefix}{name}.") if is_section else {prefix + name}
     return keys
 
 
