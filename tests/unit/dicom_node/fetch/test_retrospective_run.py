@@ -223,16 +223,6 @@ def test_nothing_is_retrieved_outside_of_the_hours(reception: Reception) -> None
     assert fates(fetched) == [Fate.RETRIEVED]
 
 
-@pytest.mark.parametrize(
-    ("per_hour", "studies", "retrieving", "seconds"),
-    [(0, 500, 4000, 4000), (100, 501, 12, 18_000), (100, 0, 0, 0), (3600, 2, 60, 60)],
-)
-def test_time_is_estimated_by_pace_or_by_what_was_measured(
-    per_hour: float, studies: int, retrieving: float, seconds: float
-) -> None:
-    assert Pace(per_hour=per_hour).seconds_for(studies, retrieving) == seconds
-
-
 def test_dry_run_measures_some_studies_all_over_the_list_and_keeps_none(
     reception: Reception,
 ) -> None:
@@ -252,7 +242,7 @@ def test_dry_run_measures_some_studies_all_over_the_list_and_keeps_none(
     real = sum(len(dicom_file(one)) for held in shelf.studies_held.values() for one in held)
     assert said / 100 > trial.bytes_for(said)
     assert real / 2 < trial.bytes_for(said) < real * 2
-    assert 0 < trial.seconds_for(80, said) < 60
+    assert len(trial.seconds_of_studies(2, said / 40)) == trial.studies == 8
     assert list((reception.spool.root / "partial").iterdir()) == []
     assert reception.spool.incoming() == []
 
@@ -260,7 +250,7 @@ def test_dry_run_measures_some_studies_all_over_the_list_and_keeps_none(
 def test_estimate_without_a_measured_study_is_what_the_archive_says(tmp_path: Path) -> None:
     trial = Trial(tmp_path, maximum_bytes=10**6, lines=0)
 
-    assert (trial.bytes_for(40), trial.seconds_for(1, 20_000_000)) == (40, 2.0)
+    assert (trial.bytes_for(40), trial.seconds_of_studies(1, 20_000_000)) == (40, [2.0])
 
 
 def test_dry_run_says_of_an_archive_that_gives_nothing_out_that_it_fails(
