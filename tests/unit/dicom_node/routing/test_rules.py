@@ -38,8 +38,7 @@ def facts(*views: str, sender: str = "ROOM1", **attributes: Any) -> StudyFacts:
                 sop_instance_uid=f"1.2.{number}",
                 laterality=view[0],
                 view_position=view[1:],
-                called_ae_title="NODE",
-                attributes=attributes,
+                attributes={"called": "NODE", "address": "10.1.2.3"} | attributes,
             )
             for number, view in enumerate(views or ("LCC", "RCC", "LMLO", "RMLO"))
         ],
