@@ -8,8 +8,8 @@ from typing import Any
 from dicom_node.fetch.estimate import estimate
 from dicom_node.fetch.pace import Pace
 from dicom_node.fetch.retrospective_run import GOOD, Fetched
-from dicom_node.fetch.study_list import BadLine
 from dicom_node.fetch.trial import ASSUMED_BYTES_PER_SECOND, Trial
+from dicom_node.listed_lines import BadLine
 
 
 def run_document(
