@@ -104,7 +104,7 @@ class StudyRouter:
             sop_instance_uid=facts.sop_instance_uid,
             laterality=facts.laterality,
             view_position=facts.view_position,
-            attributes=attributes | assumed,
+            attributes={**attributes, **assumed},
         )
 
 

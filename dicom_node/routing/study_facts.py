@@ -38,6 +38,13 @@ OF_STUDIES: Final[Mapping[str, tuple[Kind, str]]] = {
 }
 """Names of what is known of a study, with type and meaning."""
 
+WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "laterality": ("", "L", "R", "B"),
+    "priority": tuple(priority.word for priority in Priority),
+    "weekday": _WEEKDAYS,
+}
+"""All values of those of them that have few."""
+
 OF_ANSWERS: Final[Mapping[str, tuple[Kind, str]]] = {
     "rule": (Kind.TEXT, "name of the rule that took the study"),
     "bundle": (Kind.TEXT, "name of the bundle, as in its manifest"),
