@@ -39,6 +39,7 @@ class Shelf:
     down: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
+    patients: dict[str, str] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
 
     def studies(self, wanted: WantedStudy) -> list[FoundStudy]:
@@ -47,7 +48,8 @@ class Shelf:
             raise DestinationDownError("pacs does not answer")
         if uid in self.others:
             raise OtherStudyError("the archive answered with another PatientID")
-        return [FoundStudy(uid, "")] if uid in self.studies_held else []
+        patient = self.patients.get(uid, "")
+        return [FoundStudy(uid, patient)] if uid in self.studies_held else []
 
     def objects(self, study: FoundStudy, classes: frozenset[str]) -> list[FoundObject]:
         return [
@@ -171,6 +173,21 @@ def test_one_bad_line_stops_no_other(reception: Reception) -> None:
 
     assert fates(fetched) == [Fate.RETRIEVED, Fate.SET_ASIDE, Fate.FAILED, Fate.RETRIEVED]
     assert [one.line for one in fetched.studies] == [2, 3, 4, 5]
+
+
+def test_answer_with_studies_of_two_patients_is_of_neither(reception: Reception) -> None:
+    class Shared(Shelf):
+        def studies(self, wanted: WantedStudy) -> list[FoundStudy]:
+            found = super().studies(wanted)
+            return [*found, FoundStudy(study_of(9), "B")] if wanted.line == 2 else found
+
+    shelf = Shared(shelf_of(2).studies_held)
+    shelf.patients = {study_of(0): "A"}
+
+    fetched = run(shelf, reception, 0, 1)
+
+    assert fates(fetched) == [Fate.SET_ASIDE, Fate.RETRIEVED]
+    assert "for 2 patients: add patient_id" in fetched.studies[0].reason
 
 
 def test_archive_that_is_down_stops_it_after_three_lines(reception: Reception) -> None:
