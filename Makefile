@@ -61,7 +61,7 @@ chaos: $(VENV)/.dev-installed test-programs ## the long form of the tests that k
 	.venv-lab/bin/python -m pip install --disable-pip-version-check 'tiny-pacs==0.4.1' \
 		'tiny-pacs-dicomweb==0.1.0' 'waitress==3.0.2'
 
-lab: $(VENV)/.dev-installed test-programs .venv-lab/bin/tiny-pacs ## exchange results and proofs with real archives and doubles; one table
+lab: $(VENV)/.dev-installed test-programs .venv-lab/bin/tiny-pacs ## try every way in and out with real peers and doubles; two tables
 	PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(RUN) -m lab
 
 bench: $(VENV)/.dev-installed ## run every benchmark and print one table

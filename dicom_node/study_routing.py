@@ -1,7 +1,7 @@
 """Routes studies by the rules of a site: the node, its commands and the test of rules alike."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -39,14 +39,14 @@ class StudyToRoute:
     sender : AE title that sent its first object
     images : those to analyse, with their files
     is_complete : whether the four standard views are among them
-    called : AE title under which the node was called; None for what the files tell
+    assumed : what counts instead of what the files tell
     """
 
     sender: str
     images: Sequence[tuple[ImageFacts, Path]]
     is_complete: bool
     priority: Priority
-    called: str | None = None
+    assumed: Mapping[str, AttributeValue] = field(default_factory=dict)
 
 
 class StudyRouter:
@@ -75,7 +75,7 @@ class StudyRouter:
         images = []
         for facts, file in study.images:
             try:
-                images.append(self._routed(facts, file, study.called))
+                images.append(self._routed(facts, file, study.assumed))
             except SetAsideError as error:
                 why = f"for its rules the header of {facts.sop_instance_uid} must be read: {error}"
                 return Route(held=why), []
@@ -92,19 +92,19 @@ class StudyRouter:
         """End the process that reads headers."""
         self._headers.close()
 
-    def _routed(self, facts: ImageFacts, file: Path, called: str | None) -> RoutedImage:
-        read_called = ""
+    def _routed(
+        self, facts: ImageFacts, file: Path, assumed: Mapping[str, AttributeValue]
+    ) -> RoutedImage:
         attributes: dict[str, AttributeValue] = {}
         if self._rules.reads_headers:
-            read_called, attributes = self._headers.attributes(
+            attributes = self._headers.attributes(
                 file, self._rules.attributes, maximum_bytes=self._maximum_bytes
             )
         return RoutedImage(
             sop_instance_uid=facts.sop_instance_uid,
             laterality=facts.laterality,
             view_position=facts.view_position,
-            called_ae_title=read_called if called is None else called,
-            attributes=attributes,
+            attributes={**attributes, **assumed},
         )
 
 

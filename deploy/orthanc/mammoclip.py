@@ -1,6 +1,6 @@
 """Orthanc's way to the node: every stable study of mammograms is sent, and its result is shown.
 
-A plugin for Orthanc's Python plugin (4.0 or later), of the standard library alone; the two files
+A plugin for Orthanc's Python plugin (4.0 or later), of the standard library alone; the files
 beside it belong to it. In Orthanc's configuration:
 
     "Plugins": ["/usr/share/orthanc/plugins/libOrthancPython.so"],
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import orthanc  # type: ignore[import-not-found]
+from mammoclip_explorer import EXPLORER  # type: ignore[import-not-found]
 from mammoclip_queue import Queue  # type: ignore[import-not-found]
 from mammoclip_report import remarks_in, summary_in  # type: ignore[import-not-found]
 
@@ -49,6 +50,9 @@ SOME_AFTER = 3
 """Attempts after which a study counts as sent of which the node goes on to refuse some objects."""
 
 LOOK_SECONDS = 5.0
+STUCK_SECONDS = 900.0
+"""How long a job may be without progress: one object on a slow line is sent within that."""
+
 MOST_TEXT = 4000
 
 
@@ -60,6 +64,10 @@ def get(path: str) -> Any:
         return None
     except ValueError:
         return None
+
+
+class StuckError(Exception):
+    """A job of Orthanc goes on no more: others would fare no better now."""
 
 
 class Forwarding:
@@ -215,6 +223,12 @@ class Forwarding:
 
     def _stored(self, series: list[str], *, accepts_some: bool) -> str | None:
         """Send series to the node; return None once it has them, or why it has not."""
+        try:
+            return self._stored_or_stuck(series, accepts_some=accepts_some)
+        except StuckError as error:
+            return str(error)
+
+    def _stored_or_stuck(self, series: list[str], *, accepts_some: bool) -> str | None:
         reason = self._sent(series)
         if reason is None:
             return None
@@ -248,6 +262,7 @@ class Forwarding:
             job = json.loads(orthanc.RestApiPost(path, json.dumps(wanted)))["ID"]
         except (orthanc.OrthancException, ValueError, KeyError) as error:
             return f"Orthanc does not send: {error}"
+        reached, since = None, time.monotonic()
         while not self._stopping:
             state = get(f"/jobs/{job}")
             if state is None:
@@ -256,6 +271,15 @@ class Forwarding:
                 return None
             if state["State"] == "Failure":
                 return state.get("ErrorDetails") or state.get("ErrorDescription") or "it failed"
+            if (now_at := (state["State"], state.get("Progress"))) != reached:
+                reached, since = now_at, time.monotonic()
+            elif time.monotonic() - since > STUCK_SECONDS:
+                with contextlib.suppress(orthanc.OrthancException):
+                    orthanc.RestApiPost(f"/jobs/{job}/cancel", "{}")
+                raise StuckError(
+                    f"Orthanc's job made no progress for {STUCK_SECONDS:.0f} s ({state['State']})"
+                    " and was cancelled: see Jobs in Orthanc's explorer"
+                )
             time.sleep(0.1)
         return "Orthanc stops"
 
@@ -312,23 +336,6 @@ def write_metadata(study: str, name: str, value: str) -> None:
         # From Orthanc 1.11 on what is there is replaced only by one who names its revision.
         orthanc.RestApiDelete(path)
         orthanc.RestApiPut(path, value)
-
-
-EXPLORER = """
-$('#study').live('pagebeforecreate', function() {
-  var button = $('<a>').attr({'data-role': 'button', 'href': '#', 'data-icon': 'search',
-    'data-theme': 'e', 'id': 'mammoclip-analyse'}).text('Analyse mammograms');
-  button.insertBefore($('#study-delete').parent().parent());
-  button.click(function() {
-    if ($.mobile.pageData) {
-      $.ajax({type: 'POST', url: '../mammoclip/studies/' + $.mobile.pageData.uuid + '/analyse',
-        data: '{}', success: function(answer) { alert(answer.message); },
-        error: function(answer) { alert(answer.responseText || 'Not possible.'); }});
-    }
-    return false;
-  });
-});
-"""
 
 
 def on_change(change: Any, _level: Any, _resource: str) -> None:

@@ -8,8 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.assessments.accession_numbers import studies_of_accession
-from dicom_node.assessments.truth_table import BadTruth, Truth
+from dicom_node.assessments.truth_table import Truth
 from dicom_node.facts.assessed_results import Assessed
+from dicom_node.listed_lines import BadLine
 from dicom_node.studies.ledger.assessments import keep_truth, kept_assessments
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
@@ -40,7 +41,7 @@ class Kept:
 
     new: int
     known: int
-    bad: Sequence[BadTruth]
+    bad: Sequence[BadLine]
 
 
 def keep_truths(database: Database, truths: Iterable[Truth], key: bytes) -> Kept:
@@ -51,7 +52,7 @@ def keep_truths(database: Database, truths: Iterable[Truth], key: bytes) -> Kept
     key : of the installation, under which accession numbers are digested
     """
     new = known = 0
-    bad: list[BadTruth] = []
+    bad: list[BadLine] = []
     for one in truths:
         # A transaction for each: the node goes on beside it, and what was kept stays so.
         with database.writing() as session:
@@ -62,7 +63,7 @@ def keep_truths(database: Database, truths: Iterable[Truth], key: bytes) -> Kept
                     if found
                     else ("no study of the ledger has it, as far as its files tell")
                 )
-                bad.append(BadTruth(one.line, reason))
+                bad.append(BadLine(one.line, reason))
                 continue
             study = session.get_one(Study, found[0])
             is_new = keep_truth(

@@ -1,6 +1,5 @@
 """Reads a table of what turned out to be true of studies, by accession number or study UID."""
 
-import csv
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from dicom_node.errors import NodeError
 from dicom_node.facts.assessed_results import Decision
+from dicom_node.listed_lines import BadLine, read_lines
 
 COLUMNS: Final = (
     "accession_number",
@@ -26,14 +25,7 @@ _TRUTHS: Final[Mapping[str, Decision]] = {
     **dict.fromkeys(("negative", "0", "false", "no", "normal", "benign"), Decision.NEGATIVE),
 }
 _SIDES: Final = {"": "", "l": "L", "left": "L", "r": "R", "right": "R", "b": "B", "both": "B"}
-_LARGEST_BYTES: Final = 100_000_000
 _LONGEST: Final = 64
-
-
-class TruthTableError(NodeError):
-    """The table cannot be used as it is; the message says what to change."""
-
-    reason = "truth-table"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,49 +53,25 @@ class Truth:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class BadTruth:
-    """A line that is not used, and why; without its values, which may be about a patient."""
-
-    line: int
-    reason: str
-
-
-def read_truths(path: Path) -> tuple[Sequence[Truth], Sequence[BadTruth]]:
+def read_truths(path: Path) -> tuple[Sequence[Truth], Sequence[BadLine]]:
     """Read a CSV file with a heading, separated by commas, semicolons or tabs.
 
     Raises
     ------
-    TruthTableError
+    ListedLinesError
         It is no such file, or its heading lacks a column.
     """
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise TruthTableError(f"{path} is larger than {_LARGEST_BYTES} bytes: divide it")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TruthTableError(f"{path} is not UTF-8 text: save it as CSV UTF-8") from error
-    heading = text.partition("\n")[0]
-    delimiter = next((char for char in ";\t" if char in heading), ",")
-    reader = csv.reader(text.splitlines(), delimiter=delimiter)
-    names = [name.strip().lower().replace(" ", "_") for name in next(reader, [])]
-    if "truth" not in names or not set(names) & set(COLUMNS[:2]):
-        raise TruthTableError(
-            f"{path}: the first line must name truth, and {COLUMNS[0]} or {COLUMNS[1]}"
-        )
+    lines, bad = read_lines(path, COLUMNS, needs=[("truth",), COLUMNS[:2]])
     truths: list[Truth] = []
-    bad: list[BadTruth] = []
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        values = {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
+    for line in lines:
+        values = line.values
         reason = next(_faults(values), "")
         if reason:
-            bad.append(BadTruth(reader.line_num, reason))
+            bad.append(BadLine(line.number, reason))
             continue
         truths.append(
             Truth(
-                line=reader.line_num,
+                line=line.number,
                 accession_number=values.get("accession_number", ""),
                 study_instance_uid=values.get("study_instance_uid", ""),
                 laterality=_SIDES[values.get("laterality", "").lower()],
@@ -112,7 +80,7 @@ def read_truths(path: Path) -> tuple[Sequence[Truth], Sequence[BadTruth]]:
                 known_at=_moment(values.get("date", "")),
             )
         )
-    return truths, bad
+    return truths, sorted(bad, key=lambda one: one.line)
 
 
 def _faults(values: Mapping[str, str]) -> Iterator[str]:

@@ -39,6 +39,7 @@ class Act(StrEnum):
     SIGN_OUT = "sign-out"
     DOWNLOAD = "download"
     VIEW = "view"
+    WORKITEM = "workitem"
 
 
 class Outcome(StrEnum):

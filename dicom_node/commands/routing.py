@@ -41,6 +41,10 @@ def test_rule(
         str | None,
         typer.Option(help="AE title by which it calls the node. Default: as the files tell."),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="IP address of the sender. Default: as the files tell."),
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +78,7 @@ def test_rule(
                 settings,
                 findings_of(settings),
                 paths,
-                journey=Journey(sender=sender, called=called),
+                journey=Journey(sender=sender, called=called, address=address),
                 at=_instant(at, settings.results.time_zone),
             )
         document = {

@@ -1,7 +1,7 @@
 """What ``mammoclip-node test-rule`` does: routes studies on disk by the rules, step by step."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from math import isnan
@@ -14,6 +14,7 @@ from dicom_node.facts.instance_facts import InstanceFacts
 from dicom_node.facts.priority import Priority, priority_of_sender, priority_of_study
 from dicom_node.facts.selection import SetAside, select_images
 from dicom_node.receive.registration.header_process import HeaderReader
+from dicom_node.routing.attributes import ADDRESS, CALLED, AttributeValue
 from dicom_node.routing.checking import rules_of
 from dicom_node.routing.conditions import Value
 from dicom_node.routing.route import Route
@@ -33,6 +34,13 @@ class Journey:
 
     sender: str | None = None
     called: str | None = None
+    address: str | None = None
+
+    @property
+    def assumed(self) -> dict[str, AttributeValue]:
+        """Return what counts instead of what the files tell."""
+        told = {CALLED: self.called, ADDRESS: self.address}
+        return {name: value for name, value in told.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +132,7 @@ def try_rules(
     try:
         found, passed_over = _studies_in(paths, settings, headers, journey)
         trials = [
-            _trial(settings, router, uid, files, called=journey.called, at=at)
+            _trial(settings, router, uid, files, assumed=journey.assumed, at=at)
             for uid, files in found.items()
         ]
     finally:
@@ -178,7 +186,7 @@ def _trial(
     uid: str,
     files: Sequence[_Found],
     *,
-    called: str | None,
+    assumed: Mapping[str, AttributeValue],
     at: datetime,
 ) -> Trial:
     read = [(file, reading.facts, reading) for file, reading in files if reading.facts is not None]
@@ -211,7 +219,7 @@ def _trial(
             images=chosen,
             is_complete=has_standard_views(facts for _, facts in kept.values()),
             priority=_priority(settings, [(one.calling_ae_title, facts) for _, facts, one in read]),
-            called=called,
+            assumed=assumed,
         ),
         at=at,
     )

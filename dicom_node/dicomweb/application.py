@@ -155,6 +155,7 @@ class _Storing:
             self.service.spool,
             origin=self.address,
             calling_ae_title=self.client.ae_title,
+            address=self.address,
         ) as intake:
             store(
                 body_parts(content_type, body.read, longest_bytes=receive.maximum_object_bytes),

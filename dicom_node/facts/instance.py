@@ -24,7 +24,7 @@ from dicom_node.facts.priority import (
     requested_priority_of,
     written_priority_of,
 )
-from dicom_node.facts.rejection_note import REASONS, rejection_in
+from dicom_node.facts.rejection_note import MOST_IMAGES, REASONS, rejection_in
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
 from mammoclip_core.images.header.image_kind import (
     MAMMOGRAM_CLASSES,
@@ -225,7 +225,7 @@ def _with_rejection(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:
     if is_own_result(dataset):
         return facts
     code, rejected = rejection_in(dataset, facts.study_instance_uid)
-    return replace(facts, rejection=code, rejected=rejected)
+    return replace(facts, rejection=code, rejected=rejected if len(rejected) <= MOST_IMAGES else ())
 
 
 def _described(
@@ -244,10 +244,14 @@ def _described(
             "name its sender",
         )
     if facts.rejection:
-        raise SetAsideError(
-            "rejection-note",
-            f"it rejects {len(facts.rejected)} objects: {REASONS[facts.rejection]}",
-        )
+        _, named = rejection_in(dataset, facts.study_instance_uid)
+        followed = f"it rejects {len(named)} objects: {REASONS[facts.rejection]}"
+        if len(named) > MOST_IMAGES:
+            followed = (
+                f"it names {len(named)} objects of its study, more than {MOST_IMAGES}: none of "
+                "them was taken out. Have the archive send notes with fewer, or erase the study"
+            )
+        raise SetAsideError("rejection-note", followed)
     if facts.sop_class_uid not in analysed_classes:
         raise SetAsideError(
             "not-a-mammogram", f"{UID(facts.sop_class_uid).name} is kept, but not analysed"

@@ -19,7 +19,7 @@ MAY_COME_AGAIN: Final = frozenset({"113039"})
 after the note counts again (IHE RAD TF-2 4.66.4.1.3)."""
 
 MOST_IMAGES: Final = 2000
-"""Named by a note; a study of mammograms has some ten."""
+"""Named by a note that is followed; a study of mammograms has some ten."""
 
 
 def rejection_in(dataset: Dataset, study_instance_uid: str) -> tuple[str, tuple[str, ...]]:
@@ -31,7 +31,7 @@ def rejection_in(dataset: Dataset, study_instance_uid: str) -> tuple[str, tuple[
     Returns
     -------
     code : empty for anything but a rejection note
-    sop_instance_uids : at most `MOST_IMAGES`; a note with more is none
+    sop_instance_uids : each once; nothing is done by a note with more than `MOST_IMAGES`
     """
     if dataset.get("SOPClassUID") != KeyObjectSelectionDocumentStorage:
         return "", ()
@@ -59,7 +59,7 @@ def rejection_in(dataset: Dataset, study_instance_uid: str) -> tuple[str, tuple[
         for instance in _items(item, "ReferencedSOPSequence")
     }
     named = tuple(uid for uid in evidence if uid and (not content or uid in content))
-    return (code, named) if len(named) <= MOST_IMAGES else ("", ())
+    return code, named
 
 
 def _items(dataset: Dataset, keyword: str) -> Iterator[Dataset]:

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -103,12 +103,21 @@ class Pace:
             if self.may_go_on():
                 return
 
-    def seconds_for(self, studies: int, seconds: float) -> float:
-        """Return how long so many studies take that are retrieved within so many seconds.
+    def seconds_for(self, studies: int, takes: Sequence[float]) -> float:
+        """Return how long so many studies take, of which some were measured.
 
+        A slow study is not made up for by a quick one, which waits for its turn all the same.
         Times of day at which nothing is retrieved come on top.
+
+        Parameters
+        ----------
+        takes : seconds
+            That each of some studies takes; at least one.
         """
-        return max(max(studies - 1, 0) * 3600 / self.per_hour if self.per_hour else 0.0, seconds)
+        between = 3600 / self.per_hour if self.per_hour else 0.0
+        paced = sum(max(between, one) for one in takes) / len(takes)
+        last = sum(takes) / len(takes)  # nothing waits for the last one
+        return max(studies - 1, 0) * paced + min(studies, 1) * last
 
 
 def _time_in(text: bytes) -> float | None:

@@ -165,6 +165,7 @@ class RetrospectiveRun:
                 studies = self._archive.studies(line)
             if not studies:
                 return [_of(line, Fate.NOT_FOUND, "the archive has no such study of mammograms")]
+            _require_one_patient(studies)
             return [one for study in studies for one in self._whole(line, study, position)]
         except OtherStudyError as error:
             if self._names_refusals:
@@ -240,6 +241,15 @@ class RetrospectiveRun:
         if retrieved.refused and self._names_refusals:
             log.warning("fetched_answer_set_aside", study=uid, detail="; ".join(retrieved.refused))
         return _judged(line, study, missing, retrieved)
+
+
+def _require_one_patient(studies: Sequence[FoundStudy]) -> None:
+    """Refuse an answer of several patients: archives of several sites share accession numbers."""
+    patients = {study.patient_id for study in studies} - {""}
+    if len(patients) > 1:
+        raise OtherStudyError(
+            f"the archive has this for {len(patients)} patients: add patient_id to the line"
+        )
 
 
 def _judged(

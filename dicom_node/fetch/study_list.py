@@ -1,27 +1,19 @@
 """Lists of studies to fetch: one a line, by UID, accession number, or patient and dates."""
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from dicom_node.errors import NodeError
+from dicom_node.listed_lines import BadLine, read_lines
 
 COLUMNS: Final = ("study_instance_uid", "accession_number", "patient_id", "from", "to")
 """Columns of a list; each line needs one of the first three."""
 
-_LARGEST_BYTES: Final = 100_000_000
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)+")
-_DATE: Final = re.compile(r"[0-9]{8}")
 _LONGEST: Final = 64
-
-
-class StudyListError(NodeError):
-    """The list cannot be used as it is; the message says what to change."""
-
-    reason = "study-list"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +34,6 @@ class WantedStudy:
     last_date: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that is not used, and why; without its values, which may be about a patient."""
-
-    line: int
-    reason: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyList:
     """What a list asks for, and its bad lines."""
@@ -63,42 +47,25 @@ def read_list(path: Path) -> StudyList:
 
     Raises
     ------
-    StudyListError
-        It is no such file, or its heading names none of `COLUMNS`.
+    ListedLinesError
+        It is no such file, or its heading names none of the columns that tell a study.
     """
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise StudyListError(f"{path} is larger than {_LARGEST_BYTES} bytes: divide it")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise StudyListError(f"{path} is not UTF-8 text: save it as CSV UTF-8") from error
-    heading = text.partition("\n")[0]
-    delimiter = next((char for char in ";\t" if char in heading), ",")
-    reader = csv.reader(text.splitlines(), delimiter=delimiter)
-    names = [name.strip().lower().replace(" ", "_") for name in next(reader, [])]
-    if not set(names) & set(COLUMNS[:3]):
-        raise StudyListError(
-            f"{path}: the first line must name at least one of {', '.join(COLUMNS[:3])}"
-        )
+    lines, bad = read_lines(path, COLUMNS, needs=[COLUMNS[:3]])
     wanted: list[WantedStudy] = []
-    bad: list[BadLine] = []
     seen: dict[tuple[str, ...], int] = {}
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        values = {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
-        key = tuple(values.get(name, "") for name in COLUMNS)
-        reason = next(_faults(values, len(cells) - len(names)), "")
+    for line in lines:
+        key = tuple(line.values.get(name, "") for name in COLUMNS)
+        reason = next(_faults(line.values), "")
         if not reason and key in seen:
             reason = f"the same as line {seen[key]}"
         if reason:
-            bad.append(BadLine(reader.line_num, reason))
+            bad.append(BadLine(line.number, reason))
             continue
-        seen[key] = reader.line_num
+        seen[key] = line.number
         uid, accession, patient, first, last = key
         wanted.append(
             WantedStudy(
-                line=reader.line_num,
+                line=line.number,
                 study_instance_uid=uid,
                 accession_number=accession,
                 patient_id=patient,
@@ -106,12 +73,10 @@ def read_list(path: Path) -> StudyList:
                 last_date=last,
             )
         )
-    return StudyList(wanted=wanted, bad=bad)
+    return StudyList(wanted=wanted, bad=sorted(bad, key=lambda one: one.line))
 
 
-def _faults(values: Mapping[str, str], too_many: int) -> Iterator[str]:
-    if too_many > 0:
-        yield "more values than the heading names"
+def _faults(values: Mapping[str, str]) -> Iterator[str]:
     given = [name for name in COLUMNS[:3] if values.get(name)]
     if not given:
         yield f"no value for any of {', '.join(COLUMNS[:3])}"
@@ -121,12 +86,19 @@ def _faults(values: Mapping[str, str], too_many: int) -> Iterator[str]:
     for name in ("accession_number", "patient_id"):
         value = values.get(name, "")
         # They would be wild cards or several values for the archive, which answers with others.
-        if any(char in "*?\\" or not char.isprintable() for char in value):
-            yield f"{name} holds one of * ? \\ or a control character"
+        if any(char in "*?\\" for char in value):
+            yield f"{name} holds one of * ? \\"
         if len(value) > _LONGEST:
             yield f"{name} is longer than {_LONGEST} characters"
     dates = [values.get(name, "") for name in ("from", "to")]
-    if any(date and not _DATE.fullmatch(date) for date in dates):
+    if any(date and not _is_date(date) for date in dates):
         yield "from and to are dates such as 20260131"
     if all(dates) and dates[0] > dates[1]:
         yield "from is later than to"
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return f"{datetime.strptime(text, '%Y%m%d'):%Y%m%d}" == text
+    except ValueError:
+        return False

@@ -56,7 +56,7 @@ class Trial:
         self._next = 0
         self._seconds = 0.0
         self._said_bytes = 0
-        self._objects = 0
+        self._seconds_an_object: list[float] = []
         self.studies = 0
 
     def measure(
@@ -87,9 +87,11 @@ class Trial:
         try:
             kept = archive.retrieve(study, objects, classes, self._intake).kept
         finally:
-            self._seconds += time.perf_counter() - began
+            took = time.perf_counter() - began
+            self._seconds += took
         self._said_bytes += sum(o.size_bytes for o in objects if o.sop_instance_uid in kept)
-        self._objects += len(kept)
+        if kept:
+            self._seconds_an_object.append(took / len(kept))
         self.studies += 1
 
     def bytes_for(self, said_bytes: int) -> int:
@@ -98,11 +100,16 @@ class Trial:
             return said_bytes
         return round(said_bytes * self._intake.taken_bytes / self._said_bytes)
 
-    def seconds_for(self, objects: int, said_bytes: int) -> float:
-        """Estimate how long objects take to come and to be safe on disk."""
-        if not self._objects:
-            return said_bytes / ASSUMED_BYTES_PER_SECOND
-        return objects * self._seconds / self._objects
+    def seconds_of_studies(self, objects: float, said_bytes: float) -> list[float]:
+        """Estimate how long a study takes to come and to be safe on disk, by each one measured.
+
+        Parameters
+        ----------
+        objects, said_bytes : of a study of usual size
+        """
+        if not self._seconds_an_object:
+            return [said_bytes / ASSUMED_BYTES_PER_SECOND]
+        return [objects * one for one in self._seconds_an_object]
 
 
 class _Vanishing:

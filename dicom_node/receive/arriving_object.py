@@ -20,6 +20,7 @@ from dicom_node.errors import (
     UnreadableFileError,
 )
 from dicom_node.facts.file_meta import FileMeta
+from dicom_node.facts.presentation_address import presentation_address
 from dicom_node.facts.priority import Priority, write_priority
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 
@@ -44,6 +45,7 @@ class ArrivingObject:
 
     Attributes
     ----------
+    address : IP address from which it came; empty for what the node fetched or found on a disk
     priority : how urgent its study is, decided by whoever brings it; None: the settings and the
         image decide
     is_prior : whether it is of a former examination, fetched for comparison
@@ -54,6 +56,7 @@ class ArrivingObject:
     transfer_syntax_uid: str
     calling_ae_title: str
     called_ae_title: str
+    address: str = ""
     priority: Priority | None = None
     is_prior: bool = False
 
@@ -64,6 +67,7 @@ def arriving_from(
     called_ae_title: str,
     priority: Priority | None = None,
     *,
+    address: str = "",
     is_prior: bool = False,
 ) -> ArrivingObject:
     """Return what a file says of its object."""
@@ -73,6 +77,7 @@ def arriving_from(
         transfer_syntax_uid=meta.transfer_syntax_uid,
         calling_ae_title=calling_ae_title,
         called_ae_title=called_ae_title,
+        address=address,
         priority=priority,
         is_prior=is_prior,
     )
@@ -99,6 +104,8 @@ def file_beginning(arriving: ArrivingObject) -> list[bytes]:
     )
     meta.SendingApplicationEntityTitle = arriving.calling_ae_title
     meta.ReceivingApplicationEntityTitle = arriving.called_ae_title
+    if arriving.address:
+        meta.SourcePresentationAddress = presentation_address(arriving.address)
     write_priority(meta, arriving.priority, is_prior=arriving.is_prior)
     return [_PREAMBLE, encode_file_meta(meta)]
 

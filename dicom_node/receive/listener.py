@@ -215,7 +215,7 @@ class Listener:
         sop_class = asked.command.sop_class_uid.decode("ascii", errors="replace")
         calling = request.calling_ae_title
         try:
-            beginning = file_beginning(_arriving(asked, sop_class, request, self._moved))
+            beginning = file_beginning(_arriving(asked, sop_class, address, request, self._moved))
             # Studies wait for the next object from the moment on at which this one is whole.
             self._spool.keep(chain(beginning, parts), lambda: self._spool.receipts.new(place.token))
         except tuple(STATUS_OF) as error:
@@ -304,7 +304,7 @@ def listening_socket(settings: Address, *, section: str = "receive") -> socket.s
 
 
 def _arriving(
-    asked: StoreRequest, sop_class: str, request: Request, moved: MovedObjects
+    asked: StoreRequest, sop_class: str, address: str, request: Request, moved: MovedObjects
 ) -> ArrivingObject:
     """Return what a request says of the object that is coming.
 
@@ -331,6 +331,7 @@ def _arriving(
         transfer_syntax_uid=asked.transfer_syntax,
         calling_ae_title=request.calling_ae_title,
         called_ae_title=request.called_ae_title,
+        address=address,
         priority=None if priority is None else Priority(priority),
         is_prior=wanted is not None and wanted.is_prior,
     )

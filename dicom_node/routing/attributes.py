@@ -13,11 +13,21 @@ from pydicom.multival import MultiValue
 
 from dicom_node.facts.bounded_header import bounded_header
 from dicom_node.facts.instance import content_offset
+from dicom_node.facts.presentation_address import address_in
 from dicom_node.routing.conditions import Kind
 from mammoclip_core.images.header.views import VALUE_ERRORS
 
 AGE: Final = "age"
 """Years of the patient at the time of the study, as an attribute of an image."""
+
+CALLED: Final = "called"
+"""Title under which the node was called, as an attribute of an image."""
+
+ADDRESS: Final = "address"
+"""IP address from which it came, as an attribute of an image."""
+
+OF_FILES: Final = frozenset({AGE, CALLED, ADDRESS})
+"""What headers tell besides the attributes of DICOM."""
 
 MAXIMUM_VALUES: Final = 100
 """Values of one attribute that conditions see."""
@@ -69,38 +79,32 @@ def keywords() -> Iterator[str]:
     return (keyword for keyword in keyword_dict if kind_of(keyword) is not None)
 
 
-def values_of(dataset: Dataset, names: Iterable[str]) -> dict[str, AttributeValue]:
+def values_of(
+    dataset: Dataset, names: Iterable[str], *, meta: Dataset | None = None
+) -> dict[str, AttributeValue]:
     """Return attributes of an image, absent and unreadable ones as empty.
 
     Parameters
     ----------
-    names : keywords, and `AGE`
+    names : keywords, and any of `OF_FILES`
+    meta : file meta information, as the node writes it
     """
+    held = Dataset() if meta is None else meta
     with warnings.catch_warnings():
         # The library quotes values that are none.
         warnings.simplefilter("ignore")
-        return {name: _years(dataset) if name == AGE else _value(dataset, name) for name in names}
-
-
-def called_ae_title_of(meta: Dataset) -> str:
-    """Return the title under which the node was called, as the listener writes it."""
-    return str(meta.get("ReceivingApplicationEntityTitle", "")).strip()
+        return {name: _known(dataset, held, name) for name in names}
 
 
 def read_attributes(
     file: Path, names: Iterable[str], *, maximum_bytes: int
-) -> tuple[str, dict[str, AttributeValue]]:
+) -> dict[str, AttributeValue]:
     """Read attributes of an image's file, in a process that may end at it.
 
     Parameters
     ----------
-    names : keywords, and `AGE`
+    names : keywords, and any of `OF_FILES`
     maximum_bytes : largest size of a deflated data set
-
-    Returns
-    -------
-    called_ae_title, values
-        The title under which the node was called, empty if the file does not tell.
 
     Raises
     ------
@@ -108,11 +112,21 @@ def read_attributes(
         The header is beyond a bound.
     """
     meta = read_file_meta_info(file)
-    called = called_ae_title_of(meta)
     with bounded_header(
         file, meta, content_offset=content_offset(file), maximum_bytes=maximum_bytes
     ) as (dataset, _):
-        return called, values_of(dataset, names)
+        return values_of(dataset, names, meta=meta)
+
+
+def _known(dataset: Dataset, meta: Dataset, name: str) -> AttributeValue:
+    match name:
+        case "age":
+            return _years(dataset)
+        case "called":
+            return str(meta.get("ReceivingApplicationEntityTitle", "")).strip()
+        case "address":
+            return address_in(str(meta.get("SourcePresentationAddress", "")))
+    return _value(dataset, name)
 
 
 def _value(dataset: Dataset, keyword: str) -> AttributeValue:

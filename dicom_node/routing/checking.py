@@ -1,6 +1,7 @@
 """Checks all rules of the settings at start, and names each mistake by rule and place."""
 
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -15,14 +16,18 @@ from dicom_node.routing.conditions import (
     parts_of,
     texts_after,
 )
+from dicom_node.routing.loops import loops
+from dicom_node.routing.route import DEFAULT_RULE
 from dicom_node.routing.rules import CheckedRule, Rules
-from dicom_node.routing.study_facts import EACH, OF_ANSWERS, OF_STUDIES
+from dicom_node.routing.study_facts import EACH, OF_ANSWERS, OF_STUDIES, WORDS
 from dicom_node.settings.rules import ResultRuleSettings, RuleSettings, place_of
 from dicom_node.settings.settings import Settings
-from dicom_node.settings.ways_out.destinations import DicomDestination
 
-_EVERYWHERE: Final = frozenset({"0.0.0.0", "127.0.0.1", "::1", "::", "localhost"})  # noqa: S104  compared
-"""Addresses by which a listener of this machine can be meant."""
+_SPOKEN_OF: Final = (
+    r"\b{name}\s*[=!]=\s*({text})|({text})\s*[=!]=\s*{name}\b|\b{name}\s+in\s*\[[^\]]*\]"
+)
+_TEXT: Final = r"""'[^'\n]*'|"[^"\n]*\""""
+_FLAGGED: Final = re.compile(rf"({_TEXT})\s+in\s+flagged\b")
 
 
 def rules_of(settings: Settings, findings: Collection[str] | None = None) -> Rules:
@@ -39,17 +44,18 @@ def rules_of(settings: Settings, findings: Collection[str] | None = None) -> Rul
     """
     known = None if findings is None else frozenset(findings)
     mistakes: list[str] = []
+    words = {**WORDS, "rule": (DEFAULT_RULE, *(rule.name for rule in settings.rules))}
     rules = tuple(
-        _checked(place_of("rules", number, rule.name), rule, known, mistakes)
+        _checked(place_of("rules", number, rule.name), rule, known, WORDS, mistakes)
         for number, rule in enumerate(settings.rules)
     )
     result_rules = tuple(
-        _checked(place_of("result_rules", number, rule.name), rule, known, mistakes)
+        _checked(place_of("result_rules", number, rule.name), rule, known, words, mistakes)
         for number, rule in enumerate(settings.result_rules)
     )
     # Of rules that are wrong nobody can tell what they take.
     mistakes += [] if mistakes else _unreachable(rules)
-    mistakes += _loops(settings)
+    mistakes += loops(settings)
     if mistakes:
         raise SettingsError(
             "the rules have mistakes:\n" + "\n".join(f"  {one}" for one in mistakes)
@@ -72,6 +78,7 @@ def _checked(
     place: str,
     rule: RuleSettings | ResultRuleSettings,
     findings: frozenset[str] | None,
+    words: Mapping[str, Collection[str]],
     mistakes: list[str],
 ) -> CheckedRule:
     """Check the conditions of one rule; note what is wrong with them."""
@@ -83,6 +90,7 @@ def _checked(
         kinds = {name: kind for name, (kind, _) in own.items()} | _kinds_of_keywords(text)
         found = [
             *_wrong_keywords(text),
+            *_wrong_words(text, words),
             *(_wrong_findings(text, findings) if is_of_results else ()),
         ]
         try:
@@ -118,8 +126,23 @@ def _wrong_keywords(text: str) -> Iterator[str]:
             )
 
 
+def _wrong_words(text: str, words: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Name the texts that a value never is, which would let a rule take nothing in silence."""
+    for name, possible in words.items():
+        for found in re.finditer(_SPOKEN_OF.format(name=name, text=_TEXT), text):
+            for one in re.finditer(_TEXT, found[0]):
+                word = one[0][1:-1]
+                if word not in possible:
+                    column = found.start() + one.start() + 2
+                    yield (
+                        f"column {column}: {name} is never {word!r}, but one of "
+                        f"{', '.join(sorted(filter(None, possible)))}"
+                    )
+
+
 def _wrong_findings(text: str, findings: frozenset[str] | None) -> Iterator[str]:
-    for column, name in texts_after(text, "score"):
+    flagged = [(found.start(1) + 2, found[1][1:-1]) for found in _FLAGGED.finditer(text)]
+    for column, name in sorted([*texts_after(text, "score"), *flagged]):
         if findings is not None and name not in findings:
             yield (
                 f"column {column}: no bundle answers {name!r}; "
@@ -146,28 +169,3 @@ def _unreachable(rules: Sequence[CheckedRule]) -> Iterator[str]:
                     "before; change their order or their conditions"
                 )
                 break
-
-
-def _loops(settings: Settings) -> Iterator[str]:
-    """Name the rules that send results back to the node itself."""
-    receive = settings.receive
-    titles = {receive.ae_title, *receive.called_ae_titles}
-    own = {
-        one.name
-        for one in settings.destinations
-        if isinstance(one, DicomDestination)
-        and one.port == receive.port
-        and one.host in {*_EVERYWHERE, receive.host}
-        and (one.ae_title in titles or not receive.require_called_ae_title)
-    }
-    sections: tuple[tuple[str, Sequence[RuleSettings | ResultRuleSettings]], ...] = (
-        ("rules", settings.rules),
-        ("result_rules", settings.result_rules),
-    )
-    for section, rules in sections:
-        for number, rule in enumerate(rules):
-            for name in sorted(own & {one.name for one in rule.destinations or ()}):
-                yield (
-                    f"{place_of(section, number, rule.name)}: a loop: destination {name} is this "
-                    "node, which would receive its own results"
-                )

@@ -100,7 +100,7 @@ class Rules:
     @property
     def reads_headers(self) -> bool:
         """Return whether rules on studies ask for anything that only the images' files tell."""
-        return bool(self.attributes) or "called" in _names(self.rules)
+        return bool(self.attributes)
 
     @property
     def attributes_of_results(self) -> frozenset[str]:

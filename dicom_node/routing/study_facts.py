@@ -7,7 +7,15 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from dicom_node.facts.priority import Priority
-from dicom_node.routing.attributes import AGE, AttributeValue, empty, kind_of
+from dicom_node.routing.attributes import (
+    ADDRESS,
+    AGE,
+    CALLED,
+    OF_FILES,
+    AttributeValue,
+    empty,
+    kind_of,
+)
 from dicom_node.routing.conditions import Kind, Value
 
 EACH: Final = "each."
@@ -18,6 +26,7 @@ _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 OF_STUDIES: Final[Mapping[str, tuple[Kind, str]]] = {
     "sender": (Kind.TEXT, "calling AE title of the first object"),
     "called": (Kind.TEXT, "AE title by which the sender called the node"),
+    "address": (Kind.TEXT, "IP address of the sender; '' of what was fetched or put from a disk"),
     "age": (Kind.NUMBER, "age of the patient in whole years, by the first image that tells it"),
     "images": (Kind.COUNT, "number of images to analyse"),
     "views": (Kind.TEXTS, "laterality and view of each, as 'LMLO', each once"),
@@ -28,6 +37,13 @@ OF_STUDIES: Final[Mapping[str, tuple[Kind, str]]] = {
     "weekday": (Kind.TEXT, "'Mon' to 'Sun', at the site"),
 }
 """Names of what is known of a study, with type and meaning."""
+
+WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "laterality": ("", "L", "R", "B"),
+    "priority": tuple(priority.word for priority in Priority),
+    "weekday": _WEEKDAYS,
+}
+"""All values of those of them that have few."""
 
 OF_ANSWERS: Final[Mapping[str, tuple[Kind, str]]] = {
     "rule": (Kind.TEXT, "name of the rule that took the study"),
@@ -46,13 +62,12 @@ class RoutedImage:
 
     Attributes
     ----------
-    attributes : by keyword, and the age; as far as rules ask for them
+    attributes : by keyword, and what else its file tells; as far as rules ask for them
     """
 
     sop_instance_uid: str
     laterality: str
     view_position: str
-    called_ae_title: str = ""
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
 
 
@@ -87,7 +102,8 @@ class StudyFacts:
         sides = {image.laterality for image in images} - {""}
         known: dict[str, Value] = {
             "sender": self.sender,
-            "called": next((one.called_ae_title for one in images if one.called_ae_title), ""),
+            "called": _first_text(images, CALLED),
+            "address": _first_text(images, ADDRESS),
             "age": _age(images),
             "images": len(images),
             "views": sorted({f"{one.laterality}{one.view_position}" for one in images}),
@@ -138,7 +154,12 @@ class AnswerFacts:
 def attributes_for(names: Iterable[str]) -> frozenset[str]:
     """Return what must be read of each image's header for names in conditions."""
     found = {name.removeprefix(EACH) for name in names}
-    return frozenset({name for name in found if kind_of(name) is not None} | ({AGE} & found))
+    return frozenset({name for name in found if kind_of(name) is not None} | (OF_FILES & found))
+
+
+def _first_text(images: Sequence[RoutedImage], name: str) -> str:
+    told = (image.attributes.get(name, "") for image in images)
+    return next((one for one in told if isinstance(one, str) and one), "")
 
 
 def _age(images: Sequence[RoutedImage]) -> float:

@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy.orm import Session
 
+from dicom_node.audit.acts import Outcome
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.procedure_steps.announcements import (
     Announcement,
@@ -15,6 +16,7 @@ from dicom_node.studies.ledger.procedure_steps.announcements import (
 )
 from dicom_node.studies.ledger.procedure_steps.tables import Workitem, WorkitemState
 from dicom_node.studies.ledger.procedure_steps.workitems import change
+from dicom_node.workitems.auditing import WorkitemAudit
 from dicom_node.workitems.messages import progress
 from dicom_node.workitems.ups_server import Answer, UpsServer
 from dicom_node.workitems.workitem import IN_PROGRESS, workitem_in
@@ -27,9 +29,10 @@ _CLAIMED = "claimed"
 class Claims:
     """Claims by the Transaction UID that a row holds."""
 
-    def __init__(self, server: UpsServer, database: Database) -> None:
+    def __init__(self, server: UpsServer, database: Database, audit: WorkitemAudit) -> None:
         self._server = server
         self._database = database
+        self._audit = audit
 
     def claim(self, row: Workitem, *, is_fresh: bool) -> bool:
         """Claim a workitem; return whether the node performs it now.
@@ -48,6 +51,7 @@ class Claims:
         # the performer is whose Transaction UID an update is taken by.
         if not self.is_ours(row):
             return self.lose(row, "another performer was first", is_usual=True)
+        self._audit.enter(row, "claimed")
         with self._database.writing() as session:
             at = self._database.now()
             change(session, row, state=WorkitemState.HELD, claimed_at=at, told=_CLAIMED, told_at=at)
@@ -70,6 +74,8 @@ class Claims:
 
     def lose(self, row: Workitem, reason: str, *, is_usual: bool = False) -> bool:
         """Note that the workitem is not the node's, or not any more; returns False."""
+        if not is_usual:
+            self._audit.enter(row, "lost", outcome=Outcome.REFUSED)
         with self._database.writing() as session:
             at = self._database.now()
             change(session, row, state=WorkitemState.LOST, reason=reason, ended_at=at)

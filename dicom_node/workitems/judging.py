@@ -70,14 +70,23 @@ def refusal_of(workitem: Workitem, settings: UpsSettings, classes: Collection[st
     if not set(workitem.codes) & set(own_codes(settings)):
         named = ", ".join(_in_words(code) for code in workitem.codes) or "none"
         return f"its workitem code is not one under ups.workitem_codes: {named}"
-    if not workitem.studies:
-        return "it names no study as its input"
-    if len(workitem.studies) > 1:
-        return f"its inputs are of {len(workitem.studies)} studies; the node analyses one"
+    if fault := _fault_of_inputs(workitem):
+        return fault
     if workitem.inputs and not analysable(workitem, classes):
         kinds = sorted({_class_in_words(one.sop_class_uid) for one in workitem.inputs})
         return f"none of its inputs is of a kind that is analysed: {', '.join(kinds)[:200]}"
     return ""
+
+
+def _fault_of_inputs(workitem: Workitem) -> str:
+    if not workitem.studies:
+        return "it names no study as its input"
+    if not all(is_uid(study) for study in workitem.studies):
+        return "it names a study by what is no UID"
+    if len(workitem.studies) > 1:
+        return f"its inputs are of {len(workitem.studies)} studies; the node analyses one"
+    nameless = sum(not is_uid(one.sop_instance_uid) for one in workitem.inputs)
+    return f"{nameless} of its {len(workitem.inputs)} inputs have no UID" if nameless else ""
 
 
 def analysable(workitem: Workitem, classes: Collection[str]) -> list[Input]:

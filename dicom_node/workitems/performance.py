@@ -22,6 +22,7 @@ from dicom_node.studies.ledger.tables import Study
 from dicom_node.studies.operator_actions import cancel_study
 from dicom_node.studies.prioritising import set_priority
 from dicom_node.workitems import messages
+from dicom_node.workitems.auditing import WorkitemAudit
 from dicom_node.workitems.claiming import Claims, announce_inputs
 from dicom_node.workitems.discontinuation import OF_REASONS, UNSPECIFIED
 from dicom_node.workitems.inputs import Fetched, Inputs
@@ -57,7 +58,8 @@ class Performance:
         self._settings = settings
         self._server = server
         self._database = database
-        self._claims = Claims(server, database)
+        self._audit = WorkitemAudit(settings, database)
+        self._claims = Claims(server, database, self._audit)
         self.inputs = Inputs(settings, spool, database, stopping=stopping.is_set)
         self._prioritised: set[str] = set()
         self._said: set[tuple[str, str]] = set()
@@ -264,10 +266,12 @@ class Performance:
             if not is_so:
                 self._not_ended(row, state)
                 return
+        is_done = state == COMPLETED
+        self._audit.enter(row, "completed" if is_done else "canceled")
         with self._database.writing() as session:
             change(session, row, state=ended)
         self._prioritised.discard(uid)
-        event = "workitem_completed" if state == COMPLETED else "workitem_canceled"
+        event = "workitem_completed" if is_done else "workitem_canceled"
         log.info(event, workitem=uid, study=row.study_instance_uid, reason=row.reason)
 
     def _not_ended(self, row: Workitem, state: str) -> None:

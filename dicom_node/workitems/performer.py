@@ -28,6 +28,7 @@ from dicom_node.studies.ledger.procedure_steps.tables import Workitem as Row
 from dicom_node.studies.ledger.procedure_steps.tables import WorkitemState
 from dicom_node.studies.ledger.tables import Instance, Study
 from dicom_node.studies.own_spool import own_spool
+from dicom_node.workitems.auditing import WorkitemAudit
 from dicom_node.workitems.claiming import Claims
 from dicom_node.workitems.event_channel import EventChannel
 from dicom_node.workitems.judging import (
@@ -76,7 +77,7 @@ class Performer:
         self._stopping = stopping or threading.Event()
         self._clock = clock
         self._server = UpsServer(settings.ups, tls=settings.tls)
-        self._claims = Claims(self._server, database)
+        self._claims = Claims(self._server, database, WorkitemAudit(settings, database))
         self._performance = Performance(
             settings, self._server, spool, database, stopping=self._stopping
         )

@@ -144,14 +144,12 @@ def _inputs(items: Sequence[Dataset]) -> Iterator[Input]:
             count += 1
             if count > _MOST_INPUTS:
                 raise WorkitemError(f"the workitem has more than {_MOST_INPUTS} inputs")
-            instance = text_in(reference, "ReferencedSOPInstanceUID")
-            if is_uid(instance):
-                yield Input(
-                    study_instance_uid=text_in(item, "StudyInstanceUID"),
-                    series_instance_uid=text_in(item, "SeriesInstanceUID"),
-                    sop_class_uid=text_in(reference, "ReferencedSOPClassUID"),
-                    sop_instance_uid=instance,
-                )
+            yield Input(
+                study_instance_uid=text_in(item, "StudyInstanceUID"),
+                series_instance_uid=text_in(item, "SeriesInstanceUID"),
+                sop_class_uid=text_in(reference, "ReferencedSOPClassUID"),
+                sop_instance_uid=text_in(reference, "ReferencedSOPInstanceUID"),
+            )
 
 
 def _retrievals(items: Sequence[Dataset], sequence: str, keyword: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import headless_browser
 from files_on_disk import dicom_file
 from node_factory import STUDY_UID, four_views, mammogram
 from objects_factory import NEGATIVE, finding, identity, image_of, results_of
@@ -157,6 +158,31 @@ def test_late_and_refused_images_are_sent_again_and_the_button_sends_at_once(
         wait_for(sent(node, images[:3]), seconds=30, what="it is sent on request")
         put(archive, images[3])
         wait_for(sent(node, images), seconds=60, what="the late image is sent")
+
+
+@pytest.mark.long
+def test_button_in_the_explorer_sends_a_study_and_state_and_result_stand_below_it(
+    tmp_path: Path, archive: Orthanc, node: Node
+) -> None:
+    image = whole_mammogram("CC", "R", size=(16, 12), PixelData=bytes(16 * 12 * 2))
+    study = put(archive, image)
+    wait_for(lambda: "waiting" in state(archive, study), seconds=60, what="nobody takes it")
+    asked: list[str] = []
+    with headless_browser(tmp_path / "profile") as browser:
+        page = browser.page
+        page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+        page.goto(f"http://127.0.0.1:{archive.http_port}/app/explorer.html#study?uuid={study}")
+        shown = page.locator("#mammoclip-state")
+        page.get_by_text("waiting: ").wait_for()
+        with node.running():
+            page.get_by_text("Analyse mammograms").click()
+            page.get_by_text("sent", exact=True).wait_for()
+        archive.send("/instances", own_report(image, revision=1, above=True))
+        page.get_by_text("flagged; ").wait_for()
+        text = shown.inner_text()
+    assert asked == ["The study is being sent to be analysed."]
+    assert node.received == uids([image])
+    assert "with findings" in text
 
 
 @pytest.mark.long

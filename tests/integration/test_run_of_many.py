@@ -199,8 +199,8 @@ def test_run_of_500_killed_twice_is_whole_paced_and_as_foretold(
     )
     assert size / 2 < told["bytes"] < size * 2
     assert took / 2 < told["seconds"] < took * 2
-    # Killed and started again it takes longer than foretold, and never less.
-    assert begins[-1] - begins[0] > 0.9 * told_paced["to_retrieve"]["seconds"]
+    # Killed and started again it takes longer than foretold, and never less than at least.
+    assert begins[-1] - begins[0] > 0.9 * told_paced["to_retrieve"]["at_least_seconds"]
 
 
 def _spool_in(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""``make lab``: do every exchange with every archive, and print what came of each as one table."""
+"""``make lab``: try every way with every peer, and print what came of each as two tables."""
 
 import logging
 import sys
@@ -13,7 +13,8 @@ from committing_archive import CommittingArchive
 from lab.archives import MissingPeerError, Peer, dcmqrscp, orthanc, tiny_pacs
 from lab.exchanges import BY, EXCHANGES, Exchange
 from lab.site import lab_site
-from lab.table import HEADINGS
+from lab.table import HEADINGS, HEADINGS_OF_WAYS
+from lab.ways import WAYS
 from ports import free_port
 from rich.console import Console
 from rich.table import Table
@@ -90,6 +91,13 @@ def main() -> int:
     """Do all of them; returns 1 if any ended otherwise than the documents say."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     console = Console(width=None if sys.stdout.isatty() else 200)
+    wrong = _try_archives(console) + _try_ways(console)
+    tried = len(EXCHANGES) + len(WAYS)
+    console.print(f"{tried - wrong} of {tried} rows ended as documented")
+    return int(wrong > 0)
+
+
+def _try_archives(console: Console) -> int:
     shown = Table(*HEADINGS[:4], "came", "reason", "as documented")
     wrong = 0
     with DecodingPool() as decoding:
@@ -106,8 +114,19 @@ def main() -> int:
             shown.add_row(archive, exchange.what, sent, by, state, reason, verdict)
             console.print(f"{archive}, {exchange.what or by}: {state}", style="dim")
     console.print(shown)
-    console.print(f"{len(EXCHANGES) - wrong} of {len(EXCHANGES)} exchanges ended as documented")
-    return int(wrong > 0)
+    return wrong
+
+
+def _try_ways(console: Console) -> int:
+    shown = Table(*HEADINGS_OF_WAYS[:3], "as documented")
+    wrong = 0
+    for way in WAYS:
+        is_right = way.works()
+        wrong += not is_right
+        shown.add_row(*way.cells[:3], "yes" if is_right else "NO")
+        console.print(f"{way.way}, {way.peer}: {'works' if is_right else 'FAILED'}", style="dim")
+    console.print(shown)
+    return wrong
 
 
 if __name__ == "__main__":

@@ -1,28 +1,30 @@
 """The generated part of docs/interoperability.md: what the lab tries, and what comes of it."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from architecture_document import GeneratedPart
-from lab.exchanges import EXCHANGES, Exchange
+from lab.exchanges import EXCHANGES
+from lab.ways import WAYS
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "interoperability.md"
 HEADINGS: Final = ("archive", "what is special", "results by", "asked by", "in the end", "reason")
+HEADINGS_OF_WAYS: Final = ("way", "peer", "what the peer does or sees", "shown by")
 
 
-def row(exchange: Exchange) -> str:
-    """Return the row of one exchange."""
-    return f"| {' | '.join(exchange.cells)} |"
+def text(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a whole table."""
+    lines = [f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def text() -> str:
-    """Return the whole table."""
-    lines = [f"| {' | '.join(HEADINGS)} |", f"|{' --- |' * len(HEADINGS)}"]
-    return "\n".join([*lines, *map(row, EXCHANGES)])
-
-
-PART: Final = GeneratedPart(PAGE, "exchanges", text)
+PARTS: Final = (
+    GeneratedPart(PAGE, "exchanges", lambda: text(HEADINGS, (one.cells for one in EXCHANGES))),
+    GeneratedPart(PAGE, "ways", lambda: text(HEADINGS_OF_WAYS, (way.cells for way in WAYS))),
+)
 
 
 if __name__ == "__main__":
-    PART.write()
+    for part in PARTS:
+        part.write()

@@ -116,7 +116,7 @@ def _highest(findings: Iterable[Finding]) -> dict[str, Finding]:
 
 
 def _routed(node: Runtime, row: Instance, files: StudyFiles) -> "RoutedImage":
-    from dicom_node.routing.attributes import called_ae_title_of, values_of
+    from dicom_node.routing.attributes import values_of
     from dicom_node.routing.study_facts import RoutedImage
 
     header = files.header(node.spool.file(row.place))
@@ -124,6 +124,5 @@ def _routed(node: Runtime, row: Instance, files: StudyFiles) -> "RoutedImage":
         sop_instance_uid=row.sop_instance_uid,
         laterality=row.laterality,
         view_position=row.view_position,
-        called_ae_title=called_ae_title_of(header.file_meta),
-        attributes=values_of(header, node.rules.attributes_of_results),
+        attributes=values_of(header, node.rules.attributes_of_results, meta=header.file_meta),
     )

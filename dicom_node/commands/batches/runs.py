@@ -113,8 +113,9 @@ def run(
     from dicom_node.fetch.pace import Pace, StartsFile
     from dicom_node.fetch.priors import priors_of
     from dicom_node.fetch.retrospective_run import RetrospectiveRun
-    from dicom_node.fetch.study_list import StudyListError, read_list
+    from dicom_node.fetch.study_list import read_list
     from dicom_node.fetch.trial import Trial
+    from dicom_node.listed_lines import ListedLinesError
     from dicom_node.logs import configure_logs
     from dicom_node.node_parts import open_spool
     from dicom_node.receive.files.file_intake import FileIntake, file_intake, prepare_spool
@@ -129,7 +130,7 @@ def run(
         for bad in found.bad:
             typer.echo(f"line {bad.line}: {bad.reason}", err=True)
         if found.bad and not skip_bad_lines:
-            raise StudyListError(
+            raise ListedLinesError(
                 f"{len(found.bad)} of {len(found.bad) + len(found.wanted)} lines are wrong: "
                 "correct them, or give --skip-bad-lines"
             )

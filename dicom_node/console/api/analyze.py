@@ -79,7 +79,11 @@ def _taken(
     refused: list[str] = []
     receive = site.settings.receive
     with file_intake(
-        receive, site.spool, origin=address or "rest", calling_ae_title=SENDER
+        receive,
+        site.spool,
+        origin=address or "rest",
+        calling_ae_title=SENDER,
+        address=address,
     ) as intake:
         for number, file in enumerate(files, 1):
             try:

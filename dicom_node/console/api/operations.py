@@ -13,7 +13,7 @@ from dicom_node.console.queries import running_analyses
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import site_of
 from dicom_node.console.views.now import facts_now, summaries_of
-from dicom_node.console.views.rules import Files, trials_of
+from dicom_node.console.views.rules import Files, journey_of, trials_of
 from dicom_node.console.views.settings import sections_of
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.ledger.due.pauses import pauses as all_pauses
@@ -186,9 +186,11 @@ def shadows(request: Request, limit: int = 200, bundle: str = "") -> Any:
 
 
 @routes.post("/api/rules/test", Role.VIEWER)
-def test_rules(request: Request, files: Files, sender: str = "") -> Any:
+def test_rules(
+    request: Request, files: Files, sender: str = "", called: str = "", address: str = ""
+) -> Any:
     """Say which rule takes the study in some files, and why."""
-    trials = trials_of(site_of(request), files, sender)
+    trials = trials_of(site_of(request), files, journey_of(sender, called, address))
     return {"studies": [one.as_document() for one in trials]}
 
 

@@ -30,12 +30,27 @@ def rules(request: Request) -> Any:
 
 
 @routes.post("/rules/test", Role.VIEWER)
-def test(request: Request, files: Files, sender: Annotated[str, Form(max_length=16)] = "") -> Any:
+def test(
+    request: Request,
+    files: Files,
+    sender: Annotated[str, Form(max_length=16)] = "",
+    called: Annotated[str, Form(max_length=16)] = "",
+    address: Annotated[str, Form(max_length=45)] = "",
+) -> Any:
     """Say which rule takes the study in some files, and why; nothing is kept."""
-    return _shown(request, trials_of(site_of(request), files, sender.strip()))
+    return _shown(request, trials_of(site_of(request), files, journey_of(sender, called, address)))
 
 
-def trials_of(site: Site, files: Sequence[UploadFile], sender: str) -> list[Trial]:
+def journey_of(sender: str, called: str, address: str) -> Journey:
+    """Return how files are taken to have arrived; what is empty, they tell themselves."""
+    return Journey(
+        sender=sender.strip() or None,
+        called=called.strip() or None,
+        address=address.strip() or None,
+    )
+
+
+def trials_of(site: Site, files: Sequence[UploadFile], journey: Journey) -> list[Trial]:
     """Decide on the studies in files as the node would.
 
     Raises
@@ -53,7 +68,7 @@ def trials_of(site: Site, files: Sequence[UploadFile], sender: str) -> list[Tria
             site.settings,
             findings_of(site.settings),
             [Path(folder)],
-            journey=Journey(sender=sender or None),
+            journey=journey,
             at=datetime.now(UTC),
         )
     if not trials:

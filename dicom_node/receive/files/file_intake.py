@@ -49,6 +49,7 @@ class FileIntake:
     ----------
     place : by which settling sees that more of a study may come
     calling_ae_title : counts as the sender, for the settings that name senders
+    address : IP address of whoever brings them; empty if nobody does
     priority : None: the settings for the sender, or the images, say how urgent they are
     is_prior : whether these are former examinations, fetched for comparison
     """
@@ -60,6 +61,7 @@ class FileIntake:
         place: Place,
         *,
         calling_ae_title: str,
+        address: str = "",
         priority: Priority | None = None,
         is_prior: bool = False,
     ) -> None:
@@ -68,6 +70,7 @@ class FileIntake:
         self._spool = spool
         self._place = place
         self._calling_ae_title = calling_ae_title
+        self._address = address
         self._priority = priority
 
     @property
@@ -109,6 +112,7 @@ class FileIntake:
                 self._calling_ae_title,
                 self._settings.ae_title,
                 self._priority,
+                address=self._address,
                 is_prior=self.is_prior,
             )
         )
@@ -154,6 +158,7 @@ def file_intake(
     *,
     origin: str,
     calling_ae_title: str,
+    address: str = "",
     priority: Priority | None = None,
     is_prior: bool = False,
 ) -> Iterator[FileIntake]:
@@ -177,6 +182,7 @@ def file_intake(
             spool,
             place,
             calling_ae_title=calling_ae_title,
+            address=address,
             priority=priority,
             is_prior=is_prior,
         )

@@ -74,7 +74,7 @@ def _attributes(request: dict[str, Any]) -> dict[str, Any]:
 
     answer: dict[str, Any] = {"file": request["file"], "slow": False, "problem": None}
     try:
-        answer["called_ae_title"], answer["values"] = read_attributes(
+        answer["values"] = read_attributes(
             Path(request["file"]), request["attributes"], maximum_bytes=request["maximum_bytes"]
         )
     except SetAsideError as error:

@@ -120,7 +120,7 @@ class HeaderReader:
 
     def attributes(
         self, file: Path, names: Collection[str], *, maximum_bytes: int
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Read attributes as ``dicom_node.routing.attributes.read_attributes`` does.
 
         Raises
@@ -140,7 +140,8 @@ class HeaderReader:
         answer = self._read_twice(request, file)
         if answer["problem"] is not None:
             raise SetAsideError(*answer["problem"])
-        return answer["called_ae_title"], answer["values"]
+        values: dict[str, Any] = answer["values"]
+        return values
 
     def _reading(self, request: dict[str, Any], file: Path) -> Reading | None:
         answer = self._read_twice(request, file)

@@ -28,9 +28,26 @@ class StandIn:
         self.configuration = {"MammoClip": {"Queue": str(queue)}}
         self.tags: dict[str, Any] = {}
         self.job = "Success"
+        self.polls_to_success: int | None = None
+        self.posted: list[str] = []
         self.warnings: list[str] = []
 
+    def post(self, path: str, _content: str) -> bytes:
+        self.posted.append(path)
+        return b'{"ID": "job"}'
+
+    def job_now(self) -> dict[str, Any]:
+        """Return the job's state; one that goes on has done a little more at each look."""
+        if self.polls_to_success is None:
+            return {"State": self.job, "Progress": 0, "ErrorDetails": "refused", "Content": {}}
+        self.polls_to_success -= 1
+        if self.polls_to_success <= 0:
+            return {"State": "Success", "Progress": 100}
+        return {"State": "Running", "Progress": 90 - self.polls_to_success}
+
     def get(self, path: str) -> bytes:
+        if path == "/jobs/job":
+            return json.dumps(self.job_now()).encode()
         series = {
             "ID": "series",
             "Instances": ["one"],
@@ -44,7 +61,6 @@ class StandIn:
             f"/studies/{STUDY}": {"IsStable": True},
             "/series/series": series,
             "/instances/one/simplified-tags": self.tags,
-            "/jobs/job": {"State": self.job, "ErrorDetails": "refused", "Content": {}},
         }
         if path.endswith("md5"):
             return b"0" * 32
@@ -75,7 +91,7 @@ class StandIn:
             "RestApiGet": self.get,
             "RestApiPut": self.put,
             "RestApiDelete": self.delete,
-            "RestApiPost": lambda *_: b'{"ID": "job"}',
+            "RestApiPost": self.post,
             "GetConfiguration": lambda: json.dumps(self.configuration),
             "LogWarning": self.warnings.append,
             "LogError": self.warnings.append,
@@ -104,7 +120,7 @@ def plugin(orthanc: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
     yield made
-    for name in ("mammoclip_queue", "mammoclip_report"):
+    for name in ("mammoclip_explorer", "mammoclip_queue", "mammoclip_report"):
         sys.modules.pop(name, None)
 
 
@@ -174,4 +190,35 @@ def test_study_that_cannot_be_sent_is_failed_in_the_end_and_not_once_it_was_sent
 
     assert orthanc.metadata["4201"] == "sent"
     assert orthanc.labels == set()
+    assert plugin.forwarding.waiting() == []
+
+
+@pytest.mark.parametrize("state", ["Running", "Pending", "Paused", "Retry"])
+def test_job_without_an_end_is_cancelled_and_the_study_tried_again(
+    plugin: Any, orthanc: StandIn, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    monkeypatch.setattr(plugin, "STUCK_SECONDS", 0.01)
+    orthanc.job = state
+    assert plugin.forwarding.analyse(STUDY)
+
+    plugin.forwarding.step()
+
+    (waiting,) = plugin.forwarding.waiting()
+    assert f"no progress for 0 s ({state})" in waiting["reason"]
+    assert waiting["attempts"] == 1
+    assert orthanc.metadata["4201"].startswith("waiting: ")
+    stored = "/modalities/mammoclip/store"
+    assert orthanc.posted == [stored, "/jobs/job/cancel"], "and no object is tried one by one"
+
+
+def test_job_that_goes_on_is_waited_for_however_long_it_takes(
+    plugin: Any, orthanc: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "STUCK_SECONDS", 0.01)
+    orthanc.polls_to_success = 4
+    assert plugin.forwarding.analyse(STUDY)
+
+    plugin.forwarding.step()
+
+    assert orthanc.metadata["4201"] == "sent"
     assert plugin.forwarding.waiting() == []

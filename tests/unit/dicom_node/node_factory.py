@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.facts.image_comparison import likeness_of
 from dicom_node.facts.likeness import Likeness
+from dicom_node.facts.presentation_address import presentation_address
 from dicom_node.receive.registration.header_process import HeaderReader
 from dicom_node.receive.registration.registrar import Registrar
 from dicom_node.settings.ways_in.receive import ReceiveSettings
@@ -139,6 +140,7 @@ def put(
     transfer_syntax: str = ExplicitVRLittleEndian,
     calling_ae_title: str = "SCANNER",
     association: str = "a" * 16,
+    address: str = "",
 ) -> Receipt:
     """Put an object into ``incoming`` as the listener does; UIDs are those of the command set."""
     meta = FileMetaDataset()
@@ -149,6 +151,8 @@ def put(
     meta.TransferSyntaxUID = UID(transfer_syntax)
     meta.ImplementationClassUID = UID("1.2.3.4")
     meta.SendingApplicationEntityTitle = calling_ae_title
+    if address:
+        meta.SourcePresentationAddress = presentation_address(address)
     receipt = spool.receipts.new(association)
     body = encoded(content) if isinstance(content, Dataset) else content
     spool.keep([PREAMBLE, encode_file_meta(meta), body], receipt)

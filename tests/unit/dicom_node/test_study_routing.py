@@ -1,15 +1,20 @@
-"""The node routes what it has received as `test-rule` says of the same files."""
+"""The node routes what it has received as `test-rule` and the console say of the same files."""
 
 import random
+from contextlib import ExitStack
 from datetime import datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from fastapi import UploadFile
 from node_factory import NOW, STUDY_UID, Reception, four_views, mammogram, put
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 
-from dicom_node.commands.rule_trial import Journey, try_rules
+from dicom_node.commands.rule_trial import Journey, Trial, try_rules
+from dicom_node.console.site import Site
+from dicom_node.console.views.rules import journey_of, trials_of
 from dicom_node.errors import NodeError
 from dicom_node.facts.priority import Priority
 from dicom_node.routing.route import Recipient, Route
@@ -29,6 +34,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 PATIENCE = Patience(idle=timedelta(0), grace=timedelta(0))
 LATER = NOW + timedelta(days=900)
 MANUFACTURERS = ("HOLOGIC, Inc.", "GE MEDICAL SYSTEMS", "SIEMENS", "", "Quellwasser")
+ADDRESSES = ("10.7.0.1", "10.70.0.1", "::ffff:10.7.0.2", "fd00::7", "")
 ARCHIVE = {"name": "archive", "ae_title": "ARCHIVE", "host": "10.0.0.2"}
 WORKSTATION = {"name": "workstation", "ae_title": "WS", "host": "10.0.0.3"}
 RULES: list[dict[str, Any]] = [
@@ -40,6 +46,7 @@ RULES: list[dict[str, Any]] = [
         "when": ["sender.startsWith('VAN')", "age >= 40 && age < 70"],
         "destinations": ["archive"],
     },
+    {"name": "network", "when": "address.startsWith('10.7.')", "destinations": ["archive"]},
     {"name": "called", "when": "called == 'OTHER'", "mode": "shadow"},
     {
         "name": "hologic",
@@ -75,7 +82,8 @@ def generated(number: int, chance: random.Random) -> tuple[list[Dataset], dict[s
     views = chance.sample(four_views(**attributes), chance.randint(1, 4))
     for view in views:
         view.Manufacturer = chance.choice(MANUFACTURERS)
-    return views, {"calling_ae_title": chance.choice(("VAN1", "VAN2", "ROOM1"))}
+    sender = chance.choice(("VAN1", "VAN2", "ROOM1"))
+    return views, {"calling_ae_title": sender, "address": chance.choice(ADDRESSES)}
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.long)])
@@ -104,9 +112,21 @@ def test_trial_and_router_agree(reception: Reception, count: int) -> None:
     router.close()
     assert passed_over == []
     assert {one.study_instance_uid: one.route for one in trials} == routed
+    assert {one.study_instance_uid: one.route for one in by_console(settings)} == routed
     assert len(routed) == count
     taken = {route.rule for route in routed.values()}
-    assert {"men", "broken", "stat", "van", "hologic"} <= taken, taken
+    assert {"men", "broken", "stat", "van", "network", "hologic"} <= taken, taken
+
+
+def by_console(settings: Settings) -> list[Trial]:
+    """Return what the console's tester says of the files in the spool, sent there by a browser."""
+    with ExitStack() as opened:
+        files = [
+            UploadFile(opened.enter_context(file.open("rb")))
+            for file in sorted((settings.spool / "studies").rglob("*.dcm"))
+        ]
+        site = cast("Site", SimpleNamespace(settings=settings))
+        return trials_of(site, files, journey_of("", "", ""))
 
 
 def settled(

@@ -1,9 +1,11 @@
 """docs/interoperability.md says what `make lab` tries; some of it is tried here too."""
 
 import pytest
+from architecture_document import GeneratedPart
 from lab.__main__ import do
 from lab.exchanges import BY, EXCHANGES, Exchange
-from lab.table import PART
+from lab.table import PARTS
+from lab.ways import TESTS, WAYS
 
 from dicom_node.studies.ledger.states import DeliveryState
 from mammoclip_core.images.decoding.decoding_pool import DecodingPool
@@ -13,8 +15,15 @@ SHORT = [
 ]
 
 
-def test_table_is_up_to_date() -> None:
-    assert PART.written() == PART.make(), "run: make docs"
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_table_is_up_to_date(part: GeneratedPart) -> None:
+    assert part.written() == part.make(), "run: make docs"
+
+
+def test_every_way_has_a_test_that_is_there() -> None:
+    for way in WAYS:
+        file, _, name = way.test.partition("::")
+        assert f"def {name or 'test_'}" in (TESTS / file).read_text(encoding="utf-8"), way
 
 
 def test_every_row_is_another_exchange_and_ends_in_a_state_of_deliveries() -> None:

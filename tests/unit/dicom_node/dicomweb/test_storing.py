@@ -50,6 +50,7 @@ def test_sender_is_the_ae_title_of_the_client(web: Served) -> None:
     (receipt,) = web.spool.incoming()
     meta = pydicom.dcmread(web.spool.incoming_file(receipt)).file_meta
     assert meta.SendingApplicationEntityTitle == "DICOMWEB"
+    assert meta.SourcePresentationAddress == "dicom://127.0.0.1"
 
 
 def test_what_was_stored_is_registered(reception: Reception, web: Served) -> None:

@@ -1,5 +1,6 @@
 """Former mammograms come with a study, are kept as such, and are analysed only on request."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
@@ -16,16 +17,19 @@ from sqlalchemy import select
 from dicom_node.fetch.dicom_archive import DicomArchive
 from dicom_node.fetch.found_objects import FoundStudy
 from dicom_node.fetch.held_by_the_node import held_now, received_of
+from dicom_node.fetch.new_studies import StudiesByDate
 from dicom_node.fetch.pace import Pace
+from dicom_node.fetch.polling import ArchivePoll
 from dicom_node.fetch.priors import Priors
 from dicom_node.fetch.retrospective_run import Fate, Fetched, RetrospectiveRun
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.receive.files.file_intake import FileIntake, file_intake
+from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.states import AnalysisState
-from dicom_node.studies.ledger.tables import Analysis, Study
+from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.operator_actions import judge_again
 from dicom_node.studies.settling import Patience, settle_if_complete
 
@@ -184,3 +188,32 @@ def test_study_of_an_unclear_patient_or_day_has_no_former_ones(patient: str, day
     priors = Priors(count=1, years=5, held=lambda *_: (), open_intake=None)
 
     assert priors.wanted(FoundStudy("1.2", patient, 4, day), line=2) is None
+
+
+def test_poll_fetches_former_studies_by_the_same_setting(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reception.database, "now", lambda: datetime(2026, 3, 2, 12, tzinfo=UTC))
+    with ArchiveDouble([one for number in range(4) for one in images_of(number)]).running() as pacs:
+        destination = pacs.destination()
+        settings = Settings(
+            destinations=[destination], poll=[{"archive": destination.name}],
+            receive={"minimum_free_bytes": 1}, fetch={"priors": 1},
+        )  # fmt: skip
+        archive = DicomArchive(destination, calling_ae_title="MAMMOCLIP")
+        poll = ArchivePoll(
+            settings.poll[0], archive, StudiesByDate(archive, overlap_days=3), settings=settings,
+            spool=reception.spool, database=reception.database, stopping=threading.Event(),
+        )  # fmt: skip
+        poll.step()
+    reception.registrar.register_all()
+
+    with reception.database.reading() as session:
+        found = {
+            study.study_instance_uid: sorted(
+                row.reason
+                for row in session.scalars(select(Instance).where(Instance.study_id == study.id))
+            )
+            for study in session.scalars(select(Study))
+        }
+    assert found == {uid_of(0): [""] * 4, uid_of(1): ["prior"] * 4}

@@ -39,6 +39,7 @@ class Shelf:
     down: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
+    patients: dict[str, str] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
 
     def studies(self, wanted: WantedStudy) -> list[FoundStudy]:
@@ -47,7 +48,8 @@ class Shelf:
             raise DestinationDownError("pacs does not answer")
         if uid in self.others:
             raise OtherStudyError("the archive answered with another PatientID")
-        return [FoundStudy(uid, "")] if uid in self.studies_held else []
+        patient = self.patients.get(uid, "")
+        return [FoundStudy(uid, patient)] if uid in self.studies_held else []
 
     def objects(self, study: FoundStudy, classes: frozenset[str]) -> list[FoundObject]:
         return [
@@ -173,6 +175,21 @@ def test_one_bad_line_stops_no_other(reception: Reception) -> None:
     assert [one.line for one in fetched.studies] == [2, 3, 4, 5]
 
 
+def test_answer_with_studies_of_two_patients_is_of_neither(reception: Reception) -> None:
+    class Shared(Shelf):
+        def studies(self, wanted: WantedStudy) -> list[FoundStudy]:
+            found = super().studies(wanted)
+            return [*found, FoundStudy(study_of(9), "B")] if wanted.line == 2 else found
+
+    shelf = Shared(shelf_of(2).studies_held)
+    shelf.patients = {study_of(0): "A"}
+
+    fetched = run(shelf, reception, 0, 1)
+
+    assert fates(fetched) == [Fate.SET_ASIDE, Fate.RETRIEVED]
+    assert "for 2 patients: add patient_id" in fetched.studies[0].reason
+
+
 def test_archive_that_is_down_stops_it_after_three_lines(reception: Reception) -> None:
     shelf = shelf_of(9, down={study_of(number) for number in range(9)})
 
@@ -223,16 +240,6 @@ def test_nothing_is_retrieved_outside_of_the_hours(reception: Reception) -> None
     assert fates(fetched) == [Fate.RETRIEVED]
 
 
-@pytest.mark.parametrize(
-    ("per_hour", "studies", "retrieving", "seconds"),
-    [(0, 500, 4000, 4000), (100, 501, 12, 18_000), (100, 0, 0, 0), (3600, 2, 60, 60)],
-)
-def test_time_is_estimated_by_pace_or_by_what_was_measured(
-    per_hour: float, studies: int, retrieving: float, seconds: float
-) -> None:
-    assert Pace(per_hour=per_hour).seconds_for(studies, retrieving) == seconds
-
-
 def test_dry_run_measures_some_studies_all_over_the_list_and_keeps_none(
     reception: Reception,
 ) -> None:
@@ -252,7 +259,7 @@ def test_dry_run_measures_some_studies_all_over_the_list_and_keeps_none(
     real = sum(len(dicom_file(one)) for held in shelf.studies_held.values() for one in held)
     assert said / 100 > trial.bytes_for(said)
     assert real / 2 < trial.bytes_for(said) < real * 2
-    assert 0 < trial.seconds_for(80, said) < 60
+    assert len(trial.seconds_of_studies(2, said / 40)) == trial.studies == 8
     assert list((reception.spool.root / "partial").iterdir()) == []
     assert reception.spool.incoming() == []
 
@@ -260,7 +267,7 @@ def test_dry_run_measures_some_studies_all_over_the_list_and_keeps_none(
 def test_estimate_without_a_measured_study_is_what_the_archive_says(tmp_path: Path) -> None:
     trial = Trial(tmp_path, maximum_bytes=10**6, lines=0)
 
-    assert (trial.bytes_for(40), trial.seconds_for(1, 20_000_000)) == (40, 2.0)
+    assert (trial.bytes_for(40), trial.seconds_of_studies(1, 20_000_000)) == (40, [2.0])
 
 
 def test_dry_run_says_of_an_archive_that_gives_nothing_out_that_it_fails(

@@ -200,6 +200,7 @@ def test_object_of_any_transfer_syntax_is_kept_byte_for_byte(
     meta = pydicom.filereader.read_file_meta_info(file)
     assert (meta.TransferSyntaxUID, meta.MediaStorageSOPInstanceUID) == (syntax, "1.2.3")
     assert meta.SendingApplicationEntityTitle == "ROOM1"
+    assert meta.SourcePresentationAddress == "dicom://127.0.0.1"
 
 
 def test_bytes_that_are_no_data_set_are_kept(listening: Listening, spool: Spool) -> None:

@@ -226,13 +226,23 @@ def test_only_what_evidence_and_content_both_name_is_rejected(images: list[Datas
     assert third not in named(images[2], images[0])
 
 
-def test_note_with_thousands_of_images_is_none(images: list[Dataset]) -> None:
+@pytest.mark.parametrize(("others", "taken"), [(1999, 1), (2000, 0)])
+def test_note_with_thousands_of_images_is_followed_or_set_aside_with_the_reason(
+    reception: Reception, images: list[Dataset], others: int, taken: int
+) -> None:
+    for image in images:
+        reception.receive(image)
     note = rejection_note(images[:1])
     series = note.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
-    for number in range(2001):
+    for number in range(others):
         one = Dataset()
         one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID = "1.2", f"1.2.{number}"
         series.ReferencedSOPSequence.append(one)
     note.ContentSequence = []
 
-    assert rejection_in(note, STUDY_UID) == ("", ())
+    row = reception.receive(note)
+
+    assert row is not None
+    assert (row.state, row.reason) == (InstanceState.SET_ASIDE, "rejection-note")
+    assert states(reception, images).count(("set_aside", "rejected")) == taken
+    assert ("more than 2000: none of them was taken out" in row.detail) == (not taken)

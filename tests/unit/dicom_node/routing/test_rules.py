@@ -38,8 +38,7 @@ def facts(*views: str, sender: str = "ROOM1", **attributes: Any) -> StudyFacts:
                 sop_instance_uid=f"1.2.{number}",
                 laterality=view[0],
                 view_position=view[1:],
-                called_ae_title="NODE",
-                attributes=attributes,
+                attributes={"called": "NODE", "address": "10.1.2.3"} | attributes,
             )
             for number, view in enumerate(views or ("LCC", "RCC", "LMLO", "RMLO"))
         ],
@@ -202,6 +201,17 @@ def test_score_that_is_not_given_compares_with_none() -> None:
             [{"name": "a", "when": "complete"}, {"name": "b", "when": "images > 1 && complete"}],
             "rules[2] b: takes no study, since rules[1] a takes all of them before",
         ),
+        ([{"name": "a", "when": "each.Manufactuer.exists(x, x == 'GE')"}], "Manufacturer"),
+        ([{"name": "a", "when": "ImageType.exists(x, x == Manufactuer)"}], "Manufacturer?"),
+        ([{"name": "a", "when": "complete || PatinetSex.size() > 0"}], "PatientSex?"),
+        ([{"name": "a", "when": "[PatientSex, Rowz].size() > 1"}], "nothing is called Rowz"),
+        ([{"name": "a", "when": "score['mass'] > 0.5"}], "nothing is called score"),
+        (
+            [{"name": "a", "when": "complete && laterality == 'Left'"}],
+            "rules[1] a: when, column 28: laterality is never 'Left', but one of B, L, R",
+        ),
+        ([{"name": "a", "when": "'STAT' == priority"}], "priority is never 'STAT'"),
+        ([{"name": "a", "when": "weekday in ['Sat', 'Sunday']"}], "weekday is never 'Sunday'"),
         ([{"name": "a", "when": "complete && 1 > 2"}], "rules[1] a: takes no study, since '1 > 2'"),
     ],
 )
@@ -220,20 +230,31 @@ def test_all_mistakes_are_named_at_once() -> None:
     assert "rules[2] b" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ("'masss' in flagged", "column 2: no bundle answers 'masss'"),
+        ("complete && !('x' in flagged)", "no bundle answers 'x'"),
+        ("rule == 'mamo'", "rule is never 'mamo', but one of a, default"),
+    ],
+)
+def test_word_that_an_answer_never_has_is_named(when: str, words: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        rules_with(
+            {"name": "a"},
+            results=[{"name": "r", "when": when, "priority": "stat"}],
+            findings={"mass"},
+        )
+
+    assert words in str(raised.value)
+
+
 def test_score_that_no_bundle_gives_is_named() -> None:
     with pytest.raises(SettingsError, match=r"result_rules\[1\] a: when, column 8: no bundle ans"):
         rules_with(
             results=[{"name": "a", "when": "score['mas'] > 0.5", "priority": "stat"}],
             findings={"mass"},
         )
-
-
-def test_destination_that_is_the_node_itself_is_a_loop() -> None:
-    own = {"name": "own", "ae_title": "MAMMOCLIP", "host": "127.0.0.1", "port": 11112}
-    settings = settings_with({"name": "a", "destinations": ["own"]}, destinations=[own])
-
-    with pytest.raises(SettingsError, match=r"rules\[1\] a: a loop: destination own is this node"):
-        rules_of(settings)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from node_factory import (
 from worklist_double import Worklist, element, value
 from worklist_site import STUDY, Site, item, uid
 
+from dicom_node.audit_trail import deeds_of
 from dicom_node.logs import ALLOWED_KEYS
 from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.removal.erasing import erase_study
@@ -208,6 +209,27 @@ def test_p14_every_transaction_is_logged_and_names_no_patient(
     assert not [word for word in PATIENT_WORDS if word in str(log_lines)]
     used = {key for one in log_lines if "workitem" in one for key in one}
     assert used - {"log_level"} <= ALLOWED_KEYS
+
+
+def test_p14_what_is_done_with_a_workitem_is_audited_and_names_no_patient(
+    site: Site, worklist: Worklist
+) -> None:
+    worklist.add(item(1), item(2, f"{STUDY}.2"))
+    performer = site.performer()
+    performer.step()
+    site.work()
+    performer.cancel_asked(uid(2))
+    performer.step()
+
+    entries = list(deeds_of(site.settings))
+    assert [(one["act"], one["outcome"], one["detail"]) for one in entries] == [
+        ("workitem", "done", f"claimed: workitem {uid(1)}"),
+        ("workitem", "done", f"claimed: workitem {uid(2)}"),
+        ("workitem", "done", f"completed: workitem {uid(1)}"),
+        ("workitem", "done", f"canceled: workitem {uid(2)}"),
+    ]
+    assert entries[0]["studies"] == [STUDY]
+    assert not [word for word in PATIENT_WORDS if word in str(entries)]
 
 
 def test_ledger_keeps_no_patient_of_a_workitem(site: Site, worklist: Worklist) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_factory import NOW, SOMEBODY_ELSE, Reception
+from node_factory import FOR_PRESENTATION, NOW, SOMEBODY_ELSE, Reception
 from worklist_double import Worklist, coded, element
 from worklist_site import STUDY, Site, item, uid
 
@@ -78,6 +78,13 @@ def test_p1_answer_without_content_is_an_empty_worklist(site: Site, log_lines: l
     assert log_lines == []
 
 
+def of_study(text: str) -> Any:
+    """Return a workitem that names a study by any text."""
+    one = item()
+    one["00404021"]["Value"][0]["0020000D"] = element("UI", text)
+    return one
+
+
 def two_studies() -> Any:
     twofold = item()
     (one,) = twofold["00404021"]["Value"]
@@ -85,6 +92,7 @@ def two_studies() -> Any:
     return twofold
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI", "ignore:The value length")
 @pytest.mark.parametrize(
     ("refused", "words"),
     [
@@ -92,8 +100,25 @@ def two_studies() -> Any:
         (item(images=[(CT, "1.2.3")]), "CT Image Storage"),
         (two_studies(), "2 studies"),
         (item(t00404021=element("SQ")), "names no study"),
+        (item(t00404018=coded("MAMMO-AI") | {"Value": []}), "none"),
+        (of_study("1.2.*"), "what is no UID"),
+        (of_study("../../1.2.3"), "what is no UID"),
+        (of_study("1." + "2" * 200), "what is no UID"),
+        (item(images=[(FOR_PRESENTATION, "1.2.3"), (FOR_PRESENTATION, "")]), "1 of its 2 inputs"),
+        (item(images=[(FOR_PRESENTATION, "1.2.3"), (FOR_PRESENTATION, "*")]), "1 of its 2 inputs"),
     ],
-    ids=["other code", "CT", "two studies", "no study"],
+    ids=[
+        "other code",
+        "CT",
+        "two studies",
+        "no study",
+        "no code",
+        "wild card",
+        "path",
+        "long study",
+        "nameless input",
+        "wild input",
+    ],
 )
 def test_p2_what_the_node_cannot_do_is_left_to_others_and_named_once(
     site: Site, worklist: Worklist, log_lines: list[Any], refused: Any, words: str

@@ -18,7 +18,7 @@ from dicom_node.studies.ledger.tables import Analysis
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 FEW = range(4, 17, 6)
-ALL = range(1, 24)
+ALL = range(1, 30)
 ON_THE_WAY = 16
 """Points that every performer reaches on its way through one workitem."""
 
