@@ -1,21 +1,20 @@
 """Every migration is taken back and made again with a row in each table that there is."""
 
-import enum
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import Boolean, Column, Connection, DateTime, Float, Integer, inspect, text
-from sqlalchemy import Enum as EnumType
+from sqlalchemy import Column, Connection, inspect, text
 
 from dicom_node.studies.ledger.database import Database, _alembic
 from dicom_node.studies.ledger.schema import MIGRATIONS, SCHEMA
 from dicom_node.studies.ledger.tables import Base
 
-NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
+VALUES = {bool: True, datetime: datetime(2026, 3, 4, 9, 30, tzinfo=UTC), float: 0.5, int: 1}
 
 SCHEMAS = [
     one.revision for one in ScriptDirectory(MIGRATIONS).walk_revisions() if one.revision != SCHEMA
@@ -35,18 +34,12 @@ def _value(column: Column[Any]) -> Any:
         return 1
     if column.name in {"state", "outcome"}:
         return STATES.get(column.table.name, "accepted")
-    kind = getattr(column.type, "impl_instance", column.type)
-    if isinstance(kind, EnumType) and isinstance(kind.enum_class, enum.EnumMeta):
-        return next(iter(kind.enum_class)).value
-    if isinstance(kind, Boolean):
-        return True
-    if isinstance(kind, DateTime):
-        return NOW
-    if isinstance(kind, Float):
-        return 0.5
-    if isinstance(kind, Integer):
-        return 1
-    return f"{column.name[:8]} kept"[: getattr(kind, "length", None)]
+    kind = getattr(column.type, "impl_instance", column.type).python_type
+    if issubclass(kind, StrEnum):
+        return next(iter(kind)).value
+    if issubclass(kind, str):
+        return f"{column.name[:8]} kept"[: getattr(column.type, "length", None)]
+    return VALUES[kind]
 
 
 def _fill(connection: Connection) -> None:
