@@ -13,7 +13,13 @@ import structlog
 from dicom_node.canary.schedule import run_if_due
 from dicom_node.errors import BrokerDownError
 from dicom_node.hl7.correcting import PatientCorrections
-from dicom_node.node_parts import open_spool, registrar_of, utc_now, web_servers_of
+from dicom_node.node_parts import (
+    open_spool,
+    registrar_of,
+    utc_now,
+    warn_of_removed_destinations,
+    web_servers_of,
+)
 from dicom_node.node_watch import NodeWatch
 from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
@@ -33,8 +39,6 @@ from dicom_node.studies.host_clock import HostClock
 from dicom_node.studies.installation_key import OtherKeyError, installation_key
 from dicom_node.studies.ledger.arrival.coming import told_to_each_other
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
-from dicom_node.studies.ledger.destinations.overview import removed_destinations
-from dicom_node.studies.ledger.due.pauses import Holds
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.schema import OtherSchemaError
 from dicom_node.studies.ledger.spools import FIRST
@@ -249,25 +253,13 @@ class Node:
             # object.
             with suppress(OSError):
                 installation_key(self._spool, self._database)
-            self._warn_of_removed_destinations()
+            warn_of_removed_destinations(self._settings, self._database)
             self._ledger_ready.set()
         self._arrived.clear()
         self._registrar.register_all()
         self._commitments.judge_waiting()
         # In this thread: no folder disappears while a file is moved into it.
         self._retention.step()
-
-    def _warn_of_removed_destinations(self) -> None:
-        known = self._settings.destination_names
-        with self._database.reading() as session:
-            removed = removed_destinations(session, known)
-        for name, count in removed.items():
-            log.warning(
-                "destination_removed",
-                destination=name,
-                count=count,
-                detail=Holds(destinations=known).withheld(name),
-            )
 
     def _settle(self) -> None:
         self._next_quiet = None
