@@ -11,6 +11,8 @@ from dicom_node.serving.child_server import ChildServer
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.destinations.overview import removed_destinations
+from dicom_node.studies.ledger.due.pauses import Holds
 from dicom_node.studies.ledger.storing import Stored
 from dicom_node.tls import server_context
 
@@ -69,6 +71,20 @@ def web_servers_of(settings: Settings, spool: Spool) -> list[ChildServer]:
             )
         )
     return servers
+
+
+def warn_of_removed_destinations(settings: Settings, database: Database) -> None:
+    """Log a warning for each destination that the settings lack and deliveries wait for."""
+    known = settings.destination_names
+    with database.reading() as session:
+        removed = removed_destinations(session, known)
+    for name, count in removed.items():
+        log.warning(
+            "destination_removed",
+            destination=name,
+            count=count,
+            detail=Holds(destinations=known).withheld(name),
+        )
 
 
 def warn_of_open_settings(settings: Settings) -> None:

@@ -11,9 +11,15 @@ from typing import Final
 import structlog
 
 from dicom_node.canary.schedule import run_if_due
-from dicom_node.errors import BrokerDownError
+from dicom_node.errors import BrokerDownError, NodeError
 from dicom_node.hl7.correcting import PatientCorrections
-from dicom_node.node_parts import open_spool, registrar_of, utc_now, web_servers_of
+from dicom_node.node_parts import (
+    open_spool,
+    registrar_of,
+    utc_now,
+    warn_of_removed_destinations,
+    web_servers_of,
+)
 from dicom_node.node_watch import NodeWatch
 from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
@@ -33,11 +39,9 @@ from dicom_node.studies.host_clock import HostClock
 from dicom_node.studies.installation_key import OtherKeyError, installation_key
 from dicom_node.studies.ledger.arrival.coming import told_to_each_other
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
-from dicom_node.studies.ledger.destinations.overview import removed_destinations
-from dicom_node.studies.ledger.due.pauses import Holds
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.schema import OtherSchemaError
-from dicom_node.studies.ledger.spools import FIRST
+from dicom_node.studies.ledger.spools import FIRST, SpoolHeldError
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.restoring import restore_if_wanted
@@ -49,6 +53,7 @@ from dicom_node.studies.settling import (
     next_quiet,
     settle_if_complete,
 )
+from dicom_node.studies.spool_hold import SpoolHold
 from dicom_node.studies.uploads import Uploads
 from dicom_node.study_routing import LedgerRouter
 from dicom_node.ways_in import ways_in
@@ -67,10 +72,10 @@ _REST = 9
 _CLOCK_SECONDS = 0.002
 """Added to a wait, so that the wall clock has reached its end too."""
 
-
-_EVENTS: Final = {
+_EVENTS: Final[dict[type[NodeError], str]] = {
     BrokerDownError: "broker_down",
     OtherKeyError: "other_key",
+    SpoolHeldError: "spool_held",
     StoreDownError: "store_down",
 }
 """Lines in the log for what passes by itself or by what a person does."""
@@ -113,6 +118,7 @@ class Node:
         self._database = database
         self._spool = spool
         self._own_spool = FIRST
+        self._hold = SpoolHold(spool, database)
         self._host_clock = HostClock(database)
         self._stopping = threading.Event()
         self._ledger_ready = threading.Event()
@@ -165,6 +171,7 @@ class Node:
             ("settling", self._settle, self._wait_for_quiet),
             ("dispatch", self._dispatch, self._wait_for_work),
             ("proof", self._prove, self._wait_for_tick),
+            ("hold", self._keep_spool, self._wait_for_tick),
             ("watch", self._watch.step, self._wait_for_tick),
         ]
         if settings.store.is_on:
@@ -209,6 +216,7 @@ class Node:
         self._work_is_due.set()
         for thread in self._threads:
             thread.join(timeout=30)
+        self._hold.release(self._own_spool)
         self._prover.stop()
         self._registrar.close()
         self._router.close()
@@ -223,10 +231,9 @@ class Node:
                 if failing:
                     log.info("trouble_ended", reason=failing)
                 failing = ""
-            except (BrokerDownError, OtherKeyError, StoreDownError) as error:
+            except tuple(_EVENTS) as error:
                 if failing != error.reason:
-                    event = _EVENTS[type(error)]
-                    log.warning(event, reason=error.reason, detail=str(error))
+                    log.warning(_EVENTS[type(error)], reason=error.reason, detail=str(error))
                 failing = error.reason
             except OtherSchemaError as error:
                 if not self._is_of_other_schema.is_set():  # one line for all threads
@@ -245,11 +252,12 @@ class Node:
             self._broker.speak_of(self._database.name_in_messages())
             restore_if_wanted(self._settings.spool, self._database)
             self._own_spool = own_spool(self._spool, self._database)
+            self._hold.keep(self._own_spool)
             # Made at once, for whoever copies it to a further node; with a full disk at the first
             # object.
             with suppress(OSError):
                 installation_key(self._spool, self._database)
-            self._warn_of_removed_destinations()
+            warn_of_removed_destinations(self._settings, self._database)
             self._ledger_ready.set()
         self._arrived.clear()
         self._registrar.register_all()
@@ -257,17 +265,12 @@ class Node:
         # In this thread: no folder disappears while a file is moved into it.
         self._retention.step()
 
-    def _warn_of_removed_destinations(self) -> None:
-        known = self._settings.destination_names
-        with self._database.reading() as session:
-            removed = removed_destinations(session, known)
-        for name, count in removed.items():
-            log.warning(
-                "destination_removed",
-                destination=name,
-                count=count,
-                detail=Holds(destinations=known).withheld(name),
-            )
+    def _keep_spool(self) -> None:
+        if self._ledger_ready.is_set():
+            try:
+                self._hold.keep(self._own_spool)
+            except SpoolHeldError:
+                self._ledger_ready.clear()  # the registrar says so, and goes on once it may
 
     def _settle(self) -> None:
         self._next_quiet = None

@@ -63,8 +63,8 @@ class PostgreSQL(Service):
 
 
 @contextmanager
-def running_postgresql() -> Iterator[PostgreSQL]:
-    """Run a server until the block ends; missing programs are a failure in CI, else a skip."""
+def stopped_postgresql() -> Iterator[PostgreSQL]:
+    """Make a server until the block ends; missing programs are a failure in CI, else a skip."""
     programs = _programs()
     if programs is None:
         missing("PostgreSQL is not installed: 'make test' as root installs it on Debian")
@@ -72,10 +72,17 @@ def running_postgresql() -> Iterator[PostgreSQL]:
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     server = PostgreSQL(folder, programs)
     try:
-        yield server.start()
+        yield server
     finally:
         server.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_postgresql() -> Iterator[PostgreSQL]:
+    """Run a server until the block ends."""
+    with stopped_postgresql() as server:
+        yield server.start()
 
 
 def _programs() -> Path | None:

@@ -21,12 +21,12 @@ class S3Server(Service):
     files : folder with the objects of the bucket
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, listen: str = "127.0.0.1") -> None:
         self.port = free_port()
         self.files = folder / "s3" / BUCKET
         self.files.mkdir(parents=True)
         command = [str(BIN / "rclone"), "serve", "s3", "--auth-key", f"{KEY_ID},{SECRET}"]
-        command += ["--addr", f"127.0.0.1:{self.port}", "--config", str(folder / "rclone.conf")]
+        command += ["--addr", f"{listen}:{self.port}", "--config", str(folder / "rclone.conf")]
         super().__init__("s3", [*command, str(self.files.parent)], folder / "s3.log")
 
     def start(self) -> "S3Server":

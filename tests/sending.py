@@ -19,6 +19,7 @@ def send(
     *,
     calling: str = "SCANNER",
     called: str = "MAMMOCLIP",
+    address: str = "127.0.0.1",
     **options: Any,
 ) -> list[int | None]:
     """Send data sets over one association; None stands for no answer or no accepted context."""
@@ -26,7 +27,7 @@ def send(
     entity = AE(ae_title=calling)
     for dataset in datasets:
         entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
-    association = entity.associate("127.0.0.1", port, ae_title=called, **options)
+    association = entity.associate(address, port, ae_title=called, **options)
     assert association.is_established, "the node accepts the association"
     try:
         return [_status(association.send_c_store(dataset)) for dataset in datasets]

@@ -39,6 +39,10 @@ class KnownSpool(Base):
     """JSON of what its node receives just now; empty while it is the only node."""
     told_at: Mapped[datetime | None]
     """When its node has last said so, by the database's clock."""
+    holder: Mapped[str] = mapped_column(FittingString(32), default="", server_default=text("''"))
+    """The node process that works on it: random digits that this process alone knows."""
+    held_until: Mapped[datetime | None]
+    """Until when no other may, by the database's clock; None once that process has ended."""
 
 
 class KnownWorker(Base):

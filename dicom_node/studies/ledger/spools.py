@@ -3,15 +3,16 @@
 Rows of a study and of an image name a spool. Its node alone moves and deletes the files in it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from dicom_node.errors import LedgerError
 from dicom_node.studies.ledger.due.due_work import DUE, Work
-from dicom_node.studies.ledger.locks import locked
+from dicom_node.studies.ledger.locks import database_time, locked
 from dicom_node.studies.ledger.reached import Unreached
 from dicom_node.studies.ledger.site_tables import KnownSpool
 from dicom_node.studies.ledger.states import InstanceState
@@ -23,9 +24,18 @@ FIRST: Final = 1
 NOBODYS: Final = "?"
 """Identity of the first spool while its files are known and its node has not come."""
 
+HELD_FOR: Final = timedelta(seconds=60)
+"""How long a spool stays that of a node process which does not say so anew."""
+
 _SAMPLE: Final = 20
 _SHORTEST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(seconds=60)
+
+
+class SpoolHeldError(LedgerError):
+    """A node works on this spool, or on that of which it is a copy."""
+
+    reason = "spool-held"
 
 
 def enter_spool(
@@ -41,6 +51,11 @@ def enter_spool(
     identity : of the spool, 32 hexadecimal digits
     name : host and folder
     is_there : whether a place of a registered object is one of this spool
+
+    Raises
+    ------
+    SpoolHeldError
+        It has the files of one on which a node works.
     """
     # Two that come at once are entered one after the other.
     session.scalars(select(LedgerIdentity).with_for_update()).all()
@@ -54,6 +69,8 @@ def enter_spool(
     for spool_id in sorted({FIRST, *known}):
         places = _newest_places(session, spool_id)
         if any(map(is_there, places)):
+            if spool_id in known:
+                _require_free(known[spool_id], (), at=database_time(session))
             return _entered(session, known.get(spool_id), spool_id, identity, name)
         has_files_elsewhere |= bool(places) and spool_id == FIRST
     if not known and not has_files_elsewhere:
@@ -62,6 +79,48 @@ def enter_spool(
         _entered(session, None, FIRST, NOBODYS, "the spool of an earlier release")
         known[FIRST] = session.get_one(KnownSpool, FIRST)
     return _entered(session, None, max(known) + 1, identity, name)
+
+
+def hold_spool(
+    session: Session, spool_id: int, token: str, *, former: Collection[str], name: str
+) -> None:
+    """Let one node process alone work on a spool, for a while.
+
+    Parameters
+    ----------
+    token : of that process from now on, 32 hexadecimal digits
+    former : its own tokens until now, and those of the process before it in the same folder
+    name : host and folder
+
+    Raises
+    ------
+    SpoolHeldError
+        Another one does.
+    """
+    row = session.get_one(KnownSpool, spool_id, with_for_update=True)
+    at = database_time(session)
+    _require_free(row, former, at=at)
+    row.holder, row.held_until, row.name = token, at + HELD_FOR, name
+
+
+def release_spool(session: Session, spool_id: int, token: str) -> None:
+    """Let any node process work on a spool that one has held."""
+    session.execute(
+        update(KnownSpool)
+        .where(KnownSpool.id == spool_id, KnownSpool.holder == token)
+        .values(held_until=None)
+    )
+
+
+def _require_free(row: KnownSpool, tokens: Collection[str], *, at: datetime) -> None:
+    if row.held_until is None or row.held_until <= at or row.holder in tokens:
+        return
+    raise SpoolHeldError(
+        f"this spool, or the one of which it is a copy, is that of the node at {row.name}, which "
+        f"works. If that one has ended, this one goes on within {HELD_FOR.seconds} s; else stop "
+        "one of the two: a further node needs a spool of its own (docs/growing.md). What comes "
+        "meanwhile is kept"
+    )
 
 
 def spool_of(session: Session, identity: str) -> int | None:
