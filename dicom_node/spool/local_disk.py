@@ -20,6 +20,7 @@ from dicom_node.spool.files.private_files import (
     close_to_others,
     create_private_file,
     ensure_private_file,
+    make_lasting_folders,
     make_private_folder,
     of_other_accounts,
     tighten,
@@ -64,9 +65,7 @@ class Spool:
         self._moves_together = False
         self._moved_into: set[Path] = set()
         with disk_trouble():
-            root.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (root, *self._folders()):
-                make_private_folder(folder)
+            make_lasting_folders(root, self._folders())
 
     @contextmanager
     def owned(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ stored before it is ever sent.
 import threading
 import time
 from collections.abc import Callable
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from dicom_node.errors import DeliveryError
+from dicom_node.errors import DeliveryError, OvertakenError
 from dicom_node.facts.identity import PatientDigest
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
@@ -173,9 +173,7 @@ class Performer:
             return
         refusal = self._refusal(workitem)
         if refusal:
-            with self._database.writing() as session:
-                is_new = workitems.note_refused(session, uid, refusal, at=at)
-            if is_new:
+            if self._is_newly_refused(uid, refusal, at):
                 log.warning("workitem_refused", workitem=uid, reason=refusal)
             return
         row = self._entered(workitem)
@@ -193,6 +191,13 @@ class Performer:
         if is_of_another(self._digest(workitem), instances):
             return "the node has images of this study under another patient"
         return ""
+
+    def _is_newly_refused(self, uid: str, reason: str, at: datetime) -> bool:
+        try:
+            with self._database.writing() as session:
+                return workitems.note_refused(session, uid, reason, at=at)
+        except IntegrityError:  # another node before this ledger was first
+            return False
 
     def _entered(self, workitem: Workitem) -> Row | None:
         """Store the claim before it is made; None if another node before this ledger was first."""
@@ -261,6 +266,8 @@ class Performer:
             raise
         except WorkitemError as error:
             self._say_once("workitem_unreadable", str(error), uid)
+        except OvertakenError:
+            log.debug("workitem_overtaken", workitem=uid)  # the next step goes on from what it is
         except Exception as error:
             if uid not in self._broken:
                 self._broken.add(uid)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.errors import OutOfResourcesError
+from dicom_node.spool.files.flushing import flush_folder
 from dicom_node.spool.files.private_files import create_private_file
 
 MARKER: Final = ".spool-marker"
@@ -27,13 +28,18 @@ def mark(root: Path, names: Iterable[str]) -> None:
     if (root / MARKER).exists():
         return
     token = secrets.token_hex(16)
-    # The root last: a start that is killed in between begins anew.
+    # The root last: a start that is killed in between begins anew. Each has its content before its
+    # name, and its name before the next is made: a power cut that left the root's alone, or without
+    # its content, would close the spool for good.
     for folder in (*(root / name for name in names), root):
-        (folder / MARKER).unlink(missing_ok=True)
-        with create_private_file(folder / MARKER) as stream:
+        unfinished = folder / f"{MARKER}-unfinished"
+        unfinished.unlink(missing_ok=True)
+        with create_private_file(unfinished) as stream:
             stream.write(token.encode())
             stream.flush()
             os.fsync(stream.fileno())
+        unfinished.rename(folder / MARKER)
+        flush_folder(folder)
 
 
 def require_marked(root: Path, name: str) -> None:

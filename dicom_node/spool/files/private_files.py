@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from dicom_node.spool.files.flushing import flush_folder
+
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 _OTHERS: Final = 0o077
@@ -20,6 +22,22 @@ def keep_new_files_private() -> None:
 def make_private_folder(folder: Path) -> None:
     """Create a folder that only its owner may enter, if it does not exist yet."""
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
+def make_lasting_folders(root: Path, folders: Iterable[Path]) -> None:
+    """Create a folder and folders in it, unless they exist; a power cut later takes none of them.
+
+    Parameters
+    ----------
+    folders : directly in the root
+    """
+    wanted = (root, *folders)
+    made = [folder for folder in (*root.parents, *wanted) if not folder.is_dir()]
+    root.parent.mkdir(parents=True, exist_ok=True)
+    for folder in wanted:
+        make_private_folder(folder)
+    for parent in dict.fromkeys(folder.parent for folder in made):
+        flush_folder(parent)
 
 
 def create_private_file(file: Path) -> BinaryIO:

@@ -72,17 +72,12 @@ def accept(session: Session, number: int, *, by: str, at: datetime) -> Threshold
     NodeError
         There is no such proposal.
     """
-    row = _row(session, number)
+    row, others = _locked(session, number)
     if row.accepted_at is not None or row.withdrawn_at is not None:
         raise NodeError(f"threshold set {number} is {_state(row)} already")
-    query = select(ThresholdSet).where(
-        ThresholdSet.equipment == row.equipment,
-        ThresholdSet.bundle == row.bundle,
-        ThresholdSet.accepted_at.is_not(None),
-        ThresholdSet.withdrawn_at.is_(None),
-    )
-    for former in session.scalars(query.with_for_update()).all():
-        former.withdrawn_at, former.withdrawn_by = at, by
+    for former in others:
+        if _state(former) == "accepted":
+            former.withdrawn_at, former.withdrawn_by = at, by
     row.accepted_at, row.accepted_by = at, by
     session.flush()
     return _facts(row)
@@ -96,7 +91,7 @@ def withdraw(session: Session, number: int, *, by: str, at: datetime) -> Thresho
     NodeError
         There is no such set, or it is withdrawn.
     """
-    row = _row(session, number)
+    row, _ = _locked(session, number)
     if row.withdrawn_at is not None:
         raise NodeError(f"threshold set {number} is withdrawn already")
     row.withdrawn_at, row.withdrawn_by = at, by
@@ -123,13 +118,22 @@ def threshold_sets(session: Session) -> list[ThresholdsFacts]:
     return [_facts(row) for row in session.scalars(select(ThresholdSet).order_by(ThresholdSet.id))]
 
 
-def _row(session: Session, number: int) -> ThresholdSet:
-    row = session.scalars(
-        select(ThresholdSet).where(ThresholdSet.id == number).with_for_update()
-    ).first()
-    if row is None:
+def _locked(session: Session, number: int) -> tuple[ThresholdSet, list[ThresholdSet]]:
+    """Lock a set with all others for its equipment and bundle, of which one at most counts."""
+    of = select(ThresholdSet.equipment, ThresholdSet.bundle).where(ThresholdSet.id == number)
+    found = session.execute(of).first()
+    if found is None:
         raise NodeError(f"there is no threshold set {number}: see 'mammoclip-node thresholds'")
-    return row
+    query = select(ThresholdSet).where(
+        ThresholdSet.equipment == found.equipment, ThresholdSet.bundle == found.bundle
+    )
+    # In one order: two people who decide at once wait for each other.
+    query = query.order_by(ThresholdSet.id).with_for_update()
+    rows = session.scalars(query.execution_options(populate_existing=True)).all()
+    return (
+        next(row for row in rows if row.id == number),
+        [row for row in rows if row.id != number],
+    )
 
 
 def _state(row: ThresholdSet) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from dicom_node.errors import OvertakenError
 from dicom_node.studies.ledger.procedure_steps.tables import (
     OPEN_STATES,
     Workitem,
@@ -54,9 +55,12 @@ def is_shared(session: Session, row: Workitem) -> bool:
 def note_refused(session: Session, workitem_uid: str, reason: str, *, at: datetime) -> bool:
     """Note that a workitem is left for others; return whether this is new.
 
-    It is looked at again after an hour, for it may have been changed.
+    It is looked at again after an hour, for it may have been changed. One that another node before
+    this ledger has claimed meanwhile is left to that.
     """
-    row = workitem_of(session, workitem_uid)
+    row = _locked(session, workitem_uid)
+    if row is not None and row.state != WorkitemState.REFUSED:
+        return False
     is_new = row is None or row.reason != reason
     if row is None:
         row = Workitem(workitem_uid=workitem_uid, seen_at=at, due_at=at, state="")
@@ -79,7 +83,7 @@ def enter_claim(
     at: datetime,
 ) -> Workitem | None:
     """Enter a workitem that is about to be claimed; None if the ledger has it already."""
-    row = workitem_of(session, workitem_uid)
+    row = _locked(session, workitem_uid)
     if row is not None and row.state != WorkitemState.REFUSED:
         return None
     if row is None:
@@ -94,20 +98,31 @@ def enter_claim(
 
 
 def change(session: Session, row: Workitem, **changes: Any) -> None:
-    """Change columns of a workitem, and in the object that was read before."""
-    session.execute(
+    """Change columns of a workitem, and in the object that was read before.
+
+    Raises
+    ------
+    OvertakenError
+        It is in another state since it was read, as where its study was erased meanwhile.
+    """
+    moved = session.execute(
         update(Workitem)
-        .where(Workitem.id == row.id)
+        .where(Workitem.id == row.id, Workitem.state == row.state)
         .values(**changes)
         .execution_options(synchronize_session=False)
-    )
+        .returning(Workitem.id)
+    ).first()
+    if moved is None:
+        raise OvertakenError(
+            f"workitem {row.workitem_uid} is not {row.state} any more: read it again"
+        )
     for name, value in changes.items():
         setattr(row, name, value)
 
 
 def note_cancel_asked(session: Session, workitem_uid: str) -> bool:
     """Note that somebody asks to cancel a workitem; return whether the node has it."""
-    row = workitem_of(session, workitem_uid)
+    row = _locked(session, workitem_uid)
     if row is None or row.state not in OPEN_STATES or row.cancel_asked:
         return False
     row.cancel_asked = True
@@ -128,7 +143,7 @@ def erase_workitems(session: Session, study_instance_uid: str, *, at: datetime) 
     of_study = Workitem.study_instance_uid == study_instance_uid
     for states, changes in (
         (
-            (WorkitemState.HELD, WorkitemState.COMPLETING),
+            (WorkitemState.CLAIMING, WorkitemState.HELD, WorkitemState.COMPLETING),
             {
                 "state": WorkitemState.CANCELING,
                 "reason": "the study was erased at the node",
@@ -144,3 +159,9 @@ def erase_workitems(session: Session, study_instance_uid: str, *, at: datetime) 
             .values(**changes)
             .execution_options(synchronize_session=False)
         )
+
+
+def _locked(session: Session, workitem_uid: str) -> Workitem | None:
+    """Lock what the ledger knows of a workitem, and read it anew."""
+    query = select(Workitem).where(Workitem.workitem_uid == workitem_uid).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).first()

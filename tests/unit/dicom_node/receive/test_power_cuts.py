@@ -99,3 +99,32 @@ def test_registered_object_is_in_one_of_its_places_after_every_power_cut(
         for left in states:
             kept = [one for name, one in left.items() if not name.startswith("partial/")]
             assert set(answered) <= set(kept)
+
+
+def test_spool_is_readable_after_a_power_cut_at_any_moment_of_its_first_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    with recording(spool.root, monkeypatch) as record, spool.owned():
+        pass
+
+    states = {frozenset(left.items()) for _, states in record.cuts() for left in states}
+    assert len(states) > 10, "there were power cuts to try"
+    for number, left in enumerate(states):
+        again = Spool(tmp_path / f"cut-{number}")
+        for name, content in left:
+            (again.root / name).write_bytes(content)
+        with again.owned():
+            again.require_readable()
+
+
+def test_folders_of_a_new_spool_are_on_disk_before_an_object_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording(tmp_path, monkeypatch) as record:
+        spool = Spool(tmp_path / "site" / "spool")
+        spool.keep([b"content"], spool.receipts.new("a" * 16))
+        record.answered(b"content")
+
+    for answered, states in record.cuts():
+        assert all(set(answered) <= set(left.values()) for left in states)
