@@ -11,6 +11,7 @@ from pynetdicom.association import Association
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from dicom_node.deadline import Deadline
+from dicom_node.early_answer import send_and_listen
 from dicom_node.errors import DestinationDownError, SettingsError
 from dicom_node.name_lookup import look_up
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
@@ -193,6 +194,20 @@ class _BoundedSocket(AssociationSocket):
     longest_bytes = _LONGEST_ANSWERS_BYTES
     _received = 0
 
+    def __init__(self, assoc: Association, *, address: AddressInformation) -> None:
+        super().__init__(assoc, address=address)
+        self._ahead = bytearray()
+
+    @property
+    def peer_has_spoken(self) -> bool:
+        """Whether something of the peer lay here, unread, before the last write ended."""
+        return bool(self._ahead)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read."""
+        return bool(self._ahead) or super().ready
+
     def connect(self, primitive: T_CONNECT) -> None:
         """Connect; the library takes the timeout away afterwards."""
         super().connect(primitive)
@@ -214,7 +229,20 @@ class _BoundedSocket(AssociationSocket):
         # the first (Nagle's algorithm). The system would do so after 40 ms if not told each time.
         if self.socket is not None and hasattr(socket, "TCP_QUICKACK"):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return super().recv(nr_bytes)
+        first = self._ahead[:nr_bytes]
+        del self._ahead[:nr_bytes]
+        return first + super().recv(nr_bytes - len(first))
+
+    def send(self, bytestream: bytes) -> None:
+        """Write a PDU; that the connection has ended, the library is told by an event."""
+        try:
+            # Without a socket the library has closed it.
+            if self.socket is not None:
+                send_and_listen(self.socket, bytestream, self._ahead)
+                return
+        except (OSError, ValueError):
+            pass
+        self.event_queue.put("Evt17")
 
     def _shutdown_socket(self) -> None:
         super()._shutdown_socket()

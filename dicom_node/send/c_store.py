@@ -10,18 +10,20 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ImplicitVRLittleEndian
-from pynetdicom import evt
 from pynetdicom.status import code_to_category
 
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
+from dicom_node.send.c_store_answers import StoreAnswers
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomDestination
 
-_C_STORE_RSP: Final = 0x8001
-"""Command Field of an answer to C-STORE (PS3.7 Table E.1-1)."""
+_OF_ANOTHER: Final = (
+    "its answer to C-STORE is to another message than it was sent (PS3.7 9.3.1.2): nothing "
+    "follows from it"
+)
 
 _UNREADABLE: Final = (
     OSError,
@@ -63,18 +65,19 @@ class CStoreSender:
     def send(self, objects: Sequence[ObjectToSend]) -> Iterator[Answer]:
         """Send the objects over one association; see `Sender.send`."""
         with Deadline() as deadline:
-            association = self._associate(objects, deadline)
+            answers = StoreAnswers()
+            association = self._associate(objects, deadline, answers)
             try:
-                answered = _Answered()
-                association.bind(evt.EVT_DIMSE_RECV, answered.note)
                 for item in objects:
-                    yield self._store(association, item, deadline, answered)
+                    yield self._store(association, item, deadline, answers)
             finally:
                 with deadline.within(self._destination.timeout_seconds):
                     if association.is_established:
                         association.release()
 
-    def _associate(self, objects: Sequence[ObjectToSend], deadline: Deadline) -> Any:
+    def _associate(
+        self, objects: Sequence[ObjectToSend], deadline: Deadline, answers: StoreAnswers
+    ) -> Any:
         contexts = {
             (item.sop_class_uid, syntax)
             for item in objects
@@ -87,10 +90,11 @@ class CStoreSender:
             contexts,
             deadline=deadline,
             tls=self._tls,
+            handlers=answers.handlers,
         )
 
     def _store(
-        self, association: Any, item: ObjectToSend, deadline: Deadline, answered: "_Answered"
+        self, association: Any, item: ObjectToSend, deadline: Deadline, answers: StoreAnswers
     ) -> Answer:
         accepted = {
             str(context.transfer_syntax[0])
@@ -108,10 +112,12 @@ class CStoreSender:
         if content is None:
             names = ", ".join(sorted(UID(syntax).name for syntax in accepted))
             return _refused(item, f"the destination accepts {name} only in {names}")
+        if answers.are_unasked_for:
+            raise self._given_up(association, deadline, _OF_ANOTHER)
         seconds = self._destination.longest_seconds(_size_of(item))
         try:
             with deadline.within(seconds):
-                response = association.send_c_store(content, msg_id=answered.next_request())
+                response = association.send_c_store(content, msg_id=answers.next_request())
         except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
             return _refused(item, f"the result file cannot be sent: {type(error).__name__}")
         except RuntimeError as error:
@@ -129,51 +135,24 @@ class CStoreSender:
             for context in association.accepted_contexts
             if context.abstract_syntax == item.sop_class_uid
         }
-        if not answered.is_of_request(item, contexts):
-            raise DestinationDownError(
-                f"{self._destination.name}: its answer to C-STORE is to another message than it "
-                "was sent (PS3.7 9.3.1.2): nothing follows from it"
+        code = answers.status_for(item, contexts)
+        if code is None:
+            raise self._given_up(association, deadline, _OF_ANOTHER)
+        # A refusal may come at any time; what it does not have, an archive cannot have stored.
+        if answers.came_too_early and _is_stored(code):
+            raise self._given_up(
+                association,
+                deadline,
+                f"it answered 0x{code:04X} to C-STORE before it had the whole object: this is "
+                "not believed, and the object is sent again. Tell those who look after it",
             )
-        return _answer(item, int(response.Status))
+        return _answer(item, code)
 
-
-class _Answered:
-    """Which request an answer is to; the library takes any message for the one it waits for."""
-
-    def __init__(self) -> None:
-        self._message_id = 0
-        self._answer: Any = None
-
-    def next_request(self) -> int:
-        """Return the Message ID of the next request: 1 to 65535."""
-        self._message_id = self._message_id % 65535 + 1
-        self._answer = None
-        return self._message_id
-
-    def note(self, event: evt.Event) -> None:
-        """Take note of a message; called by the association's thread before it is answered."""
-        self._answer = event.message
-
-    def is_of_request(self, item: ObjectToSend, contexts: Set[int]) -> bool:
-        """Return whether the last message is the answer to the last request, about this object.
-
-        Parameters
-        ----------
-        contexts : presentation contexts in which the object may have been sent
-        """
-        if self._answer is None:
-            return False
-        command = self._answer.command_set
-        return (
-            command.get("CommandField") == _C_STORE_RSP
-            and self._answer.context_id in contexts
-            and command.get("MessageIDBeingRespondedTo") == self._message_id
-            # Both are optional in the answer (PS3.7 Table 9.3-2).
-            and str(command.get("AffectedSOPClassUID") or item.sop_class_uid) == item.sop_class_uid
-            and str(command.get("AffectedSOPInstanceUID") or item.sop_instance_uid)
-            == item.sop_instance_uid
-            and isinstance(command.get("Status"), int)
-        )
+    def _given_up(self, association: Any, deadline: Deadline, what: str) -> DestinationDownError:
+        """End the association at once: nobody knows what its next message would be about."""
+        with deadline.within(self._destination.timeout_seconds):
+            association.abort()
+        return DestinationDownError(f"{self._destination.name}: {what}")
 
 
 def _size_of(item: ObjectToSend) -> int:
@@ -212,11 +191,14 @@ def _content(item: ObjectToSend, accepted: Set[str]) -> Path | Dataset | None:
 
 
 def _answer(item: ObjectToSend, status: int) -> Answer:
-    category = code_to_category(status)
     text = f"0x{status:04X}"
-    if category in {"Success", "Warning"}:
+    if _is_stored(status):
         return Answer(key=item.key, outcome=Outcome.ACCEPTED, status=text)
     return Answer(key=item.key, outcome=outcome_of_failure(status), status=text)
+
+
+def _is_stored(status: int) -> bool:
+    return code_to_category(status) in {"Success", "Warning"}
 
 
 def _refused(item: ObjectToSend, status: str) -> Answer:

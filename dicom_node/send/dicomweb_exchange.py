@@ -12,6 +12,7 @@ import requests
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.dicomweb_session import dicomweb_session, read_bounded, words_for_failure
+from dicom_node.send.http_connection import came_too_early
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import HttpDestination
 
@@ -34,6 +35,7 @@ class Reply:
     Attributes
     ----------
     warning, content_location : the headers of these names; empty without them
+    came_too_early : whether it began before the whole request was on its way
     """
 
     status: int
@@ -41,6 +43,7 @@ class Reply:
     content: bytes
     warning: str = ""
     content_location: str = ""
+    came_too_early: bool = False
 
     @classmethod
     def read(cls, response: requests.Response, longest_bytes: int = LONGEST_ANSWER_BYTES) -> Self:
@@ -52,6 +55,7 @@ class Reply:
             content=read_bounded(response, longest_bytes) if longest_bytes else b"",
             warning=response.headers.get("Warning", ""),
             content_location=response.headers.get("Content-Location", ""),
+            came_too_early=came_too_early(response),
         )
 
     @property
@@ -85,14 +89,22 @@ class DicomwebExchange:
         Raises
         ------
         DestinationDownError
-            The archive does not answer, or not in time.
+            The archive does not answer, not in time, or before it had the whole object.
         """
         headers, body = dict(_ACCEPT), None
         if content is not None:
             headers["Content-Type"], body = _multipart(content)
         elif document is not None:
             headers["Content-Type"], body = _JSON, document
-        return self._exchange(method, f"{self._root}/{path}", headers, body)
+        reply = self._exchange(method, f"{self._root}/{path}", headers, body)
+        # A receiver of messages need not read them; an archive has to have what it has stored.
+        if content is not None and reply.is_success and reply.came_too_early:
+            raise DestinationDownError(
+                f"{self._destination.name}: it answered HTTP {reply.status} before it had the "
+                "whole object: this is not believed, and the object is sent again. Tell those who "
+                "look after it"
+            )
+        return reply
 
     def post(
         self,

@@ -1,10 +1,9 @@
 """HTTP sessions with DICOMweb archives: credentials, TLS context and time limits."""
 
-import http.client
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import requests
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -14,12 +13,10 @@ from urllib3.exceptions import HTTPError, NameResolutionError
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, SettingsError, chain_of
 from dicom_node.name_lookup import connected_to_one_of, look_up
+from dicom_node.send.http_connection import ListeningConnection
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomwebDestination, HttpDestination
 from dicom_node.tls import client_context, words_for
-
-_INTERIM: Final = range(102, 200)
-"""Statuses that announce another one. 101 does not: it is the last answer in HTTP."""
 
 
 def dicomweb_session(
@@ -93,17 +90,13 @@ def words_for_failure(error: Exception) -> str:
 def _pools_held_to(deadline: Deadline, seconds: float) -> dict[str, type[HTTPConnectionPool]]:
     """Return pools by scheme, of which the deadline holds every connection, its handshake too."""
 
-    class Connection(HTTPConnection):
-        response_class = _LastAnswer
-
+    class Connection(ListeningConnection, HTTPConnection):
         def _new_conn(self) -> socket.socket:
             connection = _connected(self, super()._new_conn, seconds)
             deadline.guard(connection)
             return connection
 
-    class SecuredConnection(HTTPSConnection):
-        response_class = _LastAnswer
-
+    class SecuredConnection(ListeningConnection, HTTPSConnection):
         def _new_conn(self) -> socket.socket:
             connection = _connected(self, super()._new_conn, seconds)
             deadline.guard(connection)
@@ -149,17 +142,6 @@ class _NotConnectedError(OSError):
     def __init__(self, failure: HTTPError) -> None:
         super().__init__(str(failure))
         self.failure = failure
-
-
-class _LastAnswer(http.client.HTTPResponse):
-    """An answer that is read past all those which only announce it (RFC 9110 15.2).
-
-    The library does so with 100 alone, and takes 102 or 103 for the end.
-    """
-
-    def _read_status(self) -> tuple[str, int, str]:
-        version, status, reason = super()._read_status()  # type: ignore[misc]
-        return version, http.client.CONTINUE if status in _INTERIM else status, reason
 
 
 class _Session(requests.Session):

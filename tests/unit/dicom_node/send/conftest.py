@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from archive import Archive
 from node_factory import COMPREHENSIVE_SR, SECONDARY_CAPTURE, mammogram
@@ -36,6 +37,20 @@ def result_object(tmp_path: Path) -> MakeObject:
             sop_class_uid=sop_class_uid,
             sop_instance_uid=str(dataset.SOPInstanceUID),
         )
+
+    return make
+
+
+@pytest.fixture
+def large_object(result_object: MakeObject) -> MakeObject:
+    """Write objects of which much is still to be sent when the lines are full."""
+
+    def make() -> ObjectToSend:
+        made = result_object()
+        dataset = pydicom.dcmread(made.file)
+        dataset.add_new(0x00091001, "OB", bytes(12_000_000))
+        dataset.save_as(made.file)
+        return made
 
     return make
 

@@ -2,15 +2,21 @@
 
 import contextlib
 import io
+import itertools
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from pydicom.uid import UID
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import build_context
+from raw_peer import P_DATA, RELEASE, RELEASE_RP, pdu
+
+RELEASED = pdu(RELEASE_RP, bytes(4))
+LAST_OF_DATA_SET = 2
+"""Message Control Header of a fragment (PS3.8 E.2)."""
 
 Script = Callable[[socket.socket, threading.Event], None]
 """What an archive does on a connection, until the event says that the test is over."""
@@ -96,23 +102,50 @@ def after_association(then: Script, *, maximum_pdu: int | None = None) -> Script
     """Accept the association as a whole, read the first P-DATA, then do something."""
 
     def script(connection: socket.socket, over: threading.Event) -> None:
-        connection.sendall(_acceptance_of(_pdu(connection), maximum_pdu))
-        _pdu(connection)
-        then(connection, over)
+        with connection.makefile("rb") as stream:
+            connection.sendall(acceptance(read_pdu(stream), maximum_pdu))
+            read_pdu(stream)
+            then(connection, over)
 
     return script
 
 
-def _pdu(connection: socket.socket) -> bytes:
-    with connection.makefile("rb") as stream:
-        assert isinstance(stream, io.BufferedReader)
-        head = stream.read(6)
-        if len(head) < 6:
-            raise ConnectionError("the peer has gone")
-        return head + stream.read(struct.unpack(">L", head[2:])[0])
+def speaks_at(
+    number: int, *said: bytes, behind: Sequence[bytes] = (), maximum_pdu: int | None = None
+) -> Script:
+    """Accept the association, say something after so many PDUs, and read on to the end.
+
+    Parameters
+    ----------
+    number : of PDUs that are read before; 0 is as early as can be, with the acceptance itself
+    behind : what is said after each of the data sets, once it was read to its end
+    """
+
+    def script(connection: socket.socket, over: threading.Event) -> None:
+        due = iter(behind)
+        with connection.makefile("rb") as stream:
+            head = acceptance(read_pdu(stream), maximum_pdu)
+            connection.sendall(head if number else b"".join((head, *said)))
+            for count in itertools.count(1):
+                received = read_pdu(stream)
+                if received[0] == RELEASE[0]:
+                    connection.sendall(RELEASED)
+                if count == number:
+                    connection.sendall(b"".join(said))
+                if received[0] == P_DATA and received[11] == LAST_OF_DATA_SET:
+                    connection.sendall(next(due, b""))
+
+    return script
 
 
-def _acceptance_of(request: bytes, maximum_pdu: int | None) -> bytes:
+def read_pdu(stream: io.BufferedIOBase) -> bytes:
+    head = stream.read(6)
+    if len(head) < 6:
+        raise ConnectionError("the peer has gone")
+    return head + stream.read(struct.unpack(">L", head[2:])[0])
+
+
+def acceptance(request: bytes, maximum_pdu: int | None = None) -> bytes:
     received = A_ASSOCIATE_RQ()
     received.decode(request)
     primitive: A_ASSOCIATE = received.to_primitive()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from archive import destination
-from hostile import after_association, sends, serving
+from hostile import serving, speaks_at
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for
@@ -14,6 +14,9 @@ from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
 MakeObject = Callable[..., ObjectToSend]
 
 pytestmark = pytest.mark.timeout(30)
+
+
+NEVER = 1000
 
 
 def success(
@@ -44,7 +47,7 @@ def success(
 
 
 def answers_to(made: ObjectToSend, answer: bytes) -> list[Answer]:
-    with serving(after_association(sends(answer))) as port:
+    with serving(speaks_at(NEVER, behind=[answer])) as port:
         sender = sender_for(destination(port, timeout_seconds=3), calling_ae_title="MAMMOCLIP")
         return list(sender.send([made]))
 
