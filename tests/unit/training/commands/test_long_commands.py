@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,17 +98,25 @@ def figures_of(out: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
+def given(phantom_tables: Path, small_bundle: Path) -> tuple[Path, Path]:
+    """Return what every command is given: tables with pictures, and a bundle."""
+    return phantom_tables, small_bundle
+
+
+@pytest.fixture(scope="module")
 def whole(
-    phantom_tables: Path, small_bundle: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    """What each command makes undisturbed."""
-    folders = {}
-    for name in COMMANDS:
-        folders[name] = tmp_path_factory.mktemp(f"whole-{name}")
-        done = run("-c", DYING, "none",
-                   *arguments_of(name, phantom_tables, small_bundle, folders[name]))  # fmt: skip
+    given: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Return what makes a command's folder, undisturbed, once."""
+
+    @cache
+    def made(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(f"whole-{name}")
+        done = run("-c", DYING, "none", *arguments_of(name, *given, folder))
         assert done.returncode == 0, done.stderr
-    return folders
+        return folder
+
+    return made
 
 
 @pytest.mark.parametrize(
@@ -121,12 +131,11 @@ def whole(
 def test_command_that_is_killed_ends_with_the_weights_of_one_that_is_not(
     name: str,
     moments: tuple[str, ...],
-    whole: dict[str, Path],
-    phantom_tables: Path,
-    small_bundle: Path,
+    whole: Callable[[str], Path],
+    given: tuple[Path, Path],
     tmp_path: Path,
 ) -> None:
-    arguments = arguments_of(name, phantom_tables, small_bundle, tmp_path)
+    arguments = arguments_of(name, *given, tmp_path)
     for moment in moments:
         killed = run("-c", DYING, moment, *arguments)
         assert killed.returncode == -signal.SIGKILL, (moment, killed.stderr)
@@ -134,17 +143,17 @@ def test_command_that_is_killed_ends_with_the_weights_of_one_that_is_not(
     done = run("-c", DYING, "none", *arguments)
 
     assert done.returncode == 0, done.stderr
-    expected, found = weights_of(whole[name]), weights_of(tmp_path)
+    expected, found = weights_of(whole(name)), weights_of(tmp_path)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], value) for key, value in expected.items())
-    assert figures_of(tmp_path) == figures_of(whole[name])
+    assert figures_of(tmp_path) == figures_of(whole(name))
     if name != "probe":
         assert "taken up after epoch 1" in done.stderr or name == "evaluate"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_two_processes_end_with_the_weights_of_one(
-    name: str, whole: dict[str, Path], phantom_tables: Path, small_bundle: Path, tmp_path: Path
+    name: str, whole: Callable[[str], Path], given: tuple[Path, Path], tmp_path: Path
 ) -> None:
     program = tmp_path / "program.py"
     program.write_text(DYING, encoding="utf-8")
@@ -152,12 +161,12 @@ def test_two_processes_end_with_the_weights_of_one(
 
     done = run("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
                str(program), "none",
-               *arguments_of(name, phantom_tables, small_bundle, out))  # fmt: skip
+               *arguments_of(name, *given, out))  # fmt: skip
 
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1, done.stdout
-    expected, found = weights_of(whole[name]), weights_of(out)
+    expected, found = weights_of(whole(name)), weights_of(out)
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, rtol=5e-3, atol=2e-3, msg=key)
-    assert len(figures_of(out)) == len(figures_of(whole[name]))
+    assert len(figures_of(out)) == len(figures_of(whole(name)))
