@@ -233,6 +233,8 @@ class Manifest:
     scoring : ``published`` or ``tempered``
     attribution : ``cam``, ``grad_cam`` or ``none``
         How findings without an entry in `factor` or `detectors` are localised.
+    beyond_the_paper : settings of pretraining by name
+        That the paper does not have, for example ``pair_loss``: ``sigmoid``.
     """
 
     name: str
@@ -257,6 +259,7 @@ class Manifest:
     scoring: str = PUBLISHED_SCORING
     factor: tuple[FactorEntry, ...] = ()
     detectors: tuple[DetectorEntry, ...] = ()
+    beyond_the_paper: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
@@ -342,6 +345,7 @@ def manifest_from(document: Mapping[str, Any]) -> Manifest:
     if document.get("scoring", PUBLISHED_SCORING) not in SCORINGS:
         raise ValueError(f"scoring {document['scoring']!r}")
     values["left_out"] = tuple(document.get("left_out", ()))
+    values["beyond_the_paper"] = dict(document.get("beyond_the_paper", {}))
     values["preprocessing"] = Preprocessing(**document["preprocessing"])
     values["findings"] = tuple(map(_finding_entry_from, document["findings"]))
     return Manifest(**values)

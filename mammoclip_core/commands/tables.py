@@ -1,6 +1,6 @@
 """Findings and manifests as tables for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -78,6 +78,7 @@ def manifest_table(manifest: Manifest) -> RenderableType:
         ("licence phrase", manifest.acceptance or "not needed"),
         ("intended use", manifest.intended_use),
         ("trained on", manifest.trained_on),
+        ("beyond the paper", _joined(manifest.beyond_the_paper)),
         ("weights SHA-256", manifest.weights_sha256),
         ("image encoders", encoders),
         ("text encoder", _text_encoder_of(manifest)),
@@ -97,6 +98,10 @@ def manifest_table(manifest: Manifest) -> RenderableType:
     for entry in manifest.findings:
         findings.add_row(*_entry_cells(entry, manifest))
     return Group(facts, findings)
+
+
+def _joined(settings: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "nothing"
 
 
 def _attribution_of(manifest: Manifest) -> str:

@@ -206,6 +206,7 @@ def _manifest(
         heads=tuple(item.head for item in classifiers),
         sources=dict(sources),
         left_out=pretrained.left_out,
+        beyond_the_paper=pretrained.beyond_the_paper,
         attribution="grad_cam" if pretrained.projection == MLP else "cam",
     )
 

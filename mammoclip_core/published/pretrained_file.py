@@ -49,6 +49,7 @@ class Pretrained:
     ----------
     text_encoder : as `manifest.Manifest.text_encoder` keeps it; empty without a text side
     left_out : names of tensors that the file holds and the bundle does not
+    beyond_the_paper : as `manifest.Manifest.beyond_the_paper`
     """
 
     state: dict[str, Tensor]
@@ -60,6 +61,7 @@ class Pretrained:
     epoch: int | None
     terms: Terms
     left_out: tuple[str, ...]
+    beyond_the_paper: Mapping[str, str]
 
 
 def read_pretrained(path: Path, tokenizer_folder: Path | None) -> Pretrained:
@@ -122,7 +124,16 @@ def read_pretrained(path: Path, tokenizer_folder: Path | None) -> Pretrained:
         epoch=epoch if isinstance(epoch, int) else None,
         terms=terms,
         left_out=left_out,
+        beyond_the_paper=_beyond_the_paper(config),
     )
+
+
+def _beyond_the_paper(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options of this package's own pretraining; published files have none."""
+    stated = config.get("beyond_the_paper")
+    if not isinstance(stated, Mapping):
+        return {}
+    return {str(name): str(value) for name, value in stated.items()}
 
 
 def _text_side(

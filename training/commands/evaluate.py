@@ -96,7 +96,9 @@ def evaluate(
     from training.data.table_mapping import read_mapping
     from training.evaluation.bundle_evaluation import EvaluationOrder
     from training.evaluation.bundle_evaluation import evaluate as run
+    from training.learning.ranks import joined
 
+    ranks = joined(device)
     order = EvaluationOrder(
         bundle=bundle,
         vindr=vindr,
@@ -114,13 +116,15 @@ def evaluate(
         percents=tuple(percent or ((100,) if quick else (10, 50, 100))),
         repeats=min(repeats, 200) if quick else repeats,
         seed=seed,
-        device=device,
+        device=ranks.device,
         workers=workers,
+        ranks=ranks,
         skip_unreadable=skip_unreadable,
         say=say,
     )
     run(order)
-    typer.echo(out / "evaluation.md")
+    if ranks.is_first:
+        typer.echo(out / "evaluation.md")
 
 
 def _named(options: list[str] | None) -> dict[str, Path]:

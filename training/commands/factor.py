@@ -99,7 +99,9 @@ def factor(
     from training.factor.factor_training import FACTOR_NAME, FactorOrder, train_factor
     from training.factor.fitting import FactorSettings
     from training.learning.losses import FactorForm
+    from training.learning.ranks import joined
 
+    ranks = joined(device)
     order = FactorOrder(
         bundle=bundle,
         table=table,
@@ -120,9 +122,11 @@ def factor(
             quiet_start=start == "quiet",
             seed=seed,
         ),
-        device=device,
+        device=ranks.device,
+        ranks=ranks,
         data=data,
         skip_unreadable=skip_unreadable,
     )
     train_factor(order, say)
-    typer.echo(out / FACTOR_NAME)
+    if ranks.is_first:
+        typer.echo(out / FACTOR_NAME)

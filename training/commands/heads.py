@@ -60,7 +60,9 @@ def probe(
     from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
     from training.downstream.recipes import Training
     from training.learning.presets import Preset
+    from training.learning.ranks import joined
 
+    ranks = joined(device)
     order = HeadOrder(
         bundle=bundle,
         table=table,
@@ -76,12 +78,13 @@ def probe(
         epochs=epochs,
         learning_rate=learning_rate,
         seed=seed,
-        machine=Machine(device=device),
+        machine=Machine(device=ranks.device, ranks=ranks),
         skip_unreadable=skip_unreadable,
         say=say,
     )
     make_head(order)
-    typer.echo(out / HEAD_NAME)
+    if ranks.is_first:
+        typer.echo(out / HEAD_NAME)
 
 
 @one_line_errors()

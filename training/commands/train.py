@@ -8,6 +8,7 @@ import typer
 from mammoclip_core.commands.version import add_version_option
 from training.commands.back_translate import back_translate
 from training.commands.captions import captions
+from training.commands.compare import compare
 from training.commands.detect import detect
 from training.commands.evaluate import evaluate
 from training.commands.factor import factor
@@ -168,6 +169,7 @@ for _command in (
     factor,
     detect,
     evaluate,
+    compare,
 ):
     app.command()(_command)
 

@@ -15,6 +15,7 @@ from mammoclip_core.engines.embeddings import embed_files
 from mammoclip_core.manifest import Manifest, read_manifest
 from training.data.image_files import contents_sha256
 from training.errors import TableError
+from training.learning.ranks import ALONE, Ranks
 
 _PART: Final = 256
 """Images in one file: a killed run loses no more."""
@@ -41,6 +42,7 @@ def image_features(
     *,
     device: str = "cpu",
     on_part: Callable[[int], None] = lambda images: None,
+    ranks: Ranks = ALONE,
 ) -> ImageFeatures:
     """Return the features of images, from the cache where they are known.
 
@@ -49,7 +51,8 @@ def image_features(
     Parameters
     ----------
     cache : folder
-    on_part : called with the number of images that are done, time and again
+    on_part : called with the number of images that this process is done with, time and again
+    ranks : processes that share the images, and the cache's folder; each returns all features
 
     Raises
     ------
@@ -62,28 +65,30 @@ def image_features(
     folder = cache / cache_key(manifest, files)
     folder.mkdir(parents=True, exist_ok=True)
     model = None
-    features, embeddings = [], []
-    failures: dict[str, str] = {}
-    for start in range(0, len(files), _PART):
+    paths = {start: folder / f"{start:08d}.npz" for start in range(0, len(files), _PART)}
+    failures: list[tuple[str, str]] = []
+    for start in ranks.share(list(paths)):
         part = files[start : start + _PART]
-        path = folder / f"{start:08d}.npz"
-        if not path.is_file():
+        if not paths[start].is_file():
             model = model or load_model(bundle, device=device)
             found = embed_files(model, part)
             if found.failures:
-                failures |= found.failures
+                failures += found.failures.items()
                 continue
-            making = path.with_suffix(".part")
+            making = paths[start].with_suffix(".part")
             with making.open("wb") as stream:
                 np.savez(stream, features=found.features, embeddings=found.embeddings)
-            making.replace(path)
+            making.replace(paths[start])
+        on_part(len(part))
+    failures = ranks.joined(failures)
+    if failures:
+        listed = "\n  ".join(f"{name}: {reason}" for name, reason in failures)
+        raise TableError(f"{len(failures)} images cannot be read\n  {listed}")
+    features, embeddings = [], []
+    for path in paths.values():
         with np.load(path) as kept:
             features.append(kept["features"])
             embeddings.append(kept["embeddings"])
-        on_part(len(part))
-    if failures:
-        listed = "\n  ".join(f"{name}: {reason}" for name, reason in failures.items())
-        raise TableError(f"{len(failures)} images cannot be read\n  {listed}")
     return ImageFeatures(features=np.concatenate(features), embeddings=np.concatenate(embeddings))
 
 

@@ -181,7 +181,9 @@ def train_head(
         )
     division = divide(data, plan.task, plan.protocol, plan.percent, plan.seed)
     if plan.training is Training.PROBE:
-        known = image_features(bundle, data.files, cache, device=machine.device)
+        known = image_features(
+            bundle, data.files, cache, device=machine.device, ranks=machine.ranks
+        )
         return train_probe(encoder, known.features, division, plan)
     return fine_tune(
         encoder, data.files, manifest.preprocessing, division, plan, machine=machine, run=run

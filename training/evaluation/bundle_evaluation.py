@@ -13,9 +13,10 @@ from training.errors import TableError
 from training.evaluation.suite import PARTS, opened, run_suite
 from training.evaluation.suite_input import ALL_PERCENTS, SuiteInput
 from training.learning.presets import Preset
+from training.learning.ranks import ALONE, Ranks
 from training.measures.figures import EvaluationReport
 from training.measures.intervals import REPEATS
-from training.terminal import Say
+from training.terminal import NOTHING_SAID, Say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class EvaluationOrder:
     beside : other bundles or checkpoints by name
     only : of `suite.PARTS`; empty for all
     epochs, learning_rate : in place of the preset's
+    ranks : processes that evaluate together, each on its own `device`; the first one writes
     skip_unreadable : bool
         Leave out missing and damaged images; they are refused otherwise.
     """
@@ -54,6 +56,7 @@ class EvaluationOrder:
     seed: int = 10
     device: str = "cpu"
     workers: int = 0
+    ranks: Ranks = ALONE
     skip_unreadable: bool = False
     say: Say = lambda words: None
 
@@ -67,6 +70,7 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
         A bundle, a table or an image is of no use; the message says why.
     """
     cache = order.out / "features"
+    say = order.say if order.ranks.is_first else NOTHING_SAID
     sets: dict[DataSet, LabelledImages] = {}
     given_tables = (
         (DataSet.VINDR, order.vindr, None),
@@ -85,8 +89,8 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
         )
         if data.data is not expected:
             raise TableError(f"{table} is not a table of {expected}")
-        sets[expected] = data.with_usable_pictures(skip=order.skip_unreadable, say=order.say)
-    bundle = opened(order.bundle, cache)
+        sets[expected] = data.with_usable_pictures(skip=order.skip_unreadable, say=say)
+    bundle = opened(order.bundle, cache, order.ranks)
     given = SuiteInput(
         bundle=bundle,
         manifest=read_manifest(bundle),
@@ -101,9 +105,9 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
         percents=order.percents,
         repeats=order.repeats,
         seed=order.seed,
-        machine=Machine(device=order.device, workers=order.workers),
+        machine=Machine(device=order.device, workers=order.workers, ranks=order.ranks),
         skip_unreadable=order.skip_unreadable,
-        say=order.say,
+        say=say,
     )
-    beside = {name: opened(path, cache) for name, path in order.beside.items()}
+    beside = {name: opened(path, cache, order.ranks) for name, path in order.beside.items()}
     return run_suite(given, beside, order.only or PARTS)

@@ -106,7 +106,12 @@ def _heads(given: SuiteInput, task: Task, training: Training) -> TaskResult:
                     plan,
                     cache=given.cache,
                     machine=given.machine,
-                    run=RunState(given.run_file(facts), facts, given.say),
+                    run=RunState(
+                        given.run_file(facts),
+                        facts,
+                        given.say,
+                        is_writer=given.machine.ranks.is_first,
+                    ),
                 )
             except SettingsError as error:
                 faults.append(f"{protocol}: {error}")
@@ -120,7 +125,8 @@ def _heads(given: SuiteInput, task: Task, training: Training) -> TaskResult:
                 repeats=given.repeats,
             )
         )
-        if percent == WHOLE and Protocol.HONEST in heads:
+        is_kept = percent == WHOLE and given.machine.ranks.is_first
+        if is_kept and Protocol.HONEST in heads:
             name = f"{task.head}-{training.name.lower().replace('_', '-')}.pth"
             save_head(heads[Protocol.HONEST], given.out / "heads" / name)
     return joined(parts)

@@ -36,6 +36,8 @@ def detection_part(given: SuiteInput) -> list[Figure]:
                     recipe=recipe,
                     is_frozen=is_frozen,
                     device=given.machine.device,
+                    workers=given.machine.workers,
+                    ranks=given.machine.ranks,
                     seed=given.seed,
                 ),
                 preset=given.preset,

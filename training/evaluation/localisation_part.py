@@ -28,6 +28,7 @@ def localisation_part(given: SuiteInput) -> list[Figure]:
         out=given.out / "factor",
         settings=FactorSettings(epochs=given.epochs or defaults.epochs, seed=given.seed),
         device=given.machine.device,
+        ranks=given.machine.ranks,
         keeps_run=True,
         skip_unreadable=given.skip_unreadable,
     )

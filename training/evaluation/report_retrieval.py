@@ -11,7 +11,6 @@ from training.data.image_files import find_named
 from training.data.picture_check import require_usable
 from training.data.table_formats import IMAGE_TEXT
 from training.data.table_reading import read_table
-from training.downstream.features import image_features
 from training.evaluation.suite_input import SuiteInput
 from training.measures.figures import Figure
 from training.measures.intervals import bootstrap
@@ -59,7 +58,7 @@ def retrieval_figures(given: SuiteInput) -> list[Figure]:
     left = [place for place, file in enumerate(files) if file not in gone]
     files = tuple(files[place] for place in left)
     own, patients = ([column[place] for place in left] for column in (own, patients))
-    images = image_features(given.bundle, files, given.cache, device=given.machine.device)
+    images = given.features_of(files)
     model = load_text_model(given.bundle)
     unique = list(places)
     embedded = np.concatenate(

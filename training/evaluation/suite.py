@@ -21,6 +21,7 @@ from training.evaluation.localisation_part import localisation_part
 from training.evaluation.plots import write_plots
 from training.evaluation.report_retrieval import retrieval_figures
 from training.evaluation.suite_input import SuiteInput
+from training.learning.ranks import ALONE, Ranks
 from training.measures.figures import EvaluationReport, Figure, Subgroup
 
 OfTask = Callable[[SuiteInput, Task], TaskResult]
@@ -104,10 +105,9 @@ def run_suite(
             curves[task.name] = {**curves[task.name], **own}
             if not model.name:
                 subgroups += outcome.subgroups
-    for name, part in PARTS_OF_DATA.items():
-        if name in parts:
-            given.say(name)
-            figures += [replace(figure, model="none") for figure in part(given)]
+    is_first = given.machine.ranks.is_first
+    if is_first:
+        figures += _of_data(given, parts)
     for model in models:
         for name, part in PARTS_OF_MODELS.items():
             if name in parts:
@@ -116,10 +116,21 @@ def run_suite(
     report = EvaluationReport(
         made_with=_made_with(given, models, parts), figures=figures, subgroups=subgroups
     )
-    report.write(given.out)
-    for task in tasks:
-        write_plots(curves[task.name], given.out / "plots" / task.head)
+    if is_first:
+        report.write(given.out)
+        for task in tasks:
+            write_plots(curves[task.name], given.out / "plots" / task.head)
     return report
+
+
+def _of_data(given: SuiteInput, parts: Sequence[str]) -> list[Figure]:
+    """Return the figures of what knows no model."""
+    figures: list[Figure] = []
+    for name, part in PARTS_OF_DATA.items():
+        if name in parts:
+            given.say(name)
+            figures += [replace(figure, model="none") for figure in part(given)]
+    return figures
 
 
 def _own_tasks(given: SuiteInput) -> list[Task]:
@@ -135,8 +146,13 @@ def _own_tasks(given: SuiteInput) -> list[Task]:
     return [own_task(label, data.table.name, classes) for label, classes in labels.items()]
 
 
-def opened(model: Path, cache: Path) -> Path:
+def opened(model: Path, cache: Path, ranks: Ranks = ALONE) -> Path:
     """Return the bundle that a path is; a pretraining checkpoint becomes one, without its texts.
+
+    Parameters
+    ----------
+    cache : folder of the bundles that checkpoints become
+    ranks : processes that share the folder
 
     Raises
     ------
@@ -146,8 +162,9 @@ def opened(model: Path, cache: Path) -> Path:
     if not model.is_file():
         return model
     folder = cache / f"bundle-{file_sha256(model)[:16]}"
-    if not (folder / MANIFEST_NAME).is_file():
+    if ranks.is_first and not (folder / MANIFEST_NAME).is_file():
         convert(model, None, folder)
+    ranks.wait()
     return folder
 
 

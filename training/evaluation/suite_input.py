@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,7 +58,17 @@ class SuiteInput:
 
     def features(self, data: LabelledImages) -> ImageFeatures:
         """Return the features of all images of a table, computed once."""
-        return image_features(self.bundle, data.files, self.cache, device=self.machine.device)
+        return self.features_of(data.files)
+
+    def features_of(self, files: Sequence[Path]) -> ImageFeatures:
+        """Return the features of some images, computed once, by all processes together."""
+        return image_features(
+            self.bundle,
+            files,
+            self.cache,
+            device=self.machine.device,
+            ranks=self.machine.ranks,
+        )
 
     def run_file(self, facts: Mapping[str, str]) -> Path:
         """Return where a training with these facts is kept, for a suite that is run again."""

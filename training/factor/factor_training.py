@@ -39,10 +39,11 @@ from training.factor.export import bundle_with_factor, write_factor
 from training.factor.feature_maps import cache_feature_maps
 from training.factor.fitting import FactorSettings, FittedFactor, fit_factor
 from training.factor.localisation import LocalisedImage, TrueBoxes, localisation_figures, localise
+from training.learning.ranks import ALONE, Ranks
 from training.learning.run_state import RunState
 from training.measures.figures import EvaluationReport, Figure
 from training.reports.report_synthesis import Attribute
-from training.terminal import Say
+from training.terminal import NOTHING_SAID, Say
 
 FACTOR_NAME: Final = "factor.safetensors"
 RUN_NAME: Final = "unfinished.ckpt"
@@ -65,6 +66,8 @@ class FactorOrder:
         Mirrored images too; four times the disk.
     top_channels : channels whose maps make a heatmap
     into : folder of a bundle with the weights in it, or None
+    ranks : processes that encode the images together, each on its own `device`
+        All train the same, and the first one writes.
     data : name of the data in the table of figures
     keeps_run : bool
         Keep what the finished training led to, so that the same order is answered at once.
@@ -84,6 +87,7 @@ class FactorOrder:
     into: Path | None = None
     settings: FactorSettings = field(default_factory=FactorSettings)
     device: str = "cpu"
+    ranks: Ranks = ALONE
     data: str = "VinDr"
     keeps_run: bool = False
     skip_unreadable: bool = False
@@ -101,6 +105,7 @@ def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
     CoreError
         The bundle, the table, an image or the settings are of no use; the message says why.
     """
+    say = say if order.ranks.is_first else NOTHING_SAID
     TorchComputer(order.device, None)  # refuses a device that is not there
     encoder, manifest = read_image_encoder(order.bundle)
     images = with_usable_pictures(
@@ -116,12 +121,8 @@ def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
         named = ", ".join(sorted(unknown)) or "none is named"
         raise SettingsError(f"findings that {order.bundle} does not have: {named}")
     fitted = _fitted(order, encoder, manifest, images, attributes=attributes, say=say)
-    path = order.out / FACTOR_NAME
-    write_factor(fitted.tensors(), path)
-    if not order.keeps_run:
-        (order.out / RUN_NAME).unlink(missing_ok=True)
-    if order.into is not None:
-        bundle_with_factor(order.bundle, path, order.into, top_channels=order.top_channels)
+    if order.ranks.is_first:
+        _write(order, fitted)
     say("measuring on the test part")
     test = [image for image in images if image.split == "test"]
     tensors = {name: value.numpy() for name, value in fitted.tensors().items()}
@@ -134,8 +135,9 @@ def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
         top_channels=order.top_channels,
         device=order.device,
         data=order.data,
+        ranks=order.ranks,
     )
-    EvaluationReport(
+    report = EvaluationReport(
         made_with={
             **bundle_facts(manifest),
             "images": f"{order.data}: {len(test)} of the test part",
@@ -144,8 +146,20 @@ def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
             "settings": str(order.settings),
         },
         figures=figures,
-    ).write(order.out)
+    )
+    if order.ranks.is_first:
+        report.write(order.out)
     return figures
+
+
+def _write(order: FactorOrder, fitted: FittedFactor) -> None:
+    """Write the weights, and the bundle with them where one is wanted."""
+    path = order.out / FACTOR_NAME
+    write_factor(fitted.tensors(), path)
+    if not order.keeps_run:
+        (order.out / RUN_NAME).unlink(missing_ok=True)
+    if order.into is not None:
+        bundle_with_factor(order.bundle, path, order.into, top_channels=order.top_channels)
 
 
 def factor_figures(
@@ -157,11 +171,20 @@ def factor_figures(
     top_channels: int,
     device: str = "cpu",
     data: str = "VinDr",
+    ranks: Ranks = ALONE,
 ) -> list[Figure]:
-    """Measure Mammo-FActOR on images with boxes, each image read and encoded once."""
+    """Measure Mammo-FActOR on images with boxes, each image read and encoded once.
+
+    Parameters
+    ----------
+    ranks : processes that share the images; each returns all figures
+    """
     found: dict[str, list[LocalisedImage]] = {name: [] for name in weights}
     size = (manifest.preprocessing.rows, manifest.preprocessing.columns)
-    for image, feature_map, truths in _encoded(encoder, manifest, images, tuple(weights), device):
+    own_images = ranks.share(images)
+    for image, feature_map, truths in _encoded(
+        encoder, manifest, own_images, tuple(weights), device
+    ):
         for name, own in weights.items():
             truth = TrueBoxes(
                 patient_id=image.patient_id,
@@ -181,7 +204,9 @@ def factor_figures(
     return [
         figure
         for name, own in found.items()
-        for figure in localisation_figures(own, attribute_of(name).value.lower(), data=data)
+        for figure in localisation_figures(
+            ranks.gathered(own), attribute_of(name).value.lower(), data=data
+        )
     ]
 
 
@@ -217,6 +242,7 @@ def _fitted(
         images_sha256=images_sha256,
         with_flips=order.with_flips,
         device=order.device,
+        ranks=order.ranks,
     )
     say("training")
     return fit_factor(
@@ -229,7 +255,12 @@ def _fitted(
         on_epoch=lambda epoch, loss, validation: say(
             f"epoch {epoch + 1}: loss {loss:.4f}, of validation {validation:.4f}"
         ),
-        run=RunState(order.out / RUN_NAME, _run_facts(order, manifest, images_sha256), say),
+        run=RunState(
+            order.out / RUN_NAME,
+            _run_facts(order, manifest, images_sha256),
+            say,
+            is_writer=order.ranks.is_first,
+        ),
     )
 
 

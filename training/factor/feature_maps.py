@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from mammoclip_core.errors import ComputingError
 from mammoclip_core.manifest import Preprocessing
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.data.image_source import ImageSource
+from training.learning.ranks import ALONE, Ranks
 
 ARRAY_NAME: Final = "maps.npy"
 FACTS_NAME: Final = "maps.json"
@@ -38,6 +39,7 @@ def cache_feature_maps(
     batch_size: int = 8,
     device: str = "cpu",
     on_image: Callable[[], None] = lambda: None,
+    ranks: Ranks = ALONE,
 ) -> FeatureMaps:
     """Compute the feature maps of some images, or take those that lie there.
 
@@ -53,6 +55,9 @@ def cache_feature_maps(
         Maps of other weights, images or sizes are computed anew.
     with_flips : bool
         Each image in all of `FLIPS`, else as it is.
+    batch_size : images that a process computes at once
+    on_image : called for each image that all processes are done with
+    ranks : processes of one machine that share the images; each returns all maps
 
     Returns
     -------
@@ -78,27 +83,60 @@ def cache_feature_maps(
     }
     path = folder / ARRAY_NAME
     done = _done(folder, facts)
-    maps = np.lib.format.open_memmap(path, "r+" if done else "w+", np.float16, shape)
+    ranks.wait()  # all have read what is done before the first one writes
+    if ranks.is_first and not done:
+        # First: a kill in between must not leave the former facts beside an empty array.
+        (folder / FACTS_NAME).unlink(missing_ok=True)
+        np.lib.format.open_memmap(path, "w+", np.float16, shape).flush()
+    ranks.wait()
+    maps = np.lib.format.open_memmap(path, "r+", np.float16, shape)
     encoder.to(device)
-    for start in range(done, len(names), batch_size):
-        stop = min(start + batch_size, len(names))
-        batch = torch.stack([images(name) for name in names[start:stop]])
-        batch = ((batch - preprocessing.mean) / preprocessing.std).expand(-1, 3, -1, -1)
-        for number, axes in enumerate(flips):
-            with torch.inference_mode():
-                found = encoder.feature_map(batch.flip(axes).contiguous().to(device))
-            values = found.to(torch.float16)
-            if not bool(torch.isfinite(values).all()):
-                raise ComputingError(f"feature maps of {names[start]} and on exceed float16")
-            maps[start:stop, number] = values.cpu().numpy()
+    for start in range(done, len(names), batch_size * ranks.count):
+        stop = min(start + batch_size * ranks.count, len(names))
+        own = ranks.share(range(start, stop))
+        if own:
+            found = _maps_of(
+                encoder,
+                [names[place] for place in own],
+                images,
+                preprocessing,
+                flips=flips,
+                device=device,
+            )
+            for number, values in enumerate(found):
+                maps[list(own), number] = values
         maps.flush()
-        _write(folder, {**facts, "done": stop})
+        ranks.wait()
+        if ranks.is_first:
+            _write(folder, {**facts, "done": stop})
         for _ in range(start, stop):
             on_image()
-    _write(folder, {**facts, "done": len(names)})
+    if ranks.is_first:
+        _write(folder, {**facts, "done": len(names)})
     del maps
     cached: FeatureMaps = np.load(path, mmap_mode="r")
     return cached
+
+
+def _maps_of(
+    encoder: ImageEncoder,
+    names: Sequence[str],
+    images: ImageSource,
+    preprocessing: Preprocessing,
+    *,
+    flips: Sequence[tuple[int, ...]],
+    device: str,
+) -> Iterator[NDArray[np.float16]]:
+    """Yield the maps of some images, (names, C, H, W), for each flip."""
+    batch = torch.stack([images(name) for name in names])
+    batch = ((batch - preprocessing.mean) / preprocessing.std).expand(-1, 3, -1, -1)
+    for axes in flips:
+        with torch.inference_mode():
+            found = encoder.feature_map(batch.flip(axes).contiguous().to(device))
+        values = found.to(torch.float16)
+        if not bool(torch.isfinite(values).all()):
+            raise ComputingError(f"feature maps of {names[0]} and on exceed float16")
+        yield values.cpu().numpy()
 
 
 def _done(folder: Path, facts: dict[str, Any]) -> int:

@@ -4,8 +4,9 @@ import atexit
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -15,6 +16,9 @@ from torch.autograd.function import FunctionCtx
 from training.errors import SettingsError
 
 T = TypeVar("T")
+
+_LONGEST_WAIT: Final = timedelta(days=1)
+"""For another process, which may measure for hours; that one has died is seen by ``torchrun``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +48,13 @@ class Ranks:
         """Return this process's part of what all have to do."""
         return items if self.count == 1 else items[self.own :: self.count]
 
+    def joined(self, own: Sequence[T]) -> list[T]:
+        """Return what every process has, that of the first one first."""
+        return [item for part in self._parts(own) for item in part]
+
     def gathered(self, own: Sequence[T]) -> list[T]:
         """Return what all processes have made of their `share`, in the order of the whole."""
-        if self.count == 1:
-            return list(own)
-        parts: list[Any] = [None] * self.count
-        distributed.all_gather_object(parts, list(own))
+        parts = self._parts(own)
         whole: list[T] = [None] * sum(map(len, parts))  # type: ignore[list-item]  # all are set
         for number, part in enumerate(parts):
             whole[number :: self.count] = part
@@ -99,6 +104,14 @@ class Ranks:
             if isinstance(layer, nn.BatchNorm2d):
                 layer.forward = partial(_normalised, layer, layer.forward)  # type: ignore[method-assign]
 
+    def _parts(self, own: Sequence[T]) -> list[list[T]]:
+        """Return what each process has, on all of them."""
+        if self.count == 1:
+            return [list(own)]
+        parts: list[Any] = [None] * self.count
+        distributed.all_gather_object(parts, list(own))
+        return parts
+
     @staticmethod
     def _sum(value: Tensor) -> Tensor:
         distributed.all_reduce(value)
@@ -124,7 +137,7 @@ def joined(device: str) -> Ranks:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if is_gpu else "gloo")
+        distributed.init_process_group("nccl" if is_gpu else "gloo", timeout=_LONGEST_WAIT)
         atexit.register(distributed.destroy_process_group)
     return Ranks(own=distributed.get_rank(), count=count, device=device)
 

@@ -83,7 +83,8 @@ def save_published(module: Pretraining, path: Path, *, epoch: int) -> None:
     require_finite(state, str(path))
     content = {
         "model": state,
-        "config": published_config(module.network, module.text),
+        "config": published_config(module.network, module.text)
+        | {"beyond_the_paper": module.beyond_the_paper},
         "epoch": epoch,
         "train_loss": float(module.trainer.callback_metrics.get("train_loss", torch.nan)),
     }

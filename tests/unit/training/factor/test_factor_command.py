@@ -161,6 +161,31 @@ def test_interrupted_cache_goes_on_to_the_same_maps(phantom_tables, small_bundle
     np.testing.assert_allclose(whole[0, 1], expected.numpy(), rtol=2e-3, atol=2e-3)
 
 
+def test_maps_of_other_pictures_that_were_begun_are_not_taken_for_the_former_ones(
+    phantom_tables, small_bundle, tmp_path
+):
+    encoder, manifest = read_image_encoder(small_bundle)
+    images = read_boxed_images(
+        phantom_tables / "finding_annotations.csv", [phantom_tables / "png"]
+    )[:2]
+    source = PreparedFiles(images, manifest.preprocessing)
+
+    def cached(reading, images_sha256):
+        return cache_feature_maps(
+            tmp_path, encoder, [image.image_id for image in images], reading,
+            manifest.preprocessing, weights_sha256="1", images_sha256=images_sha256,
+        )  # fmt: skip
+
+    def killed(name):
+        raise KeyboardInterrupt
+
+    expected = cached(source, "2").copy()
+    with pytest.raises(KeyboardInterrupt):
+        cached(killed, "3")
+
+    np.testing.assert_array_equal(cached(source, "2"), expected)
+
+
 def test_boxes_meet_the_lesions_on_the_models_input(phantom_tables, small_bundle):
     images = read_boxed_images(
         phantom_tables / "finding_annotations.csv",

@@ -6,15 +6,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from published_sets import picture
+from small_bundles import SIZE, small_random_bundle
 from torch import Tensor, distributed, multiprocessing, nn
 
 from mammoclip_core.networks.detector import Detector
+from training.bundles.bundle_encoder import read_image_encoder
+from training.data.image_source import image_source
 from training.detection.examples import Example, Examples
 from training.detection.fitting import DetectionSettings, fit_detector, initialise
 from training.detection.recipes import detection_recipe
+from training.downstream import features
+from training.downstream.features import image_features
 from training.downstream.fitting import fit
 from training.downstream.recipes import Recipe
 from training.errors import SettingsError
+from training.factor.feature_maps import cache_feature_maps
 from training.learning.presets import Preset
 from training.learning.ranks import ALONE, Ranks, joined
 from training.learning.run_state import RunState
@@ -62,6 +69,29 @@ def detection(ranks: Ranks, folder: Path) -> tuple[Any, dict[str, Tensor]]:
     return (*fitted.losses, fitted.honest.average_precision), fitted.honest.state
 
 
+def encoding(ranks: Ranks, folder: Path) -> tuple[Any, dict[str, Tensor]]:
+    """Encode five pictures, of which the ranks have three and two."""
+    shared = folder.parent if ranks.count == 1 else folder
+    files = sorted((shared / "pictures").glob("*.png"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "_PART", 1)
+        known = image_features(shared / "bundle", files, folder / "features", ranks=ranks)
+    encoder, manifest = read_image_encoder(shared / "bundle")
+    source = image_source(shared / "pictures", SIZE)
+    maps = cache_feature_maps(
+        folder / "maps", encoder, [file.name for file in files], source, manifest.preprocessing,
+        weights_sha256="1", images_sha256="2", batch_size=2, with_flips=True, ranks=ranks,
+    )  # fmt: skip
+    found = {"features": known.features, "embeddings": known.embeddings, "maps": maps.copy()}
+    return (), {name: torch.from_numpy(value).float() for name, value in found.items()}
+
+
+def head_and_encoding(ranks: Ranks, folder: Path) -> tuple[Any, dict[str, Tensor]]:
+    """Let one pair of processes do both: their start takes longer than their work."""
+    figures, weights = head(ranks, folder)
+    return figures, weights | encoding(ranks, folder)[1]
+
+
 def train_on_rank(rank: int, folder: Path, training: Any) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group(
@@ -73,8 +103,14 @@ def train_on_rank(rank: int, folder: Path, training: Any) -> None:
     distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("training", [head, pytest.param(detection, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "training", [head_and_encoding, pytest.param(detection, marks=pytest.mark.long)]
+)
 def test_two_ranks_end_with_the_weights_of_one(training: Any, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    small_random_bundle(tmp_path / "bundle")
+    for number in range(5):
+        picture(tmp_path / "pictures" / f"{number}.png", number)
     multiprocessing.spawn(train_on_rank, args=(tmp_path, training), nprocs=RANKS)
     figures, expected = training(ALONE, tmp_path / "alone")
 
@@ -83,7 +119,8 @@ def test_two_ranks_end_with_the_weights_of_one(training: Any, tmp_path: Path) ->
         assert own_figures == pytest.approx(figures, rel=1e-4, nan_ok=True)
         assert weights.keys() == expected.keys()
         for name, value in expected.items():
-            torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4, msg=name)
+            error = 1e-2 if name == "maps" else 1e-4  # maps are kept in half precision
+            torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=error)
 
 
 def test_work_is_shared_and_comes_back_in_order() -> None:

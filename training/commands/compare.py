@@ -1,0 +1,142 @@
+"""The command that holds ways of pretraining against each other: compare."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from training.commands.options import DeviceOption, OutOption
+from training.terminal import one_line_errors, say
+
+DEFAULT_SETTINGS: Final = (
+    "--config tiny --data.settings.batch_size 16 --trainer.max_epochs 8 "
+    "--model.learning_rate 0.001 --model.network.pooling mean --model.network.text_config "
+    "'{hidden_size: 128, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 256, "
+    "max_position_embeddings: 256}'"
+)
+"""Small enough for two processor cores, with a text encoder as the demonstration bundle's."""
+
+
+@one_line_errors()
+def compare(
+    *,
+    way: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=ARGUMENTS: a way of pretraining, by further arguments of pretrain; may be "
+            "repeated. Each is held against the baseline, which has none."
+        ),
+    ],
+    out: OutOption,
+    reports: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV: image-text table to pretrain on. Default: phantoms are made, for this and "
+            "--vindr.",
+        ),
+    ] = None,
+    vindr: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV: VinDr-Mammo's finding table, to judge by; its test part has other patients.",
+        ),
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Folder of pictures, that of --reports first; may be repeated.",
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Folder with vocab.txt. Default: the demonstration bundle's.",
+        ),
+    ] = None,
+    settings: Annotated[
+        str, typer.Option(help="Arguments of pretrain that all ways have.")
+    ] = DEFAULT_SETTINGS,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Models trained in each way; an interval needs two.")
+    ] = 3,
+    probe_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of linear probes. Default: the paper's.")
+    ] = None,
+    studies: Annotated[
+        int, typer.Option(min=8, help="Phantom studies to train on, and as many to judge by.")
+    ] = 120,
+    rows: Annotated[
+        int, typer.Option(min=64, max=1520, help="Height of phantoms in pixels.")
+    ] = 190,
+    columns: Annotated[
+        int, typer.Option(min=64, max=912, help="Width of phantoms in pixels.")
+    ] = 114,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Pretrain in several ways on the same data, and say by how much each differs from the first.
+
+    Every way is trained once a seed and judged by zero-shot answers, linear probes and retrieval.
+    Writes comparison.md and comparison.json into --out. A killed run goes on by the same command.
+
+    Example: mammoclip-train compare --way 'sigmoid=--model.pair_loss sigmoid' --out compared
+    """
+    from mammoclip_core.bundles.demonstration import demonstration_bundle
+    from mammoclip_core.manifest import TOKENIZER_FOLDER
+    from training.errors import SettingsError
+    from training.evaluation.comparison import (
+        ComparisonData,
+        ComparisonOrder,
+        phantom_data,
+    )
+    from training.evaluation.comparison import (
+        compare as run,
+    )
+
+    given = [item is not None for item in (reports, vindr, images)]
+    if any(given) and not all(given):
+        raise SettingsError("give --reports, --vindr and --images together, or none of them")
+    if reports is not None and vindr is not None and images is not None:
+        data = ComparisonData(reports=reports, findings=vindr, images=tuple(images))
+    else:
+        say(f"phantoms: twice {studies} studies")
+        data = phantom_data(out / "phantoms", studies, (rows, columns))
+    if tokenizer is None:
+        tokenizer = demonstration_bundle() / TOKENIZER_FOLDER
+    run(
+        ComparisonOrder(
+            data=data,
+            ways=_ways(way),
+            settings=settings,
+            tokenizer=tokenizer,
+            out=out,
+            seeds=seeds,
+            probe_epochs=probe_epochs,
+            device=device,
+            say=say,
+        )
+    )
+    typer.echo(out / "comparison.md")
+
+
+def _ways(options: list[str]) -> dict[str, str]:
+    """Read NAME=ARGUMENTS options."""
+    ways: dict[str, str] = {}
+    for text in options:
+        name, separator, arguments = text.partition("=")
+        is_word = name.replace("-", "").replace("_", "").isalnum()
+        if not separator or not is_word or name in {*ways, "baseline"}:
+            raise typer.BadParameter(
+                f"{text}: give NAME=ARGUMENTS, with a name of letters, digits, - and _ that is "
+                "used once and is not baseline",
+                param_hint="--way",
+            )
+        ways[name] = arguments
+    return ways

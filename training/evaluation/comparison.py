@@ -1,0 +1,216 @@
+"""``mammoclip-train compare``: pretraining in several ways on the same data, by several seeds."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.published.convert import convert
+from training.data.breast_records import read_image_text_table
+from training.data.table_formats import VINDR_FINDINGS
+from training.data.table_reading import read_table
+from training.errors import SettingsError, TableError
+from training.evaluation.bundle_evaluation import EvaluationOrder, evaluate
+from training.evaluation.comparison_table import Comparison, Figures, write_comparison
+from training.phantoms.writing import Order, write_phantoms
+from training.pretraining.pretraining_run import pretrain
+from training.terminal import Say
+
+BASELINE: Final = "baseline"
+"""The way that the others are held against: pretraining as the common settings say."""
+
+_ORDER_NAME: Final = "order.json"
+_PARTS: Final = ("zero-shot", "probe", "retrieval")
+_QUIET: Final = (
+    "--trainer.enable_progress_bar",
+    "false",
+    "--trainer.enable_model_summary",
+    "false",
+)
+_PHANTOM_SEEDS: Final = (501, 502)
+"""Of the phantoms that are trained on, and of those that a model is judged by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonData:
+    """What all ways learn from and are judged by.
+
+    Attributes
+    ----------
+    reports : image-text table that is pretrained on; its validation fold is for retrieval
+    findings : VinDr-Mammo's finding table, or one of its format, of other patients
+    images : folders
+        Of the reports first; the others are searched for the finding table's images, too.
+    """
+
+    reports: Path
+    findings: Path
+    images: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonOrder:
+    """What is to be compared.
+
+    Attributes
+    ----------
+    ways : further arguments of ``pretrain`` by name
+    settings : arguments of ``pretrain`` that all ways have
+    tokenizer : folder with ``vocab.txt``
+    seeds : how often each way is trained, with another order of the data and other first weights
+    probe_epochs : of the linear probes; None for the preset's
+    """
+
+    data: ComparisonData
+    ways: Mapping[str, str]
+    settings: str
+    tokenizer: Path
+    out: Path
+    seeds: int = 3
+    probe_epochs: int | None = None
+    device: str = "cpu"
+    say: Say = field(default=lambda words: None)
+
+
+def phantom_data(folder: Path, studies: int, size: tuple[int, int]) -> ComparisonData:
+    """Draw phantoms to learn from, and others to judge by, or take those that lie there."""
+    for name, seed in zip(("training", "test"), _PHANTOM_SEEDS, strict=True):
+        order = Order(seed=seed, studies=studies, out=folder / name, rows=size[0], columns=size[1])
+        facts = f"{seed} {studies} {size}"
+        done = folder / name / "drawn.txt"
+        if not done.is_file() or done.read_text(encoding="utf-8") != facts:
+            write_phantoms(order)
+            done.write_text(facts, encoding="utf-8")
+    return ComparisonData(
+        reports=folder / "training" / "image_text.csv",
+        findings=folder / "test" / "finding_annotations.csv",
+        images=(folder / "training" / "png", folder / "test" / "png"),
+    )
+
+
+def compare(order: ComparisonOrder) -> Comparison:
+    """Pretrain in every way by every seed, judge each model, and write the table of differences.
+
+    A killed run goes on by the same order; models that were judged are not trained again.
+
+    Raises
+    ------
+    SettingsError
+        The folder holds a comparison of something else.
+    TableError
+        A patient is trained on and judged by.
+    CoreError
+        A table, an image or a setting is of no use.
+    """
+    _require_apart(order.data)
+    _agree(order)
+    figures: dict[str, list[Figures]] = {}
+    ways = {BASELINE: "", **order.ways}
+    for seed in range(1, order.seeds + 1):
+        for way, arguments in ways.items():
+            folder = order.out / f"{way}-{seed}"
+            order.say(f"{way}, seed {seed} of {order.seeds}")
+            figures.setdefault(way, []).append(_judged(order, arguments, seed, folder))
+    comparison = Comparison(
+        made_with={
+            "pretrained on": f"{order.data.reports}, all folds but the validation fold",
+            "judged by": f"{order.data.findings}, its test part; linear probes learn from its "
+            "training part; retrieval on the reports of fold 0",
+            "settings": order.settings,
+            **{way: arguments or "the settings" for way, arguments in ways.items()},
+            "seeds": f"{order.seeds}: order of the data, augmentation, first weights",
+        },
+        baseline=BASELINE,
+        figures=figures,
+    )
+    write_comparison(comparison, order.out)
+    return comparison
+
+
+def _require_apart(data: ComparisonData) -> None:
+    learnt = {record.patient_id for record in read_image_text_table(data.reports)}
+    rows = read_table(data.findings, VINDR_FINDINGS)
+    shared = sorted(learnt & set(rows["study_id"][rows["split"] == "test"]))
+    if shared:
+        raise TableError(
+            f"{len(shared)} patients of {data.reports} are in the test part of {data.findings}, "
+            f"{shared[0]} among them: a model must not be judged by what it was trained on"
+        )
+
+
+def _agree(order: ComparisonOrder) -> None:
+    """Refuse a folder of another comparison: its models would stand among these."""
+    facts = {
+        "reports": file_sha256(order.data.reports),
+        "findings": file_sha256(order.data.findings),
+        "settings": order.settings,
+        "probe epochs": str(order.probe_epochs),
+    }
+    path = order.out / _ORDER_NAME
+    if not path.is_file():
+        order.out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"facts": facts, "ways": dict(order.ways)}), encoding="utf-8")
+        return
+    known = json.loads(path.read_text(encoding="utf-8"))
+    differing = [name for name, value in facts.items() if known["facts"].get(name) != value]
+    changed = [
+        name for name, value in known["ways"].items() if order.ways.get(name, value) != value
+    ]
+    if differing or changed:
+        raise SettingsError(
+            f"{order.out} holds a comparison with other {', '.join([*differing, *changed])}: "
+            "choose another --out"
+        )
+    ways = {**known["ways"], **order.ways}
+    path.write_text(json.dumps({"facts": facts, "ways": ways}), encoding="utf-8")
+
+
+def _judged(order: ComparisonOrder, arguments: str, seed: int, folder: Path) -> Figures:
+    """Return the figures of one model, trained and judged if it was not."""
+    kept = folder / "figures.json"
+    if kept.is_file():
+        known: Figures = json.loads(kept.read_text(encoding="utf-8"))
+        return known
+    data = order.data
+    sets = json.dumps([{"table": str(data.reports), "images": str(data.images[0])}])
+    pretrain(
+        [
+            *shlex.split(order.settings),
+            *("--model.network.tokenizer", str(order.tokenizer)),
+            *("--data.settings.image_text", sets, "--out", str(folder / "pretraining")),
+            *("--seed_everything", str(seed), "--data.settings.seed", str(seed)),
+            *_QUIET,
+            *shlex.split(arguments),
+        ]
+    )
+    bundle = folder / "bundle"
+    if not bundle.exists():
+        best = folder / "pretraining" / "published" / "model-best.tar"
+        convert(best, str(order.tokenizer), bundle)
+    report = evaluate(
+        EvaluationOrder(
+            bundle=bundle,
+            vindr=data.findings,
+            reports=data.reports,
+            images=data.images,
+            out=folder / "judged",
+            only=_PARTS,
+            epochs=order.probe_epochs,
+            percents=(100,),
+            seed=seed,
+            repeats=20,  # the intervals of a comparison are over seeds
+            device=order.device,
+        )
+    )
+    found: Figures = {
+        f"{one.task}, {one.setting}, {one.measure}": one.honest.value
+        for one in report.figures
+        if one.honest is not None
+    }
+    making = kept.with_suffix(".part")
+    making.write_text(json.dumps(found), encoding="utf-8")
+    making.replace(kept)
+    return found
