@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 
 from mammoclip_core.findings import DENSITY_CATEGORIES
+from training.phantoms.family import Family
 from training.phantoms.machine import Machine
 from training.reports.report_synthesis import Attribute, Observation
 
@@ -62,16 +62,14 @@ _CANCER: Final[Mapping[int, float]] = {1: 0.0, 2: 0.0, 3: 0.02, 4: 0.3, 5: 0.95}
 """Share of cancers among the findings of each BI-RADS category."""
 
 
-class Family(StrEnum):
-    """Kinds of phantoms, each drawn by rules of its own.
+_LETTERS: Final = {Family.PLAIN: "S", Family.VARIED: "V", Family.FILAMENT: "F"}
 
-    ``plain`` has one machine and few benign calcifications; ``varied`` is harder; ``filament`` is
-    for testing only: its texture and its lesions are made by other means.
-    """
-
-    PLAIN = "plain"
-    VARIED = "varied"
-    FILAMENT = "filament"
+STREAMS: Final[Mapping[Family, tuple[int, ...]]] = {
+    Family.PLAIN: (),
+    Family.VARIED: (2,),
+    Family.FILAMENT: (3,),
+}
+"""What a family adds to seed and number, so that its patients are nobody else's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +181,7 @@ class Patient:
     @property
     def key(self) -> tuple[int, ...]:
         """Return what random numbers of this patient begin with: no two patients share it."""
-        streams = {Family.PLAIN: (), Family.VARIED: (2,), Family.FILAMENT: (3,)}
-        return (self.seed, self.number, *streams[self.family])
+        return (self.seed, self.number, *STREAMS[self.family])
 
     @property
     def split(self) -> str:
@@ -195,9 +192,6 @@ class Patient:
     def fold(self) -> int:
         """Return the fold, 0 to 3."""
         return self.number // 5 % 4
-
-
-_LETTERS: Final = {Family.PLAIN: "S", Family.VARIED: "V", Family.FILAMENT: "F"}
 
 
 def draw_patient(seed: int, number: int) -> Patient:

@@ -11,13 +11,14 @@ from typing import Final
 import numpy as np
 
 from mammoclip_core.findings import DENSITY_CATEGORIES
+from training.phantoms.family import Family
 from training.phantoms.machine import MACHINE_IDS, draw_machine
 from training.phantoms.patient import (
     CLUSTER_MM,
     DENSITY_FREQUENCIES,
     KINDS,
+    STREAMS,
     Breast,
-    Family,
     Lesion,
     Patient,
     SpeckGroup,
@@ -49,18 +50,22 @@ _GROUP_COUNTS: Final = (0.10, 0.45, 0.30, 0.15)
 _DISTRIBUTIONS: Final = ("grouped", "linear", "segmental")
 _DISTRIBUTION_FREQUENCIES: Final = (0.6, 0.2, 0.2)
 _BIRADS: Final = {"coarse heterogeneous": 4, "fine pleomorphic": 4}
-_STREAM: Final = 2
 
 
-def draw_varied_patient(seed: int, number: int) -> Patient:
-    """Draw a patient: the same for the same seed and number, whatever else is drawn."""
-    generator = np.random.default_rng([seed, number, _STREAM])
+def draw_varied_patient(seed: int, number: int, family: Family = Family.VARIED) -> Patient:
+    """Draw a patient: the same for the same seed and number, whatever else is drawn.
+
+    Parameters
+    ----------
+    family : whose stream of patients, and by whose rules they are shown
+    """
+    generator = np.random.default_rng([seed, number, *STREAMS[family]])
     density = int(generator.choice(4, p=DENSITY_FREQUENCIES))
     mean, deviation = _GLAND_SHARES[density]
     share = float(generator.normal(mean, deviation))
     machine_id = int(generator.choice(MACHINE_IDS))
     return Patient(
-        family=Family.VARIED,
+        family=family,
         seed=seed,
         number=number,
         age=draw_age(density, generator),

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from mammoclip_core.findings import Box
 from training.phantoms.anatomy import COARSE, Anatomy, Plane, draw_anatomy
 from training.phantoms.calcifications import LOOKS, draw_benign, draw_cluster
+from training.phantoms.family import Family
 from training.phantoms.machine import acquire
 from training.phantoms.masses import draw_distortion, draw_mass
 from training.phantoms.patch import Patch, full_mask, lay_on
-from training.phantoms.patient import Breast, Family, Lesion, Patient, SpeckGroup
+from training.phantoms.patient import Breast, Lesion, Patient, SpeckGroup
 from training.phantoms.tissue import draw_tissue
 from training.phantoms.varied_patient import VARIED_LOOKS
 from training.reports.report_synthesis import Attribute

@@ -15,8 +15,8 @@ from training.measures.blob_detector import SIGMAS_MM, best_scale_auc, blob_scor
 from training.measures.figures import Figure
 from training.measures.intervals import bootstrap
 from training.measures.score_measures import auroc
-from training.phantoms.patient import draw_patient
-from training.phantoms.view import VIEW_POSITIONS, draw_view
+from training.phantoms.families import draw_patient, draw_view
+from training.phantoms.view import VIEW_POSITIONS
 from training.pretraining.label_loss import FINDINGS
 
 SETTING: Final = "blob detector without learning"

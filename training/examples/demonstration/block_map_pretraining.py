@@ -9,6 +9,7 @@ from torch import Tensor
 from training.data.breast_records import BreastRecord
 from training.examples.demonstration.phantom_records import phantom_records
 from training.learning.losses import SupervisionWeights
+from training.phantoms.family import Family
 from training.pretraining.data_module import BreastSet, DataSettings, PretrainingData
 from training.pretraining.network import NetworkSettings
 from training.pretraining.pretraining_module import Pretraining
@@ -31,10 +32,11 @@ class PhantomSet:
     studies: int
     images: str
     fold: int | None = None
+    family: Family = Family.PLAIN
 
     def records(self) -> list[BreastRecord]:
         """Draw the labels; the maps lie in the folder."""
-        records = phantom_records(self.seed, self.studies)
+        records = phantom_records(self.seed, self.studies, family=self.family)
         if self.fold is None:
             return records
         return [replace(record, fold=self.fold) for record in records]
