@@ -88,14 +88,18 @@ def model_card(figures: Sequence[Figure], facts: Mapping[str, str]) -> str:
     lines = ["# Model card: the demonstration's Mammo-CLIP", "", _WORDS, ""]
     lines += ["| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in facts.items()]
-    lines += ["", "## Held-out figures", ""]
-    lines += ["| task | model | measure | figure (95 % interval) | cases |"]
-    lines += ["| --- | --- | --- | --- | --- |"]
-    for figure in figures:
-        if figure.honest is None:
-            continue
-        lines.append(
-            f"| {figure.task} | {figure.setting} | {figure.measure} | {figure.honest} "
-            f"| {figure.honest.cases} |"
-        )
+    lines += ["", "## Held-out figures", "", *figure_table(figures)]
     return "\n".join(lines) + "\n"
+
+
+def figure_table(figures: Sequence[Figure]) -> list[str]:
+    """Return the lines of a Markdown table; figures that could not be computed are left out."""
+    lines = ["| task | model | measure | figure (95 % interval) | cases |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {figure.task} | {figure.setting} | {figure.measure} | {figure.honest} "
+        f"| {figure.honest.cases} |"
+        for figure in figures
+        if figure.honest is not None
+    ]
+    return lines
