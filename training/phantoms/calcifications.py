@@ -42,6 +42,7 @@ def draw_cluster(
     heading: float,
     generator: np.random.Generator,
     looks: Mapping[str, Look] = LOOKS,
+    specks: tuple[int, int] = SPECKS,
 ) -> Patch:
     """Draw the calcifications of one cluster around a point of the full grid.
 
@@ -55,13 +56,14 @@ def draw_cluster(
     generator : of the view
         Lays the specks; number and kind follow the seed and are the same on both views.
     looks : of each morphology
+    specks : least and greatest number
 
     Returns
     -------
     Patch
         The mask is the specks' convex hull, 1 mm wider.
     """
-    count = int(np.random.default_rng(seed).integers(SPECKS[0], SPECKS[1] + 1))
+    count = int(np.random.default_rng(seed).integers(specks[0], specks[1] + 1))
     offsets = _offsets(distribution, count, size_mm / spacing_mm, heading, generator)
     centre = np.array([column, row])
     points = centre + offsets

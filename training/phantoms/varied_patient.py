@@ -17,6 +17,7 @@ from training.phantoms.patient import (
     CLUSTER_MM,
     DENSITY_FREQUENCIES,
     KINDS,
+    SPECKS,
     STREAMS,
     Breast,
     Lesion,
@@ -41,10 +42,19 @@ VARIED_LOOKS: Final[Mapping[str, tuple[float, float, float, float, float, float]
 }
 """As `calcifications.LOOKS`; the areas of all forms are about the same."""
 
+VARIED_SPECKS: Final[Mapping[str, tuple[int, int]]] = {
+    ROUND: (7, 25),
+    "coarse heterogeneous": SPECKS,
+    "fine pleomorphic": SPECKS,
+    "fine linear": SPECKS,
+    "fine linear branching": (4, 12),
+}
+"""Least and greatest number in a group: a long one is easily counted twice, a branching one is."""
+
 _GLAND_SHARES: Final = ((0.085, 0.055), (0.265, 0.085), (0.52, 0.105), (0.79, 0.10))
 """Mean and standard deviation of the share of gland in what readers call A to D."""
 
-_GROUP_COUNTS: Final = (0.10, 0.45, 0.30, 0.15)
+_GROUP_COUNTS: Final = (0.04, 0.46, 0.33, 0.17)
 """How often a breast has 0, 1, 2 or 3 groups of calcifications; a suspicious one is one of them."""
 
 _DISTRIBUTIONS: Final = ("grouped", "linear", "segmental")

@@ -14,9 +14,9 @@ from training.phantoms.family import Family
 from training.phantoms.machine import acquire
 from training.phantoms.masses import draw_distortion, draw_mass
 from training.phantoms.patch import Patch, full_mask, lay_on
-from training.phantoms.patient import Breast, Lesion, Patient, SpeckGroup
+from training.phantoms.patient import SPECKS, Breast, Lesion, Patient, SpeckGroup
 from training.phantoms.tissue import draw_tissue
-from training.phantoms.varied_patient import VARIED_LOOKS
+from training.phantoms.varied_patient import VARIED_LOOKS, VARIED_SPECKS
 from training.reports.report_synthesis import Attribute
 
 ROWS: Final = 1520
@@ -246,6 +246,7 @@ def _draw_specks(
     """Draw a group of calcifications at (column, row) of the coarse grid."""
     column, row = place
     nipple_column, nipple_row = anatomy.nipple
+    is_plain = patient.family is Family.PLAIN
     return draw_cluster(
         group.morphology,
         group.distribution,
@@ -257,7 +258,8 @@ def _draw_specks(
         clearance=anatomy.clearance,
         heading=float(np.arctan2(nipple_row - row, nipple_column - column)),
         generator=generator,
-        looks=LOOKS if patient.family is Family.PLAIN else VARIED_LOOKS,
+        looks=LOOKS if is_plain else VARIED_LOOKS,
+        specks=SPECKS if is_plain else VARIED_SPECKS[group.morphology],
     )
 
 
