@@ -14,6 +14,7 @@ from training.commands.evaluate import evaluate
 from training.commands.factor import factor
 from training.commands.heads import calibrate, finetune, probe
 from training.commands.pack import pack
+from training.phantoms.family import Family
 from training.terminal import install_hint, one_line_errors, say
 from training.terminal import progress as _progress
 
@@ -52,6 +53,13 @@ def phantoms(
     columns: Annotated[
         int, typer.Option(min=64, max=912, help="Width of the pictures in pixels.")
     ] = 912,
+    family: Annotated[
+        Family,
+        typer.Option(
+            help="plain: one machine, few benign calcifications. varied: harder, of many machines. "
+            "filament: another texture and other lesions, for testing only."
+        ),
+    ] = Family.PLAIN,
     processes: ProcessesOption = 1,
 ) -> None:
     """Make synthetic mammograms: pictures, lesion masks, and tables in the published formats.
@@ -68,6 +76,7 @@ def phantoms(
         rows=rows,
         columns=columns,
         with_dicom=dicom,
+        family=family,
     )
     with _progress("phantom studies", studies) as advance:
         write_phantoms(order, processes, advance)

@@ -158,6 +158,7 @@ def localisation_figures(
     *,
     data: str = "VinDr",
     method: str = "Mammo-FActOR",
+    taught: str = "without boxes",
     large_mm: float = LARGE_MM,
 ) -> list[Figure]:
     """Return average precision, overlap and pointing game of one finding.
@@ -167,9 +168,10 @@ def localisation_figures(
     finding : words, such as ``suspicious calcification``
     data : begin of the task's name
         ``VinDr`` alone is held against the published figures.
+    taught : how the encoder learned where findings are, in words
     large_mm : the pointing game is also computed on lesions of at least this size
     """
-    task = f"{data} {finding} localisation without boxes"
+    task = f"{data} {finding} localisation {taught}"
     patients = [image.patient_id for image in images]
     regions = [image.regions for image in images]
     published = bearing_only([image.above_quantile for image in images], patients)

@@ -36,7 +36,7 @@ def blob_scores(picture: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.flo
     ----------
     Lindeberg 1998, doi:10.1023/A:1008045108935.
     """
-    inside = _inside(picture, spacing_mm)
+    inside = breast_inside(picture, spacing_mm)
     scores = []
     for sigma_mm in SIGMAS_MM:
         sigma = sigma_mm / spacing_mm
@@ -71,7 +71,7 @@ def best_scale_auc(
     return aucs[best], SIGMAS_MM[best]
 
 
-def _inside(picture: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.uint8]:
+def breast_inside(picture: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.uint8]:
     """Return the largest bright part of the picture without its rim; picture edges are no rim."""
     count, parts, statistics, _ = cv2.connectedComponentsWithStats(
         (picture > _AIR).astype(np.uint8), connectivity=4

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.phantoms.patch import Patch, empty_window
-from training.phantoms.patient import SPECK_MM, SPECKS
+from training.phantoms.patient import SPECKS
 
 _FINE: Final = 4
 """Specks are drawn that many times finer than the picture and averaged."""
 
-_LOOKS: Final[Mapping[str, tuple[float, float, float, float, float, float]]] = {
+Look = tuple[float, float, float, float, float, float]
+
+LOOKS: Final[Mapping[str, Look]] = {
     "amorphous": (0.3, 0.6, 1.0, 1.5, 260.0, 480.0),
     "coarse heterogeneous": (0.5, 1.0, 1.0, 1.8, 500.0, 950.0),
     "fine pleomorphic": (0.3, 0.7, 1.0, 2.2, 400.0, 950.0),
@@ -39,6 +41,8 @@ def draw_cluster(
     clearance: NDArray[np.float32],
     heading: float,
     generator: np.random.Generator,
+    looks: Mapping[str, Look] = LOOKS,
+    specks: tuple[int, int] = SPECKS,
 ) -> Patch:
     """Draw the calcifications of one cluster around a point of the full grid.
 
@@ -51,13 +55,15 @@ def draw_cluster(
         Direction to the nipple, along which ducts run.
     generator : of the view
         Lays the specks; number and kind follow the seed and are the same on both views.
+    looks : of each morphology
+    specks : least and greatest number
 
     Returns
     -------
     Patch
         The mask is the specks' convex hull, 1 mm wider.
     """
-    count = int(np.random.default_rng(seed).integers(SPECKS[0], SPECKS[1] + 1))
+    count = int(np.random.default_rng(seed).integers(specks[0], specks[1] + 1))
     offsets = _offsets(distribution, count, size_mm / spacing_mm, heading, generator)
     centre = np.array([column, row])
     points = centre + offsets
@@ -71,7 +77,7 @@ def draw_cluster(
         _add_speck(
             signal,
             point,
-            look=_LOOKS[morphology],
+            look=looks[morphology],
             spacing_mm=spacing_mm,
             heading=heading,
             generator=generator,
@@ -81,7 +87,7 @@ def draw_cluster(
             _add_speck(
                 signal,
                 branch,
-                look=_LOOKS["fine linear"],
+                look=looks["fine linear"],
                 spacing_mm=spacing_mm,
                 heading=heading + 0.9,
                 generator=generator,
@@ -148,13 +154,13 @@ def _add_speck(
     signal: NDArray[np.float32],
     point: NDArray[np.float64],
     *,
-    look: tuple[float, float, float, float, float, float],
+    look: Look,
     spacing_mm: float,
     heading: float,
     generator: np.random.Generator,
 ) -> None:
     shortest, longest, least_ratio, greatest_ratio, faintest, brightest = look
-    length = generator.uniform(max(shortest, SPECK_MM[0]), min(longest, SPECK_MM[1]))
+    length = generator.uniform(shortest, longest)
     ratio = generator.uniform(least_ratio, greatest_ratio)
     turn = heading + generator.normal(0.0, 0.5) if ratio > 2 else generator.uniform(0, np.pi)
     brightness = generator.uniform(faintest, brightest)

@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 
 from mammoclip_core.findings import DENSITY_CATEGORIES
+from training.phantoms.family import Family
+from training.phantoms.machine import Machine
 from training.reports.report_synthesis import Attribute, Observation
 
 MASS_MM: Final = (6.0, 30.0)
@@ -21,9 +23,9 @@ SPECK_MM: Final = (0.3, 1.0)
 _GLAND_SHARES: Final = ((0.04, 0.13), (0.19, 0.34), (0.44, 0.60), (0.70, 0.88))
 """Share of the breast's area that is fibroglandular, for A to D."""
 
-_DENSITY_FREQUENCIES: Final = (0.15, 0.35, 0.35, 0.15)
+DENSITY_FREQUENCIES: Final = (0.15, 0.35, 0.35, 0.15)
 
-_KINDS: Final[tuple[tuple[float, tuple[Attribute, ...]], ...]] = (
+KINDS: Final[tuple[tuple[float, tuple[Attribute, ...]], ...]] = (
     (0.40, (Attribute.MASS,)),
     (0.36, (Attribute.SUSPICIOUS_CALCIFICATION,)),
     (0.12, (Attribute.MASS, Attribute.SUSPICIOUS_CALCIFICATION)),
@@ -39,7 +41,7 @@ _MARGINS: Final[Mapping[str, tuple[float, ...]]] = {
 """How often each margin of the lexicon goes with a shape."""
 
 _MARGIN_WORDS: Final = ("circumscribed", "obscured", "microlobulated", "indistinct", "spiculated")
-_CLUSTER_MM: Final[Mapping[str, tuple[float, float]]] = {
+CLUSTER_MM: Final[Mapping[str, tuple[float, float]]] = {
     "grouped": (6.0, 16.0),
     "linear": (14.0, 28.0),
     "segmental": (20.0, 36.0),
@@ -58,6 +60,16 @@ _MORPHOLOGIES: Final = (
 )
 _CANCER: Final[Mapping[int, float]] = {1: 0.0, 2: 0.0, 3: 0.02, 4: 0.3, 5: 0.95}
 """Share of cancers among the findings of each BI-RADS category."""
+
+
+_LETTERS: Final = {Family.PLAIN: "S", Family.VARIED: "V", Family.FILAMENT: "F"}
+
+STREAMS: Final[Mapping[Family, tuple[int, ...]]] = {
+    Family.PLAIN: (),
+    Family.VARIED: (2,),
+    Family.FILAMENT: (3,),
+}
+"""What a family adds to seed and number, so that its patients are nobody else's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +103,25 @@ class Lesion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeckGroup:
+    """A group of benign calcifications: the same one on both views, no finding.
+
+    Attributes
+    ----------
+    size_mm, depth, outer, upper, seed : as of a `Lesion`
+    """
+
+    morphology: str
+    distribution: str
+    size_mm: float
+    depth: float
+    outer: float
+    upper: float
+    seed: int
+    contrast: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Breast:
     """One breast and what it has.
 
@@ -104,6 +135,7 @@ class Breast:
     laterality: str
     gland_share: float
     lesions: tuple[Lesion, ...]
+    benign: tuple[SpeckGroup, ...] = ()
 
     @property
     def birads(self) -> int:
@@ -127,6 +159,7 @@ class Patient:
     spacing_mm : mm a pixel of the full picture, 1520 x 912
     density : ``A`` to ``D``
     breasts : right, left
+    machine : None for the plain family's, which is always the same
     """
 
     seed: int
@@ -137,11 +170,18 @@ class Patient:
     has_marker: bool
     density: str
     breasts: tuple[Breast, Breast]
+    machine: Machine | None = None
+    family: Family = Family.PLAIN
 
     @property
     def patient_id(self) -> str:
-        """Return a name that tells seed and number."""
-        return f"S{self.seed}N{self.number:06d}"
+        """Return a name that tells family, seed and number."""
+        return f"{_LETTERS[self.family]}{self.seed}N{self.number:06d}"
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """Return what random numbers of this patient begin with: no two patients share it."""
+        return (self.seed, self.number, *STREAMS[self.family])
 
     @property
     def split(self) -> str:
@@ -157,12 +197,11 @@ class Patient:
 def draw_patient(seed: int, number: int) -> Patient:
     """Draw a patient: the same for the same seed and number, whatever else is drawn."""
     generator = np.random.default_rng([seed, number])
-    density = int(generator.choice(4, p=_DENSITY_FREQUENCIES))
-    age = int(np.clip(generator.normal(62.0 - 4.0 * density, 9.0), 35, 89))
+    density = int(generator.choice(4, p=DENSITY_FREQUENCIES))
     return Patient(
         seed=seed,
         number=number,
-        age=age,
+        age=draw_age(density, generator),
         machine_id=int(generator.choice((29, 48, 49, 93))),
         spacing_mm=round(float(generator.uniform(0.10, 0.15)), 3),
         has_marker=bool(generator.random() < 0.92),
@@ -171,12 +210,17 @@ def draw_patient(seed: int, number: int) -> Patient:
     )
 
 
+def draw_age(density: int, generator: np.random.Generator) -> int:
+    """Draw an age in years; dense breasts are younger."""
+    return int(np.clip(generator.normal(62.0 - 4.0 * density, 9.0), 35, 89))
+
+
 def _draw_breast(laterality: str, density: int, generator: np.random.Generator) -> Breast:
     """Draw one breast; every second one has nothing."""
     kinds: tuple[Attribute, ...] = ()
     if generator.random() < 0.5:
-        frequencies = [frequency for frequency, _ in _KINDS]
-        kinds = _KINDS[generator.choice(len(_KINDS), p=frequencies)][1]
+        frequencies = [frequency for frequency, _ in KINDS]
+        kinds = KINDS[generator.choice(len(KINDS), p=frequencies)][1]
     return Breast(
         laterality=laterality,
         gland_share=float(generator.uniform(*_GLAND_SHARES[density])),
@@ -184,7 +228,8 @@ def _draw_breast(laterality: str, density: int, generator: np.random.Generator) 
     )
 
 
-def _draw_mass(generator: np.random.Generator) -> Lesion:
+def draw_mass_facts(generator: np.random.Generator) -> Lesion:
+    """Draw what a mass is like."""
     shape = str(generator.choice(("oval", "round", "irregular"), p=(0.34, 0.22, 0.44)))
     margin = str(generator.choice(_MARGIN_WORDS, p=_MARGINS[shape]))
     density, contrast = (
@@ -199,7 +244,7 @@ def _draw_mass(generator: np.random.Generator) -> Lesion:
     else:
         birads = int(generator.choice((3, 4), p=(0.8, 0.2)))
     terms = {"shape": shape, "margin": margin, "density": density}
-    return _placed(
+    return placed(
         Attribute.MASS,
         terms,
         size_mm=float(generator.uniform(*MASS_MM)),
@@ -210,13 +255,13 @@ def _draw_mass(generator: np.random.Generator) -> Lesion:
 
 
 def _draw_calcifications(generator: np.random.Generator) -> Lesion:
-    distribution = str(generator.choice(tuple(_CLUSTER_MM), p=_DISTRIBUTION_FREQUENCIES))
+    distribution = str(generator.choice(tuple(CLUSTER_MM), p=_DISTRIBUTION_FREQUENCIES))
     morphology = str(generator.choice(_MORPHOLOGIES))
     is_ductal = morphology.startswith("fine linear") or distribution in {"linear", "segmental"}
     birads = int(generator.choice((4, 5), p=(0.4, 0.6) if is_ductal else (0.85, 0.15)))
     terms = {"morphology": morphology, "distribution": distribution}
-    size = float(generator.uniform(*_CLUSTER_MM[distribution]))
-    return _placed(
+    size = float(generator.uniform(*CLUSTER_MM[distribution]))
+    return placed(
         Attribute.SUSPICIOUS_CALCIFICATION,
         terms,
         size_mm=size,
@@ -226,10 +271,11 @@ def _draw_calcifications(generator: np.random.Generator) -> Lesion:
     )
 
 
-def _draw_distortion(generator: np.random.Generator) -> Lesion:
+def draw_distortion_facts(generator: np.random.Generator) -> Lesion:
+    """Draw what an architectural distortion is like."""
     terms = {"sign": "with radiating lines"}
     size, contrast = float(generator.uniform(18.0, 36.0)), float(generator.uniform(1.2, 1.5))
-    return _placed(
+    return placed(
         Attribute.ARCHITECTURAL_DISTORTION,
         terms,
         size_mm=size,
@@ -240,13 +286,13 @@ def _draw_distortion(generator: np.random.Generator) -> Lesion:
 
 
 _DRAW: Final = {
-    Attribute.MASS: _draw_mass,
+    Attribute.MASS: draw_mass_facts,
     Attribute.SUSPICIOUS_CALCIFICATION: _draw_calcifications,
-    Attribute.ARCHITECTURAL_DISTORTION: _draw_distortion,
+    Attribute.ARCHITECTURAL_DISTORTION: draw_distortion_facts,
 }
 
 
-def _placed(
+def placed(
     attribute: Attribute,
     terms: dict[str, str],
     *,

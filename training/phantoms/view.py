@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from mammoclip_core.findings import Box
 from training.phantoms.anatomy import COARSE, Anatomy, Plane, draw_anatomy
-from training.phantoms.calcifications import draw_benign, draw_cluster
+from training.phantoms.calcifications import LOOKS, draw_benign, draw_cluster
+from training.phantoms.family import Family
+from training.phantoms.machine import acquire
 from training.phantoms.masses import draw_distortion, draw_mass
 from training.phantoms.patch import Patch, full_mask, lay_on
-from training.phantoms.patient import Breast, Lesion, Patient
+from training.phantoms.patient import SPECKS, Breast, Lesion, Patient, SpeckGroup
 from training.phantoms.tissue import draw_tissue
+from training.phantoms.varied_patient import VARIED_LOOKS, VARIED_SPECKS
 from training.reports.report_synthesis import Attribute
 
 ROWS: Final = 1520
@@ -88,10 +91,8 @@ def draw_view(
 
     Up to half size the picture is never made in full: only its noise differs from an average.
     """
-    key = (ord(breast.laterality), VIEW_POSITIONS.index(view_position))
-    generator = np.random.default_rng([patient.seed, patient.number, *key])
-    # Noise has its own stream: it is the only thing that depends on the size.
-    noise_generator = np.random.default_rng([patient.seed, patient.number, *key, 1])
+    streams = ViewStreams.of(patient, breast, view_position)
+    generator = streams.form
     reduction = COARSE if rows <= ROWS // COARSE and columns <= COLUMNS // COARSE else 1
     anatomy = draw_anatomy(view_position, patient.spacing_mm * COARSE, generator)
     tissue = draw_tissue(anatomy, breast.gland_share, generator)
@@ -111,15 +112,72 @@ def draw_view(
         strength = lesion.contrast * texture if lesion.contrast else 1.0
         lay_on(canvas, patch, strength, reduction)
         shown.append((lesion, patch, texture))
+    for group in breast.benign:
+        column, row = _place(group, view_position, anatomy, tissue.values)
+        patch = _draw_specks(group, (column, row), patient, anatomy, generator)
+        lay_on(canvas, patch, 1.0, reduction)
     for patch in draw_benign(anatomy.clearance, patient.spacing_mm, generator):
         lay_on(canvas, patch, 1.0, reduction)
-    inside = _enlarged((anatomy.skin_depth > 0).astype(np.float32), reduction)
-    noise = noise_generator.standard_normal(canvas.shape, dtype=np.float32)
-    canvas += np.float32(_NOISE / reduction) * noise
+    return finished_view(
+        canvas,
+        shown,
+        patient=patient,
+        breast=breast,
+        view_position=view_position,
+        skin_depth=anatomy.skin_depth,
+        gland_share=tissue.gland_share,
+        size=(rows, columns),
+        streams=streams,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewStreams:
+    """Random numbers of one view: noise has its own, it alone depends on the picture's size."""
+
+    form: np.random.Generator
+    noise: np.random.Generator
+
+    @classmethod
+    def of(cls, patient: Patient, breast: Breast, view_position: str) -> "ViewStreams":
+        """Return the streams of a patient's view."""
+        key = (*patient.key, ord(breast.laterality), VIEW_POSITIONS.index(view_position))
+        return cls(form=np.random.default_rng(key), noise=np.random.default_rng([*key, 1]))
+
+
+def finished_view(
+    canvas: Plane,
+    shown: list[tuple[Lesion, Patch, float]],
+    *,
+    patient: Patient,
+    breast: Breast,
+    view_position: str,
+    skin_depth: Plane,
+    gland_share: float,
+    size: tuple[int, int],
+    streams: ViewStreams,
+) -> PhantomView:
+    """Take the picture of a drawn breast: noise and processing, air, marker, side and size.
+
+    Parameters
+    ----------
+    canvas : stored values without noise, at full size or half of it; is written over
+    shown : lesions, what they added, and the texture around them
+    skin_depth : (rows, columns) of the coarse grid, 0 in air
+    size : (rows, columns) of the picture
+    """
+    reduction = ROWS // canvas.shape[0]
+    inside = _enlarged((skin_depth > 0).astype(np.float32), reduction)
+    if patient.machine is None:
+        noise = streams.noise.standard_normal(canvas.shape, dtype=np.float32)
+        canvas += np.float32(_NOISE / reduction) * noise
+    else:
+        canvas = acquire(canvas, patient.machine, reduction, streams.noise)
     canvas = np.clip(canvas, 0.0, _BRIGHTEST) * np.clip(inside, 0.0, 1.0)
     if patient.has_marker:
-        _add_marker(canvas, f"{breast.laterality} {view_position}", reduction, generator)
+        _add_marker(canvas, f"{breast.laterality} {view_position}", reduction, streams.form)
     is_right = breast.laterality == "R"
+    rows, columns = size
     canvas = _sized(canvas, rows, columns)
     pixels = np.round(canvas[:, ::-1] if is_right else canvas).astype(np.uint16)
     return PhantomView(
@@ -128,9 +186,9 @@ def draw_view(
         view_position=view_position,
         pixels=np.ascontiguousarray(pixels),
         spacing_mm=(patient.spacing_mm * ROWS / rows, patient.spacing_mm * COLUMNS / columns),
-        gland_share=tissue.gland_share,
+        gland_share=gland_share,
         lesions=tuple(
-            _shown(lesion, patch, texture, size=(rows, columns), is_right=is_right)
+            _shown(lesion, patch, texture, size=size, is_right=is_right)
             for lesion, patch, texture in shown
         ),
     )
@@ -165,23 +223,49 @@ def _draw_lesion(
         case Attribute.ARCHITECTURAL_DISTORTION:
             patch = draw_distortion(lesion.size_mm, spacing, full_column, full_row, lesion.seed)
         case _:
-            nipple_column, nipple_row = anatomy.nipple
-            patch = draw_cluster(
-                terms["morphology"],
-                terms["distribution"],
+            group = SpeckGroup(
+                morphology=terms["morphology"],
+                distribution=terms["distribution"],
                 size_mm=lesion.size_mm,
-                spacing_mm=spacing,
-                column=full_column,
-                row=full_row,
+                depth=lesion.depth,
+                outer=lesion.outer,
+                upper=lesion.upper,
                 seed=lesion.seed,
-                clearance=anatomy.clearance,
-                heading=float(np.arctan2(nipple_row - row, nipple_column - column)),
-                generator=generator,
             )
+            patch = _draw_specks(group, (column, row), patient, anatomy, generator)
     return patch, texture
 
 
-def _place(lesion: Lesion, view_position: str, anatomy: Anatomy, tissue: Plane) -> tuple[int, int]:
+def _draw_specks(
+    group: SpeckGroup,
+    place: tuple[int, int],
+    patient: Patient,
+    anatomy: Anatomy,
+    generator: np.random.Generator,
+) -> Patch:
+    """Draw a group of calcifications at (column, row) of the coarse grid."""
+    column, row = place
+    nipple_column, nipple_row = anatomy.nipple
+    is_plain = patient.family is Family.PLAIN
+    return draw_cluster(
+        group.morphology,
+        group.distribution,
+        size_mm=group.size_mm,
+        spacing_mm=patient.spacing_mm,
+        column=float(COARSE * column),
+        row=float(COARSE * row),
+        seed=group.seed,
+        clearance=anatomy.clearance,
+        heading=float(np.arctan2(nipple_row - row, nipple_column - column)),
+        generator=generator,
+        looks=LOOKS if is_plain else VARIED_LOOKS,
+        specks=SPECKS if is_plain else VARIED_SPECKS[group.morphology],
+    )
+
+
+def _place(
+    lesion: Lesion | SpeckGroup, view_position: str, anatomy: Anatomy, tissue: Plane
+) -> tuple[int, int]:
     """Return (column, row) of the coarse grid: the depth is kept, the rest gives way.
 
     Within 10 mm a place is taken where the tissue is about as dense as around it, so that what is

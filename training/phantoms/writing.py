@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.images.picture_file import prepared_png
-from training.phantoms.patient import draw_patient
+from training.phantoms.families import draw_patient, draw_view
+from training.phantoms.family import Family
 from training.phantoms.published_tables import Row, Tables, image_path, mask_path, rows_of
-from training.phantoms.view import COLUMNS, ROWS, VIEW_POSITIONS, PhantomView, draw_view
+from training.phantoms.view import COLUMNS, ROWS, VIEW_POSITIONS, PhantomView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Order:
         Patients 0 to `studies` - 1 of the seed.
     rows, columns : pixels
     with_pictures, with_dicom : bool
+    family : how the phantoms are drawn
     """
 
     seed: int
@@ -38,6 +40,7 @@ class Order:
     with_pictures: bool = True
     with_dicom: bool = False
     first: int = 0
+    family: Family = Family.PLAIN
 
 
 def write_phantoms(
@@ -56,7 +59,7 @@ def write_phantoms(
 
 def write_study(order: Order, number: int) -> Tables:
     """Write one study and return its rows of the tables."""
-    patient = draw_patient(order.seed, number)
+    patient = draw_patient(order.seed, number, order.family)
     views = [
         draw_view(patient, breast, view_position, order.rows, order.columns)
         for breast in patient.breasts

@@ -15,14 +15,22 @@ from training.measures.blob_detector import SIGMAS_MM, best_scale_auc, blob_scor
 from training.measures.figures import Figure
 from training.measures.intervals import bootstrap
 from training.measures.score_measures import auroc
-from training.phantoms.patient import draw_patient
-from training.phantoms.view import VIEW_POSITIONS, draw_view
+from training.phantoms.families import draw_patient, draw_view
+from training.phantoms.family import Family
+from training.phantoms.view import VIEW_POSITIONS
 from training.pretraining.label_loss import FINDINGS
 
 SETTING: Final = "blob detector without learning"
 
 
-def blob_rows(seed: int, truth: list[TrueImage], *, data: str, processes: int = 1) -> list[Figure]:
+def blob_rows(
+    seed: int,
+    truth: list[TrueImage],
+    *,
+    data: str,
+    family: Family = Family.PLAIN,
+    processes: int = 1,
+) -> list[Figure]:
     """Judge the strongest blob of the scale that does best on these very images.
 
     Parameters
@@ -31,7 +39,7 @@ def blob_rows(seed: int, truth: list[TrueImage], *, data: str, processes: int = 
     truth : of all images, four a study
     """
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        studies = pool.map(partial(_scores_of_study, seed), range(len(truth) // 4))
+        studies = pool.map(partial(_scores_of_study, seed, family), range(len(truth) // 4))
         scores = np.concatenate(list(studies))
     figures = []
     for _, entry in FINDINGS:
@@ -42,7 +50,7 @@ def blob_rows(seed: int, truth: list[TrueImage], *, data: str, processes: int = 
         said = np.nan_to_num(scores[:, SIGMAS_MM.index(sigma_mm)], neginf=-1e9)
         figures.append(
             Figure(
-                task=f"{data} {entry.name.replace('_', ' ')} zero-shot",
+                task=f"{data} {entry.name.replace('_', ' ')}",
                 setting=SETTING,
                 measure="AUROC",
                 honest=bootstrap(auroc, labels, said, groups=[one.patient_id for one in truth]),
@@ -52,9 +60,9 @@ def blob_rows(seed: int, truth: list[TrueImage], *, data: str, processes: int = 
     return figures
 
 
-def _scores_of_study(seed: int, number: int) -> NDArray[np.float64]:
+def _scores_of_study(seed: int, family: Family, number: int) -> NDArray[np.float64]:
     cv2.setNumThreads(1)
-    patient = draw_patient(seed, number)
+    patient = draw_patient(seed, number, family)
     scores = []
     for breast in patient.breasts:
         for view_position in VIEW_POSITIONS:

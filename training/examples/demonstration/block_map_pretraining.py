@@ -6,9 +6,12 @@ from typing import Any, Final
 
 from torch import Tensor
 
+from training.data.augmentation import Augmentation
 from training.data.breast_records import BreastRecord
+from training.examples.demonstration.look import LookAugmentation
 from training.examples.demonstration.phantom_records import phantom_records
 from training.learning.losses import SupervisionWeights
+from training.phantoms.family import Family
 from training.pretraining.data_module import BreastSet, DataSettings, PretrainingData
 from training.pretraining.network import NetworkSettings
 from training.pretraining.pretraining_module import Pretraining
@@ -22,7 +25,7 @@ class PhantomSet:
 
     Attributes
     ----------
-    images : folder of maps that `block_maps.write_block_maps` made
+    images : folder that `prepare_phantoms` made, or of maps that `write_block_maps` made of it
     studies : patients 0 to this number less one
     fold : all of them are put into it; None for their own
     """
@@ -31,10 +34,11 @@ class PhantomSet:
     studies: int
     images: str
     fold: int | None = None
+    family: str = Family.PLAIN.value
 
     def records(self) -> list[BreastRecord]:
         """Draw the labels; the maps lie in the folder."""
-        records = phantom_records(self.seed, self.studies)
+        records = phantom_records(self.seed, self.studies, family=Family(self.family))
         if self.fold is None:
             return records
         return [replace(record, fold=self.fold) for record in records]
@@ -42,9 +46,16 @@ class PhantomSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhantomDataSettings(DataSettings):
-    """What pretraining reads, and phantoms."""
+    """What pretraining reads, and phantoms.
+
+    Attributes
+    ----------
+    other_looks : bool
+        Images are mirrored, and shown with other noise, blur and tone.
+    """
 
     phantoms: list[PhantomSet] = field(default_factory=list)
+    other_looks: bool = False
 
 
 class PhantomData(PretrainingData):
@@ -53,10 +64,14 @@ class PhantomData(PretrainingData):
     def __init__(self, settings: PhantomDataSettings) -> None:
         super().__init__(settings)
         self._phantoms = settings.phantoms
+        self._has_other_looks = settings.other_looks
 
     def sets(self) -> list[BreastSet]:
         """Return the sets that are joined."""
         return [*super().sets(), *self._phantoms]
+
+    def _augmentation(self) -> Augmentation:
+        return LookAugmentation() if self._has_other_looks else super()._augmentation()
 
 
 class BlockMapPretraining(Pretraining):

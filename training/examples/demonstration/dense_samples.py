@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from mammoclip_core.networks.efficientnet import EfficientNet
 from training.data.image_source import ARRAY_NAME, unit_range
 from training.examples.demonstration.cell_targets import cell_truth
+from training.examples.demonstration.look import Look
 from training.examples.demonstration.phantom_images import TrueImage, TrueLesion, read_truth
 from training.pretraining.label_loss import FINDINGS
 
@@ -46,6 +47,7 @@ class DenseSampleSettings:
     images : folder that `prepare_phantoms` made
     rows, columns : pixels of the part that is shown; the whole image where they are its size
     repeats : how often in an epoch an image with a lesion is shown; one without is shown once
+    look : how noise, blur and tone are changed; None for not at all
     """
 
     images: str
@@ -55,6 +57,7 @@ class DenseSampleSettings:
     repeats: int = 2
     seed: int = 10
     is_flipped: bool = True
+    look: Look | None = None
 
 
 class DenseSamples(Dataset[DenseSample]):
@@ -93,8 +96,11 @@ class DenseSamples(Dataset[DenseSample]):
         layout = self._layout
         truth = cell_truth(lesions, layout.map_size(*size), layout.stride, layout.first_centre)
         limits = np.array([image.min(), image.max()])
+        shown = unit_range(np.ascontiguousarray(window), limits)
+        if self._settings.look is not None:
+            shown = self._settings.look(shown, generator)
         return DenseSample(
-            image=unit_range(np.ascontiguousarray(window), limits),
+            image=shown,
             cells=torch.from_numpy(truth),
             density=torch.tensor("ABCD".index(item.density)),
         )

@@ -20,7 +20,7 @@ from training.downstream.new_bundle import with_findings
 from training.examples.demonstration.answers import answers_of, labels_of, last_maps
 from training.examples.demonstration.block_maps import MirroredMaps
 from training.examples.demonstration.localisation_choice import with_best_channels
-from training.examples.demonstration.model_card import model_card
+from training.examples.demonstration.model_card import WORDS, model_card
 from training.examples.demonstration.phantom_images import TrueImage
 from training.factor.attributes import attribute_embedding, synthesized_sentences
 from training.factor.export import bundle_with_factor, write_factor
@@ -92,9 +92,19 @@ def finish_bundle(
 
 
 def write_card(
-    bundle: Path, figures: Sequence[Figure], facts: dict[str, str], report: Path
+    bundle: Path,
+    figures: Sequence[Figure],
+    facts: dict[str, str],
+    report: Path,
+    *,
+    words: str = WORDS,
 ) -> None:
-    """Write the figures as a report into a folder, and the card into the bundle last."""
+    """Write the figures as a report into a folder, and the card into the bundle last.
+
+    Parameters
+    ----------
+    words : how the weights were made
+    """
     manifest = read_manifest(bundle)
     ways = {
         entry.finding: f"Mammo-FActOR, {entry.top_channels} channels" for entry in manifest.factor
@@ -109,7 +119,7 @@ def write_card(
         **facts,
     }
     EvaluationReport(made_with=facts, figures=figures).write(report)
-    (bundle / CARD_NAME).write_text(model_card(figures, facts), encoding="utf-8")
+    (bundle / CARD_NAME).write_text(model_card(figures, facts, words), encoding="utf-8")
 
 
 def _factor_tensors(

@@ -5,13 +5,13 @@ kill. What is chosen, is chosen on the validation seed; the held-out seed is loo
 end.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 import torch
 import typer
 
+from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.bundles.bundle_encoder import read_image_encoder
 from training.examples.demonstration.answers import answers_of
@@ -24,25 +24,36 @@ from training.examples.demonstration.block_map_pretraining import (
 from training.examples.demonstration.block_maps import write_block_maps
 from training.examples.demonstration.dense_samples import DenseSampleSettings
 from training.examples.demonstration.dense_training import DenseSupervision, train_on_cells
-from training.examples.demonstration.export import export_bundle, read_pretraining
+from training.examples.demonstration.export import VERSION, export_bundle, read_pretraining
 from training.examples.demonstration.finishing import CARD_NAME, finish_bundle, maps_of, write_card
 from training.examples.demonstration.first_weights import (
     ARCHITECTURE,
     lite_weights_file,
     load_lite_weights,
 )
+from training.examples.demonstration.held_out_seeds import held_out_seeds
 from training.examples.demonstration.localisation_choice import keep_the_better
-from training.examples.demonstration.model_card import DATA, figures_of
+from training.examples.demonstration.model_card import (
+    DATA,
+    WORDS,
+    WORDS_OF_LEARNING_ON,
+    figures_of,
+)
 from training.examples.demonstration.phantom_images import TRUTH_NAME, prepare_phantoms, read_truth
+from training.examples.demonstration.plan import (
+    HELD_OUT_SEED,
+    HELD_OUT_STUDIES,
+    TRAINING_SEED,
+    VALIDATION_SEED,
+    Plan,
+)
 from training.examples.demonstration.vocabulary import write_trained_tokenizer
+from training.factor.feature_maps import FeatureMaps
+from training.phantoms.family import Family
+from training.pretraining.pretraining_module import Pretraining
 from training.pretraining.pretraining_run import FINISHED, pretrain
 
-SIZE: Final = (760, 456)
-WINDOW: Final = (288, 224)
-TRAINING_SEED, VALIDATION_SEED, HELD_OUT_SEED = 101, 202, 303
-VALIDATION_STUDIES: Final = 150
-HELD_OUT_STUDIES: Final = 260
-
+_VERSIONS: Final = {False: VERSION, True: "2.0.0-phantoms"}
 ENCODER_NAME: Final = "encoder.pt"
 FINISHED_BUNDLE: Final = "demonstration_bundle"
 MULTI_VIEW: Final = "multi-view"
@@ -56,49 +67,13 @@ _SINGLE_VIEW_WEIGHTS: Final = (
     "{image_text: 1.0, image_image: 0.0, text_text: 0.0, across_views: false}"
 )
 _WHOLE_IMAGE_RATE: Final = 3e-4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How much is done of everything.
-
-    Attributes
-    ----------
-    image_weights : empty for EfficientNet-Lite0's from its package, ``random``, or a file of them
-    window_steps, image_steps : batches of dense supervision on windows and on whole images
-    epochs : of pretraining, over breasts
-    """
-
-    folder: Path
-    image_weights: str = ""
-    studies: int = 1088
-    processes: int = 2
-    window_steps: int = 750
-    image_steps: int = 450
-    epochs: int = 6
-    validation_studies: int = VALIDATION_STUDIES
-    held_out_studies: int = HELD_OUT_STUDIES
-    size: tuple[int, int] = SIZE
-    window: tuple[int, int] = WINDOW
-    window_batch: int = 16
-    image_batch: int = 4
-    pretraining_batch: int = 16
-
-    def images(self, seed: int) -> Path:
-        """Return the folder of a seed's images."""
-        return self.folder / f"images-{seed}"
-
-    def maps(self, seed: int) -> Path:
-        """Return the folder of a seed's maps."""
-        return self.folder / f"maps-{seed}"
-
-    def studies_of(self, seed: int) -> int:
-        """Return how many studies are drawn of a seed."""
-        return {
-            TRAINING_SEED: self.studies,
-            VALIDATION_SEED: self.validation_studies,
-            HELD_OUT_SEED: self.held_out_studies,
-        }[seed]
+_LEARNING_ON: Final = (
+    *("--model.image_learning_rate", "1.0e-4"),
+    *("--model.chunk_size", "4"),
+    *("--data.settings.other_looks", "true"),
+    *("--checkpoint_steps", "10"),
+)
+"""Settings of pretraining in which the whole encoder learns: slowly, from images."""
 
 
 def make_weights(plan: Plan) -> Path:
@@ -106,9 +81,10 @@ def make_weights(plan: Plan) -> Path:
     for seed in (VALIDATION_SEED, TRAINING_SEED):
         _draw(plan, seed)
     encoder = _trained_encoder(plan)
-    for seed in (TRAINING_SEED, VALIDATION_SEED):
-        _say(f"maps of seed {seed}")
-        write_block_maps(encoder, plan.images(seed), plan.maps(seed))
+    if not plan.learns_on:
+        for seed in (TRAINING_SEED, VALIDATION_SEED):
+            _say(f"maps of seed {seed}")
+            write_block_maps(encoder, plan.images(seed), plan.maps(seed, ""))
     for name, weights in ((MULTI_VIEW, ""), (SINGLE_VIEW, _SINGLE_VIEW_WEIGHTS)):
         _pretrain(plan, name, weights)
         _finish(plan, name)
@@ -119,7 +95,12 @@ def _draw(plan: Plan, seed: int) -> None:
     if not (plan.images(seed) / TRUTH_NAME).is_file():
         _say(f"drawing phantoms of seed {seed}")
         prepare_phantoms(
-            seed, plan.studies_of(seed), plan.size, plan.images(seed), processes=plan.processes
+            seed,
+            plan.studies_of(seed),
+            plan.size,
+            plan.images(seed),
+            family=plan.family,
+            processes=plan.processes,
         )
 
 
@@ -145,7 +126,9 @@ def _trained_encoder(plan: Plan) -> ImageEncoder:
     _say("dense supervision on windows")
     train_on_cells(
         module,
-        DenseSampleSettings(images=images, rows=plan.window[0], columns=plan.window[1]),
+        DenseSampleSettings(
+            images=images, rows=plan.window[0], columns=plan.window[1], look=plan.look
+        ),
         plan.folder / "dense-windows",
         steps=plan.window_steps,
         batch_size=plan.window_batch,
@@ -154,7 +137,9 @@ def _trained_encoder(plan: Plan) -> ImageEncoder:
     module.learning_rate = _WHOLE_IMAGE_RATE
     train_on_cells(
         module,
-        DenseSampleSettings(images=images, rows=plan.size[0], columns=plan.size[1], repeats=1),
+        DenseSampleSettings(
+            images=images, rows=plan.size[0], columns=plan.size[1], repeats=1, look=plan.look
+        ),
         plan.folder / "dense-images",
         steps=plan.image_steps,
         batch_size=plan.image_batch,
@@ -174,8 +159,9 @@ def _pretrain(plan: Plan, name: str, weights: str) -> None:
         return
     _say(f"pretraining, {name}")
     sets = ", ".join(
-        f"{{seed: {seed}, studies: {plan.studies_of(seed)}, images: {plan.maps(seed)}, "
-        f"fold: {fold}}}"
+        f"{{seed: {seed}, studies: {plan.studies_of(seed)}, "
+        f"images: {plan.images(seed) if plan.learns_on else plan.maps(seed, name)}, "
+        f"fold: {fold}, family: {plan.family}}}"
         for fold, seed in enumerate((TRAINING_SEED, VALIDATION_SEED))
     )
     pretrain(
@@ -190,8 +176,9 @@ def _pretrain(plan: Plan, name: str, weights: str) -> None:
             *("--data.settings.batch_size", str(plan.pretraining_batch)),
             *("--trainer.max_epochs", str(plan.epochs)),
             *(("--model.weights", weights) if weights else ()),
+            *(_LEARNING_ON if plan.learns_on else ()),
         ],
-        BlockMapPretraining,
+        Pretraining if plan.learns_on else BlockMapPretraining,
         PhantomData,
     )
 
@@ -208,13 +195,17 @@ def _finish(plan: Plan, name: str) -> None:
     plain = plan.folder / name / "bundle"
     if not plain.is_dir():
         module = read_pretraining(plan.folder / name / "checkpoints" / FINISHED)
-        export_bundle(module, plain)
+        export_bundle(module, plain, version=_VERSIONS[plan.learns_on])
+    if plan.learns_on:
+        for seed in (TRAINING_SEED, VALIDATION_SEED):
+            _say(f"maps of seed {seed}, {name}")
+            _own_maps(plan, plain, seed, name)
     _say(f"Mammo-FActOR and calibration, {name}")
     finish_bundle(
         plain,
         out,
-        training=(plan.maps(TRAINING_SEED), read_truth(plan.images(TRAINING_SEED))),
-        validation=(plan.maps(VALIDATION_SEED), read_truth(plan.images(VALIDATION_SEED))),
+        training=(plan.maps(TRAINING_SEED, name), read_truth(plan.images(TRAINING_SEED))),
+        validation=(plan.maps(VALIDATION_SEED, name), read_truth(plan.images(VALIDATION_SEED))),
         validation_name=f"{4 * plan.validation_studies} phantoms of seed {VALIDATION_SEED}",
     )
 
@@ -223,7 +214,7 @@ def _kept(plan: Plan) -> Path:
     """Leave each finding the way of localising that the validation seed speaks for."""
     out, both = plan.folder / FINISHED_BUNDLE, _bundle(plan, MULTI_VIEW)
     if not out.is_dir():
-        maps = plan.maps(VALIDATION_SEED)
+        maps = plan.maps(VALIDATION_SEED, MULTI_VIEW)
         answers = answers_of(both, maps_of(maps), read_truth(plan.images(VALIDATION_SEED)))
         keep_the_better(both, answers, out)
     return out
@@ -234,28 +225,31 @@ def _judge(plan: Plan) -> Path:
     bundle = _kept(plan)
     if (bundle / CARD_NAME).is_file():
         return bundle
-    _draw(plan, HELD_OUT_SEED)
-    _say("held-out images")
-    images = plan.images(HELD_OUT_SEED)
-    truth = read_truth(images)
     random = plan.folder / "bundle-random"
     if not random.is_dir():
         module = read_pretraining(plan.folder / MULTI_VIEW / "checkpoints" / FINISHED)
         torch.manual_seed(1)
         untrained = type(module)(module.network)
         export_bundle(untrained.eval(), random, name="random", trained_on="nothing")
-    maps = write_block_maps(_trained_encoder(plan), images, plan.maps(HELD_OUT_SEED))
-    plain_maps = write_block_maps(
-        read_image_encoder(random)[0], images, plan.folder / "maps-random"
-    )
-    figures = []
-    for name, own, setting in (
-        (_bundle(plan, MULTI_VIEW), maps, "multi-view supervision"),
-        (_bundle(plan, SINGLE_VIEW), maps, "single views"),
-        (random, plain_maps, "random weights"),
-    ):
-        figures += figures_of(answers_of(name, own, truth), setting)
-    figures += blob_rows(HELD_OUT_SEED, truth, data=DATA, processes=plan.processes)
+    seeds = (HELD_OUT_SEED,)
+    if plan.learns_on:
+        seeds = held_out_seeds(read_manifest(bundle).weights_sha256)
+    figures, images = [], 0
+    for seed in seeds:
+        _say(f"held-out images, seed {seed}")
+        _draw(plan, seed)
+        truth = read_truth(plan.images(seed))
+        images += len(truth)
+        data = DATA if len(seeds) == 1 else f"{plan.family} phantoms of seed {seed},"
+        for own, name, setting in (
+            (_bundle(plan, MULTI_VIEW), MULTI_VIEW, "multi-view supervision"),
+            (_bundle(plan, SINGLE_VIEW), SINGLE_VIEW, "single views"),
+            (random, "random", "random weights"),
+        ):
+            figures += figures_of(
+                answers_of(own, _own_maps(plan, own, seed, name), truth), setting, data
+            )
+        figures += blob_rows(seed, truth, data=data, family=plan.family, processes=plan.processes)
     first = plan.image_weights if plan.image_weights in _FIRST_WEIGHTS else "FILE"
     write_card(
         bundle,
@@ -264,18 +258,27 @@ def _judge(plan: Plan) -> Path:
             "command": "python -m training.examples.demonstration.make_weights"
             + (f" --image-weights {first}" if first else ""),
             "image encoder began with": _FIRST_WEIGHTS[first],
-            "learned from": f"{plan.studies} studies, seed {TRAINING_SEED}",
+            "learned from": f"{plan.studies} studies, seed {TRAINING_SEED}, {plan.family} phantoms",
             "chosen and calibrated on": f"{plan.validation_studies} studies, "
             f"seed {VALIDATION_SEED}",
-            "measured on": f"{len(truth)} images, seed {HELD_OUT_SEED}",
+            "measured on": f"{images} images, "
+            f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
             "dense supervision on windows": f"{plan.window_steps} batches of {plan.window_batch}, "
             f"{plan.window[0]} x {plan.window[1]}",
             "dense supervision on images": f"{plan.image_steps} batches of {plan.image_batch}",
-            "pretraining": f"{plan.epochs} epochs",
+            "pretraining": f"{plan.epochs} epochs, "
+            + ("the whole encoder" if plan.learns_on else "the encoder's last convolution"),
         },
         plan.folder,
+        words=WORDS_OF_LEARNING_ON if plan.learns_on else WORDS,
     )
     return bundle
+
+
+def _own_maps(plan: Plan, bundle: Path, seed: int, name: str) -> FeatureMaps:
+    """Compute the maps of a seed's images by a bundle's own encoder, or take what lies there."""
+    folder = plan.folder / f"maps-random-{seed}" if name == "random" else plan.maps(seed, name)
+    return write_block_maps(read_image_encoder(bundle)[0], plan.images(seed), folder)
 
 
 def _say(words: str) -> None:
@@ -287,6 +290,23 @@ def main(
     folder: Annotated[
         Path, typer.Option(help="Folder for everything that is made; created if missing.")
     ] = Path(".weights"),
+    family: Annotated[
+        Family,
+        typer.Option(
+            help="Phantoms to train on. plain: as the shipped weights. varied: harder; the whole "
+            "encoder learns, on images of changed noise, blur and tone; many times slower."
+        ),
+    ] = Family.PLAIN,
+    window_steps: Annotated[
+        int, typer.Option(min=1, help="Batches of the lesson on windows.")
+    ] = 750,
+    image_steps: Annotated[
+        int, typer.Option(min=1, help="Batches of the lesson on whole images.")
+    ] = 450,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of pretraining.")] = 6,
+    held_out_studies: Annotated[
+        int, typer.Option(min=4, help="Number of studies of each held-out seed.")
+    ] = HELD_OUT_STUDIES,
     image_weights: Annotated[
         str,
         typer.Option(
@@ -307,7 +327,17 @@ def main(
     """
     typer.echo(
         make_weights(
-            Plan(folder=folder, image_weights=image_weights, studies=studies, processes=processes)
+            Plan(
+                folder=folder,
+                image_weights=image_weights,
+                studies=studies,
+                processes=processes,
+                window_steps=window_steps,
+                image_steps=image_steps,
+                epochs=epochs,
+                held_out_studies=held_out_studies,
+                family=family,
+            )
         )
     )
 

@@ -17,30 +17,52 @@ from training.measures.score_measures import (
 
 DATA: Final = "phantoms"
 
-_WORDS: Final = """\
+ANSWERED: Final = "by its trained prompts"
+"""Not zero-shot: the prompts stand in the loss that the model learned by."""
+
+TAUGHT: Final = "by an encoder taught with boxes"
+
+_BEGIN: Final = """\
 A small Mammo-CLIP (EfficientNet-B0, BERT of two layers) that shows that a node works. It was
 trained on synthetic phantoms and has never seen a mammogram: what it says of one means nothing.
 
 Its image encoder began with the weights said below and was first trained to find the phantoms'
 lesions, cell by cell, from their boxes, which the paper's pretraining does not know. Then
-its blocks stood still, and its last convolution, both projections and the text encoder were
+"""
+
+_END: Final = """\
+beside the labels' own prompts. Its answers by these prompts are therefore not zero-shot, and
+Mammo-FActOR saw no box, but the encoder that it reads had. Channels, calibration and thresholds
+were chosen on the validation seed, and so was, for each finding, whether a node marks places by
+Mammo-FActOR or by class activation. """
+
+WORDS: Final = f"""\
+{_BEGIN}its blocks stood still, and its last convolution, both projections and the text encoder were
 pretrained on pairs of views and of written reports, with the paper's multi-view supervision
-beside the labels' own prompts. Mammo-FActOR saw no box, but the encoder that it reads had. Its
-channels, calibration and thresholds were chosen on the validation seed, and so was, for each
-finding, whether a node marks places by Mammo-FActOR or by class activation. The held-out seed
-was opened once, for the figures below.
+{_END}The held-out seed was opened once, for the figures below.
 
 The model on single views differs in pretraining alone: an image stands beside its own report, never
 beside the other view or that view's report; its encoder's blocks, images and epochs are the same.
 """
 
+WORDS_OF_LEARNING_ON: Final = f"""\
+{_BEGIN}all of it, both projections and the text encoder were pretrained on pairs of views, with
+changed noise, blur and tone, and of written reports, with the paper's multi-view supervision
+{_END}The held-out seeds are digits of the finished weights' SHA-256: nobody could look at them
+before.
 
-def figures_of(answers: Answers, setting: str) -> list[Figure]:
+The model on single views differs in pretraining alone: an image stands beside its own report, never
+beside the other view or that view's report; images and epochs are the same.
+"""
+
+
+def figures_of(answers: Answers, setting: str, data: str = DATA) -> list[Figure]:
     """Measure answers, with 95 % bootstrap intervals over patients.
 
     Parameters
     ----------
     setting : which model it is, in words
+    data : what it was shown, in words
     """
     figures = []
     for finding, scores in answers.scores.items():
@@ -48,7 +70,7 @@ def figures_of(answers: Answers, setting: str) -> list[Figure]:
         for name, measure in (("AUROC", auroc), ("ECE", expected_calibration_error)):
             figures.append(
                 Figure(
-                    task=f"{DATA} {words} zero-shot",
+                    task=f"{data} {words} {ANSWERED}",
                     setting=setting,
                     measure=name,
                     honest=bootstrap(
@@ -63,7 +85,7 @@ def figures_of(answers: Answers, setting: str) -> list[Figure]:
     ):
         figures.append(
             Figure(
-                task=f"{DATA} density zero-shot",
+                task=f"{data} density {ANSWERED}",
                 setting=setting,
                 measure=name,
                 honest=bootstrap(
@@ -73,29 +95,38 @@ def figures_of(answers: Answers, setting: str) -> list[Figure]:
         )
     for (method, finding), found in answers.localised.items():
         figures += localisation_figures(
-            found, finding.replace("_", " "), data=DATA, method=f"{method}, {setting}"
+            found,
+            finding.replace("_", " "),
+            data=data,
+            method=f"{method}, {setting}",
+            taught=TAUGHT,
         )
     return figures
 
 
-def model_card(figures: Sequence[Figure], facts: Mapping[str, str]) -> str:
+def model_card(figures: Sequence[Figure], facts: Mapping[str, str], words: str = WORDS) -> str:
     """Return the model card as Markdown.
 
     Parameters
     ----------
     facts : names and values: data, seeds, command
+    words : how the weights were made
     """
-    lines = ["# Model card: the demonstration's Mammo-CLIP", "", _WORDS, ""]
+    lines = ["# Model card: the demonstration's Mammo-CLIP", "", words, ""]
     lines += ["| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in facts.items()]
-    lines += ["", "## Held-out figures", ""]
-    lines += ["| task | model | measure | figure (95 % interval) | cases |"]
-    lines += ["| --- | --- | --- | --- | --- |"]
-    for figure in figures:
-        if figure.honest is None:
-            continue
-        lines.append(
-            f"| {figure.task} | {figure.setting} | {figure.measure} | {figure.honest} "
-            f"| {figure.honest.cases} |"
-        )
+    lines += ["", "## Held-out figures", "", *figure_table(figures)]
     return "\n".join(lines) + "\n"
+
+
+def figure_table(figures: Sequence[Figure]) -> list[str]:
+    """Return the lines of a Markdown table; figures that could not be computed are left out."""
+    lines = ["| task | model | measure | figure (95 % interval) | cases |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {figure.task} | {figure.setting} | {figure.measure} | {figure.honest} "
+        f"| {figure.honest.cases} |"
+        for figure in figures
+        if figure.honest is not None
+    ]
+    return lines

@@ -23,8 +23,9 @@ from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.manifest import Preprocessing
 from training.data.image_source import ARRAY_NAME, NAMES_NAME
 from training.examples.demonstration.phantom_records import image_name
-from training.phantoms.patient import draw_patient
-from training.phantoms.view import VIEW_POSITIONS, PhantomView, draw_view
+from training.phantoms.families import draw_patient, draw_view
+from training.phantoms.family import Family
+from training.phantoms.view import VIEW_POSITIONS, PhantomView
 
 TRUTH_NAME: Final = "truth.json"
 _AHEAD: Final = 64
@@ -64,6 +65,7 @@ def prepare_phantoms(
     size: tuple[int, int],
     out: Path,
     *,
+    family: Family = Family.PLAIN,
     processes: int = 1,
     on_study: Callable[[], None] = lambda: None,
 ) -> None:
@@ -85,7 +87,7 @@ def prepare_phantoms(
             raise ValueError(f"{out} holds {images.shape}, not {(views, *size)}: name another")
     else:
         images = np.lib.format.open_memmap(path, "w+", np.uint8, (views, *size))
-    draw = partial(_prepared_study, seed, size)
+    draw = partial(_prepared_study, seed, size, family)
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         for start in range(len(done) // 4, studies, _AHEAD):
             numbers = range(start, min(start + _AHEAD, studies))
@@ -117,10 +119,10 @@ def read_truth(folder: Path) -> list[TrueImage]:
 
 
 def _prepared_study(
-    seed: int, size: tuple[int, int], number: int
+    seed: int, size: tuple[int, int], family: Family, number: int
 ) -> list[tuple[NDArray[np.uint8], TrueImage]]:
     cv2.setNumThreads(1)
-    patient = draw_patient(seed, number)
+    patient = draw_patient(seed, number, family)
     study = []
     for breast in patient.breasts:
         for view_position in VIEW_POSITIONS:

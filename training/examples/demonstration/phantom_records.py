@@ -1,16 +1,20 @@
 """Phantom patients as breasts of an image-label set, and their truth."""
 
 from training.data.breast_records import BreastRecord, ImageLabels
-from training.phantoms.patient import Patient, draw_patient
+from training.phantoms.families import draw_patient
+from training.phantoms.family import Family
+from training.phantoms.patient import Patient
 from training.phantoms.view import VIEW_POSITIONS
 
 
-def phantom_records(seed: int, studies: int, first: int = 0) -> list[BreastRecord]:
+def phantom_records(
+    seed: int, studies: int, first: int = 0, family: Family = Family.PLAIN
+) -> list[BreastRecord]:
     """Return the breasts of some patients of a seed; images by the names of `image_name`."""
     return [
         record
         for number in range(first, first + studies)
-        for record in _records_of(draw_patient(seed, number))
+        for record in _records_of(draw_patient(seed, number, family))
     ]
 
 

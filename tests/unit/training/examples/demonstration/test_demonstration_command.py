@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 
 from mammoclip_core.engines.choice import load_model
 from mammoclip_core.manifest import read_manifest
-from training.examples.demonstration.make_weights import Plan, make_weights
+from training.examples.demonstration.make_weights import make_weights
+from training.examples.demonstration.plan import Plan
 
 # Lightning's own: nothing here may warn.
 pytestmark = [
