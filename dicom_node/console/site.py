@@ -8,7 +8,7 @@ from datetime import timedelta
 from fastapi import Request
 from sqlalchemy.orm import Session
 
-from dicom_node.console.pictures import Pictures
+from dicom_node.pictures import Pictures
 from dicom_node.settings.settings import Settings
 from dicom_node.sign_in.attempts import Attempts
 from dicom_node.sign_in.sign_ins import Limits
