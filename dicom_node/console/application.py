@@ -15,12 +15,12 @@ from dicom_node.console.access import ForeignRequestError, NotAllowedError, Sign
 from dicom_node.console.api import API
 from dicom_node.console.guarding import Guard, TooLargeError
 from dicom_node.console.pages import page
-from dicom_node.console.pictures import NoPictureError
 from dicom_node.console.site import Site
 from dicom_node.console.views import ENTRIES, VIEWS
 from dicom_node.console.views.sign_in import sign_in_path
 from dicom_node.console.views.study import NoSuchObjectError
 from dicom_node.errors import NodeError, UnknownStudyError
+from dicom_node.pictures import NoPictureError
 from dicom_node.sign_in.attempts import TooManyAttemptsError
 from dicom_node.spool.open_associations import NoPlaceError
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 from sqlalchemy.orm import Session
 
-from dicom_node.console.pictures import Pictures
+from dicom_node.pictures import Pictures
 from dicom_node.settings.settings import Settings
 from dicom_node.sign_in.attempts import Attempts
 from dicom_node.sign_in.provider.begun import BegunSignIns

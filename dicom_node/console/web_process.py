@@ -4,9 +4,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from dicom_node.console.application import application_of
-from dicom_node.console.pictures import Pictures
 from dicom_node.console.site import Site
 from dicom_node.errors import SettingsError
+from dicom_node.pictures import Pictures
 from dicom_node.receive.files.file_intake import prepare_spool
 from dicom_node.serving.http_process import Bounds, order_of_the_node, serve
 from dicom_node.settings.settings import Settings

@@ -29,6 +29,7 @@ from dicom_node.dicomweb.reading_routes import (
 from dicom_node.dicomweb.searching import WrongQueryError
 from dicom_node.dicomweb.storing import Stored, UnsupportedContentError, body_parts, store
 from dicom_node.errors import NodeError
+from dicom_node.pictures import NoPictureError
 from dicom_node.receive.files.file_intake import file_intake
 from dicom_node.receive.files.multipart import BrokenMessageError
 from dicom_node.serving.hosts import is_own_name
@@ -60,6 +61,7 @@ _STATUS_OF: Final[Mapping[type[NodeError], int]] = {
     UnsupportedContentError: 415,
     NotHeldError: 404,
     NoSuchFrameError: 404,
+    NoPictureError: 406,
     WrongQueryError: 400,
     NoPlaceError: 503,
 }

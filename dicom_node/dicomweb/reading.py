@@ -18,6 +18,7 @@ from dicom_node.dicomweb.searching import (
 )
 from dicom_node.dicomweb.stored_header import JsonObject, header_of, transfer_syntax_of
 from dicom_node.errors import NodeError
+from dicom_node.pictures import Pictures
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.search.identified import identified
@@ -46,6 +47,7 @@ class Shelf:
         self._database = database
         self._spool = spool
         self._headers = Headers()
+        self._pictures = Pictures()
 
     def studies(self, query: Query, root: str) -> tuple[list[JsonObject], bool]:
         """Return studies that match, and whether older ones were not looked at.
@@ -128,6 +130,22 @@ class Shelf:
         """
         (held, *_) = self.held(study, series, instance)
         return Parts((kind, [frame]) for kind, frame in frames_of(held.file, numbers))
+
+    def rendered(
+        self, study: str, series: str, instance: str, *, frame: int, long_side: int
+    ) -> bytes:
+        """Return a frame as a JPEG picture, as a viewer would show it.
+
+        Parameters
+        ----------
+        long_side : pixels, at most
+
+        Raises
+        ------
+        NotHeldError, NoPictureError
+        """
+        (held, *_) = self.held(study, series, instance)
+        return self._pictures.of(held.file, long_side, frame)
 
     def _objects(self, study: str, series: str | None = None) -> list[HeldObject]:
         with self._database.reading() as session:

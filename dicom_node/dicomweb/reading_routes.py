@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from dicom_node.dicomweb.frames import OCTETS
 from dicom_node.dicomweb.reading import Parts, Shelf, files_of
-from dicom_node.dicomweb.searching import LOOKED_AT, query_of
+from dicom_node.dicomweb.searching import LOOKED_AT, WrongQueryError, query_of
 from dicom_node.errors import NodeError
 
 log = structlog.get_logger("dicom_node.dicomweb")
@@ -21,6 +21,12 @@ log = structlog.get_logger("dicom_node.dicomweb")
 _DICOM_JSON: Final = "application/dicom+json"
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)+")
 _FRAMES: Final = re.compile(r"[0-9]{1,9}(,[0-9]{1,9}){0,999}")
+_FRAME: Final = re.compile(r"[1-9][0-9]{0,8}")
+_VIEWPORT: Final = re.compile(r"([1-9][0-9]{0,4}),([1-9][0-9]{0,4})")
+_JPEG: Final = "image/jpeg"
+_LARGEST_SIDE: Final = 2048
+"""Pixels of a picture: it is there to be recognised, and the objects are there to be read."""
+
 _MEDIA_TYPE: Final = re.compile(r"[a-z*]+/[a-z0-9.*+-]+")
 _MULTIPART: Final = "multipart/related"
 _NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -66,6 +72,8 @@ def reading_routes(root: str, shelf: Shelf, reader: Callable[[Request], str]) ->
         **dict.fromkeys((study, series, instance), asked.objects),
         f"{instance}/frames": asked.frames,
         f"{instance}/frames/{{frames}}": asked.frames,
+        f"{instance}/rendered": asked.rendered,
+        f"{instance}/frames/{{frames}}/rendered": asked.rendered,
     }
     return [Route(root + path, endpoint, methods=["GET"]) for path, endpoint in routes.items()]
 
@@ -121,6 +129,22 @@ class _Asked:
         parts = await anyio.to_thread.run_sync(ask)
         return _multipart(parts, OCTETS)
 
+    async def rendered(self, request: Request) -> Response:
+        study, series, instance = self._begin(request)
+        _require(request, _JPEG, "image/jpg")
+        frame = request.path_params.get("frames", "1")
+        if not _FRAME.fullmatch(frame):
+            raise NotFoundError("a picture is of one frame, numbered from 1")
+        ask = partial(
+            self._shelf.rendered,
+            study,
+            series or "",
+            instance or "",
+            frame=int(frame),
+            long_side=_long_side(request),
+        )
+        return Response(await anyio.to_thread.run_sync(ask), media_type=_JPEG, headers=_NO_STORE)
+
     def _begin(self, request: Request) -> tuple[str, str | None, str | None]:
         """Let a client in, and return the UIDs of the address."""
         name = self._reader(request)
@@ -136,6 +160,17 @@ class _Asked:
 
     def _url(self, request: Request) -> str:
         return f"{request.url.scheme}://{request.url.netloc}{self._root}"
+
+
+def _long_side(request: Request) -> int:
+    """Return how large a picture is to be, as its viewport says (PS3.18 8.3.5.1.3)."""
+    viewport = request.query_params.get("viewport", "")
+    if not viewport:
+        return _LARGEST_SIDE
+    found = _VIEWPORT.fullmatch(viewport)
+    if found is None:
+        raise WrongQueryError("viewport is width,height in pixels, for the whole picture")
+    return max(1, min(_LARGEST_SIDE, *map(int, found.groups())))
 
 
 def _listed(answers: list[dict[str, Any]], headers: dict[str, str] | None = None) -> Response:

@@ -16,13 +16,13 @@ from dicom_node.console.auditing import entered
 from dicom_node.console.downloads import zipped
 from dicom_node.console.overlays import ShownImage, shown_images
 from dicom_node.console.pages import done, page
-from dicom_node.console.pictures import SIZES
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import Site, site_of
 from dicom_node.console.time_line import time_line
 from dicom_node.dicomweb.holdings import HeldObject, held_objects
 from dicom_node.errors import NodeError
 from dicom_node.facts.identifiers import Identifiers
+from dicom_node.pictures import SIZES
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.ledger.identifiers.keeping import identifiers_of
 from dicom_node.studies.ledger.queries import reading

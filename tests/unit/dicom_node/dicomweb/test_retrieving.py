@@ -22,6 +22,7 @@ from node_factory import (
     put,
     result_row,
 )
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from sqlalchemy import select
@@ -264,3 +265,64 @@ def test_file_that_is_gone_is_left_out(shelf: Served) -> None:
         hidden.rename(one)
     assert Receipt.parse(one.stem) is not None
     assert pydicom.dcmread(BytesIO(one.read_bytes())).StudyInstanceUID == STUDY_UID
+
+
+@pytest.fixture
+def larger(shelf: Served) -> Iterator[Dataset]:
+    """Return an image whose file holds more pixels for a while than the others have."""
+    view = VIEWS[1]
+    for file in (shelf.spool.root / "studies").rglob("*.dcm"):
+        if pydicom.dcmread(file).SOPInstanceUID == view.SOPInstanceUID:
+            break
+    before = file.read_bytes()
+    made = pydicom.dcmread(BytesIO(before))
+    made.Rows, made.Columns = 96, 64
+    made.PixelData = np.arange(96 * 64, dtype="<u2").tobytes()
+    made.save_as(file)
+    yield view
+    file.write_bytes(before)
+
+
+def rendered_size(answer: requests.Response) -> tuple[int, int]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "image/jpeg"
+    with Image.open(BytesIO(answer.content)) as picture:
+        return picture.size
+
+
+@pytest.mark.parametrize(
+    ("path", "size"),
+    [
+        ("rendered", (64, 96)),
+        ("frames/1/rendered?viewport=48,48", (32, 48)),
+        ("rendered?viewport=90000,2", (1, 2)),
+        ("rendered?viewport=900000,2", None),
+        ("rendered?viewport=a,b", None),
+        ("frames/2/rendered", None),
+        ("frames/0/rendered", None),
+        ("frames/1,2/rendered", None),
+    ],
+)
+def test_image_is_rendered_within_bounds(
+    shelf: Served, larger: Dataset, path: str, size: tuple[int, int] | None
+) -> None:
+    place = f"studies/{STUDY_UID}/series/{larger.SeriesInstanceUID}/instances"
+    place = f"{place}/{larger.SOPInstanceUID}"
+
+    answer = get(shelf, f"{place}/{path}", Accept="image/jpeg")
+
+    if size is None:
+        assert answer.status_code in {400, 404, 406}
+    else:
+        assert rendered_size(answer) == size
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_what_has_no_pixels_or_another_form_is_not_rendered(shelf: Served) -> None:
+    place = f"studies/{STUDY_UID}/series/{STUDY_UID}.3/instances/{STUDY_UID}.3.2/rendered"
+    view = VIEWS[0]
+    image = f"studies/{STUDY_UID}/series/{view.SeriesInstanceUID}/instances/{view.SOPInstanceUID}"
+
+    assert get(shelf, place).status_code == 406
+    assert get(shelf, f"{image}/rendered", Accept="video/mp4").status_code == 406
+    assert get(shelf, f"{image}/rendered", Authorization="").status_code == 401
