@@ -7,39 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ports import free_port
+from backed_up_site import archive, is_proven, rows, send_study, site_settings
 from proving_archive import ProvingArchive
-from proving_site import stop_beside
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-from sending import send
 from services import Broker as Server
 from services import wait_for
-from sqlalchemy import select, text
+from sqlalchemy import text
 from typer.testing import CliRunner
-from worker_factory import shown_mammogram
 from worker_thread import Worker
 
 from dicom_node.commands.node import app
 from dicom_node.node_process import running_node
-from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.spool.back_up import BackUp, BackUpError
 from dicom_node.spool.files.removal import is_being_read
 from dicom_node.studies.broker import DELIVER_QUEUE, DELIVER_TASK, Broker
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger import copying
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.queries.reading import summaries
 from dicom_node.studies.ledger.schema import SCHEMA
 from dicom_node.studies.ledger.tables import Analysis, Instance, ResultObject
 from worker.runtime import Runtime
 
-
-@pytest.fixture
-def archive() -> Iterator[ProvingArchive]:
-    started = ProvingArchive().start()
-    yield started
-    stop_beside([started])
+__all__ = ["archive"]
 
 
 @pytest.fixture
@@ -51,37 +39,7 @@ def node(
     """Return a worker of a site whose archive is asked for what it accepts."""
     # What workers are told of is found in the ledger: no broker runs here.
     monkeypatch.setattr(Dispatcher, "_dispatch", lambda *_: None)
-    where = {"ae_title": "ARCHIVE", "host": "127.0.0.1", "port": archive.port}
-    return runtime_with(
-        destinations=(DicomDestination(name="archive", confirm="query", **where),),
-        receive={"port": free_port(), "minimum_free_bytes": 1, "processes": 1},
-        settling={"idle_seconds": 0.3, "grace_seconds": 0.1},
-        broker={"url": f"redis://127.0.0.1:{free_port()}/0"},
-    )
-
-
-def send_study(node: Runtime) -> str:
-    dataset = shown_mammogram()
-    dataset.StudyInstanceUID = generate_uid()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    assert send([dataset], node.settings.receive.port) == [0x0000]
-    return str(dataset.StudyInstanceUID)
-
-
-def rows(node: Runtime, table: type[Any]) -> list[Any]:
-    with node.database.reading() as session:
-        return list(session.scalars(select(table)))
-
-
-def is_proven(node: Runtime, *studies: str) -> None:
-    def proofs() -> dict[str, str]:
-        with node.database.reading() as session:
-            found = summaries(session, limit=9)
-        return {one.study_instance_uid: one.proof for one in found}
-
-    wanted = dict.fromkeys(studies, "confirmed")
-    wait_for(lambda: proofs() == wanted, seconds=60, what="all results are found at the archive")
+    return runtime_with(**site_settings(archive))
 
 
 def back_up(node: Runtime, folder: Path) -> None:
