@@ -98,10 +98,13 @@ class Recording:
 
     def name(self, path: Any) -> str | None:
         """Return a path within the folder; None for one outside."""
-        absolute = Path(os.fsdecode(path)).absolute()
-        if not absolute.is_relative_to(self.root):
-            return None
-        return str(absolute.relative_to(self.root))
+        # By their letters: a simulation asks this for every file that it opens.
+        absolute, root = os.fsdecode(path), str(self.root)
+        if not absolute.startswith("/"):
+            absolute = str(Path(absolute).absolute())
+        if absolute == root:
+            return "."
+        return absolute[len(root) + 1 :] if absolute.startswith(f"{root}/") else None
 
 
 _recordings: list[Recording] = []

@@ -26,6 +26,10 @@ log = structlog.get_logger("dicom_node.drift")
 _HISTORY: Final = timedelta(weeks=60)
 """Answers that are looked at when a node starts: a year, and the reference before it."""
 
+_OVERLAP: Final = 200
+"""Numbers before the newest that are looked at again: of workers that finish at once, the one that
+took the lower number may commit last. More than there are workers."""
+
 _STOP_DAYS: Final = timedelta(days=120)
 
 BY_RULE: Final = "the stop rule"
@@ -47,6 +51,7 @@ class DriftRounds:
     watches: dict[str, ScannerWatch] = field(default_factory=dict)
     _state: tuple[int, int] = (0, 0)
     _resets: dict[str, list[datetime]] = field(default_factory=dict)
+    _taken: set[int] = field(default_factory=set)
 
     def step(self) -> int:
         """Look once; return how many alarms are new."""
@@ -69,14 +74,17 @@ class DriftRounds:
                 return
             if newest_reset != resets or not seen:
                 # From the beginning: where a reference began anew, all after it is another.
-                self.watches, seen = {}, 0
+                self.watches, seen, self._taken = {}, 0, set()
                 self._resets = alarm_book.reference_resets(session)
-            yield from self._watched(notes(session, since=now - _HISTORY, after=seen))
+            found = notes(session, since=now - _HISTORY, after=max(seen - _OVERLAP, 0))
+            yield from self._watched(row for row in found if row.id not in self._taken)
+        self._taken = {number for number in self._taken if number > newest - _OVERLAP}
         self._state = newest, newest_reset
 
     def _watched(self, rows: Iterable[MonitorNote]) -> Iterator[Alarm]:
         late = self.settings.monitoring.late_after_minutes * 60
         for row in rows:
+            self._taken.add(row.id)
             one = observation_of(row, late_after_seconds=late)
             scanner = one.equipment.scanner
             watch = self.watches.get(scanner)

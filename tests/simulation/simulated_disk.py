@@ -30,7 +30,7 @@ class SimulatedDisk:
         self._record = record
         self._schedule: Schedule | None = None
 
-    def begin(self, schedule: Schedule, kept: dict[str, bytes]) -> None:
+    def begin(self, schedule: Schedule | None, kept: dict[str, bytes]) -> None:
         """Begin a schedule with a spool that holds these files only."""
         self._schedule = None
         self._write(kept)
@@ -46,6 +46,14 @@ class SimulatedDisk:
     def files(self, folder: str) -> list[Path]:
         """List the files in a folder, at any depth."""
         return sorted(path for path in (self.root / folder).rglob("*") if path.is_file())
+
+    def content(self) -> dict[str, bytes]:
+        """Return all files by their path in the spool."""
+        return {
+            str(file.relative_to(self.root)): file.read_bytes()
+            for file in self.root.rglob("*")
+            if file.is_file()
+        }
 
     def step(self, what: str, path: Any) -> None:
         """Stop before something is asked of the disk."""

@@ -5,7 +5,7 @@ what waits for a row's lock there does not go on until the lock is free.
 """
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -71,13 +71,18 @@ class SimulatedDatabase(Database):
         event.listen(self.engine, "checkout", self._after_checkout)
         event.listen(self.engine, "checkin", self._after_checkin)
 
-    def begin(self, schedule: Schedule) -> None:
-        """Begin a schedule with an empty ledger."""
+    def begin(self, schedule: Schedule | None, known: Sequence[str] = ()) -> None:
+        """Begin a schedule with an empty ledger.
+
+        Parameters
+        ----------
+        known : statements that enter what the ledger knows before it begins
+        """
         self._schedule = None
         self._writer = None
         self._blocked.clear()
         with self.engine.begin() as connection:
-            for statement in self._wipe:
+            for statement in (*self._wipe, *known):
                 connection.exec_driver_sql(statement)
         self._schedule = schedule
 

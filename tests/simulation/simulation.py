@@ -20,12 +20,17 @@ from stand_in_work import Headers, Image, image_of
 
 from dicom_node.receive.listener import Listener
 from dicom_node.spool.local_disk import Spool
+from dicom_node.studies.installation_key import installation_key
+from dicom_node.studies.own_spool import own_spool
 
 _AMONG_STEPS = 350
 """Faults come among so many first steps; a schedule without any has about as many."""
 
 _COLLECTED_AFTER = 50
 """Schedules after which Python looks for garbage: in each of them it costs a tenth of the time."""
+
+_FIRST_STARTS = 0.2
+"""Share of schedules in which the node starts on an empty spool and an empty ledger."""
 
 _MOST_STEPS = 20_000
 _MOST_SECONDS = 300.0
@@ -70,7 +75,25 @@ class Simulation:
         self._settings = {count: settings_of(disk.root, archives=count) for count in (1, 2)}
         self._listener = Listener(self._settings[1].receive, Spool(disk.root))
         self._headers = Headers()
-        self._kept = {"identity.key": bytes(range(32))}
+        self._new = {"identity.key": bytes(range(32))}
+        self._started, self._known = self._first_start()
+
+    def _first_start(self) -> tuple[dict[str, bytes], list[str]]:
+        """Start a node once; return the files of the spool then, and what its ledger knows."""
+        disk, database = self._disk, self.database
+        disk.begin(None, self._new)
+        database.begin(None)
+        spool = Spool(disk.root)
+        with spool.owned():
+            number = own_spool(spool, database)
+            installation_key(spool, database)
+        (row,) = database.rows("SELECT identity, name FROM spools")
+        (digest,) = database.rows("SELECT key_digest FROM ledger_identity")
+        return disk.content(), [
+            "INSERT INTO spools (id, identity, name, coming) "
+            f"VALUES ({number}, '{row.identity}', '{row.name}', '')",
+            f"UPDATE ledger_identity SET key_digest = '{digest[0]}'",
+        ]
 
     @property
     def dialect(self) -> str:
@@ -89,8 +112,10 @@ class Simulation:
         schedule = Schedule(seed)
         settings = self._settings[schedule.random.choice((1, 1, 2))]
         database, disk = self.database, self._disk
-        disk.begin(schedule, self._kept)
-        database.begin(schedule)
+        # Most nodes have been started before.
+        is_new = schedule.random.random() < _FIRST_STARTS
+        disk.begin(schedule, self._new if is_new else self._started)
+        database.begin(schedule, () if is_new else self._known)
         site = Site(
             schedule=schedule,
             database=database,
@@ -137,10 +162,13 @@ class Simulation:
 
 
 def studies_of(choose: random.Random) -> Sequence[Sequence[tuple[float, Image]]]:
-    """Choose what is sent: a study or two, images at once or late, some twice, some corrected."""
+    """Choose what is sent: a study or two, images at once or late, some twice, some corrected.
+
+    Mostly one image of one study: what two images find, one mostly finds too, in half the time.
+    """
     studies = []
-    for number in range(1, choose.choice((1, 1, 1, 2)) + 1):
-        views = range(choose.choice((1, 1, 2, 4)))
+    for number in range(1, choose.choice((1, 1, 1, 1, 1, 2)) + 1):
+        views = range(choose.choice((1, 1, 1, 1, 2, 4)))
         images = []
         for view in views:
             # At once, or about when the study settles without it.

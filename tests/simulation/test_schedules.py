@@ -7,10 +7,12 @@ tests/simulation/test_schedules.py``. How many the long form plays: ``SIMULATION
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from many_processes import play_many, processors
 from simulation import Simulation
 
 BOTH = pytest.mark.parametrize("simulated", ["sqlite", "postgresql"], indirect=True)
@@ -40,13 +42,29 @@ def test_no_schedule_loses_doubles_or_stops_a_study(simulated: Simulation) -> No
 
 
 @pytest.mark.long
-@BOTH
-def test_no_schedule_of_thousands_loses_doubles_or_stops_a_study(simulated: Simulation) -> None:
-    count = LONG if simulated.dialect == "sqlite" else LONG // 5
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_no_schedule_of_thousands_loses_doubles_or_stops_a_study(
+    request: pytest.FixtureRequest, folder_in_memory: Path, dialect: str
+) -> None:
+    count, processes = LONG if dialect == "sqlite" else LONG // 5, processors()
+    folder = Path(tempfile.mkdtemp(dir=folder_in_memory))
+    if dialect == "sqlite":
+        urls = [f"sqlite:///{folder}/{number}.sqlite" for number in range(processes)]
+    else:
+        server = request.getfixturevalue("postgresql")
+        urls = [server.new_database() for _ in range(processes)]
     began = time.monotonic()
-    play(simulated, range(1000, 1000 + count))
-    rate = 60 * count / (time.monotonic() - began)
-    sys.stdout.write(f"\n{simulated.dialect}: {count} schedules, {rate:.0f} a minute\n")
+
+    shares = play_many(urls, folder, range(1000, 1000 + count))
+
+    minutes = (time.monotonic() - began) / 60
+    spent = sum(share.processor_seconds for share in shares) / 60
+    sys.stdout.write(
+        f"\n{dialect}: {count} schedules in {processes} processes, {count / minutes:.0f} a minute, "
+        f"{count / spent:.0f} a minute of processor time\n"
+    )
+    assert [words for share in shares for words in share.wrong] == []
+    assert sum(share.schedules for share in shares) == count
 
 
 @pytest.mark.parametrize(
