@@ -28,6 +28,7 @@ class RabbitMQ(Service):
         self._mapper_port = free_port()
         home = folder / "rabbitmq"
         home.mkdir()
+        self.data = home / "data"
         (home / "plugins").write_text("[].\n")
         (home / "rabbitmq.conf").write_text(
             # A test's disk may be nearly full, and its machine small.
@@ -56,7 +57,7 @@ class RabbitMQ(Service):
                 "RABBITMQ_DIST_PORT": str(free_port()),
                 "RABBITMQ_CONF_ENV_FILE": os.devnull,
                 "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
-                "RABBITMQ_MNESIA_BASE": str(home / "data"),
+                "RABBITMQ_MNESIA_BASE": str(self.data),
                 "RABBITMQ_LOG_BASE": str(home / "log"),
                 "RABBITMQ_LOGS": "-",
                 "RABBITMQ_PID_FILE": str(home / "pid"),

@@ -33,6 +33,7 @@ from worker.processes.refused_options import (
 )
 from worker.processes.termination import end_at_the_parents_signal_only
 from worker.queue import redis_transport
+from worker.settings_at_start import keep_settings
 
 
 def _configuration() -> dict[str, Any]:
@@ -43,8 +44,7 @@ def _configuration() -> dict[str, Any]:
         raise ClickException(str(error)) from error
     return {
         **shared,
-        # The node's transport, but for what others may have put into the queues.
-        "broker_transport": shared["broker_transport"] and redis_transport.PATH,
+        **_own_transport(settings.broker.scheme),
         "worker_concurrency": default_concurrency(),
         # In KiB. A process that has grown is replaced between two tasks: see
         # worker.processes.memory_ceiling.
@@ -56,10 +56,23 @@ def _configuration() -> dict[str, Any]:
     }
 
 
+def _own_transport(scheme: str) -> dict[str, Any]:
+    """Return the node's transport for Redis, but for what others may have put into the queues."""
+    return {"broker_transport": redis_transport.PATH} if scheme in {"redis", "rediss"} else {}
+
+
 app = Celery("worker")
 app.add_defaults(_configuration)
 app.user_options["worker"].add(refuse_to_detach())
 app.steps["worker"].add(PresenceStep)
+
+
+@celeryd_init.connect
+def _keep_settings(**_options: object) -> None:
+    try:
+        keep_settings()
+    except SettingsError as error:
+        raise ClickException(str(error)) from error
 
 
 @celeryd_init.connect

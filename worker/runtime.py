@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from dicom_node.errors import NodeError
 from dicom_node.model_bundle import findings_of, pass_licence_gate
-from dicom_node.settings.reading import load_settings
 from dicom_node.settings.rules import DEFAULT_BUNDLE
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
@@ -34,6 +33,7 @@ from dicom_node.studies.reach import Reach, UnreachedSpoolError
 from mammoclip_core.manifest import Manifest
 from worker.analyze.models import FurtherModels, Model, load_engine_of
 from worker.deliver.lanes import Lanes
+from worker.settings_at_start import settings_at_start
 from worker.site_faults import SiteFaults
 from worker.stages import Stage, StageDeadlines
 
@@ -96,7 +96,12 @@ class Runtime:
     @cached_property
     def engine(self) -> "Engine":
         """Load the model of [model], once in each process."""
-        return load_engine_of(self.settings.model, self.manifest, self.decoding.read_image)
+        try:
+            return load_engine_of(self.settings.model, self.manifest, self.decoding.read_image)
+        except Exception:
+            # The next bundle in this place has a manifest, and terms, of its own.
+            vars(self).pop("manifest", None)
+            raise
 
     @cached_property
     def further_models(self) -> FurtherModels:
@@ -269,7 +274,7 @@ def runtime() -> Runtime:
     """Return this process's runtime; a forked child creates its own."""
     pid = os.getpid()
     if pid not in _runtimes:
-        _runtimes[pid] = Runtime(load_settings())
+        _runtimes[pid] = Runtime(settings_at_start())
     return _runtimes[pid]
 
 

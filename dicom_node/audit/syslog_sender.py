@@ -12,6 +12,7 @@ import structlog
 from dicom_node.audit.acts import Deed
 from dicom_node.audit.dicom_messages import syslog_message
 from dicom_node.audit.syslog_queue import SyslogQueue
+from dicom_node.name_lookup import connected_to_one_of, look_up
 from dicom_node.settings.operation.audit import AuditSettings
 from dicom_node.settings.tls import TlsSettings
 from dicom_node.tls import client_context, words_for
@@ -20,6 +21,8 @@ log = structlog.get_logger("dicom_node.audit")
 
 _MOST_AT_ONCE: Final = 200
 _SECONDS: Final = 15.0
+_LOOK_UP_SECONDS: Final = 5.0
+"""Longest wait for the collector's address: no time-out of a socket reaches the resolver."""
 
 
 class SyslogSender:
@@ -66,7 +69,10 @@ class SyslogSender:
         host, port = str(self._settings.syslog_host), self._settings.syslog_port
         context = client_context(self._tls)
         with (
-            socket.create_connection((host, port), timeout=_SECONDS) as plain,
+            connected_to_one_of(
+                look_up(host, _LOOK_UP_SECONDS),
+                lambda address: socket.create_connection((address, port), timeout=_SECONDS),
+            ) as plain,
             context.wrap_socket(plain, server_hostname=host) as line,
         ):
             yield line

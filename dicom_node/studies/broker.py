@@ -46,7 +46,14 @@ _REDIS_LIMITS: Final[dict[str, Any]] = {
     # A worker that waits for messages has an answer each second, if only that there is none.
     "health_check_interval": 5,
 }
-_REDIS_TRANSPORT: Final = "dicom_node.studies.redis_transport:Transport"
+_TRANSPORTS: Final = {
+    "redis": "dicom_node.studies.redis_transport:Transport",
+    "rediss": "dicom_node.studies.redis_transport:Transport",
+    "amqp": "dicom_node.studies.amqp_transport:Transport",
+    "amqps": "dicom_node.studies.amqp_transport:Transport",
+}
+"""The library's own wait for name servers as long as the system does; by scheme of the URL."""
+
 _CHOOSE_ANOTHER: Final = "choose another database number in url, or a key_prefix, under [broker]"
 _ANOTHER_APPLICATION: Final = f"holds data of another application: {_CHOOSE_ANOTHER}"
 _ANOTHER_NODE: Final = f"holds messages of a node with another ledger: {_CHOOSE_ANOTHER}"
@@ -66,6 +73,8 @@ _TROUBLES: Final = {
     "BusyLoadingError": "it is still reading its data: wait",
     "MasterDownError": "it is a replica without its primary: set url under [broker] to the primary",
     "AccessRefused": "it refuses the user, the password or a permission: see url under [broker]",
+    "PreconditionFailed": "one of its queues or exchanges gpu and deliver is of another kind than "
+    "ours: it holds data of another application: choose another virtual host in url under [broker]",
     "NotAllowed": "it lacks the virtual host that url under [broker] names, or does not let us in",
     "TimeoutError": "it takes too long, as RabbitMQ does while it is full: see its own log",
     "InvalidResponse": "what answers there is no broker: check host and port of url",
@@ -89,14 +98,17 @@ def celery_configuration(
         Celery would use another broker, which a variable of the environment names.
     """
     _require_no_other(broker_url)
-    is_redis = broker_url.partition("://")[0] in {"redis", "rediss"}
+    scheme = broker_url.partition("://")[0]
+    is_redis = scheme in {"redis", "rediss"}
     return {
         "broker_url": broker_url,
-        "broker_transport": _REDIS_TRANSPORT if is_redis else None,
+        "broker_transport": _TRANSPORTS.get(scheme),
         "broker_use_ssl": None if tls is None else dict(tls),
         "broker_connection_retry_on_startup": True,
         # Without end: a worker that gave up would have to be started again by a person.
         "broker_connection_max_retries": None,
+        # What RabbitMQ refuses, a person may put right there: it is tried again, too.
+        "broker_channel_error_retry": not is_redis,
         "broker_transport_options": {
             # A task longer than this is run twice; the lease in the ledger finds lost work sooner.
             "visibility_timeout": _LONGEST_TASK_SECONDS,

@@ -94,15 +94,25 @@ def image_side_shapes(manifest: Manifest) -> Shapes:
 def weights_checked(bundle: Path, manifest: Manifest) -> Iterator[None]:
     """Compute the weights' digest beside what is done with them; raises BundleError at its end.
 
-    Whatever else is wrong with them, the digest speaks first.
+    Whatever else is wrong with them, the digest speaks first. It is read from a file that is opened
+    by itself: of one that was replaced between, it would say nothing about what was loaded.
     """
+    weights = bundle / WEIGHTS_NAME
     with declared(bundle):
-        check = partial(check_weights, bundle / WEIGHTS_NAME, manifest)
-        checking = start_thread(check, name="digest")
+        before = _state_of(weights)
+        checking = start_thread(partial(check_weights, weights, manifest), name="digest")
         try:
             yield
         finally:
             checking.result()
+        if _state_of(weights) != before:
+            raise BundleError(f"{weights} was replaced while it was read: it is read again")
+
+
+def _state_of(file: Path) -> tuple[int, ...]:
+    """Return what changes when a file is replaced or written to."""
+    found = file.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def read_image_side(bundle: Path, manifest: Manifest) -> Tensors:

@@ -62,7 +62,8 @@ def load_bundle(bundle: Path, library: NetworkLibrary) -> tuple[Predictor, BoxMo
     Raises
     ------
     BundleError
-        A file is missing or altered, or its tensors are not those of the manifest's model.
+        A file is missing or altered, its tensors are not those of the manifest's model, or it was
+        replaced meanwhile.
     """
     manifest = read_manifest(bundle)
     detectors = {entry.name: entry.architecture for entry in manifest.detectors}

@@ -52,6 +52,11 @@ def load_engine_of(model: ModelSettings, manifest: Manifest, read: "ReadImage") 
     ----------
     model : the bundle and how it is run
     read : how images are read
+
+    Raises
+    ------
+    BundleError
+        It is missing or broken, or another one than that whose terms were accepted.
     """
     from mammoclip_core.engines.choice import load_engine
     from mammoclip_core.engines.computing_options import ComputingOptions, EngineName, Precision
@@ -66,7 +71,10 @@ def load_engine_of(model: ModelSettings, manifest: Manifest, read: "ReadImage") 
         is_deterministic=model.deterministic,
         threads=model.threads,
     )
-    engine = load_engine(bundle_folder(model), engine=name, device=device, options=options)
+    folder = bundle_folder(model)
+    engine = load_engine(folder, engine=name, device=device, options=options)
+    if engine.manifest != manifest:
+        raise BundleError(f"{folder} was replaced while it was loaded: it is loaded again")
     engine.read_by(read)
     if model.mode is not None:
         engine.prepare_as(model.mode)

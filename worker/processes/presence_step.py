@@ -5,8 +5,8 @@ from typing import Any, Final
 from celery.bootsteps import StartStopStep
 from celery.signals import worker_shutdown
 
-from dicom_node.settings.reading import load_settings
 from worker.celery_log import trouble_of_broker
+from worker.settings_at_start import settings_at_start
 
 _GRACE_SECONDS: Final = 15.0
 """Longest time that a worker without work takes to end, on a machine with other work."""
@@ -24,7 +24,7 @@ class PresenceStep(StartStopStep):  # type: ignore[misc]
         from worker.processes.presence import Presence
         from worker.processes.watchdog import processes_of
 
-        settings = load_settings()
+        settings = settings_at_start()
 
         def trouble() -> str:
             return trouble_of_broker() or str(parent.consumer.ledger_trouble)

@@ -15,10 +15,10 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 from kombu import Message, compression
 
-from dicom_node.settings.reading import load_settings
 from worker.queue.discarded import Discarded
 from worker.queue.messages import UnwantedMessageError, work_of
 from worker.queue.own_ledger import OwnLedger
+from worker.settings_at_start import settings_at_start
 
 _UNSTEADY_SECONDS: Final = 10.0
 """A connection that fails sooner was never of use."""
@@ -53,7 +53,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         self._failed_at = float("-inf")
         self._wait = 0.0
         self._discarded = Discarded()
-        self._ledger = OwnLedger(load_settings().ledger_url)
+        self._ledger = OwnLedger(settings_at_start().ledger_url)
         super().__init__(
             *arguments, worker_options={**(worker_options or {}), **_SILENT}, **options
         )
