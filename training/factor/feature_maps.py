@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.manifest import Preprocessing
 from mammoclip_core.networks.image_encoder import ImageEncoder
+from training.data.array_file import new_array
 from training.data.image_source import ImageSource
 from training.learning.ranks import ALONE, Ranks
 
@@ -68,6 +69,8 @@ def cache_feature_maps(
     ------
     ComputingError
         A value is not finite or does not fit half precision.
+    OSError
+        The disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     flips = FLIPS if with_flips else FLIPS[:1]
@@ -87,7 +90,7 @@ def cache_feature_maps(
     if ranks.is_first and not done:
         # First: a kill in between must not leave the former facts beside an empty array.
         (folder / FACTS_NAME).unlink(missing_ok=True)
-        np.lib.format.open_memmap(path, "w+", np.float16, shape).flush()
+        new_array(path, np.float16, shape)
     ranks.wait()
     maps = np.lib.format.open_memmap(path, "r+", np.float16, shape)
     encoder.to(device)

@@ -1,7 +1,6 @@
 """Prepared pictures as one array of uint8 on disk: pretraining reads it without decoding."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from mammoclip_core.errors import CoreError
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
+from training.data.array_file import new_array
 from training.data.image_source import ARRAY_NAME, NAMES_NAME
 from training.data.picture_check import require_usable
 from training.errors import SettingsError, TableError
@@ -107,10 +107,7 @@ def _opened(order: PackOrder, facts: dict[str, object], count: int) -> tuple[Any
     if done:
         return np.lib.format.open_memmap(path, mode="r+"), done
     _write(marks, facts | {"done": 0})
-    images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, *order.size))
-    with path.open("r+b") as stream:  # a mapped file that finds no room later ends the process
-        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
-    return images, 0
+    return new_array(path, np.uint8, (count, *order.size)), 0
 
 
 def _require_same(out: Path, facts: dict[str, object]) -> None:

@@ -1,6 +1,7 @@
 """The command: from tables and pictures to a bundle that localises by Mammo-FActOR."""
 
 import json
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -184,6 +185,18 @@ def test_maps_of_other_pictures_that_were_begun_are_not_taken_for_the_former_one
         cached(killed, "3")
 
     np.testing.assert_array_equal(cached(source, "2"), expected)
+
+
+def test_full_disk_is_said_before_the_first_map(phantom_tables, small_bundle, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        result = run(phantom_tables, small_bundle, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert result.exit_code == 1
+    assert "mammoclip-train: File too large" in result.output
 
 
 def test_boxes_meet_the_lesions_on_the_models_input(phantom_tables, small_bundle):

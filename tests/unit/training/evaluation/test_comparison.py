@@ -1,0 +1,123 @@
+"""Ways of pretraining side by side: by paired differences, on patients that nobody learnt from."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from small_bundles import SIZE
+from typer.testing import CliRunner
+
+from mammoclip_core.manifest import read_manifest
+from training.commands.train import app
+from training.errors import SettingsError, TableError
+from training.evaluation.comparison import ComparisonData, ComparisonOrder, compare
+from training.evaluation.comparison_table import Comparison, paired_difference, write_comparison
+from training.phantoms.writing import Order, write_phantoms
+
+SMALL = (
+    f"--config tiny --model.network.rows {SIZE[0]} --model.network.columns {SIZE[1]} "
+    "--data.settings.batch_size 4 --trainer.max_epochs 1 --model.network.pooling mean "
+    "--model.network.text_config '{hidden_size: 128, num_hidden_layers: 2, "
+    "num_attention_heads: 2, intermediate_size: 256, max_position_embeddings: 256}'"
+)
+
+
+def test_interval_of_a_difference_is_student_s_over_pairs() -> None:
+    told = paired_difference([0.6, 0.9], [0.5, 0.6])
+
+    # Differences .1 and .3: mean .2, standard error .1, and 12.706 of it with one degree of freedom
+    assert told.value == pytest.approx(0.2)
+    assert (told.low, told.high) == pytest.approx((0.2 - 1.2706, 0.2 + 1.2706), abs=1e-3)
+    assert not told.is_clear
+    assert paired_difference([0.6, 0.8, 0.7], [0.5, 0.69, 0.61]).is_clear
+
+
+def test_one_seed_has_no_interval() -> None:
+    told = paired_difference([0.6], [0.5])
+
+    assert math.isnan(told.low)
+    assert not told.is_clear
+
+
+def test_table_has_only_figures_that_every_model_has(tmp_path: Path) -> None:
+    runs = {
+        "baseline": [{"AUROC": 0.5, "kappa": 0.1}, {"AUROC": 0.6, "kappa": 0.1}],
+        "sigmoid": [{"AUROC": 0.7}, {"AUROC": math.nan}],
+    }
+    comparison = Comparison(made_with={"seeds": "2"}, baseline="baseline", figures=runs)
+
+    write_comparison(comparison, tmp_path)
+
+    assert comparison.names() == ["AUROC"]
+    assert "| AUROC | 0.550 |" in (tmp_path / "comparison.md").read_text()
+    kept = json.loads((tmp_path / "comparison.json").read_text())["figures"]["sigmoid"]
+    assert kept == [{"AUROC": 0.7}, {"AUROC": None}]
+
+
+def order_of(folder: Path, way: str) -> ComparisonOrder:
+    """Return a comparison on phantoms of which the same are learnt from and judged by."""
+    write_phantoms(
+        Order(seed=4, studies=8, out=folder, rows=SIZE[0], columns=SIZE[1], with_pictures=False)
+    )
+    data = ComparisonData(
+        reports=folder / "image_text.csv",
+        findings=folder / "finding_annotations.csv",
+        images=(folder,),
+    )
+    return ComparisonOrder(
+        data=data, ways={"other": way}, settings="", tokenizer=folder, out=folder / "out"
+    )
+
+
+def test_patient_that_is_trained_on_judges_nobody(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"1 patients of .* are in the test part of .*, S4N000004"):
+        compare(order_of(tmp_path, ""))
+
+
+@pytest.mark.parametrize("text", ["sigmoid", "baseline=--model.learning_rate 1", "a b=x", "=x"])
+def test_way_without_a_name_of_its_own_is_refused(text: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["compare", "--way", text, "--out", str(tmp_path / "out")])
+
+    assert result.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_command_compares_on_phantoms_and_trains_no_model_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [
+        *("compare", "--way", "sigmoid=--model.pair_loss sigmoid", "--out", str(tmp_path)),
+        *("--studies", "10", "--rows", str(SIZE[0]), "--columns", str(SIZE[1]), "--seeds", "1"),
+        *("--probe-epochs", "1", "--settings", SMALL),
+    ]
+    first = CliRunner().invoke(app, arguments)
+    table = (tmp_path / "comparison.md").read_text()
+
+    monkeypatch.setattr("training.evaluation.comparison.pretrain", None)
+    again = CliRunner().invoke(app, arguments)
+    other = CliRunner().invoke(app, [*arguments[:-1], f"{SMALL} --model.weight_decay 0.1"])
+
+    assert (first.exit_code, again.exit_code, other.exit_code) == (0, 0, 1), first.output
+    assert "| image to report retrieval, zero-shot, recall@1 |" in table
+    assert (tmp_path / "comparison.md").read_text() == table
+    assert "holds a comparison with other settings: choose another --out" in other.output
+    stated = [
+        dict(read_manifest(tmp_path / f"{way}-1" / "bundle").beyond_the_paper)
+        for way in ("baseline", "sigmoid")
+    ]
+    assert stated == [{}, {"pair_loss": "sigmoid"}]
+
+
+def test_folder_of_another_way_of_the_same_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.evaluation.comparison._require_apart", lambda data: None)
+    monkeypatch.setattr("training.evaluation.comparison._judged", lambda *_: {"AUROC": 0.5})
+    compare(order_of(tmp_path, "--model.learning_rate 0.1"))
+
+    with pytest.raises(SettingsError, match="other other: choose another --out"):
+        compare(order_of(tmp_path, "--model.learning_rate 0.2"))
