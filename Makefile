@@ -15,6 +15,8 @@ BACKEND ?= $(if $(wildcard /proc/driver/nvidia/gpus/*),cuda,$(shell \
 TEST_PROCESSES ?= 3
 # Folder with your own DICOM files for "make demo"
 STUDY ?=
+# Phantoms that "make demo-weights" trains on: plain, as the shipped weights, or varied, which are harder
+FAMILY ?= plain
 
 CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti \
 	nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand \
@@ -31,7 +33,7 @@ TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dico
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
-	@echo "Variables:  PYTHON=python3.12  TORCH_INDEX=URL  STUDY=FOLDER (demo)  BACKEND=cpu|cuda"
+	@echo "Variables:  PYTHON=python3.12  TORCH_INDEX=URL  STUDY=FOLDER (demo)  FAMILY=plain|varied (demo-weights)  BACKEND=cpu|cuda"
 
 demo: $(VENV)/.demo-$(BACKEND)-installed ## send sample studies (or STUDY=FOLDER) through the whole system
 	$(RUN) -m deploy.demo.run $(if $(STUDY),--study "$(STUDY)")
@@ -69,9 +71,10 @@ lab: $(VENV)/.dev-installed test-programs .venv-lab/bin/tiny-pacs ## try every w
 bench: $(VENV)/.dev-installed ## run every benchmark and print one table
 	$(RUN) benchmarks
 
-demo-weights: $(VENV)/.dev-installed ## train the demonstration weights anew on phantoms, in .weights; hours
+demo-weights: $(VENV)/.dev-installed ## train the demonstration weights anew on phantoms (FAMILY=varied: harder); hours
 	$(INSTALL) --constraint $(LOCK) --editable '.[demo-weights]'
-	$(RUN) -m training.examples.demonstration.make_weights
+	$(RUN) -m training.examples.demonstration.make_weights --family $(FAMILY) \
+		--folder $(if $(filter plain,$(FAMILY)),.weights,.weights-$(FAMILY))
 
 screenshots: $(VENV)/.dev-installed test-programs ## take the pictures of docs/objects.md anew, in real viewers
 	MAMMOCLIP_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest tests/acceptance/test_viewers.py \

@@ -39,6 +39,10 @@ GROUPS: Final = ("grey", "detail", "dots", "blob")
 """What the names begin with."""
 
 
+FOREST: Final = "forest on all"
+TREES: Final = 300
+
+
 def single_numbers(picture: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.float64]:
     """Return the numbers of one picture, (len(NAMES),).
 
@@ -65,7 +69,11 @@ def single_numbers(picture: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.
 
 
 def single_number_aucs(
-    numbers: NDArray[np.float64], labels: NDArray[np.bool_], patients: Sequence[str]
+    numbers: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    patients: Sequence[str],
+    *,
+    trees: int = TREES,
 ) -> dict[str, float]:
     """Return the AUC of the best number of each group and of a forest on all of them.
 
@@ -77,6 +85,7 @@ def single_number_aucs(
     numbers : (pictures, len(NAMES))
     labels : (pictures,)
     patients : (pictures,)
+    trees : of the forest
 
     Returns
     -------
@@ -91,28 +100,33 @@ def single_number_aucs(
         places = [place for place, name in enumerate(NAMES) if name.startswith(group)]
         place = max(places, key=lambda one: abs(aucs[one] - 0.5))
         best[NAMES[place]] = max(aucs[place], 1.0 - aucs[place])
-    best[FOREST] = _forest_auc(numbers, labels, patients)
+    best[FOREST] = _forest_auc(numbers, labels, patients, trees)
     return best
 
 
-FOREST: Final = "forest on all"
 _FOLDS: Final = 5
-_TREES: Final = 300
 
 
 def _forest_auc(
-    numbers: NDArray[np.float64], labels: NDArray[np.bool_], patients: Sequence[str]
+    numbers: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    patients: Sequence[str],
+    trees: int,
 ) -> float:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
     forest = RandomForestClassifier(
-        _TREES, min_samples_leaf=3, class_weight="balanced", random_state=0
+        trees, min_samples_leaf=3, class_weight="balanced", random_state=0
     )
-    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
+    groups = np.asarray(patients)
+    count = min(_FOLDS, len(set(groups[labels])), len(set(groups[~labels])))
+    if count < 2:
+        return float("nan")
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=0)
     said = cross_val_predict(
-        forest, numbers, labels, groups=patients, cv=folds, method="predict_proba"
+        forest, numbers, labels, groups=groups, cv=folds, method="predict_proba"
     )
     return float(roc_auc_score(labels, said[:, 1]))
 
