@@ -23,7 +23,7 @@ the two hours after t usually bring, that makes so many false ones a year::
 
     52 ∫ λ(t) exp(-m(t)) dt   over the week
 
-With 40 studies a day in eight hours, of which the quietest bring 0.8 of the mean, it is 0.57, where
+With 40 studies a day in eight hours, of which the quietest bring 0.8 of the mean, it is 0.55, where
 the quietest two hours alone, as the limit for all, would make 10 400 exp(-9) = 1.28. So pauses of
 two working hours are alarms where the stated false alarms allow it, and what they leave is for the
 pauses that are short and improbable, as those of busy scanners are.
@@ -43,11 +43,8 @@ WEEKS_OF_YEAR: Final = 52
 MINIMUM_STUDIES: Final = 200
 """Below this nothing is said of a rhythm."""
 
-SILENT_HOURS: Final = 119 / 60
-"""A pause of so many working hours is a silence, where that is rarely so by chance.
-
-A minute less than two: the node looks once a minute.
-"""
+SILENT_HOURS: Final = 2 - 15 / 3600
+"""A pause of so many working hours is a silence, where that is rarely so by chance."""
 
 _STEPS_OF_HOUR: Final = 12
 
