@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
 FALSE_ALARMS: Final[Mapping[Kind, float]] = MappingProxyType(
     {
-        Kind.SILENCE: 0.5,
+        Kind.SILENCE: 0.7,
         Kind.FLAG_RATE_ROSE: 0.12,
         Kind.FLAG_RATE_FELL: 0.03,
         Kind.SCORES: 0.03,
@@ -41,10 +41,10 @@ FALSE_ALARMS: Final[Mapping[Kind, float]] = MappingProxyType(
         Kind.LATE: 0.03,
     }
 )
-"""False alarms a year and scanner that each kind may raise; together 0.8, below one.
+"""False alarms a year and scanner that each kind may raise; together one.
 
 Silence has the largest share, since two hours of a scanner that does 40 studies a day are ten
-studies that do not come, and by chance that happens about every other year (`rhythm`).
+studies that do not come, and by chance that happens in more than every other year (`rhythm`).
 """
 
 

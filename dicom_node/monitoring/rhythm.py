@@ -15,6 +15,18 @@ The rate is itself estimated, from n studies in the hours of such a pause. With 
 a Gamma distribution the probability is ``(1 + μ/n)^-n``, and the limit a little higher::
 
     μ = n ((N / b)^(1/n) - 1)
+
+Such a limit is reached sooner in busy hours than in quiet ones: at 5 studies an hour on average,
+after 1 hour 49 minutes to 2 hours 14. Where it is to be reached within two working hours whatever
+the hour, each pause of two working hours is an alarm. With the rate λ(t) and the studies m(t) that
+the two hours after t usually bring, that makes so many false ones a year::
+
+    52 ∫ λ(t) exp(-m(t)) dt   over the week
+
+With 40 studies a day in eight hours, of which the quietest bring 0.8 of the mean, it is 0.55, where
+the quietest two hours alone, as the limit for all, would make 10 400 exp(-9) = 1.28. So pauses of
+two working hours are alarms where the stated false alarms allow it, and what they leave is for the
+pauses that are short and improbable, as those of busy scanners are.
 """
 
 import math
@@ -31,11 +43,34 @@ WEEKS_OF_YEAR: Final = 52
 MINIMUM_STUDIES: Final = 200
 """Below this nothing is said of a rhythm."""
 
+SILENT_HOURS: Final = 2 - 15 / 3600
+"""A pause of so many working hours is a silence, where that is rarely so by chance."""
+
+_STEPS_OF_HOUR: Final = 12
+
 _CLOSED_SHARE: Final = 0.1
 """A day with less than this of the busiest day's studies is none of the usual days."""
 
 _QUIET_SHARE: Final = 0.02
 """An hour with less than this of the busiest one's studies brings none that are waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """After how long a pause is a silence: whichever comes first.
+
+    Attributes
+    ----------
+    studies : that usually come in it
+    hours : of those at which studies usually come; infinite where that says too little
+    """
+
+    studies: float
+    hours: float
+
+
+NEVER: Final = Limits(studies=math.inf, hours=math.inf)
+"""Of a scanner whose rhythm is not known: no pause is a silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +88,7 @@ class Rhythm:
     studies: int
     zone: tzinfo
     _sums: tuple[float, ...]
+    _open: tuple[float, ...]
 
     @property
     def yearly(self) -> float:
@@ -65,6 +101,39 @@ class Rhythm:
             return 0.0
         return self._upto(until) - self._upto(since)
 
+    def working_hours(self, since: datetime, until: datetime) -> float:
+        """Return how many of the hours at which studies usually come lie between two times."""
+        if until <= since:
+            return 0.0
+        is_open = (self.hourly > 0).astype(float)
+        return self._upto(until, self._open, is_open) - self._upto(since, self._open, is_open)
+
+    def limits(self, false_alarms: float) -> "Limits":
+        """Return when a silence is an alarm.
+
+        Parameters
+        ----------
+        false_alarms : a year
+        """
+        by_hours = self.pauses_by_chance(SILENT_HOURS)
+        if by_hours >= false_alarms:
+            return Limits(studies=self.limit(false_alarms), hours=math.inf)
+        return Limits(studies=self.limit(false_alarms - by_hours), hours=SILENT_HOURS)
+
+    def pauses_by_chance(self, hours: float) -> float:
+        """Return how many pauses a year last so many working hours though nothing is broken."""
+        rates = np.repeat(self.hourly[self.hourly > 0], _STEPS_OF_HOUR) / _STEPS_OF_HOUR
+        length = hours * _STEPS_OF_HOUR
+        # The week goes on at its beginning: the hours in which nothing comes are left out.
+        sums = np.concatenate([[0.0], np.cumsum(np.concatenate([rates, rates]))])
+        starts = np.arange(len(rates))
+        if length >= len(rates):
+            return 0.0
+        coming = np.interp(starts + length, np.arange(len(sums)), sums) - sums[starts]
+        # Since the rates are guesses, their mean exceeds the true one by some hundredths: as much
+        # as the Gamma distribution would add, which is therefore not added to it.
+        return float((rates * np.exp(-coming)).sum() * WEEKS_OF_YEAR)
+
     def limit(self, false_alarms: float) -> float:
         """Return after how many expected studies a silence is an alarm.
 
@@ -73,34 +142,50 @@ class Rhythm:
         false_alarms : a year
         """
         wanted = math.log(max(self.yearly / false_alarms, math.e))
-        # How many of the studies speak of the hours of such a pause: its share of a day.
-        busy = max(self._sums[-1] / max(self._days, 1), 1.0)
-        known = max(self.studies * min(wanted / busy, 1.0), 10.0)
+        known = self._known(wanted)
         return known * (math.exp(wanted / known) - 1)
 
-    def reached(self, since: datetime, limit: float) -> datetime:
-        """Return when so many studies should have come since a time, to the minute."""
-        start = self._upto(since)
+    def is_reached(self, since: datetime, until: datetime, limits: "Limits") -> bool:
+        """Return whether a pause is a silence."""
+        return (
+            self.expected(since, until) >= limits.studies
+            or self.working_hours(since, until) >= limits.hours
+        )
+
+    def reached(self, since: datetime, limits: "Limits") -> datetime:
+        """Return when a pause becomes a silence, to some seconds."""
         low, high = timedelta(), timedelta(days=28)
-        while high - low > timedelta(minutes=1):
+        while high - low > timedelta(seconds=10):
             middle = (low + high) / 2
-            if self._upto(since + middle) - start < limit:
-                low = middle
-            else:
+            if self.is_reached(since, since + middle, limits):
                 high = middle
+            else:
+                low = middle
         return since + high
+
+    def _known(self, studies: float) -> float:
+        """Return how many of the studies speak of the hours of a pause: its share of a day."""
+        busy = max(self._sums[-1] / max(self._days, 1), 1.0)
+        return max(self.studies * min(studies / busy, 1.0), 10.0)
 
     @property
     def _days(self) -> int:
         return int((self.hourly.reshape(7, 24).sum(axis=1) > 0).sum())
 
-    def _upto(self, at: datetime) -> float:
+    def _upto(
+        self,
+        at: datetime,
+        sums: tuple[float, ...] | None = None,
+        hourly: NDArray[np.float64] | None = None,
+    ) -> float:
+        sums = self._sums if sums is None else sums
+        hourly = self.hourly if hourly is None else hourly
         local = at.astimezone(self.zone)
         day = local.toordinal() - 1  # the 1st of January of the year 1 was a Monday
         weeks, weekday = divmod(day, 7)
         hour = weekday * 24 + local.hour
         part = (local.minute + local.second / 60) / 60
-        return weeks * self._sums[-1] + self._sums[hour] + part * float(self.hourly[hour])
+        return weeks * sums[-1] + sums[hour] + part * float(hourly[hour])
 
 
 def rhythm_of(times: Sequence[datetime], zone: tzinfo) -> Rhythm | None:
@@ -125,4 +210,5 @@ def rhythm_of(times: Sequence[datetime], zone: tzinfo) -> Rhythm | None:
     shrunk *= by_day[usual].sum() / shrunk.sum()
     hourly = (shrunk[:, None] * profile[None, :] / weeks).reshape(WEEK_HOURS)
     sums = (0.0, *map(float, np.cumsum(hourly)))
-    return Rhythm(hourly=hourly, studies=len(times), zone=zone, _sums=sums)
+    opened = (0.0, *map(float, np.cumsum(hourly > 0)))
+    return Rhythm(hourly=hourly, studies=len(times), zone=zone, _sums=sums, _open=opened)

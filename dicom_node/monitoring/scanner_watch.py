@@ -11,7 +11,7 @@ from dicom_node.monitoring.embedding_distance import EmbeddingReference
 from dicom_node.monitoring.intervals import wilson
 from dicom_node.monitoring.observation import Observation
 from dicom_node.monitoring.proportion_chart import ProportionChart
-from dicom_node.monitoring.rhythm import Rhythm, rhythm_of
+from dicom_node.monitoring.rhythm import NEVER, Limits, Rhythm, rhythm_of
 from dicom_node.monitoring.windows import WINDOW, WindowedComparison
 
 REFERENCE: Final = 1000
@@ -61,7 +61,7 @@ class ScannerWatch:
     times: deque[datetime] = field(default_factory=deque)
     rhythm: Rhythm | None = None
     recent: deque[tuple[bool, float]] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    _silence_limit: float = 0.0
+    _silence: Limits = NEVER
     _learnt_at: datetime | None = None
     _software: set[str] = field(default_factory=set)
     _answers: str | None = None
@@ -90,18 +90,19 @@ class ScannerWatch:
         if self.rhythm is None or not self.times:
             return None
         last = self.times[-1]
-        missed = self.rhythm.expected(last, now)
-        if missed < self._silence_limit:
+        if not self.rhythm.is_reached(last, now, self._silence):
             return None
-        return self._silent(last, self.rhythm.reached(last, self._silence_limit), missed)
+        missed = self.rhythm.expected(last, now)
+        return self._silent(last, self.rhythm.reached(last, self._silence), missed)
 
     def _raised_by(self, one: Observation) -> Iterator[Alarm]:
         yield from self._events(one)
         if self.times and self.rhythm is not None:
-            missed = self.rhythm.expected(self.times[-1], one.at)
-            if missed >= self._silence_limit:
-                at = self.rhythm.reached(self.times[-1], self._silence_limit)
-                yield self._silent(self.times[-1], min(at, one.at), missed)
+            last = self.times[-1]
+            if self.rhythm.is_reached(last, one.at, self._silence):
+                at = self.rhythm.reached(last, self._silence)
+                missed = self.rhythm.expected(last, one.at)
+                yield self._silent(last, min(at, one.at), missed)
         self._note_time(one.at)
         if self._charts is None:
             self._kept.append(one)
@@ -228,7 +229,7 @@ class ScannerWatch:
         self._learnt_at = at
         self.rhythm = rhythm_of(self.times, self.zone)
         if self.rhythm is not None:
-            self._silence_limit = self.rhythm.limit(FALSE_ALARMS[Kind.SILENCE])
+            self._silence = self.rhythm.limits(FALSE_ALARMS[Kind.SILENCE])
 
     def _silent(self, last: datetime, at: datetime, missed: float) -> Alarm:
         since = last.astimezone(self.zone).strftime("%Y-%m-%d %H:%M")

@@ -14,6 +14,7 @@ from io import BytesIO
 import books
 import pydicom
 import pytest
+from metrics_watch import MetricsWatch
 from night import ACCELERATION, Night
 from night_faults import all_faults_of, few_faults_of
 from night_sender import PATIENT_IDS, Kind, Sender
@@ -80,17 +81,36 @@ def befall(night: Night, sender: Sender, befell: Counter[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def sender(night: Night) -> Iterator[Sender]:
-    """Play the night, and return the sender of its studies."""
+def scanner(night: Night) -> Sender:
+    """Return the sender of the studies, before the night."""
     kinds = [kind_of(number) for number in range(STUDIES)]
     pause, lag = (1.0, 5) if LONG else (0.2, 4)
-    sender = Sender(night.node_port, kinds, pause, corrects_after=lag)
+    return Sender(night.node_port, kinds, pause, corrects_after=lag)
+
+
+@pytest.fixture(scope="module")
+def metrics(night: Night, scanner: Sender) -> Iterator[MetricsWatch]:
+    """Scrape the metrics while the night is played."""
+    watch = MetricsWatch(night.config, scanner.sent, most=STUDIES)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.is_over.set()
+        watch.join()
+
+
+@pytest.fixture(scope="module")
+def sender(night: Night, scanner: Sender, metrics: MetricsWatch) -> Iterator[Sender]:
+    """Play the night, and return the sender of its studies."""
+    sender = scanner
     began, befell = time.monotonic(), Counter[str]()
     sender.start()
     try:
         befall(night, sender, befell)
         wait_for(lambda: not sender.is_alive(), seconds=120, what="all studies were taken")
         _wait_for_the_end(night, sender)
+        metrics.stop()
         yield sender
     finally:
         sender.is_over.set()
@@ -127,6 +147,16 @@ def test_every_study_of_a_bad_night_is_delivered_once_or_failed_by_its_own_fault
 ) -> None:
     assert len(sender.sent) == STUDIES
     assert complaints(night, sender) == []
+
+
+def test_metrics_add_up_whenever_they_are_scraped_in_a_bad_night(
+    sender: Sender, metrics: MetricsWatch
+) -> None:
+    """Received = delivered + ended without a result + in flight, and what was taken is counted."""
+    assert metrics.wrong == []
+    assert metrics.scrapes >= 5
+    assert metrics.in_flight >= 1, "it was scraped while studies were under way"
+    assert metrics.last["mammoclip_studies_received_total", ""] == len(sender.sent)
 
 
 def test_night_tells_nobody_of_its_patients(night: Night, sender: Sender) -> None:

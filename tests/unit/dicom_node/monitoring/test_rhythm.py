@@ -1,5 +1,6 @@
 """When a scanner is silent: by its own hours, over nights, weekends and the change of clocks."""
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -8,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from dicom_node.monitoring.rhythm import Rhythm, rhythm_of
+from dicom_node.monitoring.rhythm import SILENT_HOURS, Limits, Rhythm, rhythm_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2026, 1, 5, tzinfo=BERLIN)
@@ -52,7 +53,7 @@ def test_silence_of_two_working_hours_is_reached_the_next_morning() -> None:
     rhythm = learnt(times())
     evening = MONDAY + timedelta(days=1, hours=15)
 
-    reached = rhythm.reached(evening, rhythm.limit(0.5))
+    reached = rhythm.reached(evening, rhythm.limits(0.7))
 
     assert reached.date() == (evening + timedelta(days=1)).date()
     assert 8.5 < reached.astimezone(BERLIN).hour + reached.minute / 60 < 9.6
@@ -64,6 +65,44 @@ def test_hours_are_those_of_the_site_when_its_clocks_change() -> None:
 
     assert rhythm.expected(after, after + timedelta(hours=1)) == pytest.approx(5, rel=0.15)
     assert rhythm.expected(after - timedelta(hours=1), after) == pytest.approx(0, abs=0.2)
+
+
+@pytest.mark.parametrize("hour", [8.0, 9.5, 11.0, 12.0, 12.5, 13.9, 15.0])
+def test_silence_of_forty_studies_a_day_is_found_within_two_working_hours(hour: float) -> None:
+    """Whatever the hour: the last study came before the silence began."""
+    rhythm = learnt(times(26))
+    last = MONDAY + timedelta(days=1, hours=hour)
+
+    limits = rhythm.limits(0.7)
+
+    assert limits.hours == SILENT_HOURS
+    gone = rhythm.working_hours(last, rhythm.reached(last, limits))
+    assert 1.5 < gone <= 2.0
+
+
+def test_pauses_of_two_hours_that_are_too_frequent_by_chance_are_no_silence() -> None:
+    rhythm = learnt(times(26, a_day=30))
+
+    assert rhythm.pauses_by_chance(SILENT_HOURS) > 2
+    assert rhythm.limits(0.7) == Limits(studies=rhythm.limit(0.7), hours=math.inf)
+
+
+def test_busy_scanner_is_silent_long_before_two_hours() -> None:
+    rhythm = learnt(times(26, a_day=120))
+    morning = MONDAY + timedelta(days=1, hours=9)
+
+    assert rhythm.reached(morning, rhythm.limits(0.7)) < morning + timedelta(minutes=55)
+
+
+def test_pauses_of_two_hours_are_as_rare_as_computed() -> None:
+    rhythm = learnt(times(26))
+    pauses = list(pairwise(times(weeks=400, seed=3)))
+
+    longer = sum(rhythm.working_hours(one, other) >= 1.5 for one, other in pauses)
+
+    expected = rhythm.pauses_by_chance(1.5) * 400 / 52
+    assert expected > 30
+    assert longer == pytest.approx(expected, rel=0.45), "2.5 standard errors, and the rate's"
 
 
 def test_pauses_that_are_longer_by_chance_are_as_rare_as_stated() -> None:
