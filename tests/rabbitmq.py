@@ -21,7 +21,8 @@ class RabbitMQ(Service):
     system is used.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        """Set a server up; options are further lines of its configuration."""
         if not _PROGRAM.exists():
             missing("rabbitmq-server is not installed: apt-get install rabbitmq-server")
         self.port = free_port()
@@ -33,6 +34,7 @@ class RabbitMQ(Service):
         (home / "rabbitmq.conf").write_text(
             # A test's disk may be nearly full, and its machine small.
             "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 512MB\n"
+            + "".join(f"{option}\n" for option in options)
         )
         self._environment_of_all = {
             "HOME": str(home),
@@ -104,9 +106,9 @@ class RabbitMQ(Service):
 
 
 @contextmanager
-def rabbitmq(folder: Path) -> Iterator[RabbitMQ]:
+def rabbitmq(folder: Path, *options: str) -> Iterator[RabbitMQ]:
     """Run a server in a folder until the end of the block."""
-    server = RabbitMQ(folder)
+    server = RabbitMQ(folder, *options)
     try:
         yield server.start()
     finally:
