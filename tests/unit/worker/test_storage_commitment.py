@@ -1,5 +1,6 @@
 """Storage commitment asked of archives that report in all the ways in which they differ."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from ports import free_port
 from proving_site import Proving, proving_site, stop_beside
 from pydicom.dataset import Dataset
 from services import wait_for
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from unit.dicom_node.node_factory import Reception
 
 from dicom_node.commands.tables import study_record_tables
@@ -250,6 +251,23 @@ def test_report_on_what_was_not_asked_is_ignored_with_a_line(
     assert site.outcomes() == {"accepted"}
     assert [one["event"] for one in log_lines].count("report_ignored") == 1
     assert not list(Reports(site.reception.spool.root).waiting())
+
+
+def test_report_counts_for_no_object_of_the_delivery_that_its_transaction_did_not_name(
+    site_with: Start,
+) -> None:
+    site = site_with(way="same association")
+    site.ask()
+    (request,) = requests(site)
+    asked, *others = json.loads(request.objects)
+    assert others
+    with site.node.database.writing() as session:
+        session.execute(update(CommitmentRequest).values(objects=json.dumps([asked])))
+    site.prover.tick()
+
+    outcomes = {row.result_object_id: row.outcome for row in site.reception.rows(DeliveryOutcome)}
+    assert outcomes == {asked: "committed", **dict.fromkeys(others, "accepted")}
+    assert site.delivery.state is DeliveryState.ACCEPTED
 
 
 REASONS = {
