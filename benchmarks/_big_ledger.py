@@ -35,14 +35,19 @@ _STATEMENTS: Final = (
     """INSERT INTO instances (id, receipt, study_id, state, version, reason, detail, place,
         size_bytes, content_sha256, association, received_at, sop_instance_uid, sop_class_uid,
         series_instance_uid, laterality, view_position, presentation_intent,
-        calling_ae_title, transfer_syntax_uid, left_out_reason)
+        calling_ae_title, transfer_syntax_uid, left_out_reason, identifiers_id)
     SELECT n * 4 + k, 'big-' || n || '-' || k, n, 'registered', 1, '', '',
         'studies/' || n || '/' || k || '.dcm', 17000000,
         '{digest}', 'aaaaaaaaaaaaaaaa', {at}, '1.2.826.0.1.3680043.8.498.9.' || n || '.' || k,
         '1.2.840.10008.5.1.4.1.1.1.2', '1.2.826.0.1.3680043.8.498.9.' || n || '.0', 'L', 'MLO',
-        'FOR PRESENTATION', 'SCANNER', '1.2.840.10008.1.2.1', ''
+        'FOR PRESENTATION', 'SCANNER', '1.2.840.10008.1.2.1', '', n
     FROM ({numbers}) AS numbers, (SELECT 0 AS k UNION ALL SELECT 1 UNION ALL SELECT 2
         UNION ALL SELECT 3) AS images""",
+    """INSERT INTO study_identifiers (id, study_id, digest, accession_number, patient_id,
+        patient_name, birth_date, study_date, accession_key, patient_id_key, name_key)
+    SELECT n, n, '' || n, 'A' || n, 'P' || n, 'BIG', '19600101', '20250601', 'a' || n, 'p' || n,
+        'big'
+    FROM ({numbers}) AS numbers""",
     """INSERT INTO analyses (id, study_id, revision, state, version, attempts, due_at, lease_holder,
         reason, created_at, finished_at, findings, bundle)
     SELECT n, n, 1, 'done', 2, 1, {at}, 'host:1', '', {at}, {at}, '{findings}', 'big 1 00'
@@ -71,7 +76,8 @@ _STATEMENTS: Final = (
         UNION ALL SELECT 'delivery' UNION ALL SELECT 'delivery' UNION ALL SELECT 'delivery')
         AS subjects""",
 )
-"""One study: 1 row, 4 images, 1 analysis, 2 results, 1 delivery, 2 outcomes, 16 of history."""
+"""One study: 1 row, 1 of identifiers, 4 images, 1 analysis, 2 results, 1 delivery, 2 outcomes, 16
+of history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +117,7 @@ def fill(database: Database, instances: int) -> Filled:
     }
     with database.reading() as session:
         size_bytes = session.scalar(text(size[dialect])) or 0
-    return Filled(rows=studies * 27, size_bytes=int(size_bytes))
+    return Filled(rows=studies * 28, size_bytes=int(size_bytes))
 
 
 def _finish(database: Database, dialect: str) -> None:
@@ -121,7 +127,14 @@ def _finish(database: Database, dialect: str) -> None:
             return
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))
-        for table in ("studies", "instances", "analyses", "result_objects", "deliveries"):
+        for table in (
+            "studies",
+            "instances",
+            "study_identifiers",
+            "analyses",
+            "result_objects",
+            "deliveries",
+        ):
             connection.execute(
                 text(
                     f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), "

@@ -28,6 +28,7 @@ from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due import outcomes, work
 from dicom_node.studies.ledger.due.outcomes import MadeResult
 from dicom_node.studies.ledger.queries.reading import find_study, study_record, summaries
+from dicom_node.studies.ledger.search.study_search import StudyFilter, find_studies
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.settling import (
     Patience,
@@ -41,7 +42,10 @@ LISTED = 10
 """Studies that `studies` lists, of which an empty ledger has as many."""
 
 UID = "1.2.826.0.1.3680043.8.498.8"
-_TABLES = "studies|instances|analyses|result_objects|deliveries|delivery_outcomes|transitions"
+_TABLES = (
+    "studies|instances|study_identifiers|analyses|result_objects|deliveries|delivery_outcomes|"
+    "transitions"
+)
 _FREQUENT = {"registered", "settled", "done", "accepted"}
 """States that nearly everything is in: an index of states finds nothing by them."""
 
@@ -141,6 +145,10 @@ class MeasuredNode:
             _work(database, Delivery, _finish_delivery)
         with self.timing(f"studies, {LISTED} of them"), database.reading() as session:
             summaries(session, limit=LISTED)
+        with self.timing("studies by accession number"), database.reading() as session:
+            find_studies(session, StudyFilter(accession_number="A-NEW"), limit=LISTED)
+        with self.timing("studies that failed"), database.reading() as session:
+            find_studies(session, StudyFilter(condition="failed"), limit=LISTED)
         with self.timing("show"), database.reading() as session:
             study_record(session, find_study(session, uid))
 

@@ -220,7 +220,12 @@ def _send(settings: Settings) -> None:
         with deadline.within(listener.longest_seconds(len(images) * 10**6)):
             if not association.is_established:
                 raise _BrokenError("the node's listener accepts no mammograms")
-            statuses = [association.send_c_store(one).get("Status") for one in images]
+            statuses: list[int | None] = []
+            for one in images:
+                try:
+                    statuses.append(association.send_c_store(one).get("Status"))
+                except RuntimeError:  # it has ended, with the answer before or without one
+                    statuses.append(None)
             if association.is_established:
                 association.release()
     if any(status != 0x0000 for status in statuses):

@@ -14,7 +14,7 @@ import structlog
 from dicom_node.settings.operation.monitoring import AlertSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.monitoring.alarm_book import due_alerts, note_alert
+from dicom_node.studies.ledger.monitoring.alarm_book import note_alert, take_alert
 from dicom_node.tls import client_context, words_for
 
 log = structlog.get_logger("dicom_node.drift")
@@ -22,6 +22,7 @@ log = structlog.get_logger("dicom_node.drift")
 WEBHOOK: Final = "webhook"
 MAIL: Final = "mail"
 
+_MOST_AT_ONCE: Final = 20
 _SECONDS: Final = 15.0
 
 
@@ -53,10 +54,12 @@ class Channels:
         """Send what is due; return how many alerts were taken."""
         if not channels_of(self._settings.alerts):
             return 0
-        with self._database.reading() as session:
-            due = due_alerts(session, at=self._database.now())
-        taken = 0
-        for one in due:
+        taken, at = 0, self._database.now()
+        for _ in range(_MOST_AT_ONCE):
+            with self._database.writing() as session:
+                one = take_alert(session, at=at)
+            if one is None:
+                break
             reason = self._told(one.channel, one.subject, one.body)
             give_up_after = timedelta(hours=self._settings.alerts.give_up_after_hours)
             with self._database.writing() as session:

@@ -11,11 +11,14 @@ import pytest
 from ports import free_port
 from proving_archive import ProvingArchive
 from proving_site import stop_beside
+from pynetdicom import AE
+from pynetdicom.events import EVT_C_STORE, Event
 from services import wait_for
 from sqlalchemy import select
 from unit.dicom_node.node_factory import NOW, analysis_row, study_row
 from worker_thread import Worker
 
+from dicom_node.canary.phantom import FOR_PRESENTATION
 from dicom_node.canary.receiver import Receiver
 from dicom_node.canary.run import CanaryStoppedError, run_canary
 from dicom_node.facts.canary import CANARY_STUDY
@@ -189,6 +192,26 @@ def test_node_that_does_not_run_is_named(node: Runtime) -> None:
 
     assert run.broken == "receive"
     assert "does not answer" in run.reason
+
+
+def test_node_that_ends_the_association_amid_the_images_is_named(node: Runtime) -> None:
+    node.database.migrate()
+    peer = AE(ae_title=node.settings.receive.ae_title)
+    peer.add_supported_context(FOR_PRESENTATION)
+
+    def abort(event: Event) -> int:
+        event.assoc.abort()
+        return 0x0000
+
+    where = ("127.0.0.1", node.settings.receive.port)
+    listening = peer.start_server(where, block=False, evt_handlers=[(EVT_C_STORE, abort)])
+    try:
+        run = run_canary(node.settings, node.database)
+    finally:
+        listening.shutdown()
+
+    assert run.broken == "receive"
+    assert "no answer" in run.reason
 
 
 AT_LENGTH = pytest.mark.long

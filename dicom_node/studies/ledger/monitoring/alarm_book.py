@@ -16,6 +16,9 @@ STOPPED: Final = "stop-rule"
 SAME_WITHIN: Final = timedelta(days=7)
 """What lasts is one alarm a week, whoever looks, and in whichever order answers came."""
 
+_TOLD_WITHIN: Final = timedelta(minutes=2)
+"""More than a channel takes to take an alert, or to refuse it."""
+
 _FIRST_WAIT: Final = timedelta(minutes=1)
 _LONGEST_WAIT: Final = timedelta(hours=1)
 
@@ -112,10 +115,17 @@ def enter_alerts(
             )
 
 
-def due_alerts(session: Session, *, at: datetime, limit: int = 20) -> list[Alert]:
-    """Return what is to be told now."""
-    query = select(Alert).where(Alert.sent_at.is_(None), Alert.due_at <= at)
-    return list(session.scalars(query.order_by(Alert.id).limit(limit)))
+def take_alert(session: Session, *, at: datetime) -> Alert | None:
+    """Return what is to be told now, for whoever tells it; None if there is nothing.
+
+    No other node before this ledger takes it meanwhile. If whoever has it is gone before
+    `note_alert`, it is told again.
+    """
+    query = select(Alert).where(Alert.sent_at.is_(None), Alert.due_at <= at).order_by(Alert.id)
+    row = session.scalars(query.limit(1).with_for_update(skip_locked=True)).first()
+    if row is not None:
+        row.due_at = at + _TOLD_WITHIN
+    return row
 
 
 def note_alert(
