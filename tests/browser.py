@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Response, expect, sync_playwright
 from services import require_program
 
 SIZE: Final = {"width": 1400, "height": 900}
@@ -61,6 +61,8 @@ class Browser:
 def headless_browser(profile: Path) -> Iterator[Browser]:
     """Start Debian's chromium with a profile of its own, as on a first visit."""
     chromium = require_program("chromium")
+    # On a loaded machine a sign-in alone may take longer than the library's five seconds.
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=chromium, headless=True, viewport=SIZE, args=list(_OPTIONS)

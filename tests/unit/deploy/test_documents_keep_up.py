@@ -7,6 +7,7 @@ from pathlib import Path
 import command_pages
 import documents
 import pytest
+from typer.main import get_command
 
 from dicom_node.facts.selection import LEFT_OUT_REASONS, MISSING_REASONS
 from dicom_node.receive.arriving_object import STATUS_OF
@@ -219,13 +220,19 @@ def test_options_exist_in_their_command(path):
 @each_guide
 def test_options_that_stand_alone_exist_in_some_command(path):
     files = [file for file in documents.sources() if file.parent.name == "benchmarks"]
+    of_programs = {
+        option
+        for program in command_pages.PROGRAMS.values()
+        for parameter in get_command(program).params
+        for option in parameter.opts
+    }
     of_benchmarks = {option for file in files for option in options_of_benchmark(file)}
     unknown = [
         option
         for span in documents.spans_of(path)
         if span.startswith("--")
         for option in options_in(span)
-        if option not in {"--version", *of_benchmarks}
+        if option not in of_programs | of_benchmarks
         and not any(command.knows(option) for command in COMMANDS.values())
     ]
 

@@ -1,24 +1,29 @@
 """A person walks through the console with a browser, by the keyboard alone."""
 
+import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from axe_playwright_python.sync_playwright import Axe
 from browser import Browser, headless_browser
 from console_factory import PASSWORD, Served, serving
 from node_factory import Reception, analysis_row, delivery_row, result_row, study_row
 from playwright.sync_api import Page, expect
+from ports import free_port
 from pydicom import dcmread
 from sample_images import PHANTOM
-from services import wait_for
+from services import Service, wait_for
 from sqlalchemy import update
 
 from dicom_node.settings.work import RetrySettings
+from dicom_node.studies.ledger.canary_runs import CanaryFacts, note_run
 from dicom_node.studies.ledger.destinations.circuits import note_failure, note_success
 from dicom_node.studies.ledger.due.workers import note_worker
 from dicom_node.studies.ledger.locks import database_time
@@ -45,9 +50,22 @@ DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 780}
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, migrated_ledger: Path) -> Iterator[Served]:
+def provider_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, migrated_ledger: Path, provider_port: int
+) -> Iterator[Served]:
     """Return a console before a study with findings, and an archive that is down."""
-    with serving(tmp_path_factory.mktemp("walk"), migrated_ledger, fill) as served:
+    oidc = {
+        "issuer": f"http://127.0.0.1:{provider_port}",
+        "client_id": "console",
+        "client_secret": "secret",
+        "operators": ["technicians"],
+    }
+    with serving(tmp_path_factory.mktemp("walk"), migrated_ledger, fill, oidc=oidc) as served:
         yield served
 
 
@@ -252,6 +270,26 @@ def test_breaker_that_closes_and_worker_that_stops_are_shown_without_a_reload(
     expect(page.get_by_text("worker gpu@room12 went silent")).to_be_visible()
 
 
+def test_canary_is_red_at_its_next_run_with_the_phase_that_is_broken(
+    site: Served, browser: Browser
+) -> None:
+    page = signed_in(site, browser)
+    page.goto(f"{site.url}/")
+    expect(page.get_by_text("No canary study was sent yet")).to_be_visible()
+    with site.database.writing() as session:
+        run = CanaryFacts(
+            began_at=database_time(session),
+            seconds={"received": 0.2, "analysed": 3.0},
+            broken="delivered",
+            reason="archive refused it",
+        )
+        note_run(session, run, key="", scores="")
+
+    trouble = page.get_by_role("link", name=re.compile("canary: .* phase delivered was broken"))
+    expect(trouble).to_be_visible(timeout=30_000)
+    expect(page.locator(".verdict")).to_have_class(re.compile("bad"))
+
+
 @pytest.mark.parametrize(
     ("scheme", "size"),
     [
@@ -294,6 +332,58 @@ def test_theme_that_somebody_chooses_is_kept(site: Served, browser: Browser) -> 
     assert light != dark
 
 
+@pytest.fixture
+def real_provider(tmp_path: Path, provider_port: int) -> Iterator[str]:
+    """Run a provider that others have made, and return its address."""
+    person = {"sub": "quell", "preferred_username": "quell", "groups": ["technicians"]}
+    command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(provider_port)]
+    service = Service(
+        "provider",
+        [*command, "--user-claims", json.dumps(person)],
+        tmp_path / "provider.log",
+        {"PYTHONPATH": ""},
+    )
+    service.start()
+    url = f"http://127.0.0.1:{provider_port}"
+    try:
+        wait_for(lambda: answers(url), seconds=90, what="the provider answers")
+        yield url
+    finally:
+        service.stop()
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/.well-known/openid-configuration", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def test_person_signs_in_and_out_by_a_real_provider(
+    site: Served, browser: Browser, real_provider: str
+) -> None:
+    page = browser.page
+    page.context.clear_cookies()
+    # The provider's own page asks for a style sheet elsewhere.
+    page.route(re.compile(r"^https?://(?!127\.0\.0\.1)"), lambda route: route.abort())
+    page.goto(f"{site.url}/failures")
+    follow(page, "Sign in with the hospital's account")
+    page.wait_for_url(f"{real_provider}/oauth2/authorize**")
+    page.get_by_role("button", name="quell").click()
+
+    expect(page).to_have_title(re.compile("Failures"))
+    expect(page.get_by_text("quell (operator)")).to_be_visible()
+
+    follow(page, "Sign out")
+    expect(page.get_by_text("You are signed out here")).to_be_visible()
+    require_accessible(page)
+    there = page.get_by_role("link", name="sign out there too").get_attribute("href")
+    assert there is not None
+    assert there.startswith(f"{real_provider}/oauth2/end_session?client_id=console")
+    page.goto(f"{site.url}/failures")
+    expect(page).to_have_title(re.compile("Sign in"))
+
+
 def signed_in(site: Served, browser: Browser) -> Page:
     """Sign in as an administrator, unless that is done."""
     page = browser.page
@@ -304,6 +394,6 @@ def signed_in(site: Served, browser: Browser) -> Page:
         page.goto(f"{site.url}/sign-in")
         page.get_by_label("Name").fill("admin")
         page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         page.wait_for_url(f"{site.url}/")
     return page
