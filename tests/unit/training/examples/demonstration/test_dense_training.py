@@ -63,6 +63,7 @@ def test_lesson_once_finished_is_not_taught_again(images, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_lesson_killed_on_the_way_ends_as_one_that_was_not(images, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     expected = trained(images, whole, 6, checkpoint_steps=1)
