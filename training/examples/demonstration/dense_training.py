@@ -149,8 +149,14 @@ def train_on_cells(
     *,
     steps: int,
     batch_size: int,
+    checkpoint_steps: int = 0,
 ) -> None:
-    """Train on cells; takes up what a killed run left in `out`, or the result of a finished one."""
+    """Train on cells; takes up what a killed run left in `out`, or the result of a finished one.
+
+    Parameters
+    ----------
+    checkpoint_steps : batches between two checkpoints; 0 for one every three minutes
+    """
     checkpoints = out / "checkpoints"
     finished, last = checkpoints / FINISHED, checkpoints / "last.ckpt"
     if finished.is_file():
@@ -163,7 +169,7 @@ def train_on_cells(
         accelerator="cpu",
         max_steps=steps,
         logger=CSVLogger(out, name="", version="log"),
-        callbacks=[Checkpoints(str(checkpoints), minutes=3.0)],
+        callbacks=[Checkpoints(str(checkpoints), minutes=3.0, every_n_steps=checkpoint_steps)],
         enable_progress_bar=False,
         enable_model_summary=False,
         gradient_clip_val=1.0,

@@ -34,6 +34,22 @@ def test_card_is_of_these_weights() -> None:
     assert read_manifest(demonstration_bundle()).weights_sha256 in card
 
 
+def test_card_calls_nothing_zero_shot_that_was_trained() -> None:
+    card = (demonstration_bundle() / CARD).read_text(encoding="utf-8")
+    rows = [line for line in card.splitlines() if line.startswith("|")]
+
+    assert not [row for row in rows if "zero-shot" in row or "without boxes" in row]
+
+
+def test_card_says_how_it_stands_other_pictures() -> None:
+    card = (demonstration_bundle() / CARD).read_text(encoding="utf-8")
+
+    digest = read_manifest(demonstration_bundle()).weights_sha256
+    assert str(int(digest[:8], 16)) in card  # a seed of the finished weights
+    for way in ("noise of 3 of 255", "noise of 6 of 255", "blur of 0.7", "blur of 1.5", "gain of"):
+        assert way in card
+
+
 def test_prompts_are_what_its_text_encoder_says() -> None:
     manifest = read_manifest(demonstration_bundle())
     stored = load_file(demonstration_bundle() / PROMPTS_NAME)

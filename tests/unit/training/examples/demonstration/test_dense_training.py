@@ -1,5 +1,7 @@
 """Dense supervision learns, goes on after a kill, and begins from EfficientNet-Lite0."""
 
+import multiprocessing
+
 import pytest
 import torch
 
@@ -16,6 +18,7 @@ from training.examples.demonstration.dense_training import (
     train_on_cells,
 )
 from training.examples.demonstration.first_weights import ARCHITECTURE, load_lite_weights
+from training.examples.demonstration.look import Look
 from training.examples.demonstration.phantom_images import prepare_phantoms
 
 # Lightning's own: nothing here may warn.
@@ -40,10 +43,12 @@ def fresh():
     return DenseSupervision(ImageEncoder(ARCHITECTURE), warmup_steps=1)
 
 
-def trained(images, out, steps):
+def trained(images, out, steps, **how):
     module = fresh()
-    settings = DenseSampleSettings(images=str(images), rows=SIZE[0], columns=SIZE[1])
-    train_on_cells(module, settings, out, steps=steps, batch_size=2)
+    settings = DenseSampleSettings(
+        images=str(images), rows=SIZE[0], columns=SIZE[1], look=Look(share=1.0)
+    )
+    train_on_cells(module, settings, out, steps=steps, batch_size=2, **how)
     return module
 
 
@@ -55,6 +60,28 @@ def test_lesson_once_finished_is_not_taught_again(images, tmp_path):
     for name, value in first.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)
     assert not torch.equal(first.cells.weight, fresh().cells.weight)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_lesson_killed_on_the_way_ends_as_one_that_was_not(images, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    expected = trained(images, whole, 6, checkpoint_steps=1)
+    process = multiprocessing.get_context("spawn").Process(
+        target=trained, args=(images, killed, 6), kwargs={"checkpoint_steps": 1}
+    )
+    process.start()
+    last = killed / "checkpoints" / "last.ckpt"
+    while not last.is_file() and process.is_alive():
+        process.join(0.05)
+    process.kill()
+    process.join()
+    assert last.is_file()
+
+    module = trained(images, killed, 6, checkpoint_steps=1)
+
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(module.state_dict()[name], value, rtol=0, atol=0)
 
 
 def test_undecided_cells_count_nothing():
