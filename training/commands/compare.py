@@ -100,6 +100,7 @@ def compare(
         compare as run,
     )
 
+    ways = _ways(way)
     given = [item is not None for item in (reports, vindr, images)]
     if any(given) and not all(given):
         raise SettingsError("give --reports, --vindr and --images together, or none of them")
@@ -113,7 +114,7 @@ def compare(
     run(
         ComparisonOrder(
             data=data,
-            ways=_ways(way),
+            ways=ways,
             settings=settings,
             tokenizer=tokenizer,
             out=out,

@@ -55,24 +55,29 @@ def test_table_has_only_figures_that_every_model_has(tmp_path: Path) -> None:
     assert kept == [{"AUROC": 0.7}, {"AUROC": None}]
 
 
-def order_of(folder: Path, way: str) -> ComparisonOrder:
-    """Return a comparison on phantoms of which the same are learnt from and judged by."""
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the tables of phantoms, without pictures."""
+    folder = tmp_path_factory.mktemp("tables")
     write_phantoms(
-        Order(seed=4, studies=8, out=folder, rows=SIZE[0], columns=SIZE[1], with_pictures=False)
+        Order(seed=4, studies=5, out=folder, rows=SIZE[0], columns=SIZE[1], with_pictures=False)
     )
+    return folder
+
+
+def order_of(tables: Path, out: Path, way: str) -> ComparisonOrder:
+    """Return a comparison on phantoms of which the same are learnt from and judged by."""
     data = ComparisonData(
-        reports=folder / "image_text.csv",
-        findings=folder / "finding_annotations.csv",
-        images=(folder,),
+        reports=tables / "image_text.csv",
+        findings=tables / "finding_annotations.csv",
+        images=(tables,),
     )
-    return ComparisonOrder(
-        data=data, ways={"other": way}, settings="", tokenizer=folder, out=folder / "out"
-    )
+    return ComparisonOrder(data=data, ways={"other": way}, settings="", tokenizer=tables, out=out)
 
 
-def test_patient_that_is_trained_on_judges_nobody(tmp_path: Path) -> None:
+def test_patient_that_is_trained_on_judges_nobody(tables: Path, tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"1 patients of .* are in the test part of .*, S4N000004"):
-        compare(order_of(tmp_path, ""))
+        compare(order_of(tables, tmp_path, ""))
 
 
 @pytest.mark.parametrize("text", ["sigmoid", "baseline=--model.learning_rate 1", "a b=x", "=x"])
@@ -113,11 +118,11 @@ def test_command_compares_on_phantoms_and_trains_no_model_twice(
 
 
 def test_folder_of_another_way_of_the_same_name_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.evaluation.comparison._require_apart", lambda data: None)
     monkeypatch.setattr("training.evaluation.comparison._judged", lambda *_: {"AUROC": 0.5})
-    compare(order_of(tmp_path, "--model.learning_rate 0.1"))
+    compare(order_of(tables, tmp_path, "--model.learning_rate 0.1"))
 
     with pytest.raises(SettingsError, match="other other: choose another --out"):
-        compare(order_of(tmp_path, "--model.learning_rate 0.2"))
+        compare(order_of(tables, tmp_path, "--model.learning_rate 0.2"))
