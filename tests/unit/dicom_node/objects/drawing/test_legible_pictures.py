@@ -208,10 +208,10 @@ def test_air_is_never_tinted(side: str) -> None:
 def test_legend_is_as_strong_as_the_overlay() -> None:
     picture = picture_of(finding(), size=(400, 300), heatmaps=(lesion_heatmap(),))
 
-    colors = HeatColors(PictureStyle.COLOR)
-    strongest = colors.over_mid_grey(np.ones((1, 1), np.float32))[0, 0]
+    tissue = np.full((1, 1), 128, dtype=np.uint8)
+    strongest = HeatColors(PictureStyle.COLOR).over(tissue, np.ones((1, 1), np.float32))[0, 0]
 
-    # The legend's right end is drawn in that very colour.
+    # The legend's right end is drawn as the overlay lies on tissue of a middle grey.
     same = (picture.pixels == strongest).all(axis=2)
     assert same[:, 300:].sum() > 5
 
