@@ -23,7 +23,7 @@ from dicom_node.objects.drawing.layout import QUARTER, layout_of
 from dicom_node.objects.drawing.lettering import MARK, TEXT, WARNING, Paragraph
 from dicom_node.objects.drawing.palette import FINDING_COLORS
 from dicom_node.objects.drawing.panel import Panel
-from dicom_node.objects.drawing.picture import Picture, compose
+from dicom_node.objects.drawing.picture import Picture, compose, finding_paragraphs
 from dicom_node.objects.drawing.rendering import show
 from mammoclip_core.findings import Finding, Heatmap
 from mammoclip_core.lesion_location import Depth, Location, Side
@@ -251,6 +251,18 @@ def test_image_without_finding_says_so_legibly() -> None:
 
     assert title > max(lines)
     assert max(lines) * on_screen(picture) >= LEAST_CAPITAL
+
+
+@pytest.mark.parametrize(
+    ("findings", "words"),
+    [((NEGATIVE,), "no finding above threshold"), ((), "no finding was looked for")],
+)
+def test_image_of_a_model_that_looks_for_none_is_not_called_free_of_findings(
+    findings: tuple[Finding, ...], words: str
+) -> None:
+    image = image_of(mammogram(), *findings)
+
+    assert next(finding_paragraphs(image, context_of(study_of(image)))).text == words
 
 
 @pytest.mark.parametrize("letter", "MWm@|")
