@@ -1,6 +1,6 @@
 """The number of each region beside its outline, readable where regions lie on each other."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import cv2
@@ -15,6 +15,9 @@ from dicom_node.objects.findings.lesions import numbered_regions
 from mammoclip_core.findings import ImageFindings
 
 _Box = tuple[int, int, int, int]
+
+_Faults = tuple[bool, bool, bool]
+"""Whether a number would stand on another one, far off its region, or on another's outline."""
 
 _RINGS: Final = 12
 """How many text sizes away from its outline a number may have to move, at most."""
@@ -59,7 +62,7 @@ def write_numbers(
     numbers = [number for number, _, _ in regions]
     tried = []
     for share in _SIZES:
-        size = max(LEAST_TEXT, round(share * text))
+        size = min(text, max(LEAST_TEXT, round(share * text)))
         tried.append((*_boxes_of(numbers, outlines, area, size), size))
         if not tried[-1][0]:
             break
@@ -80,33 +83,28 @@ def _boxes_of(
     misplaced = 0
     for own, (number, points) in enumerate(zip(numbers, outlines, strict=True)):
         size = (round(font(text).getlength(str(number))) + text // 2, round(1.1 * text))
+        places = [_within(one, size, area) for one in _places(points, size, text)]
+        reach = _BESIDE * text
         faults, box = _best_of(
-            [_within(one, size, area) for one in _places(points, size, text)],
-            lambda box, points=points, own=own: (
-                _meets_any(box, taken),
-                not _is_beside(box, points, _BESIDE * text),
-                lines.cross(box, own),
-            ),
+            (
+                (_meets_any(one, taken), not _is_beside(one, points, reach), lines.cross(one, own)),
+                one,
+            )
+            for one in places
         )
         misplaced += any(faults)
         taken.append(box)
     return misplaced, taken
 
 
-def _best_of(
-    places: Sequence[_Box], faults_of: Callable[[_Box], tuple[bool, ...]]
-) -> tuple[tuple[bool, ...], _Box]:
-    """Return the place with the least faults, the first one weighing most, and its faults."""
-    best: tuple[tuple[bool, ...], _Box] | None = None
-    for box in places:
-        faults = faults_of(box)
+def _best_of(places: Iterable[tuple[_Faults, _Box]]) -> tuple[_Faults, _Box]:
+    """Return the first place without a fault, else that of the least faults."""
+    seen = []
+    for faults, box in places:
         if not any(faults):
             return faults, box
-        if best is None or faults < best[0]:
-            best = faults, box
-    if best is None:
-        raise ValueError("a number needs a place")
-    return best
+        seen.append((faults, box))
+    return min(seen, key=lambda one: one[0])
 
 
 def _is_beside(box: _Box, points: NDArray[np.float64], reach: float) -> bool:
