@@ -50,6 +50,9 @@ WARNING_LENGTH: Final = 300
 """Letters of a bundle's warning: with more of them the image would be the least of a picture."""
 
 _NO_FINDING: Final = "no finding above threshold"
+_NOT_LOOKED_FOR: Final = "no finding was looked for"
+"""Of a model that answers something else, such as density alone."""
+
 _LINE_WIDTH: Final = 11
 """Text size in units of the width of an outline."""
 
@@ -153,7 +156,7 @@ def mark_regions(
 def finding_paragraphs(image: ImageFindings, context: ResultContext) -> Iterator[Paragraph]:
     """List what is above its threshold with numbers and places, or tell the highest score."""
     if not any(finding.above_threshold for finding in image.findings):
-        yield Paragraph(text=_NO_FINDING)
+        yield Paragraph(text=_NO_FINDING if image.findings else _NOT_LOOKED_FOR)
         yield from _highest(image.findings)
     for finding, text in captions_of(image):
         yield Paragraph(text=text, color=context.colors[finding.name])

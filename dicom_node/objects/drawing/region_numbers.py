@@ -1,6 +1,6 @@
 """The number of each region beside its outline, readable where regions lie on each other."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import cv2
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dicom_node.objects.drawing.lettering import BACKGROUND, font
+from dicom_node.objects.drawing.lettering import BACKGROUND, LEAST_TEXT, font
 from dicom_node.objects.drawing.overlay import Placement
 from dicom_node.objects.drawing.palette import RGB
 from dicom_node.objects.findings.lesions import numbered_regions
@@ -16,8 +16,17 @@ from mammoclip_core.findings import ImageFindings
 
 _Box = tuple[int, int, int, int]
 
+_Faults = tuple[bool, bool, bool]
+"""Whether a number would stand on another one, far off its region, or on another's outline."""
+
 _RINGS: Final = 12
 """How many text sizes away from its outline a number may have to move, at most."""
+
+_BESIDE: Final = 2.0
+"""Text sizes that a number may be away from its region: from further off it is another's."""
+
+_SIZES: Final = (1.0, 0.7, 0.5, 0.35)
+"""Shares of the text size that are tried, where regions are so crowded that numbers would be."""
 
 _CELLS: Final = 8
 """Steps into which the text size is divided to find out where outlines run."""
@@ -35,7 +44,7 @@ def write_numbers(
     """Write the number of each region beside it, in its colour.
 
     None lies on another number, and none on the outline of another region as long as there is
-    room.
+    room. Where regions are so crowded that a number would stand far off its own, all are smaller.
 
     Parameters
     ----------
@@ -50,43 +59,59 @@ def write_numbers(
         placement.to_picture(np.asarray(finding.regions[index].outline))
         for _, finding, index in regions
     ]
-    lines = _Lines(outlines, area, text)
-    sizes = [
-        (round(font(text).getlength(str(number))) + text // 2, round(1.1 * text))
-        for number, _, _ in regions
-    ]
-    around = [
-        [_within(one, size, area) for one in _places(points, size, text)]
-        for points, size in zip(outlines, sizes, strict=True)
-    ]
-    boxes = _chosen(around, lines) or _chosen(around, None)
+    numbers = [number for number, _, _ in regions]
+    tried = []
+    for share in _SIZES:
+        size = min(text, max(LEAST_TEXT, round(share * text)))
+        tried.append((*_boxes_of(numbers, outlines, area, size), size))
+        if not tried[-1][0]:
+            break
+    _, boxes, size = min(tried, key=lambda one: one[0])
     for (number, finding, _), box in zip(regions, boxes, strict=True):
-        _write(canvas, str(number), box, colors[finding.name], text)
+        _write(canvas, str(number), box, colors[finding.name], size)
 
 
-def _chosen(around: Sequence[Sequence[_Box]], lines: "_Lines | None") -> list[_Box]:
-    """Choose a place for each number that meets no other one.
+def _boxes_of(
+    numbers: Sequence[int], outlines: Sequence[NDArray[np.float64]], area: _Box, text: int
+) -> tuple[int, list[_Box]]:
+    """Return how many numbers stand badly in a text size, and where each stands.
 
-    Parameters
-    ----------
-    around : the places of each number, the best one first
-    lines : those of other regions are kept free as far as there is room
-        None where that leaves no room for a number: nothing is returned then.
+    They stand badly far off their region, on another number, or on another region's outline.
     """
+    lines = _Lines(outlines, area, text)
     taken: list[_Box] = []
-    for own, places in enumerate(around):
-        apart = None
-        for box in places:
-            if _meets_any(box, taken):
-                continue
-            apart = apart or box
-            if lines is None or not lines.cross(box, own):
-                apart = box
-                break
-        if apart is None and lines is not None:
-            return []
-        taken.append(apart or places[0])
-    return taken
+    misplaced = 0
+    for own, (number, points) in enumerate(zip(numbers, outlines, strict=True)):
+        size = (round(font(text).getlength(str(number))) + text // 2, round(1.1 * text))
+        places = [_within(one, size, area) for one in _places(points, size, text)]
+        reach = _BESIDE * text
+        faults, box = _best_of(
+            (
+                (_meets_any(one, taken), not _is_beside(one, points, reach), lines.cross(one, own)),
+                one,
+            )
+            for one in places
+        )
+        misplaced += any(faults)
+        taken.append(box)
+    return misplaced, taken
+
+
+def _best_of(places: Iterable[tuple[_Faults, _Box]]) -> tuple[_Faults, _Box]:
+    """Return the first place without a fault, else that of the least faults."""
+    seen = []
+    for faults, box in places:
+        if not any(faults):
+            return faults, box
+        seen.append((faults, box))
+    return min(seen, key=lambda one: one[0])
+
+
+def _is_beside(box: _Box, points: NDArray[np.float64], reach: float) -> bool:
+    """Tell whether a number is no further from the extent of its region than `reach`."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    gaps = np.maximum(low - box[2:], np.array(box[:2]) - high)
+    return bool(np.hypot(*np.maximum(gaps, 0.0)) <= reach)
 
 
 class _Lines:

@@ -13,7 +13,7 @@ from dicom_node.objects.terms.wording import (
     to_ascii,
     view_of,
 )
-from mammoclip_core.findings import ImageStatus, StudyFindings
+from mammoclip_core.findings import ImageFindings, ImageStatus, StudyFindings
 from mammoclip_core.images.header.views import STANDARD_VIEWS, view_modifiers_of
 
 _BREASTS: Final = ("R", "L")
@@ -38,6 +38,7 @@ def examination_remarks(findings: StudyFindings, sources: Mapping[str, Dataset])
         *_breasts(findings),
         *_repetitions(findings),
         *_other_views(findings),
+        *_partial_views(findings, sources),
         *_implants(findings, sources),
         *_unused(findings),
     )
@@ -46,24 +47,31 @@ def examination_remarks(findings: StudyFindings, sources: Mapping[str, Dataset])
 def _breasts(findings: StudyFindings) -> Iterator[str]:
     may_be_of_both = any(image.laterality not in _BREASTS for image in findings.analysed)
     for side in _BREASTS:
-        seen = {image.view_position for image in findings.analysed if image.laterality == side}
+        own = [image for image in findings.analysed if image.laterality == side]
         name = side_of(side)
-        if not seen and may_be_of_both:
+        if not own and may_be_of_both:
             yield (
                 f"No result for the {name} breast by itself: "
                 "no analysed image is known to show it alone."
             )
             continue
-        if not seen:
+        if not own:
             yield f"No result for the {name} breast: no image of it was analysed."
             continue
-        missing = [view for view in _VIEWS if view not in seen]
+        # A spot compression or a displaced implant shows another part of the breast.
+        whole = {image.view_position for image in own if not image.view_modifiers}
+        missing = [view for view in _VIEWS if view not in whole]
         if missing:
-            rests_on = ", ".join(sorted(filter(None, seen))) or "images of unknown view"
+            seen = {_view_without_side(image) for image in own if image.view_position}
+            rests_on = " and ".join(sorted(seen)) or "images of unknown view"
             yield (
                 f"The result of the {name} breast rests on {rests_on} alone: "
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
             )
+
+
+def _view_without_side(image: ImageFindings) -> str:
+    return " ".join((image.view_position, ", ".join(image.view_modifiers))).rstrip()
 
 
 def _repetitions(findings: StudyFindings) -> Iterator[str]:
@@ -105,6 +113,18 @@ def _other_views(findings: StudyFindings) -> Iterator[str]:
         yield f"Analysed, but none of the four standard views: {names}."
 
 
+def _partial_views(findings: StudyFindings, sources: Mapping[str, Dataset]) -> Iterator[str]:
+    partial = [
+        view_of(image)
+        for image in findings.analysed
+        if image.sop_instance_uid in sources
+        and _is_stated(sources[image.sop_instance_uid], "PartialView")
+    ]
+    if partial:
+        names = ", ".join(dict.fromkeys(partial))
+        yield f"Not the whole breast, as the image says (Partial View): {names}."
+
+
 def _implants(findings: StudyFindings, sources: Mapping[str, Dataset]) -> Iterator[str]:
     with_implant = [
         view_of(image)
@@ -117,8 +137,11 @@ def _implants(findings: StudyFindings, sources: Mapping[str, Dataset]) -> Iterat
 
 
 def _has_implant(source: Dataset) -> bool:
-    stated = str(source.get("BreastImplantPresent") or "").strip().upper() == "YES"
-    return stated or _IMPLANT in view_modifiers_of(source)
+    return _is_stated(source, "BreastImplantPresent") or _IMPLANT in view_modifiers_of(source)
+
+
+def _is_stated(source: Dataset, keyword: str) -> bool:
+    return str(source.get(keyword) or "").strip().upper() == "YES"
 
 
 def _unused(findings: StudyFindings) -> Iterator[str]:

@@ -65,7 +65,8 @@ def build_pdf_report(
     analysed = findings.analysed
     if not analysed:
         raise ObjectRefusedError(f"no image of study {findings.study_instance_uid} was analysed")
-    source = sources[analysed[0].sop_instance_uid]
+    headers = [sources[image.sop_instance_uid] for image in analysed]
+    source = headers[0]
 
     def tile_of(image: ImageFindings) -> Tile:
         return Tile(image=image, display=displays(image), heatmaps=heatmaps_of(image, heatmaps))
@@ -75,7 +76,7 @@ def build_pdf_report(
         tile_of,
         findings=findings,
         remarks=examination_remarks(findings, sources),
-        heading=heading_of(source),
+        heading=heading_of(headers),
         context=context,
         style=style,
     )

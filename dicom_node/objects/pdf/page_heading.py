@@ -1,25 +1,29 @@
 """Whose page it is: patient, examination and institution, as they stand above each page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
+from dicom_node.objects.modules.requested_procedures import request_attributes
 from dicom_node.objects.pdf.typeface import NOT_PRINTABLE, printable
 
 _UNKNOWN: Final = "not stated"
+_MOST_REQUESTS: Final = 5
+"""Accession numbers of requests that stand above a page where the study has none of its own."""
 
 
-def heading_of(source: Dataset) -> tuple[str, ...]:
+def heading_of(sources: Sequence[Dataset]) -> tuple[str, ...]:
     """Return two lines: who the patient is; when, under which number and where she was examined.
 
-    What the source does not state is named as that, so that no page is taken for another's.
+    What they do not state is named as that, so that no page is taken for another's.
 
     Parameters
     ----------
-    source : header of an analysed image
+    sources : headers of the analysed images, of which the first speaks for the patient
     """
+    source = sources[0]
     patient = (
         ("Patient", _name_of(source)),
         ("ID", _text_of(source, "PatientID")),
@@ -28,12 +32,25 @@ def heading_of(source: Dataset) -> tuple[str, ...]:
     )
     examination = (
         ("Examination of", _date_of(source, "StudyDate")),
-        ("accession number", _text_of(source, "AccessionNumber")),
+        ("accession number", _accession_numbers_of(sources)),
         ("institution", _text_of(source, "InstitutionName")),
     )
     return tuple(
         ", ".join(f"{name}: {value}" for name, value in line) for line in (patient, examination)
     )
+
+
+def _accession_numbers_of(sources: Sequence[Dataset]) -> str:
+    """Return the study's number, or those of its requests where it answers several (C.7.2.1)."""
+    own = _text_of(sources[0], "AccessionNumber")
+    if own != _UNKNOWN:
+        return own
+    requests = (request for source in sources for request in request_attributes(source))
+    numbers = list(dict.fromkeys(_text_of(request, "AccessionNumber") for request in requests))
+    known = [number for number in numbers if number != _UNKNOWN]
+    if len(known) > _MOST_REQUESTS:
+        known[_MOST_REQUESTS - 1 :] = [f"and {len(known) - _MOST_REQUESTS + 1} more"]
+    return ", ".join(known) or _UNKNOWN
 
 
 def _name_of(source: Dataset) -> str:

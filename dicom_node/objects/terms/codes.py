@@ -12,7 +12,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.tag import BaseTag
 
-from dicom_node.objects.terms.wording import to_ascii
+from dicom_node.objects.terms.wording import to_ascii, words_of
 from mammoclip_core.findings import Finding, LocalisationMethod, Region
 from mammoclip_core.lesion_location import Depth
 
@@ -241,13 +241,14 @@ _DESIGNATOR_LENGTH: Final = 16
 def code_of(finding: Finding) -> Code:
     """Return the concept that a finding may honestly be reported under.
 
-    A value of any length is legal: one of more than 16 characters becomes a Long Code Value
+    A finding without a code goes by its name, so that two of them are told apart. A value of any
+    length is legal: one of more than 16 characters becomes a Long Code Value
     (PS3.3 8.1). What is not ``scheme|value|meaning``, or has a longer designator than the standard
     allows, is a private code of ours, with the whole text as its value.
     """
-    if finding.name in DISEASE_NAMES or not finding.code:
+    if finding.name in DISEASE_NAMES:
         return LESION
-    name = to_ascii(finding.name) or "finding"
+    name = to_ascii(finding.name) or words_of(finding.name)
     whole = [to_ascii(part) for part in finding.code.split("|", 2)]
     scheme, value, meaning = whole if len(whole) == 3 else ("", "", "")
     if not (scheme and value) or len(scheme) > _DESIGNATOR_LENGTH:

@@ -8,6 +8,7 @@ from typing import Any
 from every_kind import box_of, boxed, tomosynthesis
 from objects_factory import (
     NEGATIVE,
+    breast_pixels,
     finding,
     image_of,
     mammogram,
@@ -23,7 +24,7 @@ from situations import SITUATIONS, Pair, Situation, marked, study_situation, wit
 
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.analysis.aggregation import breasts_of
-from mammoclip_core.findings import Finding, ImageStatus
+from mammoclip_core.findings import BreastFindings, Finding, ImageStatus
 
 HUGE_NAME = "=".join(
     (
@@ -226,6 +227,70 @@ def _flipped() -> Situation:
     )
 
 
+def _several_requests() -> Situation:
+    datasets = [mammogram(view, side, AccessionNumber="") for side, view in standard_views()]
+    for number, dataset in enumerate(datasets):
+        dataset.RequestAttributesSequence = [Dataset(), Dataset()]
+        for item, name in zip(dataset.RequestAttributesSequence, (number % 2, 9), strict=True):
+            item.AccessionNumber, item.RequestedProcedureID = f"A{name}", f"P{name}"
+    return _all(datasets)
+
+
+def _turned() -> Situation:
+    """Return a left breast that was stored turned by half a circle."""
+    rows = {"CC": ["P", "L"], "MLO": ["P", "HL"]}
+    return _all(mammogram(view, "L", PatientOrientation=rows[view]) for view in rows)
+
+
+def _side_of_frames_alone() -> Situation:
+    volume, anatomy = tomosynthesis("L", "CC", frames=1), Dataset()
+    del volume.ImageLaterality
+    anatomy.FrameLaterality = "L"
+    volume.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
+    answer = image_of(volume, finding(marker_mask(60, 150)))
+    return _scored([(volume, replace(answer, laterality="L"))])
+
+
+def _volume_of_one_breast() -> Situation:
+    volume = tomosynthesis("L", "CC", frames=5)
+    found = replace(finding(marker_mask(60, 150)), frame=5)
+    slice_ = (volume, replace(image_of(volume, found), frame=5))
+    return _scored([slice_, *map(marked, (mammogram("CC", "R"), mammogram("MLO", "R")))])
+
+
+def _special_and_partial() -> Situation:
+    partial_view = mammogram("MLO", "L", PartialView="YES")
+    return _all([with_modifier("399055006", "spot compression"), partial_view])
+
+
+def _crowded() -> Situation:
+    size = (2000, 1500)
+    dataset = mammogram("MLO", "L", size=size)
+    corners = [(20 + 100 * (place % 10), 300 + 150 * (place // 10)) for place in range(75)]
+    boxes = [
+        box_of(left, top, left + 70, top + 100, 0.99 - place / 100)
+        for place, (left, top) in enumerate(corners)
+    ]
+    return _scored([(dataset, image_of(dataset, boxed(*boxes)))])
+
+
+def _smallest_and_largest() -> Situation:
+    dot, whole = mammogram("CC", "L"), mammogram("CC", "R")
+    pixel = boxed(box_of(100, 200, 101, 201, 0.9))
+    breast = finding(breast_pixels(whole) > 0, name="asymmetry", code="")
+    return _scored([(dot, image_of(dot, pixel)), (whole, image_of(whole, breast))])
+
+
+def _density_alone() -> Situation:
+    pairs = []
+    for side, view in standard_views():
+        dataset = mammogram(view, side)
+        answer = replace(image_of(dataset), density_scores=(0.1, 0.2, 0.3, 0.4))
+        pairs.append((dataset, answer))
+    breasts = (BreastFindings(laterality=side, findings=(), density="D") for side in "RL")
+    return study_situation(pairs, tuple(breasts))
+
+
 def _everyone(**attributes: Any) -> Situation:
     return _all(mammogram(view, side, **attributes) for side, view in standard_views())
 
@@ -258,6 +323,16 @@ UNUSUAL: dict[str, Callable[[], Situation]] = {
     "both breasts": lambda: _all([mammogram("CC", "B"), mammogram("MLO", "B")]),
     "wide image": lambda: _all([mammogram("CC", "L", size=(300, 700))]),
     "other views": lambda: _all(mammogram(view, "L") for view in ("ML", "LM", "XCCL", "SIO")),
+    "several requests": _several_requests,
+    "turned": _turned,
+    "side of frames alone": _side_of_frames_alone,
+    "volume of one breast": _volume_of_one_breast,
+    "special and partial": _special_and_partial,
+    "crowded": _crowded,
+    "smallest and largest": _smallest_and_largest,
+    "density alone": _density_alone,
+    "leap day": partial(_everyone, StudyDate="20240229", PatientBirthDate="19520229"),
+    "other sex": partial(_everyone, PatientSex="O", TimezoneOffsetFromUTC="-1200"),
     "Greek": partial(_everyone, name="Διονυσιος^Μαρια", charset="ISO_IR 126"),
     "Arabic": partial(_everyone, name="قباني^لنزار", charset="ISO_IR 127"),
     "Hebrew": partial(_everyone, name="שרון^דבורה", charset="ISO_IR 138"),

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from every_kind import EVERY_KIND, QUADRANT, linked, objects_of
 from objects_factory import finding, image_of, mammogram, marker_mask, results_of, standard_views
+from pdf_reading import pdf_in, text_of
 from pydicom.dataset import Dataset
 from sr_reading import child, children, concept, read_back, value_code, walk
-from test_pdf_reports import pdf_in, text_of
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.drawing.picture import finding_paragraphs

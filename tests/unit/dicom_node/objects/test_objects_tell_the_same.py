@@ -30,7 +30,7 @@ IN_CI = ("boxes beside attention", "unknown side", "tomosynthesis", "repeated vi
 NAMES = [
     pytest.param(name, marks=[] if name in IN_CI else pytest.mark.long) for name in EVERY_SITUATION
 ]
-NOTHING_SHOWN = ("all failed", "negative class")
+NOTHING_SHOWN = ("all failed", "negative class", "density alone")
 READERS: dict[ResultKind, Callable[[Dataset], dict[str, Told]]] = {
     ResultKind.CAD_REPORT: told_by_cad_report,
     ResultKind.SEGMENTATION: told_by_segmentation,

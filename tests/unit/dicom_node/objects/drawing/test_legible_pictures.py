@@ -23,7 +23,7 @@ from dicom_node.objects.drawing.layout import QUARTER, layout_of
 from dicom_node.objects.drawing.lettering import MARK, TEXT, WARNING, Paragraph
 from dicom_node.objects.drawing.palette import FINDING_COLORS
 from dicom_node.objects.drawing.panel import Panel
-from dicom_node.objects.drawing.picture import Picture, compose
+from dicom_node.objects.drawing.picture import Picture, compose, finding_paragraphs
 from dicom_node.objects.drawing.rendering import show
 from mammoclip_core.findings import Finding, Heatmap
 from mammoclip_core.lesion_location import Depth, Location, Side
@@ -208,10 +208,10 @@ def test_air_is_never_tinted(side: str) -> None:
 def test_legend_is_as_strong_as_the_overlay() -> None:
     picture = picture_of(finding(), size=(400, 300), heatmaps=(lesion_heatmap(),))
 
-    colors = HeatColors(PictureStyle.COLOR)
-    strongest = colors.over_mid_grey(np.ones((1, 1), np.float32))[0, 0]
+    tissue = np.full((1, 1), 128, dtype=np.uint8)
+    strongest = HeatColors(PictureStyle.COLOR).over(tissue, np.ones((1, 1), np.float32))[0, 0]
 
-    # The legend's right end is drawn in that very colour.
+    # The legend's right end is drawn as the overlay lies on tissue of a middle grey.
     same = (picture.pixels == strongest).all(axis=2)
     assert same[:, 300:].sum() > 5
 
@@ -251,6 +251,18 @@ def test_image_without_finding_says_so_legibly() -> None:
 
     assert title > max(lines)
     assert max(lines) * on_screen(picture) >= LEAST_CAPITAL
+
+
+@pytest.mark.parametrize(
+    ("findings", "words"),
+    [((NEGATIVE,), "no finding above threshold"), ((), "no finding was looked for")],
+)
+def test_image_of_a_model_that_looks_for_none_is_not_called_free_of_findings(
+    findings: tuple[Finding, ...], words: str
+) -> None:
+    image = image_of(mammogram(), *findings)
+
+    assert next(finding_paragraphs(image, context_of(study_of(image)))).text == words
 
 
 @pytest.mark.parametrize("letter", "MWm@|")

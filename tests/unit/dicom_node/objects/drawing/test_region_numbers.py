@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dicom_node.objects.drawing import region_numbers
 from dicom_node.objects.drawing.overlay import Placement
 from dicom_node.objects.drawing.region_numbers import write_numbers
 
@@ -27,7 +28,7 @@ def numbered(*outlines: Outline, text: int = 20) -> np.ndarray:
         SimpleNamespace(findings=findings),
         (0, 50, EDGE, 250),
         Placement(column_offset=0, row_offset=50, column_scale=1.0, row_scale=1.0),
-        colors={one.name: (255, 10 * number, 0) for number, one in enumerate(findings)},
+        colors={one.name: (255, 10 * number % 256, 0) for number, one in enumerate(findings)},
         text=text,
     )
     return canvas
@@ -105,12 +106,10 @@ def test_number_lies_on_the_outline_of_no_other_region(outlines: list[Outline]) 
     )
 
 
-def test_number_without_room_is_written_all_the_same() -> None:
+def test_number_without_room_is_written_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     outlines = [square(4 * n, 4 * n, 30) for n in range(12)]
 
-    canvas = numbered(*outlines, text=40)
-
-    assert all((canvas == (255, 10 * n, 0)).all(axis=2).any() for n in range(12))
+    assert len(places_of(outlines, monkeypatch)) == 12
 
 
 def test_numbers_of_boxes_that_lie_across_each_other_have_the_order_of_the_boxes() -> None:
@@ -119,3 +118,28 @@ def test_numbers_of_boxes_that_lie_across_each_other_have_the_order_of_the_boxes
     rows = [np.argwhere((canvas == (255, 10 * n, 0)).all(axis=2)).mean(axis=0)[0] for n in range(4)]
 
     assert rows == sorted(rows)
+
+
+def test_numbers_of_a_crowd_stand_beside_their_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    outlines = [square(8 + 32 * (n % 6), 12 + 32 * (n // 6), 12) for n in range(36)]
+
+    places = places_of(outlines, monkeypatch)
+
+    for number, outline in enumerate(outlines, start=1):
+        ring = np.array(outline, dtype=np.float32)
+        away = -cv2.pointPolygonTest(ring, places[str(number)], True)
+        assert away < 40, f"number {number} stands {away:.0f} pixels off its region"
+
+
+def places_of(
+    outlines: list[Outline], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, tuple[float, float]]:
+    """Return the middle of each number that is written, in pixels of the image."""
+    written = {}
+
+    def recorded(_: object, number: str, box: tuple[int, int, int, int], *__: object) -> None:
+        written[number] = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2 - 50)
+
+    monkeypatch.setattr(region_numbers, "_write", recorded)
+    numbered(*outlines, text=40)
+    return written

@@ -83,6 +83,25 @@ def test_further_view_is_named_whatever_standard_views_there_are(
     assert remark == "Analysed, but none of the four standard views: R ML."
 
 
+def test_special_view_is_not_taken_for_the_view_that_is_missing() -> None:
+    pairs = pairs_of(*standard_views())
+    header, answer = pairs[1]
+    pairs[1] = (header, replace(answer, view_modifiers=("spot compression", "magnification")))
+
+    assert remarks_on(pairs) == (
+        "The result of the left breast rests on CC spot compression, magnification and MLO alone: "
+        "CC is missing.",
+        "Analysed, but none of the four standard views: L CC spot compression, magnification.",
+    )
+
+
+def test_partial_view_is_told() -> None:
+    pairs = pairs_of(*standard_views())
+    pairs[3][0].PartialView = "YES"
+
+    assert remarks_on(pairs) == ("Not the whole breast, as the image says (Partial View): L MLO.",)
+
+
 @pytest.mark.parametrize("side", ["", "B"])
 def test_image_that_may_show_a_breast_is_not_denied(side: str) -> None:
     remarks = remarks_on(pairs_of((side, "CC"), (side, "MLO")))

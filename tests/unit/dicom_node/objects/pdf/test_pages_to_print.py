@@ -29,6 +29,7 @@ from dicom_node.objects.drawing.hanging import cell_of
 from dicom_node.objects.drawing.rendering import show
 from dicom_node.objects.frames import by_frame
 from dicom_node.objects.pdf.encapsulated_pdf import build_pdf_report
+from dicom_node.objects.pdf.page_heading import heading_of
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import BreastFindings, ImageFindings
 
@@ -96,6 +97,27 @@ def test_each_page_names_patient_date_accession_and_institution(tmp_path: Path) 
         assert f"Page {number} of {len(texts)}" in text
         assert "RESEARCH USE ONLY" in text
         assert "UNVERIFIED" in text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ([], "accession number: not stated"),
+        (["A1", "A2"], "accession number: A1, A2,"),
+        ([f"A{one}" for one in range(8)], "accession number: A0, A1, A2, A3, and 4 more,"),
+    ],
+)
+def test_study_of_several_requests_names_their_accession_numbers(
+    numbers: list[str], words: str
+) -> None:
+    source = mammogram(AccessionNumber="")
+    source.RequestAttributesSequence = [Dataset() for _ in numbers]
+    for request, number in zip(source.RequestAttributesSequence, numbers, strict=True):
+        request.AccessionNumber, request.RequestedProcedureID = number, f"P{number}"
+
+    _, examination = heading_of([source, source])
+
+    assert words in examination
 
 
 def test_fonts_are_embedded(tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
 """The page to print says what it is and who made it, and holds every view."""
 
-import base64
 import io
 import re
-import zlib
-from collections.abc import Iterator
 
 import pytest
 from every_kind import objects_of
+from pdf_reading import pdf_in, streams, text_of
 from PIL import Image
 from pydicom.dataset import Dataset
 from sr_reading import read_back
@@ -15,42 +13,10 @@ from sr_reading import read_back
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.terms.wording import RESEARCH_MARK
 
-_STREAM = re.compile(rb"<<((?:(?!endobj).)*?)>>\s*stream\r?\n(.*?)endstream", re.DOTALL)
-_SHOWN_TEXT = re.compile(rb"\(((?:\\.|[^\\()])*)\)\s*Tj")
-_ESCAPED = re.compile(rb"\\([0-7]{3}|.)")
-
 
 def report_of(study: str) -> Dataset:
     (report,) = [one for one in objects_of(study) if one.kind is ResultKind.PDF_REPORT]
     return read_back(report.dataset)
-
-
-def pdf_in(report: Dataset) -> bytes:
-    return report.EncapsulatedDocument[: report.EncapsulatedDocumentLength]
-
-
-def streams(pdf: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield dictionary and content of each stream, out of its text form (PDF 32000-1, 7.4)."""
-    for match in _STREAM.finditer(pdf):
-        described, content = match.groups()
-        if b"ASCII85Decode" in described:
-            content = base64.a85decode(content.strip().removesuffix(b"~>"))
-        if b"FlateDecode" in described:
-            content = zlib.decompress(content)
-        yield described, content
-
-
-def text_of(pdf: bytes) -> str:
-    return " ".join(
-        _ESCAPED.sub(
-            lambda found: (
-                bytes([int(found[1], 8)]) if found[1].isdigit() and len(found[1]) == 3 else found[1]
-            ),
-            shown,
-        ).decode("latin-1")
-        for _, content in streams(pdf)
-        for shown in _SHOWN_TEXT.findall(content)
-    )
 
 
 def test_page_says_what_it_is_and_who_made_it() -> None:

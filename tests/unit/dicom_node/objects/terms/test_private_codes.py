@@ -17,6 +17,7 @@ ODD = [
     ("mass", ("mass", "99MAMMOCLIP", "thing")),
     ("SCT|4147007", ("SCT:4147007", "99MAMMOCLIP", "thing")),
     ("||", ("thing", "99MAMMOCLIP", "thing")),
+    ("", ("thing", "99MAMMOCLIP", "thing")),
     ("99X|腫瘤|腫瘤", ("99X", "99MAMMOCLIP", "thing")),
     ("99X|a\\b|c\\d", ("a/b", "99X", "c/d")),
     ("99X|v|" + "m" * 100, ("v", "99X", "m" * 61 + "...")),
@@ -29,6 +30,14 @@ def test_every_text_becomes_a_code(text: str, expected: tuple[str, ...]) -> None
     code = code_of(finding(name="thing", code=text))
 
     assert (code.value, code.scheme_designator, code.meaning)[: len(expected)] == expected
+
+
+def test_findings_without_a_code_are_told_apart() -> None:
+    names = ("architectural_distortion", "asymmetry", "\u816b\u7624", "\u8449")
+
+    made = {code_of(finding(name=name, code="")).value for name in names}
+
+    assert len(made) == len(names)
 
 
 @pytest.mark.parametrize("text", [text for text, _ in ODD])
