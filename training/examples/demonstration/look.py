@@ -33,7 +33,7 @@ class Look:
     def __call__(self, image: Tensor, generator: np.random.Generator) -> Tensor:
         """Change a (1, rows, columns) image in [0, 1]."""
         blur, noise = generator.uniform(0.0, (self.blur, self.noise)).tolist()
-        gain, gamma = generator.uniform(*zip(self.gain, self.gamma, strict=True)).tolist()
+        gain, gamma = generator.uniform(*self.gain), generator.uniform(*self.gamma)
         is_blurred, is_noisy, is_toned = (generator.random(3) < self.share).tolist()
         values = image[0].numpy()
         if is_blurred and blur > _LEAST_BLUR:

@@ -231,7 +231,7 @@ def _judge(plan: Plan) -> Path:
         torch.manual_seed(1)
         untrained = type(module)(module.network)
         export_bundle(untrained.eval(), random, name="random", trained_on="nothing")
-    seeds = (HELD_OUT_SEED,)
+    seeds: tuple[int, ...] = (HELD_OUT_SEED,)
     if plan.learns_on:
         seeds = held_out_seeds(read_manifest(bundle).weights_sha256)
     figures, images = [], 0
