@@ -66,7 +66,7 @@ def closing(
     yield Folder(node.spool.root / request.param, tmp_path / "aside")
 
 
-@pytest.mark.parametrize("stage", ["before", "model", "results"])
+@pytest.mark.parametrize("stage", ["model", "results"])
 def test_folder_that_turns_read_only_during_an_analysis_uses_up_no_attempt(
     node: Runtime,
     reception: Reception,
@@ -88,17 +88,14 @@ def test_folder_that_turns_read_only_during_an_analysis_uses_up_no_attempt(
 
     if isinstance(closing, Ledger):
         monkeypatch.setattr(unfinished, "sleep", open_ledger)
-    if stage == "model":
-        node.engine.meanwhile = close
-    else:
-        name = "_results" if stage == "results" else "read_order"
-        real = getattr(analysis_module, name)
+    results = analysis_module._results
 
-        def closing_first(*arguments: Any, **named: Any) -> Any:
-            close()
-            return real(*arguments, **named)
+    def results_of(*arguments: Any, **named: Any) -> Any:
+        close()
+        return results(*arguments, **named)
 
-        monkeypatch.setattr(analysis_module, name, closing_first)
+    node.engine.meanwhile = close if stage == "model" else lambda: None
+    monkeypatch.setattr(analysis_module, "_results", results_of)
 
     first = run_analysis(node, analysis_id)
 
@@ -112,7 +109,7 @@ def test_folder_that_turns_read_only_during_an_analysis_uses_up_no_attempt(
     assert (second.state, second.attempts) == (AnalysisState.DONE, 1)
 
 
-@pytest.mark.parametrize("folder", ["partial", "results", "ledger"])
+@pytest.mark.parametrize("folder", ["results", "ledger"])
 def test_folder_that_turns_read_only_during_a_delivery_loses_no_object(
     delivering: Runtime, archive: Archive, reception: Reception, tmp_path: Path, folder: str
 ) -> None:
