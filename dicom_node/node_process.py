@@ -34,6 +34,7 @@ from dicom_node.spool.messages.reports import Reports
 from dicom_node.spool.object_store import StoreDownError
 from dicom_node.spool.open_associations import SentObject
 from dicom_node.studies.broker import Broker, broker_options
+from dicom_node.studies.clock_steps import clock_steps_of
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.host_clock import HostClock
 from dicom_node.studies.installation_key import OtherKeyError, installation_key
@@ -153,6 +154,7 @@ class Node:
             clock=database.now,
             is_off_peak=off_peak_of(settings),
             destinations=settings.destination_names,
+            clock_steps=clock_steps_of(settings, database, monotonic=time.monotonic),
         )
         self._patience = Patience(
             idle=timedelta(seconds=settings.settling.idle_seconds),
@@ -287,13 +289,7 @@ class Node:
         sent += told_to_each_other(self._database, self._own_spool, sent, at=at)
         with self._database.reading() as session:
             quiet = self._settling.next_portion(session, patience=self._patience, at=at)
-            complete = complete_studies(
-                session,
-                quiet,
-                sent=sent,
-                patience=self._patience,
-                at=at,
-            )
+            complete = complete_studies(session, quiet, sent=sent, patience=self._patience, at=at)
             self._next_quiet = next_quiet(session, patience=self._patience, at=at)
         for study_id in complete:
             try:

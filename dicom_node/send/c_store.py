@@ -16,7 +16,7 @@ from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.c_store_answers import StoreAnswers
-from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
+from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure, unread
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomDestination
 
@@ -107,8 +107,7 @@ class CStoreSender:
         try:
             content = _content(item, accepted)
         except _UNREADABLE as error:
-            status = f"{name} cannot be read or converted for sending: {type(error).__name__}"
-            return _refused(item, status)
+            return unread(item, f"{name} cannot be read or converted for sending", error)
         if content is None:
             names = ", ".join(sorted(UID(syntax).name for syntax in accepted))
             return _refused(item, f"the destination accepts {name} only in {names}")
@@ -119,7 +118,7 @@ class CStoreSender:
             with deadline.within(seconds):
                 response = association.send_c_store(content, msg_id=answers.next_request())
         except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
-            return _refused(item, f"the result file cannot be sent: {type(error).__name__}")
+            return unread(item, "the result file cannot be sent", error)
         except RuntimeError as error:
             raise DestinationDownError(
                 "the association ended before every object was sent"

@@ -66,6 +66,17 @@ def outcome_of_failure(status: int) -> Outcome:
     return Outcome.POSTPONED if later else Outcome.REFUSED
 
 
+def unread(item: ObjectToSend, status: str, error: Exception) -> Answer:
+    """Return the answer for an object whose file cannot be read or sent.
+
+    One that is gone, or is no object, is refused; what a disk does not give now, or gives to
+    another account only, it gives again once somebody has put that right.
+    """
+    is_for_now = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+    outcome = Outcome.POSTPONED if is_for_now else Outcome.REFUSED
+    return Answer(key=item.key, outcome=outcome, status=f"{status}: {type(error).__name__}")
+
+
 class Sender(Protocol):
     """One kind of destination."""
 

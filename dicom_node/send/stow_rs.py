@@ -9,7 +9,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_node.send.dicomweb_exchange import DicomwebExchange, Reply, exchange_with
 from dicom_node.send.http_outcome import outcome_of_status
-from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure
+from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure, unread
 from dicom_node.send.stow_answers import lists_instance, read_store_answer
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomwebDestination
@@ -49,8 +49,7 @@ class StowSender:
             header = pydicom.dcmread(item.file, specific_tags=list(_PLACE), stop_before_pixels=True)
             content = item.file.read_bytes()
         except (OSError, InvalidDicomError) as error:
-            status = f"the result file cannot be read: {type(error).__name__}"
-            return Answer(key=item.key, outcome=Outcome.REFUSED, status=status)
+            return unread(item, "the result file cannot be read", error)
         reply = exchange.request("POST", "studies", content)
         answer = _answer_of(item, reply)
         if not _leaves_doubt(reply) or answer.outcome is Outcome.ACCEPTED:

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.broker import TASK_AND_QUEUE, Broker
+from dicom_node.studies.clock_steps import ClockSteps
 from dicom_node.studies.ledger import shadows
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations import circuits
@@ -53,6 +54,8 @@ class Dispatcher:
         Whether off-peak work may begin at a time.
     destinations : names of those in the settings; by default any
         What is due for another one is held.
+    clock_steps : by default none is looked for
+        Looked at before leases are, which a step of the clock would end.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Dispatcher:
         clock: Callable[[], datetime] | None = None,
         is_off_peak: Callable[[datetime], bool] = lambda _: True,
         destinations: frozenset[str] | None = None,
+        clock_steps: ClockSteps | None = None,
     ) -> None:
         self._database = database
         self._broker = broker
@@ -75,6 +79,7 @@ class Dispatcher:
         self._clock = clock
         self._is_off_peak = is_off_peak
         self._destinations = destinations
+        self._clock_steps = clock_steps
         self._paused: tuple[PauseFacts, ...] = ()
         self._newest: tuple[int, int] | None = None
 
@@ -95,6 +100,8 @@ class Dispatcher:
         BrokerDownError
             The broker accepted no messages; the next tick tries again.
         """
+        if self._clock_steps is not None:
+            self._clock_steps.look()
         self._recover(Analysis, at)
         self._recover(Delivery, at)
         self.notify(at)

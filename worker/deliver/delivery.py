@@ -190,8 +190,9 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
     try:
         for answer in _answers(sender, objects, notes, lambda: not (refused or postponed)):
             if answer.outcome is Outcome.REFUSED:
-                # A file that is not there may be in a spool that has just gone away.
+                # A file that is not there may be in a spool or on a disk that has just gone away.
                 node.require_reached(Delivery, held.id)
+                _require_results(node, objects)
             # One transaction for each answer: what the archive has taken is not sent again,
             # wherever this process is killed.
             with node.database.writing() as session:

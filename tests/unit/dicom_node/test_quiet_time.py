@@ -3,15 +3,16 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from node_factory import STUDY_UID, encoded, four_views, mammogram, put
+from node_factory import STUDY_UID, Reception, encoded, four_views, mammogram, put
 from ports import free_port
 from pydicom.dataset import Dataset
 from raw_peer import RawPeer, p_data, pdv, store_command, store_request
 from services import wait_for
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dicom_node.node_process import Node, running_node
 from dicom_node.settings.settings import Settings
@@ -199,3 +200,16 @@ def received(settings: Settings, uid: str) -> list[float]:
 
         wait_for(times, seconds=30, what="the study is registered")
         return times()
+
+
+def test_study_that_came_while_the_clock_was_an_hour_ahead_settles_now(settings: Settings) -> None:
+    with closing(Database(settings.ledger_url)) as database:
+        database.migrate()
+        Reception(Spool(settings.spool), database).receive(mammogram())
+        with database.writing() as session:
+            ahead = datetime.now(UTC) + timedelta(hours=1)
+            session.execute(update(Study).values(last_received_at=ahead))
+
+    with running_node(settings):
+        settled = {STUDY_UID: StudyState.SETTLED}
+        wait_for(lambda: states(settings) == settled, seconds=60, what="the study settles")

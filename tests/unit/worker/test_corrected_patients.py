@@ -255,13 +255,16 @@ def test_delivery_under_way_during_a_correction_is_not_tried_again(
 
 
 def test_image_that_came_damaged_is_analysed_once_it_came_whole(
-    node: Runtime, reception: Reception, images: list[Dataset]
+    node: Runtime, reception: Reception, images: list[Dataset], log_lines: list[Any]
 ) -> None:
     damaged = again(images[0], PixelData=images[0].PixelData[:64])
     receive_all(reception, [damaged, *images[1:]])
     node.engine.failing = frozenset({str(damaged.SOPInstanceUID)})
     analysed(node, reception)
     assert told(reception)[1].startswith("1 of 4 images could not be read")
+    (warned,) = [line for line in log_lines if line["event"] == "analysis_partial"]
+    assert warned["log_level"] == "warning"
+    assert warned["detail"] == "1 of 4 images could not be read"
 
     reception.receive(images[0])
     node.engine.failing = frozenset()

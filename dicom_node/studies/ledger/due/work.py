@@ -21,7 +21,7 @@ from dicom_node.studies.ledger.transitions import apply
 EXPIRE_AFTER: Final = timedelta(days=7)
 """Default age at which a delivery expires."""
 
-_BUSY: Final[dict[type[Analysis | Delivery], State]] = {
+BUSY: Final[dict[type[Analysis | Delivery], State]] = {
     Analysis: AnalysisState.RUNNING,
     Delivery: DeliveryState.SENDING,
 }
@@ -154,7 +154,7 @@ def recover_lost(
 
 def _with_lost_lease(session: Session, table: type[Work], at: datetime) -> list[tuple[Work, bool]]:
     """Lock work with an expired lease; beside each whether a later revision superseded it."""
-    is_lost = in_states(table, _BUSY[table]) & (table.lease_expires_at < at)
+    is_lost = in_states(table, BUSY[table]) & (table.lease_expires_at < at)
     # In the order of an index: in that of the ids SQLite would read all that ever was.
     order = (table.lease_expires_at, table.id)
     query = select(table).where(is_lost).order_by(*order).limit(BATCH)

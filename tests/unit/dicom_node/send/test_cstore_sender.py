@@ -1,9 +1,11 @@
 """C-STORE delivery against a real storage SCP on loopback."""
 
+import errno
 import gc
 import socket
 from collections.abc import Callable
 
+import pydicom
 import pytest
 from archive import Archive, destination, sent
 from node_factory import SECONDARY_CAPTURE
@@ -131,6 +133,26 @@ def test_file_that_is_gone_is_refused_and_the_rest_goes(
 
     assert (first.outcome, second.outcome) == (Outcome.REFUSED, Outcome.ACCEPTED)
     assert "FileNotFoundError" in first.status
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_file_that_the_disk_does_not_give_is_sent_later(
+    archive_with: Callable[..., Archive],
+    result_object: MakeObject,
+    monkeypatch: pytest.MonkeyPatch,
+    error: int,
+) -> None:
+    item = result_object()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(error, "for the test")
+
+    monkeypatch.setattr(pydicom, "dcmread", fail)
+
+    (answer,) = sent(archive_with(), item)
+
+    assert answer.outcome is Outcome.POSTPONED
+    assert "cannot be read" in answer.status
 
 
 def test_file_that_is_no_dicom_is_refused(

@@ -1,5 +1,6 @@
 """STOW-RS delivery against a small HTTP server on loopback."""
 
+import errno
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pydicom
 import pytest
 from ports import free_port
 
@@ -310,6 +312,23 @@ def test_file_that_is_gone_is_refused_and_the_rest_goes(
 
     assert (first.outcome, second.outcome) == (Outcome.REFUSED, Outcome.ACCEPTED)
     assert first.status == "the result file cannot be read: FileNotFoundError"
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_file_that_the_disk_does_not_give_is_sent_later(
+    archive: Answering, result_object: MakeObject, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    item = result_object()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(error, "for the test")
+
+    monkeypatch.setattr(pydicom, "dcmread", fail)
+
+    (answer,) = sent(archive, item)
+
+    assert answer.outcome is Outcome.POSTPONED
+    assert "cannot be read" in answer.status
 
 
 def test_archive_that_does_not_listen_is_down(result_object: MakeObject) -> None:
