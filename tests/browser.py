@@ -10,7 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import (
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 from services import require_program
 
 SIZE: Final = {"width": 1400, "height": 900}
@@ -37,15 +44,17 @@ class Browser:
     def listen(self) -> None:
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.complaints.append(f"thrown: {error}"))
-        self.page.on(
-            "requestfailed",
-            lambda request: self.complaints.append(f"failed: {request.url} {request.failure}"),
-        )
+        self.page.on("requestfailed", self._failed)
         self.page.on("response", self._response)
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return what is on the screen: (rows, columns, 3)."""
         return np.asarray(Image.open(BytesIO(self.page.screenshot())).convert("RGB"))
+
+    def _failed(self, request: Request) -> None:
+        # A viewer takes requests back whose answers it no longer needs.
+        if "ERR_ABORTED" not in (request.failure or ""):
+            self.complaints.append(f"failed: {request.url} {request.failure}")
 
     def _console(self, message: ConsoleMessage) -> None:
         # OHIF says at the level of debugging that a whole viewport is gone.
