@@ -43,7 +43,7 @@ class SimulatedEngine:
     computed_by = "simulated"
 
     def __init__(self, bundle: Any, **_options: Any) -> None:
-        self._identity = read_manifest(bundle).identity
+        self.manifest = read_manifest(bundle)
         self._seconds = float(os.environ[SECONDS_VARIABLE])
         self._read: ReadImage | None = None
 
@@ -66,7 +66,7 @@ class SimulatedEngine:
         return StudyAnalysis(
             findings=StudyFindings(
                 study_instance_uid=request.study_instance_uid,
-                bundle=self._identity,
+                bundle=self.manifest.identity,
                 settings_sha256="00" * 32,
                 images=with_lesions(images, geometries={}),
             )

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from unit.worker.worker_factory import StandInEngine
@@ -11,6 +12,7 @@ from mammoclip_core.analysis.engine import StudyRequest
 from mammoclip_core.errors import CoreError
 from mammoclip_core.findings import StudyAnalysis
 from mammoclip_core.images.image_file import ReadImage
+from mammoclip_core.manifest import Manifest, read_manifest
 
 DEADLY = ".666"
 """End of the UID of an image that kills whatever decodes it."""
@@ -20,6 +22,7 @@ class Simulated(StandInEngine):
     """Fails what cannot be decoded, as the engine does."""
 
     computed_by = "simulated"
+    manifest: Manifest
 
     def read_by(self, read: ReadImage) -> None:
         """Have images decoded by the worker's child processes."""
@@ -40,3 +43,10 @@ class Simulated(StandInEngine):
         time.sleep(0.05)
         self.failing = frozenset(broken)
         return super().analyze(request)
+
+
+def load_simulated(bundle: Path, **_options: object) -> Simulated:
+    """Load no more of a bundle than what it says of itself."""
+    engine = Simulated()
+    engine.manifest = read_manifest(bundle)
+    return engine

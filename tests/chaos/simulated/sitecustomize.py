@@ -37,11 +37,11 @@ def _install() -> None:
     node_process.datetime = locks.datetime = registrar.datetime = _Datetime  # type: ignore[misc, attr-defined]
     receipt_clock.time = SimpleNamespace(time_ns=_time_ns)  # type: ignore[attr-defined]
     if os.environ.get("NIGHT_MODEL"):
-        from simulated_model import Simulated
+        from simulated_model import load_simulated
 
         from mammoclip_core.engines import choice
 
-        choice.load_engine = lambda *_, **__: Simulated()  # type: ignore[assignment]
+        choice.load_engine = load_simulated  # type: ignore[assignment]
         _let_it_become_deaf()
 
 
