@@ -54,7 +54,7 @@ SCRIPTS: dict[str, tuple[Script, str]] = {
     "in the midst of a PDU without limit": (speaks_at(1, success(1), maximum_pdu=0), TOO_EARLY),
     "a warning": (speaks_at(1, success(1, status=WARNING)), TOO_EARLY),
     "twice at once": (speaks_at(1, success(1), success(1)), ANOTHER),
-    "early, and in time": (speaks_at(1, success(1), behind=[success(1)]), TOO_EARLY),
+    "early, and in time": (speaks_at(1, success(1), behind=[success(1)]), AT_ALL),
     "before the command set, and in time": (
         speaks_at(0, success(1), behind=[success(1)]),
         AT_ALL,
