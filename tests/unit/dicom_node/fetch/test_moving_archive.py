@@ -65,7 +65,7 @@ Move = Callable[..., Retrieved]
 def move(spool: Spool, ledger: Database) -> Move:
     def retrieve(double: ArchiveDouble, **options: Any) -> Retrieved:
         archive = MovingArchive(
-            double.destination(timeout_seconds=1.0),
+            double.destination(timeout_seconds=10.0),
             calling_ae_title="MAMMOCLIP",
             move_ae_title=options.pop("to", "MAMMOCLIP"),
             root=spool.root,
