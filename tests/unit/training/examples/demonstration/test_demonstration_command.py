@@ -13,6 +13,7 @@ from training.examples.demonstration.plan import Plan
 
 # Lightning's own: nothing here may warn.
 pytestmark = [
+    pytest.mark.long,  # half a minute of two processors
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
