@@ -222,6 +222,16 @@ class _BoundedSocket(AssociationSocket):
         OSError
             The peer was silent for too long, or sends more than any archive does.
         """
+        try:
+            return self._read(nr_bytes)
+        except OSError:
+            # The library takes the connection for closed by the peer, and would leave it open until
+            # it is collected: a peer that sends without end would go on.
+            if self.socket is not None:
+                self.socket.close()
+            raise
+
+    def _read(self, nr_bytes: int) -> bytearray:
         self._received += nr_bytes
         if self._received > self.longest_bytes:
             raise OSError("the peer sends more than an answer holds")
