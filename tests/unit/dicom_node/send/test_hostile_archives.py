@@ -102,7 +102,7 @@ def test_association_that_is_not_answered_ends_in_time(
             attempt(archive, result_object())
 
     for thread in set(threading.enumerate()) - before:
-        thread.join(60)
+        thread.join(10)
         assert not thread.is_alive()
 
 
