@@ -13,7 +13,22 @@ from dicom_node.settings.tls import TlsSettings
 from dicom_node.tls import client_context
 
 
-class BoundedAdapter(HTTPAdapter):
+class OwnAuthoritiesAdapter(HTTPAdapter):
+    """Trusts the authorities of one TLS context; the library would let it trust its own too."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Make the connections with the context."""
+        super().init_poolmanager(*arguments, ssl_context=self._context, **options)
+
+    def cert_verify(self, *_arguments: Any, **_options: Any) -> None:
+        """Add nothing to the context."""
+
+
+class BoundedAdapter(OwnAuthoritiesAdapter):
     """Holds each exchange to some authorities, to a time between bytes, and to a size.
 
     Parameters
@@ -39,22 +54,15 @@ class BoundedAdapter(HTTPAdapter):
     ) -> None:
         self._seconds = seconds
         self._longest_bytes = longest_bytes
-        self._context: ssl.SSLContext | None = None
+        context = None
         if is_tls:
-            self._context = client_context(
+            context = client_context(
                 TlsSettings(
                     certificate_authorities=certificate_authorities,
                     minimum_version=minimum_version,
                 )
             )
-        super().__init__()
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Make the connections with these authorities."""
-        super().init_poolmanager(*arguments, ssl_context=self._context, **options)
-
-    def cert_verify(self, *_arguments: Any, **_options: Any) -> None:
-        """Add nothing to the context: the library would let it trust its own authorities too."""
+        super().__init__(context)
 
     def send(  # noqa: PLR0917  the library's own signature
         self,

@@ -17,6 +17,7 @@ from dicom_node.send.http_connection import ListeningConnection
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomwebDestination, HttpDestination
 from dicom_node.tls import client_context, words_for
+from dicom_node.web_requests import OwnAuthoritiesAdapter
 
 
 def dicomweb_session(
@@ -154,7 +155,7 @@ class _Session(requests.Session):
         """Return nothing."""
 
 
-class _ArchiveAdapter(requests.adapters.HTTPAdapter):
+class _ArchiveAdapter(OwnAuthoritiesAdapter):
     """Sets the destination's timeout and TLS context, and simplifies the answer's media type.
 
     The library has a fixed timeout, and cannot read an answer whose media type has a parameter,
@@ -163,13 +164,12 @@ class _ArchiveAdapter(requests.adapters.HTTPAdapter):
 
     def __init__(self, seconds: float, context: ssl.SSLContext | None, deadline: Deadline) -> None:
         self._seconds = seconds
-        self._context = context
         self._deadline = deadline
-        super().__init__()
+        super().__init__(context)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Make the connections with the destination's TLS context."""
-        super().init_poolmanager(*arguments, ssl_context=self._context, **options)
+        """Make the connections end with the deadline."""
+        super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = _pools_held_to(self._deadline, self._seconds)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
@@ -177,9 +177,6 @@ class _ArchiveAdapter(requests.adapters.HTTPAdapter):
         manager = super().proxy_manager_for(proxy, ssl_context=self._context, **options)
         manager.pool_classes_by_scheme = _pools_held_to(self._deadline, self._seconds)
         return manager
-
-    def cert_verify(self, *_arguments: Any, **_options: Any) -> None:
-        """Add nothing to the context: the library would let it trust its own authorities too."""
 
     def send(  # noqa: PLR0917  the library's own signature
         self,
