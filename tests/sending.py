@@ -1,16 +1,32 @@
 """Sending to the node as a scanner does: pynetdicom SCU, stored transfer syntaxes."""
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 from pynetdicom import AE
 
 
 def datasets_of(folder: Path) -> list[Dataset]:
     return [pydicom.dcmread(file) for file in sorted(folder.glob("*.dcm"))]
+
+
+def copies_of(folder: Path, count: int) -> list[list[Dataset]]:
+    """Return studies of one real examination each, under UIDs of their own."""
+    made = []
+    for _ in range(count):
+        images = deepcopy(datasets_of(folder))
+        study = generate_uid()
+        for image in images:
+            image.StudyInstanceUID = study
+            image.SOPInstanceUID = generate_uid()
+            image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        made.append(images)
+    return made
 
 
 def send(

@@ -4,7 +4,6 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -12,11 +11,9 @@ from typing import Any, Final
 from host_network import HostNetwork
 from postgresql import PostgreSQL
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 from rabbitmq import RabbitMQ
 from s3_server import BUCKET, KEY_ID, SECRET, S3Server
-from sample_images import FILM
-from sending import all_stored, datasets_of, send
+from sending import all_stored, send
 from services import BIN, SETTINGS, Broker, Orthanc, Service, wait_for
 from sqlalchemy import select, text
 
@@ -242,17 +239,3 @@ def answer_the_network(server: PostgreSQL) -> None:
 
 def uids_of(studies: Sequence[Sequence[Dataset]]) -> set[str]:
     return {images[0].StudyInstanceUID for images in studies}
-
-
-def studies(count: int) -> list[list[Dataset]]:
-    """Return studies of one real examination each, under UIDs of their own."""
-    made = []
-    for _ in range(count):
-        images = deepcopy(datasets_of(FILM))
-        study = generate_uid()
-        for image in images:
-            image.StudyInstanceUID = study
-            image.SOPInstanceUID = generate_uid()
-            image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
-        made.append(images)
-    return made

@@ -17,9 +17,10 @@ from region import (
     OpenRedis,
     Region,
     answer_the_network,
-    studies,
     uids_of,
 )
+from sample_images import FILM
+from sending import copies_of
 from services import wait_for
 
 LONG = os.environ.get("MAMMOCLIP_CHAOS") == "long"
@@ -48,7 +49,7 @@ def test_nothing_is_lost_or_doubled_by_hosts_cut_off_and_services_away(
     region_with: MakeRegion,
 ) -> None:
     with region_with(OpenRedis).running() as region:
-        sent = studies(12)
+        sent = copies_of(FILM, 12)
         to_send = iter(sent)
 
         for _ in WORKERS:
@@ -77,7 +78,7 @@ def test_nothing_is_lost_or_doubled_by_hosts_cut_off_and_services_away(
 
 def test_nothing_is_lost_or_doubled_with_rabbitmq_that_stops(region_with: MakeRegion) -> None:
     with region_with(OpenRabbitMQ).running() as region:
-        sent = studies(5)
+        sent = copies_of(FILM, 5)
         for images in sent[:2]:
             region.send(images, "a", "b")
         _cut_off_in_the_middle_of_a_study(region)

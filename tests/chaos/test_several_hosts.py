@@ -7,15 +7,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
 from postgresql import PostgreSQL
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 from sample_images import FILM
-from sending import all_stored, datasets_of, send
+from sending import all_stored, copies_of, send
 from services import BIN, Service, Site, wait_for
 
 from dicom_node.studies.ledger.spools import spool_names
@@ -118,27 +116,13 @@ def region(tmp_path: Path, bundle: Path, server: PostgreSQL) -> Iterator[Region]
         made.stop()
 
 
-def studies() -> list[list[Dataset]]:
-    """Return studies of one real examination each, under UIDs of their own."""
-    made = []
-    for _ in range(STUDIES):
-        images = deepcopy(datasets_of(FILM))
-        study = generate_uid()
-        for image in images:
-            image.StudyInstanceUID = study
-            image.SOPInstanceUID = generate_uid()
-            image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
-        made.append(images)
-    return made
-
-
 def signalled(worker: Service, number: int) -> None:
     assert worker.process is not None
     os.killpg(worker.process.pid, number)
 
 
 def test_hosts_that_are_cut_off_lose_and_double_nothing(region: Region, server: PostgreSQL) -> None:
-    sent = studies()
+    sent = copies_of(FILM, STUDIES)
     for number, images in enumerate(sent):
         region.send(images, *(("a",), ("b",), ("a", "b"))[number % 3])
         if number == 2:
