@@ -55,6 +55,16 @@ def is_password_right(password: str, known: tuple[int, str] | None) -> bool:
     return is_right(password, None if known is None else known[1])
 
 
+def is_unchanged(session: Session, name: str, known: tuple[int, str]) -> bool:
+    """Return whether an account has the password still; it keeps it until the transaction ends.
+
+    Who changes a password ends the sign-ins that were begun, and can end none that comes later.
+    """
+    query = select(Account).where(Account.name == name).with_for_update()
+    row = session.scalars(query).first()
+    return row is not None and (row.id, row.password_hash) == known
+
+
 def begin_sign_in(session: Session, account_id: int, *, limits: Limits, at: datetime) -> str:
     """Begin a sign-in, always with a new secret; return that, which only the browser keeps.
 

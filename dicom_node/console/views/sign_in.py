@@ -21,6 +21,7 @@ from dicom_node.sign_in.sign_ins import (
     begin_sign_in,
     end_sign_in,
     is_password_right,
+    is_unchanged,
     known_password,
 )
 from dicom_node.studies.ledger.locks import database_time
@@ -140,6 +141,8 @@ def _begun(
         raise WrongPasswordError("name or password is wrong")
     site.attempts.note_right(name, address)
     with site.database.writing() as session:
+        if not is_unchanged(session, name, known):
+            raise WrongPasswordError("the password was changed in this moment")
         return begin_sign_in(session, known[0], limits=site.limits, at=database_time(session))
 
 

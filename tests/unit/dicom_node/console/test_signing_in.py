@@ -1,13 +1,17 @@
 """People sign in with a password, are told apart from guessers, and are signed out for good."""
 
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import requests
 from console_factory import PASSWORD, Served
 from node_factory import NOW, after
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.console.views.sign_in import WrongPasswordError, _begun
 from dicom_node.errors import NodeError
 from dicom_node.sign_in.accounts import (
     add_account,
@@ -28,6 +32,7 @@ from dicom_node.sign_in.sign_ins import (
 )
 from dicom_node.sign_in.tokens import add_token, remove_token, token_of
 from dicom_node.studies.ledger.accounts.account_tables import Account, ApiToken, SignedIn
+from dicom_node.studies.ledger.database import Database
 
 LIMITS = Limits(idle=timedelta(minutes=30), longest=timedelta(hours=12))
 
@@ -66,6 +71,22 @@ def test_secret_that_somebody_else_has_chosen_is_not_taken_over(served: Served) 
     answer = served.get("/studies", headers={"Cookie": "mammoclip_sign_in=chosen-by-an-attacker"})
 
     assert answer.status_code == 303
+
+
+def test_password_that_is_changed_while_it_is_judged_begins_no_sign_in(database: Database) -> None:
+    with database.writing() as session:
+        add_account(session, "anna", Role.VIEWER, PASSWORD, at=NOW)
+        known = known_password(session, "anna")
+    attempts = Attempts(lambda: 0.0)
+    site: Any = SimpleNamespace(database=database, attempts=attempts, limits=LIMITS)
+    with database.writing() as session:
+        set_password(session, "anna", f"{PASSWORD} and more", at=NOW)
+
+    with pytest.raises(WrongPasswordError):
+        _begun(site, "anna", PASSWORD, known, "127.0.0.1")
+
+    with database.reading() as session:
+        assert session.scalars(select(SignedIn)).all() == []
 
 
 def test_wrong_password_and_unknown_name_are_told_alike(served: Served) -> None:
