@@ -2,9 +2,25 @@
 
 import pydicom.config
 import pytest
+from pynetdicom.transport import AssociationSocket
 from sample_images import skip_without_further_images
 
 pydicom.config.INVALID_KEYWORD_BEHAVIOR = "RAISE"
+
+_shut_down = AssociationSocket._shutdown_socket
+
+
+def _shut_down_and_close(self: AssociationSocket) -> None:
+    """Close the connection of a test's peer also where the other side was first.
+
+    The library leaves it open until it is collected: a warning, in whatever test runs then.
+    """
+    _shut_down(self)
+    if type(self) is AssociationSocket and self.socket is not None:
+        self.socket.close()
+
+
+AssociationSocket._shutdown_socket = _shut_down_and_close  # type: ignore[method-assign]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
