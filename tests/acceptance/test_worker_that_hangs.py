@@ -1,4 +1,4 @@
-"""A real worker whose engine hangs, whose decoder crashes or whose memory grows goes on."""
+"""A real worker goes on while its engine hangs or is busy, its decoder crashes, or memory grows."""
 
 import os
 import signal
@@ -144,3 +144,18 @@ def test_process_whose_memory_has_grown_is_replaced(site: Site, start: Start, po
     assert "worker_memory_grown" in site.worker.output()
     assert site.worker.output().count("model_loaded") == 2
     assert [one["attempts"] for one in site.study_record(uid)["analyses"]] == [1]
+
+
+@LONG
+def test_results_of_a_study_are_written_while_the_model_computes_another(
+    site: Site, start: Start
+) -> None:
+    """As two processes for each GPU do by default; one process would wait for itself."""
+    start("overlap", "--concurrency", "2")
+
+    uids = [send_study(site, number) for number in (1, 2)]
+    for uid in uids:
+        site.wait_for_condition(uid, "delivering")
+
+    assert [one["attempts"] for uid in uids for one in site.study_record(uid)["analyses"]] == [1, 1]
+    assert (site.folder / "results-are-written").exists()
