@@ -91,7 +91,8 @@ class SiteFaults:
         words = self._trouble()
         if words:
             self.note(words)
-        elif self._fault:
+        # That the ledger answers again is told by what asks it.
+        elif self._fault and not self._is_of_the_ledger:
             self._end()
         return bool(words)
 

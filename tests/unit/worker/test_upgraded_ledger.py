@@ -1,5 +1,6 @@
 """The node is upgraded beside a worker of this release: what the worker has, others do again."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,20 @@ def test_worker_that_is_told_of_work_in_an_upgraded_ledger_leaves_it_in_the_queu
     monkeypatch.setattr(node.site, "sleep", lambda _: None)
     upgrade(node)
 
+    hours = itertools.count(1)
+    monkeypatch.setattr(node.site, "clock", lambda: 3600.0 * next(hours))
     for _ in range(3):
         with pytest.raises(Reject) as put_back:
             tasks.analyze(due)
         assert put_back.value.requeue
-    assert [one["event"] for one in log_lines].count("site_fault") == 1
+    told = [one["event"] for one in log_lines]
+    assert (told.count("site_fault"), told.count("site_fault_ended")) == (1, 0)
     assert reception.rows(Analysis)[0].state is AnalysisState.DUE
 
     upgrade(node, SCHEMA)
-    monkeypatch.setattr(node.site, "clock", lambda: 1e12)
     tasks.analyze(due)
     assert reception.rows(Analysis)[0].state is AnalysisState.DONE
+    assert [one["event"] for one in log_lines].count("site_fault_ended") == 1
 
 
 def test_worker_that_starts_beside_an_upgraded_node_says_so_at_its_first_message(
