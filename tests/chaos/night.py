@@ -30,10 +30,6 @@ up to 900 s, and give up after a week: the same number of attempts falls into an
 archive here as there, and a night is longer than all of their waits.
 """
 
-DISK_MEGABYTES: Final = 160
-STUDY_MEGABYTES: Final = 2
-"""A study's images and results take one; the disk is to be full only when it is filled."""
-
 WATCHDOG_SECONDS: Final = 10
 """After so long an idle worker that takes nothing ends itself."""
 
@@ -47,8 +43,6 @@ class Night(Site):
         Whether broker and archive are reached over ways on which everything may vanish.
     is_accelerated : bool
         Whether the waits of deliveries are those as shipped, divided by ACCELERATION.
-    studies : int
-        How many the disk of the spool has room for, besides what a short night needs.
     """
 
     def __init__(
@@ -59,10 +53,9 @@ class Night(Site):
         maximum_attempts: int,
         has_ways: bool = False,
         is_accelerated: bool = False,
-        studies: int = 0,
     ) -> None:
         self.spool = folder / "spool"
-        self.has_own_disk = _mount(self.spool, DISK_MEGABYTES + studies * STUDY_MEGABYTES)
+        self.has_own_disk = _mount(self.spool)
         super().__init__(folder, bundle, idle_seconds=1, maximum_attempts=maximum_attempts)
         self.ways: dict[str, BlackHole] = {}
         self._write_settings(has_ways=has_ways, is_accelerated=is_accelerated)
@@ -247,10 +240,10 @@ class Night(Site):
     @contextmanager
     def disk_full(self) -> Iterator[None]:
         filling = self.spool / "filling"
-        with filling.open("wb") as stream, suppress(OSError):
+        # Unbuffered: what a buffer still holds would fail once more when it is closed.
+        with filling.open("wb", buffering=0) as stream, suppress(OSError):
             while True:
                 stream.write(bytes(65_536))
-                stream.flush()
         yield
         filling.unlink()
 
@@ -315,13 +308,13 @@ class Night(Site):
         return act
 
 
-def _mount(folder: Path, megabytes: int) -> bool:
+def _mount(folder: Path) -> bool:
     """Give a folder a disk of its own that can be filled, where this account may do that."""
     folder.mkdir(mode=0o700)
     mount = shutil.which("mount")
     if mount is None:
         return False
-    options = ["-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "night", str(folder)]
+    options = ["-t", "tmpfs", "-o", "size=160m,mode=0700", "night", str(folder)]
     return subprocess.run([mount, *options], capture_output=True, check=False).returncode == 0
 
 

@@ -48,7 +48,6 @@ def night(tmp_path_factory: pytest.TempPathFactory, bundle: object) -> Iterator[
         maximum_attempts=4 if LONG else 3,
         has_ways=LONG,
         is_accelerated=LONG,
-        studies=STUDIES if LONG else 0,
     )
     try:
         site.start()
