@@ -89,8 +89,11 @@ def shelf(serve: Serve) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def client(shelf: Served) -> DICOMwebClient:
-    return DICOMwebClient(shelf.url, headers={"Authorization": f"Bearer {TOKEN}"})
+def client(shelf: Served) -> Iterator[DICOMwebClient]:
+    with requests.Session() as session:
+        yield DICOMwebClient(
+            shelf.url, session=session, headers={"Authorization": f"Bearer {TOKEN}"}
+        )
 
 
 def get(shelf: Served, path: str, **headers: str) -> requests.Response:

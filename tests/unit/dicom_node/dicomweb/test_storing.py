@@ -34,10 +34,11 @@ def test_objects_are_in_the_spool_when_they_are_answered(web: Served) -> None:
 
 
 def test_client_of_others_stores_a_study(web: Served) -> None:
-    client = DICOMwebClient(web.url)
     images = [pydicom.dcmread(BytesIO(dicom_file(image))) for image in four_views()]
 
-    answer = client.store_instances(images, study_instance_uid=STUDY_UID)
+    with requests.Session() as session:
+        client = DICOMwebClient(web.url, session=session)
+        answer = client.store_instances(images, study_instance_uid=STUDY_UID)
 
     assert len(answer.ReferencedSOPSequence) == 4
     assert "FailedSOPSequence" not in answer
