@@ -18,7 +18,8 @@ def require_one_meaning(findings: StudyFindings) -> None:
     """Make sure that nothing is answered twice, and that breasts and lesions are of the images.
 
     A score over breasts or images is below none of theirs, unless its aggregation is a mean. A
-    breast without an aggregation may have any score: documents did not always tell.
+    breast without an aggregation may have any score: documents did not always tell. Of a class set
+    the class of the highest share is the finding, or none is.
 
     Raises
     ------
@@ -33,6 +34,8 @@ def require_one_meaning(findings: StudyFindings) -> None:
         if not _DIGEST.fullmatch(digest):
             raise ValueError(f"{name} is {digest!r:.60}, not 64 hexadecimal digits")
     require_lesions(findings.images)
+    for image in findings.analysed:
+        _require_classes(image)
     analysed = {image.laterality for image in findings.analysed}
     sides = [breast.laterality for breast in findings.breasts]
     for breast in findings.breasts:
@@ -52,6 +55,18 @@ def require_one_meaning(findings: StudyFindings) -> None:
     parts = parts or _answers_of(findings.analysed)
     for finding in findings.study:
         _require_score("the study", finding, parts)
+
+
+def _require_classes(image: ImageFindings) -> None:
+    """Make sure that of the classes of a set none is above its threshold but the highest."""
+    for one in image.findings:
+        for other in image.findings if one.class_of and one.above_threshold else ():
+            is_of_one_answer = (other.class_of, other.frame) == (one.class_of, one.frame)
+            if is_of_one_answer and other.score > one.score:
+                raise ValueError(
+                    f"image {image.sop_instance_uid}: of the class set {one.class_of} {one.name} "
+                    f"is above its threshold, and {other.name} is higher"
+                )
 
 
 def _require_answers(owner: str, findings: Iterable[Finding]) -> None:

@@ -235,7 +235,7 @@ class ImageFindings:
     repetition: int = 1
 
     def __post_init__(self) -> None:
-        if self.status is not ImageStatus.ANALYSED and not self.reason:
+        if self.status is not ImageStatus.ANALYSED and not self.reason.strip():
             raise ValueError(f"image {self.sop_instance_uid} is {self.status} without a reason")
         if self.status is not ImageStatus.ANALYSED and (self.findings or self.density_scores):
             raise ValueError(f"its status is {self.status}, but it has an answer")

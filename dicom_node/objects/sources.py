@@ -1,6 +1,7 @@
 """The images of a study as the builders are given them, and what they must have."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from dicom_node.errors import ObjectRefusedError
 from dicom_node.objects.drawing.rendering import DisplayPicture, show
 from dicom_node.objects.findings.outlines import require_inside
 from dicom_node.objects.frames import header_of_frame, require_frames
-from mammoclip_core.findings import ImageFindings, ImageStatus
+from dicom_node.objects.terms.wording import words_of
+from mammoclip_core.findings import Finding, ImageFindings, ImageStatus
 from mammoclip_core.images.header.header_numbers import number_of
 
 StoredValues = NDArray[np.integer[Any]]
@@ -75,7 +77,17 @@ def require_sources(images: Sequence[ImageFindings], by_uid: Mapping[str, Source
         size = (int(by_uid[uid].dataset.Rows), int(by_uid[uid].dataset.Columns))
         for finding in image.findings:
             for region in finding.regions:
-                require_inside(region, size, uid)
+                with _naming(finding):
+                    require_inside(region, size, uid)
+
+
+@contextmanager
+def _naming(finding: Finding) -> Iterator[None]:
+    """Say whose region it is that an error speaks of."""
+    try:
+        yield
+    except ObjectRefusedError as error:
+        raise ObjectRefusedError(f"finding {words_of(finding.name)}: {error}") from error
 
 
 def has_size(dataset: Dataset) -> bool:

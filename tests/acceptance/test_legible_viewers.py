@@ -16,7 +16,7 @@ from shown_results import IMAGE_SHOWN, PHANTOM, Shown, phantom_findings, shown_i
 
 from dicom_node.objects.drawing.lettering import MARK, TEXT
 from dicom_node.objects.drawing.palette import FINDING_COLORS, RGB
-from mammoclip_core.findings import StudyFindings
+from mammoclip_core.findings import Region, StudyFindings
 
 ROWS, COLUMNS = 3328, 2560
 SCREEN: Final = {"width": 1600, "height": 1000}
@@ -145,19 +145,22 @@ def enlarged(folder: Path) -> tuple[Path, StudyFindings]:
                 findings=tuple(
                     replace(
                         finding,
-                        regions=tuple(
-                            replace(
-                                region,
-                                outline=tuple(
-                                    (x * scale[0], y * scale[1]) for x, y in region.outline
-                                ),
-                            )
-                            for region in finding.regions
-                        ),
+                        regions=tuple(scaled(region, scale) for region in finding.regions),
                     )
                     for finding in image.findings
                 ),
             )
             for image in findings.images
         ),
+    )
+
+
+def scaled(region: Region, scale: tuple[float, float]) -> Region:
+    """Return a region on an image of which columns and rows were multiplied."""
+    (x, y), (left, top, right, bottom), (column, row) = scale, region.box, region.peak
+    return replace(
+        region,
+        outline=tuple((x * across, y * down) for across, down in region.outline),
+        box=(x * left, y * top, x * right, y * bottom),
+        peak=(x * column, y * row),
     )

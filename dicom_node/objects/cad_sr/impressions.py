@@ -9,6 +9,7 @@ from dicom_node.objects.content.content_tree import Item, Reference, Relationshi
 from dicom_node.objects.context import ResultContext
 from dicom_node.objects.frames import ImageKey, key_of, name_of
 from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.scores import percent_of, threshold_text
 from dicom_node.objects.terms.wording import (
     method_of,
     score_owner_text,
@@ -119,9 +120,11 @@ def _single_image_finding(
 
 def certainty_of_impression(finding: Finding) -> Item:
     """Write the score of a finding without a place beside the words that name it (TID 4002)."""
-    percent = round(100.0 * finding.score, 1)
     return content_tree.number(
-        Relationship.HAS_PROPERTIES, cad_codes.CERTAINTY_OF_IMPRESSION, percent, codes.PERCENT
+        Relationship.HAS_PROPERTIES,
+        cad_codes.CERTAINTY_OF_IMPRESSION,
+        percent_of(finding),
+        codes.PERCENT,
     )
 
 
@@ -162,7 +165,7 @@ def _parameters(mark: Mark) -> list[str]:
     """Tell a detector's box from a model's attention, and a score that is the mark's own."""
     box = [f"region by {method_of(mark.finding)}"] if _is_box(mark.finding) else []
     if mark.finding.threshold is not None:
-        box.append(f"threshold {mark.finding.threshold:.4f}")
+        box.append(threshold_text(mark.finding.threshold))
     is_own = mark.region.score_of is ScoreOf.REGION
     return [*box, score_owner_text(mark.region)] if is_own else box
 
@@ -191,7 +194,7 @@ def _score(mark: Mark) -> Item:
         if mark.concept == cad_codes.SELECTED_REGION
         else codes.score_name_of(mark.finding, mark.region)
     )
-    percent = round(100.0 * mark.region.score, 1)
+    percent = percent_of(mark.finding, mark.region)
     return content_tree.number(Relationship.HAS_PROPERTIES, concept, percent, codes.PERCENT)
 
 

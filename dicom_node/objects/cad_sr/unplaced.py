@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dicom_node.objects.terms.wording import side_of, standing_text, view_of, words_of
+from dicom_node.objects.terms.scores import standing_text
+from dicom_node.objects.terms.wording import side_of, view_of, words_of
 from mammoclip_core.findings import Finding, ImageFindings, StudyFindings
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dicom_node.objects.findings.lesions import numbered_regions, numbers_text
-from dicom_node.objects.terms.wording import score_text, words_of
+from dicom_node.objects.terms.scores import digits_of, score_text
+from dicom_node.objects.terms.wording import words_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, ScoreOf
 
 MOST_LINES: Final = 4
@@ -42,21 +43,21 @@ def _texts(finding: Finding, regions: Sequence[_Numbered]) -> Iterator[str]:
         yield _text(finding, sharing, score_text(finding))
     if len(above) <= MOST_LINES:
         for number, region in above:
-            yield _text(finding, [number], score_text(region))
+            yield _text(finding, [number], score_text(finding, region))
     else:
-        yield _text(finding, [number for number, _ in above], _range_text(above))
+        yield _text(finding, [number for number, _ in above], _range_text(finding, above))
     if below:
         numbers = [number for number, _ in below]
-        yield _text(finding, numbers, f"{_range_text(below)}, {BELOW}")
+        yield _text(finding, numbers, f"{_range_text(finding, below)}, {BELOW}")
 
 
 def _text(finding: Finding, numbers: Sequence[int], score: str) -> str:
     return " ".join(filter(None, (numbers_text(numbers), words_of(finding.name), score)))
 
 
-def _range_text(regions: Sequence[_Numbered]) -> str:
+def _range_text(finding: Finding, regions: Sequence[_Numbered]) -> str:
     ordered = sorted((region for _, region in regions), key=lambda region: -region.score)
     highest, lowest = ordered[0], ordered[-1]
-    if len(ordered) == 1 or f"{highest.score:.2f}" == f"{lowest.score:.2f}":
-        return score_text(highest)
-    return f"{score_text(highest)} to {lowest.score:.2f}"
+    words = score_text(finding, highest)
+    end = f"{lowest.score:.{digits_of(lowest.score, finding.threshold)}f}"
+    return words if words.endswith(f" {end}") else f"{words} to {end}"

@@ -35,10 +35,10 @@ from dicom_node.objects.drawing.region_numbers import write_numbers
 from dicom_node.objects.drawing.rendering import DisplayPicture
 from dicom_node.objects.findings.lesions import place_text
 from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.terms.scores import score_text
 from dicom_node.objects.terms.wording import (
     RESEARCH_MARK,
     methods_text,
-    score_text,
     to_ascii,
     view_of,
     words_of,

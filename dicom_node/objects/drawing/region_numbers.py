@@ -16,8 +16,9 @@ from mammoclip_core.findings import ImageFindings
 
 _Box = tuple[int, int, int, int]
 
-_Faults = tuple[bool, bool, bool]
-"""Whether a number would stand on another one, far off its region, or on another's outline."""
+_Faults = tuple[bool, bool, bool, bool]
+"""Whether a number would stand on another one, far off its region, on another's outline, or nearer
+to another region than to its own."""
 
 _RINGS: Final = 12
 """How many text sizes away from its outline a number may have to move, at most."""
@@ -86,15 +87,27 @@ def _boxes_of(
         places = [_within(one, size, area) for one in _places(points, size, text)]
         reach = _BESIDE * text
         faults, box = _best_of(
-            (
-                (_meets_any(one, taken), not _is_beside(one, points, reach), lines.cross(one, own)),
-                one,
-            )
-            for one in places
+            (_faults_of(one, own, points, taken, lines, reach=reach), one) for one in places
         )
-        misplaced += any(faults)
+        # Where regions lie on each other, every place may be as near to another one.
+        misplaced += any(faults[:-1])
         taken.append(box)
     return misplaced, taken
+
+
+def _faults_of(
+    box: _Box,
+    own: int,
+    points: NDArray[np.float64],
+    taken: list[_Box],
+    lines: "_Lines",
+    *,
+    reach: float,
+) -> _Faults:
+    meets, is_far = _meets_any(box, taken), not _is_beside(box, points, reach)
+    crosses = lines.cross(box, own)
+    is_nearer = not (meets or is_far or crosses) and lines.is_nearer_to_another(box, own)
+    return meets, is_far, crosses, is_nearer
 
 
 def _best_of(places: Iterable[tuple[_Faults, _Box]]) -> tuple[_Faults, _Box]:
@@ -128,6 +141,7 @@ class _Lines:
     def __init__(self, outlines: Sequence[NDArray[np.float64]], area: _Box, text: int) -> None:
         self._step = max(1, text // _CELLS)
         self._corner = area[:2]
+        self._extents = np.array([(*one.min(axis=0), *one.max(axis=0)) for one in outlines])
         size = (area[3] - area[1]) // self._step + 1, (area[2] - area[0]) // self._step + 1
         self._first = np.zeros(size, dtype=np.uint16)
         self._last = np.zeros(size, dtype=np.uint16)
@@ -149,11 +163,18 @@ class _Lines:
             for grid in (self._first, self._last)
         )
 
+    def is_nearer_to_another(self, box: _Box, own: int) -> bool:
+        """Tell whether the middle of a box is nearer to another region's extent than to its own."""
+        middle = np.array((box[0] + box[2], box[1] + box[3])) / 2
+        low, high = self._extents[:, :2], self._extents[:, 2:]
+        away = np.hypot(*np.maximum(np.maximum(low - middle, middle - high), 0.0).T)
+        return bool(away.min() < away[own])
+
 
 def _places(
     points: NDArray[np.float64], size: tuple[int, int], text: int
 ) -> Iterator[tuple[float, float]]:
-    """Yield left and top of places around an outline: upper right corner, both sides, others."""
+    """Yield left and top of places around an outline: upper right corner, four sides, others."""
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     corner = points[np.argmax(points[:, 0] - points[:, 1])]
     columns, rows = size
@@ -161,6 +182,9 @@ def _places(
     middle = (top + bottom - rows) / 2
     yield right + text / 4, middle
     yield left - columns - text / 4, middle
+    center = (left + right - columns) / 2
+    yield center, top - text / 4 - rows
+    yield center, bottom + text / 4
     for ring in range(_RINGS):
         away = text / 4 + ring * rows
         yield right + away, top - rows

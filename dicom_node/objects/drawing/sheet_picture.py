@@ -31,7 +31,8 @@ from dicom_node.objects.drawing.overlay import Placement, paint, shown_heatmaps
 from dicom_node.objects.drawing.panel import MARGIN, Panel
 from dicom_node.objects.drawing.picture import banner, finding_paragraphs, mark_regions
 from dicom_node.objects.drawing.rendering import DisplayPicture
-from dicom_node.objects.terms.wording import score_text, side_of, view_of, words_of
+from dicom_node.objects.terms.scores import score_text
+from dicom_node.objects.terms.wording import side_of, view_of, words_of
 from mammoclip_core.findings import BreastFindings, Heatmap, ImageFindings, StudyFindings
 from mammoclip_core.images.header.views import STANDARD_VIEWS
 

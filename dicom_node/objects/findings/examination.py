@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from pydicom.dataset import Dataset
 
+from dicom_node.objects.elements.legal_values import legal_value
 from dicom_node.objects.terms.wording import (
     shortfall_text,
     side_and_view_of,
@@ -20,6 +22,9 @@ _BREASTS: Final = ("R", "L")
 _VIEWS: Final = ("CC", "MLO")
 _IMPLANT: Final = "implant displaced"
 _RULE_LENGTH: Final = 64
+_DAY_LENGTH: Final = 8
+
+_ONE_NIGHT: Final = timedelta(days=1)
 
 
 def examination_remarks(findings: StudyFindings, sources: Mapping[str, Dataset]) -> tuple[str, ...]:
@@ -38,6 +43,7 @@ def examination_remarks(findings: StudyFindings, sources: Mapping[str, Dataset])
         *_breasts(findings),
         *_repetitions(findings),
         *_other_views(findings),
+        *_other_days(findings, sources),
         *_partial_views(findings, sources),
         *_implants(findings, sources),
         *_unused(findings),
@@ -111,6 +117,30 @@ def _other_views(findings: StudyFindings) -> Iterator[str]:
     if others:
         names = ", ".join(sorted(set(others)))
         yield f"Analysed, but none of the four standard views: {names}."
+
+
+def _other_days(findings: StudyFindings, sources: Mapping[str, Dataset]) -> Iterator[str]:
+    """Name images that were taken long before others: a prior that lies in the same study."""
+    days: dict[date, list[str]] = {}
+    for image in findings.analysed:
+        day = _day_of(sources.get(image.sop_instance_uid, Dataset()))
+        if day is not None:
+            days.setdefault(day, []).append(view_of(image))
+    newest = max(days, default=date.min)
+    for day, views in sorted(days.items()):
+        if newest - day > _ONE_NIGHT:
+            names = ", ".join(dict.fromkeys(views))
+            yield (
+                f"Taken on {day}, and not on {newest} as others: {names}. "
+                "The scores of breast and examination rest on all of them."
+            )
+
+
+def _day_of(source: Dataset) -> date | None:
+    """Return the day of acquisition, which two attributes may state; None where neither does."""
+    stated = str(source.get("AcquisitionDateTime") or "")[:_DAY_LENGTH]
+    day = legal_value("DA", source.get("AcquisitionDate") or "") or legal_value("DA", stated)
+    return datetime.strptime(str(day), "%Y%m%d").date() if day else None
 
 
 def _partial_views(findings: StudyFindings, sources: Mapping[str, Dataset]) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """One score for the examination and one for each breast, in the words that all objects use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dicom_node.objects.terms.codes import DISEASE_NAMES
-from dicom_node.objects.terms.wording import breast_of, standing_text, to_ascii, words_of
-from mammoclip_core.findings import Finding, StudyFindings
+from dicom_node.objects.terms.scores import standing_text
+from dicom_node.objects.terms.wording import breast_of, to_ascii, words_of
+from mammoclip_core.findings import Finding, ImageStatus, StudyFindings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,32 +17,42 @@ class ExaminationScores:
     ----------
     examination : None where the answer has no score over the examination
     breasts : by laterality, in the order of the answer
+    shortfalls : by laterality, None for the examination: how many of its images failed
+        A score that rests on a part of the images must not be read as one of all.
     """
 
     examination: Finding | None = None
     breasts: Mapping[str, Finding] = field(default_factory=dict)
+    shortfalls: Mapping[str | None, str] = field(default_factory=dict)
 
     def lines(self) -> tuple[str, ...]:
         """Say each score with its operating point and how it comes from those below it."""
-        owners = [("Examination", self.examination)] if self.examination else []
-        owners += [
-            (breast_of(side).capitalize(), finding) for side, finding in self.breasts.items()
-        ]
-        return tuple(_line(owner, finding) + _aggregation_of(finding) for owner, finding in owners)
+        return tuple(
+            self._line(side, finding) + _aggregation_of(finding) for side, finding in self._scores()
+        )
 
     def banner(self, *sides: str) -> tuple[str, ...]:
         """Say the score of the examination, and of the breasts that a picture shows, in short."""
-        lines = [_line("Examination", self.examination)] if self.examination else []
-        lines += [
-            _line(breast_of(side).capitalize(), finding)
-            for side, finding in self.breasts.items()
-            if side in sides
-        ]
-        return tuple(lines)
+        return tuple(
+            self._line(side, finding)
+            for side, finding in self._scores()
+            if side is None or side in sides
+        )
 
     def comment(self, *sides: str) -> str:
         """Say in sentences what `banner` says; empty where there are no scores."""
         return " ".join(f"{line}." for line in self.banner(*sides))
+
+    def _scores(self) -> Iterator[tuple[str | None, Finding]]:
+        """Yield the score of the examination, without a side, and then those of breasts."""
+        if self.examination is not None:
+            yield None, self.examination
+        yield from self.breasts.items()
+
+    def _line(self, side: str | None, finding: Finding) -> str:
+        owner = "Examination" if side is None else breast_of(side).capitalize()
+        owner += self.shortfalls.get(side, "")
+        return f"{owner}: {words_of(finding.name)} {standing_text(finding)}"
 
 
 def examination_scores(findings: StudyFindings) -> ExaminationScores:
@@ -61,7 +72,21 @@ def examination_scores(findings: StudyFindings) -> ExaminationScores:
             for breast in findings.breasts
             if (finding := _named(name, breast.findings)) is not None
         },
+        shortfalls=dict(_shortfalls(findings)),
     )
+
+
+def _shortfalls(findings: StudyFindings) -> Iterator[tuple[str | None, str]]:
+    """Say of the examination and of each breast how many of its images failed, where one did."""
+    for side in (None, *(breast.laterality for breast in findings.breasts)):
+        by_status: dict[ImageStatus, set[str]] = {}
+        for image in findings.images:
+            if side is None or image.laterality == side:
+                by_status.setdefault(image.status, set()).add(image.sop_instance_uid)
+        failed = len(by_status.get(ImageStatus.FAILED, ()))
+        if failed:
+            tried = failed + len(by_status.get(ImageStatus.ANALYSED, ()))
+            yield side, f", {failed} of {tried} images failed"
 
 
 def _leading(findings: Sequence[Finding]) -> str | None:
@@ -78,7 +103,3 @@ def _named(name: str, findings: Sequence[Finding]) -> Finding | None:
 def _aggregation_of(finding: Finding) -> str:
     words = to_ascii(finding.aggregation, 64)
     return f" ({words})" if words else ""
-
-
-def _line(owner: str, finding: Finding) -> str:
-    return f"{owner}: {words_of(finding.name)} {standing_text(finding)}"

@@ -16,6 +16,9 @@ MAX_VERTICES: Final = 4000
 _MOST_COMPARED: Final = 1000
 """Vertices of an outline whose edges are compared with each other, which takes their square."""
 
+_ONE_PIXEL: Final = 1.0
+"""By which programs may differ on where the edge of a pixel is."""
+
 _SUBPIXEL_BITS: Final = 6
 _TOLERANCES: Final = (0.25, 0.5, 0.75)
 """Largest distances in pixels by which a long outline may be simplified, the first that serves."""
@@ -76,14 +79,17 @@ def fill_band(region: Region, size: tuple[int, int], owner: str) -> tuple[int, N
 
 
 def require_inside(region: Region, size: tuple[int, int], owner: str) -> None:
-    """Make sure that outline, box and peak lie within their image; raises ObjectRefusedError.
+    """Make sure that outline, box and peak lie in their image, and outline and peak in their box.
+
+    Objects draw the outline, link and locate by the box, and track by the peak: in two places a
+    region would be said to lie where it is not drawn. Raises ObjectRefusedError.
 
     Parameters
     ----------
     size : (rows, columns) of the source image
     owner : SOP Instance UID, for the message
     """
-    _points_of(region, size, owner)
+    points = _points_of(region, size, owner)
     left, top, right, bottom = region.box
     if not (0.0 <= left <= right <= size[1] and 0.0 <= top <= bottom <= size[0]):
         raise ObjectRefusedError(
@@ -95,6 +101,21 @@ def require_inside(region: Region, size: tuple[int, int], owner: str) -> None:
         raise ObjectRefusedError(
             f"image {owner}: a region's peak {region.peak} lies outside of {size[0]} rows and "
             f"{size[1]} columns"
+        )
+    low, high = points.min(axis=0), points.max(axis=0)
+    if (low < np.array((left, top)) - _ONE_PIXEL).any() or (
+        high > np.array((right, bottom)) + _ONE_PIXEL
+    ).any():
+        raise ObjectRefusedError(
+            f"image {owner}: an outline from column {low[0]:g} to {high[0]:g} and row {low[1]:g} "
+            f"to {high[1]:g} leaves the box {region.box} of its region"
+        )
+    if not (
+        left - _ONE_PIXEL <= column <= right + _ONE_PIXEL
+        and top - _ONE_PIXEL <= row <= bottom + _ONE_PIXEL
+    ):
+        raise ObjectRefusedError(
+            f"image {owner}: the peak {region.peak} leaves the box {region.box} of its region"
         )
 
 

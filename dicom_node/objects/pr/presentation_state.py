@@ -20,10 +20,9 @@ from dicom_node.objects.frames import header_of_frame, name_of
 from dicom_node.objects.modules.shared_modules import is_multi_frame, stamp
 from dicom_node.objects.pr.grayscale_modules import set_greys
 from dicom_node.objects.products import Product
+from dicom_node.objects.terms.scores import region_score_text, score_text
 from dicom_node.objects.terms.wording import (
     RESEARCH_MARK,
-    region_score_text,
-    score_text,
     to_ascii,
     tracking_id_of,
     view_of,
@@ -146,7 +145,11 @@ def _annotations(
             closed_polyline(one.region, size, image.sop_instance_uid) for one in drawn.regions
         ]
         texts = [
-            _label(f"{one.number} AI {name}, {region_score_text(one.region)}", outline, size)
+            _label(
+                f"{one.number} AI {name}, {region_score_text(drawn.finding, one.region)}",
+                outline,
+                size,
+            )
             for one, outline in zip(drawn.regions, outlines, strict=True)
         ]
         if not outlines:

@@ -24,11 +24,8 @@ from dicom_node.objects.seg.segmentation_modules import (
     segment_of,
     segmentation_of,
 )
-from dicom_node.objects.terms.wording import (
-    region_score_text,
-    tracking_id_of,
-    words_of,
-)
+from dicom_node.objects.terms.scores import region_score_text
+from dicom_node.objects.terms.wording import tracking_id_of, words_of
 from mammoclip_core.findings import Finding, ImageFindings, LocalisationMethod, Region, ScoreOf
 
 
@@ -137,7 +134,7 @@ def _describe(segment_number: int, shown: _Numbered, context: ResultContext) -> 
         tracking_id=tracking_id_of(image, finding, shown.index),
     )
     of_finding = " of the finding" if region.score_of is ScoreOf.FINDING else ""
-    parts = (segment.SegmentDescription, region_score_text(region) + of_finding)
+    parts = (segment.SegmentDescription, region_score_text(finding, region) + of_finding)
     segment.SegmentDescription = ", ".join(filter(None, (*parts, location_text(region))))
     if not region.above_threshold:
         segment.RecommendedDisplayCIELabValue = cielab_of(dimmed(context.colors[finding.name]))

@@ -20,12 +20,12 @@ from dicom_node.objects.sr.observation_items import (
     algorithm_of,
     frames_of,
     image_of,
-    percent_of,
     site_of,
     tracking_of,
 )
 from dicom_node.objects.sr.told_apart import Answer, told_apart
 from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.scores import percent_of
 from dicom_node.objects.terms.wording import (
     REGION_REMARK,
     RESEARCH_MARK,

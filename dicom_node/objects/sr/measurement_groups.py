@@ -15,12 +15,12 @@ from dicom_node.objects.sr.observation_items import (
     algorithm_of,
     frames_of,
     image_of,
-    percent_of,
     site_of,
     tracking_of,
 )
 from dicom_node.objects.sr.viewer_labels import label_of
 from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.scores import percent_of
 from dicom_node.objects.terms.wording import tracking_id_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, StudyFindings
 
@@ -73,7 +73,7 @@ def _said(number: int, finding: Finding, region: Region) -> Iterator[Item]:
     yield content_tree.floating_number(
         Relationship.CONTAINS,
         codes.score_name_of(finding, region),
-        percent_of(region),
+        percent_of(finding, region),
         codes.PERCENT,
     )
     yield lesion_number(number)

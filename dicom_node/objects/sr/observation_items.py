@@ -13,7 +13,8 @@ from dicom_node.objects.context import ResultContext
 from dicom_node.objects.identity import ResultIdentity
 from dicom_node.objects.modules.shared_modules import is_multi_frame
 from dicom_node.objects.terms import codes
-from dicom_node.objects.terms.wording import Scored, method_of, score_owner_text, to_ascii, words_of
+from dicom_node.objects.terms.scores import threshold_text
+from dicom_node.objects.terms.wording import method_of, score_owner_text, to_ascii, words_of
 from mammoclip_core.findings import Finding, ImageFindings, Region, StudyFindings
 from mammoclip_core.lesion_location import Location
 
@@ -37,7 +38,7 @@ def algorithm_of(
     if finding is not None:
         parameters.append(f"finding {words_of(finding.name)}")
         if finding.threshold is not None:
-            parameters.append(f"threshold {finding.threshold:.4f}")
+            parameters.append(threshold_text(finding.threshold))
         if finding.aggregation:
             how = to_ascii(finding.aggregation, _NAME_LENGTH)
             parameters.append(f"score over a breast or the examination: {how}")
@@ -95,11 +96,6 @@ def site_of(laterality: str, location: Location | None = None) -> Item:
         codes.BREAST,
         [_modifier(concept, value) for concept, value in stated if value is not None],
     )
-
-
-def percent_of(scored: Scored) -> float:
-    """Return the score as reports write it: 0 to 100, to one decimal."""
-    return round(100.0 * scored.score, 1)
 
 
 def image_of(

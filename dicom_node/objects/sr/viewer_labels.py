@@ -7,8 +7,8 @@ from pydicom.sr.coding import Code
 
 from dicom_node.objects.content import content_tree
 from dicom_node.objects.content.content_tree import Item, Relationship
-from dicom_node.objects.sr.observation_items import percent_of
 from dicom_node.objects.terms import codes
+from dicom_node.objects.terms.scores import percent_of
 from dicom_node.objects.terms.wording import words_of
 from mammoclip_core.findings import Finding, Region
 
@@ -32,7 +32,7 @@ def label_of(number: int, finding: Finding, region: Region) -> Item:
     return content_tree.floating_number(
         Relationship.CONTAINS,
         label_name(number, finding.name, is_below=not region.above_threshold),
-        percent_of(region),
+        percent_of(finding, region),
         codes.PERCENT,
     )
 

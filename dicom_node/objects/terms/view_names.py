@@ -18,6 +18,13 @@ from mammoclip_core.images.header.views import (
 
 _VIEW_LENGTH: Final = 32
 
+_INSTANTS: Final = (
+    ("AcquisitionDate", "AcquisitionTime"),
+    ("AcquisitionDateTime",),
+    ("ContentDate", "ContentTime"),
+)
+"""What may tell when an image was taken, the first that is there."""
+
 
 def with_view_names(
     images: Iterable[ImageFindings], sources: Mapping[str, Dataset]
@@ -73,8 +80,7 @@ def _as_stated(image: ImageFindings, sources: Mapping[str, Dataset]) -> ImageFin
 def _order_of(image: ImageFindings, source: Dataset | None) -> tuple[bool, str, float, str]:
     header = source if source is not None else Dataset()
     instants = (
-        str(header.get(f"{event}Date") or "") + str(header.get(f"{event}Time") or "")
-        for event in ("Acquisition", "Content")
+        "".join(str(header.get(keyword) or "") for keyword in keywords) for keywords in _INSTANTS
     )
     return (
         image.status is ImageStatus.LEFT_OUT,

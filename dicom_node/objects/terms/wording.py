@@ -4,9 +4,10 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final
 
 from dicom_node.objects.identity import ResultIdentity
+from dicom_node.objects.terms.scores import score_text
 from mammoclip_core.findings import (
     Finding,
     ImageFindings,
@@ -34,8 +35,6 @@ _UNWRITTEN_WARNING: Final = (
     "The model has a warning that cannot be written in ASCII letters: see its documents."
 )
 
-_DIGITS: Final = range(2, 9)
-
 _NAME_LENGTH: Final = 40
 _NAME_START: Final = 0.55
 _LEFT_OUT: Final = " ... "
@@ -47,9 +46,6 @@ _METHODS: Final = {
     LocalisationMethod.BOX: "detector box",
     LocalisationMethod.NONE: "none",
 }
-
-Scored: TypeAlias = Finding | Region
-"""What has a score of its own, and may call it a probability or not."""
 
 _SIDES: Final = {"L": "left", "R": "right", "B": "both breasts"}
 
@@ -114,36 +110,6 @@ def words_of(name: str, limit: int = _NAME_LENGTH) -> str:
     start = round(_NAME_START * limit)
     end = limit - start - len(_LEFT_OUT)
     return f"{words[:start].rstrip()}{_LEFT_OUT}{words[-end:].lstrip()}"
-
-
-def score_text(scored: Scored, digits: int = 2) -> str:
-    """Return a score with what it is, and never as a probability without calibration."""
-    return f"{'calibrated score' if scored.calibrated else 'score'} {scored.score:.{digits}f}"
-
-
-def standing_text(finding: Finding) -> str:
-    """Return a score with its side of the threshold, and the threshold where it is known.
-
-    A score just below its threshold has as many digits as tell the two apart.
-    """
-    side = "above" if finding.above_threshold else "below"
-    threshold = finding.threshold
-    if threshold is None:
-        return f"{score_text(finding)}, {side} threshold"
-    digits = next(
-        (
-            digits
-            for digits in _DIGITS
-            if finding.above_threshold or f"{finding.score:.{digits}f}" != f"{threshold:.{digits}f}"
-        ),
-        _DIGITS[-1],
-    )
-    return f"{score_text(finding, digits)}, {side} threshold {threshold:.{digits}f}"
-
-
-def region_score_text(region: Region) -> str:
-    """Return the score of a region, and that it is below the threshold where it is."""
-    return f"{score_text(region)}{'' if region.above_threshold else ', below threshold'}"
 
 
 def score_owner_text(region: Region) -> str:

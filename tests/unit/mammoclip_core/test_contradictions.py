@@ -23,6 +23,15 @@ def region_of(read: dict[str, Any]) -> dict[str, Any]:
     return dict(read["images"][0]["findings"][0]["regions"][0])
 
 
+def classes(*shares: tuple[float, bool]) -> list[dict[str, Any]]:
+    """Return a class set as another program may judge it: shares and what is above."""
+    answer = document()["images"][0]["findings"][0] | {"regions": [], "class_of": "birads"}
+    return [
+        answer | {"name": name, "score": score, "threshold": None, "above_threshold": is_above}
+        for name, (score, is_above) in zip("abc", shares, strict=False)
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -70,6 +79,16 @@ def region_of(read: dict[str, Any]) -> dict[str, Any]:
             lambda read: read["images"][0].update(status="left_out", reason="a copy"),
             "its status is left_out, but it has an answer",
         ),
+        (
+            lambda read: read["images"][0]["findings"].extend(classes((0.2, True), (0.7, False))),
+            "image 1.2.3.1: of the class set birads a is above its threshold, and b is higher",
+        ),
+        (
+            lambda read: read["images"][-1].update(
+                status="failed", reason=" \n", findings=[], density_scores=[]
+            ),
+            "is failed without a reason",
+        ),
         (lambda read: read["bundle"].update(sha256="x" * 100_000), "sha256 of the bundle is 'xxx"),
         (lambda read: read.update(settings_sha256=""), "settings_sha256 is '', not 64"),
     ],
@@ -83,6 +102,29 @@ def test_contradiction_is_refused_by_name(
     with pytest.raises(FindingsFormatError, match=words) as refused:
         from_json(json.dumps(read))
     assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        pytest.param([(0.7, True), (0.3, False)], id="highest"),
+        pytest.param([(0.5, True), (0.5, True)], id="tied"),
+        pytest.param([(0.7, False), (0.3, False)], id="a negative one"),
+    ],
+)
+def test_class_set_whose_highest_class_is_above_is_read(shares: list[tuple[float, bool]]) -> None:
+    read = document()
+    read["images"][0]["findings"].extend(classes(*shares))
+
+    assert from_json(json.dumps(read)).images
+
+
+def test_classes_of_two_frames_are_judged_apart() -> None:
+    read = document()
+    first, second = classes((0.9, True), (0.6, True))
+    read["images"][0]["findings"].extend([first, second | {"frame": 2}])
+
+    assert from_json(json.dumps(read)).images
 
 
 def test_key_that_stands_twice_is_refused() -> None:

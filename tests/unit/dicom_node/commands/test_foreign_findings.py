@@ -42,6 +42,11 @@ def region_with(outline: list[list[float]]) -> Callable[[dict[str, Any]], object
     return lambda mass: mass["regions"][0].update(outline=outline)
 
 
+def placed(outline: list[list[float]]) -> dict[str, Any]:
+    """Return an outline with the box and the peak of the square."""
+    return {"outline": outline, "box": [60.0, 60.0, 90.0, 90.0], "peak": [75.0, 75.0]}
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -88,7 +93,7 @@ def test_region_outside_its_image_is_refused_by_every_profile(
     done = rendered(tmp_path, region_with(outline))
 
     assert done.exit_code == 1
-    assert f"an outline leaves image {UID} of 400 x 300 pixels" in done.stderr
+    assert f"finding mass: an outline leaves image {UID} of 400 x 300 pixels" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -106,7 +111,23 @@ def test_box_or_peak_outside_the_image_is_refused(
     done = rendered(tmp_path, lambda mass: mass["regions"][0].update(change))
 
     assert done.exit_code == 1
-    assert f"image {UID}: {complaint}" in done.stderr
+    assert f"finding mass: image {UID}: {complaint}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"outline": SQUARE}, "an outline from column 60 to 90 and row 60 to 90 leaves the box"),
+        ({"peak": [200.0, 170.0]}, "the peak (200.0, 170.0) leaves the box"),
+    ],
+)
+def test_region_that_is_in_two_places_is_refused(
+    change: dict[str, list[Any]], complaint: str, tmp_path: Path
+) -> None:
+    done = rendered(tmp_path, lambda mass: mass["regions"][0].update(change))
+
+    assert done.exit_code == 1
+    assert f"finding mass: image {UID}: {complaint}" in done.stderr
 
 
 def test_finding_of_an_unknown_name_is_written_under_a_private_code(tmp_path: Path) -> None:
@@ -117,7 +138,7 @@ def test_finding_of_an_unknown_name_is_written_under_a_private_code(tmp_path: Pa
 
 
 def test_outline_that_crosses_itself_is_drawn_and_told(tmp_path: Path) -> None:
-    done = rendered(tmp_path, region_with(EIGHT))
+    done = rendered(tmp_path, lambda mass: mass["regions"][0].update(placed(EIGHT)))
 
     assert done.exit_code == 0, done.output
     assert "the outline of 1 region of mass crosses itself" in words_of(tmp_path / "out")
@@ -127,7 +148,7 @@ def test_ten_thousand_regions_are_bounded_and_told(tmp_path: Path) -> None:
     def many(mass: dict[str, Any]) -> None:
         first = mass["regions"][0] | {"score_of": "region", "above_threshold": True}
         mass["regions"] = [
-            first | {"outline": SQUARE, "score": 0.5 + number / 40_000, "activation": 0.5}
+            first | placed(SQUARE) | {"score": 0.5 + number / 40_000, "activation": 0.5}
             for number in range(10_000)
         ]
 

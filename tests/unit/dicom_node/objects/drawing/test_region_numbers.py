@@ -131,8 +131,24 @@ def test_numbers_of_a_crowd_stand_beside_their_regions(monkeypatch: pytest.Monke
         assert away < 40, f"number {number} stands {away:.0f} pixels off its region"
 
 
+@pytest.mark.parametrize("gap", [10, 18, 30])
+def test_number_is_nearer_to_its_own_region_than_to_another(
+    gap: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outlines = [square(10 + (18 + gap) * n, 80, 18) for n in range(4)]
+
+    places = places_of(outlines, monkeypatch, text=20)
+
+    for number in range(4):
+        away = [
+            -cv2.pointPolygonTest(np.array(one, dtype=np.float32), places[str(number + 1)], True)
+            for one in outlines
+        ]
+        assert away.index(min(away)) == number
+
+
 def places_of(
-    outlines: list[Outline], monkeypatch: pytest.MonkeyPatch
+    outlines: list[Outline], monkeypatch: pytest.MonkeyPatch, text: int = 40
 ) -> dict[str, tuple[float, float]]:
     """Return the middle of each number that is written, in pixels of the image."""
     written = {}
@@ -141,5 +157,5 @@ def places_of(
         written[number] = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2 - 50)
 
     monkeypatch.setattr(region_numbers, "_write", recorded)
-    numbered(*outlines, text=40)
+    numbered(*outlines, text=text)
     return written

@@ -36,8 +36,14 @@ from dicom_node.objects.drawing.rendering import show
 from dicom_node.objects.findings.examination_scores import ExaminationScores, examination_scores
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sc.summary_sheet import build_summary_sheet
-from dicom_node.objects.terms.wording import standing_text
-from mammoclip_core.findings import BreastFindings, Finding, StudyAnalysis, StudyFindings
+from mammoclip_core.analysis.aggregation import breasts_of
+from mammoclip_core.findings import (
+    BreastFindings,
+    Finding,
+    ImageStatus,
+    StudyAnalysis,
+    StudyFindings,
+)
 
 MASS = replace(finding(score=0.95), threshold=0.4)
 CANCER = finding(name="malignancy", code="SCT|21594007|Malignant", score=0.71)
@@ -270,21 +276,33 @@ def test_page_to_print_states_the_scores(
     assert all(line in text for line in LINES)
 
 
-@pytest.mark.parametrize(
-    ("score", "threshold", "words"),
-    [
-        (0.4, 0.5, "score 0.40, below threshold 0.50"),
-        (0.4996, 0.5, "score 0.4996, below threshold 0.5000"),
-        (0.4999999, 0.5, "score 0.4999999, below threshold 0.5000000"),
-        (0.5, 0.5, "score 0.50, above threshold 0.50"),
-        (0.83, 0.829, "score 0.83, above threshold 0.83"),
-    ],
-)
-def test_score_just_below_its_threshold_does_not_look_like_it(
-    score: float, threshold: float, words: str
-) -> None:
-    judged = replace(
-        finding(), score=score, threshold=threshold, above_threshold=score >= threshold
-    )
+def test_examination_of_which_images_failed_says_so() -> None:
+    views = [mammogram(view, side) for side, view in standard_views()]
+    read = [image_of(one, NEGATIVE) for one in views if one.ImageLaterality == "R"]
+    failed = [
+        image_of(one, status=ImageStatus.FAILED, reason="the pixels are cut off")
+        for one in views
+        if one.ImageLaterality == "L"
+    ]
+    breasts = breasts_of([*read, *failed])
 
-    assert standing_text(judged) == words
+    lines = examination_scores(study_of(*read, *failed, breasts=breasts)).lines()
+
+    assert [line.split(":")[0] for line in lines] == [
+        "Examination, 2 of 4 images failed",
+        "Right breast",
+    ]
+
+
+def test_breast_of_which_an_image_failed_says_so() -> None:
+    views = [mammogram(view, side) for side, view in standard_views()]
+    images = [image_of(one, NEGATIVE) for one in views]
+    images[3] = replace(images[3], findings=(), status=ImageStatus.FAILED, reason="cut off")
+    breasts = breasts_of(images)
+
+    banner = examination_scores(study_of(*images, breasts=breasts)).banner("L")
+
+    assert [line.split(":")[0] for line in banner] == [
+        "Examination, 1 of 4 images failed",
+        "Left breast, 1 of 2 images failed",
+    ]

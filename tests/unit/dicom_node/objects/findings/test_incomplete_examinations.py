@@ -102,6 +102,26 @@ def test_partial_view_is_told() -> None:
     assert remarks_on(pairs) == ("Not the whole breast, as the image says (Partial View): L MLO.",)
 
 
+def test_image_of_another_day_is_told() -> None:
+    pairs = pairs_of(*standard_views(), AcquisitionDate="20260102")
+    pairs[0][0].AcquisitionDate = "20240105"
+    pairs[1][0].AcquisitionDate = ""
+    pairs[1][0].AcquisitionDateTime = "20240105093000.000000"
+
+    assert remarks_on(pairs) == (
+        "Taken on 2024-01-05, and not on 2026-01-02 as others: R CC, L CC. "
+        "The scores of breast and examination rest on all of them.",
+    )
+
+
+@pytest.mark.parametrize("day", ["20260101", "20260102", ""])
+def test_image_of_the_same_night_or_of_no_day_is_not_of_another_day(day: str) -> None:
+    pairs = pairs_of(*standard_views(), AcquisitionDate="20260102")
+    pairs[0][0].AcquisitionDate = day
+
+    assert remarks_on(pairs) == ()
+
+
 @pytest.mark.parametrize("side", ["", "B"])
 def test_image_that_may_show_a_breast_is_not_denied(side: str) -> None:
     remarks = remarks_on(pairs_of((side, "CC"), (side, "MLO")))

@@ -91,6 +91,14 @@ def test_repeated_views_are_numbered_by_the_time_of_acquisition() -> None:
     assert names_of(late, early) == ["L CC (2)", "L CC"]
 
 
+def test_time_of_acquisition_may_be_stated_in_one_attribute() -> None:
+    late, early = taken(), taken(time="101500", number=2)
+    del late.AcquisitionDate, late.AcquisitionTime
+    late.AcquisitionDateTime = "20260102103000.000"
+
+    assert names_of(late, early) == ["L CC (2)", "L CC"]
+
+
 def test_name_stays_when_a_later_image_of_the_view_arrives() -> None:
     first, second = taken(time="101500"), taken(time="102000")
 
