@@ -88,6 +88,9 @@ class AskedFor:
         """Keep an object, or note why not; returns its status, 0x0000 once it is safe on disk."""
         if meta.sop_instance_uid not in self._asked or meta.sop_class_uid not in self._classes:
             return self._refused("the archive sent an object that was not asked for")
+        if meta.sop_instance_uid in self.retrieved.kept:
+            # A second copy could say something else, and a hundred would fill the disk.
+            return self._refused("the archive sent an object more than once")
         beginning = meta.beginning + stream.read(_BEGINNING_BYTES)
         if not self._is_of_the_patient(beginning, UID(meta.transfer_syntax_uid)):
             return self._refused("the archive sent an image of another patient than it had said")

@@ -135,6 +135,17 @@ def test_other_than_was_asked_for_is_refused_and_the_rest_kept(
     assert len(spool.incoming()) == 1
 
 
+def test_object_that_comes_more_than_once_is_kept_once(spool: Spool) -> None:
+    other = mammogram(SOPInstanceUID=IMAGE.SOPInstanceUID, AccessionNumber="another")
+
+    with archive(IMAGE, message(dicom_file(IMAGE), *[dicom_file(other)] * 50)) as asking:
+        got = retrieved(asking, spool)
+
+    (receipt,) = spool.incoming()
+    assert b"another" not in spool.incoming_file(receipt).read_bytes()
+    assert got.refused == ["the archive sent an object more than once"]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
