@@ -27,6 +27,7 @@ ASSESSMENT_COLUMNS: Final[dict[str, type]] = {
     "scheme": str,
     "meaning": str,
     "reader": str,
+    "comment": str,
     "assessed_at": str,
     "recorded_at": str,
 }
@@ -104,6 +105,7 @@ def assessment_rows(database: Database) -> Iterator[dict[str, Any]]:
                 "scheme": row.scheme,
                 "meaning": row.meaning,
                 "reader": row.reader,
+                "comment": row.comment,
                 "assessed_at": "" if row.assessed_at is None else row.assessed_at.isoformat(),
                 "recorded_at": row.recorded_at.isoformat(timespec="seconds"),
             }

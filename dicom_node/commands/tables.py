@@ -92,6 +92,8 @@ def study_record_tables(record: dict[str, Any]) -> Iterator[Table]:
     yield _deliveries_table(record)
     if record["commitments"]:
         yield _commitments_table(record)
+    if record["assessments"]:
+        yield _assessments_table(record["assessments"])
     yield _history_table(record["history"])
 
 
@@ -257,6 +259,22 @@ def _commitments_table(record: dict[str, Any]) -> Table:
             one["transaction_uid"],
             one["asked_at"].isoformat(timespec="seconds"),
             one["ending"] or f"answer expected until {one['expires_at'].isoformat(' ', 'seconds')}",
+        )
+    return table
+
+
+def _assessments_table(assessments: Iterable[dict[str, Any]]) -> Table:
+    columns = ("side", "finding", "about", "by", "at", "comment")
+    table = new_table("What readers say, and what is known", "decision", *columns)
+    for one in assessments:
+        table.add_row(
+            one["decision"],
+            one["laterality"],
+            one["finding"],
+            one["tracking_uid"] or one["sop_instance_uid"],
+            one["reader"],
+            _instant(one["assessed_at"]),
+            one["comment"],
         )
     return table
 

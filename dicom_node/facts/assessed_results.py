@@ -4,6 +4,7 @@ The templates of readers' systems differ, and use codes of their own: what count
 value that is a decision stands, and what the items around it speak of.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -22,8 +23,10 @@ SR_CLASSES: Final = (
 )
 """Basic Text, Enhanced, Comprehensive, Comprehensive 3D and Extensible SR Storage."""
 
+_TRACKING_ID: Final = "112039"
 _TRACKING_UID: Final = "112040"
 _PERSON_NAME: Final = "121008"
+_COMMENT: Final = "121106"
 _LATERALITY: Final = "272741003"
 _SIDES: Final = {"7771000": "L", "24028007": "R", "51440002": "B"}
 
@@ -32,6 +35,7 @@ _MOST: Final = 10_000
 """Assessments of one report; a reader gives a few."""
 
 _LONGEST: Final = 64
+_LONGEST_COMMENT: Final = 1024
 
 
 class Decision(StrEnum):
@@ -46,11 +50,22 @@ class Decision(StrEnum):
 
 _WORDS: Final = (
     # The longer ones first: "disagree" holds "agree", and "not accepted" holds "accept".
-    (Decision.REJECTED, ("not accept", "reject", "disagree", "dismiss", "false positive")),
+    (
+        Decision.REJECTED,
+        (
+            *("not accept", "not agree", "not confirm"),
+            *("reject", "disagree", "dismiss", "false positive"),
+        ),
+    ),
     (Decision.MODIFIED, ("modif", "edited", "changed", "amended")),
     (Decision.ACCEPTED, ("accept", "agree", "confirm", "true positive")),
 )
 """What meanings of codes say in words, where the settings name no code."""
+
+_NOTHING_DONE: Final = re.compile(
+    r"\bun(?:changed|modified|edited|confirmed)\b|\b(?:no|not|without) (?:change|modif|edit)\w*"
+)
+"""What holds the word of a decision that it is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +77,7 @@ class Assessed:
     tracking_uid : of the finding; empty if the report names none
     sop_instance_uid : of the result object or image; empty if the report names none
     laterality : ``L``, ``R``, ``B``, or empty
+    comment : of the reader, as written; empty if there is none
     """
 
     decision: Decision
@@ -71,6 +87,7 @@ class Assessed:
     tracking_uid: str = ""
     sop_instance_uid: str = ""
     laterality: str = ""
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +113,7 @@ class _About:
     tracking_uid: str = ""
     sop_instance_uid: str = ""
     laterality: str = ""
+    comment: str = ""
 
 
 def read_assessments(file: Path, decisions: Mapping[str, Decision]) -> AssessmentReport:
@@ -130,7 +148,7 @@ def decision_of(
     known = decisions.get(f"{scheme}:{code}")
     if known is not None:
         return known
-    words = meaning.lower()
+    words = _NOTHING_DONE.sub("", meaning.lower())
     return next((one for one, parts in _WORDS if any(part in words for part in parts)), None)
 
 
@@ -154,7 +172,9 @@ def _walk(
             decision = decision_of(code, scheme, meaning, decisions)
             if decision is not None:
                 # What stands below the decision is nearer to it than what stands beside it.
-                nearest = _about(list(child.get("ContentSequence") or ()), about)
+                below = list(child.get("ContentSequence") or ())
+                nearest = _about(below, about)
+                texts = [str(one.get("TextValue") or "") for one in below if _is_text(one)]
                 yield Assessed(
                     decision=decision,
                     code=code[:_LONGEST],
@@ -163,6 +183,7 @@ def _walk(
                     tracking_uid=nearest.tracking_uid,
                     sop_instance_uid=nearest.sop_instance_uid,
                     laterality=nearest.laterality,
+                    comment=(" ".join(filter(None, texts)) or nearest.comment)[:_LONGEST_COMMENT],
                 )
                 continue
         yield from _walk(child, about, decisions, depth + 1)
@@ -177,6 +198,8 @@ def _about(children: list[Dataset], about: _About) -> _About:
         elif concept == _LATERALITY and child.get("ConceptCodeSequence"):
             side = _SIDES.get(_code(child.ConceptCodeSequence[0])[0], "")
             about = replace(about, laterality=side)
+        elif concept == _COMMENT and _is_text(child):
+            about = replace(about, comment=str(child.get("TextValue") or ""))
         elif child.get("ValueType") in {"IMAGE", "COMPOSITE"}:
             for one in child.get("ReferencedSOPSequence") or ():
                 uid = str(one.get("ReferencedSOPInstanceUID") or "")[:_LONGEST]
@@ -185,6 +208,10 @@ def _about(children: list[Dataset], about: _About) -> _About:
         if child.get("ValueType") == "CODE" and concept == "363698007":
             about = _about(list(child.get("ContentSequence") or ()), about)
     return about
+
+
+def _is_text(item: Dataset) -> bool:
+    return bool(item.get("ValueType") == "TEXT" and _concept(item) != _TRACKING_ID)
 
 
 def _observer(dataset: Dataset) -> str:

@@ -1,11 +1,13 @@
 """Judges each object that an archive sends: only what was asked for is kept."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Final, Protocol
 
 from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from dicom_node.errors import RefusedError
@@ -88,8 +90,13 @@ class AskedFor:
         """Keep an object, or note why not; returns its status, 0x0000 once it is safe on disk."""
         if meta.sop_instance_uid not in self._asked or meta.sop_class_uid not in self._classes:
             return self._refused("the archive sent an object that was not asked for")
-        beginning = meta.beginning + stream.read(_BEGINNING_BYTES)
-        if not self._is_of_the_patient(beginning, UID(meta.transfer_syntax_uid)):
+        if meta.sop_instance_uid in self.retrieved.kept:
+            # A second copy could say something else, and a hundred would fill the disk.
+            return self._refused("the archive sent an object more than once")
+        coming = stream.read(_BEGINNING_BYTES)
+        beginning = meta.beginning + coming
+        syntax, is_whole = UID(meta.transfer_syntax_uid), len(coming) < _BEGINNING_BYTES
+        if not self._is_of_the_patient(beginning, syntax, is_whole=is_whole):
             return self._refused("the archive sent an image of another patient than it had said")
         whole = FileMeta(
             sop_class_uid=meta.sop_class_uid,
@@ -111,18 +118,36 @@ class AskedFor:
             self.retrieved.refused.append(reason)
         return _NOT_ASKED_FOR
 
-    def _is_of_the_patient(self, beginning: bytes, syntax: UID) -> bool:
-        """Compare the Patient ID with the one of the answer; no more of the header is read."""
-        if not self._study.patient_id or syntax.is_deflated:
+    def _is_of_the_patient(self, beginning: bytes, syntax: UID, *, is_whole: bool) -> bool:
+        """Compare the Patient ID with the one of the answer; no more of the header is read.
+
+        Parameters
+        ----------
+        is_whole : whether nothing of the object comes behind its beginning
+        """
+        if not self._study.patient_id:
             return True
+        behind: list[BaseTag] = []
+
+        def is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+            behind.extend([tag] * (tag > _PATIENT_ID))
+            return bool(behind)
+
         try:
+            if syntax.is_deflated:
+                inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+                beginning = inflater.decompress(beginning, _BEGINNING_BYTES)
+                is_whole = is_whole and inflater.eof
             start = read_dataset(
                 BytesIO(beginning),
                 syntax.is_implicit_VR,
                 syntax.is_little_endian,
-                stop_when=lambda tag, _vr, _length: tag > _PATIENT_ID,
+                stop_when=is_behind,
             )
         except Exception:  # noqa: BLE001  a damaged header is the registrar's to set aside
-            return True
+            return is_whole
         named = text_in(start, "PatientID")
-        return not named or named == self._study.patient_id
+        if not named:
+            # What names nobody so far may name somebody else further on.
+            return is_whole or bool(behind)
+        return named == self._study.patient_id

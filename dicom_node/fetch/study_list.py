@@ -13,6 +13,9 @@ COLUMNS: Final = ("study_instance_uid", "accession_number", "patient_id", "from"
 """Columns of a list; each line needs one of the first three."""
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)+")
+_SHORTENED: Final = re.compile(r"[0-9]([.,][0-9]+)?[Ee]\+[0-9]+")
+"""As spreadsheets show, and save, a number of many digits."""
+
 _LONGEST: Final = 64
 
 
@@ -88,6 +91,8 @@ def _faults(values: Mapping[str, str]) -> Iterator[str]:
         # They would be wild cards or several values for the archive, which answers with others.
         if any(char in "*?\\" for char in value):
             yield f"{name} holds one of * ? \\"
+        if _SHORTENED.fullmatch(value):
+            yield f"{name} was shortened by a spreadsheet: make its column one of text"
         if len(value) > _LONGEST:
             yield f"{name} is longer than {_LONGEST} characters"
     dates = [values.get(name, "") for name in ("from", "to")]

@@ -1,8 +1,6 @@
 """Checks all rules of the settings at start, and names each mistake by rule and place."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Final
 from zoneinfo import ZoneInfo
 
 from dicom_node.errors import SettingsError
@@ -14,20 +12,14 @@ from dicom_node.routing.conditions import (
     checked,
     names_in,
     parts_of,
-    texts_after,
 )
+from dicom_node.routing.literals import scores_in, wrong_forms, wrong_scores, wrong_words
 from dicom_node.routing.loops import loops
 from dicom_node.routing.route import DEFAULT_RULE
 from dicom_node.routing.rules import CheckedRule, Rules
 from dicom_node.routing.study_facts import EACH, OF_ANSWERS, OF_STUDIES, WORDS
 from dicom_node.settings.rules import ResultRuleSettings, RuleSettings, place_of
 from dicom_node.settings.settings import Settings
-
-_SPOKEN_OF: Final = (
-    r"\b{name}\s*[=!]=\s*({text})|({text})\s*[=!]=\s*{name}\b|\b{name}\s+in\s*\[[^\]]*\]"
-)
-_TEXT: Final = r"""'[^'\n]*'|"[^"\n]*\""""
-_FLAGGED: Final = re.compile(rf"({_TEXT})\s+in\s+flagged\b")
 
 
 def rules_of(settings: Settings, findings: Collection[str] | None = None) -> Rules:
@@ -68,7 +60,7 @@ def rules_of(settings: Settings, findings: Collection[str] | None = None) -> Rul
             name
             for rule in settings.result_rules
             for text in rule.when
-            for _, name in texts_after(text, "score")
+            for _, name in scores_in(text)
         ),
         zone=None if zone is None else ZoneInfo(zone),
     )
@@ -90,8 +82,9 @@ def _checked(
         kinds = {name: kind for name, (kind, _) in own.items()} | _kinds_of_keywords(text)
         found = [
             *_wrong_keywords(text),
-            *_wrong_words(text, words),
-            *(_wrong_findings(text, findings) if is_of_results else ()),
+            *wrong_words(text, words),
+            *wrong_forms(text),
+            *(wrong_scores(text, findings) if is_of_results else ()),
         ]
         try:
             # As a whole first: positions are then those in the file.
@@ -123,30 +116,6 @@ def _wrong_keywords(text: str) -> Iterator[str]:
             yield (
                 f"{keyword} is a sequence or holds bytes, or is no attribute of an image's data "
                 "set: conditions speak of text and numbers alone"
-            )
-
-
-def _wrong_words(text: str, words: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """Name the texts that a value never is, which would let a rule take nothing in silence."""
-    for name, possible in words.items():
-        for found in re.finditer(_SPOKEN_OF.format(name=name, text=_TEXT), text):
-            for one in re.finditer(_TEXT, found[0]):
-                word = one[0][1:-1]
-                if word not in possible:
-                    column = found.start() + one.start() + 2
-                    yield (
-                        f"column {column}: {name} is never {word!r}, but one of "
-                        f"{', '.join(sorted(filter(None, possible)))}"
-                    )
-
-
-def _wrong_findings(text: str, findings: frozenset[str] | None) -> Iterator[str]:
-    flagged = [(found.start(1) + 2, found[1][1:-1]) for found in _FLAGGED.finditer(text)]
-    for column, name in sorted([*texts_after(text, "score"), *flagged]):
-        if findings is not None and name not in findings:
-            yield (
-                f"column {column}: no bundle answers {name!r}; "
-                f"choose one of {', '.join(sorted(findings))}"
             )
 
 

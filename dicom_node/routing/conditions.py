@@ -142,12 +142,6 @@ def names_in(text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def texts_after(text: str, name: str) -> Iterator[tuple[int, str]]:
-    """Yield each text in brackets after a name, as ``name['text']``, with its position from 1."""
-    for found in re.finditer(rf"\b{name}\s*\[\s*(['\"])(.*?)\1\s*\]", text):
-        yield found.start(2) + 1, found[2]
-
-
 def checked(
     text: str, kinds: Mapping[str, Kind], *, suggestions: Callable[[], Iterable[str]] = tuple
 ) -> Condition:

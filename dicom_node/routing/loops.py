@@ -63,7 +63,11 @@ def _is_here(host: str, port: int, listener: _Listener) -> bool:
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        return False
+        # The system's own resolver reads 127.1 and the like as an address too.
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(name))
+        except (OSError, UnicodeEncodeError):
+            return False
     mapped = getattr(address, "ipv4_mapped", None) or address
     return bool(mapped.is_loopback or mapped.is_unspecified) or _is_of_this_machine(str(mapped))
 

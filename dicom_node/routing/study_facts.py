@@ -48,7 +48,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 OF_ANSWERS: Final[Mapping[str, tuple[Kind, str]]] = {
     "rule": (Kind.TEXT, "name of the rule that took the study"),
     "bundle": (Kind.TEXT, "name of the bundle, as in its manifest"),
-    "score": (Kind.SCORES, "highest score of each finding, as score['mass']"),
+    "score": (Kind.SCORES, "highest score of each finding, 0 to 1, as score['mass']"),
     "flagged": (Kind.TEXTS, "names of the findings above their threshold"),
     "analysed": (Kind.COUNT, "number of images with an answer"),
     "incomplete": (Kind.CLAIM, "whether an image has none, or one of the four standard views does"),

@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 
+from dicom_node.facts.priority import Priority
+
 _DUPLICATE: Final = 0x0111
 _OUT_OF_RESOURCES: Final = range(0xA700, 0xA800)
 _TRY_LATER: Final = frozenset({0x0110, 0x0124, 0x0213})
@@ -30,12 +32,14 @@ class ObjectToSend:
     Attributes
     ----------
     key : the caller's number of this object
+    priority : of its study; None if the caller does not say
     """
 
     key: int
     file: Path
     sop_class_uid: str
     sop_instance_uid: str
+    priority: Priority | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from dicom_node.errors import (
     OvertakenError,
     SettingsError,
 )
+from dicom_node.facts.priority import Priority
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, Sender
@@ -169,6 +170,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
                 file=_file(spool, row),
                 sop_class_uid=row.sop_class_uid,
                 sop_instance_uid=row.sop_instance_uid,
+                priority=Priority(delivery.priority),
             )
             for row in rows
         ]

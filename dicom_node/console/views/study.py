@@ -84,6 +84,7 @@ def study(request: Request, study: Uid) -> Any:
         answer=answer,
         images=_images(held, answer, record["instances"]),
         left_out=[one for one in record["instances"] if one["left_out_reason"] or one["reason"]],
+        assessments=record["assessments"],
         objects=list(_objects(record)),
         viewer_link=link,
         has_files=bool(held),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from dicom_node.errors import ObjectRefusedError
@@ -49,7 +50,7 @@ class MessageSender(Generic[M]):
             deliver: Callable[[M], Reaction] | None = None
             for item in objects:
                 try:
-                    message = self._kind.compose(read_report(item.file))
+                    message = self._kind.compose(_report_of(item))
                 except ObjectRefusedError as error:
                     yield Answer(key=item.key, outcome=Outcome.REFUSED, status=str(error))
                     continue
@@ -61,6 +62,10 @@ class MessageSender(Generic[M]):
     def complaints(self, item: ObjectToSend) -> Iterator[str]:
         """Yield why no message can be made of a report."""
         try:
-            self._kind.compose(read_report(item.file))
+            self._kind.compose(_report_of(item))
         except ObjectRefusedError as error:
             yield str(error)
+
+
+def _report_of(item: ObjectToSend) -> Report:
+    return replace(read_report(item.file), priority=item.priority)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from dicom_node.facts.priority import Priority
 from dicom_node.send.reporting.hl7_text import (
     ENCODING_CHARACTERS,
     coded,
@@ -61,6 +62,9 @@ _PART: Final = Code(value="106233006", scheme="SCT", meaning="Topographical modi
 _IMAGE: Final = Code(value="121112", scheme="DCM", meaning="Source of Measurement")
 _FRAMES: Final = Code(value="121190", scheme="DCM", meaning="Referenced Frames")
 _PIXELS: Final = Code(value="{pixels}", scheme="UCUM", meaning="Pixels")
+
+_PRIORITIES: Final = {Priority.STAT: "S", Priority.ROUTINE: "R", Priority.OFF_PEAK: "R"}
+"""HL7 table 0485."""
 
 _LONGEST_CONTROL_ID: Final = 20
 _ROUNDING: Final = 0.05
@@ -130,9 +134,11 @@ def _body(report: Report, destination: Hl7Destination) -> Iterator[str]:
         },
     )
     taken_at = report.studied_at or report.written_at
+    place, prioritised = _priority(report, destination)
     yield segment(
         "OBR",
-        {
+        (prioritised if place == "OBR" else {})
+        | {
             1: "1",
             2: escaped(report.placer_order_number),
             3: components(_filler_number(report), report.equipment.model_name),
@@ -144,7 +150,22 @@ def _body(report: Report, destination: Hl7Destination) -> Iterator[str]:
             25: PRELIMINARY,
         },
     )
+    if place == "TQ1":
+        yield segment("TQ1", {1: "1"} | prioritised)
     yield from _Observations(report, with_outlines=destination.outlines).segments()
+    if place.startswith("Z"):
+        yield segment(place, prioritised)
+
+
+def _priority(report: Report, destination: Hl7Destination) -> tuple[str, dict[int, str]]:
+    """Return the segment and the field in which the priority stands; none if it stands nowhere."""
+    if report.priority is None or not destination.priority_field:
+        return "", {}
+    place, _, field_number = destination.priority_field.partition("-")
+    line, _, part = field_number.partition(".")
+    word = report.priority.word
+    text = destination.priority_values.get(word) or _PRIORITIES[report.priority]
+    return place, {int(line): components(*[""] * (int(part or 1) - 1), text)}
 
 
 def _filler_number(report: Report) -> str:

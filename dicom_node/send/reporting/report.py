@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from dicom_node.facts.priority import Priority
+
 OWN_SCHEME: Final = "99MAMMOCLIP"
 """Coding scheme of the node's own codes."""
 
@@ -187,6 +189,7 @@ class Report:
     replaces : SOP Instance UIDs of the reports that this one takes the place of
     narrative : research mark and warnings of the weights
     comments : in words, each a paragraph
+    priority : of the study, which the report itself does not say; None if it is not known
     """
 
     sop_class_uid: str
@@ -205,6 +208,7 @@ class Report:
     evaluations: tuple[Evaluation, ...]
     narrative: str
     comments: tuple[str, ...]
+    priority: Priority | None = None
 
     @property
     def notice(self) -> str:

@@ -133,6 +133,17 @@ class Hl7Destination(Messages):
     enhanced mode), by which the receiver only says that it has stored the message."""
     outlines: bool = True
     """Write the outline of each region too."""
+    priority_field: str = Field(
+        default="", pattern=r"^(?:OBR-5|OBR-27\.6|TQ1-9|Z[A-Z0-9]{2}-[1-9][0-9]?(?:\.[1-9])?)?$"
+    )
+    """Where the priority of the study is written, for which ORU^R01 has no place of its own: OBR-5,
+    OBR-27.6, TQ1-9, or a field (ZPR-2) or component (ZPR-2.1) of a Z segment at the end. Empty:
+    nowhere."""
+    priority_values: dict[Literal["stat", "routine", "off-peak"], Application] = Field(
+        default_factory=dict
+    )
+    """What is written for a priority, instead of S for stat, and R for routine and off-peak
+    (HL7 table 0485)."""
     tls: bool = False
     """Send over TLS; the certificates are those of [tls] unless this destination sets its own."""
     tls_server_name: str | None = None

@@ -63,6 +63,8 @@ class Assessment(Base):
     laterality: Mapped[str] = mapped_column(FittingString(16), default="")
     finding: Mapped[str] = mapped_column(FittingString(64), default="")
     reader: Mapped[str] = mapped_column(FittingString(64), default="")
+    comment: Mapped[str] = mapped_column(FittingText, default="", server_default=text("''"))
+    """Of the reader, as written."""
     assessed_at: Mapped[datetime | None]
     recorded_at: Mapped[datetime]
 

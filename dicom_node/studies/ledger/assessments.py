@@ -174,6 +174,7 @@ def _row(one: Assessed, *, at: datetime, **columns: Any) -> Assessment:
         tracking_uid=one.tracking_uid,
         sop_instance_uid=one.sop_instance_uid,
         laterality=one.laterality,
+        comment=one.comment,
         recorded_at=at,
         **columns,
     )

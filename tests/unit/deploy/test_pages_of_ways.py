@@ -39,6 +39,19 @@ COMMANDS = [
     if line.startswith("mammoclip-node ")
 ]
 
+STAND_FOR = {"UID": "1.2.1", "WHAT": "node", "NAME": "archive", "FOLDER": "study"}
+NAMED_ONLY = {"canary", "check", "erase", "retry", "run", "serve", "submit --ae-title"}
+"""What a sentence speaks of without all that it needs, or what needs services; run elsewhere."""
+IN_SENTENCES = sorted(
+    {
+        span.removeprefix("mammoclip-node ")
+        for page in [documents.ROOT / "docs" / "routing.md", *WAYS.glob("*.md")]
+        for span in documents.spans_of(page)
+        if span.startswith("mammoclip-node ")
+    }
+    - NAMED_ONLY
+)
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -68,7 +81,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 state=DeliveryState.REFUSED,
                 reason="1 objects: acknowledged with AR",
             )
-            delivery_row(session, done, destination="pacs")
+            delivery_row(session, done, destination="pacs" if number == 1 else "archive")
             header = mammogram(AccessionNumber=f"KH-2026-471{number}")
             file = spool.file(place)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +96,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'spool = "spool"\n[[destinations]]\nname = "ris"\nkind = "hl7"\nhost = "127.0.0.1"\n'
         f"port = {free_port()}\n"
         '[[destinations]]\nname = "archive"\nae_title = "ARCHIVE"\nhost = "127.0.0.1"\n'
+        '[bundles.second]\nfolder = "bundles/second"\n'
     )
     (table,) = [
         one
@@ -113,6 +127,18 @@ def test_command_of_a_page_works(site: Path, arguments: list[str]) -> None:
     if arguments[0] in NEEDS_SERVICES:
         assert "destination ris" in result.output
         return
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("line", IN_SENTENCES)
+def test_command_in_a_sentence_works(site: Path, line: str) -> None:
+    del site
+    if line.startswith("resume"):
+        CliRunner().invoke(app, ["pause", STAND_FOR["WHAT"], "--reason", "to be resumed"])
+
+    result = CliRunner().invoke(app, [STAND_FOR.get(one, one) for one in shlex.split(line)])
+
     assert result.exit_code == 0, result.output
 
 

@@ -9,7 +9,9 @@ import pytest
 from ports import free_port
 from sqlalchemy import update
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
+from unit.dicom_node.send.hostile import serving
 from unit.dicom_node.send.reporting.http_double import HttpDouble, http_double
+from unit.dicom_node.send.reporting.mllp_double import answering
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.settings.work import RetrySettings
@@ -173,6 +175,19 @@ def test_rule_on_results_has_a_message_sent_urgently(
 
     row = delivery(reception)
     assert (row.destination, row.priority) == ("hook", 2)
+
+
+def test_message_tells_the_priority_of_its_study(
+    analysed: Callable[..., Runtime], reception: Reception
+) -> None:
+    kept: list[bytes] = []
+    rule = {"name": "flagged", "when": "score['mass'] >= 0.5", "priority": "stat"}
+    with serving(answering("AA", kept=kept)) as port:
+        node = analysed(ris(port, priority_field="OBR-5"), result_rules=[rule])
+        attempt_delivery(node, 1)
+
+    (order,) = [one for one in kept[0].split(b"\r") if one.startswith(b"OBR|")]
+    assert order.split(b"|")[5] == b"S"
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ from dicom_node.errors import UnknownStudyError
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.facts.priority import Priority
 from dicom_node.routing.route import Route
+from dicom_node.studies.ledger.assessment_tables import Assessment
 from dicom_node.studies.ledger.destinations.waits import HELD, Waits
 from dicom_node.studies.ledger.due.pauses import Paused
 from dicom_node.studies.ledger.due.standstill import is_standstill, standstill
@@ -219,6 +220,7 @@ def study_record(
     shadows = newest("shadows", ShadowAnalysis, ShadowAnalysis.analysis_id.in_(ids))
     of_these = CommitmentRequest.delivery_id.in_([row.id for row in deliveries])
     commitments = newest("commitments", CommitmentRequest, of_these)
+    assessments = newest("assessments", Assessment, Assessment.study_id == study.id)
     mine = _history_of(study, instances, analyses, deliveries)
     waits = Waits.read(session, destinations=destinations)
     nodes = names_if_several(session)
@@ -235,6 +237,7 @@ def study_record(
         ],
         "outcomes": [as_facts(row) for row in outcomes],
         "commitments": [as_facts(row) for row in commitments],
+        "assessments": [as_facts(row) for row in assessments],
         "history": [as_facts(row) for row in newest("history", Transition, mine)],
         "left_out": left_out,
     }

@@ -40,6 +40,10 @@ def decided(code: Dataset, *children: Dataset) -> Dataset:
     return item("CODE", name, *children, ConceptCodeSequence=[code])
 
 
+def said(text: str, name: Dataset | None = None) -> Dataset:
+    return item("TEXT", name or coded("121106", "DCM", "Comment"), TextValue=text)
+
+
 def group(*children: Dataset) -> Dataset:
     return item("CONTAINER", coded("125007", "DCM", "Measurement Group"), *children)
 

@@ -10,6 +10,7 @@ from assessing_reader import (
     item,
     reader_report,
     reference,
+    said,
     tracked,
 )
 from pydicom.dataset import Dataset
@@ -19,6 +20,8 @@ from dicom_node.facts.assessed_results import Decision, read_assessments
 
 ACCEPTED = coded("A", "99PACS", "Accepted")
 REJECTED = coded("R", "99PACS", "Rejected")
+REASON = coded("why", "99PACS", "Reason")
+TRACKING_ID = coded("112039", "DCM", "Tracking Identifier")
 
 
 def read(tmp_path: Path, *content: Dataset, **decisions: Decision) -> list[tuple[str, ...]]:
@@ -67,6 +70,12 @@ def test_decision_on_the_whole_report_is_kept_without_a_finding(tmp_path: Path) 
         ("False positive", ["rejected"]),
         ("Accepted with modifications", ["modified"]),
         ("Edited", ["modified"]),
+        ("Accepted without modification", ["accepted"]),
+        ("Agree, unchanged", ["accepted"]),
+        ("Not confirmed", ["rejected"]),
+        ("Does not agree", ["rejected"]),
+        ("Unchanged", []),
+        ("Unconfirmed", []),
         ("Left breast", []),
     ],
 )
@@ -103,6 +112,27 @@ def test_side_reader_and_time_are_read(tmp_path: Path) -> None:
     assert report.assessed_at == "20261129081500+0100"
     assert report.references == ("1.2.3.4",)
     assert report.assessed[0].laterality == "R"
+
+
+@pytest.mark.parametrize(
+    ("content", "comment"),
+    [
+        (group(decided(ACCEPTED, said("a cyst", REASON)), said("seen")), "a cyst"),
+        (group(said("seen by ultrasound"), decided(ACCEPTED)), "seen by ultrasound"),
+        (group(decided(ACCEPTED), said("R1", TRACKING_ID)), ""),
+        (group(decided(ACCEPTED), said("x" * 3000)), "x" * 1024),
+    ],
+    ids=["below", "beside", "no comment", "long"],
+)
+def test_comment_is_that_nearest_to_the_decision(
+    tmp_path: Path, content: Dataset, comment: str
+) -> None:
+    file = tmp_path / "report.dcm"
+    reader_report("1.2.3", "1.2.3.4", content).save_as(file, enforce_file_format=True)
+
+    (assessed,) = read_assessments(file, {}).assessed
+
+    assert assessed.comment == comment
 
 
 def nested(depth: int) -> Dataset:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assessing_reader import coded, decided, group, reader_report, tracked
+from assessing_reader import coded, decided, group, reader_report, said, tracked
 from node_factory import (
     STUDY_UID,
     Reception,
@@ -14,13 +14,16 @@ from node_factory import (
     result_row,
 )
 from pydicom.errors import InvalidDicomError
+from rich.console import Console
 from sqlalchemy import select
 
 from dicom_node.assessments.reading import UnreadableAssessmentError
 from dicom_node.assessments.taking import AssessmentTaking
+from dicom_node.commands.tables import study_record_tables
 from dicom_node.facts.assessed_results import AssessmentReport, Decision, read_assessments
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.assessment_tables import Assessment, AssessmentDocument
+from dicom_node.studies.ledger.queries.reading import study_record
 from dicom_node.studies.ledger.states import AnalysisState, InstanceState
 from dicom_node.studies.ledger.tables import Delivery, Instance, Study
 
@@ -68,15 +71,31 @@ def sent(reception: Reception, *content: Any, sender: str = "READER", **changes:
 
 
 def test_assessment_is_kept_with_its_finding(analysed: Reception) -> None:
-    sent(analysed, group(tracked("1.1"), decided(ACCEPTED)))
+    sent(analysed, group(tracked("1.1"), decided(ACCEPTED), said("as before")))
 
     taking(analysed).step()
 
     (row,) = analysed.rows(Assessment)
+    assert row.comment == "as before"
     assert (row.decision, row.tracking_uid, row.reader) == ("accepted", "1.1", "Reader^Rita")
     assert row.assessed_at is not None
     assert row.assessed_at.isoformat() == "2026-11-29T07:15:00+00:00"
     assert (row.study_id, row.analysis_id) == (1, 1)
+
+
+def test_assessment_stands_with_its_study(analysed: Reception) -> None:
+    sent(analysed, group(tracked("1.1"), decided(ACCEPTED), said("as before")))
+    taking(analysed).step()
+
+    with analysed.database.reading() as session:
+        record = study_record(session, session.scalars(select(Study)).one())
+    console = Console(width=200)
+    with console.capture() as captured:
+        for table in study_record_tables(record):
+            console.print(table)
+
+    (line,) = [one for one in captured.get().splitlines() if "as before" in one]
+    assert all(word in line for word in ("accepted", "Reader^Rita", "1.1", "2026-11-29"))
 
 
 def test_assessment_is_set_aside_and_begins_nothing(analysed: Reception) -> None:

@@ -10,11 +10,14 @@ import pytest
 from console_factory import ACCESSION, Person, Served
 from node_factory import NOW, PATIENT_ID, STUDY_UID, analysis_row, delivery_row, study_row
 from PIL import Image
+from sqlalchemy import select
 
 from dicom_node.console.failures import causes
 from dicom_node.console.queries import outlooks
+from dicom_node.facts.assessed_results import Assessed, Decision
 from dicom_node.settings.work import RetrySettings
 from dicom_node.sign_in.roles import Role
+from dicom_node.studies.ledger.assessments import keep_truth
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations.circuits import circuits, note_failure
 from dicom_node.studies.ledger.locks import database_time
@@ -66,6 +69,20 @@ def test_study_says_what_happened_with_its_images_and_time_line(operator: Person
     assert "4 images filed in the spool" in text
     assert "what to do:" in text
     assert "Analyse now although incomplete" in text
+
+
+def test_study_says_what_readers_make_of_it(served: Served, operator: Person) -> None:
+    with served.database.writing() as session:
+        study = session.scalars(select(Study).where(Study.study_instance_uid == STUDY_UID)).one()
+        said = Assessed(
+            decision=Decision.REJECTED, code="R", scheme="99PACS", meaning="", comment="<i>cyst</i>"
+        )
+        keep_truth(session, study.id, said, finding="mass", origin="1.2", assessed_at=None, at=NOW)
+
+    text = operator.get(f"/studies/{STUDY_UID}").text
+
+    assert "What readers say" in text
+    assert "&lt;i&gt;cyst&lt;/i&gt;" in text
 
 
 def test_picture_of_an_image_is_a_jpeg(served: Served, operator: Person) -> None:

@@ -118,10 +118,20 @@ def a_path(images: list[Dataset]) -> list[Dataset]:
     return [changed(images[0], SOPInstanceUID="../../escaped"), *images]
 
 
+def the_same_twice(images: list[Dataset]) -> list[Dataset]:
+    return [*images, changed(images[0], AccessionNumber="another")]
+
+
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 @pytest.mark.parametrize(
     "sent",
-    [another_object, the_same_uid_of_another_study, the_same_uid_of_another_patient, a_path],
+    [
+        another_object,
+        the_same_uid_of_another_study,
+        the_same_uid_of_another_patient,
+        a_path,
+        the_same_twice,
+    ],
 )
 def test_object_that_was_not_asked_for_is_refused_and_the_rest_kept(
     spool: Spool, sent: Sent

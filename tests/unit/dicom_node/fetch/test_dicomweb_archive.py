@@ -1,7 +1,9 @@
 """What an archive answers over HTTP is kept only if it was asked for, whole and in time."""
 
+import copy
 import json
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 from files_on_disk import dicom_file
-from node_factory import PATIENT_ID, SOMEBODY_ELSE, STUDY_UID, mammogram
+from node_factory import PATIENT_ID, SOMEBODY_ELSE, STUDY_UID, encoded, mammogram
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import DeliveryError
@@ -133,6 +135,51 @@ def test_other_than_was_asked_for_is_refused_and_the_rest_kept(
     assert got.kept == {IMAGE.SOPInstanceUID}
     assert len(got.refused) == 1
     assert len(spool.incoming()) == 1
+
+
+def deflated(dataset: Dataset) -> bytes:
+    syntax = "1.2.840.10008.1.2.1.99"
+    plain, head = dicom_file(dataset), dicom_file(dataset, TransferSyntaxUID=syntax)
+    body = encoded(dataset)
+    squeezed = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    assert plain.endswith(body)
+    return head.removesuffix(body) + squeezed.compress(body) + squeezed.flush()
+
+
+def far_behind(dataset: Dataset) -> bytes:
+    """Return a file that names its patient behind 300 kB."""
+    dataset = copy.deepcopy(dataset)
+    dataset.private_block(0x0009, "SOMEBODY", create=True).add_new(1, "OB", bytes(300_000))
+    return dicom_file(dataset)
+
+
+@pytest.mark.parametrize("written", [deflated, far_behind])
+def test_patient_is_compared_however_an_image_is_written(
+    spool: Spool, written: Callable[[Dataset], bytes]
+) -> None:
+    other = mammogram(SOPInstanceUID=IMAGE.SOPInstanceUID, **SOMEBODY_ELSE)
+
+    with archive(IMAGE, message(written(other))) as asking:
+        got = retrieved(asking, spool)
+
+    assert (got.kept, len(got.refused)) == (set(), 1)
+    assert spool.incoming() == []
+
+
+def test_deflated_image_of_the_patient_is_kept(spool: Spool) -> None:
+    with archive(IMAGE, message(deflated(IMAGE))) as asking:
+        assert retrieved(asking, spool) == Retrieved(kept={IMAGE.SOPInstanceUID})
+
+
+def test_object_that_comes_more_than_once_is_kept_once(spool: Spool) -> None:
+    other = mammogram(SOPInstanceUID=IMAGE.SOPInstanceUID, AccessionNumber="another")
+
+    with archive(IMAGE, message(dicom_file(IMAGE), *[dicom_file(other)] * 50)) as asking:
+        got = retrieved(asking, spool)
+
+    (receipt,) = spool.incoming()
+    assert b"another" not in spool.incoming_file(receipt).read_bytes()
+    assert got.refused == ["the archive sent an object more than once"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ def test_patients_may_have_dates(tmp_path: Path) -> None:
         (",A*,,", "accession_number holds one of"),
         (",,P?,", "patient_id holds one of"),
         (",,P\\Q,", "patient_id holds one of"),
+        (",2.02401E+15,,", "accession_number was shortened by a spreadsheet"),
+        (',,"4,5e+11",', "patient_id was shortened by a spreadsheet"),
         (",,P\x1b[0m,", "a value holds a control character"),
         (",,P\0Q,", "a value holds a control character"),
         (',"A1', "it is no line of a CSV file"),

@@ -38,6 +38,7 @@ def told(destination: dict[str, Any], *rules: dict[str, Any]) -> list[str]:
         dicom("::1"),
         dicom("::ffff:127.0.0.1"),
         dicom("0.0.0.0"),
+        dicom("127.1"),
         dicom(socket.gethostname()),
         web("http://127.0.0.1:11180/dicomweb"),
         web("https://[::1]:11180/"),

@@ -213,6 +213,15 @@ def test_score_that_is_not_given_compares_with_none() -> None:
         ([{"name": "a", "when": "'STAT' == priority"}], "priority is never 'STAT'"),
         ([{"name": "a", "when": "weekday in ['Sat', 'Sunday']"}], "weekday is never 'Sunday'"),
         ([{"name": "a", "when": "complete && 1 > 2"}], "rules[1] a: takes no study, since '1 > 2'"),
+        (
+            [{"name": "a", "when": "time >= '8:30'"}],
+            "column 10: time reads as '08:30', never '8:30'",
+        ),
+        ([{"name": "a", "when": "complete && '25:00' > time"}], "never '25:00'"),
+        ([{"name": "a", "when": "StudyDate >= '2026-01-01'"}], "StudyDate reads as '20260101'"),
+        ([{"name": "a", "when": "each.StudyTime[0] < '08:30'"}], "StudyTime reads as '083000'"),
+        ([{"name": "a", "when": "'MLO' in views"}], "column 2: views reads as 'LMLO', never 'MLO'"),
+        ([{"name": "a", "when": "views == ['LMLO', 'rcc']"}], "never 'rcc'"),
     ],
 )
 def test_wrong_rule_is_named_with_its_place(rules: list[Any], words: str) -> None:
@@ -236,6 +245,9 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("'masss' in flagged", "column 2: no bundle answers 'masss'"),
         ("complete && !('x' in flagged)", "no bundle answers 'x'"),
         ("rule == 'mamo'", "rule is never 'mamo', but one of a, default"),
+        ("score.masss > 0.5", "column 7: no bundle answers 'masss'"),
+        ("score['mass'] >= 80", "column 18: a score is from 0 to 1, never 80"),
+        ("1.5 < score.mass", "a score is from 0 to 1, never 1.5"),
     ],
 )
 def test_word_that_an_answer_never_has_is_named(when: str, words: str) -> None:
@@ -247,6 +259,30 @@ def test_word_that_an_answer_never_has_is_named(when: str, words: str) -> None:
         )
 
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "time >= '20:00' || time < '24:00'",
+        "time.startsWith('8')",
+        "StudyDate >= '2026' && StudyDate != '' && StudyTime < '083000.5'",
+        "views == ['LMLO', 'RCC'] && !('LXCCL' in views)",
+        "PatientID in ['views', 'time']",
+    ],
+)
+def test_what_may_be_meant_is_no_mistake(when: str) -> None:
+    rules_with({"name": "a", "when": when})
+
+
+def test_score_is_named_like_a_field_too() -> None:
+    rules = rules_with(
+        results=[{"name": "a", "when": "score.mass > 0.5", "priority": "stat"}],
+        findings={"mass"},
+    )
+
+    assert rules.additions(facts(), answer(scores={})).rules == ()
+    assert rules.additions(facts(), answer(scores={"mass": 1.0})).rules == ("a",)
 
 
 def test_score_that_no_bundle_gives_is_named() -> None:

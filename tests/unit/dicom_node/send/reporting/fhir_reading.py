@@ -24,6 +24,14 @@ class ReadBundle:
         return [self.at(one) for one in references or []]
 
 
+def values_in(resource: Any) -> set[Any]:
+    """Return every text and number of JSON; an identifier without what says that it is a UID."""
+    if isinstance(resource, dict | list):
+        below = resource.values() if isinstance(resource, dict) else resource
+        return set().union(*map(values_in, below))
+    return {resource.removeprefix("urn:oid:") if isinstance(resource, str) else resource}
+
+
 def code_of(concept: Any) -> str:
     return concept.coding[0].code
 

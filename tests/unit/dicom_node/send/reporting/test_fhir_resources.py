@@ -7,10 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fhir_reading import ReadBundle, code_of, regions_of_bundle, scores_of_bundle
+from fhir_reading import (
+    ReadBundle,
+    code_of,
+    regions_of_bundle,
+    scores_of_bundle,
+    values_in,
+)
 from pydantic import ValidationError
 from pydicom.dataset import Dataset
-from told_results import each_study, regions_of_report, scores_of_report
+from told_results import (
+    answers_of_report,
+    each_study,
+    regions_of_report,
+    scores_of_report,
+)
 
 from dicom_node.errors import ObjectRefusedError
 from dicom_node.send.reporting.fhir_bundle import fhir_transaction
@@ -46,6 +57,15 @@ def test_resources_have_the_scores_of_the_report(report_dataset: Reports, case: 
     bundle = bundle_of(report_of(dataset))
 
     assert scores_of_bundle(bundle) == scores_of_report(dataset)
+
+
+@each_study
+def test_resources_have_every_answer_of_the_report(report_dataset: Reports, case: str) -> None:
+    dataset = report_dataset(case)
+
+    told = values_in(json.loads(fhir_transaction(report_of(dataset), server()).content))
+
+    assert [one for one in answers_of_report(dataset) if one not in told] == []
 
 
 def test_everything_is_preliminary(report_dataset: Reports) -> None:

@@ -7,10 +7,12 @@ import pytest
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
 from oru_reading import grouped, parsed, regions_of_message, scores_of_message, values
+from pydantic import ValidationError
 from pydicom.dataset import Dataset
 from told_results import TEN_STUDIES, each_study, regions_of_report, scores_of_report
 
 from dicom_node.errors import ObjectRefusedError
+from dicom_node.facts.priority import Priority
 from dicom_node.send.reporting.oru_message import oru_message
 from dicom_node.send.reporting.report import Algorithm, Patient, Report
 from dicom_node.send.reporting.report_reading import report_of
@@ -278,3 +280,65 @@ def test_frame_of_a_multi_frame_image_is_told(report_dataset: Reports) -> None:
 
     (frames,) = [one for one in grouped(message)[-1] if one.get(3) == "121190"]
     assert [one.get(1) for one in frames.reps(5)] == ["3", "7"]
+
+
+@pytest.mark.parametrize(
+    ("place", "segment", "line"),
+    [
+        ("OBR-5", "OBR", 5),
+        ("OBR-27.6", "OBR", 27),
+        ("TQ1-9", "TQ1", 9),
+        ("ZPR-2.1", "ZPR", 2),
+    ],
+)
+@pytest.mark.parametrize("priority", [Priority.STAT, Priority.ROUTINE, Priority.OFF_PEAK])
+def test_priority_stands_where_the_receiver_looks_for_it(
+    report_dataset: Reports, place: str, segment: str, line: int, priority: Priority
+) -> None:
+    report = replace(report_of(report_dataset("one finding")), priority=priority)
+    words = {"stat": "S", "routine": "R", "off-peak": "A|B"}
+
+    message = parsed(content_of(report, priority_field=place, priority_values=words))
+
+    (found,) = message.all(segment)
+    part = int((place.partition(".")[2]) or 1)
+    assert found.get(line, part) == words[priority.word]
+    assert not found.get(line, part - 1 or part + 1)
+
+
+def test_priority_is_written_nowhere_else(report_dataset: Reports) -> None:
+    report = report_of(report_dataset("one finding"))
+    urgent = replace(report, priority=Priority.STAT)
+
+    assert content_of(urgent) == content_of(report)
+    assert content_of(report, priority_field="TQ1-9") == content_of(report)
+
+
+def test_message_with_a_priority_follows_the_tables_of_the_standard(
+    report_dataset: Reports,
+) -> None:
+    report = replace(report_of(report_dataset("failed image")), priority=Priority.STAT)
+    text = content_of(report, priority_field="TQ1-9").decode()
+
+    message = parse_message(_with_short_texts(text), validation_level=VALIDATION_LEVEL.STRICT)
+
+    assert message.validate()
+    order = message.oru_r01_patient_result.oru_r01_order_observation
+    assert order.oru_r01_timing_qty.tq1.tq1_9.value == "S"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"priority_field": "OBR-25"},
+        {"priority_field": "PID-3"},
+        {"priority_field": "Z-1"},
+        {"priority_field": "ZPR-0"},
+        {"priority_values": {"urgent": "S"}},
+        {"priority_values": {"stat": "S\rPID|"}},
+    ],
+    ids=str,
+)
+def test_place_that_is_taken_or_none_is_a_mistake(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        receiver(**changes)

@@ -121,6 +121,43 @@ def scores_of_report(report: Dataset) -> list[ToldScore]:
     return sorted(told)
 
 
+def answers_of_report(report: Dataset) -> list[str | float]:
+    """List every value of the measurements and evaluations: code, text, number, UID, point, image.
+
+    The name of what was asked is one of them; a label for viewers is none.
+    """
+    told: list[str | float] = []
+    for container in report.ContentSequence:
+        if concept(container) not in {"126010", "C0034375"}:
+            continue
+        for _, item in walk(container):
+            name = concept(item)
+            # The narrative becomes part of a longer text, which tests of their own look at.
+            if item.ValueType == "CONTAINER" or name == "111412" or _is_label(name):
+                continue
+            if item.RelationshipType == "CONTAINS" and name != "121106":  # a note, as it is
+                told.append(name)
+            told += _values(item)
+    return told
+
+
+def _values(item: Dataset) -> list[str | float]:
+    match item.ValueType:
+        case "CODE":
+            return [item.ConceptCodeSequence[0].CodeValue]
+        case "NUM":
+            return [_number(item)[1], _number(item)[2]]
+        case "TEXT":
+            return [str(item.TextValue)]
+        case "UIDREF":
+            return [str(item.UID)]
+        case "SCOORD":
+            return [item.GraphicType.lower(), *map(float, item.GraphicData)]
+        case "IMAGE":
+            return [str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)]
+    raise AssertionError(item.ValueType)
+
+
 def _number(item: Dataset) -> Score:
     measured = item.MeasuredValueSequence[0]
     unit = measured.MeasurementUnitsCodeSequence[0]
