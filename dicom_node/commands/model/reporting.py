@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,18 +10,23 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.drift.export import ExportCount, export_lines
-from dicom_node.drift.report import Report, Section, inventory, make_report, month_before
+from dicom_node.drift.report import Report, inventory, make_report, month_before
 from dicom_node.drift.report_pages import as_html, as_pdf
+from dicom_node.drift.report_section import Section
 from dicom_node.errors import NodeError
-from dicom_node.model_bundle import bundle_folder
-from dicom_node.monitoring.agreement import Agreement, agreement
+from dicom_node.model_bundle import bundle_folder, gives_probabilities
 from dicom_node.node_parts import open_spool
 from dicom_node.objects.elements.local_time import site_time_zone
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.files.private_files import create_private_file
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.monitoring.notes import notes
+from dicom_node.studies.ledger.monitoring.notes import notes, observation_of
+from dicom_node.studies.ledger.monitoring.truths import (
+    KnownAnswer,
+    highest_score,
+    known_answers,
+)
 from dicom_node.studies.ledger.tables import Analysis, Study
 from mammoclip_core.manifest import read_manifest
 
@@ -129,15 +133,19 @@ def _made(
     settings: Settings, database: Database, time: tuple[datetime, datetime], truth: bytes | None
 ) -> Report:
     begin, end = time
+    manifest = read_manifest(bundle_folder(settings.model))
     with database.reading() as session:
         return make_report(
             session,
             settings,
-            read_manifest(bundle_folder(settings.model)),
+            manifest,
             since=begin,
             until=end,
             zone=site_time_zone(settings.results.time_zone),
-            truth=None if truth is None else _against(session, truth, begin, end),
+            truth=known_answers(session, since=begin, until=end)
+            if truth is None
+            else _against(session, truth, begin, end),
+            is_calibrated=gives_probabilities(settings.model),
         )
 
 
@@ -179,8 +187,8 @@ def day_of(text: str, settings: Settings) -> datetime:
     return day.replace(tzinfo=zone) if day.tzinfo is None else day
 
 
-def _against(session: Session, table: bytes, since: datetime, until: datetime) -> Agreement | None:
-    """Compare the answers of some time with a table of truth; None if none of them is in it."""
+def _against(session: Session, table: bytes, since: datetime, until: datetime) -> list[KnownAnswer]:
+    """Return the answers of some time whose truth is in a table."""
     try:
         lines = io.StringIO(table.decode("utf-8-sig"), newline="")
         known = {
@@ -191,12 +199,16 @@ def _against(session: Session, table: bytes, since: datetime, until: datetime) -
         raise NodeError(
             "truth: give a CSV with the columns study_instance_uid and truth (1 or 0)"
         ) from error
-    flagged, scores, truth = [], [], []
     uids = select(Analysis.id, Study.study_instance_uid).join(Study, Study.id == Analysis.study_id)
     names = {number: uid for number, uid in session.execute(uids) if uid in known}
-    for row in notes(session, since=since, until=until):
-        if row.analysis_id in names:
-            flagged.append(row.flagged)
-            scores.append(max((one for one, _ in json.loads(row.scores).values()), default=0.0))
-            truth.append(known[names[row.analysis_id]])
-    return agreement(flagged, scores, truth) if truth else None
+    return [
+        KnownAnswer(
+            at=row.at,
+            scanner=observation_of(row, late_after_seconds=0.0).equipment.scanner,
+            flagged=row.flagged,
+            score=highest_score(row),
+            is_ill=known[names[row.analysis_id]],
+        )
+        for row in notes(session, since=since, until=until)
+        if row.analysis_id in names
+    ]
