@@ -46,13 +46,23 @@ class BadLine:
 def read_lines(
     path: Path, columns: Sequence[str], *, needs: Sequence[Collection[str]]
 ) -> tuple[list[Line], list[BadLine]]:
-    """Read a CSV file with a heading, separated by commas, semicolons or tabs.
+    """Read a CSV file with a heading; see `lines_in`."""
+    if path.stat().st_size > _LARGEST_BYTES:
+        raise ListedLinesError(f"{path} is larger than {_LARGEST_BYTES} bytes: divide it")
+    return lines_in(path.read_bytes(), str(path), columns, needs=needs)
+
+
+def lines_in(
+    content: bytes, name: str, columns: Sequence[str], *, needs: Sequence[Collection[str]]
+) -> tuple[list[Line], list[BadLine]]:
+    """Read the content of a CSV file with a heading, separated by commas, semicolons or tabs.
 
     Each line is read by itself: a quotation mark that is not closed costs its own line, and never
     those behind it.
 
     Parameters
     ----------
+    name : of the file, for messages
     columns : names that are known; others are passed over
     needs : of each of these groups of names the heading must have one
 
@@ -61,10 +71,10 @@ def read_lines(
     ListedLinesError
         It is no such file, or its heading lacks a name, has one twice, or one that is misspelt.
     """
-    heading, *texts = _LINE_END.split(_text_of(path))
+    heading, *texts = _LINE_END.split(_text_of(content, name))
     delimiter = next((char for char in ";\t" if char in heading), ",")
-    names = _names_in(path, heading, delimiter)
-    _require_names(path, names, columns, needs)
+    names = _names_in(name, heading, delimiter)
+    _require_names(name, names, columns, needs)
     lines: list[Line] = []
     bad: list[BadLine] = []
     for number, text in enumerate(texts, 2):
@@ -84,36 +94,34 @@ def read_lines(
     return lines, bad
 
 
-def _text_of(path: Path) -> str:
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise ListedLinesError(f"{path} is larger than {_LARGEST_BYTES} bytes: divide it")
+def _text_of(content: bytes, name: str) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ListedLinesError(f"{path} is not UTF-8 text: save it as CSV UTF-8") from error
+        raise ListedLinesError(f"{name} is not UTF-8 text: save it as CSV UTF-8") from error
 
 
-def _names_in(path: Path, heading: str, delimiter: str) -> list[str]:
+def _names_in(file: str, heading: str, delimiter: str) -> list[str]:
     try:
         return [name.lower().replace(" ", "_") for name in _cells_of(heading, delimiter)]
     except csv.Error as error:
-        raise ListedLinesError(f"{path}: the first line is none of a CSV file: {error}") from error
+        raise ListedLinesError(f"{file}: the first line is none of a CSV file: {error}") from error
 
 
 def _require_names(
-    path: Path, names: Sequence[str], columns: Sequence[str], needs: Sequence[Collection[str]]
+    file: str, names: Sequence[str], columns: Sequence[str], needs: Sequence[Collection[str]]
 ) -> None:
     if not all(set(names) & set(group) for group in needs):
         wanted = ", and ".join(" or ".join(group) for group in needs)
-        raise ListedLinesError(f"{path}: the first line must name {wanted}")
+        raise ListedLinesError(f"{file}: the first line must name {wanted}")
     for name in names:
         if name in columns and names.count(name) > 1:
-            raise ListedLinesError(f"{path}: the first line names {name} twice")
+            raise ListedLinesError(f"{file}: the first line names {name} twice")
         missing = [column for column in columns if column not in names]
         close = get_close_matches(name, missing, n=1, cutoff=_ALIKE)
         if name not in columns and close:
             raise ListedLinesError(
-                f"{path}: no column is called {name[:64]}; did you mean {close[0]}?"
+                f"{file}: no column is called {name[:64]}; did you mean {close[0]}?"
             )
 
 

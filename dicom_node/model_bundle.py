@@ -25,6 +25,16 @@ def bundle_folder(settings: ModelSettings) -> Path:
     return demonstration_bundle() if settings.bundle is None else settings.bundle
 
 
+def gives_probabilities(settings: ModelSettings) -> bool:
+    """Tell whether all scores of the bundle in use are calibrated; False of one that is broken."""
+    try:
+        manifest = read_manifest(bundle_folder(settings))
+    except BundleError:
+        return False  # which check says, and every worker
+    findings = [one for one in manifest.findings if not one.is_class_set]
+    return bool(findings) and all(one.is_calibrated for one in findings)
+
+
 def pass_licence_gate(settings: ModelSettings, section: str = "model") -> Manifest:
     """Return the manifest of the configured bundle once its terms are accepted, and log that.
 

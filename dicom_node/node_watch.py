@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -13,6 +14,7 @@ from dicom_node.audit.syslog_sender import SyslogSender
 from dicom_node.audit_trail import enter
 from dicom_node.drift.channels import Channels
 from dicom_node.drift.rounds import DriftRounds
+from dicom_node.model_bundle import gives_probabilities
 from dicom_node.objects.elements.local_time import site_time_zone
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
@@ -37,7 +39,12 @@ class NodeWatch:
         self._settings, self._database = settings, database
         self._is_entered = False
         zone = site_time_zone(settings.results.time_zone)
-        self._rounds = DriftRounds(settings=settings, database=database, zone=zone)
+        self._rounds = DriftRounds(
+            settings=settings,
+            database=database,
+            zone=zone,
+            is_calibrated=partial(gives_probabilities, settings.model),
+        )
         self._channels = Channels(settings, database)
         self._sender = (
             None

@@ -12,6 +12,8 @@ from requests.adapters import HTTPAdapter
 from dicom_node.settings.tls import TlsSettings
 from dicom_node.tls import client_context
 
+_CONNECT_SECONDS = 10.0
+
 
 class OwnAuthoritiesAdapter(HTTPAdapter):
     """Trusts the authorities of one TLS context; the library would let it trust its own too."""
@@ -75,9 +77,31 @@ class BoundedAdapter(OwnAuthoritiesAdapter):
     ) -> requests.Response:
         """Send a request and read its whole answer, which is cut where it is too long."""
         del stream, timeout, verify, cert
-        response = super().send(request, True, (10.0, self._seconds), True, None, proxies)
+        response = self._begun(request, proxies)
         content = response.raw.read(self._longest_bytes, decode_content=True)
         response.raw.close()
         response.headers.pop("Content-Encoding", None)
         response.raw = io.BytesIO(content)
         return response
+
+    def _begun(
+        self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None
+    ) -> requests.Response:
+        return super().send(request, True, (_CONNECT_SECONDS, self._seconds), True, None, proxies)
+
+
+class StreamingAdapter(BoundedAdapter):
+    """The same for answers that are read as they come; only one that fails is read whole."""
+
+    def send(  # noqa: PLR0917  the library's own signature
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: float | tuple[float, float] | tuple[float, None] | None = None,
+        verify: bool | str = True,
+        cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Send a request; its answer is to be read."""
+        del stream, timeout, verify, cert
+        return self._begun(request, proxies)

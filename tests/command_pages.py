@@ -12,6 +12,8 @@ from typer import Typer
 from typer.main import get_command
 
 from dicom_node.commands import node
+from dicom_node.commands.remote.choosing import NEED_NO_NODE
+from dicom_node.commands.remote.commands import ELSEWHERE
 from mammoclip_core.commands import predict
 from training.commands import train
 
@@ -115,10 +117,16 @@ def page(program: str) -> str:
     """Return the text of a program's page."""
     group: Any = get_command(PROGRAMS[program])
     known = commands(program)
+    head = ["command", "purpose"]
     listing = [
-        f"| [{one.name}](#{one.name.replace(' ', '-')}) | {_cell(_first_line(one.help))} |"
+        [f"[{one.name}](#{one.name.replace(' ', '-')})", _cell(_first_line(one.help))]
         for one in known
     ]
+    if PROGRAMS[program] is node.app:
+        head.append("with `--node`")
+        for cells, one in zip(listing, known, strict=True):
+            cells.append(_where(one.name))
+    before = [one for one in _parameters("", group) if "--version" not in one.names]
     return "\n\n".join(
         [
             f"# {program}",
@@ -126,10 +134,18 @@ def page(program: str) -> str:
             *_paragraphs(group.help),
             f"`{program} COMMAND --help` prints this for one command,"
             f" `{program} --version` the version.",
-            "\n".join(["| command | purpose |", "| --- | --- |", *listing]),
+            *(["Options before the command:", _table(before)] if before else []),
+            "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *listing]),
             *(one.section() for one in known),
         ]
     )
+
+
+def _where(name: str) -> str:
+    """Return where a command of mammoclip-node is done with ``--node``."""
+    if name in ELSEWHERE:
+        return "at that node"
+    return "here: it needs no node" if name in NEED_NO_NODE else "refused"
 
 
 def write() -> None:

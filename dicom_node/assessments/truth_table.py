@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.facts.assessed_results import Decision
-from dicom_node.listed_lines import BadLine, read_lines
+from dicom_node.listed_lines import BadLine, Line, lines_in, read_lines
 
 COLUMNS: Final = (
     "accession_number",
@@ -26,6 +26,7 @@ _TRUTHS: Final[Mapping[str, Decision]] = {
 }
 _SIDES: Final = {"": "", "l": "L", "left": "L", "r": "R", "right": "R", "b": "B", "both": "B"}
 _LONGEST: Final = 64
+_NEEDS: Final = (("truth",), COLUMNS[:2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,20 @@ def read_truths(path: Path) -> tuple[Sequence[Truth], Sequence[BadLine]]:
     ListedLinesError
         It is no such file, or its heading lacks a column.
     """
-    lines, bad = read_lines(path, COLUMNS, needs=[("truth",), COLUMNS[:2]])
+    return _truths(*read_lines(path, COLUMNS, needs=_NEEDS))
+
+
+def truths_in(content: bytes, name: str) -> tuple[Sequence[Truth], Sequence[BadLine]]:
+    """Read the content of such a file.
+
+    Parameters
+    ----------
+    name : of the file, for messages
+    """
+    return _truths(*lines_in(content, name, COLUMNS, needs=_NEEDS))
+
+
+def _truths(lines: list[Line], bad: list[BadLine]) -> tuple[list[Truth], list[BadLine]]:
     truths: list[Truth] = []
     for line in lines:
         values = line.values

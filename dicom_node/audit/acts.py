@@ -34,6 +34,7 @@ class Act(StrEnum):
     EXPORT = "export"
     USERS = "users"
     TOKENS = "tokens"
+    ASSESSMENTS = "assessments"
     VERIFY = "audit-verify"
     SIGN_IN = "sign-in"
     SIGN_OUT = "sign-out"

@@ -4,7 +4,6 @@ import signal
 import threading
 from contextlib import closing
 from datetime import timedelta
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -123,24 +122,19 @@ def check(
 
     Example: mammoclip-node check --config /etc/mammoclip/mammoclip.toml
     """
-    from dicom_node.commands.checks.check import notes_of, run_checks
-    from dicom_node.commands.checks.check_running import check_running
     from dicom_node.commands.checks.checked import Level
-    from dicom_node.commands.checks.disk_forecast import disk_forecast
+    from dicom_node.commands.checks.checking_all import all_checks, notes_below
     from dicom_node.logs import configure_logs
 
     with one_line_errors():
         settings = settings_of(config)
         configure_logs(settings.log_format)
         worst = Level.OK
-        found = run_checks(settings)
-        if not before_start:
-            running = check_running(settings, old_after=timedelta(minutes=oldest_minutes))
-            found = chain(found, running)
-        for one in found:
+        old_after = None if before_start else timedelta(minutes=oldest_minutes)
+        for one in all_checks(settings, old_after=old_after):
             worst = max(worst, one.level)
             typer.echo(one.in_words())
-        for note in (*notes_of(settings), *disk_forecast(settings)):
+        for note in notes_below(settings):
             typer.echo(f"note  {note}")
         if worst:
             raise typer.Exit(worst)

@@ -1,6 +1,5 @@
 """The commands about rules: which one takes a study and why, and how bundles compare."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,6 @@ from dicom_node.commands.terminal import (
     emitted,
     ledger_of,
     one_line_errors,
-    print_table,
     settings_of,
 )
 from dicom_node.errors import NodeError
@@ -64,7 +62,7 @@ def test_rule(
 
     Exit status: 0 if every study was decided on, 1 if a rule is wrong or no study was found.
     """
-    from dicom_node.commands.rule_trial import Journey, try_rules
+    from dicom_node.commands.rule_trial import Journey, arrival_of, try_rules
     from dicom_node.model_bundle import findings_of
     from dicom_node.spool.files.removal import reading
 
@@ -79,7 +77,7 @@ def test_rule(
                 findings_of(settings),
                 paths,
                 journey=Journey(sender=sender, called=called, address=address),
-                at=_instant(at, settings.results.time_zone),
+                at=arrival_of(at, settings.results.time_zone),
             )
         document = {
             "studies": [one.as_document() for one in trials],
@@ -113,32 +111,11 @@ def shadow(
 
     Example: mammoclip-node shadow --bundle second
     """
-    from dataclasses import asdict
-
-    from dicom_node.commands.tables import agreements_table, comparisons_table
-    from dicom_node.studies.shadow_comparison import agreements, comparisons
+    from dicom_node.commands.shadow_report import print_shadows, shadow_document
+    from dicom_node.studies.shadow_comparison import comparisons
 
     with one_line_errors(), ledger_of(config) as (_, database), database.reading() as session:
         compared = comparisons(session, limit=limit, bundle=bundle)
-        summed = agreements(compared)
-        document = {
-            "answers": [asdict(one) | {"difference": one.difference} for one in compared],
-            "agreement": [asdict(one) for one in summed],
-        }
+        document = shadow_document(compared)
         if not emitted(document, as_json=as_json, json_out=json_out):
-            print_table(comparisons_table(compared))
-            print_table(agreements_table(summed))
-
-
-def _instant(text: str | None, zone: str | None) -> datetime:
-    from zoneinfo import ZoneInfo
-
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise NodeError(f"--at {text}: give date and time as 2026-03-31T22:15") from error
-    if given.tzinfo is not None:
-        return given
-    return given.astimezone() if zone is None else given.replace(tzinfo=ZoneInfo(zone))
+            print_shadows(compared)

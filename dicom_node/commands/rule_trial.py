@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from math import isnan
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from dicom_node.errors import NodeError
 from dicom_node.facts.instance import Reading
@@ -138,6 +139,25 @@ def try_rules(
     finally:
         headers.close()
     return trials, passed_over
+
+
+def arrival_of(text: str | None, zone: str | None) -> datetime:
+    """Return when a study is taken to arrive: now, or date and time on the clocks of the site.
+
+    Raises
+    ------
+    NodeError
+        It is no date.
+    """
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise NodeError(f"--at {text}: give date and time as 2026-03-31T22:15") from error
+    if given.tzinfo is not None:
+        return given
+    return given.astimezone() if zone is None else given.replace(tzinfo=ZoneInfo(zone))
 
 
 _Found = tuple[Path, Reading]

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 from dicom_node.audit.acts import Act
 from dicom_node.canary.run import run_canary
 from dicom_node.commands.model import threshold_commands
+from dicom_node.commands.model.outlooks import new_reference
+from dicom_node.commands.model.reporting import day_of
 from dicom_node.commands.operate.erase import Erasure
 from dicom_node.commands.operate.pausing import drained, paused, receiving_again, resumed
 from dicom_node.commands.operate.redirecting import dropped, moved
@@ -17,6 +19,8 @@ from dicom_node.console.access import Caller
 from dicom_node.console.auditing import entered
 from dicom_node.console.failures import members_of
 from dicom_node.console.site import Site
+from dicom_node.drift.replay import replay as replayed
+from dicom_node.drift.replay import replayed_in_words
 from dicom_node.errors import NodeError
 from dicom_node.send.probe import probe
 from dicom_node.settings.rules import DEFAULT_BUNDLE
@@ -182,6 +186,21 @@ def canary(site: Site, caller: Caller) -> CanaryFacts:
     """Send a phantom study the whole way."""
     with entered(site, caller.name, Act.CANARY):
         return run_canary(site.settings, site.database)
+
+
+def begin_reference(site: Site, caller: Caller, scanner: str, reason: str) -> Sequence[str]:
+    """Take a scanner's answers from now on for its reference."""
+    with entered(site, caller.name, Act.REFERENCE, detail=f"{scanner}: {reason}"):
+        return [new_reference(site.database, scanner, reason, by=caller.name)]
+
+
+def replay(site: Site, caller: Caller, bundle: str, since: str) -> Sequence[str]:
+    """Have past studies answered by another bundle in shadow."""
+    with entered(site, caller.name, Act.REPLAY, detail=f"{bundle} since {since}") as said:
+        begin = day_of(since, site.settings)
+        count = replayed(site.settings, site.database, bundle, since=begin)
+        said.detail = f"{bundle} since {since}: {count} studies"
+        return [replayed_in_words(count, bundle)]
 
 
 def propose_thresholds(site: Site, caller: Caller, equipment: str, reference: str) -> Sequence[str]:

@@ -3,9 +3,11 @@
 import csv
 import hashlib
 import hmac
+import io
 import json
-from collections.abc import Iterable
-from typing import Final, TextIO
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 from dicom_node.studies.ledger.monitoring.tables import MonitorNote
 
@@ -36,19 +38,30 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a text for a formula."""
 
 
-def write_export(rows: Iterable[MonitorNote], stream: TextIO, *, site: str, key: bytes) -> int:
-    """Write one row for each finding of each answer; return how many answers there are.
+@dataclass(slots=True)
+class ExportCount:
+    """How many answers were exported so far."""
+
+    answers: int = 0
+
+
+def export_lines(
+    rows: Iterable[MonitorNote], count: ExportCount | None, *, site: str, key: bytes
+) -> Iterator[str]:
+    """Yield the heading, and the lines of each answer, one for each finding.
 
     Parameters
     ----------
+    count : counts the answers, if anybody wants to know
     site : name of the site
     key : of the installation: a case number is a digest with it, and tells nobody else anything
     """
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    count = 0
+    yield ",".join(COLUMNS) + "\n"
     for row in rows:
-        count += 1
+        if count is not None:
+            count.answers += 1
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
         case = hmac.new(key, b"export %d" % row.analysis_id, hashlib.sha256).hexdigest()[:16]
         for finding, (score, flagged) in sorted(json.loads(row.scores).items()):
             writer.writerow(
@@ -78,7 +91,7 @@ def write_export(rows: Iterable[MonitorNote], stream: TextIO, *, site: str, key:
                     ),
                 )
             )
-    return count
+        yield stream.getvalue()
 
 
 def _plain(value: object) -> object:

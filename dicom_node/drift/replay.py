@@ -51,3 +51,11 @@ def replay(settings: Settings, database: Database, bundle: str, *, since: dateti
             for analysis_id in ids[start : start + _PORTION]:
                 begin_shadows(session, analysis_id, [bundle], at=at)
     return len(ids)
+
+
+def replayed_in_words(count: int, bundle: str) -> str:
+    """Say how many studies are answered again, and where the answers are seen."""
+    return (
+        f"{count} studies are answered by {bundle} when nothing else waits; see "
+        f"'mammoclip-node shadow --bundle {bundle}'"
+    )

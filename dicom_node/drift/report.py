@@ -1,16 +1,18 @@
 """The monthly report: twelve metrics and the inventory, as sections that become HTML or PDF."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from importlib.metadata import version
-from typing import Final
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from dicom_node.drift.adherence import adherence
 from dicom_node.drift.outlook import MINIMUM, Group, Outlook, embedding_shift, outlook, shifts
-from dicom_node.monitoring.agreement import Agreement, Share
+from dicom_node.drift.report_section import Section, shown_share
+from dicom_node.drift.truth_sections import calibration_section, readers_section
+from dicom_node.monitoring.agreement import Share
 from dicom_node.monitoring.alarms import FALSE_ALARMS
 from dicom_node.monitoring.scanner_watch import REFERENCE
 from dicom_node.settings.settings import Settings
@@ -18,25 +20,11 @@ from dicom_node.studies.ledger.monitoring.alarm_book import alarms
 from dicom_node.studies.ledger.monitoring.notes import notes
 from dicom_node.studies.ledger.monitoring.tables import MonitorNote
 from dicom_node.studies.ledger.monitoring.threshold_sets import threshold_sets
+from dicom_node.studies.ledger.monitoring.truths import KnownAnswer, decisions_of_readers
 from dicom_node.studies.ledger.site_tables import CanaryRun
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis, Study
 from mammoclip_core.manifest import Manifest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """One part of the report.
-
-    Attributes
-    ----------
-    note : what it means, or why there is nothing
-    """
-
-    title: str
-    note: str = ""
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +37,6 @@ class Report:
     sections: tuple[Section, ...]
 
 
-_NO_TRUTH: Final = (
-    "No assessments were given for this time: name a table of them with --truth. Without truth "
-    "neither accuracy nor calibration can be told."
-)
-
-
 def make_report(
     session: Session,
     settings: Settings,
@@ -63,14 +45,16 @@ def make_report(
     since: datetime,
     until: datetime,
     zone: tzinfo,
-    truth: Agreement | None = None,
+    truth: Sequence[KnownAnswer],
+    is_calibrated: bool,
 ) -> Report:
     """Make the report of some time.
 
     Parameters
     ----------
     manifest : of the bundle in use
-    truth : the answers of this time against assessments, where there are any
+    truth : the answers of this time whose truth is known
+    is_calibrated : whether the scores are probabilities
     """
     late = settings.monitoring.late_after_minutes * 60
     found = outlook(notes(session, since=since, until=until), late_after_seconds=late)
@@ -78,7 +62,7 @@ def make_report(
     sections = (
         _volume(found),
         _rejected(session, since, until),
-        _routing(session, since, until),
+        _routing(session, settings, since, until),
         _turnaround(found, late),
         _flag_rates(found),
         _strata(found),
@@ -86,7 +70,8 @@ def make_report(
         _alarms(session, since, until, zone),
         _embeddings(found, before),
         _consistency(found),
-        *_truth(truth),
+        readers_section(truth, decisions_of_readers(session, since=since, until=until)),
+        calibration_section(truth, is_calibrated=is_calibrated),
         _repeatability(session, since, until),
         _thresholds(session, found),
         inventory(session, settings, manifest),
@@ -169,18 +154,27 @@ def _rejected(session: Session, since: datetime, until: datetime) -> Section:
     )
 
 
-def _routing(session: Session, since: datetime, until: datetime) -> Section:
+def _routing(session: Session, settings: Settings, since: datetime, until: datetime) -> Section:
     counted = session.execute(
         select(Analysis.rule, func.count(Analysis.id))
         .join(Study, Study.id == Analysis.study_id)
         .where(Study.first_received_at >= since, Study.first_received_at < until)
         .group_by(Analysis.rule)
     )
+    rows = [(rule or "default", str(count), "") for rule, count in counted]
+    for scanner, one in adherence(session, settings, since=since, until=until).items():
+        share = Share(count=one.no_rule, of=one.answers)
+        rows.append(("taken by no rule", shown_share(share), scanner))
+        outside = Share(count=one.outside.total(), of=one.answers)
+        why = ", ".join(f"{count} {reason}" for reason, count in one.outside.items())
+        words = f"{shown_share(outside)}{f': {why}' if why else ''}"
+        rows.append(("not meant for the model", words, scanner))
     return Section(
         title="3. Routing",
-        note="What no rule takes goes by the rule 'default'.",
-        columns=("rule", "analyses"),
-        rows=tuple((rule or "default", str(count)) for rule, count in counted),
+        note="What no rule takes goes by the rule 'default'; where there are no rules, nothing "
+        "counts for it. For whom the model is meant, [monitoring] says.",
+        columns=("rule", "analyses", "scanner"),
+        rows=tuple(rows),
     )
 
 
@@ -189,7 +183,7 @@ def _turnaround(found: Outlook, late: float) -> Section:
         (
             equipment.in_words(),
             *(f"{group.quantile_seconds(share):.0f} s" for share in (0.5, 0.95, 0.99)),
-            _share(Share(count=group.late, of=group.answers)),
+            shown_share(Share(count=group.late, of=group.answers)),
         )
         for equipment, group in found.by_equipment.items()
         if group.is_shown
@@ -302,41 +296,6 @@ def _consistency(found: Outlook) -> Section:
     )
 
 
-def _truth(truth: Agreement | None) -> tuple[Section, Section]:
-    if truth is None:
-        return (
-            Section(title="10. Agreement with readers", note=_NO_TRUTH),
-            Section(title="11. Calibration", note=_NO_TRUTH),
-        )
-    shares = (
-        ("sensitivity", truth.sensitivity),
-        ("specificity", truth.specificity),
-        ("positive predictive value", truth.predictive_value),
-        ("flagged", truth.recall),
-        ("cancers found among all", truth.detection),
-    )
-    ratio = truth.expected_to_observed
-    return (
-        Section(
-            title="10. Agreement with readers",
-            columns=("measure", "value"),
-            rows=(
-                *((name, _share(share)) for name, share in shares),
-                ("AUC", "-" if truth.auc is None else f"{truth.auc:.3f}"),
-            ),
-        ),
-        Section(
-            title="11. Calibration",
-            note="Expected over observed outside of 0.8 to 1.25 needs a look.",
-            columns=("measure", "value"),
-            rows=(
-                ("expected / observed", "-" if ratio is None else f"{ratio:.2f}"),
-                ("Brier score", f"{truth.brier:.4f}"),
-            ),
-        ),
-    )
-
-
 def _repeatability(session: Session, since: datetime, until: datetime) -> Section:
     counted = session.execute(
         select(CanaryRun.key, func.count(CanaryRun.id), func.count(CanaryRun.scores.distinct()))
@@ -382,14 +341,7 @@ def _by_scanner(found: Outlook) -> dict[str, Group]:
 
 
 def _rate(group: Group) -> tuple[str, str]:
-    return str(group.answers), _share(Share(count=group.flagged, of=group.answers))
-
-
-def _share(share: Share) -> str:
-    if share.value is None:
-        return "-"
-    low, high = share.interval
-    return f"{share.value:.1%} ({low:.1%} to {high:.1%})"
+    return str(group.answers), shown_share(Share(count=group.flagged, of=group.answers))
 
 
 def month_before(now: datetime, zone: tzinfo) -> tuple[datetime, datetime]:

@@ -4,7 +4,8 @@ import io
 from html import escape
 from typing import Final
 
-from dicom_node.drift.report import Report, Section
+from dicom_node.drift.report import Report
+from dicom_node.drift.report_section import Section
 
 _STYLE: Final = (
     "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"

@@ -1,6 +1,6 @@
 """Looks at the answers that came since the last look: alarms, silences, and stop rules."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
@@ -10,16 +10,20 @@ from sqlalchemy import func, select
 
 from dicom_node.audit.acts import Act, Deed, Outcome
 from dicom_node.audit_trail import enter
+from dicom_node.drift import truth_watch
+from dicom_node.drift.adherence import routing_alarms
 from dicom_node.drift.channels import channels_of
 from dicom_node.monitoring.alarms import Alarm
 from dicom_node.monitoring.scanner_watch import ScannerWatch
 from dicom_node.monitoring.stop_rule import DayOfAnswers, stop_rule
+from dicom_node.settings.operation.monitoring import TRUTH_MEASURES
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due.pauses import Paused, pause, pauses
 from dicom_node.studies.ledger.monitoring import alarm_book
 from dicom_node.studies.ledger.monitoring.notes import notes, observation_of
 from dicom_node.studies.ledger.monitoring.tables import MonitorNote, ReferenceReset
+from dicom_node.studies.ledger.monitoring.truths import known_answers, newest_assessment
 
 log = structlog.get_logger("dicom_node.drift")
 
@@ -43,22 +47,30 @@ class DriftRounds:
     Parameters
     ----------
     zone : of the site
+    is_calibrated : tells whether the scores of the bundle in use are probabilities
     """
 
     settings: Settings
     database: Database
     zone: tzinfo
+    is_calibrated: Callable[[], bool] = bool
     watches: dict[str, ScannerWatch] = field(default_factory=dict)
     _state: tuple[int, int] = (0, 0)
     _resets: dict[str, list[datetime]] = field(default_factory=dict)
     _taken: set[int] = field(default_factory=set)
+    _truth: int = 0
 
     def step(self) -> int:
         """Look once; return how many alarms are new."""
         if not self.settings.monitoring.enabled:
             return 0
         now = self.database.now()
+        before = self._state
         found = list(self._of_new_answers(now))
+        if self._state != before:
+            with self.database.reading() as session:
+                found += routing_alarms(session, self.settings, now=now)
+        found += self._of_new_truth(now)
         if self.settings.monitoring.silence:
             silences = (watch.silence(now) for watch in self.watches.values())
             found += [alarm for alarm in silences if alarm is not None]
@@ -80,6 +92,18 @@ class DriftRounds:
             yield from self._watched(row for row in found if row.id not in self._taken)
         self._taken = {number for number in self._taken if number > newest - _OVERLAP}
         self._state = newest, newest_reset
+
+    def _of_new_truth(self, now: datetime) -> list[Alarm]:
+        with self.database.reading() as session:
+            newest = newest_assessment(session)
+            if newest == self._truth:
+                return []
+            self._truth = newest
+            if not self.is_calibrated():
+                return []
+            known = known_answers(session, since=now - truth_watch.LOOKED_BACK)
+        alarm = truth_watch.calibration_alarm(known, now=now)
+        return [] if alarm is None else [alarm]
 
     def _watched(self, rows: Iterable[MonitorNote]) -> Iterator[Alarm]:
         late = self.settings.monitoring.late_after_minutes * 60
@@ -122,7 +146,12 @@ class DriftRounds:
                 self.zone,
                 late_after_seconds=self.settings.monitoring.late_after_minutes * 60,
             )
-            met = [(rule, day) for rule in rules if (day := rule.met_by(days)) is not None]
+            of_truth = [one for one in rules if one.measure in TRUTH_MEASURES]
+            of_days = [one for one in rules if one not in of_truth]
+            met = [(rule, day) for rule in of_days if (day := rule.met_by(days)) is not None]
+            known = known_answers(session, since=since) if of_truth else []
+            today = now.astimezone(self.zone).date()
+            met += [(one, today) for one in of_truth if truth_watch.is_met(one, known, now=now)]
             if not met:
                 return False
             rule, day = met[0]

@@ -1,12 +1,13 @@
 """How answers compare with what readers or pathology have said, where that is known."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_node.monitoring.intervals import Interval, wilson
+from dicom_node.monitoring.intervals import Z_95, Interval, wilson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,22 @@ def agreement(flagged: Sequence[bool], scores: Sequence[float], truth: Sequence[
         expected_to_observed=float(values.sum()) / ill if ill else None,
         brier=float(((values - is_ill) ** 2).mean()),
     )
+
+
+def auc_interval(auc: float, ill: int, well: int) -> Interval:
+    """Return the 95 % interval of an AUC (Hanley and McNeil, Radiology 143, 1982).
+
+    ``SE² = (A(1-A) + (n₁-1)(Q₁-A²) + (n₂-1)(Q₂-A²)) / n₁n₂`` with ``Q₁ = A/(2-A)`` and
+    ``Q₂ = 2A²/(1+A)``.
+
+    Parameters
+    ----------
+    ill, well : number of studies of each kind, both at least 1
+    """
+    of_ill, of_well = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    spread = (ill - 1) * (of_ill - auc**2) + (well - 1) * (of_well - auc**2)
+    error = math.sqrt((auc * (1 - auc) + spread) / (ill * well))
+    return max(auc - Z_95 * error, 0.0), min(auc + Z_95 * error, 1.0)
 
 
 def _auc(values: NDArray[np.float64], is_ill: NDArray[np.bool_]) -> float | None:

@@ -22,6 +22,8 @@ class Kind(StrEnum):
     ASYMMETRY = "asymmetry"
     LEFT_OUT = "left-out"
     LATE = "late"
+    ROUTING = "routing"
+    CALIBRATION = "calibration"
 
     @property
     def is_event(self) -> bool:
@@ -42,6 +44,8 @@ FALSE_ALARMS: Final[Mapping[Kind, float]] = MappingProxyType(
     }
 )
 """False alarms a year and scanner that each kind may raise; together one.
+
+Not in it: routing, which counts facts, and calibration, which needs truth (`dicom_node.drift`).
 
 Silence has the largest share, since two hours of a scanner that does 40 studies a day are ten
 studies that do not come, and by chance that happens in more than every other year (`rhythm`).

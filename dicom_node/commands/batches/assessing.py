@@ -1,8 +1,9 @@
 """The command that keeps what turned out to be true of studies, and writes what is kept."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,8 @@ from dicom_node.commands.terminal import ConfigOption, ledger_of, one_line_error
 from dicom_node.errors import NodeError
 
 if TYPE_CHECKING:
+    from dicom_node.assessments.truth_table import Truth
+    from dicom_node.listed_lines import BadLine
     from dicom_node.settings.settings import Settings
     from dicom_node.studies.ledger.database import Database
 
@@ -60,15 +63,52 @@ def assessments(
             raise typer.Exit(1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptTable:
+    """What became of a table's lines.
+
+    Attributes
+    ----------
+    faults : in words, of the lines that are not used
+    """
+
+    new: int
+    known: int
+    faults: list[str]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every line was kept, or had been before."""
+        return not self.faults
+
+    def in_words(self) -> str:
+        """Return one line."""
+        return f"{self.new} kept, {self.known} known before, {len(self.faults)} not used"
+
+
 def _keep(settings: "Settings", database: "Database", path: Path) -> bool:
+    from dicom_node.assessments.truth_table import read_truths
+
+    done = keep_all(settings, database, read_truths(path))
+    for line in done.faults:
+        typer.echo(line, err=True)
+    typer.echo(done.in_words())
+    return done.is_whole
+
+
+def keep_all(
+    settings: "Settings",
+    database: "Database",
+    table: tuple[Sequence["Truth"], Sequence["BadLine"]],
+) -> KeptTable:
+    """Keep each line of a table with its study."""
     from dicom_node.assessments.accession_numbers import learn_accession_numbers
     from dicom_node.assessments.keeping import keep_truths
-    from dicom_node.assessments.truth_table import read_truths
     from dicom_node.spool.local_disk import Spool
     from dicom_node.studies.installation_key import installation_key
     from dicom_node.studies.reach import Reach
 
-    found, bad = read_truths(path)
+    found, bad = table
     spool = Spool(settings.spool)
     key = installation_key(spool, database)
     if any(one.accession_number for one in found):
@@ -76,28 +116,18 @@ def _keep(settings: "Settings", database: "Database", path: Path) -> bool:
         for _ in learn_accession_numbers(database, reach, key):
             pass
     kept = keep_truths(database, found, key)
-    for line in sorted([*bad, *kept.bad], key=lambda one: one.line):
-        typer.echo(f"line {line.line}: {line.reason}", err=True)
-    typer.echo(f"{kept.new} kept, {kept.known} known before, {len(bad) + len(kept.bad)} not used")
-    return not bad and not kept.bad
+    faults = sorted([*bad, *kept.bad], key=lambda one: one.line)
+    return KeptTable(
+        new=kept.new,
+        known=kept.known,
+        faults=[f"line {one.line}: {one.reason}" for one in faults],
+    )
 
 
 def _write(database: "Database", out: Path) -> None:
     from dicom_node.assessments.keeping import ASSESSMENT_COLUMNS, assessment_rows
-    from mammoclip_core.errors import CoreError
-    from mammoclip_core.many_studies.tables import check_table, write_table
+    from dicom_node.commands.table_files import require_table, table_written
 
-    try:
-        check_table(out)
-    except CoreError as error:
-        raise NodeError(str(error)) from error
-    count = 0
-
-    def counted() -> Iterator[dict[str, Any]]:
-        nonlocal count
-        for row in assessment_rows(database):
-            count += 1
-            yield row
-
-    write_table(counted(), out, out.with_name(f".{out.name}.part"), ASSESSMENT_COLUMNS)
+    require_table(out)
+    count = table_written(assessment_rows(database), out, ASSESSMENT_COLUMNS)
     typer.echo(f"{count} rows in {out}")

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
 from dicom_node.commands.tables import new_table
+from dicom_node.commands.terminal import print_table
 from dicom_node.receive.files.folder_files import PassedOver
 from dicom_node.receive.files.inspection import Inspection
 from dicom_node.receive.files.submission import Submission
@@ -87,6 +89,18 @@ def submission_tables(done: Submission) -> Iterator[Table]:
         yield _passed_over_table("Refused", done.refused)
     if done.passed_over:
         yield _passed_over_table("Passed over", done.passed_over)
+
+
+def print_submission(done: Submission) -> None:
+    """Print the tables, and what to do if it has stopped."""
+    for table in submission_tables(done):
+        print_table(table)
+    if done.stopped:
+        typer.echo(
+            f"mammoclip-node: stopped before {done.left} files: {done.stopped}. Then run "
+            "the command again: what is submitted already does no harm.",
+            err=True,
+        )
 
 
 def _passed_over_table(title: str, files: Iterable[PassedOver]) -> Table:

@@ -68,7 +68,7 @@ def inspect(
             paths,
             receive=ReceiveSettings() if settings is None else settings.receive,
             model=ModelSettings() if settings is None else settings.model,
-            calling_ae_title=_checked(ae_title),
+            calling_ae_title=checked_ae_title(ae_title),
         )
         document = inspection_document(found)
         if not emitted(document, as_json=as_json, json_out=json_out):
@@ -101,7 +101,7 @@ def submit(
 
     Exit status: 0 if every file that may be an image was submitted, 1 if not, or there is none.
     """
-    from dicom_node.commands.batches.folder_reports import submission_document, submission_tables
+    from dicom_node.commands.batches.folder_reports import print_submission, submission_document
     from dicom_node.facts.priority import OF_WORDS
     from dicom_node.logs import configure_logs
     from dicom_node.node_parts import open_spool
@@ -120,7 +120,7 @@ def submit(
                 settings.receive,
                 spool,
                 origin="submit",
-                calling_ae_title=_checked(ae_title),
+                calling_ae_title=checked_ae_title(ae_title),
                 priority=None if priority is None else OF_WORDS[priority],
             ) as intake,
             counted(found.count, "files") as next_file,
@@ -128,19 +128,19 @@ def submit(
             done = submit_files(found, intake, on_file=next_file)
         document = submission_document(done)
         if not emitted(document, as_json=as_json, json_out=json_out):
-            for table in submission_tables(done):
-                print_table(table)
-            if done.stopped:
-                typer.echo(
-                    f"mammoclip-node: stopped before {done.left} files: {done.stopped}. Then run "
-                    "the command again: what is submitted already does no harm.",
-                    err=True,
-                )
+            print_submission(done)
         if not done.is_whole:
             raise typer.Exit(1)
 
 
-def _checked(ae_title: str) -> str:
+def checked_ae_title(ae_title: str) -> str:
+    """Return an AE title as it counts.
+
+    Raises
+    ------
+    NodeError
+        It is none.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     from dicom_node.errors import NodeError

@@ -7,8 +7,11 @@ from rich.table import Table
 from sqlalchemy.orm import Session
 
 from dicom_node.drift.outlook import outlook
+from dicom_node.errors import NodeError
 from dicom_node.settings.settings import Settings
-from dicom_node.studies.ledger.monitoring.alarm_book import alarms
+from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.monitoring.alarm_book import alarms, reset_reference
 from dicom_node.studies.ledger.monitoring.notes import notes
 
 
@@ -43,6 +46,22 @@ def outlook_document(session: Session, settings: Settings, *, since: datetime) -
             for row in alarms(session, since=since)
         ],
     }
+
+
+def new_reference(database: Database, scanner: str, reason: str, *, by: str) -> str:
+    """Take a scanner's answers from now on for its reference; return what was done.
+
+    Raises
+    ------
+    NodeError
+        No reason is given.
+    """
+    if not reason.strip():
+        raise NodeError("give a reason: --reason TEXT")
+    with database.writing() as session:
+        at = database_time(session)
+        reset_reference(session, scanner, reason=reason, decided_by=by, at=at)
+    return f"{scanner}: what comes from now on is its reference"
 
 
 def outlook_tables(document: dict[str, Any]) -> list[Table]:

@@ -2,26 +2,31 @@
 
 import csv
 import io
-import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.drift.export import write_export
-from dicom_node.drift.report import Report, Section, inventory, make_report, month_before
+from dicom_node.drift.export import ExportCount, export_lines
+from dicom_node.drift.report import Report, inventory, make_report, month_before
 from dicom_node.drift.report_pages import as_html, as_pdf
+from dicom_node.drift.report_section import Section
 from dicom_node.errors import NodeError
-from dicom_node.model_bundle import bundle_folder
-from dicom_node.monitoring.agreement import Agreement, agreement
+from dicom_node.model_bundle import bundle_folder, gives_probabilities
 from dicom_node.node_parts import open_spool
 from dicom_node.objects.elements.local_time import site_time_zone
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.files.private_files import create_private_file
 from dicom_node.spool.identity_key import identity_key
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.monitoring.notes import notes
+from dicom_node.studies.ledger.monitoring.notes import notes, observation_of
+from dicom_node.studies.ledger.monitoring.truths import (
+    KnownAnswer,
+    highest_score,
+    known_answers,
+)
 from dicom_node.studies.ledger.tables import Analysis, Study
 from mammoclip_core.manifest import read_manifest
 
@@ -31,11 +36,11 @@ def report_of(
     database: Database,
     out: Path,
     *,
-    since: datetime | None,
-    until: datetime | None,
+    since: str | None,
+    until: str | None,
     truth: Path | None,
 ) -> None:
-    """Write the report of some time; of the last whole month if none is named.
+    """Write the report of some time; see `report_made`.
 
     Raises
     ------
@@ -44,17 +49,47 @@ def report_of(
     FileExistsError
         The file exists already.
     """
+    kind = report_kind(out)
+    table = None if truth is None else truth.read_bytes()
+    made = report_made(settings, database, since=since, until=until, truth=table)
+    with create_private_file(out) as stream:
+        stream.write(report_content(made, kind))
+
+
+def report_kind(out: Path) -> str:
+    """Return what a report of this name is.
+
+    Raises
+    ------
+    NodeError
+        Neither HTML nor PDF.
+    """
     if out.suffix not in {".html", ".pdf"}:
         raise NodeError(f"{out}: end the name in .html or .pdf")
-    made = _made(settings, database, _time(settings, database, since, until), truth)
-    content = as_html(made).encode() if out.suffix == ".html" else as_pdf(made)
-    with create_private_file(out) as stream:
-        stream.write(content)
+    return out.suffix[1:]
 
 
-def monthly_report(settings: Settings, database: Database) -> Report:
-    """Make the report of the last whole month, without truth."""
-    return _made(settings, database, _time(settings, database, None, None), None)
+def report_made(
+    settings: Settings,
+    database: Database,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    truth: bytes | None = None,
+) -> Report:
+    """Make the report of some time; of the last whole month if none is named.
+
+    Parameters
+    ----------
+    since, until : days of the site
+    truth : content of a table of it
+    """
+    return _made(settings, database, time_of(settings, database, since, until), truth)
+
+
+def report_content(made: Report, kind: str) -> bytes:
+    """Return a report as ``html`` or ``pdf``."""
+    return as_html(made).encode() if kind == "html" else as_pdf(made)
 
 
 def inventory_of(settings: Settings, database: Database) -> Section:
@@ -68,44 +103,67 @@ def export_of(
     database: Database,
     out: Path,
     *,
-    since: datetime | None,
-    until: datetime | None,
+    since: str | None,
+    until: str | None,
 ) -> int:
     """Write the table for a registry; return how many answers there are."""
-    begin, end = _time(settings, database, since, until)
+    begin, end = time_of(settings, database, since, until)
+    count = ExportCount()
+    with create_private_file(out) as stream:
+        for line in exported(settings, database, begin, end, count):
+            stream.write(line.encode())
+    return count.answers
+
+
+def exported(
+    settings: Settings,
+    database: Database,
+    begin: datetime,
+    end: datetime,
+    count: ExportCount | None = None,
+) -> Iterator[str]:
+    """Yield the lines of the table for a registry, as they are read."""
     key = identity_key(open_spool(settings))
-    with (
-        create_private_file(out) as raw,
-        io.TextIOWrapper(raw, encoding="utf-8") as stream,
-        database.reading() as session,
-    ):
+    with database.reading() as session:
         found = notes(session, since=begin, until=end)
-        return write_export(found, stream, site=settings.audit.source, key=key)
+        yield from export_lines(found, count, site=settings.audit.source, key=key)
 
 
 def _made(
-    settings: Settings, database: Database, time: tuple[datetime, datetime], truth: Path | None
+    settings: Settings, database: Database, time: tuple[datetime, datetime], truth: bytes | None
 ) -> Report:
     begin, end = time
+    manifest = read_manifest(bundle_folder(settings.model))
     with database.reading() as session:
         return make_report(
             session,
             settings,
-            read_manifest(bundle_folder(settings.model)),
+            manifest,
             since=begin,
             until=end,
             zone=site_time_zone(settings.results.time_zone),
-            truth=None if truth is None else _against(session, truth, begin, end),
+            truth=known_answers(session, since=begin, until=end)
+            if truth is None
+            else _against(session, truth, begin, end),
+            is_calibrated=gives_probabilities(settings.model),
         )
 
 
-def _time(
-    settings: Settings, database: Database, since: datetime | None, until: datetime | None
+def time_of(
+    settings: Settings, database: Database, since: str | None, until: str | None
 ) -> tuple[datetime, datetime]:
+    """Return begin and end of the time that is meant: of the last whole month if none is named.
+
+    Raises
+    ------
+    NodeError
+        They are no days, or end before they begin.
+    """
     zone = site_time_zone(settings.results.time_zone)
     begin, end = month_before(database.now(), zone)
     if since is not None:
-        begin, end = since, until or database.now()
+        begin = day_of(since, settings)
+        end = database.now() if until is None else day_of(until, settings)
     elif until is not None:
         raise NodeError("--until needs --since")
     if end <= begin:
@@ -113,24 +171,44 @@ def _time(
     return begin, end
 
 
-def _against(session: Session, table: Path, since: datetime, until: datetime) -> Agreement | None:
-    """Compare the answers of some time with a table of truth; None if none of them is in it."""
+def day_of(text: str, settings: Settings) -> datetime:
+    """Return a day of the site.
+
+    Raises
+    ------
+    NodeError
+        It is none.
+    """
     try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            known = {
-                row["study_instance_uid"].strip(): row["truth"].strip() == "1"
-                for row in csv.DictReader(stream)
-            }
+        day = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise NodeError(f"{text}: give a day as 2026-11-01") from error
+    zone = site_time_zone(settings.results.time_zone)
+    return day.replace(tzinfo=zone) if day.tzinfo is None else day
+
+
+def _against(session: Session, table: bytes, since: datetime, until: datetime) -> list[KnownAnswer]:
+    """Return the answers of some time whose truth is in a table."""
+    try:
+        lines = io.StringIO(table.decode("utf-8-sig"), newline="")
+        known = {
+            row["study_instance_uid"].strip(): row["truth"].strip() == "1"
+            for row in csv.DictReader(lines)
+        }
     except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
         raise NodeError(
-            f"{table}: give a CSV with the columns study_instance_uid and truth (1 or 0)"
+            "truth: give a CSV with the columns study_instance_uid and truth (1 or 0)"
         ) from error
-    flagged, scores, truth = [], [], []
     uids = select(Analysis.id, Study.study_instance_uid).join(Study, Study.id == Analysis.study_id)
     names = {number: uid for number, uid in session.execute(uids) if uid in known}
-    for row in notes(session, since=since, until=until):
-        if row.analysis_id in names:
-            flagged.append(row.flagged)
-            scores.append(max((one for one, _ in json.loads(row.scores).values()), default=0.0))
-            truth.append(known[names[row.analysis_id]])
-    return agreement(flagged, scores, truth) if truth else None
+    return [
+        KnownAnswer(
+            at=row.at,
+            scanner=observation_of(row, late_after_seconds=0.0).equipment.scanner,
+            flagged=row.flagged,
+            score=highest_score(row),
+            is_ill=known[names[row.analysis_id]],
+        )
+        for row in notes(session, since=since, until=until)
+        if row.analysis_id in names
+    ]

@@ -6,12 +6,21 @@ from typing import Any
 
 from dicom_node.commands.account import account
 from dicom_node.drift.proposing import proposals
+from dicom_node.errors import NodeError
 from dicom_node.model_bundle import bundle_folder
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.monitoring import threshold_sets
 from mammoclip_core.manifest import read_manifest
+
+
+def require_one_wish(propose: str, reference: str, accept: int, withdraw: int) -> None:
+    """Raise a NodeError unless at most one thing is wanted, and all of it is given."""
+    if bool(propose) + bool(accept) + bool(withdraw) > 1:
+        raise NodeError("give one of --propose, --accept and --withdraw")
+    if propose and not reference:
+        raise NodeError("a proposal needs --reference EQUIPMENT")
 
 
 def proposed(

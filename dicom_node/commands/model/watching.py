@@ -1,8 +1,8 @@
 """The commands ``drift``, ``thresholds``, ``replay``, ``report`` and ``export``."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,10 +16,6 @@ from dicom_node.commands.terminal import (
     one_line_errors,
     print_table,
 )
-from dicom_node.errors import NodeError
-
-if TYPE_CHECKING:
-    from dicom_node.settings.settings import Settings
 
 SinceOption = Annotated[
     str | None,
@@ -55,21 +51,15 @@ def drift(
 
     Example: mammoclip-node drift --new-reference "Maker Model 1234" --reason "new software"
     """
+    from dicom_node.commands.account import account
+    from dicom_node.commands.model.outlooks import new_reference as begun
     from dicom_node.commands.model.outlooks import outlook_document, outlook_tables
     from dicom_node.studies.ledger.locks import database_time
-    from dicom_node.studies.ledger.monitoring.alarm_book import reset_reference
 
     if new_reference:
         act = acting(config, Act.REFERENCE, detail=f"{new_reference}: {reason}")
         with one_line_errors(), act as (_, database, _said):
-            if not reason.strip():
-                raise NodeError("give a reason: --reason TEXT")
-            from dicom_node.commands.account import account
-
-            with database.writing() as session:
-                at = database_time(session)
-                reset_reference(session, new_reference, reason=reason, decided_by=account(), at=at)
-            typer.echo(f"{new_reference}: what comes from now on is its reference")
+            typer.echo(begun(database, new_reference, reason, by=account()))
         return
     with (
         one_line_errors(),
@@ -112,10 +102,7 @@ def thresholds(
     from dicom_node.commands.model import threshold_commands as doing
 
     with one_line_errors():
-        if bool(propose) + bool(accept) + bool(withdraw) > 1:
-            raise NodeError("give one of --propose, --accept and --withdraw")
-        if propose and not reference:
-            raise NodeError("a proposal needs --reference EQUIPMENT")
+        doing.require_one_wish(propose, reference, accept, withdraw)
         if propose or accept or withdraw:
             wanted = (propose and f"propose for {propose}") or f"{accept or withdraw}"
             act = acting(config, Act.THRESHOLDS, detail=wanted)
@@ -150,16 +137,15 @@ def replay(
 
     Example: mammoclip-node replay --bundle second --since 2026-11-01
     """
+    from dicom_node.commands.model.reporting import day_of
     from dicom_node.drift.replay import replay as replayed
+    from dicom_node.drift.replay import replayed_in_words
 
     act = acting(config, Act.REPLAY, detail=f"{bundle} since {since}")
     with one_line_errors(), act as (settings, database, said):
-        count = replayed(settings, database, bundle, since=_day(since, settings))
+        count = replayed(settings, database, bundle, since=day_of(since, settings))
         said.detail = f"{bundle} since {since}: {count} studies"
-        typer.echo(
-            f"{count} studies are answered by {bundle} when nothing else waits; see "
-            f"'mammoclip-node shadow --bundle {bundle}'"
-        )
+        typer.echo(replayed_in_words(count, bundle))
 
 
 def report(
@@ -188,9 +174,7 @@ def report(
 
     act = acting(config, Act.REPORT, detail=str(out))
     with one_line_errors(), act as (settings, database, _):
-        begin = None if since is None else _day(since, settings)
-        end = None if until is None else _day(until, settings)
-        report_of(settings, database, out, since=begin, until=end, truth=truth)
+        report_of(settings, database, out, since=since, until=until, truth=truth)
         typer.echo(f"{out} written")
 
 
@@ -208,19 +192,6 @@ def export(
 
     act = acting(config, Act.EXPORT, detail=str(out))
     with one_line_errors(), act as (settings, database, said):
-        begin = None if since is None else _day(since, settings)
-        end = None if until is None else _day(until, settings)
-        count = export_of(settings, database, out, since=begin, until=end)
+        count = export_of(settings, database, out, since=since, until=until)
         said.detail = f"{out}: {count} answers"
         typer.echo(f"{count} answers in {out}")
-
-
-def _day(text: str, settings: "Settings") -> datetime:
-    from dicom_node.objects.elements.local_time import site_time_zone
-
-    try:
-        day = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise NodeError(f"{text}: give a day as 2026-11-01") from error
-    zone = site_time_zone(settings.results.time_zone)
-    return day.replace(tzinfo=zone) if day.tzinfo is None else day

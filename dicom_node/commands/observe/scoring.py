@@ -1,15 +1,17 @@
 """The command that writes the scores of all studies to one table."""
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime, tzinfo
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
 from dicom_node.commands.terminal import ConfigOption, ledger_of, one_line_errors
 from dicom_node.errors import NodeError
+
+if TYPE_CHECKING:
+    from dicom_node.settings.settings import Settings
 
 
 def add_scoring_commands(app: typer.Typer) -> None:
@@ -50,28 +52,26 @@ def scores(
 
     Example: mammoclip-node scores --out scores.parquet --since 2026-11-01
     """
+    from dicom_node.commands.table_files import require_table, table_written
     from dicom_node.studies.ledger.queries.answers import standing_answers
     from dicom_node.studies.score_table import SCORE_COLUMNS, score_rows
-    from mammoclip_core.errors import CoreError
-    from mammoclip_core.many_studies.tables import check_table, write_table
 
     with one_line_errors(), ledger_of(config) as (settings, database):
-        try:
-            check_table(out)
-        except CoreError as error:
-            raise NodeError(str(error)) from error
-        name = settings.results.time_zone
-        zone = None if name is None else ZoneInfo(name)
-        answers = standing_answers(
-            database, since=_moment(since, zone), until=_moment(until, zone), rule=rule
-        )
-        counted = _Counted(score_rows(answers))
-        write_table(counted, out, out.with_name(f".{out.name}.part"), SCORE_COLUMNS)
-        typer.echo(f"{counted.count} rows in {out}")
+        require_table(out)
+        begin, end = moment_of(since, settings), moment_of(until, settings)
+        answers = standing_answers(database, since=begin, until=end, rule=rule)
+        count = table_written(score_rows(answers), out, SCORE_COLUMNS)
+        typer.echo(f"{count} rows in {out}")
 
 
-def _moment(text: str | None, zone: tzinfo | None) -> datetime | None:
-    """Return a moment of the site; without a zone of its own that of the machine."""
+def moment_of(text: str | None, settings: "Settings") -> datetime | None:
+    """Return a moment of the site; without a zone of its own that of the machine.
+
+    Raises
+    ------
+    NodeError
+        It is no date.
+    """
     if text is None:
         return None
     try:
@@ -82,17 +82,5 @@ def _moment(text: str | None, zone: tzinfo | None) -> datetime | None:
         ) from error
     if moment.tzinfo is not None:
         return moment
-    return moment.replace(tzinfo=zone) if zone is not None else moment.astimezone()
-
-
-class _Counted:
-    """Counts rows as they pass."""
-
-    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
-        self._rows = rows
-        self.count = 0
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for row in self._rows:
-            self.count += 1
-            yield row
+    name = settings.results.time_zone
+    return moment.astimezone() if name is None else moment.replace(tzinfo=ZoneInfo(name))

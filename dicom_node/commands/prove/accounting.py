@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dicom_node.commands.remote.choosing import HereOrElsewhere
 from dicom_node.commands.terminal import (
     ConfigOption,
     JsonOption,
@@ -15,6 +16,7 @@ from dicom_node.commands.terminal import (
 )
 
 _audit = typer.Typer(
+    cls=HereOrElsewhere,
     help="Who did what to which study: list the audit file, or check that nothing was altered.",
     no_args_is_help=True,
 )
@@ -53,6 +55,7 @@ def verify_audit(
     from dicom_node.audit.acts import Act
     from dicom_node.audit_trail import audited, verified
     from dicom_node.commands.account import account
+    from dicom_node.commands.prove.entries import verdict_lines
     from dicom_node.receipts.receipt import head_named_by
 
     with one_line_errors(), ledger_of(config) as (settings, database):
@@ -62,10 +65,8 @@ def verify_audit(
         found = f"{count} lines, {len(faults)} faults"
         with audited(settings, database, Act.VERIFY, who=account(), via="command", detail=found):
             pass
-        for fault in faults:
-            typer.echo(f"FAIL  {fault.in_words()}")
-        if not faults:
-            typer.echo(f"ok    {count} lines, none altered, none missing")
+        for line in verdict_lines(count, [one.in_words() for one in faults]):
+            typer.echo(line)
     if faults:
         raise typer.Exit(1)
 
@@ -86,15 +87,12 @@ def show_audit(
     from collections import deque
 
     from dicom_node.audit_trail import deeds_of
+    from dicom_node.commands.prove.entries import print_entries
 
     with one_line_errors(), ledger_of(config) as (settings, _):
         entries = list(deque(deeds_of(settings, study), maxlen=limit))
         if not emitted({"entries": entries}, as_json=as_json, json_out=None):
-            for one in entries:
-                studies = " ".join(map(str, one.get("studies", [])))
-                words = (one.get("at"), one.get("who"), one.get("act"), one.get("outcome"))
-                line = "  ".join((*map(str, words), studies, str(one.get("detail", ""))))
-                typer.echo(line.rstrip())
+            print_entries(entries)
 
 
 def receipt(

@@ -1,8 +1,10 @@
 """The options ``--node`` and its own: which node a command speaks to, this one or one elsewhere."""
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -43,19 +45,38 @@ NodeAuthoritiesOption = Annotated[
 ]
 
 
+NEED_NO_NODE: Final = frozenset({"init", "inspect", "render", "validate", "verify-receipt"})
+"""Commands that need no node: they work where they are run, with ``--node`` or without."""
+
+AT_THE_NODE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "serve": "since it is the node",
+        "run": "since it fetches for hours into its spool, by its AE title",
+        "back-up": "since it copies the spool to a disk of that machine",
+        "migrate-back": "since the node must be stopped",
+        "users": "so that no token that was stolen can make itself an account",
+        "tokens": "so that no token that was stolen can make itself another",
+    }
+)
+"""Commands that no token of the REST API gives to anybody, and why."""
+
+
 class HereOrElsewhere(TyperGroup):
     """Takes each command as it is, or with ``--node`` as it is done at a node elsewhere."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command: its arguments and options are the same wherever the node is."""
         command = super().get_command(ctx, cmd_name)
-        if command is None or ctx.params.get("node") is None:
+        options = dict(ctx.find_root().params)
+        if command is None or options.get("node") is None or isinstance(command, TyperGroup):
+            return command
+        name = cmd_name if ctx.parent is None else f"{ctx.info_name} {cmd_name}"
+        if name in NEED_NO_NODE:
             return command
         elsewhere = copy.copy(command)
-        options = dict(ctx.params)
 
         def run(**values: Any) -> None:
-            _run_elsewhere(cmd_name, options, values)
+            _run_elsewhere(name, options, values)
 
         elsewhere.callback = run
         return elsewhere
@@ -68,9 +89,10 @@ def _run_elsewhere(name: str, options: dict[str, Any], values: dict[str, Any]) -
     from dicom_node.commands.remote.node_elsewhere import node_elsewhere
 
     with one_line_errors():
-        if name not in ELSEWHERE:
+        if name in AT_THE_NODE:
             raise NodeError(
-                f"{name} works on the machine of the node alone: run it there, without --node"
+                f"{name} works on the machine of the node alone, {AT_THE_NODE[name]}: run it "
+                "there, without --node"
             )
         node = node_elsewhere(
             options["node"],

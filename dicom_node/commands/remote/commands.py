@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 import typer
 
+from dicom_node.commands.remote.file_commands import OF_FILES
+from dicom_node.commands.remote.model_commands import OF_THE_MODEL
 from dicom_node.commands.remote.node_elsewhere import NodeElsewhere, restored
 from dicom_node.commands.terminal import emitted
 from dicom_node.errors import NodeError
@@ -162,5 +164,7 @@ ELSEWHERE: Final[dict[str, Callable[[NodeElsewhere, Values], None]]] = {
     "drop-deliveries": _drop_deliveries,
     "erase": _erase,
     "canary": _canary,
+    **OF_THE_MODEL,
+    **OF_FILES,
 }
-"""The commands that work with ``--node``, by name; all others work where the node is."""
+"""The commands that work with ``--node``, by name; why others do not is in `choosing`."""

@@ -2,12 +2,12 @@
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -15,11 +15,16 @@ import requests
 from dicom_node.errors import NodeError, chain_of
 from dicom_node.settings.operation.oidc import is_safe_address
 from dicom_node.tls import words_for
-from dicom_node.web_requests import BoundedAdapter
+from dicom_node.web_requests import BoundedAdapter, StreamingAdapter
+
+Files = Sequence[tuple[str, IO[bytes]]]
+"""Name of the field of a form, and a file that is open."""
 
 _LONGEST_BYTES: Final = 64 * 2**20
 _LONGEST_SECONDS: Final = 900.0
 """A canary study may take minutes."""
+_LONGEST_LINE: Final = 2**20
+_PIECE_BYTES: Final = 2**16
 _TOKEN: Final = re.compile(r"[!-~]{1,200}")
 
 
@@ -65,25 +70,69 @@ class NodeElsewhere:
         """Return what the node answers, as it is."""
         return self._asked("GET", path).content
 
-    def _asked(self, method: str, path: str, **options: Any) -> requests.Response:
-        with requests.Session() as session:
-            # The token is shown to this node alone, and none of ~/.netrc takes its place.
-            session.trust_env = False
-            session.headers["Authorization"] = f"Bearer {self.token}"
-            session.mount(
-                self.url,
-                BoundedAdapter(
-                    certificate_authorities=self.certificate_authorities,
-                    seconds=_LONGEST_SECONDS,
-                    longest_bytes=_LONGEST_BYTES,
-                    is_tls=self.url.startswith("https:"),
-                ),
-            )
-            address = f"{self.url}{path}"
+    def form(self, path: str, files: Files = (), **fields: str) -> requests.Response:
+        """Send files and fields as a form.
+
+        Parameters
+        ----------
+        files : name of the field, and each file that is open
+        """
+        named = [(field, (f"{number}", stream)) for number, (field, stream) in enumerate(files)]
+        # Without a file the library would send another kind of form, which the node takes too.
+        return self._asked("POST", path, data=fields, files=named or None)
+
+    def sent(self, path: str, files: Files = (), **fields: str) -> dict[str, Any]:
+        """Send files and fields as a form; return what the node answers."""
+        return _document(self, self.form(path, files, **fields))
+
+    def lines(self, path: str, **query: Any) -> Iterator[str]:
+        """Yield the lines of an answer as they come, however many there are.
+
+        Raises
+        ------
+        NodeElsewhereError
+            The answer is cut off, or has a line that is longer than any.
+        """
+        with self._session(is_whole=False) as session:
+            answer = self._tried(session, "GET", path, params=query, stream=True)
             try:
-                answer = session.request(method, address, allow_redirects=False, **options)
+                yield from _lines_of(answer)
             except (requests.RequestException, OSError) as error:
-                raise NodeElsewhereError(self._unreachable(error)) from error
+                raise NodeElsewhereError(
+                    f"{self.url}: the answer was cut off ({type(error).__name__}): its log says why"
+                ) from error
+            except ValueError as error:
+                raise NodeElsewhereError(f"{self.url} gives no answer of a node") from error
+
+    def _asked(self, method: str, path: str, **options: Any) -> requests.Response:
+        with self._session() as session:
+            return self._tried(session, method, path, **options)
+
+    def _session(self, *, is_whole: bool = True) -> requests.Session:
+        session = requests.Session()
+        # The token is shown to this node alone, and none of ~/.netrc takes its place.
+        session.trust_env = False
+        session.headers["Authorization"] = f"Bearer {self.token}"
+        adapter = BoundedAdapter if is_whole else StreamingAdapter
+        session.mount(
+            self.url,
+            adapter(
+                certificate_authorities=self.certificate_authorities,
+                seconds=_LONGEST_SECONDS,
+                longest_bytes=_LONGEST_BYTES,
+                is_tls=self.url.startswith("https:"),
+            ),
+        )
+        return session
+
+    def _tried(
+        self, session: requests.Session, method: str, path: str, **options: Any
+    ) -> requests.Response:
+        address = f"{self.url}{path}"
+        try:
+            answer = session.request(method, address, allow_redirects=False, **options)
+        except (requests.RequestException, OSError) as error:
+            raise NodeElsewhereError(self._unreachable(error)) from error
         if answer.ok and not answer.is_redirect:
             return answer
         raise NodeElsewhereError(self._refusal(answer))
@@ -192,6 +241,24 @@ def _document(node: NodeElsewhere, answer: requests.Response) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise NodeElsewhereError(f"{node.url} gives no answer of a node: is it a node's console?")
     return found
+
+
+def _lines_of(answer: requests.Response) -> Iterator[str]:
+    """Yield the lines of an answer that is read as it comes.
+
+    Raises
+    ------
+    ValueError
+        A line is too long, or no text.
+    """
+    rest = b""
+    for piece in answer.iter_content(_PIECE_BYTES):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line.decode("utf-8") for line in whole)
+        if len(rest) > _LONGEST_LINE:
+            raise ValueError("a line is too long")
+    if rest:
+        yield rest.decode("utf-8")
 
 
 def _words_of(answer: requests.Response) -> tuple[str, str]:

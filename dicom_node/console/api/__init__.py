@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from dicom_node.console.api import analyze, health, operations, studies, watching
+from dicom_node.console.api import analyze, health, operations, studies, tables, watching
 
-API: Final = (studies, operations, analyze, watching, health)
+API: Final = (studies, operations, analyze, watching, tables, health)

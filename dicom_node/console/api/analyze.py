@@ -1,21 +1,24 @@
-"""``POST /api/analyze``: the files of a study in, its findings out, by the node's own way."""
+"""Files in by the REST API: to be analysed at once, or as the command ``submit`` brings them."""
 
 import json
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from dataclasses import asdict
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import File, Request, UploadFile
+from fastapi import File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
 from dicom_node.audit.acts import Act
+from dicom_node.commands.batches.folders import checked_ae_title
 from dicom_node.console.access import caller_of
 from dicom_node.console.auditing import entered
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import Site, site_of
 from dicom_node.console.views.study import Uid
-from dicom_node.errors import NodeError, RefusedError
+from dicom_node.errors import NodeError, OutOfResourcesError, RefusedError
+from dicom_node.facts.priority import OF_WORDS
 from dicom_node.receive.files.file_intake import file_intake
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.ledger.queries.reading import find_study, summary
@@ -59,6 +62,41 @@ def analyze(request: Request, files: Annotated[list[UploadFile], File()]) -> Any
             headers={"Location": place, "Retry-After": "10"},
         )
     return {**found, "refused": refused}
+
+
+@routes.post("/api/submit", Role.OPERATOR)
+def submit(
+    request: Request,
+    file: Annotated[UploadFile, File()],
+    priority: Annotated[Literal["", "stat", "routine", "off-peak"], Form()] = "",
+    ae_title: Annotated[str, Form(min_length=1, max_length=16)] = SENDER,
+) -> Any:
+    """Take one DICOM file as by C-STORE: on the answer it is safe on disk.
+
+    A file that the node does not take is told with the reason, and nothing is kept of it.
+    """
+    site = site_of(request)
+    address = request.client.host if request.client else ""
+    sender = checked_ae_title(ae_title)
+    with (
+        entered(site, caller_of(request).name, Act.SEND, detail=f"1 file as {sender}") as said,
+        file_intake(
+            site.settings.receive,
+            site.spool,
+            origin=address or "rest",
+            calling_ae_title=sender,
+            address=address,
+            priority=OF_WORDS[priority] if priority else None,
+        ) as intake,
+    ):
+        try:
+            taken = intake.take(file.file)
+        except RefusedError as error:
+            said.detail = f"1 file as {sender}: {error.reason}"
+            is_disk = isinstance(error, OutOfResourcesError)
+            return {"refused": str(error), "out_of_resources": is_disk}
+        said.studies += [taken.study_instance_uid] if taken.study_instance_uid else []
+    return asdict(taken) | {"refused": ""}
 
 
 @routes.get("/api/studies/{study}/findings", Role.VIEWER)

@@ -1,11 +1,14 @@
 """How the node does, and what an operator does to it, by the REST API."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import Path, Request
+from fastapi import Path, Query, Request
 from pydantic import BaseModel, Field
 
+from dicom_node.commands.checks.checking_all import check_document
+from dicom_node.commands.rule_trial import arrival_of
 from dicom_node.console import actions
 from dicom_node.console.access import caller_of
 from dicom_node.console.failures import causes
@@ -24,6 +27,13 @@ routes = Routes("API: operations")
 
 Name = Annotated[str, Path(max_length=64)]
 Kind = Literal["node", "worker", "results", "sender", "destination"]
+
+
+class Checking(BaseModel):
+    """What is to be looked at."""
+
+    before_start: bool = False
+    oldest_minutes: Annotated[float, Field(ge=0, le=1e6)] = 30
 
 
 class Pause(BaseModel):
@@ -68,6 +78,13 @@ def now(request: Request) -> Any:
     """Return how the node does just now."""
     facts = asdict(facts_now(site_of(request)))
     return {**facts, "troubles": [words for words, _ in facts["troubles"]]}
+
+
+@routes.post("/api/check", Role.OPERATOR)
+def check(request: Request, wanted: Checking) -> Any:
+    """Check settings, bundle, spool, ledger, broker, destinations, node and workers."""
+    old_after = None if wanted.before_start else timedelta(minutes=wanted.oldest_minutes)
+    return check_document(site_of(request).settings, old_after=old_after)
 
 
 @routes.get("/api/destinations", Role.VIEWER)
@@ -186,12 +203,23 @@ def shadows(request: Request, limit: int = 200, bundle: str = "") -> Any:
 
 
 @routes.post("/api/rules/test", Role.VIEWER)
-def test_rules(
-    request: Request, files: Files, sender: str = "", called: str = "", address: str = ""
+def test_rules(  # noqa: PLR0917  the options of the command
+    request: Request,
+    files: Files,
+    sender: str = "",
+    called: str = "",
+    address: str = "",
+    at: Annotated[str, Query(max_length=64)] = "",
 ) -> Any:
     """Say which rule takes the study in some files, and why."""
-    trials = trials_of(site_of(request), files, journey_of(sender, called, address))
-    return {"studies": [one.as_document() for one in trials]}
+    site = site_of(request)
+    moment = arrival_of(at or None, site.settings.results.time_zone)
+    trials = trials_of(site, files, journey_of(sender, called, address), at=moment)
+    return {
+        "studies": [one.as_document() for one in trials],
+        "lines": [line for one in trials for line in one.in_words()],
+        "held": any(one.route is not None and one.route.held for one in trials),
+    }
 
 
 @routes.get("/api/settings", Role.ADMIN)

@@ -11,13 +11,12 @@ from fastapi.responses import Response
 
 from dicom_node.audit.acts import Act
 from dicom_node.audit_trail import deeds_of, verified
-from dicom_node.commands.model.reporting import inventory_of, monthly_report
+from dicom_node.commands.model.reporting import inventory_of, report_content, report_made
 from dicom_node.console.access import caller_of
 from dicom_node.console.auditing import entered
 from dicom_node.console.pages import Entry, page
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import Site, site_of
-from dicom_node.drift.report_pages import as_html, as_pdf
 from dicom_node.sign_in.roles import Role
 
 routes = Routes("audit", pages=True)
@@ -63,8 +62,8 @@ def report(request: Request, kind: Annotated[Literal["html", "pdf"], Path()]) ->
     """Return the report of the last whole month; it names no patient."""
     site = site_of(request)
     with entered(site, caller_of(request).name, Act.REPORT, detail=f"last month, {kind}"):
-        made = monthly_report(site.settings, site.database)
-        content = as_html(made).encode() if kind == "html" else as_pdf(made)
+        made = report_made(site.settings, site.database)
+        content = report_content(made, kind)
     name = f"report-{made.since:%Y-%m}.{kind}"
     media_type = "text/html; charset=utf-8" if kind == "html" else "application/pdf"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

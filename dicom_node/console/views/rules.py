@@ -50,8 +50,14 @@ def journey_of(sender: str, called: str, address: str) -> Journey:
     )
 
 
-def trials_of(site: Site, files: Sequence[UploadFile], journey: Journey) -> list[Trial]:
+def trials_of(
+    site: Site, files: Sequence[UploadFile], journey: Journey, *, at: datetime | None = None
+) -> list[Trial]:
     """Decide on the studies in files as the node would.
+
+    Parameters
+    ----------
+    at : when they are taken to arrive; None: now
 
     Raises
     ------
@@ -69,7 +75,7 @@ def trials_of(site: Site, files: Sequence[UploadFile], journey: Journey) -> list
             findings_of(site.settings),
             [Path(folder)],
             journey=journey,
-            at=datetime.now(UTC),
+            at=at or datetime.now(UTC),
         )
     if not trials:
         raise NodeError("none of the files is a DICOM object of a study")

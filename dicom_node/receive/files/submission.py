@@ -3,10 +3,22 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Protocol
 
 from dicom_node.errors import OutOfResourcesError, RefusedError
-from dicom_node.receive.files.file_intake import FileIntake
+from dicom_node.receive.files.file_intake import TakenObject
 from dicom_node.receive.files.folder_files import ObjectFile, PassedOver, files_of
+
+
+class Intake(Protocol):
+    """What takes files: the spool of this machine, or that of a node elsewhere."""
+
+    @property
+    def maximum_bytes(self) -> int:
+        """Return the largest size of an object; 0 if it is not known."""
+
+    def take(self, stream: IO[bytes]) -> TakenObject:
+        """Take one DICOM file, or raise a RefusedError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +89,7 @@ def files_to_submit(paths: Iterable[Path]) -> FilesToSubmit:
 
 def submit_files(
     found: FilesToSubmit,
-    intake: FileIntake,
+    intake: Intake,
     *,
     on_file: Callable[[], object] = lambda: None,
 ) -> Submission:
@@ -112,7 +124,7 @@ def submit_files(
     return submission
 
 
-def _take(file: ObjectFile, intake: FileIntake) -> int:
+def _take(file: ObjectFile, intake: Intake) -> int:
     with file.path.open("rb") as stream:
         return intake.take(stream).size_bytes
 

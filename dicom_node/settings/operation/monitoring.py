@@ -16,8 +16,14 @@ from pydantic import (
 
 from dicom_node.settings.section import Port, Secret, Section
 
-STOP_MEASURES: Final = ("flag_rate", "left_out_rate", "late_rate")
+TRUTH_MEASURES: Final = ("sensitivity", "specificity", "predictive_value")
+"""What a stop rule may say of answers whose truth is known."""
+
+STOP_MEASURES: Final = ("flag_rate", "left_out_rate", "late_rate", *TRUTH_MEASURES)
 """What a stop rule may speak of."""
+
+AGES: Final = r"[0-9]?0-[0-9]?9|[1-9]0-99"
+"""Ages are noted in bands of ten years, and can be told apart by these alone."""
 
 STOP_SENTENCE: Final = re.compile(
     r"\s*(?P<measure>[a-z_]+)\s*(?P<sign>[<>])\s*(?P<limit>0?\.[0-9]+|[01]|[01]\.0*)\s+for\s+"
@@ -53,6 +59,10 @@ class MonitoringSettings(Section):
         BeforeValidator(_listed),
     ] = ()
     """When results are to be held, for example "flag_rate > 0.25 for 3 days". Default: never."""
+    included_ages: Annotated[str, Field(pattern=rf"^({AGES})?$")] = ""
+    """Ages that the model is meant for, in whole tens such as "40-79". Default: all."""
+    includes_implants: bool = True
+    """Whether it is meant for breasts with implants."""
     silence: bool = True
     """Look for scanners that are silent when they usually send."""
 

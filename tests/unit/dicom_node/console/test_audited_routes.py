@@ -25,6 +25,7 @@ CHANGES_NOTHING = {
         "/api/rules/test",
         "/destinations/echo",
         "/api/destinations/{name}/echo",
+        "/api/check",
     )
 }
 READ_AND_ENTERED = {
@@ -35,6 +36,9 @@ READ_AND_ENTERED = {
     "/audit": "audit-verify",
     "/api/audit": "audit-verify",
     "/audit/report.{kind}": "report",
+    "/api/scores": "export",
+    "/api/assessments": "export",
+    "/api/export": "export",
 }
 """What leaves the node is entered too, though nothing is changed."""
 
@@ -58,8 +62,12 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "/api/pauses": {"what": "sender", "name": "ROOM1"},
     "/api/pauses/end": {"what": "sender", "name": "ROOM1"},
     "/api/drain": {"reason": "why"},
+    "/api/drift/reference": {"scanner": "Maker M 8", "reason": "why"},
+    "/api/replay": {"bundle": "none", "since": "2026-01-01"},
+    "/api/audit/verify": {},
     "/api/thresholds": {"equipment": "Maker M 7 2.0", "reference": "Maker M 7 1.0"},
 }
+UPLOADS = {"/api/analyze": "files", "/api/submit": "file", "/api/assessments": "file"}
 CHANGING = [
     (method, path)
     for method, path, _ in OPERATIONS
@@ -84,8 +92,8 @@ def test_route_that_changes_anything_is_entered_with_its_account(
         options: dict[str, Any] = {"data": FORMS.get(path)}
         if path in DOCUMENTS:
             options = {"json": DOCUMENTS[path]}
-        if path == "/api/analyze":
-            options = {"files": [("files", ("1.dcm", b"no DICOM"))]}
+        if path in UPLOADS:
+            options = {"files": [(UPLOADS[path], ("1.dcm", b"no DICOM"))]}
         answer = served.ask(method, address(path), Role.ADMIN, **options)
         assert answer.status_code not in {401, 422, 500} or path == "/sign-in", answer.text
 

@@ -1,20 +1,15 @@
 """Drift, thresholds, stop rules, audit and inventory, as the console and the API show them."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
-from itertools import islice
-from pathlib import Path
 
 import pytest
-from console_factory import Person, Served, serving
-from node_factory import STUDY_UID, Reception, mammogram
-from unit.dicom_node.drift.noted_year import BUNDLE, enter_notes
+from console_factory import Person, Served
+from node_factory import STUDY_UID
+from unit.dicom_node.drift.noted_year import BUNDLE
 
 from dicom_node.audit.audit_file import AuditFile
 from dicom_node.monitoring.alarms import Alarm, Kind
 from dicom_node.monitoring.observation import Fingerprint
-from dicom_node.monitoring.simulated_year import START, Plan, observations
 from dicom_node.receipts.receipt import verify_receipt
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.ledger.due.pauses import Paused, pause
@@ -23,21 +18,6 @@ from dicom_node.studies.ledger.monitoring.alarm_book import enter_alarm, enter_s
 from dicom_node.studies.ledger.monitoring.threshold_sets import propose, threshold_sets
 
 NEW = Fingerprint("Maker", "Model", "7", "2.0")
-
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory, migrated_ledger: Path) -> Iterator[Served]:
-    def fill(reception: Reception) -> None:
-        now = reception.database.now()
-        seen = islice(observations(Plan(scanner="A"), seed=5), 200)
-        enter_notes(
-            reception.database,
-            [replace(one, at=now - timedelta(days=20) + (one.at - START)) for one in seen],
-        )
-        reception.receive(mammogram())
-
-    with serving(tmp_path_factory.mktemp("watched"), migrated_ledger, fill) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
