@@ -2,9 +2,11 @@
 
 import logging
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any, Final, TextIO, cast
 
 import structlog
@@ -74,7 +76,8 @@ def configure_logs(log_format: str) -> None:
     """Send log lines to standard error, for people (``console``) or collectors (``json``).
 
     Where they cannot be written, lines are lost, and told so once they can be again: no thread
-    waits for whoever reads them.
+    waits for whoever reads them. An error that nobody catches is a line as well, in a thread of a
+    library too: Python itself would print what the error quotes.
     """
     renderer: Any = (
         structlog.processors.JSONRenderer()
@@ -109,6 +112,26 @@ def configure_logs(log_format: str) -> None:
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
+    threading.excepthook = _tell_of_thread
+    sys.excepthook = _tell_of_process
+
+
+def _tell_of_thread(told: threading.ExceptHookArgs) -> None:
+    if told.exc_value is not None and not isinstance(told.exc_value, SystemExit):
+        structlog.get_logger("thread").error(
+            "thread_broke", reason=type(told.exc_value).__name__, exc_info=told.exc_value
+        )
+
+
+def _tell_of_process(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        structlog.get_logger("process").critical(
+            "process_broke", reason=kind.__name__, exc_info=error
+        )
 
 
 def _keep_allowed_keys(
@@ -120,8 +143,8 @@ def _keep_allowed_keys(
 def _add_traceback(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    if event.pop("exc_info", None):
-        error = sys.exc_info()[1]
+    if given := event.pop("exc_info", None):
+        error = given if isinstance(given, BaseException) else sys.exc_info()[1]
         if error is not None:
             event["exception"] = _traceback_of(error)
     return event

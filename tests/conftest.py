@@ -1,5 +1,9 @@
 """What holds for every test: a misspelt DICOM keyword is an error, further images are optional."""
 
+import sys
+import threading
+from collections.abc import Iterator
+
 import pydicom.config
 import pytest
 from pynetdicom.transport import AssociationSocket
@@ -21,6 +25,14 @@ def _shut_down_and_close(self: AssociationSocket) -> None:
 
 
 AssociationSocket._shutdown_socket = _shut_down_and_close  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def hooks_as_before() -> Iterator[None]:
+    """Take errors that nobody catches away from the log of a test: pytest is to find them."""
+    hooks = threading.excepthook, sys.excepthook
+    yield
+    threading.excepthook, sys.excepthook = hooks
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

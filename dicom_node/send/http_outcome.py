@@ -10,8 +10,11 @@ CREDENTIALS: Final = frozenset({401, 403, 407})
 _WRONG_PLACE: Final = frozenset({404, 405, 410, 421, 501})
 """HTTP statuses of a server that takes nothing there: of the settings, and not of the object."""
 
-_TRY_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507}) | CREDENTIALS | _WRONG_PLACE
-"""HTTP statuses of errors that may pass: 507 is a full archive, unlike 413, a too large object."""
+_TRY_LATER: Final = frozenset({408, 423, 425, 429}) | CREDENTIALS | _WRONG_PLACE
+"""HTTP statuses of the sender's errors that may pass, unlike 413, a too large object."""
+
+_OF_THE_SENDER: Final = range(400, 500)
+"""HTTP statuses that blame the request; 5xx blame the server (RFC 9110 15.6): 507 is full."""
 
 
 def outcome_of_status(status: int) -> tuple[Outcome, str]:
@@ -23,4 +26,7 @@ def outcome_of_status(status: int) -> tuple[Outcome, str]:
         words += " (check the credentials under [[destinations]])"
     elif status in _WRONG_PLACE:
         words += " (nothing is stored at that address: check url under [[destinations]])"
-    return (Outcome.POSTPONED if status in _TRY_LATER else Outcome.REFUSED), words
+    elif not 400 <= status < 600:
+        words += " (no archive answers so: check url under [[destinations]], and what stands before)"
+    is_refused = status in _OF_THE_SENDER and status not in _TRY_LATER
+    return (Outcome.REFUSED if is_refused else Outcome.POSTPONED), words

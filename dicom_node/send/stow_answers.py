@@ -13,8 +13,19 @@ _STUDY_INSTANCE_UID: Final = "0020000D"
 _REFERENCED_SOP_INSTANCE_UID: Final = "00081155"
 _FAILURE_REASON: Final = "00081197"
 
-_UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, ParseError, RecursionError)
-"""Errors of documents that are not what they claim; RecursionError: brackets nested too deeply."""
+_UNREADABLE: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    ParseError,
+    RecursionError,
+)
+"""Errors of documents that are not what they claim.
+
+OverflowError: a number such as 1e400; RecursionError: brackets nested too deeply.
+"""
 
 Attributes = Mapping[str, Any]
 """A data set of the DICOM JSON model (PS3.18 F.2): tag to VR and values."""

@@ -1,7 +1,7 @@
 """What a compressed frame declares of its size and coding, read before decoding."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 _JPEG_START: Final = b"\xff\xd8"
@@ -94,22 +94,61 @@ def end_of_tile_parts(frame: bytes) -> int | None:
     ITU-T T.800 A.4.2 (SOT), A.5.1 (SIZ).
     """
     start = frame.find(_JPEG_2000_START)
-    seen: Counter[int] = Counter()
-    stated: dict[int, int] = {}
+    found = _tile_parts(frame, start)
+    is_whole = (
+        not found.is_cut_off
+        and len(found.seen) == _number_of_tiles(frame, start)
+        and dict(found.seen) == found.stated
+    )
+    return found.end if is_whole else None
+
+
+def has_all_tiles(frame: bytes) -> bool:
+    """Tell whether a JPEG 2000 codestream holds something of each tile, and all that it states.
+
+    Decoders leave a tile that is missing black without an error. How many tile-parts a tile has
+    need not be stated.
+    """
+    start = frame.find(_JPEG_2000_START)
+    found = _tile_parts(frame, start)
+    return len(found.seen) == _number_of_tiles(frame, start) and all(
+        found.seen[tile] >= count for tile, count in found.stated.items()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _TileParts:
+    """The tile-parts that follow each other behind a main header.
+
+    Attributes
+    ----------
+    seen : tile to the number of its tile-parts
+    stated : the same as the tile-parts state it
+    end : byte behind the last that states its length
+    is_cut_off : whether the next one reaches beyond the frame, or does not state its length
+    """
+
+    seen: Counter[int]
+    stated: dict[int, int]
+    end: int
+    is_cut_off: bool
+
+
+def _tile_parts(frame: bytes, start: int) -> _TileParts:
+    found = _TileParts(Counter(), {}, 0, is_cut_off=True)
     try:
         position = _first_tile_part(frame, start)
         while frame[position : position + 2] == _START_OF_TILE_PART:
             tile, length = _number(frame, position + 4, 2), _number(frame, position + 6, 4)
-            if length < _LEAST_TILE_PART or position + length > len(frame):
-                return None
-            seen[tile] += 1
+            found.seen[tile] += 1
             if frame[position + 11]:
-                stated[tile] = frame[position + 11]
+                found.stated[tile] = frame[position + 11]
+            if length < _LEAST_TILE_PART or position + length > len(frame):
+                return found
             position += length
     except IndexError:
-        return None
-    is_whole = len(seen) == _number_of_tiles(frame, start) and dict(seen) == stated
-    return position if is_whole else None
+        return found
+    return replace(found, end=position, is_cut_off=False)
 
 
 def check_effort(frame: bytes) -> None:

@@ -16,6 +16,7 @@ from mammoclip_core.images.decoding.codestream import (
     check_effort,
     codestream_size,
     end_of_tile_parts,
+    has_all_tiles,
     is_complete,
 )
 from mammoclip_core.images.decoding.stored_values import (
@@ -98,8 +99,10 @@ def _with_end(
 
     Some writers close whatever they have with an end marker. The decoder of JPEG fills the pixels
     that are missing then, without an error; it reads on where more data follow, which is tried
-    where one pass does not tell.
+    where one pass does not tell. That of JPEG 2000 leaves tiles that are missing black.
     """
+    if decoder is imagecodecs.jpeg2k_decode and not has_all_tiles(encoded):
+        raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")
     if decoder is not imagecodecs.jpeg8_decode:
         return decoder(encoded)
     values, is_whole = decoded_if_whole(encoded, decoder) or (decoder(encoded), False)
@@ -117,7 +120,13 @@ def _without_end(
     if decoder is imagecodecs.jpeg2k_decode:
         end = end_of_tile_parts(encoded)
         if end is not None:
-            return decoder(encoded[:end] + END_MARKER)
+            values = decoder(encoded[:end] + END_MARKER)
+            # A frame is made even by a byte of 0, which may stand for a byte that is missing.
+            may_be_padding = end == len(encoded) and encoded.endswith(b"\0")
+            if not may_be_padding or np.array_equal(
+                values, decoder(encoded[: end - 1] + _TRIALS[-1] + END_MARKER)
+            ):
+                return values
     elif decoder is imagecodecs.jpegls_decode:
         # It refuses a scan that ends too early or too late. A frame may have been padded by 0.
         for body in (encoded, encoded.removesuffix(b"\0")):

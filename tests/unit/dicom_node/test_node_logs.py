@@ -1,5 +1,8 @@
 import json
 import logging
+import subprocess
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +15,11 @@ from dicom_node.logs import ALLOWED_KEYS, configure_logs
 from mammoclip_core.errors import CoreError
 
 NAME = "Quellwasser^Ottilie"
+BREAKS = """
+from dicom_node.logs import configure_logs
+configure_logs("json")
+raise ValueError("{name}")
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +122,34 @@ def test_traceback_shows_what_our_own_errors_say(
         structlog.get_logger().exception("analysis_broke")
 
     assert "instance 1.2.3 has no Rows" in capsys.readouterr().err
+
+
+def test_thread_of_a_library_that_breaks_has_one_line_and_quotes_nobody(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("json")
+
+    thread = threading.Thread(target=raised, args=(ValueError(f"bad value: '{NAME}'"),))
+    thread.start()
+    thread.join()
+
+    (line,) = lines(capsys)
+    assert (line["event"], line["level"]) == ("thread_broke", "error")
+    assert line["reason"] == "ValueError"
+    assert "in raised" in line["exception"]
+    assert NAME not in str(line)
+
+
+def test_process_that_breaks_says_so_in_the_log_and_quotes_nobody() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BREAKS.format(name=NAME)], capture_output=True, text=True, check=False
+    )
+
+    (line,) = [json.loads(text) for text in done.stderr.splitlines()]
+    assert done.returncode == 1
+    assert (line["event"], line["level"]) == ("process_broke", "critical")
+    assert line["reason"] == "ValueError"
+    assert NAME not in str(line)
 
 
 @pytest.mark.parametrize("module", ["pydicom.valuerep", "pynetdicom.dimse", "highdicom.sr"])

@@ -195,6 +195,14 @@ def test_answer_without_the_object_is_not_believed(
         (502, Outcome.POSTPONED),
         (503, Outcome.POSTPONED),
         (504, Outcome.POSTPONED),
+        # What a proxy or a portal before the archive says is no refusal of an object.
+        (303, Outcome.POSTPONED),
+        (304, Outcome.POSTPONED),
+        (423, Outcome.POSTPONED),
+        (505, Outcome.POSTPONED),
+        (511, Outcome.POSTPONED),
+        (522, Outcome.POSTPONED),
+        (999, Outcome.POSTPONED),
     ],
 )
 def test_http_status_without_a_document_is_the_outcome(
@@ -235,6 +243,17 @@ def test_conflict_that_says_nothing_of_the_object_is_refused(
     (answer,) = sent(archive, result_object())
 
     assert (answer.outcome, answer.status) == (Outcome.REFUSED, "HTTP 409")
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", '"many"'])
+def test_reason_that_is_no_number_is_no_answer(
+    archive: Answering, result_object: MakeObject, number: str
+) -> None:
+    archive.document = lambda uid: failed(uid, json.loads(number))
+
+    (answer,) = sent(archive, result_object())
+
+    assert answer.outcome is Outcome.POSTPONED
 
 
 @pytest.mark.parametrize("content_type", ["application/dicom+json", "application/dicom+xml"])

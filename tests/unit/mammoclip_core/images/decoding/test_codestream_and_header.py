@@ -1,5 +1,6 @@
 """Where codestream and header disagree, the codestream's precision and sign count."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from core_factory import PUBLISHED, encapsulated
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.uid import (
     JPEG2000,
     HTJ2KLossless,
@@ -274,6 +276,47 @@ def test_frame_that_lacks_more_is_refused(tmp_path: Path, syntax: str, cut: int)
 
     with pytest.raises(PixelError, match=r"truncated|no frame header"):
         read_pixels(compressed(tmp_path / "a.dcm", syntax, frame, **eight))
+
+
+def test_frame_whose_last_byte_may_be_padding_is_refused_where_that_byte_counts(
+    tmp_path: Path,
+) -> None:
+    # Without its end marker and its last byte of data, made even by a byte of 0.
+    whole = j2k(TWELVE, 12)
+    read = imagecodecs.jpeg2k_decode
+    frame = whole[:-3] + b"\0"
+    assert len(frame) % 2 == 0
+    assert not np.array_equal(read(frame + b"\xff\xd9"), read(whole))
+
+    with pytest.raises(PixelError, match="truncated"):
+        read_pixels(compressed(tmp_path / "a.dcm", JPEG2000Lossless, frame))
+
+
+def tiled() -> tuple[bytes, list[bytes]]:
+    """Return the main header of a JPEG 2000 codestream of 9 tiles, and its tile-parts."""
+    encoded = io.BytesIO()
+    Image.fromarray((TWELVE >> 4).astype(np.uint8)).save(
+        encoded, "JPEG2000", tile_size=(32, 32), irreversible=False, no_jp2=True
+    )
+    first, *others = encoded.getvalue().removesuffix(b"\xff\xd9").split(b"\xff\x90\x00\x0a")
+    return first, [b"\xff\x90\x00\x0a" + one for one in others]
+
+
+@pytest.mark.parametrize("lacking", [None, 0, 4, 8])
+def test_frame_that_is_closed_without_all_of_its_tiles_is_refused(
+    tmp_path: Path, lacking: int | None
+) -> None:
+    # A decoder leaves the tiles that are not there black.
+    header, parts = tiled()
+    kept = [part for number, part in enumerate(parts) if number != lacking]
+    frame = header + b"".join(kept) + b"\xff\xd9"
+    file = compressed(tmp_path / "a.dcm", JPEG2000Lossless, frame, **EIGHT)
+
+    if lacking is None:
+        np.testing.assert_array_equal(read_pixels(file).values, TWELVE >> 4)
+    else:
+        with pytest.raises(PixelError, match="truncated"):
+            read_pixels(file)
 
 
 NOISE = np.random.default_rng(7).integers(0, 4096, RAMP.shape).astype(np.uint16)
