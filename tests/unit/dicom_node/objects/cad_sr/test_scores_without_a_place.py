@@ -58,6 +58,22 @@ def test_score_of_a_breast_alone_is_stated() -> None:
     )
 
 
+def test_examination_is_stated_first_and_gives_the_certainty() -> None:
+    pairs = [(one, image_of(one)) for one in (mammogram(laterality=side) for side in "RL")]
+    higher = BreastFindings(laterality="L", findings=(replace(BREAST.findings[0], score=0.9),))
+
+    report = read_back(cad_report_of(*pairs, breasts=(replace(BREAST, laterality="R"), higher)))
+
+    sentences = words_of(report).split("; the model gives no place.")
+    assert [words.rpartition(". ")[2].strip() for words in sentences[:3]] == [
+        "Examination: malignancy score 0.90, above threshold 0.50",
+        "Right: malignancy score 0.71, above threshold 0.50",
+        "Left: malignancy score 0.90, above threshold 0.50",
+    ]
+    certainty = child(child(report, "111017"), "111013").MeasuredValueSequence[0]
+    assert float(certainty.NumericValue) == 90.0
+
+
 def test_breast_whose_finding_is_marked_needs_no_words() -> None:
     dataset = mammogram()
     image = image_of(dataset, finding(marker_mask(60, 150)))
