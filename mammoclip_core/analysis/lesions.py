@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from itertools import count
 from typing import Final, TypeAlias
 
@@ -12,6 +13,9 @@ from mammoclip_core.lesion_location import Depth, Height, Location, Side
 
 TOLERANCE_MM: Final = 12.0
 """Regions whose depths behind the nipple differ by no more may show the same lesion."""
+
+ONE_NIGHT: Final = timedelta(days=1)
+"""Views further apart are a prior's and the present one's, in which a lesion grows or goes."""
 
 LEVEL_MM: Final = 10.0
 """A region this near to the level of the nipple is on neither side of it."""
@@ -50,7 +54,8 @@ def with_lesions(
 
     A region of a CC and one of the MLO of the same breast are one lesion if they are of one
     finding, both above the threshold, lie equally far behind the nipple within `TOLERANCE_MM`, and
-    no other region of either view could be meant. Nothing is linked in a breast of which more than
+    no other region of either view could be meant, and the views are not known to be of different
+    examinations. Nothing is linked in a breast of which more than
     one whole CC or MLO was analysed, or where the geometry of one of them is not known.
 
     Parameters
@@ -116,7 +121,18 @@ def _only_view(
 
 def _may_be_same(one: _Placed, other: _Placed) -> bool:
     is_of_one_kind = one.key[1] == other.key[1]
-    return is_of_one_kind and abs(one.depth_mm - other.depth_mm) <= TOLERANCE_MM
+    return (
+        is_of_one_kind
+        and abs(one.depth_mm - other.depth_mm) <= TOLERANCE_MM
+        and _may_be_of_one_day(one.geometry.acquired_on, other.geometry.acquired_on)
+    )
+
+
+def _may_be_of_one_day(one: str, other: str) -> bool:
+    """Return whether views may be of one examination, which can go on past midnight."""
+    if not one or not other:
+        return True
+    return abs(date.fromisoformat(one) - date.fromisoformat(other)) <= ONE_NIGHT
 
 
 def _placed(image: ImageFindings, geometry: BreastGeometry) -> Iterator[_Placed]:

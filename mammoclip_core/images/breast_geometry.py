@@ -50,12 +50,14 @@ class BreastGeometry:
     spacing_mm : from row to row and from column to column
     downwards : where the columns of the image run to in the patient, as in Patient Orientation
         Empty where the header does not tell.
+    acquired_on : ISO date of the acquisition, empty where the header does not tell
     """
 
     nipple: Point
     chest_wall: float
     spacing_mm: Spacing
     downwards: str = ""
+    acquired_on: str = ""
 
     @property
     def length_mm(self) -> float:
@@ -107,6 +109,7 @@ def breast_geometry_of(image: StoredImage) -> BreastGeometry | None:
         chest_wall=wall * scale[1],
         spacing_mm=header.spacing_mm,
         downwards=downwards,
+        acquired_on=header.acquired_on,
     )
 
 

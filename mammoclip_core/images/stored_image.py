@@ -78,11 +78,13 @@ class ProjectionHeader:
     is_whole_breast : whether it is a flat image of a whole breast without an implant
         Not a slice of a volume, no partial view, and none that is rolled, magnified, compressed on
         a spot or has an implant displaced.
+    acquired_on : ISO date of the acquisition, empty where the header does not tell
     """
 
     spacing_mm: tuple[float, float] | None
     orientation: tuple[str, str] | None
     is_whole_breast: bool
+    acquired_on: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

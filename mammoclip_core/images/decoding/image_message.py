@@ -108,6 +108,7 @@ def _projection_of(content: dict[str, Any] | None) -> ProjectionHeader | None:
         spacing_mm=None if spacing is None else (float(spacing[0]), float(spacing[1])),
         orientation=None if orientation is None else (str(orientation[0]), str(orientation[1])),
         is_whole_breast=content["is_whole_breast"] is True,
+        acquired_on=str(content["acquired_on"]),
     )
 
 

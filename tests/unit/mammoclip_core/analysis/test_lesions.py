@@ -1,5 +1,6 @@
 """A lesion is linked over CC and MLO by kind and depth, never in doubt, and located in words."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -62,9 +63,13 @@ def lesions_of(
         for image in images
         if image.sop_instance_uid not in without
     }
+    return numbers_of(with_lesions(images, geometries))
+
+
+def numbers_of(images: Iterable[ImageFindings]) -> list[list[int]]:
     return [
         [region.lesion for finding in image.findings for region in finding.regions]
-        for image in with_lesions(images, geometries)
+        for image in images
     ]
 
 
@@ -164,6 +169,27 @@ def test_other_views_are_linked_to_nothing(position: str) -> None:
 
     assert lesions_of(*images) == [[1], [1], [2]]
     assert lesions_of(images[0], images[2]) == [[1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (("2026-11-30", "2026-11-30"), [[1], [1]]),
+        (("2026-11-30", "2026-12-01"), [[1], [1]]),  # past midnight
+        (("2026-11-30", ""), [[1], [1]]),
+        (("2026-11-30", "2024-11-30"), [[1], [2]]),
+    ],
+)
+def test_views_of_two_examinations_are_not_linked(
+    days: tuple[str, str], expected: list[list[int]]
+) -> None:
+    images = view("CC", region(40)), view("MLO", region(40))
+    geometries = {
+        image.sop_instance_uid: replace(LEFT, acquired_on=day)
+        for image, day in zip(images, days, strict=True)
+    }
+
+    assert numbers_of(with_lesions(images, geometries)) == expected
 
 
 def test_numbers_follow_the_hanging_whatever_the_order_of_the_images() -> None:

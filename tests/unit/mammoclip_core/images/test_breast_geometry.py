@@ -124,6 +124,13 @@ def test_geometry_is_unknown_where_the_header_leaves_it_open(changes: dict[str, 
     assert geometry_of(breast(), **changes) is None
 
 
+def test_geometry_knows_the_day_of_its_view() -> None:
+    geometry = geometry_of(breast(), acquired_on="2026-11-30")
+
+    assert geometry is not None
+    assert geometry.acquired_on == "2026-11-30"
+
+
 def test_picture_without_a_header_has_no_geometry() -> None:
     picture = StoredImage(
         sop_instance_uid="1.2.3", values=breast(), photometric_interpretation="MONOCHROME2"
@@ -152,6 +159,28 @@ def test_spacing_is_that_in_the_breast(
 
     assert header is not None
     assert header.spacing_mm == (expected and pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"AcquisitionDate": "20261130"}, "2026-11-30"),
+        ({"AcquisitionDateTime": "20261130235959.5+0100"}, "2026-11-30"),
+        ({"AcquisitionDate": "20261131", "AcquisitionDateTime": "20261130"}, "2026-11-30"),
+        ({"AcquisitionDate": "unknown"}, ""),
+        ({}, ""),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_day_of_the_acquisition_is_that_of_the_header(
+    attributes: dict[str, str], expected: str, tmp_path: Path
+) -> None:
+    path = save(mammogram(breast(), **attributes), tmp_path / "image.dcm")
+
+    header = read_pixels(path).projection
+
+    assert header is not None
+    assert header.acquired_on == expected
 
 
 def test_slice_of_a_tomosynthesis_is_no_view_of_a_whole_breast(tmp_path: Path) -> None:
