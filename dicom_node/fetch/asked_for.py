@@ -1,24 +1,21 @@
 """Judges each object that an archive sends: only what was asked for is kept."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Final, Protocol
-
-from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag
-from pydicom.uid import UID
 
 from dicom_node.errors import RefusedError
 from dicom_node.facts.file_meta import FileMeta, Readable
+from dicom_node.facts.patient_at_beginning import (
+    BEGINNING_BYTES,
+    OF_ANOTHER_PATIENT,
+    may_be_of,
+)
 from dicom_node.facts.priority import Priority
-from dicom_node.fetch.found_objects import FoundObject, FoundStudy, text_in
+from dicom_node.fetch.found_objects import FoundObject, FoundStudy
 from dicom_node.receive.arriving_object import STATUS_OF
 
 _NOT_ASKED_FOR: Final = 0xA900
-_BEGINNING_BYTES: Final = 262_144
-_PATIENT_ID: Final = 0x00100020
 
 
 class Taking(Protocol):
@@ -93,11 +90,11 @@ class AskedFor:
         if meta.sop_instance_uid in self.retrieved.kept:
             # A second copy could say something else, and a hundred would fill the disk.
             return self._refused("the archive sent an object more than once")
-        coming = stream.read(_BEGINNING_BYTES)
+        coming = stream.read(BEGINNING_BYTES)
         beginning = meta.beginning + coming
-        syntax, is_whole = UID(meta.transfer_syntax_uid), len(coming) < _BEGINNING_BYTES
-        if not self._is_of_the_patient(beginning, syntax, is_whole=is_whole):
-            return self._refused("the archive sent an image of another patient than it had said")
+        patient, is_whole = self._study.patient_id, len(coming) < BEGINNING_BYTES
+        if not may_be_of(patient, beginning, meta.transfer_syntax_uid, is_whole=is_whole):
+            return self._refused(OF_ANOTHER_PATIENT)
         whole = FileMeta(
             sop_class_uid=meta.sop_class_uid,
             sop_instance_uid=meta.sop_instance_uid,
@@ -117,37 +114,3 @@ class AskedFor:
         if reason not in self.retrieved.refused:
             self.retrieved.refused.append(reason)
         return _NOT_ASKED_FOR
-
-    def _is_of_the_patient(self, beginning: bytes, syntax: UID, *, is_whole: bool) -> bool:
-        """Compare the Patient ID with the one of the answer; no more of the header is read.
-
-        Parameters
-        ----------
-        is_whole : whether nothing of the object comes behind its beginning
-        """
-        if not self._study.patient_id:
-            return True
-        behind: list[BaseTag] = []
-
-        def is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-            behind.extend([tag] * (tag > _PATIENT_ID))
-            return bool(behind)
-
-        try:
-            if syntax.is_deflated:
-                inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-                beginning = inflater.decompress(beginning, _BEGINNING_BYTES)
-                is_whole = is_whole and inflater.eof
-            start = read_dataset(
-                BytesIO(beginning),
-                syntax.is_implicit_VR,
-                syntax.is_little_endian,
-                stop_when=is_behind,
-            )
-        except Exception:  # noqa: BLE001  a damaged header is the registrar's to set aside
-            return is_whole
-        named = text_in(start, "PatientID")
-        if not named:
-            # What names nobody so far may name somebody else further on.
-            return is_whole or bool(behind)
-        return named == self._study.patient_id

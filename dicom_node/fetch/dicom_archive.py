@@ -42,7 +42,7 @@ SYNTAXES: Final = (
 """In which mammograms are stored; of each class one presentation context, 128 at most."""
 
 
-class _FailureStatusError(DestinationDownError):
+class FailureStatusError(DestinationDownError):
     """The archive ends an answer with a failure, on an association that goes on."""
 
 
@@ -165,7 +165,7 @@ class DicomArchive:
         try:
             for _ in self._answers(association.send_c_get(asked, _GET), "C-GET"):
                 pass
-        except _FailureStatusError:
+        except FailureStatusError:
             # What this side refused is a failure to the archive too (PS3.4 C.4.3.1.4): it is
             # well, and why nothing came is known.
             if asked_for.refusals == refusals:
@@ -190,7 +190,7 @@ class DicomArchive:
                     return
                 if category != "Pending":
                     code = f"0x{status.Status:04X}"
-                    raise _FailureStatusError(f"{name} answers {service} with {code}")
+                    raise FailureStatusError(f"{name} answers {service} with {code}")
                 count += 1
                 if count > _MOST_ANSWERS:
                     raise DestinationDownError(f"{name} answers {service} without end")

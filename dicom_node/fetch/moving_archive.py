@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.fetch.asked_for import Retrieved, Taking
-from dicom_node.fetch.dicom_archive import DicomArchive
+from dicom_node.fetch.dicom_archive import DicomArchive, FailureStatusError
 from dicom_node.fetch.found_objects import FoundObject, FoundStudy
 from dicom_node.network import UNCOMPRESSED
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
@@ -18,6 +18,9 @@ from dicom_node.spool.messages.expected_moves import ExpectedMoves
 
 _MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
 _LOOK_SECONDS: Final = 0.2
+_WHY_NOT_SENT: Final = (
+    "it could not send, or sent what the node refused, which its log names (instance_refused)"
+)
 
 
 class MovingArchive(DicomArchive):
@@ -67,18 +70,25 @@ class MovingArchive(DicomArchive):
             uids,
             originator=self._calling_ae_title,
             archive=self._destination.ae_title,
+            patient_id=study.patient_id,
             priority=intake.priority,
             is_prior=intake.is_prior,
         )
+        failures: list[FailureStatusError] = []
         with expecting:
             with self._association(contexts) as (association, deadline):
                 for one in objects:
                     with deadline.within(self._destination.longest_seconds(one.size_bytes)):
-                        self._move(association, study, one)
+                        try:
+                            self._move(association, study, one)
+                        except FailureStatusError as error:
+                            failures.append(error)  # of this object alone: the next may come
                     self._require_in_time(deadline)
-            kept = self._awaited(study, uids)
-        refused = []
-        if len(kept) < len(uids):
+            kept = self._awaited(study, uids, failed=len(failures))
+        if failures and not kept:
+            raise DestinationDownError(f"{failures[0]}: {_WHY_NOT_SENT}") from failures[0]
+        refused = [f"{failures[0]}: {_WHY_NOT_SENT}"] if failures else []
+        if len(kept) < len(uids) - len(failures):
             refused.append(
                 f"the archive says that it has sent {len(uids)} objects to {self._move_ae_title}, "
                 f"and {len(kept)} have come: check the node's host and port at the archive, and "
@@ -104,8 +114,13 @@ class MovingArchive(DicomArchive):
                 ) from error
             raise
 
-    def _awaited(self, study: FoundStudy, uids: Sequence[str]) -> set[str]:
-        """Return what has come; some archives answer before they have sent."""
+    def _awaited(self, study: FoundStudy, uids: Sequence[str], *, failed: int) -> set[str]:
+        """Return what has come; some archives answer before they have sent.
+
+        Parameters
+        ----------
+        failed : objects that need not be waited for
+        """
         until = time.monotonic() + self._destination.timeout_seconds
         kept: set[str] = set()
         while True:
@@ -113,6 +128,6 @@ class MovingArchive(DicomArchive):
             if len(found) > len(kept):
                 until = time.monotonic() + self._destination.timeout_seconds
             kept = found
-            if len(kept) == len(set(uids)) or time.monotonic() > until:
+            if len(kept) >= len(set(uids)) - failed or time.monotonic() > until:
                 return kept
             self._sleep(_LOOK_SECONDS)

@@ -12,6 +12,7 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES, build_context
 from pynetdicom.presentation import PresentationContext
 
 from dicom_node.errors import AddressError, MistypedRequestError
+from dicom_node.facts.patient_at_beginning import of_patient
 from dicom_node.facts.priority import Priority
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
 from dicom_node.network import STORAGE_COMMITMENT, UNCOMPRESSED
@@ -32,6 +33,7 @@ from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_in.receive import ReceiveSettings
 from dicom_node.spool.draining import is_draining
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.expected_moves import ExpectedMove
 from dicom_node.spool.messages.reports import Reports
 from dicom_node.spool.open_associations import Limits, OpenAssociations, Place
 from dicom_node.tls import RenewingContext
@@ -215,9 +217,15 @@ class Listener:
         sop_class = asked.command.sop_class_uid.decode("ascii", errors="replace")
         calling = request.calling_ae_title
         try:
-            beginning = file_beginning(_arriving(asked, sop_class, address, request, self._moved))
+            wanted = self._wanted(asked, request)
+            beginning = file_beginning(_arriving(asked, sop_class, address, request, wanted))
+            coming: Iterable[bytes | memoryview] = parts
+            if wanted is not None and wanted.patient_id:
+                coming = of_patient(wanted.patient_id, asked.transfer_syntax, parts)
             # Studies wait for the next object from the moment on at which this one is whole.
-            self._spool.keep(chain(beginning, parts), lambda: self._spool.receipts.new(place.token))
+            self._spool.keep(
+                chain(beginning, coming), lambda: self._spool.receipts.new(place.token)
+            )
         except tuple(STATUS_OF) as error:
             status = STATUS_OF[type(error)]
             log.warning(
@@ -238,6 +246,18 @@ class Listener:
         self._open.remember(address)
         self._on_kept()
         return SUCCESS
+
+    def _wanted(self, asked: StoreRequest, request: Request) -> ExpectedMove | None:
+        """Return the request of the node that brings an object; see `MovedObjects`."""
+        return self._moved.request_for(
+            _instance_of(asked),
+            originator=asked.command.move_originator.decode("ascii", errors="replace"),
+            archive=request.calling_ae_title,
+        )
+
+
+def _instance_of(asked: StoreRequest) -> str:
+    return asked.command.sop_instance_uid.decode("ascii", errors="replace").strip()
 
 
 def _caller(line: socket.socket, address: str, request: Request) -> Caller:
@@ -304,30 +324,22 @@ def listening_socket(settings: Address, *, section: str = "receive") -> socket.s
 
 
 def _arriving(
-    asked: StoreRequest, sop_class: str, address: str, request: Request, moved: MovedObjects
+    asked: StoreRequest, sop_class: str, address: str, request: Request, wanted: ExpectedMove | None
 ) -> ArrivingObject:
     """Return what a request says of the object that is coming.
 
     Raises
     ------
     MistypedRequestError
-    MismatchedStudyError
-        The node has asked the sender for other objects.
     """
     if not asked.command.has_data_set:
         raise MistypedRequestError("the request has no data set")
     if sop_class != asked.abstract_syntax:
         raise MistypedRequestError("the SOP Class is not that of the presentation context")
-    instance = asked.command.sop_instance_uid.decode("ascii", errors="replace").strip()
-    wanted = moved.request_for(
-        instance,
-        originator=asked.command.move_originator.decode("ascii", errors="replace"),
-        archive=request.calling_ae_title,
-    )
     priority = None if wanted is None else wanted.priority
     return ArrivingObject(
         sop_class_uid=sop_class,
-        sop_instance_uid=instance,
+        sop_instance_uid=_instance_of(asked),
         transfer_syntax_uid=asked.transfer_syntax,
         calling_ae_title=request.calling_ae_title,
         called_ae_title=request.called_ae_title,

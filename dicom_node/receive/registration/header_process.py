@@ -225,8 +225,10 @@ def _nothing() -> None:
 
 def _line_within(stream: IO[bytes], seconds: float) -> bytes:
     """Return the next line, or nothing if it does not come in time; a child writes whole lines."""
-    readable, _, _ = select.select([stream], [], [], seconds)
-    return stream.readline() if readable else b""
+    # Not select.select, which fails beyond the thousandth descriptor of a process.
+    waiting = select.poll()
+    waiting.register(stream, select.POLLIN)
+    return stream.readline() if waiting.poll(seconds * 1000) else b""
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -26,6 +26,7 @@ class ExpectedMove:
     ----------
     originator : AE title under which it was asked
     archive : AE title of the archive
+    patient_id : of whom they are; empty if the archive did not say
     priority : how urgent they are, as an integer; None for what they state
     is_prior : whether they are of a former examination, fetched for comparison
     """
@@ -33,6 +34,7 @@ class ExpectedMove:
     originator: str
     archive: str
     sop_instance_uids: frozenset[str]
+    patient_id: str = ""
     priority: int | None = None
     is_prior: bool = False
 
@@ -55,6 +57,7 @@ class ExpectedMoves:
         *,
         originator: str,
         archive: str,
+        patient_id: str = "",
         priority: int | None = None,
         is_prior: bool = False,
     ) -> Iterator[None]:
@@ -69,6 +72,7 @@ class ExpectedMoves:
             "originator": originator,
             "archive": archive,
             "sop_instance_uids": sorted(sop_instance_uids),
+            "patient_id": patient_id,
             "priority": priority,
             "is_prior": is_prior,
         }
@@ -111,6 +115,7 @@ def _read(file: Path) -> ExpectedMove | None:
             originator=str(content["originator"]),
             archive=str(content["archive"]),
             sop_instance_uids=frozenset(map(str, content["sop_instance_uids"])),
+            patient_id=str(content.get("patient_id", "")),
             priority=None if content["priority"] is None else int(content["priority"]),
             is_prior=bool(content["is_prior"]),
         )

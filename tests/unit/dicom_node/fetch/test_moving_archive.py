@@ -11,7 +11,7 @@ from typing import Any
 import pydicom
 import pytest
 from archive_double import STORED, ArchiveDouble
-from node_factory import PATIENT_ID, STUDY_UID, four_views
+from node_factory import PATIENT_ID, SOMEBODY_ELSE, STUDY_UID, four_views
 from ports import free_port
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -146,6 +146,23 @@ def test_object_that_comes_under_another_study_does_not_count(
         retrieved = move(double)
 
     assert retrieved.kept == set()
+
+
+def test_object_of_another_patient_is_refused_at_the_port(
+    spool: Spool, port: int, move: Move
+) -> None:
+    def one_of_another_patient(asked: list[Dataset]) -> list[Dataset]:
+        if asked[0].ViewPosition == "MLO":
+            asked[0].PatientID = SOMEBODY_ELSE["PatientID"]
+        return asked
+
+    double = ArchiveDouble(stored(*four_views()), moves_to=port)
+    with double.running():
+        double.sent = one_of_another_patient
+        retrieved = move(double)
+
+    assert len(retrieved.kept) == len(kept(spool)) == 2
+    assert "sent what the node refused, which its log names" in retrieved.refused[0]
 
 
 def test_archive_that_does_not_know_the_node_says_what_to_enter(port: int, move: Move) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,20 @@ def test_object_that_takes_too_long_to_read_is_set_aside(spool: Spool) -> None:
     assert reading.problem is not None
     assert reading.problem.reason_word == "unreadable-object"
     assert f"signal {signal.SIGALRM.value}" in str(reading.problem)
+
+
+def test_header_is_read_by_a_process_with_more_than_a_thousand_files_open(spool: Spool) -> None:
+    receipt = put(spool, mammogram())
+    headers = HeaderReader()
+    how = {"identity_key": b"", "secondary_capture_senders": frozenset(), "maximum_bytes": 2**30}
+
+    with ExitStack() as opened:
+        for _ in range(1100):
+            opened.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        reading = headers.read(spool.incoming_file(receipt), **how)
+
+    headers.close()
+    assert reading.facts is not None
 
 
 def test_header_that_nobody_waited_for_is_not_taken_for_the_next_ones(spool: Spool) -> None:
