@@ -76,9 +76,11 @@ demo-weights: $(VENV)/.dev-installed ## train the demonstration weights anew on 
 	$(RUN) -m training.examples.demonstration.make_weights --family $(FAMILY) \
 		--folder $(if $(filter plain,$(FAMILY)),.weights,.weights-$(FAMILY))
 
-screenshots: $(VENV)/.dev-installed test-programs ## take the pictures of docs/objects.md anew, in real viewers
+screenshots: $(VENV)/.dev-installed test-programs ## take the pictures of docs/objects.md and console.md anew, in real browsers
 	MAMMOCLIP_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest tests/acceptance/test_viewers.py \
 		tests/acceptance/test_legible_viewers.py
+	MAMMOCLIP_SCREENSHOTS=$(CURDIR)/docs/console $(RUN) -m pytest \
+		tests/unit/dicom_node/console/test_console_in_a_browser.py
 
 lint: $(VENV)/.dev-installed ## style, format, types, import contracts
 	$(RUN) -m ruff check .

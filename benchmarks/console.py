@@ -1,4 +1,4 @@
-"""How long a page of the console's studies takes beside a million of them, by each filter."""
+"""Beside a million studies: how long a page takes by each filter, and the memory of an export."""
 
 import os
 import statistics
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +23,19 @@ from dicom_node.settings.settings import Settings
 from dicom_node.sign_in.roles import Role
 from dicom_node.sign_in.tokens import add_token
 from dicom_node.studies.ledger.database import Database
+from mammoclip_core.findings import (
+    BundleIdentity,
+    Finding,
+    FindingSource,
+    ImageFindings,
+    ImageStatus,
+    LocalisationMethod,
+    StudyFindings,
+)
+from mammoclip_core.findings_document import to_json
 
 LIMIT_SECONDS = 0.2
+GROWTH_MEGABYTES = 100.0
 _PORTION = 100_000
 _AT = "datetime('2025-01-01', '+' || (n * 30) || ' seconds') || '.000000'"
 
@@ -52,7 +64,8 @@ _STATEMENTS = (
     """INSERT INTO analyses (id, study_id, revision, state, version, attempts, due_at, lease_holder,
         reason, created_at, finished_at, findings, bundle)
     SELECT n, n, 1, CASE n % 20000 WHEN 2 THEN 'failed' WHEN 3 THEN 'cancelled' WHEN 4 THEN 'due'
-        WHEN 5 THEN 'running' ELSE 'done' END, 2, 1, {at}, '', '', {at}, {at}, '{{}}', 'big 1 00'
+        WHEN 5 THEN 'running' ELSE 'done' END, 2, 1, {at}, '', '', {at}, {at},
+        '{findings}', 'big 1 00'
     FROM ({numbers}) AS numbers WHERE n % 20000 != 1""",
     """INSERT INTO deliveries (id, analysis_id, destination, state, version, attempts, due_at,
         lease_holder, reason, created_at, finished_at)
@@ -64,7 +77,7 @@ _STATEMENTS = (
 
 def main(
     studies: Annotated[int, typer.Option(min=100, help="Studies in the ledger.")] = 1_000_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Requests of each filter.")] = 11,
+    rounds: Annotated[int, typer.Option(min=0, help="Requests of each filter.")] = 11,
     json: Annotated[Path | None, typer.Option(help="Write the result to this file.")] = None,
 ) -> None:
     """Ask a console in its real process for pages of studies.
@@ -73,7 +86,7 @@ def main(
     """
     with (
         tempfile.TemporaryDirectory() as scratch,
-        _console(Path(scratch), studies) as (ask, processor_seconds),
+        _console(Path(scratch), studies) as (ask, processor_seconds, peak_bytes),
     ):
         pages = _filters(studies)
         seconds: dict[str, list[float]] = {name: [] for name in pages}
@@ -87,6 +100,7 @@ def main(
                 spent[name].append(processor_seconds() - before)
                 assert answer.status_code == 200, (name, answer.status_code)
                 found[name] = answer.text.count('class="number">') - 1
+        exported = _exported(ask, peak_bytes)
     report = Report(
         benchmark="console",
         rows=[
@@ -104,11 +118,15 @@ def main(
                 },
             )
             for name, times in seconds.items()
-        ],
+            if times
+        ]
+        + exported,
         conditions={**machine(), "studies": studies, "rounds": rounds},
     )
     columns = {
         "found": ("found", str),
+        "lines": ("lines", str),
+        "seconds": ("s", "{:.0f}".format),
         "largest": ("largest", "{:.3f}".format),
         "processor": ("processor s", "{:.3f}".format),
     }
@@ -143,6 +161,27 @@ def _filters(studies: int) -> dict[str, tuple[str, str, dict[str, str]]]:
     }  # fmt: skip
 
 
+def _exported(ask: Any, peak_bytes: Any) -> list[Row]:
+    """Read all scores as they come; return how long it took, and how the memory grew meanwhile."""
+    ask("GET", "/api/scores?until=2025-01-02", {})
+    before, began, lines = peak_bytes(), time.perf_counter(), 0
+    with ask("GET", "/api/scores", {}, stream=True) as answer:
+        assert answer.status_code == 200, answer.status_code
+        for piece in answer.iter_content(65_536):
+            lines += piece.count(b"\n")
+    seconds, grown = time.perf_counter() - began, (peak_bytes() - before) / 1e6
+    against = {"against": "limit", "theirs": GROWTH_MEGABYTES, "ratio": grown / GROWTH_MEGABYTES}
+    return [
+        Row(
+            measure="export of all scores, growth of the process",
+            unit="MB",
+            ours=grown,
+            details={"lines": lines, "seconds": seconds},
+            **against,
+        )
+    ]
+
+
 @contextmanager
 def _console(folder: Path, studies: int) -> Iterator[Any]:
     settings = Settings(
@@ -163,13 +202,15 @@ def _console(folder: Path, studies: int) -> Iterator[Any]:
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {token}"
 
-    def ask(method: str, path: str, form: dict[str, str]) -> requests.Response:
+    def ask(
+        method: str, path: str, form: dict[str, str], *, stream: bool = False
+    ) -> requests.Response:
         url = f"http://127.0.0.1:{settings.console.port}{path}"
-        return session.request(method, url, data=form or None, timeout=120)
+        return session.request(method, url, data=form or None, timeout=120, stream=stream)
 
     try:
         ask("GET", "/studies", {})  # which waits until the process has started
-        yield ask, partial(_processor_seconds, server)
+        yield ask, partial(_processor_seconds, server), partial(_peak_bytes, server)
     finally:
         server.stop()
 
@@ -180,13 +221,56 @@ def _processor_seconds(server: ChildServer) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def _peak_bytes(server: ChildServer) -> int:
+    """Return the most memory that the console's process has held so far."""
+    status = Path(f"/proc/{server.process_id}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def _findings() -> str:
+    """Return the answer to a study of four images, one finding each."""
+    finding = Finding(
+        name="cancer",
+        code="363346000",
+        score=0.25,
+        calibrated=False,
+        above_threshold=False,
+        source=FindingSource.HEAD,
+        method=LocalisationMethod.NONE,
+    )
+    images = tuple(
+        ImageFindings(
+            sop_instance_uid=f"1.2.3.{number}",
+            laterality=side,
+            view_position=view,
+            status=ImageStatus.ANALYSED,
+            findings=(finding,),
+        )
+        for number, (side, view) in enumerate(product("LR", ("CC", "MLO")))
+    )
+    bundle = BundleIdentity(
+        name="big",
+        version="1",
+        sha256="0" * 64,
+        licence="none",
+        permitted_use="benchmark",
+    )
+    return to_json(
+        StudyFindings(
+            study_instance_uid="1.2.3", bundle=bundle, settings_sha256="0" * 64, images=images
+        )
+    )
+
+
 def _fill(database: Database, studies: int) -> None:
+    findings = _findings()
     for first in range(1, studies + 1, _PORTION):
         last = min(first + _PORTION - 1, studies)
         numbers = _NUMBERS["sqlite"].format(first=first, last=last)
         with database.writing() as session:
             for statement in _STATEMENTS:
-                filled = text(statement.format(numbers=numbers, at=_AT).replace(":", r"\:"))
+                made = statement.format(numbers=numbers, at=_AT, findings=findings)
+                filled = text(made.replace(":", r"\:"))
                 session.execute(filled)
 
 

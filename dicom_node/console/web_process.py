@@ -55,7 +55,7 @@ def _provider_of(settings: Settings) -> "Provider | None":
     except ImportError as error:
         raise SettingsError(
             "[console.oidc] needs the library Authlib, which is not installed: "
-            "pip install 'mammoclip-dicom[oidc]'"
+            "install the extra 'oidc' (pip install '.[oidc]' in the project's folder)"
         ) from error
     return Provider(settings.console.oidc, settings.tls)
 

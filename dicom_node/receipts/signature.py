@@ -68,7 +68,7 @@ def is_signed_by(public: str, signature: str, message: bytes) -> bool:
 
 _MISSING: Final = (
     "signatures need the library cryptography, which is not installed: "
-    "pip install 'mammoclip-dicom[receipts]'"
+    "install the extra 'receipts' (pip install '.[receipts]' in the project's folder)"
 )
 
 

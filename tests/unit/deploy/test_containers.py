@@ -108,6 +108,11 @@ def test_image_holds_what_is_installed_and_neither_data_nor_secrets() -> None:
     assert all((ROOT / name).exists() for name in copied)
     assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
     assert "--constraint constraints.txt" in text
+    # What settings can switch on needs its libraries: nobody can add them to an image that runs.
+    (extras,) = re.findall(r'"\.\[(.*)\]"', text)
+    assert {"worker", "postgresql", "store", "oidc", "receipts", "parquet"} <= set(
+        extras.split(",")
+    )
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -274,6 +274,8 @@ def test_canary_is_red_at_its_next_run_with_the_phase_that_is_broken(
     site: Served, browser: Browser
 ) -> None:
     page = signed_in(site, browser)
+    page.set_viewport_size(DESK)
+    beat(site)
     page.goto(f"{site.url}/")
     expect(page.get_by_text("No canary study was sent yet")).to_be_visible()
     with site.database.writing() as session:
@@ -288,6 +290,7 @@ def test_canary_is_red_at_its_next_run_with_the_phase_that_is_broken(
     trouble = page.get_by_role("link", name=re.compile("canary: .* phase delivered was broken"))
     expect(trouble).to_be_visible(timeout=30_000)
     expect(page.locator(".verdict")).to_have_class(re.compile("bad"))
+    picture(page, "canary")
 
 
 @pytest.mark.parametrize(
