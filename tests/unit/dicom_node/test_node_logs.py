@@ -142,7 +142,10 @@ def test_thread_of_a_library_that_breaks_has_one_line_and_quotes_nobody(
 
 def test_process_that_breaks_says_so_in_the_log_and_quotes_nobody() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", BREAKS.format(name=NAME)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", BREAKS.format(name=NAME)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     (line,) = [json.loads(text) for text in done.stderr.splitlines()]
