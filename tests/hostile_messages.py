@@ -76,6 +76,8 @@ def _altered_messages() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "binary", {**genuine(), "content-encoding": "binary"}
     for name, value in _BODIES.items():
         yield f"body of {name}", {**genuine(), "body": encoded(value)}
+    padded = base64.b64encode(b"[[1], {}, {}]" + b" " * 3_000).decode()
+    yield "a body that is too long", {**genuine(), "body": padded}
     for name, encoding in (("us-ascii", "us-ascii"), ("utf-16", "utf-16"), ("a list", ["utf-8"])):
         yield f"content encoding {name}", {**genuine(), "content-encoding": encoding}
     for kind in ("text/plain", "application/data", "application/json; charset=latin-1", "JSON"):

@@ -22,6 +22,7 @@ from dicom_node.routing.route import Route
 from dicom_node.routing.rules import Step
 from dicom_node.settings.settings import Settings
 from dicom_node.study_routing import StudyRouter, StudyToRoute
+from mammoclip_core.images.folder import is_link, may_be_file
 from mammoclip_core.images.selection import Generated2D, has_standard_views
 
 _LONGEST_VALUE = 60
@@ -192,7 +193,7 @@ def _files_in(paths: Iterable[Path]) -> Iterator[Path]:
         if path.is_dir():
             # Links are not followed: what a folder points to elsewhere is not a part of it.
             yield from sorted(
-                one for one in path.rglob("*") if one.is_file() and not one.is_symlink()
+                one for one in path.rglob("*") if may_be_file(one) and not is_link(one)
             )
         elif path.exists():
             yield path

@@ -27,6 +27,8 @@ def outcome_of_status(status: int) -> tuple[Outcome, str]:
     elif status in _WRONG_PLACE:
         words += " (nothing is stored at that address: check url under [[destinations]])"
     elif not 400 <= status < 600:
-        words += " (no archive answers so: check url under [[destinations]], and what stands before)"
+        words += (
+            " (no archive answers so: check url under [[destinations]], and what stands before)"
+        )
     is_refused = status in _OF_THE_SENDER and status not in _TRY_LATER
     return (Outcome.REFUSED if is_refused else Outcome.POSTPONED), words

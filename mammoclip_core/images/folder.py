@@ -1,5 +1,6 @@
 """Finds the images in files and folders, and names the files that look like one and are none."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassedOver:
-    """A file in a folder that somebody may have taken for an image, and why it is not used."""
+    """What somebody may have taken for an image in a folder, or a folder within; why it is not."""
 
     path: Path
     reason: str
@@ -64,7 +65,9 @@ def images_in(paths: Iterable[Path]) -> tuple[list[ImageFile], list[PassedOver]]
             images.append(ImageFile(path=path, header=header_of(path), is_named=True))
             continue
         found: list[ImageFile] = []
-        for file in sorted(item for item in path.rglob("*") if item.is_file()):
+        files, closed = files_below(path)
+        passed_over.extend(closed)
+        for file in files:
             match looked_at(file):
                 case ImageFile() as image:
                     found.append(image)
@@ -81,6 +84,40 @@ def images_in(paths: Iterable[Path]) -> tuple[list[ImageFile], list[PassedOver]]
     return images, passed_over
 
 
+def files_below(folder: Path) -> tuple[list[Path], list[PassedOver]]:
+    """Return all files below a folder, in order, and the folders that nobody may look into."""
+    closed: list[OSError] = []
+    files = sorted(
+        Path(place, name)
+        for place, _, names in os.walk(folder, onerror=closed.append)
+        for name in names
+        if may_be_file(Path(place, name))
+    )
+    return files, [
+        PassedOver(path=Path(error.filename), reason=_why(error))
+        for error in sorted(closed, key=lambda error: str(error.filename))
+    ]
+
+
+def may_be_file(path: Path) -> bool:
+    """Tell whether a path is a file, or cannot be looked at, which whoever opens it then says.
+
+    A folder may show the names of its files and no more.
+    """
+    try:
+        return path.is_file()
+    except OSError:
+        return True
+
+
+def is_link(path: Path) -> bool:
+    """Tell whether a path is a link; what cannot be looked at counts as none."""
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
+
+
 def looked_at(file: Path) -> ImageFile | PassedOver | None:
     """Tell what a file of a folder is; None where nobody would take it for an image."""
     try:
@@ -91,10 +128,14 @@ def looked_at(file: Path) -> ImageFile | PassedOver | None:
             if header.is_image and not reason:
                 return ImageFile(path=file, header=header, is_named=False)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = _why(error)
     except PixelError as error:
         reason = str(error).removeprefix(f"{file.name} is ")
     return PassedOver(path=file, reason=reason) if reason else None
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 def _why_no_image(header: ImageHeader) -> str:

@@ -11,7 +11,14 @@ from typing import Final
 
 from mammoclip_core.analysis.study_files import is_wanted
 from mammoclip_core.errors import PixelError
-from mammoclip_core.images.folder import NO_STUDY, ImageFile, PassedOver, header_of, looked_at
+from mammoclip_core.images.folder import (
+    NO_STUDY,
+    ImageFile,
+    PassedOver,
+    header_of,
+    looked_at,
+    may_be_file,
+)
 
 MOST_PICTURES_OF_A_STUDY: Final = 50
 """A folder of more pictures than these is no study: each picture stands alone."""
@@ -110,7 +117,7 @@ def _files_of_folder(folder: Path, names: list[str]) -> Iterator[FoundFile]:
     has_images = False
     for name in names:
         path = folder / name
-        if not path.is_file():
+        if not may_be_file(path):
             continue
         match looked_at(path):
             case PassedOver() as passed:

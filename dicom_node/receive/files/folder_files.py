@@ -11,7 +11,7 @@ from dicom_node.errors import UnreadableFileError
 from dicom_node.facts.file_meta import FileMeta, read_file_meta
 from dicom_node.facts.study_in_stream import STUDY_INSTANCE_UID, StreamedUid
 from mammoclip_core.images.decoding.data_set import is_dicom_file
-from mammoclip_core.images.folder import NO_PREAMBLE, lacks_preamble
+from mammoclip_core.images.folder import NO_PREAMBLE, is_link, lacks_preamble
 from mammoclip_core.images.picture_file import raster_format
 
 _MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
@@ -78,13 +78,13 @@ def _in_folder(top: Path) -> Iterator[ObjectFile | PassedOver]:
         names_of_folders.sort()
         for name in names_of_folders:
             path = Path(folder, name)
-            if path.is_symlink():
+            if is_link(path):
                 reason = "a link to another folder, which is not followed"
                 yield PassedOver(path=path, reason=reason, is_amiss=True)
         for name in sorted(names):
             path = Path(folder, name)
             # A disc that somebody handed in must not name files of this machine.
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            if is_link(path) and not path.resolve().is_relative_to(root):
                 reason = "a link that leads out of the folder"
                 yield PassedOver(path=path, reason=reason, is_amiss=True)
             else:

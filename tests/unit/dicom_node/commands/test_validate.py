@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from any_account import any_account
 from cad_cases import CAD_CASES
 from objects_factory import finding, marker_mask
 from pydicom.dataset import Dataset
@@ -151,6 +152,20 @@ def test_file_that_is_no_dicom_fails(tmp_path: Path) -> None:
     (verdict,) = validate_path(file)
 
     assert verdict.failed
+
+
+def test_folder_that_shows_its_names_alone_is_a_failure_of_its_files(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "a.dcm").write_bytes(b"")
+    closed.chmod(0o400)
+
+    with any_account():
+        (verdict,) = validate_path(tmp_path)
+    closed.chmod(0o700)
+
+    assert verdict.verdict is Judgement.FAILED
+    assert "cannot be read: PermissionError" in str(verdict)
 
 
 def test_folder_without_dicom_files_fails(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from any_account import any_account
 from files_on_disk import dicom_file, media_directory, on_disk
 from node_factory import STUDY_UID, encoded, mammogram
 from PIL import Image
@@ -50,6 +51,19 @@ def test_what_is_beside_the_images_is_named_with_its_reason(tmp_path: Path) -> N
     assert found["bare.img"][1]
     assert found["cut.dcm"] == ("it ends within its file meta information", True)
     assert found["._0001.dcm"] == ("a file of macOS beside another one", False)
+
+
+def test_folder_that_shows_its_names_alone_stops_nothing(tmp_path: Path) -> None:
+    closed = on_disk(tmp_path / "closed", mammogram())
+    (closed / "within").mkdir()
+    closed.chmod(0o400)
+
+    with any_account():
+        found = passed_over(tmp_path)
+    closed.chmod(0o700)
+
+    assert found["0000.dcm"] == ("cannot be read: Permission denied", True)
+    assert found["within"] == ("cannot be read: Permission denied", True)
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR CS")

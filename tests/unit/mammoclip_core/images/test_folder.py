@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from any_account import any_account
 from core_factory import WriteInstance, breast, mammogram, save
 from PIL import Image
 from pydicom.uid import MediaStorageDirectoryStorage
@@ -62,6 +63,22 @@ BAD = {
         (place / "good.dcm").read_bytes().replace(b"\x08\0\x18\0UI", b"\x08\0\x18\0SQ")
     ),
 }
+
+
+@pytest.mark.parametrize("mode", [0, 0o400], ids=["nothing may be seen", "names may be seen"])
+def test_folder_that_may_not_be_entered_is_named(folder: Path, mode: int) -> None:
+    closed = folder / "closed"
+    closed.mkdir()
+    save(mammogram(VALUES, SOPInstanceUID="1.2.4"), closed / "other.dcm")
+    closed.chmod(mode)
+
+    with any_account():
+        images, (passed,) = images_in([folder])
+    closed.chmod(0o700)
+
+    assert [image.path.name for image in images] == ["good.dcm"]
+    assert passed.path == (closed / "other.dcm" if mode else closed)
+    assert passed.reason == "Permission denied"
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # what pydicom says of damaged files

@@ -4,6 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from any_account import any_account
 from core_factory import WriteInstance, breast
 
 from mammoclip_core.many_studies.finding_files import MOST_PICTURES_OF_A_STUDY, files_in
@@ -55,6 +56,22 @@ def test_picture_beside_a_dicom_image_is_its_preview(
     (reason,) = [one.reason for one in files_in([tmp_path]) if one.path == picture]
 
     assert reason == "a picture beside DICOM images"
+
+
+def test_folder_that_shows_its_names_alone_stops_nothing(
+    write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    good = write_instance(breast())
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    write_picture(closed / "a.png")
+    closed.chmod(0o400)
+
+    with any_account():
+        found = {one.path: one.reason for one in files_in([tmp_path])}
+    closed.chmod(0o700)
+
+    assert found == {good: "", closed / "a.png": "Permission denied"}
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.dcm", "brüste.dcm".encode()])
