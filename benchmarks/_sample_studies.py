@@ -34,8 +34,15 @@ def copy_study(folder: Path, number: int) -> None:
         dataset.save_as(folder / path.name, enforce_file_format=True)
 
 
-def send(study: StudyToSend, port: int) -> None:
-    """Send one study; raises SystemExit unless the node has taken all of it."""
-    for instance, problem in send_study(study, port):
-        if problem:
-            raise SystemExit(f"{instance.path.name} {problem}")
+def send(study: StudyToSend, port: int, *, attempts: int = 1) -> None:
+    """Send one study, as often as said; raises SystemExit unless the node has taken all of it."""
+    for attempt in range(1, attempts + 1):
+        problems = [
+            f"{instance.path.name} {problem}"
+            for instance, problem in send_study(study, port)
+            if problem
+        ]
+        if not problems:
+            return
+        if attempt == attempts:
+            raise SystemExit(problems[0])

@@ -94,7 +94,8 @@ def measure(processes: int, hosts: int, rounds: int) -> Point:
                 system.children.start(names[-1], _command(number, share), environment)
             with closing(Database(load_settings(work / "mammoclip.toml").ledger_url)) as database:
                 for study in studies:
-                    send(study, system.node_port)
+                    # While so many processes load at once, an answer may come too late.
+                    send(study, system.node_port, attempts=5)
                 # The first one of each process loads what it needs.
                 _await(system, database, processes)
                 before, began = _spent(system, names), time.monotonic()

@@ -253,5 +253,4 @@ class _Names:
 
 
 def _folder_of(name: str) -> str:
-    folder = str(PurePosixPath(name).parent)
-    return "" if folder == "." else folder
+    return name.rpartition("/")[0]

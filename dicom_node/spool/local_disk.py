@@ -16,12 +16,12 @@ from dicom_node.spool.content import Content, parts_of
 from dicom_node.spool.files.disk_trouble import disk_trouble, out_of_resources
 from dicom_node.spool.files.flushing import flush_folder
 from dicom_node.spool.files.folder_markers import mark, require_marked
+from dicom_node.spool.files.lasting_folders import LastingFolders
 from dicom_node.spool.files.private_files import (
     close_to_others,
     create_private_file,
     ensure_private_file,
     make_lasting_folders,
-    make_private_folder,
     of_other_accounts,
     tighten,
 )
@@ -62,6 +62,7 @@ class Spool:
         self.associations = root / "associations"
         self.receipts = ReceiptClock(root)
         self._minimum_free_bytes = minimum_free_bytes
+        self.lasting = LastingFolders(root)
         self._moves_together = False
         self._moved_into: set[Path] = set()
         with disk_trouble():
@@ -217,7 +218,7 @@ class Spool:
             require_marked(self.root, place.partition("/")[0])
             # Moved already by a process that was then killed, perhaps before it flushed.
             if source.exists() or not target.exists():
-                self._make_folder(target.parent)
+                self.lasting.make(target.parent)
                 source.rename(target)
             self._moved_into.add(target.parent)
             if not self._moves_together:
@@ -281,7 +282,7 @@ class Spool:
         """Write one result object and flush it; return its place relative to the root."""
         place = result_place(analysis_id, version, name)
         with disk_trouble():
-            self._make_folder((self.root / place).parent)
+            self.lasting.make((self.root / place).parent)
         self._write(parts_of(content), lambda: self.root / place, purpose="result")
         return place
 
@@ -342,16 +343,6 @@ class Spool:
                 self.require_space()
                 unseen = 0
             yield chunk
-
-    def _make_folder(self, folder: Path) -> None:
-        if not folder.is_dir():
-            # The folders of the root were there when the spool was opened: below a mount that is
-            # gone nothing is made in their place.
-            if folder.parent == self.root:
-                raise OSError(errno.ESTALE, "the folder of the spool is away")
-            self._make_folder(folder.parent)
-            make_private_folder(folder)
-            flush_folder(folder.parent)
 
     def _write(
         self, chunks: Iterable[bytes | memoryview], name: Callable[[], Path], *, purpose: str

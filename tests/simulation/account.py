@@ -15,12 +15,27 @@ def complaints(site: Site) -> list[str]:
     """Return what is wrong, a sentence each; nothing if all is well."""
     return [
         *dict.fromkeys(site.schedule.trouble),
-        *_lost_images(site),
+        *_lost_files(site),
         *_wrong_analyses(site),
         *_wrong_deliveries(site),
         *_wrong_archives(site),
         *_wrong_attempts(site),
+        *_lost_by_a_cut(site),
     ]
+
+
+def _lost_files(site: Site) -> Iterator[str]:
+    yield from _lost_images(site)
+    yield from _lost_results(site)
+
+
+def _lost_by_a_cut(site: Site) -> Iterator[str]:
+    """At the end the power fails: what the ledger names is there all the same."""
+    for process in site.processes.values():
+        site.schedule.kill(process)
+        site.database.break_connections_of(process)
+    site.disk.cut_power()
+    yield from (f"after a power cut at the end: {one}" for one in _lost_files(site))
 
 
 def _lost_images(site: Site) -> Iterator[str]:
@@ -40,6 +55,19 @@ def _lost_images(site: Site) -> Iterator[str]:
             yield f"the file of image {image.sop_instance_uid} is not what was sent"
 
 
+def _lost_results(site: Site) -> Iterator[str]:
+    query = (
+        "SELECT r.place, r.kind FROM result_objects r JOIN analyses a ON a.id = r.analysis_id "
+        "WHERE a.state = 'done' AND r.place <> ''"
+    )
+    for place, kind in site.database.rows(query):
+        file = site.disk.root / place
+        if not file.is_file():
+            yield f"{place} is named by the ledger and not there"
+        elif not file.read_bytes().startswith(kind.encode()):
+            yield f"{place} is named by the ledger and not what was made"
+
+
 def _wrong_analyses(site: Site) -> Iterator[str]:
     query = (
         "SELECT a.state, a.reason FROM analyses a JOIN studies s ON s.id = a.study_id "
@@ -47,7 +75,7 @@ def _wrong_analyses(site: Site) -> Iterator[str]:
     )
     for uid in site.acknowledged:
         states = [tuple(row) for row in site.database.rows(query, uid=uid)]
-        if not states or states[-1][0] != "done":
+        if [state for state, _ in states[-1:]] != [site.leg.analysis] * bool(site.leg.analysis):
             yield f"study {uid} has analyses {states}"
         if any(state != "superseded" for state, _ in states[:-1]):
             yield f"study {uid} has two answers: {states}"
@@ -59,7 +87,7 @@ def _wrong_deliveries(site: Site) -> Iterator[str]:
         "JOIN analyses a ON a.id = d.analysis_id"
     )
     for row in site.database.rows(query):
-        allowed = {"accepted"} if row[4] == "done" else {"accepted", "expired"}
+        allowed = site.leg.delivery if row[4] == "done" else {"accepted", "expired"}
         if row[2] not in allowed:
             yield f"delivery {row[0]} to {row[1]} of a {row[4]} analysis is {row[2]}: {row[3]}"
 
@@ -70,7 +98,7 @@ def _wrong_archives(site: Site) -> Iterator[str]:
         "AND subject_id = :id"
     )
     for archive in site.archives.values():
-        for uid, images in site.acknowledged.items():
+        for uid, images in site.acknowledged.items() if site.leg.is_to_the_end else ():
             names = [_name(one) for one in {one.sop_instance_uid: one for one in images}.values()]
             for kind in KINDS:
                 if content_of(kind, names) not in archive.held.values():

@@ -1,9 +1,9 @@
 """What befalls a site in a schedule: at steps and in ways that follow from the seed."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from schedule import Schedule
-from simulated_site import WORKERS, Site
+from simulated_site import Site
 
 MOST_WORKER_FAULTS = 3
 """Fewer than an analysis may have attempts: no study may fail because of them."""
@@ -18,15 +18,22 @@ class Faults:
     Parameters
     ----------
     among_steps : so many first steps
+    counts : how many may happen, unless it is of some kinds only
     kinds : what may happen; by default anything
     """
 
     def __init__(
-        self, schedule: Schedule, site: Site, *, among_steps: int, kinds: Collection[str] = ()
+        self,
+        schedule: Schedule,
+        site: Site,
+        *,
+        among_steps: int,
+        counts: Sequence[int],
+        kinds: Collection[str] = (),
     ) -> None:
         self._schedule, self._site, self._kinds = schedule, site, kinds
         random = schedule.random
-        count = random.choice((0, 1, 1, 2, 3, 4)) if not kinds else MOST_WORKER_FAULTS
+        count = random.choice(counts) if not kinds else MOST_WORKER_FAULTS
         self._at = sorted(random.randrange(among_steps) for _ in range(count))
         self.of_workers = 0
         self.happened: list[str] = []
@@ -60,9 +67,14 @@ class Faults:
         # A node that stands still amid a transaction holds SQLite's one write lock: no heart of a
         # worker beats meanwhile.
         of_workers = {"worker killed", "worker stands still", "node stands still", "power cut"}
+        if not site.workers:
+            choices = {what: act for what, act in choices.items() if "worker" not in what}
         if self.of_workers == MOST_WORKER_FAULTS and not self._kinds:
             choices = {what: act for what, act in choices.items() if what not in of_workers}
-        what = random.choice([one for one in choices if not self._kinds or one in self._kinds])
+        able = [one for one in choices if not self._kinds or one in self._kinds]
+        if not able:
+            return
+        what = random.choice(able)
         self.of_workers += what in of_workers
         self.happened.append(f"{what} before step {self._schedule.steps}")
         self._schedule.note(what)
@@ -73,8 +85,9 @@ class Faults:
 
     def _worker(self) -> str:
         """Choose a worker, most often one that has something in hand."""
-        busy = [one for one in WORKERS if self._site.broker.is_at_work(self._site.processes[one])]
-        return self._schedule.random.choice(busy or WORKERS)
+        site = self._site
+        busy = [one for one in site.workers if site.broker.is_at_work(site.processes[one])]
+        return self._schedule.random.choice(busy or site.workers)
 
     def _stand_still(self, name: str) -> None:
         """Stop a process as by SIGSTOP, often for longer than a lease lasts."""

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from legs import Leg
 from simulation import simulation
 
 
@@ -21,18 +22,20 @@ class Share:
     """
 
     schedules: int = 0
+    steps: int = 0
     processor_seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
 
-def play_share(url: str, folder: Path, seeds: Sequence[int]) -> Share:
+def play_share(url: str, folder: Path, seeds: Sequence[int], legs: Sequence[Leg]) -> Share:
     """Play schedules one after the other, and end at the first in which something is wrong."""
     share = Share()
     began = time.process_time()
     with simulation(url, folder) as opened:
         for seed in seeds:
-            played = opened.play(seed)
+            played = opened.play(seed, legs=legs)
             share.schedules += 1
+            share.steps += played.steps
             if played.wrong:
                 share.wrong.append(played.in_words())
                 break
@@ -40,20 +43,23 @@ def play_share(url: str, folder: Path, seeds: Sequence[int]) -> Share:
     return share
 
 
-def play_many(urls: Sequence[str], folder: Path, seeds: Sequence[int]) -> list[Share]:
+def play_many(
+    urls: Sequence[str], folder: Path, seeds: Sequence[int], legs: Sequence[Leg]
+) -> list[Share]:
     """Play schedules in one process for each database.
 
     Parameters
     ----------
     urls : SQLAlchemy URLs of empty databases
     folder : in which each process gets one
+    legs : of the way of a study, one of which each schedule plays
     """
     folders = [folder / str(number) for number in range(len(urls))]
     for one in folders:
         one.mkdir()
     shares = [seeds[number :: len(urls)] for number in range(len(urls))]
     with ProcessPoolExecutor(len(urls), multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(play_share, urls, folders, shares))
+        return list(pool.map(play_share, urls, folders, shares, [legs] * len(urls)))
 
 
 def processors() -> int:

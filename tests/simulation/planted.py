@@ -6,6 +6,7 @@ import stat
 from typing import Any
 
 import pytest
+from legs import ANALYSIS, DELIVERY, RECEPTION
 from sqlalchemy import select
 
 from dicom_node.studies.ledger.due import due_work, outcomes, work
@@ -84,20 +85,21 @@ def _named_and_not_written(spool: Any, held: Any, former: Any, results: Any) -> 
     for encoded in kept_results._encoded(spool, held, former, results):
         names.append(encoded.made)
         if encoded.content is not None:
-            file = spool.root / encoded.made.place
+            file = spool.file(encoded.made.place)
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file.write_bytes(encoded.content)
+            file.write_bytes(b"".join(encoded.content))
     return names
 
 
 FOUND_BY = {
-    claim_that_nobody_compares: "worker stands still",
-    heart_that_does_not_beat: "archive away",
-    lease_that_nobody_recovers: "worker killed",
-    answer_before_the_name: "power cut",
-    answer_before_the_content: "power cut",
-    rows_before_the_files: "power cut",
-    objects_sent_again: "archive away",
-    lost_messages_not_sent_again: "messages lost",
+    claim_that_nobody_compares: ("worker stands still", ANALYSIS),
+    heart_that_does_not_beat: ("archive away", ANALYSIS),
+    lease_that_nobody_recovers: ("worker killed", ANALYSIS),
+    answer_before_the_name: ("power cut", RECEPTION),
+    answer_before_the_content: ("power cut", RECEPTION),
+    rows_before_the_files: ("power cut", ANALYSIS),
+    objects_sent_again: ("archive away", DELIVERY),
+    lost_messages_not_sent_again: ("messages lost", ANALYSIS),
 }
-"""What must befall the site for a planted fault to do harm: schedules with it find it sooner."""
+"""What must befall the site for a planted fault to do harm, and in which leg it does so soonest:
+schedules with it find it sooner."""

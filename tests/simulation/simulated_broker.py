@@ -1,6 +1,6 @@
 """The broker of a schedule: at least once, in any order; what it holds may be lost or doubled."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from schedule import Process, Schedule
@@ -33,6 +33,15 @@ class SimulatedBroker:
         harm = schedule.random.choice(("", "", "messages lost", "messages doubled"))
         self._harm = next((one for one in kinds if one.startswith("messages")), harm)
         self._harm_left = 4
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Return what waits, and what workers have taken."""
+        return (*self._waiting, *self._taken.values())
+
+    def begin_with(self, messages: Sequence[Message]) -> None:
+        """Begin a schedule with messages that wait."""
+        self._waiting = list(messages)
 
     def speak_of(self, ledger: str) -> None:
         """Every message here is about the one ledger."""

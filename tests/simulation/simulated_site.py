@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import structlog
 from celery.exceptions import Reject
+from legs import Leg
 from schedule import Process, Schedule
 from simulated_archive import SimulatedArchive
 from simulated_broker import SimulatedBroker
@@ -101,26 +102,40 @@ class Site:
     headers: Headers
     broker: SimulatedBroker
     archives: dict[str, SimulatedArchive]
+    leg: Leg
     acknowledged: dict[str, list[Image]] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     to_send: int = 0
     worker_faults: int = 0
     _node: Any = None
 
-    def start(self, studies: Sequence[Sequence[tuple[float, Image]]]) -> None:
-        """Start all processes, and a scanner that sends images of studies after some seconds."""
-        for name in ("node", "receiver", *WORKERS):
+    @property
+    def workers(self) -> Sequence[str]:
+        """Return the names of the workers that run."""
+        return WORKERS if self.leg.workers else ()
+
+    def start(
+        self, studies: Sequence[Sequence[tuple[float, Image]]], *, node_after: float = 0.0
+    ) -> None:
+        """Start all processes, and a scanner that sends images of studies after some seconds.
+
+        Parameters
+        ----------
+        node_after : seconds after which the node starts
+        """
+        for name in ("receiver", *self.workers):
             self.start_process(name)
+        self.start_process("node", after=node_after)
         self.to_send = sum(map(len, studies))
         for images in studies:
             scanner = Process("scanner")
             self.schedule.spawn(scanner, "study", lambda images=images: self._scan(images))
 
-    def start_process(self, name: str) -> None:
-        """Start a process, as its service manager does."""
+    def start_process(self, name: str, *, after: float = 0.0) -> None:
+        """Start a process, as its service manager does, or some seconds later."""
         process = self.processes[name] = Process(name)
         if name == "node":
-            self.schedule.spawn(process, "main", self._run_node)
+            self.schedule.spawn(process, "main", lambda: self._run_node(after))
         elif name != "receiver":
             self.schedule.spawn(process, "main", lambda: self._work(process))
 
@@ -148,21 +163,19 @@ class Site:
             return False
         if self.disk.files("incoming"):
             return False
-        query = (
-            "SELECT (SELECT count(*) FROM studies WHERE state = 'open')"
-            " + (SELECT count(*) FROM instances WHERE state = 'received')"
-            " + (SELECT count(*) FROM analyses WHERE state IN ('due', 'running'))"
-            " + (SELECT count(*) FROM deliveries WHERE state IN ('due', 'sending'))"
-        )
-        return self.database.rows(query)[0][0] == 0
+        return bool(self.database.rows(f"SELECT {self.leg.left}")[0][0] == 0)
 
-    def _run_node(self) -> None:
+    def _run_node(self, after: float) -> None:
+        if after:
+            self.schedule.sleep(after)
         spool = node_parts.open_spool(self.settings)
         with spool.owned():
             node = node_process.Node(self.settings, spool, self.database)
             node._registrar._headers = self.headers  # type: ignore[assignment]
             node._registrar._twins._compare = likeness
             self._node = node
+            if self.leg.threads:
+                node._threads = [one for one in node._threads if one.name in self.leg.threads]
             node.start()
             self.schedule.wait("for ever", lambda: False, None)
 

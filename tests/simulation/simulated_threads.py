@@ -38,11 +38,11 @@ class SimulatedThreads:
 
 class Thread:
     def __init__(self, schedule: Schedule, action: Callable[[], Any], name: str) -> None:
-        self._schedule, self._action, self._name = schedule, action, name
+        self._schedule, self._action, self.name = schedule, action, name
         self._task: Task | None = None
 
     def start(self) -> None:
-        self._task = self._schedule.spawn(self._process(), self._name, self._action)
+        self._task = self._schedule.spawn(self._process(), self.name, self._action)
 
     def join(self, timeout: float | None = None) -> None:
         self._schedule.wait("join", lambda: self._task is None or self._task.is_done, timeout)

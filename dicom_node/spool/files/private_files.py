@@ -31,12 +31,14 @@ def make_lasting_folders(root: Path, folders: Iterable[Path]) -> None:
     ----------
     folders : directly in the root
     """
+    folders = tuple(folders)
     wanted = (root, *folders)
     made = [folder for folder in (*root.parents, *wanted) if not folder.is_dir()]
     root.parent.mkdir(parents=True, exist_ok=True)
     for folder in wanted:
         make_private_folder(folder)
-    for parent in dict.fromkeys(folder.parent for folder in made):
+    # Those in the root may have been made by a process that was killed before it flushed them.
+    for parent in dict.fromkeys(folder.parent for folder in (*made, *folders)):
         flush_folder(parent)
 
 

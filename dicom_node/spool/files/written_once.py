@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from dicom_node.spool.files.flushing import flush_folder
@@ -16,6 +17,7 @@ def write_once(spool: Spool, name: str, content: bytes) -> Path:
     """
     file = spool.root / name
     if file.exists():
+        spool.lasting.confirm(file)
         return file
     # The name is one of those that the node clears away after a crash.
     partial = spool.root / "partial" / f"incoming-once-{secrets.token_hex(16)}"
@@ -24,10 +26,8 @@ def write_once(spool: Spool, name: str, content: bytes) -> Path:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        try:
+        with suppress(FileExistsError):
             file.hardlink_to(partial)
-        except FileExistsError:
-            return file
         flush_folder(file.parent)
     finally:
         partial.unlink(missing_ok=True)

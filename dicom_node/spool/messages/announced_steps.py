@@ -169,7 +169,8 @@ class AnnouncedSteps:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(file)
-        flush_folder(self._folder)
+        for folder in (self._folder.parent, self._folder):
+            flush_folder(folder)
 
 
 def _read(file: Path) -> AnnouncedStep | None:

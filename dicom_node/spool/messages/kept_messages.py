@@ -14,7 +14,7 @@ from typing import Any, Final
 from dicom_node.errors import OutOfResourcesError
 from dicom_node.spool.files.disk_trouble import disk_trouble
 from dicom_node.spool.files.flushing import flush_folder
-from dicom_node.spool.files.private_files import create_private_file, make_private_folder
+from dicom_node.spool.files.private_files import create_private_file, make_lasting_folders
 
 _SUFFIX: Final = ".message"
 
@@ -63,7 +63,7 @@ class KeptMessages:
         # Named like an object that is coming: the node clears it away after a crash.
         partial = self._partial / f"incoming-{os.getpid()}-{name}"
         with disk_trouble():
-            make_private_folder(self._folder)
+            make_lasting_folders(self._folder.parent, [self._folder])
             if sum(1 for _ in self._folder.iterdir()) >= self._most:
                 raise OutOfResourcesError(f"{self._most} {self._what} wait")
             try:

@@ -1,5 +1,6 @@
 """What was answered with 0x0000 is in the spool, whatever a power cut leaves of the disk."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from listener_factory import Listening, store
 from node_factory import encoded, mammogram
 from power_cuts import Content, Recording, recording
 
+from dicom_node.spool.files.written_once import write_once
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.kept_messages import KeptMessages
 from dicom_node.spool.names import study_place
 
 
@@ -99,6 +102,59 @@ def test_registered_object_is_in_one_of_its_places_after_every_power_cut(
         for left in states:
             kept = [one for name, one in left.items() if not name.startswith("partial/")]
             assert set(answered) <= set(kept)
+
+
+def test_result_outlives_a_power_cut_where_the_folder_was_made_by_a_worker_killed_at_once(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording(spool.root, monkeypatch) as record:
+        (spool.root / "results/1").mkdir()  # and not flushed
+        place = spool.keep_result([b"a result"], 1, 2, "report")
+
+    assert all(left[place] == b"a result" for left in left_at_the_end(record))
+
+
+def test_image_outlives_a_power_cut_where_the_folder_was_made_by_a_node_killed_at_once(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = spool.receipts.new("a" * 16)
+    place = study_place(receipt, "1.2.3")
+    with recording(spool.root, monkeypatch) as record:
+        spool.keep([b"an image"], receipt)
+        (spool.root / place).parent.mkdir()  # and not flushed
+        spool.file_away(receipt, place)
+
+    assert all(b"an image" in left.values() for left in left_at_the_end(record))
+
+
+def test_kept_message_outlives_a_power_cut_in_a_folder_that_was_not_there(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording(spool.root, monkeypatch) as record:
+        KeptMessages(spool.root, "orders", most=9, what="orders").keep({}, b"an order")
+
+    for left in left_at_the_end(record):
+        assert any(content.endswith(b"an order") for content in left.values())
+
+
+def test_key_that_a_process_killed_at_once_wrote_is_flushed_by_whoever_reads_it(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording(spool.root, monkeypatch) as record:
+        file = spool.root / "partial/key"
+        with file.open("wb") as stream:
+            stream.write(b"first")
+            stream.flush()
+            os.fsync(stream.fileno())
+        (spool.root / "key").hardlink_to(file)
+        write_once(spool, "key", b"second")
+
+    assert all(left["key"] == b"first" for left in left_at_the_end(record))
+
+
+def left_at_the_end(record: Recording) -> list[Content]:
+    """Return all that a power cut may leave when everything was done."""
+    return list(record.cuts())[-1][1]
 
 
 def test_spool_is_readable_after_a_power_cut_at_any_moment_of_its_first_start(
