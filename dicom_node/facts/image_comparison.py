@@ -90,6 +90,9 @@ _MEANT_BY_ABSENCE: Final[Mapping[str, list[float] | list[str]]] = {
 
 _OF_FRAMES: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _SHOWING_FRAMES: Final = ("FrameVOILUTSequence", "PixelValueTransformationSequence")
+_NAMING: Final = ("PatientID", "PatientName")
+"""Attributes of which one is enough to say whose an image is."""
+
 _OF_ONE_OBJECT: Final = frozenset({"SOPClassUID", "StudyInstanceUID"})
 _NUMBERS: Final = frozenset({"DS", "IS", "FL", "FD", "US", "SS", "UL", "SL"})
 _CHUNK: Final = 1 << 20
@@ -106,7 +109,8 @@ def likeness_of(kept: Path | None, new: Path) -> Likeness:
     Returns
     -------
     Likeness
-        The same image wherever pixels and display are equal, however they are coded.
+        The same image wherever pixels and display are equal, however they are coded. A copy that
+        names no patient, where the kept one does, corrects nothing.
 
     Raises
     ------
@@ -135,8 +139,14 @@ def likeness_of(kept: Path | None, new: Path) -> Likeness:
         difference = _compared_pixels(kept, new, _number_of_frames(header))
         if difference is not None:
             return difference
-    told = tuple(sorted(changed - WITHOUT_MEANING))
+    # What names nobody contradicts nothing: an image that was made anonymous on its way.
+    is_stripped = _names_nobody(header) and not _names_nobody(before)
+    told = () if is_stripped else tuple(sorted(changed - WITHOUT_MEANING))
     return Likeness(verdict=Sameness.CORRECTED if told else Sameness.REPEATED, changed=told)
+
+
+def _names_nobody(header: Dataset) -> bool:
+    return not any(_plain_of(header, pydicom.tag.Tag(keyword)) for keyword in _NAMING)
 
 
 def _different(detail: str) -> Likeness:

@@ -56,6 +56,29 @@ def test_corrected_header_takes_the_place_of_the_former(
     files_and_rows(reception)
 
 
+@pytest.mark.parametrize("others", [{}, {"PatientBirthDate": "", "StudyDescription": "Study 7"}])
+def test_copy_that_names_no_patient_corrects_nothing(
+    reception: Reception, others: dict[str, str]
+) -> None:
+    first = pictured()
+    before = reception.receive(first)
+
+    put(reception.spool, copy_of(first, PatientID="", PatientName="", **others))
+    reception.registrar.register_all()
+
+    assert [one.id for one in kept(reception)] == [before.id]
+    files_and_rows(reception)
+
+
+def test_copy_that_names_a_patient_corrects_one_that_names_none(reception: Reception) -> None:
+    first = pictured()
+    reception.receive(copy_of(first, PatientID="", PatientName=""))
+
+    row = reception.receive(first)
+
+    assert (row.state, row.detail) == (InstanceState.REGISTERED, "PatientID, PatientName")
+
+
 def test_correction_that_came_after_the_clock_was_set_back_is_the_correction(
     reception: Reception,
 ) -> None:
