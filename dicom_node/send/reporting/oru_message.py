@@ -164,7 +164,8 @@ def _priority(report: Report, destination: Hl7Destination) -> tuple[str, dict[in
     place, _, field_number = destination.priority_field.partition("-")
     line, _, part = field_number.partition(".")
     word = report.priority.word
-    text = destination.priority_values.get(word) or _PRIORITIES[report.priority]
+    values = {str(name): text for name, text in destination.priority_values.items()}
+    text = values.get(word) or _PRIORITIES[report.priority]
     return place, {int(line): components(*[""] * (int(part or 1) - 1), text)}
 
 
