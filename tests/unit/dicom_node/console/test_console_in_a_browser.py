@@ -274,17 +274,14 @@ def test_canary_is_red_at_its_next_run_with_the_phase_that_is_broken(
     site: Served, browser: Browser
 ) -> None:
     page = signed_in(site, browser)
-    page.set_viewport_size(DESK)
     beat(site)
     page.goto(f"{site.url}/")
     expect(page.get_by_text("No canary study was sent yet")).to_be_visible()
     with site.database.writing() as session:
         run = CanaryFacts(
-            began_at=database_time(session),
-            seconds={"received": 0.2, "analysed": 3.0},
-            broken="delivered",
-            reason="archive refused it",
-        )
+            began_at=database_time(session), seconds={"received": 0.2, "analysed": 3.0},
+            broken="delivered", reason="archive refused it",
+        )  # fmt: skip
         note_run(session, run, key="", scores="")
 
     trouble = page.get_by_role("link", name=re.compile("canary: .* phase delivered was broken"))
