@@ -30,6 +30,15 @@ class Kind(StrEnum):
         """Tell whether it is a fact, which cannot be a false alarm."""
         return self in {Kind.NEW_SCANNER, Kind.NEW_SOFTWARE, Kind.NEW_ANSWERS}
 
+    @property
+    def is_charted(self) -> bool:
+        """Tell whether a chart for each scanner raises it, at a stated rate of false alarms.
+
+        Not routing, which counts facts, nor calibration, which is looked at for all scanners
+        together, from truth (`dicom_node.drift`).
+        """
+        return not self.is_event and self not in {Kind.ROUTING, Kind.CALIBRATION}
+
 
 FALSE_ALARMS: Final[Mapping[Kind, float]] = MappingProxyType(
     {
@@ -43,9 +52,7 @@ FALSE_ALARMS: Final[Mapping[Kind, float]] = MappingProxyType(
         Kind.LATE: 0.03,
     }
 )
-"""False alarms a year and scanner that each kind may raise; together one.
-
-Not in it: routing, which counts facts, and calibration, which needs truth (`dicom_node.drift`).
+"""False alarms a year and scanner that each charted kind may raise; together one.
 
 Silence has the largest share, since two hours of a scanner that does 40 studies a day are ten
 studies that do not come, and by chance that happens in more than every other year (`rhythm`).
