@@ -43,9 +43,14 @@ class LastingFolders:
         make_private_folder(folder)
         self._flush(folder)
 
-    def confirm(self, path: Path) -> None:
-        """Flush the name of something that is there, unless this process has done so before."""
-        if path not in self._known:
+    def confirm(self, path: Path, *, is_new: bool = False) -> None:
+        """Flush the name of something that is there, unless it is known to be.
+
+        Parameters
+        ----------
+        is_new : whether the name was given right now, so that what was known of it is over
+        """
+        if is_new or path not in self._known:
             self._flush(path)
 
     def _flush(self, path: Path) -> None:

@@ -5,7 +5,6 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from dicom_node.spool.files.flushing import flush_folder
 from dicom_node.spool.files.private_files import create_private_file
 from dicom_node.spool.local_disk import Spool
 
@@ -28,7 +27,7 @@ def write_once(spool: Spool, name: str, content: bytes) -> Path:
             os.fsync(stream.fileno())
         with suppress(FileExistsError):
             file.hardlink_to(partial)
-        flush_folder(file.parent)
+        spool.lasting.confirm(file, is_new=True)
     finally:
         partial.unlink(missing_ok=True)
     return file

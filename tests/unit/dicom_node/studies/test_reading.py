@@ -212,6 +212,7 @@ def test_study_record_holds_everything_of_its_study(record: dict[str, Any]) -> N
         "shadows": 0,
         "results": 1,
         "deliveries": 1,
+        "assessments": 0,
         "outcomes": 0,
         "commitments": 0,
         "history": 6,
