@@ -23,7 +23,9 @@ class PostgreSQL(Service):
         self.folder = folder
         self.programs = programs
         self._numbers = itertools.count(1)
-        options = ["listen_addresses=", "fsync=off", "max_connections=60"]
+        # Statistics are gathered by the tests that mean it. By itself the server would do so at any
+        # moment, and choose other plans from then on.
+        options = ["listen_addresses=", "fsync=off", "autovacuum=off", "max_connections=60"]
         command = [*self._as_user(), str(programs / "postgres"), "-D", str(folder / "data")]
         command += ["-k", str(folder), *(part for one in options for part in ("-c", one))]
         super().__init__("postgresql", command, folder / "postgresql.log")
