@@ -75,33 +75,22 @@ class BoundedAdapter(OwnAuthoritiesAdapter):
         cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Send a request and read its whole answer, which is cut where it is too long."""
+        """Send a request and take its answer, which is cut where it is too long."""
         del stream, timeout, verify, cert
-        response = self._begun(request, proxies)
+        within = (_CONNECT_SECONDS, self._seconds)
+        return self._taken(super().send(request, True, within, True, None, proxies))
+
+    def _taken(self, response: requests.Response) -> requests.Response:
+        """Return an answer that has begun, with its content."""
         content = response.raw.read(self._longest_bytes, decode_content=True)
         response.raw.close()
         response.headers.pop("Content-Encoding", None)
         response.raw = io.BytesIO(content)
         return response
 
-    def _begun(
-        self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None
-    ) -> requests.Response:
-        return super().send(request, True, (_CONNECT_SECONDS, self._seconds), True, None, proxies)
-
 
 class StreamingAdapter(BoundedAdapter):
-    """The same for answers that are read as they come; only one that fails is read whole."""
+    """The same for answers that are read as they come, of any length."""
 
-    def send(  # noqa: PLR0917  the library's own signature
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: float | tuple[float, float] | tuple[float, None] | None = None,
-        verify: bool | str = True,
-        cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        """Send a request; its answer is to be read."""
-        del stream, timeout, verify, cert
-        return self._begun(request, proxies)
+    def _taken(self, response: requests.Response) -> requests.Response:
+        return response
