@@ -1,11 +1,13 @@
 """What holds for every test: a misspelt DICOM keyword is an error, further images are optional."""
 
+import gc
 import sys
 import threading
 from collections.abc import Iterator
 
 import pydicom.config
 import pytest
+import structlog.dev
 from pynetdicom.transport import AssociationSocket
 from sample_images import skip_without_further_images
 
@@ -26,6 +28,9 @@ def _shut_down_and_close(self: AssociationSocket) -> None:
 
 AssociationSocket._shutdown_socket = _shut_down_and_close  # type: ignore[method-assign]
 
+# As the product's own logs: by itself the library draws all variables of each call, for a second.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+
 
 @pytest.fixture(autouse=True)
 def hooks_as_before() -> Iterator[None]:
@@ -33,6 +38,11 @@ def hooks_as_before() -> Iterator[None]:
     hooks = threading.excepthook, sys.excepthook
     yield
     threading.excepthook, sys.excepthook = hooks
+
+
+def pytest_collection_finish() -> None:
+    """Let no search for garbage look at what all tests have in common: it takes up to a second."""
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
