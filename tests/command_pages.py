@@ -1,5 +1,6 @@
 """The pages of docs/commands, made from the commands' definitions; ``make docs`` writes them."""
 
+import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -71,7 +72,12 @@ class Command:
     program: str
     name: str
     help: str
-    parameters: tuple[Parameter, ...]
+    _of: Any
+
+    @functools.cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return its parameters: those of pretraining need its libraries, which take seconds."""
+        return tuple(_parameters(self.name, self._of))
 
     def knows(self, option: str) -> bool:
         """Return whether the command has this option."""
@@ -100,7 +106,7 @@ class Command:
 def commands(program: str) -> tuple[Command, ...]:
     """Return the commands of a program, in the order of its help; those of a group by two words."""
     return tuple(
-        Command(program, name, inspect.cleandoc(one.help or ""), tuple(_parameters(name, one)))
+        Command(program, name, inspect.cleandoc(one.help or ""), one)
         for name, one in _named(get_command(PROGRAMS[program]))
     )
 
