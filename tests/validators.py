@@ -9,13 +9,10 @@ from pathlib import Path
 
 from services import BIN, require_program
 
-from dicom_node.commands.validate import KNOWN_ERRORS, KNOWN_MESSAGES
+from dicom_node.commands.validate import JAVA_OPTIONS, KNOWN_ERRORS, KNOWN_MESSAGES
 from dicom_node.facts.result_kinds import ResultKind
 
 PIXELMED = "/usr/share/java/pixelmed.jar"
-JAVA_OPTIONS = [f"-Djdk.xml.xpath{limit}Limit=0" for limit in ("ExprOp", "TotalOp", "ExprGrp")]
-"""Java 17 limits XPath below what DicomSRValidator's style sheets need."""
-
 TEMPLATES = {
     ResultKind.MEASUREMENT_REPORT: "TID_1500 (MeasurementReport)",
     ResultKind.CAD_REPORT: "TID_4000 (MammographyCADDocumentRoot)",
@@ -72,7 +69,13 @@ _ONE_AT_A_TIME = threading.Lock()
 def _report_validator() -> "subprocess.Popen[str]":
     """Return a Java process that keeps the validator's rules; it ends with its input."""
     process = subprocess.Popen(
-        ["java", *JAVA_OPTIONS, "-cp", PIXELMED, Path(__file__).with_name("ReportValidator.java")],
+        [
+            "java",
+            *JAVA_OPTIONS.split(),
+            "-cp",
+            PIXELMED,
+            Path(__file__).with_name("ReportValidator.java"),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="latin-1",
