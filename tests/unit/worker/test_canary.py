@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -194,7 +195,12 @@ def test_node_that_does_not_run_is_named(node: Runtime) -> None:
     assert "does not answer" in run.reason
 
 
-def test_node_that_ends_the_association_amid_the_images_is_named(node: Runtime) -> None:
+def test_node_that_ends_the_association_amid_the_images_is_named(
+    node: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The library waits for the answer to an object until the time for one is over.
+    soon = partial(DicomDestination, timeout_seconds=1)
+    monkeypatch.setattr("dicom_node.canary.run.DicomDestination", soon)
     node.database.migrate()
     peer = AE(ae_title=node.settings.receive.ae_title)
     peer.add_supported_context(FOR_PRESENTATION)
