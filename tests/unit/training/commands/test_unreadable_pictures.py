@@ -106,6 +106,7 @@ def evaluation(bundle: Path, data: Path, *, skip: bool) -> None:
             images=(data / "png",),
             out=data / "out",
             only=("zero-shot",),
+            repeats=20,
             skip_unreadable=skip,
         )
     )
