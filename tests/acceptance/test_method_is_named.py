@@ -1,8 +1,6 @@
 """What comes back says how each region was found: by Mammo-FActOR where the bundle has it."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -11,15 +9,23 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import torch
 from pydicom.dataset import Dataset
+from safetensors import torch as torch_file
 from safetensors.numpy import load_file
 from sample_images import FILM
 from sending import all_stored, datasets_of, send
 from services import Site, running
+from typer.testing import CliRunner
 
-from mammoclip_core.bundles.writing import write_arrays
+from dicom_node.commands.node import app as node
+from mammoclip_core.bundles.writing import write_arrays, write_bundle
+from mammoclip_core.commands.predict import app as predict
 from mammoclip_core.manifest import PROMPTS_NAME, TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
+from mammoclip_core.networks.image_encoder import ImageEncoder
+from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
 from mammoclip_core.networks.numpy_projection import projection_shapes
+from mammoclip_core.published.factor_file import read_factor
 
 SR, SEG, SC = (
     "1.2.840.10008.5.1.4.1.1.88.34",
@@ -33,42 +39,6 @@ METHODS = {
     "130403": "gradient-weighted class activation",
 }
 """Words by code value (PS3.16 annex D)."""
-
-WITH_FACTOR = """
-import sys, torch
-from dataclasses import replace
-from pathlib import Path
-from safetensors.torch import load_file, save_file
-from mammoclip_core.published.factor_file import read_factor
-from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
-from mammoclip_core.bundles.writing import write_bundle
-from mammoclip_core.networks.image_encoder import ImageEncoder
-from mammoclip_core.manifest import read_manifest
-
-source, out = map(Path, sys.argv[1:])
-manifest = read_manifest(source)
-size = manifest.preprocessing
-with torch.device("meta"):
-    encoder = ImageEncoder(manifest.encoders[0].architecture, manifest.encoders[0].padding)
-rows, columns = encoder.map_size(size.rows, size.columns)
-torch.manual_seed(8)
-weights = {
-    factor_name(entry.name, name): torch.randn(shape) / 5
-    for entry in manifest.findings
-    if not entry.is_class_set
-    for name, shape in factor_shapes(rows * columns, 16).items()
-}
-save_file(weights, out.with_suffix(".safetensors"))
-entries, tensors = read_factor(out.with_suffix(".safetensors"), manifest)
-out.mkdir()
-write_bundle(
-    {**load_file(source / "model.safetensors"), **tensors},
-    replace(manifest, factor=entries),
-    load_file(source / "prompts.safetensors"),
-    source / "tokenizer",
-    out,
-)
-"""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -89,18 +59,16 @@ def results(
 ) -> Iterator[tuple[str, Results]]:
     """The study of the demonstration, analysed by bundles that find regions in different ways.
 
-    Two of them through a whole site; the third, to save its start, by the commands that do the
+    One of them through a whole site; the others, to save its start, by the commands that do the
     same without services.
     """
     folder = tmp_path_factory.mktemp("method")
     used = bundle
     if METHODS[request.param] == "Mammo-FActOR":
-        used = folder / "bundle"
-        subprocess.run(
-            [sys.executable, "-c", WITH_FACTOR, str(bundle), str(used)], check=True, timeout=120
-        )
-    if request.param == "130403":
+        used = with_factor(bundle, folder / "bundle")
+    if METHODS[request.param] == "gradient-weighted class activation":
         used = with_residual_projection(bundle, folder / "bundle")
+    if METHODS[request.param] != "Mammo-FActOR":
         yield request.param, Results(*by_commands(used, folder))
         return
     site = Site(folder, used)
@@ -111,6 +79,34 @@ def results(
         uid = sent[0].StudyInstanceUID
         every = [pydicom.dcmread(BytesIO(content)) for content in site.archive.instances(uid)]
         yield request.param, Results(every, site.study_record(uid)["analyses"][-1]["findings"])
+
+
+def with_factor(source: Path, out: Path) -> Path:
+    """Write a bundle that has Mammo-FActOR too, of random weights."""
+    manifest = read_manifest(source)
+    (entry,), pixels = manifest.encoders, manifest.preprocessing
+    with torch.device("meta"):
+        encoder = ImageEncoder(entry.architecture, entry.padding)
+    rows, columns = encoder.map_size(pixels.rows, pixels.columns)
+    generator = torch.Generator().manual_seed(8)
+    weights = {
+        factor_name(entry.name, name): torch.randn(shape, generator=generator) / 5
+        for entry in manifest.findings
+        if not entry.is_class_set
+        for name, shape in factor_shapes(rows * columns, 16).items()
+    }
+    file = out.with_suffix(".safetensors")
+    torch_file.save_file(weights, file)
+    entries, tensors = read_factor(file, manifest)
+    out.mkdir()
+    write_bundle(
+        {**torch_file.load_file(source / WEIGHTS_NAME), **tensors},
+        replace(manifest, factor=entries),
+        torch_file.load_file(source / PROMPTS_NAME),
+        source / TOKENIZER_FOLDER,
+        out,
+    )
+    return out
 
 
 def with_residual_projection(source: Path, out: Path) -> Path:
@@ -138,11 +134,11 @@ def with_residual_projection(source: Path, out: Path) -> Path:
 def by_commands(bundle: Path, folder: Path) -> tuple[list[Dataset], str]:
     """Analyse the study and make its objects without a node."""
     document, out = folder / "findings.json", folder / "out"
-    analyse = ("-m", "mammoclip_core.commands.predict", "image", FILM, "--bundle", bundle)
-    make = ("-m", "dicom_node.commands.node", "render", FILM, "--findings", document, "--out", out)
-    make += ("--profile", "ohif")
-    for command in ((*analyse, "--json-out", document), make):
-        subprocess.run([sys.executable, *map(str, command)], check=True, timeout=120)
+    analyse = ("image", FILM, "--bundle", bundle, "--json-out", document)
+    make = ("render", FILM, "--findings", document, "--out", out, "--profile", "ohif")
+    for program, command in ((predict, analyse), (node, make)):
+        done = CliRunner().invoke(program, list(map(str, command)))
+        assert done.exit_code == 0, done.output
     return list(map(pydicom.dcmread, sorted(out.iterdir()))), document.read_text()
 
 
