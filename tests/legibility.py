@@ -22,10 +22,13 @@ def letters_of(
 ) -> NDArray[np.bool_]:
     """Tell the pixels of letters: between background and colour, and more than half way there."""
     way = np.array(color, dtype=np.float32) - np.array(background, dtype=np.float32)
-    from_background = pixels.astype(np.float32) - np.array(background, dtype=np.float32)
+    drawn = (pixels != np.array(background, dtype=np.uint8)).any(axis=-1)
+    from_background = pixels[drawn].astype(np.float32) - np.array(background, dtype=np.float32)
     share = from_background @ way / (way @ way)
     beside = np.abs(from_background - share[..., np.newaxis] * way).max(axis=-1)
-    return np.asarray((share > _SHARE) & (beside < 20))
+    letters = np.zeros(drawn.shape, dtype=np.bool_)
+    letters[drawn] = (share > _SHARE) & (beside < 20)
+    return letters
 
 
 def line_heights(letters: NDArray[np.bool_]) -> list[int]:
