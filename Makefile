@@ -27,6 +27,9 @@ TEST_PACKAGES := orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dico
 	pixelmed-apps default-jre-headless redis-server postgresql chromium npm poppler-utils openssl \
 	systemd
 
+# Tests start hundreds of processes of their own: none is to compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-weights up test test-all test-latest test-programs chaos lab bench screenshots lint \
 	docs site sbom format lock clean
