@@ -127,7 +127,7 @@ def test_volume_with_hollow_functional_groups_breaks_nothing(keyword: str, is_th
     assert_valid_or_refused(dataset, keyword)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(DAMAGEABLE), st.binary(max_size=24))
 @example("AccessionNumber", b"\\")
 @example("SpecificCharacterSet", b"\x00\x01")
