@@ -108,7 +108,7 @@ def require_delivered_once(site: Site, sent: list[Dataset]) -> None:
     }
 
 
-@BOTH_LEDGERS
+@BOTH_LEDGERS_AT_LENGTH
 @pytest.mark.parametrize("round_", ROUNDS)
 def test_worker_killed_in_the_middle_of_an_analysis(
     make_site: MakeSite, film: list[Dataset], round_: int, ledger: str
@@ -152,7 +152,7 @@ def test_node_killed_between_the_answer_and_the_ledger(
         require_delivered_once(site, film)
 
 
-@BOTH_LEDGERS
+@BOTH_LEDGERS_AT_LENGTH
 def test_broker_killed_and_its_data_gone(make_site: MakeSite, film: list[Dataset]) -> None:
     site = make_site()
     with running(site, "archive", "broker", "node"):
