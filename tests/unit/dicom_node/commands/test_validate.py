@@ -9,10 +9,10 @@ import pydicom
 import pytest
 from any_account import any_account
 from cad_cases import CAD_CASES
-from objects_factory import finding, marker_mask
+from objects_factory import finding, image_of, mammogram, marker_mask, study_of
 from pydicom.dataset import Dataset
 from sr_reading import concept, is_reference, read_back, walk
-from studies_on_disk import four_views, node
+from studies_on_disk import document_in, four_views, node, written
 
 from dicom_node.commands.validate import Judgement, validate_path
 from dicom_node.objects.content.content_rules import complaints_about
@@ -123,13 +123,21 @@ def test_segmentation_is_lit_where_numpy_says(rendered: Path) -> None:
 
 @pytest.mark.validators
 @pytest.mark.timeout(300)
-def test_rendered_objects_pass_everything_that_is_installed(rendered: Path) -> None:
-    done = node("validate", rendered, "--json")
+def test_rendered_objects_pass_everything_that_is_installed(tmp_path: Path) -> None:
+    # One report of one image: DicomSRValidator reads its rules anew for each, which takes seconds.
+    image, out = mammogram(), tmp_path / "out"
+    study = written(tmp_path / "study", image)
+    findings = document_in(tmp_path, study_of(image_of(image, finding(marker_mask(100, 150)))))
+    made = node("render", study, "--out", out, "--findings", findings, "--profile", "ohif")
+    assert made.exit_code == 0, made.output
+
+    done = node("validate", out, "--json")
 
     verdicts = json.loads(done.stdout)["verdicts"]
     assert [one for one in verdicts if one["verdict"] == Judgement.FAILED] == []
     assert done.exit_code == 0
-    assert {one["file"] for one in verdicts} == set(map(str, rendered.iterdir()))
+    assert {one["file"] for one in verdicts} == set(map(str, out.iterdir()))
+    assert {one["validator"] for one in verdicts} >= {"dciodvfy", "dsrdump", "DicomSRValidator"}
 
 
 @pytest.mark.validators
