@@ -15,6 +15,8 @@ from sqlalchemy import Connection, event, text
 from dicom_node.studies.ledger.database import Database
 
 _STUCK_SECONDS = 30
+_LOOK_SECONDS = 0.003
+"""Longer than most statements take: to ask the database who waits takes as long as one."""
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Actor:
     wants_write_lock: bool = False
     has_write_lock: bool = False
     is_ending: bool = False
+    ends: int = 0
+    blocked_at: int | None = None
 
     def run(self) -> None:
         self.step()
@@ -47,8 +51,10 @@ class Actor:
         self.go.acquire()
 
     def _rest(self) -> None:
+        self.blocked_at = None
         if self.is_ending:
             self.has_write_lock = self.is_ending = False
+            self.ends += 1
         self.stopped.set()
 
 
@@ -66,6 +72,7 @@ class Stage:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._actors: dict[int, Actor] = {}
+        self._playing: list[Actor] = []
 
     @contextmanager
     def open(self) -> Iterator["Stage"]:
@@ -93,7 +100,7 @@ class Stage:
         self, actions: Sequence[Callable[[], Any]], order: Sequence[int] = ()
     ) -> tuple[list[Actor], list[Turn]]:
         """Run the actions in this order, then each to its end; return them and every turn."""
-        actors = [Actor(action) for action in actions]
+        actors = self._playing = [Actor(action) for action in actions]
         for actor in actors:
             thread = threading.Thread(target=self._enter, args=(actor,), daemon=True)
             thread.start()
@@ -119,8 +126,10 @@ class Stage:
         """Wait until every action has stopped, ended or waits for another's lock."""
         # Twice: who waited for the action that went on last may have been let go by it meanwhile.
         for actor in (*actors, *actors):
-            for _ in range(_STUCK_SECONDS * 1000):
-                if actor.stopped.wait(0.001) or self._is_blocked(actor):
+            for _ in range(int(_STUCK_SECONDS / _LOOK_SECONDS)):
+                if self._is_still_blocked(actor) or actor.stopped.wait(_LOOK_SECONDS):
+                    break
+                if self._is_blocked(actor):
                     break
             else:
                 raise AssertionError("an action neither stops nor waits for a lock")
@@ -138,12 +147,27 @@ class Stage:
                 return self._runnable(actors)
         raise AssertionError("all actions wait for each other")
 
+    def _is_still_blocked(self, actor: Actor) -> bool:
+        """Return whether an action waits as before: locks are held to the end of a transaction."""
+        ends = self._ends()
+        return ends is not None and actor.blocked_at == ends and not actor.stopped.is_set()
+
     def _is_blocked(self, actor: Actor) -> bool:
         if actor.backend is None:
             return False
+        ends = self._ends()
         with self._database.engine.connect() as connection:
             query = text("SELECT cardinality(pg_blocking_pids(:pid))")
-            return bool(connection.scalar(query, {"pid": actor.backend}))
+            is_blocked = bool(connection.scalar(query, {"pid": actor.backend}))
+        if is_blocked:
+            actor.blocked_at = ends
+        return is_blocked
+
+    def _ends(self) -> int | None:
+        """Return how many transactions have ended; None while one does."""
+        if any(one.is_ending for one in self._playing):
+            return None
+        return sum(one.ends for one in self._playing)
 
     def _before_statement(self, connection: Connection, *statement: Any) -> None:
         actor = self._actors.get(threading.get_ident())
