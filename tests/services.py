@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -221,8 +220,7 @@ class Orthanc(Service):
 
     def send(self, path: str, content: bytes) -> Any:
         url = f"http://127.0.0.1:{self.http_port}{path}"
-        request = urllib.request.Request(url, content, method="POST")
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(url, content, timeout=60) as answer:
             return json.loads(answer.read())
 
     def instances(self, study_instance_uid: str) -> list[bytes]:
@@ -235,7 +233,7 @@ class Orthanc(Service):
         self.require_alive()
         try:
             self.get("/system")
-        except (OSError, urllib.error.URLError):
+        except OSError:
             return False
         return True
 
@@ -382,11 +380,9 @@ class Site:
 
     def _node_listens(self) -> bool:
         self.node.require_alive()
-        try:
-            socket.create_connection(("127.0.0.1", self.node_port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        with socket.socket() as tried:
+            tried.settimeout(1)
+            return tried.connect_ex(("127.0.0.1", self.node_port)) == 0
 
 
 @contextmanager
