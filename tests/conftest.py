@@ -3,7 +3,7 @@
 import gc
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pydicom.config
 import pytest
@@ -40,9 +40,15 @@ def hooks_as_before() -> Iterator[None]:
     threading.excepthook, sys.excepthook = hooks
 
 
-def pytest_collection_finish() -> None:
-    """Let no search for garbage look at what all tests have in common: it takes up to a second."""
-    gc.freeze()
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let no search for garbage look at all tests, of which nothing is: it takes up to a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
