@@ -105,6 +105,20 @@ def products_of(recipient: Recipient, settings: Settings) -> frozenset[Product]:
     return frozenset(reports)
 
 
+def is_sent_uncompressed(recipient: Recipient, settings: Settings) -> bool:
+    """Return whether pictures go to a recipient decompressed, whatever it would accept.
+
+    Raises
+    ------
+    SettingsError
+        The profile is unknown.
+    """
+    name = _profile_of(recipient, settings)
+    if name is None:
+        return False
+    return profile_named(name, settings).form.compression is Compression.NONE
+
+
 def presentation_contexts_of(profile: Profile) -> set[tuple[str, str]]:
     """Return the (SOP Class UID, transfer syntax) pairs that objects of a profile are sent in."""
     contexts = set()

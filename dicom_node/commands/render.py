@@ -27,6 +27,7 @@ from dicom_node.objects.elements.local_time import site_time_zone
 from dicom_node.objects.identity import UNINSTALLED, ResultIdentity
 from dicom_node.objects.products import Profile
 from dicom_node.objects.results import build_results
+from dicom_node.objects.sc.pixel_encoding import Compression
 from dicom_node.objects.sources import SourceInstance
 from dicom_node.objects.writing import write_object
 from dicom_node.settings.model import ModelSettings
@@ -146,6 +147,9 @@ def render_study(
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for number, result in enumerate(made, start=1):
+        is_compressed = result.dataset.file_meta.TransferSyntaxUID.is_compressed
+        if is_compressed and profile.form.compression is Compression.NONE:
+            result.dataset.decompress(generate_instance_uid=False)
         file = out / f"{number:03d}-{result.kind.value}.dcm"
         with file.open("xb") as stream:
             write_object(result.dataset, stream)

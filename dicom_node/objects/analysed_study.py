@@ -98,9 +98,8 @@ class AnalysedStudy:
 
     def forms(self, kind: ResultKind) -> list[PictureForm]:
         """Return the forms in which a kind of picture is asked for, each once."""
-        return sorted(
-            {profile.form for profile in self.profiles_with(kind)}, key=lambda one: one.variant
-        )
+        forms = {profile.form.variant: profile.form for profile in self.profiles_with(kind)}
+        return [forms[variant] for variant in sorted(forms)]
 
     def shown(self, image: ImageFindings) -> DisplayPicture:
         """Return an image as a viewer shows it; decoded once for calls that follow each other."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from dicom_node.facts.result_kinds import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, ResultKind, Variant
 from dicom_node.objects.cad_sr.options import DEFAULT_CAD_OPTIONS, CadOptions
-from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, PictureForm
+from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, Compression, PictureForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,9 @@ OHIF: Final = Profile(
 WORKSTATION: Final = Profile(
     objects=frozenset(
         {ResultKind.CAD_REPORT, ResultKind.SECONDARY_CAPTURE, ResultKind.SUMMARY_SHEET}
-    )
+    ),
+    # An archive may take what the old workstation behind it cannot read.
+    form=PictureForm(compression=Compression.NONE),
 )
 PACS: Final = Profile(
     objects=frozenset(

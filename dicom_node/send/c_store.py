@@ -2,20 +2,21 @@
 
 import io
 from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import UID, ImplicitVRLittleEndian
+from pydicom.uid import UID
 from pynetdicom.status import code_to_category
 
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.c_store_answers import StoreAnswers
+from dicom_node.send.converted import CONVERSION_ERRORS, converted, own_syntax_of
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure, unread
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomDestination
@@ -24,17 +25,6 @@ _OF_ANOTHER: Final = (
     "its answer to C-STORE is to another message than it was sent (PS3.7 9.3.1.2): nothing "
     "follows from it"
 )
-
-_UNREADABLE: Final = (
-    OSError,
-    InvalidDicomError,
-    ValueError,
-    AttributeError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-)
-"""Errors of reading or decoding a file that is missing, broken or in an unknown encoding."""
 
 
 class CStoreSender:
@@ -79,10 +69,7 @@ class CStoreSender:
         self, objects: Sequence[ObjectToSend], deadline: Deadline, answers: StoreAnswers
     ) -> Any:
         contexts = {
-            (item.sop_class_uid, syntax)
-            for item in objects
-            for syntax in (*UNCOMPRESSED, _syntax_of(item))
-            if syntax
+            (item.sop_class_uid, syntax) for item in objects for syntax in _syntaxes_of(item)
         }
         return associate(
             self._destination,
@@ -106,7 +93,7 @@ class CStoreSender:
             return _refused(item, f"the destination does not accept {name}")
         try:
             content = _content(item, accepted)
-        except _UNREADABLE as error:
+        except CONVERSION_ERRORS as error:
             return unread(item, f"{name} cannot be read or converted for sending", error)
         if content is None:
             names = ", ".join(sorted(UID(syntax).name for syntax in accepted))
@@ -161,32 +148,25 @@ def _size_of(item: ObjectToSend) -> int:
         return 0  # reported when it is read
 
 
-def _syntax_of(item: ObjectToSend) -> str:
-    try:
-        return str(read_file_meta_info(item.file).TransferSyntaxUID)
-    except (OSError, InvalidDicomError, AttributeError):
-        return ""  # reported when this object is sent
+def _syntaxes_of(item: ObjectToSend) -> Iterator[str]:
+    """Yield the transfer syntaxes in which an object can be sent."""
+    yield from UNCOMPRESSED
+    # A file that cannot be read is reported when this object is sent.
+    with suppress(OSError, InvalidDicomError, AttributeError):
+        own = own_syntax_of(item)
+        if own is not None:
+            yield str(own)
 
 
 def _content(item: ObjectToSend, accepted: Set[str]) -> Path | Dataset | None:
     """Return the file if its transfer syntax was accepted, else the object converted, or None."""
-    dataset = pydicom.dcmread(item.file, stop_before_pixels=True)
-    own = dataset.file_meta.TransferSyntaxUID
-    if own in accepted:
+    if own_syntax_of(item) in accepted:
         # By its path: the file is sent unchanged, without decoding and encoding it again.
         return item.file
     target = next((syntax for syntax in UNCOMPRESSED if syntax in accepted), None)
     if target is None:
         return None
-    dataset = pydicom.dcmread(item.file)
-    if own.is_compressed:
-        # The same instance in another form: what is lossy stays marked so (PS3.3 C.7.6.1.1.5).
-        dataset.decompress(generate_instance_uid=False)
-    dataset.file_meta.TransferSyntaxUID = UID(target)
-    encoded = io.BytesIO()
-    dataset.save_as(encoded, implicit_vr=target == ImplicitVRLittleEndian, little_endian=True)
-    encoded.seek(0)
-    return pydicom.dcmread(encoded)
+    return pydicom.dcmread(io.BytesIO(converted(item, target)))
 
 
 def _answer(item: ObjectToSend, status: int) -> Answer:

@@ -33,6 +33,7 @@ class ObjectToSend:
     ----------
     key : the caller's number of this object
     priority : of its study; None if the caller does not say
+    is_to_be_uncompressed : whether its pixels are sent decompressed, however they are kept
     """
 
     key: int
@@ -40,6 +41,7 @@ class ObjectToSend:
     sop_class_uid: str
     sop_instance_uid: str
     priority: Priority | None = None
+    is_to_be_uncompressed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,9 @@ from typing import Final
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRLittleEndian
 
+from dicom_node.send.converted import CONVERSION_ERRORS, converted, own_syntax_of
 from dicom_node.send.dicomweb_exchange import DicomwebExchange, Reply, exchange_with
 from dicom_node.send.http_outcome import outcome_of_status
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure, unread
@@ -16,6 +17,10 @@ from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 _CONFLICT: Final = 409
 """Nothing was stored; the answer gives the reason for each object (PS3.18 10.5.3.2)."""
+
+_UNSUPPORTED_MEDIA_TYPE: Final = 415
+_SYNTAX_NOT_SUPPORTED: Final = 0xC122
+"""Failure Reason: the transfer syntax is not supported (PS3.18 I.2.2)."""
 
 _PLACE: Final = ("StudyInstanceUID", "SeriesInstanceUID")
 
@@ -47,10 +52,16 @@ class StowSender:
     def _store(self, exchange: DicomwebExchange, item: ObjectToSend) -> Answer:
         try:
             header = pydicom.dcmread(item.file, specific_tags=list(_PLACE), stop_before_pixels=True)
-            content = item.file.read_bytes()
-        except (OSError, InvalidDicomError) as error:
+            content = _content(item)
+        except CONVERSION_ERRORS as error:
             return unread(item, "the result file cannot be read", error)
         reply = exchange.request("POST", "studies", content)
+        if _refuses_the_syntax(item, reply):
+            try:
+                content = converted(item, ExplicitVRLittleEndian)
+            except CONVERSION_ERRORS as error:
+                return unread(item, "the result file cannot be converted for sending", error)
+            reply = exchange.request("POST", "studies", content)
         answer = _answer_of(item, reply)
         if not _leaves_doubt(reply) or answer.outcome is Outcome.ACCEPTED:
             return answer
@@ -71,6 +82,26 @@ class StowSender:
             if reply.is_success and lists_instance(reply.content, reply.media_type, uid):
                 return True
         return False
+
+
+def _content(item: ObjectToSend) -> bytes:
+    if own_syntax_of(item) is None:
+        return converted(item, ExplicitVRLittleEndian)
+    return item.file.read_bytes()
+
+
+def _refuses_the_syntax(item: ObjectToSend, reply: Reply) -> bool:
+    """Return whether the archive says that it does not take the compression of an object."""
+    own = own_syntax_of(item)
+    if own is None or not own.is_compressed:
+        return False
+    if reply.status == _UNSUPPORTED_MEDIA_TYPE:
+        return True
+    document = read_store_answer(reply.content, reply.media_type) if _leaves_doubt(reply) else None
+    return (
+        document is not None
+        and document.failed.get(item.sop_instance_uid, 0) & 0xFFFF == _SYNTAX_NOT_SUPPORTED
+    )
 
 
 def _leaves_doubt(reply: Reply) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import requests
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from sample_images import FILM
 from sending import all_stored, datasets_of, send
 from services import Orthanc, Site, running
@@ -33,6 +34,7 @@ class Deliveries:
 
     def __init__(self, site: Site, archives: dict[str, Orthanc], uid: str) -> None:
         self.findings = json.loads(site.study_record(uid)["analyses"][-1]["findings"])
+        self.archives = archives
         self.listed = {profile: _listed(archive, uid) for profile, archive in archives.items()}
 
     @property
@@ -118,3 +120,19 @@ def test_what_two_destinations_take_is_the_same_object(deliveries: Deliveries) -
     ]
 
     assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize(
+    ("profile", "syntax"), [("workstation", ExplicitVRLittleEndian), ("pacs", RLELossless)]
+)
+def test_pictures_are_compressed_for_who_may_read_them_so(
+    deliveries: Deliveries, profile: str, syntax: str
+) -> None:
+    archive = deliveries.archives[profile]
+    found = [
+        archive.get_bytes(f"/instances/{one}/metadata/TransferSyntax").decode()
+        for one in archive.get("/instances")
+        if archive.get_bytes(f"/instances/{one}/metadata/SopClassUid") == SECONDARY_CAPTURE.encode()
+    ]
+
+    assert found == [syntax] * 5

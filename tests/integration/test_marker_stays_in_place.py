@@ -268,8 +268,7 @@ def test_picture_colors_the_marker(case: Case) -> None:
         shown=show(case.dataset, case.stored),
         heatmaps=case.analysis.heatmaps,
     )
-    picture = np.frombuffer(capture.PixelData, np.uint8)[: capture.Rows * capture.Columns * 3]
-    picture = picture.reshape(capture.Rows, capture.Columns, 3).astype(int)
+    picture = capture.pixel_array.astype(int)
     rows, columns = case.marker.shape
     height, width = round(rows * placement.row_scale), round(columns * placement.column_scale)
     top, left = placement.row_offset, placement.column_offset

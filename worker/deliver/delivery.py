@@ -18,6 +18,7 @@ from dicom_node.errors import (
 )
 from dicom_node.facts.priority import Priority
 from dicom_node.facts.result_kinds import ResultKind
+from dicom_node.routing.route import Recipient
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, Sender
 from dicom_node.send.retry_policy import next_attempt
@@ -156,7 +157,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
         _end_badly(node, held, delivery, Failure("the destination is not in the settings"))
         return
     try:
-        wanted = _wanted(node, delivery)
+        wanted, uncompressed = _wanted(node, delivery)
     except SettingsError as error:  # the profile that its rule named is not there any more
         _end_badly(node, held, delivery, Failure(str(error)))
         return
@@ -171,6 +172,7 @@ def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
                 sop_class_uid=row.sop_class_uid,
                 sop_instance_uid=row.sop_instance_uid,
                 priority=Priority(delivery.priority),
+                is_to_be_uncompressed=uncompressed,
             )
             for row in rows
         ]
@@ -287,12 +289,16 @@ def _answers(
         yield from sender.send([one for one in objects if one.key in notes])
 
 
-def _wanted(node: Runtime, delivery: Delivery) -> set[tuple[str, str]]:
-    """Return kind and variant of the objects that the destination is sent."""
+def _wanted(node: Runtime, delivery: Delivery) -> tuple[set[tuple[str, str]], bool]:
+    """Return kind and variant of what the destination is sent, and whether uncompressed alone."""
     # Imported here: it loads the builders' libraries, which the parent process does not need.
-    from dicom_node.destination_profiles import products_wanted_by
+    from dicom_node.destination_profiles import is_sent_uncompressed, products_wanted_by
 
-    return products_wanted_by(delivery.destination, node.settings, delivery.profile)
+    recipient = Recipient(delivery.destination, delivery.profile)
+    return (
+        products_wanted_by(delivery.destination, node.settings, delivery.profile),
+        is_sent_uncompressed(recipient, node.settings),
+    )
 
 
 def _words_for_all(statuses: Sequence[str]) -> str:

@@ -1,10 +1,13 @@
 """Our own checks of a finished object, for what no validator looks at."""
 
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.uid import RLELossless
 
 from dicom_node.facts.result_kinds import (
     MAMMOGRAPHY_CAD_SR,
@@ -12,6 +15,7 @@ from dicom_node.facts.result_kinds import (
     SEGMENTATION_STORAGE,
     ResultKind,
 )
+from dicom_node.objects.sc.rle_frame import plane_sizes
 
 REPORTS: Final = frozenset(
     uid for kind in ResultKind if kind.row.is_report for uid in kind.row.sop_class_uids
@@ -173,12 +177,25 @@ def _picture_complaints(picture: Dataset) -> Iterator[str]:
         yield "BurnedInAnnotation is neither YES nor NO"
     if not picture.get("SourceImageSequence"):
         yield "SourceImageSequence names no image"
-    expected = int(picture.Rows) * int(picture.Columns) * int(picture.SamplesPerPixel)
-    if picture.file_meta.TransferSyntaxUID.is_encapsulated:
-        if not picture.get("PixelData"):
-            yield "PixelData is empty"
-    elif len(picture.get("PixelData", b"")) != expected + expected % 2:
+    syntax = picture.file_meta.TransferSyntaxUID
+    if syntax == RLELossless:
+        is_whole = _is_whole_rle(picture)
+    elif syntax.is_encapsulated:
+        is_whole = bool(picture.get("PixelData"))
+    else:
+        expected = int(picture.Rows) * int(picture.Columns) * int(picture.SamplesPerPixel)
+        is_whole = len(picture.get("PixelData", b"")) == expected + expected % 2
+    if not is_whole:
         yield "PixelData does not hold the picture's pixels"
+
+
+def _is_whole_rle(picture: Dataset) -> bool:
+    expected = [int(picture.Rows) * int(picture.Columns)] * int(picture.SamplesPerPixel)
+    try:
+        frame = get_frame(picture.get("PixelData", b""), 0)
+        return bool(plane_sizes(frame) == expected)
+    except (ValueError, struct.error):
+        return False
 
 
 def _walk(item: Dataset, path: _Path) -> Iterator[tuple[_Path, Dataset]]:

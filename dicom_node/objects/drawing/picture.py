@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.drawing.canvas import Canvas, fill
+from dicom_node.objects.drawing.canvas import canvas_of, fill
 from dicom_node.objects.drawing.captions import captions_of
 from dicom_node.objects.drawing.heat_colors import HeatColors, PictureStyle
 from dicom_node.objects.drawing.layout import QUARTER, WHOLE, Layout, layout_of
@@ -63,16 +63,12 @@ class Picture:
 
     Attributes
     ----------
+    pixels : (rows, columns, 3) uint8 in RGB
     placement : of the image that attention and outlines are drawn on
     """
 
-    canvas: Canvas
+    pixels: NDArray[np.uint8]
     placement: Placement
-
-    @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """Return the pixels of the canvas, (rows, columns, 3) in RGB."""
-        return self.canvas.pixels
 
 
 def compose(
@@ -109,12 +105,11 @@ def compose(
     whole = Panel(paragraphs=(aside, *others, *body.paragraphs), legend=body.legend)
     viewport = WHOLE if copies == 2 else QUARTER
     layout = layout_of((rows, image_columns), whole, viewport, (head, body))
-    canvas, left, top = (
+    pixels, left, top = (
         _beside(whole, layout, (rows, image_columns), slice(columns, image_columns - columns))
         if layout.panel_columns
         else _above_and_below(head, body, layout, (rows, image_columns))
     )
-    pixels = canvas.pixels
     if copies == 2:
         paint(pixels[top : top + rows, left : left + columns], display, (), style)
         left += columns + gap
@@ -126,7 +121,7 @@ def compose(
         row_scale=display.row_scale,
     )
     mark_regions(pixels, image, display, placement, colors=context.colors, text=layout.text)
-    return Picture(canvas=canvas, placement=placement)
+    return Picture(pixels=pixels, placement=placement)
 
 
 def mark_regions(
@@ -202,7 +197,7 @@ def _highest(findings: Sequence[Finding]) -> Iterator[Paragraph]:
 
 def _beside(
     whole: Panel, layout: Layout, size: tuple[int, int], gap: slice
-) -> tuple[Canvas, int, int]:
+) -> tuple[NDArray[np.uint8], int, int]:
     """Return a canvas with the panel on its right, and where the image begins.
 
     Parameters
@@ -212,23 +207,23 @@ def _beside(
     """
     rows, columns = size
     panel = np.asarray(whole.drawn(layout.text, layout.panel_columns, rows))
-    canvas = Canvas.of_size(panel.shape[0], columns + panel.shape[1])
-    canvas.pixels[:, columns:] = panel
-    fill(canvas.pixels[rows:, :columns], BACKGROUND)
-    fill(canvas.pixels[:rows, gap], BACKGROUND)
+    canvas = canvas_of(panel.shape[0], columns + panel.shape[1])
+    canvas[:, columns:] = panel
+    fill(canvas[rows:, :columns], BACKGROUND)
+    fill(canvas[:rows, gap], BACKGROUND)
     return canvas, 0, 0
 
 
 def _above_and_below(
     head: Panel, body: Panel, layout: Layout, size: tuple[int, int]
-) -> tuple[Canvas, int, int]:
+) -> tuple[NDArray[np.uint8], int, int]:
     """Return a canvas with strips above and below, and where the image begins."""
     rows, columns = size
     width = max(columns, layout.strip_columns)
     above = np.asarray(head.drawn(layout.text, width, 0))
     below = np.asarray(body.drawn(layout.text, width, 0))
-    canvas = Canvas.of_size(len(above) + rows + len(below), width)
-    canvas.pixels[: len(above)] = above
-    fill(canvas.pixels[len(above) : len(above) + rows], BACKGROUND)
-    canvas.pixels[len(above) + rows :] = below
+    canvas = canvas_of(len(above) + rows + len(below), width)
+    canvas[: len(above)] = above
+    fill(canvas[len(above) : len(above) + rows], BACKGROUND)
+    canvas[len(above) + rows :] = below
     return canvas, (width - columns) // 2, len(above)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicom_node.objects.context import ResultContext
-from dicom_node.objects.drawing.canvas import Canvas, fill
+from dicom_node.objects.drawing.canvas import canvas_of, fill
 from dicom_node.objects.drawing.captions import captions_of
 from dicom_node.objects.drawing.hanging import Page, Row, images_on
 from dicom_node.objects.drawing.heat_colors import HeatColors, PictureStyle
@@ -57,10 +57,11 @@ class Sheet:
 
     Attributes
     ----------
+    pixels : (rows, columns, 3) uint8 in RGB
     placements : of each image of the page, in its order
     """
 
-    canvas: Canvas
+    pixels: NDArray[np.uint8]
     placements: Sequence[Placement]
 
 
@@ -107,8 +108,7 @@ def compose_sheet(
     drawn = [_drawn_captions(pair, text, cell[1]) for pair in captions]
     height = sum(cell[0] + len(caption) for caption in drawn)
     words = np.asarray(panel.drawn(text, layout.panel_columns, height))
-    canvas = Canvas.of_size(len(words), width + words.shape[1])
-    pixels = canvas.pixels
+    pixels = canvas_of(len(words), width + words.shape[1])
     pixels[:, width:] = words
     fill(pixels[:, :width], BACKGROUND)
     top = 0
@@ -125,7 +125,7 @@ def compose_sheet(
         top += cell[0]
         pixels[top : top + len(caption), :width] = caption
         top += len(caption)
-    return Sheet(canvas=canvas, placements=placements)
+    return Sheet(pixels=pixels, placements=placements)
 
 
 def breast_text(breast: BreastFindings) -> str:

@@ -1,4 +1,4 @@
-"""The pixels of a picture in an object, as they are or in a compressed transfer syntax."""
+"""The pixels of a picture in an object, in a compressed transfer syntax."""
 
 import io
 from collections.abc import Sequence
@@ -7,25 +7,24 @@ from enum import StrEnum
 from typing import Any, Final
 
 import cv2
+import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.multival import MultiValue
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
-from pydicom.valuerep import VR
+from pydicom.uid import UID, JPEGBaseline8Bit, RLELossless
 
-from dicom_node.objects.drawing.canvas import Canvas
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.elements.header_values import element_of
+from dicom_node.objects.sc.rle_frame import rle_frame
 
 _JPEG_QUALITY: Final = 92
 _JPEG_METHOD: Final = "ISO_10918_1"
 
 
 class Compression(StrEnum):
-    """How the pixels of pictures are stored."""
+    """How the pixels of pictures are sent: decompressed, without losses, or with losses."""
 
     NONE = "none"
     RLE = "rle"
@@ -37,27 +36,33 @@ class PictureForm:
     """What a destination may choose of its pictures."""
 
     style: PictureStyle = PictureStyle.COLOR
-    compression: Compression = Compression.NONE
+    compression: Compression = Compression.RLE
 
     @property
     def variant(self) -> str:
-        """Return what tells pictures of this form from those of another."""
-        if self.compression is Compression.NONE:
-            return self.style.value
-        return f"{self.style} {self.compression}"
+        """Return what tells pictures of this form from those of another.
+
+        Without losses a picture is the same one, however it is sent: it is made once.
+        """
+        if self.compression is Compression.JPEG:
+            return f"{self.style} {self.compression}"
+        return self.style.value
 
 
 DEFAULT_FORM: Final = PictureForm()
 
 
 def set_pixels(
-    capture: Dataset, canvas: Canvas, form: PictureForm, sources: Sequence[Dataset]
+    capture: Dataset, pixels: NDArray[np.uint8], form: PictureForm, sources: Sequence[Dataset]
 ) -> None:
-    """Write an RGB picture, in the grey style as grey levels; uncompressed colors are not copied.
+    """Write an RGB picture, in the grey style as grey levels, by RLE unless JPEG is asked for.
+
+    Who is to get it uncompressed is sent it so: on the disk that would take five times the room.
 
     Parameters
     ----------
     capture : its file meta information is there already
+    pixels : (rows, columns, 3) in RGB
     sources : headers of the images that it shows; where one was compressed with losses, the
         picture remembers it
 
@@ -65,15 +70,11 @@ def set_pixels(
     ----------
     PS3.3 C.7.6.3, C.7.6.1.1.5; PS3.5 8.2.1 (JPEG baseline), annex G (RLE).
     """
-    pixels: NDArray[Any] = canvas.pixels
-    content: bytes | bytearray = canvas.content
     if form.style is PictureStyle.GREY:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        content = pixels.tobytes() + b"\0" * (pixels.size % 2)
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
         capture.SamplesPerPixel, capture.PhotometricInterpretation = 1, "MONOCHROME2"
     else:
         capture.SamplesPerPixel, capture.PhotometricInterpretation = 3, "RGB"
-        capture.PlanarConfiguration = 0
     capture.Rows, capture.Columns = pixels.shape[:2]
     capture.BitsAllocated, capture.BitsStored, capture.HighBit = 8, 8, 7
     capture.PixelRepresentation = 0
@@ -81,13 +82,10 @@ def set_pixels(
     if form.compression is Compression.JPEG:
         _set_jpeg(capture, pixels)
         return
-    # The library copies what is not bytes, number by number, unless it is told not to look.
-    capture["PixelData"] = DataElement("PixelData", VR.OB, content, already_converted=True)
-    capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    if form.compression is Compression.RLE:
-        capture.compress(
-            RLELossless, pixels, encoding_plugin="pylibjpeg", generate_instance_uid=False
-        )
+    if capture.SamplesPerPixel == 3:
+        # By planes, as the segments of a frame are (PS3.5 G.2).
+        capture.PlanarConfiguration = 1
+    _set_frame(capture, rle_frame(pixels), RLELossless)
 
 
 def _set_jpeg(capture: Dataset, pixels: NDArray[Any]) -> None:
@@ -95,11 +93,8 @@ def _set_jpeg(capture: Dataset, pixels: NDArray[Any]) -> None:
     # The one subsampling of colour that a Secondary Capture may have (PS3.3 C.7.6.3.1.2).
     Image.fromarray(pixels).save(stream, "JPEG", quality=_JPEG_QUALITY, subsampling="4:2:2")
     if capture.SamplesPerPixel == 3:
-        capture.PhotometricInterpretation = "YBR_FULL_422"
-    capture.PixelData = encapsulate([stream.getvalue()])
-    capture["PixelData"].VR = "OB"
-    capture["PixelData"].is_undefined_length = True
-    capture.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        capture.PhotometricInterpretation, capture.PlanarConfiguration = "YBR_FULL_422", 0
+    _set_frame(capture, stream.getvalue(), JPEGBaseline8Bit)
     ratio = round(pixels.nbytes / stream.tell(), 2)
     capture.LossyImageCompression = "01"
     capture.LossyImageCompressionRatio = [*_values(capture, "LossyImageCompressionRatio"), ratio]
@@ -107,6 +102,13 @@ def _set_jpeg(capture: Dataset, pixels: NDArray[Any]) -> None:
         *_values(capture, "LossyImageCompressionMethod"),
         _JPEG_METHOD,
     ]
+
+
+def _set_frame(capture: Dataset, frame: bytes, syntax: UID) -> None:
+    capture.PixelData = encapsulate([frame])
+    capture["PixelData"].VR = "OB"
+    capture["PixelData"].is_undefined_length = True
+    capture.file_meta.TransferSyntaxUID = syntax
 
 
 def _copy_lossy_compression(capture: Dataset, sources: Sequence[Dataset]) -> None:

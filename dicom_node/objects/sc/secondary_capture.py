@@ -98,7 +98,7 @@ def build_secondary_capture(
         ResultKind.SECONDARY_CAPTURE, _apart(image, form)
     )
     stamp(capture, source, ResultKind.SECONDARY_CAPTURE, context, form.variant)
-    set_pixels(capture, picture.canvas, form, [source])
+    set_pixels(capture, picture.pixels, form, [source])
     return capture, picture.placement
 
 

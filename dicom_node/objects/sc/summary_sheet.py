@@ -126,7 +126,7 @@ def build_summary_sheet(
         ResultKind.SUMMARY_SHEET, _apart(form, page)
     )
     stamp(capture, headers[0], ResultKind.SUMMARY_SHEET, context, form.variant)
-    set_pixels(capture, sheet.canvas, form, headers)
+    set_pixels(capture, sheet.pixels, form, headers)
     return capture, dict(zip(map(key_of, shown), sheet.placements, strict=True))
 
 

@@ -62,5 +62,6 @@ class ProfileSettings(Section):
     picture_style: Literal["color", "single_color", "grey", "side_by_side"] = "color"
     """Attention in pictures and summary sheet: in several colours, in one, by outlines alone, or
     (side_by_side) in several colours beside the same image without any."""
-    picture_compression: Literal["none", "rle", "jpeg"] = "none"
-    """Pixel encoding of pictures and summary sheet: none, rle (lossless) or jpeg (lossy)."""
+    picture_compression: Literal["none", "rle", "jpeg"] = "rle"
+    """Pixel encoding of pictures and summary sheet: rle (lossless; uncompressed where the archive
+    does not accept it), jpeg (lossy) or none, for viewers that read neither."""

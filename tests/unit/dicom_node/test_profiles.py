@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from dicom_node.destination_profiles import (
+    is_sent_uncompressed,
     products_wanted_by,
     profile_named,
     profiles_in_use,
@@ -18,6 +19,7 @@ from dicom_node.objects.cad_sr.snomed_rt import CodingScheme
 from dicom_node.objects.drawing.heat_colors import PictureStyle
 from dicom_node.objects.products import OHIF, PACS, PROFILES
 from dicom_node.objects.sc.pixel_encoding import Compression
+from dicom_node.routing.route import Recipient
 from dicom_node.settings.reading import load_settings
 from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_out.results import (
@@ -111,6 +113,44 @@ def test_own_profile_sets_objects_and_forms(tmp_path: Path) -> None:
     assert profile.report_sop_class_uid == COMPREHENSIVE_SR
     assert profile.cad.variant == "SRT mm coded selected_region"
     assert profile.form.style is PictureStyle.GREY
+
+
+@pytest.mark.parametrize(
+    ("profile", "compression", "uncompressed"),
+    [
+        ("ohif", None, False),
+        ("pacs", None, False),
+        ("all", None, False),
+        ("workstation", None, True),
+        ("old", None, False),
+        ("old", "rle", False),
+        ("old", "jpeg", False),
+        ("old", "none", True),
+    ],
+)
+def test_profile_says_who_is_sent_pictures_uncompressed(
+    tmp_path: Path, profile: str, compression: str | None, *, uncompressed: bool
+) -> None:
+    own = OWN if compression is None else f'{OWN}picture_compression = "{compression}"\n'
+    settings = settings_of(tmp_path, own, ARCHIVE.format(name="a", profile=profile))
+
+    assert is_sent_uncompressed(Recipient("a"), settings) is uncompressed
+
+
+def test_profile_of_a_rule_says_it_too(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, ARCHIVE.format(name="a", profile="ohif"))
+
+    assert is_sent_uncompressed(Recipient("a", "workstation"), settings)
+    assert not is_sent_uncompressed(Recipient("b"), settings)
+
+
+def test_pictures_are_made_once_for_who_wants_them_uncompressed_or_not(tmp_path: Path) -> None:
+    texts = [ARCHIVE.format(name=one, profile=one) for one in ("pacs", "workstation")]
+    settings = settings_of(tmp_path, *texts)
+
+    both = products_wanted_by("pacs", settings) & products_wanted_by("workstation", settings)
+
+    assert {kind for kind, _ in both} == {"secondary_capture", "summary_sheet"}
 
 
 def test_unknown_profile_is_a_mistake_of_the_settings(tmp_path: Path) -> None:

@@ -101,9 +101,18 @@ def test_empty_frame_is_found_out(rendered: Path) -> None:
     assert complaints_about(segmentation) == ["frame 1 is empty"]
 
 
-def test_cut_picture_is_found_out(rendered: Path) -> None:
+@pytest.mark.parametrize("is_compressed", [True, False])
+@pytest.mark.parametrize("bytes_left_out", [2, 10_000, None])
+def test_cut_picture_is_found_out(
+    rendered: Path, bytes_left_out: int | None, *, is_compressed: bool
+) -> None:
     capture = one_of(rendered, "secondary_capture")
-    capture.PixelData = capture.PixelData[:-2]
+    assert complaints_about(capture) == []
+    if not is_compressed:
+        capture.decompress(generate_instance_uid=False)
+        assert complaints_about(capture) == []
+    left = 0 if bytes_left_out is None else len(capture.PixelData) - bytes_left_out
+    capture.PixelData = capture.PixelData[:left]
 
     assert complaints_about(capture) == ["PixelData does not hold the picture's pixels"]
 

@@ -20,7 +20,6 @@ from objects_factory import (
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.objects.content.graphic_data import graphic_data
-from dicom_node.objects.drawing.canvas import Canvas
 from dicom_node.objects.drawing.hanging import cell_of
 from dicom_node.objects.drawing.layout import QUARTER, layout_of
 from dicom_node.objects.drawing.lettering import LEAST_TEXT, Paragraph
@@ -30,14 +29,6 @@ from dicom_node.objects.drawing.rendering import show
 from dicom_node.objects.results import build_results
 from dicom_node.objects.sources import SourceInstance
 from mammoclip_core.findings import StudyAnalysis
-
-
-def test_canvas_is_the_memory_of_its_object() -> None:
-    canvas = Canvas.of_size(3, 5)
-
-    canvas.pixels[:] = 7
-
-    assert bytes(canvas.content) == b"\x07" * 45 + b"\0"  # of even length
 
 
 def test_halving_is_the_mean_of_four_pixels() -> None:

@@ -132,7 +132,6 @@ CHANGES: dict[str, tuple[frozenset[ResultKind], dict[str, Any]]] = {
     "size of pictures": (PICTURES, {"options": ResultOptions(picture_long_side=256)}),
     "modality of pictures": (PICTURES, {"options": ResultOptions(picture_modality="MG")}),
     "style of pictures": (PICTURES, {"profile": form(style=PictureStyle.GREY)}),
-    "lossless pictures": (PICTURES, {"profile": form(compression=Compression.RLE)}),
     "lossy pictures": (PICTURES, {"profile": form(compression=Compression.JPEG)}),
     "report's class": (
         frozenset({ResultKind.MEASUREMENT_REPORT}),

@@ -5,7 +5,6 @@ import gc
 import socket
 from collections.abc import Callable
 
-import pydicom
 import pytest
 from archive import Archive, destination, sent
 from node_factory import SECONDARY_CAPTURE
@@ -15,6 +14,7 @@ from pynetdicom.transport import AssociationSocket
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.facts.instance import content_offset
+from dicom_node.send import converted
 from dicom_node.send.c_store import CStoreSender
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
@@ -147,7 +147,7 @@ def test_file_that_the_disk_does_not_give_is_sent_later(
     def fail(*_: object, **__: object) -> None:
         raise OSError(error, "for the test")
 
-    monkeypatch.setattr(pydicom, "dcmread", fail)
+    monkeypatch.setattr(converted, "read_file_meta_info", fail)
 
     (answer,) = sent(archive_with(), item)
 

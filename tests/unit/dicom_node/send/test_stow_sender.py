@@ -4,15 +4,23 @@ import errno
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
+from node_factory import SECONDARY_CAPTURE, mammogram
 from ports import free_port
+from pydicom import dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from dicom_node.errors import DestinationDownError
+from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, set_pixels
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
 from dicom_node.send.stow_rs import StowSender
@@ -49,6 +57,7 @@ class Answering:
     uids: list[str] = field(default_factory=list)
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     silent: threading.Event | None = None
+    statuses: list[int] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -64,7 +73,8 @@ def archive() -> Iterator[Answering]:
                 return
             document = answering.document(answering.uids.pop(0) if answering.uids else "1.2.3")
             text = document if isinstance(document, str) else json.dumps(document)
-            self.send_response(answering.status)
+            statuses = answering.statuses
+            self.send_response(statuses.pop(0) if statuses else answering.status)
             self.send_header("Content-Type", answering.content_type)
             self.send_header("Content-Length", str(len(text.encode())))
             self.end_headers()
@@ -331,6 +341,56 @@ def test_file_that_is_gone_is_refused_and_the_rest_goes(
 
     assert (first.outcome, second.outcome) == (Outcome.REFUSED, Outcome.ACCEPTED)
     assert first.status == "the result file cannot be read: FileNotFoundError"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> ObjectToSend:
+    """Write a picture that is compressed without losses."""
+    dataset = mammogram(SOPClassUID=SECONDARY_CAPTURE)
+    dataset.file_meta = FileMetaDataset()
+    drawn = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    set_pixels(dataset, drawn, DEFAULT_FORM, [])
+    file = tmp_path / "picture.dcm"
+    dataset.save_as(file, enforce_file_format=True)
+    uid = str(dataset.SOPInstanceUID)
+    return ObjectToSend(key=1, file=file, sop_class_uid=SECONDARY_CAPTURE, sop_instance_uid=uid)
+
+
+def syntaxes_of(archive: Answering) -> list[str]:
+    """Return the transfer syntax of each object that the archive was sent."""
+    parts = [body[body.index(b"DICM") - 128 :] for _, _, body in archive.requests]
+    return [str(dcmread(BytesIO(part)).file_meta.TransferSyntaxUID) for part in parts]
+
+
+def test_picture_is_sent_compressed(archive: Answering, picture: ObjectToSend) -> None:
+    (answer,) = sent(archive, picture)
+
+    assert answer.outcome is Outcome.ACCEPTED
+    assert syntaxes_of(archive) == [RLELossless]
+
+
+def test_picture_is_sent_uncompressed_to_who_wants_it_so(
+    archive: Answering, picture: ObjectToSend
+) -> None:
+    (answer,) = sent(archive, replace(picture, is_to_be_uncompressed=True))
+
+    assert answer.outcome is Outcome.ACCEPTED
+    assert syntaxes_of(archive) == [ExplicitVRLittleEndian]
+
+
+@pytest.mark.parametrize("refusal", ["status", "reason"])
+def test_picture_whose_compression_is_refused_is_sent_again_without(
+    archive: Answering, picture: ObjectToSend, refusal: str
+) -> None:
+    refused = failed(picture.sop_instance_uid, 0xC122) if refusal == "reason" else {}
+    archive.statuses = [415 if refusal == "status" else 409, 200]
+    documents = [refused, taken(picture.sop_instance_uid)]
+    archive.document = lambda _: documents.pop(0)
+
+    (answer,) = sent(archive, picture)
+
+    assert answer.outcome is Outcome.ACCEPTED
+    assert syntaxes_of(archive) == [RLELossless, ExplicitVRLittleEndian]
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])

@@ -1,6 +1,8 @@
 """Every kind of result reaches an archive in a transfer syntax that the archive takes."""
 
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,21 +45,28 @@ def written(datasets: list[Dataset], folder: Path) -> list[ObjectToSend]:
     return items
 
 
+_OF_THE_ENCODING = frozenset({"PixelData", "PhotometricInterpretation", "PlanarConfiguration"})
+
+
 def of_class(study: str, syntax: UID) -> Dataset:
     """Return a picture that is stored in some transfer syntax."""
-    return next(
-        one.dataset
-        for one in objects_of(study)
-        if one.kind is ResultKind.SECONDARY_CAPTURE
-        and one.dataset.file_meta.TransferSyntaxUID == syntax
-    )
+    pictures = [
+        one.dataset for one in objects_of(study) if one.kind is ResultKind.SECONDARY_CAPTURE
+    ]
+    for picture in pictures:
+        if picture.file_meta.TransferSyntaxUID == syntax:
+            return picture
+    plain = deepcopy(pictures[0])
+    assert syntax == ExplicitVRLittleEndian
+    plain.decompress(generate_instance_uid=False)
+    return plain
 
 
 def without_pixels(dataset: Dataset) -> Dataset:
     """Return what an object says, apart from how its pixels are stored."""
     kept = Dataset()
     for element in dataset:
-        if element.keyword not in {"PixelData", "PhotometricInterpretation"}:
+        if element.keyword not in _OF_THE_ENCODING:
             kept.add(element)
     return kept
 
@@ -93,6 +102,22 @@ def test_archive_that_takes_everything_gets_compressed_pictures_compressed(
     (after,) = archive.datasets
     assert after.file_meta.TransferSyntaxUID == syntax
     assert after.PixelData == picture.PixelData
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGBaseline8Bit])
+def test_who_wants_pictures_uncompressed_gets_them_so_whatever_the_archive_takes(
+    archive_with: Callable[..., Archive], tmp_path: Path, syntax: UID
+) -> None:
+    picture = of_class("compressed pictures", syntax)
+    archive = archive_with(classes=EVERY_CLASS, syntaxes=ARCHIVES["every syntax"])
+    (item,) = written([picture], tmp_path)
+
+    sent(archive, replace(item, is_to_be_uncompressed=True))
+
+    (after,) = archive.datasets
+    assert after.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert after.SOPInstanceUID == picture.SOPInstanceUID
+    np.testing.assert_array_equal(pixel_array(after), pixel_array(dcmread(item.file)))
 
 
 def test_decompressed_jpeg_still_says_that_it_lost_something(

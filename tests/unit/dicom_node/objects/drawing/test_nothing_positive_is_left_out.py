@@ -114,7 +114,7 @@ def test_image_alone_is_drawn_across_the_middle_with_its_words_below() -> None:
 
     (placement,) = sheet.placements
     assert placement.column_offset == 320 - 150
-    below = letters_of(sheet.canvas.pixels[400:, :640], TEXT)
+    below = letters_of(sheet.pixels[400:, :640], TEXT)
     places = np.flatnonzero(below.any(axis=0))
     assert 160 <= places.min() < places.max() < 480
 

@@ -180,7 +180,7 @@ def test_capture_says_what_it_is() -> None:
     assert list(capture.ImageType) == ["DERIVED", "SECONDARY"]
     assert (capture.BurnedInAnnotation, capture.RecognizableVisualFeatures) == ("NO", "NO")
     assert (capture.ImageLaterality, capture.ViewPosition) == ("L", "MLO")
-    assert (capture.PhotometricInterpretation, capture.PlanarConfiguration) == ("RGB", 0)
+    assert (capture.PhotometricInterpretation, capture.PlanarConfiguration) == ("RGB", 1)
     assert "PixelSpacing" not in capture
     (source,) = capture.SourceImageSequence
     assert source.ReferencedSOPInstanceUID == mammogram().SOPInstanceUID
