@@ -1,7 +1,7 @@
 """The Celery application; settings are read at first use, never at import."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from billiard import current_process
 from celery import Celery
@@ -35,6 +35,8 @@ from worker.processes.termination import end_at_the_parents_signal_only
 from worker.queue import redis_transport
 from worker.settings_at_start import keep_settings
 
+_LONGEST_START_SECONDS: Final = 120.0
+
 
 def _configuration() -> dict[str, Any]:
     settings = _settings()
@@ -49,6 +51,9 @@ def _configuration() -> dict[str, Any]:
         # In KiB. A process that has grown is replaced between two tasks: see
         # worker.processes.memory_ceiling.
         "worker_max_memory_per_child": max(settings.work.worker_memory_bytes // 1024, 1),
+        # A process that is not up in time is killed and started anew, which never ends on a machine
+        # that is busy at its start; by default after four seconds.
+        "worker_proc_alive_timeout": _LONGEST_START_SECONDS,
         # Whoever can write to the broker could otherwise stop workers: see worker.queue.consumer.
         "worker_enable_remote_control": False,
         "worker_consumer": "worker.queue.consumer:Consumer",
