@@ -15,6 +15,7 @@ from mammoclip_core.engines.openvino_graph import detector_graph, encoder_graph
 from mammoclip_core.engines.openvino_import import ov
 from mammoclip_core.errors import ComputingError
 from mammoclip_core.findings import EngineIdentity
+from mammoclip_core.freed_memory import keep_freed_memory
 from mammoclip_core.images.detector_input import INPUT_SIDE
 from mammoclip_core.networks.anchors import anchors_of, decode, reported, select
 from mammoclip_core.networks.efficientnet import DYNAMIC_PADDING, EfficientNet
@@ -63,6 +64,7 @@ class OpenVinoNetwork:
         self, build: Callable[[], ov.Model], size: tuple[int, int], options: OpenVinoOptions
     ) -> None:
         _require_precision(options.precision)
+        keep_freed_memory()
         self._size = (1, 3, *size)
         self._compiling = start_thread(lambda: compiled(build(), options), name="compile")
 

@@ -1,6 +1,5 @@
 """How torch computes image encoders: folded, on a device, in some numbers, within its memory."""
 
-import ctypes
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from mammoclip_core.engines.computing_options import ComputingOptions, Precision
 from mammoclip_core.errors import BatchMemoryError, BundleError, ComputingError, DeviceError
 from mammoclip_core.findings import EngineIdentity
+from mammoclip_core.freed_memory import keep_freed_memory
 from mammoclip_core.networks.image_encoder import ImageEncoder
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -36,10 +36,6 @@ _WORDS_FOR_SHORT_MEMORY: Final = (
 
 _WORDS_FOR_A_DEAD_DEVICE: Final = ("CUDA error", "CUDNN_STATUS", "cuDNN error", "CUBLAS_STATUS")
 """What torch and the libraries of a GPU say of one that does not compute any more."""
-
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
-_MOST: Final = 2**31 - 1
 
 
 class TorchComputer:
@@ -196,18 +192,6 @@ def _compiled(encoder: ImageEncoder, device: torch.device) -> _FeatureMap:
     if device.type == "cuda":
         return torch.compile(encoder.feature_map, dynamic=False, mode="max-autotune")
     return torch.compile(encoder.feature_map, dynamic=False, options={"freezing": True})
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep what it is given back, where glibc it is.
-
-    It asks the system anew for every large tensor otherwise, which then clears each page: a sixth
-    of the processor's time at full size. The process keeps the memory of its largest batch.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _MOST)
-        mallopt(_M_TRIM_THRESHOLD, _MOST)
 
 
 def device_named(name: str) -> torch.device:

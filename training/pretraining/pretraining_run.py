@@ -11,8 +11,8 @@ from typing import Any, Final
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from mammoclip_core.engines.torch_computing import keep_freed_memory
 from mammoclip_core.errors import MissingLibraryError
+from mammoclip_core.freed_memory import keep_freed_memory
 from training.errors import SettingsError
 from training.pretraining.checkpoints import Checkpoints, PublishedCheckpoints
 from training.pretraining.cost import estimate

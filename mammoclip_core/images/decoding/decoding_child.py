@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from mammoclip_core.freed_memory import keep_freed_memory
 from mammoclip_core.images.decoding.decoding_effort import HEADER_EFFORT, Effort, decoding_effort
 
 READY: Final = b"ready"
@@ -26,6 +27,7 @@ def main() -> None:
     """Answer requests until the other end of the socket is closed."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     _restrict()
+    keep_freed_memory()
     # Loaded before the first image, whose time and memory are measured.
     import mammoclip_core.images.image_file  # noqa: F401
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from mammoclip_core.engines.torch_computing import keep_freed_memory
 from mammoclip_core.findings import DENSITY_CATEGORIES
+from mammoclip_core.freed_memory import keep_freed_memory
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.networks.image_encoder import ImageEncoder, pooled
 from training.examples.demonstration.cell_targets import PRESENT, UNDECIDED
