@@ -3,108 +3,22 @@
 import errno
 import json
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pydicom
 import pytest
-from node_factory import SECONDARY_CAPTURE, mammogram
 from ports import free_port
-from pydicom import dcmread
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from stow_double import FAILED, Answering, archive, destination, failed, sent, taken
 
 from dicom_node.errors import DestinationDownError
-from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, set_pixels
 from dicom_node.send.destinations import sender_for
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome
 from dicom_node.send.stow_rs import StowSender
-from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
 MakeObject = Callable[..., ObjectToSend]
 
-REFERENCED, FAILED = "00081199", "00081198"
-
-
-def item_of(uid: str, reason: int | None = None) -> dict[str, Any]:
-    item: dict[str, Any] = {"00081155": {"vr": "UI", "Value": [uid]}}
-    if reason is not None:
-        item["00081197"] = {"vr": "US", "Value": [reason]}
-    return item
-
-
-def taken(uid: str) -> dict[str, Any]:
-    return {REFERENCED: {"vr": "SQ", "Value": [item_of(uid)]}}
-
-
-def failed(uid: str, reason: int) -> dict[str, Any]:
-    return {FAILED: {"vr": "SQ", "Value": [item_of(uid, reason)]}}
-
-
-@dataclass
-class Answering:
-    """What the server says, and what it was asked."""
-
-    port: int
-    status: int = 200
-    document: Callable[[str], Any] = taken
-    content_type: str = "application/dicom+json"
-    uids: list[str] = field(default_factory=list)
-    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    silent: threading.Event | None = None
-    statuses: list[int] = field(default_factory=list)
-
-
-@pytest.fixture
-def archive() -> Iterator[Answering]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            self._read_request()
-            if answering.silent is not None:
-                answering.silent.wait(30)
-                self.close_connection = True
-                return
-            document = answering.document(answering.uids.pop(0) if answering.uids else "1.2.3")
-            text = document if isinstance(document, str) else json.dumps(document)
-            statuses = answering.statuses
-            self.send_response(statuses.pop(0) if statuses else answering.status)
-            self.send_header("Content-Type", answering.content_type)
-            self.send_header("Content-Length", str(len(text.encode())))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def _read_request(self) -> None:
-            length = int(self.headers["Content-Length"])
-            body = self.rfile.read(length)
-            answering.requests.append((self.path, dict(self.headers), body))
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        answering = Answering(server.server_address[1])
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield answering
-        server.shutdown()
-
-
-def destination(port: int, **changes: Any) -> DicomwebDestination:
-    url = f"http://127.0.0.1:{port}/dicom-web/"
-    values = {"kind": "dicomweb", "name": "web", "url": url, "timeout_seconds": 5}
-    return DicomwebDestination(**{**values, **changes})
-
-
-def sent(archive: Answering, *objects: ObjectToSend, **changes: Any) -> list[Answer]:
-    archive.uids = [item.sop_instance_uid for item in objects]
-    return list(StowSender(destination(archive.port, **changes)).send(objects))
+__all__ = ["archive"]
 
 
 def test_object_that_the_answer_refers_to_is_delivered(
@@ -341,56 +255,6 @@ def test_file_that_is_gone_is_refused_and_the_rest_goes(
 
     assert (first.outcome, second.outcome) == (Outcome.REFUSED, Outcome.ACCEPTED)
     assert first.status == "the result file cannot be read: FileNotFoundError"
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> ObjectToSend:
-    """Write a picture that is compressed without losses."""
-    dataset = mammogram(SOPClassUID=SECONDARY_CAPTURE)
-    dataset.file_meta = FileMetaDataset()
-    drawn = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    set_pixels(dataset, drawn, DEFAULT_FORM, [])
-    file = tmp_path / "picture.dcm"
-    dataset.save_as(file, enforce_file_format=True)
-    uid = str(dataset.SOPInstanceUID)
-    return ObjectToSend(key=1, file=file, sop_class_uid=SECONDARY_CAPTURE, sop_instance_uid=uid)
-
-
-def syntaxes_of(archive: Answering) -> list[str]:
-    """Return the transfer syntax of each object that the archive was sent."""
-    parts = [body[body.index(b"DICM") - 128 :] for _, _, body in archive.requests]
-    return [str(dcmread(BytesIO(part)).file_meta.TransferSyntaxUID) for part in parts]
-
-
-def test_picture_is_sent_compressed(archive: Answering, picture: ObjectToSend) -> None:
-    (answer,) = sent(archive, picture)
-
-    assert answer.outcome is Outcome.ACCEPTED
-    assert syntaxes_of(archive) == [RLELossless]
-
-
-def test_picture_is_sent_uncompressed_to_who_wants_it_so(
-    archive: Answering, picture: ObjectToSend
-) -> None:
-    (answer,) = sent(archive, replace(picture, is_to_be_uncompressed=True))
-
-    assert answer.outcome is Outcome.ACCEPTED
-    assert syntaxes_of(archive) == [ExplicitVRLittleEndian]
-
-
-@pytest.mark.parametrize("refusal", ["status", "reason"])
-def test_picture_whose_compression_is_refused_is_sent_again_without(
-    archive: Answering, picture: ObjectToSend, refusal: str
-) -> None:
-    refused = failed(picture.sop_instance_uid, 0xC122) if refusal == "reason" else {}
-    archive.statuses = [415 if refusal == "status" else 409, 200]
-    documents = [refused, taken(picture.sop_instance_uid)]
-    archive.document = lambda _: documents.pop(0)
-
-    (answer,) = sent(archive, picture)
-
-    assert answer.outcome is Outcome.ACCEPTED
-    assert syntaxes_of(archive) == [RLELossless, ExplicitVRLittleEndian]
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
