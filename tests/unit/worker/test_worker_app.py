@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,31 +84,82 @@ def test_broker_is_the_settings_one(without_gpu: dict[str, Any]) -> None:
     assert without_gpu["broker_url"] == "redis://127.0.0.1:1/3"
 
 
-def test_missing_settings_end_the_worker_in_one_line() -> None:
-    code = "from celery.__main__ import main; import sys; sys.argv[1:] = ['-A', 'worker', 'worker']"
+FORKED = """
+import json, os, sys, tempfile
+from celery.__main__ import main
+import celery.apps.worker, celery.bin.celery, celery.concurrency.prefork
+import worker.queue.consumer, worker.tasks
+for line in sys.stdin:
+    with tempfile.TemporaryFile() as said:
+        child = os.fork()
+        if not child:
+            os.dup2(said.fileno(), 2)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            settings, *sys.argv[1:] = json.loads(line)
+            os.environ["MAMMOCLIP_CONFIG"] = settings
+            main()
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said.seek(0)
+        print(json.dumps([status, said.read().decode()]), flush=True)
+"""
 
-    done = in_fresh_interpreter(f"{code}; main()", MAMMOCLIP_CONFIG="/absent.toml")
 
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
+@dataclass(frozen=True)
+class Started:
+    """How a worker ended that was started by the command."""
+
+    status: int
+    errors: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.errors.splitlines()
+
+
+Start = Callable[..., Started]
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """Start workers by ``celery -A worker worker``, of a process that has loaded it once."""
+    command = [sys.executable, "-c", FORKED]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+
+        def ask(settings: Path, *options: str) -> Started:
+            words = [str(settings), "-A", "worker", "worker", *options]
+            process.stdin.write(json.dumps(words) + "\n")
+            process.stdin.flush()
+            return Started(*json.loads(process.stdout.readline()))
+
+        yield ask
+        process.stdin.close()
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path) -> Path:
+    file = tmp_path / "mammoclip.toml"
+    file.write_text(SETTINGS)
+    return file
+
+
+def test_missing_settings_end_the_worker_in_one_line(start: Start) -> None:
+    ended = start(Path("/absent.toml"))
+
+    assert ended.status == 1
+    assert ended.lines == [
         "Error: settings file /absent.toml not found: "
         "run 'mammoclip-node init' or set MAMMOCLIP_CONFIG"
     ]
 
 
 @pytest.mark.parametrize("pool", ["threads", "processes-that-do-not-exist"])
-def test_pool_of_threads_is_refused_in_words(tmp_path: Path, pool: str) -> None:
-    (tmp_path / "mammoclip.toml").write_text(SETTINGS)
-    code = (
-        "from celery.__main__ import main; import sys; "
-        f"sys.argv[1:] = ['-A', 'worker', 'worker', '--pool', '{pool}']; main()"
-    )
+def test_pool_of_threads_is_refused_in_words(start: Start, settings_file: Path, pool: str) -> None:
+    ended = start(settings_file, "--pool", pool)
 
-    done = in_fresh_interpreter(code, MAMMOCLIP_CONFIG=str(tmp_path / "mammoclip.toml"))
-
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    assert "--pool" in done.stderr
+    assert ended.status != 0
+    assert "Traceback" not in ended.errors
+    assert "--pool" in ended.errors
 
 
 @pytest.mark.parametrize(
@@ -128,23 +181,14 @@ def test_pool_of_threads_is_refused_in_words(tmp_path: Path, pool: str) -> None:
     ],
 )
 def test_option_by_which_work_would_suffer_is_refused_in_one_line(
-    tmp_path: Path, options: str, named: str
+    start: Start, settings_file: Path, options: str, named: str
 ) -> None:
-    (tmp_path / "mammoclip.toml").write_text(SETTINGS)
+    ended = start(settings_file, *options.split())
 
-    done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "worker", "worker", *options.split()],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "MAMMOCLIP_CONFIG": str(tmp_path / "mammoclip.toml")},
-    )
-
-    assert done.returncode == 1
-    (line,) = [one for one in done.stderr.splitlines() if one.startswith("Error: ")]
+    assert ended.status == 1
+    (line,) = [one for one in ended.lines if one.startswith("Error: ")]
     assert named in line
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in ended.errors
 
 
 def test_machine_without_a_gpu_loads_one_model_whatever_its_cores(
