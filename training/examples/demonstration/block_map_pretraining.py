@@ -28,6 +28,7 @@ class PhantomSet:
     images : folder that `prepare_phantoms` made, or of maps that `write_block_maps` made of it
     studies : patients 0 to this number less one
     fold : all of them are put into it; None for their own
+    look : number of the look that the maps were made in
     """
 
     seed: int
@@ -35,10 +36,12 @@ class PhantomSet:
     images: str
     fold: int | None = None
     family: str = Family.PLAIN.value
+    look: int = 0
 
     def records(self) -> list[BreastRecord]:
         """Draw the labels; the maps lie in the folder."""
-        records = phantom_records(self.seed, self.studies, family=Family(self.family))
+        family = Family(self.family)
+        records = phantom_records(self.seed, self.studies, family=family, look=self.look)
         if self.fold is None:
             return records
         return [replace(record, fold=self.fold) for record in records]

@@ -8,6 +8,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.data.image_source import ARRAY_NAME, NAMES_NAME, ImageArray
+from training.examples.demonstration.look import Look
+from training.examples.demonstration.phantom_records import name_in_look
 from training.factor.feature_maps import FLIPS, FeatureMaps, cache_feature_maps
 
 _BATCH_SIZE: Final = 8
@@ -42,8 +45,29 @@ class Blocks(nn.Module):
         return self.encoder.block_map(inputs)
 
 
-def write_block_maps(encoder: ImageEncoder, images: Path, out: Path) -> FeatureMaps:
+class ChangedLooks:
+    """Images of an array with other noise, blur and tone: the same for the same number and name."""
+
+    def __init__(self, images: ImageArray, look: Look, number: int) -> None:
+        self._images = images
+        self._look = look
+        self._number = number
+
+    def __call__(self, name: str) -> Tensor:
+        """Return one image, (1, rows, columns) in [0, 1]."""
+        seed = [self._number, crc32(name.encode())]
+        return self._look(self._images(name), np.random.default_rng(seed))
+
+
+def write_block_maps(
+    encoder: ImageEncoder, images: Path, out: Path, *, look: Look | None = None, number: int = 0
+) -> FeatureMaps:
     """Compute the maps of a folder that `prepare_phantoms` made; takes up what a killed run left.
+
+    Parameters
+    ----------
+    look : how the images are changed before; None for not at all
+    number : of the look: another one changes each image in another way
 
     Returns
     -------
@@ -61,18 +85,22 @@ def write_block_maps(encoder: ImageEncoder, images: Path, out: Path) -> FeatureM
         std=PUBLISHED_STD,
     )
     encoder.eval().to(memory_format=torch.channels_last)
+    shown = file_sha256(images / ARRAY_NAME)
+    if look is not None:
+        shown = hashlib.sha256(f"{shown} {look} {number}".encode()).hexdigest()
     maps = cache_feature_maps(
         out,
         Blocks(encoder),  # type: ignore[arg-type]
         names,
-        source,
+        source if look is None else ChangedLooks(source, look, number),
         preprocessing,
         weights_sha256=state_sha256(encoder.backbone.blocks),
-        images_sha256=file_sha256(images / ARRAY_NAME),
+        images_sha256=shown,
         batch_size=_BATCH_SIZE,
     )
     if not (out / NAMES_NAME).is_file():
-        (out / NAMES_NAME).write_text(json.dumps(names), encoding="utf-8")
+        shown_as = [name_in_look(name, number) for name in names]
+        (out / NAMES_NAME).write_text(json.dumps(shown_as), encoding="utf-8")
     return maps
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from training.pretraining.label_loss import FINDINGS
 _TRIES: Final = 20
 _TISSUE: Final = 20
 _LEAST_TISSUE: Final = 0.6
+_DETAIL_SIGMA: Final = 2.0
+_BUSIEST_OF: Final = 6
 
 
 class DenseSample(NamedTuple):
@@ -48,6 +51,9 @@ class DenseSampleSettings:
     rows, columns : pixels of the part that is shown; the whole image where they are its size
     repeats : how often in an epoch an image with a lesion is shown; one without is shown once
     look : how noise, blur and tone are changed; None for not at all
+    lesion_share : of the parts of an image with lesions that lie around one; others lie anywhere
+    busy_share : of the other parts that are the most detailed of a few
+        There lie benign calcifications, the hard part of what is not suspicious.
     """
 
     images: str
@@ -58,6 +64,8 @@ class DenseSampleSettings:
     seed: int = 10
     is_flipped: bool = True
     look: Look | None = None
+    lesion_share: float = 1.0
+    busy_share: float = 0.0
 
 
 class DenseSamples(Dataset[DenseSample]):
@@ -88,7 +96,7 @@ class DenseSamples(Dataset[DenseSample]):
         generator = np.random.default_rng([self._settings.seed, epoch, number])
         image, item = np.array(self._images[place]), self._truth[place]
         size = (self._settings.rows, self._settings.columns)
-        top, left = _corner(image, item, size, generator)
+        top, left = self._corner(image, item, generator)
         window = image[top : top + size[0], left : left + size[1]]
         lesions = [_moved(lesion, left, top) for lesion in item.lesions]
         if self._settings.is_flipped:
@@ -104,6 +112,20 @@ class DenseSamples(Dataset[DenseSample]):
             cells=torch.from_numpy(truth),
             density=torch.tensor("ABCD".index(item.density)),
         )
+
+    def _corner(
+        self, image: NDArray[np.uint8], item: TrueImage, generator: np.random.Generator
+    ) -> tuple[int, int]:
+        """Return (top, left) of a part: around a lesion, else where there is tissue."""
+        settings = self._settings
+        size = (settings.rows, settings.columns)
+        room = (image.shape[0] - size[0], image.shape[1] - size[1])
+        if item.lesions and generator.random() < settings.lesion_share:
+            lesion = item.lesions[generator.integers(len(item.lesions))]
+            return _around(lesion, size, room, generator)
+        tries = _BUSIEST_OF if generator.random() < settings.busy_share else 1
+        places = [_on_tissue(image, size, room, generator) for _ in range(tries)]
+        return places[0] if tries == 1 else _busiest(image, places, size)
 
 
 def joined(samples: Sequence[DenseSample]) -> DenseSample:
@@ -133,23 +155,40 @@ def _flipped(
     return np.flip(window, tuple(np.flatnonzero(axes).tolist())), flipped
 
 
-def _corner(
+def _around(
+    lesion: TrueLesion, size: tuple[int, int], room: tuple[int, int], generator: np.random.Generator
+) -> tuple[int, int]:
+    """Return (top, left) of a part that a lesion lies in, not always in the middle."""
+    left, top, right, bottom = lesion.box
+    row = (top + bottom) / 2 - size[0] * generator.uniform(0.1, 0.9)
+    column = (left + right) / 2 - size[1] * generator.uniform(0.1, 0.9)
+    return int(np.clip(row, 0, room[0])), int(np.clip(column, 0, room[1]))
+
+
+def _on_tissue(
     image: NDArray[np.uint8],
-    item: TrueImage,
     size: tuple[int, int],
+    room: tuple[int, int],
     generator: np.random.Generator,
 ) -> tuple[int, int]:
-    """Return (top, left) of a part: around a lesion, else where there is tissue."""
-    room = (image.shape[0] - size[0], image.shape[1] - size[1])
-    if item.lesions:
-        left, top, right, bottom = item.lesions[generator.integers(len(item.lesions))].box
-        row = (top + bottom) / 2 - size[0] * generator.uniform(0.1, 0.9)
-        column = (left + right) / 2 - size[1] * generator.uniform(0.1, 0.9)
-        return int(np.clip(row, 0, room[0])), int(np.clip(column, 0, room[1]))
+    """Return (top, left) of a part that is mostly tissue, if a few tries find one."""
     place = (0, 0)
     for _ in range(_TRIES):
         place = (int(generator.integers(room[0] + 1)), int(generator.integers(room[1] + 1)))
-        window = image[place[0] : place[0] + size[0], place[1] : place[1] + size[1]]
-        if (window > _TISSUE).mean() > _LEAST_TISSUE:
+        if (_part(image, place, size) > _TISSUE).mean() > _LEAST_TISSUE:
             break
     return place
+
+
+def _busiest(
+    image: NDArray[np.uint8], places: Sequence[tuple[int, int]], size: tuple[int, int]
+) -> tuple[int, int]:
+    """Return the (top, left) of the part with the most detail as fine as calcifications."""
+    values = image.astype(np.float32)
+    detail = np.maximum(values - cv2.GaussianBlur(values, (0, 0), _DETAIL_SIGMA), 0.0)
+    # The fourth power counts a few bright dots for more than noise everywhere.
+    return max(places, key=lambda place: float((_part(detail, place, size) ** 4).sum()))
+
+
+def _part(image: NDArray[Any], place: tuple[int, int], size: tuple[int, int]) -> NDArray[Any]:
+    return image[place[0] : place[0] + size[0], place[1] : place[1] + size[1]]

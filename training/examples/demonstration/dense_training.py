@@ -7,7 +7,7 @@ with whether a lesion lies on it. Pretraining then begins from this encoder.
 
 import logging
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import lightning
 import torch
@@ -44,6 +44,9 @@ class DenseSupervision(lightning.LightningModule):
     Parameters
     ----------
     whole_weight : of the answer for the whole image, beside that of its cells
+    goes_on : bool
+        The encoder has been trained before: its batch norms keep their statistics, which those of
+        windows do not resemble, and its stem and first stage stand still, a seventh of the work.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class DenseSupervision(lightning.LightningModule):
         warmup_steps: int = 100,
         whole_weight: float = 0.3,
         density_weight: float = 0.2,
+        goes_on: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder.to(memory_format=torch.channels_last)
@@ -66,6 +70,21 @@ class DenseSupervision(lightning.LightningModule):
         self.cells = nn.Linear(encoder.size, len(FINDINGS))
         self.whole = nn.Linear(encoder.size, len(FINDINGS) + len(DENSITY_CATEGORIES))
         nn.init.constant_(self.cells.bias, _BIAS)
+        self.goes_on = goes_on
+        if goes_on:
+            backbone = encoder.backbone
+            for part in (backbone.conv_stem, backbone.bn1, backbone.blocks[0]):
+                part.requires_grad_(requires_grad=False)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of training, in which batch norms that keep their statistics stay out."""
+        super().train(mode)
+        if self.goes_on:
+            for part in self.encoder.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.eval()
+        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Answer for (B, 1, rows, columns) images in [0, 1].

@@ -20,7 +20,7 @@ from training.downstream.new_bundle import with_findings
 from training.examples.demonstration.answers import answers_of, labels_of, last_maps
 from training.examples.demonstration.block_maps import MirroredMaps
 from training.examples.demonstration.localisation_choice import with_best_channels
-from training.examples.demonstration.model_card import WORDS, model_card
+from training.examples.demonstration.model_card import model_card
 from training.examples.demonstration.phantom_images import TrueImage
 from training.factor.attributes import attribute_embedding, synthesized_sentences
 from training.factor.export import bundle_with_factor, write_factor
@@ -97,7 +97,7 @@ def write_card(
     facts: dict[str, str],
     report: Path,
     *,
-    words: str = WORDS,
+    words: str,
 ) -> None:
     """Write the figures as a report into a folder, and the card into the bundle last.
 

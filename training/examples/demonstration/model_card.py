@@ -30,30 +30,49 @@ Its image encoder began with the weights said below and was first trained to fin
 lesions, cell by cell, from their boxes, which the paper's pretraining does not know. Then
 """
 
+_FROZEN: Final = """\
+its blocks stood still, and its last convolution, both projections and the text encoder were
+pretrained on pairs of views{looks} and of written reports, with the paper's multi-view supervision
+"""
+
+_LEARNING_ON: Final = """\
+all of it, both projections and the text encoder were pretrained on pairs of views{looks} and of
+written reports, with the paper's multi-view supervision
+"""
+
 _END: Final = """\
 beside the labels' own prompts. Its answers by these prompts are therefore not zero-shot, and
 Mammo-FActOR saw no box, but the encoder that it reads had. Channels, calibration and thresholds
 were chosen on the validation seed, and so was, for each finding, whether a node marks places by
-Mammo-FActOR or by class activation. """
-
-WORDS: Final = f"""\
-{_BEGIN}its blocks stood still, and its last convolution, both projections and the text encoder were
-pretrained on pairs of views and of written reports, with the paper's multi-view supervision
-{_END}The held-out seed was opened once, for the figures below.
+Mammo-FActOR or by class activation. {seeds}
 
 The model on single views differs in pretraining alone: an image stands beside its own report, never
-beside the other view or that view's report; its encoder's blocks, images and epochs are the same.
+beside the other view or that view's report; {same}.
 """
 
-WORDS_OF_LEARNING_ON: Final = f"""\
-{_BEGIN}all of it, both projections and the text encoder were pretrained on pairs of views, with
-changed noise, blur and tone, and of written reports, with the paper's multi-view supervision
-{_END}The held-out seeds are digits of the finished weights' SHA-256: nobody could look at them
-before.
 
-The model on single views differs in pretraining alone: an image stands beside its own report, never
-beside the other view or that view's report; images and epochs are the same.
-"""
+def words_of(*, is_plain: bool = True, learns_on: bool = False) -> str:
+    """Return how weights were made, in words.
+
+    Parameters
+    ----------
+    is_plain : trained on plain phantoms, in their one look
+    learns_on : the encoder's blocks learned in pretraining too
+    """
+    looks = "" if is_plain else " with changed noise, blur and tone"
+    return (
+        _BEGIN
+        + (_LEARNING_ON if learns_on else _FROZEN).format(looks=looks)
+        + _END.format(
+            seeds="The held-out seed was opened once, for the figures below."
+            if is_plain
+            else "The held-out seeds are digits of the finished\n"
+            "weights' SHA-256: nobody could look at them before.",
+            same="images and epochs are the same"
+            if learns_on
+            else "its encoder's blocks, images and epochs are the same",
+        )
+    )
 
 
 def figures_of(answers: Answers, setting: str, data: str = DATA) -> list[Figure]:
@@ -104,7 +123,7 @@ def figures_of(answers: Answers, setting: str, data: str = DATA) -> list[Figure]
     return figures
 
 
-def model_card(figures: Sequence[Figure], facts: Mapping[str, str], words: str = WORDS) -> str:
+def model_card(figures: Sequence[Figure], facts: Mapping[str, str], words: str) -> str:
     """Return the model card as Markdown.
 
     Parameters

@@ -4,11 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from training.examples.demonstration.dense_samples import DenseSampleSettings
 from training.examples.demonstration.look import Look
 from training.phantoms.family import Family
 
 SIZE: Final = (760, 456)
 WINDOW: Final = (288, 224)
+GOING_ON_WINDOW: Final = (160, 192)
+"""Of an encoder that knows lesions already: more of them in the same time."""
+
+GOING_ON_WINDOW_STEPS: Final = 1200
+GOING_ON_IMAGE_STEPS: Final = 100
 TRAINING_SEED, VALIDATION_SEED, HELD_OUT_SEED = 101, 202, 303
 VALIDATION_STUDIES: Final = 150
 HELD_OUT_STUDIES: Final = 260
@@ -21,11 +27,16 @@ class Plan:
     Attributes
     ----------
     image_weights : empty for EfficientNet-Lite0's from its package, ``random``, or a file of them
+        A bundle's folder, too: its encoder learns on, with the statistics that it has.
     window_steps, image_steps : batches of dense supervision on windows and on whole images
     epochs : of pretraining, over breasts
     family : of the phantoms
-        Of the plain ones, the encoder's blocks stand still in pretraining; of others everything
-        learns on, images have other looks, and held-out seeds come from the finished weights.
+        Of others than the plain ones, images have other looks, and held-out seeds come from the
+        finished weights.
+    learns_on : bool
+        The encoder's blocks learn in pretraining too, from images; else they stand still, and it
+        learns from their maps.
+    looks : in how many looks each image's map is made, where looks are changed
     """
 
     folder: Path
@@ -43,24 +54,45 @@ class Plan:
     image_batch: int = 4
     pretraining_batch: int = 16
     family: Family = Family.PLAIN
+    learns_on: bool = False
+    looks: int = 2
 
     def images(self, seed: int) -> Path:
         """Return the folder of a seed's images."""
         return self.folder / f"images-{seed}"
 
     @property
-    def learns_on(self) -> bool:
-        """Tell whether the encoder's blocks learn in pretraining too."""
-        return self.family is not Family.PLAIN
+    def is_plain(self) -> bool:
+        """Tell whether all images have one look."""
+        return self.family is Family.PLAIN
 
     @property
     def look(self) -> Look | None:
         """Return how the look of training images is changed."""
-        return Look() if self.learns_on else None
+        return None if self.is_plain else Look()
 
-    def maps(self, seed: int, name: str) -> Path:
-        """Return the folder of a seed's maps by the encoder of a model."""
-        return self.folder / (f"maps-{name}-{seed}" if self.learns_on else f"maps-{seed}")
+    def samples(self, size: tuple[int, int], *, repeats: int = 2) -> DenseSampleSettings:
+        """Return what dense supervision shows, in parts of some size."""
+        return DenseSampleSettings(
+            images=str(self.images(TRAINING_SEED)),
+            rows=size[0],
+            columns=size[1],
+            repeats=repeats,
+            look=self.look,
+            lesion_share=1.0 if self.is_plain else 0.75,
+            busy_share=0.0 if self.is_plain else 0.7,
+        )
+
+    def maps(self, seed: int, name: str = "") -> Path:
+        """Return the folder of a seed's maps, by the encoder of a model or in a look."""
+        return self.folder / (f"maps-{name}-{seed}" if name else f"maps-{seed}")
+
+    def looks_of(self, seed: int) -> tuple[Path, ...]:
+        """Return the folders of the maps of a seed's images that an encoder learns from."""
+        if self.is_plain:
+            return (self.maps(seed),)
+        count = self.looks if seed == TRAINING_SEED else 1
+        return tuple(self.maps(seed, f"look-{number}") for number in range(count))
 
     def studies_of(self, seed: int) -> int:
         """Return how many studies are drawn of a seed."""

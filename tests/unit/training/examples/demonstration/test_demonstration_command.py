@@ -1,15 +1,20 @@
 """The one command: from nothing to a bundle with its card, at a size that teaches nothing."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.engines.choice import load_model
 from mammoclip_core.manifest import read_manifest
+from training.examples.demonstration.held_out_seeds import held_out_seeds
 from training.examples.demonstration.make_weights import make_weights
-from training.examples.demonstration.plan import Plan
+from training.examples.demonstration.plan import TRAINING_SEED, Plan
+from training.phantoms.family import Family
 
 # Lightning's own: nothing here may warn.
 pytestmark = [
@@ -102,3 +107,38 @@ def test_second_run_computes_nothing_again(plan, bundle):
     assert make_weights(plan) == bundle
 
     assert times() == before
+
+
+@pytest.fixture(scope="module")
+def varied_plan(plan, tmp_path_factory):
+    return replace(
+        plan,
+        folder=tmp_path_factory.mktemp("varied"),
+        image_weights=str(demonstration_bundle()),
+        family=Family.VARIED,
+        studies=10,
+        window=(96, 64),
+    )
+
+
+@pytest.fixture(scope="module")
+def varied_bundle(varied_plan):
+    return make_weights(varied_plan)
+
+
+def test_varied_phantoms_teach_a_bundle_s_encoder_in_several_looks(varied_plan, varied_bundle):
+    maps = [np.load(folder / "maps.npy") for folder in varied_plan.looks_of(TRAINING_SEED)]
+
+    assert len(maps) == varied_plan.looks == 2
+    assert not np.array_equal(*maps)
+    assert read_manifest(varied_bundle).version == "2.0.0-phantoms"
+
+
+def test_card_of_varied_phantoms_tells_seeds_of_the_finished_weights(varied_bundle):
+    card = (varied_bundle / "model-card.md").read_text()
+    manifest = read_manifest(varied_bundle)
+
+    for seed in held_out_seeds(manifest.weights_sha256):
+        assert f"varied phantoms of seed {seed}, mass by its trained prompts" in card
+    assert read_manifest(demonstration_bundle()).weights_sha256 in card
+    assert "its blocks stood still" in card

@@ -1,5 +1,7 @@
 """The demonstration's data: prepared phantoms, and windows that hold what they say."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,12 @@ import torch
 from training.data.image_source import ARRAY_NAME
 from training.examples.demonstration.cell_targets import ABSENT, PRESENT, UNDECIDED, cell_truth
 from training.examples.demonstration.dense_samples import DenseSamples, DenseSampleSettings
-from training.examples.demonstration.phantom_images import TrueLesion, prepare_phantoms, read_truth
+from training.examples.demonstration.phantom_images import (
+    TRUTH_NAME,
+    TrueLesion,
+    prepare_phantoms,
+    read_truth,
+)
 from training.examples.demonstration.phantom_records import phantom_records
 from training.reports.report_synthesis import Attribute
 
@@ -140,3 +147,21 @@ def _brightness(image, cells):
         place[None, None].float(), size=image.shape[-2:], mode="nearest"
     )[0]
     return float(image[grown > 0].mean())
+
+
+def test_busy_parts_show_bright_dots_more_often(tmp_path):
+    image = np.full((1, 400, 400), 90, np.uint8)
+    image[0, 260:300:10, 250:290:8] = 140
+    np.save(tmp_path / ARRAY_NAME, image)
+    item = {"name": "one", "patient_id": "1", "laterality": "L", "view_position": "CC"}
+    truth = [{**item, "density": "B", "lesions": []}]
+    (tmp_path / TRUTH_NAME).write_text(json.dumps(truth))
+
+    def share_with_dots(busy_share):
+        samples = DenseSamples(
+            DenseSampleSettings(images=str(tmp_path), rows=96, columns=96, busy_share=busy_share)
+        )
+        return np.mean([float(samples[(epoch, 0)].image.max()) == 1.0 for epoch in range(40)])
+
+    assert share_with_dots(0.0) < 0.4
+    assert share_with_dots(1.0) > 0.7

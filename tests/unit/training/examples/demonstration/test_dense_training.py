@@ -2,9 +2,12 @@
 
 import multiprocessing
 
+import numpy as np
 import pytest
 import torch
 
+from mammoclip_core.bundles.demonstration import demonstration_bundle
+from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.published.models import published_keys
 from training.data.image_source import image_source
@@ -17,7 +20,12 @@ from training.examples.demonstration.dense_training import (
     cell_loss,
     train_on_cells,
 )
-from training.examples.demonstration.first_weights import ARCHITECTURE, load_lite_weights
+from training.examples.demonstration.first_weights import (
+    ARCHITECTURE,
+    first_encoder,
+    first_weights_in_words,
+    load_lite_weights,
+)
 from training.examples.demonstration.look import Look
 from training.examples.demonstration.phantom_images import prepare_phantoms
 
@@ -84,6 +92,32 @@ def test_lesson_killed_on_the_way_ends_as_one_that_was_not(images, tmp_path):
         torch.testing.assert_close(module.state_dict()[name], value, rtol=0, atol=0)
 
 
+def test_trained_encoder_goes_on_with_its_statistics_and_its_first_stage(images, tmp_path):
+    encoder = ImageEncoder(ARCHITECTURE)
+    before = {name: value.clone() for name, value in encoder.backbone.state_dict().items()}
+    settings = DenseSampleSettings(images=str(images), rows=SIZE[0], columns=SIZE[1])
+
+    module = DenseSupervision(encoder, warmup_steps=1, goes_on=True)
+    train_on_cells(module, settings, tmp_path, steps=1, batch_size=2)
+
+    after = encoder.backbone.state_dict()
+    changed = {name for name, value in after.items() if not value.equal(before[name])}
+    assert {"blocks.1.0.conv_pw.weight", "blocks.6.0.bn3.weight", "conv_head.weight"} <= changed
+    assert not [name for name in changed if "running" in name]
+    assert not [name for name in changed if name.startswith(("conv_stem", "bn1", "blocks.0"))]
+
+
+def test_encoder_of_a_bundle_is_one_to_begin_with():
+    folder = demonstration_bundle()
+
+    encoder = first_encoder(str(folder))
+
+    assert not encoder.training
+    name, words = first_weights_in_words(str(folder))
+    assert name == "BUNDLE"
+    assert read_manifest(folder).weights_sha256 in words
+
+
 def test_undecided_cells_count_nothing():
     truth = torch.tensor([[[[ABSENT, PRESENT, UNDECIDED]]]])
     logits = torch.tensor([[[[0.3, -0.2, 5.0]]]])
@@ -124,6 +158,19 @@ def test_file_of_another_network_is_refused(tmp_path):
 
     with pytest.raises(SettingsError, match=r"lite\.pth is not an EfficientNet-Lite0"):
         load_lite_weights(ImageEncoder(ARCHITECTURE), path)
+
+
+def test_maps_of_another_look_are_others_and_the_same_again(images, tmp_path):
+    encoder, look = fresh().encoder.eval(), Look(share=1.0)
+
+    plain = np.array(write_block_maps(encoder, images, tmp_path))
+    changed = np.array(write_block_maps(encoder, images, tmp_path, look=look))
+    other = np.array(write_block_maps(encoder, images, tmp_path, look=look, number=1))
+    again = np.array(write_block_maps(encoder, images, tmp_path, look=look))
+
+    assert not np.array_equal(plain, changed)
+    assert not np.array_equal(changed, other)
+    np.testing.assert_array_equal(again, changed)
 
 
 def test_kept_maps_are_what_the_encoder_computes(images, tmp_path):
