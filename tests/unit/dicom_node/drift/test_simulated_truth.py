@@ -1,0 +1,69 @@
+"""The alarm on calibration in simulated years: rare by chance, soon there where scores are off."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+
+from dicom_node.drift.truth_watch import LOOKED_BACK, calibration_alarm
+from dicom_node.monitoring.intervals import poisson_rate
+from dicom_node.monitoring.simulated_year import START, Plan, answers_and_truth
+from dicom_node.studies.ledger.monitoring.truths import KnownAnswer
+
+WEEKS = 52
+KNOWN_AFTER = timedelta(weeks=4)
+
+
+def known(seed: int, scanners: str, *, odds: float = 1.0) -> list[KnownAnswer]:
+    """Return a site's year, the oldest answer first, all of whose truth becomes known.
+
+    Parameters
+    ----------
+    odds : by which the odds of the scores are too high
+    """
+    found = []
+    for scanner in scanners:
+        for one, is_ill in answers_and_truth(Plan(scanner=scanner), seed):
+            score = one.scores["cancer"]
+            score = odds * score / (1 - score + odds * score)
+            found.append(
+                KnownAnswer(
+                    at=one.at,
+                    scanner=scanner,
+                    flagged=one.flagged,
+                    score=score,
+                    is_ill=is_ill,
+                )
+            )
+    return sorted(found, key=lambda one: one.at)
+
+
+def alarms(answers: Sequence[KnownAnswer]) -> list[datetime]:
+    """Return when truth that is entered once a week raises an alarm: not again within a week."""
+    found = []
+    for week in range(WEEKS + 1):
+        now = START + timedelta(weeks=week)
+        of_now = [one for one in answers if now - LOOKED_BACK <= one.at <= now - KNOWN_AFTER]
+        if calibration_alarm(of_now, now=now) is not None:
+            found.append(now)
+    return found
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_calibration_is_told_where_it_is_off_and_hardly_by_chance(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Print the figures of docs/monitoring.md."""
+    false = [len(alarms(known(seed, "ABCDE"))) for seed in range(60)]
+    alone = [len(alarms(known(seed, "E"))) for seed in range(60)]
+    off = [alarms(known(seed, "ABCDE", odds=2.0)) for seed in range(60)]
+    weeks = sorted((one[0] - START).days / 7 if one else np.inf for one in off)
+
+    with capsys.disabled():
+        for name, counts in (("five scanners", false), ("one scanner", alone)):
+            print(f"\n{name}: {sum(counts)} false {poisson_rate(sum(counts), 60)}")  # noqa: T201
+        print(f"odds doubled: weeks {np.quantile(weeks, [0, 0.5, 1])}")  # noqa: T201
+    assert poisson_rate(sum(false), 60 * 5)[1] < 0.1
+    assert weeks[-1] <= WEEKS
