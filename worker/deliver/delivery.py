@@ -34,6 +34,7 @@ from dicom_node.studies.ledger.tables import Delivery, ResultObject
 from dicom_node.studies.reach import UnreachedSpoolError
 from mammoclip_core.file_digest import file_sha256
 from worker.deliver.dry_delivery import hold_dry
+from worker.deliver.known_destination import known_destination
 from worker.deliver.probing import is_answered
 from worker.runtime import Runtime
 
@@ -150,7 +151,7 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
 
 
 def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
-    destination = node.settings.destination(delivery.destination)
+    destination = known_destination(node, delivery.destination)
     if destination is None:
         # Not claimed in the first place, unless the settings were changed in between.
         _end_badly(node, held, delivery, Failure("the destination is not in the settings"))
