@@ -71,6 +71,7 @@ def receiving(settings: CanarySettings, *, calling_ae_title: str) -> Iterator[Re
             f"on: {words}"
         ) from error
     assert server is not None
+    assert server.socket is not None, "a server that was started"
     receiver.port = int(server.socket.getsockname()[1])
     try:
         yield receiver
