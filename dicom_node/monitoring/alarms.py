@@ -43,7 +43,7 @@ class Kind(StrEnum):
 
 FALSE_ALARMS: Final[Mapping[Kind, float]] = MappingProxyType(
     {
-        Kind.SILENCE: 0.7,
+        Kind.SILENCE: 0.75,
         Kind.FLAG_RATE_ROSE: 0.12,
         Kind.FLAG_RATE_FELL: 0.015,
         Kind.SCORES: 0.015,

@@ -1,6 +1,7 @@
 """The alarm on calibration in simulated years: rare by chance, soon there where scores are off."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -15,28 +16,27 @@ WEEKS = 52
 KNOWN_AFTER = timedelta(weeks=4)
 
 
-def known(seed: int, scanners: str, *, odds: float = 1.0) -> list[KnownAnswer]:
-    """Return a site's year, the oldest answer first, all of whose truth becomes known.
+def known(seed: int, scanners: str) -> list[KnownAnswer]:
+    """Return a site's year, all of whose truth becomes known."""
+    return [
+        KnownAnswer(
+            at=one.at,
+            scanner=scanner,
+            flagged=one.flagged,
+            score=one.scores["cancer"],
+            is_ill=is_ill,
+        )
+        for scanner in scanners
+        for one, is_ill in answers_and_truth(Plan(scanner=scanner), seed)
+    ]
 
-    Parameters
-    ----------
-    odds : by which the odds of the scores are too high
-    """
-    found = []
-    for scanner in scanners:
-        for one, is_ill in answers_and_truth(Plan(scanner=scanner), seed):
-            score = one.scores["cancer"]
-            score = odds * score / (1 - score + odds * score)
-            found.append(
-                KnownAnswer(
-                    at=one.at,
-                    scanner=scanner,
-                    flagged=one.flagged,
-                    score=score,
-                    is_ill=is_ill,
-                )
-            )
-    return sorted(found, key=lambda one: one.at)
+
+def with_odds(answers: Sequence[KnownAnswer], times: float) -> list[KnownAnswer]:
+    """Return answers the odds of whose scores are so many times too high."""
+    return [
+        replace(one, score=times * one.score / (1 - one.score + times * one.score))
+        for one in answers
+    ]
 
 
 def alarms(answers: Sequence[KnownAnswer]) -> list[datetime]:
@@ -56,9 +56,12 @@ def test_calibration_is_told_where_it_is_off_and_hardly_by_chance(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Print the figures of docs/monitoring.md."""
-    false = [len(alarms(known(seed, "ABCDE"))) for seed in range(60)]
-    alone = [len(alarms(known(seed, "E"))) for seed in range(60)]
-    off = [alarms(known(seed, "ABCDE", odds=2.0)) for seed in range(60)]
+    false, alone, off = [], [], []
+    for seed in range(60):
+        year = known(seed, "ABCDE")
+        false.append(len(alarms(year)))
+        alone.append(len(alarms([one for one in year if one.scanner == "E"])))
+        off.append(alarms(with_odds(year, 2.0)))
     weeks = sorted((one[0] - START).days / 7 if one else np.inf for one in off)
 
     with capsys.disabled():

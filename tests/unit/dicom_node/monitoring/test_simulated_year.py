@@ -23,6 +23,9 @@ DAY = 8.0
 TWO_HOURS = 2.0
 """Working hours."""
 
+SEEDS = 120
+"""Years of the five usual scanners: so many that the interval of what all may ring is narrow."""
+
 SEARCHED = (
     ("A", Kind.FLAG_RATE_ROSE, 5 * DAY),
     ("A", Kind.NEW_SOFTWARE, 4.0),
@@ -71,14 +74,14 @@ def test_same_seed_is_the_same_year() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_a_hundred_scanners_for_a_year_are_watched_as_stated(
+def test_six_hundred_scanners_for_a_year_are_watched_as_stated(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Print the figures of docs/monitoring.md, with their intervals."""
     false: Counter[str] = Counter()
     exposure = 0.0
     found: dict[str, list[float]] = {}
-    for seed in range(60):
+    for seed in range(SEEDS):
         for plan in usual_plans(seed):
             year = simulated_year(plan, seed)
             false.update(one.kind.value for one in year.false_alarms)
@@ -102,7 +105,10 @@ def test_a_hundred_scanners_for_a_year_are_watched_as_stated(
             )
     assert rate[1] < 1.0
     for name, kind, within in SEARCHED:
-        assert sum(one <= within for one in found[f"{name} {kind.value}"]) >= 57, (name, kind)
+        assert sum(one <= within for one in found[f"{name} {kind.value}"]) >= 0.95 * SEEDS, (
+            name,
+            kind,
+        )
 
 
 def test_working_hours_leave_out_nights_and_weekends() -> None:
