@@ -36,7 +36,26 @@ def gives_probabilities(settings: ModelSettings) -> bool:
 
 
 def pass_licence_gate(settings: ModelSettings, section: str = "model") -> Manifest:
-    """Return the manifest of the configured bundle once its terms are accepted, and log that.
+    """Return the manifest of the configured bundle if its terms are accepted, and log that.
+
+    Raises
+    ------
+    SettingsError
+        As `accepted_manifest` does.
+    """
+    manifest = accepted_manifest(settings, section)
+    log.warning(
+        "bundle_terms_accepted",
+        bundle=manifest.name,
+        version=manifest.version,
+        accepted_terms=manifest.acceptance,
+        warning=manifest.warning or None,
+    )
+    return manifest
+
+
+def accepted_manifest(settings: ModelSettings, section: str = "model") -> Manifest:
+    """Return the manifest of the configured bundle if its terms are accepted.
 
     Parameters
     ----------
@@ -54,13 +73,6 @@ def pass_licence_gate(settings: ModelSettings, section: str = "model") -> Manife
     except (BundleError, LicenceError) as error:
         words = str(error).replace("under [model]", f"under [{section}]")
         raise SettingsError(words) from error
-    log.warning(
-        "bundle_terms_accepted",
-        bundle=manifest.name,
-        version=manifest.version,
-        accepted_terms=manifest.acceptance,
-        warning=manifest.warning or None,
-    )
     return manifest
 
 

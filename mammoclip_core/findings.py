@@ -4,6 +4,7 @@ Points are ``(column, row)`` and boxes ``(left, top, right, bottom)``, half-open
 of the first pixel is ``(0.0, 0.0)`` (PS3.3 C.18.6.1.1).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -367,8 +368,10 @@ class StudyAnalysis:
     ----------
     embedding : a few numbers that stand for what the images look like to the model
         To notice that they change, not to recognise anybody; empty where nothing was embedded.
+    pixels : means over the images by name (`mammoclip_core.images.pixel_statistics`), alike
     """
 
     findings: StudyFindings
     heatmaps: tuple[Heatmap, ...] = field(default=())
     embedding: tuple[float, ...] = ()
+    pixels: Mapping[str, float] = field(default_factory=dict)

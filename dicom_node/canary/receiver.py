@@ -20,10 +20,12 @@ class Receiver:
     Attributes
     ----------
     received : SOP Instance UIDs
+    port : on which it listens
     """
 
     def __init__(self) -> None:
         self.received: set[str] = set()
+        self.port = 0
 
     def _store(self, event: evt.Event) -> int:
         # Nothing of it is kept or even read: whoever can reach this port may send anything.
@@ -43,7 +45,7 @@ def receiving(settings: CanarySettings, *, calling_ae_title: str) -> Iterator[Re
     Raises
     ------
     AddressError
-        The port is taken, as by another canary study that is on its way.
+        The port of the settings is taken, or the address is none of this machine.
     """
     receiver = Receiver()
     entity = application_entity(settings.ae_title)
@@ -54,20 +56,23 @@ def receiving(settings: CanarySettings, *, calling_ae_title: str) -> Iterator[Re
             entity.add_supported_context(UID(sop_class), list(UNCOMPRESSED))
     try:
         server = entity.start_server(
-            (settings.host, settings.port),
+            (settings.host, settings.port or 0),
             block=False,
             evt_handlers=[(evt.EVT_C_STORE, receiver._store)],
         )
     except OSError as error:
         words = (
-            "another canary study is on its way, or the port is taken"
+            "the port is taken; without it in the settings a free one is"
             if error.errno == errno.EADDRINUSE
             else error.strerror
         )
         raise AddressError(
-            f"{settings.host}:{settings.port} under [canary] cannot be listened on: {words}"
+            f"{settings.host}:{settings.port or 'a free port'} under [canary] cannot be listened "
+            f"on: {words}"
         ) from error
     assert server is not None
+    assert server.socket is not None, "a server that was started"
+    receiver.port = int(server.socket.getsockname()[1])
     try:
         yield receiver
     finally:

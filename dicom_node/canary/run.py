@@ -1,10 +1,12 @@
 """Sends the canary study the whole way, phase by phase, and names the phase that is broken."""
 
+import fcntl
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -28,6 +30,7 @@ from dicom_node.studies.ledger.canary_runs import (
     CanaryFacts,
     SentResult,
     first_scores,
+    note_address,
     note_run,
     remove_canary,
     sent_results,
@@ -42,6 +45,9 @@ from dicom_node.studies.ledger.tables import (
     Study,
 )
 
+LOCK: Final = "canary.lock"
+"""File in the spool that is locked while a canary study is on its way."""
+
 _LOOK_SECONDS: Final = 0.2
 _ASK_SECONDS: Final = 1.0
 
@@ -53,7 +59,7 @@ class _BrokenError(NodeError):
 
 
 class _HeldError(NodeError):
-    """Somebody has paused what the phase needs, or the node is drained."""
+    """Somebody has paused what the phase needs, the node is drained, or another one runs."""
 
     reason = "canary-held"
 
@@ -102,7 +108,8 @@ def run_canary(
     register, settle, analyse, compare (the scores with those of the first run of this bundle and
     engine), deliver, and arrive: at the node's own receiver, or at the archives that are marked,
     which are asked by C-FIND or QIDO-RS. While a phase is paused, by a person or a stop rule, or
-    the node is drained, the run is held and not broken.
+    the node is drained, or another canary study of it is on its way, the run is held and not
+    broken.
 
     Parameters
     ----------
@@ -118,13 +125,7 @@ def run_canary(
     phases, answer = _Phases(clock, note, stopping or threading.Event()), _Answer()
     broken = reason = ""
     try:
-        with phases.phase("prepare"):
-            _remove_former(settings, database)
-        own = any(one.name == CANARY_DESTINATION for one in settings.canary_destinations)
-        title = settings.receive.ae_title
-        with (
-            receiving(settings.canary, calling_ae_title=title) if own else nullcontext()
-        ) as receiver:
+        with _prepared(settings, database, phases) as receiver:
             _follow(settings, database, phases, answer, receiver)
     except CanaryStoppedError:
         raise
@@ -136,6 +137,42 @@ def run_canary(
     with database.writing() as session:
         note_run(session, run, key=answer.key, scores=answer.scores)
     return run
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Let no other canary study of this node begin until the block ends.
+
+    Raises
+    ------
+    _HeldError
+        One is on its way.
+    """
+    descriptor = os.open(settings.spool / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _HeldError("another canary study is on its way") from None
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _prepared(settings: Settings, database: Database, phases: _Phases) -> Iterator[Receiver | None]:
+    """Remove the former study, and take the results of the next where no archive is marked."""
+    with ExitStack() as stack:
+        with phases.phase("prepare"):
+            stack.enter_context(_alone(settings))
+            _remove_former(settings, database)
+            receiver = None
+            if any(one.name == CANARY_DESTINATION for one in settings.canary_destinations):
+                title = settings.receive.ae_title
+                receiver = stack.enter_context(receiving(settings.canary, calling_ae_title=title))
+                with database.writing() as session:
+                    note_address(session, settings.canary.host, receiver.port)
+        yield receiver
 
 
 def _follow(

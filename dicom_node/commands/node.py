@@ -124,11 +124,9 @@ def check(
     """
     from dicom_node.commands.checks.checked import Level
     from dicom_node.commands.checks.checking_all import all_checks, notes_below
-    from dicom_node.logs import configure_logs
 
     with one_line_errors():
         settings = settings_of(config)
-        configure_logs(settings.log_format)
         worst = Level.OK
         old_after = None if before_start else timedelta(minutes=oldest_minutes)
         for one in all_checks(settings, old_after=old_after):
@@ -147,7 +145,6 @@ def serve(config: ConfigOption = None) -> None:
     Example: mammoclip-node serve --config /etc/mammoclip/mammoclip.toml
     """
     from dicom_node.commands.checks.writable import require_writable_ledger, require_writable_spool
-    from dicom_node.logs import configure_logs
     from dicom_node.model_bundle import pass_licence_gate
     from dicom_node.node_parts import warn_of_open_settings
     from dicom_node.node_process import running_node
@@ -155,7 +152,6 @@ def serve(config: ConfigOption = None) -> None:
 
     with one_line_errors():
         settings = settings_of(config)
-        configure_logs(settings.log_format)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())

@@ -33,10 +33,16 @@ JsonOutOption = Annotated[Path | None, typer.Option(help="Also write the JSON to
 
 
 def settings_of(config: Path | None) -> "Settings":
-    """Read the settings file that a person names, or the default one."""
+    """Read the settings file that a person names, or the default one, and log as it says.
+
+    What a command logs goes to standard error: standard output holds what it was asked for alone.
+    """
+    from dicom_node.logs import configure_logs
     from dicom_node.settings.reading import load_settings
 
-    return load_settings(config)
+    settings = load_settings(config)
+    configure_logs(settings.log_format)
+    return settings
 
 
 def pseudonyms_of(settings: "Settings") -> "Pseudonyms":

@@ -22,6 +22,7 @@ from dicom_node.console.views.study import NoSuchObjectError
 from dicom_node.errors import NodeError, UnknownStudyError
 from dicom_node.pictures import NoPictureError
 from dicom_node.sign_in.attempts import TooManyAttemptsError
+from dicom_node.spool.files.disk_trouble import is_disk_full
 from dicom_node.spool.open_associations import NoPlaceError
 
 log = structlog.get_logger("dicom_node.console")
@@ -38,6 +39,12 @@ _STATUS_OF: Final[dict[type[NodeError], int]] = {
     NoPlaceError: 503,
 }
 """HTTP statuses of errors; of any other it is 409: what was asked for cannot be done."""
+
+
+_FULL: Final = (
+    "A disk of the node's machine is full: free room there; 'mammoclip-node check' says how much "
+    "is left, and what the retention frees"
+)
 
 
 def application_of(site: Site) -> Guard:
@@ -84,6 +91,8 @@ def _application() -> FastAPI:
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, NodeError)
+    if is_disk_full(error):
+        return _full(f"{error}. {_FULL}")
     status = next((code for kind, code in _STATUS_OF.items() if isinstance(error, kind)), 409)
     if status == 401 and not _is_program(request):
         return RedirectResponse(sign_in_path(request), status_code=303)
@@ -105,10 +114,14 @@ def _unreadable(request: Request, error: Exception) -> Response:
 
 def _not_there(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if is_disk_full(error):  # while the body was read, which is kept in a file
+        return _full(_FULL)
     return _problem(request, error.status_code, str(error.detail), "wrong-address")
 
 
 def _ledger_down(request: Request, error: Exception) -> Response:
+    if is_disk_full(error):
+        return _full(_FULL)
     log.error("ledger_down", reason=type(error).__name__)
     words = "the ledger does not answer: try again in a moment"
     return JSONResponse({"error": words, "reason": "ledger-down"}, status_code=503)
@@ -119,9 +132,17 @@ def _too_large(request: Request, _error: Exception) -> Response:
 
 
 def _failed(_request: Request, error: Exception) -> Response:
+    if is_disk_full(error):
+        return _full(_FULL)
     log.error("request_failed", reason=type(error).__name__, exc_info=True)
     words = "the node could not answer; its log says why"
     return JSONResponse({"error": words, "reason": "failed"}, status_code=500)
+
+
+def _full(words: str) -> Response:
+    log.error("request_failed", reason="disk-full")
+    # Not as a page: that is of somebody who is signed in, whom the ledger may not tell now.
+    return JSONResponse({"error": words, "reason": "disk-full"}, status_code=507)
 
 
 def _problem(request: Request, status: int, words: str, reason: str) -> Response:

@@ -9,7 +9,6 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dicom_node.drift.outlook import MINIMUM
 from dicom_node.monitoring.alarms import Alarm, Kind
 from dicom_node.monitoring.observation import Fingerprint
 from dicom_node.settings.operation.monitoring import MonitoringSettings
@@ -18,9 +17,6 @@ from dicom_node.studies.ledger.monitoring.tables import MonitorNote
 from dicom_node.studies.ledger.tables import Analysis
 
 LOOKED_BACK: Final = timedelta(days=7)
-MOST_OUTSIDE: Final = 0.01
-"""Share of answers outside of the inclusion criteria that is no alarm."""
-
 NO_RULE: Final = ("", "default")
 """What an analysis has for a rule if none of the settings took its study."""
 
@@ -60,33 +56,25 @@ def adherence(
         one.answers += count
         if settings.rules and rule in NO_RULE:
             one.no_rule += count
-        if reason := _outside(settings.monitoring, age_band, implants):
+        if reason := outside_of(settings.monitoring, age_band, implants=implants):
             one.outside[reason] += count
     return found
 
 
 def routing_alarms(session: Session, settings: Settings, *, now: datetime) -> Iterator[Alarm]:
-    """Yield an alarm for each scanner whose last days break a rule of routing.
+    """Yield an alarm for each scanner of whose last days' studies no rule took one.
 
-    These are counts of facts, not of chance: one study that no rule took is told, and more than
-    one in a hundred outside of the criteria.
+    That is a fact and no chance. How many are outside of the criteria is a share, which the watch
+    of the scanner looks at (`dicom_node.monitoring.criteria_watch`).
     """
     days = f"of the last {LOOKED_BACK.days} days"
     for scanner, one in adherence(session, settings, since=now - LOOKED_BACK).items():
         if one.no_rule:
             words = f"{one.no_rule} of {one.answers} studies {days} were taken by no rule"
             yield Alarm(scanner=scanner, kind=Kind.ROUTING, at=now, detail=words, about="no rule")
-        outside = one.outside.total()
-        if one.answers >= MINIMUM and outside > MOST_OUTSIDE * one.answers:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in one.outside.items())
-            words = (
-                f"{outside} of {one.answers} studies {days} ({outside / one.answers:.1%}) are not "
-                f"meant for the model: {reasons}"
-            )
-            yield Alarm(scanner=scanner, kind=Kind.ROUTING, at=now, detail=words, about="criteria")
 
 
-def _outside(criteria: MonitoringSettings, age_band: str, implants: bool) -> str:
+def outside_of(criteria: MonitoringSettings, age_band: str, *, implants: bool) -> str:
     """Return why a study is not meant for the model; an unknown age counts for none."""
     if implants and not criteria.includes_implants:
         return "with implants"

@@ -37,6 +37,7 @@ class Group:
     scores: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     asymmetries: list[float] = field(default_factory=list)
     embeddings: list[tuple[float, ...]] = field(default_factory=list)
+    pixels: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, one: Observation, seconds: int) -> None:
         """Count one answer."""
@@ -51,6 +52,8 @@ class Group:
             self.asymmetries.append(one.asymmetry)
         if one.embedding:
             self.embeddings.append(one.embedding)
+        for name, value in one.pixels.items():
+            self.pixels[name].append(value)
 
     @property
     def is_shown(self) -> bool:

@@ -9,12 +9,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.drift.adherence import adherence
-from dicom_node.drift.outlook import MINIMUM, Group, Outlook, embedding_shift, outlook, shifts
+from dicom_node.drift.image_sections import embeddings_section, pixels_section
+from dicom_node.drift.outlook import MINIMUM, Group, Outlook, outlook, shifts
 from dicom_node.drift.report_section import Section, shown_share
 from dicom_node.drift.truth_sections import calibration_section, readers_section
 from dicom_node.monitoring.agreement import Share
 from dicom_node.monitoring.alarms import FALSE_ALARMS
 from dicom_node.monitoring.scanner_watch import REFERENCE
+from dicom_node.settings.operation.monitoring import MonitoringSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.monitoring.alarm_book import alarms
 from dicom_node.studies.ledger.monitoring.notes import notes
@@ -63,12 +65,13 @@ def make_report(
         _volume(found),
         _rejected(session, since, until),
         _routing(session, settings, since, until),
-        _turnaround(found, late),
+        _turnaround(found, settings.monitoring),
         _flag_rates(found),
         _strata(found),
         _scores(found, before),
         _alarms(session, since, until, zone),
-        _embeddings(found, before),
+        embeddings_section(found, _by_scanner(before)),
+        pixels_section(session, found),
         _consistency(found),
         readers_section(truth, decisions_of_readers(session, since=since, until=until)),
         calibration_section(truth, is_calibrated=is_calibrated),
@@ -178,7 +181,10 @@ def _routing(session: Session, settings: Settings, since: datetime, until: datet
     )
 
 
-def _turnaround(found: Outlook, late: float) -> Section:
+def _turnaround(found: Outlook, level: MonitoringSettings) -> Section:
+    answers = sum(group.answers for group in found.by_equipment.values())
+    late = sum(group.late for group in found.by_equipment.values())
+    used = late / answers / (1 - level.on_time) if answers else 0.0
     rows = tuple(
         (
             equipment.in_words(),
@@ -190,7 +196,9 @@ def _turnaround(found: Outlook, late: float) -> Section:
     )
     return Section(
         title="4. Turnaround",
-        note=f"From the last image to the answer; late is later than {late / 60:g} minutes.",
+        note=f"From the last image to the answer; late is later than {level.late_after_minutes:g} "
+        f"minutes. {100 * level.on_time:g} % should not be: of what may be late, {used:.0%} was "
+        "used.",
         columns=("equipment", "median", "95 %", "99 %", "late"),
         rows=rows,
     )
@@ -263,23 +271,6 @@ def _alarms(session: Session, since: datetime, until: datetime, zone: tzinfo) ->
         "and scanner, as computed; docs/monitoring.md has what was measured.",
         columns=("time", "scanner", "kind", "what"),
         rows=rows,
-    )
-
-
-def _embeddings(found: Outlook, before: Outlook) -> Section:
-    reference = _by_scanner(before)
-    rows = []
-    for equipment, group in found.by_equipment.items():
-        if equipment.scanner not in reference:
-            continue
-        near, now = embedding_shift(reference[equipment.scanner].embeddings, group.embeddings)
-        if near == near:  # noqa: PLR0124  not NaN
-            rows.append((equipment.in_words(), f"{near:.4f}", f"{now:.4f}"))
-    return Section(
-        title="8. How the images look to the model",
-        note="Median cosine distance of embeddings to the mean of the reference's.",
-        columns=("equipment", "reference", "now"),
-        rows=tuple(rows),
     )
 
 

@@ -1,7 +1,7 @@
 """Looks at the answers that came since the last look: alarms, silences, and stop rules."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from dicom_node.audit.acts import Act, Deed, Outcome
 from dicom_node.audit_trail import enter
 from dicom_node.drift import truth_watch
-from dicom_node.drift.adherence import routing_alarms
+from dicom_node.drift.adherence import outside_of, routing_alarms
 from dicom_node.drift.channels import channels_of
 from dicom_node.monitoring.alarms import Alarm
 from dicom_node.monitoring.scanner_watch import ScannerWatch
@@ -33,6 +33,9 @@ _HISTORY: Final = timedelta(weeks=60)
 _OVERLAP: Final = 200
 """Numbers before the newest that are looked at again: of workers that finish at once, the one that
 took the lower number may commit last. More than there are workers."""
+
+_CRITERIA: Final = timedelta(weeks=4)
+"""Answers older than this when a node starts are not judged by today's inclusion criteria."""
 
 _STOP_DAYS: Final = timedelta(days=120)
 
@@ -89,7 +92,8 @@ class DriftRounds:
                 self.watches, seen, self._taken = {}, 0, set()
                 self._resets = alarm_book.reference_resets(session)
             found = notes(session, since=now - _HISTORY, after=max(seen - _OVERLAP, 0))
-            yield from self._watched(row for row in found if row.id not in self._taken)
+            fresh = (row for row in found if row.id not in self._taken)
+            yield from self._watched(fresh, judged_since=now - _CRITERIA)
         self._taken = {number for number in self._taken if number > newest - _OVERLAP}
         self._state = newest, newest_reset
 
@@ -105,11 +109,14 @@ class DriftRounds:
         alarm = truth_watch.calibration_alarm(known, now=now)
         return [] if alarm is None else [alarm]
 
-    def _watched(self, rows: Iterable[MonitorNote]) -> Iterator[Alarm]:
+    def _watched(self, rows: Iterable[MonitorNote], *, judged_since: datetime) -> Iterator[Alarm]:
         late = self.settings.monitoring.late_after_minutes * 60
         for row in rows:
             self._taken.add(row.id)
             one = observation_of(row, late_after_seconds=late)
+            if row.at >= judged_since:
+                why = outside_of(self.settings.monitoring, row.age_band, implants=row.implants)
+                one = replace(one, outside=why)
             scanner = one.equipment.scanner
             watch = self.watches.get(scanner)
             if watch is None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-NO_SCORES: Final[Mapping[str, float]] = MappingProxyType({})
+NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,20 @@ class Observation:
     scores : of each finding the highest one
     asymmetry : largest difference of a finding's scores between left and right; None without both
     embedding : a few numbers that stand for the images; empty without
+    pixels : of the images' pixels, means by name: breast area, grey, noise; empty without
     left_out : whether an image has no answer
     late : whether the answer came later than it should
+    outside : why the study is not meant for the model; empty if it is
     """
 
     at: datetime
     equipment: Fingerprint
     answers: str = ""
     flagged: bool
-    scores: Mapping[str, float] = field(default_factory=lambda: NO_SCORES)
+    scores: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     asymmetry: float | None = None
     embedding: tuple[float, ...] = ()
+    pixels: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     left_out: bool = False
     late: bool = False
+    outside: str = ""

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from dicom_node.monitoring.alarms import FALSE_ALARMS, Alarm, Kind
+from dicom_node.monitoring.criteria_watch import CriteriaWatch
 from dicom_node.monitoring.embedding_distance import EmbeddingReference
 from dicom_node.monitoring.intervals import wilson
 from dicom_node.monitoring.observation import Observation
+from dicom_node.monitoring.pixel_watch import PixelWatch
 from dicom_node.monitoring.proportion_chart import ProportionChart
 from dicom_node.monitoring.rhythm import NEVER, Limits, Rhythm, rhythm_of
 from dicom_node.monitoring.windows import WINDOW, WindowedComparison
@@ -68,6 +70,11 @@ class ScannerWatch:
     _kept: list[Observation] = field(default_factory=list)
     _charts: _Charts | None = None
     _raised: dict[tuple[Kind, str], datetime] = field(default_factory=dict)
+    _criteria: CriteriaWatch = field(default_factory=CriteriaWatch)
+    _pixels: PixelWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pixels = PixelWatch(reference=self.reference)
 
     def add(self, one: Observation) -> list[Alarm]:
         """Enter an answer; return what it raises."""
@@ -75,6 +82,10 @@ class ScannerWatch:
 
     def restart(self) -> None:
         """Take what comes from now on for the reference, as a person has decided."""
+        self._forget_answers()
+        self._pixels.restart()
+
+    def _forget_answers(self) -> None:
         self._kept, self._charts = [], None
 
     @property
@@ -104,6 +115,11 @@ class ScannerWatch:
                 missed = self.rhythm.expected(last, one.at)
                 yield self._silent(last, min(at, one.at), missed)
         self._note_time(one.at)
+        if words := self._criteria.add(one.outside):
+            yield self._alarm(Kind.ROUTING, one.at, words, about="criteria")
+        false_alarms = FALSE_ALARMS[Kind.PIXELS] / self._yearly()
+        for name, words in self._pixels.add(one.pixels, false_alarms=false_alarms):
+            yield self._alarm(Kind.PIXELS, one.at, words, about=name)
         if self._charts is None:
             self._kept.append(one)
             if len(self._kept) >= self.reference:
@@ -121,7 +137,7 @@ class ScannerWatch:
         self._software.add(software)
         if self._answers is not None and one.answers != self._answers:
             # Scores of two bundles, or by two thresholds, are not comparable.
-            self.restart()
+            self._forget_answers()
             words = "answers by another bundle, other settings or thresholds: a new reference"
             yield self._alarm(Kind.NEW_ANSWERS, one.at, words, about=one.answers)
         self._answers = one.answers

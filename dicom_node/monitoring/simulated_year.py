@@ -1,9 +1,10 @@
 """A year of scanners by chance, to find out when the watch would find what.
 
 Studies come as a Poisson process over the hours of five working days. What the model says of a
-study is a normal number; it is flagged above the limit that gives the reference's flag rate. A
-software update moves all of these numbers, another mix of patients those of the women with a
-cancer alone. All of it follows from a seed.
+study is a normal number; it is flagged above the limit that gives the reference's flag rate, and
+its score is the probability of a cancer by that number. A software update moves all of these
+numbers, another mix of patients those of the women with a cancer alone. What is measured of the
+pixels has chances of its own. All of it follows from a seed.
 """
 
 import math
@@ -35,6 +36,9 @@ WATCHED_FROM_WEEK: Final = 8
 _CANCERS: Final = 0.006
 _CANCER_SHIFT: Final = 2.0
 _EMBEDDING: Final = 16
+_OUTSIDE: Final = 0.008
+"""Share of studies that are not meant for the model: less than what is told, though not by much."""
+
 _NORMAL: Final = NormalDist()
 
 
@@ -50,6 +54,8 @@ class Change:
     software : after it; empty if the header says what it always said
     cancers : share of women with a cancer after it; None if as before
     silent_days : working days without any study
+    pixels : standard deviations by which grey and noise are higher after it
+    outside : share of studies after it that are not meant for the model; None if as before
     """
 
     week: int
@@ -58,6 +64,8 @@ class Change:
     software: str = ""
     cancers: float | None = None
     silent_days: int = 0
+    pixels: float = 0.0
+    outside: float | None = None
 
     @property
     def at(self) -> datetime:
@@ -122,7 +130,10 @@ def usual_plans(seed: int) -> list[Plan]:
     """
     hours = iter(np.random.default_rng(seed).uniform(0, 40, 4).tolist())
     return [
-        Plan(scanner="A", change=Change(week=20, hour=next(hours), flag_rate=0.30, software="2.0")),
+        Plan(
+            scanner="A",
+            change=Change(week=20, hour=next(hours), flag_rate=0.30, software="2.0", pixels=1.0),
+        ),
         Plan(scanner="B", change=Change(week=30, hour=next(hours), cancers=0.08)),
         Plan(scanner="C", change=Change(week=40, hour=next(hours), silent_days=2)),
         Plan(scanner="D", change=Change(week=25, hour=next(hours), flag_rate=0.48)),
@@ -144,14 +155,20 @@ def simulated_year(plan: Plan, seed: int, *, weeks: int = WEEKS) -> Year:
 
 def observations(plan: Plan, seed: int) -> Iterator[Observation]:
     """Yield a year of answers, in the order of their time."""
+    return (one for one, _ in answers_and_truth(plan, seed))
+
+
+def answers_and_truth(plan: Plan, seed: int) -> Iterator[tuple[Observation, bool]]:
+    """Yield a year of answers, and whether each woman has a cancer."""
     random = np.random.default_rng([seed, *plan.scanner.encode()])
+    of_pixels = np.random.default_rng([seed, *plan.scanner.encode(), 1])
     limit = _limit_of(plan.flag_rate)
     direction = random.normal(size=_EMBEDDING)
     direction /= np.linalg.norm(direction)
     for day in range(WEEKS * 7):
         if day % 7 < 5:
             times = list(_times_of(START + timedelta(days=day), plan, random))
-            yield from _answers(times, plan, limit, direction, random)
+            yield from _answers(times, plan, limit, direction, (random, of_pixels))
 
 
 def working_hours(since: datetime, until: datetime) -> float:
@@ -201,27 +218,50 @@ def _answers(
     plan: Plan,
     limit: float,
     direction: NDArray[np.float64],
-    random: np.random.Generator,
-) -> Iterator[Observation]:
+    chance_of: tuple[np.random.Generator, np.random.Generator],
+) -> Iterator[tuple[Observation, bool]]:
+    random, of_pixels = chance_of
     draws = random.normal(size=(len(times), _EMBEDDING + 2))
-    chances = random.random(size=(len(times), 3))
+    measured = of_pixels.normal(size=(len(times), 3))
+    chances = random.random(size=(len(times), 4))
     moved = None if plan.change is None else plan.change.flag_rate
     shift_after = 0.0 if moved is None else limit - _limit_of(moved)
-    for at, draw, chance in zip(times, draws, chances, strict=True):
+    for at, draw, pixels, chance in zip(times, draws, measured, chances, strict=True):
         change = plan.change if plan.change and at >= plan.change.at else None
         cancers = _CANCERS if change is None or change.cancers is None else change.cancers
         shift = 0.0 if change is None else shift_after
+        outside = _OUTSIDE if change is None or change.outside is None else change.outside
         has_cancer = bool(chance[0] < cancers)
         value = float(draw[0]) + shift + (_CANCER_SHIFT if has_cancer else 0.0)
         embedding = draw[1:-1] * 0.3 + 2.0 * direction + 0.3 * shift
         software = change.software if change and change.software else "1.0"
-        yield Observation(
+        one = Observation(
             at=at,
             equipment=Fingerprint("Maker", "Model", plan.scanner, software),
             flagged=value >= limit,
-            scores={"cancer": 1 / (1 + math.exp(2 - value))},
+            scores={"cancer": _probability_of(value)},
             asymmetry=abs(float(draw[-1])) + (1.0 if has_cancer else 0.0),
             embedding=tuple(embedding.tolist()),
             left_out=bool(chance[1] < 0.01),
             late=bool(chance[2] < 0.01),
+            pixels=_pixels_of(pixels, 0.0 if change is None else change.pixels),
+            outside="by age" if chance[3] < outside else "",
         )
+        yield one, has_cancer
+
+
+def _probability_of(value: float) -> float:
+    """Return how probable a cancer is by what the model says, where nothing has changed.
+
+    The ratio of the two normal densities is ``exp(s v - s²/2)``, with the shift s.
+    """
+    odds = _CANCERS / (1 - _CANCERS) * math.exp(_CANCER_SHIFT * value - _CANCER_SHIFT**2 / 2)
+    return odds / (1 + odds)
+
+
+def _pixels_of(draw: NDArray[np.float64], moved: float) -> dict[str, float]:
+    return {
+        "breast_share": 0.3 + 0.08 * float(draw[0]),
+        "mean_grey": 0.4 + 0.04 * (float(draw[1]) + moved),
+        "noise": 0.01 * math.exp(0.3 * (float(draw[2]) + moved)),
+    }

@@ -27,10 +27,12 @@ class WindowedComparison:
     ----------
     reference : values
     probability : of a false alarm in one window
+    by_index : look at the population stability index as well, as is the custom for scores
     """
 
     reference: list[float]
     probability: float
+    by_index: bool = True
     window: list[float] = field(default_factory=list)
 
     def add(self, value: float) -> str:
@@ -54,7 +56,7 @@ class WindowedComparison:
                 f"the last {len(values)} differ from the reference of {len(self.reference)}: "
                 f"Kolmogorov-Smirnov distance {distance:.2f}, p = {chance:.1g}"
             )
-        if len(self.reference) >= PSI_REFERENCE:
+        if self.by_index and len(self.reference) >= PSI_REFERENCE:
             index = stability_index(self.reference, values)
             if index > PSI_LIMIT:
                 return f"the last {len(values)} differ from the reference: PSI {index:.2f}"

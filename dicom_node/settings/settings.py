@@ -13,7 +13,7 @@ from pydantic_settings import (
 
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.operation.audit import AuditSettings
-from dicom_node.settings.operation.canary import CANARY_DESTINATION, CanarySettings
+from dicom_node.settings.operation.canary import CANARY_DESTINATION, FORMER_PORT, CanarySettings
 from dicom_node.settings.operation.console import ConsoleSettings
 from dicom_node.settings.operation.monitoring import AlertSettings, MonitoringSettings
 from dicom_node.settings.operation.retention import RetentionSettings
@@ -235,7 +235,10 @@ class Settings(BaseSettings):
 
     @property
     def canary_destinations(self) -> tuple[ArchiveDestination, ...]:
-        """Return where results of canary studies are sent: those marked, else the node itself."""
+        """Return where results of canary studies are sent: those marked, else the node itself.
+
+        Where the node takes them while one is on its way, the ledger says.
+        """
         marked = tuple(entry for entry in self.archives if entry.canary)
         if marked:
             return marked
@@ -245,7 +248,7 @@ class Settings(BaseSettings):
             name=CANARY_DESTINATION,
             ae_title=self.canary.ae_title,
             host=self.canary.host,
-            port=self.canary.port,
+            port=self.canary.port or FORMER_PORT,
             profile=profile,
             canary=True,
         )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mammoclip_core.analysis.aggregation import breasts_of, study_of
 from mammoclip_core.analysis.embedding_summary import summarised
+from mammoclip_core.analysis.image_preparation import prepared_image
 from mammoclip_core.analysis.interpretation import (
     findings_of,
     on_extent,
@@ -28,10 +29,9 @@ from mammoclip_core.findings import (
     StudyAnalysis,
     StudyFindings,
 )
-from mammoclip_core.images.breast_geometry import BreastGeometry, breast_geometry_of
-from mammoclip_core.images.detector_input import to_detector_input
-from mammoclip_core.images.preprocessing import PreparedImage, prepare
-from mammoclip_core.images.stored_image import StoredImage
+from mammoclip_core.images.breast_geometry import BreastGeometry
+from mammoclip_core.images.pixel_statistics import PixelStatistics, mean_of
+from mammoclip_core.images.preprocessing import PreparedImage
 from mammoclip_core.images.tomosynthesis import merged
 from mammoclip_core.manifest import PREPROCESSING_MODES, Manifest
 from mammoclip_core.prediction import BoxModel, ImageModel, Prediction
@@ -58,6 +58,7 @@ class _Answer:
     is_whole_breast: bool = False
     breast: BreastGeometry | None = None
     embedding: NDArray[np.float32] | None = None
+    pixels: PixelStatistics | None = None
 
 
 @dataclass(slots=True)
@@ -248,11 +249,14 @@ class Engine:
                 if (heatmap.sop_instance_uid, heatmap.finding, heatmap.frame) in kept
             ),
             embedding=summarised([answer.embedding for answer in answers]),
+            pixels=mean_of(answer.pixels for answer in answers),
         )
 
     def _prepared(self, image: _Image) -> _Image:
         on_decoded = image.study.request.on_decoded
-        return replace(image, outcome=_prepare(image.shown, self.manifest, on_decoded, self._read))
+        return replace(
+            image, outcome=prepared_image(image.shown, self.manifest, on_decoded, self._read)
+        )
 
     def _predicted(self, batch: list[_Image]) -> list[_Image]:
         """Show the model those images of a batch that could be prepared."""
@@ -319,6 +323,7 @@ class Engine:
             is_whole_breast=prepared.is_whole_breast,
             breast=prepared.breast,
             embedding=prediction.embedding,
+            pixels=prepared.pixels,
             heatmaps=tuple(
                 Heatmap(
                     sop_instance_uid=image.sop_instance_uid,
@@ -352,33 +357,6 @@ def _channels(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Return a (B, 3, H, W) batch of one-channel images, its channels one and the same memory."""
     grey = np.stack(values)[:, np.newaxis]
     return np.broadcast_to(grey, (len(grey), 3, *grey.shape[2:]))
-
-
-def _prepare(
-    image: ImageToAnalyse,
-    manifest: Manifest,
-    on_decoded: Callable[[ImageToAnalyse, StoredImage], object] | None,
-    read: "ReadImage | None",
-) -> PreparedImage | PixelError:
-    # Imported on the threads that decode: while they do so, the model is still being compiled.
-    from mammoclip_core.images.image_file import read_image
-
-    try:
-        stored = (read or read_image)(image.path, image.frame)
-        if stored.sop_instance_uid == image.sop_instance_uid:
-            if on_decoded is not None:
-                on_decoded(image, stored)
-            prepared = replace(
-                prepare(stored, manifest.preprocessing),
-                is_whole_breast=stored.is_whole_breast,
-                breast=breast_geometry_of(stored),
-            )
-            if not manifest.detectors:
-                return prepared
-            return replace(prepared, detector_values=to_detector_input(prepared.grey))
-    except PixelError as error:
-        return error
-    return PixelError(f"{image.sop_instance_uid}: the file holds {stored.sop_instance_uid}")
 
 
 def _failed(image: ImageToAnalyse, reason: str) -> _Answer:

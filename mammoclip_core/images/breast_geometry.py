@@ -1,23 +1,15 @@
 """Where nipple and chest wall lie on a view, from the outline of the breast."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.findings import Point
-from mammoclip_core.images.clinical_crop import MARGIN, breast_mask
-from mammoclip_core.images.grayscale import LEVELS, to_display
+from mammoclip_core.images.breast_outline import BreastOutline, breast_outline
 from mammoclip_core.images.header.pixel_spacing import Spacing
 from mammoclip_core.images.stored_image import StoredImage
-
-_LONG_SIDE: Final = 512
-"""Pixels of the reduced picture in which the breast is looked for."""
-
-_ABOVE_AIR: Final = LEVELS // 128
-"""Levels above air from which on a pixel at the edge is skin."""
 
 _CUT_MM: Final = 20.0
 """Height of the breast at the image's anterior edge above which more than 1 mm of it is cut off."""
@@ -74,8 +66,14 @@ class BreastGeometry:
         return (point[1] - self.nipple[1]) * self.spacing_mm[0]
 
 
-def breast_geometry_of(image: StoredImage) -> BreastGeometry | None:
+def breast_geometry_of(
+    image: StoredImage, outline: BreastOutline | None = None
+) -> BreastGeometry | None:
     """Find nipple and chest wall.
+
+    Parameters
+    ----------
+    outline : of this image, where it is known already
 
     Returns
     -------
@@ -87,7 +85,8 @@ def breast_geometry_of(image: StoredImage) -> BreastGeometry | None:
     header = image.projection
     if header is None or not header.is_whole_breast or header.spacing_mm is None:
         return None
-    breast, scale = _breast_in(image)
+    known = outline or breast_outline(image)
+    breast, scale = known.breast, known.scale
     if not breast.any():
         return None
     row_mm, column_mm = (
@@ -111,23 +110,6 @@ def breast_geometry_of(image: StoredImage) -> BreastGeometry | None:
         downwards=downwards,
         acquired_on=header.acquired_on,
     )
-
-
-def _breast_in(image: StoredImage) -> tuple[NDArray[np.bool_], tuple[float, float]]:
-    """Return the breast on a reduced grid, and the source pixels a pixel of it: rows, columns."""
-    step = max(1, max(image.rows, image.columns) // (2 * _LONG_SIDE))
-    thinned = replace(image, values=np.ascontiguousarray(image.values[::step, ::step]))
-    picture = to_display(thinned)
-    share = min(1.0, _LONG_SIDE / max(picture.shape))
-    rows, columns = (max(1, round(share * length)) for length in picture.shape)
-    small = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
-    with_margin, others = breast_mask(small.astype(np.uint16, copy=False))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (MARGIN, MARGIN))
-    breast: NDArray[Any] = cv2.erode(with_margin.astype(np.uint8), kernel)
-    # Near the image's edge the margin stays: what is as dark as the air there is none.
-    air = small[~with_margin & ~others]
-    above_air = small > (np.median(air) if air.size else 0) + _ABOVE_AIR
-    return (breast > 0) & above_air, (image.rows / rows, image.columns / columns)
 
 
 def _is_chest_wall_left(breast: NDArray[np.bool_], forwards: str) -> bool | None:

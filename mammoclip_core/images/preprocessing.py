@@ -11,6 +11,7 @@ from mammoclip_core.errors import BundleError, PixelError
 from mammoclip_core.findings import Box
 from mammoclip_core.images.breast_geometry import BreastGeometry
 from mammoclip_core.images.clinical_crop import clinical_crop
+from mammoclip_core.images.pixel_statistics import PixelStatistics
 from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.manifest import CLINICAL_MODE, PREPROCESSING_MODES, Preprocessing
 
@@ -109,6 +110,7 @@ class PreparedImage:
     remark : as of the stored image
     is_whole_breast : whether it is a flat view of a whole breast, as far as its header tells
     breast : where nipple and chest wall lie; None where that is not known
+    pixels : how the image looks; None where it is no view of a whole breast
     """
 
     values: NDArray[np.float32]
@@ -120,6 +122,7 @@ class PreparedImage:
     remark: str = ""
     is_whole_breast: bool = False
     breast: BreastGeometry | None = None
+    pixels: PixelStatistics | None = None
 
 
 def prepare(image: StoredImage, preprocessing: Preprocessing) -> PreparedImage:

@@ -78,6 +78,7 @@ def answer_note(
         images=len(findings.analysed),
         left_out=sum(image.status is ImageStatus.FAILED for image in findings.images),
         embedding=answer.embedding,
+        pixels=answer.pixels,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from sqlalchemy import select
 
 from dicom_node.errors import (
     DestinationDownError,
@@ -31,10 +32,11 @@ from dicom_node.studies.ledger.due.work import Claim
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.storing import Stored
-from dicom_node.studies.ledger.tables import Delivery, ResultObject
+from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, Study
 from dicom_node.studies.reach import UnreachedSpoolError
 from mammoclip_core.file_digest import file_sha256
 from worker.deliver.dry_delivery import hold_dry
+from worker.deliver.known_destination import known_destination
 from worker.deliver.probing import is_answered
 from worker.runtime import Runtime
 
@@ -92,17 +94,26 @@ def _leave_to_others(node: Runtime, delivery: Delivery) -> None:
 
 def attempt_delivery(node: Runtime, delivery_id: int) -> None:
     """Attempt one delivery if it is still due."""
-    with structlog.contextvars.bound_contextvars(delivery=delivery_id):
+    # The study is known later; bound here, it is taken away again at the end.
+    with structlog.contextvars.bound_contextvars(delivery=delivery_id, study=""):
         try:
             if not is_answered(node, delivery_id):
                 return
             with node.leased(Delivery, delivery_id) as taken:
                 node.site.ledger_answers()
                 if taken is not None:
+                    structlog.contextvars.bind_contextvars(study=_study_of(node, taken[1]))
                     deliver_results(node, *taken)
         # Nothing is lost: what was claimed loses its lease, what was not is told again.
         except (DATABASE_TROUBLE, LedgerError) as error:
             node.site.note_silent_ledger(error)
+
+
+def _study_of(node: Runtime, delivery: Delivery) -> str:
+    """Return the Study Instance UID of what is delivered."""
+    query = select(Study.study_instance_uid).join(Analysis, Analysis.study_id == Study.id)
+    with node.database.reading() as session:
+        return session.scalars(query.where(Analysis.id == delivery.analysis_id)).one()
 
 
 def end_deliveries(node: Runtime, *, at_once: bool = False) -> None:
@@ -151,7 +162,7 @@ def deliver_results(node: Runtime, held: Claim, delivery: Delivery) -> None:
 
 
 def _attempt(node: Runtime, held: Claim, delivery: Delivery) -> None:
-    destination = node.settings.destination(delivery.destination)
+    destination = known_destination(node, delivery.destination)
     if destination is None:
         # Not claimed in the first place, unless the settings were changed in between.
         _end_badly(node, held, delivery, Failure("the destination is not in the settings"))

@@ -13,6 +13,7 @@ from dicom_node.studies.ledger.due.due_work import take_back_message
 from dicom_node.studies.ledger.locks import database_time, locked
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
+from worker.deliver.known_destination import known_destination
 from worker.runtime import Runtime
 
 log = structlog.get_logger("worker.probe")
@@ -28,7 +29,7 @@ def is_answered(node: Runtime, delivery_id: int) -> bool:
         row = session.get(Delivery, delivery_id)
         if row is None or not _is_open(node, session, row.destination):
             return True
-    destination = node.settings.destination(row.destination)
+    destination = known_destination(node, row.destination)
     if destination is None:
         return True  # held when it is claimed
     with node.database.writing() as session:

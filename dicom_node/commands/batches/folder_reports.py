@@ -97,8 +97,8 @@ def print_submission(done: Submission) -> None:
         print_table(table)
     if done.stopped:
         typer.echo(
-            f"mammoclip-node: stopped before {done.left} files: {done.stopped}. Then run "
-            "the command again: what is submitted already does no harm.",
+            f"mammoclip-node: stopped before {done.left} files: {done.stopped}. Free room on the "
+            "disk of the node, then run the command again: what is submitted already does no harm.",
             err=True,
         )
 

@@ -103,7 +103,6 @@ def submit(
     """
     from dicom_node.commands.batches.folder_reports import print_submission, submission_document
     from dicom_node.facts.priority import OF_WORDS
-    from dicom_node.logs import configure_logs
     from dicom_node.node_parts import open_spool
     from dicom_node.receive.files.file_intake import file_intake, prepare_spool
     from dicom_node.receive.files.submission import files_to_submit, submit_files
@@ -111,7 +110,6 @@ def submit(
 
     with one_line_errors():
         settings = settings_of(config)
-        configure_logs(settings.log_format)
         spool = open_spool(settings)
         prepare_spool(spool)
         found = files_to_submit(paths)

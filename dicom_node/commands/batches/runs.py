@@ -116,14 +116,12 @@ def run(
     from dicom_node.fetch.study_list import read_list
     from dicom_node.fetch.trial import Trial
     from dicom_node.listed_lines import ListedLinesError
-    from dicom_node.logs import configure_logs
     from dicom_node.node_parts import open_spool
     from dicom_node.receive.files.file_intake import FileIntake, file_intake, prepare_spool
     from dicom_node.studies.off_peak import off_peak_of
     from mammoclip_core.commands.progress_bar import counted
 
     with one_line_errors(), ledger_of(config) as (settings, database):
-        configure_logs(settings.log_format)
         if table is not None:
             _check_table(table)
         found = read_list(studies)

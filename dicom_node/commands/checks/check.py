@@ -14,7 +14,7 @@ from dicom_node.commands.checks.checked import Checked, Level
 from dicom_node.commands.checks.writable import require_writable_ledger, require_writable_spool
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError, LedgerError, NodeError
-from dicom_node.model_bundle import findings_of, model_settings_of, pass_licence_gate
+from dicom_node.model_bundle import accepted_manifest, findings_of, model_settings_of
 from dicom_node.network import UNCOMPRESSED, associate
 from dicom_node.send.probe import answered_status, probe
 from dicom_node.settings.settings import Settings
@@ -41,10 +41,10 @@ from dicom_node.tls import server_context
 def run_checks(settings: Settings) -> Iterator[Checked]:
     """Yield what was found of each thing that the node needs, in the order in which it does."""
     yield Checked(name="settings")
-    yield _tried("bundle and its terms", lambda: pass_licence_gate(settings.model))
+    yield _tried("bundle and its terms", lambda: accepted_manifest(settings.model))
     for name in settings.bundles:
         model, section = model_settings_of(settings, name), f"bundles.{name}"
-        yield _tried(f"bundle {name} and its terms", lambda: pass_licence_gate(model, section))  # noqa: B023  called at once
+        yield _tried(f"bundle {name} and its terms", lambda: accepted_manifest(model, section))  # noqa: B023  called at once
     if settings.rules or settings.result_rules:
         yield _tried("rules", lambda: _check_rules(settings))
     yield _tried(f"spool {settings.spool}", lambda: _check_spool(settings))

@@ -1,5 +1,6 @@
 """What ``mammoclip-node drift`` shows."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -7,7 +8,9 @@ from rich.table import Table
 from sqlalchemy.orm import Session
 
 from dicom_node.drift.outlook import outlook
+from dicom_node.drift.pixel_outlook import pixel_shifts
 from dicom_node.errors import NodeError
+from dicom_node.monitoring.pixel_watch import WORDS
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
@@ -30,6 +33,7 @@ def outlook_document(session: Session, settings: Settings, *, since: datetime) -
                 "interval": group.flag_rate[1] if group.is_shown else None,
                 "left_out": group.left_out,
                 "late": group.late,
+                "pixels": [asdict(one) for one in pixel_shifts(session, equipment, group)],
             }
             for equipment, group in sorted(
                 found.by_equipment.items(), key=lambda one: one[0].in_words()
@@ -79,9 +83,21 @@ def outlook_tables(document: dict[str, Any]) -> list[Table]:
             str(one["left_out"]),
             str(one["late"]),
         )
+    pixels = Table(title="Pixels of the images")
+    for name in ("equipment", "measure", "reference", "now"):
+        pixels.add_column(name)
+    for one in document["equipment"]:
+        for measure in one["pixels"]:
+            before = measure["before"]
+            pixels.add_row(
+                one["equipment"],
+                WORDS[measure["name"]],
+                "is gathered" if before is None else f"{before:.4g}",
+                f"{measure['now']:.4g}",
+            )
     alarm_table = Table(title="Alarms")
     for name in ("time", "scanner", "kind", "what"):
         alarm_table.add_column(name)
     for one in document["alarms"]:
         alarm_table.add_row(one["at"], one["scanner"], one["kind"], one["detail"])
-    return [equipment, alarm_table]
+    return [equipment, *([pixels] if pixels.row_count else []), alarm_table]

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.commands.observe.model_metrics import model_samples
 from dicom_node.commands.waiting import WaitingObjects, waiting_objects
+from dicom_node.drift.service_level import service_level
 from dicom_node.settings.operation.canary import CANARY_DESTINATION
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
@@ -112,6 +113,24 @@ METRICS: Final[Mapping[str, Described]] = {
     "mammoclip_scanner_last_study_timestamp_seconds": Described(
         help="When the last of these studies began to arrive", labels=("scanner",)
     ),
+    "mammoclip_scanner_pixels": Described(
+        help="Median of what was measured of the images of these studies: breast_share, mean_grey "
+        "or noise, each from 0 to 1",
+        labels=("scanner", "measure"),
+    ),
+    "mammoclip_answers": Described(
+        help="Answers of this window, and studies that are late now and still wait",
+        labels=("window",),
+    ),
+    "mammoclip_answers_late": Described(
+        help="Those of them that came, or will come, later than monitoring.late_after_minutes",
+        labels=("window",),
+    ),
+    "mammoclip_late_burn_rate": Described(
+        help="How many times faster than it lasts the share of answers is used up that may be "
+        "late, by monitoring.on_time",
+        labels=("window",),
+    ),
     "mammoclip_drift_alarms": Described(
         help="Alarms of the last 7 days by their kind", labels=("kind", "scanner")
     ),
@@ -150,6 +169,7 @@ def metrics_text(settings: Settings, database: Database) -> str:
             *_of_canary(session),
             *_of_destinations(session, settings, at),
             *model_samples(session, at),
+            *_of_service_level(session, settings, at),
             ("mammoclip_spool_free_bytes", (), disk.free),
             ("mammoclip_spool_size_bytes", (), disk.total),
         ]
@@ -257,6 +277,13 @@ def _of_destinations(session: Session, settings: Settings, at: datetime) -> Iter
         circuit = known[name].circuit if name in known else Circuit.CLOSED
         for state in Circuit:
             yield "mammoclip_destination_circuit", (name, state.value), state is circuit
+
+
+def _of_service_level(session: Session, settings: Settings, at: datetime) -> Iterator[Sample]:
+    for window, burn in service_level(session, settings.monitoring, now=at).items():
+        yield "mammoclip_answers", (window,), burn.answers
+        yield "mammoclip_answers_late", (window,), burn.late
+        yield "mammoclip_late_burn_rate", (window,), burn.rate
 
 
 def _age(since: datetime | None, at: datetime) -> float:

@@ -253,10 +253,8 @@ def erase(
     from dicom_node.audit_trail import audited
     from dicom_node.commands.account import account
     from dicom_node.commands.operate.erase import Erasure, in_words
-    from dicom_node.logs import configure_logs
 
     with one_line_errors(), ledger_of(config) as (settings, database):
-        configure_logs(settings.log_format)
         if patient == (study is not None):
             raise NodeError("name one study, or give --patient to be asked for a Patient ID")
         # Never as an argument: other users of the machine can read those.

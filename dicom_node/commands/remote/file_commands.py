@@ -1,5 +1,6 @@
 """What the commands that look, prove and bring files ask of a node elsewhere."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import IO, Any, Final
 
 import typer
 
-from dicom_node.commands.remote.node_elsewhere import NodeElsewhere
+from dicom_node.commands.remote.node_elsewhere import FullNodeError, NodeElsewhere
 from dicom_node.commands.terminal import emitted
 from dicom_node.errors import NodeError, OutOfResourcesError, RefusedError
 from dicom_node.receive.files.file_intake import TakenObject
@@ -29,8 +30,8 @@ class IntakeElsewhere:
 
     @property
     def maximum_bytes(self) -> int:
-        """Return 0: what is too large, and whether anything else fits, the node alone knows."""
-        return 0
+        """Return more than any file has: one that is too large, the node refuses alone."""
+        return sys.maxsize
 
     def take(self, stream: IO[bytes]) -> TakenObject:
         """Send a file; on return it is safe on the node's disk.
@@ -39,11 +40,16 @@ class IntakeElsewhere:
         ------
         RefusedError
             The node does not take it.
+        OutOfResourcesError
+            Its disk is full.
         NodeElsewhereError
             The node does not answer, or lets nobody bring anything.
         """
         fields = {"priority": self.priority, "ae_title": self.ae_title}
-        taken = self.node.sent("/api/submit", [("file", stream)], **fields)
+        try:
+            taken = self.node.sent("/api/submit", [("file", stream)], **fields)
+        except FullNodeError as error:
+            raise OutOfResourcesError(str(error)) from error
         if words := taken.pop("refused", ""):
             raise (OutOfResourcesError if taken.get("out_of_resources") else RefusedError)(words)
         return TakenObject(**taken)

@@ -23,6 +23,7 @@ Files = Sequence[tuple[str, IO[bytes]]]
 _LONGEST_BYTES: Final = 64 * 2**20
 _LONGEST_SECONDS: Final = 900.0
 """A canary study may take minutes."""
+_FULL: Final = 507
 _LONGEST_LINE: Final = 2**20
 _PIECE_BYTES: Final = 2**16
 _TOKEN: Final = re.compile(r"[!-~]{1,200}")
@@ -32,6 +33,12 @@ class NodeElsewhereError(NodeError):
     """The node elsewhere did not do what was asked for; the message says why."""
 
     reason = "node-elsewhere"
+
+
+class FullNodeError(NodeElsewhereError):
+    """Its disk is full; the message says what to do."""
+
+    reason = "node-elsewhere-full"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +142,8 @@ class NodeElsewhere:
             raise NodeElsewhereError(self._unreachable(error)) from error
         if answer.ok and not answer.is_redirect:
             return answer
-        raise NodeElsewhereError(self._refusal(answer))
+        kind = FullNodeError if answer.status_code == _FULL else NodeElsewhereError
+        raise kind(self._refusal(answer))
 
     def _unreachable(self, error: Exception) -> str:
         for found in chain_of(error):

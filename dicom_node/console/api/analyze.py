@@ -93,7 +93,9 @@ def submit(
             taken = intake.take(file.file)
         except RefusedError as error:
             said.detail = f"1 file as {sender}: {error.reason}"
-            is_disk = isinstance(error, OutOfResourcesError)
+            # One that is too large for the node is its own fault, and others may be taken.
+            fits = (file.size or 0) <= intake.maximum_bytes
+            is_disk = isinstance(error, OutOfResourcesError) and fits
             return {"refused": str(error), "out_of_resources": is_disk}
         said.studies += [taken.study_instance_uid] if taken.study_instance_uid else []
     return asdict(taken) | {"refused": ""}

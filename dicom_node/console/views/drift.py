@@ -15,6 +15,7 @@ from dicom_node.console.pages import Entry, done, page
 from dicom_node.console.routes import Routes
 from dicom_node.console.site import Site, site_of
 from dicom_node.console.words import zone_of
+from dicom_node.monitoring.pixel_watch import WORDS
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.ledger.due.pauses import Paused, pauses
 from dicom_node.studies.ledger.locks import database_time
@@ -61,6 +62,7 @@ def drift(request: Request, days: Days = 30) -> Any:
         days=days,
         width=WIDTH,
         height=HEIGHT,
+        pixel_words=WORDS,
     )
 
 

@@ -9,6 +9,9 @@ from dicom_node.settings.section import AETitle, Port, Section
 CANARY_DESTINATION: Final = "canary"
 """Name under which results of canary studies are delivered to the node itself."""
 
+FORMER_PORT: Final = 11113
+"""Where nodes of earlier releases take the results, which do not say so in the ledger."""
+
 
 class CanarySettings(Section):
     """A phantom study that takes the whole way, to find out whether everything works."""
@@ -21,5 +24,6 @@ class CanarySettings(Section):
     """AE title that sends the study, and that its results are sent to."""
     host: str = "127.0.0.1"
     """Address of the node, under which workers reach it, where it takes the canary's results."""
-    port: Port = 11113
-    """Port for that; taken only while a canary study is on its way."""
+    port: Port | None = None
+    """Port for that, taken only while a canary study is on its way. Default: a free one, which
+    workers find in the ledger."""

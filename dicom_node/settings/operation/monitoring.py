@@ -53,6 +53,8 @@ class MonitoringSettings(Section):
     """Look for alarms. What they are looked for in is noted in any case."""
     late_after_minutes: PositiveFloat = 30.0
     """Minutes from a study's last image to its answer, after which it counts as late."""
+    on_time: Annotated[float, Field(ge=0.95, lt=1.0)] = 0.99
+    """Share of the answers that should not be late, by which burn rates are counted."""
     stop_when: Annotated[
         tuple[Annotated[str, AfterValidator(_sentence)], ...],
         Field(max_length=8),

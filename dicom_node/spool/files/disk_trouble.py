@@ -1,11 +1,12 @@
 """Errors of the spool's disk: which of them are not the fault of the study in hand."""
 
 import errno
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from dicom_node.errors import OutOfResourcesError
+from dicom_node.errors import OutOfResourcesError, chain_of
 
 _DISK_TROUBLE: Final = frozenset(
     {
@@ -39,6 +40,15 @@ def disk_trouble() -> Iterator[None]:
         if error.errno not in _DISK_TROUBLE:
             raise
         raise out_of_resources(error) from error
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether an error came of a disk that is full, or over its quota; SQLite's own too."""
+    return any(
+        (isinstance(one, OSError) and one.errno in {errno.ENOSPC, errno.EDQUOT})
+        or (isinstance(one, sqlite3.Error) and one.sqlite_errorcode == sqlite3.SQLITE_FULL)
+        for one in chain_of(error)
+    )
 
 
 def out_of_resources(error: OSError) -> OutOfResourcesError:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.settings.operation.canary import CANARY_DESTINATION
 from dicom_node.studies.ledger.locks import locking
-from dicom_node.studies.ledger.site_tables import CanaryRun, DestinationState
+from dicom_node.studies.ledger.site_tables import CanaryReceiver, CanaryRun, DestinationState
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import (
     Analysis,
@@ -93,6 +93,18 @@ def note_run(session: Session, run: CanaryFacts, *, key: str, scores: str) -> No
         .where(CanaryRun.began_at < run.began_at - _KEPT, CanaryRun.id.not_in(first))
         .execution_options(synchronize_session=False)
     )
+
+
+def note_address(session: Session, host: str, port: int) -> None:
+    """Say where the node takes the results of the canary study that it sends now."""
+    session.execute(delete(CanaryReceiver))
+    session.add(CanaryReceiver(host=host, port=port))
+
+
+def canary_address(session: Session) -> tuple[str, int] | None:
+    """Return host and port where its results are taken; None if no node has said so yet."""
+    row = session.scalars(select(CanaryReceiver).order_by(CanaryReceiver.id.desc())).first()
+    return None if row is None else (row.host, row.port)
 
 
 def first_scores(session: Session, key: str) -> str | None:

@@ -110,6 +110,16 @@ class CanaryRun(Base):
     scores: Mapped[str] = mapped_column(FittingText, default="")
 
 
+class CanaryReceiver(Base):
+    """Where a node takes the results of the canary study that is on its way, or was last."""
+
+    __tablename__ = "canary_receivers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host: Mapped[str] = mapped_column(FittingString(255))
+    port: Mapped[int]
+
+
 class CommitmentRequest(Base):
     """One transaction of storage commitment for the objects of a delivery (PS3.4 J.3)."""
 

@@ -44,6 +44,7 @@ def test_answer_is_noted_with_its_equipment_and_scores(node: Runtime, reception:
     assert (note.bundle, note.flagged, note.images, note.left_out) == (BUNDLE, True, 2, 0)
     assert (note.sender, note.presentation, note.age_band) == ("SCANNER", "2D", "70-79")
     assert json.loads(note.scores) == {"mass": [0.9, True]}
+    assert json.loads(note.pixels) == {"mean_grey": 0.4}
     assert json.loads(note.views) == {"mass": {"L-MLO": 0.9, "R-MLO": 0.9}}
     seen = observation_of(note, late_after_seconds=1e9)
     assert (seen.flagged, seen.asymmetry, seen.late) == (True, 0.0, False)

@@ -1,5 +1,6 @@
 """The canary study takes the real way through a node in this process, and names what is broken."""
 
+import fcntl
 import socket
 import threading
 import time
@@ -20,11 +21,12 @@ from unit.dicom_node.node_factory import NOW, analysis_row, study_row
 from worker_thread import Worker
 
 from dicom_node.canary.phantom import FOR_PRESENTATION
-from dicom_node.canary.receiver import Receiver
-from dicom_node.canary.run import CanaryStoppedError, run_canary
+from dicom_node.canary.receiver import Receiver, receiving
+from dicom_node.canary.run import LOCK, CanaryStoppedError, run_canary
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.node_process import Node, running_node
 from dicom_node.receive.registration.registrar import Registrar
+from dicom_node.settings.operation.canary import CanarySettings
 from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.spool.draining import begin_draining
 from dicom_node.spool.local_disk import Spool
@@ -52,7 +54,7 @@ def node(runtime_with: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch) 
         destinations=(clinical,),
         receive={"port": free_port(), "minimum_free_bytes": 1, "processes": 1},
         settling={"idle_seconds": 0.5, "grace_seconds": 0.1},
-        canary={"port": free_port(), "longest_seconds": 60},
+        canary={"longest_seconds": 60},
     )
 
 
@@ -302,12 +304,36 @@ def test_drained_node_holds_it_too(node: Runtime) -> None:
     assert "the machine is moved" in run.reason
 
 
-def test_second_canary_study_at_once_says_so(node: Runtime) -> None:
+def test_second_canary_study_at_once_says_so_and_is_no_fault(node: Runtime) -> None:
     node.database.migrate()
-    with closing(socket.create_server(("127.0.0.1", node.settings.canary.port))):
+    node.settings.spool.mkdir(exist_ok=True)
+    with (node.settings.spool / LOCK).open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
         run = run_canary(node.settings, node.database)
 
+    assert (run.broken, run.is_held) == ("", True)
     assert "another canary study is on its way" in run.reason
+
+
+def test_two_nodes_of_one_machine_take_their_results_at_the_same_time() -> None:
+    with (
+        receiving(CanarySettings(), calling_ae_title="ONE") as one,
+        receiving(CanarySettings(), calling_ae_title="OTHER") as other,
+    ):
+        assert 0 < one.port != other.port > 0
+
+
+def test_port_of_the_settings_that_is_taken_is_named(node: Runtime) -> None:
+    node.database.migrate()
+    Spool(node.settings.spool)
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        canary = node.settings.canary.model_copy(update={"port": port})
+        settings = node.settings.model_copy(update={"canary": canary})
+        run = run_canary(settings, node.database)
+
+    assert run.broken == "prepare"
+    assert f"127.0.0.1:{port} under [canary] cannot be listened on" in run.reason
 
 
 @pytest.mark.long

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 from ports import free_port
 from pynetdicom import AE, evt
 from sqlalchemy import delete, update
 from sqlalchemy.exc import OperationalError
-from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
+from unit.dicom_node.node_factory import PATIENT_WORDS, STUDY_UID, Reception
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.settings.ways_out.destinations import DicomDestination
@@ -105,6 +106,18 @@ def test_results_are_delivered_in_order(
     assert (delivery.state, delivery.reason) == (DeliveryState.ACCEPTED, "")
     assert archive.received == [row.sop_instance_uid for row in reception.rows(ResultObject)]
     assert {row.outcome for row in reception.rows(DeliveryOutcome)} == {"accepted"}
+
+
+def test_log_lines_of_a_delivery_name_its_study(delivering: Runtime, archive: Archive) -> None:
+    archive.start()
+
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        attempt_delivery(delivering, 1)
+        structlog.get_logger("after").info("after")
+
+    assert [line["event"] for line in lines] == ["results_delivered", "after"]
+    assert (lines[0]["study"], lines[0]["delivery"]) == (STUDY_UID, 1)
+    assert "study" not in lines[1]
 
 
 def test_delivery_names_nobody(delivering: Runtime, archive: Archive, log_lines: list[Any]) -> None:

@@ -98,7 +98,8 @@ class StandInEngine:
                 images=with_lesions(
                     (*map(self._answer, request.images), *request.left_out), geometries={}
                 ),
-            )
+            ),
+            pixels={"mean_grey": 0.4},
         )
 
     def _answer(self, image: ImageToAnalyse) -> ImageFindings:

@@ -28,6 +28,7 @@ class AnswerNote:
     scores : of each finding the highest score, and whether it reached the threshold
     views : of each finding its highest score by view, for example ``L-CC``
     images, left_out : with an answer, and without
+    pixels : means of what was measured of the images' pixels, by name
     """
 
     equipment: Fingerprint = field(default_factory=Fingerprint)
@@ -42,6 +43,7 @@ class AnswerNote:
     images: int
     left_out: int
     embedding: tuple[float, ...] = ()
+    pixels: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_flagged(self) -> bool:
@@ -84,6 +86,7 @@ def note_answer(session: Session, analysis_id: int, note: AnswerNote, *, at: dat
             scores=json.dumps(note.scores),
             views=json.dumps(note.views),
             embedding=json.dumps(note.embedding) if note.embedding else "",
+            pixels=json.dumps(dict(note.pixels)) if note.pixels else "",
         )
     )
 
@@ -137,6 +140,7 @@ def observation_of(note: MonitorNote, *, late_after_seconds: float) -> Observati
         scores=scores,
         asymmetry=_asymmetry(json.loads(note.views)),
         embedding=tuple(json.loads(note.embedding or "[]")),
+        pixels=json.loads(note.pixels or "{}"),
         left_out=note.left_out > 0,
         late=note.seconds > late_after_seconds,
     )

@@ -66,6 +66,8 @@ class MonitorNote(Base):
     """JSON: of each finding its score by view, for example ``L-CC``."""
     embedding: Mapped[str] = mapped_column(FittingText, default="", server_default=text("''"))
     """JSON: a few numbers that stand for the mean embedding; empty where there is none."""
+    pixels: Mapped[str] = mapped_column(FittingText, default="", server_default=text("''"))
+    """JSON: means of what was measured of the images' pixels, by name; empty where nothing was."""
 
 
 class ReferenceReset(Base):

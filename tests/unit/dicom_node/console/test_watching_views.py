@@ -40,6 +40,9 @@ def test_drift_shows_each_scanner_as_a_chart_with_its_alarms(
         assert enter_alarm(session, alarm, noticed_at=at)
 
     text = operator.get("/drift").text
+    assert "Pixels of the images" in text
+    assert "is gathered" in text
+    assert "Pixels of the images" not in operator.get("/drift?days=1").text, "nothing was noted"
 
     assert text.count('<svg class="chart"') == 1
     assert text.count('class="alarm"') == 1

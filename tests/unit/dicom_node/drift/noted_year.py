@@ -1,6 +1,7 @@
 """A ledger with the notes of a simulated year."""
 
 import itertools
+import json
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -75,6 +76,7 @@ def enter_notes(database: Database, seen: Iterable[Observation]) -> None:
                 "scores": f'{{"cancer": [{score}, {str(one.flagged).lower()}]}}',
                 "views": "{}",
                 "embedding": str(list(one.embedding)),
+                "pixels": json.dumps(dict(one.pixels)) if one.pixels else "",
             }
         )
     with database.writing() as session:

@@ -1,6 +1,7 @@
 """Alarms on routing, on agreement with the truth, and on calibration; the report of both."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -93,23 +94,34 @@ def test_study_that_no_rule_took_is_told_where_there_are_rules(
     assert len(look(rules=RULES)) == 1, "once a week"
 
 
-def test_more_than_one_in_a_hundred_outside_of_the_criteria_is_told(
+def test_more_than_one_in_a_hundred_outside_of_the_criteria_is_told_beyond_chance(
     reception: Reception, look: Callable[..., list[DriftAlarm]]
 ) -> None:
     enter_notes(reception.database, answers(200))
     criteria = {"included_ages": "40-79", "includes_implants": False}
     with reception.database.writing() as session:
         rows = list(session.query(MonitorNote))
-        rows[0].age_band, rows[1].implants, rows[2].age_band = "90+", True, ""
+        rows[50].age_band, rows[100].implants, rows[120].age_band = "90+", True, ""
+        rows[150].age_band = "30-39"
 
-    assert look(monitoring=criteria) == [], "one in a hundred is none"
+    assert look(monitoring=criteria) == [], "three of two hundred may be chance"
     with reception.database.writing() as session:
-        session.get_one(MonitorNote, rows[3].id).age_band = "30-39"
+        for number in range(60, 100):
+            session.get_one(MonitorNote, rows[number].id).age_band = "30-39"
     (alarm,) = look(monitoring=criteria)
 
-    assert "3 of 200 studies of the last 7 days (1.5%) are not meant for the model" in alarm.detail
-    assert "2 by age" in alarm.detail
+    assert "studies are not meant for the model, more than 1 in 100 beyond chance" in alarm.detail
+    assert "by age" in alarm.detail
     assert "1 with implants" in alarm.detail
+
+
+def test_answers_of_long_ago_are_not_judged_by_the_criteria_of_today(
+    reception: Reception, look: Callable[..., list[DriftAlarm]]
+) -> None:
+    long_ago = [replace(one, at=one.at - timedelta(weeks=8)) for one in answers(100)]
+    enter_notes(reception.database, long_ago)
+
+    assert look(monitoring={"included_ages": "60-79"}) == []
 
 
 def test_scores_that_promise_other_cancers_than_come_are_told(

@@ -40,7 +40,8 @@ folder = "second"
 def command(reception: Reception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return the command line of a site whose scanner got new software after six weeks."""
     own_spool(reception.spool, reception.database)
-    plan = Plan(scanner="A", change=Change(week=6, flag_rate=0.4, software="2.0"))
+    change = Change(week=6, flag_rate=0.4, software="2.0", pixels=2.0)
+    plan = Plan(scanner="A", change=change)
     enter_notes(reception.database, islice(observations(plan, seed=5), 2400))
     url = reception.database.engine.url.render_as_string(hide_password=False)
     file = tmp_path / "mammoclip.toml"
@@ -58,6 +59,19 @@ def test_flag_rates_are_shown_by_software_with_their_interval(command: Command) 
     assert old["interval"][0] < 0.13 < old["interval"][1]
     assert new["interval"][0] < 0.40 < new["interval"][1]
     assert "Maker Model A 2.0" in command("drift", "--days", 9999).stdout
+
+
+def test_pixels_are_shown_by_software_against_the_scanners_reference(command: Command) -> None:
+    new = json.loads(command("drift", "--days", 9999, "--json").stdout)["equipment"][1]
+
+    measured = {one["name"]: one for one in new["pixels"]}
+    assert set(measured) == {"breast_share", "mean_grey", "noise"}
+    assert measured["mean_grey"]["before"] == pytest.approx(0.40, abs=0.01)
+    assert measured["mean_grey"]["now"] == pytest.approx(0.48, abs=0.01)
+    assert measured["mean_grey"]["chance"] < 1e-9 < measured["breast_share"]["chance"]
+    assert "noise in the breast" in command("drift", "--days", 9999).stdout
+    assert command("drift", "--new-reference", "Maker Model A", "--reason", "x").exit_code == 0
+    assert "is gathered" in command("drift", "--days", 9999).stdout
 
 
 def test_new_reference_needs_a_reason_and_is_audited(

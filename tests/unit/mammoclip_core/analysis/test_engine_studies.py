@@ -50,6 +50,17 @@ def test_findings_say_what_computed_them(write_instance: WriteInstance) -> None:
     assert str(findings.engine) == "torch 2.6.0 float32"
 
 
+def test_pixels_of_whole_breasts_are_measured_as_they_are_decoded(
+    write_instance: WriteInstance,
+) -> None:
+    whole = {"BodyPartExamined": "BREAST", "ImageLaterality": "L", "ViewPosition": "CC"}
+
+    measured = analysis_of(write_instance(breast(), **whole)).pixels
+
+    assert list(measured) == ["breast_share", "mean_grey", "noise"]
+    assert 0.1 < measured["breast_share"] < 0.9
+
+
 def test_every_image_is_counted_as_it_is_answered(
     write_instance: WriteInstance, tmp_path: Path
 ) -> None:
