@@ -9,6 +9,7 @@ from pydicom.uid import generate_uid
 # Beside the installed packages, where the benchmark is started from anywhere.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from deploy.archive import HOST
 from deploy.demo.exchange import send_study
 from deploy.demo.mammograms import StudyToSend, find_studies
 
@@ -34,12 +35,12 @@ def copy_study(folder: Path, number: int) -> None:
         dataset.save_as(folder / path.name, enforce_file_format=True)
 
 
-def send(study: StudyToSend, port: int, *, attempts: int = 1) -> None:
+def send(study: StudyToSend, port: int, *, host: str = HOST, attempts: int = 1) -> None:
     """Send one study, as often as said; raises SystemExit unless the node has taken all of it."""
     for attempt in range(1, attempts + 1):
         problems = [
             f"{instance.path.name} {problem}"
-            for instance, problem in send_study(study, port)
+            for instance, problem in send_study(study, port, host)
             if problem
         ]
         if not problems:

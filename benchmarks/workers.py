@@ -2,12 +2,12 @@
 
 import os
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,15 +15,14 @@ import typer
 from _phases import count_delivered
 from _processes import family, own_bytes, processor_seconds
 from _report import Report, Row, machine, show
-from _sample_studies import send
 from _simulated_worker import SECONDS_VARIABLE
-from sqlalchemy import text
+from _workers_here import WorkersOfSite, workers_here
+from sqlalchemy import select
 
 from deploy.demo.mammograms import StudyToSend, find_studies
-from deploy.demo.system import RunningSystem, running_system
 from dicom_node.canary.phantom import phantom_study
-from dicom_node.settings.reading import load_settings
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.tables import Analysis
 
 GOAL = 0.9
 """Of what as many processes would answer that do nothing beside their model."""
@@ -31,6 +30,9 @@ GOAL = 0.9
 MEMORY_GOAL = 300.0
 _LOOK_SECONDS = 0.2
 _PATIENCE_SECONDS = 900.0
+
+MakeSite = Callable[[Path, Sequence[int]], AbstractContextManager[WorkersOfSite]]
+"""Runs a site in a folder, with a worker for each share of processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,15 @@ def main(
         float, typer.Option(min=0.1, help="Time that the model takes for a study.")
     ] = 60,
     rounds: Annotated[int, typer.Option(min=1, help="Studies for each process.")] = 3,
+    *,
+    apart: Annotated[
+        bool,
+        typer.Option(
+            "--apart",
+            help="Give each worker, and each service, a host in a network of its own: as root, "
+            "with PostgreSQL, an S3 server and Orthanc; 4 hosts at most.",
+        ),
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the result to this file.")] = None,
 ) -> None:
     """Send small studies to a site with one node and several workers, and watch it.
@@ -68,9 +79,19 @@ def main(
     Example: python benchmarks/workers.py --processes 1,8,32 --json workers.json
     """
     os.environ[SECONDS_VARIABLE] = str(model_seconds)
-    points = [measure(int(one), min(hosts, int(one)), rounds) for one in processes.split(",")]
+    site: MakeSite = workers_here
+    if apart:
+        from _workers_apart import workers_apart
+
+        site = workers_apart
+    points = []
+    for count in map(int, processes.split(",")):
+        among = min(hosts, count)
+        shares = [count // among + (number < count % among) for number in range(among)]
+        points.append(measure(count, rounds, shares, site))
     rows = [row for one in points for row in _rows(one, model_seconds)]
-    conditions = {**machine(), "model_seconds": model_seconds, "hosts": hosts, "rounds": rounds}
+    conditions = {**machine(), "model_seconds": model_seconds, "hosts": hosts}
+    conditions |= {"rounds": rounds, "apart": apart}
     report = Report(benchmark="workers", rows=rows, conditions=conditions)
     show([report])
     typer.echo("\n".join(_profile(one, model_seconds) for one in points))
@@ -78,32 +99,24 @@ def main(
         report.write(json)
 
 
-def measure(processes: int, hosts: int, rounds: int) -> Point:
-    """Run a site with so many worker processes on so many workers."""
+def measure(processes: int, rounds: int, shares: Sequence[int], site: MakeSite) -> Point:
+    """Run a site whose workers have such shares of the processes."""
     count = processes * (1 + rounds)
-    shares = [processes // hosts + (number < processes % hosts) for number in range(hosts)]
     with tempfile.TemporaryDirectory() as scratch:
         studies = small_studies(Path(scratch) / "studies", count)
         work = Path(scratch) / "work"
         work.mkdir()
-        with running_system(work, worker=_command(0, shares[0])) as system:
-            names = ["worker"]
-            for number, share in enumerate(shares[1:], start=1):
-                names.append(f"worker-{number}")
-                environment = {**os.environ, "MAMMOCLIP_CONFIG": str(work / "mammoclip.toml")}
-                system.children.start(names[-1], _command(number, share), environment)
-            with closing(Database(load_settings(work / "mammoclip.toml").ledger_url)) as database:
-                for study in studies:
-                    # While so many processes load at once, an answer may come too late.
-                    send(study, system.node_port, attempts=5)
-                # The first one of each process loads what it needs.
-                _await(system, database, processes)
-                before, began = _spent(system, names), time.monotonic()
-                _await(system, database, count)
-                after = _spent(system, names)
-                seconds = time.monotonic() - began
-                cycle = statistics.mean(_cycles(database))
-                megabytes = max(_megabytes(system, names))
+        with site(work, shares) as running, closing(Database(running.ledger_url)) as database:
+            for study in studies:
+                running.send(study)
+            # The first one of each process loads what it needs.
+            _await(running, database, processes)
+            before, began = _spent(running), time.monotonic()
+            _await(running, database, count)
+            after = _spent(running)
+            seconds = time.monotonic() - began
+            cycle = statistics.mean(_cycles(database))
+            megabytes = max(_megabytes(running))
     measured = count - processes
     return Point(
         processes=processes,
@@ -131,46 +144,35 @@ def small_studies(folder: Path, count: int) -> list[StudyToSend]:
     return studies
 
 
-def _command(number: int, processes: int) -> list[str]:
-    script = Path(__file__).with_name("_simulated_worker.py")
-    name = f"host{number}@{os.uname().nodename}"
-    command = [sys.executable, str(script), "worker", "--hostname", name]
-    return [*command, "--concurrency", str(processes)]
-
-
 def _cycles(database: Database) -> Iterator[float]:
     """Yield for each process the seconds from the end of an analysis to the end of its next."""
-    query = text(
-        "SELECT lease_holder, julianday(finished_at) * 86400 FROM analyses ORDER BY finished_at"
-    )
-    last: dict[str, float] = {}
+    query = select(Analysis.lease_holder, Analysis.finished_at).order_by(Analysis.finished_at)
+    last: dict[str, datetime] = {}
     with database.reading() as session:
-        for holder, end in session.execute(query):
+        for holder, end in session.execute(query.where(Analysis.finished_at.is_not(None))):
             if holder in last:
-                yield end - last[holder]
+                yield (end - last[holder]).total_seconds()
             last[holder] = end
 
 
-def _await(system: RunningSystem, database: Database, count: int) -> None:
+def _await(site: WorkersOfSite, database: Database, count: int) -> None:
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while (found := count_delivered(database)) < count:
-        system.children.check()
+        site.check()
         if time.monotonic() > give_up_at:
             raise SystemExit(f"{found} of {count} studies were delivered in time")
         time.sleep(_LOOK_SECONDS)
 
 
-def _spent(system: RunningSystem, workers: Sequence[str]) -> dict[str, float]:
-    spent = {
-        name: processor_seconds(system.children.pid(name)) for name in ("broker", "archive", "node")
-    }
-    spent["workers"] = sum(processor_seconds(system.children.pid(name)) for name in workers)
+def _spent(site: WorkersOfSite) -> dict[str, float]:
+    spent = {name: processor_seconds(pid) for name, pid in site.services.items()}
+    spent["workers"] = sum(map(processor_seconds, site.workers))
     return spent
 
 
-def _megabytes(system: RunningSystem, workers: Sequence[str]) -> Iterator[float]:
-    for name in workers:
-        for pid in family(system.children.pid(name)):
+def _megabytes(site: WorkersOfSite) -> Iterator[float]:
+    for worker in site.workers:
+        for pid in family(worker):
             try:
                 yield own_bytes(pid) / 1e6
             except OSError:  # a decoding child that has just ended

@@ -41,6 +41,11 @@ _CALLED_TITLE_UNKNOWN: Final = (1, 7)
 _CALLING_TITLE_UNKNOWN: Final = (1, 3)
 _TOO_BUSY: Final = frozenset({(3, 1), (3, 2)})
 
+_CUT: Final = (
+    " accepted the association in an answer that is cut before it says {}. It is tried again; "
+    "tell those who look after it."
+)
+
 
 def application_entity(ae_title: str) -> AE:
     """Make an application entity that writes no log of its own."""
@@ -82,7 +87,7 @@ def associate(
     Raises
     ------
     DestinationDownError
-        It cannot be reached, or it rejected the association.
+        It cannot be reached, it rejected the association, or its answer is cut.
     """
     try:
         addresses = look_up(destination.host, destination.timeout_seconds)
@@ -114,6 +119,8 @@ def associate(
     where += f" (AE title {destination.ae_title})"
     if association.is_established:
         _require_room(association, where)
+    elif association.rejected_contexts:
+        _require_answered(association, where)
     if association.is_established or association.rejected_contexts:
         return association
     if deadline.passed:
@@ -142,13 +149,28 @@ def _preferred(addresses: Sequence[str]) -> str:
 def _require_room(association: Association, where: str) -> None:
     """Give up an archive that takes packets too small to send anything in (PS3.8 D.1)."""
     largest = association.acceptor.maximum_length
+    if largest is None:
+        association.abort()
+        raise DestinationDownError(where + _CUT.format("how long a message may be"))
     # 0 is no limit.
-    if largest is None or 0 < largest < _SMALLEST_PDU_BYTES:
+    if 0 < largest < _SMALLEST_PDU_BYTES:
         association.abort()
         raise DestinationDownError(
-            f"{where} takes no more than {largest or 0} bytes at a time. Raise the maximum PDU "
+            f"{where} takes no more than {largest} bytes at a time. Raise the maximum PDU "
             f"length at the archive, to 16384 for example."
         )
+
+
+def _require_answered(association: Association, where: str) -> None:
+    """Give up an archive that accepts an association and is silent on what may pass over it.
+
+    The library takes presentation contexts without an answer for rejected ones, and objects would
+    be refused for good; each is to be answered (PS3.8 9.3.3.2), so the answer is cut.
+    """
+    answer: Any = association.acceptor.primitive
+    answered = {one.context_id for one in answer.presentation_context_definition_results_list}
+    if not {one.context_id for one in association.requestor.requested_contexts} <= answered:
+        raise DestinationDownError(where + _CUT.format("which objects it takes"))
 
 
 class _Requestor(AE):

@@ -139,7 +139,10 @@ def recording(
     root = root.resolve()
     before = [path for path in root.rglob("*") if path.is_dir()]
     record = Recording(root, frozenset(str(one.relative_to(root)) for one in before))
-    originals = {name: getattr(os, name) for name in ("rename", "unlink", "mkdir", "fsync", "link")}
+    originals = {
+        name: getattr(os, name)
+        for name in ("rename", "replace", "unlink", "mkdir", "fsync", "link")
+    }
 
     def changing(verb: str, function: str) -> Any:
         def call(*paths: Any, **options: Any) -> Any:
@@ -167,6 +170,7 @@ def recording(
     with monkeypatch.context() as patch:
         for verb, function in (
             ("rename", "rename"),
+            ("rename", "replace"),
             ("remove", "unlink"),
             ("folder", "mkdir"),
             ("link", "link"),

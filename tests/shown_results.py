@@ -51,6 +51,10 @@ _ON_SCREEN: Final = """([points, number]) => {
 }"""
 """Where the viewer itself lays pixels of the image that it shows, whatever lies over them."""
 
+_VIEWPORTS: Final = """() => (window.cornerstone?.getEnabledElements() ?? [])
+  .filter(one => one.viewport.getCurrentImageId?.()).length"""
+"""How many viewports show an image."""
+
 IMAGE_SHOWN: Final = """() =>
   window.cornerstone?.getEnabledElements()[0]?.viewport.getCurrentImageId?.() ?? ''"""
 
@@ -158,6 +162,8 @@ def box_on_screen(browser: Browser, box: Box, viewport: int = 0) -> tuple[int, i
 
 def region_is_colored(browser: Browser) -> bool:
     """Tell whether a segmentation lies over the first region, in the last place of the results."""
+    if browser.page.evaluate(_VIEWPORTS) < 3:  # the viewer is still laying them out
+        return False
     left, top, right, bottom = box_on_screen(browser, REGIONS["L CC"], viewport=2)
     pixels = is_colored(browser.pixels())[top + 4 : bottom - 4, left + 4 : right - 4]
     return pixels.size > 0 and bool(pixels.mean() > 0.95)

@@ -19,7 +19,9 @@ CALLING_AE_TITLE = "DEMO"
 NODE_AE_TITLE = "MAMMOCLIP"
 
 
-def send_study(study: StudyToSend, port: int) -> Iterator[tuple[InstanceToSend, str]]:
+def send_study(
+    study: StudyToSend, port: int, host: str = HOST
+) -> Iterator[tuple[InstanceToSend, str]]:
     """Send a study's files by C-STORE, each in its own transfer syntax.
 
     Yields
@@ -34,7 +36,7 @@ def send_study(study: StudyToSend, port: int) -> Iterator[tuple[InstanceToSend, 
         {(one.sop_class_uid, one.transfer_syntax_uid) for one in study.instances}
     ):
         entity.add_requested_context(*context)
-    association = entity.associate(HOST, port, ae_title=NODE_AE_TITLE)
+    association = entity.associate(host, port, ae_title=NODE_AE_TITLE)
     if not association.is_established:
         raise DemonstrationError(f"the node rejected the association on port {port}")
     try:

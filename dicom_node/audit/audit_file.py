@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from dicom_node.audit.chained_lines import START, line_of, parsed
 from dicom_node.errors import NodeError
-from dicom_node.spool.files.flushing import flush_folder
+from dicom_node.spool.files.lasting_folders import LastingFolders
 
 NAME: Final = "audit.jsonl"
 LONGEST_TEXT: Final = 2000
@@ -50,6 +50,7 @@ class AuditFile:
 
     def __init__(self, root: Path) -> None:
         self.path = root / NAME
+        self._lasting = LastingFolders(root)
 
     def append(self, entry: Mapping[str, Any]) -> Head:
         """Add an entry; on return it is flushed to disk.
@@ -107,8 +108,7 @@ class AuditFile:
         descriptor = os.open(self.path, flags, _MODE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if is_new:
-                flush_folder(self.path.parent)
+            self._lasting.confirm(self.path, is_new=is_new)
             yield descriptor
         finally:
             os.close(descriptor)

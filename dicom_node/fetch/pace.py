@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from dicom_node.spool.files.disk_trouble import disk_trouble
-from dicom_node.spool.files.private_files import ensure_private_file, make_private_folder
+from dicom_node.spool.files.flushing import flush_folder
+from dicom_node.spool.files.private_files import ensure_private_file, make_lasting_folders
 
 FOLDER: Final = "runs"
 """Folder of the spool, with one file for each archive."""
@@ -59,8 +60,10 @@ class StartsFile:
             The disk cannot be written.
         """
         with disk_trouble():
-            make_private_folder(self._file.parent)
+            folder = self._file.parent
+            make_lasting_folders(folder.parent, [folder])
             ensure_private_file(self._file)
+            flush_folder(folder)
             file = self._file.open("r+b")
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)  # whoever comes next waits for its turn here

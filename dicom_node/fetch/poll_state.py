@@ -11,7 +11,7 @@ import structlog
 
 from dicom_node.spool.files.disk_trouble import disk_trouble
 from dicom_node.spool.files.flushing import flush_folder
-from dicom_node.spool.files.private_files import create_private_file, make_private_folder
+from dicom_node.spool.files.private_files import create_private_file, make_lasting_folders
 
 log = structlog.get_logger("dicom_node.fetch")
 
@@ -105,7 +105,7 @@ class PollStateFile:
         }
         partial = self._file.with_suffix(".part")
         with disk_trouble():
-            make_private_folder(self._folder)
+            make_lasting_folders(self._folder.parent, [self._folder])
             partial.unlink(missing_ok=True)
             with create_private_file(partial) as stream:
                 stream.write(json.dumps(content).encode())

@@ -15,7 +15,11 @@ from typing import Final
 
 from dicom_node.errors import NodeError
 from dicom_node.spool.files.flushing import flush_folder
-from dicom_node.spool.files.private_files import create_private_file, make_private_folder
+from dicom_node.spool.files.private_files import (
+    create_private_file,
+    make_lasting_folders,
+    make_private_folder,
+)
 from dicom_node.spool.names import FILE_SUFFIX, Receipt, incoming_place
 
 _MARK: Final = "back-up.json"
@@ -26,6 +30,8 @@ _FOLDERS: Final = (
     "incoming",
     "commitment",
     "reports",
+    "hl7",
+    "announced",
     "audit-queue",
     "polls",
     "set-aside",
@@ -58,11 +64,14 @@ class BackUp:
     def __init__(self, folder: Path) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise BackUpError(f"{folder} is not empty: name a new folder for each back-up")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_lasting_folders(folder, [])
         self.folder = folder
+        self._folders: set[Path] = set()
         self.files = self.size_bytes = 0
         with create_private_file(folder / _UNFINISHED):
             pass
+        # Before anything else is there: what a power cut leaves is known to be half.
+        flush_folder(folder)
 
     def copy_spool(self, root: Path) -> None:
         """Copy the files of a spool, after its ledger; one that is moved meanwhile comes later."""
@@ -73,12 +82,18 @@ class BackUp:
                 self._copy(file, self.folder / file.relative_to(root))
 
     def finish(self, **facts: str) -> None:
-        """Say that the back-up is complete: a node that starts on it restores itself."""
-        flush_folder(self.folder)
+        """Say that the back-up is complete: a node that starts on it restores itself.
+
+        On return all of it is flushed to disk.
+        """
+        for folder in (*self._folders, self.folder):
+            flush_folder(folder)
         with create_private_file(self.folder / _MARK) as stream:
             stream.write(json.dumps(facts).encode())
             stream.flush()
             os.fsync(stream.fileno())
+        # One of both at every moment: without either it would be taken for a common spool.
+        flush_folder(self.folder)
         (self.folder / _UNFINISHED).unlink()
         flush_folder(self.folder)
 
@@ -88,6 +103,7 @@ class BackUp:
         missing = [one for one in target.parents if not one.exists()]
         for folder in reversed(missing):
             make_private_folder(folder)
+            self._folders.add(folder)
         # Registered, or removed, since it was listed.
         with suppress(FileNotFoundError), source.open("rb") as reader:
             with create_private_file(target) as stream:

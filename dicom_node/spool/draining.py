@@ -1,12 +1,14 @@
 """Whether the node takes nothing new: a file in the spool, which every process sees at once."""
 
 import json
+import os
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from dicom_node.spool.files.flushing import flush_folder
 from dicom_node.spool.files.private_files import create_private_file
 
 _FILE: Final = "draining.json"
@@ -32,22 +34,29 @@ class Draining:
 
 
 def begin_draining(root: Path, *, by: str, reason: str) -> Draining:
-    """Have the node take nothing new, until `end_draining`; what it has is finished."""
+    """Have the node take nothing new, until `end_draining`; what it has is finished.
+
+    On return that is flushed to disk.
+    """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     found = Draining(by=by, since=now, reason=reason)
     partial = root / "partial" / f"incoming-drain-{secrets.token_hex(16)}"
     with create_private_file(partial) as stream:
         stream.write(json.dumps(asdict(found)).encode())
+        stream.flush()
+        os.fsync(stream.fileno())
     partial.replace(root / _FILE)
+    flush_folder(root)
     return found
 
 
 def end_draining(root: Path) -> bool:
-    """Have the node receive again; return False if it did."""
+    """Have the node receive again; return False if it did. On return that is flushed to disk."""
     try:
         (root / _FILE).unlink()
     except FileNotFoundError:
         return False
+    flush_folder(root)
     return True
 
 

@@ -12,6 +12,7 @@ from mammoclip_core.errors import CoreError
 from mammoclip_core.images.image_file import ReadImage
 from mammoclip_core.many_studies.finding_files import LIST_NAMES, files_in
 from mammoclip_core.many_studies.journal import as_text
+from mammoclip_core.many_studies.lasting_files import put_in_place
 
 
 class ShardError(CoreError):
@@ -72,7 +73,7 @@ def write_embeddings(
         result = embed_files(model, asked, read)
         part = out / "part.npz"
         _write(result, part, failed=result.failures, weights=model.manifest.weights_sha256)
-        part.replace(target)
+        put_in_place(part, target)
         failures |= result.failures
     return failures
 

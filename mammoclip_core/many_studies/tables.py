@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from itertools import islice
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mammoclip_core.errors import CoreError, MissingLibraryError
+from mammoclip_core.many_studies.lasting_files import put_in_place
 from mammoclip_core.many_studies.rows import COLUMNS
 
 Row = dict[str, Any]
@@ -54,9 +54,7 @@ def write_table(
     columns : name and type of each
     """
     _WRITERS[path.suffix.lower()](rows, part, columns)
-    with part.open("rb") as stream:
-        os.fsync(stream.fileno())
-    part.replace(path)
+    put_in_place(part, path)
 
 
 def _write_csv(rows: Iterable[Row], path: Path, columns: Mapping[str, type]) -> None:

@@ -142,7 +142,8 @@ def test_process_whose_memory_has_grown_is_replaced(site: Site, start: Start, po
     site.wait_for_condition(uid, "delivering")
 
     assert "worker_memory_grown" in site.worker.output()
-    assert site.worker.output().count("model_loaded") == 2
+    # Of a pool, the process after the second study may have loaded its model already.
+    assert site.worker.output().count("model_loaded") in ((2,) if pool == "solo" else (2, 3))
     assert [one["attempts"] for one in site.study_record(uid)["analyses"]] == [1]
 
 

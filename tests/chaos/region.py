@@ -1,4 +1,4 @@
-"""A region of hosts on a network: two nodes, three worker hosts, and a host for each service."""
+"""A region of hosts on a network: nodes, worker hosts, and a host for each service."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from host_network import HostNetwork
 from postgresql import PostgreSQL
@@ -23,11 +23,13 @@ from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis
 
 NODES: Final = ("a", "b")
-WORKERS: Final = ("w1", "w2", "w3")
-HOSTS: Final = ("desk", "ledger", "broker", "store", *NODES, *WORKERS)
+WORKERS: Final = ("w1", "w2", "w3", "w4")
+SERVICES: Final = ("desk", "ledger", "broker", "store")
 """The desk has the archive and the scanner, and there the test asks its questions."""
 
-_PORT: Final = 11112
+HOSTS: Final = (*SERVICES, *NODES, *WORKERS[:3])
+
+PORT: Final = 11112
 _STORE: Final = """
 [store]
 bucket = "{bucket}"
@@ -73,7 +75,19 @@ class OpenRabbitMQ(RabbitMQ):
 
 
 class Region:
-    """Hosts that share nothing but the network; reception alone writes to a node's own disk."""
+    """Hosts that share nothing but the network; reception alone writes to a node's own disk.
+
+    Parameters
+    ----------
+    network : with the hosts of the services, and those of `NODES` and `WORKERS` that there are
+    """
+
+    times: ClassVar[dict[str, float]] = {
+        "idle_seconds": 6,
+        "heartbeat_seconds": 1,
+        "lease_seconds": 6,
+        "redispatch_seconds": 3,
+    }
 
     def __init__(
         self,
@@ -86,8 +100,10 @@ class Region:
     ) -> None:
         self.network, self.ledger, self.broker = network, ledger, broker
         self.store = S3Server(folder, listen="0.0.0.0")
-        self.archive = Orthanc(folder, node_port=_PORT)
+        self.archive = Orthanc(folder, node_port=PORT)
         self.folder, self._bundle = folder, bundle
+        self.nodes = [name for name in NODES if name in network.addresses]
+        self.workers = [name for name in WORKERS if name in network.addresses]
         self.url = ""
         self.processes: dict[str, Service] = {}
 
@@ -105,21 +121,22 @@ class Region:
             self.url = self.ledger.new_database().replace(
                 f"host={self.ledger.folder}", f"host={self.network.addresses['ledger']}"
             )
-            for name in HOSTS:
-                if name in (*NODES, *WORKERS):
-                    self.processes[name] = self._process(name)
-                    started.callback(self.processes[name].kill)
-            self._start("a", self.processes["a"])
-            key = self.folder / "a/spool/identity.key"
+            for name in (*self.nodes, *self.workers):
+                self.processes[name] = self._process(name)
+                started.callback(self.processes[name].kill)
+            first, *others = self.nodes
+            self._start(first, self.processes[first])
+            key = self.folder / first / "spool/identity.key"
             wait_for(key.is_file, seconds=60, what="the first node has made the key")
-            second = self.folder / "b/spool"
-            second.mkdir(mode=0o700)
-            (second / key.name).write_bytes(key.read_bytes())
-            (second / key.name).chmod(0o600)
-            for name in ("b", *WORKERS):
+            for name in others:
+                spool = self.folder / name / "spool"
+                spool.mkdir(mode=0o700)
+                (spool / key.name).write_bytes(key.read_bytes())
+                (spool / key.name).chmod(0o600)
+            for name in (*others, *self.workers):
                 self._start(name, self.processes[name])
             with self.network.at("desk"):
-                for node in NODES:
+                for node in self.nodes:
                     address = self.network.addresses[node]
                     wait_for(partial(self._listens, address), seconds=120, what=f"{node} listens")
                 yield self
@@ -173,7 +190,7 @@ class Region:
         with closing(Database(self.url)) as database, database.reading() as session:
             holders = list(session.scalars(query))
         groups = {os.getpgid(int(holder.rpartition(":")[2])) for holder in holders}
-        return [name for name in WORKERS if self._pid_of(name) in groups]
+        return [name for name in self.workers if self._pid_of(name) in groups]
 
     def _pid_of(self, name: str) -> int:
         process = self.processes[name].process
@@ -181,11 +198,11 @@ class Region:
         return process.pid
 
     def _is_taken(self, image: Dataset, address: str) -> bool:
-        return self._listens(address) and all_stored(send([image], _PORT, address=address))
+        return self._listens(address) and all_stored(send([image], PORT, address=address))
 
     def _listens(self, address: str) -> bool:
         try:
-            socket.create_connection((address, _PORT), timeout=5).close()
+            socket.create_connection((address, PORT), timeout=5).close()
         except OSError:
             return False
         return True
@@ -201,10 +218,14 @@ class Region:
         file.write_text(self._settings())
         command = [str(BIN / "mammoclip-node"), "serve"]
         if name in WORKERS:
-            command = [str(BIN / "celery"), "-A", "worker", "worker", "--concurrency", "1"]
-            command += ["--hostname", f"celery@{name}"]
+            command = self.worker_command(name)
         environment = {"MAMMOCLIP_CONFIG": str(file), "OMP_NUM_THREADS": "1"}
         return Service(name, command, folder / f"{name}.log", environment)
+
+    def worker_command(self, name: str) -> list[str]:
+        """Return what runs on a worker host."""
+        command = [str(BIN / "celery"), "-A", "worker", "worker", "--concurrency", "1"]
+        return [*command, "--hostname", f"celery@{name}"]
 
     def _settings(self) -> str:
         addresses = self.network.addresses
@@ -217,16 +238,13 @@ class Region:
         )
         archive = _ARCHIVE.format(address=addresses["desk"], port=self.archive.dicom_port)
         return SETTINGS.format(
-            node_port=_PORT,
+            node_port=PORT,
             bundle=self._bundle,
             broker_url=self.broker.url_at(addresses["broker"]),
             ledger=f'[ledger]\nurl = "{self.url}"',
             destinations=store + archive,
-            idle_seconds=6,
-            heartbeat_seconds=1,
-            lease_seconds=6,
             maximum_attempts=4,
-            redispatch_seconds=3,
+            **self.times,
         ).replace("[receive]\n", '[receive]\nhost = "0.0.0.0"\n')
 
 

@@ -12,7 +12,6 @@ from postgresql import stopped_postgresql
 from pydicom.dataset import Dataset
 from region import (
     HOSTS,
-    WORKERS,
     OpenRabbitMQ,
     OpenRedis,
     Region,
@@ -52,7 +51,7 @@ def test_nothing_is_lost_or_doubled_by_hosts_cut_off_and_services_away(
         sent = copies_of(FILM, 12)
         to_send = iter(sent)
 
-        for _ in WORKERS:
+        for _ in region.workers:
             region.send(next(to_send), "a", "b")
             _cut_off_in_the_middle_of_a_study(region)
 

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 
 WITHIN_SECONDS = 300
 STUDIES = 6
+MOST_FURTHER = 30
 
 
 class Region:
@@ -127,7 +128,7 @@ def test_hosts_that_are_cut_off_lose_and_double_nothing(region: Region, server: 
         region.send(images, *(("a",), ("b",), ("a", "b"))[number % 3])
         if number == 2:
             # Cut off in the middle: it neither works nor renews its lease, and knows nothing of it.
-            _wait_for_a_holder(region)
+            further = _send_until_one_is_held(region)
             for worker in region.workers.values():
                 signalled(worker, signal.SIGSTOP)
                 time.sleep(8)  # longer than a lease, so that others take the work over
@@ -142,6 +143,7 @@ def test_hosts_that_are_cut_off_lose_and_double_nothing(region: Region, server: 
     time.sleep(5)
     mount.symlink_to(target)
 
+    sent += further
     for images in sent:
         region.site.wait_for_condition(
             images[0].StudyInstanceUID, "delivered", seconds=WITHIN_SECONDS
@@ -152,11 +154,23 @@ def test_hosts_that_are_cut_off_lose_and_double_nothing(region: Region, server: 
     _require_files_of_their_own(region)
 
 
-def _wait_for_a_holder(region: Region) -> None:
-    def is_held() -> bool:
-        return any(one["condition"] == "analysing" for one in region.site.studies().values())
+def _send_until_one_is_held(region: Region) -> list[list[Dataset]]:
+    """Send further studies until one is seen in a worker's hands; return those.
 
-    wait_for(is_held, seconds=120, what="a study is being analysed")
+    Where this process is given little time, an analysis of a second has ended before it looks.
+    """
+    further: list[list[Dataset]] = []
+    to_send = iter(copies_of(FILM, MOST_FURTHER))
+
+    def is_held() -> bool:
+        conditions = [one["condition"] for one in region.site.studies().values()]
+        if "analysing" not in conditions and set(conditions) <= {"delivering", "delivered"}:
+            further.append(next(to_send))
+            region.send(further[-1], "a", "b")
+        return "analysing" in conditions
+
+    wait_for(is_held, seconds=240, what="a study is being analysed")
+    return further
 
 
 def _require_delivered_once(region: Region, images: list[Dataset]) -> None:

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from node_factory import STUDY_UID, Reception
 from ports import free_port
 from services import Orthanc, Site, wait_for
 from sqlalchemy import select
+from started_processes import started_process
 from studies_on_disk import node
 from unit.worker.worker_factory import shown_mammogram
 
@@ -68,12 +68,8 @@ def listed(folder: Path, count: int) -> Path:
 def killed_when(command: list[str], fact: Callable[[], bool], *, seconds: float) -> float:
     """Run a command until something is so, kill it, and return how long it took."""
     began = time.monotonic()
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "dicom_node.commands.node", *command], env=os.environ
-    )
-    wait_for(fact, seconds=seconds, what="studies have come")
-    killed.kill()
-    killed.wait()
+    with started_process([sys.executable, "-m", "dicom_node.commands.node", *command]):
+        wait_for(fact, seconds=seconds, what="studies have come")
     return time.monotonic() - began
 
 

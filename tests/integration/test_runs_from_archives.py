@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +14,7 @@ from node_factory import STUDY_UID, Reception, analysis_row, four_views, mammogr
 from ports import free_port
 from services import Orthanc, wait_for
 from sqlalchemy import select
+from started_processes import started_process
 from studies_on_disk import node
 
 from dicom_node.settings.ways_in.receive import ReceiveSettings
@@ -210,10 +209,8 @@ def test_run_that_is_killed_twice_fetches_each_object_once(
     program = [sys.executable, "-m", "dicom_node.commands.node", *command, "--per-hour", "600"]
 
     for _ in range(2):
-        killed = subprocess.Popen(program, env=os.environ)
-        wait_for(reception.spool.incoming, seconds=60, what="an object is fetched")
-        killed.kill()
-        killed.wait()
+        with started_process(program):
+            wait_for(reception.spool.incoming, seconds=60, what="an object is fetched")
         fetched += map(str, reception.spool.incoming())
         reception.registrar.register_all()
     done = node(*command, "--json")

@@ -50,6 +50,11 @@ def find(
     assert not played.wrong, played.in_words()
 
 
+@pytest.mark.parametrize(
+    "simulated",
+    ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)],
+    indirect=True,
+)
 @pytest.mark.parametrize("plant", SOME_IN_CI)
 def test_planted_fault_is_found_in_one_leg_and_nothing_is_without_it(
     simulated: Simulation, plant: Plant, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,7 @@ from dicom_node.errors import NodeError
 from dicom_node.node_parts import open_spool, registrar_of, utc_now
 from dicom_node.receive.commitments import Commitments
 from dicom_node.settings.settings import Settings
+from dicom_node.spool.files.flushing import flush_folder
 from dicom_node.spool.files.private_files import ensure_private_file
 from dicom_node.spool.local_disk import Spool, SpoolInUseError
 from dicom_node.spool.names import incoming_receipts
@@ -199,6 +200,7 @@ def _record(spool: Spool, one: Holding, step: str) -> None:
     }
     file: Path = spool.root / RECORD
     ensure_private_file(file)
+    flush_folder(spool.root)
     with file.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
         stream.flush()

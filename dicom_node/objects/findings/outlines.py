@@ -19,6 +19,9 @@ _MOST_COMPARED: Final = 1000
 _ONE_PIXEL: Final = 1.0
 """By which programs may differ on where the edge of a pixel is."""
 
+_WIDTH_OF_A_LINE: Final = 0.01
+"""Pixels within which all vertices of a line lie: coordinates may have been rounded."""
+
 _SUBPIXEL_BITS: Final = 6
 _TOLERANCES: Final = (0.25, 0.5, 0.75)
 """Largest distances in pixels by which a long outline may be simplified, the first that serves."""
@@ -140,6 +143,17 @@ def crosses_itself(region: Region) -> bool:
             _lies_between(start, stop, first, second) & _lies_between(start, stop, second, first)
         ).any()
     )
+
+
+def is_line(region: Region) -> bool:
+    """Tell whether all vertices of an outline lie on one line, or in one point."""
+    points = np.asarray(region.outline, dtype=np.float64)
+    if not np.isfinite(points).all():
+        return False
+    points = points - points.mean(axis=0)
+    # The last row is the direction in which they lie closest together.
+    across = points @ np.linalg.svd(points, full_matrices=False)[2][-1]
+    return bool(np.abs(across).max() < _WIDTH_OF_A_LINE / 2)
 
 
 def _lies_between(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from dicom_node.objects.findings.outlines import crosses_itself
+from dicom_node.objects.findings.outlines import crosses_itself, is_line
 from dicom_node.objects.terms.wording import words_of
 from mammoclip_core.findings import BreastFindings, Finding, ImageFindings, StudyFindings
 from mammoclip_core.negative_classes import is_negative_class
@@ -51,8 +51,17 @@ def _image(image: ImageFindings) -> ImageFindings:
                 f"regions of {words_of(before.name)} are left out, since the score is below the "
                 "threshold"
             )
-    bounded = tuple(map(_bounded, kept))
-    for before, after in zip(kept, bounded, strict=True):
+    drawable = tuple(map(_drawable, kept))
+    for before, after in zip(kept, drawable, strict=True):
+        lines = len(before.regions) - len(after.regions)
+        if lines:
+            remarks.append(
+                f"{lines} region{'s' if lines > 1 else ''} of {words_of(before.name)} "
+                f"{'are' if lines > 1 else 'is'} left out, since "
+                f"{'their outlines enclose' if lines > 1 else 'its outline encloses'} nothing"
+            )
+    bounded = tuple(map(_bounded, drawable))
+    for before, after in zip(drawable, bounded, strict=True):
         surplus = len(before.regions) - len(after.regions)
         if surplus:
             remarks.append(
@@ -70,6 +79,15 @@ def _image(image: ImageFindings) -> ImageFindings:
 
 def _shortened(remark: str) -> str:
     return remark if len(remark) <= LONGEST_REMARK else f"{remark[: LONGEST_REMARK - 3]}..."
+
+
+def _drawable(finding: Finding) -> Finding:
+    """Leave out regions that are lines: they would look like a measured distance, or like nothing.
+
+    The engines make none.
+    """
+    kept = tuple(region for region in finding.regions if not is_line(region))
+    return replace(finding, regions=kept) if len(kept) < len(finding.regions) else finding
 
 
 def _bounded(finding: Finding) -> Finding:

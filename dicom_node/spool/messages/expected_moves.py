@@ -1,4 +1,8 @@
-"""What archives were asked by C-MOVE to send to the node, as the listener sees it."""
+"""What archives were asked by C-MOVE to send to the node, as the listener sees it.
+
+Nothing of it is flushed: what was expected ends with the process that expected it, and a power cut
+ends both.
+"""
 
 import fcntl
 import json

@@ -7,7 +7,8 @@ association: they meet in a folder. A file names the association and the report:
 - ``TOKEN-ID.report``: what the node has to say to it;
 - ``TOKEN-ID.told``: its peer has taken the report.
 
-Nothing rests on these files: a report that nobody takes is sent over another association.
+Nothing rests on these files, and none is flushed: a report that nobody takes, or of which a power
+cut leaves nothing, is sent over another association.
 """
 
 import re

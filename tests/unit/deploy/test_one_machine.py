@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from honcho.environ import parse_procfile
 from services import wait_for
+from started_processes import started_process
 
 from deploy.archive import archive_command
 from deploy.settings_file import Site, settings_text
@@ -65,14 +66,12 @@ def test_worker_that_ends_with_an_error_is_started_again(procfile, celery_that, 
 @pytest.mark.parametrize("name", ["worker", "delivery"])
 def test_worker_that_is_told_to_end_is_not_started_again(procfile, celery_that, tmp_path, name):
     environment = celery_that("trap 'exit 3' TERM; while :; do sleep 0.1; done")
-    process = subprocess.Popen(
-        ["sh", "-c", procfile[name]], env=environment, start_new_session=True
-    )
-    wait_for((tmp_path / "starts").exists, seconds=20, what="it is started")
+    with started_process(["sh", "-c", procfile[name]], env=environment) as process:
+        wait_for((tmp_path / "starts").exists, seconds=20, what="it is started")
 
-    os.killpg(process.pid, signal.SIGTERM)  # as honcho does
+        os.killpg(process.pid, signal.SIGTERM)  # as honcho does
 
-    process.wait(20)
+        process.wait(20)
     assert (tmp_path / "starts").read_text().count("started") == 1
 
 

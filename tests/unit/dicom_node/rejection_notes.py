@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
-from node_factory import PATIENT_ID, STUDY_UID
 from pydicom.dataset import Dataset
 from pydicom.uid import KeyObjectSelectionDocumentStorage
+from unit.dicom_node.node_factory import PATIENT_ID, STUDY_UID
 
 _numbers = count(1)
 

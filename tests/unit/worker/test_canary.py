@@ -35,7 +35,7 @@ from dicom_node.studies.ledger.canary_runs import CanaryFacts, last_run
 from dicom_node.studies.ledger.due.pauses import Paused, pause
 from dicom_node.studies.ledger.queries.reading import summaries
 from dicom_node.studies.ledger.site_tables import CanaryRun
-from dicom_node.studies.ledger.states import AnalysisState
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, Instance, Study, Transition
 from worker.runtime import Runtime
 
@@ -80,6 +80,11 @@ def sent(node: Runtime, broken: str = "") -> CanaryFacts:
         return time.monotonic() + (1e6 if is_broken and looks > 2 else 0.0)
 
     return run_canary(node.settings, node.database, note=note, clock=clock)
+
+
+def is_let_go(node: Runtime) -> bool:
+    """Tell whether a worker has tried to send the results, and has ended that."""
+    return all(one.attempts and one.state != DeliveryState.SENDING for one in rows(node, Delivery))
 
 
 def rows(node: Runtime, table: type[Any]) -> list[Any]:
@@ -186,6 +191,8 @@ def test_first_scores_count_after_others_were_seen(node: Runtime, worker: Worker
     for score, broken in ((0.9, ""), (0.8, "compare"), (0.9, "")):
         node.engine.score = score
         assert sent(node).broken == broken
+        # One that is broken has ended before its results are sent.
+        wait_for(lambda: is_let_go(node), seconds=60, what="no worker has it in hand")
 
 
 def test_node_that_does_not_run_is_named(node: Runtime) -> None:

@@ -1,10 +1,11 @@
 """The audit file: several processes add lines, a crash costs none, and a full disk says so."""
 
-import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from started_processes import started_process
 
 from dicom_node.audit.audit_file import LONGEST_TEXT, AuditError, AuditFile
 from dicom_node.audit.chained_lines import read_chain
@@ -58,8 +59,12 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
         "from dicom_node.audit.audit_file import AuditFile\n"
         "for n in range(20): AuditFile(pathlib.Path(sys.argv[1])).append({'act': 'retry'})\n"
     )
-    started = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) for _ in range(3)]
-    assert [one.wait(60) for one in started] == [0, 0, 0]
+    with ExitStack() as processes:
+        started = [
+            processes.enter_context(started_process([sys.executable, "-c", program, tmp_path]))
+            for _ in range(3)
+        ]
+        assert [one.wait(60) for one in started] == [0, 0, 0]
 
     chain = read_chain(AuditFile(tmp_path).lines())
     assert (chain.faults, len(chain.entries)) == ([], 60)

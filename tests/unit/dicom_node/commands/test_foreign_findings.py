@@ -11,7 +11,7 @@ from objects_factory import finding, image_of, mammogram, marker_mask, study_of
 from studies_on_disk import node, written
 from typer.testing import Result
 
-from dicom_node.objects.findings.outlines import crosses_itself
+from dicom_node.objects.findings.outlines import crosses_itself, is_line
 from mammoclip_core.findings import Region
 from mammoclip_core.findings_document import to_json
 
@@ -144,6 +144,33 @@ def test_outline_that_crosses_itself_is_drawn_and_told(tmp_path: Path) -> None:
     assert "the outline of 1 region of mass crosses itself" in words_of(tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        [[60.0, 60.0], [75.0, 75.0], [90.0, 90.0]],
+        [[60.0, 75.0], [90.0, 75.0], [70.0, 75.0], [80.0, 75.0]],
+        [[75.0, 75.0]] * 3,
+    ],
+)
+def test_region_that_is_a_line_is_left_out_and_told(
+    line: list[list[float]], tmp_path: Path
+) -> None:
+    def with_a_line(mass: dict[str, Any]) -> None:
+        first = mass["regions"][0]
+        mass["regions"] = [first | placed(SQUARE), first | placed(line) | {"lesion": 0}]
+
+    done = rendered(tmp_path, with_a_line)
+
+    assert done.exit_code == 0, done.output
+    words = words_of(tmp_path / "out")
+    assert "1 region of mass is left out, since its outline encloses nothing" in words
+    (report,) = (tmp_path / "out").glob("*measurement_report.dcm")
+    outlines = [one for one in pydicom.dcmread(report).iterall() if one.keyword == "GraphicData"]
+    assert len(outlines) == 1
+    (segmentation,) = (tmp_path / "out").glob("*segmentation.dcm")
+    assert len(pydicom.dcmread(segmentation).SegmentSequence) == 1
+
+
 def test_ten_thousand_regions_are_bounded_and_told(tmp_path: Path) -> None:
     def many(mass: dict[str, Any]) -> None:
         first = mass["regions"][0] | {"score_of": "region", "above_threshold": True}
@@ -191,3 +218,21 @@ def test_only_edges_that_cross_count(outline: list[list[float]], crosses: bool) 
     )
 
     assert crosses_itself(region) is crosses
+
+
+@pytest.mark.parametrize(
+    ("outline", "line"),
+    [
+        ([[0.0, 0.0], [3.0, 1.0], [9.0, 3.0]], True),
+        ([[0.0, 0.0], [3.0, 1.02], [9.0, 3.0]], False),
+        (EIGHT, False),
+        ([[0.0, 0.0], [9.0, 0.0], [9.0, 1.0], [0.0, 1.0]], False),
+    ],
+)
+def test_only_vertices_on_one_line_are_a_line(outline: list[list[float]], line: bool) -> None:
+    points = tuple((column, row) for column, row in outline)
+    region = Region(
+        outline=points, box=(0.0, 0.0, 9.0, 9.0), area_pixels=9, peak=(1.0, 1.0), activation=0.5
+    )
+
+    assert is_line(region) is line

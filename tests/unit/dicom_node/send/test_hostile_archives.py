@@ -9,14 +9,17 @@ import pytest
 from archive import destination
 from hostile import (
     Script,
+    acceptance,
     after_association,
     after_request_of_http,
+    read_pdu,
     sends,
     sends_without_end,
     serving,
     trickles,
 )
 from ports import free_port
+from raw_peer import ASSOCIATE_AC, pdu
 
 from dicom_node.commands.checks.check import run_checks
 from dicom_node.errors import DestinationDownError
@@ -115,6 +118,33 @@ def test_archive_that_takes_only_crumbs_is_sent_nothing(
         archive = destination(port, timeout_seconds=0.4, exchange_seconds=0.8)
 
         with pytest.raises(DestinationDownError, match=f"no more than {maximum} bytes"):
+            attempt(archive, result_object())
+
+
+def accepts_in_an_answer_cut_after(items: int) -> Script:
+    """Accept the association in an answer that ends after so many items, by its own length."""
+
+    def script(connection: socket.socket, over: threading.Event) -> None:
+        with connection.makefile("rb") as stream:
+            whole = acceptance(read_pdu(stream))
+            end = 74
+            for _ in range(items):
+                end += 4 + struct.unpack(">H", whole[end + 2 : end + 4])[0]
+            connection.sendall(pdu(ASSOCIATE_AC, whole[6:end]))
+            over.wait(60)
+
+    return script
+
+
+# The application context, two presentation contexts, and user information, which is left out.
+@pytest.mark.parametrize("items", [0, 1, 2, 3])
+def test_archive_whose_acceptance_is_cut_refuses_nothing_for_good(
+    items: int, result_object: MakeObject
+) -> None:
+    with serving(accepts_in_an_answer_cut_after(items)) as port:
+        archive = destination(port, timeout_seconds=0.4, exchange_seconds=0.8)
+
+        with pytest.raises(DestinationDownError, match="an answer that is cut"):
             attempt(archive, result_object())
 
 

@@ -2,14 +2,15 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
+from subprocess import PIPE, Popen
 from typing import Any
 
 import killed_performer
 import pytest
 from killed_performer import KILLED
+from started_processes import started_process
 from worklist_double import Worklist, value
 from worklist_site import STUDY, Site, item, uid
 
@@ -26,12 +27,8 @@ ON_THE_WAY = 16
 class Performers:
     """The program that starts performers."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, killed_performer.__file__],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
+    def __init__(self, process: "Popen[str]") -> None:
+        self._process = process
 
     def run(self, site: Site, *, kill_at: int = 0) -> int:
         """Run one performer to its end, and return its exit code."""
@@ -41,15 +38,13 @@ class Performers:
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
-    def close(self) -> None:
-        self._process.communicate(timeout=30)
-
 
 @pytest.fixture(scope="module")
 def performers() -> Iterator[Performers]:
-    started = Performers()
-    yield started
-    started.close()
+    command = [sys.executable, killed_performer.__file__]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with started_process(command, stdin=PIPE, stdout=PIPE, text=True, env=environment) as process:
+        yield Performers(process)
 
 
 def ended_once(site: Site, worklist: Worklist, state: str) -> None:

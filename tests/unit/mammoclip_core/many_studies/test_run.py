@@ -9,11 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from core_factory import breast, mammogram, save
+from started_processes import started_process
 
 from mammoclip_core.commands.images import ProgressLines
 from mammoclip_core.many_studies.engine_process import EngineOrder
@@ -37,18 +39,19 @@ def write_studies(folder: Path, count: int) -> None:
         )
 
 
-def started(bundle: Path, *arguments: Any) -> "subprocess.Popen[bytes]":
+def started(bundle: Path, *arguments: Any) -> "AbstractContextManager[subprocess.Popen[bytes]]":
     command = [sys.executable, "-m", "mammoclip_core.commands.predict", "images"]
     environment = {
         **os.environ,
         "MAMMOCLIP_BUNDLE": str(bundle),
         "MAMMOCLIP_ACCEPT": "Apache-2.0 demonstration use",
     }
-    return subprocess.Popen([*command, *map(str, arguments)], env=environment)
+    return started_process([*command, *arguments], env=environment)
 
 
 def finished(bundle: Path, *arguments: Any) -> int:
-    return started(bundle, *arguments).wait()
+    with started(bundle, *arguments) as process:
+        return process.wait()
 
 
 def done_of(out: Path) -> int:
@@ -85,8 +88,8 @@ def check_killed_run(
     how = ("--device", "cpu", "--processes", processes)
     assert finished(bundle, folder, "--out", undisturbed, *how) == 0
     for studies in kills:
-        process = started(bundle, folder, "--out", disturbed, *how)
-        kill_once_done(process, disturbed, studies)
+        with started(bundle, folder, "--out", disturbed, *how) as process:
+            kill_once_done(process, disturbed, studies)
     assert not disturbed.exists()
 
     assert finished(bundle, folder, "--out", disturbed, *how) == 0
@@ -197,15 +200,15 @@ def resident_of(pid: int) -> int:
 def test_three_times_the_studies_take_no_more_memory(random_bundle: Path, tmp_path: Path) -> None:
     write_studies(tmp_path / "archive", 1300)
     out = tmp_path / "out.csv"
-    process = started(random_bundle, tmp_path / "archive", "--out", out, "--device", "cpu")
     held = []
-    for studies in (400, 1200):
-        while done_of(out) < studies:
-            assert process.poll() is None
-            time.sleep(0.02)
-        held.append(resident_of(process.pid))
+    with started(random_bundle, tmp_path / "archive", "--out", out, "--device", "cpu") as process:
+        for studies in (400, 1200):
+            while done_of(out) < studies:
+                assert process.poll() is None
+                time.sleep(0.02)
+            held.append(resident_of(process.pid))
 
-    assert process.wait() == 0
+        assert process.wait() == 0
     assert held[1] < 1.1 * held[0], held
 
 

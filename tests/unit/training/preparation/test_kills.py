@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from started_processes import started_process
 
 from training.errors import SettingsError
 from training.preparation.prepare_folder import Order, prepare_folder
@@ -73,14 +74,12 @@ def test_killed_run_is_taken_up(phantoms, whole, tmp_path):
     script.write_text(DYING, encoding="utf-8")
     out = tmp_path / "out"
     table = phantoms / "breast-level_annotations.csv"
-    killed = subprocess.Popen(
-        [sys.executable, str(script), "prepare", str(phantoms / "dicom"), "--out", str(out),
-         "--table", str(table), "--rows", "190", "--columns", "114", "--processes", "2"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    assert killed.wait(120) == -signal.SIGKILL
+    command = [sys.executable, script, "prepare", phantoms / "dicom", "--out", out,
+               "--table", table, "--rows", 190, "--columns", 114, "--processes", 2]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with started_process(command, env=environment, stderr=subprocess.DEVNULL) as killed:
+        assert killed.wait(120) == -signal.SIGKILL
+        assert nobody_is_left_in(killed.pid)
     kept = {path: path.stat().st_mtime_ns for path in (out / "png").rglob("*.png")}
     noted = (out / JOURNAL_NAME).read_text(encoding="utf-8").splitlines()
 
@@ -90,7 +89,6 @@ def test_killed_run_is_taken_up(phantoms, whole, tmp_path):
     assert contents(out) == contents(whole)
     done = [out / "png" / json.loads(line)["image"] for line in noted]
     assert all(path.stat().st_mtime_ns == kept[path] for path in done)
-    assert nobody_is_left_in(killed.pid)
 
 
 def test_half_made_pictures_are_made_again(phantoms, whole, tmp_path):
