@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
+from paused_reactor import paused
 from proving_archive import ProvingArchive
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
@@ -137,10 +138,7 @@ def send_report(association: Any, said: Dataset, has_event_type: bool = True) ->
     if has_event_type:
         message.EventTypeID = 2 if "FailedSOPSequence" in said else 1
     message.EventInformation = BytesIO(content or b"")
-    association._reactor_checkpoint.clear()
-    try:
+    with paused(association):
         association.dimse.send_msg(message, context.context_id)
         _, answer = association.dimse.get_msg(block=True)
-    finally:
-        association._reactor_checkpoint.set()
     return None if answer is None else int(answer.Status)

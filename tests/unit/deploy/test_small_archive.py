@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paused_reactor import paused
 from ports import free_port
 from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
@@ -87,13 +88,10 @@ def store(archive: Archive, dataset: Dataset | bytes, uid: str | None = None) ->
     request.MessageID, request.Priority = 1, 2
     request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = ComprehensiveSRStorage, uid
     request.DataSet = BytesIO(content)
-    association._reactor_checkpoint.clear()
-    try:
+    with paused(association):
         association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
         _, answer = association.dimse.get_msg(block=True)
-    finally:
-        association._reactor_checkpoint.set()
-        association.release()
+    association.release()
     return None if answer is None else answer.Status
 
 

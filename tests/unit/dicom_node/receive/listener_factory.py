@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import Any
 
 from node_factory import FOR_PRESENTATION
+from paused_reactor import paused
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
@@ -60,10 +61,7 @@ def request(association: Any, content: bytes, sop_class: str, uid: str) -> int |
     message.Priority = 2
     message.DataSet = BytesIO(content)
     context = association.accepted_contexts[0]
-    association._reactor_checkpoint.clear()
-    try:
+    with paused(association):
         association.dimse.send_msg(message, context.context_id)
         _, answer = association.dimse.get_msg(block=True)
-    finally:
-        association._reactor_checkpoint.set()
     return None if answer is None else answer.Status
