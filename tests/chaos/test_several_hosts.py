@@ -15,8 +15,11 @@ from pydicom.dataset import Dataset
 from sample_images import FILM
 from sending import all_stored, copies_of, send
 from services import BIN, Service, Site, wait_for
+from sqlalchemy import select
 
 from dicom_node.studies.ledger.spools import spool_names
+from dicom_node.studies.ledger.states import AnalysisState
+from dicom_node.studies.ledger.tables import Analysis
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 
@@ -163,11 +166,12 @@ def _send_until_one_is_held(region: Region) -> list[list[Dataset]]:
     to_send = iter(copies_of(FILM, MOST_FURTHER))
 
     def is_held() -> bool:
-        conditions = [one["condition"] for one in region.site.studies().values()]
-        if "analysing" not in conditions and set(conditions) <= {"delivering", "delivered"}:
+        with region.site._database() as database, database.reading() as session:
+            states = list(session.scalars(select(Analysis.state)))
+        if set(states) == {AnalysisState.DONE}:
             further.append(next(to_send))
             region.send(further[-1], "a", "b")
-        return "analysing" in conditions
+        return AnalysisState.RUNNING in states
 
     wait_for(is_held, seconds=240, what="a study is being analysed")
     return further
