@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from dicom_node.commands.local_times import local_time
 from dicom_node.studies.ledger.destinations.overview import DestinationSummary
 from dicom_node.studies.ledger.queries.reading import StudySummary
 
@@ -30,7 +30,7 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
             str(one.revision),
             str(one.images),
             str(one.set_aside),
-            one.last_received_at,
+            local_time(one.last_received_at),
             *([one.node] if has_nodes else []),
             one.reason,
         )
@@ -54,12 +54,12 @@ def destinations_table(summaries: Sequence[DestinationSummary]) -> Table:
         table.add_row(
             one.name,
             one.condition,
-            _instant(one.since),
+            local_time(one.since),
             str(one.waiting),
             str(one.sending),
             str(one.held),
-            _instant(one.delivered_at),
-            _instant(one.asked_at),
+            local_time(one.delivered_at),
+            local_time(one.asked_at),
             one.reason,
         )
     return table
@@ -70,7 +70,7 @@ def set_aside_table(without_study: Iterable[dict[str, Any]]) -> Table:
     table = new_table("Set aside, without a study", "received", "from", "reason", "detail", "file")
     for one in without_study:
         table.add_row(
-            one["received_at"].isoformat(timespec="seconds"),
+            local_time(one["received_at"]),
             one["calling_ae_title"],
             one["reason"],
             one["detail"],
@@ -257,8 +257,8 @@ def _commitments_table(record: dict[str, Any]) -> Table:
         table.add_row(
             names[one["delivery_id"]],
             one["transaction_uid"],
-            one["asked_at"].isoformat(timespec="seconds"),
-            one["ending"] or f"answer expected until {one['expires_at'].isoformat(' ', 'seconds')}",
+            local_time(one["asked_at"]),
+            one["ending"] or f"answer expected until {local_time(one['expires_at'])}",
         )
     return table
 
@@ -273,7 +273,7 @@ def _assessments_table(assessments: Iterable[dict[str, Any]]) -> Table:
             one["finding"],
             one["tracking_uid"] or one["sop_instance_uid"],
             one["reader"],
-            _instant(one["assessed_at"]),
+            local_time(one["assessed_at"]),
             one["comment"],
         )
     return table
@@ -282,19 +282,15 @@ def _assessments_table(assessments: Iterable[dict[str, Any]]) -> Table:
 def _due(work: dict[str, Any]) -> str:
     """Say when work that waits is tried, and when a destination is asked; else nothing."""
     if work.get("proof_due_at"):
-        return f"asked {work['proof_due_at'].isoformat(timespec='seconds')}"
-    return work["due_at"].isoformat(timespec="seconds") if work["state"] == "due" else ""
-
-
-def _instant(at: datetime | None) -> str:
-    return "" if at is None else at.isoformat(timespec="seconds")
+        return f"asked {local_time(work['proof_due_at'])}"
+    return local_time(work["due_at"]) if work["state"] == "due" else ""
 
 
 def _history_table(history: Iterable[dict[str, Any]]) -> Table:
     table = new_table("History", "when", "what", "event", "before", "after", "reason")
     for one in history:
         table.add_row(
-            one["at"].isoformat(timespec="milliseconds"),
+            local_time(one["at"], milliseconds=True),
             f"{one['subject']} {one['subject_id']}",
             one["event"],
             one["before"],

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicom_node.commands.local_times import local_time
 from dicom_node.errors import UnknownStudyError
 from dicom_node.spool.names import incoming_receipts
 
@@ -31,7 +32,8 @@ class WaitingObjects:
             else (f"{self.objects} received objects are")
         )
         return (
-            f"{counted} not registered yet, the oldest from {self.oldest_received_at}: "
+            f"{counted} not registered yet, the oldest from "
+            f"{local_time(self.oldest_received_at)}: "
             "'mammoclip-node serve' registers them."
         )
 

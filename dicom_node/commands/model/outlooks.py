@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 from sqlalchemy.orm import Session
 
+from dicom_node.commands.local_times import local_time
 from dicom_node.drift.outlook import outlook
 from dicom_node.drift.pixel_outlook import pixel_shifts
 from dicom_node.errors import NodeError
@@ -70,7 +71,7 @@ def new_reference(database: Database, scanner: str, reason: str, *, by: str) -> 
 
 def outlook_tables(document: dict[str, Any]) -> list[Table]:
     """Return the document as tables for a terminal."""
-    equipment = Table(title=f"Answers since {document['since']}")
+    equipment = Table(title=f"Answers since {local_time(document['since'])}")
     for name in ("equipment", "answers", "flagged", "95 % interval", "left out", "late"):
         equipment.add_column(name)
     for one in document["equipment"]:
@@ -99,5 +100,5 @@ def outlook_tables(document: dict[str, Any]) -> list[Table]:
     for name in ("time", "scanner", "kind", "what"):
         alarm_table.add_column(name)
     for one in document["alarms"]:
-        alarm_table.add_row(one["at"], one["scanner"], one["kind"], one["detail"])
+        alarm_table.add_row(local_time(one["at"]), one["scanner"], one["kind"], one["detail"])
     return [equipment, *([pixels] if pixels.row_count else []), alarm_table]

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
+from dicom_node.commands.local_times import local_time
 from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.queries.remarks import (
     correction_in_words,
@@ -259,7 +260,7 @@ def _own_reason(session: Session, study: Study, reason: str) -> str:
 def _received(study: Study, instances: list[dict[str, Any]], images: int) -> str:
     senders = Counter(one["calling_ae_title"] for one in instances if one["calling_ae_title"])
     names = _first_of([name for name, _ in senders.most_common()])
-    last = study.last_received_at.isoformat(timespec="seconds")
+    last = local_time(study.last_received_at)
     return (
         f"received: {_counted(images, 'image')}"
         f"{f' from {names}' if names else ''}, the last object at {last}"
@@ -294,7 +295,7 @@ def _settled(study: Study, history: list[dict[str, Any]]) -> Iterator[str]:
     if study.state is StudyState.OPEN:
         return
     at = [one["at"] for one in history if one["subject"] == "study" and one["event"] == "settle"]
-    when = f" at {at[-1].isoformat(timespec='seconds')}" if at else ""
+    when = f" at {local_time(at[-1])}" if at else ""
     yield f"complete: settled{when}, {_counted(study.revision, 'revision')} so far"
 
 
@@ -304,7 +305,7 @@ def _analysed(analyses: list[dict[str, Any]]) -> Iterator[str]:
         return
     newest = done[-1]
     when = newest["finished_at"]
-    at = f" at {when.isoformat(timespec='seconds')}" if when else ""
+    at = f" at {local_time(when)}" if when else ""
     unread = reading.unread_images(newest["findings"])
     also = f"; {unread}. {_entry(FAILED_IMAGE)}" if unread else ""
     yield f"analysed: revision {newest['revision']}{at} by {newest['bundle'] or 'a bundle'}{also}"
@@ -323,7 +324,7 @@ def _delivered(
     words = []
     for one in mine:
         when = one["finished_at"]
-        at = f" at {when.isoformat(timespec='seconds')}" if when and one["state"] in taken else ""
+        at = f" at {local_time(when)}" if when and one["state"] in taken else ""
         objects = answers[one["id"]]
         count = f" ({_counted(objects, 'object')} there)" if objects else ""
         words.append(f"{one['destination']} {one['state']}{at}{count}")

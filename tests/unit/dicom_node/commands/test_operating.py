@@ -20,6 +20,7 @@ from ports import free_port
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from dicom_node.commands.local_times import local_time
 from dicom_node.commands.node import app
 from dicom_node.routing.route import Recipient, Route
 from dicom_node.studies.ledger import shadows
@@ -194,7 +195,7 @@ def test_show_says_when_what_waits_is_tried(config: Path, reception: Reception) 
 
     shown = run("show", "1.3", "--config", config).stdout
 
-    assert after(3600).isoformat(timespec="seconds") in shown
+    assert local_time(after(3600)) in shown
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

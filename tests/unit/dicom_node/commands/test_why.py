@@ -24,6 +24,7 @@ from node_factory import (
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
+from dicom_node.commands.local_times import local_time
 from dicom_node.commands.node import app
 from dicom_node.commands.observe.why import FAILED_IMAGE, MEANINGS, NO_RESULTS, SET_ASIDE, why
 from dicom_node.settings.work import RetrySettings
@@ -212,7 +213,7 @@ def test_whole_way_of_a_study_is_told_in_its_order(session: Session) -> None:
     assert "3 images from ROOM1, ROUTER" in lines[1]
     assert lines[2].endswith(f"1 image: {left_out}")
     assert "by stand-in 1 00" in lines[4]
-    assert f"archive confirmed at {after(90).isoformat(timespec='seconds')}" in lines[5]
+    assert f"archive confirmed at {local_time(after(90))}" in lines[5]
 
 
 def test_partial_analysis_names_the_section_of_failed_images(session: Session) -> None:
