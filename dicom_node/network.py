@@ -14,7 +14,7 @@ from dicom_node.deadline import Deadline
 from dicom_node.early_answer import send_and_listen
 from dicom_node.errors import DestinationDownError, SettingsError
 from dicom_node.name_lookup import look_up
-from dicom_node.reactor_pause import ReactorPause
+from dicom_node.reactor_pause import pause_exactly
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.tls import ClientContext, client_context
@@ -205,8 +205,7 @@ class _Requestor(AE):
         assert connection.socket is not None
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._deadline.guard(connection.socket)
-        # The library uses no more of an Event than this has.
-        assoc._reactor_checkpoint = ReactorPause(assoc)  # type: ignore[assignment]
+        pause_exactly(assoc)
         return connection
 
 

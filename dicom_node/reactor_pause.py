@@ -4,8 +4,16 @@ import threading
 from threading import Condition, Thread
 from typing import Final
 
+from pynetdicom.association import Association
+
 _LOOKING_SECONDS: Final = 0.05
 """How often it is looked whether the thread has ended, which wakes nobody."""
+
+
+def pause_exactly(association: Association) -> None:
+    """Have each request on an association wait until the association's own thread is held."""
+    # The library uses no more of an Event than this has.
+    association._reactor_checkpoint = ReactorPause(association)  # type: ignore[assignment]
 
 
 class ReactorPause:

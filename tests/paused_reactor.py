@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dicom_node.reactor_pause import ReactorPause
+from dicom_node.reactor_pause import pause_exactly
 
 
 @contextmanager
 def paused(association: Any) -> Iterator[None]:
     """Hold the association's thread until a message was answered."""
-    association._reactor_checkpoint = ReactorPause(association)
+    pause_exactly(association)
     association._reactor_checkpoint.clear()
     try:
         yield

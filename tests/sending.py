@@ -10,6 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE
 
+from dicom_node.reactor_pause import pause_exactly
+
 
 def datasets_of(folder: Path) -> list[Dataset]:
     return [pydicom.dcmread(file) for file in sorted(folder.glob("*.dcm"))]
@@ -45,6 +47,7 @@ def send(
         entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
     association = entity.associate(address, port, ae_title=called, **options)
     assert association.is_established, "the node accepts the association"
+    pause_exactly(association)
     try:
         return [_status(association.send_c_store(dataset)) for dataset in datasets]
     finally:

@@ -14,6 +14,7 @@ from deploy.archive import HOST
 from deploy.demo.errors import DemonstrationError
 from deploy.demo.mammograms import InstanceToSend, StudyToSend
 from dicom_node.facts.storage_classes import RESULT_CLASSES
+from dicom_node.reactor_pause import pause_exactly
 
 CALLING_AE_TITLE = "DEMO"
 NODE_AE_TITLE = "MAMMOCLIP"
@@ -39,6 +40,7 @@ def send_study(
     association = entity.associate(host, port, ae_title=NODE_AE_TITLE)
     if not association.is_established:
         raise DemonstrationError(f"the node rejected the association on port {port}")
+    pause_exactly(association)
     try:
         for instance in study.instances:
             yield instance, _problem_of(association, instance)
@@ -85,6 +87,7 @@ def fetch_results(study_instance_uid: str, port: int) -> list[Dataset]:
     )
     if not association.is_established:
         raise DemonstrationError(f"the archive rejected the association on port {port}")
+    pause_exactly(association)
     try:
         _get_study(association, study_instance_uid)
     finally:

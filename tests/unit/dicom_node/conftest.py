@@ -119,7 +119,9 @@ def reception_with(spool: Spool, database: Database) -> Callable[..., Reception]
 
 
 @pytest.fixture
-def log_lines() -> Iterator[list[Any]]:
+def log_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Return the list that log events are put into for the length of a test."""
     with structlog.testing.capture_logs() as lines:
+        # A command that the test runs in this process sets up the log, and would end the list.
+        monkeypatch.setattr(structlog, "configure", lambda **_: None)
         yield lines

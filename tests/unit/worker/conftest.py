@@ -77,8 +77,10 @@ def reception(node: Runtime) -> Reception:
 
 
 @pytest.fixture
-def log_lines() -> Iterator[list[Any]]:
+def log_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     with structlog.testing.capture_logs() as lines:
+        # A command that the test runs in this process sets up the log, and would end the list.
+        monkeypatch.setattr(structlog, "configure", lambda **_: None)
         yield lines
 
 

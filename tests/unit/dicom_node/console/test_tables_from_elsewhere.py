@@ -145,8 +145,9 @@ def test_truths_are_kept_there_and_bad_lines_are_told(served: Served, tmp_path: 
     assert done.exit_code == 1
     assert "1 kept, 0 known before, 1 not used" in done.stdout, done.output
     assert "line 3: no study of the ledger has it" in done.stderr
-    (row,) = map(json.loads, (tmp_path / "all.jsonl").read_text().splitlines())
-    assert (row["study"], row["decision"]) == (STUDY_UID, "positive")
+    rows = map(json.loads, (tmp_path / "all.jsonl").read_text().splitlines())
+    # Other tests may have brought assessments to the same node.
+    assert (STUDY_UID, "positive") in [(row["study"], row["decision"]) for row in rows]
 
 
 def test_files_are_submitted_to_a_node_elsewhere(served: Served, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from core_factory import WriteInstance, breast
 
-from mammoclip_core.analysis import engine as analysis_engine
+from mammoclip_core.analysis import image_preparation
 from mammoclip_core.analysis.study_files import request_from
 from mammoclip_core.engines.choice import load_engine, load_model
 from mammoclip_core.engines.computing_options import EngineName
@@ -29,7 +29,7 @@ def test_image_without_a_finite_answer_fails_alone(
 ) -> None:
     request = request_from([write_instance(breast(seed=number)) for number in range(3)])
     spoiled = request.images[1].sop_instance_uid
-    prepare = analysis_engine.prepare
+    prepare = image_preparation.prepare
 
     def prepare_but_spoil_one(stored: StoredImage, preprocessing: Preprocessing) -> PreparedImage:
         prepared = prepare(stored, preprocessing)
@@ -37,7 +37,7 @@ def test_image_without_a_finite_answer_fails_alone(
             return prepared
         return replace(prepared, values=np.full_like(prepared.values, np.nan))
 
-    monkeypatch.setattr(analysis_engine, "prepare", prepare_but_spoil_one)
+    monkeypatch.setattr(image_preparation, "prepare", prepare_but_spoil_one)
 
     images = load_engine(random_bundle, engine=engine).analyze(request).findings.images
 
