@@ -117,10 +117,14 @@ def test_worker_killed_in_the_middle_of_an_analysis(
     site = make_site(**(as_shipped if LONG and ledger == "sqlite" else {}))
     with running(site, "archive", "broker", "node", "worker"):
         assert all_stored(send(film, site.node_port))
-        # Told amid the first analysis; the ledger would have to be asked within a second.
-        wait_for(
-            lambda: "model_loaded" in site.worker.output(), seconds=60, what="the analysis runs"
-        )
+        # Looked at through one connection: to open one may take longer than an analysis.
+        with ledger_of(site) as session:
+
+            def runs() -> bool:
+                session.rollback()
+                return [row.state.value for row in session.scalars(select(Analysis))] == ["running"]
+
+            wait_for(runs, seconds=60, what="the analysis runs")
         time.sleep(0.4 * round_)  # each round kills at another moment, not to wait for anything
 
         site.worker.kill()
