@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_context, build_role
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from dicom_node.deadline import Deadline
@@ -35,6 +36,9 @@ _LONGEST_ANSWERS_BYTES: Final = 2**20
 _SMALLEST_PDU_BYTES: Final = 1024
 """Each packet costs about a kilobyte of memory: of smaller ones an object would fill the machine.
 Archives take 16,384 bytes or more."""
+
+_REJECTED: Final = (1, 2)
+"""Results of A-ASSOCIATE-RJ: for good, and for now (PS3.8 9.3.4)."""
 
 # Source and diagnostic of A-ASSOCIATE-RJ (PS3.8 9.3.4)
 _CALLED_TITLE_UNKNOWN: Final = (1, 7)
@@ -113,6 +117,7 @@ def associate(
             tls_args=None if secured is None else (secured, name),
             evt_handlers=list(handlers),
         )
+    hear_rejection(association)
     # With no context accepted the library aborts what the archive had agreed to: each object
     # is then answered by itself, and nobody tries for days.
     where = f"{destination.name} at {destination.host}:{destination.port}"
@@ -139,6 +144,18 @@ def associate(
         f"{where} does not answer. Check that it is running, and host and port under "
         "[[destinations]]."
     )
+
+
+def hear_rejection(association: Association) -> None:
+    """See to it that an association which the peer has rejected says so.
+
+    The library looks whether the line is open before it looks what was answered: the rejection of
+    a peer that hangs up at once may lie unread, and the association then seems to have broken off.
+    """
+    unread: Any = association.dul.peek_next_pdu()
+    if isinstance(unread, A_ASSOCIATE) and unread.result in _REJECTED:
+        association.acceptor.primitive = unread
+        association.is_rejected = True
 
 
 def _preferred(addresses: Sequence[str]) -> str:

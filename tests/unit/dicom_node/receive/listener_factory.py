@@ -11,6 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 
+from dicom_node.network import hear_rejection
 from dicom_node.receive.listener import Listener
 
 Listening = Callable[..., tuple[Listener, int]]
@@ -35,6 +36,7 @@ def associated(
     """Hold an association; yields it established or not."""
     entity = requestor(calling, *contexts)
     association = entity.associate("127.0.0.1", port, ae_title=called, **options)
+    hear_rejection(association)
     try:
         yield association
     finally:

@@ -9,11 +9,16 @@ import pytest
 from archive import Archive, destination, sent
 from node_factory import SECONDARY_CAPTURE
 from ports import free_port
-from pynetdicom import association
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom import association, evt
+from pynetdicom.sop_class import Verification
 from pynetdicom.transport import AssociationSocket
+from services import wait_for
 
+from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.facts.instance import content_offset
+from dicom_node.network import associate
 from dicom_node.send import converted
 from dicom_node.send.c_store import CStoreSender
 from dicom_node.send.destinations import sender_for
@@ -188,6 +193,33 @@ def test_archive_that_rejects_the_association_is_down(
         f"archive at 127.0.0.1:{archive.port} (AE title ARCHIVE) rejected the association: "
         "it is not called by this AE title. Correct ae_title under [[destinations]]."
     )
+
+
+def test_rejection_by_an_archive_that_hangs_up_at_once_is_told_as_one(
+    archive_with: Callable[..., Archive],
+) -> None:
+    archive = archive_with(title="ANOTHER")
+
+    def look_late(event: evt.Event) -> None:
+        """Hold the thread that waits for the answer until the archive has hung up."""
+        network = event.assoc.dul
+        wait_for(
+            lambda: network.peek_next_pdu() and not network.socket._is_connected,
+            seconds=10,
+            what="the archive has rejected the association, and is gone",
+        )
+
+    with (
+        Deadline() as deadline,
+        pytest.raises(DestinationDownError, match=r"rejected the association: it is not called"),
+    ):
+        associate(
+            destination(archive.port),
+            "MAMMOCLIP",
+            [(str(Verification), str(ImplicitVRLittleEndian))],
+            deadline=deadline,
+            handlers=[(evt.EVT_REQUESTED, look_late)],
+        )
 
 
 def test_archive_that_does_not_know_the_node_says_so_in_words(
