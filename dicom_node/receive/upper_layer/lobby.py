@@ -87,7 +87,7 @@ class Lobby:
         self._seen_off: deque[tuple[socket.socket, str]] = deque()
         self._selector = selectors.DefaultSelector()
         self._waker, self._woken = socket.socketpair()
-        self._accepting = self._stopping = False
+        self._accepting = self._stopping = self._has_stopped = False
         self.out_of_memory = False
         """Whether a connection failed because the process has reached its memory limit."""
 
@@ -105,6 +105,8 @@ class Lobby:
             self._end_overdue()
         for connection in list(self._connections):
             self._close(connection)
+        self._has_stopped = True
+        self._close_those_seen_off()
         self._selector.close()
         self._woken.close()
         self._waker.close()
@@ -146,6 +148,8 @@ class Lobby:
         """Close a connection once the peer has read its last PDU, or soon; from any thread."""
         self._seen_off.append((line, address))
         self._wake()
+        if self._has_stopped:
+            self._close_those_seen_off()
 
     def _wake(self) -> None:
         try:
@@ -163,6 +167,12 @@ class Lobby:
             line.setblocking(False)
             connection = self._enter(_Connection(line, address, 0.0))
             self._dismiss(connection, b"")
+
+    def _close_those_seen_off(self) -> None:
+        """Close what nobody waits for any more; from any thread."""
+        with suppress(IndexError):
+            while True:
+                self._seen_off.popleft()[0].close()
 
     def _accept(self) -> None:
         for _ in range(_ACCEPT_AT_ONCE):

@@ -95,6 +95,19 @@ def test_request_at_which_the_node_fails_costs_its_own_connection(
     assert lobby.out_of_memory is isinstance(error, MemoryError)
 
 
+def test_connection_seen_off_while_or_after_the_lobby_stops_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        lobby = Lobby(listening, lambda *_: None, request_seconds=10)
+        lobby.stop()
+        seen_off = [socket.socket(), socket.socket()]
+
+        lobby.see_off(seen_off[0], "127.0.0.1")
+        lobby.serve()
+        lobby.see_off(seen_off[1], "127.0.0.1")
+
+    assert [line.fileno() for line in seen_off] == [-1, -1]
+
+
 def test_connections_that_end_at_once_shut_nobody_out(listening: Listening) -> None:
     _, port = listening()
 
