@@ -149,9 +149,13 @@ class RawPeer:
         return int.from_bytes(content[at + 8 : at + 10], "little")
 
     def associate(self, **how: bytes) -> Self:
-        self.write(association_request(**how))  # type: ignore[arg-type]
-        kind, content = self.read()
-        assert kind == ASSOCIATE_AC, f"PDU {kind}: {content!r}"
+        try:
+            self.write(association_request(**how))  # type: ignore[arg-type]
+            kind, content = self.read()
+            assert kind == ASSOCIATE_AC, f"PDU {kind}: {content!r}"
+        except BaseException:
+            self.line.close()
+            raise
         return self
 
     def _exactly(self, count: int) -> bytes | None:

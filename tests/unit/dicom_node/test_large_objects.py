@@ -6,7 +6,7 @@ import shutil
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -82,14 +82,18 @@ def send_tomosynthesis(port: int, number: int, frames: int, kept: dict[str, str]
 
 
 def resident(processes: list[int]) -> int:
-    pages = [int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in processes]
-    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+    """Return the bytes that processes hold, less those of files, such as of libraries, they map."""
+    pages = 0
+    for one in processes:
+        _, all_pages, of_files, *_ = map(int, Path(f"/proc/{one}/statm").read_text().split())
+        pages += all_pages - of_files
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def receive_at_once(node: Node, settings: Settings, associations: int, frames: int) -> None:
     processes = node._acceptors.process_ids()
     port = settings.receive.port
-    wait_for(lambda: answers(port), seconds=30, what="the node listens")
+    wait_for(lambda: all(map(waits_for_connections, processes)), seconds=30, what="all listen")
     quiet = resident(processes)
     kept: dict[str, str] = {}
     senders = [
@@ -119,12 +123,12 @@ def receive_at_once(node: Node, settings: Settings, associations: int, frames: i
         wait_for(lambda: registered() == kept, seconds=120, what="all are registered")
 
 
-def answers(port: int) -> bool:
-    try:
-        with RawPeer(port).associate():
-            return True
-    except OSError:
-        return False
+def waits_for_connections(process: int) -> bool:
+    """Whether a process has begun to serve: before, its memory grows by what it imports."""
+    with suppress(FileNotFoundError):  # while it imports, files come and go
+        opened = Path(f"/proc/{process}/fd").iterdir()
+        return any(str(one.readlink()) == "anon_inode:[eventpoll]" for one in opened)
+    return False
 
 
 def test_tomosynthesis_costs_no_more_memory_than_another_object(
