@@ -4,12 +4,13 @@ from datetime import datetime, timedelta
 
 import pytest
 from node_factory import LEASE, NOW, after, analysis_row, claimed, delivery_row, study_row
-from sqlalchemy import text
+from sqlalchemy import select, text
 from statement_costs import counted
 
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
 from dicom_node.studies.dispatch import QUEUED, Dispatcher
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.due.due_work import count_dispatched, note_dispatched
 from dicom_node.studies.ledger.due.work import claim
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery
@@ -52,8 +53,9 @@ def dispatcher_of(
 
 
 @pytest.fixture
-def backlog(database: Database) -> list[int]:
+def backlog(database: Database, request: pytest.FixtureRequest) -> list[int]:
     """Deliveries that failed before and have long been due, to an archive that is away."""
+    count = getattr(request, "param", BACKLOG)
     with database.writing() as session:
         for number in range(2):
             study = study_row(session, f"1.2.3.{number}")
@@ -72,7 +74,7 @@ def backlog(database: Database) -> list[int]:
                 "INSERT INTO studies (study_instance_uid, state, version, patient_digest, "
                 "revision, remark, first_received_at, last_received_at) "
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
-                f"WHERE i < {BACKLOG}) SELECT '1.2.9.' || i, state, version, patient_digest, "
+                f"WHERE i < {count}) SELECT '1.2.9.' || i, state, version, patient_digest, "
                 "revision, remark, first_received_at, last_received_at "
                 "FROM studies, n WHERE studies.id = 1"
             )
@@ -131,6 +133,20 @@ def test_destination_that_fails_is_tried_with_one_delivery_at_a_time(
         assert claimed(session, session.get_one(Delivery, told))
     dispatcher.tick(after(2))
     assert broker.queues[DELIVER_QUEUE] == [told]
+
+
+@pytest.mark.parametrize("backlog", [66_000], indirect=True)
+def test_more_messages_than_a_statement_takes_values_are_noted(
+    database: Database, backlog: list[int]
+) -> None:
+    # PostgreSQL takes 65,535 values in a statement, SQLite 32,766 by its default.
+    with database.writing() as session:
+        told = list(session.scalars(select(Delivery)))
+        note_dispatched(session, Delivery, told, at=after(1))
+
+    assert len(told) == len(backlog) > 65_535
+    with database.reading() as session:
+        assert count_dispatched(session, Delivery) == len(backlog)
 
 
 def test_queue_that_a_former_version_has_filled_is_made_anew(
