@@ -13,6 +13,7 @@ from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.proof.proofs import (
+    NEVER_PROVEN,
     NOT_KEPT,
     ProofClaim,
     ask_again,
@@ -110,7 +111,7 @@ class Judge:
             due_at = self._next(held, database_time(session))
             reason = f"not proven yet: {trouble}"
             if due_at is None:
-                reason = f"never proven: {trouble}"
+                reason = f"{NEVER_PROVEN}: {trouble}"
             ask_again(session, held, reason=reason, due_at=due_at)
         if due_at is None or held.attempt == 1:
             log.warning(

@@ -19,6 +19,7 @@ from dicom_node.studies.ledger.due.pauses import pauses
 from dicom_node.studies.ledger.due.workers import WorkerFacts, workers
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.queries.backlog import Backlog, backlog
+from dicom_node.studies.ledger.queries.unproven import GIVEN_UP_DAYS, Unproven, unproven
 
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
 _CONNECT_SECONDS: Final = 3.0
@@ -43,8 +44,11 @@ def check_running(settings: Settings, *, old_after: timedelta) -> Iterator[Check
             known = workers(session)
             waiting = backlog(session)
             paused = [one.subject for one in pauses(session)]
+            to_prove = unproven(session, sorted(settings.confirming_names), at=at)
         yield from _workers(known, at)
         yield _backlog(waiting, at, old_after, paused)
+        for one in to_prove:
+            yield _proof(one, at, max(old_after, _time_to_prove(settings, one.destination)))
 
 
 def _account(spool: Path) -> Checked:
@@ -167,6 +171,42 @@ def _backlog(waiting: Backlog, at: datetime, old_after: timedelta, paused: list[
     elif is_old:
         detail += ". See 'mammoclip-node studies' and 'mammoclip-node destinations' for the reasons"
     return Checked(name="backlog", level=Level.WARNING if is_old else Level.OK, detail=detail)
+
+
+def _proof(found: Unproven, at: datetime, old_after: timedelta) -> Checked:
+    """Tell whether a destination proves in time what it has accepted."""
+    name = f"proof of {found.destination}"
+    parts, is_old = [], False
+    if found.oldest is not None:
+        age = at - found.oldest
+        is_old = age > old_after
+        parts.append(
+            f"{_deliveries(found.waiting)} still to be proven, the oldest accepted {_ago(age)} ago"
+        )
+    if found.given_up:
+        parts.append(
+            f"{_deliveries(found.given_up)} of the last {GIVEN_UP_DAYS} days never proven, and "
+            "asked about no more"
+        )
+    if not (is_old or found.given_up):
+        return Checked(name=name, detail="; ".join(parts) or "everything accepted is proven")
+    # A question that was not asked yet has no reason, such as of a paused destination.
+    why = f" ({found.reason})" if found.reason else ""
+    return Checked(
+        name=name,
+        level=Level.WARNING,
+        detail=f"{'; '.join(parts)}{why}. 'mammoclip-node studies' lists them as delivered "
+        "(accepted); 'mammoclip-node retry' with a study's UID has them asked about again",
+    )
+
+
+def _time_to_prove(settings: Settings, name: str) -> timedelta:
+    destination = settings.archive(name)
+    return timedelta(seconds=destination.confirm_within_seconds if destination else 0)
+
+
+def _deliveries(count: int) -> str:
+    return f"{count} {'delivery' if count == 1 else 'deliveries'}"
 
 
 def _seen(worker: WorkerFacts) -> datetime:

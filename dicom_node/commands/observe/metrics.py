@@ -32,6 +32,7 @@ from dicom_node.studies.ledger.due.workers import workers
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.queries.backlog import backlog
 from dicom_node.studies.ledger.queries.counts import ledger_counts
+from dicom_node.studies.ledger.queries.unproven import unproven
 
 _READABLE: Final = 0o644
 
@@ -104,6 +105,19 @@ METRICS: Final[Mapping[str, Described]] = {
         "sent), open (it is down), half_open (it answers again, and one delivery is tried)",
         labels=("destination", "state"),
     ),
+    "mammoclip_proof_waiting": Described(
+        help="Deliveries that this destination has accepted and is still to prove",
+        labels=("destination",),
+    ),
+    "mammoclip_proof_oldest_age_seconds": Described(
+        help="How long ago it accepted the oldest of these; 0 if there is none",
+        labels=("destination",),
+    ),
+    "mammoclip_proof_given_up": Described(
+        help="Deliveries of the last 30 days that it accepted and never proved: it is not asked "
+        "about them any more",
+        labels=("destination",),
+    ),
     "mammoclip_scanner_answers": Described(
         help="Answers to this scanner's studies of the last 7 days", labels=("scanner",)
     ),
@@ -168,6 +182,7 @@ def metrics_text(settings: Settings, database: Database) -> str:
             *_of_workers(session),
             *_of_canary(session),
             *_of_destinations(session, settings, at),
+            *_of_proof(session, settings, at),
             *model_samples(session, at),
             *_of_service_level(session, settings, at),
             ("mammoclip_spool_free_bytes", (), disk.free),
@@ -277,6 +292,14 @@ def _of_destinations(session: Session, settings: Settings, at: datetime) -> Iter
         circuit = known[name].circuit if name in known else Circuit.CLOSED
         for state in Circuit:
             yield "mammoclip_destination_circuit", (name, state.value), state is circuit
+
+
+def _of_proof(session: Session, settings: Settings, at: datetime) -> Iterator[Sample]:
+    for one in unproven(session, sorted(settings.confirming_names), at=at):
+        name = (one.destination,)
+        yield "mammoclip_proof_waiting", name, one.waiting
+        yield "mammoclip_proof_oldest_age_seconds", name, _age(one.oldest, at)
+        yield "mammoclip_proof_given_up", name, one.given_up
 
 
 def _of_service_level(session: Session, settings: Settings, at: datetime) -> Iterator[Sample]:

@@ -27,6 +27,9 @@ MISSING: Final = "missing"
 NOT_KEPT: Final = "not-kept"
 """Stable word for a destination that answers with success and keeps nothing."""
 
+NEVER_PROVEN: Final = "never proven"
+"""How the reason begins why a destination is not asked any more for what it has accepted."""
+
 SENT_AGAIN_AT_MOST: Final = 2
 """How often what a destination does not keep is sent again before it counts as refused."""
 

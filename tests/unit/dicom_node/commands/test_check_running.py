@@ -24,7 +24,8 @@ from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due.pauses import Paused
 from dicom_node.studies.ledger.due.workers import note_worker
 from dicom_node.studies.ledger.site_tables import KnownWorker, Pause
-from dicom_node.studies.ledger.tables import Analysis
+from dicom_node.studies.ledger.states import DeliveryState
+from dicom_node.studies.ledger.tables import Analysis, Delivery
 
 OLD = timedelta(minutes=30)
 
@@ -145,6 +146,76 @@ def test_backlog_of_a_pause_names_it(settings: Settings, database: Database) -> 
         session.add(Pause(kind=Paused.WORKER, paused_by="anna", since=database.now()))
 
     assert "Paused: worker" in found(settings)["backlog"].detail
+
+
+def accepted(database: Database, *, proof: str = "", **age: float) -> None:
+    """Enter a delivery that its archive accepted, and is asked about unless that was given up."""
+    with database.writing() as session:
+        now = database.now()
+        analysis = analysis_row(session, study_row(session))
+        delivery_row(
+            session,
+            analysis,
+            state=DeliveryState.ACCEPTED,
+            finished_at=now - timedelta(**age),
+            proof_due_at=None if proof else now,
+            reason=proof or "not proven yet: no answer by C-FIND",
+        )
+
+
+@pytest.fixture
+def proving(settings: Settings) -> Settings:
+    archive = {"name": "archive", "ae_title": "ARCHIVE", "host": "127.0.0.1", "confirm": "query"}
+    return Settings(**{**settings.model_dump(), "destinations": [archive]})
+
+
+def test_archive_that_proves_nothing_in_its_time_is_a_warning_with_the_reason(
+    proving: Settings, database: Database
+) -> None:
+    accepted(database, hours=3)
+
+    checked = found(proving)["proof of archive"]
+
+    assert checked.level is Level.WARNING
+    assert checked.detail == (
+        "1 delivery still to be proven, the oldest accepted 3 h ago (not proven yet: no answer by "
+        "C-FIND). 'mammoclip-node studies' lists them as delivered (accepted); 'mammoclip-node "
+        "retry' with a study's UID has them asked about again"
+    )
+
+
+def test_archive_has_the_time_that_the_settings_give_it_to_prove(
+    proving: Settings, database: Database
+) -> None:
+    accepted(database, minutes=50)
+
+    checked = found(proving)["proof of archive"]
+
+    assert checked.level is Level.OK
+    assert checked.detail == "1 delivery still to be proven, the oldest accepted 50 min ago"
+
+
+def test_delivery_that_was_never_proven_stays_a_warning(
+    proving: Settings, database: Database
+) -> None:
+    accepted(database, proof="never proven: no answer by C-FIND", days=8)
+
+    checked = found(proving)["proof of archive"]
+
+    assert checked.level is Level.WARNING
+    assert "1 delivery of the last 30 days never proven, and asked about no more" in checked.detail
+
+
+def test_proof_is_told_only_of_archives_that_are_to_give_it(
+    settings: Settings, proving: Settings, database: Database
+) -> None:
+    accepted(database, hours=3)
+
+    assert "proof of archive" not in found(settings)
+    with database.writing() as session:
+        delivery = session.get_one(Delivery, 1)
+        delivery.state, delivery.proof_due_at = DeliveryState.CONFIRMED, None
+    assert found(proving)["proof of archive"].detail == "everything accepted is proven"
 
 
 def test_another_account_than_the_nodes_is_told_to_use_that_one(

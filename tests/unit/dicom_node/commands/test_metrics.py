@@ -34,7 +34,7 @@ from dicom_node.monitoring.alarms import Alarm, Kind
 from dicom_node.monitoring.observation import Fingerprint
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.canary_runs import CanaryFacts, note_run
-from dicom_node.studies.ledger.destinations.circuits import note_failure
+from dicom_node.studies.ledger.destinations.circuits import Circuit, note_failure
 from dicom_node.studies.ledger.due.workers import note_end, note_worker
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.monitoring.alarm_book import enter_alarm
@@ -54,6 +54,7 @@ url = "{url}"
 name = "archive"
 ae_title = "ARCHIVE"
 host = "127.0.0.1"
+confirm = "query"
 [[destinations]]
 name = "second"
 ae_title = "SECOND"
@@ -74,7 +75,8 @@ def config(tmp_path: Path, reception: Reception) -> Path:
     with reception.database.writing() as session:
         now = database_time(session)
         analysis_row(session, study_row(session, "1.3"), created_at=now - timedelta(hours=2))
-        done = analysis_row(session, study_row(session, "1.4"), state=AnalysisState.DONE)
+        ended = {"state": AnalysisState.DONE}
+        done = analysis_row(session, study_row(session, "1.4"), **ended)
         scores = {"mass": (0.9, True)}
         equipment = Fingerprint("Maker", "Model", "7")
         note = AnswerNote(
@@ -90,6 +92,16 @@ def config(tmp_path: Path, reception: Reception) -> Path:
         alarm = Alarm(scanner="Maker Model 7", kind=Kind.SILENCE, at=now, detail="silent")
         enter_alarm(session, alarm, noticed_at=now)
         delivery_row(session, done, state=DeliveryState.CONFIRMED)
+        accepted = {"state": DeliveryState.ACCEPTED, "finished_at": now - timedelta(hours=3)}
+        for number, proof in enumerate(
+            (
+                {"proof_due_at": now},
+                {"reason": "never proven: no answer"},
+                {"reason": "not asked for any more: superseded"},
+            )
+        ):
+            study = study_row(session, f"1.5.{number}")
+            delivery_row(session, analysis_row(session, study, **ended), **accepted, **proof)
         policy = RetrySettings(breaker_failures=1)
         note_failure(session, "archive", reason="no association", policy=policy, at=now)
         for name, queue in (("gpu@host", "gpu"), ('old@"host"', "gpu")):
@@ -131,7 +143,7 @@ def test_figures_are_parsed_and_tell_how_the_site_stands(config: Path) -> None:
     assert values["mammoclip_instances_set_aside", ("no-laterality",)] == 1
     assert values["mammoclip_instances_waiting", ()] == 1
     assert values["mammoclip_studies", ("receiving",)] == 1
-    assert values["mammoclip_studies", ("delivered",)] == 1
+    assert values["mammoclip_studies", ("delivered",)] == 4
     assert values["mammoclip_deliveries", ("archive", "confirmed")] == 1
     assert values["mammoclip_due", ("analyses",)] == 1
     assert values["mammoclip_due", ("deliveries",)] == 0
@@ -146,6 +158,10 @@ def test_figures_are_parsed_and_tell_how_the_site_stands(config: Path) -> None:
     assert at - values["mammoclip_canary_last_run_timestamp_seconds", ()] >= 300
     assert values["mammoclip_destination_circuit", ("archive", "open")] == 1
     assert values["mammoclip_destination_circuit", ("second", "closed")] == 1
+    assert values["mammoclip_proof_waiting", ("archive",)] == 1
+    assert values["mammoclip_proof_oldest_age_seconds", ("archive",)] >= 10_800
+    assert values["mammoclip_proof_given_up", ("archive",)] == 1
+    assert ("mammoclip_proof_waiting", ("second",)) not in values
     scanner = ("Maker Model 7",)
     assert values["mammoclip_scanner_answers", scanner] == 1
     assert values["mammoclip_scanner_answers_flagged", scanner] == 1
@@ -166,8 +182,8 @@ def test_counters_are_the_sums_of_their_parts(config: Path) -> None:
     set_aside = total(values, "mammoclip_instances_set_aside")
     assert set_aside == values["mammoclip_instances", ("set_aside",)]
     for name in ("archive", "second"):
-        states = {value for (_, labels), value in values.items() if labels[:1] == (name,)}
-        assert states == {0, 1}
+        states = [values["mammoclip_destination_circuit", (name, one.value)] for one in Circuit]
+        assert sorted(states) == [0, 0, 1]
 
 
 @on_sqlite
@@ -250,7 +266,7 @@ def rules() -> Iterator[dict[str, object]]:
 def test_alert_rules_name_only_metrics_and_labels_that_exist() -> None:
     found = list(rules())
 
-    assert len({str(rule["alert"]) for rule in found}) == len(found) == 11
+    assert len({str(rule["alert"]) for rule in found}) == len(found) == 12
     for rule in found:
         assert set(rule) | {"for"} == {"alert", "expr", "for", "labels", "annotations"}
         names = set(re.findall(r"\bmammoclip_\w+", str(rule["expr"])))
