@@ -1,6 +1,8 @@
 """Copies a spool that is in use, and finds out in a restored one what its ledger does not know.
 
-The ledger is copied first, then what has arrived, then everything else. What was registered in
+Messages are copied first, then the ledger, then what has arrived, then everything else, messages
+once more: one that is entered in the ledger meanwhile, and then removed, is in one of both; one
+that is in both is entered again, as after a crash. What was registered in
 between is in the copy without a row; a restored spool says of itself that such objects are to be
 registered again, so nothing that was copied is lost.
 """
@@ -8,7 +10,7 @@ registered again, so nothing that was copied is lost.
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,12 +28,10 @@ _MARK: Final = "back-up.json"
 _UNFINISHED: Final = "back-up.unfinished"
 
 _OF_THE_ROOT: Final = ("identity.key", "receipts.key", "erased.jsonl", "audit.jsonl")
+_MESSAGES: Final = ("commitment", "reports", "hl7", "announced")
 _FOLDERS: Final = (
     "incoming",
-    "commitment",
-    "reports",
-    "hl7",
-    "announced",
+    *_MESSAGES,
     "audit-queue",
     "polls",
     "set-aside",
@@ -73,11 +73,18 @@ class BackUp:
         # Before anything else is there: what a power cut leaves is known to be half.
         flush_folder(folder)
 
+    def copy_messages(self, root: Path) -> None:
+        """Copy the messages that wait in a spool, before its ledger."""
+        self._copy_folders(root, _MESSAGES)
+
     def copy_spool(self, root: Path) -> None:
         """Copy the files of a spool, after its ledger; one that is moved meanwhile comes later."""
         for name in _OF_THE_ROOT:
             self._copy(root / name, self.folder / name)
-        for name in _FOLDERS:
+        self._copy_folders(root, _FOLDERS)
+
+    def _copy_folders(self, root: Path, names: Sequence[str]) -> None:
+        for name in names:
             for file in _files(root / name):
                 self._copy(file, self.folder / file.relative_to(root))
 

@@ -41,6 +41,7 @@ def back_up(
         # Nothing is removed meanwhile: a row of the copied ledger may need its file.
         with reading(settings.spool):
             target = BackUp(folder)
+            target.copy_messages(settings.spool)
             has_ledger = copy_ledger(database, folder / "ledger.sqlite")
             target.copy_spool(settings.spool)
             target.finish(made_at=datetime.now(UTC).isoformat(timespec="seconds"), schema=SCHEMA)

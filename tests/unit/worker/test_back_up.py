@@ -19,6 +19,8 @@ from dicom_node.commands.node import app
 from dicom_node.node_process import running_node
 from dicom_node.spool.back_up import BackUp, BackUpError
 from dicom_node.spool.files.removal import is_being_read
+from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.messages.kept_messages import KeptMessages
 from dicom_node.studies.broker import DELIVER_QUEUE, DELIVER_TASK, Broker
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger import copying
@@ -112,6 +114,33 @@ def _then(copy: Callable[..., bool], node: Runtime, came: list[str]) -> Callable
         return has_ledger
 
     return copied
+
+
+@pytest.mark.parametrize("folder", ["hl7", "announced", "reports", "commitment"])
+@pytest.mark.parametrize("is_first", [True, False], ids=["before the ledger", "after it"])
+def test_message_that_is_entered_while_the_ledger_is_copied_is_in_the_back_up(
+    node: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, folder: str, is_first: bool
+) -> None:
+    messages = KeptMessages(node.settings.spool, folder, most=10, what="messages")
+    Spool(node.settings.spool)
+    if is_first:
+        messages.keep({}, b"what was said")
+
+    def copied(database: Database, file: Path) -> bool:
+        has_ledger = copy_ledger(database, file)
+        if is_first:
+            for one in (node.settings.spool / folder).iterdir():
+                one.unlink()
+        else:
+            messages.keep({}, b"what was said")
+        return has_ledger
+
+    copy_ledger = copying.copy_ledger
+    monkeypatch.setattr(copying, "copy_ledger", copied)
+    back_up(node, tmp_path / "copy")
+
+    (kept,) = (tmp_path / "copy" / folder).iterdir()
+    assert kept.read_bytes().endswith(b"what was said")
 
 
 def test_back_up_is_a_folder_of_its_own(tmp_path: Path) -> None:
