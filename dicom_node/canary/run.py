@@ -1,8 +1,6 @@
 """Sends the canary study the whole way, phase by phase, and names the phase that is broken."""
 
-import fcntl
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.canary.alone import HeldError, alone
 from dicom_node.canary.phantom import FOR_PRESENTATION, phantom_study
 from dicom_node.canary.receiver import Receiver, receiving
 from dicom_node.deadline import Deadline
@@ -45,9 +44,6 @@ from dicom_node.studies.ledger.tables import (
     Study,
 )
 
-LOCK: Final = "canary.lock"
-"""File in the spool that is locked while a canary study is on its way."""
-
 _LOOK_SECONDS: Final = 0.2
 _ASK_SECONDS: Final = 1.0
 
@@ -56,12 +52,6 @@ class _BrokenError(NodeError):
     """A phase did not end as it should."""
 
     reason = "canary"
-
-
-class _HeldError(NodeError):
-    """Somebody has paused what the phase needs, the node is drained, or another one runs."""
-
-    reason = "canary-held"
 
 
 class CanaryStoppedError(NodeError):
@@ -79,10 +69,12 @@ class _Phases:
     stopping: threading.Event
     seconds: dict[str, float] = field(default_factory=dict)
     current: str = ""
+    keep_turn: Callable[[], None] = lambda: None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         self.note(name)
+        self.keep_turn()
         self.current, began = name, self.clock()
         yield
         self.seconds[name] = self.clock() - began
@@ -108,7 +100,7 @@ def run_canary(
     register, settle, analyse, compare (the scores with those of the first run of this bundle and
     engine), deliver, and arrive: at the node's own receiver, or at the archives that are marked,
     which are asked by C-FIND or QIDO-RS. While a phase is paused, by a person or a stop rule, or
-    the node is drained, or another canary study of it is on its way, the run is held and not
+    the node is drained, or another canary study is on its way, the run is held and not
     broken.
 
     Parameters
@@ -131,7 +123,7 @@ def run_canary(
         raise
     except NodeError as error:
         # What people have paused is no fault of the site.
-        broken = "" if isinstance(error, _HeldError) else phases.current
+        broken = "" if isinstance(error, HeldError) else phases.current
         reason = str(error) if broken else f"{phases.current}: {error}"
     run = CanaryFacts(began_at=began_at, seconds=phases.seconds, broken=broken, reason=reason)
     with database.writing() as session:
@@ -140,31 +132,11 @@ def run_canary(
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Let no other canary study of this node begin until the block ends.
-
-    Raises
-    ------
-    _HeldError
-        One is on its way.
-    """
-    descriptor = os.open(settings.spool / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise _HeldError("another canary study is on its way") from None
-    else:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
 def _prepared(settings: Settings, database: Database, phases: _Phases) -> Iterator[Receiver | None]:
     """Remove the former study, and take the results of the next where no archive is marked."""
     with ExitStack() as stack:
         with phases.phase("prepare"):
-            stack.enter_context(_alone(settings))
+            phases.keep_turn = stack.enter_context(alone(settings, database))
             _remove_former(settings, database)
             receiver = None
             if any(one.name == CANARY_DESTINATION for one in settings.canary_destinations):
@@ -187,7 +159,7 @@ def _follow(
 
     with phases.phase("receive"):
         if (drained := draining(settings.spool)) is not None:
-            raise _HeldError(drained.in_words())
+            raise HeldError(drained.in_words())
         _send(settings)
     with phases.phase("register"):
         wait(_study)
@@ -337,7 +309,7 @@ def _findings(session: Session, analysis_id: int, ae_title: str) -> str | None:
     holds = Holds(pauses=pauses(session))
     paused = holds.stop(Analysis) or holds.on(Paused.SENDER, ae_title)
     if analysis.state is AnalysisState.DUE and paused is not None:
-        raise _HeldError(paused.in_words())
+        raise HeldError(paused.in_words())
     if analysis.state in {AnalysisState.DUE, AnalysisState.RUNNING}:
         return None
     if analysis.state is not AnalysisState.DONE:
@@ -367,7 +339,7 @@ def _is_delivered(session: Session, analysis_id: int) -> bool:
     holds = Holds(pauses=pauses(session))
     for row in rows:
         if row.state is DeliveryState.DUE and (held := holds.withheld(row.destination)):
-            raise _HeldError(held)
+            raise HeldError(held)
         if row.state in {DeliveryState.REFUSED, DeliveryState.EXPIRED, DeliveryState.HELD}:
             raise _BrokenError(f"{row.destination}: {row.state.value}: {row.reason}")
     if not rows:

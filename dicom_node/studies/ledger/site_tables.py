@@ -120,6 +120,17 @@ class CanaryReceiver(Base):
     port: Mapped[int]
 
 
+class CanaryTurn(Base):
+    """The node whose canary study is on its way, in a single row."""
+
+    __tablename__ = "canary_turns"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    spool: Mapped[str] = mapped_column(FittingString(32))
+    """Identity of its spool."""
+    held_until: Mapped[datetime]
+
+
 class CommitmentRequest(Base):
     """One transaction of storage commitment for the objects of a delivery (PS3.4 J.3)."""
 
