@@ -1,7 +1,11 @@
 """The watch in a simulated year: what changes is found in time, and false alarms are rare."""
 
+import os
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from datetime import timedelta
+from multiprocessing import get_context
 from statistics import median
 
 import pytest
@@ -72,25 +76,39 @@ def test_same_seed_is_the_same_year() -> None:
     assert simulated_year(plan, 3, weeks=7).alarms == simulated_year(plan, 3, weeks=7).alarms
 
 
+@dataclass
+class Played:
+    """What the usual scanners of one seed rang in their year."""
+
+    false: Counter[str] = field(default_factory=Counter)
+    exposure: float = 0.0
+    found: dict[str, float] = field(default_factory=dict)
+
+
+def played(seed: int) -> Played:
+    all_of_them = Played()
+    for plan in usual_plans(seed):
+        year = simulated_year(plan, seed)
+        all_of_them.false.update(one.kind.value for one in year.false_alarms)
+        all_of_them.exposure += year.undisturbed_years
+        for name, kind, _ in SEARCHED:
+            if plan.scanner == name:
+                hours = year.found_after(kind)
+                all_of_them.found[f"{name} {kind.value}"] = 1e9 if hours is None else hours
+    return all_of_them
+
+
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_six_hundred_scanners_for_a_year_are_watched_as_stated(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Print the figures of docs/monitoring.md, with their intervals."""
-    false: Counter[str] = Counter()
-    exposure = 0.0
-    found: dict[str, list[float]] = {}
-    for seed in range(SEEDS):
-        for plan in usual_plans(seed):
-            year = simulated_year(plan, seed)
-            false.update(one.kind.value for one in year.false_alarms)
-            exposure += year.undisturbed_years
-            for name, kind, _ in SEARCHED:
-                if plan.scanner == name:
-                    hours = year.found_after(kind)
-                    key = f"{name} {kind.value}"
-                    found.setdefault(key, []).append(1e9 if hours is None else hours)
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as processes:
+        years = list(processes.map(played, range(SEEDS)))
+    false = sum((one.false for one in years), Counter())
+    exposure = sum(one.exposure for one in years)
+    found = {key: [one.found[key] for one in years] for key in years[0].found}
 
     rate = poisson_rate(sum(false.values()), exposure)
     with capsys.disabled():
