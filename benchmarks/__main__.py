@@ -1,15 +1,21 @@
 """``make bench``: run every benchmark of this folder and print one table."""
 
+import argparse
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from _report import Report, read_report, show
+from parts.report import Report, read_report, show
 
 
 def main() -> int:
     """Run them one after the other; returns 1 if any could not be run."""
+    argparse.ArgumentParser(
+        prog="benchmarks",
+        description="Run every benchmark, one after the other, and print one table; takes hours. "
+        "For one of them: python benchmarks/receive.py --help",
+    ).parse_args()
     here = Path(__file__).parent
     reports: list[Report] = []
     failed = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from _report import Report, Row, machine, show
+from parts.report import Report, Row, machine, show
 from sqlalchemy import insert, text
 
 from dicom_node.studies.broker import DELIVER_QUEUE
@@ -98,7 +98,7 @@ def main(
 
 def of_a_site(deliveries: int, studies: int) -> list[Row]:
     """Return what new studies wait for at a site whose one archive is silent for a weekend."""
-    from _backlog_site import measured, silent_archive
+    from parts.backlog_site import measured, silent_archive
 
     with tempfile.TemporaryDirectory() as scratch, silent_archive() as port:
         load, waits = measured(

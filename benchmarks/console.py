@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import requests
 import typer
-from _big_ledger import _NUMBERS
-from _report import Report, Row, machine, show
+from parts.big_ledger import _NUMBERS
+from parts.report import Report, Row, machine, show
 from sqlalchemy import text
 
 from dicom_node.serving.child_server import ChildServer

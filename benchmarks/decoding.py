@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import imagecodecs
 import numpy as np
 import typer
-from _report import Report, Row, machine, show
 from numpy.typing import NDArray
+from parts.report import Report, Row, machine, show
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (

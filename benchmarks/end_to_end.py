@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from _end_to_end_site import MeasuredSite, celery_worker, measured_site, waiting_worker
-from _phases import engine_share, medians
-from _report import Report, Row, machine, show
-from _sample_studies import send
-from _waiting_worker import SECONDS_VARIABLE
+from parts.end_to_end_site import MeasuredSite, celery_worker, measured_site, waiting_worker
+from parts.phases import engine_share, medians
+from parts.report import Report, Row, machine, show
+from parts.sample_studies import send
+from parts.waiting_worker import SECONDS_VARIABLE
 
 from deploy.archive import orthanc_program
 

@@ -15,11 +15,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from _children import Child, children, environment_of
-from _networks import Work, bound_seconds, make_bundle, preprocessing_of, work_of
-from _overlap import measure_overlap
-from _report import Report, Row, machine, show
 from numpy.typing import NDArray
+from parts.children import Child, children, environment_of
+from parts.networks import Work, bound_seconds, make_bundle, preprocessing_of, work_of
+from parts.overlap import measure_overlap
+from parts.report import Report, Row, machine, show
 
 from mammoclip_core.images.image_file import prepared_files
 
@@ -262,7 +262,7 @@ def cold_rows(
 ) -> list[Row]:
     """Measure the time from a fresh process to the findings of one file."""
     seconds: dict[str, list[float]] = {name: [] for name in engines}
-    script = Path(__file__).with_name("_cold_start.py")
+    script = Path(__file__).with_name("parts") / "cold_start.py"
     for _ in range(rounds):
         for name in engines:
             begun = time.perf_counter()

@@ -15,9 +15,9 @@ from typing import Annotated, Any
 
 import structlog
 import typer
-from _big_ledger import Filled, fill, receive
-from _report import Report, Row, machine, show
 from backlog import TakingBroker
+from parts.big_ledger import Filled, fill, receive
+from parts.report import Report, Row, machine, show
 from sqlalchemy import event, text
 
 from dicom_node.receive.registration.registrar import Registrar

@@ -14,8 +14,8 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from _networks import make_bundle
-from _report import Report, Row, machine, show
+from parts.networks import make_bundle
+from parts.report import Report, Row, machine, show
 
 from mammoclip_core.many_studies.engine_process import EngineOrder, _loaded, answered
 from mammoclip_core.many_studies.finding_files import files_in

@@ -11,8 +11,8 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
-from _report import Report, Row, machine, show
 from numpy.typing import NDArray
+from parts.report import Report, Row, machine, show
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 

@@ -16,8 +16,8 @@ from typing import Annotated
 import numpy as np
 import pydicom
 import typer
-from _receivers import OURS, Receiver, peak_memory_mb, start_receivers
-from _report import Report, Row, machine, show
+from parts.receivers import OURS, Receiver, peak_memory_mb, start_receivers
+from parts.report import Report, Row, machine, show
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from deploy.demo.children import Children

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from _children import Child, started_children
-from _loading import loading_rows
-from _report import Report, Row, machine, show
-from _ways import HALF, PLAIN, Way, ways_of
+from parts.children import Child, started_children
+from parts.loading import loading_rows
+from parts.report import Report, Row, machine, show
+from parts.ways import HALF, PLAIN, Way, ways_of
 
 # The package of this name is meant, not the benchmark beside this file.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -84,10 +84,10 @@ def main(
         if is_gpu:  # one after the other: their memory would not fit side by side
             figures: dict[str, Figures] = {}
             for name, way in ways.items():
-                with started_children("_step.py", {name: arguments[name]}, threads) as started:
+                with started_children("step.py", {name: arguments[name]}, threads) as started:
                     figures |= measure(started, {name: way}, rounds)
         else:
-            with started_children("_step.py", arguments, threads) as started:
+            with started_children("step.py", arguments, threads) as started:
                 figures = measure(started, ways, rounds)
         result = step_rows(figures)
         result += loading_rows(Path(scratch), rounds, size if quick else (1520, 912))
@@ -173,7 +173,7 @@ def preparation_rows(
     scratch: Path, pictures: int, rounds: int, size: tuple[int, int], quick: bool
 ) -> list[Row]:
     """Prepare DICOM files by two processes and by one, in turn."""
-    from _preparing import make_source, pictures_a_second
+    from parts.preparing import make_source, pictures_a_second
 
     size = size if quick else (1520, 912)
     source = scratch / "source"

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from _phases import count_delivered
-from _processes import family, own_bytes, processor_seconds
-from _report import Report, Row, machine, show
-from _simulated_worker import SECONDS_VARIABLE
-from _workers_here import WorkersOfSite, workers_here
+from parts.phases import count_delivered
+from parts.processes import family, own_bytes, processor_seconds
+from parts.report import Report, Row, machine, show
+from parts.simulated_worker import SECONDS_VARIABLE
+from parts.workers_here import WorkersOfSite, workers_here
 from sqlalchemy import select
 
 from deploy.demo.mammograms import StudyToSend, find_studies
@@ -81,7 +81,7 @@ def main(
     os.environ[SECONDS_VARIABLE] = str(model_seconds)
     site: MakeSite = workers_here
     if apart:
-        from _workers_apart import workers_apart
+        from parts.workers_apart import workers_apart
 
         site = workers_apart
     points = []

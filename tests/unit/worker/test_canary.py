@@ -1,6 +1,5 @@
 """The canary study takes the real way through a node in this process, and names what is broken."""
 
-import fcntl
 import socket
 import threading
 import time
@@ -20,29 +19,23 @@ from sqlalchemy import select
 from unit.dicom_node.node_factory import NOW, analysis_row, study_row
 from worker_thread import Worker
 
-from dicom_node.canary.alone import LOCK
 from dicom_node.canary.phantom import FOR_PRESENTATION
-from dicom_node.canary.receiver import Receiver, receiving
+from dicom_node.canary.receiver import Receiver
 from dicom_node.canary.run import CanaryStoppedError, run_canary
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.node_process import Node, running_node
 from dicom_node.receive.registration.registrar import Registrar
-from dicom_node.settings.operation.canary import CanarySettings
 from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.spool.draining import begin_draining
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.dispatch import Dispatcher
 from dicom_node.studies.ledger.canary_runs import CanaryFacts, last_run
-from dicom_node.studies.ledger.canary_turns import take_turn
 from dicom_node.studies.ledger.due.pauses import Paused, pause
 from dicom_node.studies.ledger.queries.reading import summaries
 from dicom_node.studies.ledger.site_tables import CanaryRun
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Delivery, Instance, Study, Transition
 from worker.runtime import Runtime
-
-OTHER = "f" * 32
-"""Identity of the spool of another node."""
 
 PHASES = ["prepare", "receive", "register", "settle", "analyse", "compare", "deliver", "arrive"]
 
@@ -314,57 +307,6 @@ def test_drained_node_holds_it_too(node: Runtime) -> None:
     assert (run.broken, run.is_held) == ("", True)
     assert run.reason.startswith("receive: ")
     assert "the machine is moved" in run.reason
-
-
-def test_second_canary_study_at_once_says_so_and_is_no_fault(node: Runtime) -> None:
-    node.database.migrate()
-    node.settings.spool.mkdir(exist_ok=True)
-    with (node.settings.spool / LOCK).open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        run = run_canary(node.settings, node.database)
-
-    assert (run.broken, run.is_held) == ("", True)
-    assert "another canary study is on its way" in run.reason
-
-
-def test_canary_study_of_another_node_before_the_ledger_is_waited_for_and_is_no_fault(
-    node: Runtime, worker: Worker
-) -> None:
-    with node.database.writing() as session:
-        assert take_turn(session, OTHER, seconds=60)
-
-    held = sent(node)
-
-    assert (held.is_held, held.broken) == (True, "")
-    assert held.reason == "prepare: the canary study of another node is on its way"
-    with node.database.writing() as session:
-        assert take_turn(session, OTHER, seconds=-1)  # as after it was killed
-    assert not sent(node).broken
-    with node.database.writing() as session:
-        assert take_turn(session, OTHER, seconds=60), "this node's turn has ended"
-
-
-def test_other_node_waits_for_as_long_as_a_canary_study_takes(
-    node: Runtime, worker: Worker
-) -> None:
-    could_begin = []
-
-    def note(_: str) -> None:
-        with node.database.writing() as session:
-            could_begin.append(take_turn(session, OTHER, seconds=-1))
-
-    run = run_canary(node.settings, node.database, note=note)
-
-    assert not run.broken
-    assert could_begin == [True] + [False] * (len(PHASES) - 1)
-
-
-def test_two_nodes_of_one_machine_take_their_results_at_the_same_time() -> None:
-    with (
-        receiving(CanarySettings(), calling_ae_title="ONE") as one,
-        receiving(CanarySettings(), calling_ae_title="OTHER") as other,
-    ):
-        assert 0 < one.port != other.port > 0
 
 
 def test_port_of_the_settings_that_is_taken_is_named(node: Runtime) -> None:

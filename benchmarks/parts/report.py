@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 # The folder deploy is not installed with the packages; a benchmark may be run from anywhere.
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from _phases import Phases, count_delivered, delivered
-from _processes import processor_seconds
-from _sample_studies import sample_studies
-
 from deploy.demo.mammograms import StudyToSend
 from deploy.demo.system import RunningSystem, running_system
 from dicom_node.settings.reading import load_settings
 from dicom_node.studies.ledger.database import Database
+from parts.phases import Phases, count_delivered, delivered
+from parts.processes import processor_seconds
+from parts.sample_studies import sample_studies
 
 PATIENCE_SECONDS = 300.0
 PROCESSES = ("broker", "archive", "node", "worker")
@@ -86,5 +85,5 @@ def celery_worker(processes: int) -> list[str]:
 
 def waiting_worker(processes: int) -> list[str]:
     """Return the same with a model that only takes time."""
-    script = Path(__file__).with_name("_waiting_worker.py")
+    script = Path(__file__).with_name("waiting_worker.py")
     return [sys.executable, str(script), "worker", "--concurrency", str(processes)]

@@ -74,11 +74,11 @@ def loaded(way: str, bundle: Path, device: str, threads: int) -> Embed:
 def official(bundle: Path, device: str, threads: int, *, is_half: bool) -> Embed:
     """Load a bundle into the authors' arithmetic, on a GPU under automatic float16 as they do."""
     import torch
-    from _official import official_arithmetic
     from safetensors.torch import load_file
 
     from mammoclip_core.manifest import WEIGHTS_NAME, read_manifest
     from mammoclip_core.networks.image_encoder import ImageEncoder
+    from parts.official import official_arithmetic
 
     torch.set_num_threads(threads)
     manifest = read_manifest(bundle)

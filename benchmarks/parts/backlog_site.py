@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from _processes import family, own_bytes, processor_seconds
-from _sample_studies import copy_study
 from sqlalchemy import insert, text
 
 from deploy.archive import HOST, archive_command
@@ -25,6 +23,8 @@ from dicom_node.destination_profiles import products_wanted_by
 from dicom_node.settings.reading import load_settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.tables import ResultObject
+from parts.processes import family, own_bytes, processor_seconds
+from parts.sample_studies import copy_study
 
 AWAY = "away"
 PATIENCE_SECONDS = 300.0

@@ -7,13 +7,13 @@ import pydicom
 from pydicom.uid import generate_uid
 
 # Beside the installed packages, where the benchmark is started from anywhere.
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from deploy.archive import HOST
 from deploy.demo.exchange import send_study
 from deploy.demo.mammograms import StudyToSend, find_studies
 
-SOURCE = Path(__file__).resolve().parents[1] / "deploy/demo/studies/film"
+SOURCE = Path(__file__).resolve().parents[2] / "deploy/demo/studies/film"
 
 
 def sample_studies(folder: Path, count: int) -> list[StudyToSend]:

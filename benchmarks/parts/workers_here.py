@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from _sample_studies import send
-
 from deploy.demo.mammograms import StudyToSend
 from deploy.demo.system import running_system
 from dicom_node.settings.reading import load_settings
+from parts.sample_studies import send
 
 SENDING_ATTEMPTS = 5
 """While so many processes load at once, an answer may come too late."""
@@ -56,7 +55,7 @@ def workers_here(work: Path, shares: Sequence[int]) -> Iterator[WorkersOfSite]:
 
 def worker_command(name: str, processes: int) -> list[str]:
     """Return the command of a worker with so many processes."""
-    script = Path(__file__).with_name("_simulated_worker.py")
+    script = Path(__file__).with_name("simulated_worker.py")
     host = f"{name}@{os.uname().nodename}"
     command = [sys.executable, str(script), "worker", "--hostname", host]
     return [*command, "--concurrency", str(processes)]

@@ -78,7 +78,7 @@ def _node(children: Children, folder: Path, environment: dict[str, str]) -> Rece
 def _listener(children: Children, folder: Path, environment: dict[str, str]) -> Receiver:
     (port,) = free_ports(1)
     folder.mkdir()
-    program = str(Path(__file__).with_name("_listener.py"))
+    program = str(Path(__file__).with_name("listener.py"))
     children.start("listener", [sys.executable, program, str(port), str(folder)], environment)
     return Receiver(LISTENER, "listener", port, partial(_files_in, folder, "incoming"))
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from _sample_studies import send
-from _workers_here import SENDING_ATTEMPTS, WorkersOfSite, worker_command
+from parts.sample_studies import send
+from parts.workers_here import SENDING_ATTEMPTS, WorkersOfSite, worker_command
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(_ROOT), str(_ROOT / "tests"), str(_ROOT / "tests/chaos")]
 
 import pytest  # noqa: E402

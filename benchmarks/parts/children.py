@@ -44,9 +44,9 @@ class Child:
 def children(
     ways: Sequence[str], bundle: Path, images: Path, device: str, threads: int
 ) -> Iterator[list[Child]]:
-    """Start a child of ``_forward.py`` for each way; they end with the block."""
+    """Start a child of ``forward.py`` for each way; they end with the block."""
     words = [str(bundle), str(images), device, str(threads)]
-    with started_children("_forward.py", {way: [way, *words] for way in ways}, threads) as started:
+    with started_children("forward.py", {way: [way, *words] for way in ways}, threads) as started:
         yield started
 
 
@@ -80,5 +80,7 @@ def started_children(
 
 def environment_of(threads: int) -> dict[str, str]:
     """Return the environment of a process that computes on so many threads."""
-    path = os.pathsep.join(filter(None, [str(_HERE.parent), os.environ.get("PYTHONPATH")]))
+    # The packages first: a benchmark has the name of one of them.
+    own = [str(_HERE.parents[1]), str(_HERE.parent)]
+    path = os.pathsep.join(filter(None, [*own, os.environ.get("PYTHONPATH")]))
     return {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path}

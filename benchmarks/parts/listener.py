@@ -1,4 +1,4 @@
-"""The node's receiving processes alone, without registration: python _listener.py PORT FOLDER."""
+"""The node's receiving processes alone, without registration: python listener.py PORT FOLDER."""
 
 import signal
 import sys

@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from _report import Row
+
+from parts.report import Row
 
 PICTURES = 4
 PNG, ARRAY = "PNG", "array (pack)"

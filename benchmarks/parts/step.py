@@ -15,12 +15,13 @@ from typing import Any
 
 import lightning
 import torch
-from _forward import peak_bytes, wait
-from _ways import Way
 from torch.utils.data import DataLoader, IterableDataset
 
+from parts.forward import peak_bytes, wait
+from parts.ways import Way
+
 # The package of this name is meant, not the benchmark beside this file.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from training.pretraining.batches import Batch
 from training.pretraining.label_loss import UNKNOWN

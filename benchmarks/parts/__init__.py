@@ -1,0 +1,1 @@
+"""What the benchmarks share: sites, child processes to compare, and the table."""
