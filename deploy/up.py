@@ -87,7 +87,6 @@ def _explain(folder: Path, settings: Settings, ports: dict[str, int]) -> None:
     receive = settings.receive
     config = folder / "mammoclip.toml"
     lines = [
-        "[bold]RESEARCH USE ONLY: not a medical device, not for diagnosis.[/bold]",
         f"Settings   {config} (restart after editing)",
         f"Send to    AE title {receive.ae_title}, port {receive.port}, for example",
         f"           .venv/bin/python -m pynetdicom storescu {HOST} {receive.port} FOLDER"
@@ -98,7 +97,9 @@ def _explain(folder: Path, settings: Settings, ports: dict[str, int]) -> None:
     if orthanc_program():
         lines.append(f"           Orthanc Explorer: http://{HOST}:{ports['HTTP']}/")
     lines.append("Ctrl-C stops everything; received images are kept.")
-    Console(highlight=False, soft_wrap=True).print("\n".join(lines))
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console.print("RESEARCH USE ONLY: not a medical device, not for diagnosis.", style="bold")
+    console.print("\n".join(lines))
 
 
 if __name__ == "__main__":

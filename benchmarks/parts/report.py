@@ -98,7 +98,7 @@ def show(
                 ),
             )
         table.add_section()
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 180 if details else 140
     console.print(table)

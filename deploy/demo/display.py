@@ -9,9 +9,9 @@ import cv2
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from deploy.demo.outcome import Outcome, source_of_segmentation
 from mammoclip_core.findings import Finding, ImageFindings
@@ -23,8 +23,10 @@ _HUNG: Final = tuple(laterality + view for laterality, view in STANDARD_VIEWS)
 
 def make_console() -> Console:
     """Return a console whose lines are long enough where nobody can widen the window."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
+    return console
 
 
 def warning_panel(warning: str) -> Panel:
@@ -46,9 +48,9 @@ def objects_table(outcomes: list[Outcome]) -> Table:
                 str(dataset.Modality if dataset.Modality != "OT" else "SC"),
                 UID(dataset.SOPClassUID).name.removesuffix(" Storage"),
                 str(dataset.get("SeriesNumber", "")),
-                escape(str(dataset.get("SeriesDescription", ""))),
+                str(dataset.get("SeriesDescription", "")),
                 _image_of(dataset, views),
-                escape(content_of(dataset)),
+                content_of(dataset),
             )
         table.add_section()
     return table
@@ -60,7 +62,7 @@ def findings_table(outcomes: list[Outcome], warning: str) -> Table:
     table = Table(
         title="Scores of findings; * above threshold, (n) number of regions",
         title_justify="left",
-        caption=f"[bold red]{warning}[/bold red]",
+        caption=Text(warning, style="bold red"),
         caption_justify="left",
     )
     for heading in ("study", "image", "status", *(name.replace("_", " ") for name in names)):
@@ -79,7 +81,7 @@ def findings_table(outcomes: list[Outcome], warning: str) -> Table:
             table.add_row(
                 outcome.label if number == 0 else "",
                 view_name(image),
-                escape(image.status.value + (f": {image.reason}" if image.reason else "")),
+                image.status.value + (f": {image.reason}" if image.reason else ""),
                 *(scores.get(name, "") for name in names),
                 density if number == 0 else "",
             )

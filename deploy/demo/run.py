@@ -66,7 +66,7 @@ def main(
         problems += _show(console, outcomes, out.absolute() / "pictures")
         if problems:
             raise DemonstrationError("\n".join(problems))
-    console.print("[bold green]Every study came back complete.[/bold green]")
+    console.print("Every study came back complete.", style="bold green")
 
 
 def demonstrate(
@@ -106,7 +106,7 @@ def _send(
     """Send everything; returns the studies of which the node has something, and the refusals."""
     taken: list[StudyToSend] = []
     refusals: list[str] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         for study in studies:
             bar = progress.add_task(f"C-STORE {study.label}", total=len(study.instances))
@@ -174,8 +174,8 @@ def _warning() -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    """Print a line as it is: paths and logs may hold what the console takes for markup."""
-    console.print(text, soft_wrap=True, markup=False)
+    """Print lines that are not broken where the terminal ends: paths among them are copied."""
+    console.print(text, soft_wrap=True)
 
 
 @contextmanager
@@ -184,7 +184,7 @@ def _explained(console: Console, folder: Path) -> Iterator[None]:
     try:
         yield
     except (DemonstrationError, NoBrokerError) as error:
-        console.print("[bold red]The demonstration failed.[/bold red]")
+        console.print("The demonstration failed.", style="bold red")
         _say(console, f"{error}\nLogs: {folder}/*.log")
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

@@ -94,10 +94,11 @@ def emitted(document: dict[str, Any], *, as_json: bool, json_out: Path | None) -
 
 
 def print_table(table: Any) -> None:
-    """Print a table, in full width where no person watches."""
+    """Print a table, in full width where no person watches, and every word of it as it is."""
     from rich.console import Console
 
-    console = Console()
+    # "[[destinations]]" in a reason, or what came from the network, is no markup.
+    console = Console(markup=False, emoji=False)
     if not sys.stdout.isatty():
         console.width = 200
     console.print(table)

@@ -21,11 +21,11 @@ def counted(steps: int, name: str) -> Iterator[Callable[[], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     if steps < _FEWEST or not console.is_terminal:
         yield lambda: None
         return
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), Remaining())
+    columns = (TextColumn(name, markup=False), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(name, total=steps)
         yield lambda: bar.advance(task)

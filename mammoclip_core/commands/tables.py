@@ -30,10 +30,10 @@ _HEADINGS: Final = (
 
 
 def show(content: RenderableType) -> None:
-    """Print to standard output; without a terminal, as wide as the content needs."""
-    console = Console()
+    """Print to standard output as it is; without a terminal, as wide as the content needs."""
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(width=200)
+        console.width = 200
     console.print(content)
 
 

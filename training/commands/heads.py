@@ -231,5 +231,5 @@ def calibrate(
         mapping=read_mapping(mapping) if mapping else None,
     )
     thresholds = run(order, say=say)
-    Console(stderr=True).print(thresholds_table(thresholds))
+    Console(stderr=True, markup=False, emoji=False).print(thresholds_table(thresholds))
     typer.echo(out)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from dicom_node.commands.tables import new_table
@@ -122,5 +121,5 @@ def _text(name: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return text in which a terminal and a table find nothing to obey."""
-    return escape("".join(char if char.isprintable() else "?" for char in _text(text)))
+    """Return text in which a terminal finds nothing to obey."""
+    return "".join(char if char.isprintable() else "?" for char in _text(text))
