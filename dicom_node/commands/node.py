@@ -38,6 +38,7 @@ from dicom_node.commands.terminal import (
     one_line_errors,
     settings_of,
 )
+from mammoclip_core.commands.help_pages import fill_paragraphs
 from mammoclip_core.commands.version import version_option
 
 app = typer.Typer(
@@ -242,6 +243,7 @@ add_scoring_commands(app)
 add_assessing_commands(app)
 add_account_commands(app)
 add_object_commands(app)
+fill_paragraphs(app)
 
 
 def main() -> None:

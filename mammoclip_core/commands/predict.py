@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from mammoclip_core.commands import bundles, images
+from mammoclip_core.commands.help_pages import fill_paragraphs
 from mammoclip_core.commands.options import (
     BundleOption,
     DeviceOption,
@@ -256,6 +257,7 @@ app.command("images")(images.images)
 app.command()(bundles.convert)
 app.command()(bundles.fetch)
 app.command("demonstration-bundle")(bundles.demonstration)
+fill_paragraphs(app)
 
 
 def main() -> None:

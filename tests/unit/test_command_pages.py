@@ -2,9 +2,11 @@
 
 import re
 import tomllib
+from itertools import pairwise
 
 import command_pages
 import pytest
+from typer.testing import CliRunner
 
 COMMANDS = [
     command for program in command_pages.PROGRAMS for command in command_pages.commands(program)
@@ -33,6 +35,27 @@ def test_every_command_and_each_of_its_parameters_says_what_it_is(
 
     assert command.help
     assert silent == []
+
+
+@pytest.mark.parametrize("program", command_pages.PROGRAMS)
+def test_paragraphs_of_a_help_end_where_the_terminal_does(program: str) -> None:
+    names = [one.name.split() for one in COMMANDS if one.program == program]
+    for words in names:
+        page = CliRunner().invoke(
+            command_pages.PROGRAMS[program], [*words, "--help"], env={"COLUMNS": "80"}
+        )
+        prose = page.output.partition("Usage:")[2].partition("╭")[0]
+        paragraphs = [
+            [line.strip() for line in part.splitlines()] for part in re.split(r"\n *\n", prose)
+        ]
+        # The first word of a line had no room in the line before.
+        early = [
+            (line, after)
+            for lines in paragraphs[1:]
+            for line, after in pairwise(lines)
+            if after and len(line) + 1 + len(after.split()[0]) <= 76
+        ]
+        assert early == [], words
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: f"{one.program} {one.name}")

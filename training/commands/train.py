@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mammoclip_core.commands.help_pages import fill_paragraphs
 from mammoclip_core.commands.version import add_version_option
 from training.commands.back_translate import back_translate
 from training.commands.captions import captions
@@ -181,6 +182,7 @@ for _command in (
     compare,
 ):
     app.command()(_command)
+fill_paragraphs(app)
 
 
 def main() -> None:
