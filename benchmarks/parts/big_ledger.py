@@ -1,12 +1,14 @@
 """Fills a ledger with years of finished studies, by the database itself."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom.dsutils import encode, encode_file_meta
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
@@ -101,9 +103,7 @@ def fill(database: Database, instances: int) -> Filled:
     for first in range(1, studies + 1, _PORTION):
         last = min(first + _PORTION - 1, studies)
         numbers = _NUMBERS[dialect].format(first=first, last=last)
-        with database.engine.begin() as connection:
-            if dialect == "postgresql":
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
+        with database.engine.begin() as connection, _without_limits(connection):
             for statement in _STATEMENTS:
                 filled = statement.format(
                     numbers=numbers, at=_AT, digest="ab" * 32, findings=_FINDINGS
@@ -120,13 +120,30 @@ def fill(database: Database, instances: int) -> Filled:
     return Filled(rows=studies * 28, size_bytes=int(size_bytes))
 
 
+@contextmanager
+def _without_limits(connection: Connection) -> Iterator[None]:
+    """Let statements take their time, in which a node would give its ledger up."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    longest, driver.longest_wait = driver.longest_wait, None
+    limit = connection.scalar(text("SHOW statement_timeout"))
+    connection.execute(text("SET statement_timeout = 0"))
+    try:
+        yield
+    finally:
+        connection.execute(text(f"SET statement_timeout = '{limit}'"))
+        driver.longest_wait = longest
+
+
 def _finish(database: Database, dialect: str) -> None:
     """Let the database take note of what it holds, as it does by itself in time."""
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if dialect != "postgresql":
             return
-        connection.execute(text("SET statement_timeout = 0"))
-        connection.execute(text("VACUUM ANALYZE"))
+        with _without_limits(connection):
+            connection.execute(text("VACUUM ANALYZE"))
         for table in (
             "studies",
             "instances",
