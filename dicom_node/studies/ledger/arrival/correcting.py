@@ -65,6 +65,25 @@ def former_refusal(session: Session, twin: Instance, content_sha256: str) -> str
     return session.scalars(query).first() or ""
 
 
+def came_before(twin: Instance, receipt: str, *, spool_id: int) -> bool:
+    """Return whether a copy came into its spool before the instance that is kept.
+
+    A copy that was dropped is there again after a power cut before the disk had noted that, and
+    one that was set aside after a retry. Receipts of two nodes tell of no order.
+    """
+    return twin.spool_id == spool_id and receipt < twin.receipt
+
+
+def was_replaced(session: Session, twin: Instance, content_sha256: str) -> bool:
+    """Return whether an instance of this content has given way under the same SOP Instance UID."""
+    query = select(Instance.id).where(
+        Instance.sop_instance_uid == twin.sop_instance_uid,
+        Instance.content_sha256 == content_sha256,
+        Instance.state == InstanceState.REPLACED,
+    )
+    return session.scalars(query.limit(1)).first() is not None
+
+
 def require_place(likeness: Likeness) -> None:
     """Make sure that an arrival may take the place of its twin.
 

@@ -16,12 +16,15 @@ from dicom_node.facts.likeness import Sameness
 from dicom_node.facts.priority import Priority
 from dicom_node.facts.selection import MISSING_REASONS
 from dicom_node.studies.ledger.arrival.correcting import (
+    OTHER_CONTENT,
     Comparison,
+    came_before,
     give_way,
     kept_twin,
     patients_of,
     require_place,
     restore_former,
+    was_replaced,
 )
 from dicom_node.studies.ledger.arrival.priors import require_to_be_analysed
 from dicom_node.studies.ledger.arrival.rejecting import NOTE, reject, require_not_rejected
@@ -141,15 +144,25 @@ def enter(
     if twin is not None and twin.state is InstanceState.RECEIVED:
         is_equal = twin.content_sha256 == arrival.content_sha256
         return Verdict.REPEATED if is_equal else Verdict.UNDECIDED
+    likeness = None if comparison is None or twin is None else comparison.likeness
+    is_corrected = likeness is not None and likeness.verdict is Sameness.CORRECTED
     if twin is not None:
         if comparison is None or comparison.kept_id != twin.id:
             return Verdict.UNDECIDED
         if comparison.likeness.verdict is Sameness.REPEATED:
             return Verdict.REPEATED
+        is_older = came_before(twin, arrival.receipt, spool_id=arrival.spool_id)
+        if is_older and was_replaced(session, twin, arrival.content_sha256):
+            return Verdict.REPEATED
         require_place(comparison.likeness)
+        if is_older and is_corrected:
+            raise SetAsideError(
+                OTHER_CONTENT,
+                "this SOP Instance UID was received later with other values "
+                f"({', '.join(comparison.likeness.changed)}), which count: send this image again "
+                "if its own are right",
+            )
     study = _study_of(session, arrival, facts, at)
-    likeness = None if comparison is None or twin is None else comparison.likeness
-    is_corrected = likeness is not None and likeness.verdict is Sameness.CORRECTED
     if not is_corrected and not facts.patient.belongs_to(patients_of(session, study, but=twin)):
         raise SetAsideError(
             "two-patients", "the study of this Study Instance UID belongs to another patient"

@@ -18,6 +18,7 @@ from corrected_images import (
 )
 from node_factory import SOMEBODY_ELSE, Reception, put
 
+from dicom_node.spool.names import incoming_place
 from dicom_node.spool.receipt_clock import ReceiptClock
 from dicom_node.studies.ledger.states import InstanceState
 
@@ -294,6 +295,52 @@ def test_correction_there_and_back_is_the_newest_each_time(reception: Reception)
 
     assert [one.id for one in kept(reception)] == [row.id]
     assert [one.state for one in reception.instances()].count(InstanceState.REPLACED) == 2
+    files_and_rows(reception)
+
+
+@pytest.mark.parametrize("is_damaged", [False, True], ids=["corrected since", "damaged"])
+def test_repeat_that_a_power_cut_brings_back_is_dropped_again(
+    reception: Reception, *, is_damaged: bool
+) -> None:
+    first = pictured()
+    former = truncated(first) if is_damaged else first
+    reception.receive(former)
+    repeat = reception.spool.root / incoming_place(put(reception.spool, former))
+    content = repeat.read_bytes()
+
+    row = reception.receive(first if is_damaged else copy_of(first, **CORRECTED))
+    assert not repeat.exists()
+    repeat.write_bytes(content)  # its removal was not on the disk yet
+    reception.registrar.register_all()
+
+    assert [one.id for one in kept(reception)] == [row.id]
+    assert len(reception.instances()) == 2
+    files_and_rows(reception)
+
+
+def test_older_copy_that_is_registered_later_undoes_no_correction_and_is_told(
+    reception: Reception,
+) -> None:
+    first = pictured()
+    older = reception.spool.root / incoming_place(put(reception.spool, first))
+    content = older.read_bytes()
+    older.unlink()  # set aside meanwhile, for example, and brought back by a retry
+
+    row = reception.receive(copy_of(first, **CORRECTED))
+    older.write_bytes(content)
+    reception.registrar.register_all()
+
+    assert [one.id for one in kept(reception)] == [row.id]
+    set_aside = reception.instances()[-1]
+    assert (set_aside.state, set_aside.reason) == (
+        InstanceState.SET_ASIDE,
+        "same-uid-other-content",
+    )
+    assert set_aside.detail == (
+        "this SOP Instance UID was received later with other values (AccessionNumber, "
+        "PatientBirthDate, PatientID, PatientName), "
+        "which count: send this image again if its own are right"
+    )
     files_and_rows(reception)
 
 
