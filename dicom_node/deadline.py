@@ -6,7 +6,7 @@ A timeout of a socket counts from byte to byte: a peer that sends one each secon
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Self
 
 
@@ -22,6 +22,7 @@ class Deadline:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._descriptors: list[socket.socket] = []
+        self._closers: list[Callable[[], None]] = []
         self._passed = False
 
     @property
@@ -29,10 +30,17 @@ class Deadline:
         """Whether an exchange lasted too long."""
         return self._passed
 
-    def guard(self, connection: socket.socket) -> None:
-        """Hold a connection to the deadline; one that is opened too late is shut down at once."""
+    def guard(self, connection: socket.socket, *, close: Callable[[], None] = lambda: None) -> None:
+        """Hold a connection to the deadline; one that is opened too late is shut down at once.
+
+        Parameters
+        ----------
+        close : closes the connection if a library has left it open: a peer that sends without end
+            would wait for ever on one that is only shut down
+        """
         with self._lock:
             self._descriptors.append(connection.dup())
+            self._closers.append(close)
             if self._passed:
                 self._shut_down()
 
@@ -57,6 +65,9 @@ class Deadline:
             for descriptor in self._descriptors:
                 descriptor.close()
             self._descriptors.clear()
+            closers, self._closers = self._closers, []
+        for close in closers:
+            close()
 
     def _end(self) -> None:
         with self._lock:

@@ -221,7 +221,7 @@ class _Requestor(AE):
         connection.longest_bytes = self._longest_bytes
         assert connection.socket is not None
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._deadline.guard(connection.socket)
+        self._deadline.guard(connection.socket, close=connection.close_for_good)
         pause_exactly(assoc)
         return connection
 
@@ -295,11 +295,15 @@ class _BoundedSocket(AssociationSocket):
             pass
         self.event_queue.put("Evt17")
 
+    def close_for_good(self) -> None:
+        """Close the connection if the library has ended its thread and left it open."""
+        if self.socket is not None:
+            self.socket.close()
+
     def _shutdown_socket(self) -> None:
         super()._shutdown_socket()
         # The library leaves it open where the peer or the deadline was first.
-        if self.socket is not None:
-            self.socket.close()
+        self.close_for_good()
 
 
 def _rejection(answer: Any, calling_ae_title: str) -> str:

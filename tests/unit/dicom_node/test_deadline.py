@@ -63,3 +63,13 @@ def test_connection_that_is_opened_after_the_deadline_is_shut_down(
         deadline.guard(theirs)
 
         assert theirs.recv(1) == b""
+
+
+def test_connection_that_a_library_leaves_open_is_closed_with_the_deadline() -> None:
+    ours, theirs = socket.socketpair()
+
+    with theirs, Deadline() as deadline:
+        deadline.guard(ours, close=ours.close)
+        assert ours.fileno() > 0
+
+    assert ours.fileno() == -1
