@@ -1,6 +1,6 @@
 """Compares two objects of one SOP Instance UID: decoded pixels, what shows them, and header."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -8,50 +8,13 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.datadict import keyword_for_tag
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
 
+from dicom_node.facts.compared_values import WITHOUT_MEANING, plain_of
 from dicom_node.facts.likeness import Likeness, Sameness
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.header.header_numbers import number_of
-
-WITHOUT_MEANING: Final = frozenset(
-    {
-        # Where and how an archive keeps the object, and who handed it on
-        "SpecificCharacterSet",
-        "InstanceCoercionDateTime",
-        "QueryRetrieveLevel",
-        "RetrieveAETitle",
-        "RetrieveURL",
-        "RetrieveURI",
-        "RetrieveLocationUID",
-        "InstanceAvailability",
-        "StorageMediaFileSetID",
-        "StorageMediaFileSetUID",
-        "NumberOfStudyRelatedSeries",
-        "NumberOfStudyRelatedInstances",
-        "NumberOfSeriesRelatedInstances",
-        "ContributingEquipmentSequence",
-        "OriginalAttributesSequence",
-        "MACParametersSequence",
-        "DigitalSignaturesSequence",
-        "DataSetTrailingPadding",
-        # How the pixels are coded: their values are compared instead
-        "BitsAllocated",
-        "HighBit",
-        "PlanarConfiguration",
-        "SmallestImagePixelValue",
-        "LargestImagePixelValue",
-        "PixelDataProviderURL",
-        "ExtendedOffsetTable",
-        "ExtendedOffsetTableLengths",
-        "PixelData",
-    }
-)
-"""Attributes that may differ between two copies of one image."""
 
 _SHOWING: Final = frozenset(
     {
@@ -76,25 +39,12 @@ _SHOWING: Final = frozenset(
 )
 """Attributes that decide how an image is shown: with another value it is another image."""
 
-_MEANT_BY_ABSENCE: Final[Mapping[str, list[float] | list[str]]] = {
-    "NumberOfFrames": [1.0],
-    "PixelAspectRatio": [1.0, 1.0],
-    "PixelRepresentation": [0.0],
-    "PresentationLUTShape": ["IDENTITY"],
-    "RescaleIntercept": [0.0],
-    "RescaleSlope": [1.0],
-    "SamplesPerPixel": [1.0],
-    "VOILUTFunction": ["LINEAR"],
-}
-"""Values which archives state where a sender did not, or leave out: both show the same image."""
-
 _OF_FRAMES: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _SHOWING_FRAMES: Final = ("FrameVOILUTSequence", "PixelValueTransformationSequence")
 _NAMING: Final = ("PatientID", "PatientName")
 """Attributes of which one is enough to say whose an image is."""
 
 _OF_ONE_OBJECT: Final = frozenset({"SOPClassUID", "StudyInstanceUID"})
-_NUMBERS: Final = frozenset({"DS", "IS", "FL", "FD", "US", "SS", "UL", "SL"})
 _CHUNK: Final = 1 << 20
 
 
@@ -146,7 +96,7 @@ def likeness_of(kept: Path | None, new: Path) -> Likeness:
 
 
 def _names_nobody(header: Dataset) -> bool:
-    return not any(_plain_of(header, pydicom.tag.Tag(keyword)) for keyword in _NAMING)
+    return not any(plain_of(header, pydicom.tag.Tag(keyword)) for keyword in _NAMING)
 
 
 def _different(detail: str) -> Likeness:
@@ -250,54 +200,14 @@ def _changed(before: Dataset, after: Dataset) -> set[str]:
     return {
         keyword_for_tag(tag) or f"({tag.group:04X},{tag.element:04X})"
         for tag in tags
-        if not tag.is_private and tag.element and _meant_by(before, tag) != _meant_by(after, tag)
+        if not tag.is_private and tag.element and plain_of(before, tag) != plain_of(after, tag)
     }
-
-
-def _meant_by(dataset: Dataset, tag: BaseTag) -> Any:
-    value = _plain_of(dataset, tag)
-    return _MEANT_BY_ABSENCE.get(keyword_for_tag(tag)) if value is None else value
-
-
-def _plain_of(dataset: Dataset, tag: BaseTag) -> Any:
-    """Return the value of an attribute in a form that can be compared; None if it is empty."""
-    try:
-        element = dataset[tag]
-    except KeyError:
-        return None
-    except Exception:  # noqa: BLE001  a damaged value can raise any error: its bytes are compared
-        return dataset.get_item(tag).value
-    return _plain(element)
-
-
-def _plain(element: DataElement) -> Any:
-    if element.VR == "SQ":
-        return [_plain_item(item) for item in element.value] or None
-    if element.value is None or isinstance(element.value, bytes):
-        return (element.value or b"").rstrip(b"\0") or None
-    values = element.value if isinstance(element.value, (MultiValue, list)) else [element.value]
-    texts = [str(value).strip(" \0").rstrip("^=") for value in values]
-    if not any(texts):
-        return None
-    return list(map(_number, texts)) if element.VR in _NUMBERS else texts
-
-
-def _plain_item(item: Dataset) -> dict[int, Any]:
-    found = {int(tag): _plain_of(item, tag) for tag in item.keys() if not tag.is_private}  # noqa: SIM118
-    return {tag: value for tag, value in found.items() if value is not None}
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _shown_by_frames(header: Dataset) -> list[Any]:
     """Return what decides how each frame is shown, in a form that can be compared."""
     return [
-        [_plain_of(group, pydicom.tag.Tag(keyword)) for keyword in _SHOWING_FRAMES]
+        [plain_of(group, pydicom.tag.Tag(keyword)) for keyword in _SHOWING_FRAMES]
         for group in _groups(header)
     ]
 
