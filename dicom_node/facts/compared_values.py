@@ -1,6 +1,7 @@
 """Values of attributes in a form in which two copies of an image can be compared."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,14 +16,24 @@ WITHOUT_MEANING: Final = frozenset(
         # Where and how an archive keeps the object, and who handed it on
         "SpecificCharacterSet",
         "InstanceCoercionDateTime",
+        "InstanceOriginStatus",
         "QueryRetrieveLevel",
+        "QueryRetrieveView",
         "RetrieveAETitle",
         "RetrieveURL",
         "RetrieveURI",
         "RetrieveLocationUID",
         "InstanceAvailability",
+        "AvailableTransferSyntaxUID",
         "StorageMediaFileSetID",
         "StorageMediaFileSetUID",
+        "ModalitiesInStudy",
+        "SOPClassesInStudy",
+        "AnatomicRegionsInStudyCodeSequence",
+        "StudyStatusID",
+        "NumberOfPatientRelatedStudies",
+        "NumberOfPatientRelatedSeries",
+        "NumberOfPatientRelatedInstances",
         "NumberOfStudyRelatedSeries",
         "NumberOfStudyRelatedInstances",
         "NumberOfSeriesRelatedInstances",
@@ -41,6 +52,7 @@ WITHOUT_MEANING: Final = frozenset(
         "ExtendedOffsetTable",
         "ExtendedOffsetTableLengths",
         "PixelData",
+        "IconImageSequence",
         # Words by which a person chooses a window or a table, which show no pixel otherwise
         "LUTExplanation",
         "WindowCenterWidthExplanation",
@@ -49,7 +61,9 @@ WITHOUT_MEANING: Final = frozenset(
 """Attributes that may differ between two copies of one image."""
 
 _MEANT_BY_ABSENCE: Final[Mapping[str, list[float] | list[str]]] = {
+    "LossyImageCompression": ["00"],
     "NumberOfFrames": [1.0],
+    "PatientIdentityRemoved": ["NO"],
     "PixelAspectRatio": [1.0, 1.0],
     "PixelRepresentation": [0.0],
     "PresentationLUTShape": ["IDENTITY"],
@@ -58,10 +72,12 @@ _MEANT_BY_ABSENCE: Final[Mapping[str, list[float] | list[str]]] = {
     "SamplesPerPixel": [1.0],
     "VOILUTFunction": ["LINEAR"],
 }
-"""Values which archives state where a sender did not, or leave out: both show the same image."""
+"""Values which archives state where a sender did not, or leave out: both mean the same."""
 
 _REALS: Final = frozenset({"DS", "IS", "FL", "FD", "UL", "SL"})
 _WORDS: Final = frozenset({"US", "SS"})
+_TRAILING_ZEROS: Final = re.compile(r"(?:\.0*|(\.\d*[1-9])0*)(?=[+-]|$)")
+_TIMES: Final = frozenset({"TM", "DT"})
 _BYTES_OF: Final = {"OW": 2, "OL": 4, "OF": 4, "OV": 8, "OD": 8}
 
 
@@ -94,21 +110,22 @@ def _plain(element: DataElement, *, is_big_endian: bool) -> Any:
     if element.VR == "SQ":
         return [_plain_item(item) for item in value] or None
     if value is None or isinstance(value, bytes):
-        content = value or b""
-        if is_big_endian:
-            content = _swapped(content, _BYTES_OF.get(element.VR, 1))
-        return content.rstrip(b"\0") or None
+        size = _BYTES_OF.get(element.VR, 1) if is_big_endian else 1
+        return _swapped(value or b"", size).rstrip(b"\0") or None
     values = value if isinstance(value, (MultiValue, list)) else [value]
-    if element.keyword == "LUTData":
-        # As US: the same words are OW in another copy (PS3.3 C.11.1.1.1).
-        return np.array(values, np.int64).astype("<u2").tobytes().rstrip(b"\0") or None
     if element.VR in _WORDS:
-        # Where both are allowed, US and SS are told apart badly, and the pixels say how to read.
-        return [number & 0xFFFF for number in values] or None
+        return _plain_words(element.keyword, values)
     texts = [str(value).strip(" \0").rstrip("^=") for value in values]
-    if not any(texts):
-        return None
-    return list(map(_number, texts)) if element.VR in _REALS else texts
+    return [_plain_text(text, element.VR) for text in texts] if any(texts) else None
+
+
+def _plain_words(keyword: str, values: Sequence[int]) -> list[int] | bytes | None:
+    # Where both are allowed, US and SS are told apart badly, and the pixels say how to read.
+    words = [value & 0xFFFF for value in values]
+    if keyword == "LUTData":
+        # The same words are OW in another copy (PS3.3 C.11.1.1.1).
+        return np.array(words, "<u2").tobytes().rstrip(b"\0") or None
+    return words or None
 
 
 def _plain_item(item: Dataset) -> dict[int, Any]:
@@ -126,8 +143,15 @@ def _swapped(content: bytes, size: int) -> bytes:
     return np.frombuffer(content[:whole], f"u{size}").byteswap().tobytes() + content[whole:]
 
 
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def _plain_text(text: str, vr: str) -> float | str:
+    if vr in _REALS:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    # Older equipment writes points in dates and colons in times; a fraction may end in zeros.
+    if vr == "DA":
+        return text.replace(".", "")
+    if vr in _TIMES:
+        return _TRAILING_ZEROS.sub(r"\1", text.replace(":", ""))
+    return text

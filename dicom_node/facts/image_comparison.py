@@ -11,10 +11,12 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
 from dicom_node.facts.compared_values import WITHOUT_MEANING, plain_of
+from dicom_node.facts.identity import KEYWORDS
 from dicom_node.facts.likeness import Likeness, Sameness
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding.dicom_file import read_pixels
 from mammoclip_core.images.header.header_numbers import number_of
+from mammoclip_core.images.header.views import laterality_of, view_position_of
 
 _SHOWING: Final = frozenset(
     {
@@ -44,6 +46,9 @@ _SHOWING_FRAMES: Final = ("FrameVOILUTSequence", "PixelValueTransformationSequen
 _NAMING: Final = ("PatientID", "PatientName")
 """Attributes of which one is enough to say whose an image is."""
 
+_SIDE: Final = ("ImageLaterality", "Laterality")
+_VIEW: Final = ("ViewPosition", "ViewCodeSequence", "PatientOrientation")
+_SIDE_AND_VIEW: Final = frozenset({*_SIDE, *_VIEW, *_OF_FRAMES})
 _OF_ONE_OBJECT: Final = frozenset({"SOPClassUID", "StudyInstanceUID"})
 _CHUNK: Final = 1 << 20
 
@@ -60,7 +65,8 @@ def likeness_of(kept: Path | None, new: Path) -> Likeness:
     -------
     Likeness
         The same image wherever pixels and display are equal, however they are coded. A copy that
-        names no patient, where the kept one does, corrects nothing.
+        names no patient, where the kept one does, corrects nothing but side and view; one that
+        only says less of the patient corrects nothing.
 
     Raises
     ------
@@ -89,14 +95,31 @@ def likeness_of(kept: Path | None, new: Path) -> Likeness:
         difference = _compared_pixels(kept, new, _number_of_frames(header))
         if difference is not None:
             return difference
-    # What names nobody contradicts nothing: an image that was made anonymous on its way.
-    is_stripped = _names_nobody(header) and not _names_nobody(before)
-    told = () if is_stripped else tuple(sorted(changed - WITHOUT_MEANING))
+    told = tuple(sorted(_corrected(changed - WITHOUT_MEANING, before, header)))
     return Likeness(verdict=Sameness.CORRECTED if told else Sameness.REPEATED, changed=told)
 
 
+def _corrected(changed: set[str], before: Dataset, header: Dataset) -> set[str]:
+    """Return which of the attributes that differ a copy corrects: what is absent contradicts none.
+
+    An image that was made anonymous on its way has much else removed or replaced, such as numbers
+    and descriptions. In the former one's place it would take the patient off the results, so only
+    another side or view counts of it, which would show a finding in the wrong breast.
+    """
+    if _names_nobody(header) and not _names_nobody(before):
+        told = ((read(before), read(header)) for read in (laterality_of, view_position_of))
+        is_seen_otherwise = any(now not in {"", then} for then, now in told)
+        return changed & _SIDE_AND_VIEW if is_seen_otherwise else set()
+    only_says_less = changed <= {word for word in KEYWORDS if not _is_stated(header, word)}
+    return set() if only_says_less else changed
+
+
 def _names_nobody(header: Dataset) -> bool:
-    return not any(plain_of(header, pydicom.tag.Tag(keyword)) for keyword in _NAMING)
+    return not any(_is_stated(header, keyword) for keyword in _NAMING)
+
+
+def _is_stated(header: Dataset, keyword: str) -> bool:
+    return plain_of(header, pydicom.tag.Tag(keyword)) is not None
 
 
 def _different(detail: str) -> Likeness:

@@ -151,3 +151,129 @@ def test_correction_that_an_archive_converts_to_implicit_vr_is_a_correction(
     found = compare(kept, copy_of(kept, PatientName="Richtig^Rita"), ImplicitVRLittleEndian)
 
     assert found == Likeness(verdict=Sameness.CORRECTED, changed=("PatientName",))
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        {"NumberOfPatientRelatedStudies": 3, "NumberOfPatientRelatedSeries": 9},
+        {"NumberOfPatientRelatedInstances": 36, "AnatomicRegionsInStudyCodeSequence": [Dataset()]},
+        {"ModalitiesInStudy": ["MG", "SR"], "SOPClassesInStudy": ["1.2.3"]},
+        {"AvailableTransferSyntaxUID": ExplicitVRLittleEndian},
+        {"InstanceOriginStatus": "LOCAL", "QueryRetrieveView": "CLASSIC"},
+        {"StudyStatusID": "VERIFIED"},
+        {"IconImageSequence": [Dataset()]},
+        {"LossyImageCompression": "00"},
+        {"PatientIdentityRemoved": "NO"},
+    ],
+    ids=",".join,
+)
+def test_what_an_archive_adds_makes_a_repeat(compare: Compare, added: dict[str, Any]) -> None:
+    bare = pictured()
+    stated = copy_of(bare, **added)
+
+    assert compare(bare, stated) == REPEAT
+    assert compare(stated, bare) == REPEAT
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+@pytest.mark.parametrize(
+    ("keyword", "one", "other"),
+    [
+        ("PatientBirthDate", "19600101", "1960.01.01"),
+        ("StudyTime", "100000", "100000.000"),
+        ("StudyTime", "100000.5", "10:00:00.500"),
+        ("AcquisitionDateTime", "20260101100000", "20260101100000.000000"),
+        ("AcquisitionDateTime", "20260101100000.25+0100", "20260101100000.2500+0100"),
+    ],
+)
+def test_equal_dates_and_times_are_no_correction(
+    compare: Compare, keyword: str, one: str, other: str
+) -> None:
+    kept = pictured(**{keyword: one})
+
+    assert compare(kept, copy_of(kept, **{keyword: other})) == REPEAT
+
+
+@pytest.mark.parametrize(
+    ("keyword", "one", "other"),
+    [
+        ("PatientBirthDate", "19600101", "19600110"),
+        ("StudyTime", "100000", "1000"),
+        ("StudyTime", "100000", "100000.01"),
+        ("AcquisitionDateTime", "20260101100000+0100", "20260101100000+0200"),
+        ("LossyImageCompression", "00", "01"),
+    ],
+)
+def test_other_dates_and_times_are_a_correction(
+    compare: Compare, keyword: str, one: str, other: str
+) -> None:
+    kept = pictured(**{keyword: one})
+
+    found = compare(kept, copy_of(kept, **{keyword: other}))
+
+    assert found == Likeness(verdict=Sameness.CORRECTED, changed=(keyword,))
+
+
+@pytest.mark.parametrize(
+    "emptied",
+    [
+        ["PatientID"],
+        ["PatientName"],
+        ["PatientBirthDate"],
+        ["IssuerOfPatientID", "PatientBirthDate"],
+        ["PatientID", "PatientName", "AccessionNumber", "ImageLaterality"],
+    ],
+    ids=",".join,
+)
+def test_copy_that_only_says_less_of_the_patient_corrects_nothing(
+    compare: Compare, emptied: list[str]
+) -> None:
+    kept = pictured(IssuerOfPatientID="KLINIK", AccessionNumber="A-1")
+
+    assert compare(kept, copy_of(kept, **dict.fromkeys(emptied, ""))) == REPEAT
+
+
+def test_copy_that_empties_the_id_and_corrects_the_name_is_a_correction(compare: Compare) -> None:
+    kept = pictured()
+
+    found = compare(kept, copy_of(kept, PatientID="", PatientName="Richtig^Rita"))
+
+    assert found.changed == ("PatientID", "PatientName")
+
+
+def frame_of(laterality: str, **told: str) -> list[Dataset]:
+    """Return functional groups that name the breast."""
+    group, anatomy = Dataset(), Dataset()
+    anatomy.FrameLaterality = laterality
+    group.FrameAnatomySequence = [anatomy]
+    content = Dataset()
+    for keyword, value in told.items():
+        setattr(content, keyword, value)
+    group.FrameContentSequence = [content]
+    return [group]
+
+
+def test_side_of_a_nameless_copys_frames_is_corrected_and_their_other_words_are_not(
+    compare: Compare,
+) -> None:
+    kept = pictured(laterality="", PerFrameFunctionalGroupsSequence=frame_of("L"))
+    nameless = copy_of(kept, PatientID="", PatientName="")
+
+    def changed(frames: list[Dataset]) -> tuple[str, ...]:
+        return compare(kept, copy_of(nameless, PerFrameFunctionalGroupsSequence=frames)).changed
+
+    assert changed(frame_of("R")) == ("PerFrameFunctionalGroupsSequence",)
+    assert changed(frame_of("L", FrameComments="kept by a study")) == ()
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("ImageLaterality", "R"), ("ViewPosition", "CC")])
+def test_another_side_or_view_of_a_nameless_copy_is_a_correction(
+    compare: Compare, keyword: str, value: str
+) -> None:
+    kept = pictured()
+    nameless = {"PatientID": "", "PatientName": "", "PatientBirthDate": ""}
+
+    found = compare(kept, copy_of(kept, **nameless, StudyDescription="7", **{keyword: value}))
+
+    assert found == Likeness(verdict=Sameness.CORRECTED, changed=(keyword,))
