@@ -2,11 +2,11 @@
 
 import hashlib
 import hmac
-import re
+import operator
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from pydicom.dataset import Dataset
 
@@ -15,10 +15,21 @@ KEYWORDS: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirt
 
 _NAME: Final = "Name"
 _MIDDLE: Final = "Middle"
+_SUFFIX: Final = "Suffix"
 _DIGITS: Final = 16
+_HALF: Final = _DIGITS // 2
 _KEY_DIGITS: Final = 4
 _KEYED: Final = "k"
+_IN_FULL: Final = "."
+"""Stands between the digest of an initial and that of the name, which share the place of one."""
 _BETWEEN_FORMS: Final = ","
+
+_SHORTENED: Final = (".", "\u00aa", "\u00ba")
+_POINTED_SCRIPTS: Final = ("LATIN", "GREEK", "CYRILLIC", "ARABIC", "HEBREW")
+_PLAIN_LETTERS: Final = str.maketrans(
+    {"\u00f8": "o", "\u0142": "l", "\u0111": "d", "\u00e6": "ae", "\u0153": "oe", "\u0131": "i"}
+)
+"""Letters that Unicode does not take apart, as they are written where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +40,8 @@ class PatientDigest:
     ----------
     keyed : mapping of word to ``kKKKK:digest``
         KKKK identifies the key, so that digests made with different keys are not compared. The
-        words are the keywords, and ``Name`` and ``Middle``: a name as it is compared.
+        words are the keywords, and ``Name``, ``Middle`` and ``Suffix``: a name as it is compared.
+        Where a middle name is given in full, its form is ``kKKKK:initial.whole``.
     unkeyed : mapping of keyword to digest
         The form of earlier releases, made without a key. It is only compared with digests that
         a ledger already holds, never stored: all birth dates can be tried within a second.
@@ -58,9 +70,22 @@ class PatientDigest:
             value = _value_of(dataset, keyword)
             if value:
                 keyed[keyword], unkeyed[keyword] = digested(keyword, value)
+
+        def middle(name: str) -> str:
+            initial = digested(_MIDDLE, name[:1])[0]
+            if len(name) <= 1:
+                return initial
+            whole = digested(_MIDDLE, name)[0].removeprefix(prefix)
+            return f"{initial[:-_HALF]}{_IN_FULL}{whole[:_HALF]}"
+
         names = list(_names_in(_value_of(dataset, "PatientName")))
-        for word, forms in ((_NAME, [name for name, _ in names]), (_MIDDLE, [m for _, m in names])):
-            known = [digested(word, form)[0] for form in forms if form]
+        forms = {
+            _NAME: [digested(_NAME, one.name)[0] for one in names],
+            _MIDDLE: [middle(one.middle) for one in names if one.middle],
+            # One is enough, and the ledger's column has no room for more.
+            _SUFFIX: [digested(_SUFFIX, one.suffix)[0] for one in names if one.suffix][:1],
+        }
+        for word, known in forms.items():
             if known:
                 keyed[word] = _BETWEEN_FORMS.join(dict.fromkeys(known))
         return cls(keyed=keyed, unkeyed=unkeyed)
@@ -140,15 +165,29 @@ def _agree_on_name(one: _Forms, other: _Forms) -> bool | None:
     same = _agree(one, other, _NAME)
     if same is None:
         return _agree(one, other, "PatientName")  # as an earlier release has stored it
-    return same and _agree(one, other, _MIDDLE) is not False
+    fits = _agree(one, other, _MIDDLE, _is_same_middle) is not False
+    return same and fits and _agree(one, other, _SUFFIX) is not False
 
 
-def _agree(one: _Forms, other: _Forms, word: str) -> bool | None:
+def _is_same_middle(one: str, other: str) -> bool:
+    """Compare middle names in full where both are, else by their initials."""
+    (initial, _, whole), (their_initial, _, theirs) = (
+        form.partition(_IN_FULL) for form in (one, other)
+    )
+    shared = len(_KEYED) + _KEY_DIGITS + len(":") + _HALF
+    return initial[:shared] == their_initial[:shared] and (
+        not whole or not theirs or whole == theirs
+    )
+
+
+def _agree(
+    one: _Forms, other: _Forms, word: str, is_same: Callable[[str, str], bool] = operator.eq
+) -> bool | None:
     """Compare what was digested with the same key; None if there is nothing to compare."""
     mine, theirs = one.get(word, set()), other.get(word, set())
     if not {_key_of(form) for form in mine} & {_key_of(form) for form in theirs}:
         return None
-    return bool(mine & theirs)
+    return any(is_same(form, their_form) for form in mine for their_form in theirs)
 
 
 def _key_of(form: str) -> str:
@@ -166,20 +205,55 @@ def _value_of(dataset: Dataset, keyword: str) -> str:
     return value.replace(".", "") if keyword == "PatientBirthDate" else value
 
 
-def _names_in(value: str) -> Iterator[tuple[str, str]]:
-    """Yield each way that a name is written, folded, with the first letter of a middle name.
+class _WrittenName(NamedTuple):
+    """One way that a name is written, folded: family and given name, second given name, suffix."""
 
-    Equipment and archives differ in capitals, accents, spaces and hyphens, and in whether a middle
-    name is given, in full or by its first letter, or stands behind the given name.
+    name: str
+    middle: str
+    suffix: str
+
+
+def _names_in(value: str) -> Iterator[_WrittenName]:
+    """Yield each way that a name is written.
+
+    Equipment and archives differ in capitals, accents, spaces and hyphens, in whether a middle
+    name is given, in full or by its first letter, or stands behind the given name, and some write
+    a comma between family and given name.
     """
     for group in value.split("=")[:2]:  # in Latin letters, and in ideographs
-        components = [*group.split("^"), "", ""]
-        family, given, middle = components[0], components[1].split(), components[2]
-        name = f"{_folded(family)}^{_folded(given[0]) if given else ''}"
+        written = group if "^" in group else group.replace(",", "^", 1)
+        family, given, middle, _, suffix = [*written.split("^"), "", "", "", ""][:5]
+        first, *others = given.split() or [""]
+        name = f"{_folded(family)}^{_folded(first)}"
         if name != "^":
-            yield name, _folded(" ".join([*given[1:], middle]))[:1]
+            seconds = (_second(word) for word in (*others, *middle.split()))
+            yield _WrittenName(name, next(filter(None, seconds), ""), _folded(suffix))
+
+
+def _second(word: str) -> str:
+    """Return a second given name as it is compared; of a shortened one only its initial."""
+    folded = _folded(word)
+    return folded[:1] if word.endswith(_SHORTENED) else folded
 
 
 def _folded(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text).casefold()
-    return re.sub(r"[\W_]", "", "".join(c for c in decomposed if not unicodedata.combining(c)))
+    """Return a part of a name as it is compared: without case, accents, spaces and punctuation.
+
+    No letter is lost (PS3.4 C.2.2.2.1): combining characters are accents, or points that everyday
+    writing leaves out, in some scripts, and vowels, tones and voiced sounds in others.
+
+    The ledger holds digests of what this returns. Of a name that is folded otherwise since a study
+    was received, a further image of that study is known by its Patient ID alone; without one it is
+    set aside, which is the safe side.
+    """
+    kept, is_pointed = [], False
+    for char in unicodedata.normalize("NFKD", text):
+        category = unicodedata.category(char)
+        if category[0] in "ZPS" or category in {"Cc", "Cf"}:
+            continue
+        if category[0] != "M":
+            is_pointed = unicodedata.name(char, "").startswith(_POINTED_SCRIPTS)
+        elif is_pointed:
+            continue
+        kept.append(char)
+    return unicodedata.normalize("NFKC", "".join(kept).casefold().translate(_PLAIN_LETTERS))

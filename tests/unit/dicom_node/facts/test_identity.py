@@ -80,7 +80,7 @@ def test_digest_tells_values_apart(keyword: str) -> None:
 
 
 def test_digest_fits_the_ledgers_column() -> None:
-    name = "Yamada^Tarou^A=\u5c71\u7530^\u592a\u90ce^\u82b1"
+    name = "Yamada^Tarou^Akira^^Jr=\u5c71\u7530^\u592a\u90ce^\u82b1\u5b50"
     digest = stored(IssuerOfPatientID="HOSPITAL", PatientID="9" * 64, PatientName=name)
 
     assert len(digest) <= 255
@@ -120,6 +120,96 @@ def test_name_is_compared_without_regard_to_how_it_is_spelt(name: str) -> None:
 def test_another_name_is_another_patient_unless_the_id_agrees(name: str) -> None:
     assert not belongs({**BY_NAME, "PatientName": name}, BY_NAME)
     assert belongs({**OTHER_ID, "PatientName": name}, OTHER_ID)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("S\u00f8rensen^Eva", "Sorensen^Eva"),
+        ("\u0141uczak^Eva", "LUCZAK^EVA"),
+        ("\u0110uri\u0107^Eva", "Duric^Eva"),
+        ("K\u00e6r^Eva", "Kaer^Eva"),
+        ("Strau\u00df^Eva", "STRAUSS^EVA"),
+        ("I\u015e\u0131k^Eva", "i\u015fIK^EVA"),
+        ("O'Brien^Eva", "O\u00b4Brien^Eva"),
+        ("Doe, Jane", "Doe^Jane"),
+        ("DOE,JANE M", "Doe^Jane^Mary"),
+        (
+            "\u0418\u0412\u0410\u041d\u041e\u0412\u0410^\u0410",
+            "\u0418\u0432\u0430\u043d\u043e\u0432\u0430^\u0430",
+        ),
+        (
+            "\u0643\u0631\u064a\u0645^\u0645\u064f\u062d\u064e\u0645\u0651\u064e\u062f",
+            "\u0643\u0631\u064a\u0645^\u0645\u062d\u0645\u062f",
+        ),
+        ("\uff7d\uff7d\uff9e\uff77^\u30b1\u30a4", "\u30b9\u30ba\u30ad^\u30b1\u30a4"),
+        ("\u1100\u1175\u11b7^\uc9c0", "\uae40^\uc9c0"),
+    ],
+)
+def test_one_name_is_written_in_several_ways(one: str, other: str) -> None:
+    mine, theirs = ({**BY_NAME, "PatientName": name} for name in (one, other))
+
+    assert belongs(mine, theirs)
+    assert belongs(theirs, mine)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "\u0936\u0930\u094d\u092e\u093e^\u0930\u093e\u092e",
+            "\u0936\u0930\u094d\u092e\u093e^\u0930\u092e\u093e",
+        ),
+        (
+            "\u0e2a\u0e21\u0e0a\u0e32\u0e22^\u0e14\u0e35",
+            "\u0e2a\u0e21\u0e0a\u0e32\u0e22^\u0e14\u0e39",
+        ),
+        ("\u3059\u3059\u304d^\u3051\u3044", "\u3059\u305a\u304d^\u3051\u3044"),
+        ("\uff7d\uff7d\uff77^\u30b1\u30a4", "\uff7d\uff7d\uff9e\uff77^\u30b1\u30a4"),
+        ("Doe^John^^^Jr", "Doe^John^^^Sr."),
+        ("Kim^Min Ji", "Kim^Min Jung"),
+        ("Doe^Anna Maria", "Doe^Anna^Magdalena"),
+    ],
+    ids=["Hindi", "Thai", "Hiragana", "half-width Katakana", "suffix", "given names", "middle"],
+)
+def test_letters_suffixes_and_names_in_full_tell_patients_apart(one: str, other: str) -> None:
+    mine, theirs = ({**BY_NAME, "PatientName": name} for name in (one, other))
+
+    assert not belongs(mine, theirs)
+    assert not belongs({**mine, "PatientID": "1"}, {**theirs, "PatientID": "2"})
+    assert belongs({**mine, "PatientID": "1"}, {**theirs, "PatientID": "1"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Doe^John^M^^",
+        "Doe^John^^^Jr.",
+        "Doe^John M.^^Dr^JR",
+        "Doe^John Mar\u00eda Q",
+        "Doe^John M\u00aa",
+    ],
+)
+def test_suffix_or_second_name_that_one_leaves_out_or_shortens_contradicts_nothing(
+    name: str,
+) -> None:
+    whole = {**BY_NAME, "PatientName": "Doe^John^Maria^^Jr"}
+
+    assert belongs({**BY_NAME, "PatientName": name}, whole)
+    assert belongs(whole, {**BY_NAME, "PatientName": name})
+
+
+def test_initial_that_an_earlier_release_has_stored_is_compared() -> None:
+    initial = stored(PatientName="Lindqvist^Maja^A")
+    assert "." not in initial  # as every middle name was stored
+
+    def fits(name: str) -> bool:
+        return PatientDigest.of(mammogram(PatientID="2", PatientName=name), KEY).belongs_to(
+            [initial]
+        )
+
+    assert fits("Lindqvist^Maja^Anna")
+    assert not fits("Lindqvist^Maja^Berta")
 
 
 def test_two_middle_names_are_two_patients() -> None:
