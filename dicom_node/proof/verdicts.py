@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from sqlalchemy.orm import Session
 
 from dicom_node.send.retry_policy import next_attempt
 from dicom_node.settings.ways_out.destinations import ArchiveDestination
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.destinations.circuits import tried_since
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.proof.proofs import (
     NEVER_PROVEN,
@@ -89,7 +91,7 @@ class Judge:
             at = database_time(session)
             if not is_time_to_send_again(held, within_seconds=within, at=at):
                 patience_ends = held.accepted_at + timedelta(seconds=within)
-                due_at = self._next(held, at) or at
+                due_at = self._next(session, held, at) or at
                 if at < patience_ends:
                     due_at = min(due_at, patience_ends)
                 ask_again(session, held, reason=f"{words} yet", due_at=due_at)
@@ -108,7 +110,7 @@ class Judge:
 
     def _ask_again(self, held: ProofClaim, trouble: str) -> None:
         with self.database.writing() as session:
-            due_at = self._next(held, database_time(session))
+            due_at = self._next(session, held, database_time(session))
             reason = f"not proven yet: {trouble}"
             if due_at is None:
                 reason = f"{NEVER_PROVEN}: {trouble}"
@@ -121,14 +123,15 @@ class Judge:
                 reason=trouble,
             )
 
-    def _next(self, held: ProofClaim, at: datetime) -> datetime | None:
+    def _next(self, session: Session, held: ProofClaim, at: datetime) -> datetime | None:
+        since = tried_since(session, self.destination.name, held.accepted_at)
         # What was accepted long before anybody asked for it is asked for some times all the same.
-        is_young = held.attempt <= _MOST_LATE_ATTEMPTS
-        oldest = at - timedelta(seconds=self.retry.expire_seconds / 2)
+        if since is not None and held.attempt <= _MOST_LATE_ATTEMPTS:
+            since = max(since, at - timedelta(seconds=self.retry.expire_seconds / 2))
         return next_attempt(
             self.retry,
             attempts=held.attempt,
-            created_at=max(held.accepted_at, oldest) if is_young else held.accepted_at,
+            since=since,
             at=at,
             generator=self.generator,
         )

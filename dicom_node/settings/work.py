@@ -71,7 +71,8 @@ class RetrySettings(Section):
     longest_seconds: PositiveFloat = 900.0
     """Longest wait in seconds."""
     expire_seconds: PositiveFloat = 7 * 86400.0
-    """Seconds after which an undelivered result is given up as expired."""
+    """Seconds after which an undelivered result is given up as expired; not while its destination
+    is down, and counted anew from when that takes something again."""
     breaker_failures: NonNegativeInt = 3
     """Deliveries in a row of which a destination takes nothing before it counts as down: what is
     due then waits unchanged, and it is asked whether it answers. 0: never."""

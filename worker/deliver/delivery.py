@@ -335,7 +335,7 @@ def _end_badly(
             )
         elif has_taken:
             was_down = circuits.note_success(session, delivery.destination, at=at)
-        # Nothing is refused for good by a destination that refuses everything.
+        # Nothing is refused for good by a destination that refuses everything, and nothing expires.
         is_refused = failure.is_final and circuit is Circuit.CLOSED
         if is_refused:
             outcomes.refuse_delivery(session, held, reason=failure.reason, at=at)
@@ -343,7 +343,7 @@ def _end_badly(
             due_at = next_attempt(
                 node.settings.retry,
                 attempts=held.attempt,
-                created_at=delivery.created_at,
+                since=circuits.tried_since(session, delivery.destination, delivery.created_at),
                 at=at,
                 generator=node.generator,
             )

@@ -190,6 +190,54 @@ def test_nothing_more_is_refused_for_good_by_who_refuses_everything(
     assert sorted(state for state, _ in states(site)) == ["accepted"] * (COUNT - 1) + ["refused"]
 
 
+A_WEEK_AND_A_DAY = timedelta(days=8)
+
+
+def test_nothing_expires_at_an_archive_that_comes_back_ill_after_its_time(
+    site: Runtime, archive: Archive, log_lines: list[Any]
+) -> None:
+    attempt(site)
+    archive.start().statuses = [0xA700] * 1000  # it answers, and its disk is full
+    make_due(site, created_at=datetime.now(UTC) - A_WEEK_AND_A_DAY)
+    for _ in range(COUNT + 1):
+        make_due(site)
+        attempt(site)
+    assert {state for state, _ in states(site)} == {"due"}
+
+    archive.statuses = [0x0000, 0xA700] * COUNT  # it is back, and takes a part of what it is sent
+    attempt_all(site)
+    assert {state for state, _ in states(site)} <= {"due", "accepted"}
+    archive.statuses = []
+    attempt_all(site)
+
+    assert {state for state, _ in states(site)} == {"accepted"}
+    assert "delivery_expired" not in [line["event"] for line in log_lines]
+
+
+def test_nothing_expires_for_a_trouble_of_the_worker_while_the_archive_is_down(
+    site: Runtime, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt(site)
+    archive.start()
+    make_due(site, created_at=datetime.now(UTC) - A_WEEK_AND_A_DAY)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.deliver.delivery._wanted", lambda *_: 1 / 0)
+        attempt(site)
+
+    assert circuit(site) is Circuit.HALF_OPEN
+    assert {state for state, _ in states(site)} == {"due"}
+
+
+def test_delivery_that_no_other_failure_excuses_expires(site: Runtime, archive: Archive) -> None:
+    archive.start().statuses = [0x0000, 0xA700]
+    make_due(site, created_at=datetime.now(UTC) - A_WEEK_AND_A_DAY)
+
+    attempt(site)
+
+    assert [state for state, _ in states(site)].count("expired") == 1
+
+
 def test_archive_that_takes_a_part_is_not_down(site: Runtime, archive: Archive) -> None:
     archive.start().statuses = [0x0000, 0xA700, 0x0000] * COUNT
 

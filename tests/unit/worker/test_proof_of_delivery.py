@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 from proving_archive import ProvingArchive, answer
-from proving_site import Proving, proving_site, stop_beside
+from proving_site import SOON, Proving, proving_site, stop_beside
 from pydicom.dataset import Dataset
 from services import wait_for
 from sqlalchemy import update
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 
 from dicom_node.settings.work import RetrySettings
+from dicom_node.studies.ledger.destinations.circuits import note_failure
+from dicom_node.studies.ledger.due.pauses import Paused, pause
+from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, Study
 from worker.runtime import Runtime
@@ -155,12 +158,26 @@ def test_archive_that_cannot_be_asked_is_asked_again_and_never_sent_to_again(
     assert events == ["proof_postponed", "proof_given_up"]
 
 
+def test_question_is_not_given_up_while_the_archive_is_down(
+    proving_at: Callable[..., Proving],
+) -> None:
+    retry = SOON.model_copy(update={"expire_seconds": 0.001, "breaker_failures": 1})
+    site = proving_at(ProvingArchive(finds=False), retry=retry)
+    site.deliver()
+    with site.node.database.writing() as session:
+        session.execute(update(Delivery).values(proof_attempts=100))
+        at = database_time(session)
+        note_failure(session, "archive", reason="it is full", policy=retry, at=at)
+
+    site.ask()
+
+    assert site.delivery.proof_due_at is not None
+    assert site.delivery.reason == "not proven yet: archive does not offer C-FIND"
+
+
 def test_nobody_is_asked_while_the_destination_is_paused(
     proving_at: Callable[..., Proving],
 ) -> None:
-    from dicom_node.studies.ledger.due.pauses import Paused, pause
-    from dicom_node.studies.ledger.locks import database_time
-
     site = proving_at(ProvingArchive())
     site.deliver()
     with site.node.database.writing() as session:

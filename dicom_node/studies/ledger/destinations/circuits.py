@@ -6,7 +6,7 @@ circuit is half open: one delivery is sent, which closes the circuit or opens it
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -18,6 +18,10 @@ from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.site_tables import DestinationState
 
 _INSERT: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Since when a circuit is closed that was never open."""
 
 
 class Circuit(StrEnum):
@@ -81,6 +85,27 @@ def circuit_of(session: Session, name: str, *, at: datetime) -> CircuitFacts | N
     query = select(DestinationState).where(DestinationState.name == name)
     row = session.scalars(query).first()
     return _facts(row, at) if row is not None and row.failures else None
+
+
+def tried_since(session: Session, name: str, begun_at: datetime) -> datetime | None:
+    """Return from when the time counts after which something for a destination is given up.
+
+    What waited while the destination was down has all of its time again once that is over.
+
+    Parameters
+    ----------
+    begun_at : when it was first to be done
+
+    Returns
+    -------
+    datetime or None
+        None while the destination is down: nothing is given up then.
+    """
+    query = select(DestinationState).where(DestinationState.name == name)
+    row = session.scalars(query).first()
+    if row is None:
+        return begun_at
+    return max(begun_at, row.since) if row.circuit == Circuit.CLOSED else None
 
 
 def note_failure(
@@ -216,7 +241,7 @@ def _held(session: Session, name: str, at: datetime) -> DestinationState:
                 circuit=Circuit.CLOSED.value,
                 failures=0,
                 reason="",
-                since=at,
+                since=_EVER,
                 probes=0,
                 probe_at=at,
                 prober="",

@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
+from dicom_node.studies.ledger.destinations.circuits import tried_since
 from dicom_node.studies.ledger.due.choosing import chosen
 from dicom_node.studies.ledger.due.due_work import BATCH, DUE, Work, take_back_message
 from dicom_node.studies.ledger.due.pauses import NOTHING_HELD, Holds
@@ -129,7 +130,7 @@ def recover_lost(
     Parameters
     ----------
     maximum_attempts : attempts of an analysis before it counts as failed
-    expire_after : age at which a delivery expires
+    expire_after : age at which a delivery expires, unless its destination is down
     """
     lost = _with_lost_lease(session, table, at)
     for row, is_superseded in lost:
@@ -141,7 +142,7 @@ def recover_lost(
             reason = f"superseded by a later revision; {reason}"
             apply(session, row, Event.EXPIRE, because=reason, at=at, reason=reason, finished_at=at)
         # By age and not by attempts: an archive may be down for days and then take everything.
-        elif table is Delivery and row.created_at + expire_after <= at:
+        elif _is_over(session, row, expire_after, at):
             apply(session, row, Event.EXPIRE, because=reason, at=at, reason=reason, finished_at=at)
         else:
             # The message may have died with its worker, so another is sent. If it did not, the
@@ -150,6 +151,14 @@ def recover_lost(
                 session, row, Event.LEASE_LOST, because=reason, at=at, dispatched_at=None, due_at=at
             )
     return [row for row, _ in lost]
+
+
+def _is_over(session: Session, row: Work, expire_after: timedelta, at: datetime) -> bool:
+    """Return whether the time of a delivery is over; an analysis has no such time."""
+    if not isinstance(row, Delivery):
+        return False
+    since = tried_since(session, row.destination, row.created_at)
+    return since is not None and since + expire_after <= at
 
 
 def _with_lost_lease(session: Session, table: type[Work], at: datetime) -> list[tuple[Work, bool]]:

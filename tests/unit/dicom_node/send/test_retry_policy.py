@@ -28,9 +28,7 @@ class Middle(random.Random):
     ("attempts", "seconds"), [(1, 10), (2, 20), (3, 40), (7, 640), (8, 900), (9, 900), (5000, 900)]
 )
 def test_wait_doubles_up_to_the_longest(attempts: int, seconds: float) -> None:
-    due_at = next_attempt(
-        RetrySettings(), attempts=attempts, created_at=NOW, at=NOW, generator=Middle()
-    )
+    due_at = next_attempt(RetrySettings(), attempts=attempts, since=NOW, at=NOW, generator=Middle())
 
     assert due_at == after(seconds)
 
@@ -48,7 +46,7 @@ def test_next_attempt_is_later_and_within_the_delivery_s_time(
     expires_at = NOW + timedelta(seconds=policy.expire_seconds)
 
     due_at = next_attempt(
-        policy, attempts=attempts, created_at=NOW, at=at, generator=random.Random(seed)
+        policy, attempts=attempts, since=NOW, at=at, generator=random.Random(seed)
     )
 
     if at >= expires_at:
@@ -63,7 +61,7 @@ def test_next_attempt_is_later_and_within_the_delivery_s_time(
 @given(seed=st.integers(0, 2**32))
 def test_waits_are_spread_by_a_quarter(seed: int) -> None:
     due_at = next_attempt(
-        RetrySettings(), attempts=1, created_at=NOW, at=NOW, generator=random.Random(seed)
+        RetrySettings(), attempts=1, since=NOW, at=NOW, generator=random.Random(seed)
     )
 
     assert due_at is not None
@@ -74,6 +72,14 @@ def test_waits_are_spread_by_a_quarter(seed: int) -> None:
 def test_delivery_expires_after_its_time(age: float, expired: bool) -> None:
     policy = RetrySettings(expire_seconds=100)
 
-    due_at = next_attempt(policy, attempts=1, created_at=NOW, at=after(age), generator=Middle())
+    due_at = next_attempt(policy, attempts=1, since=NOW, at=after(age), generator=Middle())
 
     assert (due_at is None) is expired
+
+
+def test_nothing_expires_while_its_time_does_not_count() -> None:
+    due_at = next_attempt(
+        RetrySettings(), attempts=1, since=None, at=after(1e9), generator=Middle()
+    )
+
+    assert due_at == after(1e9 + 10)

@@ -1,6 +1,6 @@
 """What waits for a destination that is down waits unchanged, and goes on when it answers."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from node_factory import LEASE, NOW, after, analysis_row, claimed, delivery_row, study_row
@@ -21,6 +21,7 @@ from dicom_node.studies.ledger.destinations.circuits import (
     note_probe,
     note_success,
     take_probe,
+    tried_since,
     try_now,
 )
 from dicom_node.studies.ledger.due.work import claim
@@ -69,6 +70,24 @@ def test_circuit_is_opened_by_failures_in_a_row_and_said_once(session: Session) 
     ]
     facts = known(session)
     assert (facts.failing_since, facts.probe_at) == (NOW, after(10))
+
+
+def test_time_of_what_waits_counts_again_when_the_destination_takes_something(
+    session: Session,
+) -> None:
+    def since(begun: float) -> datetime | None:
+        return tried_since(session, "archive", after(begun))
+
+    assert since(-9) == after(-9)
+    fail(session, 2)
+    assert since(-9) == after(-9)
+    fail(session)
+    assert since(-9) is None
+    assert probe(session, 10, None)
+    assert since(-9) is None
+
+    note_success(session, "archive", at=after(20))
+    assert (since(-9), since(30)) == (after(20), after(30))
 
 
 def test_success_between_failures_keeps_the_circuit_closed(session: Session) -> None:

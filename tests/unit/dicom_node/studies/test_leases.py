@@ -15,6 +15,8 @@ from node_factory import (
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
+from dicom_node.settings.work import RetrySettings
+from dicom_node.studies.ledger.destinations.circuits import note_failure
 from dicom_node.studies.ledger.due import due_work, work
 from dicom_node.studies.ledger.due.outcomes import give_back_analysis
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event
@@ -184,6 +186,21 @@ def test_delivery_that_kills_its_workers_until_its_time_is_over_expires(
 
     assert row.state is DeliveryState.EXPIRED
     assert row.reason == "worker host:1 stopped responding in attempt 3"
+
+
+def test_delivery_that_loses_its_worker_does_not_expire_while_its_destination_is_down(
+    session: Session, work_of: Any
+) -> None:
+    row = work_of(Delivery)
+    claimed(session, row)
+    policy = RetrySettings(breaker_failures=1)
+    note_failure(session, row.destination, reason="it is full", policy=policy, at=NOW)
+
+    work.recover_lost(
+        session, Delivery, maximum_attempts=9, expire_after=timedelta(seconds=1), at=after(50)
+    )
+
+    assert row.state is DeliveryState.DUE
 
 
 def test_every_lost_lease_is_in_the_history(session: Session, work_of: Any) -> None:
