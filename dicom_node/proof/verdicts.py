@@ -17,6 +17,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.proof.proofs import (
     NEVER_PROVEN,
     NOT_KEPT,
+    NOT_PROVEN_YET,
     ProofClaim,
     ask_again,
     is_time_to_send_again,
@@ -111,7 +112,7 @@ class Judge:
     def _ask_again(self, held: ProofClaim, trouble: str) -> None:
         with self.database.writing() as session:
             due_at = self._next(session, held, database_time(session))
-            reason = f"not proven yet: {trouble}"
+            reason = f"{NOT_PROVEN_YET}: {trouble}"
             if due_at is None:
                 reason = f"{NEVER_PROVEN}: {trouble}"
             ask_again(session, held, reason=reason, due_at=due_at)

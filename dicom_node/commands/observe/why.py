@@ -8,13 +8,20 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from dicom_node.commands.local_times import local_time
+from dicom_node.studies.ledger.proof.proofs import NEVER_PROVEN, NOT_PROVEN_YET
 from dicom_node.studies.ledger.queries import reading
 from dicom_node.studies.ledger.queries.remarks import (
     correction_in_words,
     removal_in_words,
     set_aside_in_words,
 )
-from dicom_node.studies.ledger.states import TAKEN, AnalysisState, InstanceState, StudyState
+from dicom_node.studies.ledger.states import (
+    TAKEN,
+    AnalysisState,
+    DeliveryState,
+    InstanceState,
+    StudyState,
+)
 from dicom_node.studies.ledger.tables import Study
 
 TROUBLESHOOTING: Final = "docs/troubleshooting.md"
@@ -36,15 +43,19 @@ class Meaning:
     to_do : what to do next
     entry : that of the troubleshooting page, as its table writes it
     cause : part of the reason by which this meaning is told from others of the same condition
+    proof : how far the proof of delivery has come, by which it is told likewise; empty if no matter
     """
 
     is_so: str
     to_do: str
     entry: str
     cause: str = ""
+    proof: str = ""
 
 
+_LOOK_THERE: Final = "the results are in the archive's series RESEARCH USE ONLY"
 _RESUME: Final = "end the pause: mammoclip-node resume, followed by what is paused"
+_UNPROVEN: Final = '`delivered (accepted)`, "not proven yet" or "never proven"'
 _HELD: Final = "is held: what is to be sent waits for a person"
 
 MEANINGS: Final[Mapping[str, Sequence[Meaning]]] = {
@@ -133,14 +144,49 @@ MEANINGS: Final[Mapping[str, Sequence[Meaning]]] = {
     ),
     "delivered": (
         Meaning(
+            cause="were not found there",
+            is_so="has results that an archive accepted, and does not show when it is asked",
+            to_do="wait: it is asked again, and what is missing is sent again; if its index is "
+            "slow, raise confirm_within_seconds of the destination",
+            entry='`delivered (accepted)`, "were not found there"',
+        ),
+        Meaning(
+            cause=NEVER_PROVEN,
+            is_so="has results that an archive accepted; it could not be asked whether it holds "
+            "them, and is asked no more",
+            to_do="look there for the series RESEARCH USE ONLY; mend what the reason names, then "
+            "have it asked again: mammoclip-node retry UID",
+            entry=_UNPROVEN,
+        ),
+        Meaning(
+            cause=NOT_PROVEN_YET,
+            is_so="has results that an archive accepted; it could not be asked yet whether it "
+            "holds them",
+            to_do="wait: it is asked again; if it lasts, mend what the reason names",
+            entry=_UNPROVEN,
+        ),
+        Meaning(
             cause="dry:",
             is_so="is delivered, except to dry destinations",
             to_do="set dry = false, then mammoclip-node retry --destination NAME",
             entry='`held`, or `delivered` with the reason "dry"',
         ),
         Meaning(
-            is_so="is delivered",
-            to_do="nothing: the results are in the archive's series RESEARCH USE ONLY",
+            proof=DeliveryState.COMMITTED.value,
+            is_so="is delivered, and the archive has committed itself to keep the results",
+            to_do=f"nothing: {_LOOK_THERE}",
+            entry="`delivered (committed)`",
+        ),
+        Meaning(
+            proof=DeliveryState.CONFIRMED.value,
+            is_so="is delivered, and the archive has shown the results when it was asked",
+            to_do=f"nothing: {_LOOK_THERE}",
+            entry="`delivered (confirmed)`",
+        ),
+        Meaning(
+            is_so="is delivered: what it was sent to has accepted the results",
+            to_do="nothing, or look in the archive for the series RESEARCH USE ONLY: that it holds "
+            "what it accepted is not proven",
             entry="`delivered (accepted)`",
         ),
     ),
@@ -202,7 +248,7 @@ MEANINGS: Final[Mapping[str, Sequence[Meaning]]] = {
         ),
     ),
 }
-"""For each condition its meanings, the first of which applies whose cause is in the reason."""
+"""For each condition its meanings, the first of which applies by the reason and the proof."""
 
 
 def why(
@@ -223,7 +269,7 @@ def why(
     record = reading.study_record(session, study, destinations=destinations)
     summary: reading.StudySummary = record["summary"]
     reason = _own_reason(session, study, summary.reason)
-    meaning = meaning_of(summary.condition, reason)
+    meaning = meaning_of(summary.condition, reason, summary.proof)
     to_do = meaning.to_do.replace("retry UID", f"retry {study_instance_uid}")
     to_do = to_do.replace("priority UID", f"priority {study_instance_uid}")
     waiting = [f"reason: {reason}"] if reason else []
@@ -239,9 +285,11 @@ def why(
     ]
 
 
-def meaning_of(condition: str, reason: str) -> Meaning:
-    """Return what a condition means, by what its reason names."""
-    return next(one for one in MEANINGS[condition] if one.cause in reason)
+def meaning_of(condition: str, reason: str, proof: str = "") -> Meaning:
+    """Return what a condition means, by what its reason names and how far its proof has come."""
+    return next(
+        one for one in MEANINGS[condition] if one.cause in reason and one.proof in {"", proof}
+    )
 
 
 def _own_reason(session: Session, study: Study, reason: str) -> str:
@@ -326,7 +374,7 @@ def _delivered(
         when = one["finished_at"]
         at = f" at {local_time(when)}" if when and one["state"] in taken else ""
         objects = answers[one["id"]]
-        count = f" ({_counted(objects, 'object')} there)" if objects else ""
+        count = f" ({_counted(objects, 'object')} taken)" if objects else ""
         words.append(f"{one['destination']} {one['state']}{at}{count}")
     if words:
         yield f"delivery: {_first_of(words, '; ')}"

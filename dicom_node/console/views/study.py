@@ -191,13 +191,11 @@ def _images(
 def _objects(record: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     """Yield each result object with where it is, the newest first."""
     names = {one["id"]: one["destination"] for one in record["deliveries"]}
-    states = {one["id"]: one["state"] for one in record["deliveries"]}
     for result in reversed(record["results"]):
         at = [
             {
                 "destination": names[one["delivery_id"]],
                 "outcome": one["outcome"],
-                "delivery": states[one["delivery_id"]],
                 "status": one["status"],
                 "at": one["at"],
             }

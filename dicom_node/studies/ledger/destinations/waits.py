@@ -13,6 +13,7 @@ from dicom_node.studies.ledger.due.pauses import Holds, pauses
 from dicom_node.studies.ledger.due.workers import QUEUE_OF_DELIVERIES, why_untaken
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.proof.proofs import NOT_PROVEN_YET
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 
@@ -70,7 +71,12 @@ class Waits:
         return self.holds.withheld(delivery.destination)
 
     def cause_of(self, delivery: Delivery) -> str:
-        """Say what a delivery that is due waits for besides its time; empty if for nothing."""
+        """Say what a delivery that is due waits for besides its time; empty if for nothing.
+
+        One that was accepted waits for the question whether the destination holds it.
+        """
+        if delivery.state is DeliveryState.ACCEPTED:
+            return self._unasked(delivery)
         held = self.held_because(delivery)
         if held:
             return _joined(delivery.reason, held)
@@ -83,8 +89,16 @@ class Waits:
     def reason_of(self, delivery: Delivery) -> str:
         """Say why a delivery is not sent yet; empty if it will be presently."""
         if delivery.state is not DeliveryState.DUE:
-            return delivery.reason
+            return self.cause_of(delivery) or delivery.reason
         return self.cause_of(delivery) or _joined(delivery.reason, self._until(delivery))
+
+    def _unasked(self, delivery: Delivery) -> str:
+        due_at = delivery.proof_due_at
+        # What was asked for before has its reason.
+        if delivery.reason or due_at is None or due_at > self.now - _SOON:
+            return ""
+        why = self.holds.withheld(delivery.destination) or "check that the node runs"
+        return f"{NOT_PROVEN_YET}: nobody has asked for it, due since {_instant(due_at)}: {why}"
 
     def _until(self, delivery: Delivery) -> str:
         if delivery.due_at > self.now:

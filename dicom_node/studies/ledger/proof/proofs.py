@@ -27,6 +27,9 @@ MISSING: Final = "missing"
 NOT_KEPT: Final = "not-kept"
 """Stable word for a destination that answers with success and keeps nothing."""
 
+NOT_PROVEN_YET: Final = "not proven yet"
+"""How the reason begins why a destination is still to be asked for what it has accepted."""
+
 NEVER_PROVEN: Final = "never proven"
 """How the reason begins why a destination is not asked any more for what it has accepted."""
 

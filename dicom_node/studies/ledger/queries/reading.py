@@ -368,7 +368,8 @@ def _delivery_condition(session: Session, analysis: Analysis, waits: Waits) -> t
     if not under_way:
         held = [one for one in deliveries if one.state is DeliveryState.HELD]
         is_delivered = len(held) < len(deliveries)
-        why = _joined(*(f"{one.destination}: {one.reason}" for one in deliveries if one.reason))
+        said = [(one.destination, waits.reason_of(one)) for one in deliveries]
+        why = _joined(*(f"{destination}: {reason}" for destination, reason in said if reason))
         return ("delivered" if is_delivered else HELD), why
     reasons = [(one.destination, waits.reason_of(one)) for one in under_way]
     is_held = all(waits.held_because(one) for one in under_way)

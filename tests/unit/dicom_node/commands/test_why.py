@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,25 @@ def told(session: Session, **known: Any) -> str:
     return "\n".join(lines)
 
 
-def analysed(session: Session, *states: DeliveryState, reason: str = "", **study: Any) -> None:
+def analysed(
+    session: Session,
+    *states: DeliveryState,
+    reason: str = "",
+    proof_due_at: datetime | None = None,
+    **study: Any,
+) -> None:
     analysis = analysis_row(
         session, study_row(session, **study), state=DONE, bundle="demo 1", finished_at=after(60)
     )
     for number, state in enumerate(states):
-        delivery_row(session, analysis, destination=f"archive{number}", state=state, reason=reason)
+        delivery_row(
+            session,
+            analysis,
+            destination=f"archive{number}",
+            state=state,
+            reason=reason,
+            proof_due_at=proof_due_at,
+        )
 
 
 def paused(session: Session, kind: Paused, name: str = "") -> None:
@@ -97,6 +111,10 @@ def of_state(state: AnalysisState) -> Callable[[Session], Any]:
 
 def of_deliveries(*states: DeliveryState, reason: str = "") -> Callable[[Session], None]:
     return lambda session: analysed(session, *states, reason=reason)
+
+
+def unasked(session: Session) -> None:
+    analysed(session, D.ACCEPTED, proof_due_at=database_time(session) - timedelta(days=5))
 
 
 SCENES: dict[str, tuple[Callable[[Session], Any], list[str]]] = {
@@ -141,9 +159,31 @@ SCENES: dict[str, tuple[Callable[[Session], Any], list[str]]] = {
     "not kept": (of_deliveries(D.REFUSED, reason="not-kept: 2 of 3"), ["did not keep"]),
     "expired": (of_deliveries(D.EXPIRED, reason="no association"), ["given up", "no association"]),
     "done": (of_deliveries(), ["no destination", "[[destinations]]"]),
-    "delivered": (of_deliveries(D.ACCEPTED), ["is delivered", "archive0 accepted"]),
-    "confirmed": (of_deliveries(D.CONFIRMED), ["is delivered", "archive0 confirmed"]),
-    "committed": (of_deliveries(D.COMMITTED), ["is delivered", "archive0 committed"]),
+    "delivered": (
+        of_deliveries(D.CONFIRMED, D.ACCEPTED),
+        ["is delivered", "archive1 accepted", "is not proven", "`delivered (accepted)`"],
+    ),
+    "confirmed": (
+        of_deliveries(D.COMMITTED, D.CONFIRMED),
+        ["is delivered", "archive1 confirmed", "has shown", "are in the archive's series"],
+    ),
+    "committed": (
+        of_deliveries(D.COMMITTED),
+        ["is delivered", "archive0 committed", "to keep", "are in the archive's series"],
+    ),
+    "not found": (
+        of_deliveries(D.ACCEPTED, reason="2 of 2 objects were not found there by C-FIND yet"),
+        ["does not show", "archive0: 2 of 2 objects", '"were not found there"'],
+    ),
+    "never proven": (
+        of_deliveries(D.ACCEPTED, reason="never proven: archive0 does not offer C-FIND"),
+        ["asked no more", f"asked again: mammoclip-node retry {STUDY_UID}", '"never proven"'],
+    ),
+    "not proven yet": (
+        of_deliveries(D.ACCEPTED, reason="not proven yet: archive0 does not offer C-FIND"),
+        ["could not be asked yet", "mend what the reason names", '"not proven yet"'],
+    ),
+    "not asked": (unasked, ["could not be asked yet", "due since", "check that the node runs"]),
     "delivered, partly dry": (
         of_deliveries(D.ACCEPTED, D.HELD, reason="dry: 3 objects made"),
         ["except to dry destinations"],
@@ -170,6 +210,28 @@ def test_destination_that_was_removed_from_the_settings_is_named(session: Sessio
 
     assert "destination archive0 is not in the settings" in text
     assert "drop-deliveries" in text
+
+
+UNPROVEN = ("delivered", "not found", "never proven", "not proven yet", "not asked")
+
+
+@pytest.mark.parametrize("scene", UNPROVEN)
+def test_nothing_that_is_not_proven_is_said_to_be_there(session: Session, scene: str) -> None:
+    SCENES[scene][0](session)
+
+    text = told(session)
+
+    assert "results are in the archive" not in text
+    assert " there)" not in text
+
+
+def test_question_that_waits_for_a_person_says_for_what(session: Session) -> None:
+    unasked(session)
+
+    text = told(session, destinations=frozenset({"second"}))
+
+    assert "not proven yet: nobody has asked for it" in text
+    assert "destination archive0 is not in the settings" in text
 
 
 def test_every_meaning_is_tried_here(session: Session) -> None:

@@ -8,7 +8,15 @@ from io import BytesIO
 
 import pytest
 from console_factory import ACCESSION, Person, Served
-from node_factory import NOW, PATIENT_ID, STUDY_UID, analysis_row, delivery_row, study_row
+from node_factory import (
+    NOW,
+    PATIENT_ID,
+    STUDY_UID,
+    analysis_row,
+    delivery_row,
+    result_row,
+    study_row,
+)
 from PIL import Image
 from sqlalchemy import select
 
@@ -24,7 +32,7 @@ from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.queries.backlog import backlog
 from dicom_node.studies.ledger.removal.erasing import erase_study
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
-from dicom_node.studies.ledger.tables import Study
+from dicom_node.studies.ledger.tables import DeliveryOutcome, Study
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +91,29 @@ def test_study_says_what_readers_make_of_it(served: Served, operator: Person) ->
 
     assert "What readers say" in text
     assert "&lt;i&gt;cyst&lt;/i&gt;" in text
+
+
+def test_study_and_each_object_say_how_far_their_proof_has_come(
+    served: Served, operator: Person
+) -> None:
+    uid = "1.2.5"
+    with served.database.writing() as session:
+        done = analysis_row(session, study_row(session, uid), state=AnalysisState.DONE)
+        result = result_row(session, done)
+        # Everything but a rejection note is proven, which archives may hide.
+        sent = delivery_row(session, done, state=DeliveryState.CONFIRMED, finished_at=NOW)
+        facts = {"delivery_id": sent.id, "result_object_id": result.id, "status": "0x0000"}
+        session.add(DeliveryOutcome(**facts, outcome="accepted", at=NOW))
+    try:
+        page, table = operator.get(f"/studies/{uid}").text, operator.get("/studies").text
+    finally:
+        with served.database.writing() as session:
+            erase_study(session, uid, force=True, at=database_time(session))
+
+    state = '<span class="state delivered">delivered</span> <small>confirmed</small>'
+    assert state in page
+    assert state in table
+    assert 'archive: <span class="state accepted">accepted</span>' in page
 
 
 def test_picture_of_an_image_is_a_jpeg(served: Served, operator: Person) -> None:

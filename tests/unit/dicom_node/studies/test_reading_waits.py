@@ -137,3 +137,27 @@ def test_delivery_that_waits_says_until_when(session: Session, study: Study) -> 
 
     expected = f"archive: no answer; tried again at {later.isoformat(timespec='seconds')}"
     assert reason(session, study) == expected
+
+
+@pytest.mark.parametrize(
+    ("late", "reason", "words"),
+    [
+        (MINUTE, "", "archive: not proven yet: nobody has asked for it, due since "),
+        (MINUTE, "not proven yet: no association", "archive: not proven yet: no association"),
+        (-MINUTE, "", ""),
+    ],
+)
+def test_accepted_study_that_nobody_asks_for_says_so(
+    session: Session, study: Study, late: timedelta, reason: str, words: str
+) -> None:
+    done = analysis_row(session, study, state=AnalysisState.DONE)
+    due_at = database_time(session) - late
+    state = DeliveryState.ACCEPTED
+    delivery_row(session, done, state=state, reason=reason, proof_due_at=due_at)
+
+    record = reading.study_record(session, study)
+
+    said = record["summary"].reason
+    assert said.startswith(words)
+    assert bool(said) == bool(words)
+    assert said.removeprefix("archive: ") == record["deliveries"][0]["reason"]
