@@ -29,11 +29,9 @@ from dicom_node.spool.files.private_files import is_open_to_others
 from dicom_node.spool.object_store import ObjectStore
 from dicom_node.studies.broker import Broker, broker_options
 from dicom_node.studies.installation_key import require_installation_key
-from dicom_node.studies.ledger.canary_runs import last_run
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.destinations.overview import causes
 from dicom_node.studies.ledger.due.pauses import pauses
-from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.spools import nodes_in_words
 from dicom_node.tls import server_context
 
@@ -75,14 +73,7 @@ def _notes_of_the_ledger(settings: Settings) -> list[str]:
             return []
         with database.reading() as session:
             paused = [one.in_words() for one in pauses(session)]
-            canary = last_run(session)
-            told = [] if canary is None else [canary.in_words(database_time(session))]
-            return (
-                nodes_in_words(session)
-                + paused
-                + causes(session, settings.destination_names)
-                + told
-            )
+            return nodes_in_words(session) + paused + causes(session, settings.destination_names)
     return []
 
 

@@ -12,8 +12,10 @@ from typing import Final
 
 from dicom_node.commands.checks.checked import Checked, Level
 from dicom_node.errors import NodeError
+from dicom_node.settings.operation.canary import CanarySettings
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
+from dicom_node.studies.ledger.canary_runs import CanaryFacts, is_overdue, last_run
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
 from dicom_node.studies.ledger.due.pauses import pauses
 from dicom_node.studies.ledger.due.workers import WorkerFacts, workers
@@ -44,11 +46,13 @@ def check_running(settings: Settings, *, old_after: timedelta) -> Iterator[Check
             known = workers(session)
             waiting = backlog(session)
             paused = [one.subject for one in pauses(session)]
+            canary = last_run(session)
             to_prove = unproven(session, sorted(settings.confirming_names), at=at)
         yield from _workers(known, at)
         yield _backlog(waiting, at, old_after, paused)
         for one in to_prove:
             yield _proof(one, at, max(old_after, _time_to_prove(settings, one.destination)))
+        yield from _canary(settings.canary, canary, at)
 
 
 def _account(spool: Path) -> Checked:
@@ -198,6 +202,25 @@ def _proof(found: Unproven, at: datetime, old_after: timedelta) -> Checked:
         detail=f"{'; '.join(parts)}{why}. 'mammoclip-node studies' lists them as delivered "
         "(accepted); 'mammoclip-node retry' with a study's UID has them asked about again",
     )
+
+
+def _canary(settings: CanarySettings, last: CanaryFacts | None, at: datetime) -> Iterator[Checked]:
+    """Tell how old the last canary study is and how it ended; nothing where there is to be none."""
+    if last is None and not settings.minutes:
+        return
+    parts = ["none was ever sent" if last is None else last.in_words(at).removeprefix("canary: ")]
+    is_late, is_broken = is_overdue(last, settings, at), last is not None and bool(last.broken)
+    if is_late:
+        parts.append(
+            f"the node is to send one every {settings.minutes:g} min (canary.minutes) and does "
+            "not: see whether it runs, and what its log says of canary"
+        )
+    if is_broken:
+        parts.append("mend what this names")
+    if is_late or is_broken:
+        parts.append("then try again: mammoclip-node canary")
+    level = Level.WARNING if is_late or is_broken else Level.OK
+    yield Checked(name="canary", level=level, detail="; ".join(parts))
 
 
 def _time_to_prove(settings: Settings, name: str) -> timedelta:

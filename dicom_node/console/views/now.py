@@ -17,7 +17,7 @@ from dicom_node.console.site import Site, site_of
 from dicom_node.settings.settings import Settings
 from dicom_node.sign_in.roles import Role
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
-from dicom_node.studies.ledger.canary_runs import CanaryFacts, last_run
+from dicom_node.studies.ledger.canary_runs import CanaryFacts, is_overdue, last_run
 from dicom_node.studies.ledger.destinations.overview import (
     DestinationSummary,
     destination_summaries,
@@ -127,9 +127,7 @@ def _troubles(
     ]
     if canary is not None and canary.broken:
         found.append((canary.in_words(at), "/"))
-    if settings.canary.minutes and (
-        canary is None or at - canary.began_at > timedelta(minutes=3 * settings.canary.minutes)
-    ):
+    if is_overdue(canary, settings.canary, at):
         found.append(("no canary study was tried when it should have been", "/"))
     if free_bytes < 2 * settings.receive.minimum_free_bytes:
         found.append(("the disk of the spool is nearly full: objects will be refused", "/"))

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.canary import CANARY_STUDY
-from dicom_node.settings.operation.canary import CANARY_DESTINATION
+from dicom_node.settings.operation.canary import CANARY_DESTINATION, CanarySettings
 from dicom_node.studies.ledger.locks import locking
 from dicom_node.studies.ledger.site_tables import CanaryReceiver, CanaryRun, DestinationState
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
@@ -124,6 +124,17 @@ def last_run(session: Session) -> CanaryFacts | None:
         broken=row.broken,
         reason=row.reason,
     )
+
+
+def is_overdue(last: CanaryFacts | None, settings: CanarySettings, at: datetime) -> bool:
+    """Return whether the node should have sent a canary study since the last one.
+
+    One interval may pass in one that hangs or is long, and in a node that starts again.
+    """
+    if not settings.minutes:
+        return False
+    longest = timedelta(minutes=3 * settings.minutes, seconds=settings.longest_seconds)
+    return last is None or at - last.began_at > longest
 
 
 def sent_results(session: Session, analysis_id: int) -> list[SentResult]:

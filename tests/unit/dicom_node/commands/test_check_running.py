@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from licensed_bundle import WORDS, write_bundle
@@ -20,6 +21,7 @@ from dicom_node.commands.checks.checked import Checked, Level
 from dicom_node.node_process import running_node
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
+from dicom_node.studies.ledger.canary_runs import CanaryFacts, note_run
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due.pauses import Paused
 from dicom_node.studies.ledger.due.workers import note_worker
@@ -265,3 +267,72 @@ def _make_site(folder: Path, closed: str) -> None:
     with closing(Database(f"sqlite:///{folder}/spool/ledger.sqlite")) as database:
         database.migrate()
     os.chown(folder / "spool" / closed, 65534, 65534)
+
+
+BROKEN = {"broken": "analyse", "reason": "no worker"}
+
+
+def canary_of(settings: Settings, *, minutes: float = 0) -> Checked | None:
+    canary = settings.canary.model_copy(update={"minutes": minutes})
+    return found(settings.model_copy(update={"canary": canary})).get("canary")
+
+
+def ran(database: Database, *, broken: str = "", reason: str = "", **age: float) -> None:
+    began_at = database.now() - timedelta(**age)
+    run = CanaryFacts(began_at=began_at, seconds={"prepare": 1.5}, broken=broken, reason=reason)
+    with database.writing() as session:
+        note_run(session, run, key="", scores="")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "run", "words"),
+    [
+        (5, {"days": 3}, "to send one every 5 min"),
+        (0, {"days": 3, **BROKEN}, "phase analyse was broken: no worker; mend"),
+        (5, {"days": 0, **BROKEN}, "phase analyse was broken: no worker; mend"),
+        (5, {"days": 3, **BROKEN}, "see whether it runs"),
+    ],
+)
+def test_canary_study_that_is_broken_or_late_is_a_warning_and_says_what_to_do(
+    settings: Settings, database: Database, minutes: float, run: dict[str, Any], words: str
+) -> None:
+    ran(database, **run)
+
+    canary = canary_of(settings, minutes=minutes)
+
+    assert canary is not None
+    assert canary.level is Level.WARNING
+    assert words in canary.detail
+    assert canary.detail.endswith("then try again: mammoclip-node canary")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "run", "words"),
+    [
+        (0, {"days": 3}, "everything worked"),
+        (5, {"minutes": 20}, "everything worked"),
+        (5, {"minutes": 20, "reason": "paused by anna"}, "which is no fault: paused by anna"),
+    ],
+)
+def test_canary_study_that_came_or_was_held_is_well(
+    settings: Settings, database: Database, minutes: float, run: dict[str, Any], words: str
+) -> None:
+    ran(database, **run)
+
+    canary = canary_of(settings, minutes=minutes)
+
+    assert canary is not None
+    assert canary.level is Level.OK
+    assert words in canary.detail
+
+
+def test_canary_study_that_never_came_is_told_where_there_is_to_be_one(
+    settings: Settings, database: Database
+) -> None:
+    assert database.has_tables()
+    assert canary_of(settings) is None
+
+    canary = canary_of(settings, minutes=5)
+
+    assert canary is not None
+    assert (canary.level, "none was ever sent" in canary.detail) == (Level.WARNING, True)

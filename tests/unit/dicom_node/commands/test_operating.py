@@ -209,8 +209,8 @@ def test_canary_names_the_phase_that_is_broken_and_check_says_so(config: Path) -
     prepared, broken = done.stdout.splitlines()
     assert prepared.startswith("ok    prepare: ")
     assert broken.startswith("FAIL  receive: listener at 127.0.0.1:")
-    (note,) = [
+    (line,) = [
         line for line in run("check", "--config", config).stdout.splitlines() if "canary:" in line
     ]
-    assert note.startswith("note  canary: 0 min ")
-    assert "phase receive was broken" in note
+    assert line.startswith("WARN  canary: 0 min ")
+    assert "phase receive was broken" in line
