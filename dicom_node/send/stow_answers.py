@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 
 _REFERENCED_SOP_SEQUENCE: Final = "00081199"
 _FAILED_SOP_SEQUENCE: Final = "00081198"
+_OTHER_FAILURES_SEQUENCE: Final = "0008119A"
 _SOP_INSTANCE_UID: Final = "00080018"
 _STUDY_INSTANCE_UID: Final = "0020000D"
 _REFERENCED_SOP_INSTANCE_UID: Final = "00081155"
@@ -39,10 +40,25 @@ class StoreAnswer:
     ----------
     stored : SOP Instance UIDs
     failed : SOP Instance UID to Failure Reason (0008,1197), 0 where none is given
+    unidentified : Failure Reasons of objects of which the archive gives no UID
     """
 
     stored: frozenset[str] = frozenset()
     failed: Mapping[str, int] = field(default_factory=dict)
+    unidentified: tuple[int, ...] = ()
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it is about any object: any other document in JSON reads as one without."""
+        return bool(self.stored or self.failed or self.unidentified)
+
+    def reason_for(self, sop_instance_uid: str) -> int | None:
+        """Return the Failure Reason of the only object of a request; None if it did not fail."""
+        if sop_instance_uid in self.failed:
+            return self.failed[sop_instance_uid]
+        if sop_instance_uid in self.stored or not self.unidentified:
+            return None
+        return self.unidentified[0]
 
 
 def read_store_answer(content: bytes, media_type: str) -> StoreAnswer | None:
@@ -51,9 +67,11 @@ def read_store_answer(content: bytes, media_type: str) -> StoreAnswer | None:
         documents = list(_datasets(content, media_type))
         referenced = [_items(one, _REFERENCED_SOP_SEQUENCE) for one in documents]
         refused = [_items(one, _FAILED_SOP_SEQUENCE) for one in documents]
+        others = [_items(one, _OTHER_FAILURES_SEQUENCE) for one in documents]
         return StoreAnswer(
             stored=frozenset(_uid(item) for items in referenced for item in items),
             failed={_uid(item): _reason(item) for items in refused for item in items},
+            unidentified=tuple(_reason(item) for items in others for item in items),
         )
     except _UNREADABLE:
         return None
@@ -105,7 +123,7 @@ def _uid(item: Attributes) -> str:
 
 
 def _reason(item: Attributes) -> int:
-    return int(_first(item, _FAILURE_REASON) or 0)
+    return int(_first(item, _FAILURE_REASON) or 0) & 0xFFFF
 
 
 def _from_xml(content: bytes) -> Attributes:

@@ -11,7 +11,7 @@ from dicom_node.send.converted import CONVERSION_ERRORS, converted, own_syntax_o
 from dicom_node.send.dicomweb_exchange import DicomwebExchange, Reply, exchange_with
 from dicom_node.send.http_outcome import outcome_of_status
 from dicom_node.send.outcome import Answer, ObjectToSend, Outcome, outcome_of_failure, unread
-from dicom_node.send.stow_answers import lists_instance, read_store_answer
+from dicom_node.send.stow_answers import StoreAnswer, lists_instance, read_store_answer
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
@@ -62,8 +62,9 @@ class StowSender:
             except CONVERSION_ERRORS as error:
                 return unread(item, "the result file cannot be converted for sending", error)
             reply = exchange.request("POST", "studies", content)
-        answer = _answer_of(item, reply)
-        if not _leaves_doubt(reply) or answer.outcome is Outcome.ACCEPTED:
+        document = read_store_answer(reply.content, reply.media_type)
+        answer = _answer_of(item, reply, document)
+        if not _leaves_doubt(reply, document) or answer.outcome is Outcome.ACCEPTED:
             return answer
         if self._holds(exchange, item, header):
             status = f"HTTP {reply.status}, found at the archive"
@@ -97,37 +98,43 @@ def _refuses_the_syntax(item: ObjectToSend, reply: Reply) -> bool:
         return False
     if reply.status == _UNSUPPORTED_MEDIA_TYPE:
         return True
-    document = read_store_answer(reply.content, reply.media_type) if _leaves_doubt(reply) else None
-    return (
-        document is not None
-        and document.failed.get(item.sop_instance_uid, 0) & 0xFFFF == _SYNTAX_NOT_SUPPORTED
-    )
+    document = read_store_answer(reply.content, reply.media_type)
+    reason = None if document is None else document.reason_for(item.sop_instance_uid)
+    return reason == _SYNTAX_NOT_SUPPORTED
 
 
-def _leaves_doubt(reply: Reply) -> bool:
+def _leaves_doubt(reply: Reply, document: StoreAnswer | None) -> bool:
     """Return whether the object may be at the archive, although the answer does not say so."""
     # Archives also answer 409 for an object that they hold already, with reasons of their own
     # (45070 of Azure's), in place of the standard's 0x0111.
-    return reply.is_success or reply.status == _CONFLICT
+    is_about_objects = document is not None and document.says_something
+    return reply.is_success or reply.status == _CONFLICT or is_about_objects
 
 
-def _answer_of(item: ObjectToSend, reply: Reply) -> Answer:
-    document = None
-    if _leaves_doubt(reply):
-        document = read_store_answer(reply.content, reply.media_type)
-    if document is not None and item.sop_instance_uid in document.failed:
-        reason = document.failed[item.sop_instance_uid]
-        return Answer(
-            key=item.key, outcome=outcome_of_failure(reason), status=f"0x{reason & 0xFFFF:04X}"
-        )
+def _answer_of(item: ObjectToSend, reply: Reply, document: StoreAnswer | None) -> Answer:
+    outcome, status = outcome_of_status(reply.status)
+    reason = None if document is None else document.reason_for(item.sop_instance_uid)
+    if reason is not None:
+        return _failed(item, reply, reason)
     if not reply.is_success:
-        outcome, status = outcome_of_status(reply.status)
         return Answer(key=item.key, outcome=outcome, status=status)
     if document is None:
-        return _postponed(item, f"HTTP {reply.status} without a DICOM answer")
+        return _postponed(item, f"{status} without a DICOM answer")
     if item.sop_instance_uid in document.stored:
-        return Answer(key=item.key, outcome=Outcome.ACCEPTED, status=f"HTTP {reply.status}")
-    return _postponed(item, f"HTTP {reply.status} without the object's UID")
+        return Answer(key=item.key, outcome=outcome, status=status)
+    return _postponed(item, f"{status} without the object's UID")
+
+
+def _failed(item: ObjectToSend, reply: Reply, reason: int) -> Answer:
+    """Return the answer for an object that the archive's document says has failed."""
+    of_status, status = outcome_of_status(reply.status)
+    if not reason:
+        return _postponed(item, f"{status}: it says that the object failed, and not why")
+    outcome = outcome_of_failure(reason)
+    # A server that blames itself, or the credentials, refuses no object for good.
+    if outcome is Outcome.REFUSED and of_status is Outcome.POSTPONED:
+        return _postponed(item, f"{status}, 0x{reason:04X}")
+    return Answer(key=item.key, outcome=outcome, status=f"0x{reason:04X}")
 
 
 def _postponed(item: ObjectToSend, status: str) -> Answer:

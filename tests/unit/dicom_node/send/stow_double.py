@@ -13,7 +13,7 @@ from dicom_node.send.outcome import Answer, ObjectToSend
 from dicom_node.send.stow_rs import StowSender
 from dicom_node.settings.ways_out.destinations import DicomwebDestination
 
-REFERENCED, FAILED = "00081199", "00081198"
+REFERENCED, FAILED, OTHERS = "00081199", "00081198", "0008119A"
 
 
 def item_of(uid: str, reason: int | None = None) -> dict[str, Any]:
@@ -29,6 +29,11 @@ def taken(uid: str) -> dict[str, Any]:
 
 def failed(uid: str, reason: int) -> dict[str, Any]:
     return {FAILED: {"vr": "SQ", "Value": [item_of(uid, reason)]}}
+
+
+def failed_without_uid(reason: int) -> dict[str, Any]:
+    """Say that objects failed of which the archive could read no UID (PS3.18 I.2)."""
+    return {OTHERS: {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [reason]}}]}}
 
 
 @dataclass

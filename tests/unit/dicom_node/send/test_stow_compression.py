@@ -10,7 +10,7 @@ from node_factory import SECONDARY_CAPTURE, mammogram
 from pydicom import dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
-from stow_double import Answering, archive, failed, sent, taken
+from stow_double import Answering, archive, failed, failed_without_uid, sent, taken
 
 from dicom_node.objects.sc.pixel_encoding import DEFAULT_FORM, set_pixels
 from dicom_node.send.outcome import ObjectToSend, Outcome
@@ -53,13 +53,19 @@ def test_picture_is_sent_uncompressed_to_who_wants_it_so(
     assert syntaxes_of(archive) == [ExplicitVRLittleEndian]
 
 
-@pytest.mark.parametrize("refusal", ["status", "reason"])
+@pytest.mark.parametrize(
+    ("status", "refusal"), [(415, "none"), (409, "reason"), (202, "other"), (400, "reason")]
+)
 def test_picture_whose_compression_is_refused_is_sent_again_without(
-    archive: Answering, picture: ObjectToSend, refusal: str
+    archive: Answering, picture: ObjectToSend, status: int, refusal: str
 ) -> None:
-    refused = failed(picture.sop_instance_uid, 0xC122) if refusal == "reason" else {}
-    archive.statuses = [415 if refusal == "status" else 409, 200]
-    documents = [refused, taken(picture.sop_instance_uid)]
+    refusals = {
+        "none": {},
+        "reason": failed(picture.sop_instance_uid, 0xC122),
+        "other": failed_without_uid(0xC122),
+    }
+    archive.statuses = [status, 200]
+    documents = [refusals[refusal], taken(picture.sop_instance_uid)]
     archive.document = lambda _: documents.pop(0)
 
     (answer,) = sent(archive, picture)

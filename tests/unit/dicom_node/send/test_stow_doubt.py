@@ -210,6 +210,20 @@ def test_conflict_about_an_object_that_the_archive_holds_is_delivered(
     assert (answer.outcome, answer.status) == (Outcome.ACCEPTED, "HTTP 409, found at the archive")
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_failure_of_an_object_that_the_archive_holds_is_delivered(
+    archive: WebArchive, result_object: MakeObject, status: int
+) -> None:
+    item = result_object()
+    archive.says(failing(item.sop_instance_uid, 0xA700), status=status)
+    archive.holds = {item.sop_instance_uid}
+
+    (answer,) = sent(archive, item)
+
+    found = f"HTTP {status}, found at the archive"
+    assert (answer.outcome, answer.status) == (Outcome.ACCEPTED, found)
+
+
 @pytest.mark.parametrize(("status", "outcome"), [(507, Outcome.POSTPONED), (413, Outcome.REFUSED)])
 def test_full_archive_is_tried_later_and_a_too_large_object_never(
     archive: WebArchive, result_object: MakeObject, status: int, outcome: Outcome

@@ -9,7 +9,17 @@ from typing import Any
 import pydicom
 import pytest
 from ports import free_port
-from stow_double import FAILED, Answering, archive, destination, failed, sent, taken
+from stow_double import (
+    FAILED,
+    Answering,
+    archive,
+    destination,
+    failed,
+    failed_without_uid,
+    item_of,
+    sent,
+    taken,
+)
 
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.destinations import sender_for
@@ -52,9 +62,10 @@ def test_empty_sequence_of_failures_is_no_failure(
     assert answer.outcome is Outcome.ACCEPTED
 
 
-@pytest.mark.parametrize("http", [200, 202, 409])
+@pytest.mark.parametrize("has_uid", [True, False])
+@pytest.mark.parametrize("http", [200, 202, 400, 409])
 @pytest.mark.parametrize(
-    ("reason", "outcome"),
+    "failure",
     [
         (0x0111, Outcome.ACCEPTED),
         (0xA700, Outcome.POSTPONED),
@@ -67,6 +78,31 @@ def test_empty_sequence_of_failures_is_no_failure(
     ],
 )
 def test_reason_of_a_failure_is_the_outcome(
+    archive: Answering,
+    result_object: MakeObject,
+    http: int,
+    has_uid: bool,
+    failure: tuple[int, Outcome],
+) -> None:
+    reason, outcome = failure
+    archive.status = http
+    archive.document = lambda uid: failed(uid, reason) if has_uid else failed_without_uid(reason)
+
+    (answer,) = sent(archive, result_object())
+
+    assert (answer.outcome, answer.status) == (outcome, f"0x{reason:04X}")
+
+
+@pytest.mark.parametrize("http", [401, 404, 429, 500, 503])
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        (0x0111, Outcome.ACCEPTED),
+        (0xA700, Outcome.POSTPONED),
+        (0xA900, Outcome.POSTPONED),
+    ],
+)
+def test_server_that_blames_itself_refuses_no_object_for_good(
     archive: Answering, result_object: MakeObject, http: int, reason: int, outcome: Outcome
 ) -> None:
     archive.status = http
@@ -74,7 +110,32 @@ def test_reason_of_a_failure_is_the_outcome(
 
     (answer,) = sent(archive, result_object())
 
-    assert (answer.outcome, answer.status) == (outcome, f"0x{reason:04X}")
+    assert answer.outcome is outcome
+    assert answer.status.endswith(f"0x{reason:04X}")
+
+
+@pytest.mark.parametrize("http", [200, 409])
+@pytest.mark.parametrize("reason", [None, 0])
+def test_failure_without_a_reason_is_told_in_words_and_sent_later(
+    archive: Answering, result_object: MakeObject, http: int, reason: int | None
+) -> None:
+    archive.status = http
+    archive.document = lambda uid: {FAILED: {"vr": "SQ", "Value": [item_of(uid, reason)]}}
+
+    (answer,) = sent(archive, result_object())
+
+    assert answer.outcome is Outcome.POSTPONED
+    assert answer.status == f"HTTP {http}: it says that the object failed, and not why"
+
+
+def test_object_that_is_stored_is_not_the_one_without_uid_that_failed(
+    archive: Answering, result_object: MakeObject
+) -> None:
+    archive.document = lambda uid: {**taken(uid), **failed_without_uid(0xA900)}
+
+    (answer,) = sent(archive, result_object())
+
+    assert answer.outcome is Outcome.ACCEPTED
 
 
 def test_failure_of_another_object_is_not_this_one_s(
