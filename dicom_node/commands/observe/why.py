@@ -162,7 +162,7 @@ MEANINGS: Final[Mapping[str, Sequence[Meaning]]] = {
             cause=NOT_PROVEN_YET,
             is_so="has results that an archive accepted; it could not be asked yet whether it "
             "holds them",
-            to_do="wait: it is asked again; if it lasts, mend what the reason names",
+            to_do="mend what the reason names; the archive is asked again by itself",
             entry=_UNPROVEN,
         ),
         Meaning(
