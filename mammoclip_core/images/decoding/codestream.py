@@ -9,6 +9,8 @@ _JPEG_2000_START: Final = b"\xff\x4f\xff\x51"
 _JPEG_2000_FILE_START: Final = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 """Start of frame of JPEG (T.81 table B.1) and JPEG-LS (T.87 C.1.1)."""
+_LOSSY_MARKERS: Final = frozenset({0xC0, 0xC1, 0xC2})
+"""Baseline, extended and progressive JPEG."""
 
 _MARKERS_WITHOUT_LENGTH: Final = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
 END_MARKER: Final = b"\xff\xd9"
@@ -39,7 +41,8 @@ class CodestreamSize:
     Attributes
     ----------
     bits : per sample
-    is_signed : whether samples are; None for JPEG and JPEG-LS, which do not say it
+    is_signed : whether samples are; None for lossless JPEG and JPEG-LS, which do not say it
+        The lossy processes of JPEG have samples without sign (PS3.5 table 8.2.1-1).
     """
 
     rows: int
@@ -259,6 +262,7 @@ def _jpeg_size(frame: bytes) -> CodestreamSize:
                 columns=_number(frame, position + 7, 2),
                 samples=frame[position + 9],
                 bits=frame[position + 4],
+                is_signed=False if marker in _LOSSY_MARKERS else None,
             )
         position += 2 + max(_number(frame, position + 2, 2), 2)
     raise ValueError("the JPEG codestream has no frame header")

@@ -19,13 +19,14 @@ from mammoclip_core.images.decoding.codestream import (
     has_all_tiles,
     is_complete,
 )
+from mammoclip_core.images.decoding.sign_bit import other_sign_continues
 from mammoclip_core.images.decoding.stored_values import (
     DecodedFrame,
     FrameLayout,
     contradiction,
     stored_bits,
 )
-from mammoclip_core.images.decoding.unused_bits import values_of_words
+from mammoclip_core.images.decoding.unused_bits import padding_pixels, values_of_words
 from mammoclip_core.images.decoding.whole_jpeg import decoded_if_whole
 
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
@@ -166,19 +167,9 @@ def reconciled(
         low_end = replace(layout, high_bit=layout.bits_stored - 1)
         decoded = reconciled(values, codestream, low_end)
         return replace(decoded, remark=decoded.remark or _misplaced(codestream.bits, layout))
-    declared = layout.high_bit + 1
-    # Older encoders put signed values into JPEG 2000 as the bit patterns that JPEG would hold.
-    if codestream.is_signed is None:
-        return _with_sign_of_header(values, highest, codestream.bits, layout)
-    if layout.signed and not codestream.is_signed:
-        decoded = _with_sign_of_header(values, highest, codestream.bits, layout)
-        if decoded.remark or int(decoded.values.min()) >= 0:
-            return decoded
-        remark = contradiction(
-            _COMPRESSED, codestream.bits, layout, is_signed=False, counts="header says"
-        )
-        return replace(decoded, remark=remark)
-    half = 1 << declared - 1
+    if codestream.is_signed is None or (layout.signed and not codestream.is_signed):
+        return _with_sign_to_tell(values, highest, codestream, layout)
+    half = 1 << layout.high_bit
     low, high = (-half, half - 1) if layout.signed else (0, 2 * half - 1)
     if low <= lowest and highest <= high:
         return DecodedFrame(values=stored_bits(values, layout), bits_stored=layout.bits_stored)
@@ -190,29 +181,45 @@ def reconciled(
     )
 
 
-def _with_sign_of_header(
-    values: NDArray[Any], highest: int, bits: int, layout: FrameLayout
+def _with_sign_to_tell(
+    values: NDArray[Any], highest: int, codestream: CodestreamSize, layout: FrameLayout
 ) -> DecodedFrame:
-    """Read what JPEG or JPEG-LS holds: bit patterns, whose sign the header alone states."""
+    """Read bit patterns of whose sign the header says more than the codestream, or the contrary.
+
+    Lossless JPEG and JPEG-LS leave the sign to the header. Older encoders put signed values into
+    JPEG 2000 as the bit patterns that JPEG would hold: a sign that it does not state is believed
+    where only with it neighbours continue each other.
+    """
     declared = layout.high_bit + 1
-    by_header = stored_bits(values, layout)
-    if layout.signed and bits < declared and highest >= 1 << bits - 1:
+    if layout.signed and codestream.bits < declared and highest >= 1 << codestream.bits - 1:
         raise PixelError(
             f"{layout.sop_instance_uid}: the header says {declared} bits with sign, the codestream "
-            f"{bits}: which values are negative cannot be told"
+            f"{codestream.bits}: which values are negative cannot be told"
         )
-    if highest < 1 << declared:
+    if codestream.is_signed is None and highest < 1 << declared:
         return values_of_words(values, layout)
-    contents = values.astype(np.int64)
-    if layout.signed and bits > declared:
-        contents = (contents ^ (1 << bits - 1)) - (1 << bits - 1)
-    if np.array_equal(contents, by_header):
-        return DecodedFrame(values=by_header, bits_stored=layout.bits_stored)
-    return DecodedFrame(
-        values=contents.astype(by_header.dtype),
-        bits_stored=bits,
-        remark=contradiction(_COMPRESSED, bits, layout, is_signed=layout.signed),
+    stored = layout
+    if highest >= 1 << declared:
+        stored = replace(layout, bits_stored=codestream.bits, high_bit=codestream.bits - 1)
+    by_header, with_sign, without_sign = (
+        stored_bits(values, one)
+        for one in (layout, replace(stored, signed=True), replace(stored, signed=False))
     )
+    is_signed = layout.signed and codestream.is_signed is None
+    is_padding = padding_pixels(values.astype(f"u{layout.sample_bytes}", copy=False), layout)
+    if other_sign_continues(without_sign, stored.bits_stored, is_padding, signed=is_signed):
+        is_signed = not is_signed
+    contents = with_sign if is_signed else without_sign
+    is_as_header = np.array_equal(contents, by_header)
+    if is_as_header and (codestream.is_signed is None or int(by_header.min()) >= 0):
+        return DecodedFrame(values=by_header, bits_stored=layout.bits_stored)
+    if is_as_header:
+        remark = contradiction(
+            _COMPRESSED, codestream.bits, layout, is_signed=False, counts="header says"
+        )
+        return DecodedFrame(values=by_header, bits_stored=layout.bits_stored, remark=remark)
+    remark = contradiction(_COMPRESSED, stored.bits_stored, layout, is_signed=is_signed)
+    return DecodedFrame(values=contents, bits_stored=stored.bits_stored, remark=remark)
 
 
 def _misplaced(bits: int, layout: FrameLayout) -> str:

@@ -8,6 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.errors import PixelError
+from mammoclip_core.images.decoding.sign_bit import (
+    CLEARLY,
+    CONTINUOUS,
+    other_sign_continues,
+)
 from mammoclip_core.images.decoding.stored_values import (
     DecodedFrame,
     FrameLayout,
@@ -15,17 +20,13 @@ from mammoclip_core.images.decoding.stored_values import (
     stored_bits,
 )
 
-_CONTINUOUS: Final = 0.25
-"""Mean step between neighbours, as part of the range of all values, above which none is an image's.
-Neighbours without connection differ by a third."""
-
 _COMPARED_PIXELS: Final = 1 << 21
 
 _FEW: Final = 0.001
 """Part of the pixels that changes no picture, however it is read."""
 
-_CLEARLY: Final = 2.0
-"""How many times rougher every other way of reading has to be."""
+_PART_OF_AN_IMAGE: Final = 0.01
+"""Part of the pixels that a marker or an annotation may have: as bright as can be beside black."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +51,7 @@ def values_of_words(words: NDArray[Any], layout: FrameLayout) -> DecodedFrame:
     also state fewer bits than the values have, which would then begin again from 0 in the middle
     of the breast. Where these bits differ from pixel to pixel, what makes neighbours continue
     each other is the image. Bits of an overlay plane that the header names are no part of it.
+    Nor has the highest bit to be what the header says, a sign or none: that is told likewise.
 
     Parameters
     ----------
@@ -66,21 +68,24 @@ def values_of_words(words: NDArray[Any], layout: FrameLayout) -> DecodedFrame:
     PS3.5 8.1.1; PS3.3 C.9.2 (embedded overlay planes, retired); PS3.3 C.7.5.1.1.2 (padding).
     """
     words = words.astype(f"u{layout.sample_bytes}", copy=False)
-    if not layout.signed and int(words.max()) >> layout.high_bit + 1 == 0:
+    is_within = not layout.signed and int(words.max()) >> layout.high_bit + 1 == 0
+    if is_within and not _lacks_sign(words, layout):
         return DecodedFrame(values=stored_bits(words, layout), bits_stored=layout.bits_stored)
     everywhere = (1 << layout.bits_allocated) - 1
     above = everywhere >> layout.high_bit + 1
     overlays = layout.overlay_bits & above << layout.high_bit + 1
     words = words & words.dtype.type(everywhere - overlays)
-    is_padding = _padding(words, layout)
+    is_padding = padding_pixels(words, layout)
     unused = words >> layout.high_bit + 1
     by_header = stored_bits(words, layout)
     filled = unused == above - (overlays >> layout.high_bit + 1)
     expected = (by_header < 0) & filled if layout.signed else np.zeros_like(filled)
     if (is_padding | expected | (unused == 0)).all():
         chosen = _Reading(by_header, layout.bits_stored, "")
-        if above and not (expected & ~is_padding).any():
-            chosen = _with_or_without_sign(chosen, words, is_padding, layout)
+        is_repeated = above > 0 and bool((expected & ~is_padding).any())
+        is_to_tell = layout.signed and not is_repeated
+        if is_within or (is_to_tell and _has_other_sign(words, is_padding, layout)):
+            chosen = _by_pixel_data(words, is_padding, layout)[not layout.signed]
     elif (counted := unused[~is_padding]).min() == counted.max():
         chosen = _Reading(by_header, layout.bits_stored, _passed_over(layout))
     else:
@@ -94,29 +99,38 @@ def values_of_words(words: NDArray[Any], layout: FrameLayout) -> DecodedFrame:
     )
 
 
-def _with_or_without_sign(
-    by_header: _Reading, words: NDArray[Any], is_padding: NDArray[np.bool_], layout: FrameLayout
-) -> _Reading:
-    """Read words that repeat no sign by their header, unless only without sign they continue."""
-    is_negative = by_header.values < 0
-    if not is_negative.any():
-        return by_header
-    without_sign = _by_pixel_data(words, is_padding, layout)[0]
-    signed, unsigned = (
-        _roughness(one.values, is_negative, is_padding) for one in (by_header, without_sign)
-    )
-    is_without = unsigned < _CONTINUOUS and signed >= _CLEARLY * unsigned
-    return without_sign if is_without else by_header
+def padding_pixels(words: NDArray[Any], layout: FrameLayout) -> NDArray[np.bool_]:
+    """Tell which pixels are padding: their value may be one that Bits Stored do not hold.
 
-
-def _padding(words: NDArray[Any], layout: FrameLayout) -> NDArray[np.bool_]:
-    """Tell which pixels are padding: their value may be one that Bits Stored do not hold."""
+    Parameters
+    ----------
+    words : (rows, columns) uint8 or uint16
+        Bits Allocated of each pixel.
+    """
     if layout.padding is None:
         return np.zeros(words.shape, np.bool_)
     low, high = layout.padding
     values = words.view(f"{'i' if layout.signed else 'u'}{layout.sample_bytes}")
     is_padding: NDArray[np.bool_] = (values >= low) & (values <= high)
     return is_padding
+
+
+def _lacks_sign(words: NDArray[Any], layout: FrameLayout) -> bool:
+    """Tell whether words that the header says to be full of bits without sign are negative."""
+    half = 1 << layout.bits_allocated - 1
+    if layout.bits_stored < layout.bits_allocated or int(words.max()) < half:
+        return False
+    few = _PART_OF_AN_IMAGE * words.size
+    is_image = few <= int(np.count_nonzero(words >= half)) <= words.size - few
+    return is_image and _has_other_sign(words, padding_pixels(words, layout), layout)
+
+
+def _has_other_sign(
+    words: NDArray[Any], is_padding: NDArray[np.bool_], layout: FrameLayout
+) -> bool:
+    below = layout.high_bit + 1 - layout.bits_stored
+    patterns = words >> below if below else words
+    return other_sign_continues(patterns, layout.bits_stored, is_padding, signed=layout.signed)
 
 
 def _with_padding(
@@ -152,8 +166,8 @@ def _continuous(
     rough = [(_roughness(reading.values, unused, is_padding), reading) for reading in readings]
     rough.sort(key=lambda item: item[0])
     (least, best), *others = rough
-    if least < _CONTINUOUS and all(
-        other >= _CLEARLY * least or np.array_equal(reading.values, best.values)
+    if least < CONTINUOUS and all(
+        other >= CLEARLY * least or np.array_equal(reading.values, best.values)
         for other, reading in others
     ):
         return best

@@ -26,6 +26,7 @@ from mammoclip_core.images.preprocessing import prepare
 
 RAMP = np.tile(np.linspace(0, 1, 96), (80, 1))
 FOURTEEN = np.rint(RAMP * 16383).astype(np.uint16)
+SIXTEEN = np.rint(RAMP * 65535).astype(np.uint16)
 TWELVE = np.rint(RAMP * 4095).astype(np.uint16)
 SIGNED = np.rint(RAMP * 4095 - 2048).astype(np.int16)
 
@@ -147,6 +148,51 @@ def test_unsigned_values_under_a_signed_header_of_as_many_bits_are_kept(
     assert "without sign" in stored.remark
 
 
+@pytest.mark.parametrize(("bits", "header_bits"), [(14, 12), (16, 12), (16, 16)])
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_values_without_sign_are_kept_under_a_signed_header(
+    tmp_path: Path, syntax: str, bits: int, header_bits: int
+) -> None:
+    values = SIXTEEN >> 16 - bits
+    frame = LOSSLESS[syntax](values, bits)
+    header = {"BitsStored": header_bits, "HighBit": header_bits - 1, "PixelRepresentation": 1}
+
+    stored = read_pixels(compressed(tmp_path / "a.dcm", syntax, frame, **header))
+
+    np.testing.assert_array_equal(stored.values, values)
+    # This encoder of JPEG-LS writes 14 bits as 16, whose highest none of them reaches.
+    stated = f"{bits} bits without" if (syntax, bits) != (JPEGLSLossless, 14) else "16 bits with"
+    assert f"hold {stated} sign, the header says {header_bits} bits with sign" in stored.remark
+
+
+def test_samples_of_lossy_jpeg_have_no_sign(tmp_path: Path) -> None:
+    # Nothing in them tells it: half of them are black, the others white.
+    values = np.where(RAMP < 0.5, 0, 255).astype(np.uint8)
+    frame = imagecodecs.jpeg8_encode(values, level=100)
+
+    stored = read_pixels(
+        compressed(tmp_path / "a.dcm", JPEGBaseline8Bit, frame, **EIGHT, PixelRepresentation=1)
+    )
+
+    np.testing.assert_allclose(stored.values, values, atol=4)
+    assert stored.remark == (
+        "the compressed pixel data hold 8 bits without sign, the header says 8 bits with sign: "
+        "read as the pixel data say"
+    )
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless])
+def test_signed_values_in_more_bits_than_an_unsigned_header_says_keep_their_sign(
+    tmp_path: Path, syntax: str
+) -> None:
+    frame = LOSSLESS[syntax](SIGNED.view(np.uint16), 16)
+
+    stored = read_pixels(compressed(tmp_path / "a.dcm", syntax, frame))
+
+    np.testing.assert_array_equal(stored.values, SIGNED)
+    assert "16 bits with sign, the header says 12 bits without sign" in stored.remark
+
+
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLosslessSV1])
 def test_values_at_the_low_end_of_the_codestream_are_not_moved_down(
     tmp_path: Path, syntax: str
@@ -243,9 +289,7 @@ def test_frame_that_lacks_its_end_marker_alone_is_read(
     tmp_path: Path, syntax: str, filler: bytes
 ) -> None:
     whole = WITHOUT_END[syntax]
-    eight = (
-        {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} if syntax == JPEGBaseline8Bit else {}
-    )
+    eight = EIGHT if syntax == JPEGBaseline8Bit else {}
     expected = read_pixels(compressed(tmp_path / "a.dcm", syntax, whole, **eight))
 
     stored = read_pixels(compressed(tmp_path / "b.dcm", syntax, whole[:-2] + filler, **eight))
@@ -258,9 +302,7 @@ def test_frame_that_lacks_its_end_marker_alone_is_read(
 def test_padding_behind_the_end_marker_is_passed_over(
     tmp_path: Path, syntax: str, padding: int
 ) -> None:
-    eight = (
-        {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} if syntax == JPEGBaseline8Bit else {}
-    )
+    eight = EIGHT if syntax == JPEGBaseline8Bit else {}
     frame = WITHOUT_END[syntax] + bytes(padding)
 
     assert read_pixels(compressed(tmp_path / "a.dcm", syntax, frame, **eight)).values.any()
@@ -269,9 +311,7 @@ def test_padding_behind_the_end_marker_is_passed_over(
 @pytest.mark.parametrize("syntax", WITHOUT_END)
 @pytest.mark.parametrize("cut", [10, 20, 100])
 def test_frame_that_lacks_more_is_refused(tmp_path: Path, syntax: str, cut: int) -> None:
-    eight = (
-        {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} if syntax == JPEGBaseline8Bit else {}
-    )
+    eight = EIGHT if syntax == JPEGBaseline8Bit else {}
     frame = WITHOUT_END[syntax][:-cut]
 
     with pytest.raises(PixelError, match=r"truncated|no frame header"):

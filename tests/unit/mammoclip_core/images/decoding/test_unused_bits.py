@@ -25,6 +25,8 @@ FOURTEEN = np.rint(BREAST * 16383).astype(np.uint16)
 SIXTEEN = np.rint(BREAST * 65535).astype(np.uint16)
 TWELVE = np.rint(BREAST * 4095).astype(np.uint16)
 SIGNED = np.rint(BREAST * 4095 - 2048).astype(np.int16)
+EIGHT = np.rint(BREAST * 255).astype(np.uint8)
+FULL_WORDS = {"BitsStored": 16, "HighBit": 15}
 
 Write = Callable[..., Path]
 
@@ -43,7 +45,7 @@ def big_endian(path: Path, words: NDArray[Any], **attributes: Any) -> Path:
     dataset = mammogram(words, **attributes)
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     dataset.PixelData = words.byteswap().tobytes()
-    dataset["PixelData"].VR = "OW"
+    dataset["PixelData"].VR = "OW" if words.itemsize == 2 else "OB"
     return save(dataset, path)
 
 
@@ -106,6 +108,75 @@ def test_unsigned_values_under_a_signed_header_of_as_many_bits_are_kept(
         "the pixel data hold 12 bits without sign, the header says 12 bits with sign: "
         "read as the pixel data say"
     )
+
+
+@WRITERS
+@pytest.mark.parametrize("values", [SIXTEEN, EIGHT], ids=["16 bits", "8 bits"])
+def test_values_without_sign_are_kept_under_a_signed_header_of_full_words(
+    tmp_path: Path, write: Write, values: NDArray[Any]
+) -> None:
+    full = FULL_WORDS if values is SIXTEEN else {}
+
+    stored = read_pixels(write(tmp_path / "a.dcm", values, PixelRepresentation=1, **full))
+
+    np.testing.assert_array_equal(stored.values, values)
+    bits = 8 * values.itemsize
+    assert stored.remark == (
+        f"the pixel data hold {bits} bits without sign, the header says {bits} bits with sign: "
+        "read as the pixel data say"
+    )
+
+
+@WRITERS
+def test_values_with_sign_are_kept_under_an_unsigned_header_of_full_words(
+    tmp_path: Path, write: Write
+) -> None:
+    stored = read_pixels(write(tmp_path / "a.dcm", SIGNED, PixelRepresentation=0, **FULL_WORDS))
+
+    np.testing.assert_array_equal(stored.values, SIGNED)
+    assert stored.remark == (
+        "the pixel data hold 12 bits with sign, the header says 16 bits without sign: "
+        "read as the pixel data say"
+    )
+
+
+def with_text() -> NDArray[np.uint16]:
+    """Return a dim image on black, with dots as bright as can be."""
+    image = SIXTEEN // 3
+    image[2:12:2, 75:95:2] = 65535
+    return image
+
+
+def with_marker() -> NDArray[np.uint16]:
+    """Return a dim image on black, with a small area of bright pixels that differ."""
+    image = SIXTEEN // 3
+    image[4:11, 80:89] = 65000 + np.arange(63).reshape(7, 9)
+    return image
+
+
+def with_border() -> NDArray[np.uint16]:
+    """Return a bright image in a black border."""
+    return np.pad(65535 - SIXTEEN[8:-8, 8:-8] // 3, 8)
+
+
+@pytest.mark.parametrize("image", [with_text(), with_marker(), with_border(), SIXTEEN])
+def test_full_words_without_sign_may_stand_beside_black(
+    tmp_path: Path, image: NDArray[np.uint16]
+) -> None:
+    stored = read_pixels(native(tmp_path / "a.dcm", image, **FULL_WORDS))
+
+    np.testing.assert_array_equal(stored.values, image)
+    assert (stored.bits_stored, stored.remark) == (16, "")
+
+
+def test_text_in_an_image_with_sign_is_no_lack_of_a_sign(tmp_path: Path) -> None:
+    image = np.where(BREAST > 0, np.rint(BREAST * 20000) - 25000, -32768).astype(np.int16)
+    image[2:12:2, 75:95:2] = 32767
+
+    stored = read_pixels(native(tmp_path / "a.dcm", image, **FULL_WORDS))
+
+    np.testing.assert_array_equal(stored.values, image)
+    assert stored.remark == ""
 
 
 def test_one_pixel_beyond_the_headers_bits_costs_no_image(tmp_path: Path) -> None:
@@ -212,11 +283,9 @@ def test_padding_beyond_the_headers_bits_stays_padding(tmp_path: Path, signed: b
 
 
 def test_bits_of_one_byte_are_looked_at_too(tmp_path: Path) -> None:
-    values = np.rint(BREAST * 255).astype(np.uint8)
+    stored = read_pixels(native(tmp_path / "a.dcm", EIGHT, BitsStored=6, HighBit=5))
 
-    stored = read_pixels(native(tmp_path / "a.dcm", values, BitsStored=6, HighBit=5))
-
-    np.testing.assert_array_equal(stored.values, values)
+    np.testing.assert_array_equal(stored.values, EIGHT)
     assert "8 bits" in stored.remark
 
 
