@@ -78,6 +78,19 @@ def codestream_size(frame: bytes) -> CodestreamSize:
     raise ValueError("the frame is no JPEG or JPEG 2000 codestream")
 
 
+def begins_codestream(content: bytes) -> bool:
+    """Tell whether a JPEG, JPEG-LS, JPEG 2000 or HTJ2K frame begins with so many bytes.
+
+    Coded data of a JPEG frame cannot, and those of the others do so once in 4 billion times.
+
+    Parameters
+    ----------
+    content : 12 bytes or more
+    """
+    # Behind the start another marker follows.
+    return content.startswith((_JPEG_START + b"\xff", _JPEG_2000_START, _JPEG_2000_FILE_START))
+
+
 def is_complete(frame: bytes) -> bool:
     """Tell whether a codestream reaches its end marker, padding aside.
 

@@ -1,21 +1,17 @@
 """From a DICOM file to the stored values of one frame."""
 
 import math
-import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import numpy as np
 import pydicom
-from numpy.typing import NDArray
 from pydicom.datadict import dictionary_description
-from pydicom.encaps import get_frame
+from pydicom.encaps import get_frame, parse_basic_offsets, parse_fragments
 from pydicom.uid import UID
 
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding.data_set import (
-    PIXEL_DATA,
     READING_ERRORS,
     opened,
     read_dataset,
@@ -26,7 +22,15 @@ from mammoclip_core.images.decoding.frame_decoding import (
     BIG_ENDIAN,
     ENCAPSULATED,
     UNCOMPRESSED,
+    begins_frame,
     decode_frame,
+)
+from mammoclip_core.images.decoding.pixel_data import (
+    UNDEFINED_LENGTH,
+    PixelData,
+    pixel_data_at,
+    surplus_of,
+    uncompressed_words,
 )
 from mammoclip_core.images.decoding.stored_values import DecodedFrame, FrameLayout
 from mammoclip_core.images.decoding.unused_bits import values_of_words
@@ -38,7 +42,9 @@ from mammoclip_core.images.header.own_result import is_own_result
 from mammoclip_core.images.header.projection_header import projection_header_of
 from mammoclip_core.images.stored_image import MAX_PIXELS, MIN_EDGE, MONOCHROME, StoredImage
 
-_UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+_ITEM_HEAD_BYTES: Final = 8
+_START_BYTES: Final = 12
+_BYTES_OF_AN_EXTENDED_OFFSET: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,23 +60,6 @@ class ImageHeader(ImageFacts):
     study_instance_uid: str
     is_image: bool
     number_of_frames: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PixelData:
-    """The value of a Pixel Data element.
-
-    Attributes
-    ----------
-    stream : moved by whoever asks the data set for a value that was skipped
-    start : where the value begins in the stream
-    length : bytes as the element says; 0xFFFFFFFF for frames in items
-    """
-
-    stream: BinaryIO
-    start: int
-    length: int
-    vr: str
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -171,7 +160,10 @@ def _decode(
     frame: int,
     before_decoding: BeforeDecoding,
 ) -> StoredImage:
-    data = _pixel_data(dataset, stream, sop_instance_uid)
+    is_implicit, is_little = dataset.original_encoding
+    data = pixel_data_at(
+        stream, sop_instance_uid, is_implicit=bool(is_implicit), is_little=bool(is_little)
+    )
     layout = _layout_of(dataset, sop_instance_uid)
     if not 1 <= frame <= layout.frames:
         raise PixelError(f"{sop_instance_uid}: frame {frame} of {layout.frames} does not exist")
@@ -272,26 +264,9 @@ def _real(
     return real
 
 
-def _pixel_data(dataset: pydicom.Dataset, stream: BinaryIO, sop_instance_uid: str) -> _PixelData:
-    """Read the head of the Pixel Data element, at which the stream stands."""
-    implicit, little = dataset.original_encoding
-    order = "<" if little else ">"
-    head = stream.read(8)
-    tag, vr, length = 0, "OW", 0
-    if len(head) == 8:
-        group, element, length = struct.unpack(f"{order}HHL", head)
-        tag = group << 16 | element
-    if tag == PIXEL_DATA and not implicit:
-        vr = head[4:6].decode("ascii")
-        (length,) = struct.unpack(f"{order}L", stream.read(4))
-    if tag != PIXEL_DATA or length == 0:
-        raise PixelError(f"{sop_instance_uid}: there is no Pixel Data")
-    return _PixelData(stream=stream, start=stream.tell(), length=length, vr=vr)
-
-
 def _frame_values(
     dataset: pydicom.Dataset,
-    data: _PixelData,
+    data: PixelData,
     layout: FrameLayout,
     frame: int,
     before_decoding: BeforeDecoding,
@@ -299,20 +274,29 @@ def _frame_values(
     pixels = layout.rows * layout.columns
     transfer_syntax = transfer_syntax_of(dataset)
     if transfer_syntax in UNCOMPRESSED:
+        surplus = surplus_of(data, layout)
         before_decoding(pixels, layout.frame_bytes)
         is_big_endian = transfer_syntax == BIG_ENDIAN
-        words = _uncompressed_words(data, layout, frame, is_big_endian=is_big_endian)
-        return values_of_words(words, layout)
+        words = uncompressed_words(data, layout, frame, is_big_endian=is_big_endian)
+        decoded = values_of_words(words, layout)
+        return replace(decoded, remark="; ".join(filter(None, (decoded.remark, surplus))))
     if transfer_syntax not in ENCAPSULATED:
         raise PixelError(
             f"{layout.sop_instance_uid}: transfer syntax {UID(transfer_syntax).name} "
             "is not supported"
         )
-    if data.length != _UNDEFINED_LENGTH:
+    if data.length != UNDEFINED_LENGTH:
         raise PixelError(f"{layout.sop_instance_uid}: the compressed pixel data are not in frames")
     offsets = None
     if "ExtendedOffsetTable" in dataset:
         offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+    data.stream.seek(data.start)
+    held = _frames_held(data.stream, transfer_syntax, offsets)
+    if held > layout.frames:
+        raise PixelError(
+            f"{layout.sop_instance_uid}: the Pixel Data hold {held} frames, Number of Frames says "
+            f"{layout.frames}. Have the image sent as the detector made it."
+        )
     data.stream.seek(data.start)
     encoded = get_frame(
         data.stream, frame - 1, number_of_frames=layout.frames, extended_offsets=offsets
@@ -321,22 +305,20 @@ def _frame_values(
     return decode_frame(encoded, transfer_syntax, layout)
 
 
-def _uncompressed_words(
-    data: _PixelData, layout: FrameLayout, frame: int, *, is_big_endian: bool
-) -> NDArray[Any]:
-    start = (frame - 1) * layout.frame_bytes
-    stop = start + layout.frame_bytes
-    if data.length < stop:
-        raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")
-    # Whole words are read, of which a frame of bytes may begin or end in the middle.
-    first = start - start % 2
-    data.stream.seek(data.start + first)
-    content = data.stream.read(stop + stop % 2 - first)
-    if len(content) < stop - first:
-        raise PixelError(f"{layout.sop_instance_uid}: the pixel data are truncated")
-    if is_big_endian and layout.sample_bytes == 1 and data.vr == "OW":
-        # Two pixels share a 16-bit word, whose bytes are swapped (PS3.5 8.1.1).
-        content = np.frombuffer(content, "<u2").astype(">u2").tobytes()
-    dtype = f"{'>' if is_big_endian else '<'}u{layout.sample_bytes}"
-    words = np.frombuffer(content, dtype, layout.rows * layout.columns, start - first)
-    return words.reshape(layout.rows, layout.columns)
+def _frames_held(
+    stream: BinaryIO, transfer_syntax: str, offsets: tuple[bytes, bytes] | None
+) -> int:
+    """Count the frames of encapsulated pixel data, at whose first item the stream stands.
+
+    By their table of offsets, or by the fragments that a frame begins with: others go on with a
+    frame, or are no part of any (PS3.5 A.4).
+    """
+    if offsets is not None:
+        return len(offsets[0]) // _BYTES_OF_AN_EXTENDED_OFFSET
+    if basic := parse_basic_offsets(stream):
+        return len(basic)
+    count = 0
+    for position in parse_fragments(stream)[1]:
+        stream.seek(position + _ITEM_HEAD_BYTES)
+        count += begins_frame(stream.read(_START_BYTES), transfer_syntax)
+    return count

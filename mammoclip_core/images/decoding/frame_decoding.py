@@ -13,6 +13,7 @@ from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding.codestream import (
     END_MARKER,
     CodestreamSize,
+    begins_codestream,
     check_effort,
     codestream_size,
     end_of_tile_parts,
@@ -49,6 +50,7 @@ ENCAPSULATED: Final = frozenset(_DECODERS) | {RUN_LENGTH}
 _COMPRESSED: Final = "compressed pixel data"
 
 _RUN_LENGTH_HEADER_BYTES: Final = 64
+_RUN_LENGTH_SEGMENTS: Final = range(1, 16)
 
 _BITS_OF_A_PICTURE: Final = 8
 """Bits of ordinary pictures. Under a header of more, windows and tables are meant for values that
@@ -59,6 +61,23 @@ _TRIALS: Final = (b"\x00", b"\xfe", b"\xa5")
 """Bytes that a decoder would read as different values."""
 
 _TRIAL_BYTES: Final = 64
+
+
+def begins_frame(content: bytes, transfer_syntax: str) -> bool:
+    """Tell whether a compressed frame begins with so many bytes.
+
+    Parameters
+    ----------
+    content : 12 bytes or more
+
+    References
+    ----------
+    PS3.5 G.5 (run length header).
+    """
+    if transfer_syntax != RUN_LENGTH:
+        return begins_codestream(content)
+    segments, first = (int.from_bytes(content[at : at + 4], "little") for at in (0, 4))
+    return segments in _RUN_LENGTH_SEGMENTS and first == _RUN_LENGTH_HEADER_BYTES
 
 
 def decode_frame(encoded: bytes, transfer_syntax: str, layout: FrameLayout) -> DecodedFrame:
