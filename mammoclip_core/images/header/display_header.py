@@ -60,15 +60,16 @@ def display_header_of(
 def look_up_table_of(dataset: HasAttributes, keyword: str, *, signed: bool) -> LookUpTable | None:
     """Read the first table of a sequence: vendors give entries of 8 to 16 bits, as OW or US.
 
-    Entries may use fewer bits than the descriptor declares, or more; viewers scale by those that
-    occur, since a table that reaches a sixteenth of its range shows nothing.
+    Its items know the byte order of the file that they were read from. Those made anew are little
+    endian. Entries may use fewer bits than the descriptor declares, or more; viewers scale by those
+    that occur, since a table that reaches a sixteenth of its range shows nothing.
     """
     for item in items_of(dataset, keyword)[:1]:
         descriptor, data = value_of(item, "LUTDescriptor"), value_of(item, "LUTData")
         try:
             count, first, bits = (int(number) for number in descriptor)
             # 0 stands for 65,536 entries (PS3.3 C.11.1.1.1), and so does what US cannot hold.
-            entries = _entries(data, (count & 0xFFFF) or 65_536)
+            entries = _entries(_little_endian(data, item), (count & 0xFFFF) or 65_536)
         except (OverflowError, TypeError, ValueError):
             return None
         if len(entries) and bits in _LUT_BITS:
@@ -111,6 +112,15 @@ def _window(dataset: HasAttributes) -> Window | None:
     if width <= (1.0 if function == "LINEAR" else 0.0):
         return None
     return Window(center=center, width=width, function=function)
+
+
+def _little_endian(data: Any, item: HasAttributes) -> Any:
+    """Return bytes as if they had been read from a little endian file: no reader swaps OW."""
+    _, is_little = getattr(item, "original_encoding", (None, None))
+    if is_little is not False or not isinstance(data, bytes):
+        return data
+    # Two entries of 8 bits share a word, whose bytes are swapped as well (PS3.5 7.3, A.3).
+    return np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype("<u2").tobytes()
 
 
 def _entries(data: Any, count: int) -> "np.ndarray[Any, np.dtype[np.uint16]]":

@@ -1,17 +1,19 @@
 """The clinical path: pydicom as the second opinion on values, marks as that on places."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
-from core_factory import WriteInstance, breast
+from core_factory import WriteInstance, breast, mammogram, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.uid import ExplicitVRBigEndian
 from sample_images import FILM, further, sample
 
 from mammoclip_core.images.clinical_crop import breast_mask, clinical_crop
@@ -144,6 +146,25 @@ def test_entries_of_one_byte_each_are_read_as_such(
 
     np.testing.assert_array_equal(shown, expected)
     assert shown.max() > 50_000
+
+
+@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize("bits", [8, 12])
+def test_table_of_a_big_endian_file_is_that_of_a_little_endian_one(
+    tmp_path: Path, keyword: str, bits: int
+) -> None:
+    item = table(0, bits)
+    if bits == 8:
+        item.LUTData = np.frombuffer(item.LUTData, "<u2").astype(np.uint8).tobytes()
+    dataset = mammogram(VALUES, **{keyword: [item]})
+    little = to_display(read_pixels(save(dataset, tmp_path / "a.dcm")))
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset.PixelData = VALUES.byteswap().tobytes()
+    item.LUTData = np.frombuffer(item.LUTData, np.uint16).byteswap().tobytes()
+
+    big = to_display(read_pixels(save(dataset, tmp_path / "b.dcm")))
+
+    np.testing.assert_array_equal(big, little)
 
 
 @pytest.mark.parametrize(("declared", "used"), [(16, 12), (16, 8), (12, 10), (14, 12)])
