@@ -25,9 +25,14 @@ from mammoclip_core.images.decoding.stored_values import (
     DecodedFrame,
     FrameLayout,
     contradiction,
+    misplaced,
     stored_bits,
 )
-from mammoclip_core.images.decoding.unused_bits import padding_pixels, values_of_words
+from mammoclip_core.images.decoding.unused_bits import (
+    lie_at_low_end,
+    padding_pixels,
+    values_of_words,
+)
 from mammoclip_core.images.decoding.whole_jpeg import decoded_if_whole
 
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
@@ -181,11 +186,13 @@ def reconciled(
             f"{layout.sop_instance_uid}: the compressed pixel data are damaged: a value is more "
             f"than its {codestream.bits} bits hold"
         )
-    if codestream.bits <= layout.high_bit and layout.bits_stored <= layout.high_bit:
-        # The values cannot reach the bit that the header names as their highest.
+    is_short = codestream.bits <= layout.high_bit and layout.bits_stored <= layout.high_bit
+    if is_short or lie_at_low_end(values, layout):
+        # The values cannot reach the bit that the header names as their highest, or do not.
+        bits = codestream.bits if is_short else layout.bits_stored
         low_end = replace(layout, high_bit=layout.bits_stored - 1)
         decoded = reconciled(values, codestream, low_end)
-        return replace(decoded, remark=decoded.remark or _misplaced(codestream.bits, layout))
+        return replace(decoded, remark=decoded.remark or misplaced(_COMPRESSED, bits, layout))
     if codestream.is_signed is None or (layout.signed and not codestream.is_signed):
         return _with_sign_to_tell(values, highest, codestream, layout)
     half = 1 << layout.high_bit
@@ -239,13 +246,6 @@ def _with_sign_to_tell(
         return DecodedFrame(values=by_header, bits_stored=layout.bits_stored, remark=remark)
     remark = contradiction(_COMPRESSED, stored.bits_stored, layout, is_signed=is_signed)
     return DecodedFrame(values=contents, bits_stored=stored.bits_stored, remark=remark)
-
-
-def _misplaced(bits: int, layout: FrameLayout) -> str:
-    return (
-        f"the {_COMPRESSED} hold {bits} bits, the header places {layout.bits_stored} bits up to "
-        f"bit {layout.high_bit}: read as the pixel data say"
-    )
 
 
 def _run_length_values(encoded: bytes, layout: FrameLayout) -> NDArray[Any]:

@@ -84,3 +84,11 @@ def contradiction(
         f"the {what} hold {words(bits, is_signed)}, the header says "
         f"{words(layout.bits_stored, layout.signed)}: read as the {counts}"
     )
+
+
+def misplaced(what: str, bits: int, layout: FrameLayout) -> str:
+    """Say in a remark that the values lie at the low end of their words, against the header."""
+    return (
+        f"the {what} hold {bits} bits, the header places {layout.bits_stored} bits up to "
+        f"bit {layout.high_bit}: read as the pixel data say"
+    )

@@ -1,7 +1,7 @@
 """Values of words that no codestream describes, where bits that should be unused are not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from mammoclip_core.images.decoding.stored_values import (
     DecodedFrame,
     FrameLayout,
     contradiction,
+    misplaced,
     stored_bits,
 )
 
@@ -68,6 +69,10 @@ def values_of_words(words: NDArray[Any], layout: FrameLayout) -> DecodedFrame:
     PS3.5 8.1.1; PS3.3 C.9.2 (embedded overlay planes, retired); PS3.3 C.7.5.1.1.2 (padding).
     """
     words = words.astype(f"u{layout.sample_bytes}", copy=False)
+    if lie_at_low_end(words, layout):
+        decoded = values_of_words(words, replace(layout, high_bit=layout.bits_stored - 1))
+        remark = misplaced("pixel data", layout.bits_stored, layout)
+        return replace(decoded, remark=decoded.remark or remark)
     is_within = not layout.signed and int(words.max()) >> layout.high_bit + 1 == 0
     if is_within and not _lacks_sign(words, layout):
         return DecodedFrame(values=stored_bits(words, layout), bits_stored=layout.bits_stored)
@@ -113,6 +118,33 @@ def padding_pixels(words: NDArray[Any], layout: FrameLayout) -> NDArray[np.bool_
     values = words.view(f"{'i' if layout.signed else 'u'}{layout.sample_bytes}")
     is_padding: NDArray[np.bool_] = (values >= low) & (values <= high)
     return is_padding
+
+
+def lie_at_low_end(values: NDArray[Any], layout: FrameLayout) -> bool:
+    """Tell whether values use the bits below those of the header, and none above their number.
+
+    A mammogram's values lie at the low end: High Bit is one less than Bits Stored. The bits of an
+    overlay plane and padding do not count.
+
+    Parameters
+    ----------
+    values : (rows, columns) of any integer type
+        Bits Allocated of each pixel, or less.
+
+    References
+    ----------
+    PS3.3 C.8.11.3 (High Bit).
+    """
+    below = (1 << layout.high_bit + 1 - layout.bits_stored) - 1 & ~layout.overlay_bits
+    if not below:
+        return False
+    words = values.astype(f"u{layout.sample_bytes}", copy=False)
+    counted = words[~padding_pixels(words, layout)]
+    if not (counted & words.dtype.type(below)).any():
+        return False
+    low_end = replace(layout, high_bit=layout.bits_stored - 1)
+    is_extended = np.array_equal(stored_bits(counted, low_end).view(words.dtype), counted)
+    return is_extended or int(counted.max()) >> layout.bits_stored == 0
 
 
 def _lacks_sign(words: NDArray[Any], layout: FrameLayout) -> bool:

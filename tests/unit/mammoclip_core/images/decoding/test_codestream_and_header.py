@@ -193,11 +193,12 @@ def test_signed_values_in_more_bits_than_an_unsigned_header_says_keep_their_sign
     assert "16 bits with sign, the header says 12 bits without sign" in stored.remark
 
 
-@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLosslessSV1])
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("syntax", LOSSLESS)
 def test_values_at_the_low_end_of_the_codestream_are_not_moved_down(
-    tmp_path: Path, syntax: str
+    tmp_path: Path, syntax: str, bits: int
 ) -> None:
-    file = compressed(tmp_path / "a.dcm", syntax, LOSSLESS[syntax](TWELVE, 12), HighBit=15)
+    file = compressed(tmp_path / "a.dcm", syntax, LOSSLESS[syntax](TWELVE, bits), HighBit=15)
 
     stored = read_pixels(file)
 

@@ -207,6 +207,40 @@ def test_signed_values_need_no_remark_with_their_sign_repeated_or_not(
     assert (stored.bits_stored, stored.remark) == (12, "")
 
 
+@WRITERS
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [(TWELVE, TWELVE), (SIGNED, SIGNED), (SIGNED & 0xFFF, SIGNED)],
+    ids=["unsigned", "extended", "patterns"],
+)
+def test_values_at_the_low_end_of_their_words_are_not_moved_down(
+    tmp_path: Path, write: Write, words: NDArray[Any], values: NDArray[Any]
+) -> None:
+    stored = read_pixels(write(tmp_path / "a.dcm", words, HighBit=15))
+
+    np.testing.assert_array_equal(stored.values, values)
+    assert (stored.bits_stored, stored.remark) == (
+        12,
+        "the pixel data hold 12 bits, the header places 12 bits up to bit 15: "
+        "read as the pixel data say",
+    )
+
+
+@WRITERS
+def test_overlay_plane_below_the_values_leaves_them_at_the_high_end(
+    tmp_path: Path, write: Write
+) -> None:
+    dim = TWELVE // 32
+    file = write(tmp_path / "a.dcm", dim << 4 | drawn(2) & 4, HighBit=15)
+    dataset = pydicom.dcmread(file)
+    dataset.add_new((0x6000, 0x0102), "US", 2)
+
+    stored = read_pixels(save(dataset, file))
+
+    np.testing.assert_array_equal(stored.values, dim)
+    assert stored.remark == ""
+
+
 def drawn(bit: int) -> NDArray[np.uint16]:
     """Return the image with a frame and a text of dots in one bit above its values."""
     plane = np.zeros(TWELVE.shape, np.uint16)
