@@ -128,7 +128,7 @@ def read_header(
                     facts = replace(facts, is_prior=is_written_as_prior(meta))
                     facts = _with_rejection(dataset, facts)
                     analysed = MAMMOGRAM_CLASSES
-                    if takes_tomosynthesis:
+                    if takes_tomosynthesis or not _is_whole_volume(dataset):
                         analysed |= TOMOSYNTHESIS_CLASSES
                     if calling in secondary_capture_senders:
                         analysed |= SECONDARY_CAPTURE_CLASSES
@@ -257,6 +257,12 @@ def _described(
             "not-a-mammogram", f"{UID(facts.sop_class_uid).name} is kept, but not analysed"
         )
     return _as_mammogram(dataset, facts)
+
+
+def _is_whole_volume(dataset: Dataset) -> bool:
+    """Tell a tomosynthesis from its slices and from a 2D image, which share its class."""
+    image = image_facts_of(dataset)
+    return image.is_tomosynthesis and not image.left_out_reason
 
 
 def _as_mammogram(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:

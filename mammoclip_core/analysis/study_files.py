@@ -148,7 +148,11 @@ def _request(
 ) -> StudyRequest:
     """Choose as the node does, which does not take a volume unless its settings say how."""
     headers = [file.header for file in files.values()]
-    refused = [one for one in headers if one.is_tomosynthesis and how is Tomosynthesis.REFUSE]
+    refused = [
+        one
+        for one in headers
+        if one.is_tomosynthesis and not one.left_out_reason and how is Tomosynthesis.REFUSE
+    ]
     selection = select_images([one for one in headers if one not in refused], generated_2d)
     images: list[ImageToAnalyse] = []
     for facts, remark in selection.chosen:

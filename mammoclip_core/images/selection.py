@@ -85,7 +85,7 @@ def _remark(image: ImageFacts) -> str:
 
 
 def _is_generated(image: ImageFacts) -> bool:
-    return image.acquisition is Acquisition.GENERATED_2D and not image.is_tomosynthesis
+    return image.acquisition is Acquisition.GENERATED_2D
 
 
 def has_standard_views(images: Iterable[ImageFacts]) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from mammoclip_core.images.header.functional_groups import frame_groups
 from mammoclip_core.images.header.views import (
     HasAttributes,
     items_of,
@@ -88,8 +89,14 @@ class ImageFacts:
 
     @property
     def is_tomosynthesis(self) -> bool:
-        """Tell whether it is a volume rather than a flat image."""
-        return self.sop_class_uid in TOMOSYNTHESIS_CLASSES
+        """Tell whether it is a volume rather than a flat image.
+
+        A 2D image that was computed from a volume may be stored in the class of volumes.
+        """
+        return (
+            self.sop_class_uid in TOMOSYNTHESIS_CLASSES
+            and self.acquisition is not Acquisition.GENERATED_2D
+        )
 
 
 def image_facts_of(dataset: HasAttributes) -> ImageFacts:
@@ -139,7 +146,7 @@ def left_out_reason_of(dataset: HasAttributes) -> str:
     """
     if _text(dataset, "QualityControlImage").upper() in {"YES", "BOTH"}:
         return "quality control image"
-    reason = _special_image_type(_image_type(dataset))
+    reason = _special_image_type(dataset)
     if reason:
         return reason
     codes = {_text(item, "CodeValue") for item in items_of(dataset, "ViewCodeSequence")}
@@ -162,24 +169,28 @@ def acquisition_of(dataset: HasAttributes) -> Acquisition:
 
     References
     ----------
-    PS3.3 C.8.11.7.1.4, tables C.8-74d and C.8-74e (Image Type, Values 4 and 5).
+    PS3.3 C.8.11.7.1.4, tables C.8-74d and C.8-74e (Image Type, Values 4 and 5); C.8.21.6.1.1 for
+    an image in the class of volumes.
     """
     words = _image_type(dataset)
     if "LOWENERGY" in words:
         return Acquisition.LOW_ENERGY
     is_named_so = _GENERATED_SERIES.search(_text(dataset, "SeriesDescription").upper())
+    if _has_frames(dataset):
+        return Acquisition.ORDINARY
     if words & _GENERATED or (is_named_so and "ORIGINAL" not in words):
         return Acquisition.GENERATED_2D
     return Acquisition.ORDINARY
 
 
-def _special_image_type(words: set[str]) -> str:
+def _special_image_type(dataset: HasAttributes) -> str:
     """Say which special image Image Type names; empty for one of a whole breast.
 
     References
     ----------
     PS3.3 C.8.11.7.1.4 (Image Type, Values 3 to 5), C.8.21.6.1.1 for tomosynthesis.
     """
+    words = _image_type(dataset)
     is_combined = bool(words & _COMBINED)
     is_low_energy = "LOWENERGY" in words and not is_combined
     special = {
@@ -192,13 +203,26 @@ def _special_image_type(words: set[str]) -> str:
         "image with contrast that is not a low-energy image": (
             bool(words & _CONTRAST) and not is_low_energy
         ),
+        "slice of a tomosynthesis": (
+            "TOMOSYNTHESIS" in words
+            and not _has_frames(dataset)
+            and acquisition_of(dataset) is not Acquisition.GENERATED_2D
+        ),
     }
     return next((reason for reason, holds in special.items() if holds), "")
 
 
 def _image_type(dataset: HasAttributes) -> set[str]:
-    """Return the words of Image Type, written as one word each: vendors vary ``LOW_ENERGY``."""
-    return {re.sub(r"[^A-Z0-9]", "", word) for word in _words(dataset, "ImageType")}
+    """Return the words of Image and Frame Type as one word each: vendors vary ``LOW_ENERGY``."""
+    words = _words(dataset, "ImageType")
+    for item in frame_groups(dataset, 1, "XRay3DFrameTypeSequence"):
+        words += _words(item, "FrameType")
+    return {re.sub(r"[^A-Z0-9]", "", word) for word in words}
+
+
+def _has_frames(dataset: HasAttributes) -> bool:
+    """Tell whether it is more than one frame, and so no flat image."""
+    return _number(value_of(dataset, "NumberOfFrames")) > 1
 
 
 def _presentation_intent_of(dataset: HasAttributes, sop_class_uid: str) -> str:

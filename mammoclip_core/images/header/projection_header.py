@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
-from mammoclip_core.images.header.image_kind import TOMOSYNTHESIS_CLASSES
+from mammoclip_core.images.header.image_kind import image_facts_of
 from mammoclip_core.images.header.patient_orientation import patient_orientation_of
 from mammoclip_core.images.header.pixel_spacing import spacing_in_patient_of
 from mammoclip_core.images.header.views import HasAttributes, value_of, view_modifiers_of
@@ -35,7 +35,7 @@ def projection_header_of(
         orientation=patient_orientation_of(dataset, frame),
         is_whole_breast=(
             number_of_frames == 1
-            and str(value_of(dataset, "SOPClassUID")) not in TOMOSYNTHESIS_CLASSES
+            and not image_facts_of(dataset).is_tomosynthesis
             and _is_plain(view_modifiers_of(dataset))
             and not any(_is_yes(value_of(dataset, keyword)) for keyword in _PARTIAL)
         ),

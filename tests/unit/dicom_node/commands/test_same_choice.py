@@ -20,7 +20,10 @@ from dicom_node.studies.study_selection import instances_of, selection_of
 from mammoclip_core.commands.predict import app
 from mammoclip_core.findings import ImageStatus, StudyFindings
 from mammoclip_core.findings_document import from_json
-from mammoclip_core.images.header.image_kind import DIGITAL_MAMMOGRAPHY_FOR_PROCESSING
+from mammoclip_core.images.header.image_kind import (
+    DIGITAL_MAMMOGRAPHY_FOR_PROCESSING,
+    TOMOSYNTHESIS_CLASSES,
+)
 from mammoclip_core.manifest import read_manifest
 
 __all__ = ["bundle"]
@@ -30,6 +33,7 @@ RAW = {
     "PresentationIntentType": "FOR PROCESSING",
 }
 (SECONDARY_CAPTURE,) = SECONDARY_CAPTURE_CLASSES
+(TOMOSYNTHESIS,) = TOMOSYNTHESIS_CLASSES
 
 Choice = tuple[set[str], dict[str, str]]
 
@@ -39,9 +43,17 @@ def _numbered(number: int, view: str, **attributes: object) -> Dataset:
     return mammogram(view, SOPInstanceUID=uid, size=(400, 300), **attributes)
 
 
+def _of_tomosynthesis(kind: str) -> dict[str, object]:
+    return {
+        "SOPClassUID": TOMOSYNTHESIS,
+        "ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", kind],
+        "NumberOfFrames": 1,
+    }
+
+
 @pytest.fixture(scope="module")
 def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a study with an image of each kind that is left out, and three that are not."""
+    """Write a study with an image of each kind that is left out, and four that are not."""
     folder = tmp_path_factory.mktemp("mixed")
     written(
         folder,
@@ -62,6 +74,8 @@ def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _numbered(15, "MLO", ImageType=["ORIGINAL", "PRIMARY", "TOMO_PROJ"]),
         _numbered(16, "CC", ImageType=["DERIVED", "PRIMARY", "TOMO_2D", "GENERATED_2D"]),
         _numbered(17, "ML", ImageType=["DERIVED", "PRIMARY", "CONTRAST", "", "LOW_ENERGY"]),
+        _numbered(18, "LM", **_of_tomosynthesis("GENERATED_2D")),
+        _numbered(19, "LMO", **_of_tomosynthesis("NONE")),
     )
     results = CASES["one finding"]()
     for number, result in enumerate(results):
@@ -115,7 +129,7 @@ def test_same_images_are_chosen(
 ) -> None:
     chosen, left_out = chosen_by(mixed_study, reception, bundle)
 
-    assert chosen == {uid_of("choice", number) for number in ("1", "3", "17")}
+    assert chosen == {uid_of("choice", number) for number in ("1", "3", "17", "18")}
     assert left_out == {
         uid_of("choice", str(number)): reason
         for number, reason in {
@@ -132,6 +146,7 @@ def test_same_images_are_chosen(
             14: "biopsy image",
             15: "tomosynthesis projection",
             16: "generated 2D image beside a full-field image of the same view",
+            19: "slice of a tomosynthesis",
         }.items()
     }
 

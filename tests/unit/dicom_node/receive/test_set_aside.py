@@ -63,6 +63,11 @@ LEFT_OUT = {
     "specimen image": {"ViewCodeSequence": [coded_view("127457009")]},
     "spot compression view": {"ViewCodeSequence": [coded_view("399162004", "SCT", "399055006")]},
     "magnification view": {"EstimatedRadiographicMagnificationFactor": "1.8"},
+    "slice of a tomosynthesis": {
+        "SOPClassUID": TOMOSYNTHESIS,
+        "ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"],
+        "NumberOfFrames": 1,
+    },
 }
 
 
@@ -98,6 +103,19 @@ def test_tomosynthesis_is_kept_where_the_settings_say_how(reception: Reception) 
     row = reception.receive(mammogram(SOPClassUID=TOMOSYNTHESIS))
 
     assert (row.state, row.laterality, row.view_position) == (InstanceState.REGISTERED, "L", "MLO")
+
+
+def test_generated_2d_in_the_class_of_volumes_is_a_mammogram(reception: Reception) -> None:
+    image = mammogram(
+        SOPClassUID=TOMOSYNTHESIS,
+        ImageType=["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"],
+        NumberOfFrames=1,
+    )
+
+    row = reception.receive(image)
+
+    assert (row.state, row.acquisition) == (InstanceState.REGISTERED, "generated 2D")
+    assert row.left_out_reason == ""
 
 
 def test_registered_image_is_told_in_one_line_that_names_nobody(

@@ -63,6 +63,8 @@ def dataset_of(*image_type: str, **attributes: Any) -> Dataset:
         # More than one characteristic: the biopsy speaks (Value 3 holds its type then).
         (("POSTFIRE_PLUS", "", "LOW_ENERGY"), "biopsy image"),
         (("LOCALIZER",), "localiser"),
+        (("TOMOSYNTHESIS", "NONE"), "slice of a tomosynthesis"),
+        (("TOMOSYNTHESIS",), "slice of a tomosynthesis"),
     ],
 )
 def test_image_that_shows_no_ordinary_breast_is_left_out(
@@ -95,6 +97,60 @@ def test_image_of_a_whole_breast_says_how_it_came_about(
     assert left_out_reason_of(dataset) == ""
     assert acquisition_of(dataset) is acquisition
     assert image_facts_of(dataset).acquisition is acquisition
+
+
+@pytest.mark.parametrize(
+    ("header", "is_volume", "reason"),
+    [
+        ({"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"]}, False, ""),
+        (
+            {
+                "ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"],
+                "NumberOfFrames": 1,
+            },
+            False,
+            "",
+        ),
+        (
+            {
+                "ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"],
+                "NumberOfFrames": 50,
+            },
+            True,
+            "",
+        ),
+        (
+            {"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"], "NumberOfFrames": 50},
+            True,
+            "",
+        ),
+        (
+            {"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"], "NumberOfFrames": 1},
+            True,
+            "slice of a tomosynthesis",
+        ),
+        (
+            {
+                "ImageType": ["DERIVED", "PRIMARY"],
+                "SharedFunctionalGroupsSequence": [
+                    {
+                        "XRay3DFrameTypeSequence": [
+                            {"FrameType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"]}
+                        ]
+                    }
+                ],
+            },
+            False,
+            "",
+        ),
+    ],
+)
+def test_frames_and_image_type_tell_a_volume_from_a_flat_image_of_its_class(
+    header: dict[str, Any], is_volume: bool, reason: str
+) -> None:
+    image = image_facts_of({"SOPClassUID": next(iter(TOMOSYNTHESIS_CLASSES)), **header})
+
+    assert (image.is_tomosynthesis, image.left_out_reason) == (is_volume, reason)
 
 
 @pytest.mark.parametrize("value", [None, "", 7, b"\xff", "DERIVED"])
@@ -150,6 +206,19 @@ def test_generated_image_is_analysed_where_its_view_has_no_other(how: Generated2
     selection = select_images([GENERATED, other_view, spot, volume], how)
 
     assert {one.sop_instance_uid for one, _ in selection.chosen} == {"2", "3", "5"}
+
+
+@pytest.mark.parametrize(("how", "chosen"), [("if-alone", "1"), ("prefer", "2"), ("both", "12")])
+def test_setting_counts_for_a_generated_image_in_the_class_of_volumes(
+    how: str, chosen: str
+) -> None:
+    generated = facts(
+        "2", Acquisition.GENERATED_2D, sop_class_uid=next(iter(TOMOSYNTHESIS_CLASSES))
+    )
+
+    selection = select_images([FULL_FIELD, generated], Generated2D(how))
+
+    assert "".join(one.sop_instance_uid for one, _ in selection.chosen) == chosen
 
 
 def test_raw_image_gives_way_to_a_generated_one() -> None:
