@@ -34,6 +34,7 @@ from mammoclip_core.images.header.image_kind import (
     is_breast_radiograph,
 )
 from mammoclip_core.images.header.own_result import is_own_result
+from mammoclip_core.images.header.views import contradictions_of
 
 # Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.
 _UID_PATTERN: Final = re.compile(r"^[0-9]+(\.[0-9]+)+$")
@@ -278,7 +279,10 @@ def _as_mammogram(dataset: Dataset, facts: InstanceFacts) -> InstanceFacts:
     if described.left_out_reason:
         return described
     if not described.laterality:
-        raise SetAsideError("no-laterality", "the image does not say which breast it shows")
+        detail = "; ".join(contradictions_of(dataset))
+        raise SetAsideError(
+            "no-laterality", detail or "the image does not say which breast it shows"
+        )
     if not described.view_position:
         raise SetAsideError("no-view", "the image does not say which view it is")
     return described

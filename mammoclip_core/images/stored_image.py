@@ -103,7 +103,8 @@ class StoredImage:
         Whether it was cropped and scaled before, as its file says.
     may_be_prepared : bool
         Whether an image of the model's input size is one that was already cropped and scaled.
-    remark : what a reader of the result should know of how it was decoded; mostly empty
+    remark : what a reader of the result should know of how pixels and header were read; mostly
+        empty
     projection : None for a picture, which has no header
     """
 

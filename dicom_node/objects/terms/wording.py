@@ -16,7 +16,7 @@ from mammoclip_core.findings import (
     Region,
     ScoreOf,
 )
-from mammoclip_core.images.header.views import MODIFIER_LETTERS
+from mammoclip_core.images.header.written_view import MODIFIER_LETTERS
 from mammoclip_core.region_place import place_of
 
 RESEARCH_MARK: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"

@@ -40,6 +40,7 @@ from mammoclip_core.images.header.functional_groups import frame_groups
 from mammoclip_core.images.header.image_kind import ImageFacts, image_facts_of
 from mammoclip_core.images.header.own_result import is_own_result
 from mammoclip_core.images.header.projection_header import projection_header_of
+from mammoclip_core.images.header.views import contradictions_of
 from mammoclip_core.images.stored_image import MAX_PIXELS, MIN_EDGE, MONOCHROME, StoredImage
 
 _ITEM_HEAD_BYTES: Final = 8
@@ -194,7 +195,7 @@ def _decode(
             signed=is_signed,
             lowest=intercept + min(slope * end for end in _ends(decoded.bits_stored, is_signed)),
         ),
-        remark=decoded.remark,
+        remark="; ".join(filter(None, (decoded.remark, *contradictions_of(dataset)))),
         projection=projection_header_of(dataset, frame, layout.frames),
     )
 

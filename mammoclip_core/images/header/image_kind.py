@@ -154,6 +154,8 @@ def left_out_reason_of(dataset: HasAttributes) -> str:
         _SPECIMEN_VIEW in codes
         or view_position_of(dataset) == "SPECIMEN"
         or items_of(dataset, "SpecimenDescriptionSequence")
+        or "SPECIMEN" in _image_type(dataset)
+        or "SPECIMEN" in _text(dataset, "BodyPartExamined").upper()
     ):
         return "specimen image"
     for modifier in view_modifiers_of(dataset):

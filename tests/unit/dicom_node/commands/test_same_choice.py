@@ -76,6 +76,7 @@ def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _numbered(17, "ML", ImageType=["DERIVED", "PRIMARY", "CONTRAST", "", "LOW_ENERGY"]),
         _numbered(18, "LM", **_of_tomosynthesis("GENERATED_2D")),
         _numbered(19, "LMO", **_of_tomosynthesis("NONE")),
+        _numbered(20, "CC", BodyPartExamined="SPECIMEN"),
     )
     results = CASES["one finding"]()
     for number, result in enumerate(results):
@@ -147,6 +148,7 @@ def test_same_images_are_chosen(
             15: "tomosynthesis projection",
             16: "generated 2D image beside a full-field image of the same view",
             19: "slice of a tomosynthesis",
+            20: "specimen image",
         }.items()
     }
 

@@ -27,7 +27,7 @@ from dicom_node.objects.terms.view_names import with_view_names
 from dicom_node.objects.terms.wording import short_view_of, view_of
 from dicom_node.objects.uids import uid_of
 from mammoclip_core.findings import ImageStatus
-from mammoclip_core.images.header.views import MODIFIER_LETTERS
+from mammoclip_core.images.header.written_view import MODIFIER_LETTERS
 
 MARK = finding(marker_mask(60, 150), marker_mask(150, 200))
 

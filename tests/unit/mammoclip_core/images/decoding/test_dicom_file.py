@@ -357,6 +357,15 @@ def test_header_names_instance_and_view(write_instance: WriteInstance) -> None:
     assert header.is_image
 
 
+def test_image_whose_header_names_two_views_is_remarked(write_instance: WriteInstance) -> None:
+    view = pydicom.Dataset()
+    view.CodeValue = "399162004"
+
+    stored = read_pixels(write_instance(IMAGE, ViewPosition="MLO", ViewCodeSequence=[view]))
+
+    assert stored.remark == "View Position is MLO, View Code Sequence says CC: the code counts"
+
+
 def test_object_without_rows_needs_no_study(write_instance: WriteInstance) -> None:
     """A DICOMDIR beside the images has none."""
     path = write_instance(IMAGE, Rows=None, StudyInstanceUID=None)

@@ -6,12 +6,12 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from mammoclip_core.images.header.views import (
-    VIEW_MODIFIERS,
-    VIEW_POSITIONS,
+    contradictions_of,
     laterality_of,
     view_modifiers_of,
     view_position_of,
 )
+from mammoclip_core.images.header.written_view import VIEW_MODIFIERS, VIEW_POSITIONS
 
 
 def coded(value: str, meaning: str = "", *modifiers: Dataset) -> Dataset:
@@ -49,6 +49,19 @@ class Broken:
         ({"Laterality": "left"}, "L"),
         ({"ImageLaterality": "B"}, "B"),
         ({"ImageLaterality": "U"}, ""),
+        ({"ViewPosition": "RCC"}, "R"),
+        ({"ViewPosition": "LEFT MLO"}, "L"),
+        ({"ViewPosition": "CC_R"}, "R"),
+        ({"ViewPosition": "LM L"}, "L"),
+        ({"ViewPosition": "RCC", "Laterality": "R"}, "R"),
+        ({"ViewPosition": "RCC", "ImageLaterality": "B"}, "B"),
+        # The names of views that begin with a letter of a side.
+        ({"ViewPosition": "RL"}, ""),
+        ({"ViewPosition": "LMO"}, ""),
+        ({"ViewPosition": "LAT"}, ""),
+        # Two breasts are named: nobody knows which one it is.
+        ({"ViewPosition": "RCC", "ImageLaterality": "L"}, ""),
+        ({"ViewPosition": "MLO-L", "Laterality": "R"}, ""),
         ({}, ""),
     ],
 )
@@ -107,6 +120,24 @@ def test_laterality_of_multi_frame_image_comes_from_its_functional_groups() -> N
         ("CC2", "CC"),
         ("CC MAG 1.8", "CC"),
         ("MLO IMPLANT DISPLACED", "MLO"),
+        ("CC R", "CC"),
+        ("CC (left)", "CC"),
+        ("CC_R", "CC"),
+        ("CCR", "CC"),
+        ("MLO-L", "MLO"),
+        ("MLO_LEFT", "MLO"),
+        ("CC-ID-R", "CC"),
+        ("CC L 2", "CC"),
+        ("RM L", "RM"),
+        ("XCC L", "XCCL"),
+        ("XCC LAT", "XCCL"),
+        ("L AT", "AT"),
+        ("CC 3D", "CC"),
+        ("CCL", ""),
+        ("LAT", ""),
+        ("RLAT", ""),
+        ("R LAT", ""),
+        ("RL AT", "RL"),
         ("ML0", ""),
         ("LATERAL", ""),
         ("AP", ""),
@@ -152,6 +183,18 @@ def test_view_position_is_read_in_the_spellings_of_equipment(written: str, view:
         ("MLO IMPLANT DISPLACED", ("implant displaced",)),
         ("CC ROLLED LATERAL", ("rolled lateral",)),
         ("MLO2", ()),
+        ("XCC LAT", ()),
+        ("CC EKLUND", ("implant displaced",)),
+        ("CC ROLLED", ("rolled",)),
+        ("CC REPEAT", ()),
+        ("CC C-VIEW", ()),
+        ("CC R", ()),
+        ("MLO-L", ()),
+        ("CC (left)", ()),
+        ("CC 3D", ("3d",)),
+        ("CC LAT", ("lat",)),
+        ("CC ID 3D", ("implant displaced", "3d")),
+        ("CC MLO", ("mlo",)),
     ],
 )
 def test_modifiers_that_stand_before_or_behind_the_view_are_read(
@@ -211,6 +254,67 @@ def test_unknown_modifier_gives_its_own_meaning() -> None:
     view = coded("399162004", "", coded("X-1", "Special View"))
 
     assert view_modifiers_of(dataset_with(ViewCodeSequence=[view])) == ("special view",)
+
+
+@pytest.mark.parametrize(
+    ("meaning", "modifiers"),
+    [
+        ("Magnified", ("magnification",)),
+        ("Magnification", ("magnification",)),
+        ("Magnified view", ("magnification",)),
+        ("Spot Compression", ("spot compression",)),
+        ("spot compression view", ("spot compression",)),
+        ("Implant displaced", ("implant displaced",)),
+        ("Rolled Lateral", ("rolled lateral",)),
+        ("View", ("view",)),
+    ],
+)
+def test_modifier_that_only_a_meaning_names_is_read(
+    meaning: str, modifiers: tuple[str, ...]
+) -> None:
+    view = coded("399162004", "", coded("", meaning))
+
+    assert view_modifiers_of(dataset_with(ViewCodeSequence=[view])) == modifiers
+
+
+def test_meaning_without_end_is_read_at_its_beginning() -> None:
+    dataset = {"ViewModifierCodeSequence": [{"CodeMeaning": "M" * 100_000}]}
+
+    assert view_modifiers_of(dataset) == ("magnification",)
+
+
+@pytest.mark.parametrize(
+    ("written", "code", "view", "contradictions"),
+    [
+        (
+            "CC",
+            "399368009",
+            "MLO",
+            ("View Position is CC, View Code Sequence says MLO: the code counts",),
+        ),
+        ("MLO", "399368009", "MLO", ()),
+        ("RMLO", "399368009", "MLO", ()),
+        ("CC", "unknown", "CC", ()),
+        # It says more than the code, and does not contradict it.
+        ("AT", "399368009", "AT", ()),
+    ],
+)
+def test_code_counts_before_another_view_position_and_both_are_named(
+    written: str, code: str, view: str, contradictions: tuple[str, ...]
+) -> None:
+    dataset = dataset_with(ViewPosition=written, ViewCodeSequence=[coded(code)])
+
+    assert view_position_of(dataset) == view
+    assert contradictions_of(dataset) == contradictions
+
+
+def test_two_breasts_that_are_named_are_both_told() -> None:
+    dataset = dataset_with(ViewPosition="RCC", ImageLaterality="L")
+
+    assert contradictions_of(dataset) == (
+        "View Position RCC is of breast R, the laterality says L: it is unknown which breast the "
+        "image shows",
+    )
 
 
 @pytest.mark.parametrize("read", [laterality_of, view_position_of, view_modifiers_of])
